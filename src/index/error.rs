@@ -1,0 +1,65 @@
+//! What can go wrong with the index.
+
+use std::error::Error;
+use std::fmt;
+
+/// A failure of the index: its kind says what a caller can do about it.
+#[derive(Debug)]
+pub struct IndexError {
+    /// What a caller can do about it.
+    pub kind: IndexErrorKind,
+    /// What was being done.
+    pub context: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a caller can do about a failure of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IndexErrorKind {
+    /// The database cannot be reached, or is busy: try again.
+    Unavailable,
+    /// There is no room for what was to be written: try again when there is.
+    Full,
+    /// The database was made by a newer version of this program.
+    Newer,
+    /// A stored row cannot be read, or the database is damaged.
+    Damaged,
+    /// Anything else.
+    Failed,
+}
+
+impl IndexError {
+    /// Wraps a cause.
+    pub fn new(
+        kind: IndexErrorKind,
+        context: &'static str,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, context, source: Some(source.into()) }
+    }
+
+    /// Tells whether the same call may succeed later without anybody's doing.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind == IndexErrorKind::Unavailable
+    }
+}
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            IndexErrorKind::Unavailable => "the index is not available",
+            IndexErrorKind::Full => "the index has no room",
+            IndexErrorKind::Newer => "the index was written by a newer version",
+            IndexErrorKind::Damaged => "the index is damaged",
+            IndexErrorKind::Failed => "the index failed",
+        };
+        write!(formatter, "{what} ({})", self.context)
+    }
+}
+
+impl Error for IndexError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,312 @@
+//! SEAM: look-ups and the writer's lock.
+//!
+//! The index is a cache of the trees that answers quickly, and the home of what only it knows:
+//! uploads under way, the queue of edits, users and grants. `registry` calls it; nothing here knows
+//! of HTTP, of paths in a tree or of where bytes live.
+//!
+//! Two faces: [`Index`] is shared by all requests and answers from committed rows. [`Writer`] is the
+//! writer's lock, held by one task of one process at a time, and the only one to change what a
+//! pull sees. Both run the same queries on either database.
+
+mod error;
+mod rows;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+
+pub use error::{IndexError, IndexErrorKind};
+pub use rows::{
+    BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
+    NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, Tree, UploadRow,
+};
+
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
+
+/// What every operation of this room returns.
+pub type Result<T> = std::result::Result<T, IndexError>;
+
+/// Look-ups, uploads and the queue; shared by all requests.
+///
+/// Reads see committed rows only. Each write is one transaction, durable when it returns.
+/// Times are milliseconds since the Unix epoch.
+#[async_trait]
+pub trait Index: Send + Sync {
+    /// Returns a number that grows with every commit of a [`Writer`]: while it stays, whatever was
+    /// found by the look-ups below is still so.
+    async fn version(&self) -> Result<u64>;
+
+    /// Finds a blob that the repository has under that very name.
+    async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>>;
+
+    /// Finds a blob by its canonical digest, whoever has it.
+    async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>>;
+
+    /// Lists repositories that have the blob under that name, ordered by name, at most `limit`.
+    async fn repositories_with_blob(
+        &self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>>;
+
+    /// Tells whether the repository has a blob or a manifest.
+    async fn repository_exists(&self, repository: &RepositoryName) -> Result<bool>;
+
+    /// Finds a manifest that the repository has under that very name.
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>>;
+
+    /// Finds the manifest that a tag points to; `ManifestRow::digest` is the name it was tagged by.
+    async fn tagged_manifest(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<ManifestRow>>;
+
+    /// Lists tags bytewise after `last`, at most `limit`.
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Tag>>;
+
+    /// Lists repositories that have a manifest, bytewise after `last`, at most `limit`.
+    async fn repositories(&self, last: Option<&str>, limit: u32) -> Result<Vec<RepositoryName>>;
+
+    /// Lists manifests of the repository whose subject is that digest, ordered by digest as text,
+    /// after `last`, at most `limit`; only those of that artifact type, if one is given.
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Vec<ReferrerRow>>;
+
+    /// Records a finished blob under each of its names for the repository. Repeating it succeeds.
+    async fn record_blob(
+        &self,
+        repository: &RepositoryName,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()>;
+
+    /// Gives the repository a blob that another one has, under that name (and under its canonical
+    /// one). Returns false, changing nothing, when the blob is not stored. Repeating it succeeds.
+    async fn mount_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<bool>;
+
+    /// Records a new upload with nothing received.
+    async fn create_upload(
+        &self,
+        id: &str,
+        repository: &RepositoryName,
+        owner: &str,
+        now: i64,
+    ) -> Result<()>;
+
+    /// Finds an upload of the repository.
+    async fn upload(&self, repository: &RepositoryName, id: &str) -> Result<Option<UploadRow>>;
+
+    /// Claims an upload for one request, if nobody holds a claim on it that is younger than
+    /// `stale_before`, and if its offset is `offset` (where given). `claim` is a fresh token.
+    async fn claim_upload(
+        &self,
+        repository: &RepositoryName,
+        id: &str,
+        offset: Option<u64>,
+        claim: &str,
+        stale_before: i64,
+        now: i64,
+    ) -> Result<Claim>;
+
+    /// Stores a checkpoint and gives the claim back. Returns false, changing nothing, when the claim
+    /// is no longer held.
+    async fn save_upload(
+        &self,
+        id: &str,
+        claim: &str,
+        offset: u64,
+        checkpoint: &[u8],
+        now: i64,
+    ) -> Result<bool>;
+
+    /// Gives a claim back, leaving offset and checkpoint as they are. Succeeds when it is not held.
+    async fn release_upload(&self, id: &str, claim: &str) -> Result<()>;
+
+    /// Forgets an upload. Returns whether it was there.
+    async fn remove_upload(&self, id: &str) -> Result<bool>;
+
+    /// Lists uploads untouched since before `before`, of whatever repository.
+    async fn stale_uploads(&self, before: i64) -> Result<Vec<String>>;
+
+    /// Lists every upload.
+    async fn upload_ids(&self) -> Result<Vec<String>>;
+
+    /// Appends an intent to the queue and returns its number; a manifest's bytes are stored beside
+    /// it, seen by nobody until a [`Writer`] gives them to a repository.
+    async fn enqueue(
+        &self,
+        intent: &[u8],
+        manifest: Option<&StoredManifest>,
+        now: i64,
+    ) -> Result<i64>;
+
+    /// Returns how many entries of the queue have no outcome yet.
+    async fn open_entry_count(&self) -> Result<u64>;
+
+    /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still.
+    async fn folding(&self, tree: Tree) -> Result<Folding>;
+
+    /// Returns the bytes of a tree's node.
+    async fn node(&self, cid: &Cid) -> Result<Option<Bytes>>;
+
+    /// Takes the writer's lock; waits as long as somebody else holds it.
+    async fn lock(&self) -> Result<Box<dyn Writer>>;
+
+    /// Answers whether the database can be reached and written to.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// The writer's lock, and the transactions that only its holder may make. Dropping it gives the lock
+/// back and rolls back what was not committed.
+///
+/// Between [`begin`](Writer::begin) and [`commit`](Writer::commit) or
+/// [`rollback`](Writer::rollback) reads see the transaction's own writes; outside of one, each
+/// write is a transaction of its own.
+#[async_trait]
+pub trait Writer: Send {
+    /// Begins a transaction.
+    async fn begin(&mut self) -> Result<()>;
+    /// Makes the transaction durable and visible, and [`Index::version`] greater.
+    async fn commit(&mut self) -> Result<()>;
+    /// Undoes the transaction.
+    async fn rollback(&mut self) -> Result<()>;
+
+    /// Lists entries that have no outcome yet, in order, at most `limit`.
+    async fn open_entries(&mut self, limit: u32) -> Result<Vec<Entry>>;
+    /// Returns one entry.
+    async fn entry(&mut self, seq: i64) -> Result<Option<Entry>>;
+    /// Stores the edits of an entry that was checked; they are final.
+    async fn set_checked(&mut self, seq: i64, tree: Tree, edits: &[u8]) -> Result<()>;
+    /// Stores the outcome of an entry, which closes it as done or refused.
+    async fn set_outcome(&mut self, seq: i64, state: EntryState, outcome: &[u8]) -> Result<()>;
+
+    /// Finds a blob that the repository has under that very name.
+    async fn blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>>;
+    /// Finds a manifest that the repository has under that very name.
+    async fn manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>>;
+    /// Finds a stored manifest, whoever has it.
+    async fn stored_manifest(&mut self, digest: &CanonicalDigest)
+    -> Result<Option<StoredManifest>>;
+    /// Finds what a tag points to.
+    async fn tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>>;
+    /// Lists the tags that point to a manifest, under whatever name.
+    async fn tags_of(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<(Tag, TagRow)>>;
+    /// Lists every name by which the repository has that manifest.
+    async fn manifest_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>>;
+    /// Lists every name by which the repository has that blob.
+    async fn blob_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>>;
+    /// Returns a manifest of the repository that has one of these names as a child or as a blob,
+    /// if there is one. A subject does not count.
+    async fn referencing(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<Option<CanonicalDigest>>;
+    /// Lists the edges that lead out of a manifest of the repository.
+    async fn edges(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<ManifestEdge>>;
+
+    /// Gives a stored manifest to the repository under each of its names, with its edges.
+    /// Repeating it replaces media type and edges, and adds names.
+    async fn put_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &NewManifest,
+        now: i64,
+    ) -> Result<()>;
+    /// Points a tag to a manifest.
+    async fn put_tag(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        target: &TagRow,
+        now: i64,
+    ) -> Result<()>;
+    /// Removes a tag; one that is absent is no error.
+    async fn remove_tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<()>;
+    /// Takes a manifest from the repository: every name, edge and tag of it.
+    async fn remove_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()>;
+    /// Takes a blob from the repository, under every name.
+    async fn remove_blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()>;
+    /// Records a blob for a repository as [`Index::record_blob`] does, inside the transaction.
+    async fn put_blob(
+        &mut self,
+        repository: Option<&RepositoryName>,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()>;
+    /// Stores a manifest's bytes as [`Index::enqueue`] does, inside the transaction.
+    async fn put_stored_manifest(&mut self, manifest: &StoredManifest) -> Result<()>;
+
+    /// Reads a tree's root as last folded, and the edits that came since.
+    async fn folding(&mut self, tree: Tree) -> Result<Folding>;
+    /// Sets a tree's root, and marks the entries up to `through` as folded into it.
+    async fn set_root(&mut self, tree: Tree, root: &Cid, through: i64) -> Result<()>;
+    /// Returns the bytes of a tree's node.
+    async fn node(&mut self, cid: &Cid) -> Result<Option<Bytes>>;
+    /// Returns how many live nodes of the public tree link to each of these; absent ones are 0.
+    async fn node_refs(&mut self, cids: &[Cid]) -> Result<NodeRefs>;
+    /// Stores nodes' bytes (for content that is not a tree's node: none), with no links to them.
+    async fn put_nodes(&mut self, nodes: &[(Cid, Option<Bytes>)]) -> Result<()>;
+    /// Adds to the counts of links; a count that becomes 0 notes `now` as the time of removal, one
+    /// that leaves 0 forgets it.
+    async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()>;
+    /// Deletes nodes that nobody has linked to since before `before`, and entries of the queue that
+    /// were folded or refused and are older. Returns how many rows went.
+    async fn prune(&mut self, before: i64) -> Result<u64>;
+    /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
+    /// roots, and the queue. Users, grants and uploads stay.
+    async fn clear(&mut self) -> Result<()>;
+}

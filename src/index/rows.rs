@@ -1,0 +1,197 @@
+//! What the index stores, as the rest of the program sees it.
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::oci::{CanonicalDigest, Digest, RepositoryName};
+
+/// One of a registry's two trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Tree {
+    /// What may be published.
+    Public,
+    /// What never is.
+    Private,
+}
+
+impl Tree {
+    /// Returns the name as it stands in the database and in the data folder.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// A blob as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobRow {
+    /// Under which its bytes stand.
+    pub canonical: CanonicalDigest,
+    /// The CID of the bytes as a UnixFS file.
+    pub cid: Cid,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// A blob that was just finished.
+#[derive(Debug, Clone)]
+pub struct NewBlob {
+    /// The blob.
+    pub blob: BlobRow,
+    /// Every name that the repository shall have it by; the canonical one is implied.
+    pub aliases: Vec<Digest>,
+    /// The blocks of its file: CID, and the range of the blob that it covers, as (offset, length).
+    pub blocks: Vec<(Cid, u64, u64)>,
+}
+
+/// A manifest of a repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// The name that it was asked or tagged by.
+    pub digest: Digest,
+    /// Under which its bytes stand.
+    pub canonical: CanonicalDigest,
+    /// The CID of the bytes as a UnixFS file.
+    pub cid: Cid,
+    /// As the repository got it.
+    pub media_type: String,
+    /// As they came.
+    pub bytes: Bytes,
+}
+
+/// A manifest's bytes, whoever has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// Under which its bytes stand.
+    pub canonical: CanonicalDigest,
+    /// The CID of the bytes as a UnixFS file.
+    pub cid: Cid,
+    /// As they came.
+    pub bytes: Bytes,
+}
+
+/// A manifest that a repository gets.
+#[derive(Debug, Clone)]
+pub struct NewManifest {
+    /// Of a stored manifest.
+    pub canonical: CanonicalDigest,
+    /// Every name that the repository shall have it by; the canonical one is implied.
+    pub aliases: Vec<Digest>,
+    /// What it is served as.
+    pub media_type: String,
+    /// What the referrers API filters by.
+    pub artifact_type: Option<String>,
+    /// What it references.
+    pub edges: Vec<ManifestEdge>,
+}
+
+/// A reference out of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestEdge {
+    /// In what sense.
+    pub kind: EdgeKind,
+    /// By the very name in the manifest.
+    pub target: Digest,
+}
+
+/// In what sense a manifest references something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EdgeKind {
+    /// A manifest of an index.
+    Child,
+    /// A config or layer.
+    Blob,
+    /// What a referrer refers to.
+    Subject,
+}
+
+/// What a tag points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TagRow {
+    /// The name that it was tagged by.
+    pub digest: Digest,
+    /// Under which the manifest's bytes stand.
+    pub canonical: CanonicalDigest,
+}
+
+/// A manifest that has a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferrerRow {
+    /// The name it was pushed by: sha512, if the repository has it by one, else sha256.
+    pub digest: Digest,
+    /// What it is served as.
+    pub media_type: String,
+    /// As they came.
+    pub bytes: Bytes,
+}
+
+/// An upload under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadRow {
+    /// Its name in URLs.
+    pub id: String,
+    /// Where it goes.
+    pub repository: RepositoryName,
+    /// Who began it; empty for an anonymous client.
+    pub owner: String,
+    /// How many bytes were received.
+    pub offset: u64,
+    /// What the storage needs to go on; empty at the start.
+    pub checkpoint: Vec<u8>,
+}
+
+/// What became of a claim on an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// The upload is the caller's until it is saved or released.
+    Held(UploadRow),
+    /// Another request holds it; it stands at that offset.
+    Busy(u64),
+    /// It stands at another offset, this one.
+    Offset(u64),
+    /// There is no such upload in the repository.
+    Unknown,
+}
+
+/// How far an entry of the queue has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryState {
+    /// An intent, not checked.
+    Waiting,
+    /// Checked; its edits are final and will be applied.
+    Checked,
+    /// Applied, rows written.
+    Done,
+    /// The check failed; nothing was applied.
+    Refused,
+}
+
+/// An entry of the queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the order.
+    pub seq: i64,
+    /// How far it has come.
+    pub state: EntryState,
+    /// What was asked for.
+    pub intent: Vec<u8>,
+    /// What is done to the tree; once it was checked.
+    pub edits: Option<Vec<u8>>,
+    /// What came of it; once it is closed.
+    pub outcome: Option<Vec<u8>>,
+}
+
+/// Where the folding of edits into a tree's root stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folding {
+    /// The root of what was folded; none before the first time.
+    pub root: Option<Cid>,
+    /// Entries that are done but not folded, in order: number and edits.
+    pub edits: Vec<(i64, Vec<u8>)>,
+}
+
+/// Counts of links to nodes, in the order asked.
+pub type NodeRefs = Vec<(Cid, i64)>;

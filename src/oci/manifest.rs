@@ -1,0 +1,302 @@
+//! Manifests: what a pushed document references. Read, never written: a registry serves the very
+//! bytes that came, or their digest would change.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::media_type::{essence, is_foreign};
+use super::{Digest, DigestError, MediaType};
+
+/// A reference to content (image-spec, "Content descriptors").
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Descriptor {
+    /// The media type of what is referenced.
+    pub media_type: String,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Descriptor {
+    /// Tells whether the content is not expected in a registry (foreign, non-distributable).
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
+        is_foreign(&self.media_type)
+    }
+}
+
+/// What a manifest is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ManifestKind {
+    /// An image or artifact: blobs, the config among them.
+    Image,
+    /// An index or list: other manifests.
+    Index,
+}
+
+/// A parsed manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The media type that it is served with, without parameters.
+    pub media_type: MediaType,
+    /// What it is for.
+    pub kind: ManifestKind,
+    /// The blobs that it references: config, layers; foreign ones included.
+    pub blobs: Vec<Descriptor>,
+    /// The manifests that it references.
+    pub children: Vec<Descriptor>,
+    /// What it refers to, in the sense of the referrers API.
+    pub subject: Option<Descriptor>,
+    /// The type by which the referrers API lists it: its own, else that of its config.
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    artifact_type: Option<String>,
+    config: Option<DocumentDescriptor>,
+    layers: Option<Vec<DocumentDescriptor>>,
+    blobs: Option<Vec<DocumentDescriptor>>,
+    manifests: Option<Vec<DocumentDescriptor>>,
+    subject: Option<DocumentDescriptor>,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DocumentDescriptor {
+    #[serde(default)]
+    media_type: String,
+    digest: String,
+    size: u64,
+}
+
+impl Manifest {
+    /// Parses the bytes of a manifest that came with that Content-Type, if with any. The bytes'
+    /// own `mediaType` must agree with it; where both are missing (or the header says only "some
+    /// JSON", "some bytes"), the fields tell.
+    ///
+    /// # Errors
+    /// Everything that makes the document ambiguous, or one that clients could not use.
+    pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
+        let document: Document = serde_json::from_slice(bytes)
+            .map_err(|error| ManifestError::Json(error.to_string()))?;
+        let media_type = document.resolve_media_type(content_type)?;
+        if media_type != MediaType::OciArtifact && document.schema_version != Some(2) {
+            return Err(ManifestError::SchemaVersion);
+        }
+        let has_children = document.manifests.is_some();
+        let has_blobs = document.config.is_some() || document.layers.is_some();
+        let config_type = document.config.as_ref().map(|config| config.media_type.clone());
+        let (kind, blobs, children) = match media_type {
+            MediaType::OciIndex | MediaType::DockerList => {
+                if has_blobs {
+                    return Err(ManifestError::Ambiguous);
+                }
+                let children = document.manifests.ok_or(ManifestError::Missing("manifests"))?;
+                (ManifestKind::Index, Vec::new(), children)
+            }
+            MediaType::OciManifest | MediaType::DockerManifest => {
+                if has_children {
+                    return Err(ManifestError::Ambiguous);
+                }
+                let config = document.config.ok_or(ManifestError::Missing("config"))?;
+                let layers = document.layers.unwrap_or_default();
+                (ManifestKind::Image, std::iter::once(config).chain(layers).collect(), Vec::new())
+            }
+            MediaType::OciArtifact => {
+                if has_children || has_blobs {
+                    return Err(ManifestError::Ambiguous);
+                }
+                (ManifestKind::Image, document.blobs.unwrap_or_default(), Vec::new())
+            }
+        };
+        let descriptors = |list: Vec<DocumentDescriptor>| {
+            list.into_iter().map(DocumentDescriptor::read).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            media_type,
+            kind,
+            blobs: descriptors(blobs)?,
+            children: descriptors(children)?,
+            subject: document.subject.map(DocumentDescriptor::read).transpose()?,
+            artifact_type: document.artifact_type.or(config_type).filter(|text| !text.is_empty()),
+            annotations: document.annotations.unwrap_or_default(),
+        })
+    }
+}
+
+impl Document {
+    fn resolve_media_type(&self, content_type: Option<&str>) -> Result<MediaType, ManifestError> {
+        let parse = |text: &str| {
+            MediaType::parse(text).ok_or_else(|| ManifestError::MediaType(text.to_owned()))
+        };
+        let own =
+            self.media_type.as_deref().filter(|text| !text.is_empty()).map(parse).transpose()?;
+        let told = match content_type.map(essence) {
+            None | Some("" | "application/json" | "application/octet-stream") => None,
+            Some(text) => Some(parse(text)?),
+        };
+        match (own, told) {
+            (Some(own), Some(told)) if own != told => {
+                Err(ManifestError::MediaTypeMismatch { own: own.as_str(), told: told.as_str() })
+            }
+            (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
+            (None, None) if self.manifests.is_some() => Ok(MediaType::OciIndex),
+            (None, None) => Ok(MediaType::OciManifest),
+        }
+    }
+}
+
+impl DocumentDescriptor {
+    fn read(self) -> Result<Descriptor, ManifestError> {
+        Ok(Descriptor {
+            digest: self.digest.parse()?,
+            media_type: self.media_type,
+            size: self.size,
+        })
+    }
+}
+
+/// Why a document is not a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ManifestError {
+    /// It is not JSON of the right shape.
+    #[error("the manifest is not valid: {0}")]
+    Json(String),
+    /// Its schema version is not 2.
+    #[error("the manifest's schemaVersion is not 2")]
+    SchemaVersion,
+    /// It could be read as an image and as an index.
+    #[error("the manifest has the fields of both an image and an index")]
+    Ambiguous,
+    /// A field that its kind must have is missing.
+    #[error("the manifest has no `{0}`")]
+    Missing(&'static str),
+    /// No known media type.
+    #[error("`{0}` is not a media type of a manifest")]
+    MediaType(String),
+    /// The header and the document disagree.
+    #[error("the manifest's mediaType is `{own}`, the Content-Type `{told}`")]
+    MediaTypeMismatch {
+        /// The one in the document.
+        own: &'static str,
+        /// The one in the header.
+        told: &'static str,
+    },
+    /// A descriptor's digest is malformed.
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    fn descriptor(media_type: &str, content: &str) -> String {
+        let digest = Digest::of(Algorithm::Sha256, content.as_bytes());
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{}}}"#, content.len())
+    }
+
+    fn image(extra: &str) -> String {
+        format!(
+            r#"{{"schemaVersion":2,"config":{},"layers":[{}]{extra}}}"#,
+            descriptor("application/vnd.oci.image.config.v1+json", "config"),
+            descriptor("application/vnd.oci.image.layer.v1.tar", "layer"),
+        )
+    }
+
+    #[test]
+    fn an_image_without_a_media_type_is_an_oci_manifest() {
+        let manifest = Manifest::parse(image("").as_bytes(), None).unwrap();
+        assert_eq!(manifest.media_type, MediaType::OciManifest);
+        assert_eq!(manifest.blobs.len(), 2);
+        assert_eq!(
+            manifest.artifact_type.as_deref(),
+            Some("application/vnd.oci.image.config.v1+json")
+        );
+    }
+
+    #[test]
+    fn parameters_of_a_content_type_are_ignored() {
+        let told = "application/vnd.docker.distribution.manifest.v2+json; charset=utf-8";
+        let manifest = Manifest::parse(image("").as_bytes(), Some(told)).unwrap();
+        assert_eq!(manifest.media_type, MediaType::DockerManifest);
+    }
+
+    #[test]
+    fn header_and_document_must_agree() {
+        let own = image(r#","mediaType":"application/vnd.oci.image.manifest.v1+json""#);
+        let told = Some("application/vnd.oci.image.index.v1+json");
+        assert!(matches!(
+            Manifest::parse(own.as_bytes(), told),
+            Err(ManifestError::MediaTypeMismatch { .. })
+        ));
+    }
+
+    #[test]
+    fn an_ambiguous_document_is_refused() {
+        let both = image(r#","manifests":[]"#);
+        for told in
+            [None, Some(MediaType::OciManifest.as_str()), Some(MediaType::OciIndex.as_str())]
+        {
+            assert_eq!(Manifest::parse(both.as_bytes(), told), Err(ManifestError::Ambiguous));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_a_reason() {
+        let deep = "[".repeat(100_000);
+        for bytes in [
+            "",
+            "null",
+            "[]",
+            "{}",
+            "{\"schemaVersion\":2}",
+            "{\"schemaVersion\":1}",
+            &deep,
+            "\u{feff}{}",
+        ] {
+            assert!(
+                Manifest::parse(bytes.as_bytes(), None).is_err(),
+                "{}",
+                &bytes[..bytes.len().min(20)]
+            );
+        }
+        assert!(Manifest::parse(b"\xff\xfe", None).is_err());
+        let negative = image("").replace("\"size\":5", "\"size\":-5");
+        assert!(Manifest::parse(negative.as_bytes(), None).is_err());
+        let digest = image("").replace("sha256:", "sha256:x");
+        assert!(matches!(Manifest::parse(digest.as_bytes(), None), Err(ManifestError::Digest(_))));
+        assert!(matches!(
+            Manifest::parse(image("").as_bytes(), Some("text/plain")),
+            Err(ManifestError::MediaType(_))
+        ));
+    }
+
+    #[test]
+    fn foreign_layers_are_told_apart() {
+        for (media_type, foreign) in [
+            ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", true),
+            ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", true),
+            ("application/vnd.oci.image.layer.v1.tar", false),
+        ] {
+            let text = format!(
+                r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+                descriptor("x", "config"),
+                descriptor(media_type, "layer")
+            );
+            let manifest = Manifest::parse(text.as_bytes(), None).unwrap();
+            assert_eq!(manifest.blobs[1].is_foreign(), foreign, "{media_type}");
+        }
+    }
+}

@@ -1,0 +1,18 @@
+//! The vocabulary of the OCI distribution specification, as types.
+//!
+//! Every other room speaks in these; strings from outside become one of them at the door or are
+//! refused there. This room is pure: it reads no file, asks no server and knows nothing of storage.
+
+mod digest;
+mod error_code;
+mod manifest;
+mod media_type;
+mod name;
+mod reference;
+
+pub use digest::{Algorithm, CanonicalDigest, Digest, DigestError, Hasher};
+pub use error_code::ErrorCode;
+pub use manifest::{Descriptor, Manifest, ManifestError, ManifestKind};
+pub use media_type::MediaType;
+pub use name::{NameError, RepositoryName, RootName};
+pub use reference::{Reference, ReferenceError, Tag, TagError};

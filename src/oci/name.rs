@@ -1,0 +1,157 @@
+//! Names of repositories.
+
+use std::fmt;
+use std::str::FromStr;
+
+use cid::Cid;
+use thiserror::Error;
+
+/// The multicodec of a libp2p public key, which an IPNS name is the CID of.
+const LIBP2P_KEY: u64 = 0x72;
+
+/// A repository's name: components of `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`, joined by slashes, at
+/// most 255 characters (distribution-spec, "Pulling manifests").
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RepositoryName(String);
+
+/// Somebody's root, as the first component of a repository's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootName {
+    /// A domain: the component has a dot.
+    Domain(String),
+    /// A root by its CID.
+    Cid(Cid),
+    /// An IPNS key in base36.
+    Ipns(Cid),
+}
+
+impl RepositoryName {
+    /// The longest name in characters.
+    pub const MAX_LENGTH: usize = 255;
+
+    /// Returns the name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the first component of a name that has more than one.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.0.split_once('/').map(|(first, _)| first)
+    }
+
+    /// Returns whose root the first component names, if it names one. A name of one component
+    /// never does.
+    #[must_use]
+    pub fn root(&self) -> Option<RootName> {
+        let first = self.namespace()?;
+        if first.contains('.') {
+            return Some(RootName::Domain(first.to_owned()));
+        }
+        let cid = Cid::try_from(first).ok().filter(|cid| cid.version() == cid::Version::V1)?;
+        match (first.as_bytes().first(), cid.codec()) {
+            (Some(b'k'), LIBP2P_KEY) => Some(RootName::Ipns(cid)),
+            (Some(b'b'), _) => Some(RootName::Cid(cid)),
+            _ => None,
+        }
+    }
+}
+
+impl FromStr for RepositoryName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.len() > Self::MAX_LENGTH {
+            return Err(NameError::TooLong(text.len()));
+        }
+        if !text.split('/').all(is_component) {
+            return Err(NameError::Form(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+fn is_component(text: &str) -> bool {
+    let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    if !is_alphanumeric(*first) || !is_alphanumeric(*last) {
+        return false;
+    }
+    bytes.split(|byte| is_alphanumeric(*byte)).filter(|separator| !separator.is_empty()).all(
+        |separator| {
+            matches!(separator, b"." | b"_" | b"__") || separator.iter().all(|byte| *byte == b'-')
+        },
+    )
+}
+
+impl fmt::Display for RepositoryName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+/// Why a text is not a repository's name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum NameError {
+    /// A component breaks the grammar.
+    #[error("`{0}` is not a repository name")]
+    Form(String),
+    /// The name has more than [`RepositoryName::MAX_LENGTH`] characters.
+    #[error("a repository name has at most 255 characters, this one has {0}")]
+    TooLong(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_grammar_of_the_specification() {
+        for name in ["a", "hello", "my.app", "a/b/c/d/e", "a__b", "a--b", "a---b/c_d", "0"] {
+            assert!(name.parse::<RepositoryName>().is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            "/",
+            "a/",
+            "/a",
+            "a//b",
+            "A",
+            "a..b",
+            "a/../b",
+            "..",
+            "_a",
+            "a_",
+            "a___b",
+            "-a",
+            ".a",
+            "a.",
+            "a.-b",
+            "a b",
+            "ä",
+            "a%2fb",
+            "a\0b",
+            "a:b",
+            "a/_catalog",
+        ] {
+            assert!(name.parse::<RepositoryName>().is_err(), "{name}");
+        }
+        assert!("a".repeat(255).parse::<RepositoryName>().is_ok());
+        assert_eq!("a".repeat(256).parse::<RepositoryName>(), Err(NameError::TooLong(256)));
+    }
+
+    #[test]
+    fn a_first_component_may_name_a_root() {
+        let root = |name: &str| name.parse::<RepositoryName>().unwrap().root();
+        assert_eq!(root("myorg/api"), None);
+        assert_eq!(root("my.app"), None, "a name of one component is always local");
+        assert_eq!(root("example.com/api"), Some(RootName::Domain("example.com".to_owned())));
+        let cid = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354";
+        assert_eq!(root(&format!("{cid}/api")), Some(RootName::Cid(cid.parse().unwrap())));
+        let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
+        assert_eq!(root(&format!("{key}/api")), Some(RootName::Ipns(key.parse().unwrap())));
+        assert_eq!(root("bafybeiczsscdsbs7ffqz55/api"), None);
+    }
+}
