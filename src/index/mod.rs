@@ -18,10 +18,10 @@ use cid::Cid;
 pub use error::{IndexError, IndexErrorKind};
 pub use rows::{
     BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
-    NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, Tree, UploadRow,
+    NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,
 };
 
-use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
 /// What every operation of this room returns.
 pub type Result<T> = std::result::Result<T, IndexError>;
@@ -165,7 +165,7 @@ pub trait Index: Send + Sync {
     async fn open_entry_count(&self) -> Result<u64>;
 
     /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still.
-    async fn folding(&self, tree: Tree) -> Result<Folding>;
+    async fn folding(&self, tree: Visibility) -> Result<Folding>;
 
     /// Returns the bytes of a tree's node.
     async fn node(&self, cid: &Cid) -> Result<Option<Bytes>>;
@@ -197,7 +197,7 @@ pub trait Writer: Send {
     /// Returns one entry.
     async fn entry(&mut self, seq: i64) -> Result<Option<Entry>>;
     /// Stores the edits of an entry that was checked; they are final.
-    async fn set_checked(&mut self, seq: i64, tree: Tree, edits: &[u8]) -> Result<()>;
+    async fn set_checked(&mut self, seq: i64, tree: Visibility, edits: &[u8]) -> Result<()>;
     /// Stores the outcome of an entry, which closes it as done or refused.
     async fn set_outcome(&mut self, seq: i64, state: EntryState, outcome: &[u8]) -> Result<()>;
 
@@ -291,9 +291,9 @@ pub trait Writer: Send {
     async fn put_stored_manifest(&mut self, manifest: &StoredManifest) -> Result<()>;
 
     /// Reads a tree's root as last folded, and the edits that came since.
-    async fn folding(&mut self, tree: Tree) -> Result<Folding>;
+    async fn folding(&mut self, tree: Visibility) -> Result<Folding>;
     /// Sets a tree's root, and marks the entries up to `through` as folded into it.
-    async fn set_root(&mut self, tree: Tree, root: &Cid, through: i64) -> Result<()>;
+    async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()>;
     /// Returns the bytes of a tree's node.
     async fn node(&mut self, cid: &Cid) -> Result<Option<Bytes>>;
     /// Returns how many live nodes of the public tree link to each of these; absent ones are 0.

@@ -5,26 +5,6 @@ use cid::Cid;
 
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
-/// One of a registry's two trees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tree {
-    /// What may be published.
-    Public,
-    /// What never is.
-    Private,
-}
-
-impl Tree {
-    /// Returns the name as it stands in the database and in the data folder.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Public => "public",
-            Self::Private => "private",
-        }
-    }
-}
-
 /// A blob as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobRow {

@@ -9,6 +9,7 @@ mod manifest;
 mod media_type;
 mod name;
 mod reference;
+mod visibility;
 
 pub use digest::{Algorithm, CanonicalDigest, Digest, DigestError, Hasher};
 pub use error_code::ErrorCode;
@@ -16,3 +17,4 @@ pub use manifest::{Descriptor, Manifest, ManifestError, ManifestKind};
 pub use media_type::MediaType;
 pub use name::{NameError, RepositoryName, RootName};
 pub use reference::{Reference, ReferenceError, Tag, TagError};
+pub use visibility::Visibility;
