@@ -42,6 +42,12 @@ pub trait Index: Send + Sync {
     /// Finds a blob by its canonical digest, whoever has it.
     async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>>;
 
+    /// Finds a stored manifest, whoever has it.
+    async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>>;
+
+    /// Lists every name by which the repository has a manifest, in no order.
+    async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>>;
+
     /// Lists repositories that have the blob under that name, ordered by name, at most `limit`.
     async fn repositories_with_blob(
         &self,

@@ -9,6 +9,7 @@ mod manifest;
 mod media_type;
 mod name;
 mod reference;
+mod text;
 mod visibility;
 
 pub use digest::{Algorithm, CanonicalDigest, Digest, DigestError, Hasher};

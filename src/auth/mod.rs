@@ -1,0 +1,147 @@
+//! SEAM: who may do what.
+//!
+//! `http` asks an [`Authority`] before every use case and hands the grant on: a repository's name
+//! reaches `registry` only inside the grant that allows the act, so a check cannot be forgotten.
+//! Nothing here knows of HTTP beyond the credentials that a request carries, nor of storage.
+
+mod grant;
+mod methods;
+
+use async_trait::async_trait;
+use thiserror::Error;
+
+pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
+pub use methods::{METHODS, Method};
+
+use crate::oci::RepositoryName;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identity {
+    /// The user's name; none for an anonymous client.
+    pub user: Option<String>,
+}
+
+/// What a client wants to do with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read it.
+    Pull,
+    /// Write to it.
+    Push,
+    /// Delete from it.
+    Delete,
+}
+
+/// Why something is not allowed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AuthError {
+    /// The client has to say who it is.
+    #[error("authentication is required")]
+    Unauthorized,
+    /// The client may not do that, whoever it is; the sentence says why.
+    #[error("{0}")]
+    Denied(String),
+}
+
+/// A way to sign in and to decide.
+#[async_trait]
+pub trait Authenticator: Send + Sync {
+    /// Returns who sends these credentials (the value of the `Authorization` header, if any).
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthorized`] when they are wrong.
+    async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError>;
+
+    /// Decides about one action on one repository.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    async fn decide(
+        &self,
+        identity: &Identity,
+        action: Action,
+        repository: &RepositoryName,
+    ) -> Result<(), AuthError>;
+
+    /// Decides about listing all repositories.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    async fn decide_catalog(&self, identity: &Identity) -> Result<(), AuthError>;
+
+    /// Tells whether anybody who reaches the server may push.
+    fn is_open(&self) -> bool;
+}
+
+/// Makes grants: the only place that can.
+pub struct Authority {
+    authenticator: Box<dyn Authenticator>,
+    local_namespaces: Vec<String>,
+}
+
+impl Authority {
+    /// Decides by that method. First components in `local_namespaces` are this registry's own even
+    /// where they look like somebody's root.
+    #[must_use]
+    pub fn new(authenticator: Box<dyn Authenticator>, local_namespaces: Vec<String>) -> Self {
+        Self { authenticator, local_namespaces }
+    }
+
+    /// Returns who sends these credentials.
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthorized`] when they are wrong.
+    pub async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
+        self.authenticator.identify(authorization).await
+    }
+
+    /// Allows a client to read a repository.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    pub async fn pull(&self, identity: &Identity, name: RepositoryName) -> Result<PullGrant, AuthError> {
+        self.authenticator.decide(identity, Action::Pull, &name).await?;
+        Ok(PullGrant::new(name))
+    }
+
+    /// Allows a client to write to a repository of this registry.
+    ///
+    /// # Errors
+    /// Why it is not allowed; a name under somebody's root never is.
+    pub async fn push(&self, identity: &Identity, name: RepositoryName) -> Result<PushGrant, AuthError> {
+        self.authenticator.decide(identity, Action::Push, &name).await?;
+        self.refuse_foreign(&name)?;
+        Ok(PushGrant::new(name, identity.clone()))
+    }
+
+    /// Allows a client to delete from a repository of this registry.
+    ///
+    /// # Errors
+    /// Why it is not allowed; a name under somebody's root never is.
+    pub async fn delete(&self, identity: &Identity, name: RepositoryName) -> Result<DeleteGrant, AuthError> {
+        self.authenticator.decide(identity, Action::Delete, &name).await?;
+        self.refuse_foreign(&name)?;
+        Ok(DeleteGrant::new(name))
+    }
+
+    /// Allows a client to list all repositories.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    pub async fn catalog(&self, identity: &Identity) -> Result<CatalogGrant, AuthError> {
+        self.authenticator.decide_catalog(identity).await?;
+        Ok(CatalogGrant::new())
+    }
+
+    fn refuse_foreign(&self, name: &RepositoryName) -> Result<(), AuthError> {
+        let Some(first) = name.namespace() else { return Ok(()) };
+        if name.root().is_none() || self.local_namespaces.iter().any(|local| local == first) {
+            return Ok(());
+        }
+        Err(AuthError::Denied(format!(
+            "`{first}` names somebody's root, which is read-only: push to a name that does not begin with a \
+             domain, a CID or an IPNS key, or ask the operator to list `{first}` in server.local_namespaces"
+        )))
+    }
+}

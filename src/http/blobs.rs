@@ -1,0 +1,64 @@
+//! `/v2/<name>/blobs/<digest>`
+
+use actix_web::body::SizedStream;
+use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::{StreamExt, stream};
+
+use super::error::{Answer, ApiError};
+use super::range::{Wanted, wanted};
+use super::{Api, respond};
+use crate::auth::{DeleteGrant, PullGrant};
+use crate::oci::Digest;
+use crate::registry::Blob;
+use crate::storage::StorageError;
+
+/// `HEAD` (distribution-spec, "Checking if content exists in the registry")
+pub(super) async fn head(grant: PullGrant, digest: Digest, request: HttpRequest, api: Data<Api>) -> Answer {
+    let blob = api.registry.stat_blob(&grant, &digest).await?;
+    if respond::is_known(&request, &digest) {
+        return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
+    }
+    let nothing = stream::empty::<Result<_, StorageError>>();
+    Ok(describe(&mut HttpResponse::Ok(), &blob).body(SizedStream::new(blob.content.size, nothing)))
+}
+
+/// `GET` (distribution-spec, "Pulling blobs")
+pub(super) async fn get(grant: PullGrant, digest: Digest, request: HttpRequest, api: Data<Api>) -> Answer {
+    let blob = api.registry.stat_blob(&grant, &digest).await?;
+    if respond::is_known(&request, &digest) {
+        return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
+    }
+    let size = blob.content.size;
+    let header = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
+    let (range, mut response) = match wanted(header, size) {
+        Wanted::Whole => (0..size, HttpResponse::Ok()),
+        Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
+        Wanted::Part(range) => {
+            let mut response = HttpResponse::PartialContent();
+            response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
+            (range, response)
+        }
+    };
+    let bytes = api.registry.read_blob(&blob, range.clone()).await?;
+    let bytes = bytes.inspect(move |piece| {
+        if let Err(error) = piece {
+            tracing::error!(%digest, %error, "cut a client off in mid-transfer");
+        }
+    });
+    Ok(describe(&mut response, &blob).body(SizedStream::new(range.end - range.start, bytes)))
+}
+
+/// `DELETE` (distribution-spec, "Deleting Blobs")
+pub(super) async fn delete(grant: DeleteGrant, digest: Digest, api: Data<Api>) -> Answer {
+    api.registry.delete_blob(&grant, &digest).await?;
+    Ok(respond::accepted())
+}
+
+fn describe<'a>(response: &'a mut HttpResponseBuilder, blob: &Blob) -> &'a mut HttpResponseBuilder {
+    respond::describe(response, &blob.digest, &blob.content.cid)
+        .insert_header((CONTENT_TYPE, "application/octet-stream"))
+        .insert_header((ACCEPT_RANGES, "bytes"))
+        .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
+}

@@ -1,0 +1,202 @@
+//! The one map from what can go wrong to what a client is told.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_RANGE, RANGE, RETRY_AFTER};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use serde_json::json;
+
+use crate::auth::AuthError;
+use crate::index::{IndexError, IndexErrorKind};
+use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError};
+use crate::registry::RegistryError;
+use crate::storage::{StorageError, StorageErrorKind};
+
+/// An error as a client sees it (distribution-spec, "Error codes").
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    code: ErrorCode,
+    message: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// What a handler answers.
+pub(super) type Answer = Result<HttpResponse, ApiError>;
+
+impl ApiError {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), headers: Vec::new() }
+    }
+
+    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// A header or parameter that cannot be read.
+    pub(super) fn malformed(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// A range that lies outside of content of that size.
+    pub(super) fn unsatisfiable(size: u64) -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            ErrorCode::RangeInvalid,
+            format!("the content has {size} bytes"),
+        )
+        .with(CONTENT_RANGE.as_str(), format!("bytes */{size}"))
+    }
+
+    /// Something that the registry cannot do now; the cause goes to the log.
+    fn unavailable(status: StatusCode, message: &str) -> Self {
+        Self::new(status, ErrorCode::Unavailable, message).with(RETRY_AFTER.as_str(), "5")
+    }
+
+    fn internal(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %chain(error), "answered 500");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "an internal error, see the server's log")
+    }
+}
+
+/// Writes an error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        for (name, value) in &self.headers {
+            response.insert_header((*name, value.as_str()));
+        }
+        let error = json!({ "code": self.code.as_str(), "message": self.message, "detail": null });
+        response.json(json!({ "errors": [error] }))
+    }
+}
+
+impl From<RegistryError> for ApiError {
+    fn from(error: RegistryError) -> Self {
+        use RegistryError as E;
+        let message = error.to_string();
+        let (status, code) = match error {
+            E::BlobUnknown(..) => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
+            E::UploadUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
+            E::UploadOffset { offset } => {
+                return Self::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, message)
+                    .with(RANGE.as_str(), super::range::received(offset));
+            }
+            E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+            E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
+            E::DigestMismatch(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
+            E::ManifestUnknown(..) => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+            E::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
+            E::ManifestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
+            E::MissingReferences(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown),
+            E::Referenced { .. } => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+            E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
+            E::Storage(error) => return error.into(),
+            E::Index(error) => return error.into(),
+            E::Record(_) => return Self::internal(&error),
+        };
+        Self::new(status, code, message)
+    }
+}
+
+impl From<StorageError> for ApiError {
+    fn from(error: StorageError) -> Self {
+        match error.kind {
+            StorageErrorKind::Full => {
+                tracing::error!(error = %chain(&error), "the storage is full");
+                Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the storage has no room")
+            }
+            StorageErrorKind::Unavailable => {
+                tracing::error!(error = %chain(&error), "the storage is not available");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is not available")
+            }
+            StorageErrorKind::NotFound
+            | StorageErrorKind::DigestMismatch
+            | StorageErrorKind::Damaged
+            | StorageErrorKind::Unusable
+            | StorageErrorKind::Failed => Self::internal(&error),
+        }
+    }
+}
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> Self {
+        match error.kind {
+            IndexErrorKind::Full => {
+                tracing::error!(error = %chain(&error), "the index is full");
+                Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the index has no room")
+            }
+            IndexErrorKind::Unavailable => {
+                tracing::error!(error = %chain(&error), "the index is not available");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index is not available")
+            }
+            IndexErrorKind::Newer | IndexErrorKind::Damaged | IndexErrorKind::Failed => Self::internal(&error),
+        }
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuthError::Unauthorized => Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message),
+            AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
+        }
+    }
+}
+
+impl From<NameError> for ApiError {
+    fn from(error: NameError) -> Self {
+        Self::malformed(ErrorCode::NameInvalid, error.to_string())
+    }
+}
+
+impl From<DigestError> for ApiError {
+    fn from(error: DigestError) -> Self {
+        Self::malformed(ErrorCode::DigestInvalid, error.to_string())
+    }
+}
+
+impl From<ReferenceError> for ApiError {
+    fn from(error: ReferenceError) -> Self {
+        match error {
+            ReferenceError::Digest(error) => error.into(),
+            ReferenceError::Tag(error) => Self::malformed(ErrorCode::TagInvalid, error.to_string()),
+        }
+    }
+}
+
+/// Answers a path that is none of the API's.
+pub(super) async fn not_found(request: HttpRequest) -> Answer {
+    let message = format!("there is nothing at {}", request.path());
+    Err(ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message))
+}
+
+/// Answers a method that a path does not have.
+pub(super) async fn method_not_allowed(request: HttpRequest) -> Answer {
+    let message = format!("{} is not supported at {}", request.method(), request.path());
+    Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message))
+}

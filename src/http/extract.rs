@@ -1,0 +1,132 @@
+//! Reading types out of a request: what a handler takes is already parsed, and allowed.
+
+use std::future::{Ready, ready};
+use std::pin::Pin;
+use std::str::FromStr;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::AUTHORIZATION;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+
+use super::Api;
+use super::error::ApiError;
+use crate::auth::{CatalogGrant, DeleteGrant, Identity, PullGrant, PushGrant};
+use crate::oci::{Digest, ErrorCode, Reference, RepositoryName};
+
+type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+
+/// Reads a segment of the path.
+fn segment<T: FromStr<Err: Into<ApiError>>>(request: &HttpRequest, name: &str) -> Result<T, ApiError> {
+    request.match_info().query(name).parse().map_err(Into::into)
+}
+
+/// Returns who asks.
+pub(super) async fn identify(request: &HttpRequest, api: &Api) -> Result<Identity, ApiError> {
+    let header = request.headers().get(AUTHORIZATION).map(|value| value.to_str());
+    let authorization = header.transpose().map_err(|_| crate::auth::AuthError::Unauthorized)?;
+    Ok(api.authority.identify(authorization).await?)
+}
+
+fn api(request: &HttpRequest) -> Data<Api> {
+    request.app_data::<Data<Api>>().expect("the server is made with it").clone()
+}
+
+impl FromRequest for PullGrant {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let api = api(&request);
+            let name: RepositoryName = segment(&request, "name")?;
+            Ok(api.authority.pull(&identify(&request, &api).await?, name).await?)
+        })
+    }
+}
+
+impl FromRequest for PushGrant {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let api = api(&request);
+            let name: RepositoryName = segment(&request, "name")?;
+            Ok(api.authority.push(&identify(&request, &api).await?, name).await?)
+        })
+    }
+}
+
+impl FromRequest for DeleteGrant {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let api = api(&request);
+            let name: RepositoryName = segment(&request, "name")?;
+            Ok(api.authority.delete(&identify(&request, &api).await?, name).await?)
+        })
+    }
+}
+
+impl FromRequest for CatalogGrant {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let api = api(&request);
+            Ok(api.authority.catalog(&identify(&request, &api).await?).await?)
+        })
+    }
+}
+
+impl FromRequest for Digest {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(segment(request, "digest"))
+    }
+}
+
+impl FromRequest for Reference {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(segment(request, "reference"))
+    }
+}
+
+/// The parameters behind the question mark, decoded; the first of a name counts.
+pub(super) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Reads a parameter, if it is there.
+    pub(super) fn parse<T: FromStr<Err: Into<ApiError>>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+        self.get(name).map(str::parse).transpose().map_err(Into::into)
+    }
+}
+
+impl FromRequest for Query {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        ready(pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
+            ApiError::malformed(ErrorCode::Unsupported, format!("the parameters cannot be read: {error}"))
+        }))
+    }
+}

@@ -1,0 +1,83 @@
+//! The API over HTTP: the only room that knows actix.
+//!
+//! `app` mounts [`routes`] on a server. A handler extracts types from the request, calls one use
+//! case of [`crate::registry`] and answers; nothing here decides about storage, rows or paths. What
+//! a request may do is decided while its grant is extracted.
+
+mod base;
+mod blobs;
+mod body;
+mod catalog;
+mod error;
+mod extract;
+mod health;
+mod log;
+mod manifests;
+mod page;
+mod range;
+mod referrers;
+mod respond;
+mod tags;
+mod uploads;
+
+use actix_web::middleware::DefaultHeaders;
+use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
+
+pub use log::log_requests;
+
+use crate::auth::Authority;
+use crate::registry::Registry;
+
+/// What the handlers share.
+pub struct Api {
+    /// The use cases.
+    pub registry: Registry,
+    /// Who may do what.
+    pub authority: Authority,
+    /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
+    pub external_url: Option<String>,
+}
+
+/// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first.
+pub fn routes(config: &mut ServiceConfig) {
+    let resource = |path: &str| resource(path).default_service(web::to(error::method_not_allowed));
+    config
+        .service(resource("/healthz").route(get().to(health::live)))
+        .service(resource("/readyz").route(get().to(health::ready)))
+        .service(resource("/v2").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(resource("/v2/").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(resource("/v2/_catalog").route(get().to(catalog::list)))
+        .service(resource("/v2/{name:.+}/tags/list").route(get().to(tags::list)))
+        .service(resource("/v2/{name:.+}/referrers/{digest}").route(get().to(referrers::list)))
+        .service(
+            resource("/v2/{name:.+}/manifests/{reference}")
+                .route(get().to(manifests::get))
+                .route(head().to(manifests::get))
+                .route(put().to(manifests::put))
+                .route(delete().to(manifests::delete)),
+        )
+        .service(resource("/v2/{name:.+}/blobs/uploads").route(post().to(uploads::post)))
+        .service(resource("/v2/{name:.+}/blobs/uploads/").route(post().to(uploads::post)))
+        .service(
+            resource("/v2/{name:.+}/blobs/uploads/{upload}")
+                .route(get().to(uploads::status))
+                .route(patch().to(uploads::patch))
+                .route(put().to(uploads::put))
+                .route(delete().to(uploads::cancel)),
+        )
+        .service(
+            resource("/v2/{name:.+}/blobs/{digest}")
+                .route(get().to(blobs::get))
+                .route(head().to(blobs::head))
+                .route(delete().to(blobs::delete)),
+        )
+        .default_service(web::to(error::not_found));
+}
+
+/// The headers that every answer has, errors included.
+#[must_use]
+pub fn default_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add(("Docker-Distribution-Api-Version", "registry/2.0"))
+        .add(("X-Content-Type-Options", "nosniff"))
+}

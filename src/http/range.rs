@@ -1,0 +1,120 @@
+//! Ranges, in the forms of HTTP and of uploads.
+
+use std::ops::Range;
+
+use super::error::ApiError;
+use crate::oci::ErrorCode;
+
+/// What a `Range` header asks of content.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// All of it: there is no header, or one that RFC 9110 says to ignore.
+    Whole,
+    /// These bytes.
+    Part(Range<u64>),
+    /// Bytes that it does not have.
+    Nothing,
+}
+
+/// Reads a `Range` header (RFC 9110, 14.2). One range is served; what is not a byte range, and
+/// several ranges, are ignored.
+pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
+    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Wanted::Whole };
+    let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
+    let (first, last) = (first.trim(), last.trim());
+    if first.is_empty() {
+        return match number(last) {
+            Some(0) => Wanted::Nothing,
+            Some(_) if size == 0 => Wanted::Nothing,
+            Some(length) => Wanted::Part(size.saturating_sub(length)..size),
+            None => Wanted::Whole,
+        };
+    }
+    let Some(first) = number(first) else { return Wanted::Whole };
+    let end = match (last, number(last)) {
+        ("", _) => size,
+        (_, Some(last)) if last < first => return Wanted::Whole,
+        (_, Some(last)) => size.min(last.saturating_add(1)),
+        (_, None) => return Wanted::Whole,
+    };
+    if first >= size { Wanted::Nothing } else { Wanted::Part(first..end) }
+}
+
+/// Reads digits; a number beyond what fits stands for the largest.
+fn number(text: &str) -> Option<u64> {
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(text.parse().unwrap_or(u64::MAX))
+}
+
+/// Reads the `Content-Range` of a chunk: `<first>-<last>`, both inclusive; a unit before and a
+/// total behind are tolerated (distribution-spec, "Pushing a blob in chunks").
+pub(super) fn chunk(header: &str) -> Result<Range<u64>, ApiError> {
+    let malformed = || {
+        ApiError::malformed(ErrorCode::BlobUploadInvalid, format!("the Content-Range `{header}` is not <first>-<last>"))
+    };
+    let spec = header.trim();
+    let spec = spec.strip_prefix("bytes").map_or(spec, |rest| rest.trim_start_matches([' ', '=']));
+    let spec = spec.split_once('/').map_or(spec, |(range, _)| range);
+    let (first, last) = spec.split_once('-').ok_or_else(malformed)?;
+    let first = number(first).ok_or_else(malformed)?;
+    let last = number(last).filter(|last| *last < u64::MAX && *last >= first).ok_or_else(malformed)?;
+    Ok(first..last + 1)
+}
+
+/// Writes how much of an upload was received: `0-<last>`, and `0-0` also for nothing.
+pub(super) fn received(offset: u64) -> String {
+    format!("0-{}", offset.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_byte_range_is_served_and_nonsense_ignored() {
+        for (header, expected) in [
+            ("bytes=0-0", Wanted::Part(0..1)),
+            ("bytes=0-", Wanted::Part(0..10)),
+            ("bytes=9-", Wanted::Part(9..10)),
+            ("bytes=2-5", Wanted::Part(2..6)),
+            ("bytes=2-500", Wanted::Part(2..10)),
+            ("bytes=-3", Wanted::Part(7..10)),
+            ("bytes=-300", Wanted::Part(0..10)),
+            ("bytes=0-99999999999999999999999", Wanted::Part(0..10)),
+            ("bytes=10-", Wanted::Nothing),
+            ("bytes=10-20", Wanted::Nothing),
+            ("bytes=-0", Wanted::Nothing),
+            ("bytes=5-2", Wanted::Whole),
+            ("bytes=-", Wanted::Whole),
+            ("bytes=a-b", Wanted::Whole),
+            ("bytes=0-1,3-4", Wanted::Whole),
+            ("bytes=+1-2", Wanted::Whole),
+            ("chunks=0-1", Wanted::Whole),
+            ("", Wanted::Whole),
+        ] {
+            assert_eq!(wanted(Some(header), 10), expected, "{header}");
+        }
+        assert_eq!(wanted(None, 10), Wanted::Whole);
+        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Nothing);
+        assert_eq!(wanted(Some("bytes=-1"), 0), Wanted::Nothing);
+    }
+
+    #[test]
+    fn a_chunk_says_where_it_belongs() {
+        assert_eq!(chunk("0-9").unwrap(), 0..10);
+        assert_eq!(chunk("bytes 10-19").unwrap(), 10..20);
+        assert_eq!(chunk("bytes 10-19/*").unwrap(), 10..20);
+        for header in ["", "-", "5", "9-0", "a-b", "0-", "-5", "0-18446744073709551615", "1.5-2"] {
+            assert!(chunk(header).is_err(), "{header}");
+        }
+    }
+
+    #[test]
+    fn what_was_received_is_inclusive() {
+        assert_eq!(received(0), "0-0");
+        assert_eq!(received(1), "0-0");
+        assert_eq!(received(10), "0-9");
+    }
+}

@@ -1,0 +1,51 @@
+//! Headers that several answers share.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{ETAG, IF_NONE_MATCH, LOCATION};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use cid::Cid;
+
+use super::Api;
+use crate::oci::{Digest, RepositoryName};
+
+/// The digest of the content that an answer is about.
+pub(super) const CONTENT_DIGEST: &str = "Docker-Content-Digest";
+
+/// Says what the content is: its digest, its tag for caches, and where it stands in IPFS.
+pub(super) fn describe<'a>(
+    response: &'a mut HttpResponseBuilder,
+    digest: &Digest,
+    cid: &Cid,
+) -> &'a mut HttpResponseBuilder {
+    response
+        .insert_header((CONTENT_DIGEST, digest.to_string()))
+        .insert_header((ETAG, format!("\"{digest}\"")))
+        .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}")))
+}
+
+/// Tells whether the client has the content already.
+pub(super) fn is_known(request: &HttpRequest, digest: &Digest) -> bool {
+    let header = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    header.is_some_and(|header| {
+        header.split(',').map(str::trim).any(|tag| {
+            let tag = tag.strip_prefix("W/").unwrap_or(tag);
+            tag == "*" || tag.trim_matches('"') == digest.to_string()
+        })
+    })
+}
+
+/// Says where something is to be found, as the operator wants it to be said.
+pub(super) fn locate<'a>(
+    response: &'a mut HttpResponseBuilder,
+    api: &Api,
+    name: &RepositoryName,
+    rest: &str,
+) -> &'a mut HttpResponseBuilder {
+    let base = api.external_url.as_deref().unwrap_or_default();
+    response.insert_header((LOCATION, format!("{base}/v2/{name}/{rest}")))
+}
+
+/// Answers that something was deleted.
+pub(super) fn accepted() -> HttpResponse {
+    HttpResponse::Accepted().finish()
+}

@@ -1,0 +1,176 @@
+//! `/v2/<name>/blobs/uploads/`
+
+use actix_web::http::header::{CONTENT_RANGE, RANGE};
+use actix_web::web::{Data, Path, Payload};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+
+use super::error::{Answer, ApiError};
+use super::extract::Query;
+use super::respond::{self, CONTENT_DIGEST};
+use super::{Api, body, extract, range};
+use crate::auth::PushGrant;
+use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
+use crate::registry::{Blob, RegistryError, Upload};
+
+/// `POST`: begins an upload, takes a whole blob with `?digest=`, or mounts one with `?mount=`
+/// (distribution-spec, "Pushing blobs", "Mounting a blob from another repository").
+pub(super) async fn post(
+    grant: PushGrant,
+    query: Query,
+    request: HttpRequest,
+    body: Payload,
+    api: Data<Api>,
+) -> Answer {
+    if let Some(digest) = query.parse::<Digest>("mount")? {
+        let from = query.parse::<RepositoryName>("from")?;
+        if let Some(blob) = mount(&grant, &digest, from, &request, &api).await? {
+            return Ok(created(&api, &grant, &blob));
+        }
+    }
+    // The algorithm only matters at the end; one that never can be verified is refused now.
+    query.parse::<Algorithm>("digest-algorithm")?;
+    let digest = query.parse::<Digest>("digest")?;
+    let id = api.registry.begin_upload(&grant).await?;
+    match digest {
+        None => Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, 0).finish()),
+        Some(digest) => {
+            let finished = finish(&grant, &id, &digest, &request, body, &api).await;
+            if finished.is_err() {
+                let _ = api.registry.cancel_upload(&grant, &id).await;
+            }
+            finished
+        }
+    }
+}
+
+/// Takes the blob from `from`, or from wherever the client may pull; none where that fails.
+async fn mount(
+    grant: &PushGrant,
+    digest: &Digest,
+    from: Option<RepositoryName>,
+    request: &HttpRequest,
+    api: &Api,
+) -> Result<Option<Blob>, ApiError> {
+    let identity = extract::identify(request, api).await?;
+    let candidates = match from {
+        Some(name) => vec![name],
+        None => api.registry.mount_candidates(digest).await?,
+    };
+    for name in candidates {
+        let Ok(from) = api.authority.pull(&identity, name).await else { continue };
+        if let Some(blob) = api.registry.mount_blob(grant, &from, digest).await? {
+            return Ok(Some(blob));
+        }
+    }
+    Ok(None)
+}
+
+/// `GET`: how far an upload has come.
+pub(super) async fn status(grant: PushGrant, path: Path<(String, String)>, api: Data<Api>) -> Answer {
+    let (_, id) = path.into_inner();
+    let offset = api.registry.upload_offset(&grant, &id).await?;
+    Ok(upload_head(HttpResponse::NoContent(), &api, &grant, &id, offset).finish())
+}
+
+/// `PATCH`: appends a chunk, or a stream that says neither where it belongs nor how long it is.
+pub(super) async fn patch(
+    grant: PushGrant,
+    path: Path<(String, String)>,
+    request: HttpRequest,
+    mut body: Payload,
+    api: Data<Api>,
+) -> Answer {
+    let (_, id) = path.into_inner();
+    let upload = append(&grant, &id, &request, &mut body, &api).await?;
+    let offset = upload.save().await?;
+    Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, offset).finish())
+}
+
+/// `PUT`: ends an upload, with or without a last chunk.
+pub(super) async fn put(
+    grant: PushGrant,
+    path: Path<(String, String)>,
+    query: Query,
+    request: HttpRequest,
+    body: Payload,
+    api: Data<Api>,
+) -> Answer {
+    let (_, id) = path.into_inner();
+    let Some(digest) = query.parse::<Digest>("digest")? else {
+        return Err(ApiError::malformed(ErrorCode::DigestInvalid, "the parameter `digest` is missing"));
+    };
+    finish(&grant, &id, &digest, &request, body, &api).await
+}
+
+/// `DELETE`: ends an upload without a result.
+pub(super) async fn cancel(grant: PushGrant, path: Path<(String, String)>, api: Data<Api>) -> Answer {
+    let (_, id) = path.into_inner();
+    api.registry.cancel_upload(&grant, &id).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Claims an upload and appends the body. If the body breaks off, what arrived stays; if it is not
+/// what its headers said, the upload is as it was before.
+async fn append(
+    grant: &PushGrant,
+    id: &str,
+    request: &HttpRequest,
+    body: &mut Payload,
+    api: &Api,
+) -> Result<Upload, ApiError> {
+    let header = request.headers().get(CONTENT_RANGE).map(|value| value.to_str().unwrap_or_default());
+    let chunk = header.map(range::chunk).transpose()?;
+    let announced = body::length(request)?;
+    if let (Some(chunk), Some(received)) = (&chunk, announced) {
+        let expected = chunk.end - chunk.start;
+        if expected != received {
+            return Err(RegistryError::SizeMismatch { expected, received }.into());
+        }
+    }
+    let mut upload = api.registry.claim_upload(grant, id, chunk.as_ref().map(|chunk| chunk.start)).await?;
+    let before = upload.offset();
+    body::append(body, &mut upload).await?;
+    let received = upload.offset() - before;
+    match chunk.map(|chunk| chunk.end - chunk.start) {
+        Some(expected) if expected != received => {
+            upload.abandon().await?;
+            Err(RegistryError::SizeMismatch { expected, received }.into())
+        }
+        _ => Ok(upload),
+    }
+}
+
+/// Appends what the request has, and ends the upload.
+async fn finish(
+    grant: &PushGrant,
+    id: &str,
+    digest: &Digest,
+    request: &HttpRequest,
+    mut body: Payload,
+    api: &Api,
+) -> Answer {
+    let upload = append(grant, id, request, &mut body, api).await?;
+    let blob = upload.finish(digest).await?;
+    Ok(created(api, grant, &blob))
+}
+
+fn upload_head(
+    mut response: HttpResponseBuilder,
+    api: &Api,
+    grant: &PushGrant,
+    id: &str,
+    offset: u64,
+) -> HttpResponseBuilder {
+    respond::locate(&mut response, api, grant.repository(), &format!("blobs/uploads/{id}"));
+    response.insert_header((RANGE, range::received(offset))).insert_header(("Docker-Upload-UUID", id));
+    response
+}
+
+fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {
+    let mut response = HttpResponse::Created();
+    respond::locate(&mut response, api, grant.repository(), &format!("blobs/{}", blob.digest));
+    response
+        .insert_header((CONTENT_DIGEST, blob.digest.to_string()))
+        .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", blob.content.cid)))
+        .finish()
+}

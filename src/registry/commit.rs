@@ -1,0 +1,156 @@
+//! The commit of every mutation: a durable queue that whoever holds the writer's lock drains.
+//!
+//! 1. The intent is appended to the queue.
+//! 2. The holder of the lock checks waiting entries in order, in a transaction that it rolls back,
+//!    and stores their edits: final from here on.
+//! 3. The edits are applied to the tree.
+//! 4. Rows and outcomes are written in one transaction, and the request is answered.
+//!
+//! A crash between any two steps leaves entries that the next holder takes up at the same step and
+//! in the same order. When the storage is full or down, entries wait: the client is told so, and
+//! they may land later.
+
+use super::intent::{Intent, Planned, Refusal};
+use super::{Registry, RegistryError, Result, now};
+use crate::index::{Entry, EntryState, StoredManifest, Writer};
+use crate::oci::Visibility;
+use crate::storage::Edit;
+
+/// How many entries are taken from the queue at a time.
+const BATCH: u32 = 256;
+
+/// A point between two steps, for tests to stop at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Enqueued,
+    Checked,
+    #[cfg(test)]
+    HalfApplied,
+    Applied,
+    Recorded,
+}
+
+impl Registry {
+    /// Makes a change and returns when it lasts. What was enqueued is carried to its end even if
+    /// this future is dropped.
+    pub(super) async fn commit(&self, intent: Intent, manifest: Option<StoredManifest>) -> Result<()> {
+        let registry = self.clone();
+        let task = self.runtime.spawn(async move {
+            let record = serde_json::to_vec(&intent)?;
+            let seq = registry.index.enqueue(&record, manifest.as_ref(), now()).await?;
+            registry.pass(Step::Enqueued)?;
+            match registry.settle(seq).await? {
+                Ok(()) => Ok(()),
+                Err(refusal) => Err(refusal.explain(&intent)),
+            }
+        });
+        match tokio::time::timeout(self.limits.commit_wait, task).await {
+            Ok(joined) => joined.map_err(|error| RegistryError::Record(error.to_string()))?,
+            Err(_) => Err(RegistryError::Waiting),
+        }
+    }
+
+    /// Takes the lock, then reads the entry's outcome, which somebody else may have brought about.
+    async fn settle(&self, seq: i64) -> Result<std::result::Result<(), Refusal>> {
+        let mut writer = self.index.lock().await?;
+        loop {
+            let entry = writer.entry(seq).await?;
+            let entry = entry.ok_or_else(|| RegistryError::Record(format!("entry {seq} is gone")))?;
+            if let Some(outcome) = entry.outcome {
+                return Ok(serde_json::from_slice(&outcome)?);
+            }
+            self.drain_batch(writer.as_mut()).await?;
+        }
+    }
+
+    /// Carries out all that is in the queue, and applies again what may not have reached the disk
+    /// before a crash. To be called at start.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn recover(&self) -> Result<()> {
+        let mut writer = self.index.lock().await?;
+        for (_, edits) in writer.folding(Visibility::Public).await?.edits {
+            self.storage.apply(Visibility::Public, &decode(&edits)?).await?;
+        }
+        self.drain(writer.as_mut()).await
+    }
+
+    /// Carries out all that is in the queue.
+    pub(super) async fn drain(&self, writer: &mut dyn Writer) -> Result<()> {
+        while self.drain_batch(writer).await? {}
+        Ok(())
+    }
+
+    /// Carries out the head of the queue; returns whether there was anything.
+    async fn drain_batch(&self, writer: &mut dyn Writer) -> Result<bool> {
+        let entries = writer.open_entries(BATCH).await?;
+        if entries.is_empty() {
+            return Ok(false);
+        }
+        writer.begin().await?;
+        let planned = self.plan(writer, entries).await;
+        writer.rollback().await?;
+        let planned = planned?;
+
+        writer.begin().await?;
+        for (entry, _, plan) in &planned {
+            if let (EntryState::Waiting, Ok(edits)) = (entry.state, plan) {
+                writer.set_checked(entry.seq, Visibility::Public, &serde_json::to_vec(edits)?).await?;
+            }
+        }
+        writer.commit().await?;
+        self.pass(Step::Checked)?;
+
+        let edits: Vec<Edit> =
+            planned.iter().filter_map(|(_, _, plan)| plan.as_ref().ok()).flatten().cloned().collect();
+        #[cfg(test)]
+        if self.stops_at(Step::HalfApplied) {
+            self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
+            self.pass(Step::HalfApplied)?;
+        }
+        self.storage.apply(Visibility::Public, &edits).await?;
+        self.pass(Step::Applied)?;
+
+        writer.begin().await?;
+        for (entry, intent, plan) in &planned {
+            let state = if plan.is_ok() { EntryState::Done } else { EntryState::Refused };
+            if plan.is_ok() {
+                intent.record(writer).await?;
+            }
+            let outcome: std::result::Result<(), &Refusal> = plan.as_ref().map(|_| ());
+            writer.set_outcome(entry.seq, state, &serde_json::to_vec(&outcome)?).await?;
+        }
+        writer.commit().await?;
+        self.pass(Step::Recorded)?;
+        Ok(true)
+    }
+
+    /// Checks entries in order, each seeing the rows of those before it.
+    async fn plan(&self, writer: &mut dyn Writer, entries: Vec<Entry>) -> Result<Vec<(Entry, Intent, Planned)>> {
+        let mut planned = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let intent: Intent = serde_json::from_slice(&entry.intent)?;
+            let plan = match &entry.edits {
+                Some(edits) => Ok(decode(edits)?),
+                None => intent.plan(writer, self.limits.sparse_indexes).await?,
+            };
+            if plan.is_ok() {
+                intent.record(writer).await?;
+            }
+            planned.push((entry, intent, plan));
+        }
+        Ok(planned)
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "only tests stop between steps")]
+    fn pass(&self, _step: Step) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Reads edits as the queue stores them.
+pub(super) fn decode(edits: &[u8]) -> Result<Vec<Edit>> {
+    Ok(serde_json::from_slice(edits)?)
+}

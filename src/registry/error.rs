@@ -1,0 +1,95 @@
+//! What a use case can answer instead of a result.
+
+use thiserror::Error;
+
+use crate::index::IndexError;
+use crate::oci::{Digest, ManifestError, RepositoryName};
+use crate::storage::StorageError;
+
+/// What every use case returns.
+pub type Result<T> = std::result::Result<T, RegistryError>;
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, Error)]
+pub enum RegistryError {
+    /// The repository does not have the blob.
+    #[error("blob {0} is not in `{1}`")]
+    BlobUnknown(Digest, RepositoryName),
+    /// The repository has no such upload.
+    #[error("there is no upload `{0}`")]
+    UploadUnknown(String),
+    /// The upload stands at another offset, or another request is appending to it.
+    #[error("the upload stands at byte {offset}")]
+    UploadOffset {
+        /// How many bytes the upload has.
+        offset: u64,
+    },
+    /// The body broke off, or could not be read.
+    #[error("the body ended early: {0}")]
+    BodyBroken(String),
+    /// The body is not as long as was said.
+    #[error("{expected} bytes were announced, {received} came")]
+    SizeMismatch {
+        /// As said.
+        expected: u64,
+        /// As it came.
+        received: u64,
+    },
+    /// The bytes have another digest.
+    #[error("the content does not match {0}")]
+    DigestMismatch(Digest),
+    /// The repository does not have the manifest.
+    #[error("manifest {0} is not in `{1}`")]
+    ManifestUnknown(String, RepositoryName),
+    /// The document is not a manifest.
+    #[error(transparent)]
+    ManifestInvalid(#[from] ManifestError),
+    /// The manifest has more bytes than the operator allows.
+    #[error("a manifest has at most {limit} bytes here")]
+    ManifestTooLarge {
+        /// In bytes.
+        limit: usize,
+    },
+    /// The repository does not have what the manifest references.
+    #[error("the manifest references what the repository does not have: {}", list(.0))]
+    MissingReferences(Vec<Digest>),
+    /// A manifest of the repository still references it.
+    #[error("{what} is referenced by manifest {by}: delete that first")]
+    Referenced {
+        /// What was to be deleted.
+        what: String,
+        /// What references it.
+        by: Digest,
+    },
+    /// There is no such repository.
+    #[error("repository `{0}` is not known")]
+    NameUnknown(RepositoryName),
+    /// The change was accepted, but could not be carried out in time; it may still be.
+    #[error("the change waits for its turn and may still be made")]
+    Waiting,
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(StorageError),
+    /// The index failed.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// Something that the registry itself wrote cannot be read.
+    #[error("a stored record cannot be read: {0}")]
+    Record(String),
+}
+
+impl From<StorageError> for RegistryError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<serde_json::Error> for RegistryError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Record(error.to_string())
+    }
+}
+
+fn list(digests: &[Digest]) -> String {
+    digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

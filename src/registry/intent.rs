@@ -1,0 +1,280 @@
+//! What a mutation intends, how that is checked, and what it does to the tree and to the rows.
+//!
+//! An intent is checked once, in a transaction that sees all earlier ones; from then on its edits
+//! are final. Edits of an image go content, links, revision, tag; removals go tag, revision, links:
+//! who reads the tree in between never meets a tag without its image.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::blobs::content;
+use super::{RegistryError, Result, layout, now};
+use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
+use crate::storage::{Content, Edit};
+
+/// A mutation of what a pull sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Intent {
+    /// A stored manifest becomes the repository's.
+    PutManifest {
+        repository: RepositoryName,
+        manifest: CanonicalDigest,
+        /// The name that it was pushed by.
+        digest: Digest,
+        media_type: String,
+        tags: Vec<Tag>,
+    },
+    /// A tag goes; what it points to stays.
+    DeleteTag { repository: RepositoryName, tag: Tag },
+    /// A manifest goes, by every name, with every tag that points to it.
+    DeleteManifest { repository: RepositoryName, digest: Digest },
+    /// A blob goes, by every name.
+    DeleteBlob { repository: RepositoryName, digest: Digest },
+}
+
+/// Why an intent was refused; stored as the outcome of its entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Error)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Refusal {
+    #[error("missing references")]
+    MissingReferences(Vec<Digest>),
+    #[error("referenced by {0}")]
+    Referenced(Digest),
+    #[error("not there")]
+    Unknown,
+    #[error("not a manifest")]
+    Invalid,
+}
+
+impl Refusal {
+    /// Says it to the one who asked for `intent`.
+    pub(super) fn explain(self, intent: &Intent) -> RegistryError {
+        let (repository, what) = match intent {
+            Intent::PutManifest { repository, digest, .. } | Intent::DeleteManifest { repository, digest } => {
+                (repository, digest.to_string())
+            }
+            Intent::DeleteTag { repository, tag } => (repository, tag.to_string()),
+            Intent::DeleteBlob { repository, digest } => {
+                if self == Self::Unknown {
+                    return RegistryError::BlobUnknown(*digest, repository.clone());
+                }
+                (repository, digest.to_string())
+            }
+        };
+        match self {
+            Self::MissingReferences(missing) => RegistryError::MissingReferences(missing),
+            Self::Referenced(by) => RegistryError::Referenced { what, by },
+            Self::Unknown => RegistryError::ManifestUnknown(what, repository.clone()),
+            Self::Invalid => RegistryError::Record(format!("the stored bytes of {what} are no manifest")),
+        }
+    }
+}
+
+/// What checking an intent came to.
+pub(super) type Planned = std::result::Result<Vec<Edit>, Refusal>;
+
+impl Intent {
+    /// Checks the intent against the rows and returns its edits.
+    pub(super) async fn plan(&self, writer: &mut dyn Writer, sparse_indexes: bool) -> Result<Planned> {
+        match self {
+            Self::PutManifest { repository, manifest, digest, media_type, tags } => {
+                let Some(stored) = writer.stored_manifest(manifest).await? else {
+                    return Ok(Err(Refusal::Unknown));
+                };
+                let Ok(parsed) = Manifest::parse(&stored.bytes, Some(media_type)) else {
+                    return Ok(Err(Refusal::Invalid));
+                };
+                let needs = References::find(writer, repository, &parsed, sparse_indexes).await?;
+                if !needs.missing.is_empty() {
+                    return Ok(Err(Refusal::MissingReferences(needs.missing)));
+                }
+                let own = Content { canonical: *manifest, cid: stored.cid, size: stored.bytes.len() as u64 };
+                let mut edits = needs.edits(repository);
+                edits.push(Edit::link(layout::blob_data(manifest), &own));
+                let names = with_canonical(*manifest, *digest);
+                if let Some(subject) = &parsed.subject {
+                    edits.extend(names.iter().map(|name| {
+                        let path = layout::referrer_link(repository, &subject.digest, name);
+                        Edit::put(path, manifest.to_string())
+                    }));
+                }
+                edits.extend(names.iter().map(|name| {
+                    Edit::put(layout::revision_link(repository, name), manifest.to_string())
+                }));
+                for tag in tags {
+                    let before = writer.tag(repository, tag).await?;
+                    edits.extend(point(repository, tag, manifest, digest, before.map(|row| row.digest)));
+                }
+                Ok(Ok(edits))
+            }
+            Self::DeleteTag { repository, tag } => match writer.tag(repository, tag).await? {
+                Some(_) => Ok(Ok(vec![Edit::remove(layout::tag(repository, tag))])),
+                None => Ok(Err(Refusal::Unknown)),
+            },
+            Self::DeleteManifest { repository, digest } => {
+                let Some(row) = writer.manifest(repository, digest).await? else {
+                    return Ok(Err(Refusal::Unknown));
+                };
+                let names = writer.manifest_names(repository, &row.canonical).await?;
+                if let Some(by) = writer.referencing(repository, &names).await? {
+                    return Ok(Err(Refusal::Referenced(by.into())));
+                }
+                let mut edits = Vec::new();
+                for (tag, _) in writer.tags_of(repository, &row.canonical).await? {
+                    edits.push(Edit::remove(layout::tag(repository, &tag)));
+                }
+                for name in &names {
+                    edits.push(Edit::remove(layout::revision_link(repository, name)));
+                }
+                for edge in writer.edges(repository, &row.canonical).await? {
+                    if edge.kind == EdgeKind::Subject {
+                        edits.extend(names.iter().map(|name| {
+                            Edit::remove(layout::referrer_link(repository, &edge.target, name))
+                        }));
+                    }
+                }
+                Ok(Ok(edits))
+            }
+            Self::DeleteBlob { repository, digest } => {
+                let Some(row) = writer.blob(repository, digest).await? else {
+                    return Ok(Err(Refusal::Unknown));
+                };
+                let names = writer.blob_names(repository, &row.canonical).await?;
+                if let Some(by) = writer.referencing(repository, &names).await? {
+                    return Ok(Err(Refusal::Referenced(by.into())));
+                }
+                let links = names.iter().map(|name| Edit::remove(layout::layer_link(repository, name)));
+                Ok(Ok(links.collect()))
+            }
+        }
+    }
+
+    /// Writes the rows of a checked intent.
+    pub(super) async fn record(&self, writer: &mut dyn Writer) -> Result<()> {
+        match self {
+            Self::PutManifest { repository, manifest, digest, media_type, tags } => {
+                let Some(stored) = writer.stored_manifest(manifest).await? else {
+                    return Err(RegistryError::Record(format!("the bytes of {manifest} are gone")));
+                };
+                let parsed = Manifest::parse(&stored.bytes, Some(media_type))?;
+                let row = new_manifest(*manifest, vec![*digest], &parsed);
+                writer.put_manifest(repository, &row, now()).await?;
+                let target = TagRow { digest: *digest, canonical: *manifest };
+                for tag in tags {
+                    writer.put_tag(repository, tag, &target, now()).await?;
+                }
+            }
+            Self::DeleteTag { repository, tag } => writer.remove_tag(repository, tag).await?,
+            Self::DeleteManifest { repository, digest } => {
+                if let Some(row) = writer.manifest(repository, digest).await? {
+                    writer.remove_manifest(repository, &row.canonical).await?;
+                }
+            }
+            Self::DeleteBlob { repository, digest } => {
+                if let Some(row) = writer.blob(repository, digest).await? {
+                    writer.remove_blob(repository, &row.canonical).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the row of a manifest out of its parsed form.
+pub(super) fn new_manifest(canonical: CanonicalDigest, aliases: Vec<Digest>, manifest: &Manifest) -> NewManifest {
+    let edge = |kind| move |target: Digest| ManifestEdge { kind, target };
+    let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
+    let edges = (blobs.map(|blob| blob.digest).map(edge(EdgeKind::Blob)))
+        .chain(manifest.children.iter().map(|child| child.digest).map(edge(EdgeKind::Child)))
+        .chain(manifest.subject.iter().map(|subject| subject.digest).map(edge(EdgeKind::Subject)));
+    NewManifest {
+        canonical,
+        aliases,
+        media_type: manifest.media_type.as_str().to_owned(),
+        artifact_type: manifest.artifact_type.clone(),
+        edges: edges.collect(),
+    }
+}
+
+/// What a manifest needs of its repository.
+pub(super) struct References {
+    /// Blobs that the tree has to hold, by the name in the manifest.
+    found: Vec<(Digest, Content)>,
+    /// What the repository does not have.
+    pub(super) missing: Vec<Digest>,
+}
+
+impl References {
+    pub(super) async fn find(
+        writer: &mut dyn Writer,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+        sparse_indexes: bool,
+    ) -> Result<Self> {
+        let mut references = Self { found: Vec::new(), missing: Vec::new() };
+        for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
+            references.add(writer, repository, blob.digest, false).await?;
+        }
+        for child in &manifest.children {
+            if writer.manifest(repository, &child.digest).await?.is_none() {
+                references.add(writer, repository, child.digest, sparse_indexes).await?;
+            }
+        }
+        Ok(references)
+    }
+
+    async fn add(
+        &mut self,
+        writer: &mut dyn Writer,
+        repository: &RepositoryName,
+        digest: Digest,
+        may_be_missing: bool,
+    ) -> Result<()> {
+        match writer.blob(repository, &digest).await? {
+            Some(row) => self.found.push((digest, content(&row))),
+            None if !may_be_missing => self.missing.push(digest),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Content first, then the links to it.
+    fn edits(&self, repository: &RepositoryName) -> Vec<Edit> {
+        let data = self
+            .found
+            .iter()
+            .map(|(_, content)| Edit::link(layout::blob_data(&content.canonical), content));
+        let links = self.found.iter().flat_map(|(digest, content)| {
+            with_canonical(content.canonical, *digest).into_iter().map(|name| {
+                Edit::put(layout::layer_link(repository, &name), content.canonical.to_string())
+            })
+        });
+        data.chain(links).collect()
+    }
+}
+
+/// Lists the canonical name, and the other one where it is another.
+fn with_canonical(canonical: CanonicalDigest, name: Digest) -> Vec<Digest> {
+    let canonical = Digest::from(canonical);
+    if name == canonical { vec![canonical] } else { vec![canonical, name] }
+}
+
+/// Points a tag to a manifest: the new name, the pointer, then the old name goes.
+fn point(
+    repository: &RepositoryName,
+    tag: &Tag,
+    manifest: &CanonicalDigest,
+    digest: &Digest,
+    before: Option<Digest>,
+) -> Vec<Edit> {
+    let mut edits = vec![
+        Edit::put(layout::tag_index_link(repository, tag, digest), manifest.to_string()),
+        Edit::put(layout::tag_current_link(repository, tag), manifest.to_string()),
+    ];
+    if let Some(before) = before.filter(|before| before != digest) {
+        edits.push(Edit::remove(layout::tag_index_link(repository, tag, &before)));
+    }
+    edits
+}

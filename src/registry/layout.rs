@@ -1,0 +1,124 @@
+//! Every path of a tree, drawn. Roots depend on it, so it is frozen.
+//!
+//! ```text
+//! docker/registry/v2/
+//!   blobs/sha256/ab/<hex>/data                                 layers, configs and manifests
+//!   repositories/<name>/
+//!     _layers/<alg>/<hex>/link                                 a blob that a manifest names
+//!     _manifests/revisions/<alg>/<hex>/link                    a manifest
+//!     _manifests/tags/<tag>/current/link                       what the tag points to
+//!     _manifests/tags/<tag>/index/<alg>/<hex>/link             the same, by the name it was tagged by
+//!     _referrers/<alg>/<hex>/<alg>/<hex>/link                  subject, then referrer
+//! ```
+//!
+//! Each `link` holds `sha256:<hex>`, the canonical digest, without a newline. The stock registry
+//! keeps a tag's history in `index/`; here it holds the current digest alone, since a root must not
+//! depend on history.
+
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
+use crate::storage::TreePath;
+
+/// Where the stock registry begins below a root.
+const ROOT: &str = "docker/registry/v2";
+
+/// The file name of every link.
+const LINK: &str = "link";
+
+fn path(text: String) -> TreePath {
+    TreePath::parse(&text).expect("names, tags and digests have no empty component and no `..`")
+}
+
+fn named(digest: &Digest) -> String {
+    format!("{}/{}", digest.algorithm(), digest.hex())
+}
+
+/// Where content stands.
+pub fn blob_data(digest: &CanonicalDigest) -> TreePath {
+    let hex = digest.hex();
+    path(format!("{ROOT}/blobs/sha256/{}/{hex}/data", &hex[..2]))
+}
+
+/// Where all content stands: two levels of directories, then `data`.
+pub fn blobs() -> TreePath {
+    path(format!("{ROOT}/blobs/sha256"))
+}
+
+/// Where all repositories stand.
+pub fn repositories() -> TreePath {
+    path(format!("{ROOT}/repositories"))
+}
+
+/// Where a repository stands.
+pub fn repository(name: &RepositoryName) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}"))
+}
+
+/// The link that makes a blob the repository's.
+pub fn layer_link(name: &RepositoryName, digest: &Digest) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", named(digest)))
+}
+
+/// The link that makes a manifest the repository's.
+pub fn revision_link(name: &RepositoryName, digest: &Digest) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", named(digest)))
+}
+
+/// A tag, with all that belongs to it.
+pub fn tag(name: &RepositoryName, tag: &Tag) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}"))
+}
+
+/// The link from a tag to what it points to.
+pub fn tag_current_link(name: &RepositoryName, tag: &Tag) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}/current/{LINK}"))
+}
+
+/// The link from a tag that keeps the name it was tagged by.
+pub fn tag_index_link(name: &RepositoryName, tag: &Tag, digest: &Digest) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}/index/{}/{LINK}", named(digest)))
+}
+
+/// The link from a subject to a referrer.
+pub fn referrer_link(name: &RepositoryName, subject: &Digest, referrer: &Digest) -> TreePath {
+    path(format!("{ROOT}/repositories/{name}/_referrers/{}/{}/{LINK}", named(subject), named(referrer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn paths_are_those_of_the_stock_registry() {
+        let name: RepositoryName = "team/app".parse().unwrap();
+        let tag_name: Tag = "v1".parse().unwrap();
+        let canonical = CanonicalDigest::of(b"");
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let digest = Digest::from(canonical);
+        let long = Digest::of(Algorithm::Sha512, b"");
+        let repository = "docker/registry/v2/repositories/team/app";
+        for (path, expected) in [
+            (blob_data(&canonical), format!("docker/registry/v2/blobs/sha256/e3/{hex}/data")),
+            (layer_link(&name, &digest), format!("{repository}/_layers/sha256/{hex}/link")),
+            (
+                revision_link(&name, &long),
+                format!("{repository}/_manifests/revisions/sha512/{}/link", long.hex()),
+            ),
+            (tag(&name, &tag_name), format!("{repository}/_manifests/tags/v1")),
+            (
+                tag_current_link(&name, &tag_name),
+                format!("{repository}/_manifests/tags/v1/current/link"),
+            ),
+            (
+                tag_index_link(&name, &tag_name, &digest),
+                format!("{repository}/_manifests/tags/v1/index/sha256/{hex}/link"),
+            ),
+            (
+                referrer_link(&name, &digest, &long),
+                format!("{repository}/_referrers/sha256/{hex}/sha512/{}/link", long.hex()),
+            ),
+        ] {
+            assert_eq!(path.as_str(), expected);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Manifests: pulling, pushing, deleting.
+
+use bytes::Bytes;
+
+use super::intent::Intent;
+use super::{Registry, RegistryError, Result};
+use crate::auth::{DeleteGrant, PullGrant, PushGrant};
+use crate::index::{ManifestRow, StoredManifest};
+use crate::oci::{Algorithm, Digest, Manifest, Reference};
+
+/// A manifest that was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PushedManifest {
+    /// The name that it was pushed by; sha256, if it was pushed by tag.
+    pub digest: Digest,
+    /// The CID of its bytes.
+    pub cid: cid::Cid,
+    /// What it refers to, if to anything.
+    pub subject: Option<Digest>,
+}
+
+impl Registry {
+    /// Finds a manifest by tag or digest.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`]
+    pub async fn manifest(&self, grant: &PullGrant, reference: &Reference) -> Result<ManifestRow> {
+        let repository = grant.repository();
+        let found = match reference {
+            Reference::Tag(tag) => self.index.tagged_manifest(repository, tag).await?,
+            Reference::Digest(digest) => self.index.manifest(repository, digest).await?,
+        };
+        found.ok_or_else(|| RegistryError::ManifestUnknown(reference.to_string(), repository.clone()))
+    }
+
+    /// Stores a manifest and what it was pushed as; returns when both last.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
+    /// [`RegistryError::ManifestInvalid`], [`RegistryError::MissingReferences`]
+    pub async fn put_manifest(
+        &self,
+        grant: &PushGrant,
+        reference: &Reference,
+        content_type: Option<&str>,
+        bytes: Bytes,
+    ) -> Result<PushedManifest> {
+        let limit = self.limits.manifest_bytes;
+        if bytes.len() > limit {
+            return Err(RegistryError::ManifestTooLarge { limit });
+        }
+        let (digest, tags) = match reference {
+            Reference::Tag(tag) => (Digest::of(Algorithm::Sha256, &bytes), vec![tag.clone()]),
+            Reference::Digest(digest) => (*digest, Vec::new()),
+        };
+        if Digest::of(digest.algorithm(), &bytes) != digest {
+            return Err(RegistryError::DigestMismatch(digest));
+        }
+        let manifest = Manifest::parse(&bytes, content_type)?;
+        let content = self.keep(bytes.clone()).await?.content;
+        let intent = Intent::PutManifest {
+            repository: grant.repository().clone(),
+            manifest: content.canonical,
+            digest,
+            media_type: manifest.media_type.as_str().to_owned(),
+            tags,
+        };
+        let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
+        self.commit(intent, Some(stored)).await?;
+        let subject = manifest.subject.map(|subject| subject.digest);
+        Ok(PushedManifest { digest, cid: content.cid, subject })
+    }
+
+    /// Deletes a tag, or a manifest with every tag that points to it.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`]; [`RegistryError::Referenced`] while an index names it.
+    pub async fn delete_manifest(&self, grant: &DeleteGrant, reference: &Reference) -> Result<()> {
+        let repository = grant.repository().clone();
+        let intent = match reference {
+            Reference::Tag(tag) => Intent::DeleteTag { repository, tag: tag.clone() },
+            Reference::Digest(digest) => Intent::DeleteManifest { repository, digest: *digest },
+        };
+        self.commit(intent, None).await
+    }
+}

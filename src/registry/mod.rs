@@ -1,0 +1,102 @@
+//! The use cases of a registry, on the traits of the seams only.
+//!
+//! `http` and `cli` call [`Registry`]; it decides what a push, a pull and a deletion are. It never
+//! sees a request, a path of the machine or a database: names come inside the grants of
+//! [`crate::auth`], bytes go through [`crate::storage`], look-ups and the writer's lock through
+//! [`crate::index`].
+
+mod blobs;
+mod catalog;
+mod check;
+mod commit;
+mod error;
+mod intent;
+pub mod layout;
+mod manifests;
+mod rebuild;
+mod referrers;
+mod root;
+mod tags;
+mod uploads;
+mod walk;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::runtime::Handle;
+
+pub use blobs::Blob;
+pub use check::{Finding, Report};
+pub use error::{RegistryError, Result};
+pub use manifests::PushedManifest;
+pub use rebuild::Rebuilt;
+pub use referrers::{ReferrersPage, ReferrersQuery};
+pub use root::peek_root;
+pub use uploads::Upload;
+
+use crate::index::Index;
+use crate::storage::Storage;
+
+/// What an operator may set.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest manifest in bytes.
+    pub manifest_bytes: usize,
+    /// Whether an index may name manifests that the repository does not have.
+    pub sparse_indexes: bool,
+    /// How long a request waits for its change to be made.
+    pub commit_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { manifest_bytes: 4 << 20, sparse_indexes: false, commit_wait: Duration::from_secs(60) }
+    }
+}
+
+/// A registry: cheap to clone, shared by all requests.
+#[derive(Clone)]
+pub struct Registry {
+    index: Arc<dyn Index>,
+    storage: Arc<dyn Storage>,
+    limits: Arc<Limits>,
+    /// Where commits run to their end, whatever becomes of the request.
+    runtime: Handle,
+}
+
+impl Registry {
+    /// Puts a registry together. Must be called inside of the runtime that commits shall run on,
+    /// which is to outlive all requests.
+    #[must_use]
+    pub fn new(index: Arc<dyn Index>, storage: Arc<dyn Storage>, limits: Limits) -> Self {
+        Self { index, storage, limits: Arc::new(limits), runtime: Handle::current() }
+    }
+
+    /// Returns the largest manifest in bytes.
+    #[must_use]
+    pub fn manifest_limit(&self) -> usize {
+        self.limits.manifest_bytes
+    }
+
+    /// Answers whether the index can be written to.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ping_index(&self) -> Result<()> {
+        Ok(self.index.ping().await?)
+    }
+
+    /// Answers whether content can be written.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn ping_storage(&self) -> Result<()> {
+        Ok(self.storage.ping().await?)
+    }
+}
+
+/// Returns the time in milliseconds since the Unix epoch.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

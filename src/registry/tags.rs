@@ -1,0 +1,22 @@
+//! Tags: listing.
+
+use super::{Registry, RegistryError, Result};
+use crate::auth::PullGrant;
+use crate::oci::Tag;
+
+impl Registry {
+    /// Lists tags bytewise after `last`, at most `limit`, and tells whether more follow.
+    ///
+    /// # Errors
+    /// [`RegistryError::NameUnknown`]
+    pub async fn tags(&self, grant: &PullGrant, last: Option<&str>, limit: u32) -> Result<(Vec<Tag>, bool)> {
+        let repository = grant.repository();
+        if !self.index.repository_exists(repository).await? {
+            return Err(RegistryError::NameUnknown(repository.clone()));
+        }
+        let mut tags = self.index.tags(repository, last, limit.saturating_add(1)).await?;
+        let more = tags.len() > limit as usize;
+        tags.truncate(limit as usize);
+        Ok((tags, more))
+    }
+}

@@ -1,0 +1,69 @@
+//! Edits of a tree: what the queue stores and replays.
+
+use cid::Cid;
+use serde::{Deserialize, Serialize};
+
+use super::{Content, StorageError, StorageErrorKind, TreePath};
+use crate::oci::CanonicalDigest;
+
+/// One edit of a tree. Applying it twice is applying it once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// Content that is kept stands at the path.
+    Link {
+        /// Where.
+        path: TreePath,
+        /// Its canonical digest, as text.
+        digest: String,
+        /// The CID of its bytes, as text.
+        cid: String,
+        /// In bytes.
+        size: u64,
+    },
+    /// A small file of text stands at the path.
+    Put {
+        /// Where.
+        path: TreePath,
+        /// Its bytes.
+        text: String,
+    },
+    /// Nothing stands at the path, nor at directories above that this leaves empty.
+    Remove {
+        /// Where; a directory goes with all that is in it.
+        path: TreePath,
+    },
+}
+
+impl Edit {
+    /// Makes the edit that links content.
+    #[must_use]
+    pub fn link(path: TreePath, content: &Content) -> Self {
+        Self::Link {
+            path,
+            digest: content.canonical.to_string(),
+            cid: content.cid.to_string(),
+            size: content.size,
+        }
+    }
+
+    /// Makes the edit that puts text.
+    #[must_use]
+    pub fn put(path: TreePath, text: impl Into<String>) -> Self {
+        Self::Put { path, text: text.into() }
+    }
+
+    /// Makes the edit that removes.
+    #[must_use]
+    pub fn remove(path: TreePath) -> Self {
+        Self::Remove { path }
+    }
+}
+
+/// Reads the content that a [`Edit::Link`] names.
+pub(super) fn linked(digest: &str, cid: &str, size: u64) -> Result<Content, StorageError> {
+    let damaged = || StorageError::new(StorageErrorKind::Damaged, format!("an edit names `{digest}` as `{cid}`"));
+    let canonical: CanonicalDigest = digest.parse().map_err(|_| damaged())?;
+    let cid: Cid = cid.parse().map_err(|_| damaged())?;
+    Ok(Content { canonical, cid, size })
+}

@@ -1,0 +1,196 @@
+//! The trees as folders: applying edits, reading and listing.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::super::edit::linked;
+use super::super::{Content, Edit, Finished, Kind, Result, StorageError, StorageErrorKind, TreePath};
+use super::{Layout, ingest};
+use crate::oci::{CanonicalDigest, Visibility};
+
+/// Applies one edit; a reader meets what stood there before or what stands there after.
+pub(super) fn apply(layout: &Layout, tree: Visibility, edit: &Edit) -> Result<()> {
+    let root = layout.tree(tree);
+    let at = |path: &TreePath| root.join(path.as_str());
+    let (path, applied) = match edit {
+        Edit::Link { path, digest, cid, size } => {
+            let content = linked(digest, cid, *size)?;
+            (path, link(layout, &layout.content(&content.canonical), &at(path)))
+        }
+        Edit::Put { path, text } => (path, put(layout, &at(path), text.as_bytes())),
+        Edit::Remove { path } => (path, remove(&root, &at(path))),
+    };
+    applied.map_err(|error| StorageError::io(format!("editing {path} in the {} tree", tree.as_str()), error))
+}
+
+/// Makes `target` a hard link to `source`, unless it is one.
+fn link(layout: &Layout, source: &Path, target: &Path) -> io::Result<()> {
+    make_parents(target)?;
+    match fs::hard_link(source, target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        done => return done,
+    }
+    if is_same_file(source, target)? {
+        return Ok(());
+    }
+    let temporary = layout.temporary();
+    fs::hard_link(source, &temporary)?;
+    fs::rename(&temporary, target)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
+    Ok(one.ino() == other.ino() && one.dev() == other.dev())
+}
+
+/// Puts a file with those bytes at `target`, unless it is there.
+fn put(layout: &Layout, target: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::read(target) {
+        Ok(found) if found == bytes => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_parents(target)?,
+        _ => {}
+    }
+    let temporary = layout.temporary();
+    let placed = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, target));
+    if placed.is_err() {
+        // What matters is why it could not be placed; the rest goes at the next start.
+        let _ = fs::remove_file(&temporary);
+    }
+    placed
+}
+
+fn make_parents(target: &Path) -> io::Result<()> {
+    target.parent().map_or(Ok(()), fs::create_dir_all)
+}
+
+/// Removes what stands at `target`, then each directory above it that this left empty.
+fn remove(root: &Path, target: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(target) {
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(target),
+        Ok(_) => fs::remove_file(target),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(error);
+        }
+        _ => {}
+    }
+    let mut folder = target.parent();
+    while let Some(path) = folder.filter(|path| path.starts_with(root) && *path != root) {
+        match fs::remove_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => break,
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => folder = path.parent(),
+        }
+    }
+    Ok(())
+}
+
+/// Keeps a finished file as content: linked under its digest, durably, before its own name goes.
+/// Where the content is there already, the new file is dropped.
+pub(super) fn keep(layout: &Layout, file: &Path, digest: &CanonicalDigest) -> Result<()> {
+    let target = layout.content(digest);
+    let kept = match fs::hard_link(file, &target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => sync_parent(&target),
+    };
+    kept.and_then(|()| fs::remove_file(file))
+        .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+pub(super) fn read(layout: &Layout, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+    let file = layout.tree(tree).join(path.as_str());
+    let read = File::open(&file).and_then(|file| {
+        let mut bytes = Vec::new();
+        file.take(limit + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    });
+    match read {
+        Ok(bytes) if bytes.len() as u64 > limit => Err(StorageError::new(
+            StorageErrorKind::Damaged,
+            format!("{path} has more than {limit} bytes"),
+        )),
+        Ok(bytes) => Ok(Some(bytes.into())),
+        Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::IsADirectory => Ok(None),
+        Err(error) => Err(StorageError::io(format!("reading {path}"), error)),
+    }
+}
+
+pub(super) fn list(layout: &Layout, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+    let folder = layout.tree(tree).join(path.as_str());
+    let entries = match fs::read_dir(&folder) {
+        Err(error) if is_absent(&error) => return Ok(None),
+        entries => entries,
+    };
+    let listed: io::Result<Vec<(String, Kind)>> = entries.and_then(|entries| {
+        let mut listed = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let kind = if metadata.is_dir() { Kind::Directory } else { Kind::File(metadata.len()) };
+            listed.push((name_of(entry.file_name())?, kind));
+        }
+        Ok(listed)
+    });
+    let mut listed = listed.map_err(|error| StorageError::io(format!("listing {path}"), error))?;
+    listed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    Ok(Some(listed))
+}
+
+/// Lists the names in a folder outside of the trees.
+pub(super) fn names(folder: &PathBuf) -> Result<Vec<String>> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| name_of(entry?.file_name())).collect())
+        .map_err(|error| StorageError::io(format!("listing {}", folder.display()), error))
+}
+
+pub(super) fn identify(layout: &Layout, tree: Visibility, path: &TreePath) -> Result<Finished> {
+    let file = layout.tree(tree).join(path.as_str());
+    let failed = |error| StorageError::io(format!("reading {path}"), error);
+    ingest::identify(&File::open(&file).map_err(failed)?, layout)
+}
+
+pub(super) fn adopt(layout: &Layout, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+    let file = layout.tree(tree).join(path.as_str());
+    let target = layout.content(&content.canonical);
+    let adopted = match fs::hard_link(&file, &target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => File::open(&target).and_then(|file| file.sync_all()).and_then(|()| sync_parent(&target)),
+    };
+    adopted.map_err(|error| StorageError::io(format!("keeping {}", content.canonical), error))
+}
+
+pub(super) fn holds(layout: &Layout, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool> {
+    let file = layout.tree(tree).join(path.as_str());
+    match is_same_file(&layout.content(&content.canonical), &file) {
+        Err(error) if is_absent(&error) => Ok(false),
+        same => same.map_err(|error| StorageError::io(format!("looking at {path}"), error)),
+    }
+}
+
+pub(super) fn examine(layout: &Layout, canonical: &CanonicalDigest) -> Result<Content> {
+    let file = File::open(layout.content(canonical))
+        .map_err(|error| StorageError::io(format!("opening {canonical}"), error))?;
+    Ok(ingest::identify(&file, layout)?.content)
+}
+
+fn name_of(name: std::ffi::OsString) -> io::Result<String> {
+    name.into_string().map_err(|name| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", name.display()))
+    })
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}

@@ -1,0 +1,255 @@
+//! The embedded driver: plain files in the data folder, no other process.
+//!
+//! `content/sha256/ab/<hex>` holds each blob once; `public/` and `private/` are trees in the stock
+//! layout whose `data` files are hard links to it, so that the folder can be served by a stock
+//! registry and read at the speed of the file system. What is not finished stands in `tmp/`.
+
+mod folder;
+mod ingest;
+mod read;
+
+use std::ops::Range;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::{
+    ByteStream, Content, Edit, Finished, Ingest, Kind, Result, Storage, StorageError, StorageErrorKind,
+    TreePath,
+};
+use crate::oci::{CanonicalDigest, Visibility};
+use ingest::FileIngest;
+
+/// Opens the storage in a data folder, creating what is missing.
+///
+/// # Errors
+/// When the folder cannot be made or written to, or is spread over several devices, which hard
+/// links cannot cross.
+pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
+    let layout = Arc::new(Layout { data: data.to_owned() });
+    let shards = (0..=255_u8).map(|byte| format!("content/sha256/{byte:02x}"));
+    let folders = ["public", "private", "tmp/uploads", "tmp/files"].map(str::to_owned);
+    let mut device = None;
+    for folder in folders.into_iter().chain(shards) {
+        let path = data.join(folder);
+        let metadata = fs::create_dir_all(&path)
+            .and_then(|()| fs::metadata(&path))
+            .map_err(|error| unusable(&path, &error))?;
+        if *device.get_or_insert(metadata.dev()) != metadata.dev() {
+            return Err(StorageError::new(
+                StorageErrorKind::Unusable,
+                format!(
+                    "{} is on another device than the rest of {}, and links cannot cross devices",
+                    path.display(),
+                    data.display()
+                ),
+            ));
+        }
+    }
+    layout.probe().map_err(|error| unusable(data, &error))?;
+    Ok(Arc::new(Embedded { layout }))
+}
+
+fn unusable(path: &Path, error: &io::Error) -> StorageError {
+    StorageError::new(StorageErrorKind::Unusable, format!("{}: {error}", path.display()))
+}
+
+/// Where everything stands in the data folder.
+struct Layout {
+    data: PathBuf,
+}
+
+impl Layout {
+    fn content(&self, digest: &CanonicalDigest) -> PathBuf {
+        let hex = digest.hex();
+        self.data.join("content/sha256").join(&hex[..2]).join(hex)
+    }
+
+    fn upload(&self, id: &str) -> PathBuf {
+        self.data.join("tmp/uploads").join(id)
+    }
+
+    /// The digests of the leaves that a checkpoint has left behind, 32 bytes each.
+    fn leaves(&self, id: &str) -> PathBuf {
+        self.data.join("tmp/uploads").join(format!("{id}.leaves"))
+    }
+
+    /// A file name of one use.
+    fn temporary(&self) -> PathBuf {
+        self.data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string())
+    }
+
+    fn tree(&self, tree: Visibility) -> PathBuf {
+        self.data.join(tree.as_str())
+    }
+
+    /// Writes a file and removes it again.
+    fn probe(&self) -> io::Result<()> {
+        let path = self.temporary();
+        let written = fs::write(&path, b"roadstead");
+        fs::remove_file(&path).and(written)
+    }
+}
+
+struct Embedded {
+    layout: Arc<Layout>,
+}
+
+impl Embedded {
+    /// Runs file work where it may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Layout) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let layout = Arc::clone(&self.layout);
+        join(spawn_blocking(move || work(&layout)).await)
+    }
+}
+
+/// Unwraps what a blocking task came to.
+fn join<T>(joined: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
+    joined.unwrap_or_else(|error| {
+        Err(StorageError::io("a task of the storage ended early", io::Error::other(error)))
+    })
+}
+
+#[async_trait]
+impl Storage for Embedded {
+    async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>> {
+        let (layout, id) = (Arc::clone(&self.layout), id.to_owned());
+        let ingest = self.blocking(move |_| FileIngest::begin(layout, id)).await?;
+        Ok(Box::new(ingest))
+    }
+
+    async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>> {
+        let (layout, id, checkpoint) = (Arc::clone(&self.layout), id.to_owned(), checkpoint.to_vec());
+        let ingest =
+            self.blocking(move |_| FileIngest::resume(layout, id, offset, &checkpoint)).await?;
+        Ok(Box::new(ingest))
+    }
+
+    async fn discard(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.blocking(move |layout| {
+            for path in [layout.leaves(&id), layout.upload(&id)] {
+                match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(StorageError::io(format!("removing {}", path.display()), error));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn ingests(&self) -> Result<Vec<String>> {
+        self.blocking(|layout| {
+            let names = folder::names(&layout.data.join("tmp/uploads"))?;
+            Ok(names.into_iter().filter(|name| !name.ends_with(".leaves")).collect())
+        })
+        .await
+    }
+
+    async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream> {
+        let content = *content;
+        let file = self
+            .blocking(move |layout| {
+                let path = layout.content(&content.canonical);
+                let (file, length) = fs::File::open(&path)
+                    .and_then(|file| Ok((file.metadata()?.len(), file)))
+                    .map(|(length, file)| (file, length))
+                    .map_err(|error| StorageError::io(format!("opening {}", content.canonical), error))?;
+                if length != content.size {
+                    let context = format!("{} has {length} bytes, not {}", content.canonical, content.size);
+                    return Err(StorageError::new(StorageErrorKind::Damaged, context));
+                }
+                Ok(file)
+            })
+            .await?;
+        Ok(read::stream(file, range))
+    }
+
+    async fn contains(&self, content: &Content) -> Result<bool> {
+        let content = *content;
+        self.blocking(move |layout| match fs::metadata(layout.content(&content.canonical)) {
+            Ok(metadata) => Ok(metadata.len() == content.size),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(StorageError::io(format!("looking for {}", content.canonical), error)),
+        })
+        .await
+    }
+
+    async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
+        self.blocking(|layout| {
+            let root = layout.data.join("content/sha256");
+            let mut found = Vec::new();
+            for shard in folder::names(&root)? {
+                let names = folder::names(&root.join(shard))?;
+                found.extend(names.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+        let edits = edits.to_vec();
+        self.blocking(move |layout| {
+            edits.iter().try_for_each(|edit| folder::apply(layout, tree, edit))
+        })
+        .await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        self.blocking(|layout| {
+            fs::File::open(&layout.data)
+                .and_then(|folder| rustix::fs::syncfs(&folder).map_err(io::Error::from))
+                .map_err(|error| StorageError::io(format!("syncing {}", layout.data.display()), error))
+        })
+        .await
+    }
+
+    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+        let path = path.clone();
+        self.blocking(move |layout| folder::read(layout, tree, &path, limit)).await
+    }
+
+    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+        let path = path.clone();
+        self.blocking(move |layout| folder::list(layout, tree, &path)).await
+    }
+
+    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {
+        let path = path.clone();
+        self.blocking(move |layout| folder::identify(layout, tree, &path)).await
+    }
+
+    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+        let (path, content) = (path.clone(), *content);
+        self.blocking(move |layout| folder::adopt(layout, tree, &path, &content)).await
+    }
+
+    async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool> {
+        let (path, content) = (path.clone(), *content);
+        self.blocking(move |layout| folder::holds(layout, tree, &path, &content)).await
+    }
+
+    async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content> {
+        let canonical = *canonical;
+        self.blocking(move |layout| folder::examine(layout, &canonical)).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.blocking(|layout| {
+            layout.probe().map_err(|error| StorageError::io(layout.data.display().to_string(), error))
+        })
+        .await
+    }
+}

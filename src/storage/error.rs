@@ -1,0 +1,78 @@
+//! What can go wrong with the storage.
+
+use std::error::Error;
+use std::{fmt, io};
+
+/// A failure of the storage: its kind says what a caller can do about it.
+#[derive(Debug)]
+pub struct StorageError {
+    /// What a caller can do about it.
+    pub kind: StorageErrorKind,
+    /// What was being done, to what.
+    pub context: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a caller can do about a failure of the storage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StorageErrorKind {
+    /// It is not there.
+    NotFound,
+    /// The content has another digest than was expected.
+    DigestMismatch,
+    /// There is no room: try again when there is.
+    Full,
+    /// The storage does not answer, or can only be read now: try again.
+    Unavailable,
+    /// What is stored is not what was stored.
+    Damaged,
+    /// The data folder cannot be used as it is; the context says why.
+    Unusable,
+    /// Anything else.
+    Failed,
+}
+
+impl StorageError {
+    /// Makes an error that has no cause of its own.
+    pub fn new(kind: StorageErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), source: None }
+    }
+
+    /// Wraps a failure of the file system; its kind follows from the cause.
+    pub fn io(context: impl Into<String>, source: io::Error) -> Self {
+        let kind = match source.kind() {
+            io::ErrorKind::NotFound => StorageErrorKind::NotFound,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
+            io::ErrorKind::ReadOnlyFilesystem => StorageErrorKind::Unavailable,
+            _ => StorageErrorKind::Failed,
+        };
+        Self { kind, context: context.into(), source: Some(Box::new(source)) }
+    }
+
+    /// Tells whether the same call may succeed later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self.kind, StorageErrorKind::Full | StorageErrorKind::Unavailable)
+    }
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            StorageErrorKind::NotFound => "not found in the storage",
+            StorageErrorKind::DigestMismatch => "the digest does not match",
+            StorageErrorKind::Full => "the storage has no room",
+            StorageErrorKind::Unavailable => "the storage is not available",
+            StorageErrorKind::Damaged => "the storage is damaged",
+            StorageErrorKind::Unusable => "the data folder cannot be used",
+            StorageErrorKind::Failed => "the storage failed",
+        };
+        write!(formatter, "{what}: {}", self.context)
+    }
+}
+
+impl Error for StorageError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,161 @@
+//! SEAM: where bytes and names live.
+//!
+//! A [`Storage`] keeps *content* (blobs by their digest, ingested as they stream) and the two
+//! *trees* that name it, in the layout of a stock registry. `registry` calls it; nothing here knows
+//! of repositories, of the index or of HTTP. A driver is a file or folder of its own and one row in
+//! [`DRIVERS`].
+
+mod edit;
+mod embedded;
+mod error;
+mod fold;
+mod path;
+
+use std::ops::Range;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::Stream;
+
+pub use edit::Edit;
+pub use error::{StorageError, StorageErrorKind};
+pub use fold::{Folded, fold};
+pub use path::TreePath;
+
+use crate::oci::{CanonicalDigest, Digest, Visibility};
+
+/// What every operation of this room returns.
+pub type Result<T> = std::result::Result<T, StorageError>;
+
+/// Bytes as they are read; an error ends it, and what came before it is not the whole.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// A way to store: one row of [`DRIVERS`].
+pub struct Driver {
+    /// As the setting `storage.driver` names it.
+    pub name: &'static str,
+    /// Opens the storage in a data folder, which it creates where it is missing.
+    pub open: fn(&Path) -> Result<Arc<dyn Storage>>,
+}
+
+/// Every driver.
+pub const DRIVERS: &[Driver] = &[Driver { name: "embedded", open: embedded::open }];
+
+/// Content that is kept, as the index remembers it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Content {
+    /// The sha256 of the bytes.
+    pub canonical: CanonicalDigest,
+    /// The CID of the bytes as a UnixFS file.
+    pub cid: Cid,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// What an ingest came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// The content, which is kept from now on.
+    pub content: Content,
+    /// The CIDs of its leaves in order, of 1 MiB each but the last: 40 bytes for each MiB.
+    pub leaves: Vec<Cid>,
+}
+
+/// What stands at a path of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// A file of that many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+}
+
+/// Content and trees; one implementation a driver.
+#[async_trait]
+pub trait Storage: Send + Sync {
+    /// Begins to take content in, under a name that is not in use; a later [`Storage::resume`]
+    /// finds it by that name.
+    async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>>;
+
+    /// Goes on at a checkpoint of [`Ingest::checkpoint`], at which `offset` bytes had been
+    /// appended; what was appended later is dropped. A checkpoint that cannot be read (of another
+    /// version) costs a second reading of the bytes, no more.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when the bytes are no longer there.
+    async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>>;
+
+    /// Drops what an unfinished ingest has stored. Repeating it succeeds.
+    async fn discard(&self, id: &str) -> Result<()>;
+
+    /// Lists the names of unfinished ingests that have stored anything.
+    async fn ingests(&self) -> Result<Vec<String>>;
+
+    /// Reads a range of content, which must lie within its size.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when it is absent, [`StorageErrorKind::Damaged`] when its
+    /// length is not the recorded one.
+    async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream>;
+
+    /// Tells whether the content is there, with its size.
+    async fn contains(&self, content: &Content) -> Result<bool>;
+
+    /// Lists the content that is kept, in no order.
+    async fn contents(&self) -> Result<Vec<CanonicalDigest>>;
+
+    /// Applies edits to a tree in their order. Each is idempotent and seen by readers as a whole or
+    /// not at all. After a failure a prefix of them may have been applied: the caller repeats all.
+    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()>;
+
+    /// Returns when all that was applied survives a loss of power.
+    async fn sync(&self) -> Result<()>;
+
+    /// Reads a small file of a tree; none if there is no file. More than `limit` bytes are an
+    /// error of kind [`StorageErrorKind::Damaged`].
+    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>>;
+
+    /// Lists a directory of a tree, sorted bytewise; none if there is no directory.
+    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>>;
+
+    /// Reads a whole file of a tree and computes its digest and CID. The caller compares the digest
+    /// with the name that it stands under.
+    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
+
+    /// Keeps what [`Storage::identify`] found at a path as content. Repeating it succeeds.
+    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
+
+    /// Tells whether that very content stands at a path of a tree.
+    async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool>;
+
+    /// Reads kept content as a whole and computes what it is.
+    async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content>;
+
+    /// Answers whether content could be written now.
+    async fn ping(&self) -> Result<()>;
+}
+
+/// Content on its way in. Dropping it leaves what a checkpoint can go on from.
+#[async_trait]
+pub trait Ingest: Send {
+    /// Appends bytes; waits while earlier ones are being written, so that memory stays constant.
+    /// After an error only [`Storage::discard`] or an earlier checkpoint helps.
+    async fn append(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// How many bytes were appended.
+    fn offset(&self) -> u64;
+
+    /// Returns what [`Storage::resume`] needs to go on from here, at most 150 KB. Everything
+    /// appended so far survives a killed process.
+    async fn checkpoint(&mut self) -> Result<Vec<u8>>;
+
+    /// Ends the ingest: content of the expected digest is kept, durably; any other is dropped.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::DigestMismatch`] when the bytes have another digest.
+    async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished>;
+}
