@@ -1,1 +1,3 @@
 //! Roadstead
+
+pub mod ipld;
