@@ -1,0 +1,271 @@
+//! Directories that can be edited, and whose CID is a function of their entries alone.
+
+mod basic;
+
+use std::collections::BTreeSet;
+use std::mem;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use basic::Basic;
+
+use super::block::DAG_PB;
+use super::hamt::{Census, Hamt, Reached};
+use super::unixfs::{self, Kind};
+use super::{Block, Error, dag_pb};
+
+/// A directory whose block would be longer than this is sharded.
+const THRESHOLD: usize = 262_144;
+/// No CID made by sha2-256 is shorter; only those are that hold their content inline.
+pub(super) const SHORTEST_CID: usize = 34;
+
+/// A named link to a file, a directory or a symbolic link.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name: not empty. Whether `/` or `..` make sense is not asked here.
+    pub name: String,
+    /// The root of what is linked.
+    pub cid: Cid,
+    /// How many bytes all blocks below the link take (Tsize).
+    pub size: u64,
+}
+
+impl Entry {
+    /// How many bytes the entry takes in the block of a directory that is not sharded.
+    pub(super) fn length(&self) -> usize {
+        dag_pb::link_length(self.cid.encoded_len(), self.name.len(), self.size)
+    }
+}
+
+/// A source of blocks.
+pub trait Load {
+    /// Why a block could not be supplied.
+    type Error;
+
+    /// The bytes of a block. They are trusted to hash to the CID: a source that is not the caller's own
+    /// passes them through [`Block::verify`] first.
+    ///
+    /// # Errors
+    /// When the block is absent or cannot be read; the operation on the directory then fails and may
+    /// be repeated.
+    fn load(&mut self, cid: &Cid) -> Result<Bytes, Self::Error>;
+}
+
+impl<F, E> Load for F
+where
+    F: FnMut(&Cid) -> Result<Bytes, E>,
+{
+    type Error = E;
+
+    fn load(&mut self, cid: &Cid) -> Result<Bytes, E> {
+        self(cid)
+    }
+}
+
+/// A directory, in memory as far as it was edited.
+///
+/// However it came to be, it has the CID of the directory that is built at once from the same entries:
+/// one block up to 256 KiB, a HAMT of shards beyond that. (One that was opened and is not so, from
+/// another profile, stays as it is until it is edited; an edit writes what it touches anew and drops a
+/// mode or a time.) An edit loads the shards on the way to one name; a removal from a sharded directory,
+/// or a replacement by something shorter, also as many as prove that it stays above 256 KiB. A failed
+/// edit leaves the directory as it was.
+#[derive(Debug, Clone)]
+pub struct Directory {
+    body: Body,
+    /// Stored nodes that are part of the directory no more.
+    retired: BTreeSet<Cid>,
+}
+
+#[derive(Debug, Clone)]
+enum Body {
+    Basic(Basic),
+    Sharded(Hamt),
+}
+
+impl Directory {
+    /// A directory without entries, not stored as yet.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { body: Body::Basic(Basic::empty()), retired: BTreeSet::new() }
+    }
+
+    /// Opens a stored directory, loading its root block.
+    ///
+    /// # Errors
+    /// When the block cannot be loaded, is not a directory, or holds one name twice or an empty one.
+    pub fn open<L: Load>(cid: &Cid, loader: &mut L) -> Result<Self, Error<L::Error>> {
+        if cid.codec() != DAG_PB {
+            return Err(Error::NotADirectory(*cid));
+        }
+        let block = loader.load(cid).map_err(|source| Error::load(*cid, source))?;
+        let decode = |source| Error::decode(*cid, source);
+        let node = dag_pb::decode(&block).map_err(decode)?;
+        let data = unixfs::decode(&node.data).map_err(decode)?;
+        let stored = (*cid, node.dag_size(&block));
+        let body = match data.kind {
+            Kind::Directory => Basic::open(stored, node.links).map(Body::Basic),
+            Kind::Shard => Hamt::open(stored, node.links, &data).map(Body::Sharded),
+            _ => return Err(Error::NotADirectory(*cid)),
+        };
+        let body = body.map_err(decode)?;
+        Ok(Self { body, retired: BTreeSet::new() })
+    }
+
+    /// The entry of that name. Loads the shards on the way to it, and keeps none.
+    ///
+    /// # Errors
+    /// When a shard cannot be loaded or understood.
+    pub fn get<L: Load>(
+        &self,
+        name: &str,
+        loader: &mut L,
+    ) -> Result<Option<Entry>, Error<L::Error>> {
+        match &self.body {
+            Body::Basic(basic) => Ok(basic.get(name)),
+            Body::Sharded(hamt) => hamt.get(name, loader),
+        }
+    }
+
+    /// Adds an entry, or replaces that of the same name, which it gives back.
+    ///
+    /// # Errors
+    /// When a shard cannot be loaded or understood, the name is empty or cannot be placed in a HAMT, or
+    /// the CID holds its content inline.
+    pub fn insert<L: Load>(
+        &mut self,
+        entry: Entry,
+        loader: &mut L,
+    ) -> Result<Option<Entry>, Error<L::Error>> {
+        if entry.name.is_empty() {
+            return Err(Error::EmptyName);
+        }
+        if entry.cid.encoded_len() < SHORTEST_CID {
+            return Err(Error::InlineCid { name: entry.name, cid: entry.cid });
+        }
+        if let Body::Sharded(hamt) = &mut self.body {
+            let old = match hamt.reach(&entry.name, loader)? {
+                Reached::Entry(old) => Some(old),
+                Reached::Nothing => None,
+                Reached::SameHash => return Err(Error::HashCollision { name: entry.name }),
+            };
+            let removed = old.as_ref().map_or(0, Entry::length);
+            self.shrink(removed, entry.length(), loader)?;
+        }
+        if let Body::Basic(basic) = &self.body
+            && basic.length_without(&entry.name) + entry.length() > THRESHOLD
+        {
+            let old = basic.get(&entry.name);
+            self.grow(&entry.name.clone(), Some(entry))?;
+            return Ok(old);
+        }
+        Ok(match &mut self.body {
+            Body::Basic(basic) => basic.insert(entry, &mut self.retired),
+            Body::Sharded(hamt) => hamt.insert(entry, &mut self.retired),
+        })
+    }
+
+    /// Removes the entry of that name and gives it back. Removing what is absent changes nothing.
+    ///
+    /// # Errors
+    /// When a shard cannot be loaded or understood.
+    pub fn remove<L: Load>(
+        &mut self,
+        name: &str,
+        loader: &mut L,
+    ) -> Result<Option<Entry>, Error<L::Error>> {
+        if let Body::Sharded(hamt) = &mut self.body {
+            let Reached::Entry(old) = hamt.reach(name, loader)? else { return Ok(None) };
+            self.shrink(old.length(), 0, loader)?;
+        }
+        if let Body::Basic(basic) = &self.body
+            && let Some(old) = basic.get(name)
+            && basic.length_without(name) > THRESHOLD
+        {
+            self.grow(name, None)?;
+            return Ok(Some(old));
+        }
+        Ok(match &mut self.body {
+            Body::Basic(basic) => basic.remove(name, &mut self.retired),
+            Body::Sharded(hamt) => hamt.remove(name, &mut self.retired),
+        })
+    }
+
+    /// All entries, sorted by the bytes of their names. Loads every shard.
+    ///
+    /// # Errors
+    /// When a shard cannot be loaded or understood.
+    pub fn entries<L: Load>(&self, loader: &mut L) -> Result<Vec<Entry>, Error<L::Error>> {
+        match &self.body {
+            Body::Basic(basic) => Ok(basic.entries().collect()),
+            Body::Sharded(hamt) => hamt.entries(loader),
+        }
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        match &self.body {
+            Body::Basic(basic) => basic.is_empty(),
+            Body::Sharded(hamt) => hamt.is_empty(),
+        }
+    }
+
+    /// Gives the CID and the Tsize of the directory as it stands now.
+    ///
+    /// Hands out each node that was not stored before once, children before parents, then the CID of
+    /// each stored node that the directory consists of no more. From then on the new nodes count as
+    /// stored: the caller keeps them, or drops the directory. Without an edit since the last flush, or
+    /// with edits that undid each other, nothing is handed out.
+    pub fn flush(
+        &mut self,
+        added: &mut impl FnMut(Block),
+        removed: &mut impl FnMut(Cid),
+    ) -> (Cid, u64) {
+        let mut retired = mem::take(&mut self.retired);
+        let mut sink = |block: Block| {
+            if !retired.remove(&block.cid) {
+                added(block);
+            }
+        };
+        let flushed = match &mut self.body {
+            Body::Basic(basic) => basic.flush(&mut sink),
+            Body::Sharded(hamt) => hamt.flush(&mut sink),
+        };
+        retired.into_iter().for_each(removed);
+        flushed
+    }
+
+    /// Makes a directory of one block sharded, without the entry of that name and with the new one.
+    fn grow<E>(&mut self, without: &str, with: Option<Entry>) -> Result<(), Error<E>> {
+        let Body::Basic(basic) = &mut self.body else { return Ok(()) };
+        let mut hamt = Hamt::new();
+        for entry in basic.entries().filter(|entry| entry.name != without).chain(with) {
+            hamt.append(entry).map_err(|name| Error::HashCollision { name })?;
+        }
+        basic.touch(&mut self.retired);
+        self.body = Body::Sharded(hamt);
+        Ok(())
+    }
+
+    /// Makes a sharded directory one block if it fits once entries of these lengths are removed and
+    /// added, which the caller does next.
+    fn shrink<L: Load>(
+        &mut self,
+        removed: usize,
+        added: usize,
+        loader: &mut L,
+    ) -> Result<(), Error<L::Error>> {
+        let Body::Sharded(hamt) = &mut self.body else { return Ok(()) };
+        if added >= removed {
+            return Ok(());
+        }
+        let limit = THRESHOLD - basic::EMPTY_LENGTH + removed - added;
+        if let Census::Within { entries, shards } = hamt.census(limit, loader)? {
+            self.retired.extend(shards);
+            self.body = Body::Basic(Basic::of(entries));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,26 @@
+//! Content addressing: which CID bytes have, and which blocks a file or a directory is made of.
+//!
+//! For everybody who handles blocks: the storage drivers, the tree they share, remote reads, the
+//! gateway, and `roadstead cid`. Everything follows the profile `unixfs-v1-2025` (CIDv1, sha2-256, raw
+//! leaves of 1 MiB, balanced files of 1,024 links, directories sharded above 256 KiB), so the same
+//! content has the same CID here, in Kubo and in a year. This room never reads or writes anything
+//! itself: blocks are handed in and out, and a [`Load`] supplies those that a directory needs. It knows
+//! nothing of registries.
+
+mod block;
+mod dag_pb;
+mod directory;
+mod error;
+pub mod file;
+mod hamt;
+mod murmur;
+mod node;
+mod unixfs;
+mod wire;
+
+pub use cid::Cid;
+
+pub use block::{Block, MAX_BLOCK_SIZE, digest_of, raw_cid};
+pub use directory::{Directory, Entry, Load};
+pub use error::{BlockError, DecodeError, Error};
+pub use node::{Node, Part, describe, links, symlink};
