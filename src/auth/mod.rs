@@ -100,7 +100,11 @@ impl Authority {
     ///
     /// # Errors
     /// Why it is not allowed.
-    pub async fn pull(&self, identity: &Identity, name: RepositoryName) -> Result<PullGrant, AuthError> {
+    pub async fn pull(
+        &self,
+        identity: &Identity,
+        name: RepositoryName,
+    ) -> Result<PullGrant, AuthError> {
         self.authenticator.decide(identity, Action::Pull, &name).await?;
         Ok(PullGrant::new(name))
     }
@@ -109,7 +113,11 @@ impl Authority {
     ///
     /// # Errors
     /// Why it is not allowed; a name under somebody's root never is.
-    pub async fn push(&self, identity: &Identity, name: RepositoryName) -> Result<PushGrant, AuthError> {
+    pub async fn push(
+        &self,
+        identity: &Identity,
+        name: RepositoryName,
+    ) -> Result<PushGrant, AuthError> {
         self.authenticator.decide(identity, Action::Push, &name).await?;
         self.refuse_foreign(&name)?;
         Ok(PushGrant::new(name, identity.clone()))
@@ -119,7 +127,11 @@ impl Authority {
     ///
     /// # Errors
     /// Why it is not allowed; a name under somebody's root never is.
-    pub async fn delete(&self, identity: &Identity, name: RepositoryName) -> Result<DeleteGrant, AuthError> {
+    pub async fn delete(
+        &self,
+        identity: &Identity,
+        name: RepositoryName,
+    ) -> Result<DeleteGrant, AuthError> {
         self.authenticator.decide(identity, Action::Delete, &name).await?;
         self.refuse_foreign(&name)?;
         Ok(DeleteGrant::new(name))

@@ -15,7 +15,12 @@ use crate::registry::Blob;
 use crate::storage::StorageError;
 
 /// `HEAD` (distribution-spec, "Checking if content exists in the registry")
-pub(super) async fn head(grant: PullGrant, digest: Digest, request: HttpRequest, api: Data<Api>) -> Answer {
+pub(super) async fn head(
+    grant: PullGrant,
+    digest: Digest,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Answer {
     let blob = api.registry.stat_blob(&grant, &digest).await?;
     if respond::is_known(&request, &digest) {
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
@@ -25,7 +30,12 @@ pub(super) async fn head(grant: PullGrant, digest: Digest, request: HttpRequest,
 }
 
 /// `GET` (distribution-spec, "Pulling blobs")
-pub(super) async fn get(grant: PullGrant, digest: Digest, request: HttpRequest, api: Data<Api>) -> Answer {
+pub(super) async fn get(
+    grant: PullGrant,
+    digest: Digest,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Answer {
     let blob = api.registry.stat_blob(&grant, &digest).await?;
     if respond::is_known(&request, &digest) {
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
@@ -37,7 +47,10 @@ pub(super) async fn get(grant: PullGrant, digest: Digest, request: HttpRequest, 
         Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
         Wanted::Part(range) => {
             let mut response = HttpResponse::PartialContent();
-            response.insert_header((CONTENT_RANGE, format!("bytes {}-{}/{size}", range.start, range.end - 1)));
+            response.insert_header((
+                CONTENT_RANGE,
+                format!("bytes {}-{}/{size}", range.start, range.end - 1),
+            ));
             (range, response)
         }
     };

@@ -19,7 +19,9 @@ const STALL: Duration = Duration::from_secs(60);
 pub(super) fn length(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
     let Some(value) = request.headers().get(CONTENT_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.parse().ok());
-    length.map(Some).ok_or_else(|| ApiError::malformed(ErrorCode::SizeInvalid, "the Content-Length is not a number"))
+    length.map(Some).ok_or_else(|| {
+        ApiError::malformed(ErrorCode::SizeInvalid, "the Content-Length is not a number")
+    })
 }
 
 /// Waits for the next piece; none at the end.
@@ -28,7 +30,9 @@ async fn next(body: &mut Payload) -> Result<Option<Bytes>, RegistryError> {
         Ok(None) => Ok(None),
         Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
         Ok(Some(Err(error))) => Err(RegistryError::BodyBroken(error.to_string())),
-        Err(_) => Err(RegistryError::BodyBroken(format!("nothing came for {} seconds", STALL.as_secs()))),
+        Err(_) => {
+            Err(RegistryError::BodyBroken(format!("nothing came for {} seconds", STALL.as_secs())))
+        }
     }
 }
 
@@ -41,7 +45,11 @@ pub(super) async fn append(body: &mut Payload, upload: &mut Upload) -> Result<()
 }
 
 /// Reads a small body.
-pub(super) async fn read(request: &HttpRequest, mut body: Payload, limit: usize) -> Result<Bytes, ApiError> {
+pub(super) async fn read(
+    request: &HttpRequest,
+    mut body: Payload,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
     let too_large = || {
         let message = format!("the body has more than {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, message)

@@ -15,7 +15,7 @@ use crate::storage::{StorageError, StorageErrorKind};
 
 /// An error as a client sees it (distribution-spec, "Error codes").
 #[derive(Debug)]
-pub(super) struct ApiError {
+pub struct ApiError {
     status: StatusCode,
     code: ErrorCode,
     message: String,
@@ -57,7 +57,11 @@ impl ApiError {
 
     fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %chain(error), "answered 500");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Unknown, "an internal error, see the server's log")
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::Unknown,
+            "an internal error, see the server's log",
+        )
     }
 }
 
@@ -101,8 +105,12 @@ impl From<RegistryError> for ApiError {
             E::BlobUnknown(..) => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
             E::UploadUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
             E::UploadOffset { offset } => {
-                return Self::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, message)
-                    .with(RANGE.as_str(), super::range::received(offset));
+                return Self::new(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    ErrorCode::RangeInvalid,
+                    message,
+                )
+                .with(RANGE.as_str(), super::range::received(offset));
             }
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
@@ -153,7 +161,9 @@ impl From<IndexError> for ApiError {
                 tracing::error!(error = %chain(&error), "the index is not available");
                 Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index is not available")
             }
-            IndexErrorKind::Newer | IndexErrorKind::Damaged | IndexErrorKind::Failed => Self::internal(&error),
+            IndexErrorKind::Newer | IndexErrorKind::Damaged | IndexErrorKind::Failed => {
+                Self::internal(&error)
+            }
         }
     }
 }
@@ -162,7 +172,9 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         let message = error.to_string();
         match error {
-            AuthError::Unauthorized => Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message),
+            AuthError::Unauthorized => {
+                Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+            }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }
     }

@@ -17,7 +17,10 @@ use crate::oci::{Digest, ErrorCode, Reference, RepositoryName};
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
 /// Reads a segment of the path.
-fn segment<T: FromStr<Err: Into<ApiError>>>(request: &HttpRequest, name: &str) -> Result<T, ApiError> {
+fn segment<T: FromStr<Err: Into<ApiError>>>(
+    request: &HttpRequest,
+    name: &str,
+) -> Result<T, ApiError> {
     request.match_info().query(name).parse().map_err(Into::into)
 }
 
@@ -114,7 +117,10 @@ impl Query {
     }
 
     /// Reads a parameter, if it is there.
-    pub(super) fn parse<T: FromStr<Err: Into<ApiError>>>(&self, name: &str) -> Result<Option<T>, ApiError> {
+    pub(super) fn parse<T: FromStr<Err: Into<ApiError>>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<T>, ApiError> {
         self.get(name).map(str::parse).transpose().map_err(Into::into)
     }
 }
@@ -124,9 +130,13 @@ impl FromRequest for Query {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        let pairs =
+            actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
         ready(pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
-            ApiError::malformed(ErrorCode::Unsupported, format!("the parameters cannot be read: {error}"))
+            ApiError::malformed(
+                ErrorCode::Unsupported,
+                format!("the parameters cannot be read: {error}"),
+            )
         }))
     }
 }

@@ -39,7 +39,8 @@ impl Line {
     fn of(response: &ServiceResponse<impl MessageBody>, begun: Instant) -> Self {
         let request = response.request();
         let segments = request.match_info();
-        let reference = ["digest", "reference", "upload"].into_iter().find_map(|name| segments.get(name));
+        let reference =
+            ["digest", "reference", "upload"].into_iter().find_map(|name| segments.get(name));
         Self {
             method: request.method().to_string(),
             path: request.path().to_owned(),
@@ -81,7 +82,10 @@ impl<B: MessageBody> MessageBody for Logged<B> {
         self.body.size()
     }
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Bytes, B::Error>>> {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, B::Error>>> {
         let polled = self.body.as_mut().poll_next(context);
         if let Poll::Ready(Some(Ok(bytes))) = &polled {
             self.line.size += bytes.len() as u64;

@@ -12,7 +12,12 @@ use crate::oci::{ErrorCode, Reference};
 
 /// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is not asked: clients that
 /// omit a type get it all the same, as it was pushed.
-pub(super) async fn get(grant: PullGrant, reference: Reference, request: HttpRequest, api: Data<Api>) -> Answer {
+pub(super) async fn get(
+    grant: PullGrant,
+    reference: Reference,
+    request: HttpRequest,
+    api: Data<Api>,
+) -> Answer {
     let manifest = api.registry.manifest(&grant, &reference).await?;
     let is_known = respond::is_known(&request, &manifest.digest);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
@@ -32,12 +37,18 @@ pub(super) async fn put(
     api: Data<Api>,
 ) -> Answer {
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str()).transpose();
-    let content_type = content_type
-        .map_err(|_| ApiError::malformed(ErrorCode::ManifestInvalid, "the Content-Type is not text"))?;
+    let content_type = content_type.map_err(|_| {
+        ApiError::malformed(ErrorCode::ManifestInvalid, "the Content-Type is not text")
+    })?;
     let bytes = body::read(&request, body, api.registry.manifest_limit()).await?;
     let pushed = api.registry.put_manifest(&grant, &reference, content_type, bytes).await?;
     let mut response = HttpResponse::Created();
-    respond::locate(&mut response, &api, grant.repository(), &format!("manifests/{}", pushed.digest));
+    respond::locate(
+        &mut response,
+        &api,
+        grant.repository(),
+        &format!("manifests/{}", pushed.digest),
+    );
     response
         .insert_header((CONTENT_DIGEST, pushed.digest.to_string()))
         .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", pushed.cid)));

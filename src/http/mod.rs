@@ -23,6 +23,7 @@ mod uploads;
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
 
+pub use error::ApiError;
 pub use log::log_requests;
 
 use crate::auth::Authority;

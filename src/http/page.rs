@@ -34,7 +34,11 @@ impl Page {
     }
 
     /// Says where the list goes on (RFC 8288).
-    pub(super) fn link(response: &mut HttpResponseBuilder, path: &str, parameters: &[(&str, &str)]) {
+    pub(super) fn link(
+        response: &mut HttpResponseBuilder,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) {
         let pairs: Vec<String> =
             parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
         response.insert_header((LINK, format!("<{path}?{}>; rel=\"next\"", pairs.join("&"))));

@@ -19,7 +19,9 @@ pub(super) enum Wanted {
 /// Reads a `Range` header (RFC 9110, 14.2). One range is served; what is not a byte range, and
 /// several ranges, are ignored.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Wanted::Whole };
+    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+        return Wanted::Whole;
+    };
     let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
     let (first, last) = (first.trim(), last.trim());
     if first.is_empty() {
@@ -52,14 +54,18 @@ fn number(text: &str) -> Option<u64> {
 /// total behind are tolerated (distribution-spec, "Pushing a blob in chunks").
 pub(super) fn chunk(header: &str) -> Result<Range<u64>, ApiError> {
     let malformed = || {
-        ApiError::malformed(ErrorCode::BlobUploadInvalid, format!("the Content-Range `{header}` is not <first>-<last>"))
+        ApiError::malformed(
+            ErrorCode::BlobUploadInvalid,
+            format!("the Content-Range `{header}` is not <first>-<last>"),
+        )
     };
     let spec = header.trim();
     let spec = spec.strip_prefix("bytes").map_or(spec, |rest| rest.trim_start_matches([' ', '=']));
     let spec = spec.split_once('/').map_or(spec, |(range, _)| range);
     let (first, last) = spec.split_once('-').ok_or_else(malformed)?;
     let first = number(first).ok_or_else(malformed)?;
-    let last = number(last).filter(|last| *last < u64::MAX && *last >= first).ok_or_else(malformed)?;
+    let last =
+        number(last).filter(|last| *last < u64::MAX && *last >= first).ok_or_else(malformed)?;
     Ok(first..last + 1)
 }
 

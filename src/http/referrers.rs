@@ -14,9 +14,15 @@ use crate::oci::{Digest, MediaType};
 use crate::registry::ReferrersQuery;
 
 /// `GET` (distribution-spec, "Listing Referrers")
-pub(super) async fn list(grant: PullGrant, subject: Digest, query: Query, api: Data<Api>) -> Answer {
+pub(super) async fn list(
+    grant: PullGrant,
+    subject: Digest,
+    query: Query,
+    api: Data<Api>,
+) -> Answer {
     let limit = Page::read(&query)?.limit;
-    let artifact_type = query.get("artifactType").filter(|text| !text.is_empty()).map(str::to_owned);
+    let artifact_type =
+        query.get("artifactType").filter(|text| !text.is_empty()).map(str::to_owned);
     let last = query.parse("last")?;
     let asked = ReferrersQuery { subject, artifact_type, last, limit };
     let page = api.registry.referrers(&grant, &asked).await?;

@@ -66,7 +66,11 @@ async fn mount(
 }
 
 /// `GET`: how far an upload has come.
-pub(super) async fn status(grant: PushGrant, path: Path<(String, String)>, api: Data<Api>) -> Answer {
+pub(super) async fn status(
+    grant: PushGrant,
+    path: Path<(String, String)>,
+    api: Data<Api>,
+) -> Answer {
     let (_, id) = path.into_inner();
     let offset = api.registry.upload_offset(&grant, &id).await?;
     Ok(upload_head(HttpResponse::NoContent(), &api, &grant, &id, offset).finish())
@@ -97,13 +101,20 @@ pub(super) async fn put(
 ) -> Answer {
     let (_, id) = path.into_inner();
     let Some(digest) = query.parse::<Digest>("digest")? else {
-        return Err(ApiError::malformed(ErrorCode::DigestInvalid, "the parameter `digest` is missing"));
+        return Err(ApiError::malformed(
+            ErrorCode::DigestInvalid,
+            "the parameter `digest` is missing",
+        ));
     };
     finish(&grant, &id, &digest, &request, body, &api).await
 }
 
 /// `DELETE`: ends an upload without a result.
-pub(super) async fn cancel(grant: PushGrant, path: Path<(String, String)>, api: Data<Api>) -> Answer {
+pub(super) async fn cancel(
+    grant: PushGrant,
+    path: Path<(String, String)>,
+    api: Data<Api>,
+) -> Answer {
     let (_, id) = path.into_inner();
     api.registry.cancel_upload(&grant, &id).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -118,7 +129,8 @@ async fn append(
     body: &mut Payload,
     api: &Api,
 ) -> Result<Upload, ApiError> {
-    let header = request.headers().get(CONTENT_RANGE).map(|value| value.to_str().unwrap_or_default());
+    let header =
+        request.headers().get(CONTENT_RANGE).map(|value| value.to_str().unwrap_or_default());
     let chunk = header.map(range::chunk).transpose()?;
     let announced = body::length(request)?;
     if let (Some(chunk), Some(received)) = (&chunk, announced) {
@@ -127,7 +139,8 @@ async fn append(
             return Err(RegistryError::SizeMismatch { expected, received }.into());
         }
     }
-    let mut upload = api.registry.claim_upload(grant, id, chunk.as_ref().map(|chunk| chunk.start)).await?;
+    let mut upload =
+        api.registry.claim_upload(grant, id, chunk.as_ref().map(|chunk| chunk.start)).await?;
     let before = upload.offset();
     body::append(body, &mut upload).await?;
     let received = upload.offset() - before;
@@ -162,7 +175,9 @@ fn upload_head(
     offset: u64,
 ) -> HttpResponseBuilder {
     respond::locate(&mut response, api, grant.repository(), &format!("blobs/uploads/{id}"));
-    response.insert_header((RANGE, range::received(offset))).insert_header(("Docker-Upload-UUID", id));
+    response
+        .insert_header((RANGE, range::received(offset)))
+        .insert_header(("Docker-Upload-UUID", id));
     response
 }
 

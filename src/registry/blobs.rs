@@ -6,7 +6,7 @@ use super::intent::Intent;
 use super::{Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobRow, NewBlob};
-use crate::ipld::file;
+use crate::ipld::{file, raw_cid};
 use crate::oci::{Digest, RepositoryName};
 use crate::storage::{ByteStream, Content, Finished};
 
@@ -46,7 +46,12 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn mount_blob(&self, grant: &PushGrant, from: &PullGrant, digest: &Digest) -> Result<Option<Blob>> {
+    pub async fn mount_blob(
+        &self,
+        grant: &PushGrant,
+        from: &PullGrant,
+        digest: &Digest,
+    ) -> Result<Option<Blob>> {
         let Some(row) = self.index.blob(from.repository(), digest).await? else { return Ok(None) };
         if !self.index.mount_blob(grant.repository(), digest, now()).await? {
             return Ok(None);
@@ -79,17 +84,19 @@ pub(super) fn content(row: &BlobRow) -> Content {
 }
 
 /// Makes the row of content that was just finished, with the blocks that its file is made of.
-pub(super) fn new_blob(finished: &Finished, aliases: Vec<Digest>) -> NewBlob {
+pub(super) fn new_blob(finished: &Finished, aliases: Vec<Digest>) -> Result<NewBlob> {
     let Content { canonical, cid, size } = finished.content;
     let chunk = file::CHUNK_SIZE as u64;
     let mut blocks: Vec<_> = (0..)
-        .step_by(file::CHUNK_SIZE)
+        .map(|place| place * chunk)
         .zip(&finished.leaves)
-        .map(|(offset, leaf)| (*leaf, offset, chunk.min(size - offset)))
+        .map(|(offset, leaf)| (raw_cid(*leaf), offset, chunk.min(size - offset)))
         .collect();
     if finished.leaves.len() > 1 {
-        let interior = file::interior(&finished.leaves, size);
+        let interior = file::interior(&finished.leaves, size).map_err(|error| {
+            RegistryError::Record(format!("the leaves of {canonical}: {error}"))
+        })?;
         blocks.extend(interior.into_iter().map(|node| (node.block.cid, node.offset, node.length)));
     }
-    NewBlob { blob: BlobRow { canonical, cid, size }, aliases, blocks }
+    Ok(NewBlob { blob: BlobRow { canonical, cid, size }, aliases, blocks })
 }

@@ -104,20 +104,27 @@ impl Registry {
         for canonical in self.storage.contents().await? {
             let blob = self.index.stored_blob(&canonical).await?.map(|row| (row.cid, row.size));
             let manifest = self.index.stored_manifest(&canonical).await?;
-            let expected = blob.or(manifest.map(|manifest| (manifest.cid, manifest.bytes.len() as u64)));
+            let expected =
+                blob.or(manifest.map(|manifest| (manifest.cid, manifest.bytes.len() as u64)));
             let found = self.storage.examine(&canonical).await?;
             report.blobs += 1;
             report.bytes += found.size;
             let what = match expected {
-                _ if found.canonical != canonical => Some(format!("its bytes are {}", found.canonical)),
-                Some((cid, _)) if cid != found.cid => Some(format!("the index says its CID is {cid}, it is {}", found.cid)),
+                _ if found.canonical != canonical => {
+                    Some(format!("its bytes are {}", found.canonical))
+                }
+                Some((cid, _)) if cid != found.cid => {
+                    Some(format!("the index says its CID is {cid}, it is {}", found.cid))
+                }
                 Some((_, size)) if size != found.size => {
                     Some(format!("the index says it has {size} bytes, it has {}", found.size))
                 }
                 _ => None,
             };
             let is_sound = what.is_none();
-            report.findings.extend(what.map(|what| Finding { about: format!("blob {canonical}"), what }));
+            report
+                .findings
+                .extend(what.map(|what| Finding { about: format!("blob {canonical}"), what }));
             seen.insert(canonical, is_sound.then_some(found));
         }
         Ok(seen)
@@ -186,20 +193,29 @@ impl Registry {
                 Err(error) => look.find(&link.path, error.to_string()),
                 Ok(manifest) => {
                     let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
-                    let missing = blobs.map(|blob| blob.digest).filter(|digest| !layers.contains(digest));
+                    let missing =
+                        blobs.map(|blob| blob.digest).filter(|digest| !layers.contains(digest));
                     let children = manifest.children.iter().map(|child| child.digest);
                     let orphans = children.filter(|digest| {
-                        !self.limits.sparse_indexes && !layers.contains(digest) && !revisions.contains_key(digest)
+                        !self.limits.sparse_indexes
+                            && !layers.contains(digest)
+                            && !revisions.contains_key(digest)
                     });
                     for digest in missing.chain(orphans) {
-                        look.find(&link.path, format!("it references {digest}, which is not there"));
+                        look.find(
+                            &link.path,
+                            format!("it references {digest}, which is not there"),
+                        );
                     }
                 }
             }
         }
         for digest in self.index.manifests(name).await? {
             if !revisions.contains_key(&digest) {
-                look.find(format!("manifest {digest} of {name}"), "the index has it, the tree does not");
+                look.find(
+                    format!("manifest {digest} of {name}"),
+                    "the index has it, the tree does not",
+                );
             }
         }
         for tag in &links.tags {
@@ -228,7 +244,10 @@ impl Registry {
             }
         }
         for link in &links.referrers {
-            if !link.target.is_some_and(|target| revisions.values().any(|revision| *revision == target)) {
+            if !link
+                .target
+                .is_some_and(|target| revisions.values().any(|revision| *revision == target))
+            {
                 look.find(&link.path, "the referrer is not there");
             }
         }
@@ -262,7 +281,10 @@ impl Registry {
         Ok(())
     }
 
-    async fn manifest_bytes(&self, target: Option<CanonicalDigest>) -> Result<Option<bytes::Bytes>> {
+    async fn manifest_bytes(
+        &self,
+        target: Option<CanonicalDigest>,
+    ) -> Result<Option<bytes::Bytes>> {
         match target {
             Some(target) => self.tree_manifest(&target).await,
             None => Ok(None),

@@ -33,7 +33,11 @@ pub(super) enum Step {
 impl Registry {
     /// Makes a change and returns when it lasts. What was enqueued is carried to its end even if
     /// this future is dropped.
-    pub(super) async fn commit(&self, intent: Intent, manifest: Option<StoredManifest>) -> Result<()> {
+    pub(super) async fn commit(
+        &self,
+        intent: Intent,
+        manifest: Option<StoredManifest>,
+    ) -> Result<()> {
         let registry = self.clone();
         let task = self.runtime.spawn(async move {
             let record = serde_json::to_vec(&intent)?;
@@ -55,7 +59,8 @@ impl Registry {
         let mut writer = self.index.lock().await?;
         loop {
             let entry = writer.entry(seq).await?;
-            let entry = entry.ok_or_else(|| RegistryError::Record(format!("entry {seq} is gone")))?;
+            let entry =
+                entry.ok_or_else(|| RegistryError::Record(format!("entry {seq} is gone")))?;
             if let Some(outcome) = entry.outcome {
                 return Ok(serde_json::from_slice(&outcome)?);
             }
@@ -96,14 +101,20 @@ impl Registry {
         writer.begin().await?;
         for (entry, _, plan) in &planned {
             if let (EntryState::Waiting, Ok(edits)) = (entry.state, plan) {
-                writer.set_checked(entry.seq, Visibility::Public, &serde_json::to_vec(edits)?).await?;
+                writer
+                    .set_checked(entry.seq, Visibility::Public, &serde_json::to_vec(edits)?)
+                    .await?;
             }
         }
         writer.commit().await?;
         self.pass(Step::Checked)?;
 
-        let edits: Vec<Edit> =
-            planned.iter().filter_map(|(_, _, plan)| plan.as_ref().ok()).flatten().cloned().collect();
+        let edits: Vec<Edit> = planned
+            .iter()
+            .filter_map(|(_, _, plan)| plan.as_ref().ok())
+            .flatten()
+            .cloned()
+            .collect();
         #[cfg(test)]
         if self.stops_at(Step::HalfApplied) {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
@@ -127,7 +138,11 @@ impl Registry {
     }
 
     /// Checks entries in order, each seeing the rows of those before it.
-    async fn plan(&self, writer: &mut dyn Writer, entries: Vec<Entry>) -> Result<Vec<(Entry, Intent, Planned)>> {
+    async fn plan(
+        &self,
+        writer: &mut dyn Writer,
+        entries: Vec<Entry>,
+    ) -> Result<Vec<(Entry, Intent, Planned)>> {
         let mut planned = Vec::with_capacity(entries.len());
         for entry in entries {
             let intent: Intent = serde_json::from_slice(&entry.intent)?;
@@ -144,7 +159,11 @@ impl Registry {
     }
 
     #[cfg(not(test))]
-    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "only tests stop between steps")]
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "only tests stop between steps"
+    )]
     fn pass(&self, _step: Step) -> Result<()> {
         Ok(())
     }

@@ -52,9 +52,8 @@ impl Refusal {
     /// Says it to the one who asked for `intent`.
     pub(super) fn explain(self, intent: &Intent) -> RegistryError {
         let (repository, what) = match intent {
-            Intent::PutManifest { repository, digest, .. } | Intent::DeleteManifest { repository, digest } => {
-                (repository, digest.to_string())
-            }
+            Intent::PutManifest { repository, digest, .. }
+            | Intent::DeleteManifest { repository, digest } => (repository, digest.to_string()),
             Intent::DeleteTag { repository, tag } => (repository, tag.to_string()),
             Intent::DeleteBlob { repository, digest } => {
                 if self == Self::Unknown {
@@ -67,7 +66,9 @@ impl Refusal {
             Self::MissingReferences(missing) => RegistryError::MissingReferences(missing),
             Self::Referenced(by) => RegistryError::Referenced { what, by },
             Self::Unknown => RegistryError::ManifestUnknown(what, repository.clone()),
-            Self::Invalid => RegistryError::Record(format!("the stored bytes of {what} are no manifest")),
+            Self::Invalid => {
+                RegistryError::Record(format!("the stored bytes of {what} are no manifest"))
+            }
         }
     }
 }
@@ -77,7 +78,11 @@ pub(super) type Planned = std::result::Result<Vec<Edit>, Refusal>;
 
 impl Intent {
     /// Checks the intent against the rows and returns its edits.
-    pub(super) async fn plan(&self, writer: &mut dyn Writer, sparse_indexes: bool) -> Result<Planned> {
+    pub(super) async fn plan(
+        &self,
+        writer: &mut dyn Writer,
+        sparse_indexes: bool,
+    ) -> Result<Planned> {
         match self {
             Self::PutManifest { repository, manifest, digest, media_type, tags } => {
                 let Some(stored) = writer.stored_manifest(manifest).await? else {
@@ -90,7 +95,11 @@ impl Intent {
                 if !needs.missing.is_empty() {
                     return Ok(Err(Refusal::MissingReferences(needs.missing)));
                 }
-                let own = Content { canonical: *manifest, cid: stored.cid, size: stored.bytes.len() as u64 };
+                let own = Content {
+                    canonical: *manifest,
+                    cid: stored.cid,
+                    size: stored.bytes.len() as u64,
+                };
                 let mut edits = needs.edits(repository);
                 edits.push(Edit::link(layout::blob_data(manifest), &own));
                 let names = with_canonical(*manifest, *digest);
@@ -105,7 +114,13 @@ impl Intent {
                 }));
                 for tag in tags {
                     let before = writer.tag(repository, tag).await?;
-                    edits.extend(point(repository, tag, manifest, digest, before.map(|row| row.digest)));
+                    edits.extend(point(
+                        repository,
+                        tag,
+                        manifest,
+                        digest,
+                        before.map(|row| row.digest),
+                    ));
                 }
                 Ok(Ok(edits))
             }
@@ -145,7 +160,8 @@ impl Intent {
                 if let Some(by) = writer.referencing(repository, &names).await? {
                     return Ok(Err(Refusal::Referenced(by.into())));
                 }
-                let links = names.iter().map(|name| Edit::remove(layout::layer_link(repository, name)));
+                let links =
+                    names.iter().map(|name| Edit::remove(layout::layer_link(repository, name)));
                 Ok(Ok(links.collect()))
             }
         }
@@ -183,7 +199,11 @@ impl Intent {
 }
 
 /// Makes the row of a manifest out of its parsed form.
-pub(super) fn new_manifest(canonical: CanonicalDigest, aliases: Vec<Digest>, manifest: &Manifest) -> NewManifest {
+pub(super) fn new_manifest(
+    canonical: CanonicalDigest,
+    aliases: Vec<Digest>,
+    manifest: &Manifest,
+) -> NewManifest {
     let edge = |kind| move |target: Digest| ManifestEdge { kind, target };
     let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
     let edges = (blobs.map(|blob| blob.digest).map(edge(EdgeKind::Blob)))

@@ -80,7 +80,11 @@ pub fn tag_index_link(name: &RepositoryName, tag: &Tag, digest: &Digest) -> Tree
 
 /// The link from a subject to a referrer.
 pub fn referrer_link(name: &RepositoryName, subject: &Digest, referrer: &Digest) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}/_referrers/{}/{}/{LINK}", named(subject), named(referrer)))
+    path(format!(
+        "{ROOT}/repositories/{name}/_referrers/{}/{}/{LINK}",
+        named(subject),
+        named(referrer)
+    ))
 }
 
 #[cfg(test)]

@@ -30,7 +30,9 @@ impl Registry {
             Reference::Tag(tag) => self.index.tagged_manifest(repository, tag).await?,
             Reference::Digest(digest) => self.index.manifest(repository, digest).await?,
         };
-        found.ok_or_else(|| RegistryError::ManifestUnknown(reference.to_string(), repository.clone()))
+        found.ok_or_else(|| {
+            RegistryError::ManifestUnknown(reference.to_string(), repository.clone())
+        })
     }
 
     /// Stores a manifest and what it was pushed as; returns when both last.

@@ -50,7 +50,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest_bytes: 4 << 20, sparse_indexes: false, commit_wait: Duration::from_secs(60) }
+        Self {
+            manifest_bytes: 4 << 20,
+            sparse_indexes: false,
+            commit_wait: Duration::from_secs(60),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ impl Registry {
         writer.begin().await?;
         writer.clear().await?;
         for finished in rebuild.blobs.values() {
-            writer.put_blob(None, &new_blob(finished, Vec::new()), now()).await?;
+            writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
         for name in self.tree_repositories().await? {
             let links = self.tree_links(&name).await?;
@@ -91,7 +91,10 @@ impl Rebuild<'_> {
                 self.registry.storage.adopt(TREE, &path, &finished.content).await?;
                 self.blobs.insert(canonical, finished);
             } else {
-                self.drop_link(&path, format!("blob {canonical}: its bytes are {}", finished.content.canonical));
+                self.drop_link(
+                    &path,
+                    format!("blob {canonical}: its bytes are {}", finished.content.canonical),
+                );
             }
         }
         Ok(())
@@ -103,7 +106,9 @@ impl Rebuild<'_> {
 
     /// Tells whether the bytes that a link leads to have the name that it stands under.
     async fn is_sound(&self, link: &Link<Digest>) -> Result<Option<Content>> {
-        let Some(content) = link.target.and_then(|target| self.content(&target)) else { return Ok(None) };
+        let Some(content) = link.target.and_then(|target| self.content(&target)) else {
+            return Ok(None);
+        };
         let sound = match link.name.algorithm() {
             Algorithm::Sha256 => link.name == content.canonical.into(),
             Algorithm::Sha512 => link.name == self.registry.sha512(&content).await?,
@@ -115,10 +120,13 @@ impl Rebuild<'_> {
         let name = &links.name;
         for link in &links.layers {
             let Some(content) = self.is_sound(link).await? else {
-                self.drop_link(&link.path, format!("blob {} of `{name}`: its content is missing", link.name));
+                self.drop_link(
+                    &link.path,
+                    format!("blob {} of `{name}`: its content is missing", link.name),
+                );
                 continue;
             };
-            let mut blob = new_blob(&self.blobs[&content.canonical], vec![link.name]);
+            let mut blob = new_blob(&self.blobs[&content.canonical], vec![link.name])?;
             blob.blocks.clear();
             writer.put_blob(Some(name), &blob, now()).await?;
         }
@@ -129,7 +137,10 @@ impl Rebuild<'_> {
         for link in &links.referrers {
             let whole = link.target.is_some_and(|target| kept.contains_key(&target));
             if !whole {
-                self.drop_link(&link.path, format!("referrer {} of `{name}`: its manifest is missing", link.name.1));
+                self.drop_link(
+                    &link.path,
+                    format!("referrer {} of `{name}`: its manifest is missing", link.name.1),
+                );
             }
         }
         self.result.repositories += 1;
@@ -148,7 +159,10 @@ impl Rebuild<'_> {
         let mut waiting: Vec<(Content, Vec<&Link<Digest>>)> = Vec::new();
         for link in revisions {
             let Some(content) = self.is_sound(link).await? else {
-                self.drop_link(&link.path, format!("manifest {} of `{name}`: its content is missing", link.name));
+                self.drop_link(
+                    &link.path,
+                    format!("manifest {} of `{name}`: its content is missing", link.name),
+                );
                 continue;
             };
             match waiting.iter_mut().find(|(known, _)| known.canonical == content.canonical) {
@@ -163,7 +177,10 @@ impl Rebuild<'_> {
             for (content, links) in waiting {
                 match self.manifest(writer, name, &content, &links).await? {
                     Ok(()) => {
-                        kept.insert(content.canonical, links.iter().map(|link| link.name).collect());
+                        kept.insert(
+                            content.canonical,
+                            links.iter().map(|link| link.name).collect(),
+                        );
                     }
                     Err(why) => later.push((content, links, why)),
                 }
@@ -171,7 +188,10 @@ impl Rebuild<'_> {
             if later.len() == before {
                 for (_, links, why) in later {
                     for link in links {
-                        self.drop_link(&link.path, format!("manifest {} of `{name}`: {why}", link.name));
+                        self.drop_link(
+                            &link.path,
+                            format!("manifest {} of `{name}`: {why}", link.name),
+                        );
                     }
                 }
                 return Ok(kept);
@@ -217,10 +237,14 @@ impl Rebuild<'_> {
         let whole = tag.current.target.and_then(|target| Some((target, kept.get(&target)?)));
         let Some((canonical, names)) = whole else {
             let path = layout::tag(name, &tag.current.name);
-            self.drop_link(&path, format!("tag `{name}:{}`: its manifest is missing", tag.current.name));
+            self.drop_link(
+                &path,
+                format!("tag `{name}:{}`: its manifest is missing", tag.current.name),
+            );
             return Ok(());
         };
-        let mut tagged_by = tag.index.iter().filter(|link| link.target == Some(canonical)).map(|link| link.name);
+        let mut tagged_by =
+            tag.index.iter().filter(|link| link.target == Some(canonical)).map(|link| link.name);
         let digest = tagged_by.find(|digest| names.contains(digest)).unwrap_or(canonical.into());
         writer.put_tag(name, &tag.current.name, &TagRow { digest, canonical }, now()).await?;
         self.result.tags += 1;

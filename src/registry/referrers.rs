@@ -60,7 +60,11 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn referrers(&self, grant: &PullGrant, query: &ReferrersQuery) -> Result<ReferrersPage> {
+    pub async fn referrers(
+        &self,
+        grant: &PullGrant,
+        query: &ReferrersQuery,
+    ) -> Result<ReferrersPage> {
         let (mut referrers, mut bytes, mut last) = (Vec::new(), 0, query.last);
         loop {
             let rows = self
@@ -93,7 +97,8 @@ impl Registry {
 impl ReferrerDescriptor {
     /// About how many bytes it takes in an answer.
     fn weight(&self) -> usize {
-        let annotations: usize = self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
+        let annotations: usize =
+            self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
         512 + annotations
     }
 }

@@ -69,7 +69,11 @@ pub async fn peek_root(index: Arc<dyn Index>) -> Result<Cid> {
     Ok(fold_entries(index, root, edits).await?.root)
 }
 
-async fn fold_entries(index: Arc<dyn Index>, root: Option<Cid>, entries: Vec<(i64, Vec<u8>)>) -> Result<Folded> {
+async fn fold_entries(
+    index: Arc<dyn Index>,
+    root: Option<Cid>,
+    entries: Vec<(i64, Vec<u8>)>,
+) -> Result<Folded> {
     let mut edits = Vec::new();
     for (_, entry) in entries {
         edits.extend(decode(&entry)?);
@@ -78,7 +82,11 @@ async fn fold_entries(index: Arc<dyn Index>, root: Option<Cid>, entries: Vec<(i6
 }
 
 /// Folds edits into a root, out of the nodes of the index.
-pub(super) async fn fold_edits(index: Arc<dyn Index>, root: Option<Cid>, edits: Vec<Edit>) -> Result<Folded> {
+pub(super) async fn fold_edits(
+    index: Arc<dyn Index>,
+    root: Option<Cid>,
+    edits: Vec<Edit>,
+) -> Result<Folded> {
     let mut nodes = Nodes { index, runtime: Handle::current() };
     let folded = spawn_blocking(move || fold(root.as_ref(), &edits, &mut nodes)).await;
     folded
@@ -97,17 +105,24 @@ impl Load for Nodes {
 
     fn load(&mut self, cid: &Cid) -> Result<Bytes> {
         let node = self.runtime.block_on(self.index.node(cid))?;
-        node.ok_or_else(|| RegistryError::Record(format!("node {cid} is missing: run `roadstead index rebuild`")))
+        node.ok_or_else(|| {
+            RegistryError::Record(format!("node {cid} is missing: run `roadstead index rebuild`"))
+        })
     }
 }
 
 /// Stores new nodes and counts the links to every node, when the tree goes from `old` to the folded
 /// root. A node counts its links only while it is alive, that is, while something links to it.
-pub(super) async fn count_links(writer: &mut dyn Writer, old: Option<Cid>, folded: &Folded) -> Result<()> {
+pub(super) async fn count_links(
+    writer: &mut dyn Writer,
+    old: Option<Cid>,
+    folded: &Folded,
+) -> Result<()> {
     if old == Some(folded.root) {
         return Ok(());
     }
-    let added: HashMap<Cid, &Bytes> = folded.added.iter().map(|block| (block.cid, &block.bytes)).collect();
+    let added: HashMap<Cid, &Bytes> =
+        folded.added.iter().map(|block| (block.cid, &block.bytes)).collect();
     let known: Vec<Cid> = added.keys().copied().collect();
     let mut counts: HashMap<Cid, i64> = writer.node_refs(&known).await?.into_iter().collect();
     let mut deltas: HashMap<Cid, i64> = HashMap::new();
@@ -150,8 +165,10 @@ pub(super) async fn count_links(writer: &mut dyn Writer, old: Option<Cid>, folde
 
     deltas.retain(|_, delta| *delta != 0);
     let nodes = added.iter().map(|(cid, bytes)| (*cid, Some((*bytes).clone())));
-    let nodes: Vec<_> =
-        nodes.chain(content).filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0)).collect();
+    let nodes: Vec<_> = nodes
+        .chain(content)
+        .filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0))
+        .collect();
     writer.put_nodes(&nodes).await?;
     let deltas: Vec<_> = deltas.into_iter().collect();
     writer.add_node_refs(&deltas, now()).await?;
@@ -159,6 +176,7 @@ pub(super) async fn count_links(writer: &mut dyn Writer, old: Option<Cid>, folde
 }
 
 fn links(cid: &Cid, bytes: &Bytes) -> Result<Vec<Cid>> {
-    let links = ipld::links(cid, bytes).map_err(|error| RegistryError::Record(format!("node {cid}: {error}")))?;
+    let links = ipld::links(cid, bytes)
+        .map_err(|error| RegistryError::Record(format!("node {cid}: {error}")))?;
     Ok(links.into_iter().map(|entry| entry.cid).collect())
 }

@@ -9,7 +9,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::NameUnknown`]
-    pub async fn tags(&self, grant: &PullGrant, last: Option<&str>, limit: u32) -> Result<(Vec<Tag>, bool)> {
+    pub async fn tags(
+        &self,
+        grant: &PullGrant,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<(Vec<Tag>, bool)> {
         let repository = grant.repository();
         if !self.index.repository_exists(repository).await? {
             return Err(RegistryError::NameUnknown(repository.clone()));

@@ -49,13 +49,24 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::UploadUnknown`]; [`RegistryError::UploadOffset`] when it stands elsewhere or
     /// somebody else is appending.
-    pub async fn claim_upload(&self, grant: &PushGrant, id: &str, offset: Option<u64>) -> Result<Upload> {
+    pub async fn claim_upload(
+        &self,
+        grant: &PushGrant,
+        id: &str,
+        offset: Option<u64>,
+    ) -> Result<Upload> {
         let (repository, claim) = (grant.repository().clone(), Uuid::new_v4().to_string());
         // One process owns the index: a claim ends with its request, and none is ever stale.
         let stale_before = i64::MIN;
-        let row = match self.index.claim_upload(&repository, id, offset, &claim, stale_before, now()).await? {
+        let row = match self
+            .index
+            .claim_upload(&repository, id, offset, &claim, stale_before, now())
+            .await?
+        {
             Claim::Held(row) => row,
-            Claim::Busy(offset) | Claim::Offset(offset) => return Err(RegistryError::UploadOffset { offset }),
+            Claim::Busy(offset) | Claim::Offset(offset) => {
+                return Err(RegistryError::UploadOffset { offset });
+            }
             Claim::Unknown => return Err(RegistryError::UploadUnknown(id.to_owned())),
         };
         let mut upload =
@@ -97,7 +108,8 @@ impl Registry {
         let mut purged = self.index.stale_uploads(now().saturating_sub(age)).await?;
         if orphans {
             let known: HashSet<String> = self.index.upload_ids().await?.into_iter().collect();
-            purged.extend(self.storage.ingests().await?.into_iter().filter(|id| !known.contains(id)));
+            purged
+                .extend(self.storage.ingests().await?.into_iter().filter(|id| !known.contains(id)));
         }
         for id in &purged {
             self.index.remove_upload(id).await?;
@@ -167,7 +179,7 @@ impl Upload {
                 return Err(error.into());
             }
         };
-        let blob = new_blob(&finished, vec![*digest]);
+        let blob = new_blob(&finished, vec![*digest])?;
         self.registry.index.record_blob(&self.repository, &blob, now()).await?;
         self.registry.index.remove_upload(&self.id).await?;
         Ok(Blob { digest: *digest, content: finished.content })
@@ -195,7 +207,12 @@ impl Drop for Upload {
     }
 }
 
-async fn save(registry: &Registry, id: &str, claim: &str, mut ingest: Box<dyn Ingest>) -> Result<u64> {
+async fn save(
+    registry: &Registry,
+    id: &str,
+    claim: &str,
+    mut ingest: Box<dyn Ingest>,
+) -> Result<u64> {
     let saved = match ingest.checkpoint().await {
         Ok(checkpoint) => {
             registry.index.save_upload(id, claim, ingest.offset(), &checkpoint, now()).await?
@@ -214,7 +231,10 @@ async fn save(registry: &Registry, id: &str, claim: &str, mut ingest: Box<dyn In
 
 impl Registry {
     /// Takes a small document in as content.
-    pub(super) async fn keep(&self, bytes: Bytes) -> std::result::Result<crate::storage::Finished, StorageError> {
+    pub(super) async fn keep(
+        &self,
+        bytes: Bytes,
+    ) -> std::result::Result<crate::storage::Finished, StorageError> {
         let digest = crate::oci::CanonicalDigest::of(&bytes).into();
         let id = Uuid::new_v4().to_string();
         let mut ingest = self.storage.begin(&id).await?;

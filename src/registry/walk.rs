@@ -47,10 +47,14 @@ impl Registry {
 
     /// Describes the whole public tree as edits of an empty one. What `known` tells of content is
     /// believed, the rest is read.
-    pub(super) async fn tree_edits(&self, known: &(dyn Fn(&CanonicalDigest) -> Option<Content> + Sync)) -> Result<Vec<Edit>> {
+    pub(super) async fn tree_edits(
+        &self,
+        known: &(dyn Fn(&CanonicalDigest) -> Option<Content> + Sync),
+    ) -> Result<Vec<Edit>> {
         let mut edits = Vec::new();
         for (path, size) in self.tree_files().await? {
-            let named = path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
+            let named =
+                path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
             let named = named.filter(|canonical| layout::blob_data(canonical) == path);
             if let Some(content) = named.and_then(|canonical| known(&canonical)) {
                 edits.push(Edit::link(path, &content));
@@ -90,7 +94,11 @@ impl Registry {
         for (shard, _) in self.names(&layout::blobs()).await? {
             let Some(folder) = layout::blobs().child(&shard) else { continue };
             let names = self.names(&folder).await?;
-            blobs.extend(names.iter().filter_map(|(hex, _)| format!("sha256:{hex}").parse().ok()));
+            blobs.extend(
+                names
+                    .iter()
+                    .filter_map(|(hex, _)| format!("sha256:{hex}").parse::<CanonicalDigest>().ok()),
+            );
         }
         Ok(blobs)
     }

@@ -62,7 +62,9 @@ impl Edit {
 
 /// Reads the content that a [`Edit::Link`] names.
 pub(super) fn linked(digest: &str, cid: &str, size: u64) -> Result<Content, StorageError> {
-    let damaged = || StorageError::new(StorageErrorKind::Damaged, format!("an edit names `{digest}` as `{cid}`"));
+    let damaged = || {
+        StorageError::new(StorageErrorKind::Damaged, format!("an edit names `{digest}` as `{cid}`"))
+    };
     let canonical: CanonicalDigest = digest.parse().map_err(|_| damaged())?;
     let cid: Cid = cid.parse().map_err(|_| damaged())?;
     Ok(Content { canonical, cid, size })

@@ -35,7 +35,11 @@ pub enum FoldError<E> {
 ///
 /// # Errors
 /// Whatever `load` answers, and blocks that are no directories where one is needed.
-pub fn fold<L: Load>(root: Option<&Cid>, edits: &[Edit], load: &mut L) -> Result<Folded, FoldError<L::Error>> {
+pub fn fold<L: Load>(
+    root: Option<&Cid>,
+    edits: &[Edit],
+    load: &mut L,
+) -> Result<Folded, FoldError<L::Error>> {
     let mut tree = match root {
         Some(root) => Folder::open(root, load)?,
         None => Folder::empty(),
@@ -75,7 +79,11 @@ impl Folder {
     }
 
     /// Returns the directory of that name, if it is there.
-    fn enter<L: Load>(&mut self, name: &str, load: &mut L) -> Result<Option<&mut Self>, FoldError<L::Error>> {
+    fn enter<L: Load>(
+        &mut self,
+        name: &str,
+        load: &mut L,
+    ) -> Result<Option<&mut Self>, FoldError<L::Error>> {
         if !self.touched.contains_key(name) {
             let Some(entry) = self.directory.get(name, load)? else { return Ok(None) };
             self.touched.insert(name.to_owned(), Self::open(&entry.cid, load)?);

@@ -61,8 +61,8 @@ pub struct Content {
 pub struct Finished {
     /// The content, which is kept from now on.
     pub content: Content,
-    /// The CIDs of its leaves in order, of 1 MiB each but the last: 40 bytes for each MiB.
-    pub leaves: Vec<Cid>,
+    /// The sha256 digests of its leaves in order, of 1 MiB each but the last.
+    pub leaves: Vec<[u8; 32]>,
 }
 
 /// What stands at a path of a tree.

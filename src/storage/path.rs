@@ -74,7 +74,8 @@ mod tests {
         for text in ["/", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0"] {
             assert_eq!(TreePath::parse(text), None, "{text}");
         }
-        let path = TreePath::root().child("docker").and_then(|path| path.child("registry")).unwrap();
+        let path =
+            TreePath::root().child("docker").and_then(|path| path.child("registry")).unwrap();
         assert_eq!(path.as_str(), "docker/registry");
         assert_eq!(path.child("a/.."), None);
     }

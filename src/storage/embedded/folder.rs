@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::super::edit::linked;
-use super::super::{Content, Edit, Finished, Kind, Result, StorageError, StorageErrorKind, TreePath};
+use super::super::{
+    Content, Edit, Finished, Kind, Result, StorageError, StorageErrorKind, TreePath,
+};
 use super::{Layout, ingest};
 use crate::oci::{CanonicalDigest, Visibility};
 
@@ -23,7 +25,9 @@ pub(super) fn apply(layout: &Layout, tree: Visibility, edit: &Edit) -> Result<()
         Edit::Put { path, text } => (path, put(layout, &at(path), text.as_bytes())),
         Edit::Remove { path } => (path, remove(&root, &at(path))),
     };
-    applied.map_err(|error| StorageError::io(format!("editing {path} in the {} tree", tree.as_str()), error))
+    applied.map_err(|error| {
+        StorageError::io(format!("editing {path} in the {} tree", tree.as_str()), error)
+    })
 }
 
 /// Makes `target` a hard link to `source`, unless it is one.
@@ -75,7 +79,9 @@ fn remove(root: &Path, target: &Path) -> io::Result<()> {
         Err(error) => Err(error),
     };
     match removed {
-        Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
             return Err(error);
         }
         _ => {}
@@ -108,7 +114,12 @@ fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-pub(super) fn read(layout: &Layout, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+pub(super) fn read(
+    layout: &Layout,
+    tree: Visibility,
+    path: &TreePath,
+    limit: u64,
+) -> Result<Option<Bytes>> {
     let file = layout.tree(tree).join(path.as_str());
     let read = File::open(&file).and_then(|file| {
         let mut bytes = Vec::new();
@@ -126,7 +137,11 @@ pub(super) fn read(layout: &Layout, tree: Visibility, path: &TreePath, limit: u6
     }
 }
 
-pub(super) fn list(layout: &Layout, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+pub(super) fn list(
+    layout: &Layout,
+    tree: Visibility,
+    path: &TreePath,
+) -> Result<Option<Vec<(String, Kind)>>> {
     let folder = layout.tree(tree).join(path.as_str());
     let entries = match fs::read_dir(&folder) {
         Err(error) if is_absent(&error) => return Ok(None),
@@ -160,18 +175,30 @@ pub(super) fn identify(layout: &Layout, tree: Visibility, path: &TreePath) -> Re
     ingest::identify(&File::open(&file).map_err(failed)?, layout)
 }
 
-pub(super) fn adopt(layout: &Layout, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+pub(super) fn adopt(
+    layout: &Layout,
+    tree: Visibility,
+    path: &TreePath,
+    content: &Content,
+) -> Result<()> {
     let file = layout.tree(tree).join(path.as_str());
     let target = layout.content(&content.canonical);
     let adopted = match fs::hard_link(&file, &target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
-        Ok(()) => File::open(&target).and_then(|file| file.sync_all()).and_then(|()| sync_parent(&target)),
+        Ok(()) => {
+            File::open(&target).and_then(|file| file.sync_all()).and_then(|()| sync_parent(&target))
+        }
     };
     adopted.map_err(|error| StorageError::io(format!("keeping {}", content.canonical), error))
 }
 
-pub(super) fn holds(layout: &Layout, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool> {
+pub(super) fn holds(
+    layout: &Layout,
+    tree: Visibility,
+    path: &TreePath,
+    content: &Content,
+) -> Result<bool> {
     let file = layout.tree(tree).join(path.as_str());
     match is_same_file(&layout.content(&content.canonical), &file) {
         Err(error) if is_absent(&error) => Ok(false),

@@ -5,7 +5,7 @@
 //! only begins with the second chunk.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::{fs, mem};
@@ -20,7 +20,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::super::{Content, Finished, Ingest, Result, StorageError, StorageErrorKind};
 use super::{Layout, join};
 use crate::ipld::file::{CHUNK_SIZE, Spine};
-use crate::ipld::{digest_of, raw_cid};
+use crate::ipld::raw_cid;
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 
 /// How many bytes are handed to the threads at a time.
@@ -77,11 +77,20 @@ impl FileIngest {
             .truncate(true)
             .open(&path)
             .map_err(|error| StorageError::io(format!("creating {}", path.display()), error))?;
-        Ok(Self::new(layout, id, State { file, written: 0, whole: Sha256::new(), leaves: Leaves::new() }))
+        Ok(Self::new(
+            layout,
+            id,
+            State { file, written: 0, whole: Sha256::new(), leaves: Leaves::new() },
+        ))
     }
 
     /// Goes on with a file.
-    pub(super) fn resume(layout: Arc<Layout>, id: String, offset: u64, checkpoint: &[u8]) -> Result<Self> {
+    pub(super) fn resume(
+        layout: Arc<Layout>,
+        id: String,
+        offset: u64,
+        checkpoint: &[u8],
+    ) -> Result<Self> {
         if offset == 0 {
             return Self::begin(layout, id);
         }
@@ -102,14 +111,22 @@ impl FileIngest {
         file.set_len(offset).map_err(|error| StorageError::io(context(), error))?;
         let state = match State::restore(&layout, &id, &file, offset, checkpoint) {
             Some(state) => state,
-            None => State::hash_again(&file, offset).map_err(|error| StorageError::io(context(), error))?,
+            None => State::hash_again(&file, offset)
+                .map_err(|error| StorageError::io(context(), error))?,
         };
         Ok(Self::new(layout, id, State { file, written: offset, whole: state.0, leaves: state.1 }))
     }
 
     fn new(layout: Arc<Layout>, id: String, state: State) -> Self {
         let offset = state.written;
-        Self { layout, id, offset, batch: Vec::new(), batch_size: 0, work: Work::Idle(Box::new(state)) }
+        Self {
+            layout,
+            id,
+            offset,
+            batch: Vec::new(),
+            batch_size: 0,
+            work: Work::Idle(Box::new(state)),
+        }
     }
 
     /// Waits for the batch under way.
@@ -242,7 +259,13 @@ impl State {
     }
 
     /// Reads a checkpoint; none when it is of another form or does not fit the files.
-    fn restore(layout: &Layout, id: &str, file: &File, offset: u64, checkpoint: &[u8]) -> Option<(Sha256, Leaves)> {
+    fn restore(
+        layout: &Layout,
+        id: &str,
+        file: &File,
+        offset: u64,
+        checkpoint: &[u8],
+    ) -> Option<(Sha256, Leaves)> {
         let (version, rest) = checkpoint.split_first()?;
         if *version != CHECKPOINT_VERSION {
             return None;
@@ -260,8 +283,14 @@ impl State {
         if spine.size() != finished * CHUNK_SIZE as u64 || spine.size() > offset {
             return None;
         }
-        let mut leaves =
-            Leaves { spine, fresh: Vec::new(), finished, saved: finished, open: Sha256::new(), open_size: 0 };
+        let mut leaves = Leaves {
+            spine,
+            fresh: Vec::new(),
+            finished,
+            saved: finished,
+            open: Sha256::new(),
+            open_size: 0,
+        };
         if offset > CHUNK_SIZE as u64 {
             let mut open = vec![0; usize::try_from(offset - leaves.spine.size()).ok()?];
             file.read_exact_at(&mut open, leaves.spine.size()).ok()?;
@@ -290,9 +319,8 @@ impl State {
         let canonical = CanonicalDigest(self.whole.clone().finalize().into());
         let found = match expected.algorithm() {
             Algorithm::Sha256 => Digest::from(canonical),
-            Algorithm::Sha512 => {
-                digest_file(&self.file).map_err(|error| StorageError::io("hashing an upload", error))?
-            }
+            Algorithm::Sha512 => digest_file(&self.file)
+                .map_err(|error| StorageError::io("hashing an upload", error))?,
         };
         if found != *expected {
             return Err(StorageError::new(
@@ -338,17 +366,22 @@ impl Leaves {
 
     fn end_leaf(&mut self) {
         let digest: [u8; 32] = mem::take(&mut self.open).finalize().into();
-        self.spine.push_leaf(raw_cid(digest), self.open_size as u64, &mut |_| ());
+        self.spine.push_leaf(digest, self.open_size as u64, &mut |_| ());
         self.fresh.push(digest);
         self.finished += 1;
         self.open_size = 0;
     }
 
     /// Returns the CID of the file and those of its leaves.
-    fn close(mut self, layout: &Layout, id: &str, size: u64, whole: CanonicalDigest) -> Result<(Cid, Vec<Cid>)> {
+    fn close(
+        mut self,
+        layout: &Layout,
+        id: &str,
+        size: u64,
+        whole: CanonicalDigest,
+    ) -> Result<(Cid, Vec<[u8; 32]>)> {
         if size <= CHUNK_SIZE as u64 {
-            let cid = raw_cid(whole.0);
-            return Ok((cid, vec![cid]));
+            return Ok((raw_cid(whole.0), vec![whole.0]));
         }
         self.end_leaf();
         let mut leaves = Vec::with_capacity(usize::try_from(self.finished).unwrap_or_default());
@@ -361,9 +394,9 @@ impl Leaves {
                     Ok(bytes)
                 })
                 .map_err(|error| StorageError::io(format!("reading {}", path.display()), error))?;
-            leaves.extend(saved.as_chunks::<32>().0.iter().map(|digest| raw_cid(*digest)));
+            leaves.extend_from_slice(saved.as_chunks::<32>().0);
         }
-        leaves.extend(self.fresh.iter().map(|digest| raw_cid(*digest)));
+        leaves.append(&mut self.fresh);
         Ok((self.spine.finish(&mut |_| ()).cid, leaves))
     }
 }

@@ -19,8 +19,8 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::{
-    ByteStream, Content, Edit, Finished, Ingest, Kind, Result, Storage, StorageError, StorageErrorKind,
-    TreePath,
+    ByteStream, Content, Edit, Finished, Ingest, Kind, Result, Storage, StorageError,
+    StorageErrorKind, TreePath,
 };
 use crate::oci::{CanonicalDigest, Visibility};
 use ingest::FileIngest;
@@ -127,7 +127,8 @@ impl Storage for Embedded {
     }
 
     async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>> {
-        let (layout, id, checkpoint) = (Arc::clone(&self.layout), id.to_owned(), checkpoint.to_vec());
+        let (layout, id, checkpoint) =
+            (Arc::clone(&self.layout), id.to_owned(), checkpoint.to_vec());
         let ingest =
             self.blocking(move |_| FileIngest::resume(layout, id, offset, &checkpoint)).await?;
         Ok(Box::new(ingest))
@@ -139,7 +140,10 @@ impl Storage for Embedded {
             for path in [layout.leaves(&id), layout.upload(&id)] {
                 match fs::remove_file(&path) {
                     Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(StorageError::io(format!("removing {}", path.display()), error));
+                        return Err(StorageError::io(
+                            format!("removing {}", path.display()),
+                            error,
+                        ));
                     }
                     _ => {}
                 }
@@ -165,9 +169,12 @@ impl Storage for Embedded {
                 let (file, length) = fs::File::open(&path)
                     .and_then(|file| Ok((file.metadata()?.len(), file)))
                     .map(|(length, file)| (file, length))
-                    .map_err(|error| StorageError::io(format!("opening {}", content.canonical), error))?;
+                    .map_err(|error| {
+                        StorageError::io(format!("opening {}", content.canonical), error)
+                    })?;
                 if length != content.size {
-                    let context = format!("{} has {length} bytes, not {}", content.canonical, content.size);
+                    let context =
+                        format!("{} has {length} bytes, not {}", content.canonical, content.size);
                     return Err(StorageError::new(StorageErrorKind::Damaged, context));
                 }
                 Ok(file)
@@ -181,7 +188,9 @@ impl Storage for Embedded {
         self.blocking(move |layout| match fs::metadata(layout.content(&content.canonical)) {
             Ok(metadata) => Ok(metadata.len() == content.size),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(StorageError::io(format!("looking for {}", content.canonical), error)),
+            Err(error) => {
+                Err(StorageError::io(format!("looking for {}", content.canonical), error))
+            }
         })
         .await
     }
@@ -192,7 +201,11 @@ impl Storage for Embedded {
             let mut found = Vec::new();
             for shard in folder::names(&root)? {
                 let names = folder::names(&root.join(shard))?;
-                found.extend(names.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()));
+                found.extend(
+                    names
+                        .iter()
+                        .filter_map(|hex| format!("sha256:{hex}").parse::<CanonicalDigest>().ok()),
+                );
             }
             Ok(found)
         })
@@ -211,7 +224,9 @@ impl Storage for Embedded {
         self.blocking(|layout| {
             fs::File::open(&layout.data)
                 .and_then(|folder| rustix::fs::syncfs(&folder).map_err(io::Error::from))
-                .map_err(|error| StorageError::io(format!("syncing {}", layout.data.display()), error))
+                .map_err(|error| {
+                    StorageError::io(format!("syncing {}", layout.data.display()), error)
+                })
         })
         .await
     }
@@ -248,7 +263,9 @@ impl Storage for Embedded {
 
     async fn ping(&self) -> Result<()> {
         self.blocking(|layout| {
-            layout.probe().map_err(|error| StorageError::io(layout.data.display().to_string(), error))
+            layout
+                .probe()
+                .map_err(|error| StorageError::io(layout.data.display().to_string(), error))
         })
         .await
     }
