@@ -16,6 +16,9 @@ const LIMIT: Duration = Duration::from_mins(3);
 /// How long a process may take to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// How much of a log is shown when a test fails.
+const LAST_LINES: usize = 40;
+
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A command that came to its end, with all it said.
@@ -159,7 +162,10 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if thread::panicking() {
-            eprintln!("--- log of `{}`:\n{}", self.command, self.log());
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
+            eprintln!("--- the last lines of `{}`:\n{}", self.command, last.join("\n"));
         }
         if self.terminate().is_none() {
             self.kill();
