@@ -1,0 +1,14 @@
+//! Real clients, nodes and registries against a real server: what they push comes back byte for byte,
+//! and the public folder is what IPFS and the stock registry take it for.
+//!
+//! `scripts/test` installs what these tests need. Each of them has a server of its own.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod docker;
+mod image;
+mod ipfs;
+mod layout;
+mod skopeo;
+mod stock_registry;

@@ -1,0 +1,57 @@
+//! One request at a time, for tests without a runtime of their own.
+
+use std::time::Duration;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, RequestBuilder};
+
+/// What came back, read to its end.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Response {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON ({error}): {}", self.text()))
+    }
+
+    /// The header's text, or nothing when it is absent.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("headers are ASCII here"))
+    }
+}
+
+/// Sends what `build` makes, on a connection of its own; panics when no answer comes.
+pub(crate) fn send(build: impl FnOnce(&Client) -> RequestBuilder) -> Response {
+    try_send(build).unwrap_or_else(|error| panic!("no answer: {error}"))
+}
+
+/// Like [`send`], where the other side may be gone.
+pub(crate) fn try_send(
+    build: impl FnOnce(&Client) -> RequestBuilder,
+) -> Result<Response, reqwest::Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime needs nothing from outside");
+    runtime.block_on(async {
+        let client = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
+        let response = build(&client).send().await?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = response.bytes().await?.to_vec();
+        Ok(Response { status, headers, body })
+    })
+}
+
+pub(crate) fn get(url: &str) -> Response {
+    send(|client| client.get(url))
+}

@@ -1,0 +1,14 @@
+//! What the test files share: a server of their own, tools from outside, commands with a time limit.
+//!
+//! A test file says `mod common;` and takes what it needs. Everything that is started here is ended by
+//! its own process id when its guard is dropped, also when the test panics.
+#![allow(dead_code, unused_imports, reason = "each test file is a crate and takes only a part")]
+
+pub(crate) mod http;
+pub(crate) mod process;
+pub(crate) mod server;
+pub(crate) mod tools;
+
+pub(crate) use process::{Finished, Process, run, run_within, succeed};
+pub(crate) use server::{Server, free_address, roadstead};
+pub(crate) use tools::{require, require_root};

@@ -1,0 +1,134 @@
+//! A registry of the test's own: `roadstead serve` on a free port of 127.0.0.1, in a folder of its own.
+
+use std::env;
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::http;
+use super::process::Process;
+
+/// How long the server may take until it answers `/healthz`.
+const READY: Duration = Duration::from_secs(30);
+
+type Configure = Box<dyn Fn(&mut Command) + Send + Sync>;
+
+/// A running server. Dropping it kills the process and removes the folder.
+pub(crate) struct Server {
+    // Fields are dropped in this order: the process goes before its folder.
+    process: Process,
+    address: String,
+    folder: TempDir,
+    configure: Configure,
+}
+
+impl Server {
+    /// Starts a server with its defaults and an empty data folder.
+    pub(crate) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts a server after `configure` has added arguments or environment to its command.
+    pub(crate) fn start_with(configure: impl Fn(&mut Command) + Send + Sync + 'static) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let configure: Configure = Box::new(configure);
+        let (process, address) = serve(folder.path(), &configure);
+        Self { process, address, folder, configure }
+    }
+
+    /// Starts it again on the same data folder and another port, after [`Self::stop`] or [`Self::kill`].
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "the server still runs");
+        (self.process, self.address) = serve(self.folder.path(), &self.configure);
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// `server.url("/v2/")` is `http://127.0.0.1:<port>/v2/`.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// The data folder, given as `--data`.
+    pub(crate) fn data(&self) -> PathBuf {
+        data(self.folder.path())
+    }
+
+    /// What the server has written to its outputs so far.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// A command of the same binary on the same data folder, to be run beside the server:
+    /// `server.command(["root"])`.
+    pub(crate) fn command<S: AsRef<OsStr>>(
+        &self,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let mut command = roadstead(arguments);
+        command.arg("--data").arg(self.data());
+        command
+    }
+
+    /// Ends it by SIGTERM, as a service manager does, and waits.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.process.stop()
+    }
+
+    /// Ends it by SIGKILL, as the loss of power would, and waits.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Its folder goes with it, so a graceful end would only cost time.
+        self.process.kill();
+    }
+}
+
+/// A command of the binary under test, free of settings from the environment of the tests.
+pub(crate) fn roadstead<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    // ROADSTEAD_BIN names another build to be tested, such as the release.
+    let binary = env::var_os("ROADSTEAD_BIN")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_roadstead")), PathBuf::from);
+    let mut command = Command::new(binary);
+    command.args(arguments);
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("ROADSTEAD_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// An address of 127.0.0.1 that nobody listened on a moment ago.
+pub(crate) fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+    listener.local_addr().expect("a bound listener has an address").to_string()
+}
+
+fn data(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+fn serve(folder: &Path, configure: &Configure) -> (Process, String) {
+    let address = free_address();
+    let mut command = roadstead(["serve", "--listen", &address, "--data"]);
+    command.arg(data(folder)).current_dir(folder);
+    configure(&mut command);
+    let mut process = Process::start(&mut command, &folder.join("server.log"));
+    let health = format!("http://{address}/healthz");
+    process.wait_until(READY, || {
+        http::try_send(|client| client.get(&health)).is_ok_and(|response| response.status == 200)
+    });
+    (process, address)
+}
