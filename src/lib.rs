@@ -4,6 +4,10 @@
 //!
 //! - [`oci`]: the vocabulary of the distribution specification, as types
 //! - [`index`]: look-ups and the writer's lock
+//!
+//! Beside them stand [`config`], the settings, and [`telemetry`], the log.
 
+pub mod config;
 pub mod index;
 pub mod oci;
+pub mod telemetry;
