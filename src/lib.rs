@@ -4,9 +4,11 @@
 //!
 //! - [`oci`]: the vocabulary of the distribution specification, as types
 //! - [`index`]: look-ups and the writer's lock
+//! - [`cli`]: the command line
 //!
 //! Beside them stand [`config`], the settings, and [`telemetry`], the log.
 
+pub mod cli;
 pub mod config;
 pub mod index;
 pub mod oci;
