@@ -9,11 +9,19 @@
 //! - [`auth`]: who may do what
 //! - [`registry`]: the use cases
 //! - [`http`]: the API
+//! - [`app`]: settings made into a registry
+//! - [`cli`]: the command line
+//!
+//! Beside them stand [`config`], the settings, and [`telemetry`], the log.
 
+pub mod app;
 pub mod auth;
+pub mod cli;
+pub mod config;
 pub mod http;
 pub mod index;
 pub mod ipld;
 pub mod oci;
 pub mod registry;
 pub mod storage;
+pub mod telemetry;

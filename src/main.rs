@@ -1,1 +1,32 @@
-fn main() {}
+//! The binary `roadstead`: runs the command, and tells how it went.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use roadstead::cli::{self, Arguments};
+use roadstead::config::SettingsError;
+
+/// A command that could not do what it was to do.
+const FAILED: u8 = 1;
+/// Wrong usage, as `clap` has it, or wrong settings.
+const WRONG_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    match cli::run(&Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            report(&error);
+            ExitCode::from(if error.is::<SettingsError>() { WRONG_USAGE } else { FAILED })
+        }
+    }
+}
+
+/// Writes the error and its causes, a line each. There is nobody to tell if that fails.
+fn report(error: &anyhow::Error) {
+    let mut output = io::stderr().lock();
+    let _ = writeln!(output, "error: {error}");
+    for cause in error.chain().skip(1) {
+        let _ = writeln!(output, "  caused by: {cause}");
+    }
+}

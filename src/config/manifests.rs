@@ -1,0 +1,23 @@
+//! Which manifests are accepted.
+
+use super::{SettingsError, Values};
+
+/// Which manifests are accepted.
+#[derive(Debug, Clone)]
+pub struct ManifestSettings {
+    /// The largest manifest, in bytes.
+    pub max_bytes: usize,
+    /// Whether an index may name images that the repository does not have.
+    pub allow_sparse_indexes: bool,
+}
+
+impl ManifestSettings {
+    pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
+        let max_bytes = usize::try_from(values.number("manifests.max_bytes"))
+            .ok()
+            .filter(|bytes| *bytes > 0)
+            .ok_or_else(|| values.refuse("manifests.max_bytes"))?;
+        let allow_sparse_indexes = values.flag("manifests.allow_sparse_indexes");
+        Ok(Self { max_bytes, allow_sparse_indexes })
+    }
+}

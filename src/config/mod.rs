@@ -1,0 +1,104 @@
+//! The settings: every one with its default, where its value came from, and what is refused.
+//!
+//! `cli` and `app` call this room at start and hand each room its own part; a driver's file may read
+//! its own section. Defaults give way to the file, the file to the environment, the environment to
+//! flags. Whatever is wrong is refused here, by name, so nobody else meets an unchecked value. This
+//! room opens no socket and creates no folder.
+//!
+//! A new setting is a row of [`SETTINGS`] and a field of the struct of its concern.
+
+mod auth;
+mod duration;
+mod error;
+mod external_url;
+mod index;
+mod log;
+mod manifests;
+mod nearest;
+mod origin;
+mod server;
+mod sources;
+mod storage;
+mod table;
+mod uploads;
+mod values;
+
+pub use auth::AuthSettings;
+pub use error::SettingsError;
+pub use external_url::ExternalUrl;
+pub use index::IndexSettings;
+pub use log::{LogFormat, LogSettings};
+pub use manifests::ManifestSettings;
+pub use origin::Origin;
+pub use server::ServerSettings;
+pub use sources::{Flag, Sources};
+pub use storage::StorageSettings;
+pub use table::{Kind, SETTINGS, Setting};
+pub use uploads::UploadSettings;
+pub use values::{Effective, Values};
+
+/// Every setting, checked. Its `Debug` is safe to log.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the registry listens, and where its data stand.
+    pub server: ServerSettings,
+    /// Where bytes and names live.
+    pub storage: StorageSettings,
+    /// Where look-ups are answered.
+    pub index: IndexSettings,
+    /// Who may do what.
+    pub auth: AuthSettings,
+    /// How long unfinished uploads stay.
+    pub uploads: UploadSettings,
+    /// Which manifests are accepted.
+    pub manifests: ManifestSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+}
+
+impl Settings {
+    /// Gathers the settings from their sources and checks them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is unknown or has a bad value, or a file that cannot be read.
+    pub fn load(sources: &Sources) -> Result<Self, SettingsError> {
+        Self::read(&Values::gather(sources)?)
+    }
+
+    /// Checks values that were gathered before.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that has a bad value, or does not go together with another.
+    pub fn read(values: &Values) -> Result<Self, SettingsError> {
+        let settings = Self {
+            server: ServerSettings::read(values)?,
+            storage: StorageSettings::read(values)?,
+            index: IndexSettings::read(values)?,
+            auth: AuthSettings::read(values)?,
+            uploads: UploadSettings::read(values)?,
+            manifests: ManifestSettings::read(values)?,
+            log: LogSettings::read(values)?,
+        };
+        settings.refuse_exposure()?;
+        Ok(settings)
+    }
+
+    /// Open access lets whoever reaches the port push and delete, so a mere `listen` must not be
+    /// enough to offer it to a network.
+    fn refuse_exposure(&self) -> Result<(), SettingsError> {
+        let listen = self.server.listen;
+        let is_local = listen.ip().to_canonical().is_loopback();
+        if self.auth.method == "open" && !self.auth.allow_open && !is_local {
+            return Err(SettingsError::Exposed { listen });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self::load(&Sources::default()).expect("the defaults in the table are valid")
+    }
+}

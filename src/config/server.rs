@@ -1,0 +1,50 @@
+//! Where the registry listens, and where its data stand.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ExternalUrl, SettingsError, Values};
+use crate::oci::RepositoryName;
+
+/// Where the registry listens, and where its data stand.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The folder that holds everything.
+    pub data: PathBuf,
+    /// The URL by which clients reach the registry; none: what the request says.
+    pub external_url: Option<ExternalUrl>,
+    /// First components that are local although they look like somebody's root.
+    pub local_namespaces: Vec<String>,
+    /// How long transfers may still run when the server is told to stop.
+    pub shutdown_grace: Duration,
+    /// How long a change waits to be committed before the client is told to come back.
+    pub request_timeout: Duration,
+}
+
+impl ServerSettings {
+    pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
+        let local_namespaces = values.list("server.local_namespaces");
+        if !local_namespaces.iter().all(|component| is_component(component)) {
+            return Err(values.refuse("server.local_namespaces"));
+        }
+        Ok(Self {
+            listen: values.parse("server.listen", |text| text.parse().ok())?,
+            data: values
+                .parse("server.data", |text| (!text.is_empty()).then(|| PathBuf::from(text)))?,
+            external_url: values.parse("server.external_url", |text| match text {
+                "" => Some(None),
+                url => ExternalUrl::parse(url).map(Some),
+            })?,
+            local_namespaces,
+            shutdown_grace: values.duration("server.shutdown_grace")?,
+            request_timeout: values.positive_duration("server.request_timeout")?,
+        })
+    }
+}
+
+fn is_component(text: &str) -> bool {
+    !text.contains('/') && text.parse::<RepositoryName>().is_ok()
+}

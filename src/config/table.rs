@@ -1,0 +1,175 @@
+//! The table of settings: one row each.
+
+/// One setting: what it is called, what it means, what it is when nobody says.
+#[derive(Debug)]
+pub struct Setting {
+    /// Concern and setting, joined by dots, as in a TOML file.
+    pub name: &'static str,
+    /// The form of its values.
+    pub kind: Kind,
+    /// The default as TOML.
+    pub default: &'static str,
+    /// What a value has to be, as the end of "expected …".
+    pub expects: &'static str,
+    /// What it is for: one or more sentences.
+    pub help: &'static str,
+}
+
+/// The form of a setting's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A text.
+    Text,
+    /// A text that is shown to nobody, and may be given as a file.
+    Secret,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number, zero or more.
+    Number,
+    /// A number with a unit, such as `30s` or `7d`; without one, seconds.
+    Duration,
+    /// Several texts; in the environment, separated by commas.
+    List,
+}
+
+impl Setting {
+    /// Finds a setting by its name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+
+    /// Returns the environment variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("ROADSTEAD_{}", self.name.to_uppercase().replace('.', "__"))
+    }
+
+    /// Returns the environment variable that names a file with its value, if it is a secret.
+    #[must_use]
+    pub fn file_variable(&self) -> Option<String> {
+        (self.kind == Kind::Secret).then(|| format!("{}_FILE", self.variable()))
+    }
+}
+
+/// Every setting, those of one concern together. Known names, defaults, `roadstead config` and
+/// `config/roadstead.toml` follow from it.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "server.listen",
+        kind: Kind::Text,
+        default: r#""127.0.0.1:5000""#,
+        expects: "a socket address such as 127.0.0.1:5000",
+        help: "The address and port to listen on. Port 0 takes a free one.",
+    },
+    Setting {
+        name: "server.data",
+        kind: Kind::Text,
+        default: r#""./data""#,
+        expects: "a folder such as ./data",
+        help: "The folder that holds everything; it is created when it is missing.",
+    },
+    Setting {
+        name: "server.external_url",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "an http or https URL without a path, such as https://registry.example.com",
+        help: "The URL by which clients reach the registry when a proxy stands in front of it. \
+               Empty: what the request says.",
+    },
+    Setting {
+        name: "server.local_namespaces",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"first components of repository names, such as ["docker.io"]"#,
+        help: "First components that look like somebody's root and are to be local all the same, \
+               such as docker.io for copies on a machine without a network.",
+    },
+    Setting {
+        name: "server.shutdown_grace",
+        kind: Kind::Duration,
+        default: r#""30s""#,
+        expects: "a duration such as 30s",
+        help: "How long transfers may still run when the server is told to stop.",
+    },
+    Setting {
+        name: "server.request_timeout",
+        kind: Kind::Duration,
+        default: r#""60s""#,
+        expects: "a duration above zero such as 60s",
+        help: "How long a change (a manifest, a tag, a deletion) waits to be committed before the \
+               client is told to come back; it may land later.",
+    },
+    Setting {
+        name: "storage.driver",
+        kind: Kind::Text,
+        default: r#""embedded""#,
+        expects: "embedded",
+        help: "Where bytes and names live. embedded: in the data folder, with no other process.",
+    },
+    Setting {
+        name: "index.url",
+        kind: Kind::Secret,
+        default: r#""sqlite:index.sqlite""#,
+        expects: "sqlite:PATH, relative to the data folder, or a postgres:// URL",
+        help: "The database of look-ups. A relative path stands in the data folder. \
+               Empty: the default.",
+    },
+    Setting {
+        name: "auth.method",
+        kind: Kind::Text,
+        default: r#""open""#,
+        expects: "open",
+        help: "How clients sign in. open: they do not, and everybody may push, pull and delete.",
+    },
+    Setting {
+        name: "auth.allow_open",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Allows open access on an address that other machines can reach.",
+    },
+    Setting {
+        name: "uploads.expire_after",
+        kind: Kind::Duration,
+        default: r#""7d""#,
+        expects: "a duration above zero such as 7d",
+        help: "How long an upload that nobody continues is kept.",
+    },
+    Setting {
+        name: "uploads.purge_interval",
+        kind: Kind::Duration,
+        default: r#""1h""#,
+        expects: "a duration above zero such as 1h",
+        help: "How often expired uploads are looked for.",
+    },
+    Setting {
+        name: "manifests.max_bytes",
+        kind: Kind::Number,
+        default: "4194304",
+        expects: "a number of bytes above zero such as 4194304",
+        help: "The largest manifest that is accepted, in bytes. Clients expect at least 4 MiB.",
+    },
+    Setting {
+        name: "manifests.allow_sparse_indexes",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Accepts an index of images some of which were not pushed, such as a copy of one \
+               platform only.",
+    },
+    Setting {
+        name: "log.format",
+        kind: Kind::Text,
+        default: r#""auto""#,
+        expects: "auto, human or json",
+        help: "How log lines look. auto: human on a terminal, json otherwise.",
+    },
+    Setting {
+        name: "log.level",
+        kind: Kind::Text,
+        default: r#""info""#,
+        expects: "error, warn, info, debug, trace or off, or a list such as info,roadstead=debug",
+        help: "What is logged: a level, and levels of parts of the program after it.",
+    },
+];

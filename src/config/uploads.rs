@@ -1,0 +1,23 @@
+//! How long unfinished uploads stay.
+
+use std::time::Duration;
+
+use super::{SettingsError, Values};
+
+/// How long unfinished uploads stay.
+#[derive(Debug, Clone)]
+pub struct UploadSettings {
+    /// How long an upload that nobody continues is kept.
+    pub expire_after: Duration,
+    /// How often expired uploads are looked for.
+    pub purge_interval: Duration,
+}
+
+impl UploadSettings {
+    pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
+        Ok(Self {
+            expire_after: values.positive_duration("uploads.expire_after")?,
+            purge_interval: values.positive_duration("uploads.purge_interval")?,
+        })
+    }
+}

@@ -1,0 +1,210 @@
+//! The value of every setting, and where it came from.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use config::{Value, ValueKind};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value as Json;
+
+use super::sources::{leaves, toml};
+use super::{Kind, Origin, SETTINGS, Setting, SettingsError, Sources, duration};
+
+/// What a secret is shown as.
+const HIDDEN: &str = "***";
+
+/// The value of every setting, in the form that its row tells, and where it came from.
+/// [`Settings::read`](super::Settings::read) checks what they mean.
+#[derive(Debug)]
+pub struct Values(BTreeMap<&'static str, Stored>);
+
+/// A value in force, ready to be shown.
+#[derive(Debug)]
+pub struct Effective<'a> {
+    /// The setting.
+    pub setting: &'static Setting,
+    /// Its value; of a secret that somebody gave, no more than the scheme if it is a URL.
+    pub value: Json,
+    /// Where the value came from.
+    pub origin: &'a Origin,
+}
+
+#[derive(Debug)]
+struct Stored {
+    value: Held,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Held {
+    Plain(Json),
+    Secret(SecretString),
+}
+
+impl Values {
+    /// Gathers the values: defaults, then the file, the environment and flags.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that is unknown or whose value has the wrong form, or a file that cannot
+    /// be read.
+    pub fn gather(sources: &Sources) -> Result<Self, SettingsError> {
+        let mut values = Self(BTreeMap::new());
+        for (setting, value) in defaults() {
+            values.put(setting, value, Origin::Default)?;
+        }
+        for (setting, value, origin) in sources.given()? {
+            values.put(setting, value, origin)?;
+        }
+        Ok(values)
+    }
+
+    /// Lists the values in the order of the table.
+    pub fn iter(&self) -> impl Iterator<Item = Effective<'_>> {
+        SETTINGS.iter().map(|setting| {
+            let Stored { value, origin } = self.stored(setting.name);
+            let value = match value {
+                Held::Plain(value) => value.clone(),
+                Held::Secret(secret) if *origin == Origin::Default => secret.expose_secret().into(),
+                Held::Secret(secret) => match secret.expose_secret().split_once("://") {
+                    Some((scheme, _)) => format!("{scheme}://{HIDDEN}").into(),
+                    None => HIDDEN.into(),
+                },
+            };
+            Effective { setting, value, origin }
+        })
+    }
+
+    fn put(
+        &mut self,
+        setting: &'static Setting,
+        value: Value,
+        origin: Origin,
+    ) -> Result<(), SettingsError> {
+        let given = value.to_string();
+        // A secret that was left empty is none: the default stands again.
+        if setting.kind == Kind::Secret && given.is_empty() && origin != Origin::Default {
+            let default = defaults().find(|(row, _)| row.name == setting.name);
+            let (_, value) = default.expect("each row has a default");
+            return self.put(setting, value, Origin::Default);
+        }
+        let Some(value) = normal_form(setting.kind, value) else {
+            return Err(SettingsError::bad_value(setting, given, origin));
+        };
+        self.0.insert(setting.name, Stored { value, origin });
+        Ok(())
+    }
+
+    fn stored(&self, name: &str) -> &Stored {
+        self.0.get(name).expect("each setting that is read has a row, and so a default")
+    }
+
+    fn plain(&self, name: &str) -> &Json {
+        match &self.stored(name).value {
+            Held::Plain(value) => value,
+            Held::Secret(_) => &Json::Null,
+        }
+    }
+
+    /// Refuses the value of a setting.
+    pub(super) fn refuse(&self, name: &str) -> SettingsError {
+        let setting = Setting::find(name).expect("each setting that is read has a row");
+        let value = match self.plain(name) {
+            Json::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        SettingsError::bad_value(setting, value, self.stored(name).origin.clone())
+    }
+
+    /// Parses a text.
+    pub(super) fn parse<T>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, SettingsError> {
+        self.plain(name).as_str().and_then(parse).ok_or_else(|| self.refuse(name))
+    }
+
+    /// Finds a text among those that there are.
+    pub(super) fn choice(
+        &self,
+        name: &str,
+        choices: &[&'static str],
+    ) -> Result<&'static str, SettingsError> {
+        self.parse(name, |text| choices.iter().find(|choice| **choice == text).copied())
+    }
+
+    /// Returns a secret that passes the check.
+    pub(super) fn secret(
+        &self,
+        name: &str,
+        check: impl FnOnce(&str) -> bool,
+    ) -> Result<SecretString, SettingsError> {
+        match &self.stored(name).value {
+            Held::Secret(secret) if check(secret.expose_secret()) => Ok(secret.clone()),
+            _ => Err(self.refuse(name)),
+        }
+    }
+
+    /// Returns a duration.
+    pub(super) fn duration(&self, name: &str) -> Result<Duration, SettingsError> {
+        self.parse(name, duration::parse)
+    }
+
+    /// Returns a duration that is not zero.
+    pub(super) fn positive_duration(&self, name: &str) -> Result<Duration, SettingsError> {
+        self.parse(name, |text| duration::parse(text).filter(|duration| !duration.is_zero()))
+    }
+
+    /// Returns a flag.
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.plain(name).as_bool().expect("the row says that it is a flag")
+    }
+
+    /// Returns a number.
+    pub(super) fn number(&self, name: &str) -> u64 {
+        self.plain(name).as_u64().expect("the row says that it is a number")
+    }
+
+    /// Returns a list.
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let items = self.plain(name).as_array().expect("the row says that it is a list");
+        items.iter().filter_map(|item| item.as_str().map(str::to_owned)).collect()
+    }
+}
+
+/// Reads the defaults out of the table, as if it were a file.
+fn defaults() -> impl Iterator<Item = (&'static Setting, Value)> {
+    let lines: Vec<String> =
+        SETTINGS.iter().map(|row| format!("{} = {}", row.name, row.default)).collect();
+    let table = toml(&lines.join("\n")).expect("the defaults in the table are TOML");
+    leaves("", table).into_iter().map(|(name, value)| {
+        let setting = Setting::find(&name).expect("the name came from the table");
+        (setting, value)
+    })
+}
+
+/// Brings a value, which is a text when it comes from the environment, to the form of its kind.
+fn normal_form(kind: Kind, value: Value) -> Option<Held> {
+    let plain: Json = match (kind, value.kind) {
+        (Kind::Secret, ValueKind::String(text)) => return Some(Held::Secret(text.into())),
+        (Kind::Text | Kind::Duration, ValueKind::String(text)) => text.into(),
+        (Kind::Duration, ValueKind::I64(seconds)) if seconds >= 0 => format!("{seconds}s").into(),
+        (Kind::Flag, ValueKind::Boolean(flag)) => flag.into(),
+        (Kind::Flag, ValueKind::String(text)) => text.parse::<bool>().ok()?.into(),
+        (Kind::Number, ValueKind::I64(number)) => u64::try_from(number).ok()?.into(),
+        (Kind::Number, ValueKind::String(text)) => text.parse::<u64>().ok()?.into(),
+        (Kind::List, ValueKind::String(text)) => {
+            text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()
+        }
+        (Kind::List, ValueKind::Array(items)) => {
+            let text = |item: Value| match item.kind {
+                ValueKind::String(text) => Some(Json::String(text)),
+                _ => None,
+            };
+            items.into_iter().map(text).collect::<Option<Vec<Json>>>()?.into()
+        }
+        _ => return None,
+    };
+    Some(Held::Plain(plain))
+}

@@ -1,0 +1,97 @@
+//! Log lines: human on a terminal, JSON otherwise, always to standard error.
+//!
+//! `cli` sets them up once the settings are known; every other room just uses `tracing`'s macros.
+
+use std::env;
+use std::io::{self, IsTerminal};
+
+use tracing::Dispatch;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::config::{LogFormat, LogSettings};
+
+/// Sends log lines to standard error from now on. A second call changes nothing, so that tests in
+/// one process may each make one.
+pub fn init(settings: &LogSettings) {
+    let is_terminal = io::stderr().is_terminal();
+    let dispatch = dispatch(settings, is_terminal, io::stderr);
+    if tracing::dispatcher::set_global_default(dispatch).is_err() {
+        tracing::debug!("telemetry was set up before");
+    }
+}
+
+fn dispatch<W>(settings: &LogSettings, is_terminal: bool, writer: W) -> Dispatch
+where
+    W: for<'writer> MakeWriter<'writer> + Send + Sync + 'static,
+{
+    let is_human = match settings.format {
+        LogFormat::Auto => is_terminal,
+        LogFormat::Human => true,
+        LogFormat::Json => false,
+    };
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(&settings.level))
+        .with_writer(writer);
+    if is_human {
+        let is_coloured = is_terminal && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
+        lines.with_ansi(is_coloured).into()
+    } else {
+        lines.json().flatten_event(true).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Logs an event and one below the level, and returns the lines.
+    fn logged(format: LogFormat, is_terminal: bool) -> String {
+        let buffer = Buffer::default();
+        let settings = LogSettings { format, level: "info".to_owned() };
+        let writer = buffer.clone();
+        let dispatch = dispatch(&settings, is_terminal, move || writer.clone());
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::info!(size_bytes = 5, "stored blob");
+            tracing::debug!("not to be seen");
+        });
+        String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn lines_are_json_unless_a_person_reads_them() {
+        for text in [logged(LogFormat::Json, true), logged(LogFormat::Auto, false)] {
+            let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(line["message"], "stored blob");
+            assert_eq!(line["size_bytes"], 5);
+            assert_eq!(line["level"], "INFO");
+        }
+        for text in [logged(LogFormat::Human, false), logged(LogFormat::Auto, true)] {
+            assert!(text.contains("stored blob") && !text.starts_with('{'), "{text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_second_set_up_changes_nothing() {
+        let settings = LogSettings { format: LogFormat::Json, level: "off".to_owned() };
+        init(&settings);
+        init(&settings);
+    }
+}

@@ -1,0 +1,498 @@
+//! The settings: what goes before what, what is refused, and `roadstead config`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use roadstead::config::{Flag, LogFormat, Origin, SETTINGS, Settings, Sources, Values};
+use secrecy::ExposeSecret;
+use tempfile::TempDir;
+
+/// Sources for one test; files stand in a folder of its own.
+struct Given {
+    folder: TempDir,
+    sources: Sources,
+}
+
+impl Given {
+    fn nothing() -> Self {
+        Self { folder: TempDir::new().unwrap(), sources: Sources::default() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn file(mut self, text: &str) -> Self {
+        let path = self.path("roadstead.toml");
+        fs::write(&path, text).unwrap();
+        self.sources.file = Some(path);
+        self
+    }
+
+    fn variable(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.sources.environment.push((name.into(), value.into()));
+        self
+    }
+
+    fn flag(mut self, flag: &'static str, setting: &'static str, value: &str) -> Self {
+        self.sources.flags.push(Flag { flag, setting, value: value.to_owned() });
+        self
+    }
+
+    fn settings(&self) -> Settings {
+        Settings::load(&self.sources).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Returns why the settings are refused; the folder's path is cut out of the message.
+    fn refusal(&self) -> String {
+        let error = Settings::load(&self.sources).expect_err("the settings should be refused");
+        error.to_string().replace(&format!("{}/", self.folder.path().display()), "")
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        let values = Values::gather(&self.sources).unwrap();
+        values.iter().find(|effective| effective.setting.name == name).unwrap().origin.clone()
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn without_any_source_the_defaults_stand() {
+    let settings = Settings::default();
+    assert_eq!(settings.server.listen, "127.0.0.1:5000".parse().unwrap());
+    assert_eq!(settings.server.data, Path::new("./data"));
+    assert_eq!(settings.server.external_url, None);
+    assert!(settings.server.local_namespaces.is_empty());
+    assert_eq!(settings.server.shutdown_grace, Duration::from_secs(30));
+    assert_eq!(settings.server.request_timeout, Duration::from_mins(1));
+    assert_eq!(settings.storage.driver, "embedded");
+    assert_eq!(settings.index.url.expose_secret(), "sqlite:index.sqlite");
+    assert_eq!((settings.auth.method, settings.auth.allow_open), ("open", false));
+    assert_eq!(settings.uploads.expire_after, Duration::from_hours(7 * 24));
+    assert_eq!(settings.uploads.purge_interval, Duration::from_hours(1));
+    assert_eq!(settings.manifests.max_bytes, 4_194_304);
+    assert!(!settings.manifests.allow_sparse_indexes);
+    assert_eq!(settings.log.format, LogFormat::Auto);
+    assert_eq!(settings.log.level, "info");
+}
+
+#[test]
+fn a_file_goes_before_defaults_the_environment_before_it_and_flags_before_all() {
+    let given = Given::nothing();
+    assert_eq!(given.origin("server.listen"), Origin::Default);
+
+    let given = given.file("[server]\nlisten = '127.0.0.1:1'\ndata = 'from-file'\n");
+    assert_eq!(given.settings().server.listen.port(), 1);
+    assert_eq!(given.origin("server.listen"), Origin::File(given.path("roadstead.toml")));
+
+    let given = given.variable("ROADSTEAD_SERVER__LISTEN", "127.0.0.1:2");
+    assert_eq!(given.settings().server.listen.port(), 2);
+    let variable = Origin::Variable("ROADSTEAD_SERVER__LISTEN".to_owned());
+    assert_eq!(given.origin("server.listen"), variable);
+
+    let given = given.flag("--listen", "server.listen", "127.0.0.1:3");
+    assert_eq!(given.settings().server.listen.port(), 3);
+    assert_eq!(given.origin("server.listen"), Origin::Flag("--listen"));
+    assert_eq!(given.settings().server.data, Path::new("from-file"), "other settings stay");
+}
+
+#[test]
+fn every_setting_can_be_given_in_the_environment() {
+    let settings = Given::nothing()
+        .variable("ROADSTEAD_SERVER__DATA", "/srv/data")
+        .variable("ROADSTEAD_SERVER__EXTERNAL_URL", "https://registry.example.com/")
+        .variable("ROADSTEAD_SERVER__LOCAL_NAMESPACES", "docker.io, ghcr.io,")
+        .variable("ROADSTEAD_SERVER__SHUTDOWN_GRACE", "0")
+        .variable("ROADSTEAD_SERVER__REQUEST_TIMEOUT", "1500ms")
+        .variable("ROADSTEAD_STORAGE__DRIVER", "embedded")
+        .variable("ROADSTEAD_AUTH__METHOD", "open")
+        .variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true")
+        .variable("ROADSTEAD_UPLOADS__EXPIRE_AFTER", "2h")
+        .variable("ROADSTEAD_UPLOADS__PURGE_INTERVAL", "90")
+        .variable("ROADSTEAD_MANIFESTS__MAX_BYTES", "1024")
+        .variable("ROADSTEAD_MANIFESTS__ALLOW_SPARSE_INDEXES", "true")
+        .variable("ROADSTEAD_LOG__FORMAT", "json")
+        .variable("ROADSTEAD_LOG__LEVEL", "warn,roadstead=debug")
+        .settings();
+    assert_eq!(settings.server.data, Path::new("/srv/data"));
+    assert_eq!(settings.server.external_url.unwrap().as_str(), "https://registry.example.com");
+    assert_eq!(settings.server.local_namespaces, ["docker.io", "ghcr.io"]);
+    assert_eq!(settings.server.shutdown_grace, Duration::ZERO);
+    assert_eq!(settings.server.request_timeout, Duration::from_millis(1500));
+    assert!(settings.auth.allow_open);
+    assert_eq!(settings.uploads.expire_after, Duration::from_hours(2));
+    assert_eq!(settings.uploads.purge_interval, Duration::from_secs(90));
+    assert_eq!(settings.manifests.max_bytes, 1024);
+    assert!(settings.manifests.allow_sparse_indexes);
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(settings.log.level, "warn,roadstead=debug");
+}
+
+#[test]
+fn a_file_may_use_numbers_and_lists_of_toml() {
+    let settings = Given::nothing()
+        .file("server = { local_namespaces = ['docker.io'] }\nuploads.purge_interval = 90\n")
+        .settings();
+    assert_eq!(settings.server.local_namespaces, ["docker.io"]);
+    assert_eq!(settings.uploads.purge_interval, Duration::from_secs(90));
+}
+
+#[test]
+fn the_environment_may_name_the_file_and_the_flag_goes_before_it() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("other.toml");
+    fs::write(&path, "log.level = 'debug'").unwrap();
+    let given = Given::nothing().variable("ROADSTEAD_CONFIG", path.as_os_str());
+    assert_eq!(given.settings().log.level, "debug");
+    assert_eq!(given.file("log.level = 'warn'").settings().log.level, "warn");
+    let nameless = Given::nothing().variable("ROADSTEAD_CONFIG", "");
+    assert_eq!(nameless.settings().log.level, "info");
+}
+
+#[test]
+fn an_unknown_setting_in_a_file_is_refused_with_the_nearest_name() {
+    let refusal = |text: &str| Given::nothing().file(text).refusal();
+    assert_eq!(
+        refusal("[server]\nlisen = '127.0.0.1:1'"),
+        "unknown setting `server.lisen` in roadstead.toml: did you mean `server.listen`?"
+    );
+    assert_eq!(
+        refusal("listen = '127.0.0.1:1'"),
+        "unknown setting `listen` in roadstead.toml: did you mean `server.listen`?"
+    );
+    assert_eq!(
+        refusal("[colours]\n"),
+        "unknown setting `colours` in roadstead.toml: `roadstead config --defaults` lists all \
+         there are"
+    );
+    assert!(refusal("server = 5").starts_with("unknown setting `server` in roadstead.toml"));
+    assert!(
+        refusal("[server.listen]\nport = 5").starts_with("unknown setting `server.listen.port`")
+    );
+}
+
+#[test]
+fn an_empty_section_is_no_setting() {
+    assert_eq!(Given::nothing().file("[server]\n[log]\n").settings().log.level, "info");
+}
+
+#[test]
+fn an_unknown_variable_is_refused_with_the_nearest_name() {
+    let refusal = |name: &str| Given::nothing().variable(name, "x").refusal();
+    assert_eq!(
+        refusal("ROADSTEAD_SERVER__LISEN"),
+        "unknown setting `ROADSTEAD_SERVER__LISEN` in the environment: did you mean \
+         `ROADSTEAD_SERVER__LISTEN`?"
+    );
+    for (name, meant) in [
+        ("ROADSTEAD_SERVER_LISTEN", "ROADSTEAD_SERVER__LISTEN"),
+        ("ROADSTEAD__SERVER__LISTEN", "ROADSTEAD_SERVER__LISTEN"),
+        ("ROADSTEAD_CONFG", "ROADSTEAD_CONFIG"),
+        ("ROADSTEAD_INDEX_URL_FILE", "ROADSTEAD_INDEX__URL_FILE"),
+    ] {
+        assert!(refusal(name).ends_with(&format!("did you mean `{meant}`?")), "{}", refusal(name));
+    }
+    assert!(refusal("ROADSTEAD_SERVER__LISTEN_FILE").starts_with("unknown setting"), "no secret");
+}
+
+#[test]
+fn variables_of_others_are_passed_over() {
+    let given = Given::nothing()
+        .variable("PATH", "/bin")
+        .variable("ROADSTEADX", "x")
+        .variable("ROADSTEAD_TEST_POSTGRES", "x")
+        .variable("ROADSTEAD_BIN", "x")
+        .variable("ROADSTEAD_TOOLS", "x")
+        .variable("ROADSTEAD_CONFORMANCE", "x")
+        .variable("ROADSTEAD_SERVICE_HOST", "10.0.0.1")
+        .variable("ROADSTEAD_PORT_5000_TCP_ADDR", "10.0.0.1");
+    assert_eq!(given.settings().server.listen.port(), 5000);
+}
+
+#[test]
+fn a_bad_value_is_refused_with_its_origin_and_what_would_be_right() {
+    let given = Given::nothing().variable("ROADSTEAD_SERVER__LISTEN", "nonsense");
+    assert_eq!(
+        given.refusal(),
+        "bad value `nonsense` for `server.listen` from the environment variable \
+         ROADSTEAD_SERVER__LISTEN: expected a socket address such as 127.0.0.1:5000"
+    );
+    assert_eq!(
+        Given::nothing().file("[server]\nlisten = 5000").refusal(),
+        "bad value `5000` for `server.listen` in roadstead.toml: expected a socket address such \
+         as 127.0.0.1:5000"
+    );
+    assert_eq!(
+        Given::nothing().flag("--data", "server.data", "").refusal(),
+        "bad value `` for `server.data` from the flag --data: expected a folder such as ./data"
+    );
+}
+
+#[test]
+fn every_setting_refuses_nonsense() {
+    for (name, values) in [
+        ("server.listen", &["'localhost:5000'", "'127.0.0.1'", "''", "[]", "{}"][..]),
+        ("server.data", &["''", "5"]),
+        ("server.external_url", &["'registry.example.com'", "'https://a/b'", "'ftp://a'"]),
+        ("server.local_namespaces", &["['a/b']", "['UPPER']", "[1]", "5"]),
+        ("server.shutdown_grace", &["'soon'", "-1", "1.5", "true"]),
+        ("server.request_timeout", &["'0s'", "0", "''"]),
+        ("storage.driver", &["'floppy'", "''", "1"]),
+        ("index.url", &["'mysql://a'", "'sqlite:'", "5"]),
+        ("auth.method", &["'none'", "''"]),
+        ("auth.allow_open", &["'yes'", "1", "''"]),
+        ("uploads.expire_after", &["'0'", "'7 days'"]),
+        ("uploads.purge_interval", &["0", "'1h30m'"]),
+        ("manifests.max_bytes", &["0", "-1", "'4MiB'", "1.5"]),
+        ("manifests.allow_sparse_indexes", &["'si'", "0"]),
+        ("log.format", &["'xml'", "''"]),
+        ("log.level", &["'loud'", "''", "'roadstead=loud'"]),
+    ] {
+        for value in values {
+            let refusal = Given::nothing().file(&format!("{name} = {value}")).refusal();
+            let row = SETTINGS.iter().find(|row| row.name == name).unwrap();
+            assert!(refusal.starts_with("bad value `"), "{name} = {value}: {refusal}");
+            let end = format!("for `{name}` in roadstead.toml: expected {}", row.expects);
+            assert!(refusal.ends_with(&end), "{name} = {value}: {refusal}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_value_that_is_not_unicode_is_refused() {
+    use std::os::unix::ffi::OsStringExt;
+    let path = OsString::from_vec(vec![b'/', 0xff]);
+    let given = Given::nothing().variable("ROADSTEAD_SERVER__DATA", path);
+    assert!(given.refusal().starts_with("bad value"), "{}", given.refusal());
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_refused_with_its_line() {
+    let mut given = Given::nothing();
+    given.sources.file = Some(given.path("missing.toml"));
+    assert_eq!(given.refusal(), "cannot read the settings in missing.toml");
+
+    let refusal = Given::nothing().file("[server]\nlisten = 127.0.0.1\n").refusal();
+    assert!(refusal.starts_with("cannot read the settings in roadstead.toml: "), "{refusal}");
+    assert!(refusal.contains("line 2"), "{refusal}");
+    assert_eq!(refusal.lines().count(), 1, "{refusal}");
+}
+
+#[test]
+fn open_access_for_other_machines_has_to_be_allowed() {
+    let exposed = || Given::nothing().file("server.listen = '0.0.0.0:5000'");
+    let refusal = exposed().refusal();
+    assert!(refusal.contains("0.0.0.0:5000") && refusal.contains("`auth.allow_open`"), "{refusal}");
+    let allowed = exposed().variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true");
+    assert_eq!(allowed.settings().server.listen, "0.0.0.0:5000".parse().unwrap());
+    for local in ["127.0.0.2:0", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
+        let given = Given::nothing().variable("ROADSTEAD_SERVER__LISTEN", local);
+        assert_eq!(given.settings().server.listen, local.parse().unwrap());
+    }
+}
+
+#[test]
+fn a_secret_may_be_given_as_a_file() {
+    let given = Given::nothing();
+    let path = given.path("secret");
+    fs::write(&path, "postgres://registry:hunter2@db/registry\n").unwrap();
+    let given = given.variable("ROADSTEAD_INDEX__URL_FILE", path);
+    let url = given.settings().index.url;
+    assert_eq!(url.expose_secret(), "postgres://registry:hunter2@db/registry");
+
+    let twice = given.variable("ROADSTEAD_INDEX__URL", "sqlite:other");
+    assert_eq!(
+        twice.refusal(),
+        "ROADSTEAD_INDEX__URL and ROADSTEAD_INDEX__URL_FILE are both in the environment: only one \
+         may be"
+    );
+    let missing = Given::nothing().variable("ROADSTEAD_INDEX__URL_FILE", "/nowhere/secret");
+    assert_eq!(
+        missing.refusal(),
+        "cannot read the file /nowhere/secret that the environment variable \
+         ROADSTEAD_INDEX__URL_FILE names"
+    );
+}
+
+#[test]
+fn an_index_that_is_left_empty_is_the_default_one() {
+    let given = Given::nothing().file("index.url = 'postgres://db/registry'");
+    assert_eq!(given.settings().index.url.expose_secret(), "postgres://db/registry");
+    let given = given.variable("ROADSTEAD_INDEX__URL", "");
+    assert_eq!(given.settings().index.url.expose_secret(), "sqlite:index.sqlite");
+    assert_eq!(given.origin("index.url"), Origin::Default);
+}
+
+#[test]
+fn no_secret_is_ever_shown() {
+    let given = Given::nothing().file("index.url = 'postgres://registry:hunter2@db/registry'");
+    let values = Values::gather(&given.sources).unwrap();
+    let shown: Vec<String> = values.iter().map(|row| row.value.to_string()).collect();
+    assert!(shown.contains(&r#""postgres://***""#.to_owned()), "{shown:?}");
+    let bad = Given::nothing().variable("ROADSTEAD_INDEX__URL", "mysql://registry:hunter2@db");
+    for text in [
+        format!("{values:?}{shown:?}"),
+        format!("{:?}", given.settings()),
+        format!("{} {:?}", bad.refusal(), Settings::load(&bad.sources)),
+    ] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn rows_of_one_concern_stand_together_and_each_name_once() {
+    let mut sections: Vec<&str> =
+        SETTINGS.iter().map(|row| row.name.rsplit_once('.').unwrap().0).collect();
+    sections.dedup();
+    let mut names: Vec<&str> = SETTINGS.iter().map(|row| row.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), SETTINGS.len());
+    let count = sections.len();
+    sections.sort_unstable();
+    sections.dedup();
+    assert_eq!(sections.len(), count);
+}
+
+/// Runs the binary with these arguments and nothing else in its environment.
+fn roadstead(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_roadstead"))
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .current_dir(root())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn the_file_in_config_tells_every_setting_and_its_default() {
+    let output = roadstead(&["config", "--defaults"], &[]);
+    let path = root().join("config/roadstead.toml");
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        text(&output.stdout),
+        "run: roadstead config --defaults > config/roadstead.toml"
+    );
+
+    let file = fs::read_to_string(&path).unwrap();
+    let is_setting = |line: &&str| !line.starts_with("# ") && !line.is_empty();
+    let lines = file.lines().filter(is_setting).map(|line| line.trim_start_matches('#'));
+    let uncommented: Vec<&str> = lines.collect();
+    let given = Given::nothing().file(&uncommented.join("\n"));
+    assert_eq!(format!("{:?}", given.settings()), format!("{:?}", Settings::default()));
+    for row in SETTINGS.iter().filter(|row| row.default != "\"sqlite:index.sqlite\"") {
+        assert_eq!(given.origin(row.name), Origin::File(given.path("roadstead.toml")));
+    }
+}
+
+#[test]
+fn the_files_in_config_and_examples_are_good_settings() {
+    let mut count = 0;
+    for folder in ["config", "examples"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let sources = Sources { file: Some(path), ..Sources::default() };
+                Settings::load(&sources).unwrap_or_else(|error| panic!("{error}"));
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 3, "only {count} files");
+}
+
+#[test]
+fn the_settings_in_force_are_printed_with_their_origins() {
+    let output = roadstead(
+        &["config", "--config", "examples/team.toml", "--data", "elsewhere"],
+        &[("ROADSTEAD_INDEX__URL", "postgres://registry:hunter2@db/registry")],
+    );
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let printed = text(&output.stdout);
+    for line in [
+        "[server]",
+        r#"listen = "192.168.1.10:5000"  # in examples/team.toml"#,
+        r#"data = "elsewhere"  # from the flag --data"#,
+        r#"url = "postgres://***"  # from the environment variable ROADSTEAD_INDEX__URL"#,
+        "max_bytes = 4194304",
+        "local_namespaces = []",
+    ] {
+        assert!(printed.lines().any(|printed| printed == line), "{line}\nis not in\n{printed}");
+    }
+    let again = Given::nothing().file(&printed.replace("***", "db/registry"));
+    assert_eq!(again.settings().uploads.expire_after, Duration::from_hours(48));
+}
+
+#[test]
+fn the_settings_in_force_are_json_if_asked_for() {
+    let output = roadstead(&["config", "--json"], &[("ROADSTEAD_LOG__LEVEL", "debug")]);
+    let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(printed["log.level"]["value"], "debug");
+    assert_eq!(printed["log.level"]["source"]["variable"], "ROADSTEAD_LOG__LEVEL");
+    assert_eq!(printed["manifests.max_bytes"]["value"], 4_194_304);
+    assert_eq!(printed["manifests.max_bytes"]["source"], "default");
+    assert_eq!(printed.as_object().unwrap().len(), SETTINGS.len());
+}
+
+#[test]
+fn wrong_settings_and_wrong_usage_exit_with_2() {
+    let output = roadstead(&["config"], &[("ROADSTEAD_SERVER__LISTEN", "nonsense")]);
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(
+        text(&output.stderr),
+        "error: bad value `nonsense` for `server.listen` from the environment variable \
+         ROADSTEAD_SERVER__LISTEN: expected a socket address such as 127.0.0.1:5000\n"
+    );
+    assert_eq!(text(&output.stdout), "");
+
+    let output = roadstead(&["config", "--config", "missing.toml"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    let report = text(&output.stderr);
+    assert!(report.starts_with("error: cannot read the settings in missing.toml\n"), "{report}");
+    assert!(report.lines().nth(1).unwrap().starts_with("  caused by: "), "{report}");
+
+    for arguments in [&[][..], &["sail"], &["config", "--colour"], &["config", "--config"]] {
+        assert_eq!(roadstead(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_shows_an_example_and_the_version_is_told() {
+    let output = roadstead(&["--version"], &[]);
+    assert_eq!(text(&output.stdout), concat!("roadstead ", env!("CARGO_PKG_VERSION"), "\n"));
+    for arguments in [&["--help"][..], &["config", "--help"]] {
+        let output = roadstead(arguments, &[]);
+        assert!(output.status.success());
+        assert!(text(&output.stdout).contains("Example"), "{}", text(&output.stdout));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::process::Stdio;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_roadstead"))
+        .arg("config")
+        .env_clear()
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
+}
