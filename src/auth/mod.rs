@@ -69,9 +69,6 @@ pub trait Authenticator: Send + Sync {
     /// # Errors
     /// Why it is not allowed.
     async fn decide_catalog(&self, identity: &Identity) -> Result<(), AuthError>;
-
-    /// Tells whether anybody who reaches the server may push.
-    fn is_open(&self) -> bool;
 }
 
 /// Makes grants: the only place that can.

@@ -1,16 +1,23 @@
 //! The command line: arguments, and which command they start.
 //!
 //! `main` calls [`run`] and turns what it returns into an exit code. A file holds one command: its
-//! arguments, and what it prints. Commands compose no rooms themselves, and never print but by
-//! `output`.
+//! arguments, and what it prints. Commands never print but by
+//! `output`. Rooms are composed by [`crate::app`].
 
+mod check;
+mod cid;
 mod config;
+mod index;
 mod output;
+mod root;
+mod serve;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{Flag, Sources};
 
@@ -22,7 +29,7 @@ use crate::config::{Flag, Sources};
     after_help = "Settings come from their defaults, then the file, then the environment \
                   (ROADSTEAD_SERVER__LISTEN=…), then flags.\n\
                   Exit codes: 0 done, 1 found wrong or failed, 2 wrong usage or wrong settings.\n\n\
-                  Example:\n  roadstead config --config roadstead.toml"
+                  Example:\n  roadstead serve"
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -44,6 +51,11 @@ struct CommonArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(serve::ServeArguments),
+    Root(root::RootArguments),
+    Cid(cid::CidArguments),
+    Check(check::CheckArguments),
+    Index(index::IndexArguments),
     Config(config::ConfigArguments),
 }
 
@@ -66,6 +78,16 @@ impl CommonArguments {
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
     match &arguments.command {
+        Command::Serve(command) => serve::run(common, command),
+        Command::Root(command) => root::run(common, command),
+        Command::Cid(command) => cid::run(command),
+        Command::Check(command) => check::run(common, command),
+        Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),
     }
+}
+
+/// Makes the runtime that a command runs on.
+fn runtime() -> anyhow::Result<Runtime> {
+    Runtime::new().context("cannot start the runtime")
 }

@@ -25,8 +25,4 @@ impl Authenticator for Open {
     async fn decide_catalog(&self, _: &Identity) -> Result<(), AuthError> {
         Ok(())
     }
-
-    fn is_open(&self) -> bool {
-        true
-    }
 }

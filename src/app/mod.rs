@@ -1,0 +1,199 @@
+//! The composition root: settings made into a registry.
+//!
+//! `cli` calls [`App::open`] for a command that owns the data folder and [`App::beside`] for one
+//! that only reads beside a running server. Nothing is decided here but what goes with what.
+
+mod lock;
+mod server;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use std::{fs, io};
+
+use secrecy::ExposeSecret;
+use thiserror::Error;
+
+use crate::auth::{Authority, METHODS};
+use crate::config::Settings;
+use crate::index::{self, Index, IndexError};
+use crate::oci::Visibility;
+use crate::registry::{Limits, Registry, RegistryError};
+use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
+use lock::DataLock;
+
+pub use server::serve;
+
+/// A registry that this process owns, with the lock on its data folder.
+pub struct App {
+    /// The use cases.
+    pub registry: Registry,
+    _lock: DataLock,
+}
+
+/// A registry that another process may own: to read only.
+pub struct Beside {
+    /// The use cases; those that change anything fail.
+    pub registry: Registry,
+    /// The index, as it stands on the disk.
+    pub index: Arc<dyn Index>,
+}
+
+/// Why there is no registry.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// Another process owns the data folder.
+    #[error("{} is in use by another process{}", .data.display(), .owner.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    Locked {
+        /// The data folder.
+        data: PathBuf,
+        /// What the owner wrote down.
+        owner: Option<String>,
+    },
+    /// The data folder cannot be made or written to.
+    #[error("the data folder {} cannot be used", .data.display())]
+    Folder {
+        /// The data folder.
+        data: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no data folder.
+    #[error("there is no registry in {}", .0.display())]
+    Absent(PathBuf),
+    /// The tree holds something, the index nothing.
+    #[error("{} holds images, but the index is empty: run `roadstead index rebuild`", .0.display())]
+    IndexLost(PathBuf),
+    /// A setting names something that this program does not have.
+    #[error("there is no {what} `{name}`")]
+    Missing {
+        /// A kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// As it was set.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server ended early.
+    #[error("the server failed")]
+    Server(#[source] io::Error),
+    /// The storage cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The index cannot be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// What a crash left could not be carried on.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+impl App {
+    /// Takes the data folder, carries on what a crash left, and returns the registry.
+    ///
+    /// # Errors
+    /// [`AppError::Locked`] while another process has the folder; whatever else is in the way.
+    pub async fn open(settings: &Settings) -> Result<Self, AppError> {
+        let app = Self::open_unrecovered(settings).await?;
+        app.registry.recover().await?;
+        app.registry.purge_uploads(settings.uploads.expire_after, true).await?;
+        Ok(app)
+    }
+
+    /// As [`App::open`], for making the index anew: what is in it does not count.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_for_rebuild(settings: &Settings) -> Result<Self, AppError> {
+        let lock = DataLock::take(&settings.server.data)?;
+        let storage = open_storage(settings)?;
+        let index = index::open(&index_url(settings)).await?;
+        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+    }
+
+    async fn open_unrecovered(settings: &Settings) -> Result<Self, AppError> {
+        let lock = DataLock::take(&settings.server.data)?;
+        let storage = open_storage(settings)?;
+        let index = index::open(&index_url(settings)).await?;
+        let folding = index.folding(Visibility::Public).await?;
+        let is_new = folding.root.is_none() && folding.edits.is_empty();
+        if is_new && index.open_entry_count().await? == 0 {
+            let tree = storage.list(Visibility::Public, &TreePath::root()).await?;
+            if tree.is_some_and(|entries| !entries.is_empty()) {
+                return Err(AppError::IndexLost(settings.server.data.join("public")));
+            }
+        }
+        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+    }
+
+    /// Opens a registry that another process owns. Waits until that process has carried out what is
+    /// in its queue.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
+        let index = index::open_read_only(&index_url(settings)).await?;
+        let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
+        while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let registry = Registry::new(index.clone(), open_storage(settings)?, limits(settings));
+        Ok(Beside { registry, index })
+    }
+}
+
+/// Refuses a folder that holds no registry.
+///
+/// # Errors
+/// [`AppError::Absent`]
+pub fn expect_registry(data: &Path) -> Result<(), AppError> {
+    if data.join("public").is_dir() { Ok(()) } else { Err(AppError::Absent(data.to_owned())) }
+}
+
+/// Makes who decides about access.
+///
+/// # Errors
+/// [`AppError::Missing`]
+pub(crate) fn authority(settings: &Settings) -> Result<Authority, AppError> {
+    let name = settings.auth.method;
+    let method = METHODS.iter().find(|method| method.name == name);
+    let method = method
+        .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
+    Ok(Authority::new((method.open)(), settings.server.local_namespaces.clone()))
+}
+
+fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, AppError> {
+    let name = settings.storage.driver;
+    let driver = DRIVERS.iter().find(|driver| driver.name == name);
+    let driver = driver
+        .ok_or_else(|| AppError::Missing { what: "storage driver", name: name.to_owned() })?;
+    Ok((driver.open)(&settings.server.data)?)
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        manifest_bytes: settings.manifests.max_bytes,
+        sparse_indexes: settings.manifests.allow_sparse_indexes,
+        commit_wait: settings.server.request_timeout,
+    }
+}
+
+/// Returns the URL of the index; a relative path of SQLite stands in the data folder.
+fn index_url(settings: &Settings) -> String {
+    let url = settings.index.url.expose_secret();
+    match url.strip_prefix("sqlite:") {
+        Some(path) => format!("sqlite:{}", settings.server.data.join(path).display()),
+        None => url.to_owned(),
+    }
+}
+
+/// Makes a folder with what is above it.
+fn make_folder(data: &Path) -> Result<(), AppError> {
+    fs::create_dir_all(data).map_err(|source| AppError::Folder { data: data.to_owned(), source })
+}

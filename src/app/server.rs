@@ -1,0 +1,108 @@
+//! The server: the API on a listener, and what goes on in the background.
+
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use actix_web::middleware::from_fn;
+use actix_web::web::Data;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{App, AppError, authority};
+use crate::config::Settings;
+use crate::http::{self, Api};
+use crate::registry::Registry;
+
+/// How often edits are folded into the root when nobody asks for it.
+const FOLD_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Serves until the process is told to stop; then finishes transfers for as long as the settings
+/// allow. `ready` is called with the address once requests are answered.
+///
+/// # Errors
+/// [`AppError::Listen`] when the address is taken; those of [`App::open`].
+pub async fn serve(
+    settings: &Settings,
+    ready: impl AsyncFnOnce(SocketAddr, &Registry),
+) -> Result<(), AppError> {
+    let address = settings.server.listen;
+    let listener =
+        TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
+    let address = listener.local_addr().map_err(AppError::Server)?;
+    let app = App::open(settings).await?;
+    let api = Data::new(Api {
+        registry: app.registry.clone(),
+        authority: authority(settings)?,
+        external_url: settings.server.external_url.as_ref().map(ToString::to_string),
+    });
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(api.clone())
+            .wrap(from_fn(http::log_requests))
+            .wrap(http::default_headers())
+            .configure(http::routes)
+    })
+    // An early refusal is read by the client only if its body is drained for a while.
+    .client_disconnect_timeout(Duration::from_secs(5))
+    .shutdown_timeout(settings.server.shutdown_grace.as_secs())
+    .shutdown_signal(stop_signal())
+    .listen(listener)
+    .map_err(AppError::Server)?
+    .run();
+
+    let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
+    tracing::info!(%address, data = %settings.server.data.display(), "listening");
+    ready(address, &app.registry).await;
+    let served = server.await.map_err(AppError::Server);
+    housekeeping.abort();
+    if let Err(error) = app.registry.fold_if(1).await {
+        tracing::warn!(%error, "could not fold the root before the end");
+    }
+    tracing::info!("stopped");
+    served
+}
+
+/// Waits to be told to stop. The second time the process ends at once.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("cannot wait for signals");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: transfers are finished, new ones refused");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::warn!("stopped at once");
+        std::process::exit(1);
+    });
+}
+
+/// Forgets stale uploads and folds edits, now and then.
+async fn keep_house(registry: Registry, settings: Settings) {
+    let mut fold = tokio::time::interval(FOLD_INTERVAL);
+    let mut purge = tokio::time::interval(settings.uploads.purge_interval);
+    loop {
+        tokio::select! {
+            _ = fold.tick() => {
+                if let Err(error) = registry.fold_if(1).await {
+                    tracing::warn!(%error, "could not fold the root");
+                }
+            }
+            _ = purge.tick() => {
+                match registry.purge_uploads(settings.uploads.expire_after, false).await {
+                    Ok(0) => {}
+                    Ok(count) => tracing::info!(count, "forgot stale uploads"),
+                    Err(error) => tracing::warn!(%error, "could not forget stale uploads"),
+                }
+            }
+        }
+    }
+}

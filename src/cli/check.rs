@@ -1,0 +1,62 @@
+//! `roadstead check`: is the store what it should be?
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::{CommonArguments, output, runtime};
+use crate::app::{App, AppError, expect_registry};
+use crate::config::Settings;
+use crate::registry::Report;
+
+/// Reads the whole store and says what is wrong with it, also beside a running server
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code 1 means that something is wrong.\n\n\
+    Example:\n  roadstead check --data /var/lib/roadstead --json | jq .findings")]
+pub(super) struct CheckArguments {
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Checks.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &CheckArguments,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    expect_registry(&settings.server.data)?;
+    let report = runtime()?.block_on(async {
+        match App::open(&settings).await {
+            Ok(app) => Ok(app.registry.check().await?),
+            Err(AppError::Locked { .. }) => {
+                Ok(App::beside(&settings).await?.registry.check().await?)
+            }
+            Err(error) => Err(anyhow::Error::from(error)),
+        }
+    })?;
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&report)? + "\n"
+    } else {
+        describe(&report)
+    };
+    output::print(&text).context("cannot write to standard output")?;
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn describe(report: &Report) -> String {
+    let mut text = String::new();
+    for finding in &report.findings {
+        text.extend([&finding.about, ": ", &finding.what, "\n"]);
+    }
+    let verdict = match report.findings.len() {
+        0 => "all is well".to_owned(),
+        1 => "1 thing is wrong".to_owned(),
+        count => format!("{count} things are wrong"),
+    };
+    let Report { blobs, bytes, repositories, tags, root, .. } = report;
+    text + &format!(
+        "{repositories} repositories, {tags} tags, {blobs} blobs, {bytes} bytes, root {root}: {verdict}\n"
+    )
+}

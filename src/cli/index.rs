@@ -1,0 +1,46 @@
+//! `roadstead index`: the index as a whole.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use super::{CommonArguments, output, runtime};
+use crate::app::{App, expect_registry};
+use crate::config::Settings;
+
+/// Works on the index as a whole
+#[derive(Debug, Args)]
+pub(super) struct IndexArguments {
+    #[command(subcommand)]
+    command: IndexCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum IndexCommand {
+    /// Makes the index anew from the tree; no server may run meanwhile
+    #[command(after_help = "Manifests that a push would refuse are dropped, and named.\n\n\
+        Example:\n  roadstead index rebuild --data /var/lib/roadstead")]
+    Rebuild,
+}
+
+/// Runs the subcommand.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &IndexArguments,
+) -> anyhow::Result<ExitCode> {
+    let IndexCommand::Rebuild = &arguments.command;
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    expect_registry(&settings.server.data)?;
+    let rebuilt = runtime()?.block_on(async {
+        let app = App::open_for_rebuild(&settings).await?;
+        anyhow::Ok(app.registry.rebuild_index().await?)
+    })?;
+    let mut text: String = rebuilt.dropped.iter().map(|what| format!("dropped {what}\n")).collect();
+    text += &format!(
+        "{} repositories, {} manifests, {} tags, {} blobs\n",
+        rebuilt.repositories, rebuilt.manifests, rebuilt.tags, rebuilt.blobs
+    );
+    output::print(&text).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}

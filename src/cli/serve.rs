@@ -1,0 +1,51 @@
+//! `roadstead serve`: the registry.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{CommonArguments, output, runtime};
+use crate::config::{Flag, Settings};
+use crate::{app, telemetry};
+
+/// Serves the registry until it is told to stop
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    roadstead serve\n  \
+    roadstead serve --listen 127.0.0.1:5001 --data /var/lib/roadstead")]
+pub(super) struct ServeArguments {
+    /// Listens on this address (setting `server.listen`)
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+}
+
+/// Serves.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &ServeArguments,
+) -> anyhow::Result<ExitCode> {
+    let listen = arguments.listen.clone();
+    let listen = listen.map(|value| Flag { flag: "--listen", setting: "server.listen", value });
+    let settings = Settings::load(&common.sources(listen.into_iter().collect()))?;
+    telemetry::init(&settings.log);
+    runtime()?.block_on(app::serve(&settings, async |address, registry| {
+        if !io::stdout().is_terminal() {
+            return;
+        }
+        let root =
+            registry.root().await.map_or_else(|error| error.to_string(), |root| root.to_string());
+        let text = format!(
+            "Roadstead listens on http://{address}\n\
+             public root: {root}\n\n\
+             Try:\n  \
+             docker tag IMAGE {address}/hello:1\n  \
+             docker push {address}/hello:1\n  \
+             roadstead root --data {}\n\n",
+            settings.server.data.display()
+        );
+        // Nobody reads it: that is no reason not to serve.
+        let _ = output::print(&text);
+    }))?;
+    Ok(ExitCode::SUCCESS)
+}
