@@ -1,0 +1,240 @@
+//! Content: taking in, going on, reading.
+
+use futures_util::{StreamExt, TryStreamExt};
+use roadstead::ipld::file::{CHUNK_SIZE, FileHasher};
+use roadstead::ipld::raw_cid;
+use roadstead::oci::{Algorithm, CanonicalDigest, Digest};
+use roadstead::storage::{Content, StorageErrorKind};
+
+use super::{Subject, noise, sha256};
+
+/// Sizes around the bounds where the shape of a file changes.
+const SIZES: [usize; 8] =
+    [0, 1, 1000, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 2 * CHUNK_SIZE, 3 * CHUNK_SIZE + 7];
+
+fn content(bytes: &[u8]) -> Content {
+    let mut hasher = FileHasher::new();
+    hasher.append(bytes);
+    let file = hasher.finish();
+    Content { canonical: CanonicalDigest::of(bytes), cid: file.cid, size: bytes.len() as u64 }
+}
+
+async fn read(subject: &Subject, content: &Content, range: std::ops::Range<u64>) -> Vec<u8> {
+    let stream = subject.storage.open(content, range).await.unwrap();
+    stream
+        .try_fold(Vec::new(), |mut all, piece| async move {
+            all.extend_from_slice(&piece);
+            Ok(all)
+        })
+        .await
+        .unwrap()
+}
+
+pub(crate) async fn content_has_the_cid_of_its_bytes_however_they_came(subject: &mut Subject) {
+    for (seed, size) in SIZES.into_iter().enumerate() {
+        for (turn, piece) in [1_000_000, 7777, 256 * 1024, CHUNK_SIZE].into_iter().enumerate() {
+            let bytes = noise((seed * 10 + turn) as u64, size);
+            let finished = subject.take_in("upload", &bytes, piece).await;
+            assert_eq!(finished.content, content(&bytes), "{size} bytes in pieces of {piece}");
+            let leaves: Vec<_> =
+                bytes.chunks(CHUNK_SIZE).map(|leaf| CanonicalDigest::of(leaf).0).collect();
+            let expected = if size == 0 { vec![CanonicalDigest::of(b"").0] } else { leaves };
+            assert_eq!(finished.leaves, expected);
+            assert!(subject.storage.contains(&finished.content).await.unwrap());
+            assert_eq!(read(subject, &finished.content, 0..size as u64).await, bytes);
+        }
+    }
+}
+
+pub(crate) async fn an_ingest_goes_on_from_its_checkpoint_in_another_process(
+    subject: &mut Subject,
+) {
+    let bytes = noise(1, 3 * CHUNK_SIZE + 5000);
+    let stops = [
+        0,
+        1,
+        CHUNK_SIZE - 1,
+        CHUNK_SIZE,
+        CHUNK_SIZE + 1,
+        2 * CHUNK_SIZE,
+        2 * CHUNK_SIZE + 9,
+        bytes.len(),
+    ];
+    let (mut offset, mut checkpoint) = (0, Vec::new());
+    for stop in stops {
+        let mut ingest =
+            subject.storage.resume("upload", offset as u64, &checkpoint).await.unwrap();
+        assert_eq!(ingest.offset(), offset as u64);
+        ingest.append(bytes[offset..stop].to_vec().into()).await.unwrap();
+        checkpoint = ingest.checkpoint().await.unwrap();
+        offset = stop;
+        drop(ingest);
+        subject.reopen();
+        assert_eq!(subject.storage.ingests().await.unwrap(), ["upload"]);
+    }
+    let ingest = subject.storage.resume("upload", offset as u64, &checkpoint).await.unwrap();
+    let finished = ingest.finish(&sha256(&bytes)).await.unwrap();
+    assert_eq!(finished.content, content(&bytes));
+    let leaves: Vec<_> = bytes.chunks(CHUNK_SIZE).map(|leaf| CanonicalDigest::of(leaf).0).collect();
+    assert_eq!(finished.leaves, leaves);
+}
+
+pub(crate) async fn what_came_after_a_checkpoint_is_dropped(subject: &mut Subject) {
+    let bytes = noise(2, 2 * CHUNK_SIZE + 100);
+    let half = CHUNK_SIZE + 50;
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    ingest.append(bytes[..half].to_vec().into()).await.unwrap();
+    let checkpoint = ingest.checkpoint().await.unwrap();
+    ingest.append(noise(3, 3 * CHUNK_SIZE).into()).await.unwrap();
+    ingest.checkpoint().await.unwrap();
+    drop(ingest);
+    subject.reopen();
+    let mut ingest = subject.storage.resume("upload", half as u64, &checkpoint).await.unwrap();
+    ingest.append(bytes[half..].to_vec().into()).await.unwrap();
+    let finished = ingest.finish(&sha256(&bytes)).await.unwrap();
+    assert_eq!(finished.content, content(&bytes));
+}
+
+pub(crate) async fn a_checkpoint_that_cannot_be_read_costs_a_second_reading(subject: &mut Subject) {
+    let bytes = noise(4, 2 * CHUNK_SIZE + 100);
+    let half = CHUNK_SIZE + 50;
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    ingest.append(bytes[..half].to_vec().into()).await.unwrap();
+    let good = ingest.checkpoint().await.unwrap();
+    drop(ingest);
+    let mut damaged = vec![
+        Vec::new(),
+        vec![0],
+        noise(5, 5000),
+        good[..good.len() - 1].to_vec(),
+        good[..50].to_vec(),
+    ];
+    let mut other_version = good.clone();
+    other_version[0] = 200;
+    damaged.push(other_version);
+    for checkpoint in damaged {
+        let ingest = subject.storage.resume("upload", half as u64, &checkpoint).await.unwrap();
+        drop(ingest);
+    }
+    let mut ingest = subject.storage.resume("upload", half as u64, b"nonsense").await.unwrap();
+    ingest.append(bytes[half..].to_vec().into()).await.unwrap();
+    let finished = ingest.finish(&sha256(&bytes)).await.unwrap();
+    assert_eq!(finished.content, content(&bytes));
+}
+
+pub(crate) async fn a_checkpoint_is_bounded(subject: &mut Subject) {
+    let piece = bytes::Bytes::from(noise(6, CHUNK_SIZE));
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    for _ in 0..200 {
+        ingest.append(piece.clone()).await.unwrap();
+    }
+    let checkpoint = ingest.checkpoint().await.unwrap();
+    assert!(checkpoint.len() <= 150_000, "{} bytes", checkpoint.len());
+    drop(ingest);
+    subject.storage.discard("upload").await.unwrap();
+    subject.storage.discard("upload").await.unwrap();
+}
+
+pub(crate) async fn bytes_of_another_digest_are_not_kept(subject: &mut Subject) {
+    let bytes = noise(7, 5000);
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    ingest.append(bytes.clone().into()).await.unwrap();
+    let error = ingest.finish(&sha256(b"other")).await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::DigestMismatch);
+    assert!(!subject.storage.contains(&content(&bytes)).await.unwrap());
+    assert!(subject.storage.contents().await.unwrap().is_empty());
+    subject.storage.discard("upload").await.unwrap();
+}
+
+pub(crate) async fn content_is_checked_against_a_sha512_digest_too(subject: &mut Subject) {
+    let bytes = noise(8, CHUNK_SIZE + 9);
+    for (expected, is_kept) in [
+        (Digest::of(Algorithm::Sha512, b"other"), false),
+        (Digest::of(Algorithm::Sha512, &bytes), true),
+    ] {
+        let mut ingest = subject.storage.begin("upload").await.unwrap();
+        ingest.append(bytes.clone().into()).await.unwrap();
+        let finished = ingest.finish(&expected).await;
+        assert_eq!(finished.is_ok(), is_kept);
+        assert_eq!(subject.storage.contains(&content(&bytes)).await.unwrap(), is_kept);
+    }
+}
+
+pub(crate) async fn the_same_content_may_come_from_many_at_once(subject: &mut Subject) {
+    let bytes = noise(9, CHUNK_SIZE + 9);
+    let names: Vec<String> = (0..8).map(|place| format!("upload-{place}")).collect();
+    let uploads = names.iter().map(|name| subject.take_in(name, &bytes, 100_000));
+    for finished in futures_util::future::join_all(uploads).await {
+        assert_eq!(finished.content, content(&bytes));
+    }
+    assert_eq!(subject.storage.contents().await.unwrap(), [CanonicalDigest::of(&bytes)]);
+}
+
+pub(crate) async fn a_dropped_ingest_can_be_gone_on_with(subject: &mut Subject) {
+    let bytes = noise(10, 4 * CHUNK_SIZE);
+    let half = 2 * CHUNK_SIZE;
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    ingest.append(bytes[..half].to_vec().into()).await.unwrap();
+    let checkpoint = ingest.checkpoint().await.unwrap();
+    // Dropped while it may still be writing what the next one has to write again.
+    ingest.append(bytes[half..].to_vec().into()).await.unwrap();
+    drop(ingest);
+    let mut ingest = subject.storage.resume("upload", half as u64, &checkpoint).await.unwrap();
+    ingest.append(bytes[half..].to_vec().into()).await.unwrap();
+    assert_eq!(ingest.finish(&sha256(&bytes)).await.unwrap().content, content(&bytes));
+}
+
+pub(crate) async fn an_ingest_whose_bytes_are_gone_is_not_found(subject: &mut Subject) {
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    ingest.append(noise(11, 1000).into()).await.unwrap();
+    let checkpoint = ingest.checkpoint().await.unwrap();
+    drop(ingest);
+    subject.storage.discard("upload").await.unwrap();
+    let error = subject.storage.resume("upload", 1000, &checkpoint).await.err().unwrap();
+    assert_eq!(error.kind, StorageErrorKind::NotFound);
+}
+
+pub(crate) async fn a_range_is_read_exactly(subject: &mut Subject) {
+    let bytes = noise(12, 2 * CHUNK_SIZE + 77);
+    let finished = subject.take_in("upload", &bytes, CHUNK_SIZE).await;
+    let size = bytes.len();
+    for (from, to) in [
+        (0, 0),
+        (0, 1),
+        (size - 1, size),
+        (5, 300_000),
+        (CHUNK_SIZE - 1, CHUNK_SIZE + 1),
+        (0, size),
+    ] {
+        let read = read(subject, &finished.content, from as u64..to as u64).await;
+        assert_eq!(read, bytes[from..to], "{from}..{to}");
+    }
+}
+
+pub(crate) async fn what_is_not_there_is_not_found(subject: &mut Subject) {
+    let absent = content(b"absent");
+    assert!(!subject.storage.contains(&absent).await.unwrap());
+    let error = subject.storage.open(&absent, 0..1).await.err().unwrap();
+    assert_eq!(error.kind, StorageErrorKind::NotFound);
+    let finished = subject.take_in("upload", b"here", 10).await;
+    let longer = Content { size: 5, ..finished.content };
+    let error = subject.storage.open(&longer, 0..5).await.err().unwrap();
+    assert_eq!(error.kind, StorageErrorKind::Damaged);
+    let other = Content { cid: raw_cid([1; 32]), ..finished.content };
+    let mut stream = subject.storage.open(&other, 0..4).await.unwrap();
+    assert!(
+        stream.next().await.is_some(),
+        "the digest names the content, the CID is only remembered"
+    );
+}
+
+pub(crate) async fn examining_tells_what_content_is(subject: &mut Subject) {
+    for size in SIZES {
+        let bytes = noise(size as u64, size);
+        let finished = subject.take_in("upload", &bytes, CHUNK_SIZE).await;
+        assert_eq!(
+            subject.storage.examine(&finished.content.canonical).await.unwrap(),
+            finished.content
+        );
+    }
+}

@@ -1,0 +1,123 @@
+//! What every storage driver does: each case runs on each row of the table of drivers.
+//!
+//! A case gets a storage in a folder of its own. When it ends well, nothing unfinished may be left
+//! in the store.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod content;
+mod tree;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use roadstead::oci::Digest;
+use roadstead::storage::{DRIVERS, Driver, Finished, Storage};
+use tempfile::TempDir;
+
+/// A storage under test.
+struct Subject {
+    driver: &'static Driver,
+    folder: TempDir,
+    storage: Arc<dyn Storage>,
+}
+
+impl Subject {
+    fn new(driver: &'static Driver) -> Self {
+        let folder = TempDir::new().unwrap();
+        let storage = (driver.open)(folder.path()).unwrap();
+        Self { driver, folder, storage }
+    }
+
+    fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Opens the storage anew, as the next process does.
+    fn reopen(&mut self) {
+        self.storage = (self.driver.open)(self.folder.path()).unwrap();
+    }
+
+    /// Takes content in, in pieces of that size.
+    async fn take_in(&self, id: &str, bytes: &[u8], piece: usize) -> Finished {
+        let mut ingest = self.storage.begin(id).await.unwrap();
+        for part in bytes.chunks(piece) {
+            ingest.append(part.to_vec().into()).await.unwrap();
+        }
+        ingest.finish(&sha256(bytes)).await.unwrap()
+    }
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest::of(roadstead::oci::Algorithm::Sha256, bytes)
+}
+
+/// Bytes that look random, other ones for each seed.
+fn noise(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(size + 8);
+    while bytes.len() < size {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(size);
+    bytes
+}
+
+type Case = (&'static str, fn(Subject) -> Result<(), Failed>);
+
+/// Makes a case out of an async function.
+macro_rules! cases {
+    ($($module:ident :: $name:ident),* $(,)?) => {
+        &[$((stringify!($name), |mut subject: Subject| {
+            let runtime = tokio::runtime::Runtime::new()?;
+            runtime.block_on(async {
+                $module::$name(&mut subject).await;
+                let left = subject.storage.ingests().await.unwrap();
+                assert!(left.is_empty(), "left in the store: {left:?}");
+            });
+            Ok(())
+        })),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    content::content_has_the_cid_of_its_bytes_however_they_came,
+    content::an_ingest_goes_on_from_its_checkpoint_in_another_process,
+    content::what_came_after_a_checkpoint_is_dropped,
+    content::a_checkpoint_that_cannot_be_read_costs_a_second_reading,
+    content::a_checkpoint_is_bounded,
+    content::bytes_of_another_digest_are_not_kept,
+    content::content_is_checked_against_a_sha512_digest_too,
+    content::the_same_content_may_come_from_many_at_once,
+    content::a_dropped_ingest_can_be_gone_on_with,
+    content::an_ingest_whose_bytes_are_gone_is_not_found,
+    content::a_range_is_read_exactly,
+    content::what_is_not_there_is_not_found,
+    content::examining_tells_what_content_is,
+    tree::an_edit_may_be_repeated,
+    tree::a_removal_takes_the_directories_that_it_empties,
+    tree::a_reader_meets_the_old_file_or_the_new_one,
+    tree::the_two_trees_are_apart,
+    tree::a_small_file_is_read_up_to_a_limit,
+    tree::what_is_not_there_is_none,
+    tree::linking_content_that_is_missing_fails,
+    tree::a_file_of_a_tree_can_be_adopted,
+    tree::folding_gives_the_root_of_the_whole_tree,
+];
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for driver in DRIVERS {
+        for (name, case) in CASES {
+            trials.push(Trial::test(format!("{}::{name}", driver.name), move || {
+                case(Subject::new(driver))
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
