@@ -111,7 +111,7 @@ fn edits() -> impl Strategy<Value = Vec<Edit>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
-    /// The 900 to 925 entries at the start end a few below or above the threshold (of about 915).
+    /// The threshold lies within the range from which the directory starts and moves about.
     #[test]
     fn edits_in_any_order_make_the_directory_that_is_built_at_once(
         start in 900..925_usize,
@@ -186,33 +186,36 @@ fn edits_that_undo_each_other_hand_out_nothing() {
         directory.remove(&entries[3].name, &mut store).unwrap();
         directory.remove("one more", &mut store).unwrap();
         directory.insert(entries[3].clone(), &mut store).unwrap();
-        let mut nothing = |block: Block| panic!("{} was added", block.cid);
-        let flushed = directory.flush(&mut nothing, &mut |cid| panic!("{cid} was removed"));
-        assert_eq!(flushed, (root, size));
+        assert_eq!(flush_of_nothing(&mut directory), (root, size));
     }
 }
 
 #[test]
 fn a_conversion_that_is_undone_hands_out_nothing() {
-    let mut count = 900;
-    while !at_once(&entries(count)).2.is_sharded(&at_once(&entries(count)).0) {
-        count += 1;
-    }
-    for (count, name) in [(count, long_name(count - 1)), (count - 1, long_name(count - 1))] {
-        let (root, size, mut store) = at_once(&entries(count));
-        let mut directory = Directory::open(&root, &mut store).unwrap();
-        let sharded = store.is_sharded(&root);
-        if sharded {
-            let removed = directory.remove(&name, &mut store).unwrap().unwrap();
-            directory.insert(removed, &mut store).unwrap();
-        } else {
-            directory.insert(entry(&name, 0, 1), &mut store).unwrap();
-            directory.remove(&name, &mut store).unwrap();
-        }
-        let mut nothing = |block: Block| panic!("{} was added", block.cid);
-        let flushed = directory.flush(&mut nothing, &mut |cid| panic!("{cid} was removed"));
-        assert_eq!(flushed, (root, size), "{sharded}");
-    }
+    let is_sharded = |count| {
+        let (root, _, store) = at_once(&entries(count));
+        store.is_sharded(&root)
+    };
+    let first = (900..925).find(|&count| is_sharded(count)).unwrap();
+    let name = long_name(first - 1);
+
+    let (root, size, mut store) = at_once(&entries(first));
+    let mut directory = Directory::open(&root, &mut store).unwrap();
+    let removed = directory.remove(&name, &mut store).unwrap().unwrap();
+    directory.insert(removed, &mut store).unwrap();
+    assert_eq!(flush_of_nothing(&mut directory), (root, size));
+
+    let (root, size, mut store) = at_once(&entries(first - 1));
+    assert!(!store.is_sharded(&root));
+    let mut directory = Directory::open(&root, &mut store).unwrap();
+    directory.insert(entry(&name, 0, 1), &mut store).unwrap();
+    directory.remove(&name, &mut store).unwrap();
+    assert_eq!(flush_of_nothing(&mut directory), (root, size));
+}
+
+fn flush_of_nothing(directory: &mut Directory) -> (Cid, u64) {
+    let mut added = |block: Block| panic!("{} was added", block.cid);
+    directory.flush(&mut added, &mut |cid| panic!("{cid} was removed"))
 }
 
 fn entries(count: usize) -> Vec<Entry> {
@@ -248,7 +251,7 @@ fn an_edit_of_a_hundred_thousand_entries_loads_a_path_and_a_removal_a_few_shards
         let (inserted, _) = store.loads_of(|store| directory.insert(new, store).unwrap());
         assert!(inserted <= 4, "{inserted}");
 
-        // Two or three bytes of the hash, and 262,144 bytes of entries in shards of some 15,000.
+        // A path, and shards of some 15,000 bytes until they exceed 262,144.
         let (removed, old) = store.loads_of(|store| directory.remove(&name, store).unwrap());
         assert!(old.is_some() && removed <= 4 + 24, "{removed}");
 
