@@ -170,7 +170,9 @@ mod tests {
 
     fn hamt_of(names: &[&str]) -> Hamt {
         let mut hamt = Hamt::new();
-        names.iter().for_each(|name| hamt.append(entry(name)).unwrap());
+        for name in names {
+            hamt.append(entry(name)).unwrap();
+        }
         hamt
     }
 
@@ -226,10 +228,12 @@ mod tests {
             assert_eq!(stored(hamt).0, root);
 
             assert!(directory.remove("apart", &mut load(&blocks)).unwrap().is_some());
-            let (basic, _) = directory
-                .flush(&mut |block| drop(blocks.insert(block.cid, block.bytes)), &mut |cid| {
-                    assert!(retired.remove(&cid))
-                });
+            let (basic, _) = directory.flush(
+                &mut |block| drop(blocks.insert(block.cid, block.bytes)),
+                &mut |cid| {
+                    assert!(retired.remove(&cid));
+                },
+            );
             assert!(retired.is_empty());
             let mut expected = Directory::empty();
             for name in [&first, &second] {
@@ -283,7 +287,9 @@ mod tests {
         assert_eq!(murmur::hash("a")[..2], [0x85, 0x55]);
         let bits = |slots: &[u8]| {
             let mut bitfield = [0; 32];
-            slots.iter().for_each(|slot| bitfield[31 - usize::from(slot / 8)] |= 1 << (slot % 8));
+            for slot in slots {
+                bitfield[31 - usize::from(slot / 8)] |= 1 << (slot % 8);
+            }
             bitfield
         };
         let right = bits(&[0x85]);
@@ -326,7 +332,9 @@ mod tests {
         let (root, mut blocks) = stored(hamt_of(&[&first, &second, "apart"]));
         // Every shard is replaced by the root: a chain without an end, were it not for the paths.
         let bytes = blocks[&root].clone();
-        blocks.values_mut().for_each(|block| *block = bytes.clone());
+        for block in blocks.values_mut() {
+            *block = bytes.clone();
+        }
         let mut directory = Directory::open(&root, &mut load(&blocks)).unwrap();
         assert!(directory.get(&first, &mut load(&blocks)).is_err());
         assert!(directory.remove(&first, &mut load(&blocks)).is_err());
