@@ -68,9 +68,11 @@ where
 /// However it came to be, it has the CID of the directory that is built at once from the same entries:
 /// one block up to 256 KiB, a HAMT of shards beyond that. (One that was opened and is not so, from
 /// another profile, stays as it is until it is edited; an edit writes what it touches anew and drops a
-/// mode or a time.) An edit loads the shards on the way to one name; a removal from a sharded directory,
-/// or a replacement by something shorter, also as many as prove that it stays above 256 KiB. A failed
-/// edit leaves the directory as it was.
+/// mode or a time. That shards would fit one block is noticed when an entry is removed.)
+///
+/// An edit loads the shards on the way to one name; a removal from a sharded directory, or a replacement
+/// by something shorter, also as many as prove that it stays above 256 KiB: a dozen or so, once, for what
+/// they show is remembered. A failed edit leaves the directory as it was.
 #[derive(Debug, Clone)]
 pub struct Directory {
     body: Body,
