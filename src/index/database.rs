@@ -125,6 +125,14 @@ impl Index for Database {
         manifests::find(&mut self.read().await?, repository, digest).await
     }
 
+    async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>> {
+        manifests::stored(&mut self.read().await?, digest).await
+    }
+
+    async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>> {
+        manifests::all_names(&mut self.read().await?, repository).await
+    }
+
     async fn tagged_manifest(
         &self,
         repository: &RepositoryName,

@@ -106,6 +106,21 @@ pub(super) async fn names(
     rows.iter().map(|(name,)| parsed(name)).collect()
 }
 
+/// Lists every name by which the repository has a manifest.
+pub(super) async fn all_names(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+) -> Result<Vec<Digest>> {
+    let rows: Vec<(String,)> = on!(connection, "listing manifests", db => sqlx::query_as(
+            "SELECT n.digest FROM repositories r \
+             JOIN manifest_names n ON n.repository = r.id WHERE r.name = $1",
+        )
+        .bind(repository.as_str())
+        .fetch_all(db)
+        .await)?;
+    rows.iter().map(|(name,)| parsed(name)).collect()
+}
+
 /// Gives a stored manifest to the repository, with its names and edges. In a transaction.
 pub(super) async fn put(
     connection: &mut Connection,
