@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::HttpServer;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{App, AppError, authority};
 use crate::config::Settings;
@@ -25,6 +25,7 @@ pub async fn serve(
     settings: &Settings,
     ready: impl AsyncFnOnce(SocketAddr, &Registry),
 ) -> Result<(), AppError> {
+    let signals = StopSignals::new()?;
     let address = settings.server.listen;
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
@@ -45,7 +46,7 @@ pub async fn serve(
     // An early refusal is read by the client only if its body is drained for a while.
     .client_disconnect_timeout(Duration::from_secs(5))
     .shutdown_timeout(settings.server.shutdown_grace.as_secs())
-    .shutdown_signal(stop_signal())
+    .shutdown_signal(signals.stop())
     .listen(listener)
     .map_err(AppError::Server)?
     .run();
@@ -62,27 +63,37 @@ pub async fn serve(
     served
 }
 
-/// Waits to be told to stop. The second time the process ends at once.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        tracing::error!("cannot wait for signals");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// What tells the process to stop, from the moment that it was made.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn new() -> Result<Self, AppError> {
+        let signals = signal(SignalKind::terminate()).and_then(|terminate| {
+            Ok(Self { terminate, interrupt: signal(SignalKind::interrupt())? })
+        });
+        signals.map_err(AppError::Server)
     }
-    tracing::info!("stopping: transfers are finished, new ones refused");
-    tokio::spawn(async move {
+
+    async fn next(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        tracing::warn!("stopped at once");
-        std::process::exit(1);
-    });
+    }
+
+    /// Waits to be told to stop. The second time the process ends at once.
+    async fn stop(mut self) {
+        self.next().await;
+        tracing::info!("stopping: transfers are finished, new ones refused");
+        tokio::spawn(async move {
+            self.next().await;
+            tracing::warn!("stopped at once");
+            std::process::exit(1);
+        });
+    }
 }
 
 /// Forgets stale uploads and folds edits, now and then.

@@ -71,6 +71,12 @@ impl Registry {
         count_links(writer.as_mut(), None, &folded).await?;
         writer.set_root(TREE, &folded.root, 0).await?;
         writer.commit().await?;
+        // A push of what is in no tree has to bring it whole.
+        for canonical in self.storage.contents().await? {
+            if !rebuild.blobs.contains_key(&canonical) {
+                self.storage.forget(&canonical).await?;
+            }
+        }
         rebuild.result.blobs = rebuild.blobs.len();
         Ok(rebuild.result)
     }

@@ -105,6 +105,9 @@ pub trait Storage: Send + Sync {
     /// Tells whether the content is there, with its size.
     async fn contains(&self, content: &Content) -> Result<bool>;
 
+    /// Keeps content no longer; what a tree links to stays there. Repeating it succeeds.
+    async fn forget(&self, canonical: &CanonicalDigest) -> Result<()>;
+
     /// Lists the content that is kept, in no order.
     async fn contents(&self) -> Result<Vec<CanonicalDigest>>;
 

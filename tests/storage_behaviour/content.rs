@@ -228,6 +228,19 @@ pub(crate) async fn what_is_not_there_is_not_found(subject: &mut Subject) {
     );
 }
 
+pub(crate) async fn forgotten_content_is_gone_and_can_come_again(subject: &mut Subject) {
+    let bytes = noise(13, 5000);
+    for _ in 0..2 {
+        let finished = subject.take_in("upload", &bytes, 1000).await;
+        assert_eq!(read(subject, &finished.content, 0..5000).await, bytes);
+        for _ in 0..2 {
+            subject.storage.forget(&finished.content.canonical).await.unwrap();
+            assert!(!subject.storage.contains(&finished.content).await.unwrap());
+        }
+    }
+    assert!(subject.storage.contents().await.unwrap().is_empty());
+}
+
 pub(crate) async fn examining_tells_what_content_is(subject: &mut Subject) {
     for size in SIZES {
         let bytes = noise(size as u64, size);

@@ -8,7 +8,6 @@
 mod content;
 mod tree;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -28,10 +27,6 @@ impl Subject {
         let folder = TempDir::new().unwrap();
         let storage = (driver.open)(folder.path()).unwrap();
         Self { driver, folder, storage }
-    }
-
-    fn data(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Opens the storage anew, as the next process does.
@@ -97,6 +92,7 @@ const CASES: &[Case] = cases![
     content::an_ingest_whose_bytes_are_gone_is_not_found,
     content::a_range_is_read_exactly,
     content::what_is_not_there_is_not_found,
+    content::forgotten_content_is_gone_and_can_come_again,
     content::examining_tells_what_content_is,
     tree::an_edit_may_be_repeated,
     tree::a_removal_takes_the_directories_that_it_empties,

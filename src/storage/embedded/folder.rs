@@ -162,6 +162,16 @@ pub(super) fn list(
     Ok(Some(listed))
 }
 
+/// Removes a file outside of the trees; one that is not there is removed.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io(format!("removing {}", path.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Lists the names in a folder outside of the trees.
 pub(super) fn names(folder: &PathBuf) -> Result<Vec<String>> {
     fs::read_dir(folder)

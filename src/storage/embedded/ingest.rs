@@ -331,11 +331,7 @@ impl State {
         let (cid, leaves) = self.leaves.close(layout, id, self.written, canonical)?;
         self.file.sync_all().map_err(|error| StorageError::io("syncing an upload", error))?;
         super::folder::keep(layout, &layout.upload(id), &canonical)?;
-        if let Err(error) = fs::remove_file(layout.leaves(id))
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            return Err(StorageError::io("removing what is left of an upload", error));
-        }
+        super::folder::remove_file(&layout.leaves(id))?;
         Ok(Finished { content: Content { canonical, cid, size: self.written }, leaves })
     }
 }

@@ -195,6 +195,11 @@ impl Storage for Embedded {
         .await
     }
 
+    async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
+        let canonical = *canonical;
+        self.blocking(move |layout| folder::remove_file(&layout.content(&canonical))).await
+    }
+
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
         self.blocking(|layout| {
             let root = layout.data.join("content/sha256");

@@ -1,0 +1,13 @@
+//! The commands, as a user types them.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod check;
+mod cid;
+mod push;
+mod rebuild;
+mod root;
+mod serve;
