@@ -34,7 +34,7 @@ pub(super) use on;
 /// How long one statement of a request may take where there is a network between.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// The same for the writer, whose statements may concern every row.
-const WRITER_LIMIT: Duration = Duration::from_secs(600);
+const WRITER_LIMIT: Duration = Duration::from_mins(10);
 
 /// A connection of a pool.
 pub(super) enum Link {

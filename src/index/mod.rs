@@ -6,7 +6,8 @@
 //!
 //! Two faces: [`Index`] is shared by all requests and answers from committed rows. [`Writer`] is the
 //! writer's lock, held by one task of one process at a time, and the only one to change what a
-//! pull sees. Both run the same queries on either database.
+//! pull sees. Both run the same queries on either database: a file here has one subject and its
+//! queries, `sqlite` and `postgres` what differs between the two, and [`INDEXES`] is their table.
 
 mod blobs;
 mod clock;
@@ -34,7 +35,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub use error::{IndexError, IndexErrorKind};
-pub use open::{Access, INDEXES, Kind, open, open_read_only};
+pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only};
 pub use rows::{
     BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
     NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,
@@ -130,7 +131,8 @@ pub trait Index: Send + Sync {
         now: i64,
     ) -> Result<bool>;
 
-    /// Records a new upload with nothing received.
+    /// Records a new upload with nothing received, under an id that was never used. The repository
+    /// need not exist, and does not come to be by it.
     async fn create_upload(
         &self,
         id: &str,
@@ -143,7 +145,8 @@ pub trait Index: Send + Sync {
     async fn upload(&self, repository: &RepositoryName, id: &str) -> Result<Option<UploadRow>>;
 
     /// Claims an upload for one request, if nobody holds a claim on it that is younger than
-    /// `stale_before`, and if its offset is `offset` (where given). `claim` is a fresh token.
+    /// `stale_before`, and if its offset is `offset` (where given). `claim` is a fresh token. An
+    /// upload that is held is [`Claim::Busy`], wherever it stands.
     async fn claim_upload(
         &self,
         repository: &RepositoryName,
@@ -178,7 +181,8 @@ pub trait Index: Send + Sync {
     async fn upload_ids(&self) -> Result<Vec<String>>;
 
     /// Appends an intent to the queue and returns its number; a manifest's bytes are stored beside
-    /// it, seen by nobody until a [`Writer`] gives them to a repository.
+    /// it, seen by nobody until a [`Writer`] gives them to a repository. Numbers grow, are never given
+    /// twice, and appear in their order: whoever sees one has seen all below it.
     async fn enqueue(
         &self,
         intent: &[u8],
@@ -198,7 +202,8 @@ pub trait Index: Send + Sync {
     /// Takes the writer's lock; waits as long as somebody else holds it.
     async fn lock(&self) -> Result<Box<dyn Writer>>;
 
-    /// Answers whether the database can be reached and written to.
+    /// Answers whether the database can be reached and written to, by writing something to it that
+    /// means nothing.
     async fn ping(&self) -> Result<()>;
 }
 
@@ -207,12 +212,15 @@ pub trait Index: Send + Sync {
 ///
 /// Between [`begin`](Writer::begin) and [`commit`](Writer::commit) or
 /// [`rollback`](Writer::rollback) reads see the transaction's own writes; outside of one, each
-/// write is a transaction of its own.
+/// write is a transaction of its own. After a call in it failed, a transaction can only be rolled
+/// back. Whoever has one open must not wait for a write by the [`Index`]: on SQLite that one waits in
+/// turn, and fails after 30 s.
 #[async_trait]
 pub trait Writer: Send {
     /// Begins a transaction.
     async fn begin(&mut self) -> Result<()>;
-    /// Makes the transaction durable and visible, and [`Index::version`] greater.
+    /// Makes the transaction durable and visible, and [`Index::version`] greater. If it fails,
+    /// nothing is known: drop the writer, take the lock again and look.
     async fn commit(&mut self) -> Result<()>;
     /// Undoes the transaction.
     async fn rollback(&mut self) -> Result<()>;
@@ -221,9 +229,11 @@ pub trait Writer: Send {
     async fn open_entries(&mut self, limit: u32) -> Result<Vec<Entry>>;
     /// Returns one entry.
     async fn entry(&mut self, seq: i64) -> Result<Option<Entry>>;
-    /// Stores the edits of an entry that was checked; they are final.
+    /// Stores the edits of an entry that was checked. They are final: fails for an entry that is not
+    /// [`Waiting`](EntryState::Waiting).
     async fn set_checked(&mut self, seq: i64, tree: Visibility, edits: &[u8]) -> Result<()>;
-    /// Stores the outcome of an entry, which closes it as done or refused.
+    /// Stores the outcome of an entry, which closes it as done or refused. Fails for an entry that is
+    /// closed already, and for the other states.
     async fn set_outcome(&mut self, seq: i64, state: EntryState, outcome: &[u8]) -> Result<()>;
 
     /// Finds a blob that the repository has under that very name.
@@ -243,32 +253,32 @@ pub trait Writer: Send {
     -> Result<Option<StoredManifest>>;
     /// Finds what a tag points to.
     async fn tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>>;
-    /// Lists the tags that point to a manifest, under whatever name.
+    /// Lists the tags that point to a manifest, under whatever name, bytewise.
     async fn tags_of(
         &mut self,
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<(Tag, TagRow)>>;
-    /// Lists every name by which the repository has that manifest.
+    /// Lists every name by which the repository has that manifest, ordered by digest as text.
     async fn manifest_names(
         &mut self,
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<Digest>>;
-    /// Lists every name by which the repository has that blob.
+    /// Lists every name by which the repository has that blob, ordered by digest as text.
     async fn blob_names(
         &mut self,
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<Digest>>;
     /// Returns a manifest of the repository that has one of these names as a child or as a blob,
-    /// if there is one. A subject does not count.
+    /// if there is one. A subject does not count, nor what a manifest says of itself.
     async fn referencing(
         &mut self,
         repository: &RepositoryName,
         names: &[Digest],
     ) -> Result<Option<CanonicalDigest>>;
-    /// Lists the edges that lead out of a manifest of the repository.
+    /// Lists the edges that lead out of a manifest of the repository, in the order they were given.
     async fn edges(
         &mut self,
         repository: &RepositoryName,
@@ -276,14 +286,14 @@ pub trait Writer: Send {
     ) -> Result<Vec<ManifestEdge>>;
 
     /// Gives a stored manifest to the repository under each of its names, with its edges.
-    /// Repeating it replaces media type and edges, and adds names.
+    /// Repeating it replaces media type and edges, and adds names. Fails if it is not stored.
     async fn put_manifest(
         &mut self,
         repository: &RepositoryName,
         manifest: &NewManifest,
         now: i64,
     ) -> Result<()>;
-    /// Points a tag to a manifest.
+    /// Points a tag to a manifest. Fails if the repository does not have that.
     async fn put_tag(
         &mut self,
         repository: &RepositoryName,
@@ -293,7 +303,7 @@ pub trait Writer: Send {
     ) -> Result<()>;
     /// Removes a tag; one that is absent is no error.
     async fn remove_tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<()>;
-    /// Takes a manifest from the repository: every name, edge and tag of it.
+    /// Takes a manifest from the repository: every name, edge and tag of it. Its bytes stay stored.
     async fn remove_manifest(
         &mut self,
         repository: &RepositoryName,
@@ -323,13 +333,17 @@ pub trait Writer: Send {
     async fn node(&mut self, cid: &Cid) -> Result<Option<Bytes>>;
     /// Returns how many live nodes of the public tree link to each of these; absent ones are 0.
     async fn node_refs(&mut self, cids: &[Cid]) -> Result<NodeRefs>;
-    /// Stores nodes' bytes (for content that is not a tree's node: none), with no links to them.
+    /// Stores nodes' bytes (for content that is not a tree's node: none), with no links to those that
+    /// are new. What was stored before keeps its links, and its bytes if it has some.
     async fn put_nodes(&mut self, nodes: &[(Cid, Option<Bytes>)]) -> Result<()>;
     /// Adds to the counts of links; a count that becomes 0 notes `now` as the time of removal, one
-    /// that leaves 0 forgets it.
+    /// that leaves 0 forgets it. Nodes that are absent come to be, several deltas for one node add
+    /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
+    /// [`Damaged`](IndexErrorKind::Damaged).
     async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()>;
     /// Deletes nodes that nobody has linked to since before `before`, and entries of the queue that
-    /// were folded or refused and are older. Returns how many rows went.
+    /// were folded or refused and are older. A tree's root stays, and so does a node that was never
+    /// counted (those of the private tree are not). Returns how many rows went.
     async fn prune(&mut self, before: i64) -> Result<u64>;
     /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
     /// roots, and the queue. Users, grants and uploads stay.

@@ -16,6 +16,9 @@ pub enum Access {
     ReadOnly,
 }
 
+/// An index that is being opened.
+pub type Opening<'a> = BoxFuture<'a, Result<Arc<dyn Index>>>;
+
 /// A database that can hold an index.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
@@ -24,7 +27,7 @@ pub struct Kind {
     /// What its URLs may begin with, before the colon.
     pub schemes: &'static [&'static str],
     /// Opens the index at a URL.
-    pub open: fn(&str, Access) -> BoxFuture<'_, Result<Arc<dyn Index>>>,
+    pub open: fn(&str, Access) -> Opening<'_>,
 }
 
 /// Every database that can hold an index.
@@ -41,17 +44,24 @@ pub const INDEXES: &[Kind] = &[
     },
 ];
 
-/// Opens the index at `sqlite:PATH` or `postgres://…`, and brings its schema up to date. A schema
-/// that is newer than this program is refused as [`Newer`](super::IndexErrorKind::Newer).
+/// Opens the index at `sqlite:PATH` or `postgres://…`, and brings its schema up to date.
 ///
 /// A SQLite file is made if need be, with its folder. It has to belong to this process alone: claims
 /// on uploads that an earlier one left behind lapse.
+///
+/// # Errors
+/// [`Newer`](super::IndexErrorKind::Newer) if a newer version of this program made the schema,
+/// `Damaged` if the file is no database or half of one, `Unavailable` if no server answers, `Full` if
+/// there is no room.
 pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
     open_with(url, Access::Full).await
 }
 
 /// Opens the index beside a server that is running: nothing is made or migrated, and everything but
-/// the reads fails. A schema other than this program's is refused.
+/// the reads fails.
+///
+/// # Errors
+/// As [`open`]; and `Failed` if there is no index, or one with an older schema.
 pub async fn open_read_only(url: &str) -> Result<Arc<dyn Index>> {
     open_with(url, Access::ReadOnly).await
 }

@@ -167,3 +167,24 @@ pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
         _ => IndexErrorKind::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_tells_what_a_caller_can_do() {
+        for (code, kind) in [
+            ("53100", IndexErrorKind::Full),
+            ("XX001", IndexErrorKind::Damaged),
+            ("40P01", IndexErrorKind::Unavailable),
+            ("25006", IndexErrorKind::Unavailable),
+            ("57P01", IndexErrorKind::Unavailable),
+            ("08006", IndexErrorKind::Unavailable),
+            ("23503", IndexErrorKind::Failed),
+            ("", IndexErrorKind::Failed),
+        ] {
+            assert_eq!(kind_of_code(code), kind, "{code}");
+        }
+    }
+}

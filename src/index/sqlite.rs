@@ -102,7 +102,7 @@ pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
     const FULL: i32 = 13;
     const NOTADB: i32 = 26;
     /// No room to make the index of the write-ahead log longer.
-    const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+    const IOERR_SHMSIZE: i32 = 0x130a;
 
     let Ok(code) = code.parse::<i32>() else { return IndexErrorKind::Failed };
     match code & 0xff {
@@ -111,5 +111,56 @@ pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
         FULL => IndexErrorKind::Full,
         _ if code == IOERR_SHMSIZE => IndexErrorKind::Full,
         _ => IndexErrorKind::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cid::Cid;
+
+    use super::*;
+    use crate::oci::RepositoryName;
+
+    #[tokio::test]
+    async fn a_full_file_says_so_and_goes_on_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("index.sqlite");
+        let options = SqliteConnectOptions::new().pragma("max_page_count", "80");
+        let index = open_file(&path, options).await.unwrap();
+        let name: RepositoryName = "app".parse().unwrap();
+        index.create_upload("1", &name, "", 0).await.unwrap();
+        index.claim_upload(&name, "1", None, "a", 0, 0).await.unwrap();
+        let saved = index.save_upload("1", "a", 1, &vec![7; 1 << 20], 0).await;
+        assert_eq!(saved.map_err(|error| error.kind), Err(IndexErrorKind::Full));
+
+        let cid: Cid =
+            "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku".parse().unwrap();
+        let mut writer = index.lock().await.unwrap();
+        writer.begin().await.unwrap();
+        let put = writer.put_nodes(&[(cid, Some(vec![7; 1 << 20].into()))]).await;
+        assert_eq!(put.map_err(|error| error.kind), Err(IndexErrorKind::Full));
+        assert!(writer.commit().await.is_err());
+        writer.rollback().await.unwrap();
+        writer.put_nodes(&[(cid, None)]).await.unwrap();
+        assert_eq!(index.upload(&name, "1").await.unwrap().unwrap().checkpoint, b"");
+        assert!(index.save_upload("1", "a", 1, b"small", 1).await.unwrap());
+    }
+
+    #[test]
+    fn a_code_tells_what_a_caller_can_do() {
+        for (code, kind) in [
+            ("5", IndexErrorKind::Unavailable),
+            ("517", IndexErrorKind::Unavailable),
+            ("13", IndexErrorKind::Full),
+            ("4874", IndexErrorKind::Full),
+            ("11", IndexErrorKind::Damaged),
+            ("779", IndexErrorKind::Damaged),
+            ("26", IndexErrorKind::Damaged),
+            ("10", IndexErrorKind::Failed),
+            ("1", IndexErrorKind::Failed),
+            ("", IndexErrorKind::Failed),
+        ] {
+            assert_eq!(kind_of_code(code), kind, "{code}");
+        }
     }
 }

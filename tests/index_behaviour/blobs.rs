@@ -1,7 +1,10 @@
 //! Cases about blobs.
 
+use roadstead::oci::RepositoryName;
+
 use crate::fixtures::{
-    NOW, blob, blob_with_alias, canonical, cid, repository, sha256, sha512, stored_blob,
+    NOW, blob, blob_with_alias, canonical, cid, give, manifest, repository, sha256, sha512,
+    stored_blob,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -66,7 +69,7 @@ async fn repositories_with_a_blob_are_listed_bytewise_up_to_a_limit(home: Home) 
     }
     home.index.record_blob(&repository("a"), &blob("layer"), NOW).await?;
     let names = home.index.repositories_with_blob(&sha512("layer"), 100).await?;
-    let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+    let names: Vec<_> = names.iter().map(RepositoryName::as_str).collect();
     assert_eq!(names, ["a-b", "a.b", "a/b", "a0", "a_b", "ab"]);
     let first = home.index.repositories_with_blob(&sha256("layer"), 2).await?;
     assert_eq!(first, [repository("a"), repository("a-b")]);
@@ -108,8 +111,7 @@ async fn a_repository_exists_while_it_has_something(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     writer.remove_blob(&mine, &canonical("layer")).await?;
     assert!(!home.index.repository_exists(&mine).await?);
-    crate::fixtures::give(&mut *writer, &mine, "image", &crate::fixtures::manifest("image"))
-        .await?;
+    give(&mut *writer, &mine, "image", &manifest("image")).await?;
     assert!(home.index.repository_exists(&mine).await?);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A place for one case: a database of its own, gone afterwards.
+//! A place for one case: a file or a schema of its own, gone afterwards.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,6 +18,7 @@ pub(crate) struct Home {
     pub(crate) index: Arc<dyn Index>,
     pub(crate) url: String,
     folder: Option<Arc<TempDir>>,
+    schema: Option<String>,
 }
 
 /// Tells whether cases can run on that database.
@@ -27,24 +28,27 @@ pub(crate) fn is_configured(kind: &str) -> bool {
 
 impl Home {
     pub(crate) async fn make(kind: &str) -> Result<Self> {
-        let (url, folder) = match kind {
+        let (url, folder, schema) = match kind {
             "sqlite" => {
-                let folder = TempDir::new()?;
-                (format!("sqlite:{}/data/index.sqlite", folder.path().display()), Some(folder))
+                let folder = Arc::new(TempDir::new()?);
+                let url = format!("sqlite:{}/data/index.sqlite", folder.path().display());
+                (url, Some(folder), None)
             }
-            "postgres" => (make_postgres_database().await?, None),
+            "postgres" => {
+                let (schema, url) = make_schema().await?;
+                (url, None, Some(schema))
+            }
             _ => return Err(format!("the suite does not know how to make a {kind}").into()),
         };
         let index = index::open(&url).await?;
-        Ok(Self { index, url, folder: folder.map(Arc::new) })
+        Ok(Self { index, url, folder, schema })
     }
 
     pub(crate) async fn unmake(self) -> Result<()> {
-        if self.folder.is_none() {
-            let (base, name) = self.url.rsplit_once('/').ok_or("no name in the URL")?;
-            assert!(name.starts_with("roadstead_test_"), "{name} of {base} is none of ours");
-            let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+        if let Some(schema) = self.schema {
+            let drop = format!("DROP SCHEMA {schema} CASCADE");
             let mut admin = admin().await?;
+            sqlx::query("SET client_min_messages = 'warning'").execute(&mut admin).await?;
             sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut admin).await?;
         }
         Ok(())
@@ -87,17 +91,19 @@ impl Home {
     }
 }
 
-async fn make_postgres_database() -> Result<String> {
+/// Makes a schema, and returns its name and a URL that leads to it.
+async fn make_schema() -> Result<(String, String)> {
     static COUNT: AtomicU32 = AtomicU32::new(0);
 
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
-    let name = format!("roadstead_test_{}_{number}", std::process::id());
-    let create = format!("CREATE DATABASE {name}");
+    let schema = format!("roadstead_test_{}_{number}", std::process::id());
+    let create = format!("CREATE SCHEMA {schema}");
     let mut admin = admin().await?;
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut admin).await?;
     let url = std::env::var(POSTGRES)?;
-    let (base, _) = url.rsplit_once('/').ok_or("TEST_POSTGRES_URL has to name a database")?;
-    Ok(format!("{base}/{name}"))
+    let separator = if url.contains('?') { '&' } else { '?' };
+    let url = format!("{url}{separator}options=-c%20search_path%3D{schema}");
+    Ok((schema, url))
 }
 
 async fn admin() -> Result<PgConnection> {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use roadstead::index::IndexErrorKind;
+use roadstead::index::{EdgeKind, IndexErrorKind};
 use tokio::time::timeout;
 
 use crate::fixtures::{
-    NOW, blob, canonical, cid, give, manifest, repository, sha256, stored_manifest, tag, target,
+    NOW, blob, canonical, cid, edge, give, manifest, repository, sha256, stored_manifest, tag,
+    target,
 };
 use crate::{Case, Outcome, case, case_on, home::Home};
 
@@ -30,6 +31,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(the_version_grows_with_commits_and_with_nothing_else),
         case(reads_go_on_beside_a_transaction),
         case(requests_that_go_away_leave_the_index_usable),
+        case(a_commit_whose_caller_went_away_happened_or_did_not),
+        case_on("postgres", a_writer_whose_session_ended_cannot_commit),
         case_on("postgres", the_lock_and_the_version_are_shared_between_processes),
     ]
 }
@@ -157,7 +160,7 @@ async fn a_write_outside_of_a_transaction_is_one_by_itself(home: Home) -> Outcom
     assert!(home.index.manifest(&mine, &sha256("image")).await?.is_some());
     assert!(home.index.version().await? > before);
     let mut half = manifest("half");
-    half.edges.push(crate::fixtures::edge(roadstead::index::EdgeKind::Blob, sha256("layer")));
+    half.edges.push(edge(EdgeKind::Blob, sha256("layer")));
     assert!(writer.put_manifest(&mine, &half, NOW).await.is_err());
     assert_eq!(writer.edges(&mine, &canonical("half")).await?, []);
     assert_eq!(writer.manifest_names(&mine, &canonical("half")).await?, []);
@@ -244,8 +247,8 @@ async fn reads_go_on_beside_a_transaction(home: Home) -> Outcome {
 
 async fn requests_that_go_away_leave_the_index_usable(home: Home) -> Outcome {
     let mine = repository("app");
-    for micros in 0..60 {
-        let limit = Duration::from_micros(micros * 20);
+    for micros in 0..30 {
+        let limit = Duration::from_micros(micros * 40);
         let index = &home.index;
         let text = micros.to_string();
         let _cut = timeout(limit, index.record_blob(&mine, &blob(&text), NOW)).await;
@@ -274,6 +277,43 @@ async fn the_lock_and_the_version_are_shared_between_processes(home: Home) -> Ou
     assert!(timeout(A_WHILE, home.index.lock()).await.is_err(), "two hold the lock");
     theirs.begin().await?;
     drop(theirs);
+    drop(timeout(LONG, home.index.lock()).await??);
+    Ok(())
+}
+
+async fn a_commit_whose_caller_went_away_happened_or_did_not(home: Home) -> Outcome {
+    for micros in (0..3_000).step_by(150) {
+        let before = home.index.version().await?;
+        let node = [cid(&micros.to_string())];
+        let mut writer = home.index.lock().await?;
+        writer.begin().await?;
+        writer.add_node_refs(&[(node[0], 1)], NOW).await?;
+        let _cut = timeout(Duration::from_micros(micros), writer.commit()).await;
+        drop(writer);
+        let mut next = timeout(LONG, home.index.lock()).await??;
+        next.begin().await?;
+        let happened = next.node_refs(&node).await?[0].1 == 1;
+        assert_eq!(home.index.version().await? > before, happened, "after {micros} microseconds");
+        next.rollback().await?;
+    }
+    Ok(())
+}
+
+async fn a_writer_whose_session_ended_cannot_commit(home: Home) -> Outcome {
+    let other = home.open_again().await?;
+    let mut writer = home.index.lock().await?;
+    writer.begin().await?;
+    writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;
+    home.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
+         CAST(objid AS BIGINT) = CAST(hashtext(current_schema()) AS BIGINT) & 4294967295",
+    )
+    .await?;
+    let mut next = timeout(LONG, other.lock()).await??;
+    let lost = writer.commit().await;
+    assert_eq!(lost.map_err(|error| error.kind), Err(IndexErrorKind::Unavailable));
+    assert_eq!(next.node_refs(&[cid("node")]).await?[0].1, 0);
+    drop((writer, next));
     drop(timeout(LONG, home.index.lock()).await??);
     Ok(())
 }

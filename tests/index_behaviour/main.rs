@@ -1,6 +1,6 @@
 //! What every index has to do, whichever database holds it: each case runs on each row of the table.
 //!
-//! SQLite needs nothing. Postgres needs `TEST_POSTGRES_URL`, whose user may create databases; without
+//! SQLite needs nothing. Postgres needs `TEST_POSTGRES_URL`, whose user may create schemas; without
 //! it its cases show as ignored, and fail under `TEST_REQUIRE_ALL=1`.
 
 mod blobs;
@@ -29,13 +29,16 @@ use home::Home;
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// No case takes longer, except one that hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A case under way.
+type Running = Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A sentence that has to be true of an index.
 struct Case {
     name: &'static str,
     only: Option<&'static str>,
-    run: Box<dyn Fn(Home) -> Pin<Box<dyn Future<Output = Outcome>>> + Send + Sync>,
+    run: Box<dyn Fn(Home) -> Running + Send + Sync>,
 }
 
 /// A case for every database, named like its function.

@@ -1,7 +1,7 @@
 //! Cases about the nodes of the trees, pruning and clearing.
 
 use bytes::Bytes;
-use roadstead::index::{EntryState, IndexErrorKind};
+use roadstead::index::{EdgeKind, EntryState, IndexErrorKind};
 use roadstead::oci::Visibility::Public;
 
 use crate::fixtures::{
@@ -158,7 +158,7 @@ async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     home.index.enqueue(b"entry", None, NOW).await?;
     let mut writer = home.index.lock().await?;
     let mut new = manifest("image");
-    new.edges.push(edge(roadstead::index::EdgeKind::Blob, sha256("layer")));
+    new.edges.push(edge(EdgeKind::Blob, sha256("layer")));
     give(&mut *writer, &mine, "image", &new).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;

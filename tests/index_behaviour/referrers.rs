@@ -4,7 +4,7 @@ use roadstead::index::{EdgeKind, Writer};
 use roadstead::oci::{Digest, RepositoryName};
 
 use crate::fixtures::{
-    canonical, edge, give, manifest, repository, sha256, sha512, stored_manifest,
+    IMAGE, canonical, edge, give, manifest, repository, sha256, sha512, stored_manifest,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -64,7 +64,7 @@ async fn referrers_are_filtered_by_artifact_type(home: Home) -> Outcome {
     let found = home.index.referrers(&mine, &sha256("subject"), Some("sbom"), None, 9).await?;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].bytes, stored_manifest("bill").bytes);
-    assert_eq!(found[0].media_type, crate::fixtures::IMAGE);
+    assert_eq!(found[0].media_type, IMAGE);
     assert_eq!(home.index.referrers(&mine, &sha256("subject"), Some(""), None, 9).await?, []);
     let all = home.index.referrers(&mine, &sha256("subject"), None, None, 9).await?;
     assert_eq!(all.len(), 3);

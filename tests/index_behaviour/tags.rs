@@ -1,9 +1,10 @@
 //! Cases about tags and the catalogue.
 
 use roadstead::index::TagRow;
+use roadstead::oci::{RepositoryName, Tag};
 
 use crate::fixtures::{
-    NOW, canonical, give, manifest, repository, sha256, sha512, stored_manifest, tag, target,
+    NOW, blob, canonical, give, manifest, repository, sha256, sha512, stored_manifest, tag, target,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -28,7 +29,7 @@ async fn tags_are_listed_bytewise_page_by_page(home: Home) -> Outcome {
     give(&mut *writer, &repository("other"), "image", &manifest("image")).await?;
     writer.put_tag(&repository("other"), &tag("elsewhere"), &target("image"), NOW).await?;
     let all = home.index.tags(&mine, None, 100).await?;
-    let all: Vec<_> = all.iter().map(|tag| tag.as_str()).collect();
+    let all: Vec<_> = all.iter().map(Tag::as_str).collect();
     assert_eq!(all, ["1-0", "1.10", "1.9", "B", "_", "a", "b", "latest"]);
     assert_eq!(home.index.tags(&mine, None, 2).await?, [tag("1-0"), tag("1.10")]);
     assert_eq!(home.index.tags(&mine, Some("1.10"), 2).await?, [tag("1.9"), tag("B")]);
@@ -109,9 +110,9 @@ async fn repositories_with_a_manifest_are_listed_bytewise_page_by_page(home: Hom
     for name in ["b", "a/b", "a-b", "a_b", "a"] {
         give(&mut *writer, &repository(name), "image", &manifest("image")).await?;
     }
-    home.index.record_blob(&repository("aa"), &crate::fixtures::blob("layer"), NOW).await?;
+    home.index.record_blob(&repository("aa"), &blob("layer"), NOW).await?;
     let all = home.index.repositories(None, 100).await?;
-    let all: Vec<_> = all.iter().map(|name| name.as_str()).collect();
+    let all: Vec<_> = all.iter().map(RepositoryName::as_str).collect();
     assert_eq!(all, ["a", "a-b", "a/b", "a_b", "b"], "a blob alone does not list a repository");
     let page = home.index.repositories(Some("a-b"), 2).await?;
     assert_eq!(page, [repository("a/b"), repository("a_b")]);
