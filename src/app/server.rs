@@ -54,13 +54,13 @@ pub async fn serve(
     let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
     tracing::info!(%address, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
-    let served = server.await.map_err(AppError::Server);
+    let ended = server.await.map_err(AppError::Server);
     housekeeping.abort();
     if let Err(error) = app.registry.fold_if(1).await {
         tracing::warn!(%error, "could not fold the root before the end");
     }
     tracing::info!("stopped");
-    served
+    ended
 }
 
 /// What tells the process to stop, from the moment that it was made.

@@ -36,11 +36,12 @@ pub(super) fn run(
         let app = App::open_for_rebuild(&settings).await?;
         anyhow::Ok(app.registry.rebuild_index().await?)
     })?;
-    let mut text: String = rebuilt.dropped.iter().map(|what| format!("dropped {what}\n")).collect();
-    text += &format!(
+    let mut lines: Vec<String> =
+        rebuilt.dropped.iter().map(|what| format!("dropped {what}")).collect();
+    lines.push(format!(
         "{} repositories, {} manifests, {} tags, {} blobs\n",
         rebuilt.repositories, rebuilt.manifests, rebuilt.tags, rebuilt.blobs
-    );
-    output::print(&text).context("cannot write to standard output")?;
+    ));
+    output::print(&lines.join("\n")).context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use crate::oci::ErrorCode;
 use crate::registry::{RegistryError, Upload};
 
 /// How long a client may send nothing.
-const STALL: Duration = Duration::from_secs(60);
+const STALL: Duration = Duration::from_mins(1);
 
 /// Returns the announced length, if there is one.
 pub(super) fn length(request: &HttpRequest) -> Result<Option<u64>, ApiError> {

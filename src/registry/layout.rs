@@ -24,8 +24,8 @@ const ROOT: &str = "docker/registry/v2";
 /// The file name of every link.
 const LINK: &str = "link";
 
-fn path(text: String) -> TreePath {
-    TreePath::parse(&text).expect("names, tags and digests have no empty component and no `..`")
+fn path(text: &str) -> TreePath {
+    TreePath::parse(text).expect("names, tags and digests have no empty component and no `..`")
 }
 
 fn named(digest: &Digest) -> String {
@@ -33,54 +33,61 @@ fn named(digest: &Digest) -> String {
 }
 
 /// Where content stands.
-pub fn blob_data(digest: &CanonicalDigest) -> TreePath {
+pub(super) fn blob_data(digest: &CanonicalDigest) -> TreePath {
     let hex = digest.hex();
-    path(format!("{ROOT}/blobs/sha256/{}/{hex}/data", &hex[..2]))
+    path(&format!("{ROOT}/blobs/sha256/{}/{hex}/data", &hex[..2]))
 }
 
 /// Where all content stands: two levels of directories, then `data`.
-pub fn blobs() -> TreePath {
-    path(format!("{ROOT}/blobs/sha256"))
+pub(super) fn blobs() -> TreePath {
+    path(&format!("{ROOT}/blobs/sha256"))
 }
 
 /// Where all repositories stand.
-pub fn repositories() -> TreePath {
-    path(format!("{ROOT}/repositories"))
+pub(super) fn repositories() -> TreePath {
+    path(&format!("{ROOT}/repositories"))
 }
 
 /// Where a repository stands.
-pub fn repository(name: &RepositoryName) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}"))
+pub(super) fn repository(name: &RepositoryName) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}"))
 }
 
 /// The link that makes a blob the repository's.
-pub fn layer_link(name: &RepositoryName, digest: &Digest) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", named(digest)))
+pub(super) fn layer_link(name: &RepositoryName, digest: &Digest) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", named(digest)))
 }
 
 /// The link that makes a manifest the repository's.
-pub fn revision_link(name: &RepositoryName, digest: &Digest) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", named(digest)))
+pub(super) fn revision_link(name: &RepositoryName, digest: &Digest) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", named(digest)))
 }
 
 /// A tag, with all that belongs to it.
-pub fn tag(name: &RepositoryName, tag: &Tag) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}"))
+pub(super) fn tag(name: &RepositoryName, tag: &Tag) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}"))
 }
 
 /// The link from a tag to what it points to.
-pub fn tag_current_link(name: &RepositoryName, tag: &Tag) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}/current/{LINK}"))
+pub(super) fn tag_current_link(name: &RepositoryName, tag: &Tag) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}/current/{LINK}"))
 }
 
 /// The link from a tag that keeps the name it was tagged by.
-pub fn tag_index_link(name: &RepositoryName, tag: &Tag, digest: &Digest) -> TreePath {
-    path(format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}/index/{}/{LINK}", named(digest)))
+pub(super) fn tag_index_link(name: &RepositoryName, tag: &Tag, digest: &Digest) -> TreePath {
+    path(&format!(
+        "{ROOT}/repositories/{name}/_manifests/tags/{tag}/index/{}/{LINK}",
+        named(digest)
+    ))
 }
 
 /// The link from a subject to a referrer.
-pub fn referrer_link(name: &RepositoryName, subject: &Digest, referrer: &Digest) -> TreePath {
-    path(format!(
+pub(super) fn referrer_link(
+    name: &RepositoryName,
+    subject: &Digest,
+    referrer: &Digest,
+) -> TreePath {
+    path(&format!(
         "{ROOT}/repositories/{name}/_referrers/{}/{}/{LINK}",
         named(subject),
         named(referrer)

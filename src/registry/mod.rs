@@ -13,7 +13,7 @@ mod commit;
 mod crashes;
 mod error;
 mod intent;
-pub mod layout;
+mod layout;
 mod manifests;
 mod rebuild;
 mod referrers;
@@ -52,11 +52,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            manifest_bytes: 4 << 20,
-            sparse_indexes: false,
-            commit_wait: Duration::from_secs(60),
-        }
+        Self { manifest_bytes: 4 << 20, sparse_indexes: false, commit_wait: Duration::from_mins(1) }
     }
 }
 

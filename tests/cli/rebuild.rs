@@ -116,8 +116,8 @@ fn what_a_push_would_refuse_is_dropped_and_named() {
     }
     assert_eq!(rebuilt.matches("dropped").count(), 6, "{rebuilt}");
     server.start_again();
-    let served = http::get(&server.url("/v2/team/app/manifests/good"));
-    assert_eq!((served.status, served.text()), (200, good));
+    let answer = http::get(&server.url("/v2/team/app/manifests/good"));
+    assert_eq!((answer.status, answer.text()), (200, good));
     let tags = http::get(&server.url("/v2/team/app/tags/list")).json();
     assert_eq!(tags["tags"], serde_json::json!(["good"]));
     // Pushed again, it is whole again.

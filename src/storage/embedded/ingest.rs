@@ -214,7 +214,9 @@ impl State {
             leaves.open_size = usize::try_from(self.written).unwrap_or(CHUNK_SIZE);
         }
         let hash = spawn_blocking(move || {
-            again.iter().for_each(|bytes| leaves.update(bytes));
+            for bytes in &again {
+                leaves.update(bytes);
+            }
             Ok(leaves)
         });
         let write = spawn_blocking(move || self.write(&batch).map(|()| self));

@@ -173,9 +173,9 @@ impl Storage for Embedded {
                         StorageError::io(format!("opening {}", content.canonical), error)
                     })?;
                 if length != content.size {
-                    let context =
+                    let what =
                         format!("{} has {length} bytes, not {}", content.canonical, content.size);
-                    return Err(StorageError::new(StorageErrorKind::Damaged, context));
+                    return Err(StorageError::new(StorageErrorKind::Damaged, what));
                 }
                 Ok(file)
             })
