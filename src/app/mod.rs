@@ -120,6 +120,7 @@ impl App {
     async fn open_unrecovered(settings: &Settings) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
         let storage = open_storage(settings)?;
+        storage.tidy().await?;
         let index = index::open(&index_url(settings)).await?;
         let folding = index.folding(Visibility::Public).await?;
         let is_new = folding.root.is_none() && folding.edits.is_empty();

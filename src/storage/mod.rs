@@ -77,6 +77,10 @@ pub enum Kind {
 /// Content and trees; one implementation a driver.
 #[async_trait]
 pub trait Storage: Send + Sync {
+    /// Removes what a crash has left, unfinished ingests aside. To be called before anybody else uses
+    /// the storage.
+    async fn tidy(&self) -> Result<()>;
+
     /// Begins to take content in, under a name that is not in use; a later [`Storage::resume`]
     /// finds it by that name.
     async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>>;

@@ -94,6 +94,7 @@ const CASES: &[Case] = cases![
     content::what_is_not_there_is_not_found,
     content::forgotten_content_is_gone_and_can_come_again,
     content::examining_tells_what_content_is,
+    tree::tidying_keeps_what_counts,
     tree::an_edit_may_be_repeated,
     tree::a_removal_takes_the_directories_that_it_empties,
     tree::a_reader_meets_the_old_file_or_the_new_one,

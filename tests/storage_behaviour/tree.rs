@@ -43,6 +43,25 @@ async fn files(storage: &dyn Storage) -> Vec<(String, Bytes)> {
     found
 }
 
+pub(crate) async fn tidying_keeps_what_counts(subject: &mut Subject) {
+    let content = subject.take_in("finished", b"hello", 10).await.content;
+    subject
+        .storage
+        .apply(Public, &[put("link", "x"), Edit::link(path("data"), &content)])
+        .await
+        .unwrap();
+    let mut ingest = subject.storage.begin("upload").await.unwrap();
+    ingest.append(Bytes::from_static(b"half")).await.unwrap();
+    let checkpoint = ingest.checkpoint().await.unwrap();
+    drop(ingest);
+    subject.reopen();
+    subject.storage.tidy().await.unwrap();
+    assert_eq!(files(subject.storage.as_ref()).await.len(), 2);
+    assert!(subject.storage.contains(&content).await.unwrap());
+    assert_eq!(subject.storage.resume("upload", 4, &checkpoint).await.unwrap().offset(), 4);
+    subject.storage.discard("upload").await.unwrap();
+}
+
 pub(crate) async fn an_edit_may_be_repeated(subject: &mut Subject) {
     let content = subject.take_in("upload", b"hello", 10).await.content;
     let edits = [

@@ -102,9 +102,9 @@ fn remove(root: &Path, target: &Path) -> io::Result<()> {
 pub(super) fn keep(layout: &Layout, file: &Path, digest: &CanonicalDigest) -> Result<()> {
     let target = layout.content(digest);
     let kept = match fs::hard_link(file, &target) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => sync_parent(&target),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        // Also where another upload came first: it may not have synced the directory yet.
+        _ => sync_parent(&target),
     };
     kept.and_then(|()| fs::remove_file(file))
         .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
@@ -194,9 +194,8 @@ pub(super) fn adopt(
     let file = layout.tree(tree).join(path.as_str());
     let target = layout.content(&content.canonical);
     let adopted = match fs::hard_link(&file, &target) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => {
             File::open(&target).and_then(|file| file.sync_all()).and_then(|()| sync_parent(&target))
         }
     };

@@ -120,6 +120,16 @@ fn join<T>(joined: std::result::Result<Result<T>, tokio::task::JoinError>) -> Re
 
 #[async_trait]
 impl Storage for Embedded {
+    async fn tidy(&self) -> Result<()> {
+        self.blocking(|layout| {
+            let folder = layout.data.join("tmp/files");
+            folder::names(&folder)?
+                .iter()
+                .try_for_each(|name| folder::remove_file(&folder.join(name)))
+        })
+        .await
+    }
+
     async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>> {
         let (layout, id) = (Arc::clone(&self.layout), id.to_owned());
         let ingest = self.blocking(move |_| FileIngest::begin(layout, id)).await?;

@@ -1,0 +1,106 @@
+//! What is on the disk before a client is told so: the server's system calls, in their order.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod common;
+
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Process, Server, http, require};
+use roadstead::oci::{Algorithm, Digest};
+
+const CALLS: &str = "fsync,fdatasync,syncfs,link,linkat,rename,renameat,renameat2,write,writev,sendto,sendmsg,pwrite64";
+
+/// Runs requests against a server and returns its system calls, one a line, in their order.
+fn calls(requests: impl FnOnce(&Server)) -> Option<Vec<String>> {
+    let strace = require("strace")?;
+    let mut server = Server::start();
+    let log = server.data().join("../strace.log");
+    let mut command = Command::new(strace);
+    command.args(["-f", "-y", "-s", "200", "-e"]).arg(format!("trace={CALLS}")).arg("-p").arg(server.id().to_string());
+    let mut tracer = Process::start(&mut command, &log);
+    let tracing = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().count();
+    tracer.wait_until(Duration::from_secs(30), || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.matches(" attached").count() >= 1 && said.contains(&format!("with {tracing} threads"))
+            || said.matches(" attached").count() >= tracing
+    });
+    requests(&server);
+    server.stop();
+    tracer.wait_until(Duration::from_secs(30), || {
+        std::fs::read_to_string(&log).unwrap_or_default().contains("+++ exited with 0 +++")
+    });
+    let said = std::fs::read_to_string(&log).unwrap();
+    Some(said.lines().map(str::to_owned).collect())
+}
+
+/// Finds lines that have all the words of each step, each step after the one before.
+fn assert_order(calls: &[String], steps: &[&[&str]]) {
+    let mut rest = calls.iter();
+    for step in steps {
+        let found = rest.any(|call| step.iter().all(|word| call.contains(word)));
+        assert!(found, "{step:?} is not in its place:\n{}", calls.join("\n"));
+    }
+}
+
+#[test]
+fn a_blob_is_on_the_disk_before_it_is_acknowledged() {
+    let bytes = b"a layer".to_vec();
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    let Some(calls) = calls(|server| {
+        let url = server.url(&format!("/v2/team/app/blobs/uploads/?digest={digest}"));
+        assert_eq!(http::send(|client| client.post(&url).body(bytes)).status, 201);
+    }) else {
+        return;
+    };
+    let hex = digest.hex();
+    let folder = format!("content/sha256/{}>", &hex[..2]);
+    assert_order(
+        &calls,
+        &[
+            &["fsync(", "/tmp/uploads/"],
+            &["link", "/tmp/uploads/", &hex],
+            &["fsync(", &folder],
+            &["sync(", "index.sqlite-wal"],
+            &["HTTP/1.1 201 Created"],
+        ],
+    );
+}
+
+#[test]
+fn the_queue_is_on_the_disk_before_the_tree_changes_and_the_rows_before_the_answer() {
+    let config = b"{}".to_vec();
+    let digest = Digest::of(Algorithm::Sha256, &config);
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/json","digest":"{digest}","size":2}},"layers":[]}}"#
+    );
+    let Some(calls) = calls(|server| {
+        let url = server.url(&format!("/v2/team/app/blobs/uploads/?digest={digest}"));
+        assert_eq!(http::send(|client| client.post(&url).body(config)).status, 201);
+        let url = server.url("/v2/team/app/manifests/v1");
+        assert_eq!(http::send(|client| client.put(&url).body(manifest)).status, 201);
+    }) else {
+        return;
+    };
+    assert_order(
+        &calls,
+        &[
+            &["HTTP/1.1 201 Created"],
+            // The manifest is content, then an entry of the queue, then has edits that are final.
+            &["fsync(", "/tmp/uploads/"],
+            &["sync(", "index.sqlite-wal"],
+            &["sync(", "index.sqlite-wal"],
+            // Content stands in the tree before what leads to it.
+            &["link", "/public/docker/registry/v2/blobs/sha256/", "/data"],
+            &["rename", "/_layers/sha256/"],
+            &["rename", "/_manifests/revisions/sha256/"],
+            &["rename", "/_manifests/tags/v1/current/link"],
+            &["sync(", "index.sqlite-wal"],
+            &["HTTP/1.1 201 Created"],
+            // Entries go from the queue only when the tree is on the disk; here at the end.
+            &["syncfs("],
+            &["sync(", "index.sqlite-wal"],
+        ],
+    );
+}
