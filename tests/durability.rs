@@ -18,7 +18,11 @@ fn calls(requests: impl FnOnce(&Server)) -> Option<Vec<String>> {
     let mut server = Server::start();
     let log = server.data().join("../strace.log");
     let mut command = Command::new(strace);
-    command.args(["-f", "-y", "-s", "200", "-e"]).arg(format!("trace={CALLS}")).arg("-p").arg(server.id().to_string());
+    command
+        .args(["-f", "-y", "-s", "200", "-e"])
+        .arg(format!("trace={CALLS}"))
+        .arg("-p")
+        .arg(server.id().to_string());
     let mut tracer = Process::start(&mut command, &log);
     let tracing = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().count();
     tracer.wait_until(Duration::from_secs(30), || {
