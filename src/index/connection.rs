@@ -7,6 +7,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::{Postgres, Sqlite};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::columns::damaged;
 use super::{IndexError, IndexErrorKind, Result, postgres, sqlite};
 
 /// Runs one query, written once, on whichever database the connection leads to. Any failure is
@@ -114,6 +115,12 @@ impl Connection {
         IndexError::new(kind(&error), doing, error)
     }
 
+    /// Notes that what the transaction did makes no sense, which damage alone explains.
+    pub(super) fn spoiled(&mut self, doing: &'static str, why: &'static str) -> IndexError {
+        self.failed = true;
+        damaged(doing, why)
+    }
+
     /// Begins a transaction that may write; waits for its turn.
     pub(super) async fn begin(&mut self) -> Result<()> {
         if self.in_transaction {
@@ -187,12 +194,7 @@ pub(super) fn misuse(doing: &'static str, why: &'static str) -> IndexError {
 
 /// Says what a caller can do about a failure.
 pub(super) fn kind(error: &sqlx::Error) -> IndexErrorKind {
-    use sqlx::error::ErrorKind;
-
     match error {
-        sqlx::Error::Database(database) if database.kind() == ErrorKind::CheckViolation => {
-            IndexErrorKind::Damaged
-        }
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default();
             if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {

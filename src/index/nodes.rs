@@ -9,7 +9,7 @@ use sqlx::QueryBuilder;
 use super::connection::{Connection, on};
 use super::{NodeRefs, Result};
 
-/// How many nodes go into one statement; at most two parameters each.
+/// How many nodes go into one statement; at most three parameters each.
 const NODES_AT_ONCE: usize = 1000;
 
 /// Returns the bytes of a node.
@@ -85,26 +85,21 @@ pub(super) async fn add_refs(
         if chunk.is_empty() {
             return Ok(());
         }
-        on!(connection, "noting nodes", db => {
-            let mut insert = QueryBuilder::new("INSERT INTO nodes (cid) ");
-            insert.push_values(&chunk, |mut row, (cid, _)| {
-                row.push_bind(&cid[..]);
+        let counts: Vec<(i64,)> = on!(connection, "counting links", db => {
+            let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, refs, removed) ");
+            insert.push_values(chunk, |mut row, (cid, delta)| {
+                row.push_bind(&cid[..]).push_bind(*delta).push_bind((*delta == 0).then_some(now));
             });
-            insert.push(" ON CONFLICT DO NOTHING");
-            insert.build().persistent(false).execute(db).await.map(drop)
-        })?;
-        on!(connection, "counting links", db => {
-            let mut update = QueryBuilder::new("WITH delta (cid, count) AS (");
-            update.push_values(&chunk, |mut row, (cid, count)| {
-                row.push_bind(&cid[..]).push_bind(**count);
-            });
-            update.push(
-                ") UPDATE nodes SET refs = refs + delta.count, removed = \
-                 CASE WHEN refs + delta.count = 0 THEN COALESCE(removed, ",
+            insert.push(
+                " ON CONFLICT (cid) DO UPDATE SET refs = nodes.refs + excluded.refs, removed = \
+                 CASE WHEN nodes.refs + excluded.refs = 0 THEN COALESCE(nodes.removed, ",
             );
-            update.push_bind(now);
-            update.push(") END FROM delta WHERE nodes.cid = delta.cid");
-            update.build().persistent(false).execute(db).await.map(drop)
+            insert.push_bind(now);
+            insert.push(") END RETURNING refs");
+            insert.build_query_as().persistent(false).fetch_all(db).await
         })?;
+        if counts.iter().any(|(refs,)| *refs < 0) {
+            return Err(connection.spoiled("counting links", "a node has fewer than none"));
+        }
     }
 }

@@ -111,7 +111,7 @@ CREATE TABLE tags (
     PRIMARY KEY (repository, name),
     FOREIGN KEY (repository, canonical) REFERENCES repository_manifests (repository, canonical)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX tags_canonical ON tags (repository, canonical);
+CREATE INDEX tags_canonical ON tags (repository, canonical, name);
 
 -- Uploads under way. They name their repository, which need not exist.
 CREATE TABLE uploads (
@@ -148,11 +148,12 @@ CREATE TABLE trees (
     root BLOB NOT NULL
 ) STRICT;
 
--- How many live nodes of a tree link to a node, and since when none does.
+-- How many live nodes of a tree link to a node, and since when none does. A count below 0 is found by
+-- who adds to it: a CHECK would refuse the row that brings the number to be added.
 CREATE TABLE nodes (
     cid          BLOB PRIMARY KEY NOT NULL,
-    refs         INTEGER NOT NULL DEFAULT 0 CHECK (refs >= 0),
-    private_refs INTEGER NOT NULL DEFAULT 0 CHECK (private_refs >= 0),
+    refs         INTEGER NOT NULL DEFAULT 0,
+    private_refs INTEGER NOT NULL DEFAULT 0,
     removed      INTEGER,
     bytes        BLOB
 ) STRICT;
