@@ -1,5 +1,7 @@
 //! The vectors of the profile `unixfs-v1-2025` (IPIP-499), regenerated from their seeds.
 
+#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
+
 use std::collections::HashMap;
 use std::convert::Infallible;
 
@@ -12,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 const GIBIBYTE: usize = 1 << 30;
 
-/// The ChaCha20 key stream of a seed. It is taken from proptest's generator, which is that cipher under
+/// The `ChaCha20` key stream of a seed. It is taken from proptest's generator, which is that cipher under
 /// a nonce of zeros, and is compiled with optimisation. Each request begins at a whole word of four
 /// bytes: ask for everything that does not come in whole words at once.
 fn stream(seed: &str) -> TestRng {

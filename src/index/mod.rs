@@ -8,14 +8,33 @@
 //! writer's lock, held by one task of one process at a time, and the only one to change what a
 //! pull sees. Both run the same queries on either database.
 
+mod blobs;
+mod clock;
+mod columns;
+mod connection;
+mod database;
+mod edges;
 mod error;
+mod maintenance;
+mod manifests;
+mod nodes;
+mod open;
+mod postgres;
+mod queue;
+mod repositories;
 mod rows;
+mod schema;
+mod sqlite;
+mod tags;
+mod uploads;
+mod writer;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 
 pub use error::{IndexError, IndexErrorKind};
+pub use open::{Access, INDEXES, Kind, open, open_read_only};
 pub use rows::{
     BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
     NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,

@@ -68,9 +68,11 @@ where
 /// However it came to be, it has the CID of the directory that is built at once from the same entries:
 /// one block up to 256 KiB, a HAMT of shards beyond that. (One that was opened and is not so, from
 /// another profile, stays as it is until it is edited; an edit writes what it touches anew and drops a
-/// mode or a time.) An edit loads the shards on the way to one name; a removal from a sharded directory,
-/// or a replacement by something shorter, also as many as prove that it stays above 256 KiB. A failed
-/// edit leaves the directory as it was.
+/// mode or a time. That shards would fit one block is noticed when an entry is removed.)
+///
+/// An edit loads the shards on the way to one name; a removal from a sharded directory, or a replacement
+/// by something shorter, also as many as prove that it stays above 256 KiB: a dozen or so, once, for what
+/// they show is remembered. A failed edit leaves the directory as it was.
 #[derive(Debug, Clone)]
 pub struct Directory {
     body: Body,
@@ -267,5 +269,114 @@ impl Directory {
             self.body = Body::Basic(Basic::of(entries));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use multihash::Multihash;
+
+    use super::*;
+    use crate::ipld::{raw_cid, symlink};
+
+    type Blocks = HashMap<Cid, Bytes>;
+
+    fn load(blocks: &Blocks) -> impl FnMut(&Cid) -> Result<Bytes, Cid> {
+        |cid| blocks.get(cid).cloned().ok_or(*cid)
+    }
+
+    fn entry(name: &str) -> Entry {
+        Entry { name: name.to_owned(), cid: raw_cid([1; 32]), size: 5 }
+    }
+
+    /// Opens a directory of these links and this UnixFS message.
+    fn open(links: &[Entry], message: &[u8]) -> Result<Directory, Error<Cid>> {
+        let links = links.iter().map(|link| (&link.cid, link.name.as_str(), link.size));
+        let block = Block::dag_pb(dag_pb::encode(links, message));
+        Directory::open(&block.cid, &mut load(&[(block.cid, block.bytes)].into()))
+    }
+
+    fn root_of(names: &[&str]) -> Cid {
+        let mut directory = Directory::empty();
+        for name in names {
+            directory.insert(entry(name), &mut load(&Blocks::new())).unwrap();
+        }
+        directory.flush(&mut drop, &mut drop).0
+    }
+
+    #[test]
+    fn the_order_of_insertion_does_not_matter() {
+        assert_eq!(root_of(&["a", "B", "a.b", "é"]), root_of(&["é", "a.b", "B", "a"]));
+        assert_ne!(root_of(&["a"]), root_of(&["b"]));
+    }
+
+    #[test]
+    fn a_node_of_another_making_is_read_as_it_is_and_written_canonically_once_edited() {
+        // Out of order, and with a mode.
+        let mut directory = open(&[entry("b"), entry("a")], &[8, 1, 0x38, 0xa4, 3]).unwrap();
+        let nothing = Blocks::new();
+        assert_eq!(directory.entries(&mut load(&nothing)).unwrap(), [entry("a"), entry("b")]);
+        let (before, _) = directory.flush(&mut |_| panic!("added"), &mut |_| panic!("removed"));
+        assert_ne!(before, root_of(&["a", "b"]));
+        directory.insert(entry("c"), &mut load(&nothing)).unwrap();
+        let mut removed = Vec::new();
+        let (after, _) = directory.flush(&mut drop, &mut |cid| removed.push(cid));
+        assert_eq!(after, root_of(&["a", "b", "c"]));
+        assert_eq!(removed, [before]);
+    }
+
+    #[test]
+    fn a_block_that_is_too_long_is_sharded_by_any_edit() {
+        let entries: Vec<Entry> =
+            (0..1200).map(|index| entry(&format!("{index:04}{}", "n".repeat(200)))).collect();
+        let nothing = Blocks::new();
+        let mut expected = Directory::empty();
+        for entry in &entries[1..] {
+            expected.insert(entry.clone(), &mut load(&nothing)).unwrap();
+        }
+        let mut directory = open(&entries, unixfs::DIRECTORY).unwrap();
+        let removed = directory.remove(&entries[0].name, &mut load(&nothing)).unwrap();
+        assert_eq!(removed.as_ref(), Some(&entries[0]));
+        let expected = expected.flush(&mut drop, &mut drop);
+        assert_eq!(directory.flush(&mut drop, &mut drop), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_a_directory_is_refused() {
+        let twice = open(&[entry("a"), entry("b"), entry("a")], unixfs::DIRECTORY);
+        assert!(matches!(twice, Err(Error::Decode { .. })));
+        let nameless = open(&[entry("")], unixfs::DIRECTORY);
+        assert!(matches!(nameless, Err(Error::Decode { .. })));
+        assert!(matches!(open(&[], b""), Err(Error::Decode { .. })));
+        assert!(matches!(open(&[], &unixfs::file(0, [])), Err(Error::NotADirectory(_))));
+
+        let link = symlink("target");
+        let blocks: Blocks = [(link.cid, link.bytes)].into();
+        let opened = Directory::open(&link.cid, &mut load(&blocks));
+        assert!(matches!(opened, Err(Error::NotADirectory(_))));
+        let leaf = Directory::open(&raw_cid([0; 32]), &mut load(&blocks));
+        assert!(matches!(leaf, Err(Error::NotADirectory(_))));
+        let absent = Block::dag_pb(Bytes::new()).cid;
+        let opened = Directory::open(&absent, &mut load(&blocks));
+        assert!(matches!(opened, Err(Error::Load { source, .. }) if source == absent));
+    }
+
+    #[test]
+    fn entries_that_no_directory_could_hold_are_refused() {
+        let nothing = Blocks::new();
+        let mut directory = Directory::empty();
+        let refused = directory.insert(entry(""), &mut load(&nothing));
+        assert!(matches!(refused, Err(Error::EmptyName)));
+        let inline = Cid::new_v1(0x55, Multihash::wrap(0, b"content").unwrap());
+        let refused =
+            directory.insert(Entry { cid: inline, ..entry("inline") }, &mut load(&nothing));
+        assert!(matches!(refused, Err(Error::InlineCid { cid, .. }) if cid == inline));
+        assert!(directory.is_empty());
+        let version_0 = Cid::new_v0(*raw_cid([1; 32]).hash()).unwrap();
+        let accepted =
+            directory.insert(Entry { cid: version_0, ..entry("old") }, &mut load(&nothing));
+        assert_eq!(accepted.unwrap(), None);
     }
 }

@@ -65,7 +65,7 @@ impl Spine {
         let chunk = CHUNK_SIZE as u64;
         assert!((1..=chunk).contains(&size), "a leaf of {size} bytes");
         assert!(self.size.is_multiple_of(chunk), "a leaf follows a short one");
-        self.size += size;
+        self.size = self.size.checked_add(size).expect("a file of less than 2^64 bytes");
         self.push(0, digest, sink);
     }
 

@@ -1,0 +1,219 @@
+//! Blobs: what is stored, and which repository has it.
+
+use cid::Cid;
+use sqlx::QueryBuilder;
+
+use super::columns::{cid, parsed, signed, unsigned};
+use super::connection::{Connection, on};
+use super::{BlobRow, NewBlob, Result, repositories};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName};
+
+/// How many blocks go into one statement; four parameters each.
+const BLOCKS_AT_ONCE: usize = 1000;
+
+type Row = (String, Vec<u8>, i64);
+
+fn row((canonical, bytes, size): Row) -> Result<BlobRow> {
+    Ok(BlobRow { canonical: parsed(&canonical)?, cid: cid(&bytes)?, size: unsigned(size)? })
+}
+
+/// Finds a blob that the repository has under that very name.
+pub(super) async fn find(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<BlobRow>> {
+    let found: Option<Row> = on!(connection, "finding a blob", db => sqlx::query_as(
+        "SELECT b.digest, b.cid, b.size FROM repositories r \
+         JOIN repository_blobs rb ON rb.repository = r.id AND rb.digest = $2 \
+         JOIN blobs b ON b.digest = rb.canonical WHERE r.name = $1",
+    )
+    .bind(repository.as_str())
+    .bind(digest.to_string())
+    .fetch_optional(db)
+    .await)?;
+    found.map(row).transpose()
+}
+
+/// Finds a blob, whoever has it.
+pub(super) async fn stored(
+    connection: &mut Connection,
+    digest: &CanonicalDigest,
+) -> Result<Option<BlobRow>> {
+    let found: Option<Row> = on!(connection, "finding a stored blob", db =>
+        sqlx::query_as("SELECT digest, cid, size FROM blobs WHERE digest = $1")
+            .bind(digest.to_string())
+            .fetch_optional(db)
+            .await)?;
+    found.map(row).transpose()
+}
+
+/// Lists repositories that have the blob under that name.
+pub(super) async fn repositories_with(
+    connection: &mut Connection,
+    digest: &Digest,
+    limit: u32,
+) -> Result<Vec<RepositoryName>> {
+    let rows: Vec<(String,)> = on!(connection, "listing who has a blob", db => sqlx::query_as(
+        "SELECT r.name FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository \
+         WHERE rb.digest = $1 ORDER BY r.name LIMIT $2",
+    )
+    .bind(digest.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(name,)| parsed(name)).collect()
+}
+
+/// Lists every name by which the repository has that blob.
+pub(super) async fn names(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &CanonicalDigest,
+) -> Result<Vec<Digest>> {
+    let rows: Vec<(String,)> = on!(connection, "listing a blob's names", db => sqlx::query_as(
+        "SELECT rb.digest FROM repositories r \
+         JOIN repository_blobs rb ON rb.repository = r.id AND rb.canonical = $2 \
+         WHERE r.name = $1 ORDER BY rb.digest",
+    )
+    .bind(repository.as_str())
+    .bind(digest.to_string())
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(name,)| parsed(name)).collect()
+}
+
+/// Records a blob, and gives it to the repository under each of its names. In a transaction.
+pub(super) async fn record(
+    connection: &mut Connection,
+    repository: Option<&RepositoryName>,
+    new: &NewBlob,
+    now: i64,
+) -> Result<()> {
+    let BlobRow { canonical, cid, size } = new.blob;
+    let size = signed(size)?;
+    let (id,): (i64,) = on!(connection, "recording a blob", db => sqlx::query_as(
+        "INSERT INTO blobs (digest, cid, size, touched) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (digest) DO UPDATE SET cid = excluded.cid, size = excluded.size, \
+         state = 'live', touched = excluded.touched RETURNING id",
+    )
+    .bind(canonical.to_string())
+    .bind(cid.to_bytes())
+    .bind(size)
+    .bind(now)
+    .fetch_one(db)
+    .await)?;
+    for alias in new.aliases.iter().filter(|alias| alias.canonical().is_none()) {
+        on!(connection, "recording a blob's name", db => sqlx::query(
+            "INSERT INTO blob_aliases (alias, canonical) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(alias.to_string())
+        .bind(canonical.to_string())
+        .execute(db)
+        .await
+        .map(drop))?;
+    }
+    record_blocks(connection, id, &new.blocks).await?;
+    match repository {
+        Some(repository) => give(connection, repository, canonical, &new.aliases, now).await,
+        None => Ok(()),
+    }
+}
+
+/// Notes where a blob's blocks lie in it.
+async fn record_blocks(
+    connection: &mut Connection,
+    blob: i64,
+    blocks: &[(Cid, u64, u64)],
+) -> Result<()> {
+    for chunk in blocks.chunks(BLOCKS_AT_ONCE) {
+        let mut rows = Vec::with_capacity(chunk.len());
+        for (cid, start, length) in chunk {
+            rows.push((cid.to_bytes(), signed(*start)?, signed(*length)?));
+        }
+        on!(connection, "recording a blob's blocks", db => {
+            let mut insert =
+                QueryBuilder::new("INSERT INTO blob_blocks (cid, blob, start, length) ");
+            insert.push_values(rows, |mut row, (cid, start, length)| {
+                row.push_bind(cid).push_bind(blob).push_bind(start).push_bind(length);
+            });
+            insert.push(" ON CONFLICT DO NOTHING");
+            insert.build().persistent(false).execute(db).await.map(drop)
+        })?;
+    }
+    Ok(())
+}
+
+/// Gives a stored blob to the repository under each of these names and its canonical one.
+async fn give(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    canonical: CanonicalDigest,
+    aliases: &[Digest],
+    now: i64,
+) -> Result<()> {
+    let repository = repositories::ensure(connection, repository, now).await?;
+    for name in std::iter::once(&Digest::from(canonical)).chain(aliases) {
+        on!(connection, "giving a blob to a repository", db => sqlx::query(
+            "INSERT INTO repository_blobs (repository, digest, canonical) VALUES ($1, $2, $3) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(repository)
+        .bind(name.to_string())
+        .bind(canonical.to_string())
+        .execute(db)
+        .await
+        .map(drop))?;
+    }
+    Ok(())
+}
+
+/// Gives a stored blob to the repository under that name and its canonical one. Returns false when
+/// it is not stored. In a transaction.
+pub(super) async fn mount(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+    now: i64,
+) -> Result<bool> {
+    let canonical: CanonicalDigest = if let Some(canonical) = digest.canonical() {
+        canonical
+    } else {
+        let found: Option<(String,)> = on!(connection, "resolving a blob's name", db =>
+            sqlx::query_as("SELECT canonical FROM blob_aliases WHERE alias = $1")
+                .bind(digest.to_string())
+                .fetch_optional(db)
+                .await)?;
+        let Some((canonical,)) = found else { return Ok(false) };
+        parsed(&canonical)?
+    };
+    let stored = on!(connection, "touching a blob", db =>
+        sqlx::query("UPDATE blobs SET touched = $2 WHERE digest = $1")
+            .bind(canonical.to_string())
+            .bind(now)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+    if stored == 0 {
+        return Ok(false);
+    }
+    give(connection, repository, canonical, &[*digest], now).await?;
+    Ok(true)
+}
+
+/// Takes a blob from the repository, under every name.
+pub(super) async fn remove(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &CanonicalDigest,
+) -> Result<()> {
+    on!(connection, "removing a blob", db => sqlx::query(
+        "DELETE FROM repository_blobs WHERE canonical = $2 \
+         AND repository = (SELECT id FROM repositories WHERE name = $1)",
+    )
+    .bind(repository.as_str())
+    .bind(digest.to_string())
+    .execute(db)
+    .await
+    .map(drop))
+}

@@ -1,0 +1,216 @@
+//! A connection to either database, and the transaction on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::pool::PoolConnection;
+use sqlx::{Postgres, Sqlite};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{IndexError, IndexErrorKind, Result, postgres, sqlite};
+
+/// Runs one query, written once, on whichever database the connection leads to. Any failure is
+/// noted on the connection, so that it is not used as if nothing had happened.
+///
+/// `on!(connection, "finding a blob", db => query.fetch_optional(db).await)?`
+macro_rules! on {
+    ($connection:expr, $doing:literal, $db:ident => $query:expr) => {{
+        let limit = $connection.limit();
+        let outcome = match $connection.link() {
+            $crate::index::connection::Link::Lite($db) => {
+                let $db = &mut **$db;
+                $query
+            }
+            $crate::index::connection::Link::Postgres($db) => {
+                let $db = &mut **$db;
+                $crate::index::postgres::within(limit, async { $query }).await
+            }
+        };
+        outcome.map_err(|error| $connection.failed($doing, error))
+    }};
+}
+pub(super) use on;
+
+/// How long one statement of a request may take where there is a network between.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// The same for the writer, whose statements may concern every row.
+const WRITER_LIMIT: Duration = Duration::from_secs(600);
+
+/// A connection of a pool.
+pub(super) enum Link {
+    /// To a SQLite file.
+    Lite(PoolConnection<Sqlite>),
+    /// To a Postgres server.
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Link {
+    fn close_on_drop(&mut self) {
+        match self {
+            Self::Lite(link) => link.close_on_drop(),
+            Self::Postgres(link) => link.close_on_drop(),
+        }
+    }
+}
+
+/// A connection that knows whether a transaction is open on it.
+///
+/// It goes back to its pool when it is dropped, except with an open transaction, with the writer's
+/// lock or after a failure: then it is closed, which rolls back, also when a caller went away in mid-statement.
+pub(super) struct Connection {
+    link: Link,
+    gate: Option<Arc<Mutex<()>>>,
+    passed: Option<OwnedMutexGuard<()>>,
+    limit: Duration,
+    in_transaction: bool,
+    failed: bool,
+    locked: bool,
+}
+
+impl Connection {
+    /// Wraps a connection. `gate` is what each transaction that writes has to pass, for a database
+    /// that has room for one; `passed` is held where that was done already.
+    pub(super) fn new(
+        link: Link,
+        gate: Option<Arc<Mutex<()>>>,
+        passed: Option<OwnedMutexGuard<()>>,
+    ) -> Self {
+        let limit = REQUEST_LIMIT;
+        Self { link, gate, passed, limit, in_transaction: false, failed: false, locked: false }
+    }
+
+    /// Gives each statement the time that the writer's may take.
+    pub(super) fn for_the_writer(mut self) -> Self {
+        self.limit = WRITER_LIMIT;
+        self
+    }
+
+    pub(super) fn link(&mut self) -> &mut Link {
+        &mut self.link
+    }
+
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Tells whether a transaction is open.
+    pub(super) fn in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
+    /// Tells whether no transaction is open and nothing went wrong.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.in_transaction && !self.failed
+    }
+
+    /// Notes whether the session may hold the writer's lock, which then goes with it.
+    pub(super) fn set_locked(&mut self, locked: bool) {
+        self.locked = locked;
+    }
+
+    /// Notes a failure, and says what a caller can do about it.
+    pub(super) fn failed(&mut self, doing: &'static str, error: sqlx::Error) -> IndexError {
+        self.failed = true;
+        IndexError::new(kind(&error), doing, error)
+    }
+
+    /// Begins a transaction that may write; waits for its turn.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        if self.in_transaction {
+            return Err(misuse("beginning a transaction", "one is open already"));
+        }
+        if let (Some(gate), None) = (&self.gate, &self.passed) {
+            self.passed = Some(Arc::clone(gate).lock_owned().await);
+        }
+        self.failed = false;
+        self.in_transaction = true;
+        let begun = match &mut self.link {
+            Link::Lite(link) => sqlx::query("BEGIN IMMEDIATE").execute(&mut **link).await.map(drop),
+            Link::Postgres(link) => {
+                postgres::within(self.limit, sqlx::query("BEGIN").execute(&mut **link))
+                    .await
+                    .map(drop)
+            }
+        };
+        begun.map_err(|error| self.failed("beginning a transaction", error))
+    }
+
+    /// Makes the transaction durable. Refused after a failure in it, and it stays open then.
+    pub(super) async fn commit(&mut self) -> Result<()> {
+        if !self.in_transaction {
+            return Err(misuse("committing", "no transaction is open"));
+        }
+        if self.failed {
+            return Err(misuse("committing", "a call in the transaction failed"));
+        }
+        on!(self, "committing", db => sqlx::query("COMMIT").execute(db).await.map(drop))?;
+        self.ended();
+        Ok(())
+    }
+
+    /// Undoes the transaction.
+    pub(super) async fn rollback(&mut self) -> Result<()> {
+        if !self.in_transaction {
+            return Err(misuse("rolling back", "no transaction is open"));
+        }
+        let had_failed = self.failed;
+        let undone =
+            on!(self, "rolling back", db => sqlx::query("ROLLBACK").execute(db).await.map(drop));
+        match (undone, &self.link) {
+            // SQLite itself rolls back on some failures, and then has nothing left to undo.
+            (Err(_), Link::Lite(_)) if had_failed => {}
+            (undone, _) => undone?,
+        }
+        self.failed = false;
+        self.ended();
+        Ok(())
+    }
+
+    fn ended(&mut self) {
+        self.in_transaction = false;
+        self.passed = None;
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.locked || !self.is_quiet() {
+            self.link.close_on_drop();
+        }
+    }
+}
+
+/// The error of a call that makes no sense where it was made.
+pub(super) fn misuse(doing: &'static str, why: &'static str) -> IndexError {
+    IndexError::new(IndexErrorKind::Failed, doing, why)
+}
+
+/// Says what a caller can do about a failure.
+pub(super) fn kind(error: &sqlx::Error) -> IndexErrorKind {
+    use sqlx::error::ErrorKind;
+
+    match error {
+        sqlx::Error::Database(database) if database.kind() == ErrorKind::CheckViolation => {
+            IndexErrorKind::Damaged
+        }
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default();
+            if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                sqlite::kind_of_code(&code)
+            } else {
+                postgres::kind_of_code(&code)
+            }
+        }
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            IndexErrorKind::Full
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => IndexErrorKind::Unavailable,
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
+            IndexErrorKind::Damaged
+        }
+        _ => IndexErrorKind::Failed,
+    }
+}

@@ -1,0 +1,292 @@
+//! The index as all requests share it: a pool, and a query or a transaction per call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use sqlx::{PgPool, SqlitePool};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::clock::{self, Clock};
+use super::connection::{Connection, Link, kind, misuse};
+use super::edges::ReferrerQuery;
+use super::uploads::ClaimRequest;
+use super::writer::LockedWriter;
+use super::{
+    Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
+    ReferrerRow, Result, StoredManifest, UploadRow, Writer, blobs, edges, manifests, nodes, queue,
+    repositories, tags, uploads,
+};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
+
+/// How long a request waits for the write transaction of another.
+const GATE_LIMIT: Duration = Duration::from_secs(30);
+
+/// Connections to either database.
+pub(super) enum Pool {
+    /// To a SQLite file.
+    Lite(SqlitePool),
+    /// To a Postgres server.
+    Postgres(PgPool),
+}
+
+/// A database that was opened.
+pub(super) struct Database {
+    /// Where connections come from.
+    pub(super) pool: Pool,
+    /// What each transaction that writes passes, where there is room for one at a time.
+    pub(super) gate: Option<Arc<Mutex<()>>>,
+    /// The writer's lock among the tasks of this process.
+    pub(super) lock: Arc<Mutex<()>>,
+    /// What is known of the version.
+    pub(super) clock: Arc<Clock>,
+    /// What it was opened for.
+    pub(super) access: Access,
+}
+
+impl Database {
+    /// Returns a connection to read from.
+    pub(super) async fn read(&self) -> Result<Connection> {
+        self.connect(None).await
+    }
+
+    /// Returns a connection to write to, by one statement or in a transaction.
+    pub(super) async fn write(&self) -> Result<Connection> {
+        self.check_access()?;
+        let Some(gate) = &self.gate else { return self.connect(None).await };
+        match tokio::time::timeout(GATE_LIMIT, Arc::clone(gate).lock_owned()).await {
+            Ok(passed) => self.connect(Some(passed)).await,
+            Err(error) => {
+                let kind = IndexErrorKind::Unavailable;
+                Err(IndexError::new(kind, "waiting for another transaction", error))
+            }
+        }
+    }
+
+    async fn begin(&self) -> Result<Connection> {
+        let mut connection = self.write().await?;
+        connection.begin().await?;
+        Ok(connection)
+    }
+
+    async fn connect(&self, passed: Option<OwnedMutexGuard<()>>) -> Result<Connection> {
+        let link = match &self.pool {
+            Pool::Lite(pool) => pool.acquire().await.map(Link::Lite),
+            Pool::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
+        };
+        let link = link.map_err(|error| IndexError::new(kind(&error), "connecting", error))?;
+        Ok(Connection::new(link, self.gate.clone(), passed))
+    }
+
+    fn check_access(&self) -> Result<()> {
+        match self.access {
+            Access::Full => Ok(()),
+            Access::ReadOnly => Err(misuse("writing", "the index was opened for reading")),
+        }
+    }
+}
+
+#[async_trait]
+impl Index for Database {
+    async fn version(&self) -> Result<u64> {
+        match self.clock.known() {
+            Some(version) => Ok(version),
+            None => clock::version(&mut self.read().await?).await,
+        }
+    }
+
+    async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>> {
+        blobs::find(&mut self.read().await?, repository, digest).await
+    }
+
+    async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
+        blobs::stored(&mut self.read().await?, digest).await
+    }
+
+    async fn repositories_with_blob(
+        &self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        blobs::repositories_with(&mut self.read().await?, digest, limit).await
+    }
+
+    async fn repository_exists(&self, repository: &RepositoryName) -> Result<bool> {
+        repositories::exists(&mut self.read().await?, repository).await
+    }
+
+    async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>> {
+        manifests::find(&mut self.read().await?, repository, digest).await
+    }
+
+    async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>> {
+        manifests::stored(&mut self.read().await?, digest).await
+    }
+
+    async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>> {
+        manifests::all_names(&mut self.read().await?, repository).await
+    }
+
+    async fn tagged_manifest(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<ManifestRow>> {
+        manifests::find_tagged(&mut self.read().await?, repository, tag).await
+    }
+
+    async fn tags(
+        &self,
+        repository: &RepositoryName,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Tag>> {
+        tags::list(&mut self.read().await?, repository, last, limit).await
+    }
+
+    async fn repositories(&self, last: Option<&str>, limit: u32) -> Result<Vec<RepositoryName>> {
+        repositories::list(&mut self.read().await?, last, limit).await
+    }
+
+    async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Vec<ReferrerRow>> {
+        let query = ReferrerQuery { repository, subject, artifact_type, last, limit };
+        edges::referrers(&mut self.read().await?, &query).await
+    }
+
+    async fn record_blob(
+        &self,
+        repository: &RepositoryName,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()> {
+        let mut connection = self.begin().await?;
+        blobs::record(&mut connection, Some(repository), blob, now).await?;
+        connection.commit().await
+    }
+
+    async fn mount_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<bool> {
+        let mut connection = self.begin().await?;
+        let mounted = blobs::mount(&mut connection, repository, digest, now).await?;
+        connection.commit().await?;
+        Ok(mounted)
+    }
+
+    async fn create_upload(
+        &self,
+        id: &str,
+        repository: &RepositoryName,
+        owner: &str,
+        now: i64,
+    ) -> Result<()> {
+        uploads::create(&mut self.write().await?, id, repository, owner, now).await
+    }
+
+    async fn upload(&self, repository: &RepositoryName, id: &str) -> Result<Option<UploadRow>> {
+        uploads::find(&mut self.read().await?, repository, id).await
+    }
+
+    async fn claim_upload(
+        &self,
+        repository: &RepositoryName,
+        id: &str,
+        offset: Option<u64>,
+        claim: &str,
+        stale_before: i64,
+        now: i64,
+    ) -> Result<Claim> {
+        let request = ClaimRequest { repository, id, offset, claim, stale_before, now };
+        let mut connection = self.begin().await?;
+        let claimed = uploads::claim(&mut connection, &request).await?;
+        match claimed {
+            Claim::Held(_) => connection.commit().await?,
+            Claim::Busy(_) | Claim::Offset(_) | Claim::Unknown => connection.rollback().await?,
+        }
+        Ok(claimed)
+    }
+
+    async fn save_upload(
+        &self,
+        id: &str,
+        claim: &str,
+        offset: u64,
+        checkpoint: &[u8],
+        now: i64,
+    ) -> Result<bool> {
+        uploads::save(&mut self.write().await?, id, claim, offset, checkpoint, now).await
+    }
+
+    async fn release_upload(&self, id: &str, claim: &str) -> Result<()> {
+        uploads::release(&mut self.write().await?, id, claim).await
+    }
+
+    async fn remove_upload(&self, id: &str) -> Result<bool> {
+        uploads::remove(&mut self.write().await?, id).await
+    }
+
+    async fn stale_uploads(&self, before: i64) -> Result<Vec<String>> {
+        uploads::ids(&mut self.read().await?, Some(before)).await
+    }
+
+    async fn upload_ids(&self) -> Result<Vec<String>> {
+        uploads::ids(&mut self.read().await?, None).await
+    }
+
+    async fn enqueue(
+        &self,
+        intent: &[u8],
+        manifest: Option<&StoredManifest>,
+        now: i64,
+    ) -> Result<i64> {
+        let mut connection = self.begin().await?;
+        let seq = queue::append(&mut connection, intent, manifest, now).await?;
+        connection.commit().await?;
+        Ok(seq)
+    }
+
+    async fn open_entry_count(&self) -> Result<u64> {
+        queue::open_count(&mut self.read().await?).await
+    }
+
+    async fn folding(&self, tree: Visibility) -> Result<Folding> {
+        queue::folding(&mut self.read().await?, tree).await
+    }
+
+    async fn node(&self, cid: &Cid) -> Result<Option<Bytes>> {
+        nodes::bytes(&mut self.read().await?, cid).await
+    }
+
+    async fn lock(&self) -> Result<Box<dyn Writer>> {
+        self.check_access()?;
+        let held = Arc::clone(&self.lock).lock_owned().await;
+        let connection = self.connect(None).await?.for_the_writer();
+        let writer = LockedWriter::lock(connection, held, Arc::clone(&self.clock)).await?;
+        Ok(Box::new(writer))
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.check_access()?;
+        if self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_err()) {
+            // Somebody is writing, which answers half of the question.
+            return clock::version(&mut self.read().await?).await.map(drop);
+        }
+        clock::beat(&mut self.write().await?).await
+    }
+}

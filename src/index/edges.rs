@@ -1,0 +1,159 @@
+//! Edges: what manifests reference, followed in both directions.
+
+use bytes::Bytes;
+use sqlx::QueryBuilder;
+
+use super::columns::{damaged, parsed};
+use super::connection::{Connection, on};
+use super::{EdgeKind, ManifestEdge, ReferrerRow, Result};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName};
+
+/// How many edges go into one statement; five parameters each.
+const EDGES_AT_ONCE: usize = 1000;
+
+fn text(kind: EdgeKind) -> &'static str {
+    match kind {
+        EdgeKind::Child => "child",
+        EdgeKind::Blob => "blob",
+        EdgeKind::Subject => "subject",
+    }
+}
+
+fn kind(text: &str) -> Result<EdgeKind> {
+    match text {
+        "child" => Ok(EdgeKind::Child),
+        "blob" => Ok(EdgeKind::Blob),
+        "subject" => Ok(EdgeKind::Subject),
+        _ => Err(damaged("reading the kind of an edge", text)),
+    }
+}
+
+/// Lists the edges that lead out of a manifest, in the order in which they were given.
+pub(super) async fn of_manifest(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &CanonicalDigest,
+) -> Result<Vec<ManifestEdge>> {
+    let rows: Vec<(String, String)> = on!(connection, "listing a manifest's edges", db => sqlx::query_as(
+            "SELECT e.kind, e.target FROM repositories r \
+             JOIN manifest_edges e ON e.repository = r.id AND e.canonical = $2 \
+             WHERE r.name = $1 ORDER BY e.place",
+        )
+        .bind(repository.as_str())
+        .bind(digest.to_string())
+        .fetch_all(db)
+        .await)?;
+    let mut edges = Vec::with_capacity(rows.len());
+    for (stored_kind, target) in rows {
+        edges.push(ManifestEdge { kind: kind(&stored_kind)?, target: parsed(&target)? });
+    }
+    Ok(edges)
+}
+
+/// Replaces the edges that lead out of a manifest. In a transaction.
+pub(super) async fn replace(
+    connection: &mut Connection,
+    repository: i64,
+    canonical: &str,
+    edges: &[ManifestEdge],
+) -> Result<()> {
+    on!(connection, "removing edges", db =>
+        sqlx::query("DELETE FROM manifest_edges WHERE repository = $1 AND canonical = $2")
+            .bind(repository)
+            .bind(canonical)
+            .execute(db)
+            .await
+            .map(drop))?;
+    let mut rows = (0_i64..).zip(edges);
+    loop {
+        let chunk: Vec<_> = rows.by_ref().take(EDGES_AT_ONCE).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        on!(connection, "storing edges", db => {
+            let mut insert = QueryBuilder::new(
+                "INSERT INTO manifest_edges (repository, canonical, place, kind, target) ",
+            );
+            insert.push_values(chunk, |mut row, (place, edge)| {
+                row.push_bind(repository).push_bind(canonical).push_bind(place);
+                row.push_bind(text(edge.kind)).push_bind(edge.target.to_string());
+            });
+            insert.build().persistent(false).execute(db).await.map(drop)
+        })?;
+    }
+}
+
+/// Returns a manifest of the repository that has one of these names as a child or as a blob. A
+/// manifest that references itself does not count.
+pub(super) async fn referencing(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    names: &[Digest],
+) -> Result<Option<CanonicalDigest>> {
+    for name in names {
+        let found: Option<(String,)> = on!(connection, "finding what references something", db => sqlx::query_as(
+                "SELECT e.canonical FROM repositories r \
+                 JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 \
+                 WHERE r.name = $1 AND e.kind IN ('child', 'blob') AND NOT EXISTS ( \
+                 SELECT 1 FROM manifest_names n WHERE n.repository = r.id \
+                 AND n.digest = e.target AND n.canonical = e.canonical) LIMIT 1",
+            )
+            .bind(repository.as_str())
+            .bind(name.to_string())
+            .fetch_optional(db)
+            .await)?;
+        if let Some((canonical,)) = found {
+            return parsed(&canonical).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Which referrers of what are asked for.
+pub(super) struct ReferrerQuery<'a> {
+    /// In which repository.
+    pub(super) repository: &'a RepositoryName,
+    /// Of what.
+    pub(super) subject: &'a Digest,
+    /// Of which type, if only one is wanted.
+    pub(super) artifact_type: Option<&'a str>,
+    /// After which one.
+    pub(super) last: Option<&'a Digest>,
+    /// At most how many.
+    pub(super) limit: u32,
+}
+
+/// Lists manifests whose subject is that digest, ordered by digest as text.
+pub(super) async fn referrers(
+    connection: &mut Connection,
+    query: &ReferrerQuery<'_>,
+) -> Result<Vec<ReferrerRow>> {
+    // Among a manifest's names, the one by sha512 is the greatest.
+    let rows: Vec<(String, String, Vec<u8>)> = on!(connection, "listing referrers", db => sqlx::query_as(
+            "SELECT f.digest, f.media_type, m.bytes FROM ( \
+             SELECT e.canonical, rm.media_type, (SELECT MAX(n.digest) FROM manifest_names n \
+             WHERE n.repository = r.id AND n.canonical = e.canonical) AS digest \
+             FROM repositories r \
+             JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 AND e.kind = 'subject' \
+             JOIN repository_manifests rm ON rm.repository = r.id AND rm.canonical = e.canonical \
+             WHERE r.name = $1 AND (CAST($3 AS TEXT) IS NULL OR rm.artifact_type = $3) \
+             ) f JOIN manifests m ON m.digest = f.canonical \
+             WHERE f.digest > $4 ORDER BY f.digest LIMIT $5",
+        )
+        .bind(query.repository.as_str())
+        .bind(query.subject.to_string())
+        .bind(query.artifact_type)
+        .bind(query.last.map(ToString::to_string).unwrap_or_default())
+        .bind(i64::from(query.limit))
+        .fetch_all(db)
+        .await)?;
+    let mut referrers = Vec::with_capacity(rows.len());
+    for (digest, media_type, bytes) in rows {
+        referrers.push(ReferrerRow {
+            digest: parsed(&digest)?,
+            media_type,
+            bytes: Bytes::from(bytes),
+        });
+    }
+    Ok(referrers)
+}

@@ -1,0 +1,49 @@
+//! What makes room: pruning what nobody needs, and clearing what can be rebuilt.
+
+use super::connection::{Connection, on};
+use super::{Result, postgres};
+
+/// Deletes nodes without links and closed entries that are older. In a transaction.
+pub(super) async fn prune(connection: &mut Connection, before: i64) -> Result<u64> {
+    let nodes = on!(connection, "pruning nodes", db => sqlx::query(
+        "DELETE FROM nodes WHERE removed IS NOT NULL AND removed < $1 \
+         AND refs = 0 AND private_refs = 0 AND cid NOT IN (SELECT root FROM trees)",
+    )
+    .bind(before)
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected()))?;
+    let entries = on!(connection, "pruning the queue", db => sqlx::query(
+        "DELETE FROM pending_edits WHERE created < $1 AND (state = 'refused' \
+         OR (state = 'done' AND (folded = 1 OR edits IS NULL)))",
+    )
+    .bind(before)
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(nodes + entries)
+}
+
+/// Deletes all that can be rebuilt from the trees. In a transaction.
+pub(super) async fn clear(connection: &mut Connection) -> Result<()> {
+    postgres::keep_others_off(connection).await?;
+    for statement in [
+        "DELETE FROM tags",
+        "DELETE FROM manifest_edges",
+        "DELETE FROM manifest_names",
+        "DELETE FROM repository_manifests",
+        "DELETE FROM manifests",
+        "DELETE FROM repository_blobs",
+        "DELETE FROM blob_aliases",
+        "DELETE FROM blob_blocks",
+        "DELETE FROM blobs",
+        "DELETE FROM repositories",
+        "DELETE FROM nodes",
+        "DELETE FROM trees",
+        "DELETE FROM pending_edits",
+    ] {
+        on!(connection, "clearing the index", db =>
+            sqlx::query(statement).execute(db).await.map(drop))?;
+    }
+    Ok(())
+}

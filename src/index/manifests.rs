@@ -1,0 +1,186 @@
+//! Manifests: what is stored, and which repository has it under which names.
+
+use bytes::Bytes;
+
+use super::columns::{cid, parsed, signed};
+use super::connection::{Connection, on};
+use super::{ManifestRow, NewManifest, Result, StoredManifest, edges, repositories};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
+
+type Row = (String, String, Vec<u8>, String, Vec<u8>);
+
+fn row((digest, canonical, bytes_cid, media_type, bytes): Row) -> Result<ManifestRow> {
+    Ok(ManifestRow {
+        digest: parsed(&digest)?,
+        canonical: parsed(&canonical)?,
+        cid: cid(&bytes_cid)?,
+        media_type,
+        bytes: Bytes::from(bytes),
+    })
+}
+
+/// Finds a manifest that the repository has under that very name.
+pub(super) async fn find(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<ManifestRow>> {
+    let found: Option<Row> = on!(connection, "finding a manifest", db => sqlx::query_as(
+        "SELECT n.digest, m.digest, m.cid, rm.media_type, m.bytes FROM repositories r \
+         JOIN manifest_names n ON n.repository = r.id AND n.digest = $2 \
+         JOIN repository_manifests rm ON rm.repository = r.id AND rm.canonical = n.canonical \
+         JOIN manifests m ON m.digest = n.canonical WHERE r.name = $1",
+    )
+    .bind(repository.as_str())
+    .bind(digest.to_string())
+    .fetch_optional(db)
+    .await)?;
+    found.map(row).transpose()
+}
+
+/// Finds the manifest that a tag points to, by the name that it was tagged by.
+pub(super) async fn find_tagged(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    tag: &Tag,
+) -> Result<Option<ManifestRow>> {
+    let found: Option<Row> = on!(connection, "finding a tagged manifest", db => sqlx::query_as(
+        "SELECT t.digest, m.digest, m.cid, rm.media_type, m.bytes FROM repositories r \
+         JOIN tags t ON t.repository = r.id AND t.name = $2 \
+         JOIN repository_manifests rm ON rm.repository = r.id AND rm.canonical = t.canonical \
+         JOIN manifests m ON m.digest = t.canonical WHERE r.name = $1",
+    )
+    .bind(repository.as_str())
+    .bind(tag.as_str())
+    .fetch_optional(db)
+    .await)?;
+    found.map(row).transpose()
+}
+
+/// Finds a stored manifest, whoever has it.
+pub(super) async fn stored(
+    connection: &mut Connection,
+    digest: &CanonicalDigest,
+) -> Result<Option<StoredManifest>> {
+    let found: Option<(Vec<u8>, Vec<u8>)> = on!(connection, "finding a stored manifest", db =>
+            sqlx::query_as("SELECT cid, bytes FROM manifests WHERE digest = $1")
+                .bind(digest.to_string())
+                .fetch_optional(db)
+                .await)?;
+    let Some((bytes_cid, bytes)) = found else { return Ok(None) };
+    let (cid, bytes) = (cid(&bytes_cid)?, Bytes::from(bytes));
+    Ok(Some(StoredManifest { canonical: *digest, cid, bytes }))
+}
+
+/// Stores a manifest's bytes, which nobody has by that yet.
+pub(super) async fn store(connection: &mut Connection, manifest: &StoredManifest) -> Result<()> {
+    let size = signed(manifest.bytes.len() as u64)?;
+    on!(connection, "storing a manifest", db => sqlx::query(
+        "INSERT INTO manifests (digest, cid, size, bytes) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (digest) DO NOTHING",
+    )
+    .bind(manifest.canonical.to_string())
+    .bind(manifest.cid.to_bytes())
+    .bind(size)
+    .bind(&manifest.bytes[..])
+    .execute(db)
+    .await
+    .map(drop))
+}
+
+/// Lists every name by which the repository has that manifest.
+pub(super) async fn names(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &CanonicalDigest,
+) -> Result<Vec<Digest>> {
+    let rows: Vec<(String,)> = on!(connection, "listing a manifest's names", db => sqlx::query_as(
+            "SELECT n.digest FROM repositories r \
+             JOIN manifest_names n ON n.repository = r.id AND n.canonical = $2 \
+             WHERE r.name = $1 ORDER BY n.digest",
+        )
+        .bind(repository.as_str())
+        .bind(digest.to_string())
+        .fetch_all(db)
+        .await)?;
+    rows.iter().map(|(name,)| parsed(name)).collect()
+}
+
+/// Lists every name by which the repository has a manifest.
+pub(super) async fn all_names(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+) -> Result<Vec<Digest>> {
+    let rows: Vec<(String,)> = on!(connection, "listing manifests", db => sqlx::query_as(
+            "SELECT n.digest FROM repositories r \
+             JOIN manifest_names n ON n.repository = r.id WHERE r.name = $1",
+        )
+        .bind(repository.as_str())
+        .fetch_all(db)
+        .await)?;
+    rows.iter().map(|(name,)| parsed(name)).collect()
+}
+
+/// Gives a stored manifest to the repository, with its names and edges. In a transaction.
+pub(super) async fn put(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    new: &NewManifest,
+    now: i64,
+) -> Result<()> {
+    let repository = repositories::ensure(connection, repository, now).await?;
+    let canonical = new.canonical.to_string();
+    on!(connection, "giving a manifest to a repository", db => sqlx::query(
+        "INSERT INTO repository_manifests \
+         (repository, canonical, media_type, artifact_type, created) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (repository, canonical) DO UPDATE SET \
+         media_type = excluded.media_type, artifact_type = excluded.artifact_type",
+    )
+    .bind(repository)
+    .bind(&canonical)
+    .bind(&new.media_type)
+    .bind(&new.artifact_type)
+    .bind(now)
+    .execute(db)
+    .await
+    .map(drop))?;
+    for name in std::iter::once(&Digest::from(new.canonical)).chain(&new.aliases) {
+        on!(connection, "naming a manifest", db => sqlx::query(
+            "INSERT INTO manifest_names (repository, digest, canonical) VALUES ($1, $2, $3) \
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(repository)
+        .bind(name.to_string())
+        .bind(&canonical)
+        .execute(db)
+        .await
+        .map(drop))?;
+    }
+    edges::replace(connection, repository, &canonical, &new.edges).await
+}
+
+/// Takes a manifest from the repository: its tags, edges and names. In a transaction.
+pub(super) async fn remove(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digest: &CanonicalDigest,
+) -> Result<()> {
+    for statement in [
+        "DELETE FROM tags WHERE canonical = $2 \
+         AND repository = (SELECT id FROM repositories WHERE name = $1)",
+        "DELETE FROM manifest_edges WHERE canonical = $2 \
+         AND repository = (SELECT id FROM repositories WHERE name = $1)",
+        "DELETE FROM manifest_names WHERE canonical = $2 \
+         AND repository = (SELECT id FROM repositories WHERE name = $1)",
+        "DELETE FROM repository_manifests WHERE canonical = $2 \
+         AND repository = (SELECT id FROM repositories WHERE name = $1)",
+    ] {
+        on!(connection, "removing a manifest", db => sqlx::query(statement)
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .execute(db)
+            .await
+            .map(drop))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Nodes of the trees: their bytes, and how many live nodes link to each.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::Bytes;
+use cid::Cid;
+use sqlx::QueryBuilder;
+
+use super::connection::{Connection, on};
+use super::{NodeRefs, Result};
+
+/// How many nodes go into one statement; at most two parameters each.
+const NODES_AT_ONCE: usize = 1000;
+
+/// Returns the bytes of a node.
+pub(super) async fn bytes(connection: &mut Connection, cid: &Cid) -> Result<Option<Bytes>> {
+    let found: Option<(Option<Vec<u8>>,)> = on!(connection, "reading a node", db =>
+        sqlx::query_as("SELECT bytes FROM nodes WHERE cid = $1")
+            .bind(cid.to_bytes())
+            .fetch_optional(db)
+            .await)?;
+    Ok(found.and_then(|(bytes,)| bytes).map(Bytes::from))
+}
+
+/// Returns how many live nodes link to each of these, in the order asked.
+pub(super) async fn refs(connection: &mut Connection, cids: &[Cid]) -> Result<NodeRefs> {
+    let mut counts = HashMap::with_capacity(cids.len());
+    for chunk in cids.chunks(NODES_AT_ONCE) {
+        let rows: Vec<(Vec<u8>, i64)> = on!(connection, "reading counts of links", db => {
+            let mut select = QueryBuilder::new("SELECT cid, refs FROM nodes WHERE cid IN (");
+            let mut list = select.separated(", ");
+            for cid in chunk {
+                list.push_bind(cid.to_bytes());
+            }
+            select.push(")");
+            select.build_query_as().persistent(false).fetch_all(db).await
+        })?;
+        counts.extend(rows);
+    }
+    let count = |cid: &Cid| counts.get(&cid.to_bytes()).copied().unwrap_or(0);
+    Ok(cids.iter().map(|cid| (*cid, count(cid))).collect())
+}
+
+/// Stores nodes, with no links to those that are new. In a transaction.
+pub(super) async fn put(connection: &mut Connection, nodes: &[(Cid, Option<Bytes>)]) -> Result<()> {
+    // One statement may not meet the same row twice.
+    let mut distinct: BTreeMap<Vec<u8>, Option<&[u8]>> = BTreeMap::new();
+    for (cid, bytes) in nodes {
+        let stored = distinct.entry(cid.to_bytes()).or_default();
+        *stored = stored.or(bytes.as_deref());
+    }
+    let mut rows = distinct.iter();
+    loop {
+        let chunk: Vec<_> = rows.by_ref().take(NODES_AT_ONCE).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        on!(connection, "storing nodes", db => {
+            let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, bytes) ");
+            insert.push_values(chunk, |mut row, (cid, bytes)| {
+                row.push_bind(&cid[..]).push_bind(*bytes);
+            });
+            insert.push(
+                " ON CONFLICT (cid) DO UPDATE SET bytes = excluded.bytes \
+                 WHERE nodes.bytes IS NULL AND excluded.bytes IS NOT NULL",
+            );
+            insert.build().persistent(false).execute(db).await.map(drop)
+        })?;
+    }
+}
+
+/// Adds to the counts of links. In a transaction.
+pub(super) async fn add_refs(
+    connection: &mut Connection,
+    deltas: &[(Cid, i64)],
+    now: i64,
+) -> Result<()> {
+    let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+    for (cid, delta) in deltas {
+        *sums.entry(cid.to_bytes()).or_default() += delta;
+    }
+    let mut rows = sums.iter();
+    loop {
+        let chunk: Vec<_> = rows.by_ref().take(NODES_AT_ONCE).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        on!(connection, "noting nodes", db => {
+            let mut insert = QueryBuilder::new("INSERT INTO nodes (cid) ");
+            insert.push_values(&chunk, |mut row, (cid, _)| {
+                row.push_bind(&cid[..]);
+            });
+            insert.push(" ON CONFLICT DO NOTHING");
+            insert.build().persistent(false).execute(db).await.map(drop)
+        })?;
+        on!(connection, "counting links", db => {
+            let mut update = QueryBuilder::new("WITH delta (cid, count) AS (");
+            update.push_values(&chunk, |mut row, (cid, count)| {
+                row.push_bind(&cid[..]).push_bind(**count);
+            });
+            update.push(
+                ") UPDATE nodes SET refs = refs + delta.count, removed = \
+                 CASE WHEN refs + delta.count = 0 THEN COALESCE(removed, ",
+            );
+            update.push_bind(now);
+            update.push(") END FROM delta WHERE nodes.cid = delta.cid");
+            update.build().persistent(false).execute(db).await.map(drop)
+        })?;
+    }
+}

@@ -1,0 +1,169 @@
+//! Postgres: a server that several processes share.
+
+use std::io;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection as _, Executor};
+use tokio::sync::Mutex;
+
+use super::clock::Clock;
+use super::connection::{Connection, Link, kind, on};
+use super::database::{Database, Pool};
+use super::{Access, Index, IndexError, IndexErrorKind, Result, schema};
+
+const INIT: &str = include_str!("migrations/postgres/0001_init.sql");
+
+const CONNECTIONS: u32 = 10;
+/// How long a request waits for a connection.
+const ACQUIRE: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is tested before it is used.
+const TRUSTED: Duration = Duration::from_secs(5);
+
+/// What every connection is set to: a lock is waited for in portions, so that whoever gave up
+/// leaves the line; and the server finds out soon when a client's machine is gone, and with it the
+/// lock that it held.
+const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
+     SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+/// The same for one that shall not write.
+const READ_ONLY_SESSION: &str = "SET default_transaction_read_only = on";
+
+/// The first half of the keys of our advisory locks; the second is the schema's, so that two
+/// registries can share a database.
+const WRITERS_LOCK: i32 = 0x726f_6164;
+const QUEUES_LOCK: i32 = 0x726f_6165;
+
+/// Opens `postgres://…`. With full access the schema is migrated.
+pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
+    let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("roadstead");
+    if access == Access::Full {
+        // On a connection of its own: a migration that is refused leaves the lock held on it.
+        let only = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
+        let pool = only.connect_with(options.clone()).await.map_err(failed)?;
+        let migrated = schema::migrator(INIT).run(&pool).await;
+        pool.close().await;
+        migrated.map_err(schema::refused)?;
+    }
+    let pool = PgPoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .acquire_timeout(ACQUIRE)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > TRUSTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+        .after_connect(move |connection, _| {
+            Box::pin(async move {
+                connection.execute(SESSION).await?;
+                if access == Access::ReadOnly {
+                    connection.execute(READ_ONLY_SESSION).await?;
+                }
+                Ok(())
+            })
+        })
+        .connect_with(options)
+        .await
+        .map_err(failed)?;
+    let database = Database {
+        pool: Pool::Postgres(pool),
+        gate: None,
+        lock: Arc::new(Mutex::new(())),
+        clock: Arc::new(Clock::shared()),
+        access,
+    };
+    schema::check(&mut database.read().await?).await?;
+    Ok(Arc::new(database))
+}
+
+fn failed(error: sqlx::Error) -> IndexError {
+    IndexError::new(kind(&error), "opening a Postgres database", error)
+}
+
+/// Gives up on a query that takes too long. The connection is of no use then.
+pub(super) async fn within<T>(
+    limit: Duration,
+    query: impl Future<Output = sqlx::Result<T>>,
+) -> sqlx::Result<T> {
+    match tokio::time::timeout(limit, query).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
+    }
+}
+
+/// Takes the lock of the writer, which other processes know as well; waits as long as it takes.
+/// It goes with the connection. Nothing to do on SQLite.
+pub(super) async fn lock(connection: &mut Connection) -> Result<()> {
+    const UNAVAILABLE_WITHIN_LOCK_TIMEOUT: &str = "55P03";
+
+    let limit = connection.limit();
+    loop {
+        let Link::Postgres(link) = connection.link() else { return Ok(()) };
+        let query = sqlx::query("SELECT pg_advisory_lock($1, hashtext(current_schema()))")
+            .bind(WRITERS_LOCK);
+        match within(limit, query.execute(&mut **link)).await {
+            Ok(_) => return Ok(()),
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(UNAVAILABLE_WITHIN_LOCK_TIMEOUT) => {}
+            Err(error) => return Err(connection.failed("taking the writer's lock", error)),
+        }
+    }
+}
+
+/// Gives the writer's lock back, so that the connection can be used again.
+pub(super) async fn unlock(connection: &mut Connection) -> Result<()> {
+    let limit = connection.limit();
+    let Link::Postgres(link) = connection.link() else { return Ok(()) };
+    let query =
+        sqlx::query("SELECT pg_advisory_unlock($1, hashtext(current_schema()))").bind(WRITERS_LOCK);
+    within(limit, query.execute(&mut **link))
+        .await
+        .map(drop)
+        .map_err(|error| connection.failed("giving back the writer's lock", error))
+}
+
+/// Makes transactions that append to the queue follow one another, so that numbers grow in the
+/// order of the commits. Nothing to do on SQLite, where all write transactions do.
+pub(super) async fn take_turns_at_the_queue(connection: &mut Connection) -> Result<()> {
+    if let Link::Lite(_) = connection.link() {
+        return Ok(());
+    }
+    on!(connection, "waiting for the queue", db =>
+        sqlx::query("SELECT pg_advisory_xact_lock($1, hashtext(current_schema()))")
+            .bind(QUEUES_LOCK)
+            .execute(db)
+            .await
+            .map(drop))
+}
+
+/// Keeps others from adding rows until the transaction ends. Nothing to do on SQLite.
+pub(super) async fn keep_others_off(connection: &mut Connection) -> Result<()> {
+    if let Link::Lite(_) = connection.link() {
+        return Ok(());
+    }
+    on!(connection, "locking tables", db => sqlx::query(
+        "LOCK TABLE repositories, blobs, manifests, pending_edits IN SHARE ROW EXCLUSIVE MODE",
+    )
+    .execute(db)
+    .await
+    .map(drop))
+}
+
+/// Says what a caller can do about an SQLSTATE (Postgres manual, appendix A).
+pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
+    match code {
+        "53100" => IndexErrorKind::Full,
+        "XX001" | "XX002" => IndexErrorKind::Damaged,
+        // Serialisation, deadlock, lock time-out, a standby, too many connections or out of memory,
+        // a server that is starting, stopping or recovering.
+        "40001" | "40P01" | "55P03" | "25006" | "53000" | "53200" | "53300" | "57P01" | "57P02"
+        | "57P03" | "57P05" => IndexErrorKind::Unavailable,
+        _ if code.starts_with("08") => IndexErrorKind::Unavailable,
+        _ => IndexErrorKind::Failed,
+    }
+}

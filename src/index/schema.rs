@@ -1,0 +1,57 @@
+//! The schema, and whether this program and a database agree on it.
+
+use std::borrow::Cow;
+
+use sqlx::SqlStr;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+
+use super::connection::{Connection, kind, on};
+use super::{IndexError, IndexErrorKind, Result};
+
+/// The newest schema that this program knows.
+const VERSION: i64 = 1;
+
+/// Returns what brings a database to the newest schema. Each migration is one transaction.
+pub(super) fn migrator(init: &'static str) -> Migrator {
+    let init = SqlStr::from_static(init);
+    Migrator::with_migrations(vec![Migration::new(
+        VERSION,
+        Cow::Borrowed("init"),
+        MigrationType::Simple,
+        init,
+        false,
+    )])
+}
+
+/// Says what a caller can do about a migration that failed.
+pub(super) fn refused(error: MigrateError) -> IndexError {
+    let kind = match &error {
+        MigrateError::VersionMissing(version) if *version > VERSION => return newer(*version),
+        MigrateError::Execute(cause) | MigrateError::ExecuteMigration(cause, _) => kind(cause),
+        _ => IndexErrorKind::Failed,
+    };
+    IndexError::new(kind, "migrating its schema", error)
+}
+
+/// Checks that a database that may not be migrated has the schema that this program knows.
+pub(super) async fn check(connection: &mut Connection) -> Result<()> {
+    let (version,): (Option<i64>,) = on!(connection, "reading the version of its schema", db =>
+        sqlx::query_as("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(db).await)?;
+    match version.unwrap_or(0) {
+        version if version > VERSION => Err(newer(version)),
+        VERSION => Ok(()),
+        version => Err(IndexError::new(
+            IndexErrorKind::Failed,
+            "reading the version of its schema",
+            format!("the schema is number {version}: a server of this version has to migrate it"),
+        )),
+    }
+}
+
+fn newer(version: i64) -> IndexError {
+    IndexError::new(
+        IndexErrorKind::Newer,
+        "reading the version of its schema",
+        format!("the schema is number {version}, this program knows {VERSION}"),
+    )
+}

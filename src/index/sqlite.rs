@@ -1,0 +1,115 @@
+//! SQLite: one file, written to by one process, whose write transactions take turns.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use tokio::sync::Mutex;
+
+use super::clock::{self, Clock};
+use super::connection::{kind, misuse};
+use super::database::{Database, Pool};
+use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
+
+const INIT: &str = include_str!("migrations/sqlite/0001_init.sql");
+
+/// Enough for reads beside the writer and one other write; each is a thread.
+const CONNECTIONS: u32 = 6;
+/// How long a statement waits for another process, or for a connection that is being closed.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Opens `sqlite:PATH`. With full access the file is made if need be, with its folder, and belongs
+/// to this process alone: claims on uploads that another one left behind lapse.
+pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
+    let path = path(url)?;
+    match access {
+        Access::Full => open_file(path, SqliteConnectOptions::new()).await,
+        Access::ReadOnly => open_read_only(path).await,
+    }
+}
+
+fn path(url: &str) -> Result<&Path> {
+    let path = url.strip_prefix("sqlite:").unwrap_or(url);
+    let path = path.strip_prefix("//").unwrap_or(path);
+    if path.is_empty() || path.starts_with(":memory:") {
+        return Err(misuse("opening a SQLite file", "the URL has to name a file"));
+    }
+    Ok(Path::new(path))
+}
+
+async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn Index>> {
+    if let Some(folder) = path.parent() {
+        tokio::fs::create_dir_all(folder).await.map_err(|error| failed(sqlx::Error::Io(error)))?;
+    }
+    let options = options
+        .filename(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .foreign_keys(true)
+        .busy_timeout(BUSY);
+    let pool = pool(options).await?;
+    schema::migrator(INIT).run(&pool).await.map_err(schema::refused)?;
+    let mut database = Database {
+        pool: Pool::Lite(pool),
+        gate: Some(Arc::new(Mutex::new(()))),
+        lock: Arc::new(Mutex::new(())),
+        clock: Arc::new(Clock::shared()),
+        access: Access::Full,
+    };
+    let mut connection = database.write().await?;
+    uploads::release_all(&mut connection).await?;
+    database.clock = Arc::new(Clock::owned(clock::version(&mut connection).await?));
+    Ok(Arc::new(database))
+}
+
+async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+    let database = Database {
+        pool: Pool::Lite(pool(options).await?),
+        gate: None,
+        lock: Arc::new(Mutex::new(())),
+        clock: Arc::new(Clock::shared()),
+        access: Access::ReadOnly,
+    };
+    schema::check(&mut database.read().await?).await?;
+    Ok(Arc::new(database))
+}
+
+async fn pool(options: SqliteConnectOptions) -> Result<SqlitePool> {
+    SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        .test_before_acquire(false)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .connect_with(options)
+        .await
+        .map_err(failed)
+}
+
+fn failed(error: sqlx::Error) -> IndexError {
+    IndexError::new(kind(&error), "opening a SQLite file", error)
+}
+
+/// Says what a caller can do about an extended result code (sqlite.org/rescode.html).
+pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
+    const BUSY: i32 = 5;
+    const LOCKED: i32 = 6;
+    const CORRUPT: i32 = 11;
+    const FULL: i32 = 13;
+    const NOTADB: i32 = 26;
+    /// No room to make the index of the write-ahead log longer.
+    const IOERR_SHMSIZE: i32 = 10 | (19 << 8);
+
+    let Ok(code) = code.parse::<i32>() else { return IndexErrorKind::Failed };
+    match code & 0xff {
+        BUSY | LOCKED => IndexErrorKind::Unavailable,
+        CORRUPT | NOTADB => IndexErrorKind::Damaged,
+        FULL => IndexErrorKind::Full,
+        _ if code == IOERR_SHMSIZE => IndexErrorKind::Full,
+        _ => IndexErrorKind::Failed,
+    }
+}

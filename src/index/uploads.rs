@@ -1,0 +1,171 @@
+//! Uploads under way, and who of several requests may go on with one.
+
+use super::columns::{signed, unsigned};
+use super::connection::{Connection, on};
+use super::{Claim, Result, UploadRow};
+use crate::oci::RepositoryName;
+
+/// Records a new upload.
+pub(super) async fn create(
+    connection: &mut Connection,
+    id: &str,
+    repository: &RepositoryName,
+    owner: &str,
+    now: i64,
+) -> Result<()> {
+    on!(connection, "creating an upload", db => sqlx::query(
+        "INSERT INTO uploads (id, repository, owner, received, checkpoint, created, touched) \
+         VALUES ($1, $2, $3, 0, $4, $5, $5)",
+    )
+    .bind(id)
+    .bind(repository.as_str())
+    .bind(owner)
+    .bind(Vec::<u8>::new())
+    .bind(now)
+    .execute(db)
+    .await
+    .map(drop))
+}
+
+/// Finds an upload of the repository.
+pub(super) async fn find(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    id: &str,
+) -> Result<Option<UploadRow>> {
+    let found: Option<(String, i64, Vec<u8>)> = on!(connection, "finding an upload", db => sqlx::query_as(
+            "SELECT owner, received, checkpoint FROM uploads WHERE id = $1 AND repository = $2",
+        )
+        .bind(id)
+        .bind(repository.as_str())
+        .fetch_optional(db)
+        .await)?;
+    let Some((owner, received, checkpoint)) = found else { return Ok(None) };
+    let offset = unsigned(received)?;
+    let (id, repository) = (id.to_owned(), repository.clone());
+    Ok(Some(UploadRow { id, repository, owner, offset, checkpoint }))
+}
+
+/// What a request asks for when it claims an upload.
+pub(super) struct ClaimRequest<'a> {
+    /// Of which repository.
+    pub(super) repository: &'a RepositoryName,
+    /// Which upload.
+    pub(super) id: &'a str,
+    /// Where the request believes it to stand.
+    pub(super) offset: Option<u64>,
+    /// A fresh token.
+    pub(super) claim: &'a str,
+    /// Claims older than this have lapsed.
+    pub(super) stale_before: i64,
+    /// The time.
+    pub(super) now: i64,
+}
+
+/// Claims an upload, or says why not. In a transaction.
+pub(super) async fn claim(
+    connection: &mut Connection,
+    request: &ClaimRequest<'_>,
+) -> Result<Claim> {
+    // An update that changes nothing keeps everybody else off the row until the transaction ends.
+    let found: Option<(i64, Option<i64>)> = on!(connection, "looking at an upload", db => sqlx::query_as(
+            "UPDATE uploads SET touched = touched WHERE id = $1 AND repository = $2 \
+             RETURNING received, CASE WHEN claim IS NULL THEN NULL ELSE claimed END",
+        )
+        .bind(request.id)
+        .bind(request.repository.as_str())
+        .fetch_optional(db)
+        .await)?;
+    let Some((received, claimed)) = found else { return Ok(Claim::Unknown) };
+    let stands_at = unsigned(received)?;
+    if claimed.is_some_and(|claimed| claimed >= request.stale_before) {
+        return Ok(Claim::Busy(stands_at));
+    }
+    if request.offset.is_some_and(|offset| offset != stands_at) {
+        return Ok(Claim::Offset(stands_at));
+    }
+    let (owner, checkpoint): (String, Vec<u8>) = on!(connection, "claiming an upload", db => sqlx::query_as(
+            "UPDATE uploads SET claim = $2, claimed = $3, touched = $3 WHERE id = $1 \
+             RETURNING owner, checkpoint",
+        )
+        .bind(request.id)
+        .bind(request.claim)
+        .bind(request.now)
+        .fetch_one(db)
+        .await)?;
+    Ok(Claim::Held(UploadRow {
+        id: request.id.to_owned(),
+        repository: request.repository.clone(),
+        owner,
+        offset: stands_at,
+        checkpoint,
+    }))
+}
+
+/// Stores a checkpoint and gives the claim back, if it is held.
+pub(super) async fn save(
+    connection: &mut Connection,
+    id: &str,
+    claim: &str,
+    offset: u64,
+    checkpoint: &[u8],
+    now: i64,
+) -> Result<bool> {
+    let offset = signed(offset)?;
+    let saved = on!(connection, "saving an upload", db => sqlx::query(
+        "UPDATE uploads SET received = $3, checkpoint = $4, touched = $5, claim = NULL, \
+         claimed = NULL WHERE id = $1 AND claim = $2",
+    )
+    .bind(id)
+    .bind(claim)
+    .bind(offset)
+    .bind(checkpoint)
+    .bind(now)
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(saved > 0)
+}
+
+/// Gives a claim back, if it is held.
+pub(super) async fn release(connection: &mut Connection, id: &str, claim: &str) -> Result<()> {
+    on!(connection, "releasing an upload", db => sqlx::query(
+        "UPDATE uploads SET claim = NULL, claimed = NULL WHERE id = $1 AND claim = $2",
+    )
+    .bind(id)
+    .bind(claim)
+    .execute(db)
+    .await
+    .map(drop))
+}
+
+/// Lets all claims lapse: for a database that has one process at a time, when it starts.
+pub(super) async fn release_all(connection: &mut Connection) -> Result<()> {
+    on!(connection, "releasing all uploads", db => sqlx::query(
+        "UPDATE uploads SET claim = NULL, claimed = NULL WHERE claim IS NOT NULL",
+    )
+    .execute(db)
+    .await
+    .map(drop))
+}
+
+/// Forgets an upload; returns whether it was there.
+pub(super) async fn remove(connection: &mut Connection, id: &str) -> Result<bool> {
+    let removed = on!(connection, "removing an upload", db =>
+        sqlx::query("DELETE FROM uploads WHERE id = $1")
+            .bind(id)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+    Ok(removed > 0)
+}
+
+/// Lists uploads untouched since before `before`, or all.
+pub(super) async fn ids(connection: &mut Connection, before: Option<i64>) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> = on!(connection, "listing uploads", db =>
+        sqlx::query_as("SELECT id FROM uploads WHERE touched < $1 ORDER BY touched, id")
+            .bind(before.unwrap_or(i64::MAX))
+            .fetch_all(db)
+            .await)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}

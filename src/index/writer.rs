@@ -1,0 +1,273 @@
+//! The writer's lock, held.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use tokio::sync::OwnedMutexGuard;
+use tracing::warn;
+
+use super::clock::{self, Clock};
+use super::connection::Connection;
+use super::{
+    BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
+    Result, StoredManifest, TagRow, Writer, blobs, edges, maintenance, manifests, nodes, postgres,
+    queue, tags,
+};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
+
+/// The lock, and the connection on which its holder writes.
+pub(super) struct LockedWriter {
+    held: Option<Held>,
+    clock: Arc<Clock>,
+}
+
+/// What goes back, connection first, when the writer is dropped.
+struct Held {
+    connection: Connection,
+    _lock: OwnedMutexGuard<()>,
+}
+
+impl LockedWriter {
+    /// Takes the lock, whose part within this process is `held` already.
+    pub(super) async fn lock(
+        mut connection: Connection,
+        held: OwnedMutexGuard<()>,
+        clock: Arc<Clock>,
+    ) -> Result<Self> {
+        connection.set_locked(true);
+        postgres::lock(&mut connection).await?;
+        Ok(Self { held: Some(Held { connection, _lock: held }), clock })
+    }
+
+    fn connection(&mut self) -> &mut Connection {
+        &mut self.held.as_mut().expect("it is taken out only when the writer is dropped").connection
+    }
+
+    /// Runs an operation in the open transaction, or in one of its own.
+    async fn write<T>(
+        &mut self,
+        operation: impl AsyncFnOnce(&mut Connection) -> Result<T>,
+    ) -> Result<T> {
+        if self.connection().in_transaction() {
+            return operation(self.connection()).await;
+        }
+        self.begin().await?;
+        match operation(self.connection()).await {
+            Ok(done) => {
+                self.commit().await?;
+                Ok(done)
+            }
+            Err(error) => {
+                if let Err(second) = self.rollback().await {
+                    warn!(error = %second, "could not roll back after another failure");
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Drop for LockedWriter {
+    fn drop(&mut self) {
+        let Some(mut held) = self.held.take() else { return };
+        if held.connection.is_quiet() {
+            tokio::spawn(async move {
+                match postgres::unlock(&mut held.connection).await {
+                    Ok(()) => held.connection.set_locked(false),
+                    Err(error) => warn!(%error, "closing the connection to give the lock back"),
+                }
+            });
+        }
+    }
+}
+
+#[async_trait]
+impl Writer for LockedWriter {
+    async fn begin(&mut self) -> Result<()> {
+        self.connection().begin().await
+    }
+
+    async fn commit(&mut self) -> Result<()> {
+        let version = clock::advance(self.connection()).await?;
+        self.clock.unsettle();
+        self.connection().commit().await?;
+        self.clock.settle(version);
+        Ok(())
+    }
+
+    async fn rollback(&mut self) -> Result<()> {
+        self.connection().rollback().await
+    }
+
+    async fn open_entries(&mut self, limit: u32) -> Result<Vec<Entry>> {
+        queue::open_entries(self.connection(), limit).await
+    }
+
+    async fn entry(&mut self, seq: i64) -> Result<Option<Entry>> {
+        queue::entry(self.connection(), seq).await
+    }
+
+    async fn set_checked(&mut self, seq: i64, tree: Visibility, edits: &[u8]) -> Result<()> {
+        self.write(async |connection| queue::set_checked(connection, seq, tree, edits).await).await
+    }
+
+    async fn set_outcome(&mut self, seq: i64, state: EntryState, outcome: &[u8]) -> Result<()> {
+        self.write(async |connection| queue::set_outcome(connection, seq, state, outcome).await)
+            .await
+    }
+
+    async fn blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>> {
+        blobs::find(self.connection(), repository, digest).await
+    }
+
+    async fn manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>> {
+        manifests::find(self.connection(), repository, digest).await
+    }
+
+    async fn stored_manifest(
+        &mut self,
+        digest: &CanonicalDigest,
+    ) -> Result<Option<StoredManifest>> {
+        manifests::stored(self.connection(), digest).await
+    }
+
+    async fn tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>> {
+        tags::find(self.connection(), repository, tag).await
+    }
+
+    async fn tags_of(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<(Tag, TagRow)>> {
+        tags::of_manifest(self.connection(), repository, digest).await
+    }
+
+    async fn manifest_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>> {
+        manifests::names(self.connection(), repository, digest).await
+    }
+
+    async fn blob_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>> {
+        blobs::names(self.connection(), repository, digest).await
+    }
+
+    async fn referencing(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<Option<CanonicalDigest>> {
+        edges::referencing(self.connection(), repository, names).await
+    }
+
+    async fn edges(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<ManifestEdge>> {
+        edges::of_manifest(self.connection(), repository, digest).await
+    }
+
+    async fn put_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &NewManifest,
+        now: i64,
+    ) -> Result<()> {
+        self.write(async |connection| manifests::put(connection, repository, manifest, now).await)
+            .await
+    }
+
+    async fn put_tag(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        target: &TagRow,
+        now: i64,
+    ) -> Result<()> {
+        self.write(async |connection| tags::put(connection, repository, tag, target, now).await)
+            .await
+    }
+
+    async fn remove_tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<()> {
+        self.write(async |connection| tags::remove(connection, repository, tag).await).await
+    }
+
+    async fn remove_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()> {
+        self.write(async |connection| manifests::remove(connection, repository, digest).await).await
+    }
+
+    async fn remove_blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()> {
+        self.write(async |connection| blobs::remove(connection, repository, digest).await).await
+    }
+
+    async fn put_blob(
+        &mut self,
+        repository: Option<&RepositoryName>,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()> {
+        self.write(async |connection| blobs::record(connection, repository, blob, now).await).await
+    }
+
+    async fn put_stored_manifest(&mut self, manifest: &StoredManifest) -> Result<()> {
+        self.write(async |connection| manifests::store(connection, manifest).await).await
+    }
+
+    async fn folding(&mut self, tree: Visibility) -> Result<Folding> {
+        queue::folding(self.connection(), tree).await
+    }
+
+    async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()> {
+        self.write(async |connection| queue::set_root(connection, tree, root, through).await).await
+    }
+
+    async fn node(&mut self, cid: &Cid) -> Result<Option<Bytes>> {
+        nodes::bytes(self.connection(), cid).await
+    }
+
+    async fn node_refs(&mut self, cids: &[Cid]) -> Result<NodeRefs> {
+        nodes::refs(self.connection(), cids).await
+    }
+
+    async fn put_nodes(&mut self, nodes: &[(Cid, Option<Bytes>)]) -> Result<()> {
+        self.write(async |connection| nodes::put(connection, nodes).await).await
+    }
+
+    async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()> {
+        self.write(async |connection| nodes::add_refs(connection, deltas, now).await).await
+    }
+
+    async fn prune(&mut self, before: i64) -> Result<u64> {
+        self.write(async |connection| maintenance::prune(connection, before).await).await
+    }
+
+    async fn clear(&mut self) -> Result<()> {
+        self.write(async |connection| maintenance::clear(connection).await).await
+    }
+}

@@ -1,0 +1,171 @@
+//! Cases about blobs.
+
+use crate::fixtures::{
+    NOW, blob, blob_with_alias, canonical, cid, repository, sha256, sha512, stored_blob,
+};
+use crate::{Case, Outcome, case, home::Home};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(a_recorded_blob_is_found_by_every_name_in_its_repository_alone),
+        case(a_blob_recorded_again_is_there_once),
+        case(a_stored_blob_is_found_whoever_has_it),
+        case(repositories_with_a_blob_are_listed_bytewise_up_to_a_limit),
+        case(a_mount_gives_a_stored_blob_under_its_name_and_the_canonical_one),
+        case(a_mount_of_a_blob_never_stored_changes_nothing),
+        case(a_repository_exists_while_it_has_something),
+        case(the_writer_takes_a_blob_away_under_every_name),
+        case(the_writer_records_a_blob_for_nobody),
+        case(many_blocks_are_noted_each_once),
+        case(a_size_that_no_column_holds_is_refused),
+    ]
+}
+
+async fn a_recorded_blob_is_found_by_every_name_in_its_repository_alone(home: Home) -> Outcome {
+    let (mine, other) = (repository("team/app"), repository("team/other"));
+    home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;
+    for name in [sha256("layer"), sha512("layer")] {
+        assert_eq!(home.index.blob(&mine, &name).await?, Some(stored_blob("layer")));
+        assert_eq!(home.index.blob(&other, &name).await?, None);
+    }
+    assert_eq!(home.index.blob(&mine, &sha256("another")).await?, None);
+    home.index.record_blob(&other, &blob("layer"), NOW).await?;
+    assert_eq!(home.index.blob(&other, &sha512("layer")).await?, None, "not by that name");
+    Ok(())
+}
+
+async fn a_blob_recorded_again_is_there_once(home: Home) -> Outcome {
+    let mine = repository("app");
+    for now in [NOW, NOW + 1, NOW + 2] {
+        home.index.record_blob(&mine, &blob_with_alias("layer"), now).await?;
+    }
+    assert_eq!(home.index.blob(&mine, &sha256("layer")).await?, Some(stored_blob("layer")));
+    for count in [
+        "SELECT COUNT(*) FROM blobs",
+        "SELECT COUNT(*) FROM blob_aliases",
+        "SELECT COUNT(*) FROM blob_blocks",
+    ] {
+        assert_eq!(home.number(count).await?, 1, "{count}");
+    }
+    let touched = home.number("SELECT touched FROM blobs").await?;
+    assert_eq!(touched, NOW + 2, "the last time counts");
+    Ok(())
+}
+
+async fn a_stored_blob_is_found_whoever_has_it(home: Home) -> Outcome {
+    assert_eq!(home.index.stored_blob(&canonical("layer")).await?, None);
+    home.index.record_blob(&repository("app"), &blob("layer"), NOW).await?;
+    let stored = home.index.stored_blob(&canonical("layer")).await?;
+    assert_eq!(stored, Some(stored_blob("layer")));
+    Ok(())
+}
+
+async fn repositories_with_a_blob_are_listed_bytewise_up_to_a_limit(home: Home) -> Outcome {
+    for name in ["a_b", "a-b", "a/b", "a.b", "ab", "a0"] {
+        home.index.record_blob(&repository(name), &blob_with_alias("layer"), NOW).await?;
+    }
+    home.index.record_blob(&repository("a"), &blob("layer"), NOW).await?;
+    let names = home.index.repositories_with_blob(&sha512("layer"), 100).await?;
+    let names: Vec<_> = names.iter().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["a-b", "a.b", "a/b", "a0", "a_b", "ab"]);
+    let first = home.index.repositories_with_blob(&sha256("layer"), 2).await?;
+    assert_eq!(first, [repository("a"), repository("a-b")]);
+    assert_eq!(home.index.repositories_with_blob(&sha256("none"), 9).await?, []);
+    Ok(())
+}
+
+async fn a_mount_gives_a_stored_blob_under_its_name_and_the_canonical_one(home: Home) -> Outcome {
+    home.index.record_blob(&repository("from"), &blob_with_alias("layer"), NOW).await?;
+    let (plain, long) = (repository("plain"), repository("long"));
+    for _ in 0..2 {
+        assert!(home.index.mount_blob(&plain, &sha256("layer"), NOW).await?);
+        assert!(home.index.mount_blob(&long, &sha512("layer"), NOW).await?);
+    }
+    assert_eq!(home.index.blob(&plain, &sha256("layer")).await?, Some(stored_blob("layer")));
+    assert_eq!(home.index.blob(&plain, &sha512("layer")).await?, None);
+    assert_eq!(home.index.blob(&long, &sha256("layer")).await?, Some(stored_blob("layer")));
+    assert_eq!(home.index.blob(&long, &sha512("layer")).await?, Some(stored_blob("layer")));
+    Ok(())
+}
+
+async fn a_mount_of_a_blob_never_stored_changes_nothing(home: Home) -> Outcome {
+    home.index.record_blob(&repository("from"), &blob("layer"), NOW).await?;
+    let to = repository("to");
+    assert!(!home.index.mount_blob(&to, &sha256("other"), NOW).await?);
+    assert!(!home.index.mount_blob(&to, &sha512("layer"), NOW).await?, "never seen by that name");
+    assert!(!home.index.repository_exists(&to).await?);
+    assert_eq!(home.number("SELECT COUNT(*) FROM repositories").await?, 1);
+    Ok(())
+}
+
+async fn a_repository_exists_while_it_has_something(home: Home) -> Outcome {
+    let mine = repository("app");
+    assert!(!home.index.repository_exists(&mine).await?);
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    assert!(!home.index.repository_exists(&mine).await?, "an upload makes no repository");
+    home.index.record_blob(&mine, &blob("layer"), NOW).await?;
+    assert!(home.index.repository_exists(&mine).await?);
+    let mut writer = home.index.lock().await?;
+    writer.remove_blob(&mine, &canonical("layer")).await?;
+    assert!(!home.index.repository_exists(&mine).await?);
+    crate::fixtures::give(&mut *writer, &mine, "image", &crate::fixtures::manifest("image"))
+        .await?;
+    assert!(home.index.repository_exists(&mine).await?);
+    Ok(())
+}
+
+async fn the_writer_takes_a_blob_away_under_every_name(home: Home) -> Outcome {
+    let (mine, other) = (repository("app"), repository("other"));
+    for repository in [&mine, &other] {
+        home.index.record_blob(repository, &blob_with_alias("layer"), NOW).await?;
+    }
+    home.index.record_blob(&mine, &blob("kept"), NOW).await?;
+    let mut writer = home.index.lock().await?;
+    let names = writer.blob_names(&mine, &canonical("layer")).await?;
+    assert_eq!(names, [sha256("layer"), sha512("layer")]);
+    writer.remove_blob(&mine, &canonical("layer")).await?;
+    writer.remove_blob(&mine, &canonical("layer")).await?;
+    assert_eq!(writer.blob_names(&mine, &canonical("layer")).await?, []);
+    for name in [sha256("layer"), sha512("layer")] {
+        assert_eq!(home.index.blob(&mine, &name).await?, None);
+        assert!(home.index.blob(&other, &name).await?.is_some());
+    }
+    assert!(home.index.blob(&mine, &sha256("kept")).await?.is_some());
+    assert!(home.index.stored_blob(&canonical("layer")).await?.is_some());
+    Ok(())
+}
+
+async fn the_writer_records_a_blob_for_nobody(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    writer.put_blob(None, &blob_with_alias("layer"), NOW).await?;
+    assert!(home.index.stored_blob(&canonical("layer")).await?.is_some());
+    assert_eq!(home.number("SELECT COUNT(*) FROM repositories").await?, 0);
+    writer.put_blob(Some(&repository("app")), &blob("layer"), NOW).await?;
+    let found = writer.blob(&repository("app"), &sha256("layer")).await?;
+    assert_eq!(found, Some(stored_blob("layer")));
+    assert!(home.index.mount_blob(&repository("other"), &sha512("layer"), NOW).await?);
+    Ok(())
+}
+
+async fn many_blocks_are_noted_each_once(home: Home) -> Outcome {
+    const DISTINCT: u64 = 2500;
+
+    let mut new = blob("large");
+    new.blocks = (0..DISTINCT).map(|n| (cid(&format!("block {n}")), n << 20, 1 << 20)).collect();
+    new.blocks.push((cid("block 7"), DISTINCT << 20, 1 << 20));
+    home.index.record_blob(&repository("app"), &new, NOW).await?;
+    home.index.record_blob(&repository("app"), &new, NOW).await?;
+    assert_eq!(home.number("SELECT COUNT(*) FROM blob_blocks").await?, 2500);
+    let end = home.number("SELECT MAX(start + length) FROM blob_blocks").await?;
+    assert_eq!(end, 2500 << 20, "a block that comes twice is listed where it comes first");
+    Ok(())
+}
+
+async fn a_size_that_no_column_holds_is_refused(home: Home) -> Outcome {
+    let mut new = blob("impossible");
+    new.blob.size = u64::MAX;
+    assert!(home.index.record_blob(&repository("app"), &new, NOW).await.is_err());
+    assert!(!home.index.repository_exists(&repository("app")).await?);
+    assert_eq!(home.index.stored_blob(&canonical("impossible")).await?, None);
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! A place for one case: a database of its own, gone afterwards.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use roadstead::index::{self, Index};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+const POSTGRES: &str = "TEST_POSTGRES_URL";
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// An index that was just made, and where it lies.
+#[derive(Clone)]
+pub(crate) struct Home {
+    pub(crate) index: Arc<dyn Index>,
+    pub(crate) url: String,
+    folder: Option<Arc<TempDir>>,
+}
+
+/// Tells whether cases can run on that database.
+pub(crate) fn is_configured(kind: &str) -> bool {
+    kind != "postgres" || std::env::var_os(POSTGRES).is_some()
+}
+
+impl Home {
+    pub(crate) async fn make(kind: &str) -> Result<Self> {
+        let (url, folder) = match kind {
+            "sqlite" => {
+                let folder = TempDir::new()?;
+                (format!("sqlite:{}/data/index.sqlite", folder.path().display()), Some(folder))
+            }
+            "postgres" => (make_postgres_database().await?, None),
+            _ => return Err(format!("the suite does not know how to make a {kind}").into()),
+        };
+        let index = index::open(&url).await?;
+        Ok(Self { index, url, folder: folder.map(Arc::new) })
+    }
+
+    pub(crate) async fn unmake(self) -> Result<()> {
+        if self.folder.is_none() {
+            let (base, name) = self.url.rsplit_once('/').ok_or("no name in the URL")?;
+            assert!(name.starts_with("roadstead_test_"), "{name} of {base} is none of ours");
+            let drop = format!("DROP DATABASE {name} WITH (FORCE)");
+            let mut admin = admin().await?;
+            sqlx::query(sqlx::AssertSqlSafe(drop)).execute(&mut admin).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens the same index once more.
+    pub(crate) async fn open_again(&self) -> index::Result<Arc<dyn Index>> {
+        index::open(&self.url).await
+    }
+
+    /// Returns the file, where there is one.
+    pub(crate) fn file(&self) -> &str {
+        self.url.trim_start_matches("sqlite:")
+    }
+
+    /// Runs a statement behind the index's back.
+    pub(crate) async fn execute(&self, statement: &'static str) -> Result<()> {
+        if self.folder.is_some() {
+            let mut connection = SqliteConnection::connect(&self.url).await?;
+            sqlx::query(statement).execute(&mut connection).await?;
+            connection.close().await?;
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            sqlx::query(statement).execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for a number behind the index's back.
+    pub(crate) async fn number(&self, query: &'static str) -> Result<i64> {
+        let (number,): (i64,) = if self.folder.is_some() {
+            let mut connection = SqliteConnection::connect(&self.url).await?;
+            sqlx::query_as(query).fetch_one(&mut connection).await?
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            sqlx::query_as(query).fetch_one(&mut connection).await?
+        };
+        Ok(number)
+    }
+}
+
+async fn make_postgres_database() -> Result<String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("roadstead_test_{}_{number}", std::process::id());
+    let create = format!("CREATE DATABASE {name}");
+    let mut admin = admin().await?;
+    sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut admin).await?;
+    let url = std::env::var(POSTGRES)?;
+    let (base, _) = url.rsplit_once('/').ok_or("TEST_POSTGRES_URL has to name a database")?;
+    Ok(format!("{base}/{name}"))
+}
+
+async fn admin() -> Result<PgConnection> {
+    let url = std::env::var(POSTGRES).map_err(|_| format!("{POSTGRES} is not set"))?;
+    Ok(PgConnection::connect(&url).await?)
+}

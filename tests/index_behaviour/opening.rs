@@ -1,0 +1,170 @@
+//! Cases about opening an index: again, beside a server, and when that cannot be.
+
+use std::fs;
+use std::path::Path;
+
+use roadstead::index::{self, Index, IndexErrorKind};
+
+use crate::fixtures::{NOW, blob, cid, give, manifest, repository, sha256, tag, target};
+use crate::{Case, Outcome, case, case_on, home::Home};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(everything_is_there_when_opened_again),
+        case(an_index_of_a_newer_version_is_refused),
+        case(an_index_is_read_beside_a_server),
+        case(an_index_opened_for_reading_cannot_be_written_to),
+        case(a_healthy_index_answers_a_ping),
+        case(an_unknown_scheme_is_refused),
+        case_on("sqlite", a_damaged_file_is_refused),
+        case_on("sqlite", a_torn_file_is_refused),
+        case_on("sqlite", a_damaged_row_is_told_apart_from_an_absent_one),
+        case_on("sqlite", reading_makes_no_file),
+        case_on("postgres", an_absent_server_is_unavailable),
+    ]
+}
+
+async fn fill(index: &dyn Index) -> Outcome {
+    let mine = repository("app");
+    index.record_blob(&mine, &blob("layer"), NOW).await?;
+    index.create_upload("1", &mine, "anna", NOW).await?;
+    index.enqueue(b"entry", None, NOW).await?;
+    let mut writer = index.lock().await?;
+    writer.begin().await?;
+    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
+    writer.commit().await?;
+    Ok(())
+}
+
+async fn check(index: &dyn Index) -> Outcome {
+    let mine = repository("app");
+    assert!(index.blob(&mine, &sha256("layer")).await?.is_some());
+    assert!(index.upload(&mine, "1").await?.is_some());
+    assert_eq!(index.open_entry_count().await?, 1);
+    assert!(index.tagged_manifest(&mine, &tag("v1")).await?.is_some());
+    Ok(())
+}
+
+async fn everything_is_there_when_opened_again(home: Home) -> Outcome {
+    fill(&*home.index).await?;
+    let version = home.index.version().await?;
+    let again = home.open_again().await?;
+    check(&*again).await?;
+    assert_eq!(again.version().await?, version);
+    again.lock().await?.put_nodes(&[(cid("node"), None)]).await?;
+    assert!(again.version().await? > version);
+    Ok(())
+}
+
+async fn an_index_of_a_newer_version_is_refused(home: Home) -> Outcome {
+    home.execute("UPDATE _sqlx_migrations SET version = 9999").await?;
+    for _ in 0..2 {
+        for refused in [home.open_again().await, index::open_read_only(&home.url).await] {
+            let error = refused.err().ok_or("it was opened")?;
+            assert_eq!(error.kind, IndexErrorKind::Newer, "{error:?}");
+        }
+    }
+    home.execute("UPDATE _sqlx_migrations SET version = 0").await?;
+    let older = index::open_read_only(&home.url).await.err().ok_or("it was opened")?;
+    assert_eq!(older.kind, IndexErrorKind::Failed, "{older:?}");
+    Ok(())
+}
+
+async fn an_index_is_read_beside_a_server(home: Home) -> Outcome {
+    let reader = index::open_read_only(&home.url).await?;
+    let version = reader.version().await?;
+    fill(&*home.index).await?;
+    check(&*reader).await?;
+    assert!(reader.version().await? > version);
+    Ok(())
+}
+
+async fn an_index_opened_for_reading_cannot_be_written_to(home: Home) -> Outcome {
+    let mine = repository("app");
+    let reader = index::open_read_only(&home.url).await?;
+    assert!(reader.record_blob(&mine, &blob("layer"), NOW).await.is_err());
+    assert!(reader.mount_blob(&mine, &sha256("layer"), NOW).await.is_err());
+    assert!(reader.create_upload("1", &mine, "", NOW).await.is_err());
+    assert!(reader.claim_upload(&mine, "1", None, "a", 0, NOW).await.is_err());
+    assert!(reader.save_upload("1", "a", 0, b"", NOW).await.is_err());
+    assert!(reader.release_upload("1", "a").await.is_err());
+    assert!(reader.remove_upload("1").await.is_err());
+    assert!(reader.enqueue(b"entry", None, NOW).await.is_err());
+    assert!(reader.lock().await.is_err());
+    assert!(reader.ping().await.is_err());
+    assert!(!home.index.repository_exists(&mine).await?);
+    assert_eq!(home.index.upload_ids().await?, Vec::<String>::new());
+    Ok(())
+}
+
+async fn a_healthy_index_answers_a_ping(home: Home) -> Outcome {
+    let before = home.number("SELECT beat FROM heartbeat").await?;
+    home.index.ping().await?;
+    let after = home.number("SELECT beat FROM heartbeat").await?;
+    assert_eq!(after, before + 1, "it writes something");
+    Ok(())
+}
+
+async fn an_unknown_scheme_is_refused(home: Home) -> Outcome {
+    for url in ["", "mysql://localhost/x", "index.sqlite", "sqlite:", "sqlite::memory:"] {
+        let refused = index::open(url).await.err().ok_or("it was opened")?;
+        assert_eq!(refused.kind, IndexErrorKind::Failed, "{url}");
+    }
+    check_untouched(&home).await
+}
+
+async fn check_untouched(home: &Home) -> Outcome {
+    assert_eq!(home.index.repositories(None, 9).await?, []);
+    Ok(())
+}
+
+async fn a_damaged_file_is_refused(home: Home) -> Outcome {
+    let path = Path::new(home.file()).with_file_name("damaged.sqlite");
+    fs::write(&path, "this is no database, and never was one\n".repeat(500))?;
+    let url = format!("sqlite:{}", path.display());
+    for refused in [index::open(&url).await, index::open_read_only(&url).await] {
+        let error = refused.err().ok_or("it was opened")?;
+        assert_eq!(error.kind, IndexErrorKind::Damaged, "{error:?}");
+    }
+    Ok(())
+}
+
+async fn a_torn_file_is_refused(home: Home) -> Outcome {
+    fill(&*home.index).await?;
+    home.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+    let path = Path::new(home.file()).with_file_name("torn.sqlite");
+    let whole = fs::read(home.file())?;
+    fs::write(&path, &whole[..whole.len() / 2])?;
+    let refused = index::open(&format!("sqlite:{}", path.display())).await;
+    let error = refused.err().ok_or("it was opened")?;
+    assert_eq!(error.kind, IndexErrorKind::Damaged, "{error:?}");
+    Ok(())
+}
+
+async fn a_damaged_row_is_told_apart_from_an_absent_one(home: Home) -> Outcome {
+    fill(&*home.index).await?;
+    home.execute("UPDATE blobs SET cid = x'00'").await?;
+    let found = home.index.blob(&repository("app"), &sha256("layer")).await;
+    assert_eq!(found.map_err(|error| error.kind), Err(IndexErrorKind::Damaged));
+    Ok(())
+}
+
+async fn reading_makes_no_file(home: Home) -> Outcome {
+    let path = Path::new(home.file()).with_file_name("absent.sqlite");
+    let url = format!("sqlite:{}", path.display());
+    assert!(index::open_read_only(&url).await.is_err());
+    assert!(!path.exists());
+    Ok(())
+}
+
+async fn an_absent_server_is_unavailable(home: Home) -> Outcome {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    drop(listener);
+    let refused = index::open(&format!("postgres://nobody@{address}/none")).await;
+    let error = refused.err().ok_or("it was opened")?;
+    assert_eq!(error.kind, IndexErrorKind::Unavailable, "{error:?}");
+    assert!(error.is_retryable());
+    check_untouched(&home).await
+}

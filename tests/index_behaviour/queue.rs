@@ -1,0 +1,179 @@
+//! Cases about the queue of edits and its folding.
+
+use futures_util::future::join_all;
+use roadstead::index::{Entry, EntryState, Folding};
+use roadstead::oci::Visibility::{Private, Public};
+
+use crate::fixtures::{NOW, cid, stored_manifest};
+use crate::{Case, Outcome, case, home::Home};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(an_entry_goes_from_intent_to_outcome),
+        case(open_entries_come_in_order_up_to_a_limit),
+        case(entries_queued_at_once_get_numbers_of_their_own),
+        case(an_entry_is_queued_while_the_lock_is_held),
+        case(an_entry_is_queued_beside_other_writes),
+        case(a_closed_entry_stays_as_it_is),
+        case(what_is_done_is_folded_in_order_and_once),
+        case(each_tree_folds_its_own_entries),
+        case(a_number_is_never_given_twice),
+    ]
+}
+
+async fn an_entry_goes_from_intent_to_outcome(home: Home) -> Outcome {
+    let seq = home.index.enqueue(b"intent \0\xff", None, NOW).await?;
+    let mut expected = Entry {
+        seq,
+        state: EntryState::Waiting,
+        intent: b"intent \0\xff".to_vec(),
+        edits: None,
+        outcome: None,
+    };
+    let mut writer = home.index.lock().await?;
+    assert_eq!(writer.entry(seq).await?.as_ref(), Some(&expected));
+    assert_eq!(writer.entry(seq + 1).await?, None);
+    writer.set_checked(seq, Public, b"edits").await?;
+    expected.state = EntryState::Checked;
+    expected.edits = Some(b"edits".to_vec());
+    assert_eq!(writer.open_entries(9).await?, [expected.clone()]);
+    writer.set_outcome(seq, EntryState::Done, b"").await?;
+    expected.state = EntryState::Done;
+    expected.outcome = Some(Vec::new());
+    assert_eq!(writer.entry(seq).await?, Some(expected));
+    assert_eq!(writer.open_entries(9).await?, []);
+    Ok(())
+}
+
+async fn open_entries_come_in_order_up_to_a_limit(home: Home) -> Outcome {
+    let mut numbers = Vec::new();
+    for intent in [b"a", b"b", b"c", b"d"] {
+        numbers.push(home.index.enqueue(intent, None, NOW).await?);
+    }
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+    assert_eq!(home.index.open_entry_count().await?, 4);
+    let mut writer = home.index.lock().await?;
+    writer.set_outcome(numbers[0], EntryState::Refused, b"no").await?;
+    writer.set_checked(numbers[2], Public, b"edits").await?;
+    let open: Vec<_> = writer.open_entries(2).await?.iter().map(|entry| entry.seq).collect();
+    assert_eq!(open, numbers[1..3]);
+    assert_eq!(home.index.open_entry_count().await?, 3);
+    Ok(())
+}
+
+async fn entries_queued_at_once_get_numbers_of_their_own(home: Home) -> Outcome {
+    let manifest = stored_manifest("the same");
+    let queued = join_all((0..20_u8).map(|n| {
+        let (index, manifest) = (&home.index, &manifest);
+        async move { index.enqueue(&[n], Some(manifest), NOW).await.map(|seq| (seq, n)) }
+    }))
+    .await;
+    let mut queued = queued.into_iter().collect::<Result<Vec<_>, _>>()?;
+    queued.sort_unstable();
+    let open = home.index.lock().await?.open_entries(100).await?;
+    let open: Vec<_> = open.iter().map(|entry| (entry.seq, entry.intent[0])).collect();
+    assert_eq!(open, queued);
+    assert_eq!(open.len(), 20);
+    Ok(())
+}
+
+async fn an_entry_is_queued_while_the_lock_is_held(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    let first = home.index.enqueue(b"first", None, NOW).await?;
+    writer.begin().await?;
+    writer.set_outcome(first, EntryState::Done, b"").await?;
+    writer.commit().await?;
+    let second = home.index.enqueue(b"second", None, NOW).await?;
+    assert_eq!(writer.open_entries(9).await?.len(), 1);
+    assert!(second > first);
+    Ok(())
+}
+
+async fn an_entry_is_queued_beside_other_writes(home: Home) -> Outcome {
+    let index = home.index.clone();
+    let writing = tokio::spawn(async move {
+        for n in 0..20 {
+            let mut writer = index.lock().await?;
+            writer.begin().await?;
+            writer.put_nodes(&[(cid(&n.to_string()), None)]).await?;
+            writer.commit().await?;
+        }
+        roadstead::index::Result::Ok(())
+    });
+    for _ in 0..20 {
+        home.index.enqueue(b"entry", None, NOW).await?;
+    }
+    writing.await??;
+    assert_eq!(home.index.open_entry_count().await?, 20);
+    Ok(())
+}
+
+async fn a_closed_entry_stays_as_it_is(home: Home) -> Outcome {
+    let seq = home.index.enqueue(b"entry", None, NOW).await?;
+    let mut writer = home.index.lock().await?;
+    assert!(writer.set_outcome(seq, EntryState::Checked, b"").await.is_err(), "no outcome");
+    writer.set_checked(seq, Public, b"edits").await?;
+    assert!(writer.set_checked(seq, Public, b"other edits").await.is_err(), "edits are final");
+    writer.set_outcome(seq, EntryState::Done, b"done").await?;
+    assert!(writer.set_outcome(seq, EntryState::Refused, b"no").await.is_err());
+    assert!(writer.set_outcome(seq + 1, EntryState::Done, b"").await.is_err(), "no such entry");
+    let entry = writer.entry(seq).await?.ok_or("no entry")?;
+    assert_eq!(entry.edits.as_deref(), Some(&b"edits"[..]));
+    assert_eq!(entry.outcome.as_deref(), Some(&b"done"[..]));
+    Ok(())
+}
+
+async fn what_is_done_is_folded_in_order_and_once(home: Home) -> Outcome {
+    assert_eq!(home.index.folding(Public).await?, Folding { root: None, edits: Vec::new() });
+    let mut numbers = Vec::new();
+    for intent in [b"a", b"b", b"c", b"d"] {
+        numbers.push(home.index.enqueue(intent, None, NOW).await?);
+    }
+    let mut writer = home.index.lock().await?;
+    for (seq, edits) in numbers.iter().zip([b"1", b"2", b"3", b"4"]) {
+        writer.set_checked(*seq, Public, edits).await?;
+    }
+    writer.set_outcome(numbers[2], EntryState::Done, b"").await?;
+    writer.set_outcome(numbers[0], EntryState::Done, b"").await?;
+    writer.set_outcome(numbers[1], EntryState::Refused, b"").await?;
+    let done = vec![(numbers[0], b"1".to_vec()), (numbers[2], b"3".to_vec())];
+    assert_eq!(home.index.folding(Public).await?, Folding { root: None, edits: done });
+    writer.set_root(Public, &cid("first"), numbers[0]).await?;
+    let rest = vec![(numbers[2], b"3".to_vec())];
+    let expected = Folding { root: Some(cid("first")), edits: rest };
+    assert_eq!(home.index.folding(Public).await?, expected);
+    assert_eq!(writer.folding(Public).await?, expected);
+    writer.set_outcome(numbers[3], EntryState::Done, b"").await?;
+    writer.set_root(Public, &cid("second"), numbers[3]).await?;
+    let expected = Folding { root: Some(cid("second")), edits: Vec::new() };
+    assert_eq!(home.index.folding(Public).await?, expected);
+    Ok(())
+}
+
+async fn each_tree_folds_its_own_entries(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    let mut numbers = Vec::new();
+    for tree in [Public, Private] {
+        let seq = home.index.enqueue(b"entry", None, NOW).await?;
+        writer.set_checked(seq, tree, tree.as_str().as_bytes()).await?;
+        writer.set_outcome(seq, EntryState::Done, b"").await?;
+        numbers.push(seq);
+    }
+    writer.set_root(Public, &cid("root"), numbers[1]).await?;
+    assert_eq!(writer.folding(Public).await?.edits, []);
+    let private = writer.folding(Private).await?;
+    assert_eq!(private.root, None);
+    assert_eq!(private.edits, [(numbers[1], b"private".to_vec())]);
+    Ok(())
+}
+
+async fn a_number_is_never_given_twice(home: Home) -> Outcome {
+    let before = home.index.enqueue(b"entry", None, NOW).await?;
+    let mut writer = home.index.lock().await?;
+    writer.set_outcome(before, EntryState::Refused, b"").await?;
+    writer.prune(NOW + 1).await?;
+    assert_eq!(writer.entry(before).await?, None);
+    writer.clear().await?;
+    assert!(home.index.enqueue(b"entry", None, NOW).await? > before);
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Cases about uploads and who may go on with one.
+
+use futures_util::future::join_all;
+use roadstead::index::{Claim, UploadRow};
+
+use crate::fixtures::{NOW, repository};
+use crate::{Case, Outcome, case, case_on, home::Home};
+
+/// As large as a checkpoint may get.
+const HUGE: usize = 150 * 1024;
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(a_new_upload_stands_at_nothing),
+        case(an_upload_is_known_to_its_repository_alone),
+        case(of_many_claims_at_once_one_is_held),
+        case(a_claim_at_another_offset_is_told_where_the_upload_stands),
+        case(a_huge_checkpoint_comes_back_as_it_was),
+        case(a_stale_claim_is_taken_over_and_its_holder_finds_out),
+        case(a_claim_given_back_leaves_the_upload_as_it_was),
+        case(an_upload_is_removed_once),
+        case(uploads_untouched_for_long_are_listed),
+        case_on("sqlite", a_claim_lapses_when_the_process_is_another),
+    ]
+}
+
+async fn a_new_upload_stands_at_nothing(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "anna", NOW).await?;
+    let upload = UploadRow {
+        id: "1".to_owned(),
+        repository: mine.clone(),
+        owner: "anna".to_owned(),
+        offset: 0,
+        checkpoint: Vec::new(),
+    };
+    assert_eq!(home.index.upload(&mine, "1").await?, Some(upload));
+    assert_eq!(home.index.upload(&mine, "2").await?, None);
+    assert!(
+        home.index.create_upload("1", &mine, "anna", NOW).await.is_err(),
+        "an id is taken once"
+    );
+    Ok(())
+}
+
+async fn an_upload_is_known_to_its_repository_alone(home: Home) -> Outcome {
+    let other = repository("other");
+    home.index.create_upload("1", &repository("app"), "", NOW).await?;
+    assert_eq!(home.index.upload(&other, "1").await?, None);
+    let claim = home.index.claim_upload(&other, "1", None, "x", 0, NOW).await?;
+    assert_eq!(claim, Claim::Unknown);
+    let claim = home.index.claim_upload(&repository("app"), "2", None, "x", 0, NOW).await?;
+    assert_eq!(claim, Claim::Unknown);
+    Ok(())
+}
+
+async fn of_many_claims_at_once_one_is_held(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    for round in 0..5_u64 {
+        let tokens: Vec<_> = (0..8).map(|request| format!("{round}.{request}")).collect();
+        let claims =
+            join_all(tokens.iter().map(|token| {
+                home.index.claim_upload(&mine, "1", Some(round), token, NOW - 1, NOW)
+            }))
+            .await;
+        let mut held = Vec::new();
+        for (token, claim) in tokens.iter().zip(claims) {
+            match claim? {
+                Claim::Held(_) => held.push(token),
+                other => assert_eq!(other, Claim::Busy(round)),
+            }
+        }
+        assert_eq!(held.len(), 1, "{held:?}");
+        assert!(home.index.save_upload("1", held[0], round + 1, b"", NOW).await?);
+    }
+    Ok(())
+}
+
+async fn a_claim_at_another_offset_is_told_where_the_upload_stands(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    let first = home.index.claim_upload(&mine, "1", Some(0), "a", 0, NOW).await?;
+    assert!(matches!(first, Claim::Held(_)));
+    assert!(home.index.save_upload("1", "a", 7, b"seven", NOW).await?);
+    for offset in [0, 6, 8] {
+        let claim = home.index.claim_upload(&mine, "1", Some(offset), "b", 0, NOW).await?;
+        assert_eq!(claim, Claim::Offset(7));
+    }
+    let Claim::Held(upload) = home.index.claim_upload(&mine, "1", Some(7), "b", 0, NOW).await?
+    else {
+        return Err("a refused claim holds nothing".into());
+    };
+    assert_eq!((upload.offset, &upload.checkpoint[..]), (7, &b"seven"[..]));
+    let busy = home.index.claim_upload(&mine, "1", Some(3), "c", 0, NOW).await?;
+    assert_eq!(busy, Claim::Busy(7), "who holds it comes before where it stands");
+    Ok(())
+}
+
+async fn a_huge_checkpoint_comes_back_as_it_was(home: Home) -> Outcome {
+    let mine = repository("app");
+    let checkpoint: Vec<u8> = (0..HUGE).map(|place| (place % 251) as u8).collect();
+    home.index.create_upload("1", &mine, "anna", NOW).await?;
+    home.index.claim_upload(&mine, "1", None, "a", 0, NOW).await?;
+    assert!(home.index.save_upload("1", "a", 1 << 40, &checkpoint, NOW).await?);
+    let Claim::Held(upload) = home.index.claim_upload(&mine, "1", None, "b", 0, NOW).await? else {
+        return Err("saving gives the claim back".into());
+    };
+    assert_eq!(upload.checkpoint, checkpoint);
+    assert_eq!((upload.offset, upload.owner.as_str()), (1 << 40, "anna"));
+    assert_eq!(home.index.upload(&mine, "1").await?, Some(upload));
+    Ok(())
+}
+
+async fn a_stale_claim_is_taken_over_and_its_holder_finds_out(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    home.index.claim_upload(&mine, "1", Some(0), "slow", 0, NOW).await?;
+    let at_the_border = home.index.claim_upload(&mine, "1", Some(0), "b", NOW, NOW + 1).await?;
+    assert_eq!(at_the_border, Claim::Busy(0));
+    let later = home.index.claim_upload(&mine, "1", Some(0), "b", NOW + 1, NOW + 2).await?;
+    assert!(matches!(later, Claim::Held(_)));
+    assert!(!home.index.save_upload("1", "slow", 5, b"lost", NOW + 3).await?);
+    home.index.release_upload("1", "slow").await?;
+    let still_held = home.index.claim_upload(&mine, "1", Some(0), "c", NOW + 1, NOW + 3).await?;
+    assert_eq!(still_held, Claim::Busy(0));
+    assert!(home.index.save_upload("1", "b", 3, b"kept", NOW + 3).await?);
+    let upload = home.index.upload(&mine, "1").await?.ok_or("no upload")?;
+    assert_eq!((upload.offset, &upload.checkpoint[..]), (3, &b"kept"[..]));
+    Ok(())
+}
+
+async fn a_claim_given_back_leaves_the_upload_as_it_was(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    home.index.claim_upload(&mine, "1", None, "a", 0, NOW).await?;
+    home.index.save_upload("1", "a", 4, b"four", NOW).await?;
+    let before = home.index.upload(&mine, "1").await?;
+    home.index.claim_upload(&mine, "1", Some(4), "b", 0, NOW).await?;
+    home.index.release_upload("1", "b").await?;
+    home.index.release_upload("1", "b").await?;
+    home.index.release_upload("none", "b").await?;
+    assert_eq!(home.index.upload(&mine, "1").await?, before);
+    assert!(!home.index.save_upload("1", "b", 9, b"", NOW).await?, "it is not held any more");
+    let again = home.index.claim_upload(&mine, "1", Some(4), "c", 0, NOW).await?;
+    assert!(matches!(again, Claim::Held(_)));
+    Ok(())
+}
+
+async fn an_upload_is_removed_once(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    home.index.claim_upload(&mine, "1", None, "a", 0, NOW).await?;
+    assert!(home.index.remove_upload("1").await?);
+    assert!(!home.index.remove_upload("1").await?);
+    assert!(!home.index.save_upload("1", "a", 1, b"", NOW).await?);
+    assert_eq!(home.index.upload(&mine, "1").await?, None);
+    assert_eq!(home.index.upload_ids().await?, Vec::<String>::new());
+    Ok(())
+}
+
+async fn uploads_untouched_for_long_are_listed(home: Home) -> Outcome {
+    for (id, name, touched) in [("1", "a", 10), ("2", "b", 20), ("3", "a", 30)] {
+        home.index.create_upload(id, &repository(name), "", touched).await?;
+    }
+    assert_eq!(home.index.stale_uploads(20).await?, ["1"]);
+    home.index.claim_upload(&repository("a"), "1", None, "x", 0, 40).await?;
+    assert_eq!(home.index.stale_uploads(31).await?, ["2", "3"], "a claim touches");
+    home.index.save_upload("1", "x", 1, b"", 50).await?;
+    assert_eq!(home.index.stale_uploads(50).await?, ["2", "3"], "a checkpoint touches");
+    let mut all = home.index.upload_ids().await?;
+    all.sort();
+    assert_eq!(all, ["1", "2", "3"]);
+    Ok(())
+}
+
+async fn a_claim_lapses_when_the_process_is_another(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", NOW).await?;
+    home.index.claim_upload(&mine, "1", None, "crashed", 0, NOW).await?;
+    let next = home.open_again().await?;
+    let claim = next.claim_upload(&mine, "1", Some(0), "new", 0, NOW).await?;
+    assert!(matches!(claim, Claim::Held(_)));
+    Ok(())
+}
