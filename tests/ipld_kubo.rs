@@ -2,64 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
+mod common;
+
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::env;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use bytes::Bytes;
 use roadstead::ipld::file::{self, CHUNK_SIZE};
 use roadstead::ipld::{self, Cid, Directory, Entry};
 use tempfile::TempDir;
 
-/// A Kubo that has a repository of its own and no daemon.
-struct Kubo {
-    binary: PathBuf,
-    repository: TempDir,
-}
-
-impl Kubo {
-    /// The binary that `ROADSTEAD_TEST_IPFS` names, or `ipfs` on the path. Without one the test is
-    /// skipped, or fails under `TEST_REQUIRE_ALL=1`.
-    fn find() -> Option<Self> {
-        let named = env::var_os("ROADSTEAD_TEST_IPFS").map(PathBuf::from);
-        let path = env::var_os("PATH").unwrap_or_default();
-        let on_path = || env::split_paths(&path).map(|folder| folder.join("ipfs"));
-        let found = named.map_or_else(|| on_path().find(|file| file.is_file()), Some);
-        let Some(binary) = found.filter(|file| file.is_file()) else {
-            let required = env::var_os("TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
-            assert!(!required, "`ipfs` is missing, and TEST_REQUIRE_ALL is set");
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let _ = writeln!(std::io::stderr(), "skipped: {test}: `ipfs` is missing");
-            return None;
-        };
-        let kubo = Self { binary, repository: TempDir::new().unwrap() };
-        kubo.run(&["init", "--profile=unixfs-v1-2025"], Path::new("."));
-        Some(kubo)
-    }
-
-    fn run(&self, arguments: &[&str], path: &Path) -> String {
-        let mut command = Command::new(&self.binary);
-        command
-            .args(arguments)
-            .env("IPFS_PATH", self.repository.path())
-            .env("IPFS_TELEMETRY", "off");
-        if path != Path::new(".") {
-            command.arg(path);
-        }
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    fn add(&self, path: &Path) -> String {
-        self.run(&["add", "-rnQ", "--hidden"], path)
-    }
-}
+use common::Ipfs;
 
 type Blocks = HashMap<Cid, Bytes>;
 
@@ -105,7 +61,7 @@ fn flush(directory: &mut Directory, blocks: &mut Blocks) -> (Cid, u64) {
 
 #[test]
 fn kubo_gives_files_the_same_cids() {
-    let Some(kubo) = Kubo::find() else { return };
+    let Some(ipfs) = Ipfs::find() else { return };
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("file");
     for length in [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 5 * CHUNK_SIZE, 7_654_321] {
@@ -113,13 +69,13 @@ fn kubo_gives_files_the_same_cids() {
             b"some bytes that repeat".iter().copied().cycle().take(length).collect();
         fs::write(&path, content).unwrap();
         let (cid, _) = ours(&path, &mut Blocks::new());
-        assert_eq!(kubo.add(&path), cid.to_string(), "{length}");
+        assert_eq!(ipfs.cid(&path, &["--hidden"]), cid.to_string(), "{length}");
     }
 }
 
 #[test]
 fn kubo_gives_a_folder_of_everything_the_same_cid() {
-    let Some(kubo) = Kubo::find() else { return };
+    let Some(ipfs) = Ipfs::find() else { return };
     let folder = TempDir::new().unwrap();
     let deep = folder.path().join("docker/registry/v2/blobs/sha256/ab");
     fs::create_dir_all(&deep).unwrap();
@@ -132,7 +88,7 @@ fn kubo_gives_a_folder_of_everything_the_same_cid() {
     }
     symlink("docker/registry/v2", folder.path().join("link")).unwrap();
     let (cid, _) = ours(folder.path(), &mut Blocks::new());
-    assert_eq!(kubo.add(folder.path()), cid.to_string());
+    assert_eq!(ipfs.cid(folder.path(), &["--hidden"]), cid.to_string());
 }
 
 /// Every file holds its index, so that sizes differ; 1,500 of these names exceed one block.
@@ -148,14 +104,14 @@ fn name(index: usize) -> String {
 
 #[test]
 fn kubo_gives_an_edited_folder_the_same_cid_in_every_form() {
-    let Some(kubo) = Kubo::find() else { return };
+    let Some(ipfs) = Ipfs::find() else { return };
     let folder = TempDir::new().unwrap();
     let sharded = folder.path().join("sharded");
     fs::create_dir(&sharded).unwrap();
     fill(&sharded, 0..3000);
     let mut blocks = Blocks::new();
     let (root, size) = ours(folder.path(), &mut blocks);
-    assert_eq!(kubo.add(folder.path()), root.to_string());
+    assert_eq!(ipfs.cid(folder.path(), &["--hidden"]), root.to_string());
 
     let mut parent = Directory::open(&root, &mut load(&blocks)).unwrap();
     let inner = parent.get("sharded", &mut load(&blocks)).unwrap().unwrap();
@@ -182,7 +138,7 @@ fn kubo_gives_an_edited_folder_the_same_cid_in_every_form() {
         let entry = Entry { name: "sharded".to_owned(), cid, size };
         parent.insert(entry, &mut load(&blocks)).unwrap();
         let (root, _) = flush(&mut parent, &mut blocks);
-        assert_eq!(kubo.add(folder.path()), root.to_string());
+        assert_eq!(ipfs.cid(folder.path(), &["--hidden"]), root.to_string());
         forms.push(blocks.len() > 2);
     }
     assert_eq!(forms, [true, false, true, false]);

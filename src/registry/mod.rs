@@ -9,6 +9,8 @@ mod blobs;
 mod catalog;
 mod check;
 mod commit;
+#[cfg(test)]
+mod crashes;
 mod error;
 mod intent;
 pub mod layout;
@@ -66,6 +68,8 @@ pub struct Registry {
     limits: Arc<Limits>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
+    #[cfg(test)]
+    stop: Arc<std::sync::Mutex<Option<commit::Step>>>,
 }
 
 impl Registry {
@@ -73,7 +77,14 @@ impl Registry {
     /// which is to outlive all requests.
     #[must_use]
     pub fn new(index: Arc<dyn Index>, storage: Arc<dyn Storage>, limits: Limits) -> Self {
-        Self { index, storage, limits: Arc::new(limits), runtime: Handle::current() }
+        Self {
+            index,
+            storage,
+            limits: Arc::new(limits),
+            runtime: Handle::current(),
+            #[cfg(test)]
+            stop: Arc::default(),
+        }
     }
 
     /// Returns the largest manifest in bytes.

@@ -8,7 +8,7 @@ mod common;
 
 mod docker;
 mod image;
-mod ipfs;
 mod layout;
+mod root;
 mod skopeo;
 mod stock_registry;

@@ -5,10 +5,12 @@
 #![allow(dead_code, unused_imports, reason = "each test file is a crate and takes only a part")]
 
 pub(crate) mod http;
+pub(crate) mod ipfs;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod tools;
 
+pub(crate) use ipfs::Ipfs;
 pub(crate) use process::{Finished, Process, run, run_within, succeed};
 pub(crate) use server::{Server, free_address, roadstead};
 pub(crate) use tools::{require, require_root};

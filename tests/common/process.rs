@@ -127,10 +127,10 @@ impl Process {
         let start = Instant::now();
         while !ready() {
             if let Some(status) = self.ended() {
-                panic!("`{}` ended early ({status}):\n{}", self.command, self.log());
+                panic!("`{}` ended early ({status})", self.command);
             }
             let waited = start.elapsed();
-            assert!(waited < limit, "not ready: `{}`:\n{}", self.command, self.log());
+            assert!(waited < limit, "`{}` is not ready after {limit:?}", self.command);
             thread::sleep(PAUSE);
         }
     }
@@ -139,7 +139,7 @@ impl Process {
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.terminate().unwrap_or_else(|| {
             self.kill();
-            panic!("`{}` did not end on SIGTERM:\n{}", self.command, self.log())
+            panic!("`{}` did not end on SIGTERM", self.command)
         })
     }
 

@@ -1,50 +1,17 @@
-//! Kubo as the judge: the root that the registry tells is the CID that `ipfs add -r` gives its folder.
-
-use std::path::{Path, PathBuf};
-use std::process::Command;
+//! The root that the registry tells is the CID that Kubo's `ipfs add -r` gives its folder.
 
 use tempfile::TempDir;
 
-use crate::common::{Server, http, require, roadstead, succeed};
+use crate::common::{Ipfs, Server, http, require, roadstead, succeed};
 use crate::image::Image;
 use crate::skopeo::Skopeo;
-
-/// A Kubo repository that only computes: it has no daemon and no network.
-struct Ipfs {
-    program: PathBuf,
-    repository: TempDir,
-}
-
-impl Ipfs {
-    fn find() -> Option<Self> {
-        let program = require("ipfs")?;
-        let repository = TempDir::new().expect("a temporary folder can be made");
-        let ipfs = Self { program, repository };
-        succeed(ipfs.command("init").args(["--profile=unixfs-v1-2025"]));
-        Some(ipfs)
-    }
-
-    /// The CID of a folder, computed without adding it to the repository.
-    fn cid(&self, folder: &Path) -> String {
-        succeed(self.command("add").arg("-rnQ").arg(folder))
-    }
-
-    fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .arg(subcommand)
-            .env("IPFS_PATH", self.repository.path())
-            .env("IPFS_TELEMETRY", "off");
-        command
-    }
-}
 
 /// The root that the registry tells beside the running server, after Kubo and `roadstead cid` agreed.
 fn agreed_root(server: &Server, ipfs: &Ipfs) -> String {
     // First the root: it waits for what is under way, so the folder is at rest after it.
     let root = succeed(&mut server.command(["root"]));
     let public = server.data().join("public");
-    assert_eq!(root, ipfs.cid(&public), "`roadstead root`, then `ipfs add -rnQ`");
+    assert_eq!(root, ipfs.cid(&public, &[]), "`roadstead root`, then `ipfs add -rnQ`");
     assert_eq!(root, succeed(roadstead(["cid"]).arg(&public)), "`root`, then `roadstead cid`");
     root
 }
@@ -55,7 +22,7 @@ fn the_root_is_the_cid_that_ipfs_gives_the_public_folder() {
     let Some(busybox) = require("busybox") else { return };
     let server = Server::start();
     let empty = TempDir::new().expect("a temporary folder can be made");
-    assert_eq!(succeed(&mut server.command(["root"])), ipfs.cid(empty.path()));
+    assert_eq!(succeed(&mut server.command(["root"])), ipfs.cid(empty.path(), &[]));
     let image = Image::new(&busybox).write_layout();
     let app = format!("{}/team/app", server.address());
 

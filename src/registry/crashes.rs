@@ -1,0 +1,264 @@
+//! Tests that stop a commit between any two steps and go on in the next process.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::commit::Step;
+use super::{Limits, Registry, RegistryError, Result};
+use crate::auth::{Authority, Identity, METHODS};
+use crate::index;
+use crate::oci::{Algorithm, Digest, Reference};
+use crate::storage::DRIVERS;
+
+const STEPS: [Step; 5] =
+    [Step::Enqueued, Step::Checked, Step::HalfApplied, Step::Applied, Step::Recorded];
+
+impl Registry {
+    /// Fails where the test wants the process to end.
+    pub(super) fn pass(&self, step: Step) -> Result<()> {
+        if self.stops_at(step) {
+            return Err(RegistryError::Record(format!("stopped at {step:?}")));
+        }
+        Ok(())
+    }
+
+    pub(super) fn stops_at(&self, step: Step) -> bool {
+        *self.stop.lock().unwrap() == Some(step)
+    }
+
+    fn stop_at(&self, step: Step) {
+        *self.stop.lock().unwrap() = Some(step);
+    }
+}
+
+/// Opens a registry as the next process does.
+async fn open(data: &Path) -> Registry {
+    let storage = (DRIVERS[0].open)(data).unwrap();
+    let index =
+        index::open(&format!("sqlite:{}", data.join("index.sqlite").display())).await.unwrap();
+    let registry = Registry::new(index, storage, Limits::default());
+    registry.recover().await.unwrap();
+    registry
+}
+
+/// Somebody who may do everything with one repository.
+struct Client(Authority);
+
+impl Client {
+    fn new() -> Self {
+        Self(Authority::new((METHODS[0].open)(), Vec::new()))
+    }
+
+    async fn blob(&self, registry: &Registry, bytes: &'static [u8]) -> Digest {
+        let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let id = registry.begin_upload(&grant).await.unwrap();
+        let mut upload = registry.claim_upload(&grant, &id, None).await.unwrap();
+        upload.append(Bytes::from_static(bytes)).await.unwrap();
+        let digest = Digest::of(Algorithm::Sha256, bytes);
+        upload.finish(&digest).await.unwrap();
+        digest
+    }
+
+    async fn image(&self, registry: &Registry, config: &'static [u8]) -> Bytes {
+        let digest = self.blob(registry, config).await;
+        manifest(digest, config.len())
+    }
+
+    async fn put(&self, registry: &Registry, reference: &str, bytes: &Bytes) -> Result<()> {
+        let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let reference: Reference = reference.parse().unwrap();
+        registry.put_manifest(&grant, &reference, None, bytes.clone()).await.map(drop)
+    }
+
+    async fn delete(&self, registry: &Registry, reference: &str) -> Result<()> {
+        let grant = self.0.delete(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        registry.delete_manifest(&grant, &reference.parse().unwrap()).await
+    }
+
+    async fn delete_blob(&self, registry: &Registry, digest: &Digest) -> Result<()> {
+        let grant = self.0.delete(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        registry.delete_blob(&grant, digest).await
+    }
+
+    async fn get(&self, registry: &Registry, reference: &str) -> Option<Bytes> {
+        let grant = self.0.pull(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        registry
+            .manifest(&grant, &reference.parse().unwrap())
+            .await
+            .ok()
+            .map(|manifest| manifest.bytes)
+    }
+}
+
+fn manifest(config: Digest, size: usize) -> Bytes {
+    format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/json","digest":"{config}","size":{size}}},"layers":[]}}"#
+    )
+    .into()
+}
+
+fn digest_of(bytes: &Bytes) -> String {
+    Digest::of(Algorithm::Sha256, bytes).to_string()
+}
+
+async fn assert_whole(registry: &Registry) {
+    let report = registry.check().await.unwrap();
+    assert_eq!(report.findings, []);
+}
+
+/// Runs a mutation that is stopped at each step in turn, goes on in the next process, and compares
+/// the root with that of a registry where nothing was stopped.
+async fn stop_anywhere(mutate: impl AsyncFn(&Client, &Registry) -> Result<()>) {
+    let client = Client::new();
+    let mut roots = Vec::new();
+    for stop in STEPS.into_iter().map(Some).chain([None]) {
+        let folder = TempDir::new().unwrap();
+        let registry = open(folder.path()).await;
+        let old = client.image(&registry, b"old").await;
+        let new = client.image(&registry, b"new").await;
+        client.put(&registry, "moving", &old).await.unwrap();
+        client.put(&registry, "staying", &old).await.unwrap();
+        client.put(&registry, &digest_of(&new), &new).await.unwrap();
+        if let Some(step) = stop {
+            registry.stop_at(step);
+            assert!(mutate(&client, &registry).await.is_err(), "not stopped at {step:?}");
+        } else {
+            mutate(&client, &registry).await.unwrap();
+        }
+        drop(registry);
+        let registry = open(folder.path()).await;
+        assert_whole(&registry).await;
+        roots.push((stop, registry.root().await.unwrap(), client.get(&registry, "moving").await));
+    }
+    let (_, root, tag) = roots.last().unwrap().clone();
+    for (stop, other_root, other_tag) in roots {
+        assert_eq!(other_root, root, "after a stop at {stop:?}");
+        assert_eq!(other_tag, tag, "after a stop at {stop:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_that_was_stopped_anywhere_is_carried_to_its_end() {
+    stop_anywhere(async |client, registry| {
+        let newest = client.image(registry, b"newest").await;
+        client.put(registry, "moving", &newest).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tag_that_was_moved_when_it_stopped_is_moved() {
+    stop_anywhere(async |client, registry| {
+        let new = client.image(registry, b"new").await;
+        client.put(registry, "moving", &new).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_was_stopped_anywhere_is_carried_to_its_end() {
+    stop_anywhere(async |client, registry| client.delete(registry, "moving").await).await;
+    stop_anywhere(async |client, registry| {
+        let old = manifest(Digest::of(Algorithm::Sha256, b"old"), 3);
+        client.delete(registry, &digest_of(&old)).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_was_deleted_when_it_stopped_is_gone() {
+    stop_anywhere(async |client, registry| {
+        let stray = client.blob(registry, b"stray").await;
+        client.delete_blob(registry, &stray).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_push_cannot_move_a_tag_back() {
+    for step in [Step::Enqueued, Step::Checked, Step::HalfApplied, Step::Applied] {
+        let (client, folder) = (Client::new(), TempDir::new().unwrap());
+        let registry = open(folder.path()).await;
+        let (old, new) =
+            (client.image(&registry, b"old").await, client.image(&registry, b"new").await);
+        registry.stop_at(step);
+        client.put(&registry, "tag", &old).await.unwrap_err();
+        *registry.stop.lock().unwrap() = None;
+        // The same process goes on: what waits is older, and comes first.
+        client.put(&registry, "tag", &new).await.unwrap();
+        assert_eq!(client.get(&registry, "tag").await, Some(new));
+        assert_eq!(client.get(&registry, &digest_of(&old)).await, Some(old));
+        assert_whole(&registry).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_leaves_nothing_and_later_entries_go_on() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let good = client.image(&registry, b"config").await;
+    let bad = manifest(Digest::of(Algorithm::Sha256, b"never pushed"), 12);
+    let root = registry.root().await.unwrap();
+    let refused = client.put(&registry, "bad", &bad).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::MissingReferences(_)), "{refused}");
+    assert_eq!(registry.root().await.unwrap(), root);
+    client.put(&registry, "good", &good).await.unwrap();
+    let used = Digest::of(Algorithm::Sha256, b"config");
+    let refused = client.delete_blob(&registry, &used).await.unwrap_err();
+    assert!(matches!(refused, RegistryError::Referenced { .. }), "{refused}");
+    assert_whole(&registry).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_wait_while_the_storage_fails_and_land_in_order_later() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let (old, new) = (client.image(&registry, b"old").await, client.image(&registry, b"new").await);
+    let obstacle = folder.path().join("public/docker");
+    fs::write(&obstacle, b"in the way").unwrap();
+    assert!(matches!(client.put(&registry, "tag", &old).await, Err(RegistryError::Storage(_))));
+    assert!(matches!(client.put(&registry, "tag", &new).await, Err(RegistryError::Storage(_))));
+    assert_eq!(client.get(&registry, "tag").await, None, "nothing is told before it is applied");
+    fs::remove_file(&obstacle).unwrap();
+    drop(registry);
+    let registry = open(folder.path()).await;
+    assert_eq!(client.get(&registry, "tag").await, Some(new));
+    assert_whole(&registry).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_goes_on_when_its_request_is_gone() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let image = client.image(&registry, b"config").await;
+    for turn in 0..20 {
+        let tag = format!("tag-{turn}");
+        let limit = std::time::Duration::from_micros(200 * turn);
+        let _ = tokio::time::timeout(limit, client.put(&registry, &tag, &image)).await;
+        registry.root().await.unwrap();
+    }
+    client.put(&registry, "last", &image).await.unwrap();
+    assert_whole(&registry).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuilt_index_answers_as_before() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let (old, new) = (client.image(&registry, b"old").await, client.image(&registry, b"new").await);
+    client.put(&registry, "old", &old).await.unwrap();
+    client.put(&registry, "new", &new).await.unwrap();
+    client.delete(&registry, "old").await.unwrap();
+    let root = registry.root().await.unwrap();
+    let before = registry.check().await.unwrap();
+    let rebuilt = registry.rebuild_index().await.unwrap();
+    assert_eq!(rebuilt.dropped, [""; 0]);
+    assert_eq!((rebuilt.manifests, rebuilt.tags, rebuilt.blobs), (2, 1, 4));
+    assert_eq!(registry.check().await.unwrap(), before);
+    assert_eq!(registry.root().await.unwrap(), root);
+    assert_eq!(client.get(&registry, "new").await, Some(new));
+    assert_eq!(client.get(&registry, &digest_of(&old)).await, Some(old));
+}
