@@ -16,6 +16,9 @@ use crate::registry::Registry;
 /// How often edits are folded into the root when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How soon after the first signal another one is still the same.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
 /// Serves until the process is told to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
 ///
@@ -35,7 +38,7 @@ pub async fn serve(
         authority: authority(settings)?,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
     });
-    let server = HttpServer::new(move || {
+    let running = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
             .wrap(from_fn(http::log_requests))
@@ -53,7 +56,7 @@ pub async fn serve(
     let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
     tracing::info!(%address, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
-    let served = server.await.map_err(AppError::Server);
+    let served = running.await.map_err(AppError::Server);
     housekeeping.abort();
     if let Err(error) = app.registry.fold_if(1).await {
         tracing::warn!(%error, "could not fold the root before the end");
@@ -62,8 +65,21 @@ pub async fn serve(
     served
 }
 
-/// Waits to be told to stop. The second time the process ends at once.
+/// Waits to be told to stop. When told again later, the process ends at once.
 async fn stop_signal() {
+    told_to_stop().await;
+    tracing::info!("stopping: transfers are finished, new ones refused");
+    tokio::spawn(async {
+        // `timeout`, and whoever signals a group, tells the same thing twice.
+        tokio::time::sleep(SAME_SIGNAL).await;
+        told_to_stop().await;
+        tracing::warn!("stopped at once");
+        std::process::exit(1);
+    });
+}
+
+/// Waits for a signal that comes from now on.
+async fn told_to_stop() {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
@@ -74,15 +90,6 @@ async fn stop_signal() {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: transfers are finished, new ones refused");
-    tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tracing::warn!("stopped at once");
-        std::process::exit(1);
-    });
 }
 
 /// Forgets stale uploads and folds edits, now and then.

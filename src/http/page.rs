@@ -1,5 +1,7 @@
 //! Pages of a list: `n`, `last`, and the link to the next one.
 
+use std::fmt::Write;
+
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::LINK;
 
@@ -52,7 +54,7 @@ fn encode(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             encoded.push(char::from(byte));
         } else {
-            encoded.push_str(&format!("%{byte:02X}"));
+            write!(encoded, "%{byte:02X}").expect("a string takes everything");
         }
     }
     encoded

@@ -1,9 +1,11 @@
 //! Refusals: the right status and code for each, as the specification has them.
 
+use std::fs;
+
 use crate::common::Server;
 use crate::connection::ask;
 use crate::content::{NOBODYS, OCI_MANIFEST, image};
-use crate::repository::Repository;
+use crate::repository::{Repository, assert_refused};
 
 #[test]
 fn every_refusal_has_its_status_and_its_code() {
@@ -55,6 +57,21 @@ fn every_refusal_has_its_status_and_its_code() {
     }
     let log = server.log();
     assert!(!log.contains("\"ERROR\""), "{log}");
+}
+
+/// Trow takes every failure for absence: a client then pushes again what is there, or gives up on it.
+#[test]
+fn a_fault_of_the_storage_is_not_taken_for_absence() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "a");
+    let digest = repository.push_blob(b"content");
+    let hex = &digest["sha256:".len()..];
+    let file = server.data().join("content/sha256").join(&hex[..2]).join(hex);
+    fs::remove_file(file).expect("the blob stands there");
+    let response = repository.get(&format!("blobs/{digest}"));
+    assert_refused(&response, 500, "UNKNOWN");
+    assert!(!response.text().contains(hex), "the cause went to the client: {}", response.text());
+    assert!(server.log().contains("\"ERROR\""), "the cause went nowhere");
 }
 
 /// No cause, no path of the machine and nothing of the client's bytes goes into a message unread.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::common::Server;
 use crate::connection::Connection;
 use crate::content::{MIB, NOBODYS, noise, sha256};
-use crate::repository::Repository;
+use crate::repository::{Repository, wait_for_bytes};
 
 /// The lines about requests, once there are that many.
 fn lines(server: &Server, count: usize) -> Vec<Value> {
@@ -96,7 +96,7 @@ fn a_request_that_breaks_off_has_its_line_too() {
     let mut connection = Connection::open(&server);
     connection.ask("PATCH", &upload.location, &[("Content-Length", "1000")]);
     connection.send("01234");
-    thread::sleep(Duration::from_millis(200));
+    wait_for_bytes(&server);
     drop(connection);
     let lines = lines(&server, 2);
     assert_eq!(lines[1]["message"], format!("PATCH {}", upload.location));

@@ -14,6 +14,7 @@ mod content;
 mod deletion;
 mod digests;
 mod errors;
+mod grants;
 mod interrupted;
 mod kinds;
 mod limits;

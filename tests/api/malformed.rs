@@ -86,7 +86,10 @@ fn a_broken_chunk_of_a_stream_is_refused() {
         connection.ask("PATCH", &upload.location, &[("Transfer-Encoding", "chunked")]);
         connection.send(body);
         connection.end();
-        assert_eq!(connection.answer().status, 400, "{body}");
+        // Hanging up on such a stream is right, too.
+        if let Some(answer) = connection.try_answer(false) {
+            assert_eq!(answer.status, 400, "{body}");
+        }
         let last = upload.status().header("range").to_owned();
         assert!(["0-0", "0-4"].contains(&last.as_str()), "{body}: {last}");
     }

@@ -202,14 +202,23 @@ pub(crate) fn assert_refused(response: &Response, status: u16, code: &str) {
 
 /// Checks that no bytes of unfinished uploads are left in the data folder, or will not be in a moment.
 pub(crate) fn assert_nothing_is_left(server: &Server) {
+    wait(|| unfinished(server) == 0, "bytes are left over");
+}
+
+/// Waits until the first bytes of any upload are on their way to the storage.
+pub(crate) fn wait_for_bytes(server: &Server) {
+    wait(|| unfinished(server) > 0, "nothing arrived");
+}
+
+fn unfinished(server: &Server) -> usize {
     let folder = server.data().join("tmp/uploads");
-    let names = || -> Vec<_> {
-        let entries = std::fs::read_dir(&folder).expect("the server made the folder");
-        entries.map(|entry| entry.expect("it can be read").file_name()).collect()
-    };
+    std::fs::read_dir(folder).expect("the server made the folder").count()
+}
+
+fn wait(mut until: impl FnMut() -> bool, complaint: &str) {
     let begun = Instant::now();
-    while !names().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(5), "left over: {:?}", names());
-        thread::sleep(Duration::from_millis(20));
+    while !until() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{complaint}");
+        thread::sleep(Duration::from_millis(10));
     }
 }

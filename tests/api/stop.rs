@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{Server, http};
 use crate::connection::Connection;
 use crate::content::{MIB, noise, sha256};
-use crate::repository::{Repository, Upload};
+use crate::repository::{Repository, Upload, wait_for_bytes};
 
 #[test]
 fn a_pull_under_way_is_finished() {
@@ -47,7 +47,8 @@ fn a_push_under_way_is_finished() {
     let address = server.address().to_owned();
     let mut connection = Connection::open(&server);
     connection.ask("PATCH", &location, &[("Content-Length", &content.len().to_string())]);
-    connection.send(&content[..MIB + 1]);
+    connection.send(&content[..=MIB]);
+    wait_for_bytes(&server);
     let rest = content[MIB + 1..].to_vec();
     let writer = thread::spawn(move || {
         thread::sleep(Duration::from_millis(500));

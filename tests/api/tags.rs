@@ -1,5 +1,7 @@
 //! Lists of tags, and their pages.
 
+use std::thread;
+
 use serde_json::json;
 
 use crate::common::http::Response;
@@ -129,4 +131,30 @@ fn all_tags_are_found_by_following_the_links() {
     assert_eq!(lengths, [100, 100, 50]);
     assert_eq!(found, expected);
     assert_eq!(tags(&repository.get("tags/list")), expected);
+}
+
+/// Replicas of zot lose tags that are pushed at once.
+#[test]
+fn pushes_at_once_all_land() {
+    let server = Server::start();
+    thread::scope(|scope| {
+        for worker in 0..4 {
+            let server = &server;
+            scope.spawn(move || {
+                let repository = Repository::of(server, "team/app");
+                for number in 0..5 {
+                    repository.push_image(&format!("t{worker}{number}"), &format!("w{number}"));
+                    repository.push_image("latest", &format!("w{worker}"));
+                }
+            });
+        }
+    });
+    let repository = Repository::of(&server, "team/app");
+    let mut expected: Vec<String> =
+        (0..4).flat_map(|worker| (0..5).map(move |number| format!("t{worker}{number}"))).collect();
+    expected.insert(0, "latest".to_owned());
+    assert_eq!(tags(&repository.get("tags/list")), expected);
+    for tag in expected {
+        assert_eq!(repository.get(&format!("manifests/{tag}")).status, 200, "{tag}");
+    }
 }

@@ -286,3 +286,21 @@ fn places_are_absolute_below_an_external_url() {
     let expected = format!("{base}/manifests/{}", sha256(bytes.as_bytes()));
     assert_eq!(pushed.header("location"), expected);
 }
+
+/// OpenRegistry kept a transaction of its database open for each.
+#[test]
+fn many_uploads_may_be_open_at_once() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let uploads: Vec<_> = (0..40).map(|_| repository.begin()).collect();
+    for piece in ["first ", "second "] {
+        for (number, upload) in uploads.iter().enumerate() {
+            assert_eq!(upload.stream(format!("{piece}{number} ").as_bytes()).status, 202);
+        }
+    }
+    for (number, upload) in uploads.iter().enumerate() {
+        let content = format!("first {number} second {number} ");
+        assert_eq!(upload.finish(&sha256(content.as_bytes())).status, 201);
+    }
+    assert_nothing_is_left(&server);
+}
