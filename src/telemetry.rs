@@ -11,6 +11,10 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogFormat, LogSettings};
 
+/// What the HTTP library says of broken requests is of no use to the operator, and would let any
+/// client write errors into the log. Settings may name it again.
+const QUIET: &str = "actix_http=off,actix_server=warn";
+
 /// Sends log lines to standard error from now on. A second call changes nothing, so that tests in
 /// one process may each make one.
 pub fn init(settings: &LogSettings) {
@@ -31,7 +35,7 @@ where
         LogFormat::Json => false,
     };
     let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&settings.level))
+        .with_env_filter(EnvFilter::new(format!("{QUIET},{}", settings.level)))
         .with_writer(writer);
     if is_human {
         let is_coloured = is_terminal && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());

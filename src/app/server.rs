@@ -7,6 +7,7 @@ use actix_web::HttpServer;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
 
 use super::{App, AppError, authority};
 use crate::config::Settings;
@@ -15,6 +16,9 @@ use crate::registry::Registry;
 
 /// How often edits are folded into the root when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How soon after the first signal another one is still the same.
+const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// Serves until the process is told to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
@@ -36,7 +40,7 @@ pub async fn serve(
         authority: authority(settings)?,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
     });
-    let server = HttpServer::new(move || {
+    let running = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
             .wrap(from_fn(http::log_requests))
@@ -54,7 +58,7 @@ pub async fn serve(
     let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
     tracing::info!(%address, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
-    let ended = server.await.map_err(AppError::Server);
+    let ended = running.await.map_err(AppError::Server);
     housekeeping.abort();
     if let Err(error) = app.registry.fold_if(1).await {
         tracing::warn!(%error, "could not fold the root before the end");
@@ -84,11 +88,18 @@ impl StopSignals {
         }
     }
 
-    /// Waits to be told to stop. The second time the process ends at once.
+    /// Waits to be told to stop. When told again later, the process ends at once.
     async fn stop(mut self) {
         self.next().await;
         tracing::info!("stopping: transfers are finished, new ones refused");
         tokio::spawn(async move {
+            // `timeout`, and whoever signals a group, tells the same thing twice.
+            let same = async {
+                loop {
+                    self.next().await;
+                }
+            };
+            let _: Result<(), _> = timeout(SAME_SIGNAL, same).await;
             self.next().await;
             tracing::warn!("stopped at once");
             std::process::exit(1);

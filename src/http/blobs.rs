@@ -1,7 +1,7 @@
 //! `/v2/<name>/blobs/<digest>`
 
 use actix_web::body::SizedStream;
-use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt, stream};
@@ -41,8 +41,7 @@ pub(super) async fn get(
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
     }
     let size = blob.content.size;
-    let header = request.headers().get(RANGE).and_then(|value| value.to_str().ok());
-    let (range, mut response) = match wanted(header, size) {
+    let (range, mut response) = match wanted(respond::range(&request, &digest), size) {
         Wanted::Whole => (0..size, HttpResponse::Ok()),
         Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
         Wanted::Part(range) => {

@@ -9,6 +9,7 @@ use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
 
 use super::error::ApiError;
+use super::log;
 use crate::oci::ErrorCode;
 use crate::registry::{RegistryError, Upload};
 
@@ -37,8 +38,13 @@ async fn next(body: &mut Payload) -> Result<Option<Bytes>, RegistryError> {
 }
 
 /// Appends the body to an upload. What arrived before it broke off is part of the upload.
-pub(super) async fn append(body: &mut Payload, upload: &mut Upload) -> Result<(), RegistryError> {
+pub(super) async fn append(
+    request: &HttpRequest,
+    body: &mut Payload,
+    upload: &mut Upload,
+) -> Result<(), RegistryError> {
     while let Some(bytes) = next(body).await? {
+        log::received(request, bytes.len());
         upload.append(bytes).await?;
     }
     Ok(())
@@ -62,6 +68,7 @@ pub(super) async fn read(
         if bytes.len() + piece.len() > limit {
             return Err(too_large());
         }
+        log::received(request, piece.len());
         bytes.extend_from_slice(&piece);
     }
     Ok(bytes.freeze())

@@ -3,13 +3,13 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_RANGE, RANGE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, RANGE, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::auth::AuthError;
 use crate::index::{IndexError, IndexErrorKind};
-use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError};
+use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -30,7 +30,7 @@ impl ApiError {
         Self { status, code, message: message.into(), headers: Vec::new() }
     }
 
-    fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
@@ -196,8 +196,14 @@ impl From<ReferenceError> for ApiError {
     fn from(error: ReferenceError) -> Self {
         match error {
             ReferenceError::Digest(error) => error.into(),
-            ReferenceError::Tag(error) => Self::malformed(ErrorCode::TagInvalid, error.to_string()),
+            ReferenceError::Tag(error) => error.into(),
         }
+    }
+}
+
+impl From<TagError> for ApiError {
+    fn from(error: TagError) -> Self {
+        Self::malformed(ErrorCode::TagInvalid, error.to_string())
     }
 }
 
@@ -207,8 +213,9 @@ pub(super) async fn not_found(request: HttpRequest) -> Answer {
     Err(ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message))
 }
 
-/// Answers a method that a path does not have.
-pub(super) async fn method_not_allowed(request: HttpRequest) -> Answer {
+/// Answers a method that a path does not have; `methods` are those that it has.
+pub(super) fn method_not_allowed(request: &HttpRequest, methods: &'static str) -> Answer {
     let message = format!("{} is not supported at {}", request.method(), request.path());
-    Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message))
+    let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message);
+    Err(error.with(ALLOW.as_str(), methods))
 }

@@ -108,7 +108,7 @@ impl FromRequest for Reference {
     }
 }
 
-/// The parameters behind the question mark, decoded; the first of a name counts.
+/// The parameters behind the question mark, decoded; of a name that may be there once, the first counts.
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {
@@ -122,6 +122,15 @@ impl Query {
         name: &str,
     ) -> Result<Option<T>, ApiError> {
         self.get(name).map(str::parse).transpose().map_err(Into::into)
+    }
+
+    /// Reads a parameter that may be there several times.
+    pub(super) fn parse_all<T: FromStr<Err: Into<ApiError>>>(
+        &self,
+        name: &str,
+    ) -> Result<Vec<T>, ApiError> {
+        let values = self.0.iter().filter(|(key, _)| key == name);
+        values.map(|(_, value)| value.parse().map_err(Into::into)).collect()
     }
 }
 

@@ -4,11 +4,27 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::Error;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
+use actix_web::{Error, HttpMessage, HttpRequest};
+
+use super::respond::CONTENT_DIGEST;
+
+/// How many bytes of a request's body were read.
+struct Received(u64);
+
+/// Adds to what the line says was received.
+pub(super) fn received(request: &HttpRequest, size: usize) {
+    let mut extensions = request.extensions_mut();
+    if let Some(received) = extensions.get_mut::<Received>() {
+        received.0 += size as u64;
+    } else {
+        extensions.insert(Received(size as u64));
+    }
+}
 
 /// Logs a request.
 ///
@@ -18,38 +34,51 @@ pub async fn log_requests(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let begun = Instant::now();
+    // Made first: a client that hangs up ends this future, and its request has a line all the same.
+    let mut line = Line::of(&request);
     let response = next.call(request).await?;
-    let line = Line::of(&response, begun);
+    line.read(&response);
     Ok(response.map_body(|_, body| Logged { body: Box::pin(body), line }))
 }
 
 /// What the line says.
 struct Line {
-    method: String,
+    method: Method,
     path: String,
     repository: String,
-    reference: String,
-    status: u16,
-    size: u64,
+    digest: String,
+    /// None when the client was gone before there was an answer.
+    status: Option<u16>,
+    received: u64,
+    sent: u64,
     begun: Instant,
 }
 
 impl Line {
-    fn of(response: &ServiceResponse<impl MessageBody>, begun: Instant) -> Self {
+    fn of(request: &ServiceRequest) -> Self {
+        Self {
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            repository: String::new(),
+            digest: String::new(),
+            status: None,
+            received: 0,
+            sent: 0,
+            begun: Instant::now(),
+        }
+    }
+
+    /// Takes over what is known once there is an answer.
+    fn read(&mut self, response: &ServiceResponse<impl MessageBody>) {
         let request = response.request();
         let segments = request.match_info();
-        let reference =
-            ["digest", "reference", "upload"].into_iter().find_map(|name| segments.get(name));
-        Self {
-            method: request.method().to_string(),
-            path: request.path().to_owned(),
-            repository: segments.get("name").unwrap_or_default().to_owned(),
-            reference: reference.unwrap_or_default().to_owned(),
-            status: response.status().as_u16(),
-            size: 0,
-            begun,
-        }
+        let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+        let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
+        let digest = told.or(asked.filter(|reference| reference.contains(':')));
+        segments.get("name").unwrap_or_default().clone_into(&mut self.repository);
+        digest.unwrap_or_default().clone_into(&mut self.digest);
+        self.status = Some(response.status().as_u16());
+        self.received = request.extensions().get::<Received>().map_or(0, |received| received.0);
     }
 }
 
@@ -58,9 +87,10 @@ impl Drop for Line {
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(
             repository = self.repository,
-            reference = self.reference,
+            digest = self.digest,
             status = self.status,
-            size_bytes = self.size,
+            received_bytes = self.received,
+            sent_bytes = self.sent,
             duration_ms,
             "{} {}",
             self.method,
@@ -87,8 +117,10 @@ impl<B: MessageBody> MessageBody for Logged<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, B::Error>>> {
         let polled = self.body.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Ok(bytes))) = &polled {
-            self.line.size += bytes.len() as u64;
+        if let Poll::Ready(Some(Ok(bytes))) = &polled
+            && self.line.method != Method::HEAD
+        {
+            self.line.sent += bytes.len() as u64;
         }
         polled
     }

@@ -1,14 +1,15 @@
 //! `/v2/<name>/manifests/<reference>`
 
-use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::header::{CONTENT_TYPE, LOCATION};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::{Answer, ApiError};
+use super::extract::Query;
 use super::respond::{self, CONTENT_DIGEST};
 use super::{Api, body};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
-use crate::oci::{ErrorCode, Reference};
+use crate::oci::{ErrorCode, Reference, Tag};
 
 /// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is not asked: clients that
 /// omit a type get it all the same, as it was pushed.
@@ -28,10 +29,11 @@ pub(super) async fn get(
     Ok(response.insert_header((CONTENT_TYPE, manifest.media_type)).body(manifest.bytes))
 }
 
-/// `PUT` (distribution-spec, "Pushing Manifests")
+/// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query.
 pub(super) async fn put(
     grant: PushGrant,
     reference: Reference,
+    query: Query,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
@@ -40,20 +42,23 @@ pub(super) async fn put(
     let content_type = content_type.map_err(|_| {
         ApiError::malformed(ErrorCode::ManifestInvalid, "the Content-Type is not text")
     })?;
+    let tags = query.parse_all::<Tag>("tag")?;
     let bytes = body::read(&request, body, api.registry.manifest_limit()).await?;
-    let pushed = api.registry.put_manifest(&grant, &reference, content_type, bytes).await?;
+    let pushed = api.registry.put_manifest(&grant, &reference, tags, content_type, bytes).await?;
+    let location =
+        respond::location(&api, grant.repository(), &format!("manifests/{}", pushed.digest));
     let mut response = HttpResponse::Created();
-    respond::locate(
-        &mut response,
-        &api,
-        grant.repository(),
-        &format!("manifests/{}", pushed.digest),
-    );
     response
+        .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, pushed.digest.to_string()))
         .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", pushed.cid)));
     if let Some(subject) = pushed.subject {
         response.insert_header(("OCI-Subject", subject.to_string()));
+    }
+    if let Reference::Digest(_) = reference {
+        for tag in pushed.tags {
+            response.append_header(("OCI-Tag", tag.to_string()));
+        }
     }
     Ok(response.finish())
 }

@@ -20,6 +20,8 @@ mod respond;
 mod tags;
 mod uploads;
 
+use std::future::ready;
+
 use actix_web::middleware::DefaultHeaders;
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
 
@@ -41,33 +43,50 @@ pub struct Api {
 
 /// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first.
 pub fn routes(config: &mut ServiceConfig) {
-    let resource = |path: &str| resource(path).default_service(web::to(error::method_not_allowed));
+    let resource = |path: &str, methods: &'static str| {
+        let refuse = move |request| ready(error::method_not_allowed(&request, methods));
+        resource(path).default_service(web::to(refuse))
+    };
     config
-        .service(resource("/healthz").route(get().to(health::live)))
-        .service(resource("/readyz").route(get().to(health::ready)))
-        .service(resource("/v2").route(get().to(base::ping)).route(head().to(base::ping)))
-        .service(resource("/v2/").route(get().to(base::ping)).route(head().to(base::ping)))
-        .service(resource("/v2/_catalog").route(get().to(catalog::list)))
-        .service(resource("/v2/{name:.+}/tags/list").route(get().to(tags::list)))
-        .service(resource("/v2/{name:.+}/referrers/{digest}").route(get().to(referrers::list)))
         .service(
-            resource("/v2/{name:.+}/manifests/{reference}")
+            resource("/healthz", "GET, HEAD")
+                .route(get().to(health::live))
+                .route(head().to(health::live)),
+        )
+        .service(
+            resource("/readyz", "GET, HEAD")
+                .route(get().to(health::ready))
+                .route(head().to(health::ready)),
+        )
+        .service(
+            resource("/v2", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
+        )
+        .service(
+            resource("/v2/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
+        )
+        .service(resource("/v2/_catalog", "GET").route(get().to(catalog::list)))
+        .service(resource("/v2/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
+        .service(
+            resource("/v2/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)),
+        )
+        .service(
+            resource("/v2/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
                 .route(get().to(manifests::get))
                 .route(head().to(manifests::get))
                 .route(put().to(manifests::put))
                 .route(delete().to(manifests::delete)),
         )
-        .service(resource("/v2/{name:.+}/blobs/uploads").route(post().to(uploads::post)))
-        .service(resource("/v2/{name:.+}/blobs/uploads/").route(post().to(uploads::post)))
+        .service(resource("/v2/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
+        .service(resource("/v2/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
         .service(
-            resource("/v2/{name:.+}/blobs/uploads/{upload}")
+            resource("/v2/{name:.+}/blobs/uploads/{upload}", "GET, PATCH, PUT, DELETE")
                 .route(get().to(uploads::status))
                 .route(patch().to(uploads::patch))
                 .route(put().to(uploads::put))
                 .route(delete().to(uploads::cancel)),
         )
         .service(
-            resource("/v2/{name:.+}/blobs/{digest}")
+            resource("/v2/{name:.+}/blobs/{digest}", "GET, HEAD, DELETE")
                 .route(get().to(blobs::get))
                 .route(head().to(blobs::head))
                 .route(delete().to(blobs::delete)),

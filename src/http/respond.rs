@@ -1,7 +1,7 @@
 //! Headers that several answers share.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{ETAG, IF_NONE_MATCH, LOCATION};
+use actix_web::http::header::{ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
@@ -34,15 +34,18 @@ pub(super) fn is_known(request: &HttpRequest, digest: &Digest) -> bool {
     })
 }
 
-/// Says where something is to be found, as the operator wants it to be said.
-pub(super) fn locate<'a>(
-    response: &'a mut HttpResponseBuilder,
-    api: &Api,
-    name: &RepositoryName,
-    rest: &str,
-) -> &'a mut HttpResponseBuilder {
+/// Returns the value of the `Range` header, if it is to be heeded: a client may want a part only of
+/// the content that it knows, and the whole of any other (RFC 9110, 13.1.5).
+pub(super) fn range<'a>(request: &'a HttpRequest, digest: &Digest) -> Option<&'a str> {
+    let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let is_known = text(IF_RANGE).is_none_or(|tag| tag == format!("\"{digest}\""));
+    text(RANGE).filter(|_| is_known)
+}
+
+/// Returns where something is to be found, as the operator wants it to be said.
+pub(super) fn location(api: &Api, name: &RepositoryName, rest: &str) -> String {
     let base = api.external_url.as_deref().unwrap_or_default();
-    response.insert_header((LOCATION, format!("{base}/v2/{name}/{rest}")))
+    format!("{base}/v2/{name}/{rest}")
 }
 
 /// Answers that something was deleted.

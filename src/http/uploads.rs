@@ -1,6 +1,6 @@
 //! `/v2/<name>/blobs/uploads/`
 
-use actix_web::http::header::{CONTENT_RANGE, RANGE};
+use actix_web::http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
@@ -12,6 +12,9 @@ use crate::auth::PushGrant;
 use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
 use crate::registry::{Blob, RegistryError, Upload};
 
+/// The name of an upload.
+const UPLOAD_ID: &str = "Docker-Upload-UUID";
+
 /// `POST`: begins an upload, takes a whole blob with `?digest=`, or mounts one with `?mount=`
 /// (distribution-spec, "Pushing blobs", "Mounting a blob from another repository").
 pub(super) async fn post(
@@ -22,7 +25,8 @@ pub(super) async fn post(
     api: Data<Api>,
 ) -> Answer {
     if let Some(digest) = query.parse::<Digest>("mount")? {
-        let from = query.parse::<RepositoryName>("from")?;
+        let from = query.get("from").filter(|name| !name.is_empty());
+        let from = from.map(str::parse::<RepositoryName>).transpose()?;
         if let Some(blob) = mount(&grant, &digest, from, &request, &api).await? {
             return Ok(created(&api, &grant, &blob));
         }
@@ -139,10 +143,11 @@ async fn append(
             return Err(RegistryError::SizeMismatch { expected, received }.into());
         }
     }
-    let mut upload =
-        api.registry.claim_upload(grant, id, chunk.as_ref().map(|chunk| chunk.start)).await?;
+    let start = chunk.as_ref().map(|chunk| chunk.start);
+    let claimed = api.registry.claim_upload(grant, id, start).await;
+    let mut upload = claimed.map_err(|error| misplaced(error, api, grant, id))?;
     let before = upload.offset();
-    body::append(body, &mut upload).await?;
+    body::append(request, body, &mut upload).await?;
     let received = upload.offset() - before;
     match chunk.map(|chunk| chunk.end - chunk.start) {
         Some(expected) if expected != received => {
@@ -167,6 +172,16 @@ async fn finish(
     Ok(created(api, grant, &blob))
 }
 
+/// Says where an upload goes on to a client that was mistaken about it.
+fn misplaced(error: RegistryError, api: &Api, grant: &PushGrant, id: &str) -> ApiError {
+    let is_misplaced = matches!(error, RegistryError::UploadOffset { .. });
+    let error = ApiError::from(error);
+    if !is_misplaced {
+        return error;
+    }
+    error.with(LOCATION.as_str(), upload_location(api, grant, id)).with(UPLOAD_ID, id)
+}
+
 fn upload_head(
     mut response: HttpResponseBuilder,
     api: &Api,
@@ -174,17 +189,21 @@ fn upload_head(
     id: &str,
     offset: u64,
 ) -> HttpResponseBuilder {
-    respond::locate(&mut response, api, grant.repository(), &format!("blobs/uploads/{id}"));
     response
+        .insert_header((LOCATION, upload_location(api, grant, id)))
         .insert_header((RANGE, range::received(offset)))
-        .insert_header(("Docker-Upload-UUID", id));
+        .insert_header((UPLOAD_ID, id));
     response
 }
 
+fn upload_location(api: &Api, grant: &PushGrant, id: &str) -> String {
+    respond::location(api, grant.repository(), &format!("blobs/uploads/{id}"))
+}
+
 fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {
-    let mut response = HttpResponse::Created();
-    respond::locate(&mut response, api, grant.repository(), &format!("blobs/{}", blob.digest));
-    response
+    let location = respond::location(api, grant.repository(), &format!("blobs/{}", blob.digest));
+    HttpResponse::Created()
+        .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, blob.digest.to_string()))
         .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", blob.content.cid)))
         .finish()

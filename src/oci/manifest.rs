@@ -128,7 +128,10 @@ impl Manifest {
             blobs: descriptors(blobs)?,
             children: descriptors(children)?,
             subject: document.subject.map(DocumentDescriptor::read).transpose()?,
-            artifact_type: document.artifact_type.or(config_type).filter(|text| !text.is_empty()),
+            artifact_type: [document.artifact_type, config_type]
+                .into_iter()
+                .flatten()
+                .find(|text| !text.is_empty()),
             annotations: document.annotations.unwrap_or_default(),
         })
     }

@@ -70,7 +70,7 @@ impl Client {
     async fn put(&self, registry: &Registry, reference: &str, bytes: &Bytes) -> Result<()> {
         let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
         let reference: Reference = reference.parse().unwrap();
-        registry.put_manifest(&grant, &reference, None, bytes.clone()).await.map(drop)
+        registry.put_manifest(&grant, &reference, Vec::new(), None, bytes.clone()).await.map(drop)
     }
 
     async fn delete(&self, registry: &Registry, reference: &str) -> Result<()> {

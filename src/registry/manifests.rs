@@ -6,7 +6,7 @@ use super::intent::Intent;
 use super::{Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest};
-use crate::oci::{Algorithm, Digest, Manifest, Reference};
+use crate::oci::{Algorithm, Digest, Manifest, Reference, Tag};
 
 /// A manifest that was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct PushedManifest {
     pub cid: cid::Cid,
     /// What it refers to, if to anything.
     pub subject: Option<Digest>,
+    /// The tags that point to it by this push.
+    pub tags: Vec<Tag>,
 }
 
 impl Registry {
@@ -35,7 +37,8 @@ impl Registry {
         })
     }
 
-    /// Stores a manifest and what it was pushed as; returns when both last.
+    /// Stores a manifest and what it was pushed as; returns when both last. `tags` are those that
+    /// come beside a digest; beside a tag they do not count.
     ///
     /// # Errors
     /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
@@ -44,6 +47,7 @@ impl Registry {
         &self,
         grant: &PushGrant,
         reference: &Reference,
+        tags: Vec<Tag>,
         content_type: Option<&str>,
         bytes: Bytes,
     ) -> Result<PushedManifest> {
@@ -53,7 +57,7 @@ impl Registry {
         }
         let (digest, tags) = match reference {
             Reference::Tag(tag) => (Digest::of(Algorithm::Sha256, &bytes), vec![tag.clone()]),
-            Reference::Digest(digest) => (*digest, Vec::new()),
+            Reference::Digest(digest) => (*digest, tags),
         };
         if Digest::of(digest.algorithm(), &bytes) != digest {
             return Err(RegistryError::DigestMismatch(digest));
@@ -65,12 +69,12 @@ impl Registry {
             manifest: content.canonical,
             digest,
             media_type: manifest.media_type.as_str().to_owned(),
-            tags,
+            tags: tags.clone(),
         };
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
         self.commit(intent, Some(stored)).await?;
         let subject = manifest.subject.map(|subject| subject.digest);
-        Ok(PushedManifest { digest, cid: content.cid, subject })
+        Ok(PushedManifest { digest, cid: content.cid, subject, tags })
     }
 
     /// Deletes a tag, or a manifest with every tag that points to it.

@@ -61,6 +61,11 @@ impl Server {
         format!("http://{}{path}", self.address)
     }
 
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The data folder, given as `--data`.
     pub(crate) fn data(&self) -> PathBuf {
         data(self.folder.path())

@@ -1,0 +1,114 @@
+//! What holds for every path: the base, the headers, the methods.
+
+use crate::common::{Server, http};
+use crate::connection::{Connection, ask};
+use crate::content::NOBODYS;
+use crate::repository::{Repository, assert_refused};
+
+#[test]
+fn the_base_says_that_this_is_a_registry() {
+    let server = Server::start();
+    for path in ["/v2/", "/v2", "/v2/?ns=example.com"] {
+        let response = http::get(&server.url(path));
+        assert_eq!(response.status, 200, "{path}");
+        assert_eq!(response.header("docker-distribution-api-version"), "registry/2.0");
+        assert_eq!(response.header("content-type"), "application/json");
+        assert_eq!(response.json(), serde_json::json!({}));
+        let head = ask(&server, "HEAD", path, &[]);
+        assert_eq!((head.status, head.header("content-length")), (200, Some("2")), "{path}");
+    }
+}
+
+#[test]
+fn every_answer_names_the_version_of_the_api() {
+    let server = Server::start();
+    let blob = Repository::of(&server, "a").push_blob(b"blob");
+    let present = format!("/v2/a/blobs/{blob}");
+    for (method, path, status) in [
+        ("GET", "/v2/", 200),
+        ("GET", &present, 200),
+        ("HEAD", &present, 200),
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("POST", "/v2/a/blobs/uploads/", 202),
+        ("GET", "/v2/A/tags/list", 400),
+        ("GET", "/v2/absent/tags/list", 404),
+        ("GET", "/nothing", 404),
+        ("HEAD", "/v2/a/manifests/absent", 404),
+        ("TRACE", "/v2/", 405),
+        ("POST", "/v2/example.com/a/blobs/uploads/", 403),
+    ] {
+        let answer = ask(&server, method, path, &[("Content-Length", "0")]);
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
+        let version = answer.header("docker-distribution-api-version");
+        assert_eq!(version, Some("registry/2.0"), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_method_that_a_path_does_not_have_is_405_and_the_others_are_named() {
+    let server = Server::start();
+    let blob = format!("/v2/a/blobs/{NOBODYS}");
+    let referrers = format!("/v2/a/referrers/{NOBODYS}");
+    for (path, method, allowed) in [
+        ("/v2/", "POST", "GET, HEAD"),
+        ("/v2", "DELETE", "GET, HEAD"),
+        ("/v2/_catalog", "PUT", "GET"),
+        ("/v2/a/tags/list", "DELETE", "GET"),
+        ("/v2/a/manifests/v1", "PATCH", "GET, HEAD, PUT, DELETE"),
+        ("/v2/a/manifests/v1", "POST", "GET, HEAD, PUT, DELETE"),
+        (&blob, "PUT", "GET, HEAD, DELETE"),
+        (&blob, "POST", "GET, HEAD, DELETE"),
+        (&referrers, "PUT", "GET"),
+        ("/v2/a/blobs/uploads/", "GET", "POST"),
+        ("/v2/a/blobs/uploads", "PUT", "POST"),
+        ("/v2/a/blobs/uploads/some-upload", "POST", "GET, PATCH, PUT, DELETE"),
+        ("/v2/", "OPTIONS", "GET, HEAD"),
+        ("/v2/", "NONSENSE", "GET, HEAD"),
+        ("/healthz", "DELETE", "GET, HEAD"),
+    ] {
+        let answer = ask(&server, method, path, &[("Content-Length", "0")]);
+        assert_eq!(answer.status, 405, "{method} {path}");
+        assert_eq!(answer.code(), "UNSUPPORTED", "{method} {path}");
+        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+    }
+}
+
+#[test]
+fn a_path_that_is_nothing_is_404_in_json() {
+    let server = Server::start();
+    for path in ["/", "/v1/", "/v2/a", "/v2/a/blobs", "/v2/a/tags", "/v2/a/b/c", "/v2/a/_catalog"] {
+        assert_refused(&http::get(&server.url(path)), 404, "NAME_UNKNOWN");
+    }
+}
+
+#[test]
+fn health_is_told_without_a_name() {
+    let server = Server::start();
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(http::get(&server.url(path)).status, 200, "{path}");
+        assert_eq!(ask(&server, "HEAD", path, &[]).status, 200, "{path}");
+    }
+    let ready = http::get(&server.url("/readyz")).json();
+    assert_eq!(ready, serde_json::json!({ "index": "ok", "storage": "ok" }));
+}
+
+#[test]
+fn a_connection_serves_many_requests() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "a");
+    let blob = repository.push_blob(b"content");
+    let path = repository.path(&format!("blobs/{blob}"));
+    let mut connection = Connection::open(&server);
+    for _ in 0..3 {
+        connection.ask("HEAD", &path, &[]);
+        let head = connection.answer_to_head();
+        assert_eq!((head.status, head.header("content-length")), (200, Some("7")));
+        connection.ask("GET", &path, &[("If-None-Match", &format!("\"{blob}\""))]);
+        assert_eq!(connection.answer().status, 304);
+        connection.ask("GET", "/v2/a/manifests/absent", &[]);
+        assert_eq!(connection.answer().status, 404);
+        connection.ask("GET", &path, &[]);
+        assert_eq!(connection.answer().body, b"content");
+    }
+}

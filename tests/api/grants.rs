@@ -1,0 +1,125 @@
+//! What a client may not see. `open` allows everything, so that these tests bring a way to decide of
+//! their own, and the API runs in the test's process.
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::LOCATION;
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::web::Data;
+use async_trait::async_trait;
+use roadstead::auth::{Action, AuthError, Authenticator, Authority, Identity};
+use roadstead::http::{Api, routes};
+use roadstead::oci::RepositoryName;
+use roadstead::registry::{Limits, Registry};
+use roadstead::{index, storage};
+use tempfile::TempDir;
+
+use crate::content::sha256;
+
+/// Whoever says a name may do everything below it, and nothing elsewhere.
+struct ByName;
+
+#[async_trait]
+impl Authenticator for ByName {
+    async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
+        Ok(Identity { user: authorization.map(str::to_owned) })
+    }
+
+    async fn decide(
+        &self,
+        identity: &Identity,
+        _: Action,
+        repository: &RepositoryName,
+    ) -> Result<(), AuthError> {
+        match &identity.user {
+            Some(user) if repository.namespace() == Some(user) => Ok(()),
+            _ => Err(AuthError::Unauthorized),
+        }
+    }
+
+    async fn decide_catalog(&self, _: &Identity) -> Result<(), AuthError> {
+        Err(AuthError::Unauthorized)
+    }
+}
+
+async fn api(data: &TempDir) -> Data<Api> {
+    let embedded = storage::DRIVERS.iter().find(|driver| driver.name == "embedded");
+    let storage = (embedded.expect("it is a row").open)(data.path()).expect("the folder is new");
+    let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
+    let index = index::open(&url).await.expect("the folder is new");
+    let limits = Limits { commit_wait: Duration::from_secs(10), ..Limits::default() };
+    Data::new(Api {
+        registry: Registry::new(index, storage, limits),
+        authority: Authority::new(Box::new(ByName), Vec::new()),
+        external_url: None,
+    })
+}
+
+#[actix_web::test]
+async fn a_mount_takes_blobs_only_from_where_the_client_may_pull() {
+    let data = TempDir::new().expect("a temporary folder can be made");
+    let service =
+        init_service(actix_web::App::new().app_data(api(&data).await).configure(routes)).await;
+    let post = |user: &str, name: &str, query: &str| {
+        let uri = format!("/v2/{name}/blobs/uploads/?{query}");
+        TestRequest::post().uri(&uri).insert_header(("Authorization", user))
+    };
+    let digest = sha256(b"secret");
+    let pushed = post("alice", "alice/app", &format!("digest={digest}"));
+    let pushed = call_service(&service, pushed.set_payload("secret").to_request()).await;
+    assert_eq!(pushed.status(), StatusCode::CREATED);
+
+    // Neither by name nor by search, and with no hint that somebody has it.
+    for query in [format!("mount={digest}&from=alice/app"), format!("mount={digest}")] {
+        let response = call_service(&service, post("bob", "bob/app", &query).to_request()).await;
+        assert_eq!(response.status(), StatusCode::ACCEPTED, "{query}");
+        let place = response.headers().get(LOCATION).expect("an upload has begun");
+        assert!(place.as_bytes().starts_with(b"/v2/bob/app/blobs/uploads/"), "{query}");
+        let path = format!("/v2/bob/app/blobs/{digest}");
+        let get = TestRequest::get().uri(&path).insert_header(("Authorization", "bob"));
+        let response = call_service(&service, get.to_request()).await;
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{query}");
+    }
+    for query in [format!("mount={digest}&from=alice/app"), format!("mount={digest}")] {
+        let other = format!("alice/other{}", query.len());
+        let response = call_service(&service, post("alice", &other, &query).to_request()).await;
+        assert_eq!(response.status(), StatusCode::CREATED, "{query}");
+    }
+}
+
+#[actix_web::test]
+async fn every_path_asks_for_leave() {
+    let data = TempDir::new().expect("a temporary folder can be made");
+    let service =
+        init_service(actix_web::App::new().app_data(api(&data).await).configure(routes)).await;
+    let digest = sha256(b"content");
+    for (method, path) in [
+        ("GET", "tags/list".to_owned()),
+        ("GET", format!("referrers/{digest}")),
+        ("GET", format!("blobs/{digest}")),
+        ("HEAD", format!("blobs/{digest}")),
+        ("DELETE", format!("blobs/{digest}")),
+        ("GET", "manifests/v1".to_owned()),
+        ("HEAD", "manifests/v1".to_owned()),
+        ("PUT", "manifests/v1".to_owned()),
+        ("DELETE", "manifests/v1".to_owned()),
+        ("POST", "blobs/uploads/".to_owned()),
+        ("POST", "blobs/uploads".to_owned()),
+        ("GET", "blobs/uploads/x".to_owned()),
+        ("PATCH", "blobs/uploads/x".to_owned()),
+        ("PUT", format!("blobs/uploads/x?digest={digest}")),
+        ("DELETE", "blobs/uploads/x".to_owned()),
+        ("GET", "../../_catalog".to_owned()),
+    ] {
+        let method = method.parse().expect("it is a method");
+        let path = match path.strip_prefix("../../") {
+            Some(path) => format!("/v2/{path}"),
+            None => format!("/v2/alice/app/{path}"),
+        };
+        let request = TestRequest::default().method(method).uri(&path);
+        let request = request.insert_header(("Authorization", "bob"));
+        let response = call_service(&service, request.to_request()).await;
+        assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
+    }
+}

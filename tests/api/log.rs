@@ -1,0 +1,115 @@
+//! The log: one line for each request.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::Server;
+use crate::connection::Connection;
+use crate::content::{MIB, NOBODYS, noise, sha256};
+use crate::repository::{Repository, wait_for_bytes};
+
+/// The lines about requests, once there are that many.
+fn lines(server: &Server, count: usize) -> Vec<Value> {
+    let begun = Instant::now();
+    loop {
+        let log = server.log();
+        let lines: Vec<Value> = log
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| {
+                let message = line["message"].as_str().unwrap_or_default();
+                line.get("duration_ms").is_some() && !message.ends_with("/healthz")
+            })
+            .collect();
+        if lines.len() >= count {
+            return lines;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "not {count} lines: {log}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn each_request_has_one_line_that_says_what_it_was_about() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let content = noise(MIB + 5, 1);
+    let digest = sha256(&content);
+    let upload = repository.begin();
+    upload.stream(&content);
+    upload.finish(&digest);
+    let blob = format!("blobs/{digest}");
+    repository.get(&blob);
+    repository.head(&blob);
+    repository.get(&format!("blobs/{NOBODYS}"));
+    let image = repository.push_image("v1", "word");
+    repository.get("manifests/v1");
+    let size = content.len();
+    let place = upload.location;
+    // Message, status, digest, bytes received; bytes sent where they are content.
+    let expected = [
+        ("POST /v2/team/app/blobs/uploads/".to_owned(), 202, "", 0, 0),
+        (format!("PATCH {place}"), 202, "", size, 0),
+        (format!("PUT {place}"), 201, &*digest, 0, 0),
+        (format!("GET /v2/team/app/{blob}"), 200, &*digest, 0, size),
+        (format!("HEAD /v2/team/app/{blob}"), 200, &*digest, 0, 0),
+        (format!("GET /v2/team/app/blobs/{NOBODYS}"), 404, NOBODYS, 0, usize::MAX),
+        (
+            "POST /v2/team/app/blobs/uploads/".to_owned(),
+            201,
+            &*sha256(&image.config),
+            image.config.len(),
+            0,
+        ),
+        (
+            "POST /v2/team/app/blobs/uploads/".to_owned(),
+            201,
+            &*sha256(&image.layer),
+            image.layer.len(),
+            0,
+        ),
+        ("PUT /v2/team/app/manifests/v1".to_owned(), 201, &*image.digest, image.manifest.len(), 0),
+        ("GET /v2/team/app/manifests/v1".to_owned(), 200, &*image.digest, 0, image.manifest.len()),
+    ];
+    let lines = lines(&server, expected.len());
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, (message, status, digest, received, sent)) in lines.iter().zip(expected) {
+        assert_eq!(line["message"], message.as_str(), "{line}");
+        assert_eq!(line["status"], status, "{line}");
+        assert_eq!(line["repository"], "team/app", "{line}");
+        assert_eq!(line["digest"], digest, "{line}");
+        assert_eq!(line["received_bytes"], received, "{line}");
+        if sent != usize::MAX {
+            assert_eq!(line["sent_bytes"], sent, "{line}");
+        }
+        assert!(line["duration_ms"].as_u64().is_some_and(|it| it < 60_000), "{line}");
+        assert_eq!(line["level"], "INFO", "{line}");
+    }
+}
+
+#[test]
+fn a_request_that_breaks_off_has_its_line_too() {
+    let server = Server::start();
+    let upload = Repository::of(&server, "team/app").begin();
+    let mut connection = Connection::open(&server);
+    connection.ask("PATCH", &upload.location, &[("Content-Length", "1000")]);
+    connection.send("01234");
+    wait_for_bytes(&server);
+    drop(connection);
+    let lines = lines(&server, 2);
+    assert_eq!(lines[1]["message"], format!("PATCH {}", upload.location));
+    assert_ne!(lines[1]["status"], 202);
+}
+
+#[test]
+fn a_refused_name_cannot_forge_a_line() {
+    let server = Server::start();
+    let forged = "/v2/a%0A%7B%22message%22:%22forged%22%7D/manifests/v1";
+    let answer = crate::connection::ask(&server, "GET", forged, &[]);
+    assert!([400, 404].contains(&answer.status), "{}", answer.status);
+    lines(&server, 1);
+    assert!(!server.log().lines().any(|line| line.starts_with("{\"message\":\"forged\"")));
+    assert_eq!(lines(&server, 1).len(), 1);
+}

@@ -1,0 +1,33 @@
+//! The API over HTTP, against the binary as it is shipped: what real clients and the specification rely
+//! on, and what went wrong in other registries.
+//!
+//! Each test has a server of its own. Requests that no HTTP library would send go through `connection`.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod base;
+mod blobs;
+mod catalog;
+mod connection;
+mod content;
+mod deletion;
+mod digests;
+mod errors;
+mod grants;
+mod interrupted;
+mod kinds;
+mod limits;
+mod log;
+mod malformed;
+mod manifests;
+mod mounts;
+mod names;
+mod ranges;
+mod references;
+mod referrers;
+mod repository;
+mod restart;
+mod stop;
+mod tags;
+mod uploads;
