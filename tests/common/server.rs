@@ -46,11 +46,6 @@ impl Server {
         (self.process, self.address) = serve(self.folder.path(), &self.configure);
     }
 
-    /// The id of its process.
-    pub(crate) fn id(&self) -> u32 {
-        self.process.id()
-    }
-
     /// `127.0.0.1:<port>`.
     pub(crate) fn address(&self) -> &str {
         &self.address
