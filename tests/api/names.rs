@@ -118,16 +118,18 @@ fn a_path_that_climbs_is_refused() {
         let answer = ask(&server, "POST", &format!("/v2/{name}/blobs/uploads/"), &[]);
         assert_eq!((answer.status, answer.code().as_str()), (400, "NAME_INVALID"), "{name}");
     }
-    for (reference, code) in [
-        ("%2e%2e", "TAG_INVALID"),
-        ("..", "TAG_INVALID"),
-        ("v1%00", "TAG_INVALID"),
-        ("v1%2f..", "TAG_INVALID"),
-        ("sha256:%2e%2e", "DIGEST_INVALID"),
+    for (reference, method, status, code) in [
+        ("%2e%2e", "GET", 404, "MANIFEST_UNKNOWN"),
+        ("%2e%2e", "PUT", 400, "TAG_INVALID"),
+        ("..", "GET", 404, "MANIFEST_UNKNOWN"),
+        ("..", "PUT", 400, "TAG_INVALID"),
+        ("v1%00", "PUT", 400, "TAG_INVALID"),
+        ("v1%2f..", "PUT", 400, "TAG_INVALID"),
+        ("sha256:%2e%2e", "GET", 400, "DIGEST_INVALID"),
     ] {
         let target = format!("/v2/team/app/manifests/{reference}");
-        let answer = ask(&server, "GET", &target, &[]);
-        assert_eq!((answer.status, answer.code().as_str()), (400, code), "{reference}");
+        let answer = ask(&server, method, &target, &[("Content-Length", "0")]);
+        assert_eq!((answer.status, answer.code().as_str()), (status, code), "{method} {reference}");
     }
     // What a client would tidy up is no path of the API.
     for target in ["//v2/", "/v2//", "/v2/../v2/", "/%76%32/x", "/v2/team/app/tags//list"] {
