@@ -1,5 +1,6 @@
 //! `roadstead serve`: the registry.
 
+use std::env;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
@@ -41,8 +42,9 @@ pub(super) fn run(
              Try:\n  \
              docker tag IMAGE {address}/hello:1\n  \
              docker push {address}/hello:1\n  \
-             roadstead root --data {}\n\n",
-            settings.server.data.display()
+             {program} root --data {data}\n\n",
+            program = env::args().next().as_deref().unwrap_or("roadstead"),
+            data = settings.server.data.display()
         );
         // Nobody reads it: that is no reason not to serve.
         let _ = output::print(&text);

@@ -45,8 +45,8 @@ pub async fn log_requests(
 struct Line {
     method: Method,
     path: String,
-    repository: String,
-    digest: String,
+    repository: Option<String>,
+    digest: Option<String>,
     /// None when the client was gone before there was an answer.
     status: Option<u16>,
     received: u64,
@@ -59,8 +59,8 @@ impl Line {
         Self {
             method: request.method().clone(),
             path: request.path().to_owned(),
-            repository: String::new(),
-            digest: String::new(),
+            repository: None,
+            digest: None,
             status: None,
             received: 0,
             sent: 0,
@@ -75,8 +75,8 @@ impl Line {
         let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
         let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
         let digest = told.or(asked.filter(|reference| reference.contains(':')));
-        segments.get("name").unwrap_or_default().clone_into(&mut self.repository);
-        digest.unwrap_or_default().clone_into(&mut self.digest);
+        self.repository = segments.get("name").map(str::to_owned);
+        self.digest = digest.map(str::to_owned);
         self.status = Some(response.status().as_u16());
         self.received = request.extensions().get::<Received>().map_or(0, |received| received.0);
     }

@@ -304,3 +304,17 @@ fn many_uploads_may_be_open_at_once() {
     }
     assert_nothing_is_left(&server);
 }
+
+#[test]
+fn an_upload_that_nobody_continues_expires_and_takes_its_bytes_along() {
+    let server = Server::start_with(|command| {
+        command
+            .env("ROADSTEAD_UPLOADS__EXPIRE_AFTER", "1s")
+            .env("ROADSTEAD_UPLOADS__PURGE_INTERVAL", "1s");
+    });
+    let upload = Repository::of(&server, "team/app").begin();
+    assert_eq!(upload.stream(b"01234").status, 202);
+    assert_nothing_is_left(&server);
+    assert_refused(&upload.status(), 404, "BLOB_UPLOAD_UNKNOWN");
+    assert_refused(&upload.finish(&sha256(b"01234")), 404, "BLOB_UPLOAD_UNKNOWN");
+}
