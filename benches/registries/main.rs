@@ -1,0 +1,131 @@
+//! Roadstead beside the stock registry and nginx, in one run; `scripts/bench` installs what it needs.
+//!
+//! Every figure of others is from the same run on the same machine, the rounds in alternating order: only the
+//! ratios mean anything elsewhere.
+#![allow(clippy::print_stdout, reason = "the table is what this program is for")]
+
+use std::time::Instant;
+
+use clap::Parser;
+
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+mod client;
+mod content;
+mod growth;
+mod pulls;
+mod pushes;
+mod subject;
+mod table;
+
+use subject::Subject;
+use table::{Figures, Row};
+
+/// The type of the manifests that are pushed.
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+
+const MB: usize = 1_000_000;
+
+/// Measures registries
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Rounds of which the median is told
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Size of the blobs, in megabytes
+    #[arg(long, default_value_t = 500)]
+    size: usize,
+    /// Only the phases whose name has this in it: push, pull, growth
+    #[arg(long, default_value = "")]
+    only: String,
+    /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
+    #[arg(long, value_name = "NAME=HOST:PORT")]
+    other: Vec<String>,
+    /// Given by `cargo bench`; means nothing
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+type Phase = fn(&Arguments, &mut [Subject]) -> Vec<Row>;
+
+/// Times something in seconds.
+fn timed(work: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    work();
+    begun.elapsed().as_secs_f64()
+}
+
+/// Measures each subject once in every round, in alternating order; returns the figures of each. The first
+/// round is not counted.
+fn rounds(
+    count: usize,
+    subjects: &[&Subject],
+    mut prepare: impl FnMut(),
+    mut measure: impl FnMut(&Subject) -> f64,
+) -> Vec<Vec<f64>> {
+    let mut figures = vec![Vec::new(); subjects.len()];
+    for round in 0..=count {
+        prepare();
+        let mut order: Vec<usize> = (0..subjects.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for index in order {
+            let figure = measure(subjects[index]);
+            if round > 0 {
+                figures[index].push(figure);
+            }
+        }
+    }
+    figures
+}
+
+/// Makes a row of each subject, the first of which is ours.
+fn rows(
+    work: &str,
+    goals: &[(&str, &str)],
+    unit: &'static str,
+    subjects: &[&Subject],
+    figures: &[Vec<f64>],
+) -> Vec<Row> {
+    let ours = &figures[0];
+    let row = |(subject, figures): (&&Subject, &Vec<f64>)| {
+        let goal = goals.iter().find(|(name, _)| *name == subject.name);
+        let ratios = ours.iter().zip(figures).map(|(ours, theirs)| ours / theirs);
+        Row {
+            work: work.to_owned(),
+            goal: goal.map(|(_, goal)| (*goal).to_owned()).unwrap_or_default(),
+            subject: subject.name.clone(),
+            figure: (Figures::new(figures.clone()), unit),
+            ratio: (!std::ptr::eq(ours, figures)).then(|| Figures::new(ratios.collect())),
+        }
+    };
+    subjects.iter().zip(figures).map(row).collect()
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    let mut subjects = vec![Subject::roadstead()];
+    subjects.extend(Subject::stock());
+    for other in &arguments.other {
+        let (name, address) = other.split_once('=').expect("--other takes NAME=HOST:PORT");
+        subjects.push(Subject::other(name, address));
+    }
+    let mut found = Vec::new();
+    let phases: [(&str, Phase); 3] =
+        [("push", pushes::measure), ("pull", pulls::measure), ("growth", growth::measure)];
+    for (name, phase) in phases {
+        if name.contains(&arguments.only) {
+            found.extend(phase(&arguments, &mut subjects));
+        }
+    }
+    println!(
+        "\nblobs of {} MB, {} rounds after one that is not counted; each with its log as it comes, into a file; client, \
+         registries and nginx on the same {} cores\n",
+        arguments.size,
+        arguments.rounds,
+        std::thread::available_parallelism().map_or(0, usize::from)
+    );
+    table::print(&found);
+}

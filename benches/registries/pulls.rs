@@ -1,0 +1,114 @@
+//! Blobs that the page cache holds, and manifests by tag.
+
+use std::fs;
+use std::process::Command;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::common::{require, succeed};
+use crate::content::{Content, EMPTY, digest, image};
+use crate::subject::Subject;
+use crate::table::Row;
+use crate::{Arguments, MANIFEST_TYPE, MB, rounds, rows, timed};
+
+const REPOSITORY: &str = "bench/pull";
+
+/// How many pull at the same time.
+const CLIENTS: [usize; 2] = [1, 8];
+
+/// How long manifests are asked for, each time.
+const SECONDS: usize = 5;
+
+pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
+    let blob = Content::new(arguments.size * MB);
+    let manifest = image(&blob.digest, blob.bytes.len());
+    let blob_target = format!("/v2/{REPOSITORY}/blobs/{}", blob.digest);
+    let tag_target = format!("/v2/{REPOSITORY}/manifests/v1");
+    for subject in &*subjects {
+        let mut client = subject.client();
+        client.push(REPOSITORY, &blob.digest, &blob.bytes);
+        client.push(REPOSITORY, &digest(EMPTY), EMPTY);
+        client.push_manifest(REPOSITORY, "v1", manifest.as_bytes());
+    }
+    // nginx serves the same bytes at the same paths.
+    let root = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+    for (target, bytes) in [(&blob_target, &*blob.bytes), (&tag_target, manifest.as_bytes())] {
+        let path = root.path().join(&target[1..]);
+        fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
+        fs::write(path, bytes).expect("a file can be written");
+    }
+    let nginx = Subject::nginx(root.path().to_owned());
+    let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
+
+    let mut found = Vec::new();
+    for clients in CLIENTS {
+        let figures = rounds(
+            arguments.rounds,
+            &subjects,
+            || (),
+            |subject| {
+                let seconds = timed(|| {
+                    thread::scope(|scope| {
+                        for _ in 0..clients {
+                            scope.spawn(|| subject.client().get(&blob_target));
+                        }
+                    });
+                });
+                #[allow(clippy::cast_precision_loss, reason = "a figure of three digits")]
+                let megabytes = (arguments.size * clients) as f64;
+                megabytes / seconds
+            },
+        );
+        let work = format!("blob GET ×{clients}");
+        let goals = [("nginx", "≥ 0.9"), ("v3.1.1", "≥ 1.0")];
+        found.extend(rows(&work, &goals, "MB/s", &subjects, &figures));
+    }
+    if let Some(wrk) = require("wrk") {
+        let mut slowest = Vec::new();
+        let figures = rounds(
+            arguments.rounds,
+            &subjects,
+            || (),
+            |subject| {
+                let url = format!("http://{}{tag_target}", subject.address);
+                let said = succeed(
+                    Command::new(&wrk)
+                        .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
+                        .arg(format!("Accept: {MANIFEST_TYPE}"))
+                        .arg(url),
+                );
+                assert!(!said.contains("Non-2xx"), "{said}");
+                slowest.push((subject.name.clone(), milliseconds(value(&said, "99%"))));
+                value(&said, "Requests/sec:").parse().expect("wrk says a number")
+            },
+        );
+        let work = "manifest GET by tag, 64 connections";
+        found.extend(rows(work, &[("v3.1.1", "≥ 6")], "requests/s", &subjects, &figures));
+        // Each subject's, without the round that is not counted.
+        let slowest: Vec<Vec<f64>> = subjects
+            .iter()
+            .map(|subject| {
+                let own = slowest.iter().filter(|(name, _)| *name == subject.name);
+                own.skip(1).map(|(_, milliseconds)| *milliseconds).collect()
+            })
+            .collect();
+        found.extend(rows("the same, p99", &[("v3.1.1", "≤ 0.33")], "ms", &subjects, &slowest));
+    }
+    found
+}
+
+/// The word behind a label of wrk's.
+fn value<'text>(said: &'text str, label: &str) -> &'text str {
+    let found = said.lines().find_map(|line| line.trim().strip_prefix(label));
+    found.unwrap_or_else(|| panic!("wrk does not say {label}: {said}")).trim()
+}
+
+fn milliseconds(text: &str) -> f64 {
+    let number = |unit| text.strip_suffix(unit).and_then(|number| number.parse::<f64>().ok());
+    number("us")
+        .map(|micro| micro / 1e3)
+        .or_else(|| number("ms"))
+        .or_else(|| number("s").map(|seconds| seconds * 1e3))
+        .unwrap_or_else(|| panic!("`{text}` is no duration of wrk's"))
+}

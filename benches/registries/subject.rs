@@ -1,0 +1,135 @@
+//! Who is compared: processes of this run, and others by their address.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::common::{Process, free_address, require, roadstead};
+
+const READY: Duration = Duration::from_secs(30);
+
+type Start = Box<dyn Fn(&Path, &str) -> Command + Sync>;
+
+/// A server that is measured.
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    // The process goes before its folder. Others than those of this run have neither.
+    process: Option<Process>,
+    folder: Option<TempDir>,
+    start: Option<Start>,
+}
+
+impl Subject {
+    /// Roadstead, as it comes.
+    pub(crate) fn roadstead() -> Self {
+        Self::start("Roadstead", |folder, address| {
+            let mut command = roadstead(["serve", "--listen", address, "--data"]);
+            command.arg(folder.join("data"));
+            command
+        })
+    }
+
+    /// The stock registry as its own example of a configuration has it.
+    pub(crate) fn stock() -> Option<Self> {
+        let program = require("registry")?;
+        Some(Self::start("v3.1.1", move |folder, address| {
+            let config = folder.join("config.yml");
+            // JSON is YAML.
+            let settings = json!({
+                "version": 0.1,
+                "http": { "addr": address },
+                "storage": {
+                    "cache": { "blobdescriptor": "inmemory" },
+                    "filesystem": { "rootdirectory": folder.join("data") },
+                },
+            });
+            fs::write(&config, settings.to_string()).expect("a file can be written");
+            let mut command = Command::new(&program);
+            command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
+            command
+        }))
+    }
+
+    /// nginx with sendfile on the files of a folder.
+    pub(crate) fn nginx(root: PathBuf) -> Option<Self> {
+        let program = require("nginx")?;
+        Some(Self::start("nginx", move |folder, address| {
+            let config = folder.join("nginx.conf");
+            let text = format!(
+                "daemon off; worker_processes auto; pid {0}/pid; error_log {0}/error.log; user root;\n\
+                 events {{ worker_connections 1024; }}\n\
+                 http {{ access_log {0}/access.log; sendfile on; server {{ listen {address}; root {1}; }} }}\n",
+                folder.display(),
+                root.display()
+            );
+            fs::write(&config, text).expect("a file can be written");
+            let mut command = Command::new(&program);
+            command.arg("-c").arg(&config);
+            command
+        }))
+    }
+
+    /// A registry that somebody else has started.
+    pub(crate) fn other(name: &str, address: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            process: None,
+            folder: None,
+            start: None,
+        }
+    }
+
+    fn start(name: &str, start: impl Fn(&Path, &str) -> Command + Sync + 'static) -> Self {
+        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+        let mut subject = Self {
+            name: name.to_owned(),
+            address: free_address(),
+            process: None,
+            folder: Some(folder),
+            start: Some(Box::new(start)),
+        };
+        subject.run();
+        subject
+    }
+
+    /// Starts the process, and waits until it takes a connection.
+    fn run(&mut self) {
+        self.launch();
+        if let Some(process) = &mut self.process {
+            process.wait_until(READY, || Client::try_open(&self.address).is_ok());
+        }
+    }
+
+    /// Starts the process on its data.
+    pub(crate) fn launch(&mut self) {
+        let (Some(start), Some(folder)) = (&self.start, &self.folder) else { return };
+        let mut command = start(folder.path(), &self.address);
+        self.process = Some(Process::start(&mut command, &folder.path().join("log")));
+    }
+
+    /// Ends the process.
+    pub(crate) fn stop(&mut self) {
+        self.process = None;
+    }
+
+    /// The most memory that its process ever held, in MiB.
+    pub(crate) fn peak_memory(&self) -> Option<f64> {
+        let process = self.process.as_ref()?;
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kibibytes / 1024.0)
+    }
+
+    /// A connection to it.
+    pub(crate) fn client(&self) -> Client {
+        Client::open(&self.address)
+    }
+}

@@ -1,0 +1,63 @@
+//! What was measured, as one table.
+
+/// Some figures of one kind.
+#[derive(Debug, Clone)]
+pub(crate) struct Figures(Vec<f64>);
+
+impl Figures {
+    pub(crate) fn new(figures: Vec<f64>) -> Self {
+        let mut figures = figures;
+        figures.sort_by(f64::total_cmp);
+        Self(figures)
+    }
+
+    pub(crate) fn median(&self) -> f64 {
+        self.0.get(self.0.len() / 2).copied().unwrap_or(f64::NAN)
+    }
+
+    fn text(&self, digits: usize) -> String {
+        let (first, last) =
+            (self.0.first().unwrap_or(&f64::NAN), self.0.last().unwrap_or(&f64::NAN));
+        if self.0.len() == 1 {
+            return format!("{first:.digits$}");
+        }
+        format!("{:.digits$} ({first:.digits$} to {last:.digits$})", self.median())
+    }
+}
+
+/// A row of the table: what was done, by whom, how fast, and against whom.
+pub(crate) struct Row {
+    pub(crate) work: String,
+    pub(crate) goal: String,
+    pub(crate) subject: String,
+    /// The figure and its unit.
+    pub(crate) figure: (Figures, &'static str),
+    /// Ours against this subject's, round by round; above one, ours is the better.
+    pub(crate) ratio: Option<Figures>,
+}
+
+/// Prints the table as Markdown.
+pub(crate) fn print(rows: &[Row]) {
+    let mut lines = vec![
+        ["work", "goal", "who", "median (min to max)", "Roadstead's ÷ theirs"].map(str::to_owned),
+    ];
+    for row in rows {
+        lines.push([
+            row.work.clone(),
+            row.goal.clone(),
+            row.subject.clone(),
+            format!("{} {}", row.figure.0.text(1), row.figure.1),
+            row.ratio.as_ref().map(|ratio| ratio.text(2)).unwrap_or_default(),
+        ]);
+    }
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
+    let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or_default()).collect();
+    for (index, line) in lines.iter().enumerate() {
+        let cells = line.iter().zip(&widths).map(|(cell, width)| format!(" {cell:width$} "));
+        println!("|{}|", cells.collect::<Vec<_>>().join("|"));
+        if index == 0 {
+            let rule = widths.iter().map(|width| "-".repeat(width + 2));
+            println!("|{}|", rule.collect::<Vec<_>>().join("|"));
+        }
+    }
+}
