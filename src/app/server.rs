@@ -14,8 +14,11 @@ use crate::config::Settings;
 use crate::http::{self, Api};
 use crate::registry::Registry;
 
-/// How often edits are folded into the root when nobody asks for it.
+/// How often the root is brought up to date when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a connection may be idle.
+const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
@@ -47,6 +50,8 @@ pub async fn serve(
             .wrap(http::default_headers())
             .configure(http::routes)
     })
+    // Longer than proxies and clients keep a connection that they may use again.
+    .keep_alive(KEEP_ALIVE)
     // An early refusal is read by the client only if its body is drained for a while.
     .client_disconnect_timeout(Duration::from_secs(5))
     .shutdown_timeout(settings.server.shutdown_grace.as_secs())
@@ -60,8 +65,8 @@ pub async fn serve(
     ready(address, &app.registry).await;
     let ended = running.await.map_err(AppError::Server);
     housekeeping.abort();
-    if let Err(error) = app.registry.fold_if(1).await {
-        tracing::warn!(%error, "could not fold the root before the end");
+    if let Err(error) = app.registry.keep_up().await {
+        tracing::warn!(%error, "could not bring the root up to date before the end");
     }
     tracing::info!("stopped");
     ended
@@ -114,8 +119,8 @@ async fn keep_house(registry: Registry, settings: Settings) {
     loop {
         tokio::select! {
             _ = fold.tick() => {
-                if let Err(error) = registry.fold_if(1).await {
-                    tracing::warn!(%error, "could not fold the root");
+                if let Err(error) = registry.keep_up().await {
+                    tracing::warn!(%error, "could not bring the root up to date");
                 }
             }
             _ = purge.tick() => {

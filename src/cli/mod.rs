@@ -60,6 +60,19 @@ enum Command {
 }
 
 impl CommonArguments {
+    /// Returns them as they are to be typed for another command.
+    fn typed(&self) -> String {
+        let config = self.config.as_ref().map(|path| path.display().to_string());
+        let given = [("--config", config), ("--data", self.data.clone())];
+        let words = given.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
+        let quoted = |value: String| format!("'{}'", value.replace('\'', r"'\''"));
+        words
+            .flat_map(|(flag, value)| {
+                [" ".to_owned(), flag.to_owned(), " ".to_owned(), quoted(value)]
+            })
+            .collect()
+    }
+
     /// Says where settings are read from; `flags` are those of the command itself.
     fn sources(&self, flags: Vec<Flag>) -> Sources {
         let data = self.data.clone();

@@ -42,9 +42,9 @@ pub(super) fn run(
              Try:\n  \
              docker tag IMAGE {address}/hello:1\n  \
              docker push {address}/hello:1\n  \
-             {program} root --data {data}\n\n",
-            program = env::args().next().as_deref().unwrap_or("roadstead"),
-            data = settings.server.data.display()
+             {} root{}\n\n",
+            env::args().next().as_deref().unwrap_or("roadstead"),
+            common.typed()
         );
         // Nobody reads it: that is no reason not to serve.
         let _ = output::print(&text);

@@ -14,7 +14,7 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// The folder that holds everything.
     pub data: PathBuf,
-    /// The URL by which clients reach the registry; none: what the request says.
+    /// The URL by which clients reach the registry; none: locations are relative.
     pub external_url: Option<ExternalUrl>,
     /// First components that are local although they look like somebody's root.
     pub local_namespaces: Vec<String>,

@@ -75,7 +75,7 @@ pub const SETTINGS: &[Setting] = &[
         default: r#""""#,
         expects: "an http or https URL without a path, such as https://registry.example.com",
         help: "The URL by which clients reach the registry when a proxy stands in front of it. \
-               Empty: what the request says.",
+               Empty: locations in answers are relative to the request's URL.",
     },
     Setting {
         name: "server.local_namespaces",

@@ -104,13 +104,14 @@ impl From<RegistryError> for ApiError {
         let (status, code) = match error {
             E::BlobUnknown(..) => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
             E::UploadUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
-            E::UploadOffset { offset } => {
-                return Self::new(
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    ErrorCode::RangeInvalid,
-                    message,
-                )
-                .with(RANGE.as_str(), super::range::received(offset));
+            E::UploadOffset { offset } | E::UploadBusy { offset } => {
+                let refused =
+                    Self::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, message)
+                        .with(RANGE.as_str(), super::range::received(offset));
+                return match error {
+                    E::UploadBusy { .. } => refused.with(RETRY_AFTER.as_str(), "1"),
+                    _ => refused,
+                };
             }
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),

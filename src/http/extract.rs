@@ -9,13 +9,15 @@ use actix_web::http::header::AUTHORIZATION;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
+use uuid::Uuid;
 
-use super::Api;
 use super::error::ApiError;
+use super::{Api, log};
 use crate::auth::{
     AuthError, Authority, CatalogGrant, DeleteGrant, Identity, PullGrant, PushGrant,
 };
 use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName};
+use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
 
@@ -43,6 +45,7 @@ fn granted<Grant>(
     request: &HttpRequest,
     ask: impl AsyncFnOnce(&Authority, &Identity, RepositoryName) -> Result<Grant, AuthError> + 'static,
 ) -> Extracting<Grant> {
+    log::about(request);
     let request = request.clone();
     Box::pin(async move {
         let api = api(&request);
@@ -114,6 +117,22 @@ impl FromRequest for Reference {
             }
             error => error.into(),
         }))
+    }
+}
+
+/// The name of an upload.
+pub(super) struct UploadId(pub(super) String);
+
+impl FromRequest for UploadId {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let id = request.match_info().query("upload");
+        ready(match Uuid::try_parse(id) {
+            Ok(_) => Ok(Self(id.to_owned())),
+            Err(_) => Err(RegistryError::UploadUnknown(id.to_owned()).into()),
+        })
     }
 }
 

@@ -1,32 +1,50 @@
 //! A line in the log for each request, when its answer was sent or broke off.
 
+use std::cell::RefCell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use actix_http::ConnectionType;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::respond::CONTENT_DIGEST;
 
-/// How many bytes of a request's body were read.
-struct Received(u64);
+/// What is found out while a request is being answered; a client that hangs up ends that anywhere.
+#[derive(Default)]
+struct Noted {
+    repository: Option<String>,
+    digest: Option<String>,
+    received: u64,
+}
 
-/// Adds to what the line says was received.
-pub(super) fn received(request: &HttpRequest, size: usize) {
-    let mut extensions = request.extensions_mut();
-    if let Some(received) = extensions.get_mut::<Received>() {
-        received.0 += size as u64;
-    } else {
-        extensions.insert(Received(size as u64));
+type Notes = Rc<RefCell<Noted>>;
+
+fn note(request: &HttpRequest, note: impl FnOnce(&mut Noted)) {
+    if let Some(notes) = request.extensions().get::<Notes>() {
+        note(&mut notes.borrow_mut());
     }
 }
 
-/// Logs a request.
+/// Says which repository a request is about.
+pub(super) fn about(request: &HttpRequest) {
+    let name = request.match_info().get("name").map(str::to_owned);
+    note(request, |noted| noted.repository = name);
+}
+
+/// Adds to what the line says was received.
+pub(super) fn received(request: &HttpRequest, size: usize) {
+    note(request, |noted| noted.received += size as u64);
+}
+
+/// Logs a request, and sees to what the HTTP library leaves open about its answer.
 ///
 /// # Errors
 /// Those of what it wraps.
@@ -36,20 +54,32 @@ pub async fn log_requests(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     // Made first: a client that hangs up ends this future, and its request has a line all the same.
     let mut line = Line::of(&request);
+    request.extensions_mut().insert(Rc::clone(&line.notes));
+    let is_upgrade = request.head().upgrade();
     let response = next.call(request).await?;
     line.read(&response);
-    Ok(response.map_body(|_, body| Logged { body: Box::pin(body), line }))
+    Ok(response.map_body(|head, body| {
+        if is_upgrade {
+            // Not taken up; the library would read what follows as a body without an end.
+            head.set_connection_type(ConnectionType::Close);
+        }
+        if line.method == Method::HEAD
+            && let BodySize::Sized(size) = body.size()
+        {
+            head.no_chunking(true);
+            head.headers_mut().insert(CONTENT_LENGTH, size.into());
+        }
+        Logged { body: Box::pin(body), line }
+    }))
 }
 
 /// What the line says.
 struct Line {
     method: Method,
     path: String,
-    repository: Option<String>,
-    digest: Option<String>,
+    notes: Notes,
     /// None when the client was gone before there was an answer.
     status: Option<u16>,
-    received: u64,
     sent: u64,
     begun: Instant,
 }
@@ -59,10 +89,8 @@ impl Line {
         Self {
             method: request.method().clone(),
             path: request.path().to_owned(),
-            repository: None,
-            digest: None,
+            notes: Notes::default(),
             status: None,
-            received: 0,
             sent: 0,
             begun: Instant::now(),
         }
@@ -71,25 +99,25 @@ impl Line {
     /// Takes over what is known once there is an answer.
     fn read(&mut self, response: &ServiceResponse<impl MessageBody>) {
         let request = response.request();
+        about(request);
         let segments = request.match_info();
         let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
         let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
         let digest = told.or(asked.filter(|reference| reference.contains(':')));
-        self.repository = segments.get("name").map(str::to_owned);
-        self.digest = digest.map(str::to_owned);
+        self.notes.borrow_mut().digest = digest.map(str::to_owned);
         self.status = Some(response.status().as_u16());
-        self.received = request.extensions().get::<Received>().map_or(0, |received| received.0);
     }
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let noted = self.notes.borrow();
         tracing::info!(
-            repository = self.repository,
-            digest = self.digest,
+            repository = noted.repository,
+            digest = noted.digest,
             status = self.status,
-            received_bytes = self.received,
+            received_bytes = noted.received,
             sent_bytes = self.sent,
             duration_ms,
             "{} {}",
@@ -109,17 +137,20 @@ impl<B: MessageBody> MessageBody for Logged<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {
-        self.body.size()
+        // The library learns from the request it read last whether an answer has a body, which is
+        // another one where requests are pipelined.
+        if self.line.method == Method::HEAD { BodySize::Stream } else { self.body.size() }
     }
 
     fn poll_next(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, B::Error>>> {
+        if self.line.method == Method::HEAD {
+            return Poll::Ready(None);
+        }
         let polled = self.body.as_mut().poll_next(context);
-        if let Poll::Ready(Some(Ok(bytes))) = &polled
-            && self.line.method != Method::HEAD
-        {
+        if let Poll::Ready(Some(Ok(bytes))) = &polled {
             self.line.sent += bytes.len() as u64;
         }
         polled

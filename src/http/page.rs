@@ -30,7 +30,9 @@ impl Page {
                 return Err(ApiError::malformed(ErrorCode::PaginationNumberInvalid, message));
             }
         };
-        Ok(Self { limit, last: query.get("last").map(str::to_owned) })
+        // No name has a NUL, which not every database takes; what follows one changes no order.
+        let last = query.get("last").and_then(|last| last.split('\0').next()).map(str::to_owned);
+        Ok(Self { limit, last })
     }
 
     /// Says where the list goes on (RFC 8288).

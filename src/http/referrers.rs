@@ -21,8 +21,9 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Answer {
     let limit = Page::read(&query)?.limit;
-    let artifact_type =
-        query.get("artifactType").filter(|text| !text.is_empty()).map(str::to_owned);
+    // No artifact type has a NUL, which not every database takes.
+    let artifact_type = query.get("artifactType").filter(|text| !text.is_empty());
+    let artifact_type = artifact_type.map(|text| text.replace('\0', "\u{fffd}"));
     let last = query.parse("last")?;
     let asked = ReferrersQuery { subject, artifact_type, last, limit };
     let page = api.registry.referrers(&grant, &asked).await?;

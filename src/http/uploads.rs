@@ -1,15 +1,15 @@
 //! `/v2/<name>/blobs/uploads/`
 
 use actix_web::http::header::{CONTENT_RANGE, LOCATION, RANGE};
-use actix_web::web::{Data, Path, Payload};
+use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::error::{Answer, ApiError};
-use super::extract::Query;
+use super::extract::{Query, UploadId};
 use super::respond::{self, CONTENT_DIGEST};
 use super::{Api, body, extract, range};
 use crate::auth::PushGrant;
-use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
+use crate::oci::{Algorithm, Digest, ErrorCode};
 use crate::registry::{Blob, RegistryError, Upload};
 
 /// The name of an upload.
@@ -24,12 +24,11 @@ pub(super) async fn post(
     body: Payload,
     api: Data<Api>,
 ) -> Answer {
-    if let Some(digest) = query.parse::<Digest>("mount")? {
-        let from = query.get("from").filter(|name| !name.is_empty());
-        let from = from.map(str::parse::<RepositoryName>).transpose()?;
-        if let Some(blob) = mount(&grant, &digest, from, &request, &api).await? {
-            return Ok(created(&api, &grant, &blob));
-        }
+    if query.get("mount").is_some_and(|digest| !digest.is_empty())
+        && let Some(digest) = query.parse::<Digest>("mount")?
+        && let Some(blob) = mount(&grant, &digest, query.get("from"), &request, &api).await?
+    {
+        return Ok(created(&api, &grant, &blob));
     }
     // The algorithm only matters at the end; one that never can be verified is refused now.
     query.parse::<Algorithm>("digest-algorithm")?;
@@ -38,7 +37,7 @@ pub(super) async fn post(
     match digest {
         None => Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, 0).finish()),
         Some(digest) => {
-            let finished = finish(&grant, &id, &digest, &request, body, &api).await;
+            let finished = finish(&grant, &id, &digest, Retry::Anew, &request, body, &api).await;
             if finished.is_err() {
                 let _ = api.registry.cancel_upload(&grant, &id).await;
             }
@@ -47,17 +46,18 @@ pub(super) async fn post(
     }
 }
 
-/// Takes the blob from `from`, or from wherever the client may pull; none where that fails.
+/// Takes the blob from `from`, or from wherever the client may pull; none where that fails, be it
+/// that `from` is no name: clients count on an upload then.
 async fn mount(
     grant: &PushGrant,
     digest: &Digest,
-    from: Option<RepositoryName>,
+    from: Option<&str>,
     request: &HttpRequest,
     api: &Api,
 ) -> Result<Option<Blob>, ApiError> {
     let identity = extract::identify(request, api).await?;
-    let candidates = match from {
-        Some(name) => vec![name],
+    let candidates = match from.filter(|name| !name.is_empty()) {
+        Some(name) => name.parse().into_iter().collect(),
         None => api.registry.mount_candidates(digest).await?,
     };
     for name in candidates {
@@ -70,12 +70,7 @@ async fn mount(
 }
 
 /// `GET`: how far an upload has come.
-pub(super) async fn status(
-    grant: PushGrant,
-    path: Path<(String, String)>,
-    api: Data<Api>,
-) -> Answer {
-    let (_, id) = path.into_inner();
+pub(super) async fn status(grant: PushGrant, UploadId(id): UploadId, api: Data<Api>) -> Answer {
     let offset = api.registry.upload_offset(&grant, &id).await?;
     Ok(upload_head(HttpResponse::NoContent(), &api, &grant, &id, offset).finish())
 }
@@ -83,13 +78,12 @@ pub(super) async fn status(
 /// `PATCH`: appends a chunk, or a stream that says neither where it belongs nor how long it is.
 pub(super) async fn patch(
     grant: PushGrant,
-    path: Path<(String, String)>,
+    UploadId(id): UploadId,
     request: HttpRequest,
     mut body: Payload,
     api: Data<Api>,
 ) -> Answer {
-    let (_, id) = path.into_inner();
-    let upload = append(&grant, &id, &request, &mut body, &api).await?;
+    let upload = append(&grant, &id, Retry::WhereItStands, &request, &mut body, &api).await?;
     let offset = upload.save().await?;
     Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, offset).finish())
 }
@@ -97,31 +91,34 @@ pub(super) async fn patch(
 /// `PUT`: ends an upload, with or without a last chunk.
 pub(super) async fn put(
     grant: PushGrant,
-    path: Path<(String, String)>,
+    UploadId(id): UploadId,
     query: Query,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
 ) -> Answer {
-    let (_, id) = path.into_inner();
     let Some(digest) = query.parse::<Digest>("digest")? else {
         return Err(ApiError::malformed(
             ErrorCode::DigestInvalid,
             "the parameter `digest` is missing",
         ));
     };
-    finish(&grant, &id, &digest, &request, body, &api).await
+    finish(&grant, &id, &digest, Retry::WhereItStands, &request, body, &api).await
 }
 
 /// `DELETE`: ends an upload without a result.
-pub(super) async fn cancel(
-    grant: PushGrant,
-    path: Path<(String, String)>,
-    api: Data<Api>,
-) -> Answer {
-    let (_, id) = path.into_inner();
+pub(super) async fn cancel(grant: PushGrant, UploadId(id): UploadId, api: Data<Api>) -> Answer {
     api.registry.cancel_upload(&grant, &id).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// What a client does whose request broke off.
+#[derive(Clone, Copy)]
+enum Retry {
+    /// It goes on with the upload.
+    WhereItStands,
+    /// It begins anew, since it was never told the upload's name.
+    Anew,
 }
 
 /// Claims an upload and appends the body. If the body breaks off, what arrived stays; if it is not
@@ -129,6 +126,7 @@ pub(super) async fn cancel(
 async fn append(
     grant: &PushGrant,
     id: &str,
+    retry: Retry,
     request: &HttpRequest,
     body: &mut Payload,
     api: &Api,
@@ -146,6 +144,9 @@ async fn append(
     let start = chunk.as_ref().map(|chunk| chunk.start);
     let claimed = api.registry.claim_upload(grant, id, start).await;
     let mut upload = claimed.map_err(|error| misplaced(error, api, grant, id))?;
+    if let Retry::Anew = retry {
+        upload.forget_on_drop();
+    }
     let before = upload.offset();
     body::append(request, body, &mut upload).await?;
     let received = upload.offset() - before;
@@ -163,18 +164,20 @@ async fn finish(
     grant: &PushGrant,
     id: &str,
     digest: &Digest,
+    retry: Retry,
     request: &HttpRequest,
     mut body: Payload,
     api: &Api,
 ) -> Answer {
-    let upload = append(grant, id, request, &mut body, api).await?;
+    let upload = append(grant, id, retry, request, &mut body, api).await?;
     let blob = upload.finish(digest).await?;
     Ok(created(api, grant, &blob))
 }
 
 /// Says where an upload goes on to a client that was mistaken about it.
 fn misplaced(error: RegistryError, api: &Api, grant: &PushGrant, id: &str) -> ApiError {
-    let is_misplaced = matches!(error, RegistryError::UploadOffset { .. });
+    let is_misplaced =
+        matches!(error, RegistryError::UploadOffset { .. } | RegistryError::UploadBusy { .. });
     let error = ApiError::from(error);
     if !is_misplaced {
         return error;

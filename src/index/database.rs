@@ -233,6 +233,10 @@ impl Index for Database {
         uploads::save(&mut self.write().await?, id, claim, offset, checkpoint, now).await
     }
 
+    async fn renew_upload(&self, id: &str, claim: &str, now: i64) -> Result<bool> {
+        uploads::renew(&mut self.write().await?, id, claim, now).await
+    }
+
     async fn release_upload(&self, id: &str, claim: &str) -> Result<()> {
         uploads::release(&mut self.write().await?, id, claim).await
     }
@@ -241,12 +245,12 @@ impl Index for Database {
         uploads::remove(&mut self.write().await?, id).await
     }
 
-    async fn stale_uploads(&self, before: i64) -> Result<Vec<String>> {
-        uploads::ids(&mut self.read().await?, Some(before)).await
+    async fn purge_uploads(&self, before: i64, stale_before: i64) -> Result<Vec<String>> {
+        uploads::purge(&mut self.write().await?, before, stale_before).await
     }
 
     async fn upload_ids(&self) -> Result<Vec<String>> {
-        uploads::ids(&mut self.read().await?, None).await
+        uploads::ids(&mut self.read().await?).await
     }
 
     async fn enqueue(
@@ -263,6 +267,10 @@ impl Index for Database {
 
     async fn open_entry_count(&self) -> Result<u64> {
         queue::open_count(&mut self.read().await?).await
+    }
+
+    async fn unfolded_entry_count(&self) -> Result<u64> {
+        queue::unfolded_count(&mut self.read().await?).await
     }
 
     async fn folding(&self, tree: Visibility) -> Result<Folding> {

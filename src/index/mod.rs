@@ -168,14 +168,18 @@ pub trait Index: Send + Sync {
         now: i64,
     ) -> Result<bool>;
 
+    /// Makes a claim as young as `now`. Returns false, changing nothing, when it is no longer held.
+    async fn renew_upload(&self, id: &str, claim: &str, now: i64) -> Result<bool>;
+
     /// Gives a claim back, leaving offset and checkpoint as they are. Succeeds when it is not held.
     async fn release_upload(&self, id: &str, claim: &str) -> Result<()>;
 
     /// Forgets an upload. Returns whether it was there.
     async fn remove_upload(&self, id: &str) -> Result<bool>;
 
-    /// Lists uploads untouched since before `before`, of whatever repository.
-    async fn stale_uploads(&self, before: i64) -> Result<Vec<String>>;
+    /// Forgets uploads untouched since before `before` on which nobody holds a claim younger than
+    /// `stale_before`, of whatever repository. Returns which they were.
+    async fn purge_uploads(&self, before: i64, stale_before: i64) -> Result<Vec<String>>;
 
     /// Lists every upload.
     async fn upload_ids(&self) -> Result<Vec<String>>;
@@ -192,6 +196,10 @@ pub trait Index: Send + Sync {
 
     /// Returns how many entries of the queue have no outcome yet.
     async fn open_entry_count(&self) -> Result<u64>;
+
+    /// Returns how many entries no tree's root has yet: those without an outcome, and those that are
+    /// done but not folded.
+    async fn unfolded_entry_count(&self) -> Result<u64>;
 
     /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still.
     async fn folding(&self, tree: Visibility) -> Result<Folding>;

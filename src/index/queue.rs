@@ -54,6 +54,16 @@ pub(super) async fn open_count(connection: &mut Connection) -> Result<u64> {
     unsigned(count)
 }
 
+/// Returns how many entries no root has yet.
+pub(super) async fn unfolded_count(connection: &mut Connection) -> Result<u64> {
+    let (count,): (i64,) = on!(connection, "counting the queue", db => sqlx::query_as(
+        "SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL OR (state = 'done' AND folded = 0)",
+    )
+    .fetch_one(db)
+    .await)?;
+    unsigned(count)
+}
+
 /// Lists entries that have no outcome, in order.
 pub(super) async fn open_entries(connection: &mut Connection, limit: u32) -> Result<Vec<Entry>> {
     let rows: Vec<Row> = on!(connection, "reading the queue", db => sqlx::query_as(

@@ -69,7 +69,7 @@ pub struct NewManifest {
 }
 
 /// A reference out of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ManifestEdge {
     /// In what sense.
     pub kind: EdgeKind,
@@ -78,7 +78,7 @@ pub struct ManifestEdge {
 }
 
 /// In what sense a manifest references something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EdgeKind {
     /// A manifest of an index.
     Child,

@@ -127,6 +127,25 @@ pub(super) async fn save(
     Ok(saved > 0)
 }
 
+/// Says that a claim is still held; returns whether it is.
+pub(super) async fn renew(
+    connection: &mut Connection,
+    id: &str,
+    claim: &str,
+    now: i64,
+) -> Result<bool> {
+    let renewed = on!(connection, "renewing a claim on an upload", db => sqlx::query(
+        "UPDATE uploads SET claimed = $3, touched = $3 WHERE id = $1 AND claim = $2",
+    )
+    .bind(id)
+    .bind(claim)
+    .bind(now)
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(renewed > 0)
+}
+
 /// Gives a claim back, if it is held.
 pub(super) async fn release(connection: &mut Connection, id: &str, claim: &str) -> Result<()> {
     on!(connection, "releasing an upload", db => sqlx::query(
@@ -160,12 +179,26 @@ pub(super) async fn remove(connection: &mut Connection, id: &str) -> Result<bool
     Ok(removed > 0)
 }
 
-/// Lists uploads untouched since before `before`, or all.
-pub(super) async fn ids(connection: &mut Connection, before: Option<i64>) -> Result<Vec<String>> {
+/// Forgets uploads untouched since before `before` on which no claim is younger than `stale_before`;
+/// returns which.
+pub(super) async fn purge(
+    connection: &mut Connection,
+    before: i64,
+    stale_before: i64,
+) -> Result<Vec<String>> {
+    let rows: Vec<(String,)> = on!(connection, "purging uploads", db => sqlx::query_as(
+        "DELETE FROM uploads WHERE touched < $1 AND (claim IS NULL OR claimed < $2) RETURNING id",
+    )
+    .bind(before)
+    .bind(stale_before)
+    .fetch_all(db)
+    .await)?;
+    Ok(rows.into_iter().map(|(id,)| id).collect())
+}
+
+/// Lists all uploads.
+pub(super) async fn ids(connection: &mut Connection) -> Result<Vec<String>> {
     let rows: Vec<(String,)> = on!(connection, "listing uploads", db =>
-        sqlx::query_as("SELECT id FROM uploads WHERE touched < $1 ORDER BY touched, id")
-            .bind(before.unwrap_or(i64::MAX))
-            .fetch_all(db)
-            .await)?;
+        sqlx::query_as("SELECT id FROM uploads ORDER BY id").fetch_all(db).await)?;
     Ok(rows.into_iter().map(|(id,)| id).collect())
 }

@@ -119,6 +119,13 @@ impl Manifest {
                 (ManifestKind::Image, document.blobs.unwrap_or_default(), Vec::new())
             }
         };
+        let artifact_type = [document.artifact_type, config_type]
+            .into_iter()
+            .flatten()
+            .find(|text| !text.is_empty());
+        if let Some(text) = artifact_type.as_ref().filter(|text| text.contains(char::is_control)) {
+            return Err(ManifestError::ArtifactType(text.clone()));
+        }
         let descriptors = |list: Vec<DocumentDescriptor>| {
             list.into_iter().map(DocumentDescriptor::read).collect::<Result<Vec<_>, _>>()
         };
@@ -128,10 +135,7 @@ impl Manifest {
             blobs: descriptors(blobs)?,
             children: descriptors(children)?,
             subject: document.subject.map(DocumentDescriptor::read).transpose()?,
-            artifact_type: [document.artifact_type, config_type]
-                .into_iter()
-                .flatten()
-                .find(|text| !text.is_empty()),
+            artifact_type,
             annotations: document.annotations.unwrap_or_default(),
         })
     }
@@ -187,6 +191,9 @@ pub enum ManifestError {
     /// No known media type.
     #[error("`{0}` is not a media type of a manifest")]
     MediaType(String),
+    /// An artifact type with control characters.
+    #[error("{0:?} is not a media type")]
+    ArtifactType(String),
     /// The header and the document disagree.
     #[error("the manifest's mediaType is `{own}`, the Content-Type `{told}`")]
     MediaTypeMismatch {

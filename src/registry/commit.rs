@@ -2,7 +2,8 @@
 //!
 //! 1. The intent is appended to the queue.
 //! 2. The holder of the lock checks waiting entries in order, in a transaction that it rolls back,
-//!    and stores their edits: final from here on.
+//!    and stores their edits, or that they are refused: final from here on, since each was checked
+//!    against what those before it came to.
 //! 3. The edits are applied to the tree.
 //! 4. Rows and outcomes are written in one transaction, and the request is answered.
 //!
@@ -39,7 +40,7 @@ impl Registry {
         manifest: Option<StoredManifest>,
     ) -> Result<()> {
         let registry = self.clone();
-        let task = self.runtime.spawn(async move {
+        let task = self.to_its_end(async move {
             let record = serde_json::to_vec(&intent)?;
             let seq = registry.index.enqueue(&record, manifest.as_ref(), now()).await?;
             registry.pass(Step::Enqueued)?;
@@ -48,10 +49,9 @@ impl Registry {
                 Err(refusal) => Err(refusal.explain(&intent)),
             }
         });
-        match tokio::time::timeout(self.limits.commit_wait, task).await {
-            Ok(joined) => joined.map_err(|error| RegistryError::Record(error.to_string()))?,
-            Err(_) => Err(RegistryError::Waiting),
-        }
+        tokio::time::timeout(self.limits.commit_wait, task)
+            .await
+            .unwrap_or(Err(RegistryError::Waiting))
     }
 
     /// Takes the lock, then reads the entry's outcome, which somebody else may have brought about.
@@ -99,22 +99,23 @@ impl Registry {
         let planned = planned?;
 
         writer.begin().await?;
-        for (entry, _, plan) in &planned {
-            if let (EntryState::Waiting, Ok(edits)) = (entry.state, plan) {
-                writer
-                    .set_checked(entry.seq, Visibility::Public, &serde_json::to_vec(edits)?)
-                    .await?;
+        let mut accepted = Vec::with_capacity(planned.len());
+        for (entry, intent, plan) in planned {
+            match plan {
+                Ok(edits) => {
+                    if entry.state == EntryState::Waiting {
+                        let edits = serde_json::to_vec(&edits)?;
+                        writer.set_checked(entry.seq, Visibility::Public, &edits).await?;
+                    }
+                    accepted.push((entry.seq, intent, edits));
+                }
+                Err(refusal) => close(writer, entry.seq, &Err(refusal)).await?,
             }
         }
         writer.commit().await?;
         self.pass(Step::Checked)?;
 
-        let edits: Vec<Edit> = planned
-            .iter()
-            .filter_map(|(_, _, plan)| plan.as_ref().ok())
-            .flatten()
-            .cloned()
-            .collect();
+        let edits: Vec<Edit> = accepted.iter().flat_map(|(_, _, edits)| edits).cloned().collect();
         #[cfg(test)]
         if self.stops_at(Step::HalfApplied) {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
@@ -124,20 +125,18 @@ impl Registry {
         self.pass(Step::Applied)?;
 
         writer.begin().await?;
-        for (entry, intent, plan) in &planned {
-            let state = if plan.is_ok() { EntryState::Done } else { EntryState::Refused };
-            if plan.is_ok() {
-                intent.record(writer).await?;
-            }
-            let outcome: std::result::Result<(), &Refusal> = plan.as_ref().map(|_| ());
-            writer.set_outcome(entry.seq, state, &serde_json::to_vec(&outcome)?).await?;
+        for (seq, intent, _) in &accepted {
+            intent.record(writer).await?;
+            close(writer, *seq, &Ok(())).await?;
         }
         writer.commit().await?;
         self.pass(Step::Recorded)?;
         Ok(true)
     }
 
-    /// Checks entries in order, each seeing the rows of those before it.
+    /// Checks entries in order, each seeing the rows of those before it. One that cannot be carried
+    /// out whatever happens is refused, lest all later ones wait for it; those behind it are left for
+    /// the next batch, since a transaction in which something failed is of no more use.
     async fn plan(
         &self,
         writer: &mut dyn Writer,
@@ -146,16 +145,34 @@ impl Registry {
         let mut planned = Vec::with_capacity(entries.len());
         for entry in entries {
             let intent: Intent = serde_json::from_slice(&entry.intent)?;
-            let plan = match &entry.edits {
-                Some(edits) => Ok(decode(edits)?),
-                None => intent.plan(writer, self.limits.sparse_indexes).await?,
+            let plan = match self.plan_entry(writer, &entry, &intent).await {
+                Err(error) if entry.state == EntryState::Waiting && !error.may_pass() => {
+                    tracing::error!(seq = entry.seq, %error, "refused a change that cannot be made");
+                    planned.push((entry, intent, Err(Refusal::Failed(error.to_string()))));
+                    break;
+                }
+                plan => plan?,
             };
-            if plan.is_ok() {
-                intent.record(writer).await?;
-            }
             planned.push((entry, intent, plan));
         }
         Ok(planned)
+    }
+
+    async fn plan_entry(
+        &self,
+        writer: &mut dyn Writer,
+        entry: &Entry,
+        intent: &Intent,
+    ) -> Result<Planned> {
+        let plan = if let Some(edits) = &entry.edits {
+            Ok(decode(edits)?)
+        } else {
+            intent.plan(writer, self.storage.as_ref(), self.limits.sparse_indexes).await?
+        };
+        if plan.is_ok() {
+            intent.record(writer).await?;
+        }
+        Ok(plan)
     }
 
     #[cfg(not(test))]
@@ -167,6 +184,16 @@ impl Registry {
     fn pass(&self, _step: Step) -> Result<()> {
         Ok(())
     }
+}
+
+/// Closes an entry with what it came to.
+async fn close(
+    writer: &mut dyn Writer,
+    seq: i64,
+    outcome: &std::result::Result<(), Refusal>,
+) -> Result<()> {
+    let state = if outcome.is_ok() { EntryState::Done } else { EntryState::Refused };
+    Ok(writer.set_outcome(seq, state, &serde_json::to_vec(outcome)?).await?)
 }
 
 /// Reads edits as the queue stores them.

@@ -262,3 +262,54 @@ async fn a_rebuilt_index_answers_as_before() {
     assert_eq!(client.get(&registry, "new").await, Some(new));
     assert_eq!(client.get(&registry, &digest_of(&old)).await, Some(old));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_stays_so_although_the_storage_failed_then() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let good = client.image(&registry, b"good").await;
+    let bad = manifest(Digest::of(Algorithm::Sha256, b"late"), 4);
+    let obstacle = folder.path().join("public/docker");
+    fs::write(&obstacle, b"in the way").unwrap();
+    assert!(matches!(client.put(&registry, "good", &good).await, Err(RegistryError::Storage(_))));
+    client.put(&registry, "bad", &bad).await.unwrap_err();
+    client.blob(&registry, b"late").await;
+    fs::remove_file(&obstacle).unwrap();
+    drop(registry);
+    let registry = open(folder.path()).await;
+    assert_eq!(client.get(&registry, "good").await, Some(good));
+    assert_eq!(client.get(&registry, "bad").await, None);
+    assert_whole(&registry).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_cannot_be_made_holds_nobody_up() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let (gone, good) =
+        (client.image(&registry, b"gone").await, client.image(&registry, b"good").await);
+    let hex = Digest::of(Algorithm::Sha256, b"gone").to_string().replace("sha256:", "");
+    fs::remove_file(folder.path().join("content/sha256").join(&hex[..2]).join(&hex)).unwrap();
+    let refused = client.put(&registry, "gone", &gone).await.unwrap_err();
+    assert!(refused.to_string().contains("is gone from the storage"), "{refused}");
+    client.put(&registry, "good", &good).await.unwrap();
+    assert_eq!(client.get(&registry, "gone").await, None);
+    drop(registry);
+    let registry = open(folder.path()).await;
+    assert_eq!(client.get(&registry, "good").await, Some(good));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_lands_without_another_push() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let image = client.image(&registry, b"config").await;
+    let obstacle = folder.path().join("public/docker");
+    fs::write(&obstacle, b"in the way").unwrap();
+    client.put(&registry, "tag", &image).await.unwrap_err();
+    registry.keep_up().await.unwrap_err();
+    fs::remove_file(&obstacle).unwrap();
+    registry.keep_up().await.unwrap();
+    assert_eq!(client.get(&registry, "tag").await, Some(image));
+    assert_whole(&registry).await;
+}

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::index::IndexError;
+use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{Digest, ManifestError, RepositoryName};
 use crate::storage::StorageError;
 
@@ -22,6 +22,12 @@ pub enum RegistryError {
     #[error("the upload stands at byte {offset}")]
     UploadOffset {
         /// How many bytes the upload has.
+        offset: u64,
+    },
+    /// Another request is appending to the upload.
+    #[error("another request is appending to the upload, which stands at byte {offset}")]
+    UploadBusy {
+        /// Where it was last known to stand.
         offset: u64,
     },
     /// The body broke off, or could not be read.
@@ -76,6 +82,19 @@ pub enum RegistryError {
     /// Something that the registry itself wrote cannot be read.
     #[error("a stored record cannot be read: {0}")]
     Record(String),
+}
+
+impl RegistryError {
+    /// Tells whether the same may succeed when somebody has made room or mended a disk or a network.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Storage(_) | Self::Waiting => true,
+            Self::Index(error) => {
+                matches!(error.kind, IndexErrorKind::Unavailable | IndexErrorKind::Full)
+            }
+            _ => false,
+        }
+    }
 }
 
 impl From<StorageError> for RegistryError {

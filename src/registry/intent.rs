@@ -4,6 +4,8 @@
 //! are final. Edits of an image go content, links, revision, tag; removals go tag, revision, links:
 //! who reads the tree in between never meets a tag without its image.
 
+use std::collections::HashSet;
+
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -11,7 +13,7 @@ use super::blobs::content;
 use super::{RegistryError, Result, layout, now};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
-use crate::storage::{Content, Edit};
+use crate::storage::{Content, Edit, Storage};
 
 /// A mutation of what a pull sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,8 @@ pub(super) enum Refusal {
     Unknown,
     #[error("not a manifest")]
     Invalid,
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl Refusal {
@@ -69,6 +73,7 @@ impl Refusal {
             Self::Invalid => {
                 RegistryError::Record(format!("the stored bytes of {what} are no manifest"))
             }
+            Self::Failed(why) => RegistryError::Record(why),
         }
     }
 }
@@ -77,10 +82,11 @@ impl Refusal {
 pub(super) type Planned = std::result::Result<Vec<Edit>, Refusal>;
 
 impl Intent {
-    /// Checks the intent against the rows and returns its edits.
+    /// Checks the intent against the rows, and content against the storage; returns its edits.
     pub(super) async fn plan(
         &self,
         writer: &mut dyn Writer,
+        storage: &dyn Storage,
         sparse_indexes: bool,
     ) -> Result<Planned> {
         match self {
@@ -94,6 +100,12 @@ impl Intent {
                 let needs = References::find(writer, repository, &parsed, sparse_indexes).await?;
                 if !needs.missing.is_empty() {
                     return Ok(Err(Refusal::MissingReferences(needs.missing)));
+                }
+                for (digest, content) in &needs.found {
+                    if !storage.contains(content).await? {
+                        let why = format!("the content of {digest} is gone from the storage");
+                        return Ok(Err(Refusal::Failed(why)));
+                    }
                 }
                 let own = Content {
                     canonical: *manifest,
@@ -209,12 +221,13 @@ pub(super) fn new_manifest(
     let edges = (blobs.map(|blob| blob.digest).map(edge(EdgeKind::Blob)))
         .chain(manifest.children.iter().map(|child| child.digest).map(edge(EdgeKind::Child)))
         .chain(manifest.subject.iter().map(|subject| subject.digest).map(edge(EdgeKind::Subject)));
+    let mut seen = HashSet::new();
     NewManifest {
         canonical,
         aliases,
         media_type: manifest.media_type.as_str().to_owned(),
         artifact_type: manifest.artifact_type.clone(),
-        edges: edges.collect(),
+        edges: edges.filter(|edge| seen.insert(edge.clone())).collect(),
     }
 }
 
@@ -234,11 +247,17 @@ impl References {
         sparse_indexes: bool,
     ) -> Result<Self> {
         let mut references = Self { found: Vec::new(), missing: Vec::new() };
+        // A layer may be named many times over.
+        let mut seen = HashSet::new();
         for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
-            references.add(writer, repository, blob.digest, false).await?;
+            if seen.insert(blob.digest) {
+                references.add(writer, repository, blob.digest, false).await?;
+            }
         }
         for child in &manifest.children {
-            if writer.manifest(repository, &child.digest).await?.is_none() {
+            if seen.insert(child.digest)
+                && writer.manifest(repository, &child.digest).await?.is_none()
+            {
                 references.add(writer, repository, child.digest, sparse_indexes).await?;
             }
         }
@@ -281,7 +300,7 @@ fn with_canonical(canonical: CanonicalDigest, name: Digest) -> Vec<Digest> {
     if name == canonical { vec![canonical] } else { vec![canonical, name] }
 }
 
-/// Points a tag to a manifest: the new name, the pointer, then the old name goes.
+/// Points a tag to a manifest: first the pointer, without which nobody may meet the tag.
 fn point(
     repository: &RepositoryName,
     tag: &Tag,
@@ -290,8 +309,8 @@ fn point(
     before: Option<Digest>,
 ) -> Vec<Edit> {
     let mut edits = vec![
-        Edit::put(layout::tag_index_link(repository, tag, digest), manifest.to_string()),
         Edit::put(layout::tag_current_link(repository, tag), manifest.to_string()),
+        Edit::put(layout::tag_index_link(repository, tag, digest), manifest.to_string()),
     ];
     if let Some(before) = before.filter(|before| before != digest) {
         edits.push(Edit::remove(layout::tag_index_link(repository, tag, &before)));

@@ -1,12 +1,14 @@
 //! Manifests: pulling, pushing, deleting.
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::intent::Intent;
 use super::{Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest};
-use crate::oci::{Algorithm, Digest, Manifest, Reference, Tag};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
+use crate::storage::Content;
 
 /// A manifest that was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +65,8 @@ impl Registry {
             return Err(RegistryError::DigestMismatch(digest));
         }
         let manifest = Manifest::parse(&bytes, content_type)?;
-        let content = self.keep(bytes.clone()).await?.content;
+        let (registry, kept) = (self.clone(), bytes.clone());
+        let content = self.to_its_end(async move { registry.keep(kept).await }).await?;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -88,5 +91,20 @@ impl Registry {
             Reference::Digest(digest) => Intent::DeleteManifest { repository, digest: *digest },
         };
         self.commit(intent, None).await
+    }
+
+    /// Takes a manifest's bytes in as content.
+    async fn keep(&self, bytes: Bytes) -> Result<Content> {
+        let digest = CanonicalDigest::of(&bytes).into();
+        let id = Uuid::new_v4().to_string();
+        let mut ingest = self.storage.begin(&id).await?;
+        let kept = match ingest.append(bytes).await {
+            Ok(()) => ingest.finish(&digest).await,
+            Err(error) => Err(error),
+        };
+        if kept.is_err() {
+            self.storage.discard(&id).await?;
+        }
+        Ok(kept?.content)
     }
 }

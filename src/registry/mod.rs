@@ -83,6 +83,15 @@ impl Registry {
         }
     }
 
+    /// Runs work that must not be left half-done when the request that wants it is gone.
+    async fn to_its_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let ended = self.runtime.spawn(work).await;
+        ended.map_err(|error| RegistryError::Record(error.to_string()))?
+    }
+
     /// Returns the largest manifest in bytes.
     #[must_use]
     pub fn manifest_limit(&self) -> usize {

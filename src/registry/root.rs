@@ -27,28 +27,37 @@ impl Registry {
     pub async fn root(&self) -> Result<Cid> {
         let mut writer = self.index.lock().await?;
         self.drain(writer.as_mut()).await?;
-        self.fold(writer.as_mut()).await
+        let Folding { root, edits } = writer.folding(Visibility::Public).await?;
+        let through = match (root, edits.last()) {
+            (Some(root), None) => return Ok(root),
+            (_, last) => last.map_or(0, |(seq, _)| *seq),
+        };
+        drop(writer);
+        // A folded entry is never applied again, so it has to be on the disk; not under the lock, for
+        // pushes need not wait until all that the machine has written is there.
+        self.storage.sync().await?;
+        let mut writer = self.index.lock().await?;
+        self.fold(writer.as_mut(), through).await
     }
 
-    /// Folds what is waiting, if that is at least so many entries; bounds what a start has to apply
-    /// again.
+    /// Carries out what waits in the queue and folds it; bounds what a start has to do again.
     ///
     /// # Errors
     /// Those of the index and the storage.
-    pub async fn fold_if(&self, at_least: usize) -> Result<()> {
-        if self.index.folding(Visibility::Public).await?.edits.len() >= at_least {
+    pub async fn keep_up(&self) -> Result<()> {
+        if self.index.unfolded_entry_count().await? > 0 {
             self.root().await?;
         }
         Ok(())
     }
 
-    async fn fold(&self, writer: &mut dyn Writer) -> Result<Cid> {
-        let Folding { root: old, edits } = writer.folding(Visibility::Public).await?;
-        let through = match (old, edits.last()) {
-            (Some(root), None) => return Ok(root),
-            (_, last) => last.map_or(0, |(seq, _)| *seq),
-        };
-        self.storage.sync().await?;
+    /// Folds entries up to that number, which are on the disk.
+    async fn fold(&self, writer: &mut dyn Writer, through: i64) -> Result<Cid> {
+        let Folding { root: old, mut edits } = writer.folding(Visibility::Public).await?;
+        edits.retain(|(seq, _)| *seq <= through);
+        if let (Some(root), true) = (old, edits.is_empty()) {
+            return Ok(root);
+        }
         let folded = fold_entries(self.index.clone(), old, edits).await?;
         writer.begin().await?;
         count_links(writer, old, &folded).await?;

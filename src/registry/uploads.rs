@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::AbortHandle;
 use uuid::Uuid;
 
 use super::blobs::new_blob;
@@ -11,17 +12,33 @@ use super::{Blob, Registry, RegistryError, Result, now};
 use crate::auth::PushGrant;
 use crate::index::Claim;
 use crate::oci::{Digest, RepositoryName};
-use crate::storage::{Ingest, StorageError, StorageErrorKind};
+use crate::storage::{Ingest, StorageErrorKind};
+
+/// How long a claim is good for; a process that died holds none for longer.
+const CLAIM: Duration = Duration::from_mins(1);
+
+/// How often it is renewed while its request lives.
+const RENEWAL: Duration = Duration::from_secs(20);
 
 /// An upload that one request has claimed. Saved or finished, it is given back; dropped before
 /// that, what arrived is saved in the background.
 pub struct Upload {
+    held: Option<(Held, Box<dyn Ingest>)>,
+    id: String,
+    is_resumable: bool,
+}
+
+/// A claim, good for as long as this lives.
+struct Held {
     registry: Registry,
     repository: RepositoryName,
     id: String,
     claim: String,
-    ingest: Option<Box<dyn Ingest>>,
+    _lease: Lease,
 }
+
+/// Renews a claim until it is dropped.
+struct Lease(AbortHandle);
 
 impl Registry {
     /// Begins an upload and returns its name.
@@ -47,43 +64,64 @@ impl Registry {
     /// Claims an upload to append to it; at that offset, if one is given.
     ///
     /// # Errors
-    /// [`RegistryError::UploadUnknown`]; [`RegistryError::UploadOffset`] when it stands elsewhere or
-    /// somebody else is appending.
+    /// [`RegistryError::UploadUnknown`]; [`RegistryError::UploadOffset`] when it stands elsewhere;
+    /// [`RegistryError::UploadBusy`] when somebody else is appending.
     pub async fn claim_upload(
         &self,
         grant: &PushGrant,
         id: &str,
         offset: Option<u64>,
     ) -> Result<Upload> {
-        let (repository, claim) = (grant.repository().clone(), Uuid::new_v4().to_string());
-        // One process owns the index: a claim ends with its request, and none is ever stale.
-        let stale_before = i64::MIN;
-        let row = match self
+        let (registry, repository, id) = (self.clone(), grant.repository().clone(), id.to_owned());
+        self.to_its_end(async move { registry.claim(repository, id, offset).await }).await
+    }
+
+    async fn claim(
+        &self,
+        repository: RepositoryName,
+        id: String,
+        offset: Option<u64>,
+    ) -> Result<Upload> {
+        let claim = Uuid::new_v4().to_string();
+        let claimed = self
             .index
-            .claim_upload(&repository, id, offset, &claim, stale_before, now())
-            .await?
-        {
+            .claim_upload(&repository, &id, offset, &claim, claimed_since(), now())
+            .await?;
+        let row = match claimed {
             Claim::Held(row) => row,
-            Claim::Busy(offset) | Claim::Offset(offset) => {
-                return Err(RegistryError::UploadOffset { offset });
-            }
-            Claim::Unknown => return Err(RegistryError::UploadUnknown(id.to_owned())),
+            Claim::Busy(offset) => return Err(RegistryError::UploadBusy { offset }),
+            Claim::Offset(offset) => return Err(RegistryError::UploadOffset { offset }),
+            Claim::Unknown => return Err(RegistryError::UploadUnknown(id)),
         };
-        let mut upload =
-            Upload { registry: self.clone(), repository, id: id.to_owned(), claim, ingest: None };
-        match self.storage.resume(id, row.offset, &row.checkpoint).await {
-            Ok(ingest) => upload.ingest = Some(ingest),
+        match self.storage.resume(&id, row.offset, &row.checkpoint).await {
+            Ok(ingest) => {
+                let lease = Lease::begin(self, &id, &claim);
+                let registry = self.clone();
+                let held = Held { registry, repository, id: id.clone(), claim, _lease: lease };
+                Ok(Upload { held: Some((held, ingest)), id, is_resumable: true })
+            }
             Err(error) if error.kind == StorageErrorKind::NotFound => {
                 tracing::warn!(upload = id, %error, "forgot an upload whose bytes are gone");
-                upload.forget().await?;
-                return Err(RegistryError::UploadUnknown(id.to_owned()));
+                self.forget_upload(&id).await?;
+                Err(RegistryError::UploadUnknown(id))
             }
             Err(error) => {
-                self.index.release_upload(id, &upload.claim).await?;
-                return Err(error.into());
+                self.release(&id, &claim).await;
+                Err(error.into())
             }
         }
-        Ok(upload)
+    }
+
+    /// Gives a claim back. It lapses anyway if that fails.
+    async fn release(&self, id: &str, claim: &str) {
+        if let Err(error) = self.index.release_upload(id, claim).await {
+            tracing::warn!(upload = id, %error, "could not give back the claim on an upload");
+        }
+    }
+
+    async fn forget_upload(&self, id: &str) -> Result<()> {
+        self.index.remove_upload(id).await?;
+        Ok(self.storage.discard(id).await?)
     }
 
     /// Ends an upload without a result.
@@ -93,8 +131,8 @@ impl Registry {
     pub async fn cancel_upload(&self, grant: &PushGrant, id: &str) -> Result<()> {
         let unknown = || RegistryError::UploadUnknown(id.to_owned());
         self.index.upload(grant.repository(), id).await?.ok_or_else(unknown)?;
-        self.index.remove_upload(id).await?;
-        Ok(self.storage.discard(id).await?)
+        let (registry, id) = (self.clone(), id.to_owned());
+        self.to_its_end(async move { registry.forget_upload(&id).await }).await
     }
 
     /// Forgets uploads that nobody has touched for that long, and bytes in the storage that belong
@@ -105,14 +143,14 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn purge_uploads(&self, older_than: Duration, orphans: bool) -> Result<usize> {
         let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
-        let mut purged = self.index.stale_uploads(now().saturating_sub(age)).await?;
+        let before = now().saturating_sub(age);
+        let mut purged = self.index.purge_uploads(before, claimed_since()).await?;
         if orphans {
             let known: HashSet<String> = self.index.upload_ids().await?.into_iter().collect();
             purged
                 .extend(self.storage.ingests().await?.into_iter().filter(|id| !known.contains(id)));
         }
         for id in &purged {
-            self.index.remove_upload(id).await?;
             self.storage.discard(id).await?;
         }
         Ok(purged.len())
@@ -123,7 +161,12 @@ impl Upload {
     /// Returns how many bytes the upload has with those appended so far.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.ingest.as_ref().map_or(0, |ingest| ingest.offset())
+        self.held.as_ref().map_or(0, |(_, ingest)| ingest.offset())
+    }
+
+    /// Makes it an upload that nobody can come back to: dropped, it is forgotten with its bytes.
+    pub fn forget_on_drop(&mut self) {
+        self.is_resumable = false;
     }
 
     /// Appends bytes.
@@ -131,63 +174,50 @@ impl Upload {
     /// # Errors
     /// Those of the storage, after which the upload stands where it was last saved.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        let Some(ingest) = &mut self.ingest else { return Err(self.unknown()) };
-        if let Err(error) = ingest.append(bytes).await {
-            self.ingest = None;
-            self.registry.index.release_upload(&self.id, &self.claim).await?;
-            return Err(error.into());
+        let Some((_, ingest)) = &mut self.held else { return Err(self.unknown()) };
+        let appended = ingest.append(bytes).await;
+        if appended.is_err()
+            && let Some((held, _)) = self.held.take()
+        {
+            held.release().await;
         }
-        Ok(())
+        Ok(appended?)
     }
 
-    /// Saves what was appended, gives the upload back, and returns its offset.
+    /// Saves what was appended, gives the upload back, and returns its offset. Goes on to its end
+    /// even if this future is dropped.
     ///
     /// # Errors
     /// [`RegistryError::UploadUnknown`] when it was cancelled meanwhile; those of the storage.
     pub async fn save(mut self) -> Result<u64> {
-        let Some(ingest) = self.ingest.take() else { return Err(self.unknown()) };
-        save(&self.registry, &self.id, &self.claim, ingest).await
+        let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
+        held.registry.clone().to_its_end(held.save(ingest)).await
     }
 
     /// Gives the upload back as it was before this claim.
     ///
     /// # Errors
-    /// Those of the index.
+    /// None so far.
     pub async fn abandon(mut self) -> Result<()> {
-        if let Some(mut ingest) = self.ingest.take() {
+        let Some((held, mut ingest)) = self.held.take() else { return Ok(()) };
+        let registry = held.registry.clone();
+        let abandoned = registry.to_its_end(async move {
             // Only to wait for what is being written; where it stands is not recorded.
             let _ = ingest.checkpoint().await;
-        }
-        Ok(self.registry.index.release_upload(&self.id, &self.claim).await?)
+            held.release().await;
+            Ok(())
+        });
+        abandoned.await
     }
 
-    /// Ends the upload: its bytes are a blob of the repository if they have that digest.
+    /// Ends the upload: its bytes are a blob of the repository if they have that digest. Goes on to
+    /// its end even if this future is dropped.
     ///
     /// # Errors
     /// [`RegistryError::DigestMismatch`], after which the upload is gone.
     pub async fn finish(mut self, digest: &Digest) -> Result<Blob> {
-        let Some(ingest) = self.ingest.take() else { return Err(self.unknown()) };
-        let finished = match ingest.finish(digest).await {
-            Ok(finished) => finished,
-            Err(error) if error.kind == StorageErrorKind::DigestMismatch => {
-                tracing::info!(upload = self.id, %error, "refused an upload");
-                self.forget().await?;
-                return Err(RegistryError::DigestMismatch(*digest));
-            }
-            Err(error) => {
-                self.registry.index.release_upload(&self.id, &self.claim).await?;
-                return Err(error.into());
-            }
-        };
-        let blob = new_blob(&finished, vec![*digest])?;
-        self.registry.index.record_blob(&self.repository, &blob, now()).await?;
-        self.registry.index.remove_upload(&self.id).await?;
-        Ok(Blob { digest: *digest, content: finished.content })
-    }
-
-    async fn forget(&self) -> Result<()> {
-        self.registry.index.remove_upload(&self.id).await?;
-        Ok(self.registry.storage.discard(&self.id).await?)
+        let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
+        held.registry.clone().to_its_end(held.finish(ingest, *digest)).await
     }
 
     fn unknown(&self) -> RegistryError {
@@ -197,54 +227,107 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some(ingest) = self.ingest.take() else { return };
-        let (registry, id, claim) = (self.registry.clone(), self.id.clone(), self.claim.clone());
-        self.registry.runtime.spawn(async move {
-            if let Err(error) = save(&registry, &id, &claim, ingest).await {
-                tracing::info!(upload = id, %error, "could not save an upload that broke off");
+        let Some((held, ingest)) = self.held.take() else { return };
+        let (id, is_resumable) = (held.id.clone(), self.is_resumable);
+        held.registry.runtime.clone().spawn(async move {
+            let ended = if is_resumable {
+                held.save(ingest).await.map(drop)
+            } else {
+                held.forget(ingest).await
+            };
+            if let Err(error) = ended {
+                tracing::info!(upload = id, %error, "could not put away an upload that broke off");
             }
         });
     }
 }
 
-async fn save(
-    registry: &Registry,
-    id: &str,
-    claim: &str,
-    mut ingest: Box<dyn Ingest>,
-) -> Result<u64> {
-    let saved = match ingest.checkpoint().await {
-        Ok(checkpoint) => {
-            registry.index.save_upload(id, claim, ingest.offset(), &checkpoint, now()).await?
+impl Held {
+    async fn save(self, mut ingest: Box<dyn Ingest>) -> Result<u64> {
+        let checkpoint = match ingest.checkpoint().await {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                self.release().await;
+                return Err(error.into());
+            }
+        };
+        let (index, offset) = (&self.registry.index, ingest.offset());
+        match index.save_upload(&self.id, &self.claim, offset, &checkpoint, now()).await {
+            Ok(true) => Ok(offset),
+            Ok(false) => {
+                self.registry.storage.discard(&self.id).await?;
+                Err(RegistryError::UploadUnknown(self.id))
+            }
+            Err(error) => {
+                self.release().await;
+                Err(error.into())
+            }
         }
-        Err(error) => {
-            registry.index.release_upload(id, claim).await?;
+    }
+
+    async fn finish(self, ingest: Box<dyn Ingest>, digest: Digest) -> Result<Blob> {
+        let Self { registry, repository, id, claim, _lease } = self;
+        let finished = match ingest.finish(&digest).await {
+            Ok(finished) => finished,
+            Err(error) if error.kind == StorageErrorKind::DigestMismatch => {
+                tracing::info!(upload = id, %error, "refused an upload");
+                registry.forget_upload(&id).await?;
+                return Err(RegistryError::DigestMismatch(digest));
+            }
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                registry.forget_upload(&id).await?;
+                return Err(RegistryError::UploadUnknown(id));
+            }
+            Err(error) => {
+                registry.release(&id, &claim).await;
+                return Err(error.into());
+            }
+        };
+        let recorded = match new_blob(&finished, vec![digest]) {
+            Ok(blob) => registry.index.record_blob(&repository, &blob, now()).await,
+            Err(error) => return Err(error),
+        };
+        if let Err(error) = recorded {
+            registry.release(&id, &claim).await;
             return Err(error.into());
         }
-    };
-    if saved {
-        return Ok(ingest.offset());
+        registry.index.remove_upload(&id).await?;
+        Ok(Blob { digest, content: finished.content })
     }
-    registry.storage.discard(id).await?;
-    Err(RegistryError::UploadUnknown(id.to_owned()))
+
+    async fn forget(self, mut ingest: Box<dyn Ingest>) -> Result<()> {
+        // Only to wait for what is being written.
+        let _ = ingest.checkpoint().await;
+        self.registry.forget_upload(&self.id).await
+    }
+
+    async fn release(&self) {
+        self.registry.release(&self.id, &self.claim).await;
+    }
 }
 
-impl Registry {
-    /// Takes a small document in as content.
-    pub(super) async fn keep(
-        &self,
-        bytes: Bytes,
-    ) -> std::result::Result<crate::storage::Finished, StorageError> {
-        let digest = crate::oci::CanonicalDigest::of(&bytes).into();
-        let id = Uuid::new_v4().to_string();
-        let mut ingest = self.storage.begin(&id).await?;
-        let kept = match ingest.append(bytes).await {
-            Ok(()) => ingest.finish(&digest).await,
-            Err(error) => Err(error),
-        };
-        if kept.is_err() {
-            self.storage.discard(&id).await?;
-        }
-        kept
+impl Lease {
+    fn begin(registry: &Registry, id: &str, claim: &str) -> Self {
+        let (index, id, claim) = (registry.index.clone(), id.to_owned(), claim.to_owned());
+        let renewing = registry.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                if let Err(error) = index.renew_upload(&id, &claim, now()).await {
+                    tracing::warn!(upload = id, %error, "could not renew the claim on an upload");
+                }
+            }
+        });
+        Self(renewing.abort_handle())
     }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Returns the time since when a claim must have been renewed to be good.
+fn claimed_since() -> i64 {
+    now().saturating_sub(i64::try_from(CLAIM.as_millis()).unwrap_or(i64::MAX))
 }

@@ -77,8 +77,11 @@ pub enum Kind {
 /// Content and trees; one implementation a driver.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// Removes what a crash has left, unfinished ingests aside. To be called before anybody else uses
-    /// the storage.
+    /// Removes what a crash has left, unfinished ingests aside, and makes sure that edits will be
+    /// possible. To be called before anybody else uses the storage.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Unusable`] when content cannot be written or put into a tree.
     async fn tidy(&self) -> Result<()>;
 
     /// Begins to take content in, under a name that is not in use; a later [`Storage::resume`]

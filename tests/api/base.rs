@@ -112,3 +112,45 @@ fn a_connection_serves_many_requests() {
         assert_eq!(connection.answer().body, b"content");
     }
 }
+
+#[test]
+fn requests_may_be_sent_before_the_answers_have_come() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let digest = repository.push_blob(b"content");
+    let blob = repository.path(&format!("blobs/{digest}"));
+    let absent = repository.path("manifests/absent");
+    for _ in 0..20 {
+        let mut connection = Connection::open(&server);
+        // Not a HEAD behind a GET, to which the HTTP library then gives no body (docs/ARCHITECTURE.md).
+        let asked = [("HEAD", &blob), ("HEAD", &absent), ("HEAD", &blob), ("GET", &blob)];
+        let heads = asked.map(|(method, target)| {
+            format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        });
+        connection.send(heads.concat());
+        for (method, target) in asked {
+            let answer =
+                if method == "HEAD" { connection.answer_to_head() } else { connection.answer() };
+            let is_there = target == &blob;
+            assert_eq!(answer.status, if is_there { 200 } else { 404 }, "{method} {target}");
+            if is_there {
+                assert_eq!(answer.header("content-length"), Some("7"), "{method} {target}");
+            }
+            if method == "GET" {
+                assert_eq!(answer.body, b"content");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_offer_to_upgrade_is_answered_and_the_connection_ends() {
+    let server = Server::start();
+    let mut connection = Connection::open(&server);
+    let offer =
+        [("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", "h2c"), ("HTTP2-Settings", "AA")];
+    connection.ask("GET", "/v2/", &offer);
+    let answer = connection.answer();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "{}"));
+    assert_eq!(answer.header("connection"), Some("close"));
+}

@@ -74,6 +74,12 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
+    /// Hangs up at once, as a client does that is killed: the server meets an error, not an end.
+    pub(crate) fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))
+            .expect("a socket can be told not to linger");
+    }
+
     /// Reads bytes as they are; none at the end.
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> usize {
         self.stream.read(buffer).expect("the connection lasts")

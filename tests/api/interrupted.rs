@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use crate::common::Server;
 use crate::connection::Connection;
-use crate::content::{MIB, noise, sha256};
+use crate::content::{MIB, noise, sha256, sha512};
 use crate::repository::{
     Repository, Upload, assert_nothing_is_left, assert_refused, streamed, wait_for_bytes,
 };
@@ -94,12 +94,14 @@ fn a_single_request_that_broke_off_leaves_nothing() {
     let content = noise(2 * MIB, 3);
     let digest = sha256(&content);
     let target = repository.path(&format!("blobs/uploads/?digest={digest}"));
-    let mut connection = Connection::open(&server);
-    connection.ask("POST", &target, &[("Content-Length", &content.len().to_string())]);
-    connection.send(&content[..=MIB]);
-    wait_for_bytes(&server);
-    drop(connection);
-    assert_nothing_is_left(&server);
+    for hang_up in [drop, Connection::reset] {
+        let mut connection = Connection::open(&server);
+        connection.ask("POST", &target, &[("Content-Length", &content.len().to_string())]);
+        connection.send(&content[..=MIB]);
+        wait_for_bytes(&server);
+        hang_up(connection);
+        assert_nothing_is_left(&server);
+    }
     assert_eq!(repository.head(&format!("blobs/{digest}")).status, 404);
     assert_eq!(repository.push_blob(&content), digest);
 }
@@ -221,4 +223,27 @@ fn a_chunk_that_is_not_as_long_as_its_range_is_refused_and_leaves_no_trace() {
         }
     }
     assert_eq!(upload.finish_with_chunk(&digest, 5, b"56789").status, 201);
+}
+
+#[test]
+fn an_end_is_carried_out_although_its_client_is_gone() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let content = noise(64 * MIB, 9);
+    let upload = repository.begin();
+    assert_eq!(upload.stream(&content).status, 202);
+    let digest = sha512(&content);
+    let mut connection = Connection::open(&server);
+    let target = format!("{}?digest={digest}", upload.location);
+    connection.ask("PUT", &target, &[("Content-Length", "0")]);
+    // Long enough for the server to begin, and shorter than it takes to hash that again by sha512.
+    thread::sleep(Duration::from_millis(60));
+    connection.reset();
+    let begun = Instant::now();
+    while repository.head(&format!("blobs/{digest}")).status != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", upload.status().status);
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_nothing_is_left(&server);
+    assert_refused(&upload.status(), 404, "BLOB_UPLOAD_UNKNOWN");
 }

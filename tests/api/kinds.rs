@@ -141,6 +141,7 @@ fn a_document_that_is_no_manifest_is_refused() {
         change("layers", json!([{ "mediaType": OCI_LAYER, "digest": "../../etc", "size": 1 }])),
         change("layers", json!([null])),
         change("manifests", json!([])),
+        change("artifactType", json!("a\0b")),
         change("annotations", json!({ "a": 1 })),
         change("subject", json!("v1")),
         change("subject", json!({ "digest": "v1", "size": 1 })),

@@ -19,7 +19,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_stale_claim_is_taken_over_and_its_holder_finds_out),
         case(a_claim_given_back_leaves_the_upload_as_it_was),
         case(an_upload_is_removed_once),
-        case(uploads_untouched_for_long_are_listed),
+        case(uploads_untouched_for_long_are_purged),
+        case(an_upload_that_is_held_is_not_purged),
         case_on("sqlite", a_claim_lapses_when_the_process_is_another),
     ]
 }
@@ -159,18 +160,35 @@ async fn an_upload_is_removed_once(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn uploads_untouched_for_long_are_listed(home: Home) -> Outcome {
-    for (id, name, touched) in [("1", "a", 10), ("2", "b", 20), ("3", "a", 30)] {
+async fn uploads_untouched_for_long_are_purged(home: Home) -> Outcome {
+    for (id, name, touched) in [("1", "a", 10), ("2", "b", 20), ("3", "a", 30), ("4", "a", 10)] {
         home.index.create_upload(id, &repository(name), "", touched).await?;
     }
-    assert_eq!(home.index.stale_uploads(20).await?, ["1"]);
     home.index.claim_upload(&repository("a"), "1", None, "x", 0, 40).await?;
-    assert_eq!(home.index.stale_uploads(31).await?, ["2", "3"], "a claim touches");
     home.index.save_upload("1", "x", 1, b"", 50).await?;
-    assert_eq!(home.index.stale_uploads(50).await?, ["2", "3"], "a checkpoint touches");
+    assert_eq!(home.index.purge_uploads(20, 20).await?, ["4"], "a checkpoint touches");
+    assert_eq!(home.index.purge_uploads(20, 20).await?, Vec::<String>::new());
+    home.index.claim_upload(&repository("b"), "2", None, "x", 0, 40).await?;
+    assert_eq!(home.index.purge_uploads(40, 40).await?, ["3"], "a claim touches");
     let mut all = home.index.upload_ids().await?;
     all.sort();
-    assert_eq!(all, ["1", "2", "3"]);
+    assert_eq!(all, ["1", "2"]);
+    Ok(())
+}
+
+async fn an_upload_that_is_held_is_not_purged(home: Home) -> Outcome {
+    let mine = repository("app");
+    home.index.create_upload("1", &mine, "", 10).await?;
+    home.index.claim_upload(&mine, "1", None, "x", 0, 20).await?;
+    assert_eq!(home.index.purge_uploads(100, 20).await?, Vec::<String>::new());
+    assert!(home.index.renew_upload("1", "x", 50).await?);
+    assert!(!home.index.renew_upload("1", "y", 60).await?, "somebody else holds it");
+    assert!(!home.index.renew_upload("2", "x", 60).await?, "it is not there");
+    assert_eq!(home.index.purge_uploads(100, 50).await?, Vec::<String>::new());
+    let busy = home.index.claim_upload(&mine, "1", None, "y", 50, 60).await?;
+    assert_eq!(busy, Claim::Busy(0), "a renewed claim is young");
+    assert_eq!(home.index.purge_uploads(100, 51).await?, ["1"], "its holder has died");
+    assert!(!home.index.renew_upload("1", "x", 60).await?);
     Ok(())
 }
 

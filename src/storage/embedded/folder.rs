@@ -23,7 +23,7 @@ pub(super) fn apply(layout: &Layout, tree: Visibility, edit: &Edit) -> Result<()
             (path, link(layout, &layout.content(&content.canonical), &at(path)))
         }
         Edit::Put { path, text } => (path, put(layout, &at(path), text.as_bytes())),
-        Edit::Remove { path } => (path, remove(&root, &at(path))),
+        Edit::Remove { path } => (path, remove(layout, &root, &at(path))),
     };
     applied.map_err(|error| {
         StorageError::io(format!("editing {path} in the {} tree", tree.as_str()), error)
@@ -72,9 +72,13 @@ fn make_parents(target: &Path) -> io::Result<()> {
 }
 
 /// Removes what stands at `target`, then each directory above it that this left empty.
-fn remove(root: &Path, target: &Path) -> io::Result<()> {
+fn remove(layout: &Layout, root: &Path, target: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(target) {
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(target),
+        Ok(metadata) if metadata.is_dir() => {
+            // Nobody is to meet half of a directory.
+            let temporary = layout.temporary();
+            fs::rename(target, &temporary).and_then(|()| fs::remove_dir_all(&temporary))
+        }
         Ok(_) => fs::remove_file(target),
         Err(error) => Err(error),
     };
@@ -170,6 +174,16 @@ pub(super) fn remove_file(path: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Removes whatever stands at a path outside of the trees.
+pub(super) fn remove_all(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let removed = fs::remove_dir_all(path);
+        return removed
+            .map_err(|error| StorageError::io(format!("removing {}", path.display()), error));
+    }
+    remove_file(path)
 }
 
 /// Lists the names in a folder outside of the trees.

@@ -7,7 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::{fs, mem};
 
 use async_trait::async_trait;
@@ -16,6 +16,7 @@ use cid::Cid;
 use digest::common::hazmat::SerializableState;
 use sha2::{Digest as _, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
+use uuid::Uuid;
 
 use super::super::{Content, Finished, Ingest, Result, StorageError, StorageErrorKind};
 use super::{Layout, join};
@@ -28,6 +29,9 @@ const BATCH: usize = 256 * 1024;
 
 /// The version of a checkpoint's form; another one is hashed again from the bytes.
 const CHECKPOINT_VERSION: u8 = 1;
+
+/// Where Linux tells one start of the machine from another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// Content that is written to a file of its own.
 pub(super) struct FileIngest {
@@ -237,8 +241,11 @@ impl State {
         Ok(())
     }
 
-    /// Puts fresh leaves beside the file and returns the rest as a checkpoint: version, sha-256
-    /// state, number of finished leaves, spine.
+    /// Puts fresh leaves beside the file and returns the rest as a checkpoint: version, the machine's
+    /// start, sha-256 state, number of finished leaves, spine.
+    ///
+    /// The file is not synced. After a loss of power its pages may be gone although the state says
+    /// that they were hashed, so a checkpoint counts only until the machine starts anew.
     fn save(&mut self, layout: &Layout, id: &str) -> Result<Vec<u8>> {
         if !self.leaves.fresh.is_empty() {
             let path = layout.leaves(id);
@@ -254,6 +261,7 @@ impl State {
             self.leaves.fresh.clear();
         }
         let mut checkpoint = vec![CHECKPOINT_VERSION];
+        checkpoint.extend_from_slice(boot().unwrap_or(&[0; 16]));
         checkpoint.extend_from_slice(&self.whole.serialize());
         checkpoint.extend_from_slice(&self.leaves.finished.to_le_bytes());
         checkpoint.extend_from_slice(&self.leaves.spine.to_bytes());
@@ -270,6 +278,10 @@ impl State {
     ) -> Option<(Sha256, Leaves)> {
         let (version, rest) = checkpoint.split_first()?;
         if *version != CHECKPOINT_VERSION {
+            return None;
+        }
+        let (started, rest) = rest.split_at_checked(16)?;
+        if boot()? != started {
             return None;
         }
         let mut serialized = digest::common::hazmat::SerializedState::<Sha256>::default();
@@ -423,6 +435,69 @@ fn digest_file(file: &File) -> io::Result<Digest> {
     }
 }
 
+/// Tells this start of the machine from every other; none where nothing tells.
+fn boot() -> Option<&'static [u8; 16]> {
+    static BOOT: LazyLock<Option<[u8; 16]>> = LazyLock::new(|| {
+        let text = fs::read_to_string(BOOT_ID).ok()?;
+        Some(*Uuid::try_parse(text.trim()).ok()?.as_bytes())
+    });
+    BOOT.as_ref()
+}
+
 fn broken() -> StorageError {
     StorageError::new(StorageErrorKind::Failed, "an earlier write of this upload failed")
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Appends more than a chunk, and returns the storage's layout, the file and the checkpoint.
+    async fn interrupted(bytes: &Bytes) -> (TempDir, Arc<Layout>, Vec<u8>) {
+        let folder = TempDir::new().unwrap();
+        let layout = Arc::new(Layout { data: folder.path().to_owned() });
+        for name in ["tmp/uploads", "content/sha256/00"] {
+            fs::create_dir_all(folder.path().join(name)).unwrap();
+        }
+        let mut ingest = FileIngest::begin(Arc::clone(&layout), "upload".to_owned()).unwrap();
+        ingest.append(bytes.clone()).await.unwrap();
+        let checkpoint = ingest.checkpoint().await.unwrap();
+        (folder, layout, checkpoint)
+    }
+
+    async fn go_on(layout: Arc<Layout>, bytes: &Bytes, checkpoint: &[u8]) -> Result<Finished> {
+        let offset = bytes.len() as u64;
+        let ingest = FileIngest::resume(layout, "upload".to_owned(), offset, checkpoint)?;
+        Box::new(ingest).finish(&Digest::of(Algorithm::Sha256, bytes)).await
+    }
+
+    /// A page that the machine had not written when it lost its power.
+    fn lose_a_page(layout: &Layout) {
+        let file = OpenOptions::new().write(true).open(layout.upload("upload")).unwrap();
+        file.write_all_at(&[0; 4096], 8192).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_a_loss_of_power_took_is_noticed() {
+        let bytes = Bytes::from(vec![7; CHUNK_SIZE + 5]);
+        let (_folder, layout, mut checkpoint) = interrupted(&bytes).await;
+        lose_a_page(&layout);
+        // The machine has started anew since.
+        checkpoint[1..17].fill(0xff);
+        let finished = go_on(layout, &bytes, &checkpoint).await;
+        assert_eq!(finished.unwrap_err().kind, StorageErrorKind::DigestMismatch);
+    }
+
+    #[tokio::test]
+    async fn the_bytes_are_not_read_again_while_the_machine_runs() {
+        let bytes = Bytes::from(vec![7; CHUNK_SIZE + 5]);
+        let (folder, layout, checkpoint) = interrupted(&bytes).await;
+        let hex = Digest::of(Algorithm::Sha256, &bytes).to_string();
+        let shard = folder.path().join("content/sha256").join(&hex["sha256:".len()..][..2]);
+        fs::create_dir_all(shard).unwrap();
+        lose_a_page(&layout);
+        go_on(layout, &bytes, &checkpoint).await.unwrap();
+    }
 }

@@ -9,7 +9,6 @@ mod ingest;
 mod read;
 
 use std::ops::Range;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -28,30 +27,15 @@ use ingest::FileIngest;
 /// Opens the storage in a data folder, creating what is missing.
 ///
 /// # Errors
-/// When the folder cannot be made or written to, or is spread over several devices, which hard
-/// links cannot cross.
+/// When the folder cannot be made.
 pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
     let layout = Arc::new(Layout { data: data.to_owned() });
     let shards = (0..=255_u8).map(|byte| format!("content/sha256/{byte:02x}"));
     let folders = ["public", "private", "tmp/uploads", "tmp/files"].map(str::to_owned);
-    let mut device = None;
     for folder in folders.into_iter().chain(shards) {
         let path = data.join(folder);
-        let metadata = fs::create_dir_all(&path)
-            .and_then(|()| fs::metadata(&path))
-            .map_err(|error| unusable(&path, &error))?;
-        if *device.get_or_insert(metadata.dev()) != metadata.dev() {
-            return Err(StorageError::new(
-                StorageErrorKind::Unusable,
-                format!(
-                    "{} is on another device than the rest of {}, and links cannot cross devices",
-                    path.display(),
-                    data.display()
-                ),
-            ));
-        }
+        fs::create_dir_all(&path).map_err(|error| unusable(&path, &error))?;
     }
-    layout.probe().map_err(|error| unusable(data, &error))?;
     Ok(Arc::new(Embedded { layout }))
 }
 
@@ -94,6 +78,31 @@ impl Layout {
         let written = fs::write(&path, b"roadstead");
         fs::remove_file(&path).and(written)
     }
+
+    /// Links a file to wherever content is linked to. Mounts and some file systems forbid that
+    /// although everything else works.
+    fn probe_links(&self) -> Result<()> {
+        let source = self.temporary();
+        let name = source.file_name().unwrap_or_default();
+        let places = ["content/sha256/00", "public", "private"].map(|place| self.data.join(place));
+        let mut linked =
+            fs::write(&source, b"roadstead").map_err(|error| unusable(&source, &error));
+        for place in &places {
+            let target = place.join(name);
+            linked = linked.and_then(|()| {
+                fs::hard_link(&source, &target).and_then(|()| fs::remove_file(&target)).map_err(|error| {
+                    let what = format!(
+                        "files of {} cannot be linked to {} ({error}): all of it has to be on one \
+                         file system that has hard links",
+                        self.data.display(),
+                        place.display()
+                    );
+                    StorageError::new(StorageErrorKind::Unusable, what)
+                })
+            });
+        }
+        folder::remove_file(&source).and(linked)
+    }
 }
 
 struct Embedded {
@@ -123,9 +132,10 @@ impl Storage for Embedded {
     async fn tidy(&self) -> Result<()> {
         self.blocking(|layout| {
             let folder = layout.data.join("tmp/files");
-            folder::names(&folder)?
-                .iter()
-                .try_for_each(|name| folder::remove_file(&folder.join(name)))
+            for name in folder::names(&folder)? {
+                folder::remove_all(&folder.join(name))?;
+            }
+            layout.probe_links()
         })
         .await
     }
