@@ -26,7 +26,7 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
     // First, since a start begins to count anew.
     let mut found = large_blob(subjects);
     found.extend(start(arguments, subjects));
-    found.extend(one_more_push());
+    found.extend(one_more_push(arguments));
     found
 }
 
@@ -71,9 +71,9 @@ fn start(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
 }
 
 /// The time of one more push into a repository of its own, where there are few and where there are many.
-fn one_more_push() -> Vec<Row> {
+fn one_more_push(arguments: &Arguments) -> Vec<Row> {
     let subjects = REPOSITORIES.map(|count| {
-        let mut subject = Subject::roadstead();
+        let mut subject = Subject::roadstead(&arguments.folder);
         subject.name = format!("with {count} repositories");
         thread::scope(|scope| {
             for lane in 0..8 {

@@ -4,6 +4,7 @@
 //! ratios mean anything elsewhere.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use clap::Parser;
@@ -42,6 +43,9 @@ struct Arguments {
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
     #[arg(long, value_name = "NAME=HOST:PORT")]
     other: Vec<String>,
+    /// Where everything is kept; on a disk, its speed is a part of every push
+    #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
+    folder: PathBuf,
     /// Given by `cargo bench`; means nothing
     #[arg(long, hide = true)]
     bench: bool,
@@ -106,8 +110,8 @@ fn rows(
 
 fn main() {
     let arguments = Arguments::parse();
-    let mut subjects = vec![Subject::roadstead()];
-    subjects.extend(Subject::stock());
+    let mut subjects = vec![Subject::roadstead(&arguments.folder)];
+    subjects.extend(Subject::stock(&arguments.folder));
     for other in &arguments.other {
         let (name, address) = other.split_once('=').expect("--other takes NAME=HOST:PORT");
         subjects.push(Subject::other(name, address));

@@ -32,13 +32,13 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         client.push_manifest(REPOSITORY, "v1", manifest.as_bytes());
     }
     // nginx serves the same bytes at the same paths.
-    let root = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+    let root = TempDir::new_in(&arguments.folder).expect("a folder can be made");
     for (target, bytes) in [(&blob_target, &*blob.bytes), (&tag_target, manifest.as_bytes())] {
         let path = root.path().join(&target[1..]);
         fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
         fs::write(path, bytes).expect("a file can be written");
     }
-    let nginx = Subject::nginx(root.path().to_owned());
+    let nginx = Subject::nginx(&arguments.folder, root.path().to_owned());
     let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
 
     let mut found = Vec::new();

@@ -27,8 +27,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Roadstead, as it comes.
-    pub(crate) fn roadstead() -> Self {
-        Self::start("Roadstead", |folder, address| {
+    pub(crate) fn roadstead(place: &Path) -> Self {
+        Self::start(place, "Roadstead", |folder, address| {
             let mut command = roadstead(["serve", "--listen", address, "--data"]);
             command.arg(folder.join("data"));
             command
@@ -36,9 +36,9 @@ impl Subject {
     }
 
     /// The stock registry as its own example of a configuration has it.
-    pub(crate) fn stock() -> Option<Self> {
+    pub(crate) fn stock(place: &Path) -> Option<Self> {
         let program = require("registry")?;
-        Some(Self::start("v3.1.1", move |folder, address| {
+        Some(Self::start(place, "v3.1.1", move |folder, address| {
             let config = folder.join("config.yml");
             // JSON is YAML.
             let settings = json!({
@@ -57,9 +57,9 @@ impl Subject {
     }
 
     /// nginx with sendfile on the files of a folder.
-    pub(crate) fn nginx(root: PathBuf) -> Option<Self> {
+    pub(crate) fn nginx(place: &Path, root: PathBuf) -> Option<Self> {
         let program = require("nginx")?;
-        Some(Self::start("nginx", move |folder, address| {
+        Some(Self::start(place, "nginx", move |folder, address| {
             let config = folder.join("nginx.conf");
             let text = format!(
                 "daemon off; worker_processes auto; pid {0}/pid; error_log {0}/error.log; user root;\n\
@@ -86,8 +86,12 @@ impl Subject {
         }
     }
 
-    fn start(name: &str, start: impl Fn(&Path, &str) -> Command + Sync + 'static) -> Self {
-        let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
+    fn start(
+        place: &Path,
+        name: &str,
+        start: impl Fn(&Path, &str) -> Command + Sync + 'static,
+    ) -> Self {
+        let folder = TempDir::new_in(place).expect("a folder can be made");
         let mut subject = Self {
             name: name.to_owned(),
             address: free_address(),
