@@ -106,7 +106,8 @@ impl App {
         Ok(app)
     }
 
-    /// As [`App::open`], for making the index anew: what is in it does not count.
+    /// As [`App::open`], for making the index anew: of what is in it only the queue counts, which
+    /// [`Registry::rebuild_index`] carries out.
     ///
     /// # Errors
     /// As [`App::open`].

@@ -55,7 +55,13 @@ fn describe(report: &Report) -> String {
         1 => "1 thing is wrong".to_owned(),
         count => format!("{count} things are wrong"),
     };
-    let Report { blobs, bytes, repositories, tags, root, .. } = report;
+    let Report { blobs, bytes, repositories, tags, root, orphans, orphan_bytes, .. } = report;
+    let orphans = match orphans {
+        0 => String::new(),
+        1 => format!("1 blob ({orphan_bytes} bytes) belongs to no repository\n"),
+        _ => format!("{orphans} blobs ({orphan_bytes} bytes) belong to no repository\n"),
+    };
+    text += &orphans;
     text + &format!(
         "{repositories} repositories, {tags} tags, {blobs} blobs, {bytes} bytes, root {root}: {verdict}\n"
     )

@@ -19,8 +19,11 @@ pub(super) struct IndexArguments {
 #[derive(Debug, Subcommand)]
 enum IndexCommand {
     /// Makes the index anew from the tree; no server may run meanwhile
-    #[command(after_help = "Manifests that a push would refuse are dropped, and named.\n\n\
-        Example:\n  roadstead index rebuild --data /var/lib/roadstead")]
+    #[command(
+        after_help = "Changes that were accepted are carried out first. Manifests that a push would \
+        refuse are dropped, and named.\n\n\
+        Example:\n  roadstead index rebuild --data /var/lib/roadstead"
+    )]
     Rebuild,
 }
 
@@ -36,8 +39,7 @@ pub(super) fn run(
         let app = App::open_for_rebuild(&settings).await?;
         anyhow::Ok(app.registry.rebuild_index().await?)
     })?;
-    let mut lines: Vec<String> =
-        rebuilt.dropped.iter().map(|what| format!("dropped {what}")).collect();
+    let mut lines = rebuilt.dropped;
     lines.push(format!(
         "{} repositories, {} manifests, {} tags, {} blobs\n",
         rebuilt.repositories, rebuilt.manifests, rebuilt.tags, rebuilt.blobs

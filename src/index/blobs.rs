@@ -48,6 +48,23 @@ pub(super) async fn stored(
     found.map(row).transpose()
 }
 
+/// Lists the canonical digests of stored blobs and manifests.
+pub(super) async fn all_stored(
+    connection: &mut Connection,
+    last: Option<&CanonicalDigest>,
+    limit: u32,
+) -> Result<Vec<CanonicalDigest>> {
+    let rows: Vec<(String,)> = on!(connection, "listing what is stored", db => sqlx::query_as(
+        "SELECT digest FROM blobs WHERE digest > $1 \
+         UNION SELECT digest FROM manifests WHERE digest > $1 ORDER BY digest LIMIT $2",
+    )
+    .bind(last.map(ToString::to_string).unwrap_or_default())
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(digest,)| parsed(digest)).collect()
+}
+
 /// Lists repositories that have the blob under that name.
 pub(super) async fn repositories_with(
     connection: &mut Connection,

@@ -129,6 +129,14 @@ impl Index for Database {
         manifests::stored(&mut self.read().await?, digest).await
     }
 
+    async fn stored_content(
+        &self,
+        last: Option<&CanonicalDigest>,
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>> {
+        blobs::all_stored(&mut self.read().await?, last, limit).await
+    }
+
     async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>> {
         manifests::all_names(&mut self.read().await?, repository).await
     }

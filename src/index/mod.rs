@@ -65,6 +65,14 @@ pub trait Index: Send + Sync {
     /// Finds a stored manifest, whoever has it.
     async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>>;
 
+    /// Lists the canonical digests of stored blobs and manifests, whoever has them, ordered as text,
+    /// after `last`, at most `limit`.
+    async fn stored_content(
+        &self,
+        last: Option<&CanonicalDigest>,
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>>;
+
     /// Lists every name by which the repository has a manifest, in no order.
     async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>>;
 

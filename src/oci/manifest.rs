@@ -157,8 +157,18 @@ impl Document {
                 Err(ManifestError::MediaTypeMismatch { own: own.as_str(), told: told.as_str() })
             }
             (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
-            (None, None) if self.manifests.is_some() => Ok(MediaType::OciIndex),
-            (None, None) => Ok(MediaType::OciManifest),
+            (None, None) => Ok(self.type_by_fields()),
+        }
+    }
+
+    /// Tells what a document is that nobody says the media type of.
+    fn type_by_fields(&self) -> MediaType {
+        if self.manifests.is_some() {
+            MediaType::OciIndex
+        } else if self.config.is_none() && (self.blobs.is_some() || self.artifact_type.is_some()) {
+            MediaType::OciArtifact
+        } else {
+            MediaType::OciManifest
         }
     }
 }
@@ -234,6 +244,28 @@ mod tests {
             manifest.artifact_type.as_deref(),
             Some("application/vnd.oci.image.config.v1+json")
         );
+    }
+
+    #[test]
+    fn an_artifact_manifest_without_a_media_type_is_told_by_its_fields() {
+        let layer = descriptor("text/plain", "layer");
+        let artifact = format!(r#"{{"artifactType":"text/x","blobs":[{layer}]}}"#);
+        for (text, blobs) in [
+            (artifact.as_str(), 1),
+            (r#"{"artifactType":"text/x"}"#, 0),
+            (r#"{"blobs":[],"subject":null}"#, 0),
+        ] {
+            let manifest = Manifest::parse(text.as_bytes(), None).unwrap();
+            assert_eq!(
+                (manifest.media_type, manifest.blobs.len()),
+                (MediaType::OciArtifact, blobs)
+            );
+            let told = Some(MediaType::OciArtifact.as_str());
+            assert_eq!(Manifest::parse(text.as_bytes(), told).unwrap(), manifest);
+        }
+        let image = image(r#","artifactType":"text/x""#);
+        let manifest = Manifest::parse(image.as_bytes(), None).unwrap();
+        assert_eq!(manifest.media_type, MediaType::OciManifest);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use futures_util::StreamExt;
+
 use super::intent::Intent;
 use super::{Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
-use crate::oci::{Digest, RepositoryName};
-use crate::storage::{ByteStream, Content, Finished};
+use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
+use crate::storage::{ByteStream, Content, Finished, StorageError};
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATES: u32 = 100;
@@ -76,11 +78,30 @@ impl Registry {
         let repository = grant.repository().clone();
         self.commit(Intent::DeleteBlob { repository, digest: *digest }, None).await
     }
+
+    /// Computes the sha512 digest of content.
+    pub(super) async fn sha512(
+        &self,
+        content: &Content,
+    ) -> std::result::Result<Digest, StorageError> {
+        let mut hasher = Hasher::new(Algorithm::Sha512);
+        let mut bytes = self.storage.open(content, 0..content.size).await?;
+        while let Some(piece) = bytes.next().await {
+            hasher.update(&piece?);
+        }
+        Ok(hasher.finish())
+    }
 }
 
 /// Reads a row as the storage's word for it.
 pub(super) fn content(row: &BlobRow) -> Content {
     Content { canonical: row.canonical, cid: row.cid, size: row.size }
+}
+
+/// Makes the row of content, and names for it, without the blocks of its file.
+pub(super) fn named_blob(content: &Content, aliases: Vec<Digest>) -> NewBlob {
+    let Content { canonical, cid, size } = *content;
+    NewBlob { blob: BlobRow { canonical, cid, size }, aliases, blocks: Vec::new() }
 }
 
 /// Makes the row of content that was just finished, with the blocks that its file is made of.

@@ -1,18 +1,20 @@
-//! Rebuilding the index from the tree alone.
+//! Rebuilding the index from the tree.
 //!
-//! Every blob is read and its digest compared; every manifest is checked as a PUT would check it.
-//! What a PUT would refuse is dropped from the tree too, for a tree lists nothing that is not whole.
+//! What the queue holds is carried out first: the tree may have lost it with the power. Then every
+//! blob is read and its digest compared; every manifest is checked as a PUT would check it. What a
+//! PUT would refuse is dropped from the tree too, for a tree lists nothing that is not whole.
 
 use std::collections::HashMap;
 
-use super::blobs::new_blob;
-use super::intent::{References, new_manifest};
+use super::blobs::{named_blob, new_blob};
+use super::commit::decode;
+use super::intent::{Intent, References, new_manifest};
 use super::root::{count_links, fold_edits};
-use super::walk::{Link, RepositoryLinks, TREE, TagLinks};
-use super::{Registry, Result, layout, now};
-use crate::index::{StoredManifest, TagRow, Writer};
-use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
-use crate::storage::{Content, Edit, Finished, TreePath};
+use super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
+use super::{Registry, RegistryError, Result, layout, now};
+use crate::index::{Entry, StoredManifest, TagRow, Writer};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
+use crate::storage::{Content, Edit, Finished, StorageErrorKind, TreePath};
 
 /// What a rebuild found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -25,7 +27,8 @@ pub struct Rebuilt {
     pub tags: usize,
     /// How many blobs there are, manifests included.
     pub blobs: usize,
-    /// What was dropped, a sentence each.
+    /// What is not in the index, a sentence each: what was dropped from the tree, what was skipped
+    /// and stays in it, and changes that could not be carried out.
     pub dropped: Vec<String>,
 }
 
@@ -33,44 +36,71 @@ pub struct Rebuilt {
 struct Rebuild<'a> {
     registry: &'a Registry,
     blobs: HashMap<CanonicalDigest, Finished>,
-    /// Links that go from the tree.
-    removals: Vec<TreePath>,
+    /// What goes from the tree.
+    removals: Vec<Edit>,
+    passed: PassedOver,
     result: Rebuilt,
 }
 
 impl Registry {
     /// Makes the index anew from the public tree. Users, grants and uploads stay; blobs that no
     /// manifest names and media types that the bytes do not tell are forgotten. Nobody else may use
-    /// the data folder meanwhile. Until it has succeeded the index is as it was.
+    /// the data folder meanwhile.
+    ///
+    /// First the queue is carried out, as at a start; a change of it that cannot be is named, except
+    /// where it only waits for room or for a database, which ends the call. From then on the index stays as it was until
+    /// one transaction replaces it, whose root is that of the tree without what is dropped. Only
+    /// then that is removed from the tree. So after an error, or a crash, either all is as it was or
+    /// the index is right and the tree still has what it does not list; repeating the call drops,
+    /// and names, the same again.
     ///
     /// # Errors
     /// Those of the index and the storage.
     pub async fn rebuild_index(&self) -> Result<Rebuilt> {
+        let recovered = self.recover().await;
         let mut writer = self.index.lock().await?;
         let mut rebuild = Rebuild {
             registry: self,
             blobs: HashMap::new(),
             removals: Vec::new(),
+            passed: PassedOver::default(),
             result: Rebuilt::default(),
         };
+        match recovered {
+            Ok(()) => {}
+            // With the queue would go what only waits for room.
+            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the queue could not be carried out as a whole");
+                rebuild.salvage(writer.as_mut()).await?;
+            }
+        }
         rebuild.read_blobs().await?;
         writer.begin().await?;
         writer.clear().await?;
         for finished in rebuild.blobs.values() {
             writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
-        for name in self.tree_repositories().await? {
-            let links = self.tree_links(&name).await?;
+        for name in self.tree_repositories(&mut rebuild.passed).await {
+            let links = self.tree_links(&name, &mut rebuild.passed).await;
             rebuild.repository(writer.as_mut(), &links).await?;
         }
-        let removals: Vec<Edit> = rebuild.removals.drain(..).map(Edit::remove).collect();
-        self.storage.apply(TREE, &removals).await?;
-        self.storage.sync().await?;
-        let edits = self.tree_edits(&|canonical| rebuild.content(canonical)).await?;
+        let mut passed = std::mem::take(&mut rebuild.passed);
+        let mut edits = self.tree_edits(&|canonical| rebuild.content(canonical), &mut passed).await;
+        passed.expect_readable()?;
+        edits.extend(rebuild.removals.iter().cloned());
         let folded = fold_edits(self.index.clone(), None, edits).await?;
         count_links(writer.as_mut(), None, &folded).await?;
         writer.set_root(TREE, &folded.root, 0).await?;
+        // The queue goes with the commit, so what it did has to last.
+        self.storage.sync().await?;
         writer.commit().await?;
+        self.storage.apply(TREE, &rebuild.removals).await?;
+        self.storage.sync().await?;
+        for stray in passed.strays {
+            let why = "no registry has that name; it stays where it is";
+            rebuild.result.dropped.push(format!("skipped {}/{stray}: {why}", TREE.as_str()));
+        }
         // A push of what is in no tree has to bring it whole.
         for canonical in self.storage.contents().await? {
             if !rebuild.blobs.contains_key(&canonical) {
@@ -83,23 +113,58 @@ impl Registry {
 }
 
 impl Rebuild<'_> {
-    fn drop_link(&mut self, path: &TreePath, why: String) {
-        self.result.dropped.push(why);
-        self.removals.push(path.clone());
+    fn drop_link(&mut self, path: &TreePath, what: &str) {
+        self.result.dropped.push(format!("dropped {what}"));
+        self.removals.push(Edit::remove(path.clone()));
+    }
+
+    /// Applies to the tree what the queue holds, as far as that is possible, and notes what is not.
+    async fn salvage(&mut self, writer: &mut dyn Writer) -> Result<()> {
+        let entries = match entries(writer).await {
+            Ok(entries) => entries,
+            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) => {
+                self.result.dropped.push(format!("may have lost what the queue held: {error}"));
+                return Ok(());
+            }
+        };
+        for entry in entries {
+            let why = match &entry.edits {
+                None => "it was not acknowledged, and could not be checked".to_owned(),
+                Some(edits) => match self.repeat(edits).await {
+                    Ok(()) => continue,
+                    Err(error) if may_pass(&error) => return Err(error),
+                    Err(error) => error.to_string(),
+                },
+            };
+            self.result.dropped.push(format!("may have lost {}: {why}", describe(&entry.intent)));
+        }
+        Ok(())
+    }
+
+    async fn repeat(&self, edits: &[u8]) -> Result<()> {
+        Ok(self.registry.storage.apply(TREE, &decode(edits)?).await?)
     }
 
     /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
     async fn read_blobs(&mut self) -> Result<()> {
-        for canonical in self.registry.tree_blobs().await? {
+        for canonical in self.registry.tree_blobs(&mut self.passed).await {
             let path = layout::blob_data(&canonical);
-            let finished = self.registry.storage.identify(TREE, &path).await?;
+            let finished = match self.registry.storage.identify(TREE, &path).await {
+                Err(error) if error.kind == StorageErrorKind::NotFound => {
+                    // Takes the empty directory with it.
+                    self.drop_link(&path, &format!("blob {canonical}: its content is missing"));
+                    continue;
+                }
+                identified => identified?,
+            };
             if finished.content.canonical == canonical {
                 self.registry.storage.adopt(TREE, &path, &finished.content).await?;
                 self.blobs.insert(canonical, finished);
             } else {
                 self.drop_link(
                     &path,
-                    format!("blob {canonical}: its bytes are {}", finished.content.canonical),
+                    &format!("blob {canonical}: its bytes are {}", finished.content.canonical),
                 );
             }
         }
@@ -128,12 +193,12 @@ impl Rebuild<'_> {
             let Some(content) = self.is_sound(link).await? else {
                 self.drop_link(
                     &link.path,
-                    format!("blob {} of `{name}`: its content is missing", link.name),
+                    &format!("blob {} of `{name}`: its content is missing", link.name),
                 );
                 continue;
             };
-            let mut blob = new_blob(&self.blobs[&content.canonical], vec![link.name])?;
-            blob.blocks.clear();
+            // Its blocks are noted already.
+            let blob = named_blob(&content, vec![link.name]);
             writer.put_blob(Some(name), &blob, now()).await?;
         }
         let kept = self.manifests(writer, name, &links.revisions).await?;
@@ -145,7 +210,7 @@ impl Rebuild<'_> {
             if !whole {
                 self.drop_link(
                     &link.path,
-                    format!("referrer {} of `{name}`: its manifest is missing", link.name.1),
+                    &format!("referrer {} of `{name}`: its manifest is missing", link.name.1),
                 );
             }
         }
@@ -167,7 +232,7 @@ impl Rebuild<'_> {
             let Some(content) = self.is_sound(link).await? else {
                 self.drop_link(
                     &link.path,
-                    format!("manifest {} of `{name}`: its content is missing", link.name),
+                    &format!("manifest {} of `{name}`: its content is missing", link.name),
                 );
                 continue;
             };
@@ -196,7 +261,7 @@ impl Rebuild<'_> {
                     for link in links {
                         self.drop_link(
                             &link.path,
-                            format!("manifest {} of `{name}`: {why}", link.name),
+                            &format!("manifest {} of `{name}`: {why}", link.name),
                         );
                     }
                 }
@@ -245,7 +310,7 @@ impl Rebuild<'_> {
             let path = layout::tag(name, &tag.current.name);
             self.drop_link(
                 &path,
-                format!("tag `{name}:{}`: its manifest is missing", tag.current.name),
+                &format!("tag `{name}:{}`: its manifest is missing", tag.current.name),
             );
             return Ok(());
         };
@@ -255,5 +320,45 @@ impl Rebuild<'_> {
         writer.put_tag(name, &tag.current.name, &TagRow { digest, canonical }, now()).await?;
         self.result.tags += 1;
         Ok(())
+    }
+}
+
+/// Lists the entries of the queue that the tree may not have, in order.
+async fn entries(writer: &mut dyn Writer) -> Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for (seq, _) in writer.folding(TREE).await?.edits {
+        entries.extend(writer.entry(seq).await?);
+    }
+    entries.extend(writer.open_entries(u32::MAX).await?);
+    Ok(entries)
+}
+
+/// Tells whether the same may succeed later, as when there is room again.
+fn may_pass(error: &RegistryError) -> bool {
+    match error {
+        RegistryError::Storage(error) => error.is_retryable(),
+        RegistryError::Index(error) => error.is_retryable(),
+        _ => false,
+    }
+}
+
+/// Says what a change was.
+fn describe(intent: &[u8]) -> String {
+    match serde_json::from_slice::<Intent>(intent) {
+        Ok(Intent::PutManifest { repository, digest, tags, .. }) => {
+            let tagged = if tags.is_empty() { "" } else { " as " };
+            let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+            format!("the push of {digest} to `{repository}`{tagged}{}", tags.join(", "))
+        }
+        Ok(Intent::DeleteTag { repository, tag, .. }) => {
+            format!("the deletion of tag `{repository}:{tag}`")
+        }
+        Ok(Intent::DeleteManifest { repository, digest, .. }) => {
+            format!("the deletion of manifest {digest} of `{repository}`")
+        }
+        Ok(Intent::DeleteBlob { repository, digest, .. }) => {
+            format!("the deletion of blob {digest} of `{repository}`")
+        }
+        Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

@@ -4,9 +4,9 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 
-use super::{Registry, Result, layout};
+use super::{Registry, RegistryError, Result, layout};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
-use crate::storage::{Content, Edit, Kind, StorageErrorKind, TreePath};
+use crate::storage::{Content, Edit, Kind, StorageError, StorageErrorKind, TreePath};
 
 /// The longest link file; a longer one is not a link.
 const LINK_BYTES: u64 = 1024;
@@ -39,20 +39,52 @@ pub(super) struct RepositoryLinks {
     pub(super) referrers: Vec<Link<(Digest, Digest)>>,
 }
 
+/// What a walk could not make use of.
+#[derive(Default)]
+pub(super) struct PassedOver {
+    /// What stands where a name is expected that a registry can have.
+    pub(super) strays: Vec<TreePath>,
+    /// What cannot be read, and why; to the walk it is as if it held nothing.
+    pub(super) unreadable: Vec<(TreePath, StorageError)>,
+}
+
+impl PassedOver {
+    /// Fails if there was anything that cannot be read.
+    pub(super) fn expect_readable(&mut self) -> Result<()> {
+        self.unreadable.pop().map_or(Ok(()), |(_, error)| Err(RegistryError::Storage(error)))
+    }
+
+    /// Parses the last component of a path, which is a stray if it does not parse.
+    fn parse<T: FromStr>(&mut self, text: &str, path: TreePath) -> Option<T> {
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.strays.push(path);
+        }
+        parsed
+    }
+}
+
 impl Registry {
     /// Lists the names in a directory of the public tree; none of them if it is not there.
-    async fn names(&self, path: &TreePath) -> Result<Vec<(String, Kind)>> {
-        Ok(self.storage.list(TREE, path).await?.unwrap_or_default())
+    async fn names(&self, path: &TreePath, passed: &mut PassedOver) -> Vec<(String, Kind)> {
+        match self.storage.list(TREE, path).await {
+            Ok(names) => names.unwrap_or_default(),
+            Err(error) => {
+                passed.unreadable.push((path.clone(), error));
+                Vec::new()
+            }
+        }
     }
 
     /// Describes the whole public tree as edits of an empty one. What `known` tells of content is
-    /// believed, the rest is read.
+    /// believed, the rest is read; what goes meanwhile is left out.
     pub(super) async fn tree_edits(
         &self,
         known: &(dyn Fn(&CanonicalDigest) -> Option<Content> + Sync),
-    ) -> Result<Vec<Edit>> {
+        passed: &mut PassedOver,
+    ) -> Vec<Edit> {
         let mut edits = Vec::new();
-        for (path, size) in self.tree_files().await? {
+        for (path, size) in self.tree_files(passed).await {
             let named =
                 path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
             let named = named.filter(|canonical| layout::blob_data(canonical) == path);
@@ -60,24 +92,37 @@ impl Registry {
                 edits.push(Edit::link(path, &content));
                 continue;
             }
-            if size <= LINK_BYTES {
-                let bytes = self.storage.read(TREE, &path, LINK_BYTES).await?.unwrap_or_default();
-                if let Ok(text) = String::from_utf8(bytes.into()) {
-                    edits.push(Edit::put(path, text));
-                    continue;
-                }
+            match self.file_edit(&path, size).await {
+                Ok(edit) => edits.push(edit),
+                Err(error) if error.kind == StorageErrorKind::NotFound => {}
+                Err(error) => passed.unreadable.push((path, error)),
             }
-            let content = self.storage.identify(TREE, &path).await?.content;
-            edits.push(Edit::link(path, &content));
         }
-        Ok(edits)
+        edits
+    }
+
+    /// Reads a file of the public tree as the edit that would put it there.
+    async fn file_edit(
+        &self,
+        path: &TreePath,
+        size: u64,
+    ) -> std::result::Result<Edit, StorageError> {
+        if size <= LINK_BYTES {
+            let bytes = self.storage.read(TREE, path, LINK_BYTES).await?;
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes.into()).ok());
+            if let Some(text) = text {
+                return Ok(Edit::put(path.clone(), text));
+            }
+        }
+        let content = self.storage.identify(TREE, path).await?.content;
+        Ok(Edit::link(path.clone(), &content))
     }
 
     /// Lists every file of the public tree with its size, in no order.
-    async fn tree_files(&self) -> Result<Vec<(TreePath, u64)>> {
+    async fn tree_files(&self, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
         let (mut files, mut folders) = (Vec::new(), vec![TreePath::root()]);
         while let Some(folder) = folders.pop() {
-            for (name, kind) in self.names(&folder).await? {
+            for (name, kind) in self.names(&folder, passed).await {
                 let Some(path) = folder.child(&name) else { continue };
                 match kind {
                     Kind::File(size) => files.push((path, size)),
@@ -85,30 +130,32 @@ impl Registry {
                 }
             }
         }
-        Ok(files)
+        files
     }
 
-    /// Lists the names of content in the public tree.
-    pub(super) async fn tree_blobs(&self) -> Result<Vec<CanonicalDigest>> {
+    /// Lists the names of content in the public tree, whether or not their `data` is there.
+    pub(super) async fn tree_blobs(&self, passed: &mut PassedOver) -> Vec<CanonicalDigest> {
         let mut blobs = Vec::new();
-        for (shard, _) in self.names(&layout::blobs()).await? {
+        for (shard, _) in self.names(&layout::blobs(), passed).await {
             let Some(folder) = layout::blobs().child(&shard) else { continue };
-            let names = self.names(&folder).await?;
-            blobs.extend(
-                names
-                    .iter()
-                    .filter_map(|(hex, _)| format!("sha256:{hex}").parse::<CanonicalDigest>().ok()),
-            );
+            for (hex, kind) in self.names(&folder, passed).await {
+                let Some(path) = folder.child(&hex) else { continue };
+                let named = format!("sha256:{hex}").parse::<CanonicalDigest>();
+                match named.ok().filter(|named| named.hex()[..2] == shard) {
+                    Some(canonical) if kind == Kind::Directory => blobs.push(canonical),
+                    _ => passed.strays.push(path),
+                }
+            }
         }
-        Ok(blobs)
+        blobs
     }
 
     /// Lists the repositories of the public tree: directories with links, wherever they nest.
-    pub(super) async fn tree_repositories(&self) -> Result<Vec<RepositoryName>> {
+    pub(super) async fn tree_repositories(&self, passed: &mut PassedOver) -> Vec<RepositoryName> {
         let (mut found, mut folders) = (Vec::new(), vec![(String::new(), layout::repositories())]);
         while let Some((prefix, folder)) = folders.pop() {
             let mut has_links = false;
-            for (name, kind) in self.names(&folder).await? {
+            for (name, kind) in self.names(&folder, passed).await {
                 if matches!(name.as_str(), "_layers" | "_manifests" | "_referrers") {
                     has_links = true;
                 }
@@ -119,32 +166,38 @@ impl Registry {
                 }
             }
             if has_links {
-                found.extend(prefix.parse::<RepositoryName>());
+                found.extend(passed.parse::<RepositoryName>(&prefix, folder));
             }
         }
         found.sort_unstable();
-        Ok(found)
+        found
     }
 
     /// Reads all links of a repository.
-    pub(super) async fn tree_links(&self, name: &RepositoryName) -> Result<RepositoryLinks> {
+    pub(super) async fn tree_links(
+        &self,
+        name: &RepositoryName,
+        passed: &mut PassedOver,
+    ) -> RepositoryLinks {
         let root = layout::repository(name);
         let mut links = RepositoryLinks {
             name: name.clone(),
-            layers: self.digest_links(below(&root, "_layers")).await?,
-            revisions: self.digest_links(below(&root, "_manifests/revisions")).await?,
+            layers: self.digest_links(below(&root, "_layers"), passed).await,
+            revisions: self.digest_links(below(&root, "_manifests/revisions"), passed).await,
             tags: Vec::new(),
             referrers: Vec::new(),
         };
-        for (tag, _) in self.names(&below(&root, "_manifests/tags")).await? {
-            let Ok(tag) = Tag::from_str(&tag) else { continue };
+        let tags = below(&root, "_manifests/tags");
+        for (tag, _) in self.names(&tags, passed).await {
+            let Some(folder) = tags.child(&tag) else { continue };
+            let Some(tag) = passed.parse::<Tag>(&tag, folder.clone()) else { continue };
+            let index = self.digest_links(below(&folder, "index"), passed).await;
             let path = layout::tag_current_link(name, &tag);
-            let index = self.digest_links(below(&layout::tag(name, &tag), "index")).await?;
-            let current = Link { name: tag, target: self.link_target(&path).await?, path };
-            links.tags.push(TagLinks { current, index });
+            let target = self.link_target(&path, passed).await;
+            links.tags.push(TagLinks { current: Link { name: tag, target, path }, index });
         }
-        for (subject, folder) in self.digest_folders(below(&root, "_referrers")).await? {
-            for referrer in self.digest_links(folder).await? {
+        for (subject, folder) in self.digest_folders(below(&root, "_referrers"), passed).await {
+            for referrer in self.digest_links(folder, passed).await {
                 links.referrers.push(Link {
                     name: (subject, referrer.name),
                     target: referrer.target,
@@ -152,48 +205,63 @@ impl Registry {
                 });
             }
         }
-        Ok(links)
+        links
     }
 
     /// Reads the bytes of a manifest that stands in the public tree.
-    pub(super) async fn tree_manifest(&self, digest: &CanonicalDigest) -> Result<Option<Bytes>> {
+    pub(super) async fn tree_manifest(
+        &self,
+        digest: &CanonicalDigest,
+    ) -> std::result::Result<Option<Bytes>, StorageError> {
         let limit = self.limits.manifest_bytes as u64;
         match self.storage.read(TREE, &layout::blob_data(digest), limit).await {
             Err(error) if error.kind == StorageErrorKind::Damaged => Ok(None),
-            read => Ok(read?),
+            read => read,
         }
     }
 
     /// Lists `<alg>/<hex>` below a directory.
-    async fn digest_folders(&self, folder: TreePath) -> Result<Vec<(Digest, TreePath)>> {
+    async fn digest_folders(
+        &self,
+        folder: TreePath,
+        passed: &mut PassedOver,
+    ) -> Vec<(Digest, TreePath)> {
         let mut found = Vec::new();
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let folder = below(&folder, algorithm.as_str());
-            for (hex, _) in self.names(&folder).await? {
-                let digest = format!("{algorithm}:{hex}").parse::<Digest>();
-                found.extend(digest.ok().zip(folder.child(&hex)));
+            for (hex, _) in self.names(&folder, passed).await {
+                let Some(path) = folder.child(&hex) else { continue };
+                let digest = passed.parse::<Digest>(&format!("{algorithm}:{hex}"), path.clone());
+                found.extend(digest.map(|digest| (digest, path)));
             }
         }
-        Ok(found)
+        found
     }
 
     /// Reads `<alg>/<hex>/link` below a directory; a directory without its link is none.
-    async fn digest_links(&self, folder: TreePath) -> Result<Vec<Link<Digest>>> {
+    async fn digest_links(&self, folder: TreePath, passed: &mut PassedOver) -> Vec<Link<Digest>> {
         let mut links = Vec::new();
-        for (name, folder) in self.digest_folders(folder).await? {
+        for (name, folder) in self.digest_folders(folder, passed).await {
             let path = below(&folder, "link");
-            links.push(Link { name, target: self.link_target(&path).await?, path });
+            links.push(Link { name, target: self.link_target(&path, passed).await, path });
         }
-        Ok(links)
+        links
     }
 
-    async fn link_target(&self, path: &TreePath) -> Result<Option<CanonicalDigest>> {
+    async fn link_target(
+        &self,
+        path: &TreePath,
+        passed: &mut PassedOver,
+    ) -> Option<CanonicalDigest> {
         let bytes = match self.storage.read(TREE, path, LINK_BYTES).await {
-            Err(error) if error.kind == StorageErrorKind::Damaged => None,
-            read => read?,
+            Ok(bytes) => bytes?,
+            Err(error) if error.kind == StorageErrorKind::Damaged => return None,
+            Err(error) => {
+                passed.unreadable.push((path.clone(), error));
+                return None;
+            }
         };
-        let text = bytes.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        Ok(text.and_then(|text| text.parse().ok()))
+        std::str::from_utf8(&bytes).ok()?.parse().ok()
     }
 }
 

@@ -129,20 +129,28 @@ pub trait Storage: Send + Sync {
     /// error of kind [`StorageErrorKind::Damaged`].
     async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>>;
 
-    /// Lists a directory of a tree, sorted bytewise; none if there is no directory.
+    /// Lists a directory of a tree, sorted bytewise; none if there is no directory. What goes while
+    /// it is listed may be in the list or not.
     async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>>;
 
     /// Reads a whole file of a tree and computes its digest and CID. The caller compares the digest
     /// with the name that it stands under.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when there is no file.
     async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
 
-    /// Keeps what [`Storage::identify`] found at a path as content. Repeating it succeeds.
+    /// Keeps what [`Storage::identify`] found at a path as content, in the place of whatever was kept
+    /// under its digest: from then on the path [`holds`](Storage::holds) it. Repeating it succeeds.
     async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
 
     /// Tells whether that very content stands at a path of a tree.
     async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool>;
 
     /// Reads kept content as a whole and computes what it is.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when it is not kept.
     async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content>;
 
     /// Answers whether content could be written now.
@@ -163,7 +171,8 @@ pub trait Ingest: Send {
     /// appended so far survives a killed process.
     async fn checkpoint(&mut self) -> Result<Vec<u8>>;
 
-    /// Ends the ingest: content of the expected digest is kept, durably; any other is dropped.
+    /// Ends the ingest: content of the expected digest is kept, durably; any other is dropped. What
+    /// was kept under that digest with another length gives way.
     ///
     /// # Errors
     /// [`StorageErrorKind::DigestMismatch`] when the bytes have another digest.

@@ -1,10 +1,14 @@
 //! `roadstead check`: each thing that can be wrong is named, and only that.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::common::process::Finished;
-use crate::common::{Server, run, succeed};
+use rustix::fs::{Mode, OFlags};
+
+use crate::common::process::{Finished, Process};
+use crate::common::{Server, http, run, succeed};
 use crate::push;
 
 fn tree(server: &Server) -> PathBuf {
@@ -14,6 +18,10 @@ fn tree(server: &Server) -> PathBuf {
 fn data_file(server: &Server, bytes: &[u8]) -> PathBuf {
     let hex = push::sha256(bytes).hex();
     tree(server).join("blobs/sha256").join(&hex[..2]).join(hex).join("data")
+}
+
+fn content_file(server: &Server, hex: &str) -> PathBuf {
+    server.data().join("content/sha256").join(&hex[..2]).join(hex)
 }
 
 /// Puts another file there, leaving the one that was linked as it is.
@@ -56,14 +64,26 @@ fn each_fault_is_named() {
             fs::remove_dir_all(data_file(server, b"layer").parent().unwrap()).unwrap();
         }),
         ("the content of that digest is missing", |server, _| {
-            let hex = push::sha256(b"layer").hex();
-            fs::remove_file(server.data().join("content/sha256").join(&hex[..2]).join(hex))
-                .unwrap();
+            fs::remove_file(content_file(server, &push::sha256(b"layer").hex())).unwrap();
         }),
         ("it references sha256:", |server, _| {
             let hex = push::sha256(b"layer").hex();
             fs::remove_dir_all(tree(server).join("repositories/team/app/_layers/sha256").join(hex))
                 .unwrap();
+        }),
+        ("the index has it, its content is missing", |server, _| {
+            let stray = push::sha256(b"in no manifest");
+            fs::remove_file(content_file(server, &stray.hex())).unwrap();
+        }),
+        ("it cannot be read: ", |server, _| {
+            let file = content_file(server, &push::sha256(b"layer").hex());
+            fs::remove_file(&file).unwrap();
+            symlink(&file, &file).unwrap();
+        }),
+        ("/_manifests/tags/v1/current/link: it cannot be read: ", |server, _| {
+            let tag = tree(server).join("repositories/team/app/_manifests/tags/v1/current/link");
+            fs::remove_file(&tag).unwrap();
+            symlink(&tag, &tag).unwrap();
         }),
         ("it holds no digest", |server, _| {
             let link = tree(server).join("repositories/team/app/_manifests/tags/v1/index/sha256");
@@ -88,6 +108,8 @@ fn each_fault_is_named() {
     for (expected, fault) in faults {
         let mut server = Server::start();
         let text = push::image(&server, "team/app", "v1", "layer");
+        let stray = push::sha256(b"in no manifest");
+        push::blob(&server, "team/app", &stray, b"in no manifest");
         // Folded, so that a start does not mend it again.
         server.stop();
         succeed(&mut server.command(["root"]));
@@ -97,4 +119,93 @@ fn each_fault_is_named() {
         assert!(report.stdout.contains(expected), "{expected}: {report}");
         assert!(report.stdout.contains(" wrong\n"), "{report}");
     }
+}
+
+#[test]
+fn content_of_no_repository_is_counted_and_no_damage() {
+    let mut server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    for (bytes, said) in [
+        ("first", "1 blob (5 bytes) belongs to no repository\n"),
+        ("second", "2 blobs (11 bytes) belong to no repository\n"),
+    ] {
+        let hex = push::sha256(bytes.as_bytes()).hex();
+        fs::write(content_file(&server, &hex), bytes).unwrap();
+        let report = succeed(&mut server.command(["check"]));
+        assert!(report.starts_with(said), "{report}");
+        assert!(report.ends_with(": all is well"), "{report}");
+    }
+    let json: serde_json::Value =
+        serde_json::from_str(&succeed(&mut server.command(["check", "--json"]))).unwrap();
+    assert_eq!((&json["orphans"], &json["orphan_bytes"]), (&2.into(), &11.into()));
+}
+
+#[test]
+fn a_truncated_file_is_healed_by_pushing_it_again() {
+    let mut server = Server::start();
+    let text = push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    succeed(&mut server.command(["root"]));
+    for bytes in [&b"layer"[..], text.as_bytes()] {
+        // Through the link, so that content and tree are damaged alike.
+        fs::write(data_file(&server, bytes), &bytes[..3]).unwrap();
+    }
+    assert_eq!(check(&server).code, Some(1));
+    server.start_again();
+    push::image(&server, "team/app", "v1", "layer");
+    let report = check(&server);
+    assert!(report.succeeded(), "{report}");
+    assert_eq!(fs::read(data_file(&server, b"layer")).unwrap(), b"layer");
+}
+
+#[test]
+fn an_artifact_manifest_is_read_as_it_was_pushed() {
+    let server = Server::start();
+    push::artifact(&server, "team/app", "v1");
+    // Not even its fields tell what this one is.
+    let url = server.url("/v2/team/app/manifests/bare");
+    let bare =
+        http::send(|client| client.put(&url).header("content-type", push::ARTIFACT).body("{}"));
+    assert_eq!(bare.status, 201, "{}", bare.text());
+    let report = check(&server);
+    assert!(report.succeeded(), "{report}");
+}
+
+#[test]
+fn what_is_pushed_while_the_content_is_read_is_not_missing() {
+    let server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    // A check that has listed the content stands at either pipe until somebody writes to it.
+    let empty = push::sha256(b"").hex();
+    let fake = push::sha256(b"an empty file is not this").hex();
+    let mut pipes = [&empty, &fake].map(|hex| content_file(&server, hex)).to_vec();
+    for pipe in &pipes {
+        rustix::fs::mkfifoat(rustix::fs::CWD, pipe, Mode::RUSR | Mode::WUSR).unwrap();
+    }
+    let log = server.data().with_file_name("check.log");
+    let mut process = Process::start(&mut server.command(["check"]), &log);
+    let limit = Duration::from_mins(1);
+    let let_go = |pipe: &PathBuf| {
+        rustix::fs::open(pipe, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).is_ok()
+    };
+    let mut first = None;
+    process.wait_until(limit, || {
+        first = pipes.iter().position(let_go);
+        first.is_some()
+    });
+    pipes.remove(first.unwrap());
+    push::image(&server, "team/app", "v2", "pushed meanwhile");
+    push::image(&server, "team/new", "v1", "pushed meanwhile too");
+    process.wait_until(limit, || let_go(&pipes[0]));
+    let start = std::time::Instant::now();
+    while process.ended().is_none() {
+        assert!(start.elapsed() < limit, "the check does not end: {}", process.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let report = process.log();
+    let findings: Vec<&str> = report.lines().filter(|line| line.starts_with("public/")).collect();
+    assert!(findings.is_empty(), "{report}");
+    assert!(report.contains(&format!("blob sha256:{fake}: its bytes are sha256:{empty}\n")));
+    assert!(report.ends_with(": 1 thing is wrong\n"), "{report}");
 }

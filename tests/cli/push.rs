@@ -48,3 +48,21 @@ pub(crate) fn delete(server: &Server, path: &str) -> u16 {
     let url = server.url(path);
     http::send(|client| client.delete(&url)).status
 }
+
+/// The media type of an artifact manifest.
+pub(crate) const ARTIFACT: &str = "application/vnd.oci.artifact.manifest.v1+json";
+
+/// Pushes an artifact manifest whose media type only the Content-Type says, and returns it.
+pub(crate) fn artifact(server: &Server, repository: &str, tag: &str) -> String {
+    let digest = sha256(b"layer");
+    blob(server, repository, &digest, b"layer");
+    let text = format!(
+        r#"{{"artifactType":"text/x","blobs":[{{"mediaType":"text/plain","digest":"{digest}","size":5}}]}}"#
+    );
+    let url = server.url(&format!("/v2/{repository}/manifests/{tag}"));
+    let request = text.clone();
+    let answer =
+        http::send(|client| client.put(&url).header("content-type", ARTIFACT).body(request));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    text
+}

@@ -1,6 +1,7 @@
 //! `roadstead index rebuild`: the API answers as before, and what is not whole is dropped.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use roadstead::oci::{Algorithm, Digest};
 
@@ -140,4 +141,191 @@ fn a_tree_without_its_content_folder_is_enough() {
     let layer = push::sha256(b"layer");
     assert_eq!(http::get(&server.url(&format!("/v2/team/app/blobs/{layer}"))).text(), "layer");
     assert!(run(&mut server.command(["check"])).succeeded());
+}
+
+fn tree(server: &Server) -> PathBuf {
+    server.data().join("public/docker/registry/v2")
+}
+
+fn content(server: &Server, bytes: &[u8]) -> PathBuf {
+    let hex = push::sha256(bytes).hex();
+    server.data().join("content/sha256").join(&hex[..2]).join(hex)
+}
+
+/// The directory of a blob in the tree.
+fn blob_folder(server: &Server, bytes: &[u8]) -> PathBuf {
+    let hex = push::sha256(bytes).hex();
+    tree(server).join("blobs/sha256").join(&hex[..2]).join(hex)
+}
+
+fn assert_pulled(server: &Server, repository: &str, reference: &str, manifest: &str) {
+    let answer = http::get(&server.url(&format!("/v2/{repository}/manifests/{reference}")));
+    assert_eq!((answer.status, answer.text()), (200, manifest.to_owned()));
+}
+
+fn assert_well(server: &Server) {
+    let report = succeed(&mut server.command(["check"]));
+    assert!(report.ends_with(": all is well"), "{report}");
+}
+
+#[test]
+fn a_push_that_was_acknowledged_is_there_also_where_the_tree_lost_it() {
+    let mut server = Server::start();
+    push::image(&server, "team/old", "v1", "layer");
+    let root = succeed(&mut server.command(["root"]));
+    let image = push::image(&server, "team/app", "v1", "other");
+    assert_eq!(push::delete(&server, "/v2/team/old/manifests/v1"), 202);
+    server.kill();
+    // As after a loss of power: the queue was on the disk, the tree was not yet.
+    fs::remove_dir_all(tree(&server).join("repositories/team/app")).unwrap();
+    fs::remove_dir_all(blob_folder(&server, b"other")).unwrap();
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    assert_eq!(rebuilt, "2 repositories, 2 manifests, 1 tags, 5 blobs");
+    server.start_again();
+    assert_pulled(&server, "team/app", "v1", &image);
+    assert_eq!(http::get(&server.url("/v2/team/old/manifests/v1")).status, 404);
+    assert_ne!(succeed(&mut server.command(["root"])), root);
+    assert_well(&server);
+}
+
+#[test]
+fn a_change_that_cannot_be_repeated_is_named_and_those_after_it_are_not_lost() {
+    let mut server = Server::start();
+    let lost = push::image(&server, "team/lost", "v1", "gone");
+    let image = push::image(&server, "team/app", "v1", "layer");
+    server.kill();
+    fs::remove_dir_all(server.data().join("public/docker")).unwrap();
+    fs::remove_file(content(&server, b"gone")).unwrap();
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    let push = format!(
+        "may have lost the push of {} to `team/lost` as v1: ",
+        push::sha256(lost.as_bytes())
+    );
+    assert!(rebuilt.starts_with(&push), "{rebuilt}");
+    assert!(rebuilt.ends_with("\n1 repositories, 1 manifests, 1 tags, 3 blobs"), "{rebuilt}");
+    server.start_again();
+    assert_pulled(&server, "team/app", "v1", &image);
+    assert_eq!(http::get(&server.url("/v2/team/lost/manifests/v1")).status, 404);
+    assert_well(&server);
+}
+
+#[test]
+fn what_is_dropped_is_still_in_the_tree_when_the_index_could_not_be_replaced() {
+    let mut server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    push::image(&server, "team/bad", "v1", "other");
+    server.stop();
+    succeed(&mut server.command(["root"]));
+    fs::write(blob_folder(&server, b"other").join("data"), b"rotten").unwrap();
+    // A link that leads to itself cannot be read, so there is no root to put into the index.
+    let obstacle = tree(&server).join("obstacle");
+    std::os::unix::fs::symlink(&obstacle, &obstacle).unwrap();
+    let failed = run(&mut server.command(["index", "rebuild"]));
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(blob_folder(&server, b"other").join("data").exists());
+    assert!(tree(&server).join("repositories/team/bad/_manifests/tags/v1").exists());
+    fs::remove_file(&obstacle).unwrap();
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    assert!(rebuilt.contains("dropped tag `team/bad:v1`"), "{rebuilt}");
+    assert!(!tree(&server).join("repositories/team/bad").join("_manifests").exists());
+    assert_well(&server);
+}
+
+#[test]
+fn a_copy_without_hard_links_is_made_sound() {
+    fn copy(from: &Path, to: &Path) {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap() {
+            let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+            if from.is_dir() {
+                copy(&from, &to);
+            } else {
+                fs::copy(&from, &to).unwrap();
+            }
+        }
+    }
+    let mut server = Server::start();
+    let image = push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    let root = succeed(&mut server.command(["root"]));
+    let moved = server.data().with_file_name("moved");
+    fs::rename(server.data(), &moved).unwrap();
+    copy(&moved, &server.data());
+    // And what stands in the copy's content is not taken on trust.
+    fs::write(content(&server, b"layer"), b"l").unwrap();
+    let report = run(&mut server.command(["check"]));
+    assert!(report.stdout.contains("it is not the content of that digest"), "{report}");
+    succeed(&mut server.command(["index", "rebuild"]));
+    assert_eq!(succeed(&mut server.command(["root"])), root);
+    assert_well(&server);
+    server.start_again();
+    assert_pulled(&server, "team/app", "v1", &image);
+    let layer = push::sha256(b"layer");
+    assert_eq!(http::get(&server.url(&format!("/v2/team/app/blobs/{layer}"))).text(), "layer");
+}
+
+#[test]
+fn an_artifact_manifest_that_does_not_say_its_type_stays() {
+    let mut server = Server::start();
+    let text = push::artifact(&server, "team/app", "v1");
+    let kind = |server: &Server| {
+        let answer = http::get(&server.url("/v2/team/app/manifests/v1"));
+        (answer.status, answer.header("content-type").to_owned(), answer.text())
+    };
+    let before = kind(&server);
+    assert_eq!(before, (200, push::ARTIFACT.to_owned(), text));
+    server.stop();
+    forget_index(&server);
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    assert_eq!(rebuilt, "1 repositories, 1 manifests, 1 tags, 2 blobs");
+    server.start_again();
+    assert_eq!(kind(&server), before);
+}
+
+#[test]
+fn an_empty_directory_of_a_blob_goes_and_is_named() {
+    let mut server = Server::start();
+    let image = push::image(&server, "team/app", "v1", "layer");
+    push::image(&server, "team/bad", "v1", "other");
+    server.stop();
+    succeed(&mut server.command(["root"]));
+    fs::remove_file(blob_folder(&server, b"other").join("data")).unwrap();
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    let dropped = format!("dropped blob {}: its content is missing\n", push::sha256(b"other"));
+    assert!(rebuilt.contains(&dropped), "{rebuilt}");
+    assert!(!blob_folder(&server, b"other").exists());
+    assert_well(&server);
+    server.start_again();
+    assert_pulled(&server, "team/app", "v1", &image);
+}
+
+#[test]
+fn what_has_no_name_of_a_registry_is_named_and_stays() {
+    let mut server = Server::start();
+    let image = push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    forget_index(&server);
+    let tags = tree(&server).join("repositories/team/app/_manifests/tags");
+    for folder in [
+        tags.join("not a tag/current"),
+        tree(&server).join("repositories/Team/App/_manifests/tags/v1/current"),
+        tree(&server).join("blobs/sha256/ab/cd"),
+    ] {
+        fs::create_dir_all(&folder).unwrap();
+        fs::copy(tags.join("v1/current/link"), folder.join("link")).unwrap();
+    }
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    for stray in [
+        "repositories/team/app/_manifests/tags/not a tag",
+        "repositories/Team/App",
+        "blobs/sha256/ab/cd",
+    ] {
+        let skipped = format!("skipped public/docker/registry/v2/{stray}: ");
+        assert!(rebuilt.contains(&skipped), "{rebuilt}");
+        assert!(tree(&server).join(stray).exists());
+    }
+    assert_eq!(rebuilt.matches("it stays where it is\n").count(), 3, "{rebuilt}");
+    assert_well(&server);
+    server.start_again();
+    assert_pulled(&server, "team/app", "v1", &image);
 }

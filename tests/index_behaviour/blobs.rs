@@ -4,7 +4,7 @@ use roadstead::oci::RepositoryName;
 
 use crate::fixtures::{
     NOW, blob, blob_with_alias, canonical, cid, give, manifest, repository, sha256, sha512,
-    stored_blob,
+    stored_blob, stored_manifest,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_recorded_blob_is_found_by_every_name_in_its_repository_alone),
         case(a_blob_recorded_again_is_there_once),
         case(a_stored_blob_is_found_whoever_has_it),
+        case(what_is_stored_is_listed_page_by_page_each_digest_once),
         case(repositories_with_a_blob_are_listed_bytewise_up_to_a_limit),
         case(a_mount_gives_a_stored_blob_under_its_name_and_the_canonical_one),
         case(a_mount_of_a_blob_never_stored_changes_nothing),
@@ -60,6 +61,27 @@ async fn a_stored_blob_is_found_whoever_has_it(home: Home) -> Outcome {
     home.index.record_blob(&repository("app"), &blob("layer"), NOW).await?;
     let stored = home.index.stored_blob(&canonical("layer")).await?;
     assert_eq!(stored, Some(stored_blob("layer")));
+    Ok(())
+}
+
+async fn what_is_stored_is_listed_page_by_page_each_digest_once(home: Home) -> Outcome {
+    assert_eq!(home.index.stored_content(None, 9).await?, []);
+    let mut writer = home.index.lock().await?;
+    for text in ["one", "two", "both"] {
+        writer.put_blob(None, &blob_with_alias(text), NOW).await?;
+    }
+    for text in ["three", "both"] {
+        writer.put_stored_manifest(&stored_manifest(text)).await?;
+    }
+    let mut expected = ["one", "two", "both", "three"].map(canonical);
+    expected.sort_unstable_by_key(ToString::to_string);
+    assert_eq!(home.index.stored_content(None, 9).await?, expected);
+    let (mut paged, mut last) = (Vec::new(), None);
+    while let Some(digest) = home.index.stored_content(last.as_ref(), 1).await?.first() {
+        paged.push(*digest);
+        last = Some(*digest);
+    }
+    assert_eq!(paged, expected);
     Ok(())
 }
 

@@ -103,6 +103,8 @@ const CASES: &[Case] = cases![
     tree::what_is_not_there_is_none,
     tree::linking_content_that_is_missing_fails,
     tree::a_file_of_a_tree_can_be_adopted,
+    tree::an_adopted_file_takes_the_place_of_what_was_kept,
+    tree::a_listing_passes_over_what_goes_meanwhile,
     tree::folding_gives_the_root_of_the_whole_tree,
 ];
 

@@ -183,6 +183,42 @@ pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
     assert_eq!(subject.storage.examine(&found.content.canonical).await.unwrap(), found.content);
 }
 
+pub(crate) async fn an_adopted_file_takes_the_place_of_what_was_kept(subject: &mut Subject) {
+    let kept = subject.take_in("upload", b"hello", 10).await.content;
+    // The same bytes in a file of its own, as in a copy that has lost its hard links.
+    subject.storage.apply(Public, &[put("blobs/data", "hello")]).await.unwrap();
+    assert!(!subject.storage.holds(Public, &path("blobs/data"), &kept).await.unwrap());
+    for _ in 0..2 {
+        let found = subject.storage.identify(Public, &path("blobs/data")).await.unwrap().content;
+        assert_eq!(found, kept);
+        subject.storage.adopt(Public, &path("blobs/data"), &found).await.unwrap();
+        assert!(subject.storage.holds(Public, &path("blobs/data"), &kept).await.unwrap());
+    }
+    assert_eq!(subject.storage.contents().await.unwrap(), [kept.canonical]);
+}
+
+pub(crate) async fn a_listing_passes_over_what_goes_meanwhile(subject: &mut Subject) {
+    let name = |place: usize| format!("folder/{place}");
+    let puts: Vec<Edit> = (0..200).map(|place| put(&name(place), "x")).collect();
+    let removals: Vec<Edit> = (1..200).map(|place| Edit::remove(path(&name(place)))).collect();
+    let storage = Arc::clone(&subject.storage);
+    storage.apply(Public, &puts).await.unwrap();
+    let ended = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&ended);
+    let writer = tokio::spawn(async move {
+        while !flag.load(Ordering::Relaxed) {
+            storage.apply(Public, &removals).await.unwrap();
+            storage.apply(Public, &puts).await.unwrap();
+        }
+    });
+    for _ in 0..300 {
+        let listed = subject.storage.list(Public, &path("folder")).await.unwrap().unwrap();
+        assert!(listed.contains(&("0".to_owned(), Kind::File(1))));
+    }
+    ended.store(true, Ordering::Relaxed);
+    writer.await.unwrap();
+}
+
 /// Random edits over few names, so that they meet, and long ones, so that directories are sharded.
 fn edits() -> impl Strategy<Value = Vec<(u8, u8, u16, bool)>> {
     prop::collection::vec((0_u8..3, 0_u8..4, 0_u16..1500, prop::bool::weighted(0.8)), 1..400)

@@ -40,6 +40,11 @@ fn link(layout: &Layout, source: &Path, target: &Path) -> io::Result<()> {
     if is_same_file(source, target)? {
         return Ok(());
     }
+    replace(layout, source, target)
+}
+
+/// Makes `target`, which is another file, a hard link to `source`.
+fn replace(layout: &Layout, source: &Path, target: &Path) -> io::Result<()> {
     let temporary = layout.temporary();
     fs::hard_link(source, &temporary)?;
     fs::rename(&temporary, target)
@@ -102,16 +107,25 @@ fn remove(layout: &Layout, root: &Path, target: &Path) -> io::Result<()> {
 }
 
 /// Keeps a finished file as content: linked under its digest, durably, before its own name goes.
-/// Where the content is there already, the new file is dropped.
+/// Where the content is there already, the new file is dropped; but one of another length is not
+/// that content, and gives way.
 pub(super) fn keep(layout: &Layout, file: &Path, digest: &CanonicalDigest) -> Result<()> {
     let target = layout.content(digest);
     let kept = match fs::hard_link(file, &target) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        // Also where another upload came first: it may not have synced the directory yet.
-        _ => sync_parent(&target),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            has_same_length(file, &target)
+                .and_then(|same| if same { Ok(()) } else { replace(layout, file, &target) })
+        }
+        linked => linked,
     };
-    kept.and_then(|()| fs::remove_file(file))
+    // Also where another upload came first: it may not have synced the directory yet.
+    kept.and_then(|()| sync_parent(&target))
+        .and_then(|()| fs::remove_file(file))
         .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
+}
+
+fn has_same_length(one: &Path, other: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len())
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -155,7 +169,11 @@ pub(super) fn list(
         let mut listed = Vec::new();
         for entry in entries {
             let entry = entry?;
-            let metadata = entry.metadata()?;
+            let metadata = match entry.metadata() {
+                // Removed since the directory was read.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata?,
+            };
             let kind = if metadata.is_dir() { Kind::Directory } else { Kind::File(metadata.len()) };
             listed.push((name_of(entry.file_name())?, kind));
         }
@@ -207,12 +225,10 @@ pub(super) fn adopt(
 ) -> Result<()> {
     let file = layout.tree(tree).join(path.as_str());
     let target = layout.content(&content.canonical);
-    let adopted = match fs::hard_link(&file, &target) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => {
-            File::open(&target).and_then(|file| file.sync_all()).and_then(|()| sync_parent(&target))
-        }
-    };
+    let adopted = File::open(&file)
+        .and_then(|file| file.sync_all())
+        .and_then(|()| link(layout, &file, &target))
+        .and_then(|()| sync_parent(&target));
     adopted.map_err(|error| StorageError::io(format!("keeping {}", content.canonical), error))
 }
 

@@ -157,18 +157,8 @@ impl Storage for Embedded {
     async fn discard(&self, id: &str) -> Result<()> {
         let id = id.to_owned();
         self.blocking(move |layout| {
-            for path in [layout.leaves(&id), layout.upload(&id)] {
-                match fs::remove_file(&path) {
-                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                        return Err(StorageError::io(
-                            format!("removing {}", path.display()),
-                            error,
-                        ));
-                    }
-                    _ => {}
-                }
-            }
-            Ok(())
+            folder::remove_file(&layout.leaves(&id))?;
+            folder::remove_file(&layout.upload(&id))
         })
         .await
     }
@@ -187,8 +177,10 @@ impl Storage for Embedded {
             .blocking(move |layout| {
                 let path = layout.content(&content.canonical);
                 let (file, length) = fs::File::open(&path)
-                    .and_then(|file| Ok((file.metadata()?.len(), file)))
-                    .map(|(length, file)| (file, length))
+                    .and_then(|file| {
+                        let length = file.metadata()?.len();
+                        Ok((file, length))
+                    })
                     .map_err(|error| {
                         StorageError::io(format!("opening {}", content.canonical), error)
                     })?;

@@ -1,0 +1,288 @@
+//! Looking at links and rows: whether tree, index and content say the same.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::super::root::{fold_edits, peek_root};
+use super::super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
+use super::super::{Registry, Result, layout};
+use super::content::Reading;
+use super::{Finding, cannot_read};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
+use crate::storage::TreePath;
+
+/// How many names are asked for at a time.
+const PAGE: u32 = 1000;
+
+/// What one look at links and rows came to.
+#[derive(Default)]
+pub(super) struct Look {
+    pub(super) repositories: usize,
+    pub(super) tags: usize,
+    pub(super) root: String,
+    /// The content that has a place in the tree.
+    pub(super) in_tree: HashSet<CanonicalDigest>,
+    pub(super) findings: BTreeSet<Finding>,
+}
+
+impl Registry {
+    /// Compares links, rows and content. Content that nobody has read yet is read.
+    pub(super) async fn look(&self, reading: &mut Reading<'_>) -> Result<Look> {
+        let (mut look, mut passed) = (Look::default(), PassedOver::default());
+        let in_tree = self.tree_blobs(&mut passed).await;
+        look.in_tree.extend(in_tree.iter().copied());
+        self.look_at_content(&mut look, &in_tree, reading).await?;
+        let repositories = self.tree_repositories(&mut passed).await;
+        for name in &repositories {
+            let links = self.tree_links(name, &mut passed).await;
+            self.look_at_repository(&mut look, &links, reading).await?;
+        }
+        let known: HashSet<&RepositoryName> = repositories.iter().collect();
+        let mut last: Option<String> = None;
+        loop {
+            let page = self.index.repositories(last.as_deref(), PAGE).await?;
+            for name in page.iter().filter(|name| !known.contains(name)) {
+                look.find(format!("repository {name}"), "the index has it, the tree does not");
+            }
+            match page.last() {
+                Some(name) if page.len() == PAGE as usize => last = Some(name.to_string()),
+                _ => break,
+            }
+        }
+        look.repositories = repositories.len();
+        self.look_at_root(&mut look, reading, &mut passed).await?;
+        for (path, error) in &passed.unreadable {
+            look.find(path, cannot_read(error));
+        }
+        Ok(look)
+    }
+
+    /// What the tree or the index has is there, and in the tree it is that very file.
+    async fn look_at_content(
+        &self,
+        look: &mut Look,
+        in_tree: &[CanonicalDigest],
+        reading: &mut Reading<'_>,
+    ) -> Result<()> {
+        for canonical in in_tree {
+            let path = layout::blob_data(canonical);
+            if !reading.is_there(canonical).await? {
+                look.find(path, "the content of that digest is missing");
+                continue;
+            }
+            let Some(content) = reading.sound(canonical) else { continue };
+            match self.storage.holds(TREE, &path, &content).await {
+                Ok(true) => {}
+                Ok(false) => look.find(path, "it is not the content of that digest"),
+                Err(error) => look.find(path, cannot_read(&error)),
+            }
+        }
+        let mut last: Option<CanonicalDigest> = None;
+        loop {
+            let page = self.index.stored_content(last.as_ref(), PAGE).await?;
+            for canonical in &page {
+                if !reading.is_there(canonical).await? {
+                    let about = format!("blob {canonical}");
+                    look.find(about, "the index has it, its content is missing");
+                }
+            }
+            match page.last() {
+                Some(canonical) if page.len() == PAGE as usize => last = Some(*canonical),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn look_at_repository(
+        &self,
+        look: &mut Look,
+        links: &RepositoryLinks,
+        reading: &Reading<'_>,
+    ) -> Result<()> {
+        let name = &links.name;
+        let layers: HashSet<Digest> = links.layers.iter().map(|link| link.name).collect();
+        let revisions: HashMap<Digest, CanonicalDigest> =
+            links.revisions.iter().filter_map(|link| Some((link.name, link.target?))).collect();
+        for link in links.layers.iter().chain(&links.revisions) {
+            self.look_at_link(look, link, reading).await;
+        }
+        for link in &links.layers {
+            if self.index.blob(name, &link.name).await?.is_none() {
+                look.find(&link.path, "the index does not know the blob");
+            }
+        }
+        for link in &links.revisions {
+            self.look_at_manifest(look, name, link, &layers, &revisions).await?;
+        }
+        for digest in self.index.manifests(name).await? {
+            if !revisions.contains_key(&digest) {
+                look.find(
+                    format!("manifest {digest} of {name}"),
+                    "the index has it, the tree does not",
+                );
+            }
+        }
+        let targets: HashSet<CanonicalDigest> = revisions.values().copied().collect();
+        self.look_at_tags(look, name, &links.tags, &targets).await?;
+        for link in &links.referrers {
+            if !link.target.is_some_and(|target| targets.contains(&target)) {
+                look.find(&link.path, "the referrer is not there");
+            }
+        }
+        Ok(())
+    }
+
+    /// A link leads to content of the name that it stands under.
+    async fn look_at_link(&self, look: &mut Look, link: &Link<Digest>, reading: &Reading<'_>) {
+        let Some(target) = link.target else {
+            look.find(&link.path, "it holds no digest");
+            return;
+        };
+        if !look.in_tree.contains(&target) {
+            look.find(&link.path, format!("it leads to {target}, which is not there"));
+            return;
+        }
+        let has_name = match (link.name.algorithm(), reading.sound(&target)) {
+            (Algorithm::Sha256, _) => Ok(link.name == target.into()),
+            (Algorithm::Sha512, Some(content)) => {
+                self.sha512(&content).await.map(|digest| digest == link.name)
+            }
+            (Algorithm::Sha512, None) => Ok(true),
+        };
+        match has_name {
+            Ok(true) => {}
+            Ok(false) => {
+                look.find(&link.path, format!("it leads to {target}, which has another digest"));
+            }
+            Err(error) => look.find(&link.path, cannot_read(&error)),
+        }
+    }
+
+    /// The index has the manifest, and the repository what it references.
+    async fn look_at_manifest(
+        &self,
+        look: &mut Look,
+        name: &RepositoryName,
+        link: &Link<Digest>,
+        layers: &HashSet<Digest>,
+        revisions: &HashMap<Digest, CanonicalDigest>,
+    ) -> Result<()> {
+        let row = self.index.manifest(name, &link.name).await?;
+        if row.is_none() {
+            look.find(&link.path, "the index does not know the manifest");
+        }
+        let Some(target) = link.target else { return Ok(()) };
+        let bytes = match self.tree_manifest(&target).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(()),
+            Err(error) => {
+                look.find(layout::blob_data(&target), cannot_read(&error));
+                return Ok(());
+            }
+        };
+        // The media type may have come with the push alone.
+        match Manifest::parse(&bytes, row.as_ref().map(|row| row.media_type.as_str())) {
+            Err(error) => look.find(&link.path, error.to_string()),
+            Ok(manifest) => {
+                let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
+                let missing =
+                    blobs.map(|blob| blob.digest).filter(|digest| !layers.contains(digest));
+                let children = manifest.children.iter().map(|child| child.digest);
+                let orphans = children.filter(|digest| {
+                    !self.limits.sparse_indexes
+                        && !layers.contains(digest)
+                        && !revisions.contains_key(digest)
+                });
+                for digest in missing.chain(orphans) {
+                    look.find(&link.path, format!("it references {digest}, which is not there"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at_tags(
+        &self,
+        look: &mut Look,
+        name: &RepositoryName,
+        tags: &[TagLinks],
+        targets: &HashSet<CanonicalDigest>,
+    ) -> Result<()> {
+        for tag in tags {
+            look.tags += 1;
+            let target = tag.current.target;
+            if !target.is_some_and(|target| targets.contains(&target)) {
+                look.find(&tag.current.path, "the manifest that the tag points to is not there");
+            }
+            let row = self.index.tagged_manifest(name, &tag.current.name).await?;
+            if row.as_ref().map(|row| row.canonical) != target {
+                look.find(&tag.current.path, "the index says that the tag points elsewhere");
+            }
+        }
+        let known: HashSet<&str> = tags.iter().map(|tag| tag.current.name.as_str()).collect();
+        let mut last: Option<String> = None;
+        loop {
+            let page = self.index.tags(name, last.as_deref(), PAGE).await?;
+            for tag in page.iter().filter(|tag| !known.contains(tag.as_str())) {
+                look.find(format!("tag {name}:{tag}"), "the index has it, the tree does not");
+            }
+            match page.last() {
+                Some(tag) if page.len() == PAGE as usize => last = Some(tag.to_string()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn look_at_root(
+        &self,
+        look: &mut Look,
+        reading: &Reading<'_>,
+        passed: &mut PassedOver,
+    ) -> Result<()> {
+        let expected = peek_root(self.index.clone()).await?;
+        look.root = expected.to_string();
+        let known_unreadable = passed.unreadable.len();
+        let edits = self.tree_edits(&|canonical| reading.sound(canonical), passed).await;
+        if passed.unreadable.len() > known_unreadable {
+            // What cannot be read is a finding already, and its root would be of something else.
+            return Ok(());
+        }
+        let found = fold_edits(self.index.clone(), None, edits).await?.root;
+        if found != expected {
+            look.find("the public root", format!("the index says {expected}, the tree is {found}"));
+        }
+        Ok(())
+    }
+}
+
+impl Look {
+    fn find(&mut self, about: impl Into<About>, what: impl Into<String>) {
+        self.findings.insert(Finding { about: about.into().0, what: what.into() });
+    }
+}
+
+/// What a finding is about, from whatever names it.
+struct About(String);
+
+impl From<String> for About {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for About {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<TreePath> for About {
+    fn from(path: TreePath) -> Self {
+        Self::from(&path)
+    }
+}
+
+impl From<&TreePath> for About {
+    fn from(path: &TreePath) -> Self {
+        Self(format!("{}/{path}", TREE.as_str()))
+    }
+}

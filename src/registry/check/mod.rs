@@ -1,0 +1,129 @@
+//! Checking the whole store: digests, CIDs, links, and the index against the tree.
+//!
+//! It changes nothing, and works beside a running server: what is found while the registry moves
+//! counts only if it is found again. `cli` calls it; `content` reads bytes, `look` compares links
+//! and rows.
+
+mod content;
+mod look;
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::walk::TREE;
+use super::{Registry, Result};
+use crate::index::Folding;
+use crate::storage::StorageError;
+use content::Reading;
+use look::Look;
+
+/// How often a registry that moves is looked at again, and after how long.
+const LOOKS: usize = 5;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Finding {
+    /// A path below the data folder, or the name of what it is about.
+    pub about: String,
+    /// What is wrong, as a sentence.
+    pub what: String,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// How many blobs were read, manifests included.
+    pub blobs: usize,
+    /// How many bytes that was.
+    pub bytes: u64,
+    /// How many of the blobs the index does not know and the tree does not have. That is no damage:
+    /// an upload that was never finished with leaves it, say.
+    pub orphans: usize,
+    /// How many bytes those have.
+    pub orphan_bytes: u64,
+    /// How many repositories were looked at.
+    pub repositories: usize,
+    /// How many tags were looked at.
+    pub tags: usize,
+    /// The public root.
+    pub root: String,
+    /// All that is wrong; none if all is well.
+    pub findings: Vec<Finding>,
+}
+
+impl Registry {
+    /// Reads the whole store and says what is wrong with it.
+    ///
+    /// # Errors
+    /// Those of the index and the storage that keep it from going on.
+    pub async fn check(&self) -> Result<Report> {
+        let mut reading = Reading::new(self);
+        reading.read_all().await?;
+        let mut look = Look::default();
+        let mut persistent: Option<BTreeSet<Finding>> = None;
+        for turn in 0..LOOKS {
+            if turn > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let before = self.moment().await?;
+            look = self.look(&mut reading).await?;
+            let again: BTreeSet<Finding> = match persistent {
+                Some(findings) => findings.intersection(&look.findings).cloned().collect(),
+                None => look.findings.clone(),
+            };
+            let is_settled =
+                again.is_empty() || before.is_quiet() && self.moment().await? == before;
+            persistent = Some(again);
+            if is_settled {
+                break;
+            }
+        }
+        let (orphans, orphan_bytes) = reading.orphans(&look.in_tree).await?;
+        let mut findings = reading.findings;
+        findings.extend(persistent.unwrap_or_default());
+        Ok(Report {
+            blobs: reading.blobs,
+            bytes: reading.bytes,
+            orphans,
+            orphan_bytes,
+            repositories: look.repositories,
+            tags: look.tags,
+            root: look.root,
+            findings,
+        })
+    }
+
+    /// Returns something that is another as soon as a commit went by.
+    async fn moment(&self) -> Result<Moment> {
+        Ok(Moment {
+            version: self.index.version().await?,
+            open: self.index.open_entry_count().await?,
+            folding: self.index.folding(TREE).await?,
+        })
+    }
+}
+
+/// What tells whether the registry moved.
+#[derive(PartialEq, Eq)]
+struct Moment {
+    version: u64,
+    open: u64,
+    folding: Folding,
+}
+
+impl Moment {
+    /// Tells whether no change is on its way into the tree.
+    fn is_quiet(&self) -> bool {
+        self.open == 0
+    }
+}
+
+/// Says what kept something from being read, with its cause.
+fn cannot_read(error: &StorageError) -> String {
+    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("it cannot be read: {error}{cause}")
+}
