@@ -57,7 +57,7 @@ fn each_fault_is_named() {
             // Through the link, so that content and tree are damaged alike.
             fs::write(data_file(server, b"layer"), b"lager").unwrap();
         }),
-        ("it is not the content of that digest", |server, _| {
+        ("it is not linked to the content of that digest", |server, _| {
             replace(&data_file(server, b"layer"), b"lager");
         }),
         ("which is not there", |server, _| {

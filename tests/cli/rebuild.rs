@@ -254,7 +254,7 @@ fn a_copy_without_hard_links_is_made_sound() {
     // And what stands in the copy's content is not taken on trust.
     fs::write(content(&server, b"layer"), b"l").unwrap();
     let report = run(&mut server.command(["check"]));
-    assert!(report.stdout.contains("it is not the content of that digest"), "{report}");
+    assert!(report.stdout.contains("it is not linked to the content of that digest"), "{report}");
     succeed(&mut server.command(["index", "rebuild"]));
     assert_eq!(succeed(&mut server.command(["root"])), root);
     assert_well(&server);

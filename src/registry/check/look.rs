@@ -72,7 +72,7 @@ impl Registry {
             let Some(content) = reading.sound(canonical) else { continue };
             match self.storage.holds(TREE, &path, &content).await {
                 Ok(true) => {}
-                Ok(false) => look.find(path, "it is not the content of that digest"),
+                Ok(false) => look.find(path, "it is not linked to the content of that digest"),
                 Err(error) => look.find(path, cannot_read(&error)),
             }
         }
