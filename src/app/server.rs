@@ -17,6 +17,9 @@ use crate::registry::Registry;
 /// How often the root is brought up to date when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How many bytes of an answer are collected before they are sent.
+const WRITE_BUFFER: usize = 256 * 1024;
+
 /// How long a connection may be idle.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
@@ -50,6 +53,8 @@ pub async fn serve(
             .wrap(http::default_headers())
             .configure(http::routes)
     })
+    // A piece of content is sent as a whole.
+    .h1_write_buffer_size(WRITE_BUFFER)
     // Longer than proxies and clients keep a connection that they may use again.
     .keep_alive(KEEP_ALIVE)
     // An early refusal is read by the client only if its body is drained for a while.

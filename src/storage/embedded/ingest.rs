@@ -5,7 +5,7 @@
 //! only begins with the second chunk.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, IoSlice, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, LazyLock};
 use std::{fs, mem};
@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use digest::common::hazmat::SerializableState;
+use rustix::io::{pwritev, retry_on_intr};
 use sha2::{Digest as _, Sha256};
 use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
@@ -26,6 +27,12 @@ use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 
 /// How many bytes are handed to the threads at a time.
 const BATCH: usize = 256 * 1024;
+
+/// How many bytes are sent to the disk at a time while others come, lest the end wait for all of them.
+const FLUSH: u64 = 32 * 1024 * 1024;
+
+/// How many pieces the kernel takes in one call (`IOV_MAX`).
+const MOST_SLICES: usize = 1024;
 
 /// The version of a checkpoint's form; another one is hashed again from the bytes.
 const CHECKPOINT_VERSION: u8 = 1;
@@ -41,6 +48,10 @@ pub(super) struct FileIngest {
     batch: Vec<Bytes>,
     batch_size: usize,
     work: Work,
+    file: Arc<File>,
+    /// The flush under way, and up to where bytes were flushed when it began.
+    flush: Option<JoinHandle<Result<()>>>,
+    flushed: u64,
 }
 
 /// The state of the work: here, or with a batch on its way.
@@ -52,7 +63,7 @@ enum Work {
 
 /// All that a batch changes.
 struct State {
-    file: File,
+    file: Arc<File>,
     written: u64,
     whole: Sha256,
     leaves: Leaves,
@@ -84,7 +95,7 @@ impl FileIngest {
         Ok(Self::new(
             layout,
             id,
-            State { file, written: 0, whole: Sha256::new(), leaves: Leaves::new() },
+            State { file: Arc::new(file), written: 0, whole: Sha256::new(), leaves: Leaves::new() },
         ))
     }
 
@@ -118,11 +129,12 @@ impl FileIngest {
             None => State::hash_again(&file, offset)
                 .map_err(|error| StorageError::io(context(), error))?,
         };
-        Ok(Self::new(layout, id, State { file, written: offset, whole: state.0, leaves: state.1 }))
+        let (file, (whole, leaves)) = (Arc::new(file), state);
+        Ok(Self::new(layout, id, State { file, written: offset, whole, leaves }))
     }
 
     fn new(layout: Arc<Layout>, id: String, state: State) -> Self {
-        let offset = state.written;
+        let (offset, file) = (state.written, Arc::clone(&state.file));
         Self {
             layout,
             id,
@@ -130,6 +142,29 @@ impl FileIngest {
             batch: Vec::new(),
             batch_size: 0,
             work: Work::Idle(Box::new(state)),
+            file,
+            flush: None,
+            flushed: offset,
+        }
+    }
+
+    /// Sends what was written so far to the disk, beside what comes.
+    async fn flush_early(&mut self) -> Result<()> {
+        if self.offset - self.flushed < FLUSH {
+            return Ok(());
+        }
+        self.flushed = self.offset;
+        self.end_flush().await?;
+        let file = Arc::clone(&self.file);
+        self.flush = Some(spawn_blocking(move || file.sync_data().map_err(sync_failed)));
+        Ok(())
+    }
+
+    /// Waits for the flush under way: a failure is told once, and must not be lost.
+    async fn end_flush(&mut self) -> Result<()> {
+        match self.flush.take() {
+            Some(flush) => join(flush.await),
+            None => Ok(()),
         }
     }
 
@@ -155,13 +190,14 @@ impl FileIngest {
         let batch = mem::take(&mut self.batch);
         self.batch_size = 0;
         self.work = Work::Busy(tokio::spawn(state.absorb(batch)));
-        Ok(())
+        self.flush_early().await
     }
 
     /// Waits until all that was appended is written and hashed.
     async fn drain(&mut self) -> Result<Box<State>> {
         self.send().await?;
         self.settle().await?;
+        self.end_flush().await?;
         match mem::replace(&mut self.work, Work::Broken) {
             Work::Idle(state) => Ok(state),
             Work::Busy(_) | Work::Broken => Err(broken()),
@@ -172,6 +208,9 @@ impl FileIngest {
 #[async_trait]
 impl Ingest for FileIngest {
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         self.offset += bytes.len() as u64;
         self.batch_size += bytes.len();
         self.batch.push(bytes);
@@ -231,12 +270,21 @@ impl State {
     }
 
     fn write(&mut self, batch: &[Bytes]) -> Result<()> {
+        let failed = |error| StorageError::io("writing an upload", error);
+        let mut slices: Vec<IoSlice<'_>> = batch.iter().map(|bytes| IoSlice::new(bytes)).collect();
+        let mut left = &mut slices[..];
+        while !left.is_empty() {
+            let next = &left[..left.len().min(MOST_SLICES)];
+            let written = retry_on_intr(|| pwritev(&self.file, next, self.written))
+                .map_err(|error| failed(error.into()))?;
+            if written == 0 {
+                return Err(failed(io::ErrorKind::WriteZero.into()));
+            }
+            self.written += written as u64;
+            IoSlice::advance_slices(&mut left, written);
+        }
         for bytes in batch {
-            self.file
-                .write_all_at(bytes, self.written)
-                .map_err(|error| StorageError::io("writing an upload", error))?;
             self.whole.update(bytes);
-            self.written += bytes.len() as u64;
         }
         Ok(())
     }
@@ -343,7 +391,7 @@ impl State {
             ));
         }
         let (cid, leaves) = self.leaves.close(layout, id, self.written, canonical)?;
-        self.file.sync_all().map_err(|error| StorageError::io("syncing an upload", error))?;
+        self.file.sync_all().map_err(sync_failed)?;
         super::folder::keep(layout, &layout.upload(id), &canonical)?;
         super::folder::remove_file(&layout.leaves(id))?;
         Ok(Finished { content: Content { canonical, cid, size: self.written }, leaves })
@@ -442,6 +490,10 @@ fn boot() -> Option<&'static [u8; 16]> {
         Some(*Uuid::try_parse(text.trim()).ok()?.as_bytes())
     });
     BOOT.as_ref()
+}
+
+fn sync_failed(error: io::Error) -> StorageError {
+    StorageError::io("syncing an upload", error)
 }
 
 fn broken() -> StorageError {
