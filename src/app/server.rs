@@ -6,6 +6,7 @@ use std::time::Duration;
 use actix_web::HttpServer;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
@@ -36,6 +37,7 @@ pub async fn serve(
     ready: impl AsyncFnOnce(SocketAddr, &Registry),
 ) -> Result<(), AppError> {
     let signals = StopSignals::new()?;
+    allow_many_connections();
     let address = settings.server.listen;
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
@@ -75,6 +77,16 @@ pub async fn serve(
     }
     tracing::info!("stopped");
     ended
+}
+
+/// Raises the number of files and connections to what the system allows; by default it is low, for
+/// the sake of programs that nobody writes any more.
+fn allow_many_connections() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "could not raise the number of open files");
+    }
 }
 
 /// What tells the process to stop, from the moment that it was made.

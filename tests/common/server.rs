@@ -23,6 +23,7 @@ pub(crate) struct Server {
     process: Process,
     address: String,
     folder: TempDir,
+    data: PathBuf,
     configure: Configure,
 }
 
@@ -35,15 +36,25 @@ impl Server {
     /// Starts a server after `configure` has added arguments or environment to its command.
     pub(crate) fn start_with(configure: impl Fn(&mut Command) + Send + Sync + 'static) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        let configure: Configure = Box::new(configure);
-        let (process, address) = serve(folder.path(), &configure);
-        Self { process, address, folder, configure }
+        let data = folder.path().join("data");
+        Self::launch(folder, data, Box::new(configure))
+    }
+
+    /// Starts a server on a data folder that the test has made.
+    pub(crate) fn start_on(data: &Path) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        Self::launch(folder, data.to_owned(), Box::new(|_| {}))
+    }
+
+    fn launch(folder: TempDir, data: PathBuf, configure: Configure) -> Self {
+        let (process, address) = serve(folder.path(), &data, &configure);
+        Self { process, address, folder, data, configure }
     }
 
     /// Starts it again on the same data folder and another port, after [`Self::stop`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the server still runs");
-        (self.process, self.address) = serve(self.folder.path(), &self.configure);
+        (self.process, self.address) = serve(self.folder.path(), &self.data, &self.configure);
     }
 
     /// `127.0.0.1:<port>`.
@@ -63,7 +74,7 @@ impl Server {
 
     /// The data folder, given as `--data`.
     pub(crate) fn data(&self) -> PathBuf {
-        data(self.folder.path())
+        self.data.clone()
     }
 
     /// What the server has written to its outputs so far.
@@ -121,14 +132,10 @@ pub(crate) fn free_address() -> String {
     listener.local_addr().expect("a bound listener has an address").to_string()
 }
 
-fn data(folder: &Path) -> PathBuf {
-    folder.join("data")
-}
-
-fn serve(folder: &Path, configure: &Configure) -> (Process, String) {
+fn serve(folder: &Path, data: &Path, configure: &Configure) -> (Process, String) {
     let address = free_address();
     let mut command = roadstead(["serve", "--listen", &address, "--data"]);
-    command.arg(data(folder)).current_dir(folder);
+    command.arg(data).current_dir(folder);
     configure(&mut command);
     let mut process = Process::start(&mut command, &folder.join("server.log"));
     let health = format!("http://{address}/healthz");

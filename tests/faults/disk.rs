@@ -1,0 +1,84 @@
+//! A disk that is full.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::assert_whole;
+use crate::common::{Server, require_root, succeed};
+use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::repository::{Repository, assert_refused};
+
+/// A small disk of the test's own, unmounted when it is dropped.
+struct Disk(TempDir);
+
+impl Disk {
+    fn mount(size: &str) -> Option<Self> {
+        require_root()?;
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        succeed(
+            Command::new("mount")
+                .args(["-t", "tmpfs", "-o", &format!("size={size}"), "roadstead-test"])
+                .arg(folder.path()),
+        );
+        Some(Self(folder))
+    }
+
+    fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        succeed(Command::new("mount").args(["-o", &options]).arg(self.0.path()));
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        succeed(Command::new("umount").arg(self.0.path()));
+    }
+}
+
+/// Pushes blobs of that size until there is no more room; every refusal says so.
+fn fill(repository: &Repository<'_>, size: usize, seed: u64) -> u64 {
+    for number in seed.. {
+        let content = noise(size, number);
+        let rest = format!("blobs/uploads/?digest={}", sha256(&content));
+        let response = repository.send(reqwest::Method::POST, &rest, |it| it.body(content));
+        if response.status != 201 {
+            assert_refused(&response, 507, "UNAVAILABLE");
+            return number;
+        }
+    }
+    unreachable!("every disk is full at some time")
+}
+
+#[test]
+fn a_full_disk_refuses_pushes_loses_nothing_and_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::mount("32m") else { return };
+    let server = Server::start_on(&disk.path().join("data"));
+    let repository = Repository::of(&server, "team/app");
+    let before = repository.push_image("before", "word");
+    let (config, layer) = (repository.push_blob(b"{}"), repository.push_blob(b"waiting"));
+
+    let mut seed = 1;
+    for size in [3 * MIB, 100_000, 1000] {
+        seed = fill(&repository, size, seed) + 1;
+    }
+    let waiting = image(b"{}", &[b"waiting"]).to_string().into_bytes();
+    let refused = repository.put("waiting", OCI_MANIFEST, &waiting);
+    assert_refused(&refused, 507, "UNAVAILABLE");
+    assert_eq!(repository.get("manifests/before").body, before.manifest, "pulls go on");
+    assert_eq!(repository.get(&format!("blobs/{}", sha256(&before.layer))).body, before.layer);
+    assert_eq!((config, layer), (sha256(b"{}"), sha256(b"waiting")));
+
+    disk.grow("64m");
+    let after = repository.push_image("after", "other word");
+    assert_eq!(repository.put("waiting", OCI_MANIFEST, &waiting).status, 201);
+    assert_eq!(repository.get("manifests/waiting").body, waiting);
+    assert_eq!(repository.get("manifests/after").body, after.manifest);
+    assert_whole(&server);
+    drop(server);
+}

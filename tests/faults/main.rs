@@ -1,0 +1,25 @@
+//! What breaks registries: killed processes, full disks, crowds. Nothing acknowledged may be lost, nothing may
+//! be half-done, and whoever asks is told.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../api/content.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod content;
+#[path = "../api/repository.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod repository;
+
+mod crowd;
+mod disk;
+mod kill;
+
+use common::{Server, roadstead, run, succeed};
+
+/// Checks that the store is whole, and that its root is the CID of its folder.
+fn assert_whole(server: &Server) {
+    let report = run(&mut server.command(["check"]));
+    assert!(report.succeeded(), "{report}");
+    let computed = succeed(roadstead(["cid"]).arg(server.data().join("public")));
+    assert_eq!(succeed(&mut server.command(["root"])), computed);
+}
