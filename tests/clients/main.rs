@@ -7,8 +7,11 @@
 mod common;
 
 mod docker;
+mod home;
 mod image;
 mod layout;
+mod registry;
 mod root;
 mod skopeo;
 mod stock_registry;
+mod target;
