@@ -6,10 +6,12 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod buildah;
 mod docker;
 mod home;
 mod image;
 mod layout;
+mod podman;
 mod registry;
 mod root;
 mod skopeo;
