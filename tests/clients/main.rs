@@ -7,6 +7,7 @@
 mod common;
 
 mod buildah;
+mod containerd;
 mod docker;
 mod home;
 mod image;
