@@ -8,6 +8,7 @@ mod common;
 
 mod buildah;
 mod containerd;
+mod crane;
 mod docker;
 mod home;
 mod image;
