@@ -14,6 +14,7 @@ mod home;
 mod image;
 mod layout;
 mod podman;
+mod regctl;
 mod registry;
 mod root;
 mod skopeo;
