@@ -10,6 +10,7 @@ mod buildah;
 mod containerd;
 mod crane;
 mod docker;
+mod helm;
 mod home;
 mod image;
 mod layout;
