@@ -8,6 +8,7 @@ mod common;
 
 mod buildah;
 mod containerd;
+mod cosign;
 mod crane;
 mod docker;
 mod helm;
