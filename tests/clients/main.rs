@@ -15,6 +15,7 @@ mod helm;
 mod home;
 mod image;
 mod layout;
+mod oras;
 mod podman;
 mod regctl;
 mod registry;
