@@ -9,7 +9,7 @@ use crate::common::{require, run, succeed};
 use crate::home::Home;
 use crate::image::Image;
 use crate::layout::files;
-use crate::registry::Registry;
+use crate::registry::{Registry, Request};
 use crate::target::Target;
 
 struct Crane {
@@ -58,7 +58,7 @@ fn crane_pushes_validates_copies_and_pulls() {
     let blobs = files(&layout.path().join("blobs/sha256"));
     assert_eq!(files(&folder.path().join("blobs/sha256")), blobs);
     let requests = registry.push_of("other/app");
-    assert!(!requests.iter().any(|request| request.is_upload()), "{requests:?}");
+    assert!(!requests.iter().any(Request::is_upload), "{requests:?}");
     assert_eq!(crane.say(&["catalog", registry.target().address()]), "other/app\nteam/app");
 }
 

@@ -37,7 +37,7 @@ impl Home {
         }
         let everything = json!({ "default": [{ "type": "insecureAcceptAnything" }] });
         // Where containers/image looks without `--insecure-policy`.
-        home.write("config/containers/policy.json", &everything.to_string());
+        home.write("config/containers/policy.json", everything.to_string());
         home.write("auth.json", "{}");
         home.write("registries.conf", "");
         let path = home.path().display();
