@@ -1,6 +1,6 @@
 //! buildah, with a store of the test's own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{require, require_root, succeed};
@@ -8,15 +8,6 @@ use crate::home::Home;
 use crate::image::{Image, LAYERS};
 use crate::registry::Registry;
 use crate::target::Target;
-
-/// What root's buildah remembers of registries stands in /var, and no setting moves it: so it sees another
-/// folder there.
-const PRIVATELY: &str = r#"
-set -e
-mkdir -p /var/lib/containers/cache
-mount --bind "$XDG_CACHE_HOME" /var/lib/containers/cache
-exec "$@"
-"#;
 
 struct Buildah {
     program: PathBuf,
@@ -43,8 +34,8 @@ impl Buildah {
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.home.command(Path::new("unshare"));
-        command.args(["--mount", "sh", "-c", PRIVATELY, "sh"]).arg(&self.program).arg(subcommand);
+        let mut command = self.home.private_command(&self.program);
+        command.arg(subcommand);
         command
     }
 }

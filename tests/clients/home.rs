@@ -24,6 +24,15 @@ const PLACES: [(&str, &str); 12] = [
     ("CONTAINERS_CONF", "containers.conf"),
 ];
 
+/// What podman and buildah, run by root, remember of registries stands in /var, and no setting moves it: so they see another
+/// folder there.
+const PRIVATELY: &str = r#"
+set -e
+mkdir -p /var/lib/containers/cache
+mount --bind "$XDG_CACHE_HOME" /var/lib/containers/cache
+exec "$@"
+"#;
+
 /// A folder in which clients feel at home. Nothing of the machine's own settings is seen from it.
 pub(crate) struct Home {
     folder: TempDir,
@@ -78,6 +87,13 @@ impl Home {
             command.env(name, self.path().join(place));
         }
         command.current_dir(self.path());
+        command
+    }
+
+    /// A command that sees this home where the machine keeps what it remembers of registries.
+    pub(crate) fn private_command(&self, program: &Path) -> Command {
+        let mut command = self.command(Path::new("unshare"));
+        command.args(["--mount", "sh", "-c", PRIVATELY, "sh"]).arg(program);
         command
     }
 }

@@ -36,7 +36,7 @@ impl Podman {
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.home.command(&self.program);
+        let mut command = self.home.private_command(&self.program);
         command.arg(subcommand);
         command
     }
