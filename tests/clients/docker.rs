@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
-use crate::common::{Process, Server, require, require_root, run, succeed};
-use crate::image::{Image, LAYERS};
+use crate::common::{Process, require, require_root, run, succeed};
+use crate::home::Home;
+use crate::image::{Image, LAYERS, sums};
+use crate::registry::Registry;
 use crate::skopeo::Skopeo;
 
 /// dockerd was ready after 6 seconds on 2 idle cores.
@@ -19,7 +19,7 @@ const READY: Duration = Duration::from_mins(2);
 struct Docker {
     // Fields are dropped in this order: the daemon goes before its folder.
     daemon: Process,
-    folder: TempDir,
+    home: Home,
     client: PathBuf,
 }
 
@@ -41,33 +41,36 @@ impl Docker {
     }
 
     fn start(client: PathBuf, daemon: &Path) -> Self {
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        let mut command = Command::new(daemon);
+        let home = Home::new();
+        let mut command = home.command(daemon);
         command
             .arg("--data-root")
-            .arg(folder.path().join("data"))
+            .arg(home.path().join("data"))
             .arg("--exec-root")
-            .arg(folder.path().join("exec"))
+            .arg(home.path().join("exec"))
             .arg("--pidfile")
-            .arg(folder.path().join("pid"))
+            .arg(home.path().join("pid"))
+            .arg("--config-file")
+            .arg(home.write("daemon.json", "{}"))
             .arg("--host")
-            .arg(host(folder.path()))
+            .arg(host(&home))
+            // Where the machine runs a containerd it is used, so what is the machine's keeps apart.
+            .args(["--containerd-namespace=roadstead-tests"])
+            .args(["--containerd-plugins-namespace=roadstead-tests-plugins"])
             // The containers here have no network, so nobody's firewall or bridges need be touched.
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
-        let daemon = Process::start(&mut command, &folder.path().join("dockerd.log"));
-        let mut docker = Self { daemon, folder, client };
+        let daemon = Process::start(&mut command, &home.path().join("dockerd.log"));
+        let mut docker = Self { daemon, home, client };
         let mut version = docker.command("version");
         docker.daemon.wait_until(READY, || run(&mut version).succeeded());
         docker
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(&self.client);
+        let mut command = self.home.command(&self.client);
         command
             .arg(subcommand)
-            .env_remove("DOCKER_CONTEXT")
-            .env("DOCKER_HOST", host(self.folder.path()))
-            .env("DOCKER_CONFIG", self.folder.path().join("client"))
+            .env("DOCKER_HOST", host(&self.home))
             // The classic builder needs no plug-in and makes one layer of each COPY.
             .env("DOCKER_BUILDKIT", "0");
         command
@@ -79,8 +82,13 @@ impl Docker {
         succeed(&mut command);
     }
 
-    fn push(&self, reference: &str) {
-        succeed(self.command("push").arg(reference));
+    fn tag(&self, reference: &str, other: &str) {
+        succeed(self.command("tag").args([reference, other]));
+    }
+
+    /// Pushes an image; gives what docker said.
+    fn push(&self, reference: &str) -> String {
+        succeed(self.command("push").arg(reference))
     }
 
     /// Pulls an image; gives how many of its layers came over the wire.
@@ -111,22 +119,20 @@ impl Docker {
         command
             .args(["--rm", "--network", "none", reference, "/bin/busybox", "sha256sum"])
             .args(paths);
-        let said = succeed(&mut command);
-        let lines = said.lines().map(|line| line.split_once("  ").expect("a sum and a path"));
-        lines.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect()
+        sums(&succeed(&mut command))
     }
 }
 
-fn host(folder: &Path) -> String {
-    format!("unix://{}", folder.join("docker.sock").display())
+fn host(home: &Home) -> String {
+    format!("unix://{}", home.path().join("docker.sock").display())
 }
 
 #[test]
 fn docker_pushes_pulls_and_runs_an_image_of_ten_layers() {
     let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
-    let server = Server::start();
+    let registry = Registry::start();
     let image = Image::new(&busybox);
-    let reference = format!("{}/team/app:v1", server.address());
+    let reference = registry.reference("team/app:v1");
     docker.build(&image, &reference);
     let id = docker.image_id(&reference);
 
@@ -143,11 +149,11 @@ fn docker_pushes_pulls_and_runs_an_image_of_ten_layers() {
 
 #[test]
 fn docker_runs_what_skopeo_pushed() {
-    let (Some(docker), Some(skopeo)) = (Docker::shared(), Skopeo::find()) else { return };
-    let Some(busybox) = require("busybox") else { return };
-    let server = Server::start();
+    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
+    let registry = Registry::start();
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let image = Image::new(&busybox);
-    let reference = format!("{}/team/app:v1", server.address());
+    let reference = registry.reference("team/app:v1");
     skopeo.push(&image.write_layout(), &reference);
 
     let pulled = docker.pull(&reference);
@@ -159,10 +165,10 @@ fn docker_runs_what_skopeo_pushed() {
 
 #[test]
 fn skopeo_pulls_what_docker_pushed() {
-    let (Some(docker), Some(skopeo)) = (Docker::shared(), Skopeo::find()) else { return };
-    let Some(busybox) = require("busybox") else { return };
-    let server = Server::start();
-    let reference = format!("{}/team/app:v1", server.address());
+    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
+    let registry = Registry::start();
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let reference = registry.reference("team/app:v1");
     docker.build(&Image::new(&busybox), &reference);
     docker.push(&reference);
 
@@ -173,4 +179,53 @@ fn skopeo_pulls_what_docker_pushed() {
     // The layers and the config, each under the digest of its bytes.
     assert_eq!(blobs.len(), LAYERS + 1, "{blobs:?}");
     assert!(blobs.iter().all(|(name, digest)| name == digest), "{blobs:?}");
+}
+
+#[test]
+fn docker_pushes_all_tags_at_once() {
+    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
+    let registry = Registry::start();
+    let app = registry.reference("team/app");
+    let (first, second) = (Image::new(&busybox), Image::new(&busybox));
+    docker.build(&first, &format!("{app}:v1"));
+    docker.tag(&format!("{app}:v1"), &format!("{app}:stable"));
+    docker.build(&second, &format!("{app}:v2"));
+    let tags = ["stable", "v1", "v2"];
+    let ids = tags.map(|tag| docker.image_id(&format!("{app}:{tag}")));
+
+    succeed(docker.command("push").args(["--all-tags", &app]));
+    for tag in tags {
+        docker.remove(&format!("{app}:{tag}"));
+    }
+    succeed(docker.command("pull").args(["--all-tags", &app]));
+
+    assert_eq!(registry.tags("team/app"), tags);
+    assert_eq!(registry.digest("team/app", "stable"), registry.digest("team/app", "v1"));
+    assert_eq!(tags.map(|tag| docker.image_id(&format!("{app}:{tag}"))), ids);
+}
+
+#[test]
+fn docker_mounts_the_layers_of_another_repository() {
+    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
+    let registry = Registry::start();
+    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/place:v9"));
+    docker.build(&Image::new(&busybox), &app);
+    docker.push(&app);
+    docker.tag(&app, &other);
+
+    let said = docker.push(&other);
+
+    let mounted = said.lines().filter(|line| line.ends_with(": Mounted from team/app")).count();
+    assert_eq!(mounted, LAYERS, "{said}");
+    let requests = registry.push_of("other/place");
+    // docker knows from where it has the layers, but sends the config, which is small, each time.
+    assert!(requests.iter().filter(|request| request.is_mount()).count() >= LAYERS, "{requests:?}");
+    let uploads = requests.iter().filter(|request| request.is_upload()).count();
+    assert!(uploads <= 1, "{requests:?}");
+    let digest = registry.digest("team/app", "v1");
+    assert_eq!(registry.digest("other/place", "v9"), digest);
+    assert!(said.contains(&digest), "{said}");
+    docker.remove(&app);
+    docker.remove(&other);
+    assert!(docker.pull(&other) >= LAYERS - 1);
 }

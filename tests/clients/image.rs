@@ -12,10 +12,13 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::common::succeed;
-use crate::layout::{Layout, sha256};
+use crate::layout::{Layout, Parts, sha256};
 
 /// How many layers the image has.
 pub(crate) const LAYERS: usize = 10;
+
+const PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
+const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 const KIB: usize = 1024;
 
@@ -84,26 +87,44 @@ impl Image {
 
     /// Writes the image as an OCI layout, its layers alternately plain and gzip.
     pub(crate) fn write_layout(&self) -> Layout {
+        Layout::write(&self.parts("amd64", &[PLAIN, GZIP]))
+    }
+
+    /// The same for clients that take each layer for gzip, whatever its media type says.
+    pub(crate) fn write_gzip_layout(&self) -> Layout {
+        Layout::write(&self.parts("amd64", &[GZIP]))
+    }
+
+    /// Writes an index of one image for each architecture. They share the layer of busybox.
+    pub(crate) fn write_index(busybox: &Path, architectures: &[&str]) -> Layout {
+        let images: Vec<Parts> = architectures
+            .iter()
+            .map(|architecture| Self::new(busybox).parts(architecture, &[PLAIN, GZIP]))
+            .collect();
+        Layout::write_index(&images)
+    }
+
+    /// What goes into a layout, the layers in each of the media types in turn.
+    fn parts(&self, architecture: &str, media_types: &[&'static str]) -> Parts {
         let mut layers = Vec::new();
         let mut diff_ids = Vec::new();
         for index in 0..LAYERS {
             let mut file = self.tar(index);
             diff_ids.push(format!("sha256:{}", sha256(&file)));
-            let mut media_type = "application/vnd.oci.image.layer.v1.tar";
-            if index % 2 == 1 {
+            let media_type = media_types[index % media_types.len()];
+            if media_type == GZIP {
                 succeed(Command::new("gzip").args(["--no-name", "--force"]).arg(&file));
                 file.set_extension("tar.gz");
-                media_type = "application/vnd.oci.image.layer.v1.tar+gzip";
             }
             layers.push((media_type, fs::read(file).expect("the layer was written")));
         }
         let config = json!({
-            "architecture": "amd64",
+            "architecture": architecture,
             "os": "linux",
             "config": { "Cmd": ["/bin/busybox", "true"] },
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
         });
-        Layout::write(&config, &layers)
+        Parts { config, layers }
     }
 
     fn layer(&self, index: usize) -> PathBuf {
@@ -124,6 +145,12 @@ impl Image {
         );
         file
     }
+}
+
+/// What `sha256sum` said, by the paths.
+pub(crate) fn sums(said: &str) -> BTreeMap<String, String> {
+    let lines = said.lines().map(|line| line.split_once("  ").expect("a sum and a path"));
+    lines.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect()
 }
 
 fn random(length: usize) -> Vec<u8> {

@@ -22,34 +22,85 @@ pub(crate) struct Contents {
 pub(crate) struct Layout {
     folder: TempDir,
     contents: Contents,
+    manifests: Vec<String>,
+}
+
+/// What a layout is made of: the config of an image, and its layers with their media types.
+pub(crate) struct Parts {
+    pub(crate) config: Value,
+    pub(crate) layers: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Layout {
     /// Writes an image of one manifest.
-    pub(crate) fn write(config: &Value, layers: &[(&str, Vec<u8>)]) -> Self {
+    pub(crate) fn write(parts: &Parts) -> Self {
+        let mut layout = Self::empty();
+        let manifest = layout.add_manifest(parts);
+        layout.finish(&manifest)
+    }
+
+    /// Writes an index with an image for each platform, which the configs name.
+    pub(crate) fn write_index(images: &[Parts]) -> Self {
+        let mut layout = Self::empty();
+        let mut manifests = Vec::new();
+        for parts in images {
+            let mut manifest = layout.add_manifest(parts);
+            let Parts { config, .. } = parts;
+            manifest["platform"] =
+                json!({ "architecture": config["architecture"], "os": config["os"] });
+            manifests.push(manifest);
+        }
+        let media_type = "application/vnd.oci.image.index.v1+json";
+        let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+        let index = layout.add(media_type, index.to_string().as_bytes());
+        layout.finish(&index)
+    }
+
+    fn empty() -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         fs::create_dir_all(folder.path().join("blobs/sha256")).expect("a folder can be made");
         let contents = Contents { manifest: String::new(), blobs: BTreeMap::new() };
-        let mut layout = Self { folder, contents };
-        let config = config.to_string();
-        let config = layout.add("application/vnd.oci.image.config.v1+json", config.as_bytes());
-        let layers: Vec<Value> =
-            layers.iter().map(|(media_type, content)| layout.add(media_type, content)).collect();
-        layout.contents.blobs = blobs(&layout.path().join("blobs/sha256"));
+        Self { folder, contents, manifests: Vec::new() }
+    }
 
+    /// Adds an image; gives the descriptor of its manifest.
+    fn add_manifest(&mut self, parts: &Parts) -> Value {
+        let config = parts.config.to_string();
+        let config = self.add("application/vnd.oci.image.config.v1+json", config.as_bytes());
+        let layers: Vec<Value> = parts
+            .layers
+            .iter()
+            .map(|(media_type, content)| self.add(media_type, content))
+            .collect();
+        self.contents.blobs = files(&self.path().join("blobs/sha256"));
         let media_type = "application/vnd.oci.image.manifest.v1+json";
         let manifest = json!({
             "schemaVersion": 2, "mediaType": media_type, "config": config, "layers": layers,
         });
-        let manifest = layout.add(media_type, manifest.to_string().as_bytes());
-        layout.contents.manifest = digest(&manifest);
+        let manifest = self.add(media_type, manifest.to_string().as_bytes());
+        self.manifests.push(digest(&manifest));
+        manifest
+    }
+
+    /// Names the manifest that the layout is about.
+    fn finish(mut self, manifest: &Value) -> Self {
+        self.contents.manifest = digest(manifest);
         let index = json!({ "schemaVersion": 2, "manifests": [manifest] });
         let version = json!({ "imageLayoutVersion": "1.0.0" });
         for (name, content) in [("index.json", index), ("oci-layout", version)] {
-            fs::write(layout.path().join(name), content.to_string())
-                .expect("a file can be written");
+            fs::write(self.path().join(name), content.to_string()).expect("a file can be written");
         }
-        layout
+        self
+    }
+
+    /// As containers/image names it.
+    pub(crate) fn transport(&self) -> String {
+        format!("oci:{}", self.path().display())
+    }
+
+    /// The digests of the manifests of its images.
+    pub(crate) fn manifests(&self) -> &[String] {
+        &self.manifests
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -86,9 +137,14 @@ impl Copy {
         self.folder.path()
     }
 
+    /// As containers/image names it.
+    pub(crate) fn transport(&self) -> String {
+        format!("dir:{}", self.path().display())
+    }
+
     pub(crate) fn contents(&self) -> Contents {
         let manifest = format!("sha256:{}", sha256(&self.path().join("manifest.json")));
-        let mut blobs = blobs(self.path());
+        let mut blobs = files(self.path());
         // The rest of what skopeo writes is not the image's.
         for name in ["manifest.json", "version"] {
             assert!(blobs.remove(name).is_some(), "skopeo wrote no {name}");
@@ -113,7 +169,8 @@ fn digest(descriptor: &Value) -> String {
     descriptor["digest"].as_str().expect("a descriptor has a digest").to_owned()
 }
 
-fn blobs(folder: &Path) -> BTreeMap<String, String> {
+/// The files of a folder, each with the SHA-256 of what it holds, in hex.
+pub(crate) fn files(folder: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder).expect("the folder can be read");
     entries
         .map(|entry| {

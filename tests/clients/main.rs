@@ -6,9 +6,20 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod buildah;
+mod containerd;
+mod cosign;
+mod crane;
 mod docker;
+mod helm;
+mod home;
 mod image;
 mod layout;
+mod oras;
+mod podman;
+mod regctl;
+mod registry;
 mod root;
 mod skopeo;
 mod stock_registry;
+mod target;

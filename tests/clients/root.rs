@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use crate::common::{Ipfs, Server, http, require, roadstead, succeed};
 use crate::image::Image;
 use crate::skopeo::Skopeo;
+use crate::target::Target;
 
 /// The root that the registry tells beside the running server, after Kubo and `roadstead cid` agreed.
 fn agreed_root(server: &Server, ipfs: &Ipfs) -> String {
@@ -18,9 +19,9 @@ fn agreed_root(server: &Server, ipfs: &Ipfs) -> String {
 
 #[test]
 fn the_root_is_the_cid_that_ipfs_gives_the_public_folder() {
-    let (Some(skopeo), Some(ipfs)) = (Skopeo::find(), Ipfs::find()) else { return };
-    let Some(busybox) = require("busybox") else { return };
+    let (Some(ipfs), Some(busybox)) = (Ipfs::find(), require("busybox")) else { return };
     let server = Server::start();
+    let Some(skopeo) = Skopeo::find(&Target::of(&server)) else { return };
     let empty = TempDir::new().expect("a temporary folder can be made");
     assert_eq!(succeed(&mut server.command(["root"])), ipfs.cid(empty.path(), &[]));
     let image = Image::new(&busybox).write_layout();
@@ -48,9 +49,9 @@ fn the_root_is_the_cid_that_ipfs_gives_the_public_folder() {
 
 #[test]
 fn the_root_outlives_a_restart() {
-    let (Some(skopeo), Some(ipfs)) = (Skopeo::find(), Ipfs::find()) else { return };
-    let Some(busybox) = require("busybox") else { return };
+    let (Some(ipfs), Some(busybox)) = (Ipfs::find(), require("busybox")) else { return };
     let mut server = Server::start();
+    let Some(skopeo) = Skopeo::find(&Target::of(&server)) else { return };
     let image = Image::new(&busybox).write_layout();
     skopeo.push(&image, &format!("{}/team/app:v1", server.address()));
     let root = agreed_root(&server, &ipfs);

@@ -4,67 +4,63 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{Server, http, require, succeed};
-use crate::image::Image;
-use crate::layout::{Copy, Layout};
-
-/// What skopeo remembers of registries when root runs it: a blob that it knows from another repository
-/// would be mounted and not pushed.
-const BLOB_CACHE: &str = "/var/lib/containers/cache/blob-info-cache-v1.boltdb";
+use crate::common::{require, succeed};
+use crate::home::Home;
+use crate::image::{Image, LAYERS};
+use crate::layout::{Copy, Layout, files};
+use crate::registry::Registry;
+use crate::target::Target;
 
 /// A skopeo without memory and credentials.
 pub(crate) struct Skopeo {
     program: PathBuf,
-    home: TempDir,
+    home: Home,
+    is_verifying: bool,
 }
 
 impl Skopeo {
-    pub(crate) fn find() -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let program = require("skopeo")?;
-        let home = TempDir::new().expect("a temporary folder can be made");
-        fs::write(home.path().join("auth.json"), "{}").expect("a file can be written");
-        Some(Self { program, home })
+        Some(Self { program, home: Home::new(), is_verifying: !target.is_plain() })
     }
 
     /// Pushes the image of a layout to `reference`, such as `127.0.0.1:5000/team/app:v1`.
     pub(crate) fn push(&self, layout: &Layout, reference: &str) {
-        // Absent is as good as removed.
-        let _ = fs::remove_file(BLOB_CACHE);
-        let folder = format!("oci:{}", layout.path().display());
-        let mut command = self.command("copy");
-        // Without it skopeo compresses plain layers, and pushes another image than the layout's.
-        command.args([
-            "--dest-tls-verify=false",
-            "--preserve-digests",
-            &folder,
-            &docker(reference),
-        ]);
-        succeed(&mut command);
+        // Without `preserve` skopeo compresses plain layers, and pushes another image than the layout's.
+        self.copy(&["--preserve-digests"], &layout.transport(), &docker(reference));
     }
 
     /// Pulls what `reference` names.
     pub(crate) fn pull(&self, reference: &str) -> Copy {
         let copy = Copy::empty();
-        let folder = format!("dir:{}", copy.path().display());
-        let mut command = self.command("copy");
-        command.args(["--src-tls-verify=false", "--preserve-digests", &docker(reference), &folder]);
-        succeed(&mut command);
+        self.copy(&["--preserve-digests"], &docker(reference), &copy.transport());
         copy
     }
 
     /// Deletes the manifest that `reference` names.
     pub(crate) fn delete(&self, reference: &str) {
-        succeed(self.command("delete").args(["--tls-verify=false", &docker(reference)]));
+        succeed(self.command("delete").args([&self.verify(""), &docker(reference)]));
+    }
+
+    /// Copies between two places, each named with its transport.
+    fn copy(&self, options: &[&str], from: &str, to: &str) {
+        let mut command = self.command("copy");
+        command.args([self.verify("src-"), self.verify("dest-")]).args(options).args([from, to]);
+        succeed(&mut command);
+    }
+
+    fn verify(&self, side: &str) -> String {
+        format!("--{side}tls-verify={}", self.is_verifying)
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["--insecure-policy", subcommand])
-            .env("REGISTRY_AUTH_FILE", self.home.path().join("auth.json"))
-            .env("XDG_DATA_HOME", self.home.path());
+        let mut command = self.home.command(&self.program);
+        // What root's skopeo remembers of registries would stand in /var, and make it mount blobs that it
+        // should push: so it takes itself for somebody else's, whose memory is at home.
+        command.env("_CONTAINERS_ROOTLESS_UID", "1").args(["--insecure-policy", subcommand]);
         command
     }
 }
@@ -75,40 +71,136 @@ fn docker(reference: &str) -> String {
 
 #[test]
 fn skopeo_gets_back_every_byte_that_it_pushed() {
-    let (Some(skopeo), Some(busybox)) = (Skopeo::find(), require("busybox")) else { return };
-    let server = Server::start();
+    let registry = Registry::start();
+    let Some((skopeo, busybox)) = tools(&registry) else { return };
     let pushed = Image::new(&busybox).write_layout();
-    let reference = format!("{}/team/app:v1", server.address());
+    let reference = registry.reference("team/app:v1");
 
     skopeo.push(&pushed, &reference);
 
     let pushed = pushed.contents();
     assert_eq!(&skopeo.pull(&reference).contents(), pushed);
-    let by_digest = format!("{}/team/app@{}", server.address(), pushed.manifest);
+    let by_digest = registry.reference(&format!("team/app@{}", pushed.manifest));
     assert_eq!(&skopeo.pull(&by_digest).contents(), pushed);
 }
 
 #[test]
 fn what_skopeo_deleted_cannot_be_pulled() {
-    let (Some(skopeo), Some(busybox)) = (Skopeo::find(), require("busybox")) else { return };
-    let server = Server::start();
+    let registry = Registry::start();
+    let Some((skopeo, busybox)) = tools(&registry) else { return };
     let image = Image::new(&busybox).write_layout();
-    let reference = format!("{}/team/app:v1", server.address());
+    let reference = registry.reference("team/app:v1");
     skopeo.push(&image, &reference);
-    let manifests = [&image.contents().manifest, "v1"]
-        .map(|name| server.url(&format!("/v2/team/app/manifests/{name}")));
-    for url in &manifests {
-        assert_eq!(status(url), 200, "{url}");
-    }
+    let names = [&image.contents().manifest, "v1"];
+    let statuses = || names.map(|name| registry.manifest("team/app", name).status);
+    assert_eq!(statuses(), [200, 200]);
 
     skopeo.delete(&reference);
 
-    for url in &manifests {
-        assert_eq!(status(url), 404, "{url}");
+    assert_eq!(statuses(), [404, 404]);
+}
+
+#[test]
+fn skopeo_copies_a_folder_to_the_registry_and_the_image_on_to_a_layout() {
+    let registry = Registry::start();
+    let Some((skopeo, busybox)) = tools(&registry) else { return };
+    let image = Image::new(&busybox).write_layout();
+    let folder = Copy::empty();
+    let kept = ["--preserve-digests"];
+    skopeo.copy(&kept, &image.transport(), &folder.transport());
+    let app = docker(&registry.reference("team/app:v1"));
+    let other = docker(&registry.reference("other/app:v1"));
+
+    skopeo.copy(&kept, &folder.transport(), &app);
+    skopeo.copy(&kept, &app, &other);
+    let layout = TempDir::new().expect("a temporary folder can be made");
+    skopeo.copy(&kept, &other, &format!("oci:{}:v1", layout.path().display()));
+
+    let blobs = files(&layout.path().join("blobs/sha256"));
+    assert_eq!(blobs, files(&image.path().join("blobs/sha256")));
+    // Within a registry only the config is sent again.
+    let requests = registry.push_of("other/app");
+    assert!(requests.iter().filter(|request| request.is_upload()).count() <= 1, "{requests:?}");
+    assert!(requests.iter().filter(|request| request.is_mount()).count() >= LAYERS, "{requests:?}");
+}
+
+#[test]
+fn skopeo_syncs_all_tags_of_a_repository() {
+    let registry = Registry::start();
+    let Some((skopeo, busybox)) = tools(&registry) else { return };
+    let tags = ["v1", "v2"];
+    let images = tags.map(|tag| {
+        let image = Image::new(&busybox).write_layout();
+        skopeo.push(&image, &registry.reference(&format!("team/app:{tag}")));
+        image
+    });
+    let folder = TempDir::new().expect("a temporary folder can be made");
+
+    let mut command = skopeo.command("sync");
+    command.args([skopeo.verify("src-"), "--src=docker".to_owned(), "--dest=dir".to_owned()]);
+    succeed(command.arg(registry.reference("team/app")).arg(folder.path()));
+    let mut command = skopeo.command("sync");
+    command.args([skopeo.verify("dest-"), "--src=dir".to_owned(), "--dest=docker".to_owned()]);
+    succeed(command.arg(folder.path()).arg(registry.reference("mirror")));
+
+    assert_eq!(registry.tags("mirror/app"), tags);
+    for (tag, image) in tags.iter().zip(&images) {
+        assert_eq!(registry.digest("mirror/app", tag), image.contents().manifest);
     }
 }
 
-fn status(manifest: &str) -> u16 {
-    let accepted = "application/vnd.oci.image.manifest.v1+json";
-    http::send(|client| client.get(manifest).header("Accept", accepted)).status
+#[test]
+fn skopeo_pushes_zstd_and_pulls_what_it_compressed() {
+    let registry = Registry::start();
+    let Some((skopeo, busybox)) = tools(&registry) else { return };
+    let image = Image::new(&busybox);
+    let reference = docker(&registry.reference("team/app:zstd"));
+
+    let zstd = ["--dest-compress", "--dest-compress-format", "zstd"];
+    skopeo.copy(&zstd, &image.write_layout().transport(), &reference);
+    let plain = Copy::empty();
+    skopeo.copy(&["--dest-decompress"], &reference, &plain.transport());
+
+    let manifest = registry.manifest("team/app", "zstd").json();
+    let layers = manifest["layers"].as_array().expect("a manifest has layers");
+    assert_eq!(layers.len(), LAYERS);
+    let zstd = "application/vnd.oci.image.layer.v1.tar+zstd";
+    assert!(layers.iter().all(|layer| layer["mediaType"] == zstd), "{manifest}");
+    let config = plain.config();
+    let file = plain.path().join(config.trim_start_matches("sha256:"));
+    let text = fs::read(file).expect("skopeo wrote the config");
+    let config: Value = serde_json::from_slice(&text).expect("a config is JSON");
+    let blobs = plain.contents().blobs;
+    for diff_id in config["rootfs"]["diff_ids"].as_array().expect("a config has layers") {
+        let diff_id = diff_id.as_str().expect("a digest").trim_start_matches("sha256:");
+        assert!(blobs.values().any(|digest| digest == diff_id), "{diff_id} is not in {blobs:?}");
+    }
+}
+
+#[test]
+fn skopeo_copies_the_images_of_all_platforms() {
+    let registry = Registry::start();
+    let Some((skopeo, busybox)) = tools(&registry) else { return };
+    let layout = Image::write_index(&busybox, &["amd64", "arm64"]);
+    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v1"));
+    let all = ["--all", "--preserve-digests"];
+
+    skopeo.copy(&all, &layout.transport(), &docker(&app));
+    skopeo.copy(&all, &docker(&app), &docker(&other));
+
+    let (pushed, pulled) = (Copy::empty(), Copy::empty());
+    skopeo.copy(&all, &layout.transport(), &pushed.transport());
+    skopeo.copy(&all, &docker(&other), &pulled.transport());
+    assert_eq!(files(pulled.path()), files(pushed.path()));
+    assert_eq!(registry.digest("other/app", "v1"), layout.contents().manifest);
+    // One platform of the two.
+    let arm = Copy::empty();
+    let mut command = skopeo.command("--override-arch=arm64");
+    command.args(["copy", &skopeo.verify("src-"), &docker(&other), &arm.transport()]);
+    succeed(&mut command);
+    assert!(layout.manifests().contains(&arm.contents().manifest));
+}
+
+fn tools(registry: &Registry) -> Option<(Skopeo, PathBuf)> {
+    Some((Skopeo::find(registry.target())?, require("busybox")?))
 }

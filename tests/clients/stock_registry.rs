@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::common::{Process, Server, free_address, http, require};
 use crate::image::Image;
 use crate::skopeo::Skopeo;
+use crate::target::Target;
 
 const READY: Duration = Duration::from_secs(30);
 
@@ -53,9 +54,9 @@ impl StockRegistry {
 
 #[test]
 fn the_stock_registry_serves_the_public_folder() {
-    let (Some(skopeo), Some(program)) = (Skopeo::find(), require("registry")) else { return };
-    let Some(busybox) = require("busybox") else { return };
+    let (Some(program), Some(busybox)) = (require("registry"), require("busybox")) else { return };
     let server = Server::start();
+    let Some(skopeo) = Skopeo::find(&Target::of(&server)) else { return };
     let image = Image::new(&busybox).write_layout();
     skopeo.push(&image, &format!("{}/team/app:v1", server.address()));
     skopeo.push(&image, &format!("{}/team/nested/app:latest", server.address()));

@@ -5,8 +5,16 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// The environment variables by which `scripts/test` names the tools that it built itself.
-const BUILT: [(&str, &str); 2] =
-    [("ipfs", "ROADSTEAD_TEST_IPFS"), ("registry", "ROADSTEAD_TEST_REGISTRY")];
+const BUILT: [(&str, &str); 7] = [
+    ("ipfs", "ROADSTEAD_TEST_IPFS"),
+    ("registry", "ROADSTEAD_TEST_REGISTRY"),
+    ("crane", "ROADSTEAD_TEST_CRANE"),
+    ("regctl", "ROADSTEAD_TEST_REGCTL"),
+    ("helm", "ROADSTEAD_TEST_HELM"),
+    ("cosign", "ROADSTEAD_TEST_COSIGN"),
+    // A Python that has the module.
+    ("oras-python", "ROADSTEAD_TEST_ORAS_PYTHON"),
+];
 
 /// Finds a tool: `let Some(skopeo) = require("skopeo") else { return };`.
 ///

@@ -1,0 +1,94 @@
+//! containerd of the test's own, asked by its `ctr`.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::common::{Process, require, require_root, run, succeed};
+use crate::home::Home;
+use crate::image::{Image, sums};
+use crate::registry::Registry;
+use crate::skopeo::Skopeo;
+use crate::target::Target;
+
+const READY: Duration = Duration::from_mins(1);
+
+/// Without the part for Kubernetes, which looks into /etc/cni and would listen.
+const CONFIG: &str = "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n";
+
+struct Containerd {
+    // Fields are dropped in this order: the daemon goes before its folder.
+    daemon: Process,
+    home: Home,
+    client: PathBuf,
+    is_plain: bool,
+}
+
+impl Containerd {
+    fn start(target: &Target) -> Option<Self> {
+        let (client, daemon) = (require("ctr")?, require("containerd")?);
+        require("runc")?;
+        require_root()?;
+        let home = Home::new();
+        let config = home.write("containerd.toml", CONFIG);
+        let mut command = home.command(&daemon);
+        command.arg("--config").arg(config);
+        for (option, place) in [("--root", "root"), ("--state", "state"), ("--address", "sock")] {
+            command.arg(option).arg(home.path().join("containerd").join(place));
+        }
+        let daemon = Process::start(&mut command, &home.path().join("containerd.log"));
+        let mut containerd = Self { daemon, home, client, is_plain: target.is_plain() };
+        let mut version = containerd.command(&["--connect-timeout", "1s", "version"]);
+        containerd.daemon.wait_until(READY, || run(&mut version).succeeded());
+        Some(containerd)
+    }
+
+    /// Pulls and unpacks an image.
+    fn pull(&self, reference: &str) {
+        succeed(self.command(&["images", "pull"]).args(self.plain()).arg(reference));
+    }
+
+    fn push(&self, reference: &str) {
+        succeed(self.command(&["images", "push"]).args(self.plain()).arg(reference));
+    }
+
+    fn plain(&self) -> Option<&'static str> {
+        self.is_plain.then_some("--plain-http")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.home.command(&self.client);
+        command.arg("--address").arg(self.home.path().join("containerd/sock")).args(words);
+        command
+    }
+}
+
+#[test]
+fn containerd_pulls_runs_and_pushes_an_image_of_ten_layers() {
+    let registry = Registry::start();
+    let Some(containerd) = Containerd::start(registry.target()) else { return };
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let image = Image::new(&busybox);
+    let layout = image.write_layout();
+    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v2"));
+    skopeo.push(&layout, &app);
+    let files = image.files();
+    let sums_of = |reference: &str| {
+        let mut run = containerd.command(&["run", "--rm", reference, "sums"]);
+        sums(&succeed(run.args(["/bin/busybox", "sha256sum"]).args(files.keys())))
+    };
+
+    containerd.pull(&app);
+    assert_eq!(sums_of(&app), files);
+    succeed(&mut containerd.command(&["images", "tag", &app, &other]));
+    containerd.push(&other);
+    assert_eq!(registry.digest("other/app", "v2"), layout.contents().manifest);
+
+    succeed(&mut containerd.command(&["images", "rm", "--sync", &app, &other]));
+    assert_eq!(succeed(&mut containerd.command(&["content", "ls", "--quiet"])), "");
+    containerd.pull(&other);
+    assert_eq!(sums_of(&other), files);
+    let images = succeed(&mut containerd.command(&["images", "ls"]));
+    assert!(images.contains(&layout.contents().manifest), "{images}");
+}

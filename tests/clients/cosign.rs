@@ -1,0 +1,78 @@
+//! cosign, whose signatures refer to what they sign.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::common::{require, run, succeed};
+use crate::home::Home;
+use crate::image::Image;
+use crate::registry::Registry;
+use crate::skopeo::Skopeo;
+use crate::target::Target;
+
+struct Cosign {
+    program: PathBuf,
+    home: Home,
+    is_plain: bool,
+}
+
+impl Cosign {
+    /// A cosign with a pair of keys.
+    fn find(target: &Target) -> Option<Self> {
+        let program = require("cosign")?;
+        let cosign = Self { program, home: Home::new(), is_plain: target.is_plain() };
+        succeed(&mut cosign.command(&["generate-key-pair"]));
+        Some(cosign)
+    }
+
+    fn sign(&self, reference: &str) {
+        // Nothing is told to the public log, nor asked of it.
+        let local = ["--use-signing-config=false", "--tlog-upload=false", "--yes"];
+        succeed(
+            self.command(&["sign", "--key=cosign.key"])
+                .args(local)
+                .args(self.plain())
+                .arg(reference),
+        );
+    }
+
+    fn verify(&self, reference: &str) -> Command {
+        let mut command = self.command(&["verify", "--key=cosign.pub", "--insecure-ignore-tlog"]);
+        command.args(self.plain()).arg(reference);
+        command
+    }
+
+    fn plain(&self) -> Option<&'static str> {
+        self.is_plain.then_some("--allow-http-registry")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.home.command(&self.program);
+        command.env("COSIGN_PASSWORD", "").args(words);
+        command
+    }
+}
+
+#[test]
+fn cosign_verifies_what_it_signed_and_nothing_else() {
+    let registry = Registry::start();
+    let Some(cosign) = Cosign::find(registry.target()) else { return };
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let (signed, unsigned) = (registry.reference("team/app:v1"), registry.reference("team/app:v2"));
+    let layout = Image::new(&busybox).write_layout();
+    let digest = &layout.contents().manifest;
+    skopeo.push(&layout, &signed);
+    skopeo.push(&Image::new(&busybox).write_layout(), &unsigned);
+
+    cosign.sign(&registry.reference(&format!("team/app@{digest}")));
+
+    let said = succeed(&mut cosign.verify(&signed));
+    assert!(said.contains(digest.as_str()), "{said}");
+    let refused = run(&mut cosign.verify(&unsigned));
+    assert!(!refused.succeeded(), "{refused}");
+    let referrers = registry.referrers("team/app", digest);
+    assert_eq!(referrers.len(), 1, "{referrers:?}");
+    // No tag stands in for them.
+    assert_eq!(registry.tags("team/app"), ["v1", "v2"]);
+}

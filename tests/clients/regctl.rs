@@ -1,0 +1,83 @@
+//! regctl, of regclient.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::common::{require, succeed};
+use crate::home::Home;
+use crate::image::Image;
+use crate::registry::Registry;
+use crate::skopeo::Skopeo;
+use crate::target::Target;
+
+const NOTE: &str = "application/vnd.roadstead.test.note";
+
+struct Regctl {
+    program: PathBuf,
+    home: Home,
+}
+
+impl Regctl {
+    fn find(target: &Target) -> Option<Self> {
+        let regctl = Self { program: require("regctl")?, home: Home::new() };
+        let tls = if target.is_plain() { "disabled" } else { "enabled" };
+        regctl.say(&["registry", "set", "--skip-check", "--tls", tls, target.address()]);
+        Some(regctl)
+    }
+
+    /// Runs a command that must succeed; gives what it said.
+    fn say(&self, words: &[&str]) -> String {
+        succeed(&mut self.command(words))
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = self.home.command(&self.program);
+        command.env("REGCTL_CONFIG", self.home.path().join("regctl.json")).args(words);
+        command
+    }
+}
+
+#[test]
+fn regctl_copies_an_image_with_what_refers_to_it() {
+    let registry = Registry::start();
+    let Some(regctl) = Regctl::find(registry.target()) else { return };
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let layout = Image::new(&busybox).write_layout();
+    let digest = &layout.contents().manifest;
+    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v1"));
+    skopeo.push(&layout, &app);
+    let note = regctl.home.write("note.txt", "it was tested");
+
+    let file = note.to_string_lossy();
+    regctl.say(&["artifact", "put", "--subject", &app, "--artifact-type", NOTE, "--file", &file]);
+    regctl.say(&["image", "copy", "--referrers", &app, &other]);
+
+    assert_eq!(&registry.digest("other/app", "v1"), digest);
+    let referrers = registry.referrers("team/app", digest);
+    assert_eq!(referrers.len(), 1, "{referrers:?}");
+    assert_eq!(referrers[0]["artifactType"], NOTE);
+    assert_eq!(registry.referrers("other/app", digest), referrers);
+    assert_eq!(regctl.say(&["artifact", "get", "--subject", &other]), "it was tested");
+    // The fallback for registries that know no referrers is a tag.
+    assert_eq!(registry.tags("other/app"), ["v1"]);
+}
+
+#[test]
+fn regctl_removes_a_tag_and_leaves_the_image() {
+    let registry = Registry::start();
+    let Some(regctl) = Regctl::find(registry.target()) else { return };
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let layout = Image::new(&busybox).write_layout();
+    let app = registry.reference("team/app");
+    for tag in ["v1", "v2"] {
+        skopeo.push(&layout, &format!("{app}:{tag}"));
+    }
+
+    assert_eq!(regctl.say(&["tag", "ls", &app]), "v1\nv2");
+    regctl.say(&["tag", "rm", &format!("{app}:v1")]);
+
+    assert_eq!(regctl.say(&["tag", "ls", &app]), "v2");
+    assert_eq!(registry.digest("team/app", "v2"), layout.contents().manifest);
+}
