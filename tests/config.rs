@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use roadstead::config::{Flag, LogFormat, Origin, SETTINGS, Settings, Sources, Values};
+use roadstead::auth::METHODS;
+use roadstead::config::{Flag, Kind, LogFormat, Origin, SETTINGS, Settings, Sources, Values};
+use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -361,6 +363,18 @@ fn rows_of_one_concern_stand_together_and_each_name_once() {
     sections.sort_unstable();
     sections.dedup();
     assert_eq!(sections.len(), count);
+}
+
+#[test]
+fn what_may_be_chosen_is_what_there_is() {
+    let methods: Vec<&str> = METHODS.iter().map(|row| row.name).collect();
+    let drivers: Vec<&str> = DRIVERS.iter().map(|row| row.name).collect();
+    for (name, rows) in [("auth.method", methods), ("storage.driver", drivers)] {
+        let setting = SETTINGS.iter().find(|row| row.name == name).unwrap();
+        let Kind::Choice(choices) = setting.kind else { panic!("{name} is no choice") };
+        assert_eq!(choices, rows, "{name}");
+        assert_eq!(setting.expects, rows.join(" or "), "{name}");
+    }
 }
 
 /// Runs the binary with these arguments and nothing else in its environment.

@@ -14,7 +14,7 @@ use std::{fs, io};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use crate::auth::{Authority, METHODS};
+use crate::auth::{Authority, METHODS, SetupError};
 use crate::config::Settings;
 use crate::index::{self, Index, IndexError};
 use crate::oci::Visibility;
@@ -83,6 +83,9 @@ pub enum AppError {
     /// The server ended early.
     #[error("the server failed")]
     Server(#[source] io::Error),
+    /// There is no way to sign in as it was set.
+    #[error(transparent)]
+    Auth(#[from] SetupError),
     /// The storage cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -160,13 +163,13 @@ pub fn expect_registry(data: &Path) -> Result<(), AppError> {
 /// Makes who decides about access.
 ///
 /// # Errors
-/// [`AppError::Missing`]
+/// [`AppError::Missing`]; [`AppError::Auth`] when what the settings name cannot be used.
 pub(crate) fn authority(settings: &Settings) -> Result<Authority, AppError> {
     let name = settings.auth.method;
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
-    Ok(Authority::new((method.open)(), settings.server.local_namespaces.clone()))
+    Ok(Authority::new((method.open)(&settings.auth)?, settings.server.local_namespaces.clone()))
 }
 
 fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, AppError> {

@@ -37,10 +37,11 @@ pub async fn serve(
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
     let address = listener.local_addr().map_err(AppError::Server)?;
+    let authority = authority(settings)?;
     let app = App::open(settings).await?;
     let api = Data::new(Api {
         registry: app.registry.clone(),
-        authority: authority(settings)?,
+        authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
     });
     let running = HttpServer::new(move || {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
-pub use methods::{METHODS, Method};
+pub use methods::{METHODS, Method, SetupError};
 
 use crate::oci::RepositoryName;
 
@@ -33,12 +33,35 @@ pub enum Action {
     Delete,
 }
 
+/// What a client wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act<'request> {
+    /// Ask anything at all: each request below `/v2/` begins with this, whatever its path.
+    Ask,
+    /// Learn whether it is signed in (`GET /v2/`): a refusal tells clients how they could be.
+    SignIn,
+    /// List all repositories.
+    List,
+    /// Do this with a repository whose name is yet to be read. What is refused here is refused for
+    /// every name, so that a malformed one tells nothing to a stranger.
+    Any(Action),
+    /// Do this with that repository.
+    On(Action, &'request RepositoryName),
+}
+
+/// How a client that is refused can sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Challenge {
+    /// With a name and a password in each request (RFC 7617).
+    Basic,
+}
+
 /// Why something is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// The client has to say who it is.
     #[error("authentication is required")]
-    Unauthorized,
+    Unauthorized(Challenge),
     /// The client may not do that, whoever it is; the sentence says why.
     #[error("{0}")]
     Denied(String),
@@ -47,28 +70,18 @@ pub enum AuthError {
 /// A way to sign in and to decide.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// Returns who sends these credentials (the value of the `Authorization` header, if any).
+    /// Returns who sends these credentials: the value of the `Authorization` header, empty where it
+    /// is no text, if there is one.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
     async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError>;
 
-    /// Decides about one action on one repository.
+    /// Decides about one act.
     ///
     /// # Errors
     /// Why it is not allowed.
-    async fn decide(
-        &self,
-        identity: &Identity,
-        action: Action,
-        repository: &RepositoryName,
-    ) -> Result<(), AuthError>;
-
-    /// Decides about listing all repositories.
-    ///
-    /// # Errors
-    /// Why it is not allowed.
-    async fn decide_catalog(&self, identity: &Identity) -> Result<(), AuthError>;
+    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError>;
 }
 
 /// Makes grants: the only place that can.
@@ -85,12 +98,22 @@ impl Authority {
         Self { authenticator, local_namespaces }
     }
 
-    /// Returns who sends these credentials.
+    /// Returns who sends these credentials, if that client may ask anything at all.
     ///
     /// # Errors
-    /// [`AuthError::Unauthorized`] when they are wrong.
+    /// [`AuthError::Unauthorized`] when they are wrong, or are needed.
     pub async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
-        self.authenticator.identify(authorization).await
+        let identity = self.authenticator.identify(authorization).await?;
+        self.decide(&identity, Act::Ask).await?;
+        Ok(identity)
+    }
+
+    /// Decides about an act that needs no grant.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    pub async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
+        self.authenticator.decide(identity, act).await
     }
 
     /// Allows a client to read a repository.
@@ -102,8 +125,8 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<PullGrant, AuthError> {
-        self.authenticator.decide(identity, Action::Pull, &name).await?;
-        Ok(PullGrant::new(name))
+        self.decide(identity, Act::On(Action::Pull, &name)).await?;
+        Ok(PullGrant::new(name, identity.clone()))
     }
 
     /// Allows a client to write to a repository of this registry.
@@ -115,7 +138,7 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<PushGrant, AuthError> {
-        self.authenticator.decide(identity, Action::Push, &name).await?;
+        self.decide(identity, Act::On(Action::Push, &name)).await?;
         self.refuse_foreign(&name)?;
         Ok(PushGrant::new(name, identity.clone()))
     }
@@ -129,9 +152,9 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<DeleteGrant, AuthError> {
-        self.authenticator.decide(identity, Action::Delete, &name).await?;
+        self.decide(identity, Act::On(Action::Delete, &name)).await?;
         self.refuse_foreign(&name)?;
-        Ok(DeleteGrant::new(name))
+        Ok(DeleteGrant::new(name, identity.clone()))
     }
 
     /// Allows a client to list all repositories.
@@ -139,7 +162,7 @@ impl Authority {
     /// # Errors
     /// Why it is not allowed.
     pub async fn catalog(&self, identity: &Identity) -> Result<CatalogGrant, AuthError> {
-        self.authenticator.decide_catalog(identity).await?;
+        self.decide(identity, Act::List).await?;
         Ok(CatalogGrant::new())
     }
 

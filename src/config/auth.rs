@@ -2,9 +2,6 @@
 
 use super::{SettingsError, Values};
 
-/// The names of ways to sign in, as in the table of the auth room.
-const METHODS: &[&str] = &["open"];
-
 /// Who may do what.
 #[derive(Debug, Clone)]
 pub struct AuthSettings {
@@ -17,7 +14,7 @@ pub struct AuthSettings {
 impl AuthSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
         Ok(Self {
-            method: values.choice("auth.method", METHODS)?,
+            method: values.choice("auth.method")?,
             allow_open: values.flag("auth.allow_open"),
         })
     }

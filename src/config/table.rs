@@ -20,6 +20,8 @@ pub struct Setting {
 pub enum Kind {
     /// A text.
     Text,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
     /// A text that is shown to nobody, and may be given as a file.
     Secret,
     /// `true` or `false`.
@@ -102,7 +104,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "storage.driver",
-        kind: Kind::Text,
+        kind: Kind::Choice(&["embedded"]),
         default: r#""embedded""#,
         expects: "embedded",
         help: "Where bytes and names live. embedded: in the data folder, with no other process.",
@@ -117,7 +119,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "auth.method",
-        kind: Kind::Text,
+        kind: Kind::Choice(&["open"]),
         default: r#""open""#,
         expects: "open",
         help: "How clients sign in. open: they do not, and everybody may push, pull and delete.",

@@ -125,12 +125,10 @@ impl Values {
         self.plain(name).as_str().and_then(parse).ok_or_else(|| self.refuse(name))
     }
 
-    /// Finds a text among those that there are.
-    pub(super) fn choice(
-        &self,
-        name: &str,
-        choices: &[&'static str],
-    ) -> Result<&'static str, SettingsError> {
+    /// Finds a text among those that its row lists.
+    pub(super) fn choice(&self, name: &str) -> Result<&'static str, SettingsError> {
+        let kind = Setting::find(name).map(|setting| setting.kind);
+        let Some(Kind::Choice(choices)) = kind else { return Err(self.refuse(name)) };
         self.parse(name, |text| choices.iter().find(|choice| **choice == text).copied())
     }
 
@@ -188,7 +186,7 @@ fn defaults() -> impl Iterator<Item = (&'static Setting, Value)> {
 fn normal_form(kind: Kind, value: Value) -> Option<Held> {
     let plain: Json = match (kind, value.kind) {
         (Kind::Secret, ValueKind::String(text)) => return Some(Held::Secret(text.into())),
-        (Kind::Text | Kind::Duration, ValueKind::String(text)) => text.into(),
+        (Kind::Text | Kind::Choice(_) | Kind::Duration, ValueKind::String(text)) => text.into(),
         (Kind::Duration, ValueKind::I64(seconds)) if seconds >= 0 => format!("{seconds}s").into(),
         (Kind::Flag, ValueKind::Boolean(flag)) => flag.into(),
         (Kind::Flag, ValueKind::String(text)) => text.parse::<bool>().ok()?.into(),

@@ -3,11 +3,11 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_RANGE, RANGE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Challenge};
 use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
@@ -173,11 +173,19 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         let message = error.to_string();
         match error {
-            AuthError::Unauthorized => {
+            AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+                    .with(WWW_AUTHENTICATE.as_str(), told(challenge))
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }
+    }
+}
+
+/// Writes a challenge as clients read it: quoted, in the case that they compare (RFC 7617, 2).
+fn told(challenge: Challenge) -> &'static str {
+    match challenge {
+        Challenge::Basic => r#"Basic realm="roadstead""#,
     }
 }
 
