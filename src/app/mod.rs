@@ -5,6 +5,7 @@
 
 mod lock;
 mod server;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
 use lock::DataLock;
 
 pub use server::serve;
+pub use tls::TlsError;
 
 /// A registry that this process owns, with the lock on its data folder.
 pub struct App {
@@ -86,6 +88,9 @@ pub enum AppError {
     /// There is no way to sign in as it was set.
     #[error(transparent)]
     Auth(#[from] SetupError),
+    /// Connections cannot be encrypted as it was set.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The storage cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),

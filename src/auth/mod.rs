@@ -7,7 +7,10 @@
 mod grant;
 mod methods;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use secrecy::SecretString;
 use thiserror::Error;
 
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
@@ -50,10 +53,25 @@ pub enum Act<'request> {
 }
 
 /// How a client that is refused can sign in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
     /// With a name and a password in each request (RFC 7617).
     Basic,
+    /// With a token, which is fetched by name and password, or without where anonymous clients may
+    /// do something (RFC 6750).
+    Token {
+        /// What the token has to be good for, where that is known.
+        scope: Option<String>,
+    },
+}
+
+/// What a client may send instead of its password for a while.
+#[derive(Debug)]
+pub struct Token {
+    /// As it goes into the `Authorization` header.
+    pub text: SecretString,
+    /// How long it is good.
+    pub lifetime: Duration,
 }
 
 /// Why something is not allowed.
@@ -62,6 +80,9 @@ pub enum AuthError {
     /// The client has to say who it is.
     #[error("authentication is required")]
     Unauthorized(Challenge),
+    /// Too many passwords wait to be checked.
+    #[error("too many clients are signing in")]
+    Busy,
     /// The client may not do that, whoever it is; the sentence says why.
     #[error("{0}")]
     Denied(String),
@@ -82,6 +103,14 @@ pub trait Authenticator: Send + Sync {
     /// # Errors
     /// Why it is not allowed.
     async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError>;
+
+    /// Makes a token for who sends these credentials; none where clients do not sign in by tokens.
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthorized`] when they are wrong.
+    async fn token(&self, _authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+        Ok(None)
+    }
 }
 
 /// Makes grants: the only place that can.
@@ -114,6 +143,14 @@ impl Authority {
     /// Why it is not allowed.
     pub async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
         self.authenticator.decide(identity, act).await
+    }
+
+    /// Makes a token for who sends these credentials; none where clients do not sign in by tokens.
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthorized`] when they are wrong.
+    pub async fn token(&self, authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+        self.authenticator.token(authorization).await
     }
 
     /// Allows a client to read a repository.

@@ -1,6 +1,7 @@
 //! The value of every setting, and where it came from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
@@ -142,6 +143,11 @@ impl Values {
             Held::Secret(secret) if check(secret.expose_secret()) => Ok(secret.clone()),
             _ => Err(self.refuse(name)),
         }
+    }
+
+    /// Returns a path; none when it is empty.
+    pub(super) fn path(&self, name: &str) -> Result<Option<PathBuf>, SettingsError> {
+        self.parse(name, |text| Some((!text.is_empty()).then(|| PathBuf::from(text))))
     }
 
     /// Returns a duration.

@@ -175,17 +175,27 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
-                    .with(WWW_AUTHENTICATE.as_str(), told(challenge))
+                    .with(WWW_AUTHENTICATE.as_str(), told(&challenge))
+            }
+            AuthError::Busy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+                    .with(RETRY_AFTER.as_str(), "1")
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }
     }
 }
 
-/// Writes a challenge as clients read it: quoted, in the case that they compare (RFC 7617, 2).
-fn told(challenge: Challenge) -> &'static str {
+/// Writes a challenge as clients read it: quoted, without spaces behind commas. Where tokens are had
+/// is a path here; `caller` makes it the URL that clients need.
+fn told(challenge: &Challenge) -> String {
     match challenge {
-        Challenge::Basic => r#"Basic realm="roadstead""#,
+        Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),
+        Challenge::Token { scope } => {
+            let scope = scope.as_ref().map(|scope| format!(",scope=\"{scope}\""));
+            let scope = scope.unwrap_or_default();
+            format!("Bearer realm=\"{}\",service=\"roadstead\"{scope}", super::token::PATH)
+        }
     }
 }
 

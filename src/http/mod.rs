@@ -19,6 +19,7 @@ mod range;
 mod referrers;
 mod respond;
 mod tags;
+mod token;
 mod uploads;
 
 use std::future::ready;
@@ -55,6 +56,7 @@ pub fn routes(config: &mut ServiceConfig) {
         .service(
             resource("/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
         )
+        .service(resource("/token", "GET").route(get().to(token::get)))
         .service(resource("/_catalog", "GET").route(get().to(catalog::list)))
         .service(resource("/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
         .service(resource("/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)))

@@ -1,5 +1,6 @@
 //! The ways to sign in: one file and one row each.
 
+mod htpasswd;
 mod open;
 
 use std::path::PathBuf;
@@ -18,7 +19,8 @@ pub struct Method {
 }
 
 /// Every way to sign in.
-pub const METHODS: &[Method] = &[Method { name: "open", open: open::open }];
+pub const METHODS: &[Method] =
+    &[Method { name: "open", open: open::open }, Method { name: "htpasswd", open: htpasswd::open }];
 
 /// Why a way to sign in cannot be had.
 #[derive(Debug, Error)]
