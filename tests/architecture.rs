@@ -40,6 +40,8 @@ const BESIDE: &[(&str, &[&str], &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "app", "cli/serve.rs"]),
     ("sqlx", &["index/"]),
+    ("rustls", &["app/tls.rs"]),
+    ("bcrypt", &["auth/methods/"]),
     ("clap", &["cli/", "main.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
 ];

@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use roadstead::config::{Flag, LogFormat, Origin, SETTINGS, Settings, Sources, Values};
+use roadstead::auth::METHODS;
+use roadstead::config::{Flag, Kind, LogFormat, Origin, SETTINGS, Settings, Sources, Values};
+use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
@@ -76,6 +78,9 @@ fn without_any_source_the_defaults_stand() {
     assert_eq!(settings.storage.driver, "embedded");
     assert_eq!(settings.index.url.expose_secret(), "sqlite:index.sqlite");
     assert_eq!((settings.auth.method, settings.auth.allow_open), ("open", false));
+    assert_eq!(settings.auth.htpasswd.file, Path::new(""));
+    assert!(!settings.auth.htpasswd.anonymous_pull);
+    assert!(settings.server.tls.is_none());
     assert_eq!(settings.uploads.expire_after, Duration::from_hours(7 * 24));
     assert_eq!(settings.uploads.purge_interval, Duration::from_hours(1));
     assert_eq!(settings.manifests.max_bytes, 4_194_304);
@@ -115,6 +120,10 @@ fn every_setting_can_be_given_in_the_environment() {
         .variable("ROADSTEAD_STORAGE__DRIVER", "embedded")
         .variable("ROADSTEAD_AUTH__METHOD", "open")
         .variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true")
+        .variable("ROADSTEAD_AUTH__HTPASSWD__FILE", "/etc/htpasswd")
+        .variable("ROADSTEAD_AUTH__HTPASSWD__ANONYMOUS_PULL", "true")
+        .variable("ROADSTEAD_SERVER__TLS__CERTIFICATE", "/etc/certificate.pem")
+        .variable("ROADSTEAD_SERVER__TLS__KEY", "/etc/key.pem")
         .variable("ROADSTEAD_UPLOADS__EXPIRE_AFTER", "2h")
         .variable("ROADSTEAD_UPLOADS__PURGE_INTERVAL", "90")
         .variable("ROADSTEAD_MANIFESTS__MAX_BYTES", "1024")
@@ -128,6 +137,11 @@ fn every_setting_can_be_given_in_the_environment() {
     assert_eq!(settings.server.shutdown_grace, Duration::ZERO);
     assert_eq!(settings.server.request_timeout, Duration::from_millis(1500));
     assert!(settings.auth.allow_open);
+    assert_eq!(settings.auth.htpasswd.file, Path::new("/etc/htpasswd"));
+    assert!(settings.auth.htpasswd.anonymous_pull);
+    let tls = settings.server.tls.unwrap();
+    assert_eq!(tls.certificate, Path::new("/etc/certificate.pem"));
+    assert_eq!(tls.key, Path::new("/etc/key.pem"));
     assert_eq!(settings.uploads.expire_after, Duration::from_hours(2));
     assert_eq!(settings.uploads.purge_interval, Duration::from_secs(90));
     assert_eq!(settings.manifests.max_bytes, 1024);
@@ -248,6 +262,10 @@ fn every_setting_refuses_nonsense() {
         ("storage.driver", &["'floppy'", "''", "1"]),
         ("index.url", &["'mysql://a'", "'sqlite:'", "5"]),
         ("auth.method", &["'none'", "''"]),
+        ("auth.htpasswd.file", &["5", "[]"]),
+        ("auth.htpasswd.anonymous_pull", &["'yes'", "1"]),
+        ("server.tls.certificate", &["5", "true"]),
+        ("server.tls.key", &["5", "[]"]),
         ("auth.allow_open", &["'yes'", "1", "''"]),
         ("uploads.expire_after", &["'0'", "'7 days'"]),
         ("uploads.purge_interval", &["0", "'1h30m'"]),
@@ -297,6 +315,26 @@ fn open_access_for_other_machines_has_to_be_allowed() {
     for local in ["127.0.0.2:0", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
         let given = Given::nothing().variable("ROADSTEAD_SERVER__LISTEN", local);
         assert_eq!(given.settings().server.listen, local.parse().unwrap());
+    }
+}
+
+#[test]
+fn users_in_a_file_may_be_offered_to_other_machines() {
+    let given = Given::nothing().file(
+        "server.listen = '0.0.0.0:5000'\nauth.method = 'htpasswd'\nauth.htpasswd.file = 'users'",
+    );
+    assert_eq!(given.settings().auth.method, "htpasswd");
+}
+
+#[test]
+fn a_setting_that_is_of_no_use_without_another_is_refused() {
+    for (text, given, missing) in [
+        ("auth.method = 'htpasswd'", "auth.method = \"htpasswd\"", "auth.htpasswd.file"),
+        ("server.tls.key = 'key.pem'", "server.tls.key", "server.tls.certificate"),
+        ("server.tls.certificate = 'a.pem'", "server.tls.certificate", "server.tls.key"),
+    ] {
+        let refusal = Given::nothing().file(text).refusal();
+        assert_eq!(refusal, format!("`{given}` needs `{missing}`, which is empty"));
     }
 }
 
@@ -361,6 +399,18 @@ fn rows_of_one_concern_stand_together_and_each_name_once() {
     sections.sort_unstable();
     sections.dedup();
     assert_eq!(sections.len(), count);
+}
+
+#[test]
+fn what_may_be_chosen_is_what_there_is() {
+    let methods: Vec<&str> = METHODS.iter().map(|row| row.name).collect();
+    let drivers: Vec<&str> = DRIVERS.iter().map(|row| row.name).collect();
+    for (name, rows) in [("auth.method", methods), ("storage.driver", drivers)] {
+        let setting = SETTINGS.iter().find(|row| row.name == name).unwrap();
+        let Kind::Choice(choices) = setting.kind else { panic!("{name} is no choice") };
+        assert_eq!(choices, rows, "{name}");
+        assert_eq!(setting.expects, rows.join(" or "), "{name}");
+    }
 }
 
 /// Runs the binary with these arguments and nothing else in its environment.

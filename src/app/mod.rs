@@ -5,6 +5,7 @@
 
 mod lock;
 mod server;
+mod tls;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use std::{fs, io};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use crate::auth::{Authority, METHODS};
+use crate::auth::{Authority, METHODS, SetupError};
 use crate::config::Settings;
 use crate::index::{self, Index, IndexError};
 use crate::oci::Visibility;
@@ -23,6 +24,7 @@ use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
 use lock::DataLock;
 
 pub use server::serve;
+pub use tls::TlsError;
 
 /// A registry that this process owns, with the lock on its data folder.
 pub struct App {
@@ -83,6 +85,12 @@ pub enum AppError {
     /// The server ended early.
     #[error("the server failed")]
     Server(#[source] io::Error),
+    /// There is no way to sign in as it was set.
+    #[error(transparent)]
+    Auth(#[from] SetupError),
+    /// Connections cannot be encrypted as it was set.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The storage cannot be opened.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -161,13 +169,13 @@ pub fn expect_registry(data: &Path) -> Result<(), AppError> {
 /// Makes who decides about access.
 ///
 /// # Errors
-/// [`AppError::Missing`]
+/// [`AppError::Missing`]; [`AppError::Auth`] when what the settings name cannot be used.
 pub(crate) fn authority(settings: &Settings) -> Result<Authority, AppError> {
     let name = settings.auth.method;
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
-    Ok(Authority::new((method.open)(), settings.server.local_namespaces.clone()))
+    Ok(Authority::new((method.open)(&settings.auth)?, settings.server.local_namespaces.clone()))
 }
 
 fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, AppError> {

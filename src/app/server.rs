@@ -10,6 +10,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
+use super::tls::Certificate;
 use super::{App, AppError, authority};
 use crate::config::Settings;
 use crate::http::{self, Api};
@@ -27,11 +28,15 @@ const KEEP_ALIVE: Duration = Duration::from_mins(2);
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
+/// How long a client may take to agree on the encryption.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
 /// Serves until the process is told to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
 ///
 /// # Errors
-/// [`AppError::Listen`] when the address is taken; those of [`App::open`].
+/// [`AppError::Listen`] when the address is taken; [`AppError::Auth`] and [`AppError::Tls`] when a
+/// file that the settings name is bad; those of [`App::open`].
 pub async fn serve(
     settings: &Settings,
     ready: impl AsyncFnOnce(SocketAddr, &Registry),
@@ -42,13 +47,16 @@ pub async fn serve(
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
     let address = listener.local_addr().map_err(AppError::Server)?;
+    let authority = authority(settings)?;
+    let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
+    warn_of_plain_passwords(settings);
     let app = App::open(settings).await?;
     let api = Data::new(Api {
         registry: app.registry.clone(),
-        authority: authority(settings)?,
+        authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
     });
-    let running = HttpServer::new(move || {
+    let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
             .wrap(from_fn(http::log_requests))
@@ -62,16 +70,24 @@ pub async fn serve(
     // An early refusal is read by the client only if its body is drained for a while.
     .client_disconnect_timeout(Duration::from_secs(5))
     .shutdown_timeout(settings.server.shutdown_grace.as_secs())
-    .shutdown_signal(signals.stop())
-    .listen(listener)
-    .map_err(AppError::Server)?
-    .run();
+    .tls_handshake_timeout(HANDSHAKE)
+    .shutdown_signal(signals.stop());
+    let server = match &certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.config()),
+        None => server.listen(listener),
+    };
+    let running = server.map_err(AppError::Server)?.run();
 
     let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
-    tracing::info!(%address, data = %settings.server.data.display(), "listening");
+    let is_encrypted = certificate.is_some();
+    let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
+    tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
     let ended = running.await.map_err(AppError::Server);
     housekeeping.abort();
+    if let Some(watching) = watching {
+        watching.abort();
+    }
     if let Err(error) = app.registry.keep_up().await {
         tracing::warn!(%error, "could not bring the root up to date before the end");
     }
@@ -86,6 +102,18 @@ fn allow_many_connections() {
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "could not raise the number of open files");
+    }
+}
+
+/// Says so when passwords would cross a network for everybody to read. It is not refused, since a
+/// proxy that encrypts may stand in front.
+fn warn_of_plain_passwords(settings: &Settings) {
+    let server = &settings.server;
+    let is_local = server.listen.ip().to_canonical().is_loopback();
+    let is_proxied =
+        server.external_url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
+    if settings.auth.method != "open" && server.tls.is_none() && !is_local && !is_proxied {
+        tracing::warn!("passwords cross the network as plain text: set `server.tls.certificate`");
     }
 }
 

@@ -1,73 +1,85 @@
-//! Grants: a repository's name together with the right to do something there. Only this room can
-//! make one.
+//! Grants: a repository's name and who asks, together with the right to do something there. Only
+//! this room can make one.
 
 use super::Identity;
 use crate::oci::RepositoryName;
 
 /// The right to read a repository.
 #[derive(Debug, Clone)]
-pub struct PullGrant {
-    repository: RepositoryName,
-}
-
-impl PullGrant {
-    pub(super) fn new(repository: RepositoryName) -> Self {
-        Self { repository }
-    }
-
-    /// Returns the repository.
-    #[must_use]
-    pub fn repository(&self) -> &RepositoryName {
-        &self.repository
-    }
-}
+pub struct PullGrant(Granted);
 
 /// The right to write to a repository.
 #[derive(Debug, Clone)]
-pub struct PushGrant {
+pub struct PushGrant(Granted);
+
+/// The right to delete from a repository.
+#[derive(Debug, Clone)]
+pub struct DeleteGrant(Granted);
+
+/// The right to list all repositories.
+#[derive(Debug, Clone)]
+pub struct CatalogGrant(());
+
+/// What each right about a repository carries.
+#[derive(Debug, Clone)]
+struct Granted {
     repository: RepositoryName,
     identity: Identity,
 }
 
-impl PushGrant {
+impl PullGrant {
     pub(super) fn new(repository: RepositoryName, identity: Identity) -> Self {
-        Self { repository, identity }
+        Self(Granted { repository, identity })
     }
 
     /// Returns the repository.
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {
-        &self.repository
+        &self.0.repository
+    }
+
+    /// Returns who reads.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
+    }
+}
+
+impl PushGrant {
+    pub(super) fn new(repository: RepositoryName, identity: Identity) -> Self {
+        Self(Granted { repository, identity })
+    }
+
+    /// Returns the repository.
+    #[must_use]
+    pub fn repository(&self) -> &RepositoryName {
+        &self.0.repository
     }
 
     /// Returns who writes.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.identity
+        &self.0.identity
     }
 }
 
-/// The right to delete from a repository.
-#[derive(Debug, Clone)]
-pub struct DeleteGrant {
-    repository: RepositoryName,
-}
-
 impl DeleteGrant {
-    pub(super) fn new(repository: RepositoryName) -> Self {
-        Self { repository }
+    pub(super) fn new(repository: RepositoryName, identity: Identity) -> Self {
+        Self(Granted { repository, identity })
     }
 
     /// Returns the repository.
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {
-        &self.repository
+        &self.0.repository
+    }
+
+    /// Returns who deletes.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.0.identity
     }
 }
-
-/// The right to list all repositories.
-#[derive(Debug, Clone)]
-pub struct CatalogGrant(());
 
 impl CatalogGrant {
     pub(super) fn new() -> Self {

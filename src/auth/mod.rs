@@ -7,11 +7,14 @@
 mod grant;
 mod methods;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
+use secrecy::SecretString;
 use thiserror::Error;
 
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
-pub use methods::{METHODS, Method};
+pub use methods::{METHODS, Method, SetupError};
 
 use crate::oci::RepositoryName;
 
@@ -33,12 +36,53 @@ pub enum Action {
     Delete,
 }
 
+/// What a client wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act<'request> {
+    /// Ask anything at all: each request below `/v2/` begins with this, whatever its path.
+    Ask,
+    /// Learn whether it is signed in (`GET /v2/`): a refusal tells clients how they could be.
+    SignIn,
+    /// List all repositories.
+    List,
+    /// Do this with a repository whose name is yet to be read. What is refused here is refused for
+    /// every name, so that a malformed one tells nothing to a stranger.
+    Any(Action),
+    /// Do this with that repository.
+    On(Action, &'request RepositoryName),
+}
+
+/// How a client that is refused can sign in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// With a name and a password in each request (RFC 7617).
+    Basic,
+    /// With a token, which is fetched by name and password, or without where anonymous clients may
+    /// do something (RFC 6750).
+    Token {
+        /// What the token has to be good for, where that is known.
+        scope: Option<String>,
+    },
+}
+
+/// What a client may send instead of its password for a while.
+#[derive(Debug)]
+pub struct Token {
+    /// As it goes into the `Authorization` header.
+    pub text: SecretString,
+    /// How long it is good.
+    pub lifetime: Duration,
+}
+
 /// Why something is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// The client has to say who it is.
     #[error("authentication is required")]
-    Unauthorized,
+    Unauthorized(Challenge),
+    /// Too many passwords wait to be checked.
+    #[error("too many clients are signing in")]
+    Busy,
     /// The client may not do that, whoever it is; the sentence says why.
     #[error("{0}")]
     Denied(String),
@@ -47,28 +91,26 @@ pub enum AuthError {
 /// A way to sign in and to decide.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// Returns who sends these credentials (the value of the `Authorization` header, if any).
+    /// Returns who sends these credentials: the value of the `Authorization` header, empty where it
+    /// is no text, if there is one.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
     async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError>;
 
-    /// Decides about one action on one repository.
+    /// Decides about one act.
     ///
     /// # Errors
     /// Why it is not allowed.
-    async fn decide(
-        &self,
-        identity: &Identity,
-        action: Action,
-        repository: &RepositoryName,
-    ) -> Result<(), AuthError>;
+    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError>;
 
-    /// Decides about listing all repositories.
+    /// Makes a token for who sends these credentials; none where clients do not sign in by tokens.
     ///
     /// # Errors
-    /// Why it is not allowed.
-    async fn decide_catalog(&self, identity: &Identity) -> Result<(), AuthError>;
+    /// [`AuthError::Unauthorized`] when they are wrong.
+    async fn token(&self, _authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+        Ok(None)
+    }
 }
 
 /// Makes grants: the only place that can.
@@ -85,12 +127,30 @@ impl Authority {
         Self { authenticator, local_namespaces }
     }
 
-    /// Returns who sends these credentials.
+    /// Returns who sends these credentials, if that client may ask anything at all.
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthorized`] when they are wrong, or are needed.
+    pub async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
+        let identity = self.authenticator.identify(authorization).await?;
+        self.decide(&identity, Act::Ask).await?;
+        Ok(identity)
+    }
+
+    /// Decides about an act that needs no grant.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    pub async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
+        self.authenticator.decide(identity, act).await
+    }
+
+    /// Makes a token for who sends these credentials; none where clients do not sign in by tokens.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
-    pub async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
-        self.authenticator.identify(authorization).await
+    pub async fn token(&self, authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+        self.authenticator.token(authorization).await
     }
 
     /// Allows a client to read a repository.
@@ -102,8 +162,8 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<PullGrant, AuthError> {
-        self.authenticator.decide(identity, Action::Pull, &name).await?;
-        Ok(PullGrant::new(name))
+        self.decide(identity, Act::On(Action::Pull, &name)).await?;
+        Ok(PullGrant::new(name, identity.clone()))
     }
 
     /// Allows a client to write to a repository of this registry.
@@ -115,7 +175,7 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<PushGrant, AuthError> {
-        self.authenticator.decide(identity, Action::Push, &name).await?;
+        self.decide(identity, Act::On(Action::Push, &name)).await?;
         self.refuse_foreign(&name)?;
         Ok(PushGrant::new(name, identity.clone()))
     }
@@ -129,9 +189,9 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<DeleteGrant, AuthError> {
-        self.authenticator.decide(identity, Action::Delete, &name).await?;
+        self.decide(identity, Act::On(Action::Delete, &name)).await?;
         self.refuse_foreign(&name)?;
-        Ok(DeleteGrant::new(name))
+        Ok(DeleteGrant::new(name, identity.clone()))
     }
 
     /// Allows a client to list all repositories.
@@ -139,7 +199,7 @@ impl Authority {
     /// # Errors
     /// Why it is not allowed.
     pub async fn catalog(&self, identity: &Identity) -> Result<CatalogGrant, AuthError> {
-        self.authenticator.decide_catalog(identity).await?;
+        self.decide(identity, Act::List).await?;
         Ok(CatalogGrant::new())
     }
 

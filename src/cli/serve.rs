@@ -36,11 +36,16 @@ pub(super) fn run(
         }
         let root =
             registry.root().await.map_or_else(|error| error.to_string(), |root| root.to_string());
+        let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+        let sign_in = match settings.auth.method {
+            "open" => String::new(),
+            _ => format!("docker login {address}\n  "),
+        };
         let text = format!(
-            "Roadstead listens on http://{address}\n\
+            "Roadstead listens on {scheme}://{address}\n\
              public root: {root}\n\n\
              Try:\n  \
-             docker tag IMAGE {address}/hello:1\n  \
+             {sign_in}docker tag IMAGE {address}/hello:1\n  \
              docker push {address}/hello:1\n  \
              {} root{}\n\n",
             env::args().next().as_deref().unwrap_or("roadstead"),

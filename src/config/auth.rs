@@ -1,9 +1,8 @@
 //! Who may do what.
 
-use super::{SettingsError, Values};
+use std::path::PathBuf;
 
-/// The names of ways to sign in, as in the table of the auth room.
-const METHODS: &[&str] = &["open"];
+use super::{SettingsError, Values};
 
 /// Who may do what.
 #[derive(Debug, Clone)]
@@ -12,13 +11,36 @@ pub struct AuthSettings {
     pub method: &'static str,
     /// Whether open access may be offered to other machines; loading refuses it otherwise.
     pub allow_open: bool,
+    /// For the method of that name.
+    pub htpasswd: HtpasswdSettings,
+}
+
+/// Users and passwords in a file.
+#[derive(Debug, Clone)]
+pub struct HtpasswdSettings {
+    /// The file; empty only where the method is another one.
+    pub file: PathBuf,
+    /// Whether everybody may pull.
+    pub anonymous_pull: bool,
 }
 
 impl AuthSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
+        let method = values.choice("auth.method")?;
+        let file = values.path("auth.htpasswd.file")?;
+        if method == "htpasswd" && file.is_none() {
+            return Err(SettingsError::Needs {
+                given: "auth.method = \"htpasswd\"",
+                missing: "auth.htpasswd.file",
+            });
+        }
         Ok(Self {
-            method: values.choice("auth.method", METHODS)?,
+            method,
             allow_open: values.flag("auth.allow_open"),
+            htpasswd: HtpasswdSettings {
+                file: file.unwrap_or_default(),
+                anonymous_pull: values.flag("auth.htpasswd.anonymous_pull"),
+            },
         })
     }
 }

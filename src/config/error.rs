@@ -64,10 +64,19 @@ pub enum SettingsError {
         /// The variable that holds the value.
         variable: String,
     },
+    /// A setting is of no use without another one.
+    #[error("`{given}` needs `{missing}`, which is empty")]
+    Needs {
+        /// The setting that somebody gave.
+        given: &'static str,
+        /// The one that nobody gave.
+        missing: &'static str,
+    },
     /// Open access would be offered to a network, and nobody said that this is meant.
     #[error(
         "`server.listen` is {listen}, where other machines could push and delete without signing \
-         in: set `auth.allow_open` to true if that is meant, or listen on 127.0.0.1"
+         in: let clients sign in (`auth.method`), set `auth.allow_open` to true if that is meant, or \
+         listen on 127.0.0.1"
     )]
     Exposed {
         /// The address.

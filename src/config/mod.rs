@@ -23,14 +23,14 @@ mod table;
 mod uploads;
 mod values;
 
-pub use auth::AuthSettings;
+pub use auth::{AuthSettings, HtpasswdSettings};
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
 pub use index::IndexSettings;
 pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
 pub use origin::Origin;
-pub use server::ServerSettings;
+pub use server::{ServerSettings, TlsSettings};
 pub use sources::{Flag, Sources};
 pub use storage::StorageSettings;
 pub use table::{Kind, SETTINGS, Setting};

@@ -18,10 +18,33 @@ pub struct ServerSettings {
     pub external_url: Option<ExternalUrl>,
     /// First components that are local although they look like somebody's root.
     pub local_namespaces: Vec<String>,
+    /// With which certificate connections are encrypted; none: they are not.
+    pub tls: Option<TlsSettings>,
     /// How long transfers may still run when the server is told to stop.
     pub shutdown_grace: Duration,
     /// How long a change waits to be committed before the client is told to come back.
     pub request_timeout: Duration,
+}
+
+/// A certificate and its key.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// The file of the certificate, with those that lead to a known authority behind it.
+    pub certificate: PathBuf,
+    /// The file of its key.
+    pub key: PathBuf,
+}
+
+impl TlsSettings {
+    fn read(values: &Values) -> Result<Option<Self>, SettingsError> {
+        let [certificate, key] = ["server.tls.certificate", "server.tls.key"];
+        match (values.path(certificate)?, values.path(key)?) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some(Self { certificate, key })),
+            (Some(_), None) => Err(SettingsError::Needs { given: certificate, missing: key }),
+            (None, Some(_)) => Err(SettingsError::Needs { given: key, missing: certificate }),
+        }
+    }
 }
 
 impl ServerSettings {
@@ -39,6 +62,7 @@ impl ServerSettings {
                 url => ExternalUrl::parse(url).map(Some),
             })?,
             local_namespaces,
+            tls: TlsSettings::read(values)?,
             shutdown_grace: values.duration("server.shutdown_grace")?,
             request_timeout: values.positive_duration("server.request_timeout")?,
         })

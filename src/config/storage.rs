@@ -2,9 +2,6 @@
 
 use super::{SettingsError, Values};
 
-/// The names of drivers, as in the table of the storage room.
-const DRIVERS: &[&str] = &["embedded"];
-
 /// Where bytes and names live.
 #[derive(Debug, Clone)]
 pub struct StorageSettings {
@@ -14,6 +11,6 @@ pub struct StorageSettings {
 
 impl StorageSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
-        Ok(Self { driver: values.choice("storage.driver", DRIVERS)? })
+        Ok(Self { driver: values.choice("storage.driver")? })
     }
 }

@@ -20,6 +20,8 @@ pub struct Setting {
 pub enum Kind {
     /// A text.
     Text,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
     /// A text that is shown to nobody, and may be given as a file.
     Secret,
     /// `true` or `false`.
@@ -101,8 +103,23 @@ pub const SETTINGS: &[Setting] = &[
                client is told to come back; it may land later.",
     },
     Setting {
-        name: "storage.driver",
+        name: "server.tls.certificate",
         kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file in PEM, such as /etc/roadstead/fullchain.pem",
+        help: "The certificate that clients are shown, with those that lead to a known authority \
+               behind it. It is read again when it changes. Empty: connections are not encrypted.",
+    },
+    Setting {
+        name: "server.tls.key",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file in PEM, such as /etc/roadstead/privkey.pem",
+        help: "The key of that certificate.",
+    },
+    Setting {
+        name: "storage.driver",
+        kind: Kind::Choice(&["embedded"]),
         default: r#""embedded""#,
         expects: "embedded",
         help: "Where bytes and names live. embedded: in the data folder, with no other process.",
@@ -117,10 +134,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "auth.method",
-        kind: Kind::Text,
+        kind: Kind::Choice(&["open", "htpasswd"]),
         default: r#""open""#,
-        expects: "open",
-        help: "How clients sign in. open: they do not, and everybody may push, pull and delete.",
+        expects: "open or htpasswd",
+        help: "How clients sign in. open: they do not, and everybody may push, pull and delete. \
+               htpasswd: by names and passwords in a file, each of which may do everything.",
     },
     Setting {
         name: "auth.allow_open",
@@ -128,6 +146,22 @@ pub const SETTINGS: &[Setting] = &[
         default: "false",
         expects: "true or false",
         help: "Allows open access on an address that other machines can reach.",
+    },
+    Setting {
+        name: "auth.htpasswd.file",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file that `htpasswd -B` wrote, such as /etc/roadstead/htpasswd",
+        help: "The users and the hashes of their passwords, which have to be made by bcrypt. It is \
+               read again when it changes.",
+    },
+    Setting {
+        name: "auth.htpasswd.anonymous_pull",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Lets everybody pull without signing in; to push, to delete and to list all \
+               repositories, clients sign in all the same.",
     },
     Setting {
         name: "uploads.expire_after",

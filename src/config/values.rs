@@ -1,6 +1,7 @@
 //! The value of every setting, and where it came from.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use config::{Value, ValueKind};
@@ -125,12 +126,10 @@ impl Values {
         self.plain(name).as_str().and_then(parse).ok_or_else(|| self.refuse(name))
     }
 
-    /// Finds a text among those that there are.
-    pub(super) fn choice(
-        &self,
-        name: &str,
-        choices: &[&'static str],
-    ) -> Result<&'static str, SettingsError> {
+    /// Finds a text among those that its row lists.
+    pub(super) fn choice(&self, name: &str) -> Result<&'static str, SettingsError> {
+        let kind = Setting::find(name).map(|setting| setting.kind);
+        let Some(Kind::Choice(choices)) = kind else { return Err(self.refuse(name)) };
         self.parse(name, |text| choices.iter().find(|choice| **choice == text).copied())
     }
 
@@ -144,6 +143,11 @@ impl Values {
             Held::Secret(secret) if check(secret.expose_secret()) => Ok(secret.clone()),
             _ => Err(self.refuse(name)),
         }
+    }
+
+    /// Returns a path; none when it is empty.
+    pub(super) fn path(&self, name: &str) -> Result<Option<PathBuf>, SettingsError> {
+        self.parse(name, |text| Some((!text.is_empty()).then(|| PathBuf::from(text))))
     }
 
     /// Returns a duration.
@@ -188,7 +192,7 @@ fn defaults() -> impl Iterator<Item = (&'static Setting, Value)> {
 fn normal_form(kind: Kind, value: Value) -> Option<Held> {
     let plain: Json = match (kind, value.kind) {
         (Kind::Secret, ValueKind::String(text)) => return Some(Held::Secret(text.into())),
-        (Kind::Text | Kind::Duration, ValueKind::String(text)) => text.into(),
+        (Kind::Text | Kind::Choice(_) | Kind::Duration, ValueKind::String(text)) => text.into(),
         (Kind::Duration, ValueKind::I64(seconds)) if seconds >= 0 => format!("{seconds}s").into(),
         (Kind::Flag, ValueKind::Boolean(flag)) => flag.into(),
         (Kind::Flag, ValueKind::String(text)) => text.parse::<bool>().ok()?.into(),

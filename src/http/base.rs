@@ -5,10 +5,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::error::Answer;
-use super::{Api, extract};
+use super::{Api, caller};
+use crate::auth::Act;
 
 /// `GET /v2/`
 pub(super) async fn ping(request: HttpRequest, api: Data<Api>) -> Answer {
-    extract::identify(&request, &api).await?;
+    api.authority.decide(&caller::of(&request), Act::SignIn).await?;
     Ok(HttpResponse::Ok().json(json!({})))
 }

@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt, stream};
 
 use super::error::{Answer, ApiError};
+use super::extract::Granted;
 use super::range::{Wanted, wanted};
 use super::{Api, respond};
 use crate::auth::{DeleteGrant, PullGrant};
@@ -16,8 +17,7 @@ use crate::storage::StorageError;
 
 /// `HEAD` (distribution-spec, "Checking if content exists in the registry")
 pub(super) async fn head(
-    grant: PullGrant,
-    digest: Digest,
+    Granted(grant, digest): Granted<PullGrant, Digest>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
@@ -31,8 +31,7 @@ pub(super) async fn head(
 
 /// `GET` (distribution-spec, "Pulling blobs")
 pub(super) async fn get(
-    grant: PullGrant,
-    digest: Digest,
+    Granted(grant, digest): Granted<PullGrant, Digest>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
@@ -63,7 +62,10 @@ pub(super) async fn get(
 }
 
 /// `DELETE` (distribution-spec, "Deleting Blobs")
-pub(super) async fn delete(grant: DeleteGrant, digest: Digest, api: Data<Api>) -> Answer {
+pub(super) async fn delete(
+    Granted(grant, digest): Granted<DeleteGrant, Digest>,
+    api: Data<Api>,
+) -> Answer {
     api.registry.delete_blob(&grant, &digest).await?;
     Ok(respond::accepted())
 }

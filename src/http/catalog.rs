@@ -6,12 +6,15 @@ use serde_json::json;
 
 use super::Api;
 use super::error::Answer;
-use super::extract::Query;
+use super::extract::{Granted, Query};
 use super::page::Page;
 use crate::auth::CatalogGrant;
 
 /// `GET`: the repositories that have a manifest.
-pub(super) async fn list(grant: CatalogGrant, query: Query, api: Data<Api>) -> Answer {
+pub(super) async fn list(
+    Granted(grant, query): Granted<CatalogGrant, Query>,
+    api: Data<Api>,
+) -> Answer {
     let page = Page::read(&query)?;
     let (names, more) = api.registry.repositories(&grant, page.last.as_deref(), page.limit).await?;
     let mut response = HttpResponse::Ok();

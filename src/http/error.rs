@@ -3,11 +3,11 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_RANGE, RANGE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_RANGE, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
-use crate::auth::AuthError;
+use crate::auth::{AuthError, Challenge};
 use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
@@ -173,10 +173,28 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         let message = error.to_string();
         match error {
-            AuthError::Unauthorized => {
+            AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
+                    .with(WWW_AUTHENTICATE.as_str(), told(&challenge))
+            }
+            AuthError::Busy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+                    .with(RETRY_AFTER.as_str(), "1")
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
+        }
+    }
+}
+
+/// Writes a challenge as clients read it: quoted, without spaces behind commas. Where tokens are had
+/// is a path here; `caller` makes it the URL that clients need.
+fn told(challenge: &Challenge) -> String {
+    match challenge {
+        Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),
+        Challenge::Token { scope } => {
+            let scope = scope.as_ref().map(|scope| format!(",scope=\"{scope}\""));
+            let scope = scope.unwrap_or_default();
+            format!("Bearer realm=\"{}\",service=\"roadstead\"{scope}", super::token::PATH)
         }
     }
 }

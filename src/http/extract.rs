@@ -1,25 +1,91 @@
 //! Reading types out of a request: what a handler takes is already parsed, and allowed.
 
-use std::future::{Ready, ready};
 use std::pin::Pin;
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::{Api, log};
+use super::{Api, caller, log};
 use crate::auth::{
-    AuthError, Authority, CatalogGrant, DeleteGrant, Identity, PullGrant, PushGrant,
+    Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, PullGrant, PushGrant,
 };
 use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName};
 use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+
+/// What a handler takes: a grant, and then whatever it needs to know of the request. Nothing but
+/// this reads a digest, a reference, an upload or parameters, so that a client learns what is wrong
+/// with them only once it may do what it asks.
+pub(super) struct Granted<Grant, Rest>(pub(super) Grant, pub(super) Rest);
+
+impl<Grant: Ask + 'static, Rest: Read + 'static> FromRequest for Granted<Grant, Rest> {
+    type Error = ApiError;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let api = request.app_data::<Data<Api>>().expect("the server is made with it");
+            let grant = Grant::ask(&request, &api.authority).await?;
+            Ok(Self(grant, Rest::read(&request)?))
+        })
+    }
+}
+
+/// A right that can be asked for.
+pub(super) trait Ask: Sized {
+    /// Asks for it on behalf of the caller.
+    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError>;
+}
+
+/// Asks for a grant about the repository of the path, whose name is read only once that makes sense.
+async fn ask<Grant>(
+    request: &HttpRequest,
+    authority: &Authority,
+    action: Action,
+    ask: impl AsyncFnOnce(&Authority, &Identity, RepositoryName) -> Result<Grant, AuthError>,
+) -> Result<Grant, ApiError> {
+    log::about(request);
+    let identity = caller::of(request);
+    authority.decide(&identity, Act::Any(action)).await?;
+    Ok(ask(authority, &identity, segment(request, "name")?).await?)
+}
+
+impl Ask for PullGrant {
+    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
+        ask(request, authority, Action::Pull, Authority::pull).await
+    }
+}
+
+impl Ask for PushGrant {
+    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
+        ask(request, authority, Action::Push, Authority::push).await
+    }
+}
+
+impl Ask for DeleteGrant {
+    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
+        ask(request, authority, Action::Delete, Authority::delete).await
+    }
+}
+
+impl Ask for CatalogGrant {
+    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
+        Ok(authority.catalog(&caller::of(request)).await?)
+    }
+}
+
+/// Something that a request's path or parameters say.
+pub(super) trait Read: Sized {
+    /// Reads it.
+    fn read(request: &HttpRequest) -> Result<Self, ApiError>;
+}
 
 /// Reads a segment of the path.
 fn segment<T: FromStr<Err: Into<ApiError>>>(
@@ -29,110 +95,42 @@ fn segment<T: FromStr<Err: Into<ApiError>>>(
     request.match_info().query(name).parse().map_err(Into::into)
 }
 
-/// Returns who asks.
-pub(super) async fn identify(request: &HttpRequest, api: &Api) -> Result<Identity, ApiError> {
-    let header = request.headers().get(AUTHORIZATION).map(|value| value.to_str());
-    let authorization = header.transpose().map_err(|_| AuthError::Unauthorized)?;
-    Ok(api.authority.identify(authorization).await?)
-}
-
-fn api(request: &HttpRequest) -> Data<Api> {
-    request.app_data::<Data<Api>>().expect("the server is made with it").clone()
-}
-
-/// Asks for a grant about the repository of the path.
-fn granted<Grant>(
-    request: &HttpRequest,
-    ask: impl AsyncFnOnce(&Authority, &Identity, RepositoryName) -> Result<Grant, AuthError> + 'static,
-) -> Extracting<Grant> {
-    log::about(request);
-    let request = request.clone();
-    Box::pin(async move {
-        let api = api(&request);
-        let name = segment(&request, "name")?;
-        Ok(ask(&api.authority, &identify(&request, &api).await?, name).await?)
-    })
-}
-
-impl FromRequest for PullGrant {
-    type Error = ApiError;
-    type Future = Extracting<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        granted(request, Authority::pull)
+impl<First: Read, Second: Read> Read for (First, Second) {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
+        Ok((First::read(request)?, Second::read(request)?))
     }
 }
 
-impl FromRequest for PushGrant {
-    type Error = ApiError;
-    type Future = Extracting<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        granted(request, Authority::push)
+impl Read for Digest {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
+        segment(request, "digest")
     }
 }
 
-impl FromRequest for DeleteGrant {
-    type Error = ApiError;
-    type Future = Extracting<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        granted(request, Authority::delete)
-    }
-}
-
-impl FromRequest for CatalogGrant {
-    type Error = ApiError;
-    type Future = Extracting<Self>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let request = request.clone();
-        Box::pin(async move {
-            let api = api(&request);
-            Ok(api.authority.catalog(&identify(&request, &api).await?).await?)
-        })
-    }
-}
-
-impl FromRequest for Digest {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(segment(request, "digest"))
-    }
-}
-
-impl FromRequest for Reference {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+impl Read for Reference {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let reference: Result<_, ReferenceError> = request.match_info().query("reference").parse();
-        ready(reference.map_err(|error| match error {
+        reference.map_err(|error| match error {
             // Only a push can be told to name it otherwise. To read or delete, it is one tag more
             // that is not there; the conformance suite of v1.1.1 asks in this way.
             ReferenceError::Tag(error) if request.method() != Method::PUT => {
                 ApiError::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, error.to_string())
             }
             error => error.into(),
-        }))
+        })
     }
 }
 
 /// The name of an upload.
 pub(super) struct UploadId(pub(super) String);
 
-impl FromRequest for UploadId {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+impl Read for UploadId {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let id = request.match_info().query("upload");
-        ready(match Uuid::try_parse(id) {
+        match Uuid::try_parse(id) {
             Ok(_) => Ok(Self(id.to_owned())),
             Err(_) => Err(RegistryError::UploadUnknown(id.to_owned()).into()),
-        })
+        }
     }
 }
 
@@ -162,18 +160,15 @@ impl Query {
     }
 }
 
-impl FromRequest for Query {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+impl Read for Query {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let pairs =
             actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
-        ready(pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
+        pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
             ApiError::malformed(
                 ErrorCode::Unsupported,
                 format!("the parameters cannot be read: {error}"),
             )
-        }))
+        })
     }
 }

@@ -16,10 +16,12 @@ use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::respond::CONTENT_DIGEST;
+use crate::auth::Identity;
 
 /// What is found out while a request is being answered; a client that hangs up ends that anywhere.
 #[derive(Default)]
 struct Noted {
+    user: Option<String>,
     repository: Option<String>,
     digest: Option<String>,
     received: u64,
@@ -31,6 +33,11 @@ fn note(request: &HttpRequest, note: impl FnOnce(&mut Noted)) {
     if let Some(notes) = request.extensions().get::<Notes>() {
         note(&mut notes.borrow_mut());
     }
+}
+
+/// Says who sends a request.
+pub(super) fn from(request: &HttpRequest, identity: &Identity) {
+    note(request, |noted| noted.user.clone_from(&identity.user));
 }
 
 /// Says which repository a request is about.
@@ -114,6 +121,7 @@ impl Drop for Line {
         let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let noted = self.notes.borrow();
         tracing::info!(
+            user = noted.user,
             repository = noted.repository,
             digest = noted.digest,
             status = self.status,

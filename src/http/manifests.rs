@@ -5,7 +5,7 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
 use super::error::{Answer, ApiError};
-use super::extract::Query;
+use super::extract::{Granted, Query};
 use super::respond::{self, CONTENT_DIGEST};
 use super::{Api, body};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
@@ -14,8 +14,7 @@ use crate::oci::{ErrorCode, Reference, Tag};
 /// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is not asked: clients that
 /// omit a type get it all the same, as it was pushed.
 pub(super) async fn get(
-    grant: PullGrant,
-    reference: Reference,
+    Granted(grant, reference): Granted<PullGrant, Reference>,
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
@@ -31,9 +30,7 @@ pub(super) async fn get(
 
 /// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query.
 pub(super) async fn put(
-    grant: PushGrant,
-    reference: Reference,
-    query: Query,
+    Granted(grant, (reference, query)): Granted<PushGrant, (Reference, Query)>,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
@@ -64,7 +61,10 @@ pub(super) async fn put(
 }
 
 /// `DELETE` (distribution-spec, "Deleting tags", "Deleting Manifests")
-pub(super) async fn delete(grant: DeleteGrant, reference: Reference, api: Data<Api>) -> Answer {
+pub(super) async fn delete(
+    Granted(grant, reference): Granted<DeleteGrant, Reference>,
+    api: Data<Api>,
+) -> Answer {
     api.registry.delete_manifest(&grant, &reference).await?;
     Ok(respond::accepted())
 }

@@ -1,12 +1,13 @@
 //! The API over HTTP: the only room that knows actix.
 //!
 //! `app` mounts [`routes`] on a server. A handler extracts types from the request, calls one use
-//! case of [`crate::registry`] and answers; nothing here decides about storage, rows or paths. What
-//! a request may do is decided while its grant is extracted.
+//! case of [`crate::registry`] and answers; nothing here decides about storage, rows or paths. Who
+//! asks is found out around all of `/v2/`, what a request may do while its grant is extracted.
 
 mod base;
 mod blobs;
 mod body;
+mod caller;
 mod catalog;
 mod error;
 mod extract;
@@ -18,11 +19,12 @@ mod range;
 mod referrers;
 mod respond;
 mod tags;
+mod token;
 mod uploads;
 
 use std::future::ready;
 
-use actix_web::middleware::DefaultHeaders;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
 
 pub use error::ApiError;
@@ -42,11 +44,45 @@ pub struct Api {
 }
 
 /// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first.
+/// Below `/v2` each request is asked first who sends it.
 pub fn routes(config: &mut ServiceConfig) {
     let resource = |path: &str, methods: &'static str| {
         let refuse = move |request| ready(error::method_not_allowed(&request, methods));
         resource(path).default_service(web::to(refuse))
     };
+    let v2 = web::scope("/v2")
+        .wrap(from_fn(caller::identify))
+        .service(resource("", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(
+            resource("/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
+        )
+        .service(resource("/token", "GET").route(get().to(token::get)))
+        .service(resource("/_catalog", "GET").route(get().to(catalog::list)))
+        .service(resource("/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
+        .service(resource("/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)))
+        .service(
+            resource("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
+                .route(get().to(manifests::get))
+                .route(head().to(manifests::get))
+                .route(put().to(manifests::put))
+                .route(delete().to(manifests::delete)),
+        )
+        .service(resource("/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
+        .service(resource("/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
+        .service(
+            resource("/{name:.+}/blobs/uploads/{upload}", "GET, PATCH, PUT, DELETE")
+                .route(get().to(uploads::status))
+                .route(patch().to(uploads::patch))
+                .route(put().to(uploads::put))
+                .route(delete().to(uploads::cancel)),
+        )
+        .service(
+            resource("/{name:.+}/blobs/{digest}", "GET, HEAD, DELETE")
+                .route(get().to(blobs::get))
+                .route(head().to(blobs::head))
+                .route(delete().to(blobs::delete)),
+        )
+        .default_service(web::to(error::not_found));
     config
         .service(
             resource("/healthz", "GET, HEAD")
@@ -58,39 +94,7 @@ pub fn routes(config: &mut ServiceConfig) {
                 .route(get().to(health::ready))
                 .route(head().to(health::ready)),
         )
-        .service(
-            resource("/v2", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
-        )
-        .service(
-            resource("/v2/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
-        )
-        .service(resource("/v2/_catalog", "GET").route(get().to(catalog::list)))
-        .service(resource("/v2/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
-        .service(
-            resource("/v2/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)),
-        )
-        .service(
-            resource("/v2/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
-                .route(get().to(manifests::get))
-                .route(head().to(manifests::get))
-                .route(put().to(manifests::put))
-                .route(delete().to(manifests::delete)),
-        )
-        .service(resource("/v2/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
-        .service(resource("/v2/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
-        .service(
-            resource("/v2/{name:.+}/blobs/uploads/{upload}", "GET, PATCH, PUT, DELETE")
-                .route(get().to(uploads::status))
-                .route(patch().to(uploads::patch))
-                .route(put().to(uploads::put))
-                .route(delete().to(uploads::cancel)),
-        )
-        .service(
-            resource("/v2/{name:.+}/blobs/{digest}", "GET, HEAD, DELETE")
-                .route(get().to(blobs::get))
-                .route(head().to(blobs::head))
-                .route(delete().to(blobs::delete)),
-        )
+        .service(v2)
         .default_service(web::to(error::not_found));
 }
 

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Api;
 use super::error::Answer;
-use super::extract::Query;
+use super::extract::{Granted, Query};
 use super::page::Page;
 use crate::auth::PullGrant;
 use crate::oci::{Digest, MediaType};
@@ -15,9 +15,7 @@ use crate::registry::ReferrersQuery;
 
 /// `GET` (distribution-spec, "Listing Referrers")
 pub(super) async fn list(
-    grant: PullGrant,
-    subject: Digest,
-    query: Query,
+    Granted(grant, (subject, query)): Granted<PullGrant, (Digest, Query)>,
     api: Data<Api>,
 ) -> Answer {
     let limit = Page::read(&query)?.limit;

@@ -6,12 +6,15 @@ use serde_json::json;
 
 use super::Api;
 use super::error::Answer;
-use super::extract::Query;
+use super::extract::{Granted, Query};
 use super::page::Page;
 use crate::auth::PullGrant;
 
 /// `GET` (distribution-spec, "Listing Tags")
-pub(super) async fn list(grant: PullGrant, query: Query, api: Data<Api>) -> Answer {
+pub(super) async fn list(
+    Granted(grant, query): Granted<PullGrant, Query>,
+    api: Data<Api>,
+) -> Answer {
     let page = Page::read(&query)?;
     let (tags, more) = api.registry.tags(&grant, page.last.as_deref(), page.limit).await?;
     let name = grant.repository();

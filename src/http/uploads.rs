@@ -5,9 +5,9 @@ use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::error::{Answer, ApiError};
-use super::extract::{Query, UploadId};
+use super::extract::{Granted, Query, UploadId};
 use super::respond::{self, CONTENT_DIGEST};
-use super::{Api, body, extract, range};
+use super::{Api, body, range};
 use crate::auth::PushGrant;
 use crate::oci::{Algorithm, Digest, ErrorCode};
 use crate::registry::{Blob, RegistryError, Upload};
@@ -18,15 +18,14 @@ const UPLOAD_ID: &str = "Docker-Upload-UUID";
 /// `POST`: begins an upload, takes a whole blob with `?digest=`, or mounts one with `?mount=`
 /// (distribution-spec, "Pushing blobs", "Mounting a blob from another repository").
 pub(super) async fn post(
-    grant: PushGrant,
-    query: Query,
+    Granted(grant, query): Granted<PushGrant, Query>,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
 ) -> Answer {
     if query.get("mount").is_some_and(|digest| !digest.is_empty())
         && let Some(digest) = query.parse::<Digest>("mount")?
-        && let Some(blob) = mount(&grant, &digest, query.get("from"), &request, &api).await?
+        && let Some(blob) = mount(&grant, &digest, query.get("from"), &api).await?
     {
         return Ok(created(&api, &grant, &blob));
     }
@@ -52,16 +51,14 @@ async fn mount(
     grant: &PushGrant,
     digest: &Digest,
     from: Option<&str>,
-    request: &HttpRequest,
     api: &Api,
 ) -> Result<Option<Blob>, ApiError> {
-    let identity = extract::identify(request, api).await?;
     let candidates = match from.filter(|name| !name.is_empty()) {
         Some(name) => name.parse().into_iter().collect(),
         None => api.registry.mount_candidates(digest).await?,
     };
     for name in candidates {
-        let Ok(from) = api.authority.pull(&identity, name).await else { continue };
+        let Ok(from) = api.authority.pull(grant.identity(), name).await else { continue };
         if let Some(blob) = api.registry.mount_blob(grant, &from, digest).await? {
             return Ok(Some(blob));
         }
@@ -70,15 +67,17 @@ async fn mount(
 }
 
 /// `GET`: how far an upload has come.
-pub(super) async fn status(grant: PushGrant, UploadId(id): UploadId, api: Data<Api>) -> Answer {
+pub(super) async fn status(
+    Granted(grant, UploadId(id)): Granted<PushGrant, UploadId>,
+    api: Data<Api>,
+) -> Answer {
     let offset = api.registry.upload_offset(&grant, &id).await?;
     Ok(upload_head(HttpResponse::NoContent(), &api, &grant, &id, offset).finish())
 }
 
 /// `PATCH`: appends a chunk, or a stream that says neither where it belongs nor how long it is.
 pub(super) async fn patch(
-    grant: PushGrant,
-    UploadId(id): UploadId,
+    Granted(grant, UploadId(id)): Granted<PushGrant, UploadId>,
     request: HttpRequest,
     mut body: Payload,
     api: Data<Api>,
@@ -90,9 +89,7 @@ pub(super) async fn patch(
 
 /// `PUT`: ends an upload, with or without a last chunk.
 pub(super) async fn put(
-    grant: PushGrant,
-    UploadId(id): UploadId,
-    query: Query,
+    Granted(grant, (UploadId(id), query)): Granted<PushGrant, (UploadId, Query)>,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
@@ -107,7 +104,10 @@ pub(super) async fn put(
 }
 
 /// `DELETE`: ends an upload without a result.
-pub(super) async fn cancel(grant: PushGrant, UploadId(id): UploadId, api: Data<Api>) -> Answer {
+pub(super) async fn cancel(
+    Granted(grant, UploadId(id)): Granted<PushGrant, UploadId>,
+    api: Data<Api>,
+) -> Answer {
     api.registry.cancel_upload(&grant, &id).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::commit::Step;
 use super::{Limits, Registry, RegistryError, Result};
-use crate::auth::{Authority, Identity, METHODS};
+use crate::auth::{Act, AuthError, Authenticator, Authority, Identity};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference};
 use crate::storage::DRIVERS;
@@ -44,12 +45,26 @@ async fn open(data: &Path) -> Registry {
     registry
 }
 
+/// Lets everybody do everything.
+struct Everybody;
+
+#[async_trait]
+impl Authenticator for Everybody {
+    async fn identify(&self, _: Option<&str>) -> std::result::Result<Identity, AuthError> {
+        Ok(Identity::default())
+    }
+
+    async fn decide(&self, _: &Identity, _: Act<'_>) -> std::result::Result<(), AuthError> {
+        Ok(())
+    }
+}
+
 /// Somebody who may do everything with one repository.
 struct Client(Authority);
 
 impl Client {
     fn new() -> Self {
-        Self(Authority::new((METHODS[0].open)(), Vec::new()))
+        Self(Authority::new(Box::new(Everybody), Vec::new()))
     }
 
     async fn blob(&self, registry: &Registry, bytes: &'static [u8]) -> Digest {

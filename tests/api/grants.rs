@@ -8,9 +8,8 @@ use actix_web::http::header::LOCATION;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
-use roadstead::auth::{Action, AuthError, Authenticator, Authority, Identity};
+use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity};
 use roadstead::http::{Api, routes};
-use roadstead::oci::RepositoryName;
 use roadstead::registry::{Limits, Registry};
 use roadstead::{index, storage};
 use tempfile::TempDir;
@@ -26,20 +25,13 @@ impl Authenticator for ByName {
         Ok(Identity { user: authorization.map(str::to_owned) })
     }
 
-    async fn decide(
-        &self,
-        identity: &Identity,
-        _: Action,
-        repository: &RepositoryName,
-    ) -> Result<(), AuthError> {
-        match &identity.user {
-            Some(user) if repository.namespace() == Some(user) => Ok(()),
-            _ => Err(AuthError::Unauthorized),
-        }
-    }
-
-    async fn decide_catalog(&self, _: &Identity) -> Result<(), AuthError> {
-        Err(AuthError::Unauthorized)
+    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
+        let is_allowed = match (&identity.user, act) {
+            (None, _) | (_, Act::List) => false,
+            (Some(_), Act::Ask | Act::SignIn | Act::Any(_)) => true,
+            (Some(user), Act::On(_, repository)) => repository.namespace() == Some(user),
+        };
+        if is_allowed { Ok(()) } else { Err(AuthError::Unauthorized(Challenge::Basic)) }
     }
 }
 

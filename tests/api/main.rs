@@ -28,6 +28,8 @@ mod references;
 mod referrers;
 mod repository;
 mod restart;
+mod signing_in;
 mod stop;
 mod tags;
+mod tls;
 mod uploads;

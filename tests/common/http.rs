@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, ClientBuilder, RequestBuilder, Version};
 
 /// What came back, read to its end.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
@@ -29,7 +30,8 @@ impl Response {
     }
 }
 
-/// Sends what `build` makes, on a connection of its own; panics when no answer comes.
+/// Sends what `build` makes, on a connection of its own; panics when no answer comes. Any certificate
+/// will do.
 pub(crate) fn send(build: impl FnOnce(&Client) -> RequestBuilder) -> Response {
     try_send(build).unwrap_or_else(|error| panic!("no answer: {error}"))
 }
@@ -38,17 +40,27 @@ pub(crate) fn send(build: impl FnOnce(&Client) -> RequestBuilder) -> Response {
 pub(crate) fn try_send(
     build: impl FnOnce(&Client) -> RequestBuilder,
 ) -> Result<Response, reqwest::Error> {
+    try_send_by(|client| client.tls_danger_accept_invalid_certs(true), build)
+}
+
+/// Like [`try_send`], by a client of which `configure` says more.
+pub(crate) fn try_send_by(
+    configure: impl FnOnce(ClientBuilder) -> ClientBuilder,
+    build: impl FnOnce(&Client) -> RequestBuilder,
+) -> Result<Response, reqwest::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime needs nothing from outside");
     runtime.block_on(async {
-        let client = Client::builder().no_proxy().timeout(Duration::from_mins(1)).build()?;
+        let client = Client::builder().no_proxy().timeout(Duration::from_mins(1));
+        let client = configure(client).build()?;
         let response = build(&client).send().await?;
         let status = response.status().as_u16();
+        let version = response.version();
         let headers = response.headers().clone();
         let body = response.bytes().await?.to_vec();
-        Ok(Response { status, headers, body })
+        Ok(Response { status, version, headers, body })
     })
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Server {
     // Fields are dropped in this order: the process goes before its folder.
     process: Process,
     address: String,
+    scheme: &'static str,
     folder: TempDir,
     data: PathBuf,
     configure: Configure,
@@ -35,26 +36,41 @@ impl Server {
 
     /// Starts a server after `configure` has added arguments or environment to its command.
     pub(crate) fn start_with(configure: impl Fn(&mut Command) + Send + Sync + 'static) -> Self {
+        Self::start_by("http", configure)
+    }
+
+    /// Like [`Self::start_with`], where `configure` has the server encrypt connections.
+    pub(crate) fn start_encrypted(
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
+        Self::start_by("https", configure)
+    }
+
+    fn start_by(
+        scheme: &'static str,
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let data = folder.path().join("data");
-        Self::launch(folder, data, Box::new(configure))
+        Self::launch(scheme, folder, data, Box::new(configure))
     }
 
     /// Starts a server on a data folder that the test has made.
     pub(crate) fn start_on(data: &Path) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        Self::launch(folder, data.to_owned(), Box::new(|_| {}))
+        Self::launch("http", folder, data.to_owned(), Box::new(|_| {}))
     }
 
-    fn launch(folder: TempDir, data: PathBuf, configure: Configure) -> Self {
-        let (process, address) = serve(folder.path(), &data, &configure);
-        Self { process, address, folder, data, configure }
+    fn launch(scheme: &'static str, folder: TempDir, data: PathBuf, configure: Configure) -> Self {
+        let (process, address) = serve(folder.path(), &data, scheme, &configure);
+        Self { process, address, scheme, folder, data, configure }
     }
 
     /// Starts it again on the same data folder and another port, after [`Self::stop`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the server still runs");
-        (self.process, self.address) = serve(self.folder.path(), &self.data, &self.configure);
+        (self.process, self.address) =
+            serve(self.folder.path(), &self.data, self.scheme, &self.configure);
     }
 
     /// `127.0.0.1:<port>`.
@@ -64,7 +80,7 @@ impl Server {
 
     /// `server.url("/v2/")` is `http://127.0.0.1:<port>/v2/`.
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// The id of its process.
@@ -132,13 +148,13 @@ pub(crate) fn free_address() -> String {
     listener.local_addr().expect("a bound listener has an address").to_string()
 }
 
-fn serve(folder: &Path, data: &Path, configure: &Configure) -> (Process, String) {
+fn serve(folder: &Path, data: &Path, scheme: &str, configure: &Configure) -> (Process, String) {
     let address = free_address();
     let mut command = roadstead(["serve", "--listen", &address, "--data"]);
     command.arg(data).current_dir(folder);
     configure(&mut command);
     let mut process = Process::start(&mut command, &folder.join("server.log"));
-    let health = format!("http://{address}/healthz");
+    let health = format!("{scheme}://{address}/healthz");
     process.wait_until(READY, || {
         http::try_send(|client| client.get(&health)).is_ok_and(|response| response.status == 200)
     });

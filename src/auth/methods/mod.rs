@@ -1,16 +1,35 @@
 //! The ways to sign in: one file and one row each.
 
+mod htpasswd;
 mod open;
 
+use std::path::PathBuf;
+
+use thiserror::Error;
+
 use super::Authenticator;
+use crate::config::AuthSettings;
 
 /// A way to sign in: one row of [`METHODS`].
 pub struct Method {
     /// As the setting `auth.method` names it.
     pub name: &'static str,
-    /// Makes it.
-    pub open: fn() -> Box<dyn Authenticator>,
+    /// Makes it, from its own section of the settings.
+    pub open: fn(&AuthSettings) -> Result<Box<dyn Authenticator>, SetupError>,
 }
 
 /// Every way to sign in.
-pub const METHODS: &[Method] = &[Method { name: "open", open: open::open }];
+pub const METHODS: &[Method] =
+    &[Method { name: "open", open: open::open }, Method { name: "htpasswd", open: htpasswd::open }];
+
+/// Why a way to sign in cannot be had.
+#[derive(Debug, Error)]
+#[error("the file {} that `{setting}` names cannot be used: {reason}", .file.display())]
+pub struct SetupError {
+    /// The setting that names the file.
+    pub setting: &'static str,
+    /// The file.
+    pub file: PathBuf,
+    /// What is wrong with it, and on which line.
+    pub reason: String,
+}

@@ -1,13 +1,16 @@
 //! Everybody may do everything: for one machine, and for a network that is trusted as a whole.
+//! Credentials are passed over, also such as no other method would take.
 
 use async_trait::async_trait;
 
-use super::super::{Action, AuthError, Authenticator, Identity};
-use crate::oci::RepositoryName;
+use super::super::{Act, AuthError, Authenticator, Identity};
+use super::SetupError;
+use crate::config::AuthSettings;
 
 /// Makes the method.
-pub(super) fn open() -> Box<dyn Authenticator> {
-    Box::new(Open)
+#[expect(clippy::unnecessary_wraps, reason = "it is a row of the table, and others can fail")]
+pub(super) fn open(_: &AuthSettings) -> Result<Box<dyn Authenticator>, SetupError> {
+    Ok(Box::new(Open))
 }
 
 struct Open;
@@ -18,11 +21,7 @@ impl Authenticator for Open {
         Ok(Identity::default())
     }
 
-    async fn decide(&self, _: &Identity, _: Action, _: &RepositoryName) -> Result<(), AuthError> {
-        Ok(())
-    }
-
-    async fn decide_catalog(&self, _: &Identity) -> Result<(), AuthError> {
+    async fn decide(&self, _: &Identity, _: Act<'_>) -> Result<(), AuthError> {
         Ok(())
     }
 }

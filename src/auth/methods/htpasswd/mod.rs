@@ -1,0 +1,173 @@
+//! Users and passwords in a file, as `htpasswd -B` writes it. Each user may do everything; nobody
+//! else may do anything, but for pulls where `auth.htpasswd.anonymous_pull` says so.
+//!
+//! Clients sign in by what `GET /v2/` refuses them with. Without anonymous pulls that is `Basic`. With
+//! them it cannot be: a docker daemon (and skopeo) sends credentials only if `/v2/` has asked for
+//! them, so that must answer 401; but a daemon that is asked for `Basic` and has no credentials
+//! gives up, though the pull itself would be allowed. So clients are sent for a token then
+//! (`Bearer`), which an anonymous one gets as well. `Basic` is understood all the same.
+
+mod file;
+mod tokens;
+mod users;
+mod verified;
+
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::sync::Semaphore;
+
+use super::super::{Act, Action, AuthError, Authenticator, Challenge, Identity, Token};
+use super::SetupError;
+use crate::config::AuthSettings;
+use file::{Edition, PasswordFile};
+use tokens::Tokens;
+
+/// How many requests may wait for their password to be checked.
+const QUEUE: usize = 64;
+
+/// Makes the method.
+pub(super) fn open(settings: &AuthSettings) -> Result<Box<dyn Authenticator>, SetupError> {
+    let path = &settings.htpasswd.file;
+    let file = PasswordFile::open(path).map_err(|reason| SetupError {
+        setting: "auth.htpasswd.file",
+        file: path.clone(),
+        reason,
+    })?;
+    // Half of the machine, so that wrong passwords cannot keep it from serving.
+    let checks = available_parallelism().map_or(1, |count| (count.get() / 2).max(1));
+    Ok(Box::new(Htpasswd {
+        file,
+        tokens: settings.htpasswd.anonymous_pull.then(Tokens::new),
+        queue: Semaphore::new(QUEUE),
+        checks: Arc::new(Semaphore::new(checks)),
+    }))
+}
+
+struct Htpasswd {
+    file: PasswordFile,
+    /// Where anonymous clients may pull.
+    tokens: Option<Tokens>,
+    queue: Semaphore,
+    checks: Arc<Semaphore>,
+}
+
+/// What an `Authorization` header says.
+enum Credentials {
+    Password { user: String, password: SecretString },
+    Token(String),
+}
+
+#[async_trait]
+impl Authenticator for Htpasswd {
+    async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
+        let Some(authorization) = authorization else { return Ok(Identity::default()) };
+        let edition = self.file.current().await;
+        match (credentials(authorization), &self.tokens) {
+            // skopeo signs in as nobody where it is asked for `Basic` and has no credentials.
+            (Some(Credentials::Password { user, password }), _)
+                if user.is_empty() && password.expose_secret().is_empty() =>
+            {
+                Ok(Identity::default())
+            }
+            (Some(Credentials::Password { user, password }), _) => {
+                let is_right = self.check(&edition, &user, &password).await?;
+                is_right.then_some(Identity { user: Some(user) }).ok_or_else(|| self.refusal(None))
+            }
+            (Some(Credentials::Token(token)), Some(tokens)) => {
+                tokens.read(&token, &edition.users).ok_or_else(|| self.refusal(None))
+            }
+            _ => Err(self.refusal(None)),
+        }
+    }
+
+    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
+        let is_pull = matches!(act, Act::Ask | Act::Any(Action::Pull) | Act::On(Action::Pull, _));
+        if identity.user.is_some() || (is_pull && self.tokens.is_some()) {
+            return Ok(());
+        }
+        Err(self.refusal(scope(act)))
+    }
+
+    async fn token(&self, authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        // A token is no way to get the next one.
+        if matches!(authorization.map(credentials), Some(Some(Credentials::Token(_)))) {
+            return Err(self.refusal(None));
+        }
+        let identity = self.identify(authorization).await?;
+        Ok(tokens.issue(&identity, &self.file.current().await.users))
+    }
+}
+
+impl Htpasswd {
+    fn refusal(&self, scope: Option<String>) -> AuthError {
+        let challenge = match self.tokens {
+            Some(_) => Challenge::Token { scope },
+            None => Challenge::Basic,
+        };
+        AuthError::Unauthorized(challenge)
+    }
+
+    /// Tells whether a password is right; it takes as long for a user that there is not.
+    async fn check(
+        &self,
+        edition: &Edition,
+        user: &str,
+        password: &SecretString,
+    ) -> Result<bool, AuthError> {
+        let proof = edition.verified.proof(user, password);
+        if edition.verified.has(&proof) {
+            return Ok(true);
+        }
+        let _place = self.queue.try_acquire().map_err(|_| AuthError::Busy)?;
+        let permit = Arc::clone(&self.checks).acquire_owned().await.expect("it is never closed");
+        // A push sends several requests at once: the first one has found out for the others.
+        if edition.verified.has(&proof) {
+            return Ok(true);
+        }
+        let known = edition.users.hash(user);
+        let hash = known.unwrap_or(edition.users.nobodys()).to_owned();
+        let password = password.clone();
+        let checked = tokio::task::spawn_blocking(move || {
+            // Held to the end of the work, also when the client is gone before that.
+            let _permit = permit;
+            bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false)
+        });
+        let is_right = checked.await.unwrap_or(false) && known.is_some();
+        if is_right {
+            edition.verified.remember(proof);
+        }
+        Ok(is_right)
+    }
+}
+
+/// Reads an `Authorization` header (RFC 7617, RFC 6750).
+fn credentials(authorization: &str) -> Option<Credentials> {
+    let (scheme, rest) = authorization.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Credentials::Token(rest.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(Credentials::Password { user: user.to_owned(), password: password.into() })
+}
+
+/// Says what a token would have to be good for, as clients know it.
+fn scope(act: Act<'_>) -> Option<String> {
+    match act {
+        Act::Ask | Act::SignIn | Act::Any(_) => None,
+        Act::List => Some("registry:catalog:*".to_owned()),
+        Act::On(Action::Pull, name) => Some(format!("repository:{name}:pull")),
+        Act::On(Action::Push, name) => Some(format!("repository:{name}:pull,push")),
+        Act::On(Action::Delete, name) => Some(format!("repository:{name}:delete")),
+    }
+}

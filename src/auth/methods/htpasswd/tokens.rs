@@ -1,0 +1,107 @@
+//! Tokens, for clients that sign in once and then say who they are. They hold a name and an end, and
+//! are signed by a key of this process; what they allow is decided at each request.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::{hmac, rand};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+
+use super::super::super::{Identity, Token};
+use super::users::Users;
+
+/// How long one is good; clients fetch another when it is not.
+const LIFETIME: Duration = Duration::from_mins(5);
+
+/// Makes tokens and reads them.
+pub(super) struct Tokens {
+    key: hmac::Key,
+}
+
+impl Tokens {
+    pub(super) fn new() -> Self {
+        let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
+        Self { key: key.expect("the system has random numbers") }
+    }
+
+    /// Makes one for a user of the file, or for an anonymous client.
+    pub(super) fn issue(&self, identity: &Identity, users: &Users) -> Option<Token> {
+        let end = now() + LIFETIME.as_secs();
+        let claim = match &identity.user {
+            Some(user) => format!("{end}:{user}"),
+            None => end.to_string(),
+        };
+        let signed = hmac::sign(&self.key, &signed(&claim, identity, users)?);
+        let [claim, signature] =
+            [claim.as_bytes(), signed.as_ref()].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
+        Some(Token { text: format!("{claim}.{signature}").into(), lifetime: LIFETIME })
+    }
+
+    /// Tells whose it is; of nobody's if it has ended, is not ours, or is of a user who left or has
+    /// another password since.
+    pub(super) fn read(&self, token: &str, users: &Users) -> Option<Identity> {
+        let (claim, signature) = token.split_once('.')?;
+        let claim = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claim).ok()?).ok()?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let (end, user) = match claim.split_once(':') {
+            Some((end, user)) => (end, Some(user.to_owned())),
+            None => (claim.as_str(), None),
+        };
+        let identity = Identity { user };
+        hmac::verify(&self.key, &signed(&claim, &identity, users)?, &signature).ok()?;
+        (now() < end.parse().ok()?).then_some(identity)
+    }
+}
+
+/// Returns what is signed: the user's hash too, so that a token ends with the password.
+fn signed(claim: &str, identity: &Identity, users: &Users) -> Option<Vec<u8>> {
+    let hash = match &identity.user {
+        Some(user) => users.hash(user)?,
+        None => "",
+    };
+    Some([claim.as_bytes(), &[0], hash.as_bytes()].concat())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret;
+
+    use super::*;
+
+    const HASH: &str = "$2y$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO";
+
+    #[test]
+    fn a_token_is_good_for_whom_it_was_made() {
+        let users = Users::parse(&format!("anna:{HASH}")).unwrap();
+        let tokens = Tokens::new();
+        for user in [None, Some("anna".to_owned())] {
+            let identity = Identity { user };
+            let token = tokens.issue(&identity, &users).unwrap();
+            let text = token.text.expose_secret();
+            assert_eq!(tokens.read(text, &users), Some(identity.clone()));
+            assert_eq!(Tokens::new().read(text, &users), None, "another process");
+            for bad in ["", ".", "x.y", &text[1..], &text[..text.len() - 2], &text.replace('.', "")]
+            {
+                assert_eq!(tokens.read(bad, &users), None, "{bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_token_ends_with_the_password() {
+        let users = Users::parse(&format!("anna:{HASH}")).unwrap();
+        let tokens = Tokens::new();
+        let anna = Identity { user: Some("anna".to_owned()) };
+        let token = tokens.issue(&anna, &users).unwrap();
+        let changed = Users::parse(&format!("anna:{}", HASH.replace("2y", "2b"))).unwrap();
+        for later in [changed, Users::parse("").unwrap()] {
+            assert_eq!(tokens.read(token.text.expose_secret(), &later), None);
+        }
+        let nobody = Identity { user: Some("bob".to_owned()) };
+        assert!(tokens.issue(&nobody, &users).is_none());
+    }
+}

@@ -1,0 +1,169 @@
+//! What a password file says: who there is, and the hash of each one's password.
+
+use std::collections::HashMap;
+
+use bcrypt::HashParts;
+
+/// What a hash by bcrypt begins with, in the ways that there are of writing it.
+const PREFIXES: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
+
+/// The dearest hashes that are taken, as `htpasswd -C` makes them: each step doubles the work.
+const DEAREST: u32 = 17;
+
+/// What a hash costs where there is none to tell.
+const USUAL: u32 = 10;
+
+/// The users of a file.
+#[derive(Debug)]
+pub(super) struct Users {
+    hashes: HashMap<String, String>,
+    nobodys: String,
+}
+
+impl Users {
+    /// Reads lines of `user:hash`; empty ones and those that begin with `#` are passed over. What is
+    /// wrong is told with its line, and without anything that could be a password.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let mut hashes = HashMap::new();
+        let mut dearest = None;
+        for (place, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let refuse = |reason: &str| Err(format!("line {}: {reason}", place + 1));
+            let Some((user, hash)) = line.split_once(':') else {
+                return refuse("it is not `user:hash`");
+            };
+            if user.is_empty() || user.contains(char::is_control) {
+                return refuse("the user's name is empty or no text");
+            }
+            if !PREFIXES.iter().any(|prefix| hash.starts_with(prefix)) {
+                let hint = "is not hashed by bcrypt: `htpasswd -B` does that";
+                return refuse(&format!("the password of `{user}` {hint}"));
+            }
+            let Ok(parts) = hash.parse::<HashParts>() else {
+                return refuse(&format!("the hash of `{user}` is malformed"));
+            };
+            let cost = parts.get_cost();
+            if !(4..=DEAREST).contains(&cost) {
+                return refuse(&format!("the hash of `{user}` has a cost outside 4 to {DEAREST}"));
+            }
+            if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
+                return refuse(&format!("`{user}` stands in the file twice"));
+            }
+            dearest = dearest.max(Some(cost));
+        }
+        // Salt and hash of no password.
+        let nobodys = format!("$2b${:02}${}", dearest.unwrap_or(USUAL), ".".repeat(53));
+        Ok(Self { hashes, nobodys })
+    }
+
+    /// Returns the hash of a user's password.
+    pub(super) fn hash(&self, user: &str) -> Option<&str> {
+        self.hashes.get(user).map(String::as_str)
+    }
+
+    /// Returns a hash to check the passwords of unknown users by, so that they take as long.
+    pub(super) fn nobodys(&self) -> &str {
+        &self.nobodys
+    }
+
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.hashes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// `password`, as `htpasswd -B -C 4` writes it but for the salt.
+    const HASH: &str = "$2y$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO";
+
+    #[test]
+    fn each_user_has_a_hash() {
+        let text = format!("# the team\n\nanna:{HASH}\r\n  bob:{}  \n", HASH.replace("2y", "2a"));
+        let users = Users::parse(&text).unwrap();
+        assert_eq!(users.len(), 2);
+        assert_eq!(users.hash("anna"), Some(HASH));
+        assert!(users.hash("bob").is_some());
+        assert_eq!(users.hash("carol"), None);
+        assert_eq!(Users::parse("").unwrap().len(), 0);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line() {
+        let good = format!("anna:{HASH}\n");
+        for (line, reason) in [
+            ("s3cret", "line 2: it is not `user:hash`"),
+            (&format!(":{HASH}"), "line 2: the user's name is empty or no text"),
+            (&format!("a\u{0}b:{HASH}"), "line 2: the user's name is empty or no text"),
+            ("bob:$2y$04$tooshort", "line 2: the hash of `bob` is malformed"),
+            (&format!("bob:{HASH}:x"), "line 2: the hash of `bob` is malformed"),
+            (&good, "line 2: `anna` stands in the file twice"),
+            (
+                &format!("bob:{}", HASH.replace("04", "18")),
+                "line 2: the hash of `bob` has a cost outside 4 to 17",
+            ),
+        ] {
+            assert_eq!(Users::parse(&format!("{good}{line}")).unwrap_err(), reason);
+        }
+        for hash in [
+            "s3cret",
+            "",
+            "{SHA}2PRZAyDhNDqRW2OUFwZQqPNdaSY=",
+            "$apr1$xxxxxxxx$dxHfLAsjHkDRmG83UXe8K0",
+            "$5$salt$s3cret",
+            "$2x$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO",
+            "rqXexS6ZhobKA",
+        ] {
+            let refusal = Users::parse(&format!("{good}# here\nbob:{hash}")).unwrap_err();
+            assert!(
+                refusal.starts_with("line 3: the password of `bob` is not hashed"),
+                "{refusal}"
+            );
+            assert!(hash.is_empty() || !refusal.contains(hash), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn nobody_knows_nobodys_password_and_it_costs_as_much() {
+        let users = Users::parse(&format!("anna:{HASH}")).unwrap();
+        let parts: HashParts = users.nobodys().parse().unwrap();
+        assert_eq!(parts.get_cost(), 4);
+        assert!(!bcrypt::verify("", users.nobodys()).unwrap());
+        let none = Users::parse("").unwrap();
+        assert!(none.nobodys().parse::<HashParts>().is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read(
+            names in proptest::collection::btree_set("[a-zA-Z0-9@.ü -]{0,10}[a-z]", 0..8),
+            gaps in proptest::collection::vec("(#[a-z:$]*| *)\n", 0..4),
+        ) {
+            let gap = gaps.concat();
+            let lines: Vec<String> = names.iter().map(|name| format!("{gap}{name}:{HASH}\n")).collect();
+            let users = Users::parse(&lines.concat()).unwrap();
+            let trimmed: std::collections::BTreeSet<&str> = names.iter().map(|name| name.trim()).collect();
+            prop_assume!(trimmed.len() == names.len());
+            prop_assert_eq!(users.len(), names.len());
+            for name in trimmed {
+                prop_assert_eq!(users.hash(name), Some(HASH));
+            }
+        }
+
+        #[test]
+        fn nothing_makes_it_panic_or_take_what_is_no_hash(text in "(\\PC|\n|:|\\$2y\\$04\\$|#){0,80}") {
+            if let Ok(users) = Users::parse(&text) {
+                for hash in users.hashes.values() {
+                    prop_assert!(bcrypt::verify("x", hash).is_ok());
+                }
+            }
+        }
+    }
+}

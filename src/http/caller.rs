@@ -1,0 +1,75 @@
+//! Who asks: found out before anything else of a request below `/v2/` is looked at.
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::middleware::Next;
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
+
+use super::error::ApiError;
+use super::{Api, log, token};
+use crate::auth::{AuthError, Identity};
+
+/// Answers whoever may not ask anything, and passes everybody else on, with who it is. It stands
+/// around all of `/v2/`, so a path that is malformed or is none tells nothing to a stranger.
+///
+/// # Errors
+/// Those of what it wraps.
+pub(super) async fn identify(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
+    let mut response = match identity(request.request()).await {
+        Ok(identity) => {
+            log::from(request.request(), &identity);
+            request.extensions_mut().insert(identity);
+            next.call(request).await?.map_into_left_body()
+        }
+        Err(error) => {
+            let response = ApiError::from(error).error_response();
+            request.into_response(response).map_into_right_body()
+        }
+    };
+    let challenge = response.headers().get(WWW_AUTHENTICATE);
+    let challenge = challenge.and_then(|challenge| challenge.to_str().ok());
+    if let Some(challenge) = challenge.and_then(|it| absolute(it, response.request())) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    }
+    Ok(response)
+}
+
+/// Says where tokens are had by the URL that the client reaches this server by.
+fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
+    let external = api(request).external_url.clone();
+    let base = external.unwrap_or_else(|| {
+        let connection = request.connection_info();
+        // Of what a client says, no more than is a host is said to it again.
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        let host = Some(connection.host()).filter(|host| host.bytes().all(is_part));
+        let scheme = if connection.scheme() == "https" { "https" } else { "http" };
+        format!("{scheme}://{}", host.unwrap_or(request.app_config().host()))
+    });
+    let (realm, url) = (format!("\"{}\"", token::PATH), format!("\"{base}{}\"", token::PATH));
+    HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()
+}
+
+async fn identity(request: &HttpRequest) -> Result<Identity, AuthError> {
+    let api = Data::clone(api(request));
+    api.authority.identify(authorization(request)).await
+}
+
+fn api(request: &HttpRequest) -> &Data<Api> {
+    request.app_data().expect("the server is made with it")
+}
+
+/// Returns the credentials that a request has; what is no text is malformed like any other nonsense.
+pub(super) fn authorization(request: &HttpRequest) -> Option<&str> {
+    let header = request.headers().get(AUTHORIZATION);
+    header.map(|value| value.to_str().unwrap_or_default())
+}
+
+/// Returns who asks.
+pub(super) fn of(request: &HttpRequest) -> Identity {
+    request.extensions().get::<Identity>().expect("`identify` stands around all of `/v2/`").clone()
+}

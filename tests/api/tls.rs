@@ -1,0 +1,161 @@
+//! TLS: what is encrypted, HTTP/2, and certificates that change.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use reqwest::{Certificate, Version};
+use tempfile::TempDir;
+
+use crate::common::http::{self, Response};
+use crate::common::{Server, roadstead, run};
+use crate::connection::Connection;
+use crate::content::noise;
+use crate::repository::{Repository, streamed};
+
+/// Makes a certificate for 127.0.0.1.
+fn issue() -> CertifiedKey<KeyPair> {
+    generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("it is a name")
+}
+
+fn write(folder: &Path, issued: &CertifiedKey<KeyPair>) {
+    for (name, text) in
+        [("cert.pem", issued.cert.pem()), ("key.pem", issued.signing_key.serialize_pem())]
+    {
+        fs::write(folder.join(name), text).expect("the folder is ours");
+    }
+}
+
+fn start(folder: &Path) -> Server {
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
+    Server::start_encrypted(move |command| {
+        command
+            .env("ROADSTEAD_SERVER__TLS__CERTIFICATE", &certificate)
+            .env("ROADSTEAD_SERVER__TLS__KEY", &key);
+    })
+}
+
+/// Asks on a new connection that has to show that certificate.
+fn get_by(server: &Server, issued: &CertifiedKey<KeyPair>) -> Result<Response, reqwest::Error> {
+    let trusted = Certificate::from_der(issued.cert.der()).expect("it is one");
+    let url = server.url("/v2/");
+    http::try_send_by(|client| client.tls_certs_only([trusted]), |client| client.get(url))
+}
+
+#[test]
+fn images_are_pushed_and_pulled_by_http_2() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let issued = issue();
+    write(folder.path(), &issued);
+    let server = start(folder.path());
+    let answer = get_by(&server, &issued).expect("the certificate is known");
+    assert_eq!((answer.status, answer.version), (200, Version::HTTP_2));
+    assert!(get_by(&server, &issue()).is_err(), "another certificate is not trusted");
+
+    let repository = Repository::of(&server, "team/app");
+    let pushed = repository.push_image("v1", "word");
+    assert_eq!(repository.get("manifests/v1").body, pushed.manifest);
+    let head = repository.head(&format!("blobs/{}", crate::content::sha256(&pushed.layer)));
+    assert_eq!(head.header("content-length"), pushed.layer.len().to_string());
+    let large = noise(3_000_000, 7);
+    let upload = repository.begin();
+    assert_eq!(upload.stream(&large).status, 202);
+    let digest = crate::content::sha256(&large);
+    assert_eq!(upload.finish(&digest).status, 201);
+    assert!(repository.get(&format!("blobs/{digest}")).body == large);
+    // Refused before its body was read.
+    let refused = repository
+        .send(reqwest::Method::PUT, "manifests/.x", |request| request.body(streamed(&large)));
+    assert_eq!((refused.status, refused.version), (400, Version::HTTP_2));
+}
+
+#[test]
+fn http_1_is_spoken_as_well() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    write(folder.path(), &issue());
+    let server = start(folder.path());
+    let url = server.url("/v2/");
+    let answer = http::try_send_by(
+        |client| client.tls_danger_accept_invalid_certs(true).http1_only(),
+        |client| client.get(url),
+    );
+    let answer = answer.expect("the server answers");
+    assert_eq!((answer.status, answer.version), (200, Version::HTTP_11));
+    // What is not encrypted is not answered.
+    let mut connection = Connection::open(&server);
+    connection.ask("GET", "/v2/", &[]);
+    assert!(connection.try_answer(false).is_none());
+    assert_eq!(http::get(&server.url("/v2/")).status, 200, "and others are served on");
+}
+
+#[test]
+fn a_new_certificate_is_shown_to_new_connections() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let (first, second) = (issue(), issue());
+    write(folder.path(), &first);
+    let server = start(folder.path());
+    assert!(get_by(&server, &first).is_ok());
+
+    // A pair that does not go together changes nothing, and the log tells.
+    fs::write(folder.path().join("cert.pem"), second.cert.pem()).expect("the folder is ours");
+    let begun = Instant::now();
+    while !server.log().contains("it is not the key of the certificate") {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{}", server.log());
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(get_by(&server, &first).is_ok());
+
+    write(folder.path(), &second);
+    let begun = Instant::now();
+    while get_by(&server, &second).is_err() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "the old certificate is shown on");
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert!(get_by(&server, &first).is_err());
+    fs::remove_file(folder.path().join("key.pem")).expect("it is there");
+    thread::sleep(Duration::from_millis(2500));
+    assert!(get_by(&server, &second).is_ok());
+}
+
+#[test]
+fn files_that_cannot_be_used_are_refused_at_start() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let issued = issue();
+    let other = issue().signing_key.serialize_pem();
+    let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    for (certificate, key, file, reason) in [
+        (None, Some(&key), "cert.pem", "No such file"),
+        (Some(&certificate), None, "key.pem", "No such file"),
+        (Some(&key), Some(&key), "cert.pem", "there is no certificate in it"),
+        (Some(&certificate), Some(&certificate), "key.pem", "there is no key in it"),
+        (Some(&certificate), Some(&other), "key.pem", "it is not the key of the certificate in"),
+        (
+            Some(&"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()),
+            Some(&key),
+            "cert.pem",
+            "",
+        ),
+        (Some(&certificate[..200].to_owned()), Some(&key), "cert.pem", ""),
+        (Some(&String::new()), Some(&String::new()), "cert.pem", "there is no certificate in it"),
+    ] {
+        let mut command = roadstead(["serve", "--listen", "127.0.0.1:0"]);
+        command.current_dir(folder.path());
+        for (name, variable, text) in
+            [("cert.pem", "CERTIFICATE", certificate), ("key.pem", "KEY", key)]
+        {
+            let path = folder.path().join(name);
+            command.env(format!("ROADSTEAD_SERVER__TLS__{variable}"), &path);
+            let _ = fs::remove_file(&path);
+            if let Some(text) = text {
+                fs::write(path, text).expect("the folder is ours");
+            }
+        }
+        let refused = run(&mut command);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        let named = format!("the file {} that `server.tls.", folder.path().join(file).display());
+        assert!(refused.stderr.contains(&named) && refused.stderr.contains(reason), "{refused}");
+        assert!(!folder.path().join("data").exists(), "nothing is made before that");
+    }
+}
