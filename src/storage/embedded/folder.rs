@@ -10,7 +10,7 @@ use super::super::edit::linked;
 use super::super::{
     Content, Edit, Finished, Kind, Result, StorageError, StorageErrorKind, TreePath,
 };
-use super::{Layout, ingest};
+use super::{Layout, progress};
 use crate::oci::{CanonicalDigest, Visibility};
 
 /// Applies one edit; a reader meets what stood there before or what stands there after.
@@ -214,7 +214,7 @@ pub(super) fn names(folder: &PathBuf) -> Result<Vec<String>> {
 pub(super) fn identify(layout: &Layout, tree: Visibility, path: &TreePath) -> Result<Finished> {
     let file = layout.tree(tree).join(path.as_str());
     let failed = |error| StorageError::io(format!("reading {path}"), error);
-    ingest::identify(&File::open(&file).map_err(failed)?, layout)
+    progress::identify(&File::open(&file).map_err(failed)?, layout)
 }
 
 pub(super) fn adopt(
@@ -248,7 +248,7 @@ pub(super) fn holds(
 pub(super) fn examine(layout: &Layout, canonical: &CanonicalDigest) -> Result<Content> {
     let file = File::open(layout.content(canonical))
         .map_err(|error| StorageError::io(format!("opening {canonical}"), error))?;
-    Ok(ingest::identify(&file, layout)?.content)
+    Ok(progress::identify(&file, layout)?.content)
 }
 
 fn name_of(name: std::ffi::OsString) -> io::Result<String> {

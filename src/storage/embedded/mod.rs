@@ -6,6 +6,8 @@
 
 mod folder;
 mod ingest;
+mod leaves;
+mod progress;
 mod read;
 
 use std::ops::Range;
