@@ -48,9 +48,9 @@ impl Registry {
     /// the data folder meanwhile.
     ///
     /// First the queue is carried out, as at a start; a change of it that cannot be is named, except
-    /// where it only waits for room or for a database, which ends the call. From then on the index stays as it was until
-    /// one transaction replaces it, whose root is that of the tree without what is dropped. Only
-    /// then that is removed from the tree. So after an error, or a crash, either all is as it was or
+    /// where it only waits for room or for a database, which ends the call. From then on the index
+    /// stays as it was until one transaction replaces it, whose root is that of the tree without
+    /// what is dropped. Only then that is removed from the tree. So after an error, or a crash, either all is as it was or
     /// the index is right and the tree still has what it does not list; repeating the call drops,
     /// and names, the same again.
     ///
@@ -69,7 +69,7 @@ impl Registry {
         match recovered {
             Ok(()) => {}
             // With the queue would go what only waits for room.
-            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) if is_temporary(&error) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be carried out as a whole");
                 rebuild.salvage(writer.as_mut()).await?;
@@ -122,7 +122,7 @@ impl Rebuild<'_> {
     async fn salvage(&mut self, writer: &mut dyn Writer) -> Result<()> {
         let entries = match entries(writer).await {
             Ok(entries) => entries,
-            Err(error) if may_pass(&error) => return Err(error),
+            Err(error) if is_temporary(&error) => return Err(error),
             Err(error) => {
                 self.result.dropped.push(format!("may have lost what the queue held: {error}"));
                 return Ok(());
@@ -133,7 +133,7 @@ impl Rebuild<'_> {
                 None => "it was not acknowledged, and could not be checked".to_owned(),
                 Some(edits) => match self.repeat(edits).await {
                     Ok(()) => continue,
-                    Err(error) if may_pass(&error) => return Err(error),
+                    Err(error) if is_temporary(&error) => return Err(error),
                     Err(error) => error.to_string(),
                 },
             };
@@ -333,8 +333,10 @@ async fn entries(writer: &mut dyn Writer) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Tells whether the same may succeed later, as when there is room again.
-fn may_pass(error: &RegistryError) -> bool {
+/// Tells whether the same may succeed later, as when there is room again. Not
+/// [`RegistryError::may_pass`], for which every fault of the storage may: content that is gone would
+/// end a rebuild, which is what mends that.
+fn is_temporary(error: &RegistryError) -> bool {
     match error {
         RegistryError::Storage(error) => error.is_retryable(),
         RegistryError::Index(error) => error.is_retryable(),
