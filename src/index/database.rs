@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::clock::{self, Clock};
 use super::connection::{Connection, Link, kind, misuse};
 use super::edges::ReferrerQuery;
+use super::memory::Memory;
 use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
@@ -44,6 +45,8 @@ pub(super) struct Database {
     pub(super) clock: Arc<Clock>,
     /// What it was opened for.
     pub(super) access: Access,
+    /// What was found of late.
+    pub(super) memory: Memory,
 }
 
 impl Database {
@@ -98,7 +101,8 @@ impl Index for Database {
     }
 
     async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>> {
-        blobs::find(&mut self.read().await?, repository, digest).await
+        let look_up = async || blobs::find(&mut self.read().await?, repository, digest).await;
+        self.memory.blobs().find(&self.clock, repository, digest, look_up).await
     }
 
     async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
@@ -122,7 +126,8 @@ impl Index for Database {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
-        manifests::find(&mut self.read().await?, repository, digest).await
+        let look_up = async || manifests::find(&mut self.read().await?, repository, digest).await;
+        self.memory.manifests().find(&self.clock, repository, digest, look_up).await
     }
 
     async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>> {
@@ -146,7 +151,9 @@ impl Index for Database {
         repository: &RepositoryName,
         tag: &Tag,
     ) -> Result<Option<ManifestRow>> {
-        manifests::find_tagged(&mut self.read().await?, repository, tag).await
+        let look_up =
+            async || manifests::find_tagged(&mut self.read().await?, repository, tag).await;
+        self.memory.tagged().find(&self.clock, repository, tag, look_up).await
     }
 
     async fn tags(

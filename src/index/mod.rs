@@ -18,6 +18,7 @@ mod edges;
 mod error;
 mod maintenance;
 mod manifests;
+mod memory;
 mod nodes;
 mod open;
 mod postgres;

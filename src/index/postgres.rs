@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::clock::Clock;
 use super::connection::{Connection, Link, kind, on};
 use super::database::{Database, Pool};
+use super::memory::Memory;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema};
 
 const INIT: &str = include_str!("migrations/postgres/0001_init.sql");
@@ -76,6 +77,7 @@ pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::shared()),
         access,
+        memory: Memory::new(),
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::clock::{self, Clock};
 use super::connection::{kind, misuse};
 use super::database::{Database, Pool};
+use super::memory::Memory;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
 const INIT: &str = include_str!("migrations/sqlite/0001_init.sql");
@@ -59,6 +60,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::shared()),
         access: Access::Full,
+        memory: Memory::new(),
     };
     let mut connection = database.write().await?;
     uploads::release_all(&mut connection).await?;
@@ -74,6 +76,7 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::shared()),
         access: Access::ReadOnly,
+        memory: Memory::new(),
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))

@@ -7,12 +7,14 @@
 mod hasher;
 mod shape;
 mod spine;
+mod twin;
 
 use cid::Cid;
 
 pub use hasher::{FileHasher, build};
 pub use shape::dag_size;
 pub use spine::{Spine, SpineError, interior};
+pub use twin::TwinHasher;
 
 use super::Block;
 

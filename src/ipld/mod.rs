@@ -15,6 +15,7 @@ pub mod file;
 mod hamt;
 mod murmur;
 mod node;
+mod sha256;
 mod unixfs;
 mod wire;
 

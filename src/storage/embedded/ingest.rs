@@ -1,11 +1,6 @@
-//! Taking content in: bytes are written and hashed as a whole on one thread while the leaves of
-//! the UnixFS file are hashed on another.
-//!
-//! A blob of at most one chunk has one leaf, whose hash is that of the whole, so the second thread
-//! only begins with the second chunk.
+//! Taking content in: bytes go to a file of their own while the next ones are received.
 
 use std::fs::{File, OpenOptions};
-use std::mem;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,12 +8,10 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::{Finished, Ingest, Result, StorageError, StorageErrorKind};
+use super::lane::Lane;
 use super::progress::{Progress, sync_failed};
 use super::{Layout, join};
 use crate::oci::Digest;
-
-/// How many bytes are handed to the threads at a time.
-const BATCH: usize = 256 * 1024;
 
 /// How many bytes are sent to the disk at a time while others come, lest the end wait for all of them.
 const FLUSH: u64 = 32 * 1024 * 1024;
@@ -28,20 +21,11 @@ pub(super) struct FileIngest {
     layout: Arc<Layout>,
     id: String,
     offset: u64,
-    batch: Vec<Bytes>,
-    batch_size: usize,
-    work: Work,
     file: Arc<File>,
+    lane: Lane,
     /// The flush under way, and up to where bytes were flushed when it began.
     flush: Option<JoinHandle<Result<()>>>,
     flushed: u64,
-}
-
-/// The progress so far: here, or with a batch on its way.
-enum Work {
-    Idle(Box<Progress>),
-    Busy(JoinHandle<Result<Box<Progress>>>),
-    Broken,
 }
 
 impl FileIngest {
@@ -55,7 +39,7 @@ impl FileIngest {
             .truncate(true)
             .open(&path)
             .map_err(|error| StorageError::io(format!("creating {}", path.display()), error))?;
-        Ok(Self::new(layout, id, Progress::begin(file)))
+        Ok(Self::new(layout, id, 0, Progress::begin(file)))
     }
 
     /// Goes on with a file.
@@ -85,22 +69,12 @@ impl FileIngest {
         file.set_len(offset).map_err(|error| StorageError::io(context(), error))?;
         let progress = Progress::resume(&layout, &id, file, offset, checkpoint)
             .map_err(|error| StorageError::io(context(), error))?;
-        Ok(Self::new(layout, id, progress))
+        Ok(Self::new(layout, id, offset, progress))
     }
 
-    fn new(layout: Arc<Layout>, id: String, progress: Progress) -> Self {
-        let (offset, file) = (progress.written, Arc::clone(&progress.file));
-        Self {
-            layout,
-            id,
-            offset,
-            batch: Vec::new(),
-            batch_size: 0,
-            work: Work::Idle(Box::new(progress)),
-            file,
-            flush: None,
-            flushed: offset,
-        }
+    fn new(layout: Arc<Layout>, id: String, offset: u64, progress: Progress) -> Self {
+        let file = Arc::clone(&progress.file);
+        Self { layout, id, offset, file, lane: Lane::new(progress), flush: None, flushed: offset }
     }
 
     /// Sends what was written so far to the disk, beside what comes.
@@ -123,40 +97,11 @@ impl FileIngest {
         }
     }
 
-    /// Waits for the batch under way.
-    async fn settle(&mut self) -> Result<()> {
-        if let Work::Busy(task) = &mut self.work {
-            let ended = join(task.await);
-            self.work = Work::Broken;
-            self.work = Work::Idle(ended?);
-        }
-        Ok(())
-    }
-
-    /// Hands the collected bytes to the threads.
-    async fn send(&mut self) -> Result<()> {
-        self.settle().await?;
-        if self.batch.is_empty() {
-            return Ok(());
-        }
-        let Work::Idle(state) = mem::replace(&mut self.work, Work::Broken) else {
-            return Err(broken());
-        };
-        let batch = mem::take(&mut self.batch);
-        self.batch_size = 0;
-        self.work = Work::Busy(tokio::spawn(state.absorb(batch)));
-        self.flush_early().await
-    }
-
     /// Waits until all that was appended is written and hashed.
-    async fn drain(&mut self) -> Result<Box<Progress>> {
-        self.send().await?;
-        self.settle().await?;
+    async fn drain(&mut self) -> Result<Progress> {
+        self.lane.settle().await?;
         self.end_flush().await?;
-        match mem::replace(&mut self.work, Work::Broken) {
-            Work::Idle(state) => Ok(state),
-            Work::Busy(_) | Work::Broken => Err(broken()),
-        }
+        self.lane.take()
     }
 }
 
@@ -167,9 +112,8 @@ impl Ingest for FileIngest {
             return Ok(());
         }
         self.offset += bytes.len() as u64;
-        self.batch_size += bytes.len();
-        self.batch.push(bytes);
-        if self.batch_size >= BATCH { self.send().await } else { Ok(()) }
+        self.lane.append(bytes).await?;
+        self.flush_early().await
     }
 
     fn offset(&self) -> u64 {
@@ -177,27 +121,22 @@ impl Ingest for FileIngest {
     }
 
     async fn checkpoint(&mut self) -> Result<Vec<u8>> {
-        let state = self.drain().await?;
+        let mut progress = self.drain().await?;
         let (layout, id) = (Arc::clone(&self.layout), self.id.clone());
         let task = spawn_blocking(move || {
-            let mut state = state;
-            let checkpoint = state.save(&layout, &id)?;
-            Ok((state, checkpoint))
+            let checkpoint = progress.save(&layout, &id)?;
+            Ok((progress, checkpoint))
         });
-        let (state, checkpoint) = join(task.await)?;
-        self.work = Work::Idle(state);
+        let (progress, checkpoint) = join(task.await)?;
+        self.lane = Lane::new(progress);
         Ok(checkpoint)
     }
 
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Finished> {
-        let state = self.drain().await?;
+        let progress = self.drain().await?;
         let (layout, id, expected) = (Arc::clone(&self.layout), self.id.clone(), *expected);
-        join(spawn_blocking(move || state.keep(&layout, &id, &expected)).await)
+        join(spawn_blocking(move || progress.keep(&layout, &id, &expected)).await)
     }
-}
-
-fn broken() -> StorageError {
-    StorageError::new(StorageErrorKind::Failed, "an earlier write of this upload failed")
 }
 
 #[cfg(test)]

@@ -1,75 +1,81 @@
-//! The leaves of the file that content is, hashed as its bytes come.
+//! The leaves of the file that content is, as far as they are finished.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::Read;
-use std::mem;
+use std::os::unix::fs::FileExt;
 
 use cid::Cid;
-use sha2::{Digest as _, Sha256};
 
 use super::super::{Result, StorageError};
 use super::Layout;
 use crate::ipld::file::{CHUNK_SIZE, Spine};
-use crate::ipld::raw_cid;
-use crate::oci::CanonicalDigest;
 
-/// The leaves so far. The first is not hashed apart from the whole.
+/// The leaves so far.
 pub(super) struct Leaves {
-    pub(super) spine: Spine,
+    spine: Spine,
     /// Digests of finished leaves that no checkpoint has put beside the file yet.
-    pub(super) fresh: Vec<[u8; 32]>,
-    /// How many there are in all, and of those how many stand beside the file.
-    pub(super) finished: u64,
-    pub(super) saved: u64,
-    pub(super) open: Sha256,
-    pub(super) open_size: usize,
+    fresh: Vec<[u8; 32]>,
+    /// How many stand beside the file.
+    saved: u64,
 }
 
 impl Leaves {
     pub(super) fn new() -> Self {
-        Self {
-            spine: Spine::new(),
-            fresh: Vec::new(),
-            finished: 0,
-            saved: 0,
-            open: Sha256::new(),
-            open_size: 0,
-        }
+        Self { spine: Spine::new(), fresh: Vec::new(), saved: 0 }
     }
 
-    pub(super) fn update(&mut self, mut bytes: &[u8]) {
-        while !bytes.is_empty() {
-            if self.open_size == CHUNK_SIZE {
-                self.end_leaf();
-            }
-            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_SIZE - self.open_size));
-            self.open.update(now);
-            self.open_size += now.len();
-            bytes = later;
-        }
-    }
-
-    fn end_leaf(&mut self) {
-        let digest: [u8; 32] = mem::take(&mut self.open).finalize().into();
-        self.spine.push_leaf(digest, self.open_size as u64, &mut |_| ());
+    /// Appends a leaf of full length.
+    pub(super) fn push(&mut self, digest: [u8; 32]) {
+        self.spine.push_leaf(digest, CHUNK_SIZE as u64, &mut drop);
         self.fresh.push(digest);
-        self.finished += 1;
-        self.open_size = 0;
     }
 
-    /// Returns the CID of the file and those of its leaves.
+    /// Puts fresh leaves beside the file, and returns the rest as bytes.
+    pub(super) fn save(&mut self, layout: &Layout, id: &str) -> Result<Vec<u8>> {
+        if !self.fresh.is_empty() {
+            let path = layout.leaves(id);
+            OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .and_then(|file| file.write_all_at(self.fresh.as_flattened(), self.saved * 32))
+                .map_err(|error| StorageError::io(format!("writing {}", path.display()), error))?;
+            self.saved += self.fresh.len() as u64;
+            self.fresh.clear();
+        }
+        Ok(self.spine.to_bytes())
+    }
+
+    /// Goes on with the leaves that a file of that length had when they were saved; none where they
+    /// do not fit it.
+    pub(super) fn restore(layout: &Layout, id: &str, bytes: &[u8], length: u64) -> Option<Self> {
+        let spine = Spine::from_bytes(bytes).ok()?;
+        let chunk = CHUNK_SIZE as u64;
+        let saved = length / chunk;
+        if spine.size() != saved * chunk
+            || (saved > 0 && layout.leaves(id).metadata().ok()?.len() < saved * 32)
+        {
+            return None;
+        }
+        Some(Self { spine, fresh: Vec::new(), saved })
+    }
+
+    /// Returns the CID of the file and its leaves, of which the last may be shorter than the others.
     pub(super) fn close(
         mut self,
         layout: &Layout,
         id: &str,
         size: u64,
-        whole: CanonicalDigest,
+        last: Option<[u8; 32]>,
     ) -> Result<(Cid, Vec<[u8; 32]>)> {
-        if size <= CHUNK_SIZE as u64 {
-            return Ok((raw_cid(whole.0), vec![whole.0]));
+        if let Some(last) = last {
+            if size > 0 {
+                self.spine.push_leaf(last, size % CHUNK_SIZE as u64, &mut drop);
+            }
+            self.fresh.push(last);
         }
-        self.end_leaf();
-        let mut leaves = Vec::with_capacity(usize::try_from(self.finished).unwrap_or_default());
+        let mut leaves = Vec::new();
         if self.saved > 0 {
             let path = layout.leaves(id);
             let saved = File::open(&path)
@@ -82,6 +88,6 @@ impl Leaves {
             leaves.extend_from_slice(saved.as_chunks::<32>().0);
         }
         leaves.append(&mut self.fresh);
-        Ok((self.spine.finish(&mut |_| ()).cid, leaves))
+        Ok((self.spine.finish(&mut drop).cid, leaves))
     }
 }

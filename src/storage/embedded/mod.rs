@@ -6,6 +6,7 @@
 
 mod folder;
 mod ingest;
+mod lane;
 mod leaves;
 mod progress;
 mod read;

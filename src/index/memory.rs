@@ -1,0 +1,123 @@
+//! What pulls look up, kept in memory, and never stale: an entry counts only as long as the version
+//! under which it was read.
+
+use std::hash::Hash;
+
+use quick_cache::sync::Cache;
+use quick_cache::{Equivalent, Weighter};
+
+use super::clock::Clock;
+use super::{BlobRow, ManifestRow, Result};
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// How many bytes of manifests are kept.
+const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
+
+/// How many bytes the rows of blobs may take.
+const BLOB_BYTES: u64 = 2 * 1024 * 1024;
+
+/// What an entry takes beside its text, about.
+const ENTRY_BYTES: u64 = 512;
+
+/// What was found of late, by a repository and a name in it. What is absent is never kept.
+pub(super) struct Memory {
+    blobs: Found<Digest, BlobRow>,
+    manifests: Found<Digest, ManifestRow>,
+    tagged: Found<Tag, ManifestRow>,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        Self {
+            blobs: Found::new(BLOB_BYTES),
+            manifests: Found::new(MANIFEST_BYTES / 2),
+            tagged: Found::new(MANIFEST_BYTES / 2),
+        }
+    }
+
+    pub(super) fn blobs(&self) -> &Found<Digest, BlobRow> {
+        &self.blobs
+    }
+
+    pub(super) fn manifests(&self) -> &Found<Digest, ManifestRow> {
+        &self.manifests
+    }
+
+    pub(super) fn tagged(&self) -> &Found<Tag, ManifestRow> {
+        &self.tagged
+    }
+}
+
+/// Rows of one kind.
+pub(super) struct Found<Name, Row>(Cache<(RepositoryName, Name), (u64, Row), Weights>);
+
+impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
+    fn new(bytes: u64) -> Self {
+        let rows = usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX);
+        Self(Cache::with_weighter(rows, bytes, Weights))
+    }
+
+    /// Returns the row from memory, or looks it up. Kept is what was found while nothing changed.
+    pub(super) async fn find(
+        &self,
+        clock: &Clock,
+        repository: &RepositoryName,
+        name: &Name,
+        look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
+    ) -> Result<Option<Row>> {
+        // Where others write too, the database would have to be asked for the version.
+        let Some(version) = clock.known() else { return look_up().await };
+        if let Some((seen, row)) = self.0.get(&Asked(repository, name))
+            && seen == version
+        {
+            return Ok(Some(row));
+        }
+        let found = look_up().await?;
+        if let Some(row) = &found
+            && clock.known() == Some(version)
+        {
+            self.0.insert((repository.clone(), name.clone()), (version, row.clone()));
+        }
+        Ok(found)
+    }
+}
+
+/// A key that is only looked for.
+#[derive(Hash)]
+struct Asked<'key, Name>(&'key RepositoryName, &'key Name);
+
+impl<Name: Eq> Equivalent<(RepositoryName, Name)> for Asked<'_, Name>
+where
+    Name: Hash,
+{
+    fn equivalent(&self, (repository, name): &(RepositoryName, Name)) -> bool {
+        self.0 == repository && self.1 == name
+    }
+}
+
+/// How much room a row takes.
+pub(super) trait Size {
+    /// Bytes beside [`ENTRY_BYTES`].
+    fn size(&self) -> u64;
+}
+
+impl Size for BlobRow {
+    fn size(&self) -> u64 {
+        0
+    }
+}
+
+impl Size for ManifestRow {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+#[derive(Clone)]
+struct Weights;
+
+impl<Name, Row: Size> Weighter<(RepositoryName, Name), (u64, Row)> for Weights {
+    fn weight(&self, _: &(RepositoryName, Name), (_, row): &(u64, Row)) -> u64 {
+        ENTRY_BYTES + row.size()
+    }
+}
