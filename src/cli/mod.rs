@@ -9,6 +9,7 @@ mod cid;
 mod config;
 mod index;
 mod output;
+mod progress;
 mod root;
 mod serve;
 
