@@ -44,6 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bcrypt", &["auth/methods/"]),
     ("clap", &["cli/", "main.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
+    ("prometheus_client", &["http/metrics/"]),
     ("indicatif", &["cli/progress.rs"]),
 ];
 

@@ -21,6 +21,7 @@ mod limits;
 mod log;
 mod malformed;
 mod manifests;
+mod metrics;
 mod mounts;
 mod names;
 mod ranges;
