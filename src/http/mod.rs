@@ -9,6 +9,7 @@ mod blobs;
 mod body;
 mod caller;
 mod catalog;
+mod condition;
 mod error;
 mod extract;
 mod health;

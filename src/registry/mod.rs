@@ -9,6 +9,7 @@ mod blobs;
 mod catalog;
 mod check;
 mod commit;
+mod condition;
 #[cfg(test)]
 mod crashes;
 mod error;
@@ -31,6 +32,7 @@ use tokio::runtime::Handle;
 
 pub use blobs::Blob;
 pub use check::{Finding, Report};
+pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};

@@ -9,6 +9,7 @@ mod common;
 mod base;
 mod blobs;
 mod catalog;
+mod conditions;
 mod connection;
 mod content;
 mod deletion;

@@ -63,8 +63,8 @@ impl Default for Metrics {
     }
 }
 
-/// `GET /metrics`, for whoever may list all repositories, though no number names one: in the format of OpenMetrics for who asks for it, as Prometheus does, and in the
-/// older one of Prometheus for everybody else.
+/// `GET /metrics`, for whoever may list all repositories, though no number names one: in the format
+/// of OpenMetrics for who asks for it, as Prometheus does, and in the older one for everybody else.
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     api.authority.decide(&caller::of(&request), Act::List).await?;
     let reading = Reading::take(&api.registry).await;
