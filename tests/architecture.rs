@@ -43,6 +43,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustls", &["app/tls.rs"]),
     ("bcrypt", &["auth/methods/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("clap_complete", &["cli/completions.rs"]),
+    ("clap_mangen", &["cli/man.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
     ("prometheus_client", &["http/metrics/"]),
     ("indicatif", &["cli/progress.rs"]),
