@@ -7,6 +7,7 @@ mod common;
 
 mod check;
 mod cid;
+mod help;
 mod manual;
 mod progress;
 mod push;
