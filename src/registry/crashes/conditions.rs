@@ -4,6 +4,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::super::commit::Step;
+use super::super::intent::Intent;
 use super::super::{Condition, RegistryError, Wanted};
 use super::{Client, STEPS, assert_whole, digest_of, manifest, open, stop_anywhere};
 use crate::oci::{Algorithm, Digest};
@@ -65,4 +66,26 @@ async fn a_condition_that_failed_is_not_looked_at_again() {
     let registry = open(folder.path()).await;
     assert_eq!(client.get(&registry, "tag").await, Some(new), "although it holds by now");
     assert_whole(&registry).await;
+}
+
+#[test]
+fn an_entry_of_an_earlier_version_has_no_condition() {
+    let digest = Digest::of(Algorithm::Sha256, b"manifest");
+    let put = format!(
+        r#"{{"repository":"team/app","manifest":"{digest}","digest":"{digest}","media_type":"a/b","tags":["v1"]}}"#
+    );
+    for record in [
+        r#"{"delete_tag":{"repository":"team/app","tag":"v1"}}"#.to_owned(),
+        format!(r#"{{"delete_manifest":{{"repository":"team/app","digest":"{digest}"}}}}"#),
+        format!(r#"{{"put_manifest":{put}}}"#),
+    ] {
+        let intent: Intent = serde_json::from_str(&record).unwrap();
+        let (Intent::PutManifest { condition, .. }
+        | Intent::DeleteTag { condition, .. }
+        | Intent::DeleteManifest { condition, .. }) = intent
+        else {
+            panic!("{record} is another intent")
+        };
+        assert_eq!(condition, Condition::default(), "{record}");
+    }
 }
