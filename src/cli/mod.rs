@@ -6,9 +6,12 @@
 
 mod check;
 mod cid;
+mod completions;
 mod config;
 mod index;
+mod man;
 mod output;
+mod progress;
 mod root;
 mod serve;
 
@@ -57,6 +60,8 @@ enum Command {
     Check(check::CheckArguments),
     Index(index::IndexArguments),
     Config(config::ConfigArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
 }
 
 impl CommonArguments {
@@ -97,6 +102,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Check(command) => check::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),
+        Command::Completions(command) => completions::run(command),
+        Command::Man(command) => man::run(command),
     }
 }
 

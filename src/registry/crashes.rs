@@ -1,5 +1,7 @@
 //! Tests that stop a commit between any two steps and go on in the next process.
 
+mod conditions;
+
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::commit::Step;
-use super::{Limits, Registry, RegistryError, Result};
+use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Act, AuthError, Authenticator, Authority, Identity};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference};
@@ -83,14 +85,37 @@ impl Client {
     }
 
     async fn put(&self, registry: &Registry, reference: &str, bytes: &Bytes) -> Result<()> {
+        self.put_if(registry, reference, bytes, Condition::default()).await
+    }
+
+    async fn put_if(
+        &self,
+        registry: &Registry,
+        reference: &str,
+        bytes: &Bytes,
+        condition: Condition,
+    ) -> Result<()> {
         let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
         let reference: Reference = reference.parse().unwrap();
-        registry.put_manifest(&grant, &reference, Vec::new(), None, bytes.clone()).await.map(drop)
+        let tags = Vec::new();
+        registry
+            .put_manifest(&grant, &reference, tags, None, bytes.clone(), condition)
+            .await
+            .map(drop)
     }
 
     async fn delete(&self, registry: &Registry, reference: &str) -> Result<()> {
+        self.delete_if(registry, reference, Condition::default()).await
+    }
+
+    async fn delete_if(
+        &self,
+        registry: &Registry,
+        reference: &str,
+        condition: Condition,
+    ) -> Result<()> {
         let grant = self.0.delete(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
-        registry.delete_manifest(&grant, &reference.parse().unwrap()).await
+        registry.delete_manifest(&grant, &reference.parse().unwrap(), condition).await
     }
 
     async fn delete_blob(&self, registry: &Registry, digest: &Digest) -> Result<()> {
@@ -120,7 +145,7 @@ fn digest_of(bytes: &Bytes) -> String {
 }
 
 async fn assert_whole(registry: &Registry) {
-    let report = registry.check().await.unwrap();
+    let report = registry.check(&Silent).await.unwrap();
     assert_eq!(report.findings, []);
 }
 
@@ -268,11 +293,11 @@ async fn a_rebuilt_index_answers_as_before() {
     client.put(&registry, "new", &new).await.unwrap();
     client.delete(&registry, "old").await.unwrap();
     let root = registry.root().await.unwrap();
-    let before = registry.check().await.unwrap();
-    let rebuilt = registry.rebuild_index().await.unwrap();
+    let before = registry.check(&Silent).await.unwrap();
+    let rebuilt = registry.rebuild_index(&Silent).await.unwrap();
     assert_eq!(rebuilt.dropped, [""; 0]);
     assert_eq!((rebuilt.manifests, rebuilt.tags, rebuilt.blobs), (2, 1, 4));
-    assert_eq!(registry.check().await.unwrap(), before);
+    assert_eq!(registry.check(&Silent).await.unwrap(), before);
     assert_eq!(registry.root().await.unwrap(), root);
     assert_eq!(client.get(&registry, "new").await, Some(new));
     assert_eq!(client.get(&registry, &digest_of(&old)).await, Some(old));

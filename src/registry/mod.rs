@@ -9,12 +9,14 @@ mod blobs;
 mod catalog;
 mod check;
 mod commit;
+mod condition;
 #[cfg(test)]
 mod crashes;
 mod error;
 mod intent;
 mod layout;
 mod manifests;
+mod progress;
 mod rebuild;
 mod referrers;
 mod root;
@@ -23,14 +25,17 @@ mod uploads;
 mod walk;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
 pub use blobs::Blob;
 pub use check::{Finding, Report};
+pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use manifests::PushedManifest;
+pub use progress::{Progress, Silent, Steps};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use root::peek_root;
@@ -62,6 +67,7 @@ pub struct Registry {
     index: Arc<dyn Index>,
     storage: Arc<dyn Storage>,
     limits: Arc<Limits>,
+    root_changes: Arc<AtomicU64>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -77,6 +83,7 @@ impl Registry {
             index,
             storage,
             limits: Arc::new(limits),
+            root_changes: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),
@@ -96,6 +103,21 @@ impl Registry {
     #[must_use]
     pub fn manifest_limit(&self) -> usize {
         self.limits.manifest_bytes
+    }
+
+    /// Returns how many changes of the public tree this process has carried out: pushes of manifests
+    /// and deletions, also where they repeat what was there.
+    #[must_use]
+    pub fn root_changes(&self) -> u64 {
+        self.root_changes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many uploads were begun, and neither finished nor given up.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn upload_count(&self) -> Result<u64> {
+        Ok(self.index.upload_ids().await?.len() as u64)
     }
 
     /// Answers whether the index can be written to.

@@ -7,6 +7,9 @@ mod common;
 
 mod check;
 mod cid;
+mod help;
+mod manual;
+mod progress;
 mod push;
 mod rebuild;
 mod root;
