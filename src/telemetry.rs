@@ -1,11 +1,15 @@
 //! Log lines: human on a terminal, JSON otherwise, always to standard error.
 //!
-//! `cli` sets them up once the settings are known; every other room just uses `tracing`'s macros.
+//! `cli` sets them up once the settings are known; every other room just uses `tracing`'s macros. A
+//! thread of its own writes them, as many at once as there are, so that no request waits for a
+//! terminal or a file. None is dropped: when too many wait, requests wait too.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::{self, BufWriter, IsTerminal};
+use std::sync::{Mutex, PoisonError};
 
 use tracing::Dispatch;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -15,14 +19,34 @@ use crate::config::{LogFormat, LogSettings};
 /// client write errors into the log. Settings may name it again.
 const QUIET: &str = "actix_http=off,actix_server=warn";
 
-/// Sends log lines to standard error from now on. A second call changes nothing, so that tests in
-/// one process may each make one.
+/// How many lines may wait to be written.
+const WAITING: usize = 8192;
+
+/// How many bytes are written at once.
+const BUFFER: usize = 64 * 1024;
+
+/// The thread that writes; none before [`init`] and after [`end`].
+static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
+
+/// Sends log lines to standard error from now on, until [`end`]. A second call changes nothing, so
+/// that tests in one process may each make one.
 pub fn init(settings: &LogSettings) {
     let is_terminal = io::stderr().is_terminal();
-    let dispatch = dispatch(settings, is_terminal, io::stderr);
-    if tracing::dispatcher::set_global_default(dispatch).is_err() {
-        tracing::debug!("telemetry was set up before");
+    let (lines, writer) = NonBlockingBuilder::default()
+        .lossy(false)
+        .buffered_lines_limit(WAITING)
+        .thread_name("log")
+        .finish(BufWriter::with_capacity(BUFFER, io::stderr()));
+    let dispatch = dispatch(settings, is_terminal, lines);
+    if tracing::dispatcher::set_global_default(dispatch).is_ok() {
+        *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
     }
+}
+
+/// Writes the lines that wait, for up to a second. Later ones are lost: to be called before the
+/// process ends.
+pub fn end() {
+    WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
 
 fn dispatch<W>(settings: &LogSettings, is_terminal: bool, writer: W) -> Dispatch

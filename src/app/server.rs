@@ -15,6 +15,7 @@ use super::{App, AppError, authority};
 use crate::config::Settings;
 use crate::http::{self, Api, Metrics};
 use crate::registry::Registry;
+use crate::telemetry;
 
 /// How often the root is brought up to date when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
@@ -153,6 +154,7 @@ impl StopSignals {
             let _: Result<(), _> = timeout(SAME_SIGNAL, same).await;
             self.next().await;
             tracing::warn!("stopped at once");
+            telemetry::end();
             std::process::exit(1);
         });
     }
