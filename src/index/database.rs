@@ -37,6 +37,8 @@ pub(super) enum Pool {
 pub(super) struct Database {
     /// Where connections come from.
     pub(super) pool: Pool,
+    /// Where those come from whose writes need not outlast a loss of power, if these are others.
+    pub(super) hasty: Option<Pool>,
     /// What each transaction that writes passes, where there is room for one at a time.
     pub(super) gate: Option<Arc<Mutex<()>>>,
     /// The writer's lock among the tasks of this process.
@@ -52,15 +54,25 @@ pub(super) struct Database {
 impl Database {
     /// Returns a connection to read from.
     pub(super) async fn read(&self) -> Result<Connection> {
-        self.connect(None).await
+        self.connect(&self.pool, None).await
     }
 
     /// Returns a connection to write to, by one statement or in a transaction.
     pub(super) async fn write(&self) -> Result<Connection> {
+        self.write_by(&self.pool).await
+    }
+
+    /// The same for uploads under way: of them, a loss of power may take what it likes, since their
+    /// bytes are not on the disk either.
+    async fn write_hastily(&self) -> Result<Connection> {
+        self.write_by(self.hasty.as_ref().unwrap_or(&self.pool)).await
+    }
+
+    async fn write_by(&self, pool: &Pool) -> Result<Connection> {
         self.check_access()?;
-        let Some(gate) = &self.gate else { return self.connect(None).await };
+        let Some(gate) = &self.gate else { return self.connect(pool, None).await };
         match tokio::time::timeout(GATE_LIMIT, Arc::clone(gate).lock_owned()).await {
-            Ok(passed) => self.connect(Some(passed)).await,
+            Ok(passed) => self.connect(pool, Some(passed)).await,
             Err(error) => {
                 let kind = IndexErrorKind::Unavailable;
                 Err(IndexError::new(kind, "waiting for another transaction", error))
@@ -74,8 +86,12 @@ impl Database {
         Ok(connection)
     }
 
-    async fn connect(&self, passed: Option<OwnedMutexGuard<()>>) -> Result<Connection> {
-        let link = match &self.pool {
+    async fn connect(
+        &self,
+        pool: &Pool,
+        passed: Option<OwnedMutexGuard<()>>,
+    ) -> Result<Connection> {
+        let link = match pool {
             Pool::Lite(pool) => pool.acquire().await.map(Link::Lite),
             Pool::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
         };
@@ -211,7 +227,7 @@ impl Index for Database {
         owner: &str,
         now: i64,
     ) -> Result<()> {
-        uploads::create(&mut self.write().await?, id, repository, owner, now).await
+        uploads::create(&mut self.write_hastily().await?, id, repository, owner, now).await
     }
 
     async fn upload(&self, repository: &RepositoryName, id: &str) -> Result<Option<UploadRow>> {
@@ -228,7 +244,8 @@ impl Index for Database {
         now: i64,
     ) -> Result<Claim> {
         let request = ClaimRequest { repository, id, offset, claim, stale_before, now };
-        let mut connection = self.begin().await?;
+        let mut connection = self.write_hastily().await?;
+        connection.begin().await?;
         let claimed = uploads::claim(&mut connection, &request).await?;
         match claimed {
             Claim::Held(_) => connection.commit().await?,
@@ -245,23 +262,23 @@ impl Index for Database {
         checkpoint: &[u8],
         now: i64,
     ) -> Result<bool> {
-        uploads::save(&mut self.write().await?, id, claim, offset, checkpoint, now).await
+        uploads::save(&mut self.write_hastily().await?, id, claim, offset, checkpoint, now).await
     }
 
     async fn renew_upload(&self, id: &str, claim: &str, now: i64) -> Result<bool> {
-        uploads::renew(&mut self.write().await?, id, claim, now).await
+        uploads::renew(&mut self.write_hastily().await?, id, claim, now).await
     }
 
     async fn release_upload(&self, id: &str, claim: &str) -> Result<()> {
-        uploads::release(&mut self.write().await?, id, claim).await
+        uploads::release(&mut self.write_hastily().await?, id, claim).await
     }
 
     async fn remove_upload(&self, id: &str) -> Result<bool> {
-        uploads::remove(&mut self.write().await?, id).await
+        uploads::remove(&mut self.write_hastily().await?, id).await
     }
 
     async fn purge_uploads(&self, before: i64, stale_before: i64) -> Result<Vec<String>> {
-        uploads::purge(&mut self.write().await?, before, stale_before).await
+        uploads::purge(&mut self.write_hastily().await?, before, stale_before).await
     }
 
     async fn upload_ids(&self) -> Result<Vec<String>> {
@@ -299,7 +316,7 @@ impl Index for Database {
     async fn lock(&self) -> Result<Box<dyn Writer>> {
         self.check_access()?;
         let held = Arc::clone(&self.lock).lock_owned().await;
-        let connection = self.connect(None).await?.for_the_writer();
+        let connection = self.connect(&self.pool, None).await?.for_the_writer();
         let writer = LockedWriter::lock(connection, held, Arc::clone(&self.clock)).await?;
         Ok(Box::new(writer))
     }

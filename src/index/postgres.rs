@@ -78,6 +78,7 @@ pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
         clock: Arc::new(Clock::shared()),
         access,
         memory: Memory::new(),
+        hasty: None,
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))

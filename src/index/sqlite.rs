@@ -52,10 +52,12 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    let pool = pool(options).await?;
+    let pool = pool(options.clone(), CONNECTIONS).await?;
     schema::migrator(INIT).run(&pool).await.map_err(schema::refused)?;
+    let hasty = self::pool(options.synchronous(SqliteSynchronous::Normal), 1).await?;
     let mut database = Database {
         pool: Pool::Lite(pool),
+        hasty: Some(Pool::Lite(hasty)),
         gate: Some(Arc::new(Mutex::new(()))),
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::shared()),
@@ -71,7 +73,8 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
 async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
     let database = Database {
-        pool: Pool::Lite(pool(options).await?),
+        pool: Pool::Lite(pool(options, CONNECTIONS).await?),
+        hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::shared()),
@@ -82,9 +85,9 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     Ok(Arc::new(database))
 }
 
-async fn pool(options: SqliteConnectOptions) -> Result<SqlitePool> {
+async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool> {
     SqlitePoolOptions::new()
-        .max_connections(CONNECTIONS)
+        .max_connections(connections)
         .test_before_acquire(false)
         .max_lifetime(None)
         .idle_timeout(None)
