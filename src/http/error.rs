@@ -138,6 +138,10 @@ impl From<StorageError> for ApiError {
                 tracing::error!(error = %chain(&error), "the storage is full");
                 Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the storage has no room")
             }
+            StorageErrorKind::ReadOnly => {
+                tracing::error!(error = %chain(&error), "the storage can only be read");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage can only be read")
+            }
             StorageErrorKind::Unavailable => {
                 tracing::error!(error = %chain(&error), "the storage is not available");
                 Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is not available")
@@ -157,6 +161,10 @@ impl From<IndexError> for ApiError {
             IndexErrorKind::Full => {
                 tracing::error!(error = %chain(&error), "the index is full");
                 Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the index has no room")
+            }
+            IndexErrorKind::ReadOnly => {
+                tracing::error!(error = %chain(&error), "the index can only be read");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index can only be read")
             }
             IndexErrorKind::Unavailable => {
                 tracing::error!(error = %chain(&error), "the index is not available");

@@ -98,18 +98,24 @@ fn failed(error: sqlx::Error) -> IndexError {
 pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
+    const READONLY: i32 = 8;
     const CORRUPT: i32 = 11;
     const FULL: i32 = 13;
     const NOTADB: i32 = 26;
     /// No room to make the index of the write-ahead log longer.
     const IOERR_SHMSIZE: i32 = 0x130a;
+    /// What writing comes to where the disk can only be read since the file was opened: the I/O errors
+    /// of write, fsync (also of a folder), truncate, delete and of opening the write-ahead log's index.
+    const IOERR_OF_WRITES: [i32; 6] = [0x30a, 0x40a, 0x50a, 0x60a, 0xa0a, 0x120a];
 
     let Ok(code) = code.parse::<i32>() else { return IndexErrorKind::Failed };
     match code & 0xff {
         BUSY | LOCKED => IndexErrorKind::Unavailable,
+        READONLY => IndexErrorKind::ReadOnly,
         CORRUPT | NOTADB => IndexErrorKind::Damaged,
         FULL => IndexErrorKind::Full,
         _ if code == IOERR_SHMSIZE => IndexErrorKind::Full,
+        _ if IOERR_OF_WRITES.contains(&code) => IndexErrorKind::ReadOnly,
         _ => IndexErrorKind::Failed,
     }
 }
@@ -153,6 +159,11 @@ mod tests {
             ("517", IndexErrorKind::Unavailable),
             ("13", IndexErrorKind::Full),
             ("4874", IndexErrorKind::Full),
+            ("8", IndexErrorKind::ReadOnly),
+            ("1032", IndexErrorKind::ReadOnly),
+            ("778", IndexErrorKind::ReadOnly),
+            ("1034", IndexErrorKind::ReadOnly),
+            ("266", IndexErrorKind::Failed),
             ("11", IndexErrorKind::Damaged),
             ("779", IndexErrorKind::Damaged),
             ("26", IndexErrorKind::Damaged),
