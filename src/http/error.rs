@@ -35,6 +35,10 @@ impl ApiError {
         self
     }
 
+    fn saying(self, message: &str) -> Self {
+        Self { message: message.to_owned(), ..self }
+    }
+
     /// A header or parameter that cannot be read.
     pub(super) fn malformed(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
@@ -146,9 +150,10 @@ impl From<StorageError> for ApiError {
                 tracing::error!(error = %chain(&error), "the storage is not available");
                 Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is not available")
             }
-            StorageErrorKind::NotFound
-            | StorageErrorKind::DigestMismatch
-            | StorageErrorKind::Damaged
+            StorageErrorKind::NotFound | StorageErrorKind::Damaged => {
+                Self::internal(&error).saying("what is stored is damaged, see the server's log")
+            }
+            StorageErrorKind::DigestMismatch
             | StorageErrorKind::Unusable
             | StorageErrorKind::Failed => Self::internal(&error),
         }

@@ -56,7 +56,9 @@ impl fmt::Display for IndexError {
             IndexErrorKind::Full => "the index has no room",
             IndexErrorKind::ReadOnly => "the index can only be read",
             IndexErrorKind::Newer => "the index was written by a newer version",
-            IndexErrorKind::Damaged => "the index is damaged",
+            IndexErrorKind::Damaged => {
+                "the index is damaged, `roadstead index rebuild` makes it anew"
+            }
             IndexErrorKind::Failed => "the index failed",
         };
         write!(formatter, "{what} ({})", self.context)

@@ -1,6 +1,6 @@
 //! SQLite: one file, written to by one process, whose write transactions take turns.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sqlx::sqlite::{
 use tokio::sync::Mutex;
 
 use super::clock::{self, Clock};
-use super::connection::{kind, misuse};
+use super::connection::{Connection, Link, kind, misuse};
 use super::database::{Database, Pool};
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
@@ -77,6 +77,41 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))
+}
+
+/// Renames the file and what SQLite keeps beside it; an earlier one that was set aside stays.
+pub(super) fn set_aside(url: &str) -> Result<PathBuf> {
+    let path = path(url)?;
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let names = (1..).map(|number| format!(".damaged-{number}"));
+    let aside = names.into_iter().find(|name| !with(name).exists()).unwrap_or_default();
+    // The file itself first: what is beside a file that is not there counts for nothing.
+    for file in ["", "-wal", "-shm"] {
+        match std::fs::rename(with(file), with(&format!("{aside}{file}"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(sqlx::Error::Io(error)));
+            }
+            _ => {}
+        }
+    }
+    Ok(with(&aside))
+}
+
+/// Reads the whole file.
+pub(super) async fn examine(connection: &mut Connection) -> Result<()> {
+    const DOING: &str = "examining its file";
+
+    let Link::Lite(link) = connection.link() else { return Ok(()) };
+    let query = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&mut **link).await;
+    let (found,): (String,) = query.map_err(|error| connection.failed(DOING, error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(IndexError::new(IndexErrorKind::Damaged, DOING, found))
 }
 
 async fn pool(options: SqliteConnectOptions) -> Result<SqlitePool> {
