@@ -243,6 +243,22 @@ fn skopeo_says_that_it_may_not_push_where_it_did_not_sign_in() {
     assert!(registry.repositories().is_empty());
 }
 
+#[test]
+fn skopeo_trusts_no_certificate_that_nobody_it_knows_has_signed() {
+    let registry = Registry::start_as(face::TLS);
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let reference = docker(&registry.reference("team/app:v1"));
+    let inspect = |skopeo: &Skopeo| {
+        run(skopeo.command("inspect").args([&skopeo.verify(""), &reference])).stderr
+    };
+    assert!(inspect(&skopeo).contains("manifest unknown"), "{}", inspect(&skopeo));
+
+    let knows_nobody = Skopeo { home: Home::new(), ..skopeo };
+
+    let said = inspect(&knows_nobody);
+    assert!(said.contains("certificate signed by unknown authority"), "{said}");
+}
+
 fn tools(registry: &Registry) -> Option<(Skopeo, PathBuf)> {
     Some((Skopeo::find(registry.target())?, require("busybox")?))
 }

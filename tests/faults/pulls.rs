@@ -72,7 +72,6 @@ fn a_thousand_slow_pulls_at_once_are_served_in_bounded_memory() {
     let content = noise(SIZE, 7);
     let digest = repository.push_blob(&content);
     let hex = digest.trim_start_matches("sha256:");
-    let before = peak(&server);
 
     let path = repository.path(&format!("blobs/{digest}"));
     let mut pulls: Vec<TcpStream> = (0..PULLS).map(|_| connect(&server, &path)).collect();
@@ -88,7 +87,6 @@ fn a_thousand_slow_pulls_at_once_are_served_in_bounded_memory() {
     }
     assert!(open_files(&server, hex) > PULLS / 2, "they are under way at the same time");
     let peak = peak(&server);
-    println!("{before} KiB before, {peak} KiB with {PULLS} pulls under way");
     assert!(peak <= REST + PULLS as u64 * EACH, "{peak} KiB of memory");
 
     // One of them to its end, among all others.

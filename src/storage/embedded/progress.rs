@@ -157,10 +157,13 @@ impl Progress {
         let (finished, spine) = rest.split_at_checked(8)?;
         let finished = u64::from_le_bytes(finished.try_into().ok()?);
         let spine = Spine::from_bytes(spine).ok()?;
-        if finished > 0 && fs::metadata(layout.leaves(id)).ok()?.len() < finished * 32 {
+        if finished.checked_mul(CHUNK_SIZE as u64) != Some(spine.size()) {
             return None;
         }
-        if spine.size() != finished * CHUNK_SIZE as u64 || spine.size() > offset {
+        if offset.checked_sub(spine.size())? > CHUNK_SIZE as u64 {
+            return None;
+        }
+        if finished > 0 && fs::metadata(layout.leaves(id)).ok()?.len() < finished * 32 {
             return None;
         }
         let mut leaves = Leaves {
