@@ -94,8 +94,11 @@ fn containerd_pulls_runs_and_pushes_an_image_of_ten_layers(face: Face) {
     let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v2"));
     skopeo.push(&layout, &app);
     let files = image.files();
+    // runc knows containers by name, whichever containerd they belong to.
+    let (_, port) = registry.target().address().rsplit_once(':').expect("an address has a port");
+    let name = format!("roadstead-test-{port}");
     let sums_of = |reference: &str| {
-        let mut run = containerd.command(&["run", "--rm", reference, "sums"]);
+        let mut run = containerd.command(&["run", "--rm", reference, &name]);
         sums(&succeed(run.args(["/bin/busybox", "sha256sum"]).args(files.keys())))
     };
 
