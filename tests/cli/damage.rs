@@ -209,6 +209,49 @@ fn an_index_that_is_damaged_is_named_set_aside_and_made_anew() {
     }
 }
 
+/// Fills the first page of a table of the index with nonsense.
+fn spoil_table(file: &Path, table: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (page, size): (i64, i64) = runtime.block_on(async {
+        let url = format!("sqlite:{}", file.display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let query = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) \
+                     FROM sqlite_schema WHERE name = $1";
+        let found = sqlx::query_as(query).bind(table).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        found
+    });
+    let mut bytes = fs::read(file).unwrap();
+    let [page, size] = [page, size].map(|number| usize::try_from(number).unwrap());
+    bytes[(page - 1) * size..page * size].fill(0x5a);
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn what_was_acknowledged_outlives_an_index_that_is_damaged() {
+    let (mut server, [good, hurt]) = two_images();
+    server.start_again();
+    let late = push::image(&server, "late", "v1", "last");
+    assert_eq!(push::delete(&server, "/v2/hurt/manifests/v1"), 202);
+    server.kill();
+    // As after a loss of power: the queue was on the disk, the tree was not yet.
+    fs::remove_dir_all(tree(&server).join("repositories/late")).unwrap();
+    execute(&index_file(&server), "PRAGMA user_version = 0");
+    spoil_table(&index_file(&server), "tags");
+    let report = refused(&server, &["check"]);
+    assert!(report.stderr.contains("the index is damaged"), "{report}");
+
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    assert!(rebuilt.contains("stands aside as"), "{rebuilt}");
+    assert_well(&server);
+    server.start_again();
+    assert_pulled(&server, "good", &good, "layer");
+    assert_pulled(&server, "late", &late, "last");
+    assert_eq!(get(&server, "/v2/hurt/manifests/v1").status, 404, "its tag was deleted");
+    let by_digest = format!("/v2/hurt/manifests/{}", push::sha256(hurt.as_bytes()));
+    assert_eq!(get(&server, &by_digest).text(), hurt);
+}
+
 #[test]
 fn a_server_does_not_begin_on_what_is_no_index_and_says_why() {
     let (server, _) = two_images();
