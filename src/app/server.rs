@@ -20,8 +20,9 @@ use crate::telemetry;
 /// How often the root is brought up to date when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
-/// How many bytes of an answer are collected before they are sent.
-const WRITE_BUFFER: usize = 256 * 1024;
+/// How many bytes of an answer are collected before they are sent; a piece of content, which is
+/// larger, is sent as it is. Each connection keeps that much.
+const WRITE_BUFFER: usize = 64 * 1024;
 
 /// How long a connection may be idle.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
@@ -65,7 +66,6 @@ pub async fn serve(
             .wrap(http::default_headers())
             .configure(|config| http::routes(config, &api.metrics))
     })
-    // A piece of content is sent as a whole.
     .h1_write_buffer_size(WRITE_BUFFER)
     // Longer than proxies and clients keep a connection that they may use again.
     .keep_alive(KEEP_ALIVE)

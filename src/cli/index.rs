@@ -23,7 +23,7 @@ enum IndexCommand {
     /// Makes the index anew from the tree; no server may run meanwhile
     #[command(
         after_help = "Changes that were accepted are carried out first. Manifests that a push would \
-        refuse are dropped, and named.\n\n\
+        refuse are dropped, and named. An index that is damaged is set aside.\n\n\
         Example:\n  roadstead index rebuild --data /var/lib/roadstead"
     )]
     Rebuild,
@@ -38,12 +38,12 @@ pub(super) fn run(
     let settings = Settings::load(&common.sources(Vec::new()))?;
     expect_registry(&settings.server.data)?;
     let bar = Bar::new(false);
-    let rebuilt = runtime()?.block_on(async {
-        let app = App::open_for_rebuild(&settings).await?;
-        anyhow::Ok(app.registry.rebuild_index(&bar).await?)
+    let (mut lines, rebuilt) = runtime()?.block_on(async {
+        let (app, said) = App::open_for_rebuild(&settings).await?;
+        anyhow::Ok((said, app.registry.rebuild_index(&bar).await?))
     })?;
     drop(bar);
-    let mut lines = rebuilt.dropped;
+    lines.extend(rebuilt.dropped);
     lines.push(format!(
         "{} repositories, {} manifests, {} tags, {} blobs\n",
         rebuilt.repositories, rebuilt.manifests, rebuilt.tags, rebuilt.blobs

@@ -29,7 +29,10 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::oci::hostile;
 
     #[test]
     fn a_number_with_a_unit_is_a_duration() {
@@ -47,6 +50,16 @@ mod tests {
         for text in ["", "s", "-1s", "+1s", "1.5h", "1h30m", "1 year", "soon", "99999999999999999d"]
         {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_duration_is_a_number_with_a_unit(text in hostile::texts("[0-9]{1,12} ?(ms|s|m|h|d|w)?")) {
+            let Some(duration) = parse(&text) else { return Ok(()) };
+            prop_assert!(text.starts_with(|first: char| first.is_ascii_digit()), "{text:?}");
+            let milliseconds = duration.as_millis();
+            prop_assert_eq!(parse(&format!("{milliseconds}ms")), Some(duration));
         }
     }
 }

@@ -50,7 +50,11 @@ fn is_authority(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use regex_lite::Regex;
+
     use super::*;
+    use crate::oci::hostile;
 
     #[test]
     fn scheme_and_host_are_enough_and_all_there_is() {
@@ -84,6 +88,19 @@ mod tests {
             "https://a..b",
         ] {
             assert_eq!(ExternalUrl::parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_taken_is_a_url_of_a_host(
+            text in hostile::texts("https?://([a-z0-9]{1,3}(\\.[a-z0-9]{1,9}){0,3}|\\[::[0-9]{0,3}\\])(:[0-9]{1,5})?/?"),
+        ) {
+            let Some(url) = ExternalUrl::parse(&text) else { return Ok(()) };
+            prop_assert_eq!(ExternalUrl::parse(url.as_str()), Some(url.clone()));
+            // No user, path, query or fragment (RFC 3986, 3).
+            let url = Regex::new(r"^https?://[^/?#@\s]+$").unwrap().is_match(url.as_str());
+            prop_assert!(url, "{text:?}");
         }
     }
 }

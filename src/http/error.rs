@@ -35,6 +35,10 @@ impl ApiError {
         self
     }
 
+    fn saying(self, message: &str) -> Self {
+        Self { message: message.to_owned(), ..self }
+    }
+
     /// A header or parameter that cannot be read.
     pub(super) fn malformed(code: ErrorCode, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
@@ -141,13 +145,18 @@ impl From<StorageError> for ApiError {
                 tracing::error!(error = %chain(&error), "the storage is full");
                 Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the storage has no room")
             }
+            StorageErrorKind::ReadOnly => {
+                tracing::error!(error = %chain(&error), "the storage can only be read");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage can only be read")
+            }
             StorageErrorKind::Unavailable => {
                 tracing::error!(error = %chain(&error), "the storage is not available");
                 Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is not available")
             }
-            StorageErrorKind::NotFound
-            | StorageErrorKind::DigestMismatch
-            | StorageErrorKind::Damaged
+            StorageErrorKind::NotFound | StorageErrorKind::Damaged => {
+                Self::internal(&error).saying("what is stored is damaged, see the server's log")
+            }
+            StorageErrorKind::DigestMismatch
             | StorageErrorKind::Unusable
             | StorageErrorKind::Failed => Self::internal(&error),
         }
@@ -160,6 +169,10 @@ impl From<IndexError> for ApiError {
             IndexErrorKind::Full => {
                 tracing::error!(error = %chain(&error), "the index is full");
                 Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the index has no room")
+            }
+            IndexErrorKind::ReadOnly => {
+                tracing::error!(error = %chain(&error), "the index can only be read");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index can only be read")
             }
             IndexErrorKind::Unavailable => {
                 tracing::error!(error = %chain(&error), "the index is not available");

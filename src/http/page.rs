@@ -57,3 +57,57 @@ fn encode(text: &str) -> String {
     });
     encoded.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::Uri;
+    use actix_web::http::header::LINK;
+    use actix_web::test::TestRequest;
+    use actix_web::{HttpResponse, ResponseError};
+    use proptest::prelude::*;
+
+    use super::super::extract::Read;
+    use super::*;
+    use crate::oci::hostile;
+
+    /// Reads the parameters of a path; none when no HTTP request could have such a path.
+    fn query(path: &str) -> Option<Result<Query, ApiError>> {
+        let uri: Uri = path.parse().ok()?;
+        Some(Query::read(&TestRequest::default().uri(&uri.to_string()).to_http_request()))
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_and_no_page_is_longer_than_the_longest(
+            text in hostile::texts("(n=[0-9]{1,12}|last=[a-z%0-9/]{0,20})(&(n=[0-9]{0,3}|last=[a-z+%0-9]{0,9}|[a-z]{1,3})){0,3}"),
+        ) {
+            let Some(Ok(query)) = query(&format!("/v2/_catalog?{text}")) else { return Ok(()) };
+            let n = query.get("n").map(str::to_owned);
+            let is_number = |n: &String| !n.is_empty() && n.bytes().all(|byte| byte.is_ascii_digit());
+            match Page::read(&query) {
+                Ok(page) => {
+                    prop_assert!(page.limit <= LONGEST);
+                    prop_assert!(n.as_ref().is_none_or(is_number), "{n:?}");
+                    prop_assert!(page.last.is_none_or(|last| !last.contains('\0')));
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.status_code(), 400);
+                    prop_assert!(!n.as_ref().is_none_or(is_number), "{n:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn a_link_leads_where_it_says(last in hostile::texts("[a-z0-9/._-]{1,60}"), limit in 0..=LONGEST) {
+            let mut response = HttpResponse::Ok();
+            Page::link(&mut response, "/v2/_catalog", &[("n", &limit.to_string()), ("last", &last)]);
+            let response = response.finish();
+            let link = response.headers().get(LINK).unwrap().to_str().unwrap();
+            let path = link.strip_prefix('<').unwrap().strip_suffix(">; rel=\"next\"").unwrap();
+            let page = Page::read(&query(path).unwrap().unwrap()).unwrap();
+            prop_assert_eq!(page.limit, limit);
+            // As far as the text could be that of a name.
+            prop_assert_eq!(page.last.as_deref(), last.split('\0').next());
+        }
+    }
+}

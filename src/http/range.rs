@@ -77,7 +77,13 @@ pub(super) fn received(offset: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use regex_lite::Regex;
+
     use super::*;
+    use crate::oci::hostile;
 
     #[test]
     fn a_single_byte_range_is_served_and_nonsense_ignored() {
@@ -123,5 +129,71 @@ mod tests {
         assert_eq!(received(0), "0-0");
         assert_eq!(received(1), "0-0");
         assert_eq!(received(10), "0-9");
+    }
+
+    /// One range of RFC 9110, 14.1.2.
+    static RANGE: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("^bytes=([0-9]*)-([0-9]*)$").unwrap());
+
+    /// The `Content-Range` of distribution-spec, and what is tolerated around it.
+    static CHUNK: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("(?s)^(bytes[ =]*)?([0-9]+)-([0-9]+)(/.*)?$").unwrap());
+
+    /// What the specification says of a range, reckoned with numbers that never overflow here.
+    fn expected(header: &str, size: u64) -> Option<Wanted> {
+        let found = RANGE.captures(header)?;
+        // Beyond what is reckoned with here one number is as large as the other.
+        let number = |group: usize| {
+            let digits = &found[group];
+            (!digits.is_empty()).then(|| digits.parse().unwrap_or(u128::MAX - 1))
+        };
+        let size = u128::from(size);
+        let (first, end) = match (number(1), number(2)) {
+            (Some(first), Some(last)) if last < first => return Some(Wanted::Nothing),
+            (Some(first), last) => (first, last.map_or(size, |last| size.min(last + 1))),
+            (None, Some(length)) => (size - size.min(length), size),
+            (None, None) => return Some(Wanted::Whole),
+        };
+        if first >= end {
+            return Some(Wanted::Nothing);
+        }
+        Some(Wanted::Part(u64::try_from(first).unwrap()..u64::try_from(end).unwrap()))
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_is_what_the_specification_says_and_lies_within_the_content(
+            header in hostile::texts("bytes=[0-9]{0,3}-[0-9]{0,21}"),
+            size in prop_oneof![0_u64..2000, any::<u64>()],
+        ) {
+            let wanted = wanted(Some(&header), size);
+            if let Wanted::Part(range) = &wanted {
+                prop_assert!(range.start < range.end && range.end <= size, "{range:?} of {size}");
+            }
+            if let Some(expected) = expected(&header, size) {
+                prop_assert_eq!(wanted, expected);
+            }
+        }
+
+        #[test]
+        fn a_chunk_is_two_numbers(header in hostile::texts("(bytes )?[0-9]{1,3}-[0-9]{3,20}(/(\\*|[0-9]{1,3}))?")) {
+            let found = CHUNK.captures(header.trim());
+            let number = |group: usize| found.as_ref()?[group].parse::<u128>().ok();
+            let (first, last) = (number(2), number(3));
+            match chunk(&header) {
+                Ok(range) => {
+                    prop_assert!(range.start < range.end);
+                    // Numbers beyond any content stand for the largest.
+                    prop_assert_eq!(first, Some(u128::from(range.start)));
+                    prop_assert_eq!(last, Some(u128::from(range.end) - 1));
+                    let again = format!("{}-{}", range.start, range.end - 1);
+                    prop_assert_eq!(chunk(&again).unwrap(), range);
+                }
+                Err(_) => prop_assert!(
+                    first.zip(last).is_none_or(|(first, last)| first > last || last >= u128::from(u64::MAX)),
+                    "{header:?} was refused"
+                ),
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ use super::writer::LockedWriter;
 use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
     ReferrerRow, Result, StoredManifest, UploadRow, Writer, blobs, edges, manifests, nodes, queue,
-    repositories, tags, uploads,
+    repositories, sqlite, tags, uploads,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -328,5 +328,16 @@ impl Index for Database {
             return clock::version(&mut self.read().await?).await.map(drop);
         }
         clock::beat(&mut self.write().await?).await
+    }
+
+    async fn examine(&self) -> Result<()> {
+        sqlite::examine(&mut self.read().await?).await
+    }
+
+    async fn close(&self) {
+        match &self.pool {
+            Pool::Lite(pool) => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
     }
 }

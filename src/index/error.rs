@@ -20,6 +20,8 @@ pub enum IndexErrorKind {
     Unavailable,
     /// There is no room for what was to be written: try again when there is.
     Full,
+    /// The database can be read, but not written to: try again when somebody has mended that.
+    ReadOnly,
     /// The database was made by a newer version of this program.
     Newer,
     /// A stored row cannot be read, or the database is damaged.
@@ -38,10 +40,12 @@ impl IndexError {
         Self { kind, context, source: Some(source.into()) }
     }
 
-    /// Tells whether the same call may succeed later without anybody's doing.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        self.kind == IndexErrorKind::Unavailable
+        use IndexErrorKind::{Full, ReadOnly, Unavailable};
+
+        matches!(self.kind, Full | ReadOnly | Unavailable)
     }
 }
 
@@ -50,8 +54,11 @@ impl fmt::Display for IndexError {
         let what = match self.kind {
             IndexErrorKind::Unavailable => "the index is not available",
             IndexErrorKind::Full => "the index has no room",
+            IndexErrorKind::ReadOnly => "the index can only be read",
             IndexErrorKind::Newer => "the index was written by a newer version",
-            IndexErrorKind::Damaged => "the index is damaged",
+            IndexErrorKind::Damaged => {
+                "the index is damaged, `roadstead index rebuild` makes it anew"
+            }
             IndexErrorKind::Failed => "the index failed",
         };
         write!(formatter, "{what} ({})", self.context)

@@ -36,7 +36,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub use error::{IndexError, IndexErrorKind};
-pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only};
+pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, set_aside};
 pub use rows::{
     BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
     NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,
@@ -222,6 +222,15 @@ pub trait Index: Send + Sync {
     /// Answers whether the database can be reached and written to, by writing something to it that
     /// means nothing.
     async fn ping(&self) -> Result<()>;
+
+    /// Reads all of the database's file, where it is one. A server of databases looks after its own.
+    ///
+    /// # Errors
+    /// [`Damaged`](IndexErrorKind::Damaged) when the file is not whole.
+    async fn examine(&self) -> Result<()>;
+
+    /// Closes all connections once nobody uses them any more. Whatever is asked afterwards fails.
+    async fn close(&self);
 }
 
 /// The writer's lock, and the transactions that only its holder may make. Dropping it gives the lock

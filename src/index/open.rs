@@ -1,5 +1,6 @@
 //! The table of databases that can hold an index, and the door to them.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
@@ -64,6 +65,15 @@ pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
 /// As [`open`]; and `Failed` if there is no index, or one with an older schema.
 pub async fn open_read_only(url: &str) -> Result<Arc<dyn Index>> {
     open_with(url, Access::ReadOnly).await
+}
+
+/// Renames the file of an index that is damaged and that nobody has open, so that another one can be
+/// made in its place. Returns its new name, or none where the index is not a file.
+///
+/// # Errors
+/// `Failed` when it cannot be renamed.
+pub fn set_aside(url: &str) -> Result<Option<PathBuf>> {
+    if url.starts_with("sqlite:") { sqlite::set_aside(url).map(Some) } else { Ok(None) }
 }
 
 async fn open_with(url: &str, access: Access) -> Result<Arc<dyn Index>> {

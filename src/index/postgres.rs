@@ -162,10 +162,12 @@ pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
     match code {
         "53100" => IndexErrorKind::Full,
         "XX001" | "XX002" => IndexErrorKind::Damaged,
-        // Serialisation, deadlock, lock time-out, a standby, too many connections or out of memory,
+        // A standby, or a session that may only read.
+        "25006" => IndexErrorKind::ReadOnly,
+        // Serialisation, deadlock, lock time-out, too many connections or out of memory,
         // a server that is starting, stopping or recovering.
-        "40001" | "40P01" | "55P03" | "25006" | "53000" | "53200" | "53300" | "57P01" | "57P02"
-        | "57P03" | "57P05" => IndexErrorKind::Unavailable,
+        "40001" | "40P01" | "55P03" | "53000" | "53200" | "53300" | "57P01" | "57P02" | "57P03"
+        | "57P05" => IndexErrorKind::Unavailable,
         _ if code.starts_with("08") => IndexErrorKind::Unavailable,
         _ => IndexErrorKind::Failed,
     }
@@ -181,7 +183,7 @@ mod tests {
             ("53100", IndexErrorKind::Full),
             ("XX001", IndexErrorKind::Damaged),
             ("40P01", IndexErrorKind::Unavailable),
-            ("25006", IndexErrorKind::Unavailable),
+            ("25006", IndexErrorKind::ReadOnly),
             ("57P01", IndexErrorKind::Unavailable),
             ("08006", IndexErrorKind::Unavailable),
             ("23503", IndexErrorKind::Failed),

@@ -1,6 +1,6 @@
 //! SQLite: one file, written to by one process, whose write transactions take turns.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use sqlx::sqlite::{
 use tokio::sync::Mutex;
 
 use super::clock::{self, Clock};
-use super::connection::{kind, misuse};
+use super::connection::{Connection, Link, kind, misuse};
 use super::database::{Database, Pool};
 use super::memory::Memory;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
@@ -85,6 +85,41 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     Ok(Arc::new(database))
 }
 
+/// Renames the file and what SQLite keeps beside it; an earlier one that was set aside stays.
+pub(super) fn set_aside(url: &str) -> Result<PathBuf> {
+    let path = path(url)?;
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let names = (1..).map(|number| format!(".damaged-{number}"));
+    let aside = names.into_iter().find(|name| !with(name).exists()).unwrap_or_default();
+    // The file itself first: what is beside a file that is not there counts for nothing.
+    for file in ["", "-wal", "-shm"] {
+        match std::fs::rename(with(file), with(&format!("{aside}{file}"))) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed(sqlx::Error::Io(error)));
+            }
+            _ => {}
+        }
+    }
+    Ok(with(&aside))
+}
+
+/// Reads the whole file.
+pub(super) async fn examine(connection: &mut Connection) -> Result<()> {
+    const DOING: &str = "examining its file";
+
+    let Link::Lite(link) = connection.link() else { return Ok(()) };
+    let query = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&mut **link).await;
+    let (found,): (String,) = query.map_err(|error| connection.failed(DOING, error))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    Err(IndexError::new(IndexErrorKind::Damaged, DOING, found))
+}
+
 async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool> {
     SqlitePoolOptions::new()
         .max_connections(connections)
@@ -104,18 +139,24 @@ fn failed(error: sqlx::Error) -> IndexError {
 pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
     const BUSY: i32 = 5;
     const LOCKED: i32 = 6;
+    const READONLY: i32 = 8;
     const CORRUPT: i32 = 11;
     const FULL: i32 = 13;
     const NOTADB: i32 = 26;
     /// No room to make the index of the write-ahead log longer.
     const IOERR_SHMSIZE: i32 = 0x130a;
+    /// What writing comes to where the disk can only be read since the file was opened: the I/O errors
+    /// of write, fsync (also of a folder), truncate, delete and of opening the write-ahead log's index.
+    const IOERR_OF_WRITES: [i32; 6] = [0x30a, 0x40a, 0x50a, 0x60a, 0xa0a, 0x120a];
 
     let Ok(code) = code.parse::<i32>() else { return IndexErrorKind::Failed };
     match code & 0xff {
         BUSY | LOCKED => IndexErrorKind::Unavailable,
+        READONLY => IndexErrorKind::ReadOnly,
         CORRUPT | NOTADB => IndexErrorKind::Damaged,
         FULL => IndexErrorKind::Full,
         _ if code == IOERR_SHMSIZE => IndexErrorKind::Full,
+        _ if IOERR_OF_WRITES.contains(&code) => IndexErrorKind::ReadOnly,
         _ => IndexErrorKind::Failed,
     }
 }
@@ -159,6 +200,11 @@ mod tests {
             ("517", IndexErrorKind::Unavailable),
             ("13", IndexErrorKind::Full),
             ("4874", IndexErrorKind::Full),
+            ("8", IndexErrorKind::ReadOnly),
+            ("1032", IndexErrorKind::ReadOnly),
+            ("778", IndexErrorKind::ReadOnly),
+            ("1034", IndexErrorKind::ReadOnly),
+            ("266", IndexErrorKind::Failed),
             ("11", IndexErrorKind::Damaged),
             ("779", IndexErrorKind::Damaged),
             ("26", IndexErrorKind::Damaged),

@@ -164,5 +164,21 @@ mod tests {
         fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = read(&bytes);
         }
+
+        #[test]
+        fn a_damaged_message_is_refused_or_another_message(
+            sizes in prop::collection::vec(any::<u64>(), 0..5),
+            at in any::<prop::sample::Index>(),
+            byte: u8,
+        ) {
+            let mut message = file(sizes.iter().fold(0, |sum, size| sum ^ size), sizes);
+            let at = at.index(message.len());
+            message[at] = byte;
+            let Ok(data) = read(&message) else { return Ok(()) };
+            let is_plain = data.content.is_empty() && (data.hash_type, data.fanout) == (None, None);
+            if let (Kind::File, Some(size), true) = (data.kind, data.size, is_plain) {
+                prop_assert_eq!(read(&file(size, data.block_sizes.clone())).unwrap(), data);
+            }
+        }
     }
 }

@@ -238,6 +238,12 @@ fn unhex<const N: usize>(digits: &str) -> Option<[u8; N]> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use regex_lite::Regex;
+
+    use super::super::hostile;
     use super::*;
 
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -272,5 +278,25 @@ mod tests {
             "md5:d41d8cd98f00b204e9800998ecf8427e".parse::<Digest>(),
             Err(DigestError::Algorithm("md5".to_owned()))
         );
+    }
+
+    /// As the specification writes it, of the two algorithms that are known here.
+    static GRAMMAR: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("^(sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$").unwrap());
+
+    proptest! {
+        #[test]
+        fn what_is_a_digest_the_specification_says(
+            text in hostile::texts("sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128}|[a-z0-9]{1,6}:[a-f0-9]{0,9}")
+        ) {
+            match text.parse::<Digest>() {
+                Ok(digest) => {
+                    prop_assert!(GRAMMAR.is_match(&text), "{text:?} was taken");
+                    prop_assert_eq!(digest.to_string(), &*text);
+                    prop_assert_eq!(text.parse::<CanonicalDigest>().is_ok(), digest.canonical().is_some());
+                }
+                Err(error) => prop_assert!(!GRAMMAR.is_match(&text), "{text:?} was refused: {error}"),
+            }
+        }
     }
 }

@@ -2,8 +2,12 @@
 //! bytes that came, or their digest would change.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 
 use super::media_type::{essence, is_foreign};
@@ -62,21 +66,45 @@ struct Document {
     schema_version: Option<u64>,
     media_type: Option<String>,
     artifact_type: Option<String>,
-    config: Option<DocumentDescriptor>,
-    layers: Option<Vec<DocumentDescriptor>>,
-    blobs: Option<Vec<DocumentDescriptor>>,
-    manifests: Option<Vec<DocumentDescriptor>>,
-    subject: Option<DocumentDescriptor>,
+    config: Option<Object<DocumentDescriptor>>,
+    layers: Option<Vec<Object<DocumentDescriptor>>>,
+    blobs: Option<Vec<Object<DocumentDescriptor>>>,
+    manifests: Option<Vec<Object<DocumentDescriptor>>>,
+    subject: Option<Object<DocumentDescriptor>>,
     annotations: Option<BTreeMap<String, String>>,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DocumentDescriptor {
     #[serde(default)]
     media_type: String,
     digest: String,
     size: u64,
+}
+
+/// A JSON object. Without this the fields would be read out of an array as well, one after the other,
+/// as no client does.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+    }
 }
 
 impl Manifest {
@@ -87,7 +115,7 @@ impl Manifest {
     /// # Errors
     /// Everything that makes the document ambiguous, or one that clients could not use.
     pub fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, ManifestError> {
-        let document: Document = serde_json::from_slice(bytes)
+        let Object(document): Object<Document> = serde_json::from_slice(bytes)
             .map_err(|error| ManifestError::Json(error.to_string()))?;
         let media_type = document.resolve_media_type(content_type)?;
         if media_type != MediaType::OciArtifact && document.schema_version != Some(2) {
@@ -95,7 +123,7 @@ impl Manifest {
         }
         let has_children = document.manifests.is_some();
         let has_blobs = document.config.is_some() || document.layers.is_some();
-        let config_type = document.config.as_ref().map(|config| config.media_type.clone());
+        let config_type = document.config.as_ref().map(|config| config.0.media_type.clone());
         let (kind, blobs, children) = match media_type {
             MediaType::OciIndex | MediaType::DockerList => {
                 if has_blobs {
@@ -126,15 +154,14 @@ impl Manifest {
         if let Some(text) = artifact_type.as_ref().filter(|text| text.contains(char::is_control)) {
             return Err(ManifestError::ArtifactType(text.clone()));
         }
-        let descriptors = |list: Vec<DocumentDescriptor>| {
-            list.into_iter().map(DocumentDescriptor::read).collect::<Result<Vec<_>, _>>()
-        };
+        let read = |Object(descriptor): Object<DocumentDescriptor>| descriptor.read();
+        let descriptors = |list: Vec<_>| list.into_iter().map(read).collect::<Result<Vec<_>, _>>();
         Ok(Self {
             media_type,
             kind,
             blobs: descriptors(blobs)?,
             children: descriptors(children)?,
-            subject: document.subject.map(DocumentDescriptor::read).transpose()?,
+            subject: document.subject.map(read).transpose()?,
             artifact_type,
             annotations: document.annotations.unwrap_or_default(),
         })
@@ -219,6 +246,9 @@ pub enum ManifestError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    use super::super::hostile;
     use super::*;
     use crate::oci::Algorithm;
 
@@ -296,6 +326,26 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_not_read_as_an_object() {
+        let config = descriptor("a/b", "config");
+        let (_, digest) = config.split_once("\"digest\":").unwrap();
+        let digest = digest.split(',').next().unwrap();
+        for text in [
+            format!("[2,null,null,{config},[],null,null,null,null]"),
+            image("").replace(
+                &descriptor("application/vnd.oci.image.layer.v1.tar", "layer"),
+                &format!("[\"a/b\",{digest},6]"),
+            ),
+            format!("{{\"schemaVersion\":2,\"config\":[\"a/b\",{digest},6]}}"),
+        ] {
+            assert!(
+                matches!(Manifest::parse(text.as_bytes(), None), Err(ManifestError::Json(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
     fn nonsense_is_refused_with_a_reason() {
         let deep = "[".repeat(100_000);
         for bytes in [
@@ -339,6 +389,76 @@ mod tests {
             );
             let manifest = Manifest::parse(text.as_bytes(), None).unwrap();
             assert_eq!(manifest.blobs[1].is_foreign(), foreign, "{media_type}");
+        }
+    }
+
+    /// Documents that are manifests, some of them of two kinds at once.
+    fn documents() -> impl Strategy<Value = String> {
+        let descriptors = [descriptor("x/y", "1"), descriptor("application/json", "2")];
+        let list = prop::sample::subsequence(descriptors.to_vec(), 0..=2);
+        let list = list.prop_map(|list| format!("[{}]", list.join(",")));
+        let media_types = MediaType::ALL.map(|known| format!("{:?}", known.as_str()));
+        let field = prop_oneof![
+            3 => Just("\"schemaVersion\":2".to_owned()),
+            2 => prop::sample::select(media_types.to_vec()).prop_map(|it| format!("\"mediaType\":{it}")),
+            3 => Just(format!("\"config\":{}", descriptor("a/b", "config"))),
+            1 => Just(format!("\"subject\":{}", descriptor("a/b", "subject"))),
+            2 => list.clone().prop_map(|list| format!("\"layers\":{list}")),
+            1 => list.clone().prop_map(|list| format!("\"blobs\":{list}")),
+            2 => list.prop_map(|list| format!("\"manifests\":{list}")),
+            1 => "[a-z/]{0,5}".prop_map(|text| format!("\"artifactType\":\"{text}\"")),
+            1 => "[a-z]{0,3}".prop_map(|text| format!("\"annotations\":{{\"k\":\"{text}\"}}")),
+        ];
+        prop::collection::vec(field, 0..6).prop_map(|fields| format!("{{{}}}", fields.join(",")))
+    }
+
+    /// The digests that stand below these fields of a document, whatever else it is.
+    fn digests(document: &serde_json::Value, fields: &[&str]) -> Vec<String> {
+        let values = fields.iter().map(|field| &document[field]);
+        let lists = values.flat_map(|value| match value {
+            serde_json::Value::Array(items) => items.clone(),
+            serde_json::Value::Null => Vec::new(),
+            one => vec![one.clone()],
+        });
+        lists.map(|it| it["digest"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            told in prop::option::of("\\PC{0,40}"),
+        ) {
+            let _ = Manifest::parse(&bytes, told.as_deref());
+        }
+
+        #[test]
+        fn what_is_taken_is_what_the_document_says(
+            text in prop_oneof![documents(), hostile::edited(documents())],
+            told in prop::option::of(prop::sample::select(MediaType::ALL.to_vec())),
+        ) {
+            let told = told.map(MediaType::as_str);
+            let Ok(manifest) = Manifest::parse(text.as_bytes(), told) else { return Ok(()) };
+            let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let own = document["mediaType"].as_str().filter(|own| !own.is_empty());
+            for said in [own, told].into_iter().flatten() {
+                prop_assert_eq!(MediaType::parse(said), Some(manifest.media_type));
+            }
+            let (blobs, children): (&[_], &[_]) = match manifest.media_type {
+                MediaType::OciIndex | MediaType::DockerList => (&[], &["manifests"]),
+                MediaType::OciArtifact => (&["blobs"], &[]),
+                MediaType::OciManifest | MediaType::DockerManifest => (&["config", "layers"], &[]),
+            };
+            let names = |list: &[Descriptor]| -> Vec<String> {
+                list.iter().map(|it| it.digest.to_string()).collect()
+            };
+            prop_assert_eq!(names(&manifest.blobs), digests(&document, blobs));
+            prop_assert_eq!(names(&manifest.children), digests(&document, children));
+            let subject: Vec<Descriptor> = manifest.subject.into_iter().collect();
+            prop_assert_eq!(names(&subject), digests(&document, &["subject"]));
+            // Nobody else may read it as something else.
+            let is_image = !document["config"].is_null() || !document["layers"].is_null();
+            prop_assert!(!is_image || document["manifests"].is_null(), "{text}");
         }
     }
 }

@@ -5,6 +5,8 @@
 
 mod digest;
 mod error_code;
+#[cfg(test)]
+pub(crate) mod hostile;
 mod manifest;
 mod media_type;
 mod name;

@@ -105,6 +105,12 @@ pub enum NameError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use regex_lite::Regex;
+
+    use super::super::hostile;
     use super::*;
 
     #[test]
@@ -153,5 +159,29 @@ mod tests {
         let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
         assert_eq!(root(&format!("{key}/api")), Some(RootName::Ipns(key.parse().unwrap())));
         assert_eq!(root("bafybeiczsscdsbs7ffqz55/api"), None);
+    }
+
+    /// As the specification writes it.
+    static GRAMMAR: LazyLock<Regex> = LazyLock::new(|| {
+        let component = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*";
+        Regex::new(&format!("^{component}(\\/{component})*$")).unwrap()
+    });
+
+    proptest! {
+        #[test]
+        fn what_is_a_name_the_specification_says(
+            text in hostile::texts("[a-z0-9]{1,4}((\\.|_|__|-+)[a-z0-9]{1,9}){0,3}(/[a-z0-9]{1,70}){0,5}")
+        ) {
+            let expected = GRAMMAR.is_match(&text) && text.len() <= 255;
+            match text.parse::<RepositoryName>() {
+                Ok(name) => {
+                    prop_assert!(expected, "{text:?} was taken");
+                    prop_assert_eq!(name.as_str(), &text);
+                    prop_assert_eq!(name.namespace().is_some(), text.contains('/'));
+                    let _ = name.root();
+                }
+                Err(error) => prop_assert!(!expected, "{text:?} was refused: {error}"),
+            }
+        }
     }
 }

@@ -89,6 +89,12 @@ pub enum ReferenceError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use regex_lite::Regex;
+
+    use super::super::hostile;
     use super::*;
 
     #[test]
@@ -101,6 +107,25 @@ mod tests {
         }
         for text in ["sha256:abc", "a:b", ":"] {
             assert!(matches!(text.parse::<Reference>(), Err(ReferenceError::Digest(_))), "{text}");
+        }
+    }
+
+    /// As the specification writes it.
+    static TAG: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new("^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$").unwrap());
+
+    proptest! {
+        #[test]
+        fn what_is_a_tag_the_specification_says(
+            text in hostile::texts("[a-zA-Z0-9_][a-zA-Z0-9._-]{0,8}([a-z]{118,121})?")
+        ) {
+            match text.parse::<Reference>() {
+                Ok(reference) => {
+                    prop_assert!(TAG.is_match(&text) || text.parse::<Digest>().is_ok());
+                    prop_assert_eq!(reference.to_string(), text);
+                }
+                Err(_) => prop_assert!(!TAG.is_match(&text), "{text:?} was refused"),
+            }
         }
     }
 }

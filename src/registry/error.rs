@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::index::{IndexError, IndexErrorKind};
+use crate::index::IndexError;
 use crate::oci::{Digest, ManifestError, RepositoryName};
 use crate::storage::StorageError;
 
@@ -92,9 +92,7 @@ impl RegistryError {
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Storage(_) | Self::Waiting => true,
-            Self::Index(error) => {
-                matches!(error.kind, IndexErrorKind::Unavailable | IndexErrorKind::Full)
-            }
+            Self::Index(error) => error.is_retryable(),
             _ => false,
         }
     }

@@ -58,24 +58,14 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn rebuild_index(&self, progress: &dyn Progress) -> Result<Rebuilt> {
         progress.begin("carrying out the queue", Steps::Unknown);
-        let recovered = self.recover().await;
-        let mut writer = self.index.lock().await?;
         let mut rebuild = Rebuild {
             registry: self,
             blobs: HashMap::new(),
             removals: Vec::new(),
             passed: PassedOver::default(),
-            result: Rebuilt::default(),
+            result: Rebuilt { dropped: self.carry_out_queue().await?, ..Rebuilt::default() },
         };
-        match recovered {
-            Ok(()) => {}
-            // With the queue would go what only waits for room.
-            Err(error) if is_temporary(&error) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the queue could not be carried out as a whole");
-                rebuild.salvage(writer.as_mut()).await?;
-            }
-        }
+        let mut writer = self.index.lock().await?;
         rebuild.read_blobs(progress).await?;
         writer.begin().await?;
         writer.clear().await?;
@@ -115,24 +105,33 @@ impl Registry {
         rebuild.result.blobs = rebuild.blobs.len();
         Ok(rebuild.result)
     }
-}
 
-impl Rebuild<'_> {
-    fn drop_link(&mut self, path: &TreePath, what: &str) {
-        self.result.dropped.push(format!("dropped {what}"));
-        self.removals.push(Edit::remove(path.clone()));
+    /// Carries out what is in the queue, as at a start, and applies the rest of it to the tree as far
+    /// as that is possible and can be read. Returns what may be lost, a sentence each.
+    ///
+    /// # Errors
+    /// Those that pass when there is room or a database again: until then nothing is lost.
+    pub async fn carry_out_queue(&self) -> Result<Vec<String>> {
+        match self.recover().await {
+            Ok(()) => Ok(Vec::new()),
+            // With the queue would go what only waits for room.
+            Err(error) if is_temporary(&error) => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "the queue could not be carried out as a whole");
+                self.salvage().await
+            }
+        }
     }
 
-    /// Applies to the tree what the queue holds, as far as that is possible, and notes what is not.
-    async fn salvage(&mut self, writer: &mut dyn Writer) -> Result<()> {
-        let entries = match entries(writer).await {
+    /// Applies to the tree what the queue holds, as far as that is possible, and returns what is not.
+    async fn salvage(&self) -> Result<Vec<String>> {
+        let read = async { entries(self.index.lock().await?.as_mut()).await };
+        let entries = match read.await {
             Ok(entries) => entries,
             Err(error) if is_temporary(&error) => return Err(error),
-            Err(error) => {
-                self.result.dropped.push(format!("may have lost what the queue held: {error}"));
-                return Ok(());
-            }
+            Err(error) => return Ok(vec![format!("may have lost what the queue held: {error}")]),
         };
+        let mut lost = Vec::new();
         for entry in entries {
             let why = match &entry.edits {
                 None => "it was not acknowledged, and could not be checked".to_owned(),
@@ -142,13 +141,20 @@ impl Rebuild<'_> {
                     Err(error) => error.to_string(),
                 },
             };
-            self.result.dropped.push(format!("may have lost {}: {why}", describe(&entry.intent)));
+            lost.push(format!("may have lost {}: {why}", describe(&entry.intent)));
         }
-        Ok(())
+        Ok(lost)
     }
 
     async fn repeat(&self, edits: &[u8]) -> Result<()> {
-        Ok(self.registry.storage.apply(TREE, &decode(edits)?).await?)
+        Ok(self.storage.apply(TREE, &decode(edits)?).await?)
+    }
+}
+
+impl Rebuild<'_> {
+    fn drop_link(&mut self, path: &TreePath, what: &str) {
+        self.result.dropped.push(format!("dropped {what}"));
+        self.removals.push(Edit::remove(path.clone()));
     }
 
     /// Reads every blob; one that is not what it is named is left out, and so is what needs it.

@@ -22,7 +22,9 @@ pub enum StorageErrorKind {
     DigestMismatch,
     /// There is no room: try again when there is.
     Full,
-    /// The storage does not answer, or can only be read now: try again.
+    /// It can only be read: try again when somebody has mended it.
+    ReadOnly,
+    /// The storage does not answer: try again.
     Unavailable,
     /// What is stored is not what was stored.
     Damaged,
@@ -43,7 +45,7 @@ impl StorageError {
         let kind = match source.kind() {
             io::ErrorKind::NotFound => StorageErrorKind::NotFound,
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
-            io::ErrorKind::ReadOnlyFilesystem => StorageErrorKind::Unavailable,
+            io::ErrorKind::ReadOnlyFilesystem => StorageErrorKind::ReadOnly,
             _ => StorageErrorKind::Failed,
         };
         Self { kind, context: context.into(), source: Some(Box::new(source)) }
@@ -52,7 +54,9 @@ impl StorageError {
     /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self.kind, StorageErrorKind::Full | StorageErrorKind::Unavailable)
+        use StorageErrorKind::{Full, ReadOnly, Unavailable};
+
+        matches!(self.kind, Full | ReadOnly | Unavailable)
     }
 }
 
@@ -62,6 +66,7 @@ impl fmt::Display for StorageError {
             StorageErrorKind::NotFound => "not found in the storage",
             StorageErrorKind::DigestMismatch => "the digest does not match",
             StorageErrorKind::Full => "the storage has no room",
+            StorageErrorKind::ReadOnly => "the storage can only be read",
             StorageErrorKind::Unavailable => "the storage is not available",
             StorageErrorKind::Damaged => "the storage is damaged",
             StorageErrorKind::Unusable => "the data folder cannot be used",

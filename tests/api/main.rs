@@ -16,6 +16,7 @@ mod deletion;
 mod digests;
 mod errors;
 mod grants;
+mod hostile;
 mod interrupted;
 mod kinds;
 mod limits;

@@ -215,7 +215,8 @@ fn unfinished(server: &Server) -> usize {
     std::fs::read_dir(folder).expect("the server made the folder").count()
 }
 
-fn wait(mut until: impl FnMut() -> bool, complaint: &str) {
+/// Waits until something is so; panics with the complaint when it never is.
+pub(crate) fn wait(mut until: impl FnMut() -> bool, complaint: &str) {
     let begun = Instant::now();
     while !until() {
         assert!(begun.elapsed() < Duration::from_secs(20), "{complaint}");

@@ -7,6 +7,7 @@ mod common;
 
 mod check;
 mod cid;
+mod damage;
 mod help;
 mod manual;
 mod progress;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{require, require_root, succeed};
+use crate::face::{Face, on_each_face};
 use crate::home::Home;
 use crate::image::{Image, LAYERS};
 use crate::registry::Registry;
@@ -20,7 +21,13 @@ impl Buildah {
         let program = require("buildah")?;
         require_root()?;
         let tls_verify = format!("--tls-verify={}", !target.is_plain());
-        Some(Self { program, home: Home::new(), tls_verify })
+        let buildah = Self { program, home: Home::trusting(target), tls_verify };
+        if let Some(user) = target.user() {
+            let mut login = buildah.command("login");
+            login.args(["--username", user.name, "--password", user.password]);
+            succeed(login.args([&buildah.tls_verify, target.address()]));
+        }
+        Some(buildah)
     }
 
     /// Builds an image; gives its id, which is the digest of its config.
@@ -59,9 +66,10 @@ fn buildah_pulls_the_image_that_it_built_and_pushed() {
     assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(LAYERS), "{manifest}");
 }
 
-#[test]
-fn buildah_pushes_a_list_of_two_platforms() {
-    let registry = Registry::start();
+on_each_face!(buildah_pushes_a_list_of_two_platforms);
+
+fn buildah_pushes_a_list_of_two_platforms(face: Face) {
+    let registry = Registry::start_as(face);
     let Some(buildah) = Buildah::find(registry.target()) else { return };
     let Some(busybox) = require("busybox") else { return };
     let list = registry.reference("team/list:v1");

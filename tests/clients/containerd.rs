@@ -1,10 +1,12 @@
 //! containerd of the test's own, asked by its `ctr`.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use crate::common::{Process, require, require_root, run, succeed};
+use crate::face::{self, Face, on_each_face};
 use crate::home::Home;
 use crate::image::{Image, sums};
 use crate::registry::Registry;
@@ -21,7 +23,7 @@ struct Containerd {
     daemon: Process,
     home: Home,
     client: PathBuf,
-    is_plain: bool,
+    target: Target,
 }
 
 impl Containerd {
@@ -31,13 +33,14 @@ impl Containerd {
         require_root()?;
         let home = Home::new();
         let config = home.write("containerd.toml", CONFIG);
+        home.write(&format!("hosts/{}/hosts.toml", target.address()), hosts(&home, target));
         let mut command = home.command(&daemon);
         command.arg("--config").arg(config);
         for (option, place) in [("--root", "root"), ("--state", "state"), ("--address", "sock")] {
             command.arg(option).arg(home.path().join("containerd").join(place));
         }
         let daemon = Process::start(&mut command, &home.path().join("containerd.log"));
-        let mut containerd = Self { daemon, home, client, is_plain: target.is_plain() };
+        let mut containerd = Self { daemon, home, client, target: target.clone() };
         let mut version = containerd.command(&["--connect-timeout", "1s", "version"]);
         containerd.daemon.wait_until(READY, || run(&mut version).succeeded());
         Some(containerd)
@@ -45,15 +48,22 @@ impl Containerd {
 
     /// Pulls and unpacks an image.
     fn pull(&self, reference: &str) {
-        succeed(self.command(&["images", "pull"]).args(self.plain()).arg(reference));
+        succeed(&mut self.remote("pull", reference));
     }
 
     fn push(&self, reference: &str) {
-        succeed(self.command(&["images", "push"]).args(self.plain()).arg(reference));
+        succeed(&mut self.remote("push", reference));
     }
 
-    fn plain(&self) -> Option<&'static str> {
-        self.is_plain.then_some("--plain-http")
+    /// A command that speaks to the registry.
+    fn remote(&self, subcommand: &str, reference: &str) -> Command {
+        let mut command = self.command(&["images", subcommand, "--hosts-dir"]);
+        command.arg(self.home.path().join("hosts"));
+        if let Some(user) = self.target.user() {
+            command.arg("--user").arg(format!("{}:{}", user.name, user.password));
+        }
+        command.arg(reference);
+        command
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -63,9 +73,19 @@ impl Containerd {
     }
 }
 
-#[test]
-fn containerd_pulls_runs_and_pushes_an_image_of_ten_layers() {
-    let registry = Registry::start();
+/// What it is told of a registry in `hosts.toml`.
+fn hosts(home: &Home, target: &Target) -> String {
+    let mut text = format!("[host.{:?}]\n", target.url(""));
+    if let Some(file) = home.authority(target) {
+        writeln!(text, "ca = {:?}", file.display().to_string()).expect("a string takes everything");
+    }
+    text
+}
+
+on_each_face!(containerd_pulls_runs_and_pushes_an_image_of_ten_layers);
+
+fn containerd_pulls_runs_and_pushes_an_image_of_ten_layers(face: Face) {
+    let registry = Registry::start_as(face);
     let Some(containerd) = Containerd::start(registry.target()) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let Some(busybox) = require("busybox") else { return };
@@ -74,8 +94,11 @@ fn containerd_pulls_runs_and_pushes_an_image_of_ten_layers() {
     let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v2"));
     skopeo.push(&layout, &app);
     let files = image.files();
+    // runc knows containers by name, whichever containerd they belong to.
+    let (_, port) = registry.target().address().rsplit_once(':').expect("an address has a port");
+    let name = format!("roadstead-test-{port}");
     let sums_of = |reference: &str| {
-        let mut run = containerd.command(&["run", "--rm", reference, "sums"]);
+        let mut run = containerd.command(&["run", "--rm", reference, &name]);
         sums(&succeed(run.args(["/bin/busybox", "sha256sum"]).args(files.keys())))
     };
 
@@ -91,4 +114,24 @@ fn containerd_pulls_runs_and_pushes_an_image_of_ten_layers() {
     assert_eq!(sums_of(&other), files);
     let images = succeed(&mut containerd.command(&["images", "ls"]));
     assert!(images.contains(&layout.contents().manifest), "{images}");
+}
+
+#[test]
+fn containerd_pulls_as_a_stranger_by_a_token() {
+    let registry = Registry::start_as(face::TLS_AND_TOKENS);
+    let Some(containerd) = Containerd::start(&registry.target_of_strangers()) else { return };
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let layout = Image::new(&busybox).write_layout();
+    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v1"));
+    skopeo.push(&layout, &app);
+
+    containerd.pull(&app);
+
+    let images = succeed(&mut containerd.command(&["images", "ls"]));
+    assert!(images.contains(&layout.contents().manifest), "{images}");
+    succeed(&mut containerd.command(&["images", "tag", &app, &other]));
+    let refused = run(&mut containerd.remote("push", &other));
+    assert!(!refused.succeeded() && refused.stderr.contains("401"), "{refused}");
+    assert_eq!(registry.repositories(), ["team/app"]);
 }

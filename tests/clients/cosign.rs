@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{require, run, succeed};
+use crate::face::{Face, on_each_face};
 use crate::home::Home;
 use crate::image::Image;
 use crate::registry::Registry;
@@ -13,15 +14,28 @@ use crate::target::Target;
 struct Cosign {
     program: PathBuf,
     home: Home,
-    is_plain: bool,
+    /// What commands are told that speak to the registry.
+    remote: Vec<String>,
 }
 
 impl Cosign {
     /// A cosign with a pair of keys.
     fn find(target: &Target) -> Option<Self> {
         let program = require("cosign")?;
-        let cosign = Self { program, home: Home::new(), is_plain: target.is_plain() };
+        let home = Home::new();
+        let mut remote = Vec::new();
+        if target.is_plain() {
+            remote.push("--allow-http-registry".to_owned());
+        }
+        if let Some(file) = home.authority(target) {
+            remote.push(format!("--registry-cacert={}", file.display()));
+        }
+        let cosign = Self { program, home, remote };
         succeed(&mut cosign.command(&["generate-key-pair"]));
+        if let Some(user) = target.user() {
+            let words = ["login", "--username", user.name, "--password", user.password];
+            succeed(cosign.command(&words).arg(target.address()));
+        }
         Some(cosign)
     }
 
@@ -31,19 +45,15 @@ impl Cosign {
         succeed(
             self.command(&["sign", "--key=cosign.key"])
                 .args(local)
-                .args(self.plain())
+                .args(&self.remote)
                 .arg(reference),
         );
     }
 
     fn verify(&self, reference: &str) -> Command {
         let mut command = self.command(&["verify", "--key=cosign.pub", "--insecure-ignore-tlog"]);
-        command.args(self.plain()).arg(reference);
+        command.args(&self.remote).arg(reference);
         command
-    }
-
-    fn plain(&self) -> Option<&'static str> {
-        self.is_plain.then_some("--allow-http-registry")
     }
 
     fn command(&self, words: &[&str]) -> Command {
@@ -53,9 +63,10 @@ impl Cosign {
     }
 }
 
-#[test]
-fn cosign_verifies_what_it_signed_and_nothing_else() {
-    let registry = Registry::start();
+on_each_face!(cosign_verifies_what_it_signed_and_nothing_else);
+
+fn cosign_verifies_what_it_signed_and_nothing_else(face: Face) {
+    let registry = Registry::start_as(face);
     let Some(cosign) = Cosign::find(registry.target()) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let Some(busybox) = require("busybox") else { return };

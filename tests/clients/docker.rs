@@ -6,41 +6,44 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::authority;
 use crate::common::{Process, require, require_root, run, succeed};
+use crate::face::{self, Face, on_each_face};
 use crate::home::Home;
 use crate::image::{Image, LAYERS, sums};
+use crate::proxy;
 use crate::registry::Registry;
 use crate::skopeo::Skopeo;
+use crate::target::Target;
 
 /// dockerd was ready after 6 seconds on 2 idle cores.
 const READY: Duration = Duration::from_mins(2);
 
-/// A docker client whose daemon lives as long as somebody holds this.
-struct Docker {
-    // Fields are dropped in this order: the daemon goes before its folder.
-    daemon: Process,
+/// A daemon that lives as long as somebody holds this.
+struct Daemon {
+    // Fields are dropped in this order: the process goes before its folder.
+    process: Process,
     home: Home,
-    client: PathBuf,
 }
 
-impl Docker {
+impl Daemon {
     /// The daemon that all tests share while one of them runs: the last one out ends it.
     fn shared() -> Option<Arc<Self>> {
-        static SHARED: Mutex<Weak<Docker>> = Mutex::new(Weak::new());
+        static SHARED: Mutex<Weak<Daemon>> = Mutex::new(Weak::new());
 
         let (client, daemon) = (require("docker")?, require("dockerd")?);
         require_root()?;
         // A test that failed while it started the daemon left nothing behind: the next one starts anew.
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(docker) = shared.upgrade() {
-            return Some(docker);
+        if let Some(daemon) = shared.upgrade() {
+            return Some(daemon);
         }
-        let docker = Arc::new(Self::start(client, &daemon));
-        *shared = Arc::downgrade(&docker);
-        Some(docker)
+        let daemon = Arc::new(Self::start(&client, &daemon));
+        *shared = Arc::downgrade(&daemon);
+        Some(daemon)
     }
 
-    fn start(client: PathBuf, daemon: &Path) -> Self {
+    fn start(client: &Path, daemon: &Path) -> Self {
         let home = Home::new();
         let mut command = home.command(daemon);
         command
@@ -54,23 +57,72 @@ impl Docker {
             .arg(home.write("daemon.json", "{}"))
             .arg("--host")
             .arg(host(&home))
+            // Every registry of the run has its certificate from this authority.
+            .env("SSL_CERT_FILE", home.write("ca.pem", authority::certificate()))
+            .env("HTTPS_PROXY", proxy::start())
             // Where the machine runs a containerd it is used, so what is the machine's keeps apart.
             .args(["--containerd-namespace=roadstead-tests"])
             .args(["--containerd-plugins-namespace=roadstead-tests-plugins"])
             // The containers here have no network, so nobody's firewall or bridges need be touched.
             .args(["--bridge=none", "--iptables=false", "--ip6tables=false"]);
-        let daemon = Process::start(&mut command, &home.path().join("dockerd.log"));
-        let mut docker = Self { daemon, home, client };
-        let mut version = docker.command("version");
-        docker.daemon.wait_until(READY, || run(&mut version).succeeded());
-        docker
+        let process = Process::start(&mut command, &home.path().join("dockerd.log"));
+        let mut daemon = Self { process, home };
+        let mut version = daemon.command(&daemon.home, client);
+        version.arg("version");
+        daemon.process.wait_until(READY, || run(&mut version).succeeded());
+        daemon
+    }
+
+    /// A client of this daemon that lives in a home.
+    fn command(&self, home: &Home, client: &Path) -> Command {
+        let mut command = home.command(client);
+        command.env("DOCKER_HOST", host(&self.home));
+        command
+    }
+}
+
+/// A docker client that has signed in where its registry wants that.
+struct Docker {
+    daemon: Arc<Daemon>,
+    home: Home,
+    client: PathBuf,
+    target: Target,
+}
+
+impl Docker {
+    fn find(target: &Target) -> Option<Self> {
+        let docker = Self::of_stranger(target)?;
+        if docker.target.user().is_some() {
+            succeed(&mut docker.login(&docker.target));
+        }
+        Some(docker)
+    }
+
+    /// A client that has not signed in.
+    fn of_stranger(target: &Target) -> Option<Self> {
+        let daemon = Daemon::shared()?;
+        let client = require("docker")?;
+        // dockerd checks no certificate of 127.0.0.0/8.
+        let target = if target.is_plain() { target.clone() } else { target.at(authority::NAME) };
+        Some(Self { daemon, home: Home::new(), client, target })
+    }
+
+    fn reference(&self, name: &str) -> String {
+        self.target.reference(name)
+    }
+
+    fn login(&self, target: &Target) -> Command {
+        let user = target.user().expect("who signs in has a name");
+        let mut command = self.command("login");
+        command.args(["--username", user.name, "--password", user.password]);
+        command.arg(self.target.address());
+        command
     }
 
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.home.command(&self.client);
+        let mut command = self.daemon.command(&self.home, &self.client);
         command
             .arg(subcommand)
-            .env("DOCKER_HOST", host(&self.home))
             // The classic builder needs no plug-in and makes one layer of each COPY.
             .env("DOCKER_BUILDKIT", "0");
         command
@@ -127,12 +179,17 @@ fn host(home: &Home) -> String {
     format!("unix://{}", home.path().join("docker.sock").display())
 }
 
-#[test]
-fn docker_pushes_pulls_and_runs_an_image_of_ten_layers() {
-    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
-    let registry = Registry::start();
+fn tools(registry: &Registry) -> Option<(Docker, PathBuf)> {
+    Some((Docker::find(registry.target())?, require("busybox")?))
+}
+
+on_each_face!(docker_pushes_pulls_and_runs_an_image_of_ten_layers);
+
+fn docker_pushes_pulls_and_runs_an_image_of_ten_layers(face: Face) {
+    let registry = Registry::start_as(face);
+    let Some((docker, busybox)) = tools(&registry) else { return };
     let image = Image::new(&busybox);
-    let reference = registry.reference("team/app:v1");
+    let reference = docker.reference("team/app:v1");
     docker.build(&image, &reference);
     let id = docker.image_id(&reference);
 
@@ -149,11 +206,11 @@ fn docker_pushes_pulls_and_runs_an_image_of_ten_layers() {
 
 #[test]
 fn docker_runs_what_skopeo_pushed() {
-    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
     let registry = Registry::start();
+    let Some((docker, busybox)) = tools(&registry) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let image = Image::new(&busybox);
-    let reference = registry.reference("team/app:v1");
+    let reference = docker.reference("team/app:v1");
     skopeo.push(&image.write_layout(), &reference);
 
     let pulled = docker.pull(&reference);
@@ -165,10 +222,10 @@ fn docker_runs_what_skopeo_pushed() {
 
 #[test]
 fn skopeo_pulls_what_docker_pushed() {
-    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
     let registry = Registry::start();
+    let Some((docker, busybox)) = tools(&registry) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
-    let reference = registry.reference("team/app:v1");
+    let reference = docker.reference("team/app:v1");
     docker.build(&Image::new(&busybox), &reference);
     docker.push(&reference);
 
@@ -183,9 +240,9 @@ fn skopeo_pulls_what_docker_pushed() {
 
 #[test]
 fn docker_pushes_all_tags_at_once() {
-    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
     let registry = Registry::start();
-    let app = registry.reference("team/app");
+    let Some((docker, busybox)) = tools(&registry) else { return };
+    let app = docker.reference("team/app");
     let (first, second) = (Image::new(&busybox), Image::new(&busybox));
     docker.build(&first, &format!("{app}:v1"));
     docker.tag(&format!("{app}:v1"), &format!("{app}:stable"));
@@ -206,9 +263,9 @@ fn docker_pushes_all_tags_at_once() {
 
 #[test]
 fn docker_mounts_the_layers_of_another_repository() {
-    let (Some(docker), Some(busybox)) = (Docker::shared(), require("busybox")) else { return };
     let registry = Registry::start();
-    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/place:v9"));
+    let Some((docker, busybox)) = tools(&registry) else { return };
+    let (app, other) = (docker.reference("team/app:v1"), docker.reference("other/place:v9"));
     docker.build(&Image::new(&busybox), &app);
     docker.push(&app);
     docker.tag(&app, &other);
@@ -228,4 +285,43 @@ fn docker_mounts_the_layers_of_another_repository() {
     docker.remove(&app);
     docker.remove(&other);
     assert!(docker.pull(&other) >= LAYERS - 1);
+}
+
+#[test]
+fn docker_says_that_it_may_not_push_where_it_did_not_sign_in() {
+    let registry = Registry::start_as(face::PASSWORDS);
+    let Some(docker) = Docker::of_stranger(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let reference = docker.reference("team/app:v1");
+    docker.build(&Image::new(&busybox), &reference);
+
+    let refused = run(&mut docker.login(&registry.target_of_liars()));
+    assert!(!refused.succeeded() && refused.stderr.contains("401 Unauthorized"), "{refused}");
+    for subcommand in ["push", "pull"] {
+        let refused = run(docker.command(subcommand).arg(&reference));
+        assert!(!refused.succeeded(), "{refused}");
+        assert!(refused.stderr.contains("no basic auth credentials"), "{refused}");
+    }
+
+    assert!(registry.repositories().is_empty());
+}
+
+#[test]
+fn docker_pulls_as_a_stranger_by_a_token() {
+    let registry = Registry::start_as(face::TLS_AND_TOKENS);
+    let Some((docker, busybox)) = tools(&registry) else { return };
+    let Some(stranger) = Docker::of_stranger(&registry.target_of_strangers()) else { return };
+    let (app, other) = (docker.reference("team/app:v1"), docker.reference("other/app:v1"));
+    docker.build(&Image::new(&busybox), &app);
+    let id = docker.image_id(&app);
+    docker.push(&app);
+    docker.remove(&app);
+
+    assert!(stranger.pull(&app) >= LAYERS - 1);
+
+    assert_eq!(stranger.image_id(&app), id);
+    stranger.tag(&app, &other);
+    let refused = run(stranger.command("push").arg(&other));
+    assert!(!refused.succeeded() && refused.stderr.contains("unauthorized"), "{refused}");
+    assert_eq!(registry.repositories(), ["team/app"]);
 }

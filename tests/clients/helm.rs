@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{require, succeed};
+use crate::face::{Face, on_each_face};
 use crate::home::Home;
 use crate::layout::sha256;
 use crate::registry::Registry;
@@ -16,18 +17,29 @@ struct Helm {
     program: PathBuf,
     home: Home,
     is_plain: bool,
+    authority: Option<PathBuf>,
 }
 
 impl Helm {
     fn find(target: &Target) -> Option<Self> {
         let program = require("helm")?;
-        Some(Self { program, home: Home::new(), is_plain: target.is_plain() })
+        let home = Home::new();
+        let authority = home.authority(target);
+        let helm = Self { program, home, is_plain: target.is_plain(), authority };
+        if let Some(user) = target.user() {
+            let words = ["registry", "login", "--username", user.name, "--password", user.password];
+            succeed(helm.remote(&words).arg(target.address()));
+        }
+        Some(helm)
     }
 
     /// A command that speaks to the registry.
     fn remote(&self, words: &[&str]) -> Command {
         let mut command = self.command(words);
         command.args(self.is_plain.then_some("--plain-http"));
+        if let Some(file) = &self.authority {
+            command.arg("--ca-file").arg(file);
+        }
         command
     }
 
@@ -38,9 +50,10 @@ impl Helm {
     }
 }
 
-#[test]
-fn helm_pulls_and_shows_the_chart_that_it_pushed() {
-    let registry = Registry::start();
+on_each_face!(helm_pulls_and_shows_the_chart_that_it_pushed);
+
+fn helm_pulls_and_shows_the_chart_that_it_pushed(face: Face) {
+    let registry = Registry::start_as(face);
     let Some(helm) = Helm::find(registry.target()) else { return };
     let home = helm.home.path();
     helm.home.write("harbour/Chart.yaml", CHART);

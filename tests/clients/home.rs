@@ -8,6 +8,8 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::target::Target;
+
 /// Where each of the places is that clients look for settings and leave things in.
 const PLACES: [(&str, &str); 12] = [
     ("HOME", ""),
@@ -57,6 +59,23 @@ impl Home {
         );
         home.write("containers.conf", containers(&home.path().join("run")));
         home
+    }
+
+    /// A home that knows who signed the certificate of a registry, where skopeo, podman and buildah look for it.
+    pub(crate) fn trusting(target: &Target) -> Self {
+        let home = Self::new();
+        if let Some(authority) = target.authority() {
+            home.write(
+                &format!(".config/containers/certs.d/{}/ca.crt", target.address()),
+                authority,
+            );
+        }
+        home
+    }
+
+    /// Writes down who signed the certificate of a registry, if it has one; gives the file.
+    pub(crate) fn authority(&self, target: &Target) -> Option<PathBuf> {
+        target.authority().map(|authority| self.write("ca.pem", authority))
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -22,9 +22,10 @@ const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 const KIB: usize = 1024;
 
-/// Lengths of the files of the layers of data: around the ends of 1 MiB chunks, and well beyond.
+/// Lengths of the files of the layers of data: around the ends of 1 MiB chunks, and well beyond; none so short that
+/// two images would have the same one.
 const LENGTHS: [usize; LAYERS - 1] = [
-    1,
+    16,
     100 * KIB,
     1024 * KIB - 1,
     1024 * KIB,

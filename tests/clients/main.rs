@@ -6,17 +6,20 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod authority;
 mod buildah;
 mod containerd;
 mod cosign;
 mod crane;
 mod docker;
+mod face;
 mod helm;
 mod home;
 mod image;
 mod layout;
 mod oras;
 mod podman;
+mod proxy;
 mod regctl;
 mod registry;
 mod root;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{require, require_root, succeed};
+use crate::face::{Face, on_each_face};
 use crate::home::Home;
 use crate::image::{Image, sums};
 use crate::registry::Registry;
@@ -22,7 +23,13 @@ impl Podman {
         require("runc")?;
         require_root()?;
         let tls_verify = format!("--tls-verify={}", !target.is_plain());
-        Some(Self { program, home: Home::new(), tls_verify })
+        let podman = Self { program, home: Home::trusting(target), tls_verify };
+        if let Some(user) = target.user() {
+            let mut login = podman.command("login");
+            login.args(["--username", user.name, "--password", user.password]);
+            succeed(login.args([&podman.tls_verify, target.address()]));
+        }
+        Some(podman)
     }
 
     fn push(&self, reference: &str) {
@@ -42,9 +49,10 @@ impl Podman {
     }
 }
 
-#[test]
-fn podman_pulls_runs_and_pushes_an_image_of_ten_layers() {
-    let registry = Registry::start();
+on_each_face!(podman_pulls_runs_and_pushes_an_image_of_ten_layers);
+
+fn podman_pulls_runs_and_pushes_an_image_of_ten_layers(face: Face) {
+    let registry = Registry::start_as(face);
     let Some(podman) = Podman::find(registry.target()) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let Some(busybox) = require("busybox") else { return };

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::common::{require, succeed};
+use crate::face::{Face, on_each_face};
 use crate::home::Home;
 use crate::image::Image;
 use crate::registry::Registry;
@@ -21,7 +22,15 @@ impl Regctl {
     fn find(target: &Target) -> Option<Self> {
         let regctl = Self { program: require("regctl")?, home: Home::new() };
         let tls = if target.is_plain() { "disabled" } else { "enabled" };
-        regctl.say(&["registry", "set", "--skip-check", "--tls", tls, target.address()]);
+        let mut set = regctl.command(&["registry", "set", "--skip-check", "--tls", tls]);
+        if let Some(authority) = target.authority() {
+            set.arg("--cacert").arg(authority);
+        }
+        succeed(set.arg(target.address()));
+        if let Some(user) = target.user() {
+            let login = ["registry", "login", "--user", user.name, "--pass", user.password];
+            succeed(regctl.command(&login).arg(target.address()));
+        }
         Some(regctl)
     }
 
@@ -37,9 +46,10 @@ impl Regctl {
     }
 }
 
-#[test]
-fn regctl_copies_an_image_with_what_refers_to_it() {
-    let registry = Registry::start();
+on_each_face!(regctl_copies_an_image_with_what_refers_to_it);
+
+fn regctl_copies_an_image_with_what_refers_to_it(face: Face) {
+    let registry = Registry::start_as(face);
     let Some(regctl) = Regctl::find(registry.target()) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let Some(busybox) = require("busybox") else { return };

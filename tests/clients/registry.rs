@@ -1,12 +1,22 @@
 //! A registry for one test, with what the test wants to know of it.
 
+use std::fs;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use bcrypt::Version;
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
+use crate::authority;
 use crate::common::{Server, http};
-use crate::target::Target;
+use crate::face::{self, Face, Guests};
+use crate::target::{Target, User};
+
+/// Whom a registry knows that asks for passwords.
+const USER: User = User { name: "anna", password: "open: Sesame" };
 
 /// How long a line of the log may come after the answer that it is about.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,7 +29,9 @@ const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json,\
 
 /// A registry of the test's own.
 pub(crate) struct Registry {
+    // Fields are dropped in this order: the server goes before what it reads.
     server: Server,
+    _folder: TempDir,
     target: Target,
 }
 
@@ -33,15 +45,64 @@ pub(crate) struct Request {
 }
 
 impl Registry {
+    /// A registry that speaks plain HTTP and serves everybody.
     pub(crate) fn start() -> Self {
-        let server = Server::start();
-        let target = Target::of(&server);
-        Self { server, target }
+        Self::start_as(face::OPEN)
+    }
+
+    /// A registry of that face.
+    pub(crate) fn start_as(face: Face) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let write = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect("a file can be written");
+            path.display().to_string()
+        };
+        let mut settings = Vec::new();
+        if face.guests != Guests::All {
+            settings.push(("AUTH__METHOD", "htpasswd".to_owned()));
+            settings.push(("AUTH__HTPASSWD__FILE", write("htpasswd", line(USER))));
+            let pull = (face.guests == Guests::Pulling).to_string();
+            settings.push(("AUTH__HTPASSWD__ANONYMOUS_PULL", pull));
+        }
+        if face.is_encrypted {
+            let (certificate, key) = authority::issue();
+            settings.push(("SERVER__TLS__CERTIFICATE", write("cert.pem", certificate)));
+            settings.push(("SERVER__TLS__KEY", write("key.pem", key)));
+        }
+        let configure = move |command: &mut Command| {
+            for (name, value) in &settings {
+                command.env(format!("ROADSTEAD_{name}"), value);
+            }
+        };
+        let server = if face.is_encrypted {
+            Server::start_encrypted(configure)
+        } else {
+            Server::start_with(configure)
+        };
+        let mut target = Target::of(&server);
+        if face.is_encrypted {
+            target = target.encrypted(authority::certificate());
+        }
+        if face.guests != Guests::All {
+            target = target.of_user(Some(USER));
+        }
+        Self { server, _folder: folder, target }
     }
 
     /// What its clients have to be told.
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// What a client has to be told that is not to sign in.
+    pub(crate) fn target_of_strangers(&self) -> Target {
+        self.target.clone().of_user(None)
+    }
+
+    /// What a client has to be told that has the password wrong.
+    pub(crate) fn target_of_liars(&self) -> Target {
+        self.target.clone().of_user(Some(User { password: "open: sesame", ..USER }))
     }
 
     /// As [`Target::reference`].
@@ -51,8 +112,8 @@ impl Registry {
 
     /// What the registry answers for `/v2/<repository>/manifests/<reference>`.
     pub(crate) fn manifest(&self, repository: &str, reference: &str) -> http::Response {
-        let url = self.target.url(&format!("/v2/{repository}/manifests/{reference}"));
-        http::send(|client| client.get(&url).header("Accept", MANIFESTS))
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.ask(|client| client.get(self.target.url(&path)).header("Accept", MANIFESTS))
     }
 
     /// The digest of the manifest that `reference` names; panics when there is none.
@@ -70,19 +131,17 @@ impl Registry {
 
     /// The names of all repositories.
     pub(crate) fn repositories(&self) -> Vec<String> {
-        strings(&http::get(&self.target.url("/v2/_catalog")).json()["repositories"])
+        strings(&self.get("/v2/_catalog").json()["repositories"])
     }
 
     /// The tags of a repository.
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
-        let answer = http::get(&self.target.url(&format!("/v2/{repository}/tags/list"))).json();
-        strings(&answer["tags"])
+        strings(&self.get(&format!("/v2/{repository}/tags/list")).json()["tags"])
     }
 
     /// The descriptors of what refers to the manifest.
     pub(crate) fn referrers(&self, repository: &str, digest: &str) -> Vec<Value> {
-        let url = self.target.url(&format!("/v2/{repository}/referrers/{digest}"));
-        let answer = http::get(&url).json();
+        let answer = self.get(&format!("/v2/{repository}/referrers/{digest}")).json();
         answer["manifests"].as_array().expect("an index has manifests").clone()
     }
 
@@ -99,6 +158,18 @@ impl Registry {
             assert!(waited < PATIENCE, "nothing was pushed to {repository}: {requests:?}");
             thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    fn get(&self, path: &str) -> http::Response {
+        self.ask(|client| client.get(self.target.url(path)))
+    }
+
+    /// Asks as the user, where the registry wants one.
+    fn ask(&self, build: impl FnOnce(&Client) -> RequestBuilder) -> http::Response {
+        http::send(|client| match self.target.user() {
+            Some(user) => build(client).basic_auth(user.name, Some(user.password)),
+            None => build(client),
+        })
     }
 
     fn requests(&self, repository: &str) -> Vec<Request> {
@@ -128,6 +199,12 @@ impl Request {
     pub(crate) fn is_mount(&self) -> bool {
         self.line.starts_with("POST ") && self.status == 201 && self.received == 0
     }
+}
+
+/// A line of a password file.
+fn line(user: User) -> String {
+    let hash = bcrypt::hash_with_result(user.password, 4).expect("4 is a cost");
+    format!("{}:{}\n", user.name, hash.format_for_version(Version::TwoY))
 }
 
 fn strings(list: &Value) -> Vec<String> {

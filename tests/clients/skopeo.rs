@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{require, succeed};
+use crate::common::{require, run, succeed};
+use crate::face::{self, Face, on_each_face};
 use crate::home::Home;
 use crate::image::{Image, LAYERS};
 use crate::layout::{Copy, Layout, files};
@@ -23,8 +24,25 @@ pub(crate) struct Skopeo {
 
 impl Skopeo {
     pub(crate) fn find(target: &Target) -> Option<Self> {
+        let skopeo = Self::of_stranger(target)?;
+        if target.user().is_some() {
+            succeed(&mut skopeo.login(target));
+        }
+        Some(skopeo)
+    }
+
+    /// A skopeo that has not signed in.
+    fn of_stranger(target: &Target) -> Option<Self> {
         let program = require("skopeo")?;
-        Some(Self { program, home: Home::new(), is_verifying: !target.is_plain() })
+        Some(Self { program, home: Home::trusting(target), is_verifying: !target.is_plain() })
+    }
+
+    fn login(&self, target: &Target) -> Command {
+        let user = target.user().expect("who signs in has a name");
+        let mut command = self.command("login");
+        command.args(["--username", user.name, "--password", user.password]);
+        command.args([&self.verify(""), target.address()]);
+        command
     }
 
     /// Pushes the image of a layout to `reference`, such as `127.0.0.1:5000/team/app:v1`.
@@ -69,9 +87,10 @@ fn docker(reference: &str) -> String {
     format!("docker://{reference}")
 }
 
-#[test]
-fn skopeo_gets_back_every_byte_that_it_pushed() {
-    let registry = Registry::start();
+on_each_face!(skopeo_gets_back_every_byte_that_it_pushed);
+
+fn skopeo_gets_back_every_byte_that_it_pushed(face: Face) {
+    let registry = Registry::start_as(face);
     let Some((skopeo, busybox)) = tools(&registry) else { return };
     let pushed = Image::new(&busybox).write_layout();
     let reference = registry.reference("team/app:v1");
@@ -199,6 +218,45 @@ fn skopeo_copies_the_images_of_all_platforms() {
     command.args(["copy", &skopeo.verify("src-"), &docker(&other), &arm.transport()]);
     succeed(&mut command);
     assert!(layout.manifests().contains(&arm.contents().manifest));
+}
+
+#[test]
+fn skopeo_says_that_it_may_not_push_where_it_did_not_sign_in() {
+    let registry = Registry::start_as(face::PASSWORDS);
+    let Some(skopeo) = Skopeo::of_stranger(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let layout = Image::new(&busybox).write_layout();
+    let reference = docker(&registry.reference("team/app:v1"));
+
+    let refused = run(&mut skopeo.login(&registry.target_of_liars()));
+    assert!(
+        !refused.succeeded() && refused.stderr.contains("invalid username/password"),
+        "{refused}"
+    );
+    let mut copy = skopeo.command("copy");
+    let refused = run(copy.args([&skopeo.verify("dest-"), &layout.transport(), &reference]));
+    assert!(
+        !refused.succeeded() && refused.stderr.contains("authentication required"),
+        "{refused}"
+    );
+
+    assert!(registry.repositories().is_empty());
+}
+
+#[test]
+fn skopeo_trusts_no_certificate_that_nobody_it_knows_has_signed() {
+    let registry = Registry::start_as(face::TLS);
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let reference = docker(&registry.reference("team/app:v1"));
+    let inspect = |skopeo: &Skopeo| {
+        run(skopeo.command("inspect").args([&skopeo.verify(""), &reference])).stderr
+    };
+    assert!(inspect(&skopeo).contains("manifest unknown"), "{}", inspect(&skopeo));
+
+    let knows_nobody = Skopeo { home: Home::new(), ..skopeo };
+
+    let said = inspect(&knows_nobody);
+    assert!(said.contains("certificate signed by unknown authority"), "{said}");
 }
 
 fn tools(registry: &Registry) -> Option<(Skopeo, PathBuf)> {

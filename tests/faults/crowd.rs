@@ -1,6 +1,8 @@
 //! Many clients at once.
 
+use std::fs;
 use std::net::TcpStream;
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -8,17 +10,22 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::assert_whole;
 use crate::common::Server;
-use crate::content::{OCI_MANIFEST, image, sha256};
-use crate::repository::Repository;
+use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::repository::{Repository, assert_nothing_is_left};
 
 /// How many connections are open and say nothing.
 const IDLE: usize = 3000;
 
-#[test]
-fn thousands_of_idle_connections_are_no_burden() {
+/// Allows this process as many connections as the system does.
+pub(crate) fn raise_limit() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     setrlimit(Resource::Nofile, limit).expect("a soft limit can be raised to the hard one");
+}
+
+#[test]
+fn thousands_of_idle_connections_are_no_burden() {
+    raise_limit();
     let server = Server::start();
     let idle: Vec<TcpStream> = (0..IDLE)
         .map(|number| {
@@ -100,5 +107,53 @@ fn deletions_race_pushes_pulls_and_mounts() {
             assert!([201, 400].contains(&status), "{status}");
         }
     });
+    assert_whole(&server);
+}
+
+/// How many push the same blob, and how often.
+const SAME: usize = 8;
+const TIMES: u64 = 5;
+
+/// Half of them to one repository, the others each to one of its own; in one request, as a stream, or in chunks.
+#[test]
+fn of_eight_who_push_the_same_blob_at_once_each_succeeds_and_one_file_stays() {
+    let server = Server::start();
+    for time in 0..TIMES {
+        let content = noise(3 * MIB + 17, time);
+        let digest = sha256(&content);
+        let start = Barrier::new(SAME);
+        thread::scope(|scope| {
+            for pusher in 0..SAME {
+                let (server, content, digest, start) = (&server, &content, &digest, &start);
+                scope.spawn(move || {
+                    let name =
+                        if pusher % 2 == 0 { "same".to_owned() } else { format!("of/{pusher}") };
+                    let repository = Repository::of(server, &name);
+                    let (first, last) = content.split_at(MIB + 3);
+                    let upload = repository.begin();
+                    start.wait();
+                    let status = match pusher % 3 {
+                        0 => upload.finish_with(digest, content).status,
+                        1 => {
+                            assert_eq!(upload.stream(content).status, 202);
+                            upload.finish(digest).status
+                        }
+                        _ => {
+                            assert_eq!(upload.chunk(0, first).status, 202);
+                            upload.finish_with_chunk(digest, first.len(), last).status
+                        }
+                    };
+                    assert_eq!(status, 201, "pusher {pusher}");
+                    let pulled = repository.get(&format!("blobs/{digest}"));
+                    assert!(pulled.body == *content, "pusher {pusher}");
+                });
+            }
+        });
+        let hex = digest.trim_start_matches("sha256:");
+        let folder = server.data().join("content/sha256").join(&hex[..2]);
+        let names = fs::read_dir(folder).expect("the server made it");
+        assert_eq!(names.filter(|it| it.as_ref().is_ok_and(|it| it.file_name() == hex)).count(), 1);
+    }
+    assert_nothing_is_left(&server);
     assert_whole(&server);
 }

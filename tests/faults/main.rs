@@ -1,8 +1,11 @@
-//! What breaks registries: killed processes, full disks, crowds. Nothing acknowledged may be lost, nothing may
+//! What breaks registries: killed processes, full and broken disks, crowds, rude clients. Nothing acknowledged may be lost, nothing may
 //! be half-done, and whoever asks is told.
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../api/connection.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod connection;
 #[path = "../api/content.rs"]
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod content;
@@ -13,6 +16,8 @@ mod repository;
 mod crowd;
 mod disk;
 mod kill;
+mod pulls;
+mod rude;
 
 use common::{Server, roadstead, run, succeed};
 

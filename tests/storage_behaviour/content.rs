@@ -122,6 +122,36 @@ pub(crate) async fn a_checkpoint_that_cannot_be_read_costs_a_second_reading(subj
     assert_eq!(finished.content, content(&bytes));
 }
 
+/// Whatever stands in a checkpoint: what it leads to has the digest that was expected, or is refused.
+pub(crate) async fn a_checkpoint_that_was_tampered_with_does_no_harm(subject: &mut Subject) {
+    let bytes = noise(6, CHUNK_SIZE + 100);
+    for seed in 1..80 {
+        let mut ingest = subject.storage.begin("upload").await.unwrap();
+        ingest.append(bytes.clone().into()).await.unwrap();
+        let mut checkpoint = ingest.checkpoint().await.unwrap();
+        drop(ingest);
+        let dice = noise(seed, 64);
+        for edit in dice.chunks(4).take(1 + usize::from(dice[63]) % 4) {
+            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % checkpoint.len();
+            match edit[2] % 8 {
+                0 => checkpoint.truncate(place + 1),
+                1 => checkpoint.insert(place, edit[3]),
+                2 => checkpoint.extend(&dice),
+                3 => checkpoint[place..].fill(0xff),
+                _ => checkpoint[place] = edit[3],
+            }
+        }
+        subject.reopen();
+        let size = bytes.len() as u64;
+        let ingest = subject.storage.resume("upload", size, &checkpoint).await.unwrap();
+        match ingest.finish(&sha256(&bytes)).await {
+            Ok(finished) => assert_eq!(finished.content.canonical, CanonicalDigest::of(&bytes)),
+            Err(error) => assert_eq!(error.kind, StorageErrorKind::DigestMismatch, "{error:?}"),
+        }
+        subject.storage.discard("upload").await.unwrap();
+    }
+}
+
 pub(crate) async fn a_checkpoint_is_bounded(subject: &mut Subject) {
     let piece = bytes::Bytes::from(noise(6, CHUNK_SIZE));
     let mut ingest = subject.storage.begin("upload").await.unwrap();

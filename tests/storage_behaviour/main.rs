@@ -84,6 +84,7 @@ const CASES: &[Case] = cases![
     content::an_ingest_goes_on_from_its_checkpoint_in_another_process,
     content::what_came_after_a_checkpoint_is_dropped,
     content::a_checkpoint_that_cannot_be_read_costs_a_second_reading,
+    content::a_checkpoint_that_was_tampered_with_does_no_harm,
     content::a_checkpoint_is_bounded,
     content::bytes_of_another_digest_are_not_kept,
     content::content_is_checked_against_a_sha512_digest_too,

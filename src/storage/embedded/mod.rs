@@ -79,7 +79,8 @@ impl Layout {
     fn probe(&self) -> io::Result<()> {
         let path = self.temporary();
         let written = fs::write(&path, b"roadstead");
-        fs::remove_file(&path).and(written)
+        let removed = fs::remove_file(&path);
+        written.and(removed)
     }
 
     /// Links a file to wherever content is linked to. Mounts and some file systems forbid that

@@ -21,7 +21,7 @@ const BUDGET: u64 = 8 * 1024 * 1024;
 
 /// The least, and the most, that one of them reads at a time.
 const LEAST: u64 = 16 * 1024;
-const MOST: u64 = 128 * 1024;
+const MOST: u64 = 512 * 1024;
 
 /// How many transfers are under way.
 static TRANSFERS: AtomicU64 = AtomicU64::new(0);
@@ -30,7 +30,7 @@ static TRANSFERS: AtomicU64 = AtomicU64::new(0);
 static POOL: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
 /// How many buffers wait to be filled again.
-const POOLED: usize = 16;
+const POOLED: usize = 8;
 
 /// A buffer that goes back to the pool.
 struct Buffer(Vec<u8>);

@@ -171,3 +171,44 @@ fn scope(act: Act<'_>) -> Option<String> {
         Act::On(Action::Delete, name) => Some(format!("repository:{name}:delete")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::oci::hostile;
+
+    proptest! {
+        #[test]
+        fn whatever_is_not_well_formed_is_no_credentials(
+            header in hostile::texts("(Basic|basic|Bearer|BEARER) +([A-Za-z0-9+/]{4}){1,6}([A-Za-z0-9]{3}=)?"),
+        ) {
+            let (scheme, rest) = header.split_once(' ').unwrap_or_default();
+            match credentials(&header) {
+                Some(Credentials::Password { user, password }) => {
+                    prop_assert!(scheme.eq_ignore_ascii_case("basic"));
+                    prop_assert!(!user.contains(':'));
+                    let again = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+                    prop_assert_eq!(again, rest.trim());
+                }
+                Some(Credentials::Token(token)) => {
+                    prop_assert!(scheme.eq_ignore_ascii_case("bearer"));
+                    prop_assert_eq!(token, rest.trim());
+                }
+                None => prop_assert!(!scheme.eq_ignore_ascii_case("bearer")),
+            }
+        }
+
+        #[test]
+        fn every_user_and_password_arrive_as_they_were_sent(
+            user in "[^:]{0,20}", password in any::<String>(),
+        ) {
+            let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+            let Some(Credentials::Password { user: found, password: secret }) = credentials(&header) else {
+                return Err(TestCaseError::fail(header));
+            };
+            prop_assert_eq!((found, secret.expose_secret()), (user, password.as_str()));
+        }
+    }
+}

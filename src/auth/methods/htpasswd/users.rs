@@ -146,11 +146,11 @@ mod tests {
             names in proptest::collection::btree_set("[a-zA-Z0-9@.ü -]{0,10}[a-z]", 0..8),
             gaps in proptest::collection::vec("(#[a-z:$]*| *)\n", 0..4),
         ) {
+            let trimmed: std::collections::BTreeSet<&str> = names.iter().map(|name| name.trim()).collect();
+            prop_assume!(trimmed.len() == names.len());
             let gap = gaps.concat();
             let lines: Vec<String> = names.iter().map(|name| format!("{gap}{name}:{HASH}\n")).collect();
             let users = Users::parse(&lines.concat()).unwrap();
-            let trimmed: std::collections::BTreeSet<&str> = names.iter().map(|name| name.trim()).collect();
-            prop_assume!(trimmed.len() == names.len());
             prop_assert_eq!(users.len(), names.len());
             for name in trimmed {
                 prop_assert_eq!(users.hash(name), Some(HASH));

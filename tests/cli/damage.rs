@@ -1,0 +1,317 @@
+//! What disks, copies and people do to a data folder: what is touched fails with a reason, the rest is served, `check`
+//! names it, and `index rebuild` mends what can be mended.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sqlx::{Connection, Executor, SqliteConnection};
+
+use crate::common::process::Finished;
+use crate::common::{Server, http, run, succeed};
+use crate::push;
+
+fn tree(server: &Server) -> PathBuf {
+    server.data().join("public/docker/registry/v2")
+}
+
+/// The file of a blob, which content and tree share.
+fn data_file(server: &Server, bytes: &[u8]) -> PathBuf {
+    let hex = push::sha256(bytes).hex();
+    tree(server).join("blobs/sha256").join(&hex[..2]).join(hex).join("data")
+}
+
+fn index_file(server: &Server) -> PathBuf {
+    server.data().join("index.sqlite")
+}
+
+fn get(server: &Server, path: &str) -> http::Response {
+    http::get(&server.url(path))
+}
+
+fn blob_path(repository: &str, bytes: &[u8]) -> String {
+    format!("/v2/{repository}/blobs/{}", push::sha256(bytes))
+}
+
+fn assert_pulled(server: &Server, repository: &str, manifest: &str, layer: &str) {
+    let answer = get(server, &format!("/v2/{repository}/manifests/v1"));
+    assert_eq!((answer.status, answer.text()), (200, manifest.to_owned()));
+    let answer = get(server, &blob_path(repository, layer.as_bytes()));
+    assert_eq!((answer.status, answer.text()), (200, layer.to_owned()));
+}
+
+fn assert_well(server: &Server) {
+    let report = succeed(&mut server.command(["check"]));
+    assert!(report.ends_with(": all is well"), "{report}");
+}
+
+/// Checks that something was found wrong, and returns what.
+fn refused(server: &Server, arguments: &[&str]) -> Finished {
+    let report = run(&mut server.command(arguments));
+    assert_eq!(report.code, Some(1), "{report}");
+    report
+}
+
+/// A server with two images, at rest.
+fn two_images() -> (Server, [String; 2]) {
+    let mut server = Server::start();
+    let images = [("good", "layer"), ("hurt", "other")]
+        .map(|(name, layer)| push::image(&server, name, "v1", layer));
+    assert!(server.stop().success());
+    succeed(&mut server.command(["root"]));
+    (server, images)
+}
+
+/// Changes the index behind everybody's back, and leaves nothing of it beside its file.
+fn execute(file: &Path, statement: &'static str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = format!("sqlite:{}", file.display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        connection.execute(statement).await.unwrap();
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_blob_that_is_not_what_it_was_is_named_and_dropped_and_may_be_pushed_again() {
+    let truncated: fn(&Path) = |file| fs::write(file, b"oth").unwrap();
+    let flipped: fn(&Path) = |file| fs::write(file, b"Other").unwrap();
+    let emptied: fn(&Path) = |file| fs::write(file, b"").unwrap();
+    for damage in [truncated, flipped, emptied] {
+        let (mut server, [good, hurt]) = two_images();
+        let file = data_file(&server, b"other");
+        damage(&file);
+        let bytes = fs::read(&file).unwrap();
+        server.start_again();
+        let touched = get(&server, &blob_path("hurt", b"other"));
+        if bytes.len() == b"other".len() {
+            // Whoever pulls compares the digest; here it was compared when it came.
+            assert_eq!((touched.status, touched.body), (200, bytes.clone()));
+        } else {
+            let error = &touched.json()["errors"][0];
+            assert_eq!((touched.status, &error["code"]), (500, &"UNKNOWN".into()));
+            assert_eq!(error["message"], "what is stored is damaged, see the server's log");
+            assert!(server.log().contains(&format!("{}", push::sha256(b"other"))));
+        }
+        assert_pulled(&server, "good", &good, "layer");
+        assert_eq!(get(&server, "/v2/hurt/manifests/v1").text(), hurt);
+
+        let named =
+            format!("blob {}: its bytes are {}", push::sha256(b"other"), push::sha256(&bytes));
+        let report = refused(&server, &["check"]);
+        assert!(report.stdout.contains(&named), "{report}");
+        // And the root, which is that of the tree as it was.
+        assert!(report.stdout.ends_with(" 2 things are wrong\n"), "{report}");
+        server.stop();
+        let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+        assert!(rebuilt.contains(&format!("dropped {named}")), "{rebuilt}");
+        assert!(rebuilt.contains("dropped tag `hurt:v1`"), "{rebuilt}");
+        assert_well(&server);
+        server.start_again();
+        assert_pulled(&server, "good", &good, "layer");
+        for path in ["/v2/hurt/manifests/v1", &blob_path("hurt", b"other")] {
+            assert_eq!(get(&server, path).status, 404);
+        }
+        push::image(&server, "hurt", "v1", "other");
+        assert_pulled(&server, "hurt", &hurt, "other");
+        assert_well(&server);
+    }
+}
+
+#[test]
+fn a_file_that_is_gone_is_an_error_for_what_it_was_and_nothing_else() {
+    let (mut server, [good, hurt]) = two_images();
+    let digest = push::sha256(b"other");
+    let content = server.data().join("content/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    fs::remove_file(content).unwrap();
+    fs::remove_dir_all(data_file(&server, b"other").parent().unwrap()).unwrap();
+    server.start_again();
+    let touched = get(&server, &blob_path("hurt", b"other"));
+    assert_eq!(touched.status, 500);
+    assert!(touched.text().contains("what is stored is damaged"), "{}", touched.text());
+    assert_pulled(&server, "good", &good, "layer");
+    let report = refused(&server, &["check"]);
+    assert!(report.stdout.contains(&digest.to_string()), "{report}");
+    // Whoever has it brings it back.
+    push::image(&server, "hurt", "v1", "other");
+    assert_pulled(&server, "hurt", &hurt, "other");
+    assert_well(&server);
+}
+
+#[test]
+fn a_link_that_is_gone_is_named_and_the_index_made_to_agree() {
+    let layer = push::sha256(b"other").hex();
+    for (link, named) in [
+        (format!("_layers/sha256/{layer}"), "it references sha256:"),
+        ("_manifests/tags/v1/current".to_owned(), "the index says that the tag points elsewhere"),
+        ("_manifests/tags/v1".to_owned(), "the index has it, the tree does not"),
+        ("_manifests/revisions".to_owned(), "the manifest that the tag points to is not there"),
+    ] {
+        let (mut server, [good, hurt]) = two_images();
+        fs::remove_dir_all(tree(&server).join("repositories/hurt").join(&link)).unwrap();
+        server.start_again();
+        assert_pulled(&server, "good", &good, "layer");
+        assert_pulled(&server, "hurt", &hurt, "other");
+        let report = refused(&server, &["check"]);
+        assert!(report.stdout.contains("hurt"), "{link}: {report}");
+        assert!(report.stdout.contains(named), "{link}: {report}");
+        assert!(!report.stdout.contains("good"), "{link}: {report}");
+        server.stop();
+        succeed(&mut server.command(["index", "rebuild"]));
+        assert_well(&server);
+        server.start_again();
+        assert_pulled(&server, "good", &good, "layer");
+        assert_eq!(get(&server, "/v2/hurt/manifests/v1").status, 404, "{link}");
+        push::image(&server, "hurt", "v1", "other");
+        assert_pulled(&server, "hurt", &hurt, "other");
+        assert_well(&server);
+    }
+}
+
+#[test]
+fn an_index_that_is_damaged_is_named_set_aside_and_made_anew() {
+    let torn: fn(&Path) = |file| {
+        let bytes = fs::read(file).unwrap();
+        fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    let spoilt: fn(&Path) = |file| {
+        let mut bytes = fs::read(file).unwrap();
+        let middle = bytes.len() / 4..bytes.len() * 3 / 4;
+        bytes[middle].fill(0x5a);
+        fs::write(file, bytes).unwrap();
+    };
+    let replaced: fn(&Path) = |file| fs::write(file, "this is no database\n".repeat(999)).unwrap();
+    for damage in [torn, spoilt, replaced] {
+        let (mut server, [good, hurt]) = two_images();
+        let file = index_file(&server);
+        execute(&file, "PRAGMA user_version = 0");
+        damage(&file);
+        let damaged = fs::read(&file).unwrap();
+        let report = refused(&server, &["check"]);
+        let named = "the index is damaged, `roadstead index rebuild` makes it anew";
+        assert!(report.stderr.contains(named), "{report}");
+
+        let rebuilt = run(&mut server.command(["index", "rebuild"]));
+        assert!(rebuilt.succeeded(), "{rebuilt}");
+        let aside = file.with_file_name("index.sqlite.damaged-1");
+        let said = format!("the index was damaged, and stands aside as {}\n", aside.display());
+        assert!(rebuilt.stdout.contains(&said), "{rebuilt}");
+        assert!(
+            rebuilt.stdout.ends_with("\n2 repositories, 2 manifests, 2 tags, 5 blobs\n"),
+            "{rebuilt}"
+        );
+        assert_eq!(fs::read(&aside).unwrap().len(), damaged.len());
+        assert_well(&server);
+        server.start_again();
+        assert_pulled(&server, "good", &good, "layer");
+        assert_pulled(&server, "hurt", &hurt, "other");
+    }
+}
+
+/// Fills the first page of a table of the index with nonsense.
+fn spoil_table(file: &Path, table: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (page, size): (i64, i64) = runtime.block_on(async {
+        let url = format!("sqlite:{}", file.display());
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let query = "SELECT rootpage, (SELECT page_size FROM pragma_page_size) \
+                     FROM sqlite_schema WHERE name = $1";
+        let found = sqlx::query_as(query).bind(table).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        found
+    });
+    let mut bytes = fs::read(file).unwrap();
+    let [page, size] = [page, size].map(|number| usize::try_from(number).unwrap());
+    bytes[(page - 1) * size..page * size].fill(0x5a);
+    fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn what_was_acknowledged_outlives_an_index_that_is_damaged() {
+    let (mut server, [good, hurt]) = two_images();
+    server.start_again();
+    let late = push::image(&server, "late", "v1", "last");
+    assert_eq!(push::delete(&server, "/v2/hurt/manifests/v1"), 202);
+    server.kill();
+    // As after a loss of power: the queue was on the disk, the tree was not yet.
+    fs::remove_dir_all(tree(&server).join("repositories/late")).unwrap();
+    execute(&index_file(&server), "PRAGMA user_version = 0");
+    spoil_table(&index_file(&server), "tags");
+    let report = refused(&server, &["check"]);
+    assert!(report.stderr.contains("the index is damaged"), "{report}");
+
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    assert!(rebuilt.contains("stands aside as"), "{rebuilt}");
+    assert_well(&server);
+    server.start_again();
+    assert_pulled(&server, "good", &good, "layer");
+    assert_pulled(&server, "late", &late, "last");
+    assert_eq!(get(&server, "/v2/hurt/manifests/v1").status, 404, "its tag was deleted");
+    let by_digest = format!("/v2/hurt/manifests/{}", push::sha256(hurt.as_bytes()));
+    assert_eq!(get(&server, &by_digest).text(), hurt);
+}
+
+#[test]
+fn a_server_does_not_begin_on_what_is_no_index_and_says_why() {
+    let (server, _) = two_images();
+    let file = index_file(&server);
+    let rebuild = "`roadstead index rebuild`";
+    for (text, why) in [
+        ("this is no database\n".repeat(999), "the index is damaged"),
+        (String::new(), "holds images, but the index is empty"),
+    ] {
+        for beside in ["index.sqlite-wal", "index.sqlite-shm"] {
+            let _ = fs::remove_file(server.data().join(beside));
+        }
+        fs::write(&file, text).unwrap();
+        let report = refused(&server, &["serve", "--listen", "127.0.0.1:0"]);
+        assert!(report.stderr.contains(why) && report.stderr.contains(rebuild), "{report}");
+    }
+}
+
+#[test]
+fn a_log_of_the_index_that_is_cut_loses_no_image() {
+    let mut server = Server::start();
+    for number in 0..20 {
+        push::image(&server, "team/app", &format!("v{number}"), &format!("layer {number}"));
+    }
+    let tags = get(&server, "/v2/team/app/tags/list").json();
+    server.kill();
+    let log = server.data().join("index.sqlite-wal");
+    let bytes = fs::read(&log).unwrap();
+    assert!(bytes.len() > 100_000, "what was pushed last stands in it");
+    fs::write(&log, &bytes[..10_000]).unwrap();
+    let _ = fs::remove_file(server.data().join("index.sqlite-shm"));
+
+    let report = refused(&server, &["check"]);
+    assert!(report.stdout.contains("the index says that the tag points elsewhere"), "{report}");
+    succeed(&mut server.command(["index", "rebuild"]));
+    assert_well(&server);
+    server.start_again();
+    assert_eq!(get(&server, "/v2/team/app/tags/list").json(), tags);
+}
+
+#[test]
+fn a_data_folder_of_a_newer_version_is_left_as_it_is() {
+    let (mut server, [good, hurt]) = two_images();
+    let file = index_file(&server);
+    execute(&file, "UPDATE _sqlx_migrations SET version = version + 1000");
+    let bytes = fs::read(&file).unwrap();
+    for arguments in
+        [&["serve", "--listen", "127.0.0.1:0"][..], &["check"], &["root"], &["index", "rebuild"]]
+    {
+        let report = refused(&server, arguments);
+        assert!(report.stderr.contains("the index was written by a newer version"), "{report}");
+        assert!(
+            report.stderr.contains("the schema is number 1001, this program knows 1"),
+            "{report}"
+        );
+    }
+    assert!(fs::read(&file).unwrap() == bytes, "it is as it was");
+    execute(&file, "UPDATE _sqlx_migrations SET version = version - 1000");
+    server.start_again();
+    assert_pulled(&server, "good", &good, "layer");
+    assert_pulled(&server, "hurt", &hurt, "other");
+    assert_well(&server);
+}
