@@ -81,8 +81,8 @@ impl Registry {
         for finished in rebuild.blobs.values() {
             writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
-        for name in self.tree_repositories(&mut rebuild.passed).await {
-            let links = self.tree_links(&name, &mut rebuild.passed).await;
+        for name in self.tree().repositories(&mut rebuild.passed).await {
+            let links = self.tree().links(&name, &mut rebuild.passed).await;
             rebuild.repository(writer.as_mut(), &links).await?;
         }
         let mut passed = std::mem::take(&mut rebuild.passed);
@@ -148,7 +148,7 @@ impl Rebuild<'_> {
 
     /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
     async fn read_blobs(&mut self) -> Result<()> {
-        for canonical in self.registry.tree_blobs(&mut self.passed).await {
+        for canonical in self.registry.tree().blobs(&mut self.passed).await {
             let path = layout::blob_data(&canonical);
             let finished = match self.registry.storage.identify(TREE, &path).await {
                 Err(error) if error.kind == StorageErrorKind::NotFound => {

@@ -28,12 +28,12 @@ impl Registry {
     /// Compares links, rows and content. Content that nobody has read yet is read.
     pub(super) async fn look(&self, reading: &mut Reading<'_>) -> Result<Look> {
         let (mut look, mut passed) = (Look::default(), PassedOver::default());
-        let in_tree = self.tree_blobs(&mut passed).await;
+        let in_tree = self.tree().blobs(&mut passed).await;
         look.in_tree.extend(in_tree.iter().copied());
         self.look_at_content(&mut look, &in_tree, reading).await?;
-        let repositories = self.tree_repositories(&mut passed).await;
+        let repositories = self.tree().repositories(&mut passed).await;
         for name in &repositories {
-            let links = self.tree_links(name, &mut passed).await;
+            let links = self.tree().links(name, &mut passed).await;
             self.look_at_repository(&mut look, &links, reading).await?;
         }
         let known: HashSet<&RepositoryName> = repositories.iter().collect();
