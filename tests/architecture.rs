@@ -44,6 +44,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("bcrypt", &["auth/methods/"]),
     ("clap", &["cli/", "main.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
+    ("indicatif", &["cli/progress.rs"]),
 ];
 
 /// Tells whether a file may import a room; `file` is its path below `src/`.

@@ -30,10 +30,8 @@ impl Adoption {
     pub async fn begin(settings: &Settings, folder: &Path) -> Result<Self, AppError> {
         let data = &settings.server.data;
         let failed = |source| AppError::Folder { data: data.clone(), source };
-        let folder = fs::canonicalize(folder).map_err(|source| AppError::Folder {
-            data: folder.to_owned(),
-            source,
-        })?;
+        let folder = fs::canonicalize(folder)
+            .map_err(|source| AppError::Folder { data: folder.to_owned(), source })?;
         let mark = data.join(MARK);
         let is_new = match begun(data)? {
             Some(from) if from == folder => false,

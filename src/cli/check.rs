@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
+use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
 use crate::app::{App, AppError, expect_registry};
 use crate::config::Settings;
@@ -27,15 +28,17 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&common.sources(Vec::new()))?;
     expect_registry(&settings.server.data)?;
+    let bar = Bar::new(arguments.json);
     let report = runtime()?.block_on(async {
         match App::open(&settings).await {
-            Ok(app) => Ok(app.registry.check().await?),
+            Ok(app) => Ok(app.registry.check(&bar).await?),
             Err(AppError::Locked { .. }) => {
-                Ok(App::beside(&settings).await?.registry.check().await?)
+                Ok(App::beside(&settings).await?.registry.check(&bar).await?)
             }
             Err(error) => Err(anyhow::Error::from(error)),
         }
     })?;
+    drop(bar);
     let text = if arguments.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {

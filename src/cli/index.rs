@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
 use crate::app::{App, expect_registry};
 use crate::config::Settings;
@@ -35,10 +36,12 @@ pub(super) fn run(
     let IndexCommand::Rebuild = &arguments.command;
     let settings = Settings::load(&common.sources(Vec::new()))?;
     expect_registry(&settings.server.data)?;
+    let bar = Bar::new(false);
     let rebuilt = runtime()?.block_on(async {
         let app = App::open_for_rebuild(&settings).await?;
-        anyhow::Ok(app.registry.rebuild_index().await?)
+        anyhow::Ok(app.registry.rebuild_index(&bar).await?)
     })?;
+    drop(bar);
     let mut lines = rebuilt.dropped;
     lines.push(format!(
         "{} repositories, {} manifests, {} tags, {} blobs\n",

@@ -10,6 +10,7 @@ mod cid;
 mod config;
 mod index;
 mod output;
+mod progress;
 mod root;
 mod serve;
 

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 
+use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
 use crate::app::{App, AppError, expect_registry};
 use crate::config::Settings;
-use crate::registry::peek_root;
+use crate::registry::{Progress, Steps, peek_root};
 
 /// Prints the CID of the public tree, also beside a running server
 #[derive(Debug, Args)]
@@ -19,6 +20,8 @@ pub(super) struct RootArguments {}
 pub(super) fn run(common: &CommonArguments, _: &RootArguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&common.sources(Vec::new()))?;
     expect_registry(&settings.server.data)?;
+    let bar = Bar::new(false);
+    bar.begin("computing the root", Steps::Unknown);
     let root = runtime()?.block_on(async {
         match App::open(&settings).await {
             Ok(app) => Ok(app.registry.root().await?),
@@ -28,6 +31,7 @@ pub(super) fn run(common: &CommonArguments, _: &RootArguments) -> anyhow::Result
             Err(error) => Err(anyhow::Error::from(error)),
         }
     })?;
+    drop(bar);
     output::print(&format!("{root}\n")).context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::blobs::{content, new_blob};
 use super::intent::{Intent, Refusal};
 use super::walk::{Link, PassedOver, RepositoryLinks, TagLinks, Walk, below};
-use super::{Registry, RegistryError, Result, layout, now};
+use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
 use crate::auth::foreign_namespace;
 use crate::index::StoredManifest;
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
@@ -95,11 +95,11 @@ struct Adoption<'a> {
     registry: &'a Registry,
     source: &'a SourceFolder,
     local_namespaces: &'a [String],
-    progress: &'a (dyn Fn(u64) + Sync),
+    progress: &'a dyn Progress,
+    /// Content of the folder that nothing has led to yet.
+    unreferenced: HashSet<CanonicalDigest>,
     /// Content that cannot be had, and why.
     unfit: HashMap<CanonicalDigest, String>,
-    /// What is no manifest although a repository says so.
-    no_manifests: HashSet<CanonicalDigest>,
     passed: PassedOver,
     result: Adopted,
 }
@@ -116,7 +116,6 @@ impl Registry {
     /// Takes in the folder of a stock registry, whose content must not change meanwhile (that more is
     /// pushed or deleted there does no harm, but is taken or not). First components in
     /// `local_namespaces` are this registry's own even where they look like somebody's root.
-    /// `progress` is told the bytes of each blob when it was read.
     ///
     /// Each image is there as a whole once its tag is. Repeating the call goes on: blobs that are
     /// there are not read again.
@@ -127,7 +126,7 @@ impl Registry {
         &self,
         source: &SourceFolder,
         local_namespaces: &[String],
-        progress: &(dyn Fn(u64) + Sync),
+        progress: &dyn Progress,
     ) -> Result<Adopted> {
         let mut adoption = Adoption {
             registry: self,
@@ -135,18 +134,20 @@ impl Registry {
             local_namespaces,
             progress,
             unfit: HashMap::new(),
-            no_manifests: HashSet::new(),
+            unreferenced: HashSet::new(),
             passed: PassedOver::default(),
             result: Adopted::default(),
         };
+        adoption.blobs().await;
         for name in adoption.walk().repositories(&mut adoption.passed).await {
             adoption.repository(&name).await?;
             if self.index.unfolded_entry_count().await? > UNFOLDED {
                 self.root().await?;
             }
         }
-        adoption.tell_unreferenced().await?;
+        adoption.tell_unreferenced();
         adoption.tell_passed_over();
+        progress.begin("computing the root", Steps::Unknown);
         adoption.result.root = self.root().await?.to_string();
         // Also what no root tells of: blobs that no manifest names.
         self.storage.sync().await?;
@@ -171,12 +172,7 @@ impl<'a> Adoption<'a> {
         Walk::Foreign(self.source)
     }
 
-    fn leave_out(
-        &mut self,
-        kind: LeftOutKind,
-        about: impl Into<String>,
-        why: impl Into<String>,
-    ) {
+    fn leave_out(&mut self, kind: LeftOutKind, about: impl Into<String>, why: impl Into<String>) {
         self.result.left_out.push(LeftOut { kind, about: about.into(), why: why.into() });
     }
 
@@ -267,18 +263,22 @@ impl<'a> Adoption<'a> {
                     return Ok((canonical, Ok((finished, None))));
                 }
                 let path = layout::blob_data(&canonical);
-                Ok::<_, RegistryError>(match registry.storage.take(source, &path, &canonical).await {
-                    Ok(taken) => (canonical, Ok((taken.finished, Some(taken.is_linked)))),
-                    Err(error) => (canonical, Err(blame(error)?)),
-                })
+                Ok::<_, RegistryError>(
+                    match registry.storage.take(source, &path, &canonical).await {
+                        Ok(taken) => (canonical, Ok((taken.finished, Some(taken.is_linked)))),
+                        Err(error) => (canonical, Err(blame(error)?)),
+                    },
+                )
             })
             .buffer_unordered(width);
         let mut taken = HashMap::new();
         while let Some(next) = taking.next().await {
             let (canonical, came) = next?;
+            if self.unreferenced.remove(&canonical) {
+                self.progress.advance(1);
+            }
             match came {
                 Ok((finished, is_linked)) => {
-                    (self.progress)(finished.content.size);
                     if let Some(is_linked) = is_linked {
                         self.result.blobs += 1;
                         self.result.bytes += finished.content.size;
@@ -417,7 +417,7 @@ impl<'a> Adoption<'a> {
                 Err(why) => {
                     let about = format!("manifest {digest} of `{name}`");
                     self.leave_out(LeftOutKind::Manifest, about, why);
-                    self.no_manifests.insert(content.canonical);
+                    self.forget(&content.canonical).await?;
                 }
             }
         }
@@ -435,7 +435,12 @@ impl<'a> Adoption<'a> {
     }
 
     /// Tells whether an earlier adoption came as far as this.
-    async fn is_pushed(&self, name: &RepositoryName, digest: &Digest, tags: &[Tag]) -> Result<bool> {
+    async fn is_pushed(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        tags: &[Tag],
+    ) -> Result<bool> {
         let index = &self.registry.index;
         if index.manifest(name, digest).await?.is_none() {
             return Ok(false);
@@ -449,30 +454,36 @@ impl<'a> Adoption<'a> {
         Ok(true)
     }
 
-    /// Names content of the folder that was not taken because nothing leads to it.
-    async fn tell_unreferenced(&mut self) -> Result<()> {
+    /// Looks at what content the folder has.
+    async fn blobs(&mut self) {
         let mut passed = PassedOver::default();
         let blobs = self.walk().blobs(&mut passed).await;
-        for stray in std::mem::take(&mut passed.strays) {
-            self.leave_out(LeftOutKind::Blob, stray.to_string(), "it has no name of a blob");
+        for stray in passed.strays {
+            self.leave_out(LeftOutKind::Blob, stray.to_string(), "no blob has that name");
         }
         self.passed.unreadable.append(&mut passed.unreadable);
-        for canonical in blobs {
-            let index = &self.registry.index;
-            if index.stored_blob(&canonical).await?.is_some()
-                || index.stored_manifest(&canonical).await?.is_some()
-                || self.unfit.contains_key(&canonical)
-            {
-                continue;
-            }
-            if self.no_manifests.contains(&canonical) {
-                self.registry.storage.forget(&canonical).await?;
-                continue;
-            }
+        self.progress.begin("taking in blobs", Steps::each(&blobs));
+        self.unreferenced.extend(blobs);
+    }
+
+    /// Keeps content no longer that turned out to be of no use, unless somebody has it.
+    async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
+        let index = &self.registry.index;
+        if index.stored_blob(canonical).await?.is_none()
+            && index.stored_manifest(canonical).await?.is_none()
+        {
+            self.registry.storage.forget(canonical).await?;
+        }
+        Ok(())
+    }
+
+    fn tell_unreferenced(&mut self) {
+        let mut unreferenced: Vec<_> = std::mem::take(&mut self.unreferenced).into_iter().collect();
+        unreferenced.sort_unstable_by_key(CanonicalDigest::hex);
+        for canonical in unreferenced {
             let why = "no repository that was taken has it";
             self.leave_out(LeftOutKind::Blob, format!("blob {canonical}"), why);
         }
-        Ok(())
     }
 
     fn tell_passed_over(&mut self) {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::commit::Step;
-use super::{Limits, Registry, RegistryError, Result};
+use super::{Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Act, AuthError, Authenticator, Authority, Identity};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference};
@@ -120,7 +120,7 @@ fn digest_of(bytes: &Bytes) -> String {
 }
 
 async fn assert_whole(registry: &Registry) {
-    let report = registry.check().await.unwrap();
+    let report = registry.check(&Silent).await.unwrap();
     assert_eq!(report.findings, []);
 }
 
@@ -268,11 +268,11 @@ async fn a_rebuilt_index_answers_as_before() {
     client.put(&registry, "new", &new).await.unwrap();
     client.delete(&registry, "old").await.unwrap();
     let root = registry.root().await.unwrap();
-    let before = registry.check().await.unwrap();
-    let rebuilt = registry.rebuild_index().await.unwrap();
+    let before = registry.check(&Silent).await.unwrap();
+    let rebuilt = registry.rebuild_index(&Silent).await.unwrap();
     assert_eq!(rebuilt.dropped, [""; 0]);
     assert_eq!((rebuilt.manifests, rebuilt.tags, rebuilt.blobs), (2, 1, 4));
-    assert_eq!(registry.check().await.unwrap(), before);
+    assert_eq!(registry.check(&Silent).await.unwrap(), before);
     assert_eq!(registry.root().await.unwrap(), root);
     assert_eq!(client.get(&registry, "new").await, Some(new));
     assert_eq!(client.get(&registry, &digest_of(&old)).await, Some(old));

@@ -11,7 +11,7 @@ use super::commit::decode;
 use super::intent::{Intent, References, new_manifest};
 use super::root::{count_links, fold_edits};
 use super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
-use super::{Registry, RegistryError, Result, layout, now};
+use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
 use crate::index::{Entry, StoredManifest, TagRow, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Finished, StorageErrorKind, TreePath};
@@ -56,7 +56,8 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index and the storage.
-    pub async fn rebuild_index(&self) -> Result<Rebuilt> {
+    pub async fn rebuild_index(&self, progress: &dyn Progress) -> Result<Rebuilt> {
+        progress.begin("carrying out the queue", Steps::Unknown);
         let recovered = self.recover().await;
         let mut writer = self.index.lock().await?;
         let mut rebuild = Rebuild {
@@ -75,16 +76,20 @@ impl Registry {
                 rebuild.salvage(writer.as_mut()).await?;
             }
         }
-        rebuild.read_blobs().await?;
+        rebuild.read_blobs(progress).await?;
         writer.begin().await?;
         writer.clear().await?;
         for finished in rebuild.blobs.values() {
             writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
-        for name in self.tree().repositories(&mut rebuild.passed).await {
+        let repositories = self.tree().repositories(&mut rebuild.passed).await;
+        progress.begin("checking repositories", Steps::each(&repositories));
+        for name in repositories {
             let links = self.tree().links(&name, &mut rebuild.passed).await;
             rebuild.repository(writer.as_mut(), &links).await?;
+            progress.advance(1);
         }
+        progress.begin("computing the root", Steps::Unknown);
         let mut passed = std::mem::take(&mut rebuild.passed);
         let mut edits = self.tree_edits(&|canonical| rebuild.content(canonical), &mut passed).await;
         passed.expect_readable()?;
@@ -147,8 +152,11 @@ impl Rebuild<'_> {
     }
 
     /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
-    async fn read_blobs(&mut self) -> Result<()> {
-        for canonical in self.registry.tree().blobs(&mut self.passed).await {
+    async fn read_blobs(&mut self, progress: &dyn Progress) -> Result<()> {
+        let blobs = self.registry.tree().blobs(&mut self.passed).await;
+        progress.begin("reading blobs", Steps::each(&blobs));
+        for canonical in blobs {
+            progress.advance(1);
             let path = layout::blob_data(&canonical);
             let finished = match self.registry.storage.identify(TREE, &path).await {
                 Err(error) if error.kind == StorageErrorKind::NotFound => {

@@ -7,6 +7,7 @@ mod common;
 
 mod check;
 mod cid;
+mod progress;
 mod push;
 mod rebuild;
 mod root;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cid::Cid;
 
-use super::super::{Registry, Result};
+use super::super::{Progress, Registry, Result, Steps};
 use super::{Finding, cannot_read};
 use crate::oci::CanonicalDigest;
 use crate::storage::{Content, StorageErrorKind};
@@ -40,9 +40,12 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads all content that there is now.
-    pub(super) async fn read_all(&mut self) -> Result<()> {
-        for canonical in self.registry.storage.contents().await? {
+    pub(super) async fn read_all(&mut self, progress: &dyn Progress) -> Result<()> {
+        let contents = self.registry.storage.contents().await?;
+        progress.begin("reading blobs", Steps::each(&contents));
+        for canonical in contents {
             self.is_there(&canonical).await?;
+            progress.advance(1);
         }
         Ok(())
     }

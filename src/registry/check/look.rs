@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::super::root::{fold_edits, peek_root};
 use super::super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
-use super::super::{Registry, Result, layout};
+use super::super::{Progress, Registry, Result, Steps, layout};
 use super::content::Reading;
 use super::{Finding, cannot_read};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
@@ -26,15 +26,21 @@ pub(super) struct Look {
 
 impl Registry {
     /// Compares links, rows and content. Content that nobody has read yet is read.
-    pub(super) async fn look(&self, reading: &mut Reading<'_>) -> Result<Look> {
+    pub(super) async fn look(
+        &self,
+        reading: &mut Reading<'_>,
+        progress: &dyn Progress,
+    ) -> Result<Look> {
         let (mut look, mut passed) = (Look::default(), PassedOver::default());
         let in_tree = self.tree().blobs(&mut passed).await;
         look.in_tree.extend(in_tree.iter().copied());
         self.look_at_content(&mut look, &in_tree, reading).await?;
         let repositories = self.tree().repositories(&mut passed).await;
+        progress.begin("comparing repositories", Steps::each(&repositories));
         for name in &repositories {
             let links = self.tree().links(name, &mut passed).await;
             self.look_at_repository(&mut look, &links, reading).await?;
+            progress.advance(1);
         }
         let known: HashSet<&RepositoryName> = repositories.iter().collect();
         let mut last: Option<String> = None;
@@ -49,6 +55,7 @@ impl Registry {
             }
         }
         look.repositories = repositories.len();
+        progress.begin("computing the root", Steps::Unknown);
         self.look_at_root(&mut look, reading, &mut passed).await?;
         for (path, error) in &passed.unreadable {
             look.find(path, cannot_read(error));

@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::walk::TREE;
-use super::{Registry, Result};
+use super::{Progress, Registry, Result};
 use crate::index::Folding;
 use crate::storage::StorageError;
 use content::Reading;
@@ -60,9 +60,9 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index and the storage that keep it from going on.
-    pub async fn check(&self) -> Result<Report> {
+    pub async fn check(&self, progress: &dyn Progress) -> Result<Report> {
         let mut reading = Reading::new(self);
-        reading.read_all().await?;
+        reading.read_all(progress).await?;
         let mut look = Look::default();
         let mut persistent: Option<BTreeSet<Finding>> = None;
         for turn in 0..LOOKS {
@@ -70,7 +70,7 @@ impl Registry {
                 tokio::time::sleep(PAUSE).await;
             }
             let before = self.moment().await?;
-            look = self.look(&mut reading).await?;
+            look = self.look(&mut reading, progress).await?;
             let again: BTreeSet<Finding> = match persistent {
                 Some(findings) => findings.intersection(&look.findings).cloned().collect(),
                 None => look.findings.clone(),

@@ -1,0 +1,38 @@
+//! How far a long piece of work has come, for whoever wants to show that.
+
+/// Somebody who is told how far a long piece of work has come.
+pub trait Progress: Send + Sync {
+    /// The next part of the work begins; the one before is at its end.
+    fn begin(&self, what: &'static str, steps: Steps);
+
+    /// That many more steps of the part are done.
+    fn advance(&self, steps: u64);
+}
+
+/// How long a part of the work is, as far as that can be told beforehand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steps {
+    /// So many things, one step each.
+    Items(u64),
+    /// So many bytes, one step each.
+    Bytes(u64),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Steps {
+    /// As many things as there are in a list.
+    #[must_use]
+    pub fn each<T>(of: &[T]) -> Self {
+        Self::Items(of.len() as u64)
+    }
+}
+
+/// Nobody who wants to know.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn begin(&self, _: &'static str, _: Steps) {}
+
+    fn advance(&self, _: u64) {}
+}

@@ -1,0 +1,53 @@
+//! A terminal for commands that show more to somebody who watches.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+
+use super::process::{LIMIT, wait_within};
+
+/// Runs a command with both outputs on a terminal of 100 columns, and returns what was to be seen there.
+/// It must succeed.
+pub(crate) fn on_terminal(mut command: Command) -> String {
+    let (mut ours, theirs) = open();
+    let other = theirs.try_clone().expect("a file can be cloned");
+    command.stdin(Stdio::null()).stdout(other).stderr(theirs).env("TERM", "xterm");
+    let mut child = command.spawn().expect("the command can be started");
+    // Reading ends when nobody has the other side any more.
+    drop(command);
+    let reader = thread::spawn(move || {
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        // A terminal that nobody has any more fails instead of ending.
+        while let Ok(size @ 1..) = ours.read(&mut buffer) {
+            seen.extend_from_slice(&buffer[..size]);
+        }
+        String::from_utf8_lossy(&seen).into_owned()
+    });
+    let status = wait_within(&mut child, LIMIT);
+    if status.is_none() {
+        child.kill().expect("a child of ours can be killed");
+        child.wait().expect("a child of ours can be waited for");
+    }
+    let seen = reader.join().expect("the reader does not panic");
+    assert!(status.is_some_and(|status| status.success()), "{status:?}: {seen}");
+    seen
+}
+
+/// Opens both sides of a terminal: the one to watch, and the one to write to.
+fn open() -> (File, File) {
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("the system has terminals");
+    grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal of ours can be used");
+    let name = ptsname(&ours, Vec::new()).expect("a terminal has a name");
+    let path = OsStr::from_bytes(name.to_bytes());
+    let theirs = File::options().read(true).write(true).open(path);
+    let theirs = theirs.expect("a terminal of ours can be opened");
+    let size = Winsize { ws_row: 24, ws_col: 100, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&theirs, size).expect("a terminal has a size");
+    (ours.into(), theirs)
+}
