@@ -73,7 +73,7 @@ fn find(folder: &Path) -> anyhow::Result<SourceFolder> {
 fn describe(adopted: &Adopted) -> String {
     let mut text = String::new();
     for LeftOut { about, why, .. } in &adopted.left_out {
-        text += &format!("left out {about}: {why}\n");
+        text.extend(["left out ", about, ": ", why, "\n"]);
     }
     let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out } = adopted;
     text + &format!(

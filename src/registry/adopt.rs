@@ -39,8 +39,8 @@ pub struct Adopted {
     pub manifests: usize,
     /// How many tags they have.
     pub tags: usize,
-    /// How many blobs were taken in, manifests included; what an earlier, interrupted adoption took
-    /// in does not count.
+    /// How many blobs were taken in, manifests included, also those that were refused then; what an
+    /// earlier, interrupted adoption took in does not count.
     pub blobs: usize,
     /// How many bytes these have.
     pub bytes: u64,

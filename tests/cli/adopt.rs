@@ -177,37 +177,56 @@ fn what_is_adopted_is_what_was_pushed() {
     }
 }
 
+/// A folder of which only one image is whole.
+struct Faulty {
+    source: Source,
+    /// Manifests, as they were pushed.
+    good: String,
+    rotten: String,
+    missing: String,
+    /// The root of the whole image alone.
+    root: String,
+}
+
+const SCHEMA1: &[u8] = br#"{"schemaVersion":1,"name":"team/app","fsLayers":[]}"#;
+
+impl Faulty {
+    fn new() -> Self {
+        let (mut good, mut rotten, mut missing) = (String::new(), String::new(), String::new());
+        let expected = Source::of(|server| {
+            push::image(server, "team/app", "good", "layer");
+        });
+        let source = Source::of(|server| {
+            good = push::image(server, "team/app", "good", "layer");
+            rotten = push::image(server, "team/app", "rotten", "rotten");
+            missing = push::image(server, "team/app", "missing", "missing");
+            let index = index_of(&rotten);
+            assert_eq!(push::manifest(server, "team/app", "index", &index).status, 201);
+        });
+        fs::write(source.blob(b"rotten"), b"changed").unwrap();
+        fs::remove_file(source.blob(b"missing")).unwrap();
+        source.link_manifest("team/app", SCHEMA1);
+        source.link_layer("team/app", b"stray");
+        source.link_layer("example.com/copy", b"foreign");
+        source.link_layer("Not/A/Name", b"nobody's");
+        source.write(&blob(b"unreferenced"), b"unreferenced");
+        source.write("repositories/team/app/_uploads/1234/data", b"half");
+        source.write("repositories/team/new/_uploads/5678/startedat", b"now");
+        let tags = "repositories/team/app/_manifests/tags";
+        source.write(&format!("{tags}/broken/current/link"), b"sha256:abc");
+        let gone = push::sha256(b"gone").to_string();
+        source.write(&format!("{tags}/gone/current/link"), gone.as_bytes());
+        // What the stock registry leaves of a manifest that was deleted is no fault.
+        let deleted = push::sha256(b"deleted").hex();
+        let deleted = format!("repositories/team/app/_manifests/revisions/sha256/{deleted}");
+        fs::create_dir_all(source.place(&deleted)).unwrap();
+        Self { source, good, rotten, missing, root: expected.root }
+    }
+}
+
 #[test]
 fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
-    let (mut good, mut rotten, mut missing) = (String::new(), String::new(), String::new());
-    let expected = Source::of(|server| {
-        push::image(server, "team/app", "good", "layer");
-    });
-    let source = Source::of(|server| {
-        good = push::image(server, "team/app", "good", "layer");
-        rotten = push::image(server, "team/app", "rotten", "rotten");
-        missing = push::image(server, "team/app", "missing", "missing");
-        let index = index_of(&rotten);
-        assert_eq!(push::manifest(server, "team/app", "index", &index).status, 201);
-    });
-    fs::write(source.blob(b"rotten"), b"changed").unwrap();
-    fs::remove_file(source.blob(b"missing")).unwrap();
-    let schema1 = br#"{"schemaVersion":1,"name":"team/app","fsLayers":[]}"#;
-    source.link_manifest("team/app", schema1);
-    source.link_layer("team/app", b"stray");
-    source.link_layer("example.com/copy", b"foreign");
-    source.link_layer("Not/A/Name", b"nobody's");
-    source.write(&blob(b"unreferenced"), b"unreferenced");
-    source.write("repositories/team/app/_uploads/1234/data", b"half");
-    source.write("repositories/team/new/_uploads/5678/startedat", b"now");
-    source.write("repositories/team/app/_manifests/tags/broken/current/link", b"sha256:abc");
-    let gone = format!("repositories/team/app/_manifests/tags/gone/current/link");
-    source.write(&gone, push::sha256(b"gone").to_string().as_bytes());
-    // What the stock registry leaves of a manifest that was deleted is no fault.
-    let deleted = push::sha256(b"deleted").hex();
-    let deleted = format!("repositories/team/app/_manifests/revisions/sha256/{deleted}");
-    fs::create_dir_all(source.place(&deleted)).unwrap();
-
+    let Faulty { source, good, rotten, missing, root } = Faulty::new();
     let home = TempDir::new_in(source.server.data()).unwrap();
     let data = home.path().join("data");
     let adopted = adopt(&source, &data);
@@ -223,7 +242,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
         format!("left out blob {} of `team/app`: its content is missing", digest(b"missing")),
         format!(
             "left out manifest {} of `team/app`: the manifest's schemaVersion is not 2",
-            digest(schema1)
+            digest(SCHEMA1)
         ),
         "left out tag `team/app:broken`: its link is missing, or cannot be read".to_owned(),
         format!(
@@ -266,7 +285,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
     assert!(adopted.stdout.contains("1 repositories, 1 manifests, 1 tags, "), "{adopted}");
     assert!(adopted.stdout.ends_with(&format!("; {} left out\n", lines.len())), "{adopted}");
 
-    assert_eq!(say(&data, &["root"]), expected.root);
+    assert_eq!(say(&data, &["root"]), root);
     assert_well(&data);
     let server = Server::start_on(&data);
     assert_eq!(http::get(&server.url("/v2/team/app/manifests/good")).text(), good);
@@ -278,20 +297,25 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
         let path = format!("/v2/{name}/blobs/{}", digest(bytes));
         assert_eq!(http::get(&server.url(&path)).status, 404);
     }
-    drop(server);
+}
 
-    let again = home.path().join("again");
-    let mut json = command(&source.folder(), &again);
+#[test]
+fn programs_are_told_as_json_and_local_namespaces_are_taken() {
+    let Faulty { source, root, .. } = Faulty::new();
+    let data = TempDir::new_in(source.server.data()).unwrap();
+    let mut json = command(&source.folder(), data.path());
     let json = run(json.arg("--json").env("ROADSTEAD_SERVER__LOCAL_NAMESPACES", "example.com"));
     assert_eq!(json.code, Some(1), "{json}");
     let report: Value = serde_json::from_str(&json.stdout).unwrap();
-    assert_eq!(report["root"], expected.root);
-    assert_eq!((&report["manifests"], &report["tags"]), (&json!(1), &json!(1)));
-    assert_eq!(report["repositories"], 2);
+    assert_eq!(report["root"], root);
+    let counts = ["repositories", "manifests", "tags", "blobs", "linked"];
+    assert_eq!(counts.map(|count| report[count].as_u64()), [2, 1, 1, 9, 9].map(Some), "{report}");
     let left_out = report["left_out"].as_array().unwrap();
-    // The repository with a domain was taken this time, with its blob.
-    assert_eq!(left_out.len(), lines.len() - 2, "{report}");
-    let upload = json!({ "kind": "upload", "about": "upload 1234 of `team/app`", "why": "it was not finished" });
+    let of = |kind: &str| left_out.iter().filter(|it| it["kind"] == kind).count();
+    let kinds = ["upload", "blob", "layer", "manifest", "tag", "repository", "place"];
+    assert_eq!(kinds.map(of), [2, 2, 2, 4, 5, 0, 1], "{report}");
+    let why = "it was not finished";
+    let upload = json!({ "kind": "upload", "about": "upload 1234 of `team/app`", "why": why });
     assert!(left_out.contains(&upload), "{report}");
 }
 

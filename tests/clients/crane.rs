@@ -12,20 +12,20 @@ use crate::layout::files;
 use crate::registry::{Registry, Request};
 use crate::target::Target;
 
-struct Crane {
+pub(crate) struct Crane {
     program: PathBuf,
     home: Home,
     is_plain: bool,
 }
 
 impl Crane {
-    fn find(target: &Target) -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let program = require("crane")?;
         Some(Self { program, home: Home::new(), is_plain: target.is_plain() })
     }
 
     /// Runs a command that must succeed; gives what it said.
-    fn say(&self, words: &[&str]) -> String {
+    pub(crate) fn say(&self, words: &[&str]) -> String {
         succeed(&mut self.command(words))
     }
 

@@ -16,6 +16,11 @@ impl Target {
         Self { scheme: "http", address: server.address().to_owned() }
     }
 
+    /// A registry of somebody else's, without TLS.
+    pub(crate) fn at(address: &str) -> Self {
+        Self { scheme: "http", address: address.to_owned() }
+    }
+
     /// The host and port that references begin with.
     pub(crate) fn address(&self) -> &str {
         &self.address

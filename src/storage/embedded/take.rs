@@ -52,11 +52,12 @@ fn take_by(
         copy(file, path, temporary)?;
     }
     let own = File::open(temporary).map_err(|error| unreadable(path, &error))?;
-    let finished =
-        progress::identify(&own, layout).map_err(|error| match error.is_retryable() {
-            true => error,
-            false => StorageError::new(StorageErrorKind::Damaged, format!("{path}: {error}")),
-        })?;
+    let finished = progress::identify(&own, layout).map_err(|error| {
+        if error.is_retryable() {
+            return error;
+        }
+        StorageError::new(StorageErrorKind::Damaged, format!("{path}: {error}"))
+    })?;
     let found = finished.content.canonical;
     if found != *expected {
         return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
