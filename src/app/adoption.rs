@@ -5,14 +5,20 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-use super::{App, AppError};
+use super::{App, AppError, index_url};
 use crate::config::Settings;
+use crate::index::{self, Index, IndexError};
+use crate::oci::Visibility;
 
 /// The file that names the folder being adopted while that is not done.
 const MARK: &str = "adopting";
 
-/// What an empty data folder may hold: what this program or a fresh file system puts there.
-const NOTHING: [&str; 2] = ["lock", "lost+found"];
+/// Where it is written before it is put in its place.
+const DRAFT: &str = "adopting.new";
+
+/// What an empty data folder may hold: what a fresh file system puts there, or a beginning that was
+/// cut short.
+const NOTHING: [&str; 3] = ["lock", "lost+found", DRAFT];
 
 /// A registry that nobody but an adoption may open. It stays so until [`Adoption::finish`].
 pub struct Adoption {
@@ -47,18 +53,20 @@ impl Adoption {
             expect_nothing(data)?;
             let name = folder.as_os_str().as_encoded_bytes();
             // At once: a mark cut short would name another folder.
-            let draft = data.join("lock").with_extension("draft");
+            let draft = data.join(DRAFT);
             File::create(&draft)
                 .and_then(|mut file| file.write_all(name).and_then(|()| file.sync_all()))
                 .and_then(|()| fs::rename(&draft, &mark))
                 .and_then(|()| sync(data))
                 .map_err(failed)?;
+            // It may be a database elsewhere.
+            let index = index::open(&index_url(settings)).await?;
+            if !is_unused(index.as_ref()).await? {
+                fs::remove_file(&mark).map_err(failed)?;
+                return Err(AppError::IndexTaken);
+            }
         }
         let app = App::open_locked(settings, lock).await?;
-        if is_new && !app.registry.is_empty().await? {
-            fs::remove_file(&mark).map_err(failed)?;
-            return Err(AppError::IndexTaken);
-        }
         app.registry.recover().await?;
         app.registry.purge_uploads(settings.uploads.expire_after, true).await?;
         Ok(Self { app, mark })
@@ -93,6 +101,15 @@ fn begun(data: &Path) -> Result<Option<PathBuf>, AppError> {
         }
         Err(source) => Err(AppError::Folder { data: data.to_owned(), source }),
     }
+}
+
+/// Tells whether nothing was ever pushed to the registry of an index.
+async fn is_unused(index: &dyn Index) -> Result<bool, IndexError> {
+    let folding = index.folding(Visibility::Public).await?;
+    Ok(folding.root.is_none()
+        && folding.edits.is_empty()
+        && index.open_entry_count().await? == 0
+        && index.stored_content(None, 1).await?.is_empty())
 }
 
 fn expect_nothing(data: &Path) -> Result<(), AppError> {

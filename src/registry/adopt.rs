@@ -153,18 +153,6 @@ impl Registry {
         self.storage.sync().await?;
         Ok(adoption.result)
     }
-
-    /// Tells whether anything was ever pushed.
-    ///
-    /// # Errors
-    /// Those of the index.
-    pub async fn is_empty(&self) -> Result<bool> {
-        let folding = self.index.folding(super::walk::TREE).await?;
-        Ok(folding.root.is_none()
-            && folding.edits.is_empty()
-            && self.index.open_entry_count().await? == 0
-            && self.index.stored_content(None, 1).await?.is_empty())
-    }
 }
 
 impl<'a> Adoption<'a> {

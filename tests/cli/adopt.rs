@@ -356,6 +356,14 @@ fn only_an_empty_folder_is_filled_and_only_from_a_registry() {
     let adopted = adopt(&source, &data.path().join("data"));
     assert!(adopted.succeeded(), "{adopted}");
     assert_eq!(adopt(&source, &data.path().join("data")).code, Some(1));
+
+    // Nor is a database that belongs to another registry; with one of its own the folder is good.
+    let taken = format!("sqlite:{}", source.server.data().join("index.sqlite").display());
+    let other = data.path().join("other");
+    let refused = run(command(&source.folder(), &other).env("ROADSTEAD_INDEX__URL", taken));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("the index is not empty: "), "{refused}");
+    assert!(adopt(&source, &other).succeeded());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::assert_whole;
-use crate::common::{Server, require_root, succeed};
+use crate::common::{Server, require_root, roadstead, run, succeed};
 use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::repository::{Repository, assert_refused};
 
@@ -79,6 +79,39 @@ fn a_full_disk_refuses_pushes_loses_nothing_and_goes_on_when_there_is_room() {
     assert_eq!(repository.put("waiting", OCI_MANIFEST, &waiting).status, 201);
     assert_eq!(repository.get("manifests/waiting").body, waiting);
     assert_eq!(repository.get("manifests/after").body, after.manifest);
+    assert_whole(&server);
+    drop(server);
+}
+
+#[test]
+fn a_full_disk_ends_an_adoption_that_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::mount("8m") else { return };
+    let mut source = Server::start();
+    let repository = Repository::of(&source, "team/app");
+    let config = repository.push_blob(b"{}");
+    assert_eq!(config, sha256(b"{}"));
+    for seed in 0..4 {
+        let layer = noise(3 * MIB, seed);
+        repository.push_blob(&layer);
+        let image = image(b"{}", &[&layer]).to_string().into_bytes();
+        assert_eq!(repository.put(&format!("v{seed}"), OCI_MANIFEST, &image).status, 201);
+    }
+    let root = succeed(&mut source.command(["root"]));
+    source.stop();
+    let data = disk.path().join("data");
+    let adopt =
+        || run(roadstead(["adopt"]).arg(source.data().join("public")).arg("--data").arg(&data));
+
+    let full = adopt();
+    assert_eq!(full.code, Some(1), "{full}");
+    assert!(full.stderr.contains("the storage has no room: "), "{full}");
+    assert_eq!(adopt().code, Some(1), "there is still no room");
+
+    disk.grow("64m");
+    let adopted = adopt();
+    assert!(adopted.succeeded(), "{adopted}");
+    let server = Server::start_on(&data);
+    assert_eq!(succeed(&mut server.command(["root"])), root);
     assert_whole(&server);
     drop(server);
 }
