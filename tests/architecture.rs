@@ -43,7 +43,10 @@ const CRATES: &[(&str, &[&str])] = &[
     ("rustls", &["app/tls.rs"]),
     ("bcrypt", &["auth/methods/"]),
     ("clap", &["cli/", "main.rs"]),
+    ("clap_complete", &["cli/completions.rs"]),
+    ("clap_mangen", &["cli/man.rs"]),
     ("anyhow", &["cli/", "main.rs"]),
+    ("prometheus_client", &["http/metrics/"]),
     ("indicatif", &["cli/progress.rs"]),
 ];
 
@@ -371,5 +374,8 @@ fn a_crate_stays_in_its_room() {
     assert!(!known("storage/embedded/mod.rs", "fn f(pool: sqlx::SqlitePool) {}"));
     assert!(!known("app.rs", "use clap::Parser;"));
     assert!(!known("registry/blobs.rs", "use anyhow::Context;"));
+    assert!(known("http/metrics/route.rs", "use prometheus_client::registry::Registry;"));
+    assert!(!known("registry/mod.rs", "use prometheus_client::registry::Registry;"));
+    assert!(!known("registry/progress.rs", "use indicatif::ProgressBar;"));
     assert!(known("registry/blobs.rs", "// sqlx and clap are elsewhere"));
 }

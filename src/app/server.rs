@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::tls::Certificate;
 use super::{App, AppError, authority};
 use crate::config::Settings;
-use crate::http::{self, Api};
+use crate::http::{self, Api, Metrics};
 use crate::registry::Registry;
 
 /// How often the root is brought up to date when nobody asks for it.
@@ -55,13 +55,14 @@ pub async fn serve(
         registry: app.registry.clone(),
         authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
+        metrics: Metrics::new(),
     });
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
             .wrap(from_fn(http::log_requests))
             .wrap(http::default_headers())
-            .configure(http::routes)
+            .configure(|config| http::routes(config, &api.metrics))
     })
     // A piece of content is sent as a whole.
     .h1_write_buffer_size(WRITE_BUFFER)

@@ -12,6 +12,7 @@ use crate::config::Settings;
 
 /// Works on the index as a whole
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  roadstead index rebuild")]
 pub(super) struct IndexArguments {
     #[command(subcommand)]
     command: IndexCommand,

@@ -7,8 +7,10 @@
 mod adopt;
 mod check;
 mod cid;
+mod completions;
 mod config;
 mod index;
+mod man;
 mod output;
 mod progress;
 mod root;
@@ -60,6 +62,8 @@ enum Command {
     Adopt(adopt::AdoptArguments),
     Index(index::IndexArguments),
     Config(config::ConfigArguments),
+    Completions(completions::CompletionsArguments),
+    Man(man::ManArguments),
 }
 
 impl CommonArguments {
@@ -101,6 +105,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Adopt(command) => adopt::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),
+        Command::Completions(command) => completions::run(command),
+        Command::Man(command) => man::run(command),
     }
 }
 

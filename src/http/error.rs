@@ -121,6 +121,9 @@ impl From<RegistryError> for ApiError {
             E::ManifestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
             E::MissingReferences(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown),
             E::Referenced { .. } => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+            E::ConditionFailed(..) => {
+                (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed)
+            }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
             E::Storage(error) => return error.into(),

@@ -15,16 +15,23 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
+use super::metrics::{Measured, RouteMetrics};
 use super::respond::CONTENT_DIGEST;
 use crate::auth::Identity;
 
 /// What is found out while a request is being answered; a client that hangs up ends that anywhere.
-#[derive(Default)]
 struct Noted {
+    route: Rc<RouteMetrics>,
     user: Option<String>,
     repository: Option<String>,
     digest: Option<String>,
     received: u64,
+}
+
+impl Noted {
+    fn of(route: &Rc<RouteMetrics>) -> Self {
+        Self { route: Rc::clone(route), user: None, repository: None, digest: None, received: 0 }
+    }
 }
 
 type Notes = Rc<RefCell<Noted>>;
@@ -40,10 +47,19 @@ pub(super) fn from(request: &HttpRequest, identity: &Identity) {
     note(request, |noted| noted.user.clone_from(&identity.user));
 }
 
-/// Says which repository a request is about.
+/// Says which route a request took, and which repository it is about.
 pub(super) fn about(request: &HttpRequest) {
     let name = request.match_info().get("name").map(str::to_owned);
-    note(request, |noted| noted.repository = name);
+    let route = Rc::clone(route(request));
+    note(request, |noted| {
+        noted.repository = name;
+        noted.route = route;
+    });
+}
+
+/// Returns the handles of the innermost route that is known by now.
+fn route(request: &HttpRequest) -> &Rc<RouteMetrics> {
+    request.app_data().expect("every route has its own, and the server one for all others")
 }
 
 /// Adds to what the line says was received.
@@ -96,7 +112,7 @@ impl Line {
         Self {
             method: request.method().clone(),
             path: request.path().to_owned(),
-            notes: Notes::default(),
+            notes: Rc::new(RefCell::new(Noted::of(route(request.request())))),
             status: None,
             sent: 0,
             begun: Instant::now(),
@@ -118,8 +134,16 @@ impl Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let duration_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let duration = self.begun.elapsed();
+        let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let noted = self.notes.borrow();
+        noted.route.count(&Measured {
+            method: &self.method,
+            status: self.status,
+            received: noted.received,
+            sent: self.sent,
+            duration,
+        });
         tracing::info!(
             user = noted.user,
             repository = noted.repository,

@@ -1,6 +1,6 @@
 //! `/v2/<name>/manifests/<reference>`
 
-use actix_web::http::header::{CONTENT_TYPE, LOCATION};
+use actix_web::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
@@ -10,6 +10,7 @@ use super::respond::{self, CONTENT_DIGEST};
 use super::{Api, body};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{ErrorCode, Reference, Tag};
+use crate::registry::Condition;
 
 /// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is not asked: clients that
 /// omit a type get it all the same, as it was pushed.
@@ -28,9 +29,13 @@ pub(super) async fn get(
     Ok(response.insert_header((CONTENT_TYPE, manifest.media_type)).body(manifest.bytes))
 }
 
-/// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query.
+/// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query. A condition
+/// is about what stands at the path.
 pub(super) async fn put(
-    Granted(grant, (reference, query)): Granted<PushGrant, (Reference, Query)>,
+    Granted(grant, (reference, (condition, query))): Granted<
+        PushGrant,
+        (Reference, (Condition, Query)),
+    >,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
@@ -41,13 +46,16 @@ pub(super) async fn put(
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
     let bytes = body::read(&request, body, api.registry.manifest_limit()).await?;
-    let pushed = api.registry.put_manifest(&grant, &reference, tags, content_type, bytes).await?;
+    let registry = &api.registry;
+    let pushed =
+        registry.put_manifest(&grant, &reference, tags, content_type, bytes, condition).await?;
     let location =
         respond::location(&api, grant.repository(), &format!("manifests/{}", pushed.digest));
     let mut response = HttpResponse::Created();
     response
         .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, pushed.digest.to_string()))
+        .insert_header((ETAG, format!("\"{}\"", pushed.digest)))
         .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", pushed.cid)));
     if let Some(subject) = pushed.subject {
         response.insert_header(("OCI-Subject", subject.to_string()));
@@ -62,9 +70,9 @@ pub(super) async fn put(
 
 /// `DELETE` (distribution-spec, "Deleting tags", "Deleting Manifests")
 pub(super) async fn delete(
-    Granted(grant, reference): Granted<DeleteGrant, Reference>,
+    Granted(grant, (reference, condition)): Granted<DeleteGrant, (Reference, Condition)>,
     api: Data<Api>,
 ) -> Answer {
-    api.registry.delete_manifest(&grant, &reference).await?;
+    api.registry.delete_manifest(&grant, &reference, condition).await?;
     Ok(respond::accepted())
 }

@@ -9,11 +9,13 @@ mod blobs;
 mod body;
 mod caller;
 mod catalog;
+mod condition;
 mod error;
 mod extract;
 mod health;
 mod log;
 mod manifests;
+mod metrics;
 mod page;
 mod range;
 mod referrers;
@@ -23,12 +25,14 @@ mod token;
 mod uploads;
 
 use std::future::ready;
+use std::rc::Rc;
 
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
 
 pub use error::ApiError;
 pub use log::log_requests;
+pub use metrics::Metrics;
 
 use crate::auth::Authority;
 use crate::registry::Registry;
@@ -41,49 +45,53 @@ pub struct Api {
     pub authority: Authority,
     /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
     pub external_url: Option<String>,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first.
-/// Below `/v2` each request is asked first who sends it.
-pub fn routes(config: &mut ServiceConfig) {
-    let resource = |path: &str, methods: &'static str| {
+/// Below `/v2` each request is asked first who sends it. What has no route is counted as `other`.
+pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
+    let counted = |path: &str, route: &str, methods: &'static str| {
         let refuse = move |request| ready(error::method_not_allowed(&request, methods));
-        resource(path).default_service(web::to(refuse))
+        let metrics = Rc::new(metrics.route(route));
+        resource(path).app_data(metrics).default_service(web::to(refuse))
     };
+    let resource = |path: &str, methods| counted(path, path, methods);
+    let below = |path: &str, methods| counted(path, &format!("/v2{path}"), methods);
     let v2 = web::scope("/v2")
         .wrap(from_fn(caller::identify))
-        .service(resource("", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(below("", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(below("/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(below("/token", "GET").route(get().to(token::get)))
+        .service(below("/_catalog", "GET").route(get().to(catalog::list)))
+        .service(below("/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
+        .service(below("/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)))
         .service(
-            resource("/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)),
-        )
-        .service(resource("/token", "GET").route(get().to(token::get)))
-        .service(resource("/_catalog", "GET").route(get().to(catalog::list)))
-        .service(resource("/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
-        .service(resource("/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)))
-        .service(
-            resource("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
+            below("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
                 .route(get().to(manifests::get))
                 .route(head().to(manifests::get))
                 .route(put().to(manifests::put))
                 .route(delete().to(manifests::delete)),
         )
-        .service(resource("/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
-        .service(resource("/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
+        .service(below("/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
+        .service(below("/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
         .service(
-            resource("/{name:.+}/blobs/uploads/{upload}", "GET, PATCH, PUT, DELETE")
+            below("/{name:.+}/blobs/uploads/{upload}", "GET, PATCH, PUT, DELETE")
                 .route(get().to(uploads::status))
                 .route(patch().to(uploads::patch))
                 .route(put().to(uploads::put))
                 .route(delete().to(uploads::cancel)),
         )
         .service(
-            resource("/{name:.+}/blobs/{digest}", "GET, HEAD, DELETE")
+            below("/{name:.+}/blobs/{digest}", "GET, HEAD, DELETE")
                 .route(get().to(blobs::get))
                 .route(head().to(blobs::head))
                 .route(delete().to(blobs::delete)),
         )
         .default_service(web::to(error::not_found));
     config
+        .app_data(Rc::new(metrics.route("other")))
         .service(
             resource("/healthz", "GET, HEAD")
                 .route(get().to(health::live))
@@ -93,6 +101,11 @@ pub fn routes(config: &mut ServiceConfig) {
             resource("/readyz", "GET, HEAD")
                 .route(get().to(health::ready))
                 .route(head().to(health::ready)),
+        )
+        .service(
+            resource("/metrics", "GET")
+                .wrap(from_fn(caller::identify))
+                .route(get().to(metrics::get)),
         )
         .service(v2)
         .default_service(web::to(error::not_found));

@@ -5,7 +5,7 @@ use actix_web::http::header::{ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
-use super::Api;
+use super::{Api, condition};
 use crate::oci::{Digest, RepositoryName};
 
 /// The digest of the content that an answer is about.
@@ -25,13 +25,8 @@ pub(super) fn describe<'a>(
 
 /// Tells whether the client has the content already.
 pub(super) fn is_known(request: &HttpRequest, digest: &Digest) -> bool {
-    let header = request.headers().get(IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    header.is_some_and(|header| {
-        header.split(',').map(str::trim).any(|tag| {
-            let tag = tag.strip_prefix("W/").unwrap_or(tag);
-            tag == "*" || tag.trim_matches('"') == digest.to_string()
-        })
-    })
+    let known = condition::wanted(request, &IF_NONE_MATCH).ok().flatten();
+    known.is_some_and(|known| known.includes(digest))
 }
 
 /// Returns the value of the `Range` header, if it is to be heeded: a client may want a part only of

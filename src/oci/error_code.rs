@@ -35,6 +35,8 @@ pub enum ErrorCode {
     Denied,
     /// The operation is not supported.
     Unsupported,
+    /// What the request demands of what is there is not so (RFC 9110, 13.1); not of the specification.
+    PreconditionFailed,
     /// Too many requests.
     TooManyRequests,
     /// The registry, or something it needs, is not available now.
@@ -64,6 +66,7 @@ impl ErrorCode {
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unavailable => "UNAVAILABLE",
             Self::Unknown => "UNKNOWN",

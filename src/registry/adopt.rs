@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::blobs::{content, new_blob};
 use super::intent::{Intent, Refusal};
 use super::walk::{Link, PassedOver, RepositoryLinks, TagLinks, Walk, below};
-use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
+use super::{Condition, Progress, Registry, RegistryError, Result, Steps, layout, now};
 use crate::auth::foreign_namespace;
 use crate::index::StoredManifest;
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
@@ -326,6 +326,8 @@ impl<'a> Adoption<'a> {
                     digest: *digest,
                     media_type: manifest.media_type.as_str().to_owned(),
                     tags: tags.clone(),
+                    by_tag: false,
+                    condition: Condition::default(),
                 };
                 let record = serde_json::to_vec(&intent)?;
                 let seq = self.registry.index.enqueue(&record, Some(&stored), now()).await?;

@@ -11,6 +11,8 @@
 //! in the same order. When the storage is full or down, entries wait: the client is told so, and
 //! they may land later.
 
+use std::sync::atomic::Ordering;
+
 use super::intent::{Intent, Planned, Refusal};
 use super::{Registry, RegistryError, Result, now};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
@@ -130,6 +132,8 @@ impl Registry {
             close(writer, *seq, &Ok(())).await?;
         }
         writer.commit().await?;
+        let changes = accepted.iter().filter(|(_, _, edits)| !edits.is_empty()).count();
+        self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.pass(Step::Recorded)?;
         Ok(true)
     }

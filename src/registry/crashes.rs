@@ -1,5 +1,7 @@
 //! Tests that stop a commit between any two steps and go on in the next process.
 
+mod conditions;
+
 use std::fs;
 use std::path::Path;
 
@@ -8,7 +10,7 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::commit::Step;
-use super::{Limits, Registry, RegistryError, Result, Silent};
+use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Act, AuthError, Authenticator, Authority, Identity};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference};
@@ -83,14 +85,37 @@ impl Client {
     }
 
     async fn put(&self, registry: &Registry, reference: &str, bytes: &Bytes) -> Result<()> {
+        self.put_if(registry, reference, bytes, Condition::default()).await
+    }
+
+    async fn put_if(
+        &self,
+        registry: &Registry,
+        reference: &str,
+        bytes: &Bytes,
+        condition: Condition,
+    ) -> Result<()> {
         let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
         let reference: Reference = reference.parse().unwrap();
-        registry.put_manifest(&grant, &reference, Vec::new(), None, bytes.clone()).await.map(drop)
+        let tags = Vec::new();
+        registry
+            .put_manifest(&grant, &reference, tags, None, bytes.clone(), condition)
+            .await
+            .map(drop)
     }
 
     async fn delete(&self, registry: &Registry, reference: &str) -> Result<()> {
+        self.delete_if(registry, reference, Condition::default()).await
+    }
+
+    async fn delete_if(
+        &self,
+        registry: &Registry,
+        reference: &str,
+        condition: Condition,
+    ) -> Result<()> {
         let grant = self.0.delete(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
-        registry.delete_manifest(&grant, &reference.parse().unwrap()).await
+        registry.delete_manifest(&grant, &reference.parse().unwrap(), condition).await
     }
 
     async fn delete_blob(&self, registry: &Registry, digest: &Digest) -> Result<()> {

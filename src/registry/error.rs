@@ -67,6 +67,9 @@ pub enum RegistryError {
         /// What references it.
         by: Digest,
     },
+    /// Something else stands there than the client demands.
+    #[error("{0} of `{1}` is not what the request demands")]
+    ConditionFailed(String, RepositoryName),
     /// There is no such repository.
     #[error("repository `{0}` is not known")]
     NameUnknown(RepositoryName),

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::blobs::content;
-use super::{RegistryError, Result, layout, now};
+use super::{Condition, RegistryError, Result, layout, now};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Storage};
@@ -27,11 +27,26 @@ pub(super) enum Intent {
         digest: Digest,
         media_type: String,
         tags: Vec<Tag>,
+        /// Whether it was pushed by its tag, which the condition is about then.
+        #[serde(default)]
+        by_tag: bool,
+        #[serde(default, skip_serializing_if = "Condition::is_none")]
+        condition: Condition,
     },
     /// A tag goes; what it points to stays.
-    DeleteTag { repository: RepositoryName, tag: Tag },
+    DeleteTag {
+        repository: RepositoryName,
+        tag: Tag,
+        #[serde(default, skip_serializing_if = "Condition::is_none")]
+        condition: Condition,
+    },
     /// A manifest goes, by every name, with every tag that points to it.
-    DeleteManifest { repository: RepositoryName, digest: Digest },
+    DeleteManifest {
+        repository: RepositoryName,
+        digest: Digest,
+        #[serde(default, skip_serializing_if = "Condition::is_none")]
+        condition: Condition,
+    },
     /// A blob goes, by every name.
     DeleteBlob { repository: RepositoryName, digest: Digest },
 }
@@ -44,6 +59,8 @@ pub(super) enum Refusal {
     MissingReferences(Vec<Digest>),
     #[error("referenced by {0}")]
     Referenced(Digest),
+    #[error("not as demanded")]
+    Condition,
     #[error("not there")]
     Unknown,
     #[error("not a manifest")]
@@ -56,9 +73,14 @@ impl Refusal {
     /// Says it to the one who asked for `intent`.
     pub(super) fn explain(self, intent: &Intent) -> RegistryError {
         let (repository, what) = match intent {
+            Intent::PutManifest { repository, tags, by_tag: true, .. }
+                if self == Self::Condition && !tags.is_empty() =>
+            {
+                (repository, tags[0].to_string())
+            }
             Intent::PutManifest { repository, digest, .. }
-            | Intent::DeleteManifest { repository, digest } => (repository, digest.to_string()),
-            Intent::DeleteTag { repository, tag } => (repository, tag.to_string()),
+            | Intent::DeleteManifest { repository, digest, .. } => (repository, digest.to_string()),
+            Intent::DeleteTag { repository, tag, .. } => (repository, tag.to_string()),
             Intent::DeleteBlob { repository, digest } => {
                 if self == Self::Unknown {
                     return RegistryError::BlobUnknown(*digest, repository.clone());
@@ -69,6 +91,7 @@ impl Refusal {
         match self {
             Self::MissingReferences(missing) => RegistryError::MissingReferences(missing),
             Self::Referenced(by) => RegistryError::Referenced { what, by },
+            Self::Condition => RegistryError::ConditionFailed(what, repository.clone()),
             Self::Unknown => RegistryError::ManifestUnknown(what, repository.clone()),
             Self::Invalid => {
                 RegistryError::Record(format!("the stored bytes of {what} are no manifest"))
@@ -90,7 +113,19 @@ impl Intent {
         sparse_indexes: bool,
     ) -> Result<Planned> {
         match self {
-            Self::PutManifest { repository, manifest, digest, media_type, tags } => {
+            Self::PutManifest {
+                repository,
+                manifest,
+                digest,
+                media_type,
+                tags,
+                by_tag,
+                condition,
+            } => {
+                let by_tag = tags.first().filter(|_| *by_tag);
+                if !is_allowed(writer, repository, by_tag, digest, condition).await? {
+                    return Ok(Err(Refusal::Condition));
+                }
                 let Some(stored) = writer.stored_manifest(manifest).await? else {
                     return Ok(Err(Refusal::Unknown));
                 };
@@ -136,33 +171,16 @@ impl Intent {
                 }
                 Ok(Ok(edits))
             }
-            Self::DeleteTag { repository, tag } => match writer.tag(repository, tag).await? {
+            Self::DeleteTag { repository, tag, condition } => match writer
+                .tag(repository, tag)
+                .await?
+            {
+                Some(row) if !condition.allows(Some(&row.digest)) => Ok(Err(Refusal::Condition)),
                 Some(_) => Ok(Ok(vec![Edit::remove(layout::tag(repository, tag))])),
                 None => Ok(Err(Refusal::Unknown)),
             },
-            Self::DeleteManifest { repository, digest } => {
-                let Some(row) = writer.manifest(repository, digest).await? else {
-                    return Ok(Err(Refusal::Unknown));
-                };
-                let names = writer.manifest_names(repository, &row.canonical).await?;
-                if let Some(by) = writer.referencing(repository, &names).await? {
-                    return Ok(Err(Refusal::Referenced(by.into())));
-                }
-                let mut edits = Vec::new();
-                for (tag, _) in writer.tags_of(repository, &row.canonical).await? {
-                    edits.push(Edit::remove(layout::tag(repository, &tag)));
-                }
-                for name in &names {
-                    edits.push(Edit::remove(layout::revision_link(repository, name)));
-                }
-                for edge in writer.edges(repository, &row.canonical).await? {
-                    if edge.kind == EdgeKind::Subject {
-                        edits.extend(names.iter().map(|name| {
-                            Edit::remove(layout::referrer_link(repository, &edge.target, name))
-                        }));
-                    }
-                }
-                Ok(Ok(edits))
+            Self::DeleteManifest { repository, digest, condition } => {
+                plan_deletion(writer, repository, digest, condition).await
             }
             Self::DeleteBlob { repository, digest } => {
                 let Some(row) = writer.blob(repository, digest).await? else {
@@ -182,7 +200,7 @@ impl Intent {
     /// Writes the rows of a checked intent.
     pub(super) async fn record(&self, writer: &mut dyn Writer) -> Result<()> {
         match self {
-            Self::PutManifest { repository, manifest, digest, media_type, tags } => {
+            Self::PutManifest { repository, manifest, digest, media_type, tags, .. } => {
                 let Some(stored) = writer.stored_manifest(manifest).await? else {
                     return Err(RegistryError::Record(format!("the bytes of {manifest} are gone")));
                 };
@@ -194,8 +212,8 @@ impl Intent {
                     writer.put_tag(repository, tag, &target, now()).await?;
                 }
             }
-            Self::DeleteTag { repository, tag } => writer.remove_tag(repository, tag).await?,
-            Self::DeleteManifest { repository, digest } => {
+            Self::DeleteTag { repository, tag, .. } => writer.remove_tag(repository, tag).await?,
+            Self::DeleteManifest { repository, digest, .. } => {
                 if let Some(row) = writer.manifest(repository, digest).await? {
                     writer.remove_manifest(repository, &row.canonical).await?;
                 }
@@ -208,6 +226,60 @@ impl Intent {
         }
         Ok(())
     }
+}
+
+/// Checks the deletion of a manifest. What is wrong without a condition comes before it (RFC 9110, 13.2.1).
+async fn plan_deletion(
+    writer: &mut dyn Writer,
+    repository: &RepositoryName,
+    digest: &Digest,
+    condition: &Condition,
+) -> Result<Planned> {
+    let Some(row) = writer.manifest(repository, digest).await? else {
+        return Ok(Err(Refusal::Unknown));
+    };
+    let names = writer.manifest_names(repository, &row.canonical).await?;
+    if let Some(by) = writer.referencing(repository, &names).await? {
+        return Ok(Err(Refusal::Referenced(by.into())));
+    }
+    if !condition.allows(Some(digest)) {
+        return Ok(Err(Refusal::Condition));
+    }
+    let mut edits = Vec::new();
+    for (tag, _) in writer.tags_of(repository, &row.canonical).await? {
+        edits.push(Edit::remove(layout::tag(repository, &tag)));
+    }
+    for name in &names {
+        edits.push(Edit::remove(layout::revision_link(repository, name)));
+    }
+    for edge in writer.edges(repository, &row.canonical).await? {
+        if edge.kind == EdgeKind::Subject {
+            edits.extend(
+                names.iter().map(|name| {
+                    Edit::remove(layout::referrer_link(repository, &edge.target, name))
+                }),
+            );
+        }
+    }
+    Ok(Ok(edits))
+}
+
+/// Tells whether a manifest may be put where it was pushed to: at a tag, or else at its digest.
+async fn is_allowed(
+    writer: &mut dyn Writer,
+    repository: &RepositoryName,
+    tag: Option<&Tag>,
+    digest: &Digest,
+    condition: &Condition,
+) -> Result<bool> {
+    if condition.is_none() {
+        return Ok(true);
+    }
+    let current = match tag {
+        Some(tag) => writer.tag(repository, tag).await?.map(|row| row.digest),
+        None => writer.manifest(repository, digest).await?.map(|_| *digest),
+    };
+    Ok(condition.allows(current.as_ref()))
 }
 
 /// Makes the row of a manifest out of its parsed form.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::intent::Intent;
-use super::{Registry, RegistryError, Result};
+use super::{Condition, Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
@@ -40,11 +40,12 @@ impl Registry {
     }
 
     /// Stores a manifest and what it was pushed as; returns when both last. `tags` are those that
-    /// come beside a digest; beside a tag they do not count.
+    /// come beside a digest; beside a tag they do not count. `condition` is about what `reference` names.
     ///
     /// # Errors
     /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
-    /// [`RegistryError::ManifestInvalid`], [`RegistryError::MissingReferences`]
+    /// [`RegistryError::ManifestInvalid`], [`RegistryError::ConditionFailed`],
+    /// [`RegistryError::MissingReferences`]
     pub async fn put_manifest(
         &self,
         grant: &PushGrant,
@@ -52,6 +53,7 @@ impl Registry {
         tags: Vec<Tag>,
         content_type: Option<&str>,
         bytes: Bytes,
+        condition: Condition,
     ) -> Result<PushedManifest> {
         let limit = self.limits.manifest_bytes;
         if bytes.len() > limit {
@@ -73,6 +75,8 @@ impl Registry {
             digest,
             media_type: manifest.media_type.as_str().to_owned(),
             tags: tags.clone(),
+            by_tag: matches!(reference, Reference::Tag(_)),
+            condition,
         };
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
         self.commit(intent, Some(stored)).await?;
@@ -83,12 +87,20 @@ impl Registry {
     /// Deletes a tag, or a manifest with every tag that points to it.
     ///
     /// # Errors
-    /// [`RegistryError::ManifestUnknown`]; [`RegistryError::Referenced`] while an index names it.
-    pub async fn delete_manifest(&self, grant: &DeleteGrant, reference: &Reference) -> Result<()> {
+    /// [`RegistryError::ManifestUnknown`]; [`RegistryError::Referenced`] while an index names it;
+    /// [`RegistryError::ConditionFailed`]
+    pub async fn delete_manifest(
+        &self,
+        grant: &DeleteGrant,
+        reference: &Reference,
+        condition: Condition,
+    ) -> Result<()> {
         let repository = grant.repository().clone();
         let intent = match reference {
-            Reference::Tag(tag) => Intent::DeleteTag { repository, tag: tag.clone() },
-            Reference::Digest(digest) => Intent::DeleteManifest { repository, digest: *digest },
+            Reference::Tag(tag) => Intent::DeleteTag { repository, tag: tag.clone(), condition },
+            Reference::Digest(digest) => {
+                Intent::DeleteManifest { repository, digest: *digest, condition }
+            }
         };
         self.commit(intent, None).await
     }

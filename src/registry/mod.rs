@@ -10,6 +10,7 @@ mod blobs;
 mod catalog;
 mod check;
 mod commit;
+mod condition;
 #[cfg(test)]
 mod crashes;
 mod error;
@@ -25,6 +26,7 @@ mod uploads;
 mod walk;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
@@ -32,6 +34,7 @@ use tokio::runtime::Handle;
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
 pub use blobs::Blob;
 pub use check::{Finding, Report};
+pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
@@ -66,6 +69,7 @@ pub struct Registry {
     index: Arc<dyn Index>,
     storage: Arc<dyn Storage>,
     limits: Arc<Limits>,
+    root_changes: Arc<AtomicU64>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -81,6 +85,7 @@ impl Registry {
             index,
             storage,
             limits: Arc::new(limits),
+            root_changes: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),
@@ -100,6 +105,21 @@ impl Registry {
     #[must_use]
     pub fn manifest_limit(&self) -> usize {
         self.limits.manifest_bytes
+    }
+
+    /// Returns how many changes of the public tree this process has carried out: pushes of manifests
+    /// and deletions, also where they repeat what was there.
+    #[must_use]
+    pub fn root_changes(&self) -> u64 {
+        self.root_changes.load(Ordering::Relaxed)
+    }
+
+    /// Returns how many uploads were begun, and neither finished nor given up.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn upload_count(&self) -> Result<u64> {
+        Ok(self.index.upload_ids().await?.len() as u64)
     }
 
     /// Answers whether the index can be written to.

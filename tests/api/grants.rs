@@ -9,7 +9,7 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity};
-use roadstead::http::{Api, routes};
+use roadstead::http::{Api, Metrics, routes};
 use roadstead::registry::{Limits, Registry};
 use roadstead::{index, storage};
 use tempfile::TempDir;
@@ -45,14 +45,19 @@ async fn api(data: &TempDir) -> Data<Api> {
         registry: Registry::new(index, storage, limits),
         authority: Authority::new(Box::new(ByName), Vec::new()),
         external_url: None,
+        metrics: Metrics::new(),
     })
 }
 
 #[actix_web::test]
 async fn a_mount_takes_blobs_only_from_where_the_client_may_pull() {
     let data = TempDir::new().expect("a temporary folder can be made");
-    let service =
-        init_service(actix_web::App::new().app_data(api(&data).await).configure(routes)).await;
+    let service = init_service(
+        actix_web::App::new()
+            .app_data(api(&data).await)
+            .configure(|config| routes(config, &Metrics::new())),
+    )
+    .await;
     let post = |user: &str, name: &str, query: &str| {
         let uri = format!("/v2/{name}/blobs/uploads/?{query}");
         TestRequest::post().uri(&uri).insert_header(("Authorization", user))
@@ -83,8 +88,12 @@ async fn a_mount_takes_blobs_only_from_where_the_client_may_pull() {
 #[actix_web::test]
 async fn every_path_asks_for_leave() {
     let data = TempDir::new().expect("a temporary folder can be made");
-    let service =
-        init_service(actix_web::App::new().app_data(api(&data).await).configure(routes)).await;
+    let service = init_service(
+        actix_web::App::new()
+            .app_data(api(&data).await)
+            .configure(|config| routes(config, &Metrics::new())),
+    )
+    .await;
     let digest = sha256(b"content");
     for (method, path) in [
         ("GET", "tags/list".to_owned()),

@@ -8,6 +8,8 @@ mod common;
 mod adopt;
 mod check;
 mod cid;
+mod help;
+mod manual;
 mod progress;
 mod push;
 mod rebuild;

@@ -18,13 +18,14 @@ use crate::repository;
 const READY: Duration = Duration::from_secs(30);
 
 /// Places that stand below the sandbox.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
     "/var/lib/roadstead",
     "/var/lib/registry",
     "/etc/roadstead",
     "/etc/systemd/system",
     "/etc/nginx",
     "/usr/local/bin",
+    "/usr/local/share/man",
     "/srv",
 ];
 

@@ -1,0 +1,32 @@
+//! `roadstead completions`: what a shell needs to complete commands.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::{Args, CommandFactory};
+use clap_complete::{Shell, generate};
+
+use super::{Arguments, output};
+
+/// Prints a script by which a shell completes commands and flags
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    source <(roadstead completions bash)\n  \
+    roadstead completions bash > /usr/share/bash-completion/completions/roadstead\n  \
+    roadstead completions zsh > /usr/share/zsh/site-functions/_roadstead\n  \
+    roadstead completions fish > ~/.config/fish/completions/roadstead.fish")]
+pub(super) struct CompletionsArguments {
+    /// The shell
+    shell: Shell,
+}
+
+/// Prints the script.
+pub(super) fn run(arguments: &CompletionsArguments) -> anyhow::Result<ExitCode> {
+    let mut command = Arguments::command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    generate(arguments.shell, &mut command, name, &mut script);
+    let script = String::from_utf8(script).context("the script is not UTF-8")?;
+    output::print(&script).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}

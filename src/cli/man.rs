@@ -1,0 +1,50 @@
+//! `roadstead man`: the manual, a page for each command.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Command, CommandFactory};
+use clap_mangen::Man;
+
+use super::{Arguments, output};
+
+/// Prints a page of the manual, or writes all of them
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    roadstead man index rebuild | man -l -\n  \
+    roadstead man --out /usr/local/share/man/man1")]
+pub(super) struct ManArguments {
+    /// The command whose page is printed; none for that of roadstead itself
+    #[arg(value_name = "COMMAND")]
+    path: Vec<String>,
+    /// Writes all pages into this folder, which is made if it is missing
+    #[arg(long, value_name = "DIR", conflicts_with = "path")]
+    out: Option<PathBuf>,
+}
+
+/// Prints a page, or writes all.
+pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
+    // From here on each command has the flags that all take, and its whole name.
+    let mut root = Arguments::command().disable_help_subcommand(true);
+    root.build();
+    if let Some(folder) = &arguments.out {
+        let context = || format!("cannot write to {}", folder.display());
+        fs::create_dir_all(folder).with_context(context)?;
+        clap_mangen::generate_to(root, folder).with_context(context)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut command: &Command = &root;
+    for name in &arguments.path {
+        let Some(found) = command.find_subcommand(name) else {
+            bail!("there is no command `{}`", arguments.path.join(" "))
+        };
+        command = found;
+    }
+    let mut page = Vec::new();
+    Man::new(command.clone()).render(&mut page).context("a page cannot be made")?;
+    let page = String::from_utf8(page).context("a page is not UTF-8")?;
+    output::print(&page).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,49 @@
+//! `If-Match` and `If-None-Match` (RFC 9110, 13.1), whose entity tags are digests here.
+
+use actix_web::HttpRequest;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
+
+use super::error::ApiError;
+use super::extract::Read;
+use crate::oci::{Digest, ErrorCode};
+use crate::registry::{Condition, Wanted};
+
+impl Read for Condition {
+    fn read(request: &HttpRequest) -> Result<Self, ApiError> {
+        Ok(Self { only_if: wanted(request, &IF_MATCH)?, unless: wanted(request, &IF_NONE_MATCH)? })
+    }
+}
+
+/// Reads a header that names entity tags, if it is there. One that is no digest is nobody's.
+pub(super) fn wanted(
+    request: &HttpRequest,
+    header: &HeaderName,
+) -> Result<Option<Wanted>, ApiError> {
+    let values: Result<Vec<&str>, _> =
+        request.headers().get_all(header).map(|value| value.to_str()).collect();
+    let values = values.map_err(|_| {
+        let message = format!("the header {header} is not text");
+        ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message)
+    })?;
+    let wanted = match values[..] {
+        [] => return Ok(None),
+        [value] if value.trim() == "*" => Wanted::Anything,
+        _ => {
+            let tags = values.iter().flat_map(|value| value.split(','));
+            Wanted::OneOf(tags.filter_map(|tag| digest(tag.trim(), header)).collect())
+        }
+    };
+    Ok(Some(wanted))
+}
+
+/// Reads an entity tag; clients forget the quotes. A weak one is good enough to know content by, but
+/// not to change it (RFC 9110, 8.8.3.2).
+fn digest(tag: &str, header: &HeaderName) -> Option<Digest> {
+    let tag = match tag.strip_prefix("W/") {
+        Some(_) if *header == IF_MATCH => return None,
+        Some(tag) => tag,
+        None => tag,
+    };
+    tag.trim_matches('"').parse().ok()
+}

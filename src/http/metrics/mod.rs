@@ -1,0 +1,78 @@
+//! `/metrics`: numbers for Prometheus, none of which names a repository, a tag or a user.
+//!
+//! What requests count stands in [`route`], each route with its own handles; what is asked for at
+//! each reading stands in [`reading`], what the system knows of the process in `process`.
+
+mod exposition;
+mod process;
+mod reading;
+mod route;
+
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
+use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::registry::Registry;
+
+pub(super) use route::{Measured, RouteMetrics};
+
+use super::error::Answer;
+use super::{Api, caller};
+use crate::auth::Act;
+use reading::Reading;
+use route::Families;
+
+/// All that is counted, shared by the threads of the server.
+#[derive(Clone)]
+pub struct Metrics {
+    families: Families,
+    registry: Arc<Registry>,
+}
+
+impl Metrics {
+    /// Begins to count.
+    #[must_use]
+    pub fn new() -> Self {
+        LazyLock::force(&process::STARTED);
+        let mut registry = Registry::with_prefix("roadstead");
+        let families = Families::register(&mut registry);
+        Self { families, registry: Arc::new(registry) }
+    }
+
+    /// Returns the handles of a route for one thread. `pattern` is as the route is written.
+    pub(super) fn route(&self, pattern: &str) -> RouteMetrics {
+        RouteMetrics::new(self.families.clone(), pattern)
+    }
+
+    /// Writes everything in the format of OpenMetrics.
+    fn write(&self, reading: &Registry) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        encode_registry(&mut text, &self.registry)?;
+        encode_registry(&mut text, reading)?;
+        encode_eof(&mut text)?;
+        Ok(text)
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `GET /metrics`, for whoever may list all repositories, though no number names one: in the format
+/// of OpenMetrics for who asks for it, as Prometheus does, and in the older one for everybody else.
+pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
+    api.authority.decide(&caller::of(&request), Act::List).await?;
+    let reading = Reading::take(&api.registry).await;
+    let text = api.metrics.write(&reading.registry()).expect("a text takes what is written to it");
+    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let (content_type, text) = match accept {
+        Some(accept) if accept.contains(exposition::NAME) => (exposition::OPEN, text),
+        _ => (exposition::PLAIN, exposition::plain(&text)),
+    };
+    Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, content_type)).body(text))
+}

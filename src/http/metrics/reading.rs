@@ -1,0 +1,77 @@
+//! What is asked for each time that somebody reads the metrics.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::registry::Registry;
+
+use super::process::Process;
+use crate::registry;
+
+/// The numbers of one moment.
+pub(super) struct Reading {
+    /// None when the index does not answer.
+    uploads: Option<u64>,
+    root_changes: u64,
+    process: Process,
+}
+
+impl Reading {
+    pub(super) async fn take(registry: &registry::Registry) -> Self {
+        let uploads = registry.upload_count().await;
+        if let Err(error) = &uploads {
+            tracing::warn!(%error, "could not count uploads for the metrics");
+        }
+        Self {
+            uploads: uploads.ok(),
+            root_changes: registry.root_changes(),
+            process: Process::look(),
+        }
+    }
+
+    /// Puts them where they can be written from. What is not known is left out.
+    pub(super) fn registry(&self) -> Registry {
+        let mut registry = Registry::default();
+        let build = Family::<[(&str, &str); 1], Gauge>::default();
+        build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
+        registry.register("roadstead_build_info", "The version that runs", build);
+        if let Some(uploads) = self.uploads {
+            let help = "Uploads that were begun, and neither finished nor given up";
+            registry.register("roadstead_uploads", help, ConstGauge::new(uploads));
+        }
+        counter(
+            &mut registry,
+            "roadstead_root_changes",
+            "Changes of the public tree that were carried out: pushes of manifests, and deletions",
+            self.root_changes,
+        );
+        let Process { resident_bytes, open_files, most_files, cpu_seconds, started } = self.process;
+        gauge(&mut registry, "process_resident_memory_bytes", "Memory in use", resident_bytes);
+        gauge(&mut registry, "process_open_fds", "Open files and connections", open_files);
+        gauge(&mut registry, "process_max_fds", "How many there may be at most", most_files);
+        gauge(
+            &mut registry,
+            "process_start_time_seconds",
+            "When the process began, since the Unix epoch",
+            started,
+        );
+        let cpu = Counter::<f64, AtomicU64>::default();
+        cpu.inc_by(cpu_seconds);
+        registry.register("process_cpu_seconds", "Time on processors", cpu);
+        registry
+    }
+}
+
+fn gauge(registry: &mut Registry, name: &str, help: &str, value: Option<u64>) {
+    if let Some(value) = value {
+        registry.register(name, help, ConstGauge::new(value));
+    }
+}
+
+fn counter(registry: &mut Registry, name: &str, help: &str, value: u64) {
+    let counter: Counter = Counter::default();
+    counter.inc_by(value);
+    registry.register(name, help, counter);
+}

@@ -1,0 +1,79 @@
+//! What a client demands of a tag or a manifest for it to be changed (RFC 9110, 13.1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::oci::Digest;
+
+/// What has to stand at a name for a change to be made there. It is looked at together with the change,
+/// so of several clients that demand the same, one is served. By default nothing is demanded.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Something of this has to stand there (`If-Match`).
+    pub only_if: Option<Wanted>,
+    /// Nothing of this may stand there (`If-None-Match`).
+    pub unless: Option<Wanted>,
+}
+
+/// What may stand at a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wanted {
+    /// Whatever it is.
+    Anything,
+    /// One of these; of none of them, nothing.
+    OneOf(Vec<Digest>),
+}
+
+impl Wanted {
+    /// Tells whether a digest is among it.
+    #[must_use]
+    pub fn includes(&self, digest: &Digest) -> bool {
+        match self {
+            Self::Anything => true,
+            Self::OneOf(digests) => digests.contains(digest),
+        }
+    }
+}
+
+impl Condition {
+    /// Tells whether nothing is demanded.
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Tells whether a change may be made where that stands, or nothing.
+    pub(super) fn allows(&self, current: Option<&Digest>) -> bool {
+        let stands = |wanted: &Wanted| current.is_some_and(|digest| wanted.includes(digest));
+        self.only_if.as_ref().is_none_or(stands) && !self.unless.as_ref().is_some_and(stands)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[test]
+    fn a_change_is_made_only_where_what_is_demanded_stands() {
+        let [here, other] = [b"here", b"else"].map(|bytes| Digest::of(Algorithm::Sha256, bytes));
+        let only_if = |wanted| Condition { only_if: Some(wanted), unless: None };
+        let unless = |wanted| Condition { only_if: None, unless: Some(wanted) };
+        let one = |digest| Wanted::OneOf(vec![digest]);
+        // Where `here` stands, and where nothing does.
+        for (condition, on_here, on_nothing) in [
+            (Condition::default(), true, true),
+            (only_if(Wanted::Anything), true, false),
+            (only_if(one(here)), true, false),
+            (only_if(Wanted::OneOf(vec![other, here])), true, false),
+            (only_if(one(other)), false, false),
+            (only_if(Wanted::OneOf(Vec::new())), false, false),
+            (unless(Wanted::Anything), false, true),
+            (unless(one(here)), false, true),
+            (unless(one(other)), true, true),
+            (Condition { only_if: Some(one(here)), unless: Some(one(here)) }, false, false),
+        ] {
+            assert_eq!(condition.allows(Some(&here)), on_here, "{condition:?}");
+            assert_eq!(condition.allows(None), on_nothing, "{condition:?}");
+        }
+    }
+}
