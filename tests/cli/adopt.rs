@@ -418,7 +418,7 @@ fn an_adoption_that_was_killed_goes_on_and_serves_nothing_before() {
         let shards = fs::read_dir(&content).into_iter().flatten();
         shards.map(|shard| fs::read_dir(shard.unwrap().path()).unwrap().count()).sum::<usize>()
     };
-    for least in [1, 40, 80] {
+    for least in [1, 20, 50] {
         let log = home.path().join("log");
         let mut process = Process::start(&mut command(&source.folder(), &data), &log);
         while taken() < least {
