@@ -3,6 +3,7 @@
 //! `cli` calls [`App::open`] for a command that owns the data folder and [`App::beside`] for one
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
+mod adoption;
 mod lock;
 mod server;
 mod tls;
@@ -23,6 +24,7 @@ use crate::registry::{Limits, Registry, RegistryError};
 use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
 use lock::DataLock;
 
+pub use adoption::Adoption;
 pub use server::serve;
 pub use tls::TlsError;
 
@@ -66,6 +68,20 @@ pub enum AppError {
     /// The tree holds something, the index nothing.
     #[error("{} holds images, but the index is empty: run `roadstead index rebuild`", .0.display())]
     IndexLost(PathBuf),
+    /// What is to be filled holds something.
+    #[error("{} is not empty: adopt into a folder that is new", .0.display())]
+    NotEmpty(PathBuf),
+    /// The database of the index holds another registry.
+    #[error("the index is not empty: adopt into a database that is new")]
+    IndexTaken,
+    /// An adoption ended early.
+    #[error("{} is half of {}: run `roadstead adopt` with that folder again, or empty {}", .data.display(), .from.display(), .data.display())]
+    HalfAdopted {
+        /// The data folder.
+        data: PathBuf,
+        /// The folder that is adopted.
+        from: PathBuf,
+    },
     /// A setting names something that this program does not have.
     #[error("there is no {what} `{name}`")]
     Missing {
@@ -122,6 +138,7 @@ impl App {
     /// As [`App::open`].
     pub async fn open_for_rebuild(settings: &Settings) -> Result<(Self, Vec<String>), AppError> {
         let lock = DataLock::take(&settings.server.data)?;
+        adoption::expect_done(&settings.server.data)?;
         let storage = open_storage(settings)?;
         let (index, said) = open_or_replace(settings, &storage).await?;
         Ok((Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock }, said))
@@ -129,6 +146,11 @@ impl App {
 
     async fn open_unrecovered(settings: &Settings) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
+        adoption::expect_done(&settings.server.data)?;
+        Self::open_locked(settings, lock).await
+    }
+
+    async fn open_locked(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
         let storage = open_storage(settings)?;
         storage.tidy().await?;
         let index = index::open(&index_url(settings)).await?;
@@ -149,6 +171,7 @@ impl App {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
+        adoption::expect_done(&settings.server.data)?;
         let index = index::open_read_only(&index_url(settings)).await?;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {

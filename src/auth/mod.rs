@@ -204,13 +204,22 @@ impl Authority {
     }
 
     fn refuse_foreign(&self, name: &RepositoryName) -> Result<(), AuthError> {
-        let Some(first) = name.namespace() else { return Ok(()) };
-        if name.root().is_none() || self.local_namespaces.iter().any(|local| local == first) {
-            return Ok(());
-        }
+        let Some(first) = foreign_namespace(name, &self.local_namespaces) else { return Ok(()) };
         Err(AuthError::Denied(format!(
             "`{first}` names somebody's root, which is read-only: push to a name that does not begin with a \
              domain, a CID or an IPNS key, or ask the operator to list `{first}` in server.local_namespaces"
         )))
     }
+}
+
+/// Returns the first component of a name under somebody's root, which is no name of this registry;
+/// none if it is one, also because the operator says so.
+#[must_use]
+pub fn foreign_namespace<'a>(
+    name: &'a RepositoryName,
+    local_namespaces: &[String],
+) -> Option<&'a str> {
+    let first = name.namespace()?;
+    let is_local = name.root().is_none() || local_namespaces.iter().any(|local| local == first);
+    (!is_local).then_some(first)
 }

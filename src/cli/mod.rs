@@ -4,6 +4,7 @@
 //! arguments, and what it prints. Commands never print but by
 //! `output`. Rooms are composed by [`crate::app`].
 
+mod adopt;
 mod check;
 mod cid;
 mod completions;
@@ -58,6 +59,7 @@ enum Command {
     Root(root::RootArguments),
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
+    Adopt(adopt::AdoptArguments),
     Index(index::IndexArguments),
     Config(config::ConfigArguments),
     Completions(completions::CompletionsArguments),
@@ -100,6 +102,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Root(command) => root::run(common, command),
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
+        Command::Adopt(command) => adopt::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),
         Command::Completions(command) => completions::run(command),

@@ -32,6 +32,11 @@ fn named(digest: &Digest) -> String {
     format!("{}/{}", digest.algorithm(), digest.hex())
 }
 
+/// Where the stock registry begins.
+pub(super) fn root() -> TreePath {
+    path(ROOT)
+}
+
 /// Where content stands.
 pub(super) fn blob_data(digest: &CanonicalDigest) -> TreePath {
     let hex = digest.hex();

@@ -5,6 +5,7 @@
 //! [`crate::auth`], bytes go through [`crate::storage`], look-ups and the writer's lock through
 //! [`crate::index`].
 
+mod adopt;
 mod blobs;
 mod catalog;
 mod check;
@@ -30,6 +31,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
+pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
 pub use blobs::Blob;
 pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};

@@ -72,10 +72,10 @@ impl Registry {
         for finished in rebuild.blobs.values() {
             writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
-        let repositories = self.tree_repositories(&mut rebuild.passed).await;
+        let repositories = self.tree().repositories(&mut rebuild.passed).await;
         progress.begin("checking repositories", Steps::each(&repositories));
         for name in repositories {
-            let links = self.tree_links(&name, &mut rebuild.passed).await;
+            let links = self.tree().links(&name, &mut rebuild.passed).await;
             rebuild.repository(writer.as_mut(), &links).await?;
             progress.advance(1);
         }
@@ -159,7 +159,7 @@ impl Rebuild<'_> {
 
     /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
     async fn read_blobs(&mut self, progress: &dyn Progress) -> Result<()> {
-        let blobs = self.registry.tree_blobs(&mut self.passed).await;
+        let blobs = self.registry.tree().blobs(&mut self.passed).await;
         progress.begin("reading blobs", Steps::each(&blobs));
         for canonical in blobs {
             progress.advance(1);

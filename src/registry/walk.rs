@@ -6,7 +6,9 @@ use bytes::Bytes;
 
 use super::{Registry, RegistryError, Result, layout};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
-use crate::storage::{Content, Edit, Kind, StorageError, StorageErrorKind, TreePath};
+use crate::storage::{
+    Content, Edit, Kind, SourceFolder, Storage, StorageError, StorageErrorKind, TreePath,
+};
 
 /// The longest link file; a longer one is not a link.
 const LINK_BYTES: u64 = 1024;
@@ -64,16 +66,19 @@ impl PassedOver {
     }
 }
 
+/// What is walked.
+#[derive(Clone, Copy)]
+pub(super) enum Walk<'a> {
+    /// The public tree.
+    Own(&'a dyn Storage),
+    /// Somebody's folder in the same layout.
+    Foreign(&'a SourceFolder),
+}
+
 impl Registry {
-    /// Lists the names in a directory of the public tree; none of them if it is not there.
-    async fn names(&self, path: &TreePath, passed: &mut PassedOver) -> Vec<(String, Kind)> {
-        match self.storage.list(TREE, path).await {
-            Ok(names) => names.unwrap_or_default(),
-            Err(error) => {
-                passed.unreadable.push((path.clone(), error));
-                Vec::new()
-            }
-        }
+    /// The public tree, to be walked.
+    pub(super) fn tree(&self) -> Walk<'_> {
+        Walk::Own(self.storage.as_ref())
     }
 
     /// Describes the whole public tree as edits of an empty one. What `known` tells of content is
@@ -122,7 +127,7 @@ impl Registry {
     async fn tree_files(&self, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
         let (mut files, mut folders) = (Vec::new(), vec![TreePath::root()]);
         while let Some(folder) = folders.pop() {
-            for (name, kind) in self.names(&folder, passed).await {
+            for (name, kind) in self.tree().names(&folder, passed).await {
                 let Some(path) = folder.child(&name) else { continue };
                 match kind {
                     Kind::File(size) => files.push((path, size)),
@@ -133,8 +138,53 @@ impl Registry {
         files
     }
 
-    /// Lists the names of content in the public tree, whether or not their `data` is there.
-    pub(super) async fn tree_blobs(&self, passed: &mut PassedOver) -> Vec<CanonicalDigest> {
+    /// Reads the bytes of a manifest that stands in the public tree.
+    pub(super) async fn tree_manifest(
+        &self,
+        digest: &CanonicalDigest,
+    ) -> std::result::Result<Option<Bytes>, StorageError> {
+        let limit = self.limits.manifest_bytes as u64;
+        match self.storage.read(TREE, &layout::blob_data(digest), limit).await {
+            Err(error) if error.kind == StorageErrorKind::Damaged => Ok(None),
+            read => read,
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Lists the names in a directory; none of them if it is not there.
+    pub(super) async fn names(
+        self,
+        path: &TreePath,
+        passed: &mut PassedOver,
+    ) -> Vec<(String, Kind)> {
+        let names = match self {
+            Self::Own(storage) => storage.list(TREE, path).await,
+            Self::Foreign(folder) => folder.list(path).await,
+        };
+        match names {
+            Ok(names) => names.unwrap_or_default(),
+            Err(error) => {
+                passed.unreadable.push((path.clone(), error));
+                Vec::new()
+            }
+        }
+    }
+
+    /// Reads a small file; none if there is none.
+    pub(super) async fn read(
+        self,
+        path: &TreePath,
+        limit: u64,
+    ) -> std::result::Result<Option<Bytes>, StorageError> {
+        match self {
+            Self::Own(storage) => storage.read(TREE, path, limit).await,
+            Self::Foreign(folder) => folder.read(path, limit).await,
+        }
+    }
+
+    /// Lists the names of content, whether or not their `data` is there.
+    pub(super) async fn blobs(self, passed: &mut PassedOver) -> Vec<CanonicalDigest> {
         let mut blobs = Vec::new();
         for (shard, _) in self.names(&layout::blobs(), passed).await {
             let Some(folder) = layout::blobs().child(&shard) else { continue };
@@ -150,15 +200,18 @@ impl Registry {
         blobs
     }
 
-    /// Lists the repositories of the public tree: directories with links, wherever they nest.
-    pub(super) async fn tree_repositories(&self, passed: &mut PassedOver) -> Vec<RepositoryName> {
+    /// Lists the repositories: directories with links, wherever they nest. Of a foreign folder also
+    /// those that have only uploads.
+    pub(super) async fn repositories(self, passed: &mut PassedOver) -> Vec<RepositoryName> {
         let (mut found, mut folders) = (Vec::new(), vec![(String::new(), layout::repositories())]);
         while let Some((prefix, folder)) = folders.pop() {
             let mut has_links = false;
             for (name, kind) in self.names(&folder, passed).await {
-                if matches!(name.as_str(), "_layers" | "_manifests" | "_referrers") {
-                    has_links = true;
-                }
+                has_links |= match name.as_str() {
+                    "_layers" | "_manifests" | "_referrers" => true,
+                    "_uploads" => matches!(self, Self::Foreign(_)),
+                    _ => false,
+                };
                 let (Kind::Directory, Some(child)) = (kind, folder.child(&name)) else { continue };
                 if !name.starts_with('_') {
                     let full = if prefix.is_empty() { name } else { format!("{prefix}/{name}") };
@@ -174,8 +227,8 @@ impl Registry {
     }
 
     /// Reads all links of a repository.
-    pub(super) async fn tree_links(
-        &self,
+    pub(super) async fn links(
+        self,
         name: &RepositoryName,
         passed: &mut PassedOver,
     ) -> RepositoryLinks {
@@ -208,21 +261,9 @@ impl Registry {
         links
     }
 
-    /// Reads the bytes of a manifest that stands in the public tree.
-    pub(super) async fn tree_manifest(
-        &self,
-        digest: &CanonicalDigest,
-    ) -> std::result::Result<Option<Bytes>, StorageError> {
-        let limit = self.limits.manifest_bytes as u64;
-        match self.storage.read(TREE, &layout::blob_data(digest), limit).await {
-            Err(error) if error.kind == StorageErrorKind::Damaged => Ok(None),
-            read => read,
-        }
-    }
-
     /// Lists `<alg>/<hex>` below a directory.
     async fn digest_folders(
-        &self,
+        self,
         folder: TreePath,
         passed: &mut PassedOver,
     ) -> Vec<(Digest, TreePath)> {
@@ -239,7 +280,7 @@ impl Registry {
     }
 
     /// Reads `<alg>/<hex>/link` below a directory; a directory without its link is none.
-    async fn digest_links(&self, folder: TreePath, passed: &mut PassedOver) -> Vec<Link<Digest>> {
+    async fn digest_links(self, folder: TreePath, passed: &mut PassedOver) -> Vec<Link<Digest>> {
         let mut links = Vec::new();
         for (name, folder) in self.digest_folders(folder, passed).await {
             let path = below(&folder, "link");
@@ -249,11 +290,11 @@ impl Registry {
     }
 
     async fn link_target(
-        &self,
+        self,
         path: &TreePath,
         passed: &mut PassedOver,
     ) -> Option<CanonicalDigest> {
-        let bytes = match self.storage.read(TREE, path, LINK_BYTES).await {
+        let bytes = match self.read(path, LINK_BYTES).await {
             Ok(bytes) => bytes?,
             Err(error) if error.kind == StorageErrorKind::Damaged => return None,
             Err(error) => {
@@ -268,6 +309,6 @@ impl Registry {
 /// The tree that is walked.
 pub(super) const TREE: Visibility = Visibility::Public;
 
-fn below(path: &TreePath, name: &str) -> TreePath {
+pub(super) fn below(path: &TreePath, name: &str) -> TreePath {
     path.child(name).expect("the layout's own names are components")
 }

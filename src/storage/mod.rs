@@ -8,8 +8,10 @@
 mod edit;
 mod embedded;
 mod error;
+mod files;
 mod fold;
 mod path;
+mod source;
 
 use std::ops::Range;
 use std::path::Path;
@@ -25,6 +27,7 @@ pub use edit::Edit;
 pub use error::{StorageError, StorageErrorKind};
 pub use fold::{Folded, fold};
 pub use path::TreePath;
+pub use source::SourceFolder;
 
 use crate::oci::{CanonicalDigest, Digest, Visibility};
 
@@ -65,6 +68,15 @@ pub struct Finished {
     pub leaves: Vec<[u8; 32]>,
 }
 
+/// What taking in a file came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The content, which is kept from now on.
+    pub finished: Finished,
+    /// Whether it shares its bytes with the file.
+    pub is_linked: bool,
+}
+
 /// What stands at a path of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -101,6 +113,19 @@ pub trait Storage: Send + Sync {
 
     /// Lists the names of unfinished ingests that have stored anything.
     async fn ingests(&self) -> Result<Vec<String>>;
+
+    /// Takes a file of a folder in as content of that digest, durably: linked to it where that is
+    /// possible, else copied. Repeating it succeeds.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when there is no file, [`StorageErrorKind::Damaged`] when it
+    /// cannot be read, [`StorageErrorKind::DigestMismatch`], whose context is the digest that it has.
+    async fn take(
+        &self,
+        source: &SourceFolder,
+        path: &TreePath,
+        expected: &CanonicalDigest,
+    ) -> Result<Taken>;
 
     /// Reads a range of content, which must lie within its size.
     ///

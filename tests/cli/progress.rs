@@ -61,6 +61,21 @@ fn a_cid_shows_how_much_of_its_bytes_was_read() {
 }
 
 #[test]
+fn an_adoption_shows_how_many_blobs_are_taken_in() {
+    let mut server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    let home = TempDir::new().unwrap();
+    let command = |data: &str| {
+        let mut command = roadstead(["adopt"]);
+        command.arg(server.data().join("public")).arg("--data").arg(home.path().join(data));
+        command
+    };
+    assert_bar(command("seen"), &["taking in blobs", "computing the root"]);
+    assert_no_bar(&mut command("unseen"));
+}
+
+#[test]
 fn nothing_stands_beside_json() {
     let server = Server::start();
     let seen = on_terminal(server.command(["check", "--json"]));

@@ -13,7 +13,7 @@ use crate::layout::files;
 use crate::registry::{Registry, Request};
 use crate::target::Target;
 
-struct Crane {
+pub(crate) struct Crane {
     program: PathBuf,
     home: Home,
     is_plain: bool,
@@ -21,7 +21,7 @@ struct Crane {
 }
 
 impl Crane {
-    fn find(target: &Target) -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let program = require("crane")?;
         let home = Home::new();
         let authority = home.authority(target);
@@ -34,7 +34,7 @@ impl Crane {
     }
 
     /// Runs a command that must succeed; gives what it said.
-    fn say(&self, words: &[&str]) -> String {
+    pub(crate) fn say(&self, words: &[&str]) -> String {
         succeed(&mut self.command(words))
     }
 

@@ -11,15 +11,15 @@ use crate::registry::Registry;
 use crate::skopeo::Skopeo;
 use crate::target::Target;
 
-const NOTE: &str = "application/vnd.roadstead.test.note";
+pub(crate) const NOTE: &str = "application/vnd.roadstead.test.note";
 
-struct Regctl {
+pub(crate) struct Regctl {
     program: PathBuf,
-    home: Home,
+    pub(crate) home: Home,
 }
 
 impl Regctl {
-    fn find(target: &Target) -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let regctl = Self { program: require("regctl")?, home: Home::new() };
         let tls = if target.is_plain() { "disabled" } else { "enabled" };
         let mut set = regctl.command(&["registry", "set", "--skip-check", "--tls", tls]);
@@ -35,7 +35,7 @@ impl Regctl {
     }
 
     /// Runs a command that must succeed; gives what it said.
-    fn say(&self, words: &[&str]) -> String {
+    pub(crate) fn say(&self, words: &[&str]) -> String {
         succeed(&mut self.command(words))
     }
 

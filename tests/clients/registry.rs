@@ -22,7 +22,7 @@ const USER: User = User { name: "anna", password: "open: Sesame" };
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Media types of all manifests that the tests push.
-const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json,\
+pub(crate) const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json,\
     application/vnd.oci.image.index.v1+json,\
     application/vnd.docker.distribution.manifest.v2+json,\
     application/vnd.docker.distribution.manifest.list.v2+json";

@@ -58,6 +58,18 @@ impl Skopeo {
         copy
     }
 
+    /// Pushes the images of all platforms.
+    pub(crate) fn push_all(&self, layout: &Layout, reference: &str) {
+        self.copy(&["--all", "--preserve-digests"], &layout.transport(), &docker(reference));
+    }
+
+    /// Pulls the images of all platforms.
+    pub(crate) fn pull_all(&self, reference: &str) -> Copy {
+        let copy = Copy::empty();
+        self.copy(&["--all", "--preserve-digests"], &docker(reference), &copy.transport());
+        copy
+    }
+
     /// Deletes the manifest that `reference` names.
     pub(crate) fn delete(&self, reference: &str) {
         succeed(self.command("delete").args([&self.verify(""), &docker(reference)]));

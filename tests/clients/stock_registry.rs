@@ -1,21 +1,26 @@
-//! The stock registry (distribution 3.1.1) on the folder of ours: the layout on disk is its own.
+//! The stock registry (distribution 3.1.1) on the folder of ours, and ours on its: the layout on disk
+//! is the same.
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::common::{Process, Server, free_address, http, require};
+use crate::common::{Process, Server, free_address, http, require, roadstead, run, succeed};
+use crate::crane::Crane;
 use crate::image::Image;
+use crate::layout::files;
+use crate::regctl::{NOTE, Regctl};
+use crate::registry::MANIFESTS;
 use crate::skopeo::Skopeo;
 use crate::target::Target;
 
 const READY: Duration = Duration::from_secs(30);
 
-/// The stock registry, serving a folder that it must not write to.
+/// The stock registry, serving a folder.
 struct StockRegistry {
     // Fields are dropped in this order: the process goes before its folder.
     _process: Process,
@@ -24,7 +29,7 @@ struct StockRegistry {
 }
 
 impl StockRegistry {
-    fn start(program: &Path, root: &Path) -> Self {
+    fn start(program: &Path, root: &Path, is_read_only: bool) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let address = free_address();
         let config = folder.path().join("config.yml");
@@ -34,8 +39,9 @@ impl StockRegistry {
             "http": { "addr": address },
             "storage": {
                 "filesystem": { "rootdirectory": root },
+                "delete": { "enabled": true },
                 "maintenance": {
-                    "readonly": { "enabled": true },
+                    "readonly": { "enabled": is_read_only },
                     "uploadpurging": { "enabled": false },
                 },
             },
@@ -50,6 +56,45 @@ impl StockRegistry {
         });
         Self { _process: process, _folder: folder, address }
     }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}/v2/{path}", self.address)
+    }
+
+    fn manifest(&self, repository: &str, reference: &str) -> http::Response {
+        let url = self.url(&format!("{repository}/manifests/{reference}"));
+        let response = http::send(|client| client.get(&url).header("Accept", MANIFESTS));
+        assert_eq!(response.status, 200, "{url}: {}", response.text());
+        response
+    }
+
+    fn tags(&self, repository: &str) -> Value {
+        http::get(&self.url(&format!("{repository}/tags/list"))).json()["tags"].clone()
+    }
+
+    /// Pushes an image to a server of ours with all that it consists of, byte for byte.
+    fn push_on(&self, server: &Server, repository: &str, reference: &str) {
+        let manifest = self.manifest(repository, reference);
+        let document = manifest.json();
+        let digests = |field: &str| -> Vec<String> {
+            let list = document[field].as_array().into_iter().flatten();
+            list.map(|it| it["digest"].as_str().expect("a digest").to_owned()).collect()
+        };
+        for child in digests("manifests") {
+            self.push_on(server, repository, &child);
+        }
+        let config = document["config"]["digest"].as_str().map(str::to_owned);
+        for digest in config.into_iter().chain(digests("layers")) {
+            let blob = http::get(&self.url(&format!("{repository}/blobs/{digest}"))).body;
+            let url = server.url(&format!("/v2/{repository}/blobs/uploads/?digest={digest}"));
+            assert_eq!(http::send(|client| client.post(&url).body(blob)).status, 201);
+        }
+        let url = server.url(&format!("/v2/{repository}/manifests/{reference}"));
+        let kind = manifest.header("Content-Type").to_owned();
+        let pushed =
+            http::send(|client| client.put(&url).header("Content-Type", kind).body(manifest.body));
+        assert_eq!(pushed.status, 201, "{}", pushed.text());
+    }
 }
 
 #[test]
@@ -61,7 +106,7 @@ fn the_stock_registry_serves_the_public_folder() {
     skopeo.push(&image, &format!("{}/team/app:v1", server.address()));
     skopeo.push(&image, &format!("{}/team/nested/app:latest", server.address()));
 
-    let stock = StockRegistry::start(&program, &server.data().join("public"));
+    let stock = StockRegistry::start(&program, &server.data().join("public"), true);
 
     for name in ["team/app:v1", "team/nested/app:latest"] {
         let reference = format!("{}/{name}", stock.address);
@@ -71,4 +116,97 @@ fn the_stock_registry_serves_the_public_folder() {
     assert_eq!(catalog, json!({ "repositories": ["team/app", "team/nested/app"] }));
     let tags = http::get(&format!("http://{}/v2/team/app/tags/list", stock.address)).json();
     assert_eq!(tags, json!({ "name": "team/app", "tags": ["v1"] }));
+}
+
+#[test]
+fn the_folder_of_the_stock_registry_is_adopted() {
+    let (Some(program), Some(busybox)) = (require("registry"), require("busybox")) else { return };
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let stock = StockRegistry::start(&program, folder.path(), false);
+    let target = Target::open(&stock.address);
+    let (Some(skopeo), Some(crane)) = (Skopeo::find(&target), Crane::find(&target)) else { return };
+    let Some(regctl) = Regctl::find(&target) else { return };
+    let image = Image::new(&busybox).write_layout();
+    let app = target.reference("team/app:v1");
+    // What the tag pointed to before stays in its history.
+    skopeo.push(&Image::new(&busybox).write_layout(), &app);
+    skopeo.push(&image, &app);
+    let platforms = Image::write_index(&busybox, &["amd64", "arm64"]);
+    let all = target.reference("team/platforms:all");
+    skopeo.push_all(&platforms, &all);
+    let before_adoption = files(skopeo.pull_all(&all).path());
+    let gzip = Image::new(&busybox).write_gzip_layout();
+    let cranes = target.reference("cranes:v1");
+    crane.say(&["push", &gzip.path().to_string_lossy(), &cranes]);
+    let note = regctl.home.write("note.txt", "it was tested");
+    let file = note.to_string_lossy();
+    regctl.say(&["artifact", "put", "--subject", &app, "--artifact-type", NOTE, "--file", &file]);
+    // Not finished, and gone again.
+    let upload = http::send(|client| client.post(stock.url("team/app/blobs/uploads/")));
+    assert_eq!(upload.status, 202);
+    skopeo.push(&image, &target.reference("team/gone:v1"));
+    let gone = stock.url(&format!("team/gone/manifests/{}", image.contents().manifest));
+    assert_eq!(http::send(|client| client.delete(&gone)).status, 202);
+
+    let subject = image.contents().manifest.clone();
+    let fallback = subject.replace(':', "-");
+    assert_eq!(
+        stock.tags("team/app"),
+        json!([fallback, "v1"]),
+        "the stock registry lists referrers"
+    );
+    // The same images, pushed.
+    let mut pushed = Server::start();
+    stock.push_on(&pushed, "team/app", "v1");
+    stock.push_on(&pushed, "team/app", &fallback);
+    stock.push_on(&pushed, "team/platforms", "all");
+    stock.push_on(&pushed, "cranes", "v1");
+    let before = folder.path().join("docker/registry/v2/repositories/team/app");
+    assert!(before.join("_uploads").is_dir());
+    let old = old_revision(&before, &subject, &stock);
+    stock.push_on(&pushed, "team/app", &old);
+    drop(stock);
+
+    let data = folder.path().join("roadstead");
+    let adopted = run(roadstead(["adopt"]).arg(folder.path()).arg("--data").arg(&data));
+    assert!(adopted.succeeded(), "{adopted}");
+    let root = succeed(roadstead(["root", "--data"]).arg(&data));
+    assert_eq!(root, succeed(&mut pushed.command(["root"])), "{adopted}");
+    pushed.stop();
+    assert_eq!(adopted.stdout.matches("left out upload ").count(), 1, "{adopted}");
+    assert!(adopted.stdout.contains(" linked, 0 copied; 1 left out"), "{adopted}");
+
+    let server = Server::start_on(&data);
+    let target = Target::of(&server);
+    let (Some(skopeo), Some(crane)) = (Skopeo::find(&target), Crane::find(&target)) else { return };
+    let Some(regctl) = Regctl::find(&target) else { return };
+    let app = target.reference("team/app:v1");
+    assert_eq!(&skopeo.pull(&app).contents(), image.contents());
+    let all = target.reference("team/platforms:all");
+    assert_eq!(files(skopeo.pull_all(&all).path()), before_adoption);
+    crane.say(&["validate", "--remote", &target.reference("cranes:v1")]);
+    // By the fallback's tag and by the list of referrers.
+    let tags = http::get(&server.url("/v2/team/app/tags/list")).json();
+    assert_eq!(tags["tags"], json!([fallback, "v1"]));
+    let referrers = http::get(&server.url(&format!("/v2/team/app/referrers/{subject}"))).json();
+    assert_eq!(referrers["manifests"][0]["artifactType"], NOTE, "{referrers}");
+    assert_eq!(regctl.say(&["artifact", "get", "--subject", &app]), "it was tested");
+    let catalog = http::get(&server.url("/v2/_catalog")).json();
+    assert_eq!(catalog, json!({ "repositories": ["cranes", "team/app", "team/platforms"] }));
+    let report = succeed(&mut server.command(["check"]));
+    assert!(report.ends_with(": all is well"), "{report}");
+}
+
+/// The manifest that the tag pointed to first: no index names it, and it is not the subject.
+fn old_revision(repository: &Path, subject: &str, stock: &StockRegistry) -> String {
+    let revisions = fs::read_dir(repository.join("_manifests/revisions/sha256"));
+    let names = revisions.expect("the folder can be read").map(|entry| {
+        let name = entry.expect("the folder can be read").file_name();
+        format!("sha256:{}", name.to_string_lossy())
+    });
+    let is_plain_image = |name: &String| {
+        let document = stock.manifest("team/app", name).json();
+        document["layers"].as_array().is_some_and(|layers| layers.len() == crate::image::LAYERS)
+    };
+    names.filter(|name| name != subject).find(is_plain_image).expect("it was pushed")
 }

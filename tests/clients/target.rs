@@ -23,8 +23,12 @@ pub(crate) struct Target {
 impl Target {
     /// A registry that speaks plain HTTP and serves everybody.
     pub(crate) fn of(server: &Server) -> Self {
-        let address = server.address().to_owned();
-        Self { scheme: "http", address, authority: None, user: None }
+        Self::open(server.address())
+    }
+
+    /// The same, also if it is another's program.
+    pub(crate) fn open(address: &str) -> Self {
+        Self { scheme: "http", address: address.to_owned(), authority: None, user: None }
     }
 
     /// The same where it encrypts, with a certificate that this authority has signed.

@@ -13,6 +13,7 @@ mod content;
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod repository;
 
+mod broken_disk;
 mod crowd;
 mod disk;
 mod kill;

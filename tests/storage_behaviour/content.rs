@@ -4,7 +4,7 @@ use futures_util::{StreamExt, TryStreamExt};
 use roadstead::ipld::file::{CHUNK_SIZE, FileHasher};
 use roadstead::ipld::raw_cid;
 use roadstead::oci::{Algorithm, CanonicalDigest, Digest};
-use roadstead::storage::{Content, StorageErrorKind};
+use roadstead::storage::{Content, SourceFolder, StorageErrorKind, TreePath};
 
 use super::{Subject, noise, sha256};
 
@@ -280,4 +280,40 @@ pub(crate) async fn examining_tells_what_content_is(subject: &mut Subject) {
             finished.content
         );
     }
+}
+
+pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
+    subject: &mut Subject,
+) {
+    let folder = tempfile::TempDir::new().unwrap();
+    let (bytes, other) = (noise(1, 2 * CHUNK_SIZE + 5), noise(2, 100));
+    std::fs::create_dir_all(folder.path().join("place/below")).unwrap();
+    std::fs::write(folder.path().join("place/below/file"), &bytes).unwrap();
+    std::os::unix::fs::symlink("file", folder.path().join("place/below/symbolic")).unwrap();
+    let place = TreePath::parse("place").unwrap();
+    let path = |name: &str| TreePath::parse(&format!("place/below/{name}")).unwrap();
+    // The folder around the place, and the place itself.
+    for source in [folder.path().to_owned(), folder.path().join("place")] {
+        let source = SourceFolder::new(&source, place.clone());
+        let take = async |name: &str, expected: &[u8]| {
+            let expected = CanonicalDigest::of(expected);
+            subject.storage.take(&source, &path(name), &expected).await
+        };
+        for name in ["file", "symbolic", "file"] {
+            let taken = take(name, &bytes).await.unwrap();
+            assert_eq!(taken.finished.content, content(&bytes));
+            assert!(name != "symbolic" || !taken.is_linked, "a link would lead astray");
+            let size = bytes.len() as u64;
+            assert_eq!(read(subject, &taken.finished.content, 0..size).await, bytes);
+        }
+        let wrong = take("file", &other).await.unwrap_err();
+        assert_eq!(wrong.kind, StorageErrorKind::DigestMismatch);
+        assert_eq!(wrong.context, CanonicalDigest::of(&bytes).to_string());
+        assert!(!subject.storage.contains(&content(&other)).await.unwrap());
+        assert_eq!(take("none", &bytes).await.unwrap_err().kind, StorageErrorKind::NotFound);
+        let no_file = subject.storage.take(&source, &place, &CanonicalDigest::of(b"")).await;
+        assert_eq!(no_file.unwrap_err().kind, StorageErrorKind::Damaged);
+        subject.storage.forget(&content(&bytes).canonical).await.unwrap();
+    }
+    assert_eq!(std::fs::read(folder.path().join("place/below/file")).unwrap(), bytes);
 }

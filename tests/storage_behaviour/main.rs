@@ -95,6 +95,7 @@ const CASES: &[Case] = cases![
     content::what_is_not_there_is_not_found,
     content::forgotten_content_is_gone_and_can_come_again,
     content::examining_tells_what_content_is,
+    content::a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be,
     tree::tidying_keeps_what_counts,
     tree::an_edit_may_be_repeated,
     tree::a_removal_takes_the_directories_that_it_empties,

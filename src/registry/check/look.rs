@@ -32,13 +32,13 @@ impl Registry {
         progress: &dyn Progress,
     ) -> Result<Look> {
         let (mut look, mut passed) = (Look::default(), PassedOver::default());
-        let in_tree = self.tree_blobs(&mut passed).await;
+        let in_tree = self.tree().blobs(&mut passed).await;
         look.in_tree.extend(in_tree.iter().copied());
         self.look_at_content(&mut look, &in_tree, reading).await?;
-        let repositories = self.tree_repositories(&mut passed).await;
+        let repositories = self.tree().repositories(&mut passed).await;
         progress.begin("comparing repositories", Steps::each(&repositories));
         for name in &repositories {
-            let links = self.tree_links(name, &mut passed).await;
+            let links = self.tree().links(name, &mut passed).await;
             self.look_at_repository(&mut look, &links, reading).await?;
             progress.advance(1);
         }

@@ -1,15 +1,13 @@
 //! The trees as folders: applying edits, reading and listing.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs::{self, DirEntry, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
 use super::super::edit::linked;
-use super::super::{
-    Content, Edit, Finished, Kind, Result, StorageError, StorageErrorKind, TreePath,
-};
+use super::super::{Content, Edit, Finished, Kind, Result, StorageError, TreePath, files};
 use super::{Layout, progress};
 use crate::oci::{CanonicalDigest, Visibility};
 
@@ -138,21 +136,7 @@ pub(super) fn read(
     path: &TreePath,
     limit: u64,
 ) -> Result<Option<Bytes>> {
-    let file = layout.tree(tree).join(path.as_str());
-    let read = File::open(&file).and_then(|file| {
-        let mut bytes = Vec::new();
-        file.take(limit + 1).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    });
-    match read {
-        Ok(bytes) if bytes.len() as u64 > limit => Err(StorageError::new(
-            StorageErrorKind::Damaged,
-            format!("{path} has more than {limit} bytes"),
-        )),
-        Ok(bytes) => Ok(Some(bytes.into())),
-        Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::IsADirectory => Ok(None),
-        Err(error) => Err(StorageError::io(format!("reading {path}"), error)),
-    }
+    files::read(&layout.tree(tree).join(path.as_str()), path, limit)
 }
 
 pub(super) fn list(
@@ -160,28 +144,7 @@ pub(super) fn list(
     tree: Visibility,
     path: &TreePath,
 ) -> Result<Option<Vec<(String, Kind)>>> {
-    let folder = layout.tree(tree).join(path.as_str());
-    let entries = match fs::read_dir(&folder) {
-        Err(error) if is_absent(&error) => return Ok(None),
-        entries => entries,
-    };
-    let listed: io::Result<Vec<(String, Kind)>> = entries.and_then(|entries| {
-        let mut listed = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let metadata = match entry.metadata() {
-                // Removed since the directory was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                metadata => metadata?,
-            };
-            let kind = if metadata.is_dir() { Kind::Directory } else { Kind::File(metadata.len()) };
-            listed.push((name_of(entry.file_name())?, kind));
-        }
-        Ok(listed)
-    });
-    let mut listed = listed.map_err(|error| StorageError::io(format!("listing {path}"), error))?;
-    listed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    Ok(Some(listed))
+    files::list(&layout.tree(tree).join(path.as_str()), path, DirEntry::metadata)
 }
 
 /// Removes a file outside of the trees; one that is not there is removed.
@@ -207,7 +170,7 @@ pub(super) fn remove_all(path: &Path) -> Result<()> {
 /// Lists the names in a folder outside of the trees.
 pub(super) fn names(folder: &PathBuf) -> Result<Vec<String>> {
     fs::read_dir(folder)
-        .and_then(|entries| entries.map(|entry| name_of(entry?.file_name())).collect())
+        .and_then(|entries| entries.map(|entry| files::name_of(entry?.file_name())).collect())
         .map_err(|error| StorageError::io(format!("listing {}", folder.display()), error))
 }
 
@@ -240,7 +203,7 @@ pub(super) fn holds(
 ) -> Result<bool> {
     let file = layout.tree(tree).join(path.as_str());
     match is_same_file(&layout.content(&content.canonical), &file) {
-        Err(error) if is_absent(&error) => Ok(false),
+        Err(error) if files::is_absent(&error) => Ok(false),
         same => same.map_err(|error| StorageError::io(format!("looking at {path}"), error)),
     }
 }
@@ -249,14 +212,4 @@ pub(super) fn examine(layout: &Layout, canonical: &CanonicalDigest) -> Result<Co
     let file = File::open(layout.content(canonical))
         .map_err(|error| StorageError::io(format!("opening {canonical}"), error))?;
     Ok(progress::identify(&file, layout)?.content)
-}
-
-fn name_of(name: std::ffi::OsString) -> io::Result<String> {
-    name.into_string().map_err(|name| {
-        io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", name.display()))
-    })
-}
-
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -10,6 +10,7 @@ mod lane;
 mod leaves;
 mod progress;
 mod read;
+mod take;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,8 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::{
-    ByteStream, Content, Edit, Finished, Ingest, Kind, Result, Storage, StorageError,
-    StorageErrorKind, TreePath,
+    ByteStream, Content, Edit, Finished, Ingest, Kind, Result, SourceFolder, Storage, StorageError,
+    StorageErrorKind, Taken, TreePath,
 };
 use crate::oci::{CanonicalDigest, Visibility};
 use ingest::FileIngest;
@@ -173,6 +174,16 @@ impl Storage for Embedded {
             Ok(names.into_iter().filter(|name| !name.ends_with(".leaves")).collect())
         })
         .await
+    }
+
+    async fn take(
+        &self,
+        source: &SourceFolder,
+        path: &TreePath,
+        expected: &CanonicalDigest,
+    ) -> Result<Taken> {
+        let (source, path, expected) = (source.clone(), path.clone(), *expected);
+        self.blocking(move |layout| take::take(layout, &source, &path, &expected)).await
     }
 
     async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream> {

@@ -1,0 +1,85 @@
+//! `roadstead adopt`: the folder of a stock registry becomes one of ours.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::progress::Bar;
+use super::{CommonArguments, output, runtime};
+use crate::app::Adoption;
+use crate::config::Settings;
+use crate::registry::{Adopted, LeftOut, adoptable_place};
+use crate::storage::SourceFolder;
+
+/// Takes the folder of a stock registry (distribution) into an empty data folder
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Blobs are hard links where the device allows that and they belong to you, else \
+    copies; each is compared with its digest. The folder itself stays as it is; stop the registry that \
+    writes to it. What cannot be taken is named, with the reason. An adoption that was interrupted goes \
+    on when the same is run again.\n\n\
+    Exit code 1 means that a manifest or a tag was left out.\n\n\
+    Example:\n  roadstead adopt /var/lib/registry --data /var/lib/roadstead"
+)]
+pub(super) struct AdoptArguments {
+    /// The folder that holds `docker/registry/v2`, or that folder itself
+    folder: PathBuf,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Adopts.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &AdoptArguments,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    let source = find(&arguments.folder)?;
+    let bar = Bar::new(arguments.json);
+    let adopted = runtime()?.block_on(async {
+        let adoption = Adoption::begin(&settings, &arguments.folder).await?;
+        let namespaces = &settings.server.local_namespaces;
+        let adopted = adoption.app.registry.adopt(&source, namespaces, &bar).await?;
+        adoption.finish()?;
+        anyhow::Ok(adopted)
+    })?;
+    drop(bar);
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&adopted)? + "\n"
+    } else {
+        describe(&adopted)
+    };
+    output::print(&text).context("cannot write to standard output")?;
+    let is_loss = adopted.left_out.iter().any(LeftOut::is_loss);
+    Ok(if is_loss { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Refuses what is no folder of a registry, before anything is made.
+fn find(folder: &Path) -> anyhow::Result<SourceFolder> {
+    let place = adoptable_place();
+    let holds = |base: &Path| base.join("repositories").is_dir() || base.join("blobs").is_dir();
+    if !holds(&folder.join(place.as_str())) && !holds(folder) {
+        bail!(
+            "{} holds no registry: neither {place}/repositories nor repositories",
+            folder.display()
+        );
+    }
+    Ok(SourceFolder::new(folder, place))
+}
+
+fn describe(adopted: &Adopted) -> String {
+    let mut text = String::new();
+    for LeftOut { about, why, .. } in &adopted.left_out {
+        text.extend(["left out ", about, ": ", why, "\n"]);
+    }
+    let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out } = adopted;
+    text + &format!(
+        "{repositories} repositories, {manifests} manifests, {tags} tags, root {root}\n\
+         {blobs} blobs ({bytes} bytes) taken in: {linked} linked, {} copied; {} left out\n",
+        blobs - linked,
+        left_out.len()
+    )
+}

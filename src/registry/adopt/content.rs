@@ -1,0 +1,168 @@
+//! The content of a folder: what links lead to is taken in, compared, and given to repositories.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZero;
+use std::thread::available_parallelism;
+
+use futures_util::{StreamExt, stream};
+
+use super::super::blobs::{content, new_blob};
+use super::super::walk::Link;
+use super::super::{Registry, RegistryError, Result, layout, now};
+use super::{Adoption, LeftOutKind};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName};
+use crate::storage::{Content, Finished, StorageError, StorageErrorKind, TreePath};
+
+impl Adoption<'_> {
+    /// Takes in what the links lead to; returns each name whose content has it.
+    pub(super) async fn resolve(
+        &mut self,
+        name: &RepositoryName,
+        links: &[Link<Digest>],
+        kind: LeftOutKind,
+    ) -> Result<Vec<(Digest, Finished)>> {
+        let targets: HashSet<CanonicalDigest> =
+            links.iter().filter_map(|link| link.target).collect();
+        let taken = self.take_in(targets, kind).await?;
+        let mut sound = Vec::new();
+        for link in links {
+            let why = match link.target {
+                // The stock registry deletes a link, and leaves its directory.
+                None if !self.is_there(&link.path).await => continue,
+                None => "its link cannot be read".to_owned(),
+                Some(target) => match taken.get(&target) {
+                    None => self.unfit.get(&target).cloned().unwrap_or_default(),
+                    Some(finished) if self.is_named(&finished.content, &link.name).await? => {
+                        sound.push((link.name, finished.clone()));
+                        continue;
+                    }
+                    Some(_) => format!("its link leads to {target}"),
+                },
+            };
+            let what = if kind == LeftOutKind::Layer { "blob" } else { "manifest" };
+            self.leave_out(kind, format!("{what} {} of `{name}`", link.name), why);
+        }
+        Ok(sound)
+    }
+
+    async fn is_there(&self, path: &TreePath) -> bool {
+        !matches!(self.walk().read(path, 0).await, Ok(None))
+    }
+
+    async fn is_named(&self, content: &Content, name: &Digest) -> Result<bool> {
+        Ok(match name.algorithm() {
+            Algorithm::Sha256 => *name == content.canonical.into(),
+            Algorithm::Sha512 => *name == self.registry.sha512(content).await?,
+        })
+    }
+
+    /// Takes content in, several at a time; what is not in the answer is unfit.
+    async fn take_in(
+        &mut self,
+        wanted: HashSet<CanonicalDigest>,
+        kind: LeftOutKind,
+    ) -> Result<HashMap<CanonicalDigest, Finished>> {
+        let wanted = wanted.into_iter().filter(|canonical| !self.unfit.contains_key(canonical));
+        let wanted: Vec<CanonicalDigest> = wanted.collect();
+        let width = available_parallelism().map_or(2, NonZero::get);
+        let (registry, source) = (self.registry, self.source);
+        let mut taking = stream::iter(wanted)
+            .map(|canonical| async move {
+                let known = known(registry, &canonical, kind).await?;
+                if let Some(finished) = known {
+                    return Ok((canonical, Ok((finished, None))));
+                }
+                let path = layout::blob_data(&canonical);
+                Ok::<_, RegistryError>(
+                    match registry.storage.take(source, &path, &canonical).await {
+                        Ok(taken) => (canonical, Ok((taken.finished, Some(taken.is_linked)))),
+                        Err(error) => (canonical, Err(blame(error)?)),
+                    },
+                )
+            })
+            .buffer_unordered(width);
+        let mut taken = HashMap::new();
+        while let Some(next) = taking.next().await {
+            let (canonical, came) = next?;
+            if self.unreferenced.remove(&canonical) {
+                self.progress.advance(1);
+            }
+            match came {
+                Ok((finished, is_linked)) => {
+                    if let Some(is_linked) = is_linked {
+                        self.result.blobs += 1;
+                        self.result.bytes += finished.content.size;
+                        self.result.linked += usize::from(is_linked);
+                    }
+                    taken.insert(canonical, finished);
+                }
+                Err(why) => {
+                    self.unfit.insert(canonical, why);
+                }
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Gives the repository its blobs, also those that no manifest names.
+    pub(super) async fn layers(
+        &self,
+        name: &RepositoryName,
+        layers: &[(Digest, Finished)],
+    ) -> Result<()> {
+        if layers.is_empty() {
+            return Ok(());
+        }
+        let mut writer = self.registry.index.lock().await?;
+        writer.begin().await?;
+        for (digest, finished) in layers {
+            writer.put_blob(Some(name), &new_blob(finished, vec![*digest])?, now()).await?;
+        }
+        Ok(writer.commit().await?)
+    }
+
+    /// Keeps content no longer that turned out to be of no use, unless somebody has it.
+    pub(super) async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
+        let index = &self.registry.index;
+        if index.stored_blob(canonical).await?.is_none()
+            && index.stored_manifest(canonical).await?.is_none()
+        {
+            self.registry.storage.forget(canonical).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Finds content that is kept already, as a thing of that kind.
+async fn known(
+    registry: &Registry,
+    canonical: &CanonicalDigest,
+    kind: LeftOutKind,
+) -> Result<Option<Finished>> {
+    let found = if kind == LeftOutKind::Layer {
+        registry.index.stored_blob(canonical).await?.map(|row| content(&row))
+    } else {
+        registry.index.stored_manifest(canonical).await?.map(|stored| Content {
+            canonical: stored.canonical,
+            cid: stored.cid,
+            size: stored.bytes.len() as u64,
+        })
+    };
+    let Some(content) = found else { return Ok(None) };
+    let is_kept = registry.storage.contains(&content).await?;
+    Ok(is_kept.then(|| Finished { content, leaves: Vec::new() }))
+}
+
+/// Says what is wrong with content, if the fault is that of the folder.
+fn blame(error: StorageError) -> Result<String> {
+    match error.kind {
+        StorageErrorKind::NotFound => Ok("its content is missing".to_owned()),
+        StorageErrorKind::DigestMismatch => Ok(format!("its bytes are {}", error.context)),
+        StorageErrorKind::Damaged => Ok(format!("its content cannot be read: {}", error.context)),
+        StorageErrorKind::Full
+        | StorageErrorKind::Unavailable
+        | StorageErrorKind::ReadOnly
+        | StorageErrorKind::Unusable
+        | StorageErrorKind::Failed => Err(error.into()),
+    }
+}

@@ -1,0 +1,53 @@
+//! The documentation is right: each command in it is run, in its order, and says what is shown.
+//!
+//! A command that the sandbox cannot run fails the test; the few that are only shown are listed with
+//! the reason in `sandbox.rs`, as is what stands for the places and names of the examples.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod blocks;
+mod docker;
+mod proxy;
+mod sandbox;
+
+use std::fs;
+use std::path::PathBuf;
+
+use common::require;
+use sandbox::Sandbox;
+
+/// What the commands need beside the shell.
+const TOOLS: [&str; 6] = ["nginx", "htpasswd", "openssl", "rsync", "curl", "systemd-analyze"];
+
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_commands_for_running_it_are_right() {
+    if TOOLS.iter().any(|tool| require(tool).is_none()) {
+        return;
+    }
+    let mut sandbox = Sandbox::new();
+    let run = sandbox.follow(&fs::read_to_string(repository().join("docs/RUNNING.md")).unwrap());
+    // Lest a heading or a fence make all of them vanish.
+    assert!(run.len() >= 30, "{run:?}");
+}
+
+#[test]
+fn the_commands_of_the_first_page_are_right() {
+    if require("ipfs").is_none() {
+        return;
+    }
+    let mut sandbox = Sandbox::new();
+    let run = sandbox.follow(&fs::read_to_string(repository().join("README.md")).unwrap());
+    let said = |beginning: &str| {
+        let found = run.iter().find(|(command, _)| command.starts_with(beginning));
+        found.unwrap_or_else(|| panic!("no `{beginning}` in {run:?}")).1.trim().to_owned()
+    };
+    assert!(said("roadstead root").starts_with("bafy"), "{run:?}");
+    assert_eq!(said("roadstead root"), said("ipfs add"));
+}

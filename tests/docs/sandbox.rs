@@ -1,0 +1,289 @@
+//! A place in which the commands of a page are run: the places and names of the examples stand for
+//! others here, and what would run for ever runs in the background.
+
+use std::env;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::blocks::{Shown, commands};
+use crate::common::{Process, free_address, http, require, roadstead, run, succeed};
+use crate::docker::{self, User};
+use crate::repository;
+
+const READY: Duration = Duration::from_secs(30);
+
+/// Places that stand below the sandbox.
+const PLACES: [&str; 8] = [
+    "/var/lib/roadstead",
+    "/var/lib/registry",
+    "/etc/roadstead",
+    "/etc/systemd/system",
+    "/etc/nginx",
+    "/usr/local/bin",
+    "/usr/local/share/man",
+    "/srv",
+];
+
+/// What is shown and not run, and why.
+const SHOWN: [(&str, &str); 2] = [
+    ("useradd ", "it would change the machine"),
+    ("chown roadstead: ", "there is no such user here"),
+];
+
+/// Folders and processes of one page.
+pub(crate) struct Sandbox {
+    // Fields are dropped in this order: the processes go before their folder.
+    server: Option<Process>,
+    proxy: Option<Process>,
+    folder: TempDir,
+    /// Where Roadstead listens.
+    address: String,
+    /// Where nginx does.
+    secure: String,
+    user: User,
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let (address, secure) = (free_address(), free_address());
+        let sandbox = Self { server: None, proxy: None, folder, address, secure, user: None };
+        for place in ["bin", "work", "etc/nginx/conf.d", "nginx", "srv"] {
+            fs::create_dir_all(sandbox.path(place)).unwrap();
+        }
+        // The files that the pages speak of, with the names of this sandbox.
+        for folder in ["examples", "config"] {
+            let copies = sandbox.path("work").join(folder);
+            fs::create_dir(&copies).unwrap();
+            for file in fs::read_dir(repository().join(folder)).unwrap() {
+                let file = file.unwrap();
+                let text = sandbox.translate(&fs::read_to_string(file.path()).unwrap());
+                fs::write(copies.join(file.file_name()), text).unwrap();
+            }
+        }
+        let binary = PathBuf::from(roadstead([""]).get_program());
+        std::os::unix::fs::symlink(binary, sandbox.path("bin/roadstead")).unwrap();
+        if let Some(ipfs) = require("ipfs") {
+            std::os::unix::fs::symlink(ipfs, sandbox.path("bin/ipfs")).unwrap();
+        }
+        fs::write(sandbox.path("nginx.conf"), sandbox.nginx()).unwrap();
+        sandbox
+    }
+
+    pub(crate) fn path(&self, place: &str) -> PathBuf {
+        self.folder.path().join(place)
+    }
+
+    /// Where nginx listens: `localhost:<port>`.
+    pub(crate) fn secure(&self) -> String {
+        format!("localhost:{}", port(&self.secure))
+    }
+
+    /// Runs the commands of a page; returns each as it was run, with what it said.
+    pub(crate) fn follow(&mut self, page: &str) -> Vec<(String, String)> {
+        let mut done = Vec::new();
+        for Shown { command, output } in commands(page) {
+            let command = self.translate(&command);
+            if SHOWN.iter().any(|(beginning, _)| command.starts_with(beginning)) {
+                continue;
+            }
+            let said = self.obey(&command);
+            for line in output.iter().filter(|_| !is_server(&command)) {
+                let is_said = said.lines().any(|said| masked(said) == masked(line));
+                assert!(is_said, "`{command}` does not say `{line}`, but:\n{said}");
+            }
+            done.push((command, said));
+        }
+        done
+    }
+
+    /// What the examples' names stand for, those first that others are a part of.
+    fn table(&self) -> Vec<(&'static str, String)> {
+        let mut table: Vec<(&str, String)> = vec![
+            ("sudo ", String::new()),
+            ("cargo run --release -- ", "roadstead ".to_owned()),
+            ("target/release/roadstead", "../bin/roadstead".to_owned()),
+            // It would ask at the terminal.
+            ("htpasswd -B ", "echo secret | htpasswd -i -B ".to_owned()),
+            ("nginx -t", format!("nginx -t -c {}", self.path("nginx.conf").display())),
+            ("listen 443 ", format!("listen {} ", self.secure)),
+            ("0.0.0.0:5000", self.address.clone()),
+            ("127.0.0.1:5000", self.address.clone()),
+            ("192.168.1.10:5000", self.address.clone()),
+            ("registry.example.com:5000", format!("localhost:{}", port(&self.address))),
+            ("=registry.example.com", "=localhost".to_owned()),
+            ("DNS:registry.example.com", "DNS:localhost".to_owned()),
+            ("server_name registry.example.com", "server_name localhost".to_owned()),
+            ("registry.example.com", self.secure()),
+        ];
+        table.extend(PLACES.map(|place| (place, self.path(&place[1..]).display().to_string())));
+        table
+    }
+
+    fn translate(&self, text: &str) -> String {
+        let table = self.table();
+        table.iter().fold(text.to_owned(), |text, (name, other)| text.replace(name, other))
+    }
+
+    /// Runs one command; returns what it said.
+    fn obey(&mut self, command: &str) -> String {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        match words[..] {
+            ["systemctl", "stop", "roadstead"] => self.server = None,
+            ["systemctl", "enable", "--now", "roadstead"]
+            | ["systemctl", "start" | "restart", "roadstead"] => self.start_unit(),
+            ["systemctl", "reload", "nginx"] => self.start_nginx(),
+            ["docker", "login", host] => {
+                self.user = Some(("anna".to_owned(), "secret".to_owned()));
+                docker::login(host, &self.user);
+            }
+            ["docker", "tag", _, _] => {}
+            ["docker", "push", reference] => docker::push(reference, &self.user),
+            ["docker", "pull", reference] => docker::pull(reference, &self.user),
+            ["systemctl" | "docker" | "service", ..] => panic!("`{command}` is not known here"),
+            _ if is_server(command) => {
+                self.serve(&command.replace("roadstead serve", "exec roadstead serve"));
+            }
+            _ => {
+                if words.contains(&"adopt") {
+                    self.leave_stock_registry();
+                }
+                let finished = run(&mut self.shell(command));
+                assert!(finished.succeeded(), "{finished}");
+                // Of a key that it does not know it only warns.
+                assert!(!finished.stderr.contains("roadstead.service:"), "{finished}");
+                return finished.stdout;
+            }
+        }
+        String::new()
+    }
+
+    /// A shell that runs a command where the pages suppose it to be run.
+    pub(crate) fn shell(&self, command: &str) -> Command {
+        let mut shell = Command::new("bash");
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("ROADSTEAD_") {
+                shell.env_remove(name);
+            }
+        }
+        let path = env::var("PATH").unwrap_or_default();
+        shell
+            .args(["-euo", "pipefail", "-c", command])
+            .current_dir(self.path("work"))
+            .env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("bin").display()))
+            .env("IPFS_PATH", self.path("ipfs"))
+            .env("IPFS_TELEMETRY", "off")
+            // Wherever a page does not say an address, it is this one.
+            .env("ROADSTEAD_SERVER__LISTEN", &self.address);
+        shell
+    }
+
+    /// Starts a server in the place of the one that runs.
+    fn serve(&mut self, command: &str) {
+        self.server = None;
+        let shell = &mut self.shell(command);
+        let mut process = Process::start(shell, &self.path("server.log"));
+        let host = format!("{}/healthz", self.address);
+        process.wait_until(READY, || {
+            ["https", "http"].iter().any(|scheme| {
+                let url = format!("{scheme}://{host}");
+                http::try_send(|client| client.get(url)).is_ok_and(|answer| answer.status == 200)
+            })
+        });
+        self.server = Some(process);
+    }
+
+    /// Does what systemd would do with the unit that was put in place.
+    fn start_unit(&mut self) {
+        let file = self.path("etc/systemd/system/roadstead.service");
+        let unit = fs::read_to_string(file).unwrap();
+        let values = |name: &str| -> Vec<&str> {
+            unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
+        };
+        let environment = values("Environment").join(" ");
+        let [start] = values("ExecStart")[..] else { panic!("the unit has one command: {unit}") };
+        self.serve(&format!("{environment} exec {start}"));
+    }
+
+    pub(crate) fn start_nginx(&mut self) {
+        let config = self.path("nginx.conf");
+        let command = format!("exec nginx -c {} -g 'daemon off;'", config.display());
+        let mut process = Process::start(&mut self.shell(&command), &self.path("nginx.log"));
+        let url = format!("https://{}/healthz", self.secure());
+        process.wait_until(READY, || http::try_send(|client| client.get(&url)).is_ok());
+        self.proxy = Some(process);
+    }
+
+    /// What stands around `conf.d`, as a distribution has it, with nothing outside of the sandbox.
+    fn nginx(&self) -> String {
+        let mut text = String::new();
+        let place = self.path("nginx");
+        let place = place.display();
+        if rustix::process::geteuid().is_root() {
+            text.push_str("user root;\n");
+        }
+        writeln!(
+            text,
+            "pid {place}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;"
+        )
+        .unwrap();
+        for temporary in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
+            writeln!(text, "{temporary}_temp_path {place}/{temporary};").unwrap();
+        }
+        let sites = self.path("etc/nginx/conf.d");
+        writeln!(text, "include {}/*.conf;\n}}", sites.display()).unwrap();
+        text
+    }
+
+    /// Leaves the folder of a registry that nobody serves any more: our own has that layout.
+    /// `tests/clients/stock_registry.rs` has a real one.
+    fn leave_stock_registry(&self) {
+        let (own, old) = (self.path("var/lib/roadstead/public"), self.path("var/lib/registry"));
+        succeed(Command::new("cp").arg("-r").arg(own).arg(old));
+    }
+
+    /// Puts a file of the examples in a place of the sandbox.
+    pub(crate) fn install(&self, example: &str, place: &str) {
+        let target = self.path(place);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(self.path("work/examples").join(example), target).unwrap();
+    }
+
+    pub(crate) fn serve_with(&mut self, config: &Path) {
+        self.serve(&format!("exec roadstead serve --config {}", config.display()));
+    }
+}
+
+fn is_server(command: &str) -> bool {
+    command.contains("roadstead serve")
+}
+
+fn port(address: &str) -> &str {
+    address.rsplit(':').next().unwrap()
+}
+
+/// A line without what differs from one time to the next: numbers and CIDs.
+fn masked(line: &str) -> String {
+    let word = |word: &str| {
+        let kept = word.trim_end_matches([':', ';', ',']);
+        if kept.starts_with("bafy") {
+            return word.replace(kept, "CID");
+        }
+        let is_number =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if is_number(kept.trim_start_matches('(')) { "N".to_owned() } else { word.to_owned() }
+    };
+    line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn a_command_that_fails_fails_the_page() {
+    let sandbox = Sandbox::new();
+    assert!(!run(&mut sandbox.shell("roadstead check --no-such-flag")).succeeded());
+    assert!(!run(&mut sandbox.shell("false | true")).succeeded());
+}
