@@ -278,6 +278,19 @@ fn every_import_points_inwards() {
 }
 
 #[test]
+fn unsafe_code_stands_in_one_place() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let blocks = |path: &PathBuf| {
+        let code = code_only(&fs::read_to_string(path).unwrap());
+        let words = code.split(|it: char| !it.is_alphanumeric() && it != '_');
+        let count = words.filter(|word| *word == "unsafe").count();
+        (count > 0).then(|| (path.strip_prefix(&source).unwrap().to_owned(), count))
+    };
+    let found: Vec<_> = rust_files(&source).iter().filter_map(blocks).collect();
+    assert_eq!(found, [(PathBuf::from("ipld/sha256/mod.rs"), 1)]);
+}
+
+#[test]
 fn a_planted_violation_is_found_in_whatever_form() {
     for source in [
         "use crate::http::Routes;",

@@ -1,5 +1,7 @@
 //! Cases about tags and the catalogue.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use roadstead::index::TagRow;
 use roadstead::oci::{RepositoryName, Tag};
 
@@ -12,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(tags_are_listed_bytewise_page_by_page),
         case(a_tag_moves_and_goes),
+        case(whoever_asks_after_a_move_sees_it),
         case(a_tag_remembers_the_name_that_it_was_tagged_by),
         case(a_tag_needs_a_manifest_of_its_repository),
         case(tags_of_a_manifest_are_found_under_whatever_name),
@@ -58,6 +61,41 @@ async fn a_tag_moves_and_goes(home: Home) -> Outcome {
     }
     writer.remove_tag(&repository("none"), &tag("v1")).await?;
     assert!(home.index.manifest(&mine, &sha256("second")).await?.is_some(), "the manifest stays");
+    Ok(())
+}
+
+/// What is kept in memory is what this is about.
+async fn whoever_asks_after_a_move_sees_it(home: Home) -> Outcome {
+    const MOVES: usize = 100;
+    let (mine, v1) = (repository("app"), tag("v1"));
+    let texts: Vec<String> = (0..MOVES).map(|number| format!("image {number}")).collect();
+    let mut writer = home.index.lock().await?;
+    for text in &texts {
+        give(&mut *writer, &mine, text, &manifest(text)).await?;
+    }
+    writer.put_tag(&mine, &v1, &target(&texts[0]), NOW).await?;
+    let moved = AtomicUsize::new(0);
+    let read = async || {
+        let mut reads = 0;
+        while moved.load(Ordering::SeqCst) + 1 < MOVES {
+            let least = moved.load(Ordering::SeqCst);
+            let found = home.index.tagged_manifest(&mine, &v1).await?.ok_or("no manifest")?;
+            let place = texts.iter().position(|text| stored_manifest(text).bytes == found.bytes);
+            assert!(place >= Some(least), "{place:?} after the move to {least}");
+            reads += 1;
+            tokio::task::yield_now().await;
+        }
+        assert!(reads > 0, "nobody has asked meanwhile");
+        Outcome::Ok(())
+    };
+    let mut write = async || {
+        for (number, text) in texts.iter().enumerate().skip(1) {
+            writer.put_tag(&mine, &v1, &target(text), NOW).await?;
+            moved.store(number, Ordering::SeqCst);
+        }
+        Outcome::Ok(())
+    };
+    tokio::try_join!(read(), read(), read(), write())?;
     Ok(())
 }
 
