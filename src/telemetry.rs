@@ -28,9 +28,19 @@ const BUFFER: usize = 64 * 1024;
 /// The thread that writes; none before [`init`] and after [`end`].
 static WRITER: Mutex<Option<WorkerGuard>> = Mutex::new(None);
 
-/// Sends log lines to standard error from now on, until [`end`]. A second call changes nothing, so
-/// that tests in one process may each make one.
-pub fn init(settings: &LogSettings) {
+/// Writes the lines that wait when it is dropped.
+#[must_use = "the last lines are lost without it"]
+pub struct Log(());
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        end();
+    }
+}
+
+/// Sends log lines to standard error from now on, until what it returns is dropped. A second call
+/// changes nothing, so that tests in one process may each make one.
+pub fn init(settings: &LogSettings) -> Log {
     let is_terminal = io::stderr().is_terminal();
     let (lines, writer) = NonBlockingBuilder::default()
         .lossy(false)
@@ -41,10 +51,11 @@ pub fn init(settings: &LogSettings) {
     if tracing::dispatcher::set_global_default(dispatch).is_ok() {
         *WRITER.lock().unwrap_or_else(PoisonError::into_inner) = Some(writer);
     }
+    Log(())
 }
 
-/// Writes the lines that wait, for up to a second. Later ones are lost: to be called before the
-/// process ends.
+/// Writes the lines that wait, for about a second. Later ones are lost: to be called where the process
+/// ends without dropping anything.
 pub fn end() {
     WRITER.lock().unwrap_or_else(PoisonError::into_inner).take();
 }
@@ -119,7 +130,7 @@ mod tests {
     #[test]
     fn a_second_set_up_changes_nothing() {
         let settings = LogSettings { format: LogFormat::Json, level: "off".to_owned() };
-        init(&settings);
-        init(&settings);
+        let _first = init(&settings);
+        let _second = init(&settings);
     }
 }

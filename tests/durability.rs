@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,17 +13,12 @@ use roadstead::oci::{Algorithm, Digest};
 
 const CALLS: &str = "fsync,fdatasync,syncfs,link,linkat,rename,renameat,renameat2,write,writev,sendto,sendmsg,pwrite64";
 
-/// Runs requests against a server and returns its system calls, one a line, in their order.
-fn calls(requests: impl FnOnce(&Server)) -> Option<Vec<String>> {
+/// Lets strace loose on a server, and waits until it sees all that the server does.
+fn trace(server: &Server, what: &str) -> Option<Process> {
     let strace = require("strace")?;
-    let mut server = Server::start();
-    let log = server.data().join("../strace.log");
+    let log = log(server);
     let mut command = Command::new(strace);
-    command
-        .args(["-f", "-y", "-s", "200", "-e"])
-        .arg(format!("trace={CALLS}"))
-        .arg("-p")
-        .arg(server.id().to_string());
+    command.args(["-f", "-y", "-s", "200", "-e", what, "-p"]).arg(server.id().to_string());
     let mut tracer = Process::start(&mut command, &log);
     let tracing = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().count();
     tracer.wait_until(Duration::from_secs(30), || {
@@ -30,6 +26,18 @@ fn calls(requests: impl FnOnce(&Server)) -> Option<Vec<String>> {
         said.matches(" attached").count() >= 1 && said.contains(&format!("with {tracing} threads"))
             || said.matches(" attached").count() >= tracing
     });
+    Some(tracer)
+}
+
+fn log(server: &Server) -> PathBuf {
+    server.data().join("../strace.log")
+}
+
+/// Runs requests against a server and returns its system calls, one a line, in their order.
+fn calls(requests: impl FnOnce(&Server)) -> Option<Vec<String>> {
+    let mut server = Server::start();
+    let log = log(&server);
+    let mut tracer = trace(&server, &format!("trace={CALLS}"))?;
     requests(&server);
     server.stop();
     tracer.wait_until(Duration::from_secs(30), || {
@@ -70,6 +78,32 @@ fn a_blob_is_on_the_disk_before_it_is_acknowledged() {
             &["HTTP/1.1 201 Created"],
         ],
     );
+}
+
+/// The system tells of what it could not write once; the next sync of the same bytes succeeds.
+#[test]
+fn bytes_that_could_not_be_synced_are_not_believed_later() {
+    let bytes = b"a layer".to_vec();
+    let digest = Digest::of(Algorithm::Sha256, &bytes);
+    let server = Server::start();
+    let begun = http::send(|client| client.post(server.url("/v2/team/app/blobs/uploads/")));
+    let upload = server.url(&begun.header("location"));
+    let received = http::send(|client| client.patch(&upload).body(bytes.clone()));
+    assert_eq!(received.status, 202, "{}", received.text());
+    let finish = || http::send(|client| client.put(format!("{upload}?digest={digest}")));
+
+    let Some(tracer) = trace(&server, "inject=fsync:error=EIO") else { return };
+    let failed = finish();
+    assert_eq!(failed.status, 500, "{}", failed.text());
+    drop(tracer);
+    let again = finish();
+    assert_eq!(again.status, 404, "{}", again.text());
+    let blob = server.url(&format!("/v2/team/app/blobs/{digest}"));
+    assert_eq!(http::get(&blob).status, 404);
+
+    let url = server.url(&format!("/v2/team/app/blobs/uploads/?digest={digest}"));
+    assert_eq!(http::send(|client| client.post(&url).body(bytes.clone())).status, 201);
+    assert_eq!(http::get(&blob).body, bytes);
 }
 
 #[test]

@@ -24,6 +24,10 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 /// larger, is sent as it is. Each connection keeps that much.
 const WRITE_BUFFER: usize = 64 * 1024;
 
+/// How many threads each worker may have for what blocks: a fast upload holds one, and a pull of what
+/// is not in the page cache.
+const BLOCKING_THREADS: usize = 256;
+
 /// How long a connection may be idle.
 const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
@@ -67,6 +71,7 @@ pub async fn serve(
             .configure(|config| http::routes(config, &api.metrics))
     })
     .h1_write_buffer_size(WRITE_BUFFER)
+    .worker_max_blocking_threads(BLOCKING_THREADS)
     // Longer than proxies and clients keep a connection that they may use again.
     .keep_alive(KEEP_ALIVE)
     // An early refusal is read by the client only if its body is drained for a while.

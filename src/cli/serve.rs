@@ -29,8 +29,8 @@ pub(super) fn run(
     let listen = arguments.listen.clone();
     let listen = listen.map(|value| Flag { flag: "--listen", setting: "server.listen", value });
     let settings = Settings::load(&common.sources(listen.into_iter().collect()))?;
-    telemetry::init(&settings.log);
-    let served = runtime()?.block_on(app::serve(&settings, async |address, registry| {
+    let _log = telemetry::init(&settings.log);
+    runtime()?.block_on(app::serve(&settings, async |address, registry| {
         if !io::stdout().is_terminal() {
             return;
         }
@@ -53,8 +53,6 @@ pub(super) fn run(
         );
         // Nobody reads it: that is no reason not to serve.
         let _ = output::print(&text);
-    }));
-    telemetry::end();
-    served?;
+    }))?;
     Ok(ExitCode::SUCCESS)
 }

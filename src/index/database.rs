@@ -33,6 +33,23 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
+impl Pool {
+    async fn link(&self) -> Result<Link> {
+        let link = match self {
+            Self::Lite(pool) => pool.acquire().await.map(Link::Lite),
+            Self::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
+        };
+        link.map_err(|error| IndexError::new(kind(&error), "connecting", error))
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Lite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
 /// A database that was opened.
 pub(super) struct Database {
     /// Where connections come from.
@@ -54,25 +71,31 @@ pub(super) struct Database {
 impl Database {
     /// Returns a connection to read from.
     pub(super) async fn read(&self) -> Result<Connection> {
-        self.connect(&self.pool, None).await
+        Ok(self.connection(self.pool.link().await?, None))
     }
 
     /// Returns a connection to write to, by one statement or in a transaction.
     pub(super) async fn write(&self) -> Result<Connection> {
-        self.write_by(&self.pool).await
-    }
-
-    /// The same for uploads under way: of them, a loss of power may take what it likes, since their
-    /// bytes are not on the disk either.
-    async fn write_hastily(&self) -> Result<Connection> {
-        self.write_by(self.hasty.as_ref().unwrap_or(&self.pool)).await
-    }
-
-    async fn write_by(&self, pool: &Pool) -> Result<Connection> {
         self.check_access()?;
-        let Some(gate) = &self.gate else { return self.connect(pool, None).await };
+        let passed = self.pass().await?;
+        Ok(self.connection(self.pool.link().await?, passed))
+    }
+
+    /// The same for uploads under way. Of them a loss of power may take back what it likes: their
+    /// bytes are not on the disk either, and one whose bytes are gone is forgotten.
+    async fn write_hastily(&self) -> Result<Connection> {
+        let Some(pool) = &self.hasty else { return self.write().await };
+        self.check_access()?;
+        // There is one such connection; nobody else shall wait until it is back.
+        let link = pool.link().await?;
+        Ok(self.connection(link, self.pass().await?))
+    }
+
+    /// Waits for the turn to write, where one does at a time.
+    async fn pass(&self) -> Result<Option<OwnedMutexGuard<()>>> {
+        let Some(gate) = &self.gate else { return Ok(None) };
         match tokio::time::timeout(GATE_LIMIT, Arc::clone(gate).lock_owned()).await {
-            Ok(passed) => self.connect(pool, Some(passed)).await,
+            Ok(passed) => Ok(Some(passed)),
             Err(error) => {
                 let kind = IndexErrorKind::Unavailable;
                 Err(IndexError::new(kind, "waiting for another transaction", error))
@@ -86,17 +109,8 @@ impl Database {
         Ok(connection)
     }
 
-    async fn connect(
-        &self,
-        pool: &Pool,
-        passed: Option<OwnedMutexGuard<()>>,
-    ) -> Result<Connection> {
-        let link = match pool {
-            Pool::Lite(pool) => pool.acquire().await.map(Link::Lite),
-            Pool::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
-        };
-        let link = link.map_err(|error| IndexError::new(kind(&error), "connecting", error))?;
-        Ok(Connection::new(link, self.gate.clone(), passed))
+    fn connection(&self, link: Link, passed: Option<OwnedMutexGuard<()>>) -> Connection {
+        Connection::new(link, self.gate.clone(), passed)
     }
 
     fn check_access(&self) -> Result<()> {
@@ -281,6 +295,10 @@ impl Index for Database {
         uploads::purge(&mut self.write_hastily().await?, before, stale_before).await
     }
 
+    async fn upload_count(&self) -> Result<u64> {
+        uploads::count(&mut self.read().await?).await
+    }
+
     async fn upload_ids(&self) -> Result<Vec<String>> {
         uploads::ids(&mut self.read().await?).await
     }
@@ -316,7 +334,7 @@ impl Index for Database {
     async fn lock(&self) -> Result<Box<dyn Writer>> {
         self.check_access()?;
         let held = Arc::clone(&self.lock).lock_owned().await;
-        let connection = self.connect(&self.pool, None).await?.for_the_writer();
+        let connection = self.read().await?.for_the_writer();
         let writer = LockedWriter::lock(connection, held, Arc::clone(&self.clock)).await?;
         Ok(Box::new(writer))
     }
@@ -335,9 +353,8 @@ impl Index for Database {
     }
 
     async fn close(&self) {
-        match &self.pool {
-            Pool::Lite(pool) => pool.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+        for pool in self.hasty.iter().chain([&self.pool]) {
+            pool.close().await;
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use std::hash::Hash;
 
-use quick_cache::sync::Cache;
-use quick_cache::{Equivalent, Weighter};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
 use super::clock::Clock;
 use super::{BlobRow, ManifestRow, Result};
@@ -15,6 +15,9 @@ const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many bytes the rows of blobs may take.
 const BLOB_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Into how many parts each kind is divided; a part has its share of the bytes, and one lock.
+const SHARDS: usize = 4;
 
 /// What an entry takes beside its text, about.
 const ENTRY_BYTES: u64 = 512;
@@ -54,7 +57,18 @@ pub(super) struct Found<Name, Row>(Cache<(RepositoryName, Name), (u64, Row), Wei
 impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
     fn new(bytes: u64) -> Self {
         let rows = usize::try_from(bytes / ENTRY_BYTES).unwrap_or(usize::MAX);
-        Self(Cache::with_weighter(rows, bytes, Weights))
+        let options = OptionsBuilder::new()
+            .shards(SHARDS)
+            .estimated_items_capacity(rows)
+            .weight_capacity(bytes)
+            .build()
+            .expect("all that is needed was given");
+        Self(Cache::with_options(
+            options,
+            Weights,
+            DefaultHashBuilder::default(),
+            DefaultLifecycle::default(),
+        ))
     }
 
     /// Returns the row from memory, or looks it up. Kept is what was found while nothing changed.

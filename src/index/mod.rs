@@ -49,7 +49,8 @@ pub type Result<T> = std::result::Result<T, IndexError>;
 
 /// Look-ups, uploads and the queue; shared by all requests.
 ///
-/// Reads see committed rows only. Each write is one transaction, durable when it returns.
+/// Reads see committed rows only. Each write is one transaction, durable when it returns; those of
+/// uploads under way outlast the process, but a loss of power may take back what it likes of them.
 /// Times are milliseconds since the Unix epoch.
 #[async_trait]
 pub trait Index: Send + Sync {
@@ -189,6 +190,9 @@ pub trait Index: Send + Sync {
     /// Forgets uploads untouched since before `before` on which nobody holds a claim younger than
     /// `stale_before`, of whatever repository. Returns which they were.
     async fn purge_uploads(&self, before: i64, stale_before: i64) -> Result<Vec<String>>;
+
+    /// Returns how many uploads there are.
+    async fn upload_count(&self) -> Result<u64>;
 
     /// Lists every upload.
     async fn upload_ids(&self) -> Result<Vec<String>>;

@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use tokio::sync::Mutex;
 
 use super::clock::{self, Clock};
@@ -52,11 +50,10 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    let pool = pool(options.clone(), CONNECTIONS).await?;
-    schema::migrator(INIT).run(&pool).await.map_err(schema::refused)?;
-    let hasty = self::pool(options.synchronous(SqliteSynchronous::Normal), 1).await?;
+    let pool = pools(CONNECTIONS).connect_with(options.clone()).await.map_err(failed)?;
+    let hasty = pools(1).connect_lazy_with(options.synchronous(SqliteSynchronous::Normal));
     let mut database = Database {
-        pool: Pool::Lite(pool),
+        pool: Pool::Lite(pool.clone()),
         hasty: Some(Pool::Lite(hasty)),
         gate: Some(Arc::new(Mutex::new(()))),
         lock: Arc::new(Mutex::new(())),
@@ -64,16 +61,28 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         access: Access::Full,
         memory: Memory::new(),
     };
-    let mut connection = database.write().await?;
-    uploads::release_all(&mut connection).await?;
-    database.clock = Arc::new(Clock::owned(clock::version(&mut connection).await?));
+    let prepared = async {
+        schema::migrator(INIT).run(&pool).await.map_err(schema::refused)?;
+        let mut connection = database.write().await?;
+        uploads::release_all(&mut connection).await?;
+        clock::version(&mut connection).await
+    };
+    match prepared.await {
+        Ok(version) => database.clock = Arc::new(Clock::owned(version)),
+        Err(error) => {
+            // A connection that is only dropped is closed later, and takes files away by their names
+            // then, which may be those of another database.
+            database.close().await;
+            return Err(error);
+        }
+    }
     Ok(Arc::new(database))
 }
 
 async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
     let database = Database {
-        pool: Pool::Lite(pool(options, CONNECTIONS).await?),
+        pool: Pool::Lite(pools(CONNECTIONS).connect_with(options).await.map_err(failed)?),
         hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),
@@ -120,15 +129,12 @@ pub(super) async fn examine(connection: &mut Connection) -> Result<()> {
     Err(IndexError::new(IndexErrorKind::Damaged, DOING, found))
 }
 
-async fn pool(options: SqliteConnectOptions, connections: u32) -> Result<SqlitePool> {
+fn pools(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
         .max_connections(connections)
         .test_before_acquire(false)
         .max_lifetime(None)
         .idle_timeout(None)
-        .connect_with(options)
-        .await
-        .map_err(failed)
 }
 
 fn failed(error: sqlx::Error) -> IndexError {

@@ -197,6 +197,13 @@ pub(super) async fn purge(
 }
 
 /// Lists all uploads.
+pub(super) async fn count(connection: &mut Connection) -> Result<u64> {
+    let (count,): (i64,) = on!(connection, "counting uploads", db =>
+        sqlx::query_as("SELECT count(*) FROM uploads").fetch_one(db).await)?;
+    unsigned(count)
+}
+
+/// Lists every upload.
 pub(super) async fn ids(connection: &mut Connection) -> Result<Vec<String>> {
     let rows: Vec<(String,)> = on!(connection, "listing uploads", db =>
         sqlx::query_as("SELECT id FROM uploads ORDER BY id").fetch_all(db).await)?;

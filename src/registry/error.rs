@@ -91,7 +91,8 @@ impl RegistryError {
     /// Tells whether the same may succeed when somebody has made room or mended a disk or a network.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Storage(_) | Self::Waiting => true,
+            Self::Waiting => true,
+            Self::Storage(error) => error.is_retryable(),
             Self::Index(error) => error.is_retryable(),
             _ => false,
         }

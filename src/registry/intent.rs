@@ -122,10 +122,6 @@ impl Intent {
                 by_tag,
                 condition,
             } => {
-                let by_tag = tags.first().filter(|_| *by_tag);
-                if !is_allowed(writer, repository, by_tag, digest, condition).await? {
-                    return Ok(Err(Refusal::Condition));
-                }
                 let Some(stored) = writer.stored_manifest(manifest).await? else {
                     return Ok(Err(Refusal::Unknown));
                 };
@@ -141,6 +137,11 @@ impl Intent {
                         let why = format!("the content of {digest} is gone from the storage");
                         return Ok(Err(Refusal::Failed(why)));
                     }
+                }
+                // What is wrong without a condition comes before it (RFC 9110, 13.2.1).
+                let by_tag = tags.first().filter(|_| *by_tag);
+                if !is_allowed(writer, repository, by_tag, digest, condition).await? {
+                    return Ok(Err(Refusal::Condition));
                 }
                 let own = Content {
                     canonical: *manifest,
@@ -228,7 +229,7 @@ impl Intent {
     }
 }
 
-/// Checks the deletion of a manifest. What is wrong without a condition comes before it (RFC 9110, 13.2.1).
+/// Checks the deletion of a manifest.
 async fn plan_deletion(
     writer: &mut dyn Writer,
     repository: &RepositoryName,
@@ -242,6 +243,7 @@ async fn plan_deletion(
     if let Some(by) = writer.referencing(repository, &names).await? {
         return Ok(Err(Refusal::Referenced(by.into())));
     }
+    // Here too, what is wrong without a condition came first.
     if !condition.allows(Some(digest)) {
         return Ok(Err(Refusal::Condition));
     }

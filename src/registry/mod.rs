@@ -119,7 +119,7 @@ impl Registry {
     /// # Errors
     /// Those of the index.
     pub async fn upload_count(&self) -> Result<u64> {
-        Ok(self.index.upload_ids().await?.len() as u64)
+        Ok(self.index.upload_count().await?)
     }
 
     /// Answers whether the index can be written to.

@@ -255,7 +255,10 @@ impl Held {
         match index.save_upload(&self.id, &self.claim, offset, &checkpoint, now()).await {
             Ok(true) => Ok(offset),
             Ok(false) => {
-                self.registry.storage.discard(&self.id).await?;
+                // Cancelled, if nobody has taken over a claim that lapsed.
+                if index.upload(&self.repository, &self.id).await?.is_none() {
+                    self.registry.storage.discard(&self.id).await?;
+                }
                 Err(RegistryError::UploadUnknown(self.id))
             }
             Err(error) => {

@@ -107,6 +107,8 @@ async fn a_healthy_index_answers_a_ping(home: Home) -> Outcome {
     let again = home.open_again().await?;
     again.close().await;
     assert!(again.ping().await.is_err(), "nothing is asked of it any more");
+    let created = again.create_upload("1", &repository("app"), "", NOW).await;
+    assert!(created.is_err(), "nor is anything written");
     home.index.ping().await?;
     Ok(())
 }

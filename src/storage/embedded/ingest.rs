@@ -1,6 +1,7 @@
 //! Taking content in: bytes go to a file of their own while the next ones are received.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -59,12 +60,14 @@ impl FileIngest {
             .write(true)
             .open(&path)
             .map_err(|error| StorageError::io(context(), error))?;
-        let length = file.metadata().map_err(|error| StorageError::io(context(), error))?.len();
-        if length < offset {
-            return Err(StorageError::new(
-                StorageErrorKind::NotFound,
-                format!("{}: {length} bytes are left of {offset}", context()),
-            ));
+        let found = file.metadata().map_err(|error| StorageError::io(context(), error))?;
+        let gone =
+            |why| StorageError::new(StorageErrorKind::NotFound, format!("{}: {why}", context()));
+        if found.len() < offset {
+            return Err(gone(format!("{} bytes are left of {offset}", found.len())));
+        }
+        if found.nlink() > 1 {
+            return Err(gone("it is content already, and must not change".to_owned()));
         }
         file.set_len(offset).map_err(|error| StorageError::io(context(), error))?;
         let progress = Progress::resume(&layout, &id, file, offset, checkpoint)
@@ -84,17 +87,21 @@ impl FileIngest {
         }
         self.flushed = self.offset;
         self.end_flush().await?;
-        let file = Arc::clone(&self.file);
-        self.flush = Some(spawn_blocking(move || file.sync_data().map_err(sync_failed)));
+        let (file, layout, id) =
+            (Arc::clone(&self.file), Arc::clone(&self.layout), self.id.clone());
+        self.flush = Some(spawn_blocking(move || {
+            file.sync_data().map_err(|error| sync_failed(&layout, &id, error))
+        }));
         Ok(())
     }
 
     /// Waits for the flush under way: a failure is told once, and must not be lost.
     async fn end_flush(&mut self) -> Result<()> {
-        match self.flush.take() {
-            Some(flush) => join(flush.await),
-            None => Ok(()),
-        }
+        let Some(flush) = &mut self.flush else { return Ok(()) };
+        // Taken only when it has ended: whoever waits here may be gone before.
+        let ended = join(flush.await);
+        self.flush = None;
+        ended
     }
 
     /// Waits until all that was appended is written and hashed.
@@ -113,7 +120,12 @@ impl Ingest for FileIngest {
         }
         self.offset += bytes.len() as u64;
         self.lane.append(bytes).await?;
-        self.flush_early().await
+        let flushed = self.flush_early().await;
+        if flushed.is_err() {
+            // Nothing may be written any more when somebody else goes on with the file.
+            let _ = self.lane.settle().await;
+        }
+        flushed
     }
 
     fn offset(&self) -> u64 {
@@ -195,5 +207,17 @@ mod tests {
         fs::create_dir_all(shard).unwrap();
         lose_a_page(&layout);
         go_on(layout, &bytes, &checkpoint).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_content_already_is_not_written_to() {
+        let bytes = Bytes::from(vec![7; CHUNK_SIZE + 5]);
+        let (_folder, layout, checkpoint) = interrupted(&bytes).await;
+        // As a process leaves it that is killed while it keeps the file.
+        let content = layout.data.join("content/sha256/00/ff");
+        fs::hard_link(layout.upload("upload"), &content).unwrap();
+        let resumed = FileIngest::resume(layout, "upload".to_owned(), 5, &checkpoint);
+        assert_eq!(resumed.err().unwrap().kind, StorageErrorKind::NotFound);
+        assert_eq!(fs::read(&content).unwrap(), bytes);
     }
 }

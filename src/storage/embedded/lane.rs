@@ -17,6 +17,9 @@ const BATCH: usize = 256 * 1024;
 /// How many bytes wait before whoever brings more has to.
 const MOST: usize = 1024 * 1024;
 
+/// What a piece takes beside its bytes, of which a client may send one at a time.
+const PIECE: usize = 64;
+
 /// Hands bytes to the progress of an upload on another thread, in order. The thread is held only as
 /// long as there are bytes, so a slow upload holds none.
 pub(super) struct Lane(Arc<Shared>);
@@ -56,7 +59,7 @@ impl Lane {
     pub(super) async fn append(&self, bytes: Bytes) -> Result<()> {
         {
             let mut state = self.0.state();
-            state.size += bytes.len();
+            state.size += bytes.len() + PIECE;
             state.waiting.push(bytes);
             if state.size >= BATCH {
                 Shared::start(&self.0, &mut state);

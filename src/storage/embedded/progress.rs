@@ -142,7 +142,7 @@ impl Progress {
                 format!("{expected} was expected, the content is {found}"),
             ));
         }
-        self.file.sync_all().map_err(sync_failed)?;
+        self.file.sync_all().map_err(|error| sync_failed(layout, id, error))?;
         folder::keep(layout, &layout.upload(id), &canonical)?;
         folder::remove_file(&layout.leaves(id))?;
         Ok(finished)
@@ -187,6 +187,13 @@ fn boot() -> Option<&'static [u8; 16]> {
     BOOT.as_ref()
 }
 
-pub(super) fn sync_failed(error: io::Error) -> StorageError {
+/// Forgets the bytes of an upload. The system tells once that it could not write them, and takes them
+/// for written afterwards: another sync would succeed, and another look at them come from memory.
+pub(super) fn sync_failed(layout: &Layout, id: &str, error: io::Error) -> StorageError {
+    for path in [layout.upload(id), layout.leaves(id)] {
+        if let Err(error) = folder::remove_file(&path) {
+            tracing::error!(%error, "could not forget an upload that may not be on the disk");
+        }
+    }
     StorageError::io("syncing an upload", error)
 }

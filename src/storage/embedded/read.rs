@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream;
-use rustix::io::{Errno, ReadWriteFlags, preadv2, retry_on_intr};
+use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
 use tokio::task::spawn_blocking;
 
 use super::super::{ByteStream, Result, StorageError};
@@ -89,14 +89,10 @@ impl Transfer {
             let mut whole = [IoSliceMut::new(&mut buffer.0)];
             preadv2(&self.file, &mut whole, start, ReadWriteFlags::NOWAIT)
         });
-        match cached {
-            Ok(size) if size > 0 => {
-                buffer.0.truncate(size);
-                return Ok(Bytes::from_owner(buffer));
-            }
-            // Not in the cache; or the file system cannot tell; or the file ends, which is told below.
-            Ok(_) | Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS) => {}
-            Err(error) => return Err(failed(start, error.into())),
+        // Where it is not in the cache, the system cannot tell, or the file ends, reading it tells more.
+        if let Ok(size @ 1..) = cached {
+            buffer.0.truncate(size);
+            return Ok(Bytes::from_owner(buffer));
         }
         let file = Arc::clone(&self.file);
         let read = spawn_blocking(move || {

@@ -62,7 +62,7 @@ fn take_by(
     if found != *expected {
         return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
     }
-    own.sync_all().map_err(progress::sync_failed)?;
+    own.sync_all().map_err(|error| StorageError::io("syncing a copy", error))?;
     folder::keep(layout, temporary, expected)?;
     Ok(Taken { finished, is_linked })
 }
