@@ -12,6 +12,7 @@ mod blocks;
 mod docker;
 mod proxy;
 mod sandbox;
+mod users;
 
 use std::fs;
 use std::path::PathBuf;
@@ -39,10 +40,10 @@ fn the_commands_for_running_it_are_right() {
 
 #[test]
 fn the_commands_of_the_first_page_are_right() {
-    if require("ipfs").is_none() {
-        return;
-    }
+    let (Some(ipfs), Some(_)) = (require("ipfs"), require("curl")) else { return };
     let mut sandbox = Sandbox::new();
+    sandbox.add_roadstead();
+    sandbox.add("ipfs", &ipfs);
     let run = sandbox.follow(&fs::read_to_string(repository().join("README.md")).unwrap());
     let said = |beginning: &str| {
         let found = run.iter().find(|(command, _)| command.starts_with(beginning));

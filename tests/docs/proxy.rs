@@ -19,6 +19,7 @@ fn clients_push_and_pull_through_nginx() {
         return;
     };
     let mut sandbox = Sandbox::new();
+    sandbox.add_roadstead();
     let etc = sandbox.path("etc/roadstead");
     fs::create_dir_all(&etc).unwrap();
     let shell = |text: &str| succeed(&mut sandbox.shell(text));
@@ -36,7 +37,12 @@ fn clients_push_and_pull_through_nginx() {
     let url = |path: &str| format!("https://{host}{path}");
 
     // Clients go where they are told to, which has to be here.
-    let challenge = http::get(&url("/v2/"));
+    let lies =
+        [("Forwarded", "host=elsewhere.example;proto=http"), ("X-Forwarded-Host", "elsewhere")];
+    let challenge = http::send(|client| {
+        lies.iter()
+            .fold(client.get(url("/v2/")), |request, (name, value)| request.header(*name, *value))
+    });
     assert_eq!(challenge.status, 401);
     let realm = format!(r#"Bearer realm="https://{host}/v2/token""#);
     let told = challenge.header("www-authenticate");

@@ -3,7 +3,9 @@
 
 use std::env;
 use std::fmt::Write;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,17 +13,19 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::blocks::{Shown, commands};
-use crate::common::{Process, free_address, http, require, roadstead, run, succeed};
-use crate::docker::{self, User};
+use crate::common::{Process, free_address, http, roadstead, run, succeed};
+use crate::docker::Docker;
 use crate::repository;
+use crate::users::Who;
 
 const READY: Duration = Duration::from_secs(30);
 
 /// Places that stand below the sandbox.
-const PLACES: [&str; 8] = [
+const PLACES: [&str; 9] = [
     "/var/lib/roadstead",
     "/var/lib/registry",
     "/etc/roadstead",
+    "/etc/docker",
     "/etc/systemd/system",
     "/etc/nginx",
     "/usr/local/bin",
@@ -32,7 +36,7 @@ const PLACES: [&str; 8] = [
 /// What is shown and not run, and why.
 const SHOWN: [(&str, &str); 2] = [
     ("useradd ", "it would change the machine"),
-    ("chown roadstead: ", "there is no such user here"),
+    ("cargo build ", "what the tests built is in its place"),
 ];
 
 /// Folders and processes of one page.
@@ -45,15 +49,28 @@ pub(crate) struct Sandbox {
     address: String,
     /// Where nginx does.
     secure: String,
-    user: User,
+    docker: Docker,
 }
 
 impl Sandbox {
     pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let (address, secure) = (free_address(), free_address());
-        let sandbox = Self { server: None, proxy: None, folder, address, secure, user: None };
-        for place in ["bin", "work", "etc/nginx/conf.d", "nginx", "srv"] {
+        let docker = Docker::new(folder.path().join("etc/docker/certs.d"));
+        let sandbox = Self { server: None, proxy: None, folder, address, secure, docker };
+        // Everybody comes in, as everywhere outside.
+        fs::set_permissions(sandbox.folder.path(), Permissions::from_mode(0o755)).unwrap();
+        for place in PLACES.map(|place| &place[1..]) {
+            fs::create_dir_all(sandbox.path(place).parent().unwrap()).unwrap();
+        }
+        for place in [
+            "work/target/release",
+            "work/home",
+            "usr/local/bin",
+            "etc/nginx/conf.d",
+            "nginx",
+            "srv",
+        ] {
             fs::create_dir_all(sandbox.path(place)).unwrap();
         }
         // The files that the pages speak of, with the names of this sandbox.
@@ -66,10 +83,9 @@ impl Sandbox {
                 fs::write(copies.join(file.file_name()), text).unwrap();
             }
         }
-        let binary = PathBuf::from(roadstead([""]).get_program());
-        std::os::unix::fs::symlink(binary, sandbox.path("bin/roadstead")).unwrap();
-        if let Some(ipfs) = require("ipfs") {
-            std::os::unix::fs::symlink(ipfs, sandbox.path("bin/ipfs")).unwrap();
+        symlink(binary(), sandbox.path("work/target/release/roadstead")).unwrap();
+        for place in ["work", "work/home"] {
+            sandbox.hand_over(place, Who::Somebody);
         }
         fs::write(sandbox.path("nginx.conf"), sandbox.nginx()).unwrap();
         sandbox
@@ -77,6 +93,21 @@ impl Sandbox {
 
     pub(crate) fn path(&self, place: &str) -> PathBuf {
         self.folder.path().join(place)
+    }
+
+    /// Puts Roadstead in the PATH.
+    pub(crate) fn add_roadstead(&self) {
+        self.add("roadstead", &binary());
+    }
+
+    /// Puts a program in the PATH, where everybody may run it.
+    pub(crate) fn add(&self, name: &str, program: &Path) {
+        fs::copy(program, self.path("usr/local/bin").join(name)).unwrap();
+    }
+
+    fn hand_over(&self, place: &str, who: Who) {
+        let (user, group) = who.ids();
+        chown(self.path(place), Some(user), Some(group)).unwrap();
     }
 
     /// Where nginx listens: `localhost:<port>`.
@@ -88,11 +119,14 @@ impl Sandbox {
     pub(crate) fn follow(&mut self, page: &str) -> Vec<(String, String)> {
         let mut done = Vec::new();
         for Shown { command, output } in commands(page) {
-            let command = self.translate(&command);
+            let (who, command) = Who::of(&command);
+            let command = self.translate(command);
             if SHOWN.iter().any(|(beginning, _)| command.starts_with(beginning)) {
                 continue;
             }
-            let said = self.obey(&command);
+            let is_roots = who == Who::Root && command.starts_with("roadstead ");
+            assert!(!is_roots || !command.contains("--data"), "`{command}` may make files of root");
+            let said = self.obey(who, &command);
             for line in output.iter().filter(|_| !is_server(&command)) {
                 let is_said = said.lines().any(|said| masked(said) == masked(line));
                 assert!(is_said, "`{command}` does not say `{line}`, but:\n{said}");
@@ -104,17 +138,26 @@ impl Sandbox {
 
     /// What the examples' names stand for, those first that others are a part of.
     fn table(&self) -> Vec<(&'static str, String)> {
+        let (user, group) = Who::Service.ids();
+        let secure_port = port(&self.secure);
+        // Where there is no IPv6, nothing can listen on it.
+        let or_not = if TcpListener::bind("[::1]:0").is_ok() { "" } else { "# " };
         let mut table: Vec<(&str, String)> = vec![
-            ("sudo ", String::new()),
+            ("roadstead:roadstead ", format!("{user}:{group} ")),
+            ("-o roadstead -g roadstead ", format!("-o {user} -g {group} ")),
             ("cargo run --release -- ", "roadstead ".to_owned()),
-            ("target/release/roadstead", "../bin/roadstead".to_owned()),
             // It would ask at the terminal.
             ("htpasswd -B ", "echo secret | htpasswd -i -B ".to_owned()),
             ("nginx -t", format!("nginx -t -c {}", self.path("nginx.conf").display())),
             ("listen 443 ", format!("listen {} ", self.secure)),
+            ("listen [::]:443 ", format!("{or_not}listen [::1]:{secure_port} ")),
+            // Of the file of all settings; the others have one of those that follow.
+            ("#listen = ", "listen = ".to_owned()),
+            // The example's own address is nobody's here either, until the page changes it.
+            ("192.168.1.10:5000", format!("192.168.1.10:{}", port(&self.address))),
+            ("/0.0.0.0/", "/127.0.0.1/".to_owned()),
             ("0.0.0.0:5000", self.address.clone()),
             ("127.0.0.1:5000", self.address.clone()),
-            ("192.168.1.10:5000", self.address.clone()),
             ("registry.example.com:5000", format!("localhost:{}", port(&self.address))),
             ("=registry.example.com", "=localhost".to_owned()),
             ("DNS:registry.example.com", "DNS:localhost".to_owned()),
@@ -131,29 +174,29 @@ impl Sandbox {
     }
 
     /// Runs one command; returns what it said.
-    fn obey(&mut self, command: &str) -> String {
+    fn obey(&mut self, who: Who, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
             ["systemctl", "stop", "roadstead"] => self.server = None,
             ["systemctl", "enable", "--now", "roadstead"]
             | ["systemctl", "start" | "restart", "roadstead"] => self.start_unit(),
             ["systemctl", "reload", "nginx"] => self.start_nginx(),
-            ["docker", "login", host] => {
-                self.user = Some(("anna".to_owned(), "secret".to_owned()));
-                docker::login(host, &self.user);
-            }
+            ["docker", "login", host] => self.docker.login(host, "anna", "secret"),
             ["docker", "tag", _, _] => {}
-            ["docker", "push", reference] => docker::push(reference, &self.user),
-            ["docker", "pull", reference] => docker::pull(reference, &self.user),
+            ["docker", "push", reference] => self.docker.push(reference),
+            ["docker", "pull", reference] => self.docker.pull(reference),
             ["systemctl" | "docker" | "service", ..] => panic!("`{command}` is not known here"),
             _ if is_server(command) => {
-                self.serve(&command.replace("roadstead serve", "exec roadstead serve"));
+                // By default it would listen where another may.
+                let listen = format!("ROADSTEAD_SERVER__LISTEN={} ", self.address);
+                let command = command.replace("roadstead serve", "exec roadstead serve");
+                self.serve(who, &(listen + &command));
             }
             _ => {
-                if words.contains(&"adopt") {
+                if command.contains("/var/lib/registry") {
                     self.leave_stock_registry();
                 }
-                let finished = run(&mut self.shell(command));
+                let finished = run(&mut self.shell_of(who, command));
                 assert!(finished.succeeded(), "{finished}");
                 // Of a key that it does not know it only warns.
                 assert!(!finished.stderr.contains("roadstead.service:"), "{finished}");
@@ -163,8 +206,12 @@ impl Sandbox {
         String::new()
     }
 
-    /// A shell that runs a command where the pages suppose it to be run.
+    /// A shell that runs a command where the pages suppose it to be run, as root if the tests do.
     pub(crate) fn shell(&self, command: &str) -> Command {
+        self.shell_of(Who::Root, command)
+    }
+
+    fn shell_of(&self, who: Who, command: &str) -> Command {
         let mut shell = Command::new("bash");
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("ROADSTEAD_") {
@@ -173,20 +220,20 @@ impl Sandbox {
         }
         let path = env::var("PATH").unwrap_or_default();
         shell
-            .args(["-euo", "pipefail", "-c", command])
+            .args(["-euo", "pipefail", "-c", &format!("umask 022; {command}")])
             .current_dir(self.path("work"))
-            .env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("bin").display()))
-            .env("IPFS_PATH", self.path("ipfs"))
-            .env("IPFS_TELEMETRY", "off")
-            // Wherever a page does not say an address, it is this one.
-            .env("ROADSTEAD_SERVER__LISTEN", &self.address);
+            .env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.path("usr/local/bin").display()))
+            .env("HOME", self.path("work/home"))
+            .env("IPFS_PATH", self.path("work/home/ipfs"))
+            .env("IPFS_TELEMETRY", "off");
+        who.takes(&mut shell);
         shell
     }
 
     /// Starts a server in the place of the one that runs.
-    fn serve(&mut self, command: &str) {
+    fn serve(&mut self, who: Who, command: &str) {
         self.server = None;
-        let shell = &mut self.shell(command);
+        let shell = &mut self.shell_of(who, command);
         let mut process = Process::start(shell, &self.path("server.log"));
         let host = format!("{}/healthz", self.address);
         process.wait_until(READY, || {
@@ -205,9 +252,19 @@ impl Sandbox {
         let values = |name: &str| -> Vec<&str> {
             unit.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('=')).collect()
         };
-        let environment = values("Environment").join(" ");
-        let [start] = values("ExecStart")[..] else { panic!("the unit has one command: {unit}") };
-        self.serve(&format!("{environment} exec {start}"));
+        let value = |name: &str| match values(name)[..] {
+            [value] => value,
+            _ => panic!("the unit says not one {name}: {unit}"),
+        };
+        let place = format!("var/lib/{}", value("StateDirectory"));
+        let mode = u32::from_str_radix(value("StateDirectoryMode"), 8).unwrap();
+        fs::create_dir_all(self.path(&place)).unwrap();
+        fs::set_permissions(self.path(&place), Permissions::from_mode(mode)).unwrap();
+        self.hand_over(&place, Who::Service);
+        assert_eq!((value("User"), value("Group")), ("roadstead", "roadstead"));
+        let (umask, environment) = (value("UMask"), value("Environment"));
+        let start = value("ExecStart");
+        self.serve(Who::Service, &format!("umask {umask}; {environment} exec {start}"));
     }
 
     pub(crate) fn start_nginx(&mut self) {
@@ -244,7 +301,9 @@ impl Sandbox {
     /// `tests/clients/stock_registry.rs` has a real one.
     fn leave_stock_registry(&self) {
         let (own, old) = (self.path("var/lib/roadstead/public"), self.path("var/lib/registry"));
-        succeed(Command::new("cp").arg("-r").arg(own).arg(old));
+        if !old.exists() {
+            succeed(Command::new("cp").arg("-r").arg(own).arg(old));
+        }
     }
 
     /// Puts a file of the examples in a place of the sandbox.
@@ -255,8 +314,13 @@ impl Sandbox {
     }
 
     pub(crate) fn serve_with(&mut self, config: &Path) {
-        self.serve(&format!("exec roadstead serve --config {}", config.display()));
+        self.serve(Who::Root, &format!("exec roadstead serve --config {}", config.display()));
     }
+}
+
+/// The binary that the tests built.
+fn binary() -> PathBuf {
+    PathBuf::from(roadstead([""]).get_program())
 }
 
 fn is_server(command: &str) -> bool {
@@ -284,6 +348,8 @@ fn masked(line: &str) -> String {
 #[test]
 fn a_command_that_fails_fails_the_page() {
     let sandbox = Sandbox::new();
+    sandbox.add_roadstead();
+    assert!(run(&mut sandbox.shell("roadstead --version")).succeeded());
     assert!(!run(&mut sandbox.shell("roadstead check --no-such-flag")).succeeded());
     assert!(!run(&mut sandbox.shell("false | true")).succeeded());
 }
