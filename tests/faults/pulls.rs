@@ -26,9 +26,9 @@ const TIMES: usize = 12;
 /// What the server may use beside the transfers, in KiB.
 const REST: u64 = 64 * 1024;
 
-/// What each transfer may cost, in KiB: a piece that is being sent, one that has been read, one that is read, and the
-/// connection's own buffer, 256 KiB each, with a quarter for what an allocator does not give back. Not the 64 MiB of the blob.
-const EACH: u64 = 4 * 256 * 5 / 4;
+/// What each transfer may cost, in KiB: the connection's own buffer and the pieces that are read for it, which are small while
+/// there are so many, with as much again for what an allocator does not give back. Not the 64 MiB of the blob.
+const EACH: u64 = 160;
 
 fn connect(server: &Server, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(server.address()).expect("the server listens");
