@@ -65,7 +65,7 @@ pub(super) async fn all_stored(
     rows.iter().map(|(digest,)| parsed(digest)).collect()
 }
 
-/// Lists repositories that have the blob under that name.
+/// Lists repositories that have the blob under that name, those that are here longest first.
 pub(super) async fn repositories_with(
     connection: &mut Connection,
     digest: &Digest,
@@ -73,7 +73,7 @@ pub(super) async fn repositories_with(
 ) -> Result<Vec<RepositoryName>> {
     let rows: Vec<(String,)> = on!(connection, "listing who has a blob", db => sqlx::query_as(
         "SELECT r.name FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository \
-         WHERE rb.digest = $1 ORDER BY r.name LIMIT $2",
+         WHERE rb.digest = $1 ORDER BY rb.repository LIMIT $2",
     )
     .bind(digest.to_string())
     .bind(i64::from(limit))

@@ -78,7 +78,8 @@ pub trait Index: Send + Sync {
     /// Lists every name by which the repository has a manifest, in no order.
     async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>>;
 
-    /// Lists repositories that have the blob under that name, ordered by name, at most `limit`.
+    /// Lists repositories that have the blob under that name, at most `limit`: those that came first,
+    /// so that it costs the same however many have it.
     async fn repositories_with_blob(
         &self,
         digest: &Digest,
