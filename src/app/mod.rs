@@ -26,6 +26,7 @@ use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
 use lock::DataLock;
 
 pub use adoption::Adoption;
+pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;
 

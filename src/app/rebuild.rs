@@ -1,5 +1,6 @@
 //! Opening a registry whose index is to be made anew, and is given up where it is damaged.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::lock::DataLock;
@@ -9,48 +10,63 @@ use crate::index::{self, Index, IndexErrorKind};
 use crate::registry::Registry;
 use crate::storage::Storage;
 
+/// Something to be told when an index is given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A change that may be lost with it, as a sentence.
+    Lost(String),
+    /// It was damaged, and has this name now.
+    Aside(PathBuf),
+}
+
 impl App {
-    /// As [`App::open`], for making the index anew: of what is in it only the queue counts, which
-    /// [`Registry::rebuild_index`] carries out. A file that is damaged is set aside; returns also what
-    /// is to be said about that, a sentence each.
+    /// As [`App::open`], for making the index anew: of what is in it only the queue counts, which is
+    /// carried out as far as that is possible. A file that is damaged is set aside. What is to be said
+    /// is told at once, since nobody can tell it later.
     ///
     /// # Errors
     /// As [`App::open`].
-    pub async fn open_for_rebuild(settings: &Settings) -> Result<(Self, Vec<String>), AppError> {
+    pub async fn open_for_rebuild(
+        settings: &Settings,
+        tell: &mut dyn FnMut(Notice),
+    ) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
         adoption::expect_done(&settings.server.data)?;
         let storage = open_storage(settings)?;
-        let (index, said) = open_or_replace(settings, &storage).await?;
-        Ok((Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock }, said))
+        storage.tidy().await?;
+        let index = open_or_replace(settings, &storage, tell).await?;
+        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
     }
 }
 
-/// Opens the index. Where its file is damaged, the queue in it is carried out as far as it can be read,
-/// and an empty one takes its place.
+/// Opens the index, and carries out its queue. Where its file is damaged, an empty one takes its place.
 async fn open_or_replace(
     settings: &Settings,
     storage: &Arc<dyn Storage>,
-) -> Result<(Arc<dyn Index>, Vec<String>), AppError> {
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Arc<dyn Index>, AppError> {
     let url = index_url(settings);
-    let (damage, mut said) = match index::open(&url).await {
-        Ok(index) => match index.examine().await {
-            Ok(()) => return Ok((index, Vec::new())),
-            Err(error) => {
-                let registry = Registry::new(index.clone(), storage.clone(), limits(settings));
-                let lost = registry.carry_out_queue().await?;
-                index.close().await;
-                (error, lost)
+    let (damage, is_read) = match index::open(&url).await {
+        Ok(index) => {
+            let examined = index.examine().await;
+            let registry = Registry::new(index.clone(), storage.clone(), limits(settings));
+            for lost in registry.carry_out_queue().await? {
+                tell(Notice::Lost(lost));
             }
-        },
-        Err(error) => (
-            error,
-            vec!["may have lost what the queue held: the index cannot be opened".to_owned()],
-        ),
+            let Err(damage) = examined else { return Ok(index) };
+            index.close().await;
+            (damage, true)
+        }
+        Err(damage) => (damage, false),
     };
     if damage.kind != IndexErrorKind::Damaged {
         return Err(damage.into());
     }
     let Some(aside) = index::set_aside(&url)? else { return Err(damage.into()) };
-    said.push(format!("the index was damaged, and stands aside as {}", aside.display()));
-    Ok((index::open(&url).await?, said))
+    if !is_read {
+        let what = "may have lost what the queue held: the index cannot be opened";
+        tell(Notice::Lost(what.to_owned()));
+    }
+    tell(Notice::Aside(aside));
+    Ok(index::open(&url).await?)
 }
