@@ -1,6 +1,7 @@
 //! `roadstead adopt`: the folder of a stock registry becomes one of ours, as if it had been pushed.
 
 mod faulty;
+mod odd;
 mod source;
 
 use std::fs;
