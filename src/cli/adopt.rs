@@ -16,7 +16,7 @@ use crate::storage::SourceFolder;
 /// Takes the folder of a stock registry (distribution) into an empty data folder
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Blobs are hard links where the device allows that and they belong to you, else \
+    after_help = "Blobs are hard links where the device allows that and nobody else may change them, else \
     copies; each is compared with its digest. The folder itself stays as it is; stop the registry that \
     writes to it. What cannot be taken is named, with the reason. An adoption that was interrupted goes \
     on when the same is run again; so does one that met what this user may not read.\n\n\

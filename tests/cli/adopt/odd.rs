@@ -113,7 +113,7 @@ fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
         let data = home.path().join(number.to_string());
         let permissions = fs::metadata(place).unwrap().permissions();
         let Some(mut again) = bound(&command(&source.folder(), &data)) else { return };
-        fs::set_permissions(place, Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(place, Permissions::from_mode(0o0)).unwrap();
         for _ in 0..2 {
             let partial = run(&mut again);
             assert_eq!(partial.code, Some(1), "{partial}");
@@ -135,7 +135,7 @@ fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
     let Some(mut closed) = bound(&command(&source.folder(), &home.path().join("closed"))) else {
         return;
     };
-    fs::set_permissions(source.folder(), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(source.folder(), Permissions::from_mode(0o0)).unwrap();
     let refused = run(&mut closed);
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("cannot tell whether "), "{refused}");
