@@ -16,6 +16,11 @@ fn main() -> ExitCode {
     match cli::run(&Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
+            if let Some(usage) = error.downcast_ref::<clap::Error>() {
+                // There is nobody to tell if that fails.
+                let _ = usage.print();
+                return ExitCode::from(WRONG_USAGE);
+            }
             report(&error);
             ExitCode::from(if error.is::<SettingsError>() { WRONG_USAGE } else { FAILED })
         }

@@ -1,8 +1,10 @@
 //! A data folder on its way from the folder of a stock registry: it belongs to the adoption until
 //! that is done.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use super::{App, AppError, index_url};
@@ -59,12 +61,11 @@ impl Adoption {
                 .and_then(|()| fs::rename(&draft, &mark))
                 .and_then(|()| sync(data))
                 .map_err(failed)?;
-            // It may be a database elsewhere.
-            let index = index::open(&index_url(settings)).await?;
-            if !is_unused(index.as_ref()).await? {
-                fs::remove_file(&mark).map_err(failed)?;
-                return Err(AppError::IndexTaken);
-            }
+        }
+        // The tree is made below, so until it is there nobody has come further than this.
+        if !holds_tree(data).map_err(failed)? && !is_free(&index_url(settings)).await? {
+            fs::remove_file(&mark).map_err(failed)?;
+            return Err(AppError::IndexTaken);
         }
         let app = App::open_locked(settings, lock).await?;
         app.registry.recover().await?;
@@ -95,7 +96,7 @@ pub(super) fn expect_done(data: &Path) -> Result<(), AppError> {
 /// Returns the folder whose adoption is not done.
 fn begun(data: &Path) -> Result<Option<PathBuf>, AppError> {
     match fs::read(data.join(MARK)) {
-        Ok(name) => Ok(Some(PathBuf::from(String::from_utf8_lossy(&name).into_owned()))),
+        Ok(name) => Ok(Some(OsString::from_vec(name).into())),
         Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
             Ok(None)
         }
@@ -103,13 +104,30 @@ fn begun(data: &Path) -> Result<Option<PathBuf>, AppError> {
     }
 }
 
-/// Tells whether nothing was ever pushed to the registry of an index.
+/// Makes the index of that URL, which may be a database elsewhere, and tells whether it is nobody's.
+async fn is_free(url: &str) -> Result<bool, IndexError> {
+    // Opening one takes it away from who has it. Where there is none yet, it cannot be looked at;
+    // what else is wrong with it, opening it tells.
+    if let Ok(index) = index::open_read_only(url).await
+        && !is_unused(index.as_ref()).await?
+    {
+        return Ok(false);
+    }
+    is_unused(index::open(url).await?.as_ref()).await
+}
+
+/// Tells whether nothing was ever pushed to the registry of an index, nor is being pushed.
 async fn is_unused(index: &dyn Index) -> Result<bool, IndexError> {
     let folding = index.folding(Visibility::Public).await?;
     Ok(folding.root.is_none()
         && folding.edits.is_empty()
         && index.open_entry_count().await? == 0
+        && index.upload_ids().await?.is_empty()
         && index.stored_content(None, 1).await?.is_empty())
+}
+
+fn holds_tree(data: &Path) -> io::Result<bool> {
+    data.join(Visibility::Public.as_str()).try_exists()
 }
 
 fn expect_nothing(data: &Path) -> Result<(), AppError> {

@@ -16,11 +16,11 @@ use crate::storage::SourceFolder;
 /// Takes the folder of a stock registry (distribution) into an empty data folder
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Blobs are hard links where the device allows that and they belong to you, else \
+    after_help = "Blobs are hard links where the device allows that and nobody else may change them, else \
     copies; each is compared with its digest. The folder itself stays as it is; stop the registry that \
     writes to it. What cannot be taken is named, with the reason. An adoption that was interrupted goes \
-    on when the same is run again.\n\n\
-    Exit code 1 means that a manifest or a tag was left out.\n\n\
+    on when the same is run again; so does one that met what this user may not read.\n\n\
+    Exit code 1 means that a repository, a manifest, a tag or some place of the folder was left out.\n\n\
     Example:\n  roadstead adopt /var/lib/registry --data /var/lib/roadstead"
 )]
 pub(super) struct AdoptArguments {
@@ -43,7 +43,9 @@ pub(super) fn run(
         let adoption = Adoption::begin(&settings, &arguments.folder).await?;
         let namespaces = &settings.server.local_namespaces;
         let adopted = adoption.app.registry.adopt(&source, namespaces, &bar).await?;
-        adoption.finish()?;
+        if !adopted.is_partial {
+            adoption.finish()?;
+        }
         anyhow::Ok(adopted)
     })?;
     drop(bar);
@@ -53,21 +55,27 @@ pub(super) fn run(
         describe(&adopted)
     };
     output::print(&text).context("cannot write to standard output")?;
+    if adopted.is_partial {
+        let folder = arguments.folder.display();
+        bail!(
+            "this user may not read all of {folder}: mend that and run the same again, which goes on"
+        );
+    }
     let is_loss = adopted.left_out.iter().any(LeftOut::is_loss);
     Ok(if is_loss { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Refuses what is no folder of a registry, before anything is made.
 fn find(folder: &Path) -> anyhow::Result<SourceFolder> {
-    let place = adoptable_place();
-    let holds = |base: &Path| base.join("repositories").is_dir() || base.join("blobs").is_dir();
-    if !holds(&folder.join(place.as_str())) && !holds(folder) {
-        bail!(
+    let (place, marks) = adoptable_place();
+    let context = || format!("cannot tell whether {} holds a registry", folder.display());
+    let found = SourceFolder::find(folder, &place, &marks).with_context(context)?;
+    found.with_context(|| {
+        format!(
             "{} holds no registry: neither {place}/repositories nor repositories",
             folder.display()
-        );
-    }
-    Ok(SourceFolder::new(folder, place))
+        )
+    })
 }
 
 fn describe(adopted: &Adopted) -> String {
@@ -75,7 +83,8 @@ fn describe(adopted: &Adopted) -> String {
     for LeftOut { about, why, .. } in &adopted.left_out {
         text.extend(["left out ", about, ": ", why, "\n"]);
     }
-    let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out } = adopted;
+    let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out, .. } =
+        adopted;
     text + &format!(
         "{repositories} repositories, {manifests} manifests, {tags} tags, root {root}\n\
          {blobs} blobs ({bytes} bytes) taken in: {linked} linked, {} copied; {} left out\n",

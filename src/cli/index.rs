@@ -7,8 +7,9 @@ use clap::{Args, Subcommand};
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{App, expect_registry};
+use crate::app::{App, Notice, expect_registry};
 use crate::config::Settings;
+use crate::registry::{Progress, Steps};
 
 /// Works on the index as a whole
 #[derive(Debug, Args)]
@@ -24,6 +25,7 @@ enum IndexCommand {
     #[command(
         after_help = "Changes that were accepted are carried out first. Manifests that a push would \
         refuse are dropped, and named. An index that is damaged is set aside.\n\n\
+        Exit code 1 means that something was dropped, or that a change may have been lost.\n\n\
         Example:\n  roadstead index rebuild --data /var/lib/roadstead"
     )]
     Rebuild,
@@ -38,16 +40,29 @@ pub(super) fn run(
     let settings = Settings::load(&common.sources(Vec::new()))?;
     expect_registry(&settings.server.data)?;
     let bar = Bar::new(false);
-    let (mut lines, rebuilt) = runtime()?.block_on(async {
-        let (app, said) = App::open_for_rebuild(&settings).await?;
-        anyhow::Ok((said, app.registry.rebuild_index(&bar).await?))
+    let mut is_loss = false;
+    let rebuilt = runtime()?.block_on(async {
+        bar.begin("carrying out the queue", Steps::Unknown);
+        let mut tell = |notice| match notice {
+            Notice::Lost(sentence) => {
+                is_loss = true;
+                bar.say(&sentence);
+            }
+            Notice::Aside(file) => {
+                bar.say(&format!("the index was damaged, and stands aside as {}", file.display()));
+            }
+        };
+        let app = App::open_for_rebuild(&settings, &mut tell).await?;
+        anyhow::Ok(app.registry.rebuild_index(&bar).await?)
     })?;
     drop(bar);
-    lines.extend(rebuilt.dropped);
+    is_loss |= !rebuilt.dropped.is_empty();
+    let mut lines = rebuilt.dropped;
+    lines.extend(rebuilt.left);
     lines.push(format!(
         "{} repositories, {} manifests, {} tags, {} blobs\n",
         rebuilt.repositories, rebuilt.manifests, rebuilt.tags, rebuilt.blobs
     ));
     output::print(&lines.join("\n")).context("cannot write to standard output")?;
-    Ok(ExitCode::SUCCESS)
+    Ok(if is_loss { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

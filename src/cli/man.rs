@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
+use clap::error::ErrorKind;
 use clap::{Args, Command, CommandFactory};
 use clap_mangen::Man;
 
@@ -38,7 +39,8 @@ pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
     let mut command: &Command = &root;
     for name in &arguments.path {
         let Some(found) = command.find_subcommand(name) else {
-            bail!("there is no command `{}`", arguments.path.join(" "))
+            let what = format!("there is no command `{}`", arguments.path.join(" "));
+            return Err(root.error(ErrorKind::InvalidSubcommand, what).into());
         };
         command = found;
     }

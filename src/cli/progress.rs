@@ -3,7 +3,7 @@
 //! It stands on standard error and is gone before anything is printed. Where nobody watches, that is
 //! unless both outputs are a terminal, there is none.
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -26,6 +26,14 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         bar.enable_steady_tick(TICK);
         Self(bar)
+    }
+
+    /// Writes a line to standard error, above the bar.
+    pub(super) fn say(&self, line: &str) {
+        // There is nobody to tell if that fails.
+        self.0.suspend(|| {
+            let _ = writeln!(io::stderr(), "{line}");
+        });
     }
 
     /// Tells whether anybody sees it, for work that is done for the bar alone.

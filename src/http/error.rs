@@ -132,7 +132,7 @@ impl From<RegistryError> for ApiError {
             E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
             E::Storage(error) => return error.into(),
             E::Index(error) => return error.into(),
-            E::Record(_) => return Self::internal(&error),
+            E::TreeLost | E::Record(_) => return Self::internal(&error),
         };
         Self::new(status, code, message)
     }

@@ -76,6 +76,11 @@ pub enum RegistryError {
     /// The change was accepted, but could not be carried out in time; it may still be.
     #[error("the change waits for its turn and may still be made")]
     Waiting,
+    /// The tree has nothing of what the index lists.
+    #[error(
+        "the public tree holds no repository, but the index lists some: bring the tree back, or remove the index to begin with nothing"
+    )]
+    TreeLost,
     /// The storage failed.
     #[error(transparent)]
     Storage(StorageError),

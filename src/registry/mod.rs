@@ -21,6 +21,7 @@ mod progress;
 mod rebuild;
 mod referrers;
 mod root;
+mod salvage;
 mod tags;
 mod uploads;
 mod walk;

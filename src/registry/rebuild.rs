@@ -1,19 +1,18 @@
 //! Rebuilding the index from the tree.
 //!
-//! What the queue holds is carried out first: the tree may have lost it with the power. Then every
-//! blob is read and its digest compared; every manifest is checked as a PUT would check it. What a
-//! PUT would refuse is dropped from the tree too, for a tree lists nothing that is not whole.
+//! Every blob is read and its digest compared; what the tree lost and is kept still is put back into
+//! it. Every manifest is checked as a PUT would check it. What a PUT would refuse is dropped from the
+//! tree too, for a tree lists nothing that is not whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::blobs::{named_blob, new_blob};
-use super::commit::decode;
-use super::intent::{Intent, References, new_manifest};
+use super::intent::{References, new_manifest};
 use super::root::{count_links, fold_edits};
 use super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
 use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
-use crate::index::{Entry, StoredManifest, TagRow, Writer};
-use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
+use crate::index::{StoredManifest, TagRow, Writer};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::{Content, Edit, Finished, StorageErrorKind, TreePath};
 
 /// What a rebuild found.
@@ -27,15 +26,18 @@ pub struct Rebuilt {
     pub tags: usize,
     /// How many blobs there are, manifests included.
     pub blobs: usize,
-    /// What is not in the index, a sentence each: what was dropped from the tree, what was skipped
-    /// and stays in it, and changes that could not be carried out.
+    /// What was dropped from the tree since it was not whole, a sentence each.
     pub dropped: Vec<String>,
+    /// What else is not in the index, and stays where it is, a sentence each.
+    pub left: Vec<String>,
 }
 
 /// A rebuild under way.
 struct Rebuild<'a> {
     registry: &'a Registry,
     blobs: HashMap<CanonicalDigest, Finished>,
+    /// What was looked for, and is not there or is not what it is named.
+    lost: HashSet<CanonicalDigest>,
     /// What goes from the tree.
     removals: Vec<Edit>,
     passed: PassedOver,
@@ -45,34 +47,32 @@ struct Rebuild<'a> {
 impl Registry {
     /// Makes the index anew from the public tree. Users, grants and uploads stay; blobs that no
     /// manifest names and media types that the bytes do not tell are forgotten. Nobody else may use
-    /// the data folder meanwhile.
+    /// the data folder meanwhile. The queue is given up: [`Registry::carry_out_queue`] comes first.
     ///
-    /// First the queue is carried out, as at a start; a change of it that cannot be is named, except
-    /// where it only waits for room or for a database, which ends the call. From then on the index
-    /// stays as it was until one transaction replaces it, whose root is that of the tree without
-    /// what is dropped. Only then that is removed from the tree. So after an error, or a crash, either all is as it was or
-    /// the index is right and the tree still has what it does not list; repeating the call drops,
-    /// and names, the same again.
+    /// The index stays as it was until one transaction replaces it, whose root is that of the tree
+    /// without what is dropped. Only then that is removed from the tree. So after an error, or a
+    /// crash, either all is as it was or the index is right and the tree still has what it does not
+    /// list; repeating the call drops, and names, the same again.
     ///
     /// # Errors
-    /// Those of the index and the storage.
+    /// [`RegistryError::TreeLost`], which changes nothing; those of the index and the storage.
     pub async fn rebuild_index(&self, progress: &dyn Progress) -> Result<Rebuilt> {
-        progress.begin("carrying out the queue", Steps::Unknown);
         let mut rebuild = Rebuild {
             registry: self,
             blobs: HashMap::new(),
+            lost: HashSet::new(),
             removals: Vec::new(),
             passed: PassedOver::default(),
-            result: Rebuilt { dropped: self.carry_out_queue().await?, ..Rebuilt::default() },
+            result: Rebuilt::default(),
         };
         let mut writer = self.index.lock().await?;
+        let repositories = rebuild.repositories().await?;
         rebuild.read_blobs(progress).await?;
         writer.begin().await?;
         writer.clear().await?;
         for finished in rebuild.blobs.values() {
             writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
-        let repositories = self.tree().repositories(&mut rebuild.passed).await;
         progress.begin("checking repositories", Steps::each(&repositories));
         for name in repositories {
             let links = self.tree().links(&name, &mut rebuild.passed).await;
@@ -94,60 +94,11 @@ impl Registry {
         self.storage.sync().await?;
         for stray in passed.strays {
             let why = "no registry has that name; it stays where it is";
-            rebuild.result.dropped.push(format!("skipped {}/{stray}: {why}", TREE.as_str()));
+            rebuild.result.left.push(format!("skipped {}/{stray}: {why}", TREE.as_str()));
         }
-        // A push of what is in no tree has to bring it whole.
-        for canonical in self.storage.contents().await? {
-            if !rebuild.blobs.contains_key(&canonical) {
-                self.storage.forget(&canonical).await?;
-            }
-        }
+        rebuild.look_at_the_rest().await?;
         rebuild.result.blobs = rebuild.blobs.len();
         Ok(rebuild.result)
-    }
-
-    /// Carries out what is in the queue, as at a start, and applies the rest of it to the tree as far
-    /// as that is possible and can be read. Returns what may be lost, a sentence each.
-    ///
-    /// # Errors
-    /// Those that pass when there is room or a database again: until then nothing is lost.
-    pub async fn carry_out_queue(&self) -> Result<Vec<String>> {
-        match self.recover().await {
-            Ok(()) => Ok(Vec::new()),
-            // With the queue would go what only waits for room.
-            Err(error) if is_temporary(&error) => Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "the queue could not be carried out as a whole");
-                self.salvage().await
-            }
-        }
-    }
-
-    /// Applies to the tree what the queue holds, as far as that is possible, and returns what is not.
-    async fn salvage(&self) -> Result<Vec<String>> {
-        let read = async { entries(self.index.lock().await?.as_mut()).await };
-        let entries = match read.await {
-            Ok(entries) => entries,
-            Err(error) if is_temporary(&error) => return Err(error),
-            Err(error) => return Ok(vec![format!("may have lost what the queue held: {error}")]),
-        };
-        let mut lost = Vec::new();
-        for entry in entries {
-            let why = match &entry.edits {
-                None => "it was not acknowledged, and could not be checked".to_owned(),
-                Some(edits) => match self.repeat(edits).await {
-                    Ok(()) => continue,
-                    Err(error) if is_temporary(&error) => return Err(error),
-                    Err(error) => error.to_string(),
-                },
-            };
-            lost.push(format!("may have lost {}: {why}", describe(&entry.intent)));
-        }
-        Ok(lost)
-    }
-
-    async fn repeat(&self, edits: &[u8]) -> Result<()> {
-        Ok(self.storage.apply(TREE, &decode(edits)?).await?)
     }
 }
 
@@ -157,30 +108,99 @@ impl Rebuild<'_> {
         self.removals.push(Edit::remove(path.clone()));
     }
 
+    /// Lists the repositories of the tree, which has some if the index has.
+    async fn repositories(&mut self) -> Result<Vec<RepositoryName>> {
+        let repositories = self.registry.tree().repositories(&mut self.passed).await;
+        if repositories.is_empty() {
+            self.passed.expect_readable()?;
+            if !self.registry.index.repositories(None, 1).await?.is_empty() {
+                return Err(RegistryError::TreeLost);
+            }
+        }
+        Ok(repositories)
+    }
+
     /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
     async fn read_blobs(&mut self, progress: &dyn Progress) -> Result<()> {
         let blobs = self.registry.tree().blobs(&mut self.passed).await;
         progress.begin("reading blobs", Steps::each(&blobs));
         for canonical in blobs {
             progress.advance(1);
-            let path = layout::blob_data(&canonical);
-            let finished = match self.registry.storage.identify(TREE, &path).await {
-                Err(error) if error.kind == StorageErrorKind::NotFound => {
-                    // Takes the empty directory with it.
-                    self.drop_link(&path, &format!("blob {canonical}: its content is missing"));
-                    continue;
-                }
-                identified => identified?,
-            };
-            if finished.content.canonical == canonical {
-                self.registry.storage.adopt(TREE, &path, &finished.content).await?;
-                self.blobs.insert(canonical, finished);
-            } else {
-                self.drop_link(
-                    &path,
-                    &format!("blob {canonical}: its bytes are {}", finished.content.canonical),
-                );
+            if let Err(why) = self.read_blob(&canonical).await? {
+                // Takes the directory with it where that is empty.
+                let path = layout::blob_data(&canonical);
+                self.drop_link(&path, &format!("blob {canonical}: {why}"));
             }
+        }
+        Ok(())
+    }
+
+    /// Reads a blob in the tree or, where that has not got it, as it is kept; says what is wrong
+    /// with it if neither is what it is named.
+    async fn read_blob(
+        &mut self,
+        canonical: &CanonicalDigest,
+    ) -> Result<std::result::Result<(), String>> {
+        let storage = &self.registry.storage;
+        let path = layout::blob_data(canonical);
+        let why = match storage.identify(TREE, &path).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                "its content is missing".to_owned()
+            }
+            Ok(found) if found.content.canonical != *canonical => {
+                format!("its bytes are {}", found.content.canonical)
+            }
+            sound => {
+                let sound = sound?;
+                storage.adopt(TREE, &path, &sound.content).await?;
+                self.blobs.insert(*canonical, sound);
+                return Ok(Ok(()));
+            }
+        };
+        let Some(kept) = self.kept(canonical).await? else {
+            self.lost.insert(*canonical);
+            return Ok(Err(why));
+        };
+        storage.apply(TREE, &[Edit::link(path.clone(), &kept)]).await?;
+        let finished = storage.identify(TREE, &path).await?;
+        self.blobs.insert(*canonical, finished);
+        Ok(Ok(()))
+    }
+
+    /// Reads what is kept under a digest; none if that is not what it is named.
+    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        match self.registry.storage.examine(canonical).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            examined => Ok(Some(examined?).filter(|kept| kept.canonical == *canonical)),
+        }
+    }
+
+    /// Looks at what is kept and not in the tree. It stays if it is what it is named; what is not
+    /// goes, for a push of that digest would be content with it.
+    async fn look_at_the_rest(&mut self) -> Result<()> {
+        let storage = &self.registry.storage;
+        let (mut count, mut bytes) = (0_u64, 0);
+        for canonical in storage.contents().await? {
+            if self.blobs.contains_key(&canonical) {
+                continue;
+            }
+            match self.kept(&canonical).await {
+                Ok(Some(kept)) => {
+                    count += 1;
+                    bytes += kept.size;
+                }
+                Ok(None) => storage.forget(&canonical).await?,
+                Err(error) => {
+                    let line = format!("skipped blob {canonical}, which cannot be read: {error}");
+                    self.result.left.push(line);
+                }
+            }
+        }
+        if count > 0 {
+            let blobs = if count == 1 { "blob" } else { "blobs" };
+            let line =
+                format!("kept {count} {blobs} ({bytes} bytes) that nothing in the tree names");
+            self.result.left.push(line);
         }
         Ok(())
     }
@@ -190,10 +210,20 @@ impl Rebuild<'_> {
     }
 
     /// Tells whether the bytes that a link leads to have the name that it stands under.
-    async fn is_sound(&self, link: &Link<Digest>) -> Result<Option<Content>> {
-        let Some(content) = link.target.and_then(|target| self.content(&target)) else {
-            return Ok(None);
-        };
+    async fn is_sound(
+        &mut self,
+        writer: &mut dyn Writer,
+        link: &Link<Digest>,
+    ) -> Result<Option<Content>> {
+        let Some(target) = link.target else { return Ok(None) };
+        if !self.blobs.contains_key(&target) && !self.lost.contains(&target) {
+            // The tree lost its directory too.
+            let _ = self.read_blob(&target).await?;
+            if let Some(finished) = self.blobs.get(&target) {
+                writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
+            }
+        }
+        let Some(content) = self.content(&target) else { return Ok(None) };
         let sound = match link.name.algorithm() {
             Algorithm::Sha256 => link.name == content.canonical.into(),
             Algorithm::Sha512 => link.name == self.registry.sha512(&content).await?,
@@ -204,7 +234,7 @@ impl Rebuild<'_> {
     async fn repository(&mut self, writer: &mut dyn Writer, links: &RepositoryLinks) -> Result<()> {
         let name = &links.name;
         for link in &links.layers {
-            let Some(content) = self.is_sound(link).await? else {
+            let Some(content) = self.is_sound(writer, link).await? else {
                 self.drop_link(
                     &link.path,
                     &format!("blob {} of `{name}`: its content is missing", link.name),
@@ -243,7 +273,7 @@ impl Rebuild<'_> {
     ) -> Result<HashMap<CanonicalDigest, Vec<Digest>>> {
         let mut waiting: Vec<(Content, Vec<&Link<Digest>>)> = Vec::new();
         for link in revisions {
-            let Some(content) = self.is_sound(link).await? else {
+            let Some(content) = self.is_sound(writer, link).await? else {
                 self.drop_link(
                     &link.path,
                     &format!("manifest {} of `{name}`: its content is missing", link.name),
@@ -334,47 +364,5 @@ impl Rebuild<'_> {
         writer.put_tag(name, &tag.current.name, &TagRow { digest, canonical }, now()).await?;
         self.result.tags += 1;
         Ok(())
-    }
-}
-
-/// Lists the entries of the queue that the tree may not have, in order.
-async fn entries(writer: &mut dyn Writer) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for (seq, _) in writer.folding(TREE).await?.edits {
-        entries.extend(writer.entry(seq).await?);
-    }
-    entries.extend(writer.open_entries(u32::MAX).await?);
-    Ok(entries)
-}
-
-/// Tells whether the same may succeed later, as when there is room again. Not
-/// [`RegistryError::may_pass`], for which every fault of the storage may: content that is gone would
-/// end a rebuild, which is what mends that.
-fn is_temporary(error: &RegistryError) -> bool {
-    match error {
-        RegistryError::Storage(error) => error.is_retryable(),
-        RegistryError::Index(error) => error.is_retryable(),
-        _ => false,
-    }
-}
-
-/// Says what a change was.
-fn describe(intent: &[u8]) -> String {
-    match serde_json::from_slice::<Intent>(intent) {
-        Ok(Intent::PutManifest { repository, digest, tags, .. }) => {
-            let tagged = if tags.is_empty() { "" } else { " as " };
-            let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
-            format!("the push of {digest} to `{repository}`{tagged}{}", tags.join(", "))
-        }
-        Ok(Intent::DeleteTag { repository, tag, .. }) => {
-            format!("the deletion of tag `{repository}:{tag}`")
-        }
-        Ok(Intent::DeleteManifest { repository, digest, .. }) => {
-            format!("the deletion of manifest {digest} of `{repository}`")
-        }
-        Ok(Intent::DeleteBlob { repository, digest, .. }) => {
-            format!("the deletion of blob {digest} of `{repository}`")
-        }
-        Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{Registry, RegistryError, Result, layout};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 use crate::storage::{
-    Content, Edit, Kind, SourceFolder, Storage, StorageError, StorageErrorKind, TreePath,
+    Content, Edit, Kind, Listing, SourceFolder, Storage, StorageError, StorageErrorKind, TreePath,
 };
 
 /// The longest link file; a longer one is not a link.
@@ -160,7 +160,12 @@ impl Walk<'_> {
     ) -> Vec<(String, Kind)> {
         let names = match self {
             Self::Own(storage) => storage.list(TREE, path).await,
-            Self::Foreign(folder) => folder.list(path).await,
+            Self::Foreign(folder) => folder.list(path).await.map(|listing| {
+                listing.map(|Listing { entries, unreadable }| {
+                    passed.unreadable.extend(unreadable);
+                    entries
+                })
+            }),
         };
         match names {
             Ok(names) => names.unwrap_or_default(),

@@ -51,6 +51,22 @@ impl StorageError {
         Self { kind, context: context.into(), source: Some(Box::new(source)) }
     }
 
+    /// Makes an error of that kind with a cause.
+    pub(super) fn caused(
+        kind: StorageErrorKind,
+        context: impl Into<String>,
+        source: io::Error,
+    ) -> Self {
+        Self { kind, context: context.into(), source: Some(Box::new(source)) }
+    }
+
+    /// Tells whether it is for want of permission: somebody else may be allowed what this user is not.
+    #[must_use]
+    pub fn is_forbidden(&self) -> bool {
+        let source = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
+        source.is_some_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
     /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -1,17 +1,43 @@
 //! Reading and listing folders of the machine as places of a tree.
 
 use std::ffi::OsString;
-use std::fs::{self, DirEntry, File, Metadata};
+use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use bytes::Bytes;
+use rustix::fs::OFlags;
 
 use super::{Kind, Result, StorageError, StorageErrorKind, TreePath};
 
+/// What a directory of a folder holds.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// What can be read, sorted bytewise.
+    pub entries: Vec<(String, Kind)>,
+    /// What cannot: its place, as far as it has one, and why.
+    pub unreadable: Vec<(TreePath, StorageError)>,
+}
+
+/// Opens a file to read it. What is no file is an error of kind
+/// [`InvalidInput`](io::ErrorKind::InvalidInput), also a pipe, whose opening would wait for a writer.
+pub(super) fn open(file: &Path) -> io::Result<File> {
+    let flags = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(file)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    Ok(file)
+}
+
 /// Reads the small file of that place; none if there is no file.
 pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<Bytes>> {
-    let read = File::open(file).and_then(|file| {
+    let read = open(file).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
@@ -28,33 +54,58 @@ pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<B
 }
 
 /// Lists the directory of that place, sorted bytewise; none if there is no directory. `look` says
-/// what an entry is.
+/// what an entry is. An entry that cannot be read is an error of the whole.
 pub(super) fn list(
     folder: &Path,
     place: &TreePath,
     look: fn(&DirEntry) -> io::Result<Metadata>,
 ) -> Result<Option<Vec<(String, Kind)>>> {
+    let Some(mut listing) = list_each(folder, place, look)? else { return Ok(None) };
+    match listing.unreadable.pop() {
+        Some((_, error)) => Err(error),
+        None => Ok(Some(listing.entries)),
+    }
+}
+
+/// As [`list`], but an entry that cannot be read stands apart.
+pub(super) fn list_each(
+    folder: &Path,
+    place: &TreePath,
+    look: fn(&DirEntry) -> io::Result<Metadata>,
+) -> Result<Option<Listing>> {
+    let failed = |error| StorageError::io(format!("listing {place}"), error);
     let entries = match fs::read_dir(folder) {
         Err(error) if is_absent(&error) => return Ok(None),
-        entries => entries,
+        entries => entries.map_err(failed)?,
     };
-    let listed: io::Result<Vec<(String, Kind)>> = entries.and_then(|entries| {
-        let mut listed = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let metadata = match look(&entry) {
-                // Removed since the directory was read.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                metadata => metadata?,
-            };
-            let kind = if metadata.is_dir() { Kind::Directory } else { Kind::File(metadata.len()) };
-            listed.push((name_of(entry.file_name())?, kind));
+    let mut listing = Listing::default();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let kind = match look(&entry) {
+            Ok(metadata) if metadata.is_dir() => Ok(Kind::Directory),
+            Ok(metadata) => Ok(Kind::File(metadata.len())),
+            // Removed since the directory was read; a link that leads nowhere is still there.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && entry.path().symlink_metadata().is_err() =>
+            {
+                continue;
+            }
+            Err(error) => Err(error),
+        };
+        match kind.and_then(|kind| Ok((name_of(entry.file_name())?, kind))) {
+            Ok(entry) => listing.entries.push(entry),
+            Err(error) => {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                let path = place.child(&name).unwrap_or_else(|| place.clone());
+                let error = StorageError::io(format!("looking at {path}"), error);
+                listing.unreadable.push((path, error));
+            }
         }
-        Ok(listed)
-    });
-    let mut listed = listed.map_err(|error| StorageError::io(format!("listing {place}"), error))?;
-    listed.sort_unstable_by(|one, other| one.0.cmp(&other.0));
-    Ok(Some(listed))
+    }
+    listing.entries.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    listing.unreadable.sort_unstable_by(|one, other| one.0.cmp(&other.0));
+    Ok(Some(listing))
 }
 
 pub(super) fn name_of(name: OsString) -> io::Result<String> {

@@ -25,6 +25,7 @@ use futures_util::Stream;
 
 pub use edit::Edit;
 pub use error::{StorageError, StorageErrorKind};
+pub use files::Listing;
 pub use fold::{Folded, fold};
 pub use path::TreePath;
 pub use source::SourceFolder;

@@ -1,62 +1,121 @@
 //! A folder of the machine in the layout of a tree that is not the storage's own: it is read, and
 //! nothing in it is ever changed.
 
-use std::fs;
+use std::fs::{self, DirEntry, Metadata};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::{Kind, Result, StorageError, TreePath, files};
+use super::files::Listing;
+use super::{Result, StorageError, StorageErrorKind, TreePath, files};
 
-/// Somebody's tree.
+/// Somebody's tree. Links to files in it are followed; links to directories are only where they stand
+/// for one of the directories that it was found by, since others may lead out of it or in a circle.
 #[derive(Debug, Clone)]
 pub struct SourceFolder {
     folder: PathBuf,
     /// The place of the tree that `folder` stands for.
     place: TreePath,
+    /// How many components the path of a directory has that it was found by.
+    depth: usize,
 }
 
 impl SourceFolder {
-    /// Takes a folder for a tree; or, where there is nothing at `place` in it, for that place of one.
-    #[must_use]
-    pub fn new(folder: &Path, place: TreePath) -> Self {
-        if folder.join(place.as_str()).is_dir() {
-            return Self { folder: folder.to_owned(), place: TreePath::root() };
+    /// Takes a folder for a tree that has any of the directories `marks` at `place`; or, where it has
+    /// not, for that place of one. None if it has none of them itself.
+    ///
+    /// # Errors
+    /// When that cannot be looked at.
+    pub fn find(folder: &Path, place: &TreePath, marks: &[&str]) -> Result<Option<Self>> {
+        let depth = place.components().count() + 1;
+        for (base, stands_for) in
+            [(folder.join(place.as_str()), TreePath::root()), (folder.to_owned(), place.clone())]
+        {
+            for mark in marks {
+                match fs::metadata(base.join(mark)) {
+                    Ok(metadata) if metadata.is_dir() => {
+                        let folder = folder.to_owned();
+                        return Ok(Some(Self { folder, place: stands_for, depth }));
+                    }
+                    Err(error) if !files::is_absent(&error) => {
+                        let what = format!("looking for {mark} in {}", base.display());
+                        return Err(StorageError::io(what, error));
+                    }
+                    _ => {}
+                }
+            }
         }
-        Self { folder: folder.to_owned(), place }
+        Ok(None)
     }
 
     /// Where the file or directory of that path is; nowhere if it is not in the folder.
-    pub(super) fn find(&self, path: &TreePath) -> Option<PathBuf> {
-        Some(self.folder.join(Path::new(path.as_str()).strip_prefix(self.place.as_str()).ok()?))
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Damaged`] when a directory on the way is a link that is not followed.
+    pub(super) fn locate(&self, path: &TreePath) -> Result<Option<PathBuf>> {
+        let Ok(rest) = Path::new(path.as_str()).strip_prefix(self.place.as_str()) else {
+            return Ok(None);
+        };
+        let found = self.folder.join(rest);
+        let count = path.components().count();
+        let below: Vec<&Path> = found.ancestors().take(count.saturating_sub(self.depth)).collect();
+        for place in below.into_iter().rev() {
+            // What it is that cannot be looked at, its reader says.
+            let Ok(metadata) = fs::symlink_metadata(place) else { break };
+            if metadata.is_symlink() && place.is_dir() {
+                let what = format!("{}: {}", place.display(), not_followed());
+                return Err(StorageError::new(StorageErrorKind::Damaged, what));
+            }
+        }
+        Ok(Some(found))
     }
 
     /// As [`super::Storage::read`].
     ///
     /// # Errors
-    /// As there.
+    /// As there; [`StorageErrorKind::Damaged`] also for what lies behind a link to a directory.
     pub async fn read(&self, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
-        let Some(file) = self.find(path) else { return Ok(None) };
-        let path = path.clone();
-        blocking(move || files::read(&file, &path, limit)).await
+        let (source, path) = (self.clone(), path.clone());
+        blocking(move || match source.locate(&path)? {
+            Some(file) => files::read(&file, &path, limit),
+            None => Ok(None),
+        })
+        .await
     }
 
-    /// As [`super::Storage::list`]; symbolic links are followed.
+    /// Lists a directory; none if there is no directory. What goes while it is listed may be in the
+    /// list or not.
     ///
     /// # Errors
-    /// As there.
-    pub async fn list(&self, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
-        let Some(folder) = self.find(path) else { return Ok(None) };
-        let path = path.clone();
-        blocking(move || files::list(&folder, &path, |entry| fs::metadata(entry.path()))).await
+    /// When the directory cannot be read, or lies behind a link to one.
+    pub async fn list(&self, path: &TreePath) -> Result<Option<Listing>> {
+        let (source, path) = (self.clone(), path.clone());
+        blocking(move || match source.locate(&path)? {
+            Some(folder) => files::list_each(&folder, &path, look),
+            None => Ok(None),
+        })
+        .await
     }
+}
+
+fn look(entry: &DirEntry) -> io::Result<Metadata> {
+    let metadata = fs::metadata(entry.path())?;
+    if metadata.is_dir() && entry.file_type()?.is_symlink() {
+        return Err(not_followed());
+    }
+    Ok(metadata)
+}
+
+fn not_followed() -> io::Error {
+    io::Error::other("it is a link to a directory, which is not followed")
 }
 
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(StorageError::io("a task of the storage ended early", std::io::Error::other(error)))
+        Err(StorageError::io("a task of the storage ended early", io::Error::other(error)))
     })
 }

@@ -19,6 +19,14 @@ fn answers(server: &Server, paths: &[String]) -> Vec<(String, u16, String, Vec<u
     paths.iter().map(ask).collect()
 }
 
+/// Rebuilds an index of which something is dropped or may be lost; returns what is said on standard
+/// output and on standard error.
+fn rebuild_with_loss(server: &Server) -> (String, String) {
+    let rebuilt = run(&mut server.command(["index", "rebuild"]));
+    assert_eq!(rebuilt.code, Some(1), "{rebuilt}");
+    (rebuilt.stdout.trim_end().to_owned(), rebuilt.stderr)
+}
+
 fn forget_index(server: &Server) {
     for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
         let _ = fs::remove_file(server.data().join(file));
@@ -101,7 +109,7 @@ fn what_a_push_would_refuse_is_dropped_and_named() {
         .join(&hex)
         .join("data");
     fs::write(data, b"rotten").unwrap();
-    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    let (rebuilt, _) = rebuild_with_loss(&server);
     for dropped in [
         format!("dropped blob sha256:{hex}: its bytes are {}", push::sha256(b"rotten")),
         format!("dropped blob sha256:{hex} of `team/app`: its content is missing"),
@@ -196,12 +204,12 @@ fn a_change_that_cannot_be_repeated_is_named_and_those_after_it_are_not_lost() {
     server.kill();
     fs::remove_dir_all(server.data().join("public/docker")).unwrap();
     fs::remove_file(content(&server, b"gone")).unwrap();
-    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    let (rebuilt, told) = rebuild_with_loss(&server);
     let push = format!(
         "may have lost the push of {} to `team/lost` as v1: ",
         push::sha256(lost.as_bytes())
     );
-    assert!(rebuilt.starts_with(&push), "{rebuilt}");
+    assert!(told.starts_with(&push), "{told}");
     assert!(rebuilt.ends_with("\n1 repositories, 1 manifests, 1 tags, 3 blobs"), "{rebuilt}");
     server.start_again();
     assert_pulled(&server, "team/app", "v1", &image);
@@ -225,7 +233,7 @@ fn what_is_dropped_is_still_in_the_tree_when_the_index_could_not_be_replaced() {
     assert!(blob_folder(&server, b"other").join("data").exists());
     assert!(tree(&server).join("repositories/team/bad/_manifests/tags/v1").exists());
     fs::remove_file(&obstacle).unwrap();
-    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    let (rebuilt, _) = rebuild_with_loss(&server);
     assert!(rebuilt.contains("dropped tag `team/bad:v1`"), "{rebuilt}");
     assert!(!tree(&server).join("repositories/team/bad").join("_manifests").exists());
     assert_well(&server);
@@ -290,7 +298,8 @@ fn an_empty_directory_of_a_blob_goes_and_is_named() {
     server.stop();
     succeed(&mut server.command(["root"]));
     fs::remove_file(blob_folder(&server, b"other").join("data")).unwrap();
-    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    fs::remove_file(content(&server, b"other")).unwrap();
+    let (rebuilt, _) = rebuild_with_loss(&server);
     let dropped = format!("dropped blob {}: its content is missing\n", push::sha256(b"other"));
     assert!(rebuilt.contains(&dropped), "{rebuilt}");
     assert!(!blob_folder(&server, b"other").exists());
@@ -328,4 +337,82 @@ fn what_has_no_name_of_a_registry_is_named_and_stays() {
     assert_well(&server);
     server.start_again();
     assert_pulled(&server, "team/app", "v1", &image);
+}
+
+#[test]
+fn what_the_tree_lost_and_is_kept_is_put_back() {
+    let mut server = Server::start();
+    let images = ["emptied", "changed", "removed"]
+        .map(|layer| (layer, push::image(&server, "team/app", layer, layer)));
+    server.stop();
+    let root = succeed(&mut server.command(["root"]));
+    let data = |layer: &str| blob_folder(&server, layer.as_bytes()).join("data");
+    fs::remove_file(data("emptied")).unwrap();
+    fs::remove_file(data("changed")).unwrap();
+    fs::write(data("changed"), b"CHANGED").unwrap();
+    fs::remove_dir_all(blob_folder(&server, b"removed")).unwrap();
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    assert_eq!(rebuilt, "1 repositories, 3 manifests, 3 tags, 7 blobs");
+    assert_eq!(succeed(&mut server.command(["root"])), root);
+    assert_well(&server);
+    server.start_again();
+    for (layer, image) in images {
+        assert_pulled(&server, "team/app", layer, &image);
+        let blob = format!("/v2/team/app/blobs/{}", push::sha256(layer.as_bytes()));
+        assert_eq!(http::get(&server.url(&blob)).text(), layer);
+    }
+}
+
+#[test]
+fn an_empty_tree_does_not_take_the_rest_with_it() {
+    let mut server = Server::start();
+    let image = push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    let root = succeed(&mut server.command(["root"]));
+    let public = server.data().join("public");
+    let away = server.data().join("away");
+    fs::rename(&public, &away).unwrap();
+    fs::create_dir(&public).unwrap();
+    let refused = run(&mut server.command(["index", "rebuild"]));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("bring the tree back, or remove the index"), "{refused}");
+    assert_eq!(fs::read(content(&server, b"layer")).unwrap(), b"layer");
+    // Without an index nobody knows what there was, but no bytes go, unless they are not what they
+    // are named.
+    forget_index(&server);
+    fs::remove_file(content(&server, b"{}")).unwrap();
+    fs::write(content(&server, b"{}"), b"[]").unwrap();
+    let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+    let bytes = image.len() + "layer".len();
+    let kept = format!("kept 2 blobs ({bytes} bytes) that nothing in the tree names\n");
+    assert_eq!(rebuilt, kept + "0 repositories, 0 manifests, 0 tags, 0 blobs");
+    assert_eq!(fs::read(content(&server, b"layer")).unwrap(), b"layer");
+    assert!(!content(&server, b"{}").exists());
+    fs::remove_dir_all(&public).unwrap();
+    fs::rename(&away, &public).unwrap();
+    succeed(&mut server.command(["index", "rebuild"]));
+    assert_eq!(succeed(&mut server.command(["root"])), root);
+    assert_well(&server);
+    server.start_again();
+    assert_pulled(&server, "team/app", "v1", &image);
+}
+
+#[test]
+fn what_may_be_lost_is_told_also_when_the_rebuild_fails_then() {
+    let mut server = Server::start();
+    push::image(&server, "team/lost", "v1", "gone");
+    push::image(&server, "team/app", "v1", "layer");
+    server.kill();
+    fs::remove_dir_all(server.data().join("public/docker")).unwrap();
+    fs::remove_file(content(&server, b"gone")).unwrap();
+    let obstacle = tree(&server).join("obstacle");
+    fs::create_dir_all(tree(&server)).unwrap();
+    std::os::unix::fs::symlink(&obstacle, &obstacle).unwrap();
+    // What an earlier process left half-written.
+    let left = server.data().join("tmp/files/left");
+    fs::write(&left, b"half").unwrap();
+    let (rebuilt, told) = rebuild_with_loss(&server);
+    assert_eq!(rebuilt, "");
+    assert!(told.starts_with("may have lost the push of ") && told.contains("error: "), "{told}");
+    assert!(!left.exists());
 }

@@ -294,7 +294,7 @@ pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
     let path = |name: &str| TreePath::parse(&format!("place/below/{name}")).unwrap();
     // The folder around the place, and the place itself.
     for source in [folder.path().to_owned(), folder.path().join("place")] {
-        let source = SourceFolder::new(&source, place.clone());
+        let source = SourceFolder::find(&source, &place, &["below"]).unwrap().unwrap();
         let take = async |name: &str, expected: &[u8]| {
             let expected = CanonicalDigest::of(expected);
             subject.storage.take(&source, &path(name), &expected).await

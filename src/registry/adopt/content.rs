@@ -13,17 +13,34 @@ use super::{Adoption, LeftOutKind};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName};
 use crate::storage::{Content, Finished, StorageError, StorageErrorKind, TreePath};
 
+/// What the links of a repository lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Layer,
+    Manifest,
+}
+
+impl Role {
+    /// Names a thing of that kind that is left out.
+    fn left_out(self) -> (LeftOutKind, &'static str) {
+        match self {
+            Self::Layer => (LeftOutKind::Layer, "blob"),
+            Self::Manifest => (LeftOutKind::Manifest, "manifest"),
+        }
+    }
+}
+
 impl Adoption<'_> {
     /// Takes in what the links lead to; returns each name whose content has it.
     pub(super) async fn resolve(
         &mut self,
         name: &RepositoryName,
         links: &[Link<Digest>],
-        kind: LeftOutKind,
+        role: Role,
     ) -> Result<Vec<(Digest, Finished)>> {
         let targets: HashSet<CanonicalDigest> =
             links.iter().filter_map(|link| link.target).collect();
-        let taken = self.take_in(targets, kind).await?;
+        let taken = self.take_in(targets, role).await?;
         let mut sound = Vec::new();
         for link in links {
             let why = match link.target {
@@ -36,10 +53,13 @@ impl Adoption<'_> {
                         sound.push((link.name, finished.clone()));
                         continue;
                     }
-                    Some(_) => format!("its link leads to {target}"),
+                    Some(_) => {
+                        self.misled.insert(target);
+                        format!("its link leads to {target}")
+                    }
                 },
             };
-            let what = if kind == LeftOutKind::Layer { "blob" } else { "manifest" };
+            let (kind, what) = role.left_out();
             self.leave_out(kind, format!("{what} {} of `{name}`", link.name), why);
         }
         Ok(sound)
@@ -60,7 +80,7 @@ impl Adoption<'_> {
     async fn take_in(
         &mut self,
         wanted: HashSet<CanonicalDigest>,
-        kind: LeftOutKind,
+        role: Role,
     ) -> Result<HashMap<CanonicalDigest, Finished>> {
         let wanted = wanted.into_iter().filter(|canonical| !self.unfit.contains_key(canonical));
         let wanted: Vec<CanonicalDigest> = wanted.collect();
@@ -68,7 +88,7 @@ impl Adoption<'_> {
         let (registry, source) = (self.registry, self.source);
         let mut taking = stream::iter(wanted)
             .map(|canonical| async move {
-                let known = known(registry, &canonical, kind).await?;
+                let known = known(registry, &canonical, role).await?;
                 if let Some(finished) = known {
                     return Ok((canonical, Ok((finished, None))));
                 }
@@ -76,7 +96,7 @@ impl Adoption<'_> {
                 Ok::<_, RegistryError>(
                     match registry.storage.take(source, &path, &canonical).await {
                         Ok(taken) => (canonical, Ok((taken.finished, Some(taken.is_linked)))),
-                        Err(error) => (canonical, Err(blame(error)?)),
+                        Err(error) => (canonical, Err((error.is_forbidden(), blame(error)?))),
                     },
                 )
             })
@@ -96,7 +116,8 @@ impl Adoption<'_> {
                     }
                     taken.insert(canonical, finished);
                 }
-                Err(why) => {
+                Err((is_forbidden, why)) => {
+                    self.result.is_partial |= is_forbidden;
                     self.unfit.insert(canonical, why);
                 }
             }
@@ -137,16 +158,16 @@ impl Adoption<'_> {
 async fn known(
     registry: &Registry,
     canonical: &CanonicalDigest,
-    kind: LeftOutKind,
+    role: Role,
 ) -> Result<Option<Finished>> {
-    let found = if kind == LeftOutKind::Layer {
-        registry.index.stored_blob(canonical).await?.map(|row| content(&row))
-    } else {
-        registry.index.stored_manifest(canonical).await?.map(|stored| Content {
+    let index = &registry.index;
+    let found = match role {
+        Role::Layer => index.stored_blob(canonical).await?.map(|row| content(&row)),
+        Role::Manifest => index.stored_manifest(canonical).await?.map(|stored| Content {
             canonical: stored.canonical,
             cid: stored.cid,
             size: stored.bytes.len() as u64,
-        })
+        }),
     };
     let Some(content) = found else { return Ok(None) };
     let is_kept = registry.storage.contains(&content).await?;

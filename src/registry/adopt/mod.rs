@@ -15,14 +15,19 @@ use super::{Progress, Registry, Result, Steps, layout};
 use crate::auth::foreign_namespace;
 use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::storage::{SourceFolder, TreePath};
+use content::Role;
 
 /// How many changes are left for the root at a time.
 const UNFOLDED: u64 = 2000;
 
-/// The place of a tree that a folder may stand for: where the stock registry begins.
+/// The directories of a stock registry, one of which tells that a folder is that of one.
+const MARKS: [&str; 2] = ["repositories", "blobs"];
+
+/// The place of a tree that a folder may stand for, where the stock registry begins, and the
+/// directories there of which it has one at least.
 #[must_use]
-pub fn adoptable_place() -> TreePath {
-    layout::root()
+pub fn adoptable_place() -> (TreePath, [&'static str; 2]) {
+    (layout::root(), MARKS)
 }
 
 /// An adoption under way.
@@ -35,6 +40,8 @@ struct Adoption<'a> {
     unreferenced: HashSet<CanonicalDigest>,
     /// Content that cannot be had, and why.
     unfit: HashMap<CanonicalDigest, String>,
+    /// Content of the repository that links of another name lead to.
+    misled: HashSet<CanonicalDigest>,
     passed: PassedOver,
     result: Adopted,
 }
@@ -62,6 +69,7 @@ impl Registry {
             progress,
             unfit: HashMap::new(),
             unreferenced: HashSet::new(),
+            misled: HashSet::new(),
             passed: PassedOver::default(),
             result: Adopted::default(),
         };
@@ -107,10 +115,13 @@ impl<'a> Adoption<'a> {
             self.leave_out(LeftOutKind::Repository, format!("repository `{name}`"), why);
             return Ok(());
         }
-        let revisions = self.resolve(name, &links.revisions, LeftOutKind::Manifest).await?;
-        let layers = self.resolve(name, &links.layers, LeftOutKind::Layer).await?;
+        let revisions = self.resolve(name, &links.revisions, Role::Manifest).await?;
+        let layers = self.resolve(name, &links.layers, Role::Layer).await?;
         self.layers(name, &layers).await?;
         let (manifests, tags) = self.manifests(name, &links, &revisions).await?;
+        for canonical in std::mem::take(&mut self.misled) {
+            self.forget(&canonical).await?;
+        }
         if !layers.is_empty() || manifests > 0 {
             self.result.repositories += 1;
         }
@@ -147,8 +158,12 @@ impl<'a> Adoption<'a> {
             self.leave_out(LeftOutKind::Place, stray.to_string(), why);
         }
         for (path, error) in unreadable {
+            self.result.is_partial |= error.is_forbidden();
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let why = cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+            let why = cause.map_or_else(
+                || error.context.clone(),
+                |cause| format!("it cannot be read: {cause}"),
+            );
             self.leave_out(LeftOutKind::Place, path.to_string(), why);
         }
     }

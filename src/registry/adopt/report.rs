@@ -20,6 +20,8 @@ pub struct Adopted {
     pub bytes: u64,
     /// How many of them share their bytes with the folder.
     pub linked: usize,
+    /// Whether this user may not read all of the folder, so that somebody else may take more.
+    pub is_partial: bool,
     /// What was not taken, and why.
     pub left_out: Vec<LeftOut>,
 }

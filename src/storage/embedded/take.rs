@@ -3,19 +3,24 @@
 //! What is read and compared is the link or the copy, in a place that nobody else knows, so the bytes
 //! that are kept are the bytes that were looked at.
 
+use std::error::Error;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use rustix::io::Errno;
 use rustix::process::geteuid;
 
-use super::super::{Result, SourceFolder, StorageError, StorageErrorKind, Taken, TreePath};
+use super::super::{Result, SourceFolder, StorageError, StorageErrorKind, Taken, TreePath, files};
 use super::{Layout, folder, progress};
 use crate::oci::CanonicalDigest;
 
 /// How much is copied at a time.
 const PIECE: usize = 256 * 1024;
+
+/// The permissions of a file by which others than its owner may change it.
+const OTHERS_WRITE: u32 = 0o022;
 
 /// Takes a file in as content, durably.
 pub(super) fn take(
@@ -25,17 +30,14 @@ pub(super) fn take(
     expected: &CanonicalDigest,
 ) -> Result<Taken> {
     let missing = || StorageError::new(StorageErrorKind::NotFound, path.to_string());
-    let file = source.find(path).ok_or_else(missing)?;
-    let metadata = fs::metadata(&file).map_err(|error| match error.kind() {
+    let file = source.locate(path)?.ok_or_else(missing)?;
+    // A pipe, say, is not to be linked.
+    let from = files::open(&file).map_err(|error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => missing(),
-        _ => unreadable(path, &error),
+        _ => unreadable(path, error),
     })?;
-    // Opening a pipe would wait for somebody to write to it.
-    if !metadata.is_file() {
-        return Err(unreadable(path, &io::Error::other("it is no file")));
-    }
     let temporary = layout.temporary();
-    let taken = take_by(layout, &file, path, &temporary, expected);
+    let taken = take_by(layout, &file, from, path, &temporary, expected);
     folder::remove_file(&temporary)?;
     taken
 }
@@ -43,21 +45,23 @@ pub(super) fn take(
 fn take_by(
     layout: &Layout,
     file: &Path,
+    from: File,
     path: &TreePath,
     temporary: &Path,
     expected: &CanonicalDigest,
 ) -> Result<Taken> {
-    let is_linked = link(file, temporary);
+    let failed = |error| StorageError::io(format!("taking in {path}"), error);
+    let is_linked = link(file, temporary).map_err(failed)?;
     if !is_linked {
-        copy(file, path, temporary)?;
+        copy(from, path, temporary)?;
     }
-    let own = File::open(temporary).map_err(|error| unreadable(path, &error))?;
-    let finished = progress::identify(&own, layout).map_err(|error| {
-        if error.is_retryable() {
-            return error;
-        }
-        StorageError::new(StorageErrorKind::Damaged, format!("{path}: {error}"))
-    })?;
+    let own = File::open(temporary);
+    let finished = match own {
+        Ok(own) => progress::identify(&own, layout).map(|finished| (own, finished)),
+        Err(error) => Err(failed(error)),
+    };
+    let (own, finished) =
+        finished.map_err(|error| if is_linked { blame(path, error) } else { error })?;
     let found = finished.content.canonical;
     if found != *expected {
         return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
@@ -67,17 +71,23 @@ fn take_by(
     Ok(Taken { finished, is_linked })
 }
 
-/// Links a file, if that can be done and it belongs to this user: what belongs to somebody else could
-/// be changed by them, and the system may refuse further links to it.
-fn link(file: &Path, temporary: &Path) -> bool {
-    let is_own = fs::symlink_metadata(file)
-        .is_ok_and(|metadata| metadata.is_file() && metadata.uid() == geteuid().as_raw());
-    is_own && fs::hard_link(file, temporary).is_ok()
+/// Links a file, if that can be done and nobody else may change it; returns whether it is linked. What
+/// counts is what the link is, since the file may be another one by then.
+fn link(file: &Path, temporary: &Path) -> io::Result<bool> {
+    if fs::hard_link(file, temporary).is_err() {
+        return Ok(false);
+    }
+    let metadata = fs::symlink_metadata(temporary)?;
+    let is_own = metadata.is_file() && metadata.uid() == geteuid().as_raw();
+    if is_own && metadata.mode() & OTHERS_WRITE == 0 {
+        return Ok(true);
+    }
+    fs::remove_file(temporary)?;
+    Ok(false)
 }
 
-fn copy(file: &Path, path: &TreePath, temporary: &Path) -> Result<()> {
+fn copy(mut from: File, path: &TreePath, temporary: &Path) -> Result<()> {
     let failed = |error| StorageError::io(format!("copying {path}"), error);
-    let mut from = File::open(file).map_err(|error| unreadable(path, &error))?;
     let mut to = File::create_new(temporary).map_err(failed)?;
     let mut buffer = vec![0; PIECE];
     loop {
@@ -85,11 +95,30 @@ fn copy(file: &Path, path: &TreePath, temporary: &Path) -> Result<()> {
             Ok(0) => return Ok(()),
             Ok(size) => to.write_all(&buffer[..size]).map_err(failed)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(path, &error)),
+            Err(error) => return Err(unreadable(path, error)),
         }
     }
 }
 
-fn unreadable(path: &TreePath, error: &io::Error) -> StorageError {
+/// Says that a file of the folder cannot be read, unless the fault is that of this process.
+fn unreadable(path: &TreePath, error: io::Error) -> StorageError {
+    if is_ours(&error) {
+        return StorageError::io(format!("opening {path}"), error);
+    }
+    StorageError::caused(StorageErrorKind::Damaged, format!("{path}: {error}"), error)
+}
+
+/// As [`unreadable`], of what reading a link to the file came to.
+fn blame(path: &TreePath, error: StorageError) -> StorageError {
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+    if error.is_retryable() || cause.is_none_or(is_ours) {
+        return error;
+    }
     StorageError::new(StorageErrorKind::Damaged, format!("{path}: {error}"))
+}
+
+/// Tells whether there was no room for another open file, or no memory.
+fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| ours.contains(&code))
 }

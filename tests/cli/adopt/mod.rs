@@ -1,6 +1,7 @@
 //! `roadstead adopt`: the folder of a stock registry becomes one of ours, as if it had been pushed.
 
 mod faulty;
+mod odd;
 mod source;
 
 use std::fs;
@@ -129,6 +130,35 @@ fn only_an_empty_folder_is_filled_and_only_from_a_registry() {
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains("the index is not empty: "), "{refused}");
     assert!(adopt(&source, &other).succeeded());
+}
+
+#[test]
+fn an_index_that_could_not_be_looked_at_is_looked_at_when_it_is_run_again() {
+    use std::os::unix::ffi::OsStrExt;
+
+    let source = Source::of(|server| {
+        push::image(server, "team/app", "v1", "layer");
+    });
+    // Also from a folder whose name is not UTF-8, which is to be known again.
+    let name = std::ffi::OsStr::from_bytes(b"public-\xff");
+    let folder = source.server.data().join(name);
+    fs::rename(source.folder(), &folder).unwrap();
+    let home = TempDir::new_in(source.server.data()).unwrap();
+    let data = home.path().join("data");
+    let with = |url: &str| run(command(&folder, &data).env("ROADSTEAD_INDEX__URL", url));
+    let failed = with("postgres://127.0.0.1:1/roadstead");
+    assert_eq!(failed.code, Some(1), "{failed}");
+    let begun = fs::read(data.join("adopting")).unwrap();
+    assert!(begun.ends_with(name.as_bytes()), "{failed}");
+    let taken = format!("sqlite:{}", source.server.data().join("index.sqlite").display());
+    let refused = with(&taken);
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("the index is not empty: "), "{refused}");
+    assert_eq!(with("postgres://127.0.0.1:1/roadstead").code, Some(1));
+    assert!(data.join("adopting").exists());
+    let adopted = with("sqlite:index.sqlite");
+    assert!(adopted.succeeded(), "{adopted}");
+    assert_eq!(say(&data, &["root"]), source.root);
 }
 
 #[test]

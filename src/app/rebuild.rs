@@ -1,0 +1,72 @@
+//! Opening a registry whose index is to be made anew, and is given up where it is damaged.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::lock::DataLock;
+use super::{App, AppError, adoption, index_url, limits, open_storage};
+use crate::config::Settings;
+use crate::index::{self, Index, IndexErrorKind};
+use crate::registry::Registry;
+use crate::storage::Storage;
+
+/// Something to be told when an index is given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// A change that may be lost with it, as a sentence.
+    Lost(String),
+    /// It was damaged, and has this name now.
+    Aside(PathBuf),
+}
+
+impl App {
+    /// As [`App::open`], for making the index anew: of what is in it only the queue counts, which is
+    /// carried out as far as that is possible. A file that is damaged is set aside. What is to be said
+    /// is told at once, since nobody can tell it later.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_for_rebuild(
+        settings: &Settings,
+        tell: &mut dyn FnMut(Notice),
+    ) -> Result<Self, AppError> {
+        let lock = DataLock::take(&settings.server.data)?;
+        adoption::expect_done(&settings.server.data)?;
+        let storage = open_storage(settings)?;
+        storage.tidy().await?;
+        let index = open_or_replace(settings, &storage, tell).await?;
+        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+    }
+}
+
+/// Opens the index, and carries out its queue. Where its file is damaged, an empty one takes its place.
+async fn open_or_replace(
+    settings: &Settings,
+    storage: &Arc<dyn Storage>,
+    tell: &mut dyn FnMut(Notice),
+) -> Result<Arc<dyn Index>, AppError> {
+    let url = index_url(settings);
+    let (damage, is_read) = match index::open(&url).await {
+        Ok(index) => {
+            let examined = index.examine().await;
+            let registry = Registry::new(index.clone(), storage.clone(), limits(settings));
+            for lost in registry.carry_out_queue().await? {
+                tell(Notice::Lost(lost));
+            }
+            let Err(damage) = examined else { return Ok(index) };
+            index.close().await;
+            (damage, true)
+        }
+        Err(damage) => (damage, false),
+    };
+    if damage.kind != IndexErrorKind::Damaged {
+        return Err(damage.into());
+    }
+    let Some(aside) = index::set_aside(&url)? else { return Err(damage.into()) };
+    if !is_read {
+        let what = "may have lost what the queue held: the index cannot be opened";
+        tell(Notice::Lost(what.to_owned()));
+    }
+    tell(Notice::Aside(aside));
+    Ok(index::open(&url).await?)
+}
