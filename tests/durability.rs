@@ -87,7 +87,7 @@ fn bytes_that_could_not_be_synced_are_not_believed_later() {
     let digest = Digest::of(Algorithm::Sha256, &bytes);
     let server = Server::start();
     let begun = http::send(|client| client.post(server.url("/v2/team/app/blobs/uploads/")));
-    let upload = server.url(&begun.header("location"));
+    let upload = server.url(begun.header("location"));
     let received = http::send(|client| client.patch(&upload).body(bytes.clone()));
     assert_eq!(received.status, 202, "{}", received.text());
     let finish = || http::send(|client| client.put(format!("{upload}?digest={digest}")));
