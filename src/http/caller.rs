@@ -1,4 +1,4 @@
-//! Who asks: found out before anything else of a request below `/v2/` is looked at.
+//! Who asks: found out before anything else of a request below `/v2/`, or for `/metrics`, is looked at.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -12,7 +12,7 @@ use super::{Api, log, token};
 use crate::auth::{AuthError, Identity};
 
 /// Answers whoever may not ask anything, and passes everybody else on, with who it is. It stands
-/// around all of `/v2/`, so a path that is malformed or is none tells nothing to a stranger.
+/// around all of `/v2/` and around `/metrics`, so a path that is malformed or is none tells nothing to a stranger.
 ///
 /// # Errors
 /// Those of what it wraps.
@@ -71,5 +71,5 @@ pub(super) fn authorization(request: &HttpRequest) -> Option<&str> {
 
 /// Returns who asks.
 pub(super) fn of(request: &HttpRequest) -> Identity {
-    request.extensions().get::<Identity>().expect("`identify` stands around all of `/v2/`").clone()
+    request.extensions().get::<Identity>().expect("`identify` stands around it").clone()
 }

@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::super::{Finished, Ingest, Result, StorageError, StorageErrorKind};
 use super::lane::Lane;
 use super::progress::{Progress, sync_failed};
-use super::{Layout, join};
+use super::{Layout, folder, join};
 use crate::oci::Digest;
 
 /// How many bytes are sent to the disk at a time while others come, lest the end wait for all of them.
@@ -30,14 +30,14 @@ pub(super) struct FileIngest {
 }
 
 impl FileIngest {
-    /// Starts a file.
+    /// Starts a file, in the place of one that an earlier start has left: that may be content already.
     pub(super) fn begin(layout: Arc<Layout>, id: String) -> Result<Self> {
         let path = layout.upload(&id);
+        folder::remove_file(&path)?;
         let file = OpenOptions::new()
             .read(true)
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .open(&path)
             .map_err(|error| StorageError::io(format!("creating {}", path.display()), error))?;
         Ok(Self::new(layout, id, 0, Progress::begin(file)))
@@ -216,8 +216,11 @@ mod tests {
         // As a process leaves it that is killed while it keeps the file.
         let content = layout.data.join("content/sha256/00/ff");
         fs::hard_link(layout.upload("upload"), &content).unwrap();
-        let resumed = FileIngest::resume(layout, "upload".to_owned(), 5, &checkpoint);
+        let resumed = FileIngest::resume(Arc::clone(&layout), "upload".to_owned(), 5, &checkpoint);
         assert_eq!(resumed.err().unwrap().kind, StorageErrorKind::NotFound);
+        let mut anew = FileIngest::resume(layout, "upload".to_owned(), 0, &[]).unwrap();
+        anew.append(Bytes::from_static(b"other")).await.unwrap();
+        anew.checkpoint().await.unwrap();
         assert_eq!(fs::read(&content).unwrap(), bytes);
     }
 }
