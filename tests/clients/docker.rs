@@ -130,8 +130,9 @@ impl Docker {
 
     fn build(&self, image: &Image, reference: &str) {
         let mut command = self.command("build");
-        command.args(["--tag", reference, "--file"]).arg(image.dockerfile()).arg(image.folder());
-        succeed(&mut command);
+        // What it keeps of one test's images, another test may be removing.
+        command.args(["--no-cache", "--tag", reference, "--file"]);
+        succeed(command.arg(image.dockerfile()).arg(image.folder()));
     }
 
     fn tag(&self, reference: &str, other: &str) {
