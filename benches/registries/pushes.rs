@@ -25,9 +25,11 @@ const WAYS: [(&str, &str, Push); 3] = [
 
 pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     let content = std::cell::RefCell::new(Content::new(arguments.size * MB));
-    let subjects: Vec<&Subject> = subjects.iter().collect();
     let mut found = Vec::new();
     for (work, goal, push) in WAYS {
+        // Neither the disk nor the page cache shall know how much the ways before have pushed.
+        subjects.iter_mut().for_each(Subject::renew);
+        let subjects: Vec<&Subject> = subjects.iter().collect();
         let renew = || content.borrow_mut().renew();
         let figures = rounds(arguments.rounds, &subjects, renew, |subject| {
             let content = content.borrow();

@@ -23,6 +23,8 @@ pub(crate) struct Subject {
     process: Option<Process>,
     folder: Option<TempDir>,
     start: Option<Start>,
+    /// The most memory that earlier processes of it ever held, in MiB.
+    earlier_peak: f64,
 }
 
 impl Subject {
@@ -83,6 +85,7 @@ impl Subject {
             process: None,
             folder: None,
             start: None,
+            earlier_peak: 0.0,
         }
     }
 
@@ -98,6 +101,7 @@ impl Subject {
             process: None,
             folder: Some(folder),
             start: Some(Box::new(start)),
+            earlier_peak: 0.0,
         };
         subject.run();
         subject
@@ -120,16 +124,29 @@ impl Subject {
 
     /// Ends the process.
     pub(crate) fn stop(&mut self) {
+        self.earlier_peak = self.peak_memory().unwrap_or_default();
         self.process = None;
     }
 
-    /// The most memory that its process ever held, in MiB.
+    /// Begins with nothing, so that what is to come has the disk and the memory that this had.
+    pub(crate) fn renew(&mut self) {
+        self.stop();
+        if let Some(folder) = &self.folder {
+            let data = folder.path().join("data");
+            if data.exists() {
+                fs::remove_dir_all(data).expect("the process has ended");
+            }
+            self.run();
+        }
+    }
+
+    /// The most memory that its processes ever held, in MiB.
     pub(crate) fn peak_memory(&self) -> Option<f64> {
         let process = self.process.as_ref()?;
         let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(kibibytes / 1024.0)
+        Some(self.earlier_peak.max(kibibytes / 1024.0))
     }
 
     /// A connection to it.
