@@ -5,7 +5,7 @@ use std::fs;
 use crate::common::Server;
 use crate::connection::ask;
 use crate::content::{NOBODYS, OCI_MANIFEST, image};
-use crate::repository::{Repository, assert_refused};
+use crate::repository::{Repository, assert_refused, wait};
 
 #[test]
 fn every_refusal_has_its_status_and_its_code() {
@@ -72,7 +72,7 @@ fn a_fault_of_the_storage_is_not_taken_for_absence() {
     let response = repository.get(&format!("blobs/{digest}"));
     assert_refused(&response, 500, "UNKNOWN");
     assert!(!response.text().contains(hex), "the cause went to the client: {}", response.text());
-    assert!(server.log().contains("\"ERROR\""), "the cause went nowhere");
+    wait(|| server.log().contains("\"ERROR\""), "the cause went nowhere");
 }
 
 /// No cause, no path of the machine and nothing of the client's bytes goes into a message unread.

@@ -14,7 +14,7 @@ use crate::common::http::{self, Response};
 use crate::common::{Server, roadstead, run};
 use crate::connection::{Connection, ask};
 use crate::content::{NOBODYS, OCI_MANIFEST, image, sha256};
-use crate::repository::assert_refused;
+use crate::repository::{assert_refused, wait};
 
 const ANNA: (&str, &str) = ("anna", "sesame");
 const BOB: (&str, &str) = ("bob", "pass:word with ü");
@@ -264,9 +264,8 @@ fn the_file_is_read_again_when_it_changes() {
     fs::write(guarded.file(), "carol:{SHA}2PRZAyDhNDqRW2OUFwZQqPNdaSY=\n").expect("it is ours");
     thread::sleep(Duration::from_millis(1200));
     assert_eq!(guarded.get("/v2/", Some(carol)).status, 200);
-    assert!(
-        guarded.server.log().contains("line 1: the password of `carol` is not hashed by bcrypt")
-    );
+    let why = "line 1: the password of `carol` is not hashed by bcrypt";
+    wait(|| guarded.server.log().contains(why), "the log does not tell");
     fs::remove_file(guarded.file()).expect("it is there");
     thread::sleep(Duration::from_millis(1200));
     assert_eq!(guarded.get("/v2/", Some(carol)).status, 200);

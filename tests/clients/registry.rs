@@ -173,7 +173,16 @@ impl Registry {
     }
 
     fn requests(&self, repository: &str) -> Vec<Request> {
-        let lines = self.server.log();
+        // The log is written beside the requests.
+        let mut lines = self.server.log();
+        loop {
+            thread::sleep(Duration::from_millis(50));
+            let later = self.server.log();
+            if later == lines {
+                break;
+            }
+            lines = later;
+        }
         lines
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())

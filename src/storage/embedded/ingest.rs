@@ -17,6 +17,9 @@ use crate::oci::Digest;
 /// How many bytes are sent to the disk at a time while others come, lest the end wait for all of them.
 const FLUSH: u64 = 32 * 1024 * 1024;
 
+/// How many bytes of a client's chunk are worth sending to the disk when it ends.
+const CHUNK: u64 = 8 * 1024 * 1024;
+
 /// Content that is written to a file of its own.
 pub(super) struct FileIngest {
     layout: Arc<Layout>,
@@ -85,14 +88,18 @@ impl FileIngest {
         if self.offset - self.flushed < FLUSH {
             return Ok(());
         }
-        self.flushed = self.offset;
         self.end_flush().await?;
+        self.flush = Some(self.flush());
+        Ok(())
+    }
+
+    /// Sends what was written so far to the disk. An upload of which that fails is forgotten, also when
+    /// nobody waits.
+    fn flush(&mut self) -> JoinHandle<Result<()>> {
+        self.flushed = self.offset;
         let (file, layout, id) =
             (Arc::clone(&self.file), Arc::clone(&self.layout), self.id.clone());
-        self.flush = Some(spawn_blocking(move || {
-            file.sync_data().map_err(|error| sync_failed(&layout, &id, error))
-        }));
-        Ok(())
+        spawn_blocking(move || file.sync_data().map_err(|error| sync_failed(&layout, &id, error)))
     }
 
     /// Waits for the flush under way: a failure is told once, and must not be lost.
@@ -134,6 +141,10 @@ impl Ingest for FileIngest {
 
     async fn checkpoint(&mut self) -> Result<Vec<u8>> {
         let mut progress = self.drain().await?;
+        if self.offset - self.flushed >= CHUNK {
+            // Beside the next chunk: what a checkpoint stands for need not be on the disk.
+            drop(self.flush());
+        }
         let (layout, id) = (Arc::clone(&self.layout), self.id.clone());
         let task = spawn_blocking(move || {
             let checkpoint = progress.save(&layout, &id)?;
