@@ -122,7 +122,7 @@ async fn is_unused(index: &dyn Index) -> Result<bool, IndexError> {
     Ok(folding.root.is_none()
         && folding.edits.is_empty()
         && index.open_entry_count().await? == 0
-        && index.upload_ids().await?.is_empty()
+        && index.upload_count().await? == 0
         && index.stored_content(None, 1).await?.is_empty())
 }
 
