@@ -4,6 +4,7 @@
 //!
 //! - [`oci`]: the vocabulary of the distribution specification, as types
 //! - [`ipld`]: content addressing: files, directories and shards as blocks
+//! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live
 //! - [`index`]: look-ups and the writer's lock
 //! - [`auth`]: who may do what
@@ -21,6 +22,7 @@ pub mod config;
 pub mod http;
 pub mod index;
 pub mod ipld;
+pub mod kubo;
 pub mod oci;
 pub mod registry;
 pub mod storage;

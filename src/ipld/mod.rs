@@ -7,7 +7,9 @@
 //! itself: blocks are handed in and out, and a [`Load`] supplies those that a directory needs. It knows
 //! nothing of registries.
 
+mod bag;
 mod block;
+mod car;
 mod dag_pb;
 mod directory;
 mod error;
@@ -21,7 +23,9 @@ mod wire;
 
 pub use cid::Cid;
 
+pub use bag::{BAG_LINKS, bag};
 pub use block::{Block, MAX_BLOCK_SIZE, digest_of, raw_cid};
+pub use car::{car_frame, car_header, no_root};
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, DecodeError, Error};
 pub use node::{Node, Part, describe, links, symlink};

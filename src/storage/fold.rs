@@ -14,6 +14,8 @@ use crate::ipld::{self, Block, Directory, Entry, Load, file};
 pub struct Folded {
     /// The new root.
     pub root: Cid,
+    /// How many bytes all blocks below the root take (Tsize).
+    pub dag_size: u64,
     /// Blocks that the new tree has and the old one may not have had, each once: directories,
     /// shards and link files. Linked content is not among them.
     pub added: Vec<Block>,
@@ -59,8 +61,8 @@ pub fn fold<L: Load>(
             Edit::Remove { path } => tree.remove(&path.components().collect::<Vec<_>>(), load)?,
         }
     }
-    let (root, _) = tree.flush(&mut |block| drop(added.insert(block.cid, block)), load)?;
-    Ok(Folded { root, added: added.into_values().collect() })
+    let (root, dag_size) = tree.flush(&mut |block| drop(added.insert(block.cid, block)), load)?;
+    Ok(Folded { root, dag_size, added: added.into_values().collect() })
 }
 
 /// A directory of the tree with those of its directories that were touched.

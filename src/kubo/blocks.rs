@@ -1,0 +1,95 @@
+//! Blocks, in and out.
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::stream;
+use reqwest::Body;
+use reqwest::multipart::{Form, Part};
+use serde::Deserialize;
+
+use super::{Kubo, KuboError, KuboErrorKind, Result};
+use crate::ipld::{Block, car_frame, car_header, no_root};
+
+impl Kubo {
+    /// Puts one block on the node. Nothing keeps it there: whatever links to it has to come next.
+    ///
+    /// # Errors
+    /// [`Full`](KuboErrorKind::Full) among others.
+    pub async fn put(&self, block: &Block) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "Key")]
+            key: String,
+        }
+
+        let codec = if block.cid.codec() == RAW { "raw" } else { "dag-pb" };
+        let part = Part::stream_with_length(block.bytes.clone(), block.bytes.len() as u64);
+        let form = Form::new().part("data", part.file_name("block"));
+        let call = self.call("block/put").option("cid-codec", codec).option("pin", "false");
+        let answer: Answer = call.json(Some(form)).await?;
+        if answer.key != block.cid.to_string() {
+            let other = format!("{} came to be {}", block.cid, answer.key);
+            return Err(KuboError::new(KuboErrorKind::Failed, "block/put", other));
+        }
+        Ok(())
+    }
+
+    /// Puts blocks on the node: all of them, or it fails. Nothing keeps those that nothing links to.
+    ///
+    /// # Errors
+    /// [`Full`](KuboErrorKind::Full) among others; some of the blocks may be there then.
+    pub async fn import(&self, blocks: &[Block]) -> Result<()> {
+        #[derive(Deserialize)]
+        struct Line {
+            #[serde(rename = "Stats")]
+            stats: Option<Stats>,
+        }
+        #[derive(Deserialize)]
+        struct Stats {
+            #[serde(rename = "BlockCount")]
+            count: usize,
+        }
+
+        let mut pieces = vec![car_header(&no_root())];
+        pieces.extend(blocks.iter().flat_map(car_frame));
+        let length = pieces.iter().map(Bytes::len).sum::<usize>() as u64;
+        let body = Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, KuboError>)));
+        let part = Part::stream_with_length(body, length).file_name("car");
+        let call = self.call("dag/import").option("pin-roots", "false").option("stats", "true");
+        let answer = call.send(Some(Form::new().part("data", part))).await?;
+        let lines = answer.split(|byte| *byte == b'\n');
+        let imported = lines
+            .filter_map(|line| serde_json::from_slice::<Line>(line).ok()?.stats)
+            .map(|stats| stats.count)
+            .sum::<usize>();
+        if imported != blocks.len() {
+            let few = format!("{imported} blocks arrived of {}", blocks.len());
+            return Err(KuboError::new(KuboErrorKind::Failed, "dag/import", few));
+        }
+        Ok(())
+    }
+
+    /// Reads a block that is on the node.
+    ///
+    /// # Errors
+    /// [`MissingBlock`](KuboErrorKind::MissingBlock) when it is not.
+    pub async fn block(&self, cid: &Cid) -> Result<Bytes> {
+        self.call("block/get").option("offline", "true").argument(cid.to_string()).send(None).await
+    }
+
+    /// Tells whether a block is on the node.
+    ///
+    /// # Errors
+    /// Those of the node.
+    pub async fn has(&self, cid: &Cid) -> Result<bool> {
+        let call = self.call("block/stat").option("offline", "true").argument(cid.to_string());
+        match call.send(None).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The codec of leaves.
+const RAW: u64 = 0x55;

@@ -1,0 +1,47 @@
+//! The node itself.
+
+use std::fmt;
+
+use serde::Deserialize;
+
+use super::{Kubo, KuboError, KuboErrorKind, Result};
+
+/// A version of Kubo, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The first number.
+    pub major: u32,
+    /// The second one.
+    pub minor: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}.{}", self.major, self.minor)
+    }
+}
+
+impl Kubo {
+    /// Asks for the node's version.
+    ///
+    /// # Errors
+    /// Those of the node.
+    pub async fn version(&self) -> Result<Version> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "Version")]
+            version: String,
+        }
+
+        let answer: Answer = self.call("version").json(None).await?;
+        let odd = || {
+            let text = format!("`{}` is no version", answer.version);
+            KuboError::new(KuboErrorKind::Failed, "version", text)
+        };
+        let mut numbers = answer.version.split('.').map(str::parse);
+        let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else {
+            return Err(odd());
+        };
+        Ok(Version { major, minor })
+    }
+}
