@@ -1,7 +1,5 @@
 //! The node that other tests use: it has a registry's settings, keeps to itself, and comes back.
 
-#![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
-
 mod common;
 
 use std::process::Command;

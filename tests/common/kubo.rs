@@ -16,7 +16,7 @@ use super::process::{Process, succeed};
 use super::tools::require;
 
 /// How long the daemon may take until both of its ports answer.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// What a node is to be, before it runs.
 #[derive(Default)]
