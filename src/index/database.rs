@@ -10,15 +10,17 @@ use sqlx::{PgPool, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::clock::{self, Clock};
+use super::columns::damaged;
 use super::connection::{Connection, Link, kind, misuse};
 use super::edges::ReferrerQuery;
 use super::memory::Memory;
+use super::turns::Turns;
 use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
-    ReferrerRow, Result, StoredManifest, UploadRow, Writer, blobs, edges, manifests, nodes, queue,
-    repositories, sqlite, tags, uploads,
+    ReferrerRow, Result, StoredManifest, Turn, UploadRow, Writer, blobs, edges, manifests, nodes,
+    queue, repositories, secrets, sqlite, tags, uploads,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -66,6 +68,8 @@ pub(super) struct Database {
     pub(super) access: Access,
     /// What was found of late.
     pub(super) memory: Memory,
+    /// Where turns at the storage are taken.
+    pub(super) turns: Turns,
 }
 
 impl Database {
@@ -339,6 +343,30 @@ impl Index for Database {
         Ok(Box::new(writer))
     }
 
+    fn is_shared(&self) -> bool {
+        matches!(self.pool, Pool::Postgres(_))
+    }
+
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
+        self.check_access()?;
+        self.turns.begin_linking().await
+    }
+
+    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+        self.check_access()?;
+        self.turns.begin_cleaning().await
+    }
+
+    async fn secret(&self, name: &str) -> Result<[u8; 32]> {
+        if let Some(key) = secrets::find(&mut self.read().await?, name).await? {
+            return Ok(key);
+        }
+        let mut connection = self.write().await?;
+        secrets::make(&mut connection, name).await?;
+        let made = secrets::find(&mut connection, name).await?;
+        made.ok_or_else(|| damaged("making a key", "it is not there"))
+    }
+
     async fn ping(&self) -> Result<()> {
         self.check_access()?;
         if self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_err()) {
@@ -356,5 +384,6 @@ impl Index for Database {
         for pool in self.hasty.iter().chain([&self.pool]) {
             pool.close().await;
         }
+        self.turns.close().await;
     }
 }

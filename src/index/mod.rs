@@ -26,8 +26,10 @@ mod queue;
 mod repositories;
 mod rows;
 mod schema;
+mod secrets;
 mod sqlite;
 mod tags;
+mod turns;
 mod uploads;
 mod writer;
 
@@ -41,6 +43,7 @@ pub use rows::{
     BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
     NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,
 };
+pub use turns::Turn;
 
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -223,6 +226,23 @@ pub trait Index: Send + Sync {
 
     /// Takes the writer's lock; waits as long as somebody else holds it.
     async fn lock(&self) -> Result<Box<dyn Writer>>;
+
+    /// Tells whether other processes may use this index at the same time.
+    fn is_shared(&self) -> bool;
+
+    /// Takes a turn to link something in the storage, beside others who link; waits as long as
+    /// somebody cleans, and whoever wants to clean waits for its end. Returns nothing when a cleaning was
+    /// cut short: somebody has to begin one, do all that it may have left, and end it.
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>>;
+
+    /// Takes a turn to clean the storage; waits as long as anybody links or cleans. From here a note
+    /// says that a cleaning is under way, durably, until one is ended: by this turn or a later one. It is
+    /// a write: not to be waited for by whoever has a writer's transaction open, nor is its end.
+    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>>;
+
+    /// Returns the random key of that name, the same for every process that uses this index, at any
+    /// time; made when first asked for.
+    async fn secret(&self, name: &str) -> Result<[u8; 32]>;
 
     /// Answers whether the database can be reached and written to, by writing something to it that
     /// means nothing.

@@ -13,9 +13,13 @@ use super::clock::Clock;
 use super::connection::{Connection, Link, kind, on};
 use super::database::{Database, Pool};
 use super::memory::Memory;
+use super::turns::{self, Turns};
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema};
 
-const INIT: &str = include_str!("migrations/postgres/0001_init.sql");
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/postgres/0001_init.sql"),
+    include_str!("migrations/postgres/0002_turns.sql"),
+];
 
 const CONNECTIONS: u32 = 10;
 /// How long a request waits for a connection.
@@ -43,12 +47,29 @@ pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
         // On a connection of its own: a migration that is refused leaves the lock held on it.
         let only = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
         let pool = only.connect_with(options.clone()).await.map_err(failed)?;
-        let migrated = schema::migrator(INIT).run(&pool).await;
+        let migrated = schema::migrator(MIGRATIONS).run(&pool).await;
         pool.close().await;
         migrated.map_err(schema::refused)?;
     }
-    let pool = PgPoolOptions::new()
-        .max_connections(CONNECTIONS)
+    let pool = pools(CONNECTIONS, access).connect_with(options.clone()).await.map_err(failed)?;
+    let turns = pools(turns::CONNECTIONS, access).connect_lazy_with(options);
+    let database = Database {
+        pool: Pool::Postgres(pool),
+        turns: Turns::of_server(turns),
+        gate: None,
+        lock: Arc::new(Mutex::new(())),
+        clock: Arc::new(Clock::shared()),
+        access,
+        memory: Memory::new(),
+        hasty: None,
+    };
+    schema::check(&mut database.read().await?).await?;
+    Ok(Arc::new(database))
+}
+
+fn pools(connections: u32, access: Access) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
         .acquire_timeout(ACQUIRE)
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
@@ -68,20 +89,6 @@ pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
                 Ok(())
             })
         })
-        .connect_with(options)
-        .await
-        .map_err(failed)?;
-    let database = Database {
-        pool: Pool::Postgres(pool),
-        gate: None,
-        lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
-        access,
-        memory: Memory::new(),
-        hasty: None,
-    };
-    schema::check(&mut database.read().await?).await?;
-    Ok(Arc::new(database))
 }
 
 fn failed(error: sqlx::Error) -> IndexError {
@@ -99,11 +106,14 @@ pub(super) async fn within<T>(
     }
 }
 
+/// Tells whether a lock was waited for as long as one portion of waiting takes.
+pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03")
+}
+
 /// Takes the lock of the writer, which other processes know as well; waits as long as it takes.
 /// It goes with the connection. Nothing to do on SQLite.
 pub(super) async fn lock(connection: &mut Connection) -> Result<()> {
-    const UNAVAILABLE_WITHIN_LOCK_TIMEOUT: &str = "55P03";
-
     let limit = connection.limit();
     loop {
         let Link::Postgres(link) = connection.link() else { return Ok(()) };
@@ -111,8 +121,7 @@ pub(super) async fn lock(connection: &mut Connection) -> Result<()> {
             .bind(WRITERS_LOCK);
         match within(limit, query.execute(&mut **link)).await {
             Ok(_) => return Ok(()),
-            Err(sqlx::Error::Database(error))
-                if error.code().as_deref() == Some(UNAVAILABLE_WITHIN_LOCK_TIMEOUT) => {}
+            Err(error) if is_lock_timeout(&error) => {}
             Err(error) => return Err(connection.failed("taking the writer's lock", error)),
         }
     }

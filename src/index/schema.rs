@@ -8,19 +8,19 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use super::connection::{Connection, kind, on};
 use super::{IndexError, IndexErrorKind, Result};
 
+/// What each migration is about, the first one first; each database has a file for each.
+const MIGRATIONS: [(i64, &str); 2] = [(1, "init"), (2, "turns")];
+
 /// The newest schema that this program knows.
-const VERSION: i64 = 1;
+const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
 /// Returns what brings a database to the newest schema. Each migration is one transaction.
-pub(super) fn migrator(init: &'static str) -> Migrator {
-    let init = SqlStr::from_static(init);
-    Migrator::with_migrations(vec![Migration::new(
-        VERSION,
-        Cow::Borrowed("init"),
-        MigrationType::Simple,
-        init,
-        false,
-    )])
+pub(super) fn migrator(files: [&'static str; MIGRATIONS.len()]) -> Migrator {
+    let migrations = MIGRATIONS.into_iter().zip(files).map(|((version, about), file)| {
+        let file = SqlStr::from_static(file);
+        Migration::new(version, Cow::Borrowed(about), MigrationType::Simple, file, false)
+    });
+    Migrator::with_migrations(migrations.collect())
 }
 
 /// Says what a caller can do about a migration that failed.

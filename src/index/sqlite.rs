@@ -11,9 +11,13 @@ use super::clock::{self, Clock};
 use super::connection::{Connection, Link, kind, misuse};
 use super::database::{Database, Pool};
 use super::memory::Memory;
+use super::turns::Turns;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const INIT: &str = include_str!("migrations/sqlite/0001_init.sql");
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/sqlite/0001_init.sql"),
+    include_str!("migrations/sqlite/0002_turns.sql"),
+];
 
 /// Enough for reads beside the writer and one other write; each is a thread.
 const CONNECTIONS: u32 = 6;
@@ -52,17 +56,19 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         .busy_timeout(BUSY);
     let pool = pools(CONNECTIONS).connect_with(options.clone()).await.map_err(failed)?;
     let hasty = pools(1).connect_lazy_with(options.synchronous(SqliteSynchronous::Normal));
+    let gate = Some(Arc::new(Mutex::new(())));
     let mut database = Database {
         pool: Pool::Lite(pool.clone()),
+        turns: Turns::of_process(pool.clone(), gate.clone()),
         hasty: Some(Pool::Lite(hasty)),
-        gate: Some(Arc::new(Mutex::new(()))),
+        gate,
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::shared()),
         access: Access::Full,
         memory: Memory::new(),
     };
     let prepared = async {
-        schema::migrator(INIT).run(&pool).await.map_err(schema::refused)?;
+        schema::migrator(MIGRATIONS).run(&pool).await.map_err(schema::refused)?;
         let mut connection = database.write().await?;
         uploads::release_all(&mut connection).await?;
         clock::version(&mut connection).await
@@ -81,8 +87,10 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
 
 async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
+    let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
     let database = Database {
-        pool: Pool::Lite(pools(CONNECTIONS).connect_with(options).await.map_err(failed)?),
+        turns: Turns::of_process(pool.clone(), None),
+        pool: Pool::Lite(pool),
         hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),

@@ -149,6 +149,11 @@ impl Process {
         self.child.wait().expect("a child of ours can be waited for");
     }
 
+    /// Sends it a signal; it must still run.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");
+    }
+
     fn terminate(&mut self) -> Option<ExitStatus> {
         if let Some(status) = self.ended() {
             return Some(status);

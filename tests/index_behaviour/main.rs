@@ -13,6 +13,7 @@ mod opening;
 mod queue;
 mod referrers;
 mod tags;
+mod turns;
 mod uploads;
 
 use std::error::Error;
@@ -87,6 +88,7 @@ fn all_cases() -> Vec<Case> {
         uploads::cases(),
         queue::cases(),
         locking::cases(),
+        turns::cases(),
         nodes::cases(),
         opening::cases(),
     ]

@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(everything_is_there_when_opened_again),
         case(an_index_of_a_newer_version_is_refused),
+        case(an_index_of_the_first_version_is_brought_up_to_date),
         case(an_index_is_read_beside_a_server),
         case(an_index_opened_for_reading_cannot_be_written_to),
         case(a_healthy_index_answers_a_ping),
@@ -58,17 +59,30 @@ async fn everything_is_there_when_opened_again(home: Home) -> Outcome {
 }
 
 async fn an_index_of_a_newer_version_is_refused(home: Home) -> Outcome {
-    home.execute("UPDATE _sqlx_migrations SET version = 9999").await?;
+    home.execute("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 2").await?;
     for _ in 0..2 {
         for refused in [home.open_again().await, index::open_read_only(&home.url).await] {
             let error = refused.err().ok_or("it was opened")?;
             assert_eq!(error.kind, IndexErrorKind::Newer, "{error:?}");
         }
     }
-    home.execute("UPDATE _sqlx_migrations SET version = 0").await?;
+    home.execute("UPDATE _sqlx_migrations SET version = 0 WHERE version = 9999").await?;
     let older = index::open_read_only(&home.url).await.err().ok_or("it was opened")?;
     assert_eq!(older.kind, IndexErrorKind::Failed, "{older:?}");
     Ok(())
+}
+
+async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outcome {
+    fill(&*home.index).await?;
+    home.execute("DROP TABLE cleaning").await?;
+    home.execute("DROP TABLE secrets").await?;
+    home.execute("DELETE FROM _sqlx_migrations WHERE version > 1").await?;
+    assert!(index::open_read_only(&home.url).await.is_err(), "nobody may migrate it by reading");
+    let again = home.open_again().await?;
+    check(&*again).await?;
+    again.secret("tokens").await?;
+    again.begin_cleaning().await?.end().await?;
+    check(&*index::open_read_only(&home.url).await?).await
 }
 
 async fn an_index_is_read_beside_a_server(home: Home) -> Outcome {

@@ -1,0 +1,33 @@
+//! Random keys that all processes of an index share.
+
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
+
+use super::Result;
+use super::columns::damaged;
+use super::connection::{Connection, on};
+
+/// Returns the key of that name, if there is one.
+pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Option<[u8; 32]>> {
+    let found: Option<(Vec<u8>,)> = on!(connection, "reading a key", db =>
+        sqlx::query_as("SELECT key FROM secrets WHERE name = $1")
+            .bind(name)
+            .fetch_optional(db)
+            .await)?;
+    let Some((key,)) = found else { return Ok(None) };
+    let key = key.try_into();
+    key.map(Some).map_err(|_| damaged("reading a key", "it has not 32 bytes"))
+}
+
+/// Makes a key, unless somebody else did.
+pub(super) async fn make(connection: &mut Connection, name: &str) -> Result<()> {
+    let mut key = [0; 32];
+    SystemRandom::new().fill(&mut key).expect("the system has random numbers");
+    on!(connection, "making a key", db => sqlx::query(
+        "INSERT INTO secrets (name, key) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+    )
+    .bind(name)
+    .bind(key.as_slice())
+    .execute(db)
+    .await
+    .map(drop))
+}

@@ -1,0 +1,264 @@
+//! Turns at a storage that processes share: who links goes beside others who link, who cleans goes
+//! alone. A note outlasts a cleaning that was cut short.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::{AssertSqlSafe, PgPool, Row, SqlitePool};
+use tokio::sync::{
+    Mutex, OwnedMutexGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit,
+    RwLock, Semaphore,
+};
+
+use super::connection::{Connection, Link, kind, on};
+use super::postgres::{is_lock_timeout, within};
+use super::{IndexError, IndexErrorKind, Result};
+
+/// The first half of the key of the lock in Postgres; the second is the schema's.
+const KEY: i32 = 0x726f_6166;
+
+/// How many of one process may link at once where the lock is a server's; each has a connection.
+const LINKINGS: u32 = 8;
+
+/// How many connections that takes: one is the cleaner's.
+pub(super) const CONNECTIONS: u32 = LINKINGS + 1;
+
+/// A turn, as [`Index::begin_linking`](super::Index::begin_linking) and
+/// [`Index::begin_cleaning`](super::Index::begin_cleaning) give them. Dropping it gives the lock
+/// back, and leaves the note of a cleaning.
+#[async_trait]
+pub trait Turn: Send {
+    /// Ends the turn, and takes the note of a cleaning away.
+    ///
+    /// # Errors
+    /// The lock was lost meanwhile, or may have been: what was done may not have been alone.
+    async fn end(self: Box<Self>) -> Result<()>;
+}
+
+/// Where turns are taken.
+pub(super) enum Turns {
+    /// In this process.
+    Process { turns: Arc<RwLock<()>>, pool: SqlitePool, gate: Option<Arc<Mutex<()>>> },
+    /// At a server.
+    Server { pool: PgPool, linkings: Arc<Semaphore>, cleaning: Arc<Mutex<()>> },
+}
+
+impl Turns {
+    /// Among the tasks of this process. `gate` is what each transaction that writes passes.
+    pub(super) fn of_process(pool: SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Self {
+        Self::Process { turns: Arc::default(), pool, gate }
+    }
+
+    /// Among all processes that use the server. Of the pool, [`CONNECTIONS`] are needed.
+    pub(super) fn of_server(pool: PgPool) -> Self {
+        let linkings = Arc::new(Semaphore::new(LINKINGS as usize));
+        Self::Server { pool, linkings, cleaning: Arc::default() }
+    }
+
+    pub(super) async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
+        match self {
+            Self::Process { turns, pool, gate } => {
+                let held = Arc::clone(turns).read_owned().await;
+                let is_noted = is_noted(&mut lite(pool, gate.clone()).await?).await?;
+                Ok((!is_noted).then(|| Box::new(LocalLinking { _held: held }) as Box<dyn Turn>))
+            }
+            Self::Server { pool, linkings, .. } => {
+                let place = Arc::clone(linkings).acquire_owned().await;
+                let place = place.expect("nobody closes it");
+                let mut connection = session(pool).await?;
+                if lock_shared(&mut connection).await? {
+                    unlock(&mut connection, Mode::Shared).await?;
+                    return Ok(None);
+                }
+                Ok(Some(Box::new(Linking { connection, _place: place })))
+            }
+        }
+    }
+
+    pub(super) async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+        match self {
+            Self::Process { turns, pool, gate } => {
+                let held = Arc::clone(turns).write_owned().await;
+                let mut connection = lite(pool, gate.clone()).await?;
+                connection.begin().await?;
+                note(&mut connection).await?;
+                connection.commit().await?;
+                drop(connection);
+                let (pool, gate) = (pool.clone(), gate.clone());
+                Ok(Box::new(LocalCleaning { pool, gate, _held: held }))
+            }
+            Self::Server { pool, cleaning, .. } => {
+                let place = Arc::clone(cleaning).lock_owned().await;
+                let mut connection = session(pool).await?;
+                lock_alone(&mut connection).await?;
+                note(&mut connection).await?;
+                Ok(Box::new(Cleaning { connection, _place: place }))
+            }
+        }
+    }
+
+    pub(super) async fn close(&self) {
+        if let Self::Server { pool, .. } = self {
+            pool.close().await;
+        }
+    }
+}
+
+struct LocalLinking {
+    _held: OwnedRwLockReadGuard<()>,
+}
+
+#[async_trait]
+impl Turn for LocalLinking {
+    async fn end(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct LocalCleaning {
+    pool: SqlitePool,
+    gate: Option<Arc<Mutex<()>>>,
+    _held: OwnedRwLockWriteGuard<()>,
+}
+
+#[async_trait]
+impl Turn for LocalCleaning {
+    async fn end(self: Box<Self>) -> Result<()> {
+        let mut connection = lite(&self.pool, self.gate.clone()).await?;
+        connection.begin().await?;
+        strike(&mut connection).await?;
+        connection.commit().await
+    }
+}
+
+/// A connection goes back first, then the place.
+struct Linking {
+    connection: Connection,
+    _place: OwnedSemaphorePermit,
+}
+
+#[async_trait]
+impl Turn for Linking {
+    async fn end(mut self: Box<Self>) -> Result<()> {
+        unlock(&mut self.connection, Mode::Shared).await
+    }
+}
+
+struct Cleaning {
+    connection: Connection,
+    _place: OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Turn for Cleaning {
+    async fn end(mut self: Box<Self>) -> Result<()> {
+        // By the session that has the lock: it has it still if this succeeds.
+        strike(&mut self.connection).await?;
+        unlock(&mut self.connection, Mode::Alone).await
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Shared,
+    Alone,
+}
+
+async fn lite(pool: &SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Result<Connection> {
+    let link = pool.acquire().await.map_err(connecting)?;
+    Ok(Connection::new(Link::Lite(link), gate, None))
+}
+
+/// Returns a connection that is closed, and the lock given back with it, unless [`unlock`] comes first.
+async fn session(pool: &PgPool) -> Result<Connection> {
+    let link = pool.acquire().await.map_err(connecting)?;
+    let mut connection = Connection::new(Link::Postgres(link), None, None);
+    connection.set_locked(true);
+    Ok(connection)
+}
+
+fn connecting(error: sqlx::Error) -> IndexError {
+    IndexError::new(kind(&error), "connecting for a turn", error)
+}
+
+/// Takes the shared lock, and tells whether there is a note. One round trip; and two statements,
+/// since one that waits sees what was there before it waited.
+async fn lock_shared(connection: &mut Connection) -> Result<bool> {
+    const DOING: &str = "waiting for a turn to link";
+
+    let statements = format!(
+        "SELECT pg_advisory_lock_shared({KEY}, hashtext(current_schema())); \
+         SELECT EXISTS (SELECT FROM cleaning)"
+    );
+    let rows = wait(connection, &statements, DOING).await?;
+    let noted = rows.last().map_or(Err(sqlx::Error::RowNotFound), |row| row.try_get(0));
+    noted.map_err(|error| connection.failed(DOING, error))
+}
+
+/// Takes the lock alone. Who waits is in the server's line, so that nobody who links overtakes.
+async fn lock_alone(connection: &mut Connection) -> Result<()> {
+    let statement = format!("SELECT pg_advisory_lock({KEY}, hashtext(current_schema()))");
+    wait(connection, &statement, "waiting for a turn to clean").await.map(drop)
+}
+
+/// Runs what takes a lock until it has it.
+async fn wait(
+    connection: &mut Connection,
+    statements: &str,
+    doing: &'static str,
+) -> Result<Vec<sqlx::postgres::PgRow>> {
+    let limit = connection.limit();
+    loop {
+        let Link::Postgres(link) = connection.link() else { return Ok(Vec::new()) };
+        let query = sqlx::raw_sql(AssertSqlSafe(statements));
+        match within(limit, query.fetch_all(&mut **link)).await {
+            Ok(rows) => return Ok(rows),
+            Err(error) if is_lock_timeout(&error) => {}
+            Err(error) => return Err(connection.failed(doing, error)),
+        }
+    }
+}
+
+/// Gives the lock back.
+///
+/// # Errors
+/// The session did not have it any more.
+async fn unlock(connection: &mut Connection, mode: Mode) -> Result<()> {
+    const DOING: &str = "ending a turn";
+
+    let statement = match mode {
+        Mode::Shared => "SELECT pg_advisory_unlock_shared($1, hashtext(current_schema()))",
+        Mode::Alone => "SELECT pg_advisory_unlock($1, hashtext(current_schema()))",
+    };
+    let limit = connection.limit();
+    let Link::Postgres(link) = connection.link() else { return Ok(()) };
+    let query = sqlx::query_as(statement).bind(KEY);
+    let (was_held,): (bool,) = within(limit, query.fetch_one(&mut **link))
+        .await
+        .map_err(|error| connection.failed(DOING, error))?;
+    if !was_held {
+        let why = "the session did not hold its lock any more";
+        return Err(IndexError::new(IndexErrorKind::Unavailable, DOING, why));
+    }
+    connection.set_locked(false);
+    Ok(())
+}
+
+async fn is_noted(connection: &mut Connection) -> Result<bool> {
+    let (is_noted,): (bool,) = on!(connection, "looking for an unfinished cleaning", db =>
+        sqlx::query_as("SELECT EXISTS (SELECT 1 FROM cleaning)").fetch_one(db).await)?;
+    Ok(is_noted)
+}
+
+/// Notes that a cleaning is under way.
+async fn note(connection: &mut Connection) -> Result<()> {
+    on!(connection, "noting a cleaning", db => sqlx::query(
+        "INSERT INTO cleaning (id) VALUES (1) ON CONFLICT DO NOTHING",
+    ).execute(db).await.map(drop))
+}
+
+/// Takes the note away.
+async fn strike(connection: &mut Connection) -> Result<()> {
+    on!(connection, "noting the end of a cleaning", db =>
+        sqlx::query("DELETE FROM cleaning").execute(db).await.map(drop))
+}

@@ -1,0 +1,230 @@
+//! A Kubo node of the test's own: a real daemon on loopback, with the settings that a registry's node has
+//! and none of the network.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::http::{self, Response};
+use super::process::{Process, succeed};
+use super::tools::require;
+
+/// How long the daemon may take until both of its ports answer.
+const READY: Duration = Duration::from_mins(1);
+
+/// What a node is to be, before it runs.
+#[derive(Default)]
+pub(crate) struct Plan {
+    settings: Vec<(String, String)>,
+    token: Option<String>,
+    folder: Option<PathBuf>,
+}
+
+impl Plan {
+    /// Sets one of the node's own settings to a JSON value, after those that every node has:
+    /// `set("Gateway.NoFetch", "false")`.
+    pub(crate) fn set(mut self, name: &str, json: &str) -> Self {
+        self.settings.push((name.to_owned(), json.to_owned()));
+        self
+    }
+
+    /// Has the node take calls only by this token.
+    pub(crate) fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        let users = serde_json::json!({
+            "test": { "AuthSecret": format!("bearer:{token}"), "AllowedPaths": ["/api/v0"] }
+        });
+        self.set("API.Authorizations", &users.to_string())
+    }
+
+    /// Has the node live in a folder of the test's, such as a disk that is small: below it, in one that is
+    /// made.
+    pub(crate) fn below(mut self, folder: &Path) -> Self {
+        self.folder = Some(folder.join("kubo"));
+        self
+    }
+
+    /// Starts the node, and waits until it answers. Skips or fails as [`require`] does.
+    pub(crate) fn start(self) -> Option<KuboNode> {
+        let program = require("ipfs")?;
+        let own = TempDir::new().expect("a temporary folder can be made");
+        let repository = self.folder.unwrap_or_else(|| own.path().join("kubo"));
+        let (api, gateway) = (free_port(), free_port());
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kubo-node");
+        let mut prepare = Command::new(script);
+        prepare.arg(&repository).args([api.to_string(), gateway.to_string()]);
+        succeed(prepare.env("ROADSTEAD_TEST_IPFS", &program));
+        for (name, json) in &self.settings {
+            succeed(offline(&program, &repository).args(["config", "--json", name, json]));
+        }
+        let log = own.path().join("kubo.log");
+        let process = launch(&program, &repository, &log, api, gateway);
+        let token = self.token;
+        Some(KuboNode { process, program, repository, log, api, gateway, token, own })
+    }
+}
+
+/// A running node. Dropping it kills the process and removes its folder, if that is its own.
+pub(crate) struct KuboNode {
+    // Fields are dropped in this order: the process goes before its folder.
+    process: Process,
+    program: PathBuf,
+    repository: PathBuf,
+    log: PathBuf,
+    api: u16,
+    gateway: u16,
+    token: Option<String>,
+    own: TempDir,
+}
+
+impl KuboNode {
+    /// Starts a node. Skips or fails as [`require`] does.
+    pub(crate) fn start() -> Option<Self> {
+        Self::plan().start()
+    }
+
+    /// A node of which the test says more before it starts.
+    pub(crate) fn plan() -> Plan {
+        Plan::default()
+    }
+
+    /// The RPC, `http://127.0.0.1:<port>`.
+    pub(crate) fn api(&self) -> String {
+        format!("http://127.0.0.1:{}", self.api)
+    }
+
+    /// The gateway, `http://127.0.0.1:<port>`.
+    pub(crate) fn gateway(&self) -> String {
+        format!("http://127.0.0.1:{}", self.gateway)
+    }
+
+    /// The folder of its repository.
+    pub(crate) fn repository(&self) -> &Path {
+        &self.repository
+    }
+
+    /// The id of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What the daemon has said, over all its starts.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Calls the RPC: `rpc("files/stat", &[("arg", "/")])`; panics when no answer comes.
+    pub(crate) fn rpc(&self, path: &str, arguments: &[(&str, &str)]) -> Response {
+        self.try_rpc(path, arguments).unwrap_or_else(|error| panic!("no answer of {path}: {error}"))
+    }
+
+    /// Like [`Self::rpc`], where the node may be gone.
+    pub(crate) fn try_rpc(
+        &self,
+        path: &str,
+        arguments: &[(&str, &str)],
+    ) -> Result<Response, reqwest::Error> {
+        http::try_send(|client| {
+            let request = client.post(format!("{}/api/v0/{path}", self.api())).query(arguments);
+            match &self.token {
+                Some(token) => request.bearer_auth(token),
+                None => request,
+            }
+        })
+    }
+
+    /// A command of the program that asks the daemon: `node.command(["files", "ls", "/"])`.
+    pub(crate) fn command<'text>(
+        &self,
+        arguments: impl IntoIterator<Item = &'text str>,
+    ) -> Command {
+        let mut command = offline(&self.program, &self.repository);
+        command.arg(format!("--api=/ip4/127.0.0.1/tcp/{}", self.api));
+        if let Some(token) = &self.token {
+            command.arg(format!("--api-auth=bearer:{token}"));
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// Runs a command that must succeed, and gives what it printed.
+    pub(crate) fn ipfs<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> String {
+        succeed(&mut self.command(arguments))
+    }
+
+    /// A command on the repository while the daemon does not run, such as `files chroot`.
+    pub(crate) fn offline(&self) -> Command {
+        offline(&self.program, &self.repository)
+    }
+
+    /// Ends it by SIGTERM, and waits.
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.process.stop()
+    }
+
+    /// Ends it by SIGKILL, and waits.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Has it stand still: connections are taken by the system, and nothing answers.
+    pub(crate) fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Has it go on.
+    pub(crate) fn resume(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Starts it again on the same repository and ports, after [`Self::stop`] or [`Self::kill`]; waits
+    /// until it answers, and panics with its log when it does not.
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "the node still runs");
+        self.process = launch(&self.program, &self.repository, &self.log, self.api, self.gateway);
+    }
+}
+
+impl Drop for KuboNode {
+    fn drop(&mut self) {
+        // Its folder goes with it; and one that stands still would not hear anything else.
+        self.process.kill();
+    }
+}
+
+fn offline(program: &Path, repository: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env("IPFS_PATH", repository).env("IPFS_TELEMETRY", "off");
+    command
+}
+
+fn launch(program: &Path, repository: &Path, log: &Path, api: u16, gateway: u16) -> Process {
+    let mut process = Process::start(offline(program, repository).arg("daemon"), log);
+    let version = format!("http://127.0.0.1:{api}/api/v0/version");
+    // A CID that holds its own, empty, block.
+    let empty = format!("http://127.0.0.1:{gateway}/ipfs/bafkqaaa");
+    process.wait_until(READY, || {
+        // Where calls need a token, a refusal is an answer too.
+        http::try_send(|client| client.post(&version)).is_ok()
+            && http::try_send(|client| client.get(&empty)).is_ok_and(|it| it.status == 200)
+    });
+    process
+}
+
+/// A port that nobody listened on a moment ago, below those that the system gives to outgoing connections:
+/// it is still free when the node starts again.
+fn free_port() -> u16 {
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(random % 10_000).expect("it is less");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
