@@ -101,7 +101,7 @@ impl Kubo {
     /// Those of the node.
     pub async fn remove(&self, paths: &[String]) -> Result<()> {
         let call = self.call("files/rm").option("recursive", "true").option("force", "true");
-        let call = paths.iter().fold(call, |call, path| call.argument(path));
+        let call = paths.iter().fold(call, super::rpc::Call::argument);
         call.patience(Patience::Endless).send(None).await.map(drop)
     }
 

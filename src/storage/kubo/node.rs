@@ -231,12 +231,7 @@ impl Node {
         Ok(Named::Not)
     }
 
-    async fn link(
-        self: &Arc<Self>,
-        cid: Cid,
-        path: String,
-        patience: Patience,
-    ) -> Result<Named> {
+    async fn link(self: &Arc<Self>, cid: Cid, path: String, patience: Patience) -> Result<Named> {
         let node = Arc::clone(self);
         let linking = async move {
             match node.kubo.copy(&cid, &path, patience).await {
