@@ -34,6 +34,8 @@ pub use tls::TlsError;
 pub struct App {
     /// The use cases.
     pub registry: Registry,
+    /// The index that they use.
+    pub index: Arc<dyn Index>,
     _lock: DataLock,
 }
 
@@ -150,7 +152,8 @@ impl App {
                 return Err(AppError::IndexLost(settings.server.data.join("public")));
             }
         }
-        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+        let registry = Registry::new(index.clone(), storage, limits(settings));
+        Ok(Self { registry, index, _lock: lock })
     }
 
     /// Opens a registry that another process owns. Waits until that process has carried out what is
@@ -178,16 +181,17 @@ pub fn expect_registry(data: &Path) -> Result<(), AppError> {
     if data.join("public").is_dir() { Ok(()) } else { Err(AppError::Absent(data.to_owned())) }
 }
 
-/// Makes who decides about access.
+/// Makes who decides about access. The key is the one that tokens are signed by.
 ///
 /// # Errors
 /// [`AppError::Missing`]; [`AppError::Auth`] when what the settings name cannot be used.
-pub(crate) fn authority(settings: &Settings) -> Result<Authority, AppError> {
+pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority, AppError> {
     let name = settings.auth.method;
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
-    Ok(Authority::new((method.open)(&settings.auth)?, settings.server.local_namespaces.clone()))
+    let authenticator = (method.open)(&settings.auth, key)?;
+    Ok(Authority::new(authenticator, settings.server.local_namespaces.clone()))
 }
 
 fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, AppError> {

@@ -35,7 +35,8 @@ impl App {
         let storage = open_storage(settings)?;
         storage.tidy().await?;
         let index = open_or_replace(settings, &storage, tell).await?;
-        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+        let registry = Registry::new(index.clone(), storage, limits(settings));
+        Ok(Self { registry, index, _lock: lock })
     }
 }
 

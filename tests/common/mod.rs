@@ -6,12 +6,14 @@
 
 pub(crate) mod http;
 pub(crate) mod ipfs;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod terminal;
 pub(crate) mod tools;
 
 pub(crate) use ipfs::Ipfs;
+pub(crate) use postgres::Postgres;
 pub(crate) use process::{Finished, Process, run, run_within, succeed};
 pub(crate) use server::{Server, free_address, roadstead};
 pub(crate) use terminal::on_terminal;
