@@ -128,8 +128,8 @@ impl Database {
 #[async_trait]
 impl Index for Database {
     async fn version(&self) -> Result<u64> {
-        match self.clock.known() {
-            Some(version) => Ok(version),
+        match self.clock.seen().await? {
+            Some(seen) => Ok(seen.version),
             None => clock::version(&mut self.read().await?).await,
         }
     }
@@ -385,5 +385,6 @@ impl Index for Database {
             pool.close().await;
         }
         self.turns.close().await;
+        self.clock.close();
     }
 }

@@ -9,6 +9,7 @@
 //! pull sees. Both run the same queries on either database: a file here has one subject and its
 //! queries, `sqlite` and `postgres` what differs between the two, and [`INDEXES`] is their table.
 
+mod asker;
 mod blobs;
 mod clock;
 mod columns;

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection as _, Executor};
 use tokio::sync::Mutex;
 
+use super::asker::Asker;
 use super::clock::Clock;
 use super::connection::{Connection, Link, kind, on};
 use super::database::{Database, Pool};
@@ -30,7 +31,7 @@ const TRUSTED: Duration = Duration::from_secs(5);
 /// What every connection is set to: a lock is waited for in portions, so that whoever gave up
 /// leaves the line; and the server finds out soon when a client's machine is gone, and with it the
 /// lock that it held.
-const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
+pub(super) const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
      SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 /// The same for one that shall not write.
 const READ_ONLY_SESSION: &str = "SET default_transaction_read_only = on";
@@ -52,13 +53,17 @@ pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
         migrated.map_err(schema::refused)?;
     }
     let pool = pools(CONNECTIONS, access).connect_with(options.clone()).await.map_err(failed)?;
-    let turns = pools(turns::CONNECTIONS, access).connect_lazy_with(options);
+    let turns = pools(turns::CONNECTIONS, access).connect_lazy_with(options.clone());
+    let clock = match access {
+        Access::Full => Clock::Asked(Asker::start(options)),
+        Access::ReadOnly => Clock::Row,
+    };
     let database = Database {
         pool: Pool::Postgres(pool),
         turns: Turns::of_server(turns),
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
+        clock: Arc::new(clock),
         access,
         memory: Memory::new(),
         hasty: None,

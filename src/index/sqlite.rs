@@ -63,7 +63,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         hasty: Some(Pool::Lite(hasty)),
         gate,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
+        clock: Arc::new(Clock::Row),
         access: Access::Full,
         memory: Memory::new(),
     };
@@ -94,7 +94,7 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
         hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
+        clock: Arc::new(Clock::Row),
         access: Access::ReadOnly,
         memory: Memory::new(),
     };

@@ -16,4 +16,3 @@ mod repository;
 mod tokens;
 
 use common::Postgres;
-
