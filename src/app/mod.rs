@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use crate::auth::{Authority, METHODS, SetupError};
 use crate::config::Settings;
-use crate::index::{self, Index, IndexError};
+use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
 use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
@@ -143,7 +143,7 @@ impl App {
     async fn open_locked(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
         let storage = open_storage(settings)?;
         storage.tidy().await?;
-        let index = index::open(&index_url(settings)).await?;
+        let index = open_index(settings, Access::Full).await?;
         let folding = index.folding(Visibility::Public).await?;
         let is_new = folding.root.is_none() && folding.edits.is_empty();
         if is_new && index.open_entry_count().await? == 0 {
@@ -163,7 +163,7 @@ impl App {
     /// Whatever keeps it from being read.
     pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
         adoption::expect_done(&settings.server.data)?;
-        let index = index::open_read_only(&index_url(settings)).await?;
+        let index = open_index(settings, Access::ReadOnly).await?;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -200,6 +200,10 @@ fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, AppError> {
     let driver = driver
         .ok_or_else(|| AppError::Missing { what: "storage driver", name: name.to_owned() })?;
     Ok((driver.open)(&settings.server.data)?)
+}
+
+async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<dyn Index>> {
+    index::open_with(&index_url(settings), access, &settings.index.postgres).await
 }
 
 fn limits(settings: &Settings) -> Limits {

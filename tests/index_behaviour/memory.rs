@@ -10,10 +10,10 @@ use crate::fixtures::{NOW, blob, canonical, give, manifest, repository, sha256, 
 use crate::{Case, Outcome, case, case_on, home::Home};
 
 /// How often the tag is moved.
-const MOVES: u64 = 2_000;
+const MOVES: u64 = 1_000;
 
 /// How many look for it meanwhile.
-const READERS: usize = 16;
+const READERS: usize = 8;
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![

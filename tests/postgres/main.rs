@@ -13,6 +13,26 @@ mod content;
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod repository;
 
+mod faults;
+mod pooler;
+mod tls;
 mod tokens;
 
-use common::Postgres;
+use common::{Postgres, Server};
+
+/// Starts a server with that index.
+fn serve_with(index: &str) -> Server {
+    let index = index.to_owned();
+    Server::start_with(move |command| {
+        command.env("ROADSTEAD_INDEX__URL", &index);
+    })
+}
+
+/// Opens an index, and closes it again.
+fn open(url: &str) -> roadstead::index::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    runtime.block_on(async {
+        roadstead::index::open(url).await?.close().await;
+        Ok(())
+    })
+}
