@@ -15,7 +15,7 @@ use super::server::free_address;
 use super::tools::skip;
 
 /// How long the server may take until it answers; after a kill it recovers first.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 const PAUSE: Duration = Duration::from_millis(50);
 

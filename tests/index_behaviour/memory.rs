@@ -66,6 +66,11 @@ async fn a_tag_moved_by_another_process_is_never_seen_where_it_was(home: Home) -
     check_moves(&home.index, &other).await
 }
 
+/// The name of the image that a move goes to.
+fn nth(number: u64) -> &'static str {
+    if number.is_multiple_of(2) { "even" } else { "odd" }
+}
+
 /// Moves a tag by one index while it is looked for by the other. The media types count the moves.
 async fn check_moves(writing: &Arc<dyn Index>, reading: &Arc<dyn Index>) -> Outcome {
     let mine = repository("app");
@@ -77,7 +82,7 @@ async fn check_moves(writing: &Arc<dyn Index>, reading: &Arc<dyn Index>) -> Outc
         let mine = repository("app");
         let mut writer = writing.lock().await?;
         for number in 1..=MOVES {
-            let image = if number % 2 == 0 { "even" } else { "odd" };
+            let image = nth(number);
             let mut given = manifest(image);
             given.media_type = media_type(number);
             writer.begin().await?;
@@ -85,7 +90,7 @@ async fn check_moves(writing: &Arc<dyn Index>, reading: &Arc<dyn Index>) -> Outc
             writer.put_tag(&mine, &tag("v1"), &target(image), NOW).await?;
             writer.commit().await?;
             begin.store(number, Ordering::SeqCst);
-            if number % 50 == 0 {
+            if number.is_multiple_of(50) {
                 // So that something is found in memory as well.
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -106,7 +111,7 @@ async fn check_moves(writing: &Arc<dyn Index>, reading: &Arc<dyn Index>) -> Outc
                     let number = found.media_type.trim_start_matches("application/").to_owned();
                     let number: u64 = number.parse().expect("it is a number");
                     assert!(number >= before, "{number} after {before}");
-                    let image = if number % 2 == 0 { "even" } else { "odd" };
+                    let image = nth(number);
                     assert_eq!(found.digest, sha256(image));
                 }
                 count += 1;

@@ -15,7 +15,7 @@ use crate::repository::Repository;
 use crate::serve_with;
 
 /// How long the registry may take until it serves again.
-const RECOVERED: Duration = Duration::from_secs(60);
+const RECOVERED: Duration = Duration::from_mins(1);
 
 /// What clients have seen.
 #[derive(Default)]

@@ -14,6 +14,7 @@ mod content;
 mod repository;
 
 mod faults;
+mod page;
 mod pooler;
 mod tls;
 mod tokens;

@@ -1,7 +1,7 @@
 //! A pooler in transaction mode is found out; one in session mode is as good as Postgres itself.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ struct Pooler {
 }
 
 impl Pooler {
-    fn start(program: &PathBuf, postgres: &Postgres, settings: &str) -> Self {
+    fn start(program: &Path, postgres: &Postgres, settings: &str) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let address = free_address();
         let [(host, port), (_, behind)] = [&*address, postgres.address()]
@@ -65,7 +65,7 @@ fn a_pooler_in_transaction_mode_is_refused_with_a_sentence() {
     ] {
         let pooler = Pooler::start(&program, &postgres, settings);
         for _ in 0..3 {
-            let refused = open(&pooler.url()).err().expect(settings);
+            let refused = open(&pooler.url()).expect_err(settings);
             assert_eq!(refused.kind, IndexErrorKind::Failed, "{settings}: {refused:?}");
             let said = std::error::Error::source(&refused).expect("it says why").to_string();
             assert!(said.contains("pool_mode = session"), "{settings}: {said}");
@@ -86,7 +86,7 @@ fn a_pooler_in_transaction_mode_is_refused_when_it_has_many_sessions() {
         );
         let pooler = Pooler::start(&program, &postgres, &settings);
         for _ in 0..10 {
-            let refused = open(&pooler.url()).err().expect("it is in transaction mode");
+            let refused = open(&pooler.url()).expect_err("it is in transaction mode");
             assert_eq!(refused.kind, IndexErrorKind::Failed, "{refused:?}");
         }
     }

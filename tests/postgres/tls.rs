@@ -68,7 +68,7 @@ fn connections_are_encrypted_and_the_server_is_known_by_its_authority() {
         format!("{}?sslmode={mode}&sslrootcert={}", postgres.url(), authority.display())
     };
     for mode in ["verify-full", "verify-ca"] {
-        let refused = open(&url(mode, &wrong)).err().expect("the authority is another one");
+        let refused = open(&url(mode, &wrong)).expect_err("the authority is another one");
         let said = causes(&refused);
         assert!(said.contains("certificate"), "{said}");
         assert!(said.contains("sslrootcert"), "{said}");
@@ -97,7 +97,7 @@ fn a_server_with_a_certificate_for_another_name_is_refused() {
     let url = |mode: &str| {
         format!("{}?sslmode={mode}&sslrootcert={}", postgres.url(), authority.display())
     };
-    let refused = open(&url("verify-full")).err().expect("the name is another one");
+    let refused = open(&url("verify-full")).expect_err("the name is another one");
     assert!(causes(&refused).contains("certificate"), "{}", causes(&refused));
     open(&url("verify-ca")).expect("the name does not count");
 
