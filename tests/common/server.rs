@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ pub(crate) struct Server {
     process: Process,
     address: String,
     scheme: &'static str,
-    pair: Option<Pair>,
+    pair: Option<Arc<Pair>>,
     folder: TempDir,
     data: PathBuf,
     configure: Configure,
@@ -55,8 +56,15 @@ impl Server {
     ) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let data = folder.path().join("data");
-        let pair = is_over_kubo().then(Pair::make);
+        let pair = is_over_kubo().then(|| Arc::new(Pair::make()));
         Self::launch(scheme, pair, folder, data, Box::new(configure))
+    }
+
+    /// Starts a server over a node and a database, of which it may be one of several.
+    pub(crate) fn start_over(pair: &Arc<Pair>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let data = folder.path().join("data");
+        Self::launch("http", Some(pair.clone()), folder, data, Box::new(|_| {}))
     }
 
     /// Starts a server with the embedded store, where a test is about its files.
@@ -74,19 +82,19 @@ impl Server {
 
     fn launch(
         scheme: &'static str,
-        pair: Option<Pair>,
+        pair: Option<Arc<Pair>>,
         folder: TempDir,
         data: PathBuf,
         configure: Configure,
     ) -> Self {
-        let (process, address) = serve(folder.path(), &data, scheme, pair.as_ref(), &configure);
+        let (process, address) = serve(folder.path(), &data, scheme, pair.as_deref(), &configure);
         Self { process, address, scheme, pair, folder, data, configure }
     }
 
     /// Starts it again on the same data folder and another port, after [`Self::stop`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the server still runs");
-        let pair = self.pair.as_ref();
+        let pair = self.pair.as_deref();
         (self.process, self.address) =
             serve(self.folder.path(), &self.data, self.scheme, pair, &self.configure);
     }
@@ -132,7 +140,7 @@ impl Server {
 
     /// Where its images and rows are, if it does not have the embedded store.
     pub(crate) fn pair(&self) -> Option<&Pair> {
-        self.pair.as_ref()
+        self.pair.as_deref()
     }
 
     /// The folder of what is public, as the stock registry would have it: of the embedded store its own,
