@@ -31,7 +31,7 @@ const SEAMS: &[&str] = LEVELS[2];
 
 /// Rooms beside the levels: what they may import, and who may import them.
 const BESIDE: &[(&str, &[&str], &[&str])] = &[
-    ("config", &["oci"], &["telemetry", "app", "cli", "main"]),
+    ("config", &["oci", "kubo"], &["telemetry", "app", "cli", "main"]),
     ("telemetry", &["config"], &["app", "cli", "main"]),
 ];
 

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-use super::{App, AppError, index_url};
+use super::{App, AppError, driver, index_url};
 use crate::config::Settings;
 use crate::index::{self, Index, IndexError};
 use crate::oci::Visibility;
@@ -51,6 +51,11 @@ impl Adoption {
             expect_nothing(data)?;
         }
         let lock = super::lock::DataLock::take(data)?;
+        // A tree that is elsewhere does not tell how far an earlier beginning has come.
+        let is_elsewhere = !driver(settings)?.is_in_data_folder;
+        if is_new && is_elsewhere && !is_free(&index_url(settings)).await? {
+            return Err(AppError::IndexTaken);
+        }
         if is_new {
             expect_nothing(data)?;
             let name = folder.as_os_str().as_encoded_bytes();
@@ -63,7 +68,10 @@ impl Adoption {
                 .map_err(failed)?;
         }
         // The tree is made below, so until it is there nobody has come further than this.
-        if !holds_tree(data).map_err(failed)? && !is_free(&index_url(settings)).await? {
+        if !is_elsewhere
+            && !holds_tree(data).map_err(failed)?
+            && !is_free(&index_url(settings)).await?
+        {
             fs::remove_file(&mark).map_err(failed)?;
             return Err(AppError::IndexTaken);
         }

@@ -8,6 +8,7 @@ mod lock;
 mod rebuild;
 mod server;
 mod tls;
+mod turns;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,8 +23,9 @@ use crate::config::Settings;
 use crate::index::{self, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
-use crate::storage::{DRIVERS, Storage, StorageError, TreePath};
+use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError, TreePath};
 use lock::DataLock;
+use turns::IndexTurns;
 
 pub use adoption::Adoption;
 pub use rebuild::Notice;
@@ -68,8 +70,8 @@ pub enum AppError {
     #[error("there is no registry in {}", .0.display())]
     Absent(PathBuf),
     /// The tree holds something, the index nothing.
-    #[error("{} holds images, but the index is empty: run `roadstead index rebuild`", .0.display())]
-    IndexLost(PathBuf),
+    #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
+    IndexLost,
     /// What is to be filled holds something.
     #[error("{} is not empty: adopt into a folder that is new", .0.display())]
     NotEmpty(PathBuf),
@@ -139,15 +141,15 @@ impl App {
     }
 
     async fn open_locked(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
-        let storage = open_storage(settings)?;
-        storage.tidy().await?;
         let index = index::open(&index_url(settings)).await?;
+        let storage = open_storage(settings, &index).await?;
+        storage.tidy().await?;
         let folding = index.folding(Visibility::Public).await?;
         let is_new = folding.root.is_none() && folding.edits.is_empty();
         if is_new && index.open_entry_count().await? == 0 {
             let tree = storage.list(Visibility::Public, &TreePath::root()).await?;
             if tree.is_some_and(|entries| !entries.is_empty()) {
-                return Err(AppError::IndexLost(settings.server.data.join("public")));
+                return Err(AppError::IndexLost);
             }
         }
         Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
@@ -165,17 +167,22 @@ impl App {
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        let registry = Registry::new(index.clone(), open_storage(settings)?, limits(settings));
+        let storage = open_storage(settings, &index).await?;
+        let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Beside { registry, index })
     }
 }
 
-/// Refuses a folder that holds no registry.
+/// Refuses a data folder that holds no registry, where one would stand in it.
 ///
 /// # Errors
-/// [`AppError::Absent`]
-pub fn expect_registry(data: &Path) -> Result<(), AppError> {
-    if data.join("public").is_dir() { Ok(()) } else { Err(AppError::Absent(data.to_owned())) }
+/// [`AppError::Absent`]; [`AppError::Missing`]
+pub fn expect_registry(settings: &Settings) -> Result<(), AppError> {
+    let data = &settings.server.data;
+    if !driver(settings)?.is_in_data_folder || data.join("public").is_dir() {
+        return Ok(());
+    }
+    Err(AppError::Absent(data.to_owned()))
 }
 
 /// Makes who decides about access.
@@ -190,12 +197,22 @@ pub(crate) fn authority(settings: &Settings) -> Result<Authority, AppError> {
     Ok(Authority::new((method.open)(&settings.auth)?, settings.server.local_namespaces.clone()))
 }
 
-fn open_storage(settings: &Settings) -> Result<Arc<dyn Storage>, AppError> {
+fn driver(settings: &Settings) -> Result<&'static Driver, AppError> {
     let name = settings.storage.driver;
     let driver = DRIVERS.iter().find(|driver| driver.name == name);
-    let driver = driver
-        .ok_or_else(|| AppError::Missing { what: "storage driver", name: name.to_owned() })?;
-    Ok((driver.open)(&settings.server.data)?)
+    driver.ok_or_else(|| AppError::Missing { what: "storage driver", name: name.to_owned() })
+}
+
+async fn open_storage(
+    settings: &Settings,
+    index: &Arc<dyn Index>,
+) -> Result<Arc<dyn Storage>, AppError> {
+    let place = Place {
+        data: &settings.server.data,
+        settings: &settings.storage,
+        turns: Arc::new(IndexTurns(Arc::clone(index))),
+    };
+    Ok((driver(settings)?.open)(place).await?)
 }
 
 fn limits(settings: &Settings) -> Limits {

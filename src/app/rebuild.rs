@@ -8,7 +8,6 @@ use super::{App, AppError, adoption, index_url, limits, open_storage};
 use crate::config::Settings;
 use crate::index::{self, Index, IndexErrorKind};
 use crate::registry::Registry;
-use crate::storage::Storage;
 
 /// Something to be told when an index is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,9 +31,9 @@ impl App {
     ) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
         adoption::expect_done(&settings.server.data)?;
-        let storage = open_storage(settings)?;
+        let index = open_or_replace(settings, tell).await?;
+        let storage = open_storage(settings, &index).await?;
         storage.tidy().await?;
-        let index = open_or_replace(settings, &storage, tell).await?;
         Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
     }
 }
@@ -42,14 +41,15 @@ impl App {
 /// Opens the index, and carries out its queue. Where its file is damaged, an empty one takes its place.
 async fn open_or_replace(
     settings: &Settings,
-    storage: &Arc<dyn Storage>,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Arc<dyn Index>, AppError> {
     let url = index_url(settings);
     let (damage, is_read) = match index::open(&url).await {
         Ok(index) => {
             let examined = index.examine().await;
-            let registry = Registry::new(index.clone(), storage.clone(), limits(settings));
+            let storage = open_storage(settings, &index).await?;
+            storage.tidy().await?;
+            let registry = Registry::new(index.clone(), storage, limits(settings));
             for lost in registry.carry_out_queue().await? {
                 tell(Notice::Lost(lost));
             }

@@ -165,12 +165,18 @@ impl StopSignals {
     }
 }
 
-/// Forgets stale uploads and folds edits, now and then.
+/// Forgets stale uploads, folds edits and cleans the storage, now and then.
 async fn keep_house(registry: Registry, settings: Settings) {
     let mut fold = tokio::time::interval(FOLD_INTERVAL);
     let mut purge = tokio::time::interval(settings.uploads.purge_interval);
+    let mut clean = tokio::time::interval(settings.storage.kubo.clean_interval);
     loop {
         tokio::select! {
+            _ = clean.tick() => {
+                if let Err(error) = registry.clean_storage().await {
+                    tracing::warn!(%error, "could not clean the storage");
+                }
+            }
             _ = fold.tick() => {
                 if let Err(error) = registry.keep_up().await {
                     tracing::warn!(%error, "could not bring the root up to date");

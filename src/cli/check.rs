@@ -27,7 +27,7 @@ pub(super) fn run(
     arguments: &CheckArguments,
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&common.sources(Vec::new()))?;
-    expect_registry(&settings.server.data)?;
+    expect_registry(&settings)?;
     let bar = Bar::new(arguments.json);
     let report = runtime()?.block_on(async {
         match App::open(&settings).await {

@@ -38,7 +38,7 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let IndexCommand::Rebuild = &arguments.command;
     let settings = Settings::load(&common.sources(Vec::new()))?;
-    expect_registry(&settings.server.data)?;
+    expect_registry(&settings)?;
     let bar = Bar::new(false);
     let mut is_loss = false;
     let rebuilt = runtime()?.block_on(async {

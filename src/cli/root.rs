@@ -19,7 +19,7 @@ pub(super) struct RootArguments {}
 /// Prints the root.
 pub(super) fn run(common: &CommonArguments, _: &RootArguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&common.sources(Vec::new()))?;
-    expect_registry(&settings.server.data)?;
+    expect_registry(&settings)?;
     let bar = Bar::new(false);
     bar.begin("computing the root", Steps::Unknown);
     let root = runtime()?.block_on(async {

@@ -32,7 +32,7 @@ pub use manifests::ManifestSettings;
 pub use origin::Origin;
 pub use server::{ServerSettings, TlsSettings};
 pub use sources::{Flag, Sources};
-pub use storage::StorageSettings;
+pub use storage::{KuboSettings, StorageSettings};
 pub use table::{Kind, SETTINGS, Setting};
 pub use uploads::UploadSettings;
 pub use values::{Effective, Values};

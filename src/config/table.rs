@@ -119,10 +119,56 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "storage.driver",
-        kind: Kind::Choice(&["embedded"]),
+        kind: Kind::Choice(&["embedded", "kubo"]),
         default: r#""embedded""#,
-        expects: "embedded",
-        help: "Where bytes and names live. embedded: in the data folder, with no other process.",
+        expects: "embedded or kubo",
+        help: "Where bytes and names live. embedded: in the data folder, with no other process. kubo: \
+               on a Kubo node (docs/KUBO.md), which several processes may share.",
+    },
+    Setting {
+        name: "storage.kubo.api",
+        kind: Kind::Text,
+        default: r#""http://127.0.0.1:5001""#,
+        expects: "a URL such as http://127.0.0.1:5001 or a multiaddr such as /ip4/127.0.0.1/tcp/5001",
+        help: "The RPC of the node. Whoever reaches it owns the node: never expose it.",
+    },
+    Setting {
+        name: "storage.kubo.gateway",
+        kind: Kind::Text,
+        default: r#""http://127.0.0.1:8080""#,
+        expects: "a URL such as http://127.0.0.1:8080 or a multiaddr such as /ip4/127.0.0.1/tcp/8080",
+        help: "The gateway of the same node, which has to have `Gateway.NoFetch`.",
+    },
+    Setting {
+        name: "storage.kubo.mfs_root",
+        kind: Kind::Text,
+        default: r#""/roadstead""#,
+        expects: "a path such as /roadstead, of letters, digits, `.`, `_`, `-` and `/`",
+        help: "The registry's folder on the node, which nothing else may write to. It is created when \
+               it is missing.",
+    },
+    Setting {
+        name: "storage.kubo.token",
+        kind: Kind::Secret,
+        default: r#""""#,
+        expects: "a token without spaces",
+        help: "The token of one of the node's `API.Authorizations`. Empty: none.",
+    },
+    Setting {
+        name: "storage.kubo.redirect",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "an http or https URL without a path, such as https://ipfs.example.com",
+        help: "A gateway to which clients are sent for blobs, if they can reach one that has them. \
+               Empty: blobs come from the registry.",
+    },
+    Setting {
+        name: "storage.kubo.clean_interval",
+        kind: Kind::Duration,
+        default: r#""60s""#,
+        expects: "a duration above zero such as 60s",
+        help: "How often names on the node that are of no more use are taken away. Pushes wait for \
+               it, for about half a second.",
     },
     Setting {
         name: "index.url",

@@ -1,7 +1,7 @@
 //! `/v2/<name>/blobs/<digest>`
 
 use actix_web::body::SizedStream;
-use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE};
+use actix_web::http::header::{ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{StreamExt, stream};
@@ -38,6 +38,11 @@ pub(super) async fn get(
     let blob = api.registry.stat_blob(&grant, &digest).await?;
     if respond::is_known(&request, &digest) {
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
+    }
+    if let Some(location) = api.registry.blob_location(&blob) {
+        let mut response = HttpResponse::TemporaryRedirect();
+        respond::describe(&mut response, &digest, &blob.content.cid);
+        return Ok(response.insert_header((LOCATION, location)).finish());
     }
     let size = blob.content.size;
     let (range, mut response) = match wanted(respond::range(&request, &digest), size) {

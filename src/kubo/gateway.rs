@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::{Stream, StreamExt};
-use reqwest::header::{HOST, RANGE};
+use reqwest::header::{CONTENT_RANGE, HOST, RANGE};
 
 use super::{Kubo, KuboError, KuboErrorKind, Result};
 
@@ -17,6 +17,8 @@ const NUMERIC_HOST: &str = "127.0.0.1";
 
 /// A range of a file, as it comes. It ends with an error when the node sends less than that.
 pub struct Body {
+    /// How long the whole file is.
+    pub size: u64,
     bytes: Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>,
     left: u64,
 }
@@ -41,8 +43,14 @@ impl Kubo {
             let text = response.bytes().await.unwrap_or_default();
             return Err(KuboError::answered(doing(), status, &text));
         }
+        let total = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
+        let total = total.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
+        let Some(size) = total else {
+            let odd = "the answer does not tell how long the file is";
+            return Err(KuboError::new(KuboErrorKind::Failed, doing(), odd));
+        };
         let bytes = response.bytes_stream().boxed();
-        Ok(Body { bytes, left: range.end - range.start })
+        Ok(Body { size, bytes, left: range.end - range.start })
     }
 
     /// Asks for a block that is nowhere, and tells whether the node says so without searching for it.

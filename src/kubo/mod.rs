@@ -58,6 +58,12 @@ impl Kubo {
         let patient = builder().build().map_err(failed)?;
         Ok(Self { client, patient, api, gateway, token })
     }
+
+    /// Returns where the RPC is.
+    #[must_use]
+    pub fn api(&self) -> &Address {
+        &self.api
+    }
 }
 
 fn builder() -> reqwest::ClientBuilder {

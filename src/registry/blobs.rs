@@ -36,6 +36,12 @@ impl Registry {
         Ok(Blob { digest: *digest, content: content(&row) })
     }
 
+    /// Returns a URL from which clients can read a blob themselves, if the operator has set that up.
+    #[must_use]
+    pub fn blob_location(&self, blob: &Blob) -> Option<String> {
+        self.storage.location(&blob.content)
+    }
+
     /// Reads a range of a blob that was found by [`Registry::stat_blob`].
     ///
     /// # Errors

@@ -77,8 +77,12 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn recover(&self) -> Result<()> {
         let mut writer = self.index.lock().await?;
+        let mut again = Vec::new();
         for (_, edits) in writer.folding(Visibility::Public).await?.edits {
-            self.storage.apply(Visibility::Public, &decode(&edits)?).await?;
+            again.extend(decode(&edits)?);
+        }
+        if !again.is_empty() {
+            self.storage.apply(Visibility::Public, &again).await?;
         }
         self.drain(writer.as_mut()).await
     }

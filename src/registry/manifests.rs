@@ -1,9 +1,9 @@
 //! Manifests: pulling, pushing, deleting.
 
 use bytes::Bytes;
-use uuid::Uuid;
 
 use super::intent::Intent;
+use super::uploads::new_id;
 use super::{Condition, Registry, RegistryError, Result};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest};
@@ -108,7 +108,7 @@ impl Registry {
     /// Takes a manifest's bytes in as content.
     async fn keep(&self, bytes: Bytes) -> Result<Content> {
         let digest = CanonicalDigest::of(&bytes).into();
-        let id = Uuid::new_v4().to_string();
+        let id = new_id();
         let mut ingest = self.storage.begin(&id).await?;
         let kept = match ingest.append(bytes).await {
             Ok(()) => ingest.finish(&digest).await,

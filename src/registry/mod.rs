@@ -131,6 +131,14 @@ impl Registry {
         Ok(self.index.ping().await?)
     }
 
+    /// Gives back what the storage needs no longer.
+    ///
+    /// # Errors
+    /// Those of the storage; it may be repeated.
+    pub async fn clean_storage(&self) -> Result<()> {
+        Ok(self.storage.clean().await?)
+    }
+
     /// Answers whether content can be written.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ const CLAIM: Duration = Duration::from_mins(1);
 /// How often it is renewed while its request lives.
 const RENEWAL: Duration = Duration::from_secs(20);
 
+/// How old an upload has to be that no process has noted, to be taken for left behind.
+const ORPHAN: Duration = Duration::from_hours(24);
+
 /// An upload that one request has claimed. Saved or finished, it is given back; dropped before
 /// that, what arrived is saved in the background.
 pub struct Upload {
@@ -46,7 +49,7 @@ impl Registry {
     /// # Errors
     /// Those of the index.
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
-        let id = Uuid::new_v4().to_string();
+        let id = new_id();
         let owner = grant.identity().user.as_deref().unwrap_or_default();
         self.index.create_upload(&id, grant.repository(), owner, now()).await?;
         Ok(id)
@@ -136,8 +139,9 @@ impl Registry {
     }
 
     /// Forgets uploads that nobody has touched for that long, and bytes in the storage that belong
-    /// to none. Returns how many went. Must not run beside requests the first time, since a
-    /// manifest on its way in has no upload.
+    /// to none. Returns how many went. The first time it must not run beside requests of this process,
+    /// since a manifest on its way in has no upload; of other processes that share the storage only what
+    /// was begun a day ago is taken for left behind.
     ///
     /// # Errors
     /// Those of the index and the storage.
@@ -147,8 +151,9 @@ impl Registry {
         let mut purged = self.index.purge_uploads(before, claimed_since()).await?;
         if orphans {
             let known: HashSet<String> = self.index.upload_ids().await?.into_iter().collect();
-            purged
-                .extend(self.storage.ingests().await?.into_iter().filter(|id| !known.contains(id)));
+            let is_alone = !self.storage.is_shared();
+            let is_orphan = |id: &String| !known.contains(id) && (is_alone || is_old(id));
+            purged.extend(self.storage.ingests().await?.into_iter().filter(is_orphan));
         }
         for id in &purged {
             self.storage.discard(id).await?;
@@ -328,6 +333,20 @@ impl Drop for Lease {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Makes a name for an upload, which tells when that was.
+pub(super) fn new_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// Tells whether an upload was begun so long ago that nobody is at work on it who has not noted it.
+fn is_old(id: &str) -> bool {
+    let begun = Uuid::try_parse(id).ok().and_then(|id| id.get_timestamp());
+    begun.is_some_and(|begun| {
+        let (seconds, _) = begun.to_unix();
+        Duration::from_millis(now().unsigned_abs()) > Duration::from_secs(seconds) + ORPHAN
+    })
 }
 
 /// Returns the time since when a claim must have been renewed to be good.

@@ -28,7 +28,7 @@ pub enum StorageErrorKind {
     Unavailable,
     /// What is stored is not what was stored.
     Damaged,
-    /// The data folder cannot be used as it is; the context says why.
+    /// It cannot be used as it is; the context says why.
     Unusable,
     /// Anything else.
     Failed,
@@ -52,12 +52,12 @@ impl StorageError {
     }
 
     /// Makes an error of that kind with a cause.
-    pub(super) fn caused(
+    pub fn wrap(
         kind: StorageErrorKind,
         context: impl Into<String>,
-        source: io::Error,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, context: context.into(), source: Some(Box::new(source)) }
+        Self { kind, context: context.into(), source: Some(source.into()) }
     }
 
     /// Tells whether it is for want of permission: somebody else may be allowed what this user is not.
@@ -85,7 +85,7 @@ impl fmt::Display for StorageError {
             StorageErrorKind::ReadOnly => "the storage can only be read",
             StorageErrorKind::Unavailable => "the storage is not available",
             StorageErrorKind::Damaged => "the storage is damaged",
-            StorageErrorKind::Unusable => "the data folder cannot be used",
+            StorageErrorKind::Unusable => "the storage cannot be used",
             StorageErrorKind::Failed => "the storage failed",
         };
         write!(formatter, "{what}: {}", self.context)

@@ -5,30 +5,33 @@
 //! of repositories, of the index or of HTTP. A driver is a file or folder of its own and one row in
 //! [`DRIVERS`].
 
+mod drivers;
 mod edit;
 mod embedded;
 mod error;
 mod files;
 mod fold;
+mod kubo;
 mod path;
 mod source;
+mod turns;
 
 use std::ops::Range;
-use std::path::Path;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::Stream;
 
+pub use drivers::{DRIVERS, Driver, Place};
 pub use edit::Edit;
 pub use error::{StorageError, StorageErrorKind};
 pub use files::Listing;
 pub use fold::{Folded, fold};
 pub use path::TreePath;
 pub use source::SourceFolder;
+pub use turns::{Turn, Turns};
 
 use crate::oci::{CanonicalDigest, Digest, Visibility};
 
@@ -37,17 +40,6 @@ pub type Result<T> = std::result::Result<T, StorageError>;
 
 /// Bytes as they are read; an error ends it, and what came before it is not the whole.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-
-/// A way to store: one row of [`DRIVERS`].
-pub struct Driver {
-    /// As the setting `storage.driver` names it.
-    pub name: &'static str,
-    /// Opens the storage in a data folder, which it creates where it is missing.
-    pub open: fn(&Path) -> Result<Arc<dyn Storage>>,
-}
-
-/// Every driver.
-pub const DRIVERS: &[Driver] = &[Driver { name: "embedded", open: embedded::open }];
 
 /// Content that is kept, as the index remembers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +82,22 @@ pub enum Kind {
 /// Content and trees; one implementation a driver.
 #[async_trait]
 pub trait Storage: Send + Sync {
-    /// Removes what a crash has left, unfinished ingests aside, and makes sure that edits will be
-    /// possible. To be called before anybody else uses the storage.
+    /// Makes what is missing, removes what a crash has left, unfinished ingests aside, and makes sure that
+    /// edits will be possible. To be called before this process uses the storage.
     ///
     /// # Errors
     /// [`StorageErrorKind::Unusable`] when content cannot be written or put into a tree.
     async fn tidy(&self) -> Result<()>;
+
+    /// Tells whether other processes may use the storage at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Gives back what is of no more use; to be called now and then, beside whatever else goes on.
+    async fn clean(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// Begins to take content in, under a name that is not in use; a later [`Storage::resume`]
     /// finds it by that name.
@@ -103,10 +105,10 @@ pub trait Storage: Send + Sync {
 
     /// Goes on at a checkpoint of [`Ingest::checkpoint`], at which `offset` bytes had been
     /// appended; what was appended later is dropped. A checkpoint that cannot be read (of another
-    /// version) costs a second reading of the bytes, no more.
+    /// version) costs a second reading of the bytes, or, where they are nowhere as a whole, the upload.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when the bytes are no longer there.
+    /// [`StorageErrorKind::NotFound`] when the bytes are no longer there, or cannot be found.
     async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>>;
 
     /// Drops what an unfinished ingest has stored. Repeating it succeeds.
@@ -135,7 +137,13 @@ pub trait Storage: Send + Sync {
     /// length is not the recorded one.
     async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream>;
 
-    /// Tells whether the content is there, with its size.
+    /// Returns a URL from which clients can read the content themselves, if the operator has such a
+    /// gateway.
+    fn location(&self, _content: &Content) -> Option<String> {
+        None
+    }
+
+    /// Tells whether the content is kept, with its size.
     async fn contains(&self, content: &Content) -> Result<bool>;
 
     /// Keeps content no longer; what a tree links to stays there. Repeating it succeeds.

@@ -1,11 +1,14 @@
 //! A folder of the machine in the layout of a tree that is not the storage's own: it is read, and
 //! nothing in it is ever changed.
 
-use std::fs::{self, DirEntry, Metadata};
+use std::fs::{self, DirEntry, File, Metadata};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
+use rustix::io::Errno;
 use tokio::task::spawn_blocking;
 
 use super::files::Listing;
@@ -72,6 +75,25 @@ impl SourceFolder {
         Ok(Some(found))
     }
 
+    /// Opens a file, to be read piece by piece.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when there is none, [`StorageErrorKind::Damaged`] when it cannot be
+    /// read.
+    pub(super) async fn open(&self, path: &TreePath) -> Result<SourceFile> {
+        let (source, path) = (self.clone(), path.clone());
+        blocking(move || {
+            let missing = || StorageError::new(StorageErrorKind::NotFound, path.to_string());
+            let place = source.locate(&path)?.ok_or_else(missing)?;
+            match files::open(&place) {
+                Ok(file) => Ok(SourceFile { file: Arc::new(file), position: 0, path }),
+                Err(error) if files::is_absent(&error) => Err(missing()),
+                Err(error) => Err(unreadable(&path, error)),
+            }
+        })
+        .await
+    }
+
     /// As [`super::Storage::read`].
     ///
     /// # Errors
@@ -98,6 +120,43 @@ impl SourceFolder {
         })
         .await
     }
+}
+
+/// A file of a folder, and how far it was read.
+pub(super) struct SourceFile {
+    file: Arc<File>,
+    position: u64,
+    path: TreePath,
+}
+
+impl SourceFile {
+    /// Reads the next bytes, at most so many; none at the end.
+    pub(super) async fn next(&mut self, size: usize) -> Result<Option<Bytes>> {
+        let (file, position, path) = (Arc::clone(&self.file), self.position, self.path.clone());
+        let bytes = blocking(move || {
+            let mut bytes = vec![0; size];
+            let read = file.read_at(&mut bytes, position).map_err(|error| unreadable(&path, error))?;
+            bytes.truncate(read);
+            Ok(Bytes::from(bytes))
+        })
+        .await?;
+        self.position += bytes.len() as u64;
+        Ok((!bytes.is_empty()).then_some(bytes))
+    }
+}
+
+/// Says that a file of the folder cannot be read, unless the fault is that of this process.
+pub(super) fn unreadable(path: &TreePath, error: io::Error) -> StorageError {
+    if is_ours(&error) {
+        return StorageError::io(format!("opening {path}"), error);
+    }
+    StorageError::wrap(StorageErrorKind::Damaged, format!("{path}: {error}"), error)
+}
+
+/// Tells whether there was no room for another open file, or no memory.
+pub(super) fn is_ours(error: &io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| ours.contains(&code))
 }
 
 fn look(entry: &DirEntry) -> io::Result<Metadata> {

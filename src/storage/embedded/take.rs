@@ -9,9 +9,9 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::io::Errno;
 use rustix::process::geteuid;
 
+use super::super::source::{is_ours, unreadable};
 use super::super::{Result, SourceFolder, StorageError, StorageErrorKind, Taken, TreePath, files};
 use super::{Layout, folder, progress};
 use crate::oci::CanonicalDigest;
@@ -100,14 +100,6 @@ fn copy(mut from: File, path: &TreePath, temporary: &Path) -> Result<()> {
     }
 }
 
-/// Says that a file of the folder cannot be read, unless the fault is that of this process.
-fn unreadable(path: &TreePath, error: io::Error) -> StorageError {
-    if is_ours(&error) {
-        return StorageError::io(format!("opening {path}"), error);
-    }
-    StorageError::caused(StorageErrorKind::Damaged, format!("{path}: {error}"), error)
-}
-
 /// As [`unreadable`], of what reading a link to the file came to.
 fn blame(path: &TreePath, error: StorageError) -> StorageError {
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
@@ -115,10 +107,4 @@ fn blame(path: &TreePath, error: StorageError) -> StorageError {
         return error;
     }
     StorageError::new(StorageErrorKind::Damaged, format!("{path}: {error}"))
-}
-
-/// Tells whether there was no room for another open file, or no memory.
-fn is_ours(error: &io::Error) -> bool {
-    let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
-    error.raw_os_error().is_some_and(|code| ours.contains(&code))
 }

@@ -1,0 +1,44 @@
+//! The table of drivers, and what they are opened with.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use super::{Result, Storage, Turns, embedded, kubo};
+use crate::config::StorageSettings;
+
+/// A way to store: one row of [`DRIVERS`].
+pub struct Driver {
+    /// As the setting `storage.driver` names it.
+    pub name: &'static str,
+    /// Whether all of it stands in the data folder, which one process owns.
+    pub is_in_data_folder: bool,
+    /// Opens the storage. Nothing need be there yet: [`Storage::tidy`] makes what is missing.
+    pub open: for<'a> fn(Place<'a>) -> BoxFuture<'a, Result<Arc<dyn Storage>>>,
+}
+
+/// Where a storage is.
+#[derive(Clone)]
+pub struct Place<'a> {
+    /// The data folder.
+    pub data: &'a Path,
+    /// The section of the settings, of which each driver reads its own part.
+    pub settings: &'a StorageSettings,
+    /// What keeps the processes apart that share the storage.
+    pub turns: Arc<dyn Turns>,
+}
+
+/// Every driver.
+pub const DRIVERS: &[Driver] = &[
+    Driver {
+        name: "embedded",
+        is_in_data_folder: true,
+        open: |place| Box::pin(async move { embedded::open(place.data) }),
+    },
+    Driver {
+        name: "kubo",
+        is_in_data_folder: false,
+        open: |place| Box::pin(async move { kubo::open(&place) }),
+    },
+];

@@ -1,0 +1,77 @@
+//! Nodes of trees, which are read again and again: those read of late are in memory. A block is what its
+//! CID says for ever, so nothing here can be stale.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::runtime::Handle;
+
+use super::super::{Result, StorageError};
+use super::node::Node;
+use crate::ipld::{Block, Cid, Load};
+
+/// How many bytes of nodes are kept.
+const KEPT: u64 = 8 * 1024 * 1024;
+
+/// What a node takes beside its bytes, about.
+const OVERHEAD: u64 = 200;
+
+/// The nodes of the trees on one Kubo.
+pub(super) struct Blocks {
+    node: Arc<Node>,
+    kept: Cache<Cid, Bytes, Weights>,
+}
+
+impl Blocks {
+    pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
+        let entries = usize::try_from(KEPT / 1024).unwrap_or(usize::MAX);
+        Arc::new(Self { node, kept: Cache::with_weighter(entries, KEPT, Weights) })
+    }
+
+    /// Returns a block that is on the node.
+    pub(super) async fn get(&self, cid: &Cid) -> Result<Bytes> {
+        if let Some(bytes) = self.kept.get(cid) {
+            return Ok(bytes);
+        }
+        let bytes = self.node.kubo.block(cid).await?;
+        self.kept.insert(*cid, bytes.clone());
+        Ok(bytes)
+    }
+
+    /// Remembers blocks that were put on the node.
+    pub(super) fn remember<'a>(&self, blocks: impl IntoIterator<Item = &'a Block>) {
+        for Block { cid, bytes } in blocks {
+            self.kept.insert(*cid, bytes.clone());
+        }
+    }
+
+    /// Returns a source of blocks for code that may block.
+    pub(super) fn loader(self: &Arc<Self>) -> Loader {
+        Loader { blocks: Arc::clone(self), runtime: Handle::current() }
+    }
+}
+
+/// The blocks for code that runs where it may block.
+pub(super) struct Loader {
+    blocks: Arc<Blocks>,
+    runtime: Handle,
+}
+
+impl Load for Loader {
+    type Error = StorageError;
+
+    fn load(&mut self, cid: &Cid) -> Result<Bytes> {
+        self.runtime.block_on(self.blocks.get(cid))
+    }
+}
+
+#[derive(Clone)]
+struct Weights;
+
+impl Weighter<Cid, Bytes> for Weights {
+    fn weight(&self, _: &Cid, bytes: &Bytes) -> u64 {
+        OVERHEAD + bytes.len() as u64
+    }
+}

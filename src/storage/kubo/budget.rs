@@ -1,0 +1,81 @@
+//! The memory that all uploads share: what has arrived and is not on the node yet.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+
+use super::super::{Result, StorageError, StorageErrorKind};
+
+/// How much is lent at a time.
+pub(super) const UNIT: usize = 64 * 1024;
+
+/// How much there is.
+const UNITS: usize = 32 * 1024 * 1024 / UNIT;
+
+/// What is lent to one upload for some bytes. Dropping it gives it back.
+pub(super) type Loan = OwnedSemaphorePermit;
+
+/// Somebody who holds loans, and can do without them.
+#[async_trait]
+pub(super) trait Borrower: Send + Sync {
+    /// How many bytes it could give back now; none while it is busy.
+    fn idle_bytes(&self) -> usize;
+
+    /// Puts what it holds on the node and gives its loans back; does nothing while it is busy.
+    async fn give_back(&self);
+}
+
+/// The memory of all uploads of this process.
+pub(super) struct Budget {
+    units: Arc<Semaphore>,
+    borrowers: Mutex<Vec<Weak<dyn Borrower>>>,
+}
+
+impl Budget {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { units: Arc::new(Semaphore::new(UNITS)), borrowers: Mutex::default() })
+    }
+
+    /// Makes somebody known whose loans can be called in.
+    pub(super) fn join(&self, borrower: Weak<dyn Borrower>) {
+        let mut borrowers = self.borrowers();
+        borrowers.retain(|known| known.strong_count() > 0);
+        borrowers.push(borrower);
+    }
+
+    /// Lends for that many bytes, if there is so much.
+    pub(super) fn try_lend(&self, bytes: usize) -> Result<Option<Loan>> {
+        match Arc::clone(&self.units).try_acquire_many_owned(units(bytes)) {
+            Ok(loan) => Ok(Some(loan)),
+            Err(TryAcquireError::NoPermits) => Ok(None),
+            Err(TryAcquireError::Closed) => Err(closed()),
+        }
+    }
+
+    /// Waits for that many bytes, in turn. Whoever holds a loan must not wait here for ever.
+    pub(super) async fn lend(&self, bytes: usize) -> Result<Loan> {
+        Arc::clone(&self.units).acquire_many_owned(units(bytes)).await.map_err(|_| closed())
+    }
+
+    /// Has the idle borrower who holds the most give it back.
+    pub(super) async fn call_in(&self) {
+        let borrowers: Vec<_> = self.borrowers().iter().filter_map(Weak::upgrade).collect();
+        let fullest = borrowers.into_iter().max_by_key(|borrower| borrower.idle_bytes());
+        if let Some(fullest) = fullest.filter(|borrower| borrower.idle_bytes() > 0) {
+            fullest.give_back().await;
+        }
+    }
+
+    fn borrowers(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Borrower>>> {
+        self.borrowers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).expect("a loan is for a chunk at most")
+}
+
+fn closed() -> StorageError {
+    StorageError::new(StorageErrorKind::Unavailable, "the storage is being closed")
+}

@@ -1,0 +1,85 @@
+//! Cleaning: names that keep what is of no more use are taken away.
+//!
+//! A removal beside links loses links, and a node that is killed between a removal and the next flush
+//! does not start any more if a collection came between. So it is done alone, and what the removal leaves
+//! behind on the disk is pinned until that is replaced.
+
+use std::collections::HashSet;
+
+use super::super::Result;
+use super::places::{Owner, owner};
+use super::store::Store;
+
+/// How many names are taken away by one call.
+const NAMES: usize = 200;
+
+impl Store {
+    /// Takes away what uploads and commits have left, and all snapshots but the last. Costs next to
+    /// nothing where there is nothing to do.
+    pub(super) async fn clean(&self) -> Result<()> {
+        let places = &self.node.places;
+        let held = self.names(&places.all_held()).await?;
+        let roots = self.names(&places.roots()).await?;
+        let numbers = || roots.iter().filter_map(|name| name.parse::<u64>().ok());
+        let last = numbers().max().unwrap_or_default();
+        let released = self.released().clone();
+        let is_useless = |name: &&String| match owner(name) {
+            Some(Owner::Upload(id)) => released.contains(id),
+            Some(Owner::Commit(seq)) => seq <= last,
+            None => false,
+        };
+        let useless: Vec<String> = held
+            .iter()
+            .filter(is_useless)
+            .map(|name| places.held(name))
+            .chain(numbers().filter(|seq| *seq < last).map(|seq| places.snapshot(seq)))
+            .collect();
+        if !useless.is_empty() {
+            self.remove(&useless).await?;
+            tracing::debug!(names = useless.len(), "cleaned the node");
+        }
+        // Something may still have been on its way: an upload is forgotten once nothing was left of it.
+        let left: HashSet<&str> = held
+            .iter()
+            .filter_map(|name| match owner(name) {
+                Some(Owner::Upload(id)) => Some(id),
+                _ => None,
+            })
+            .collect();
+        self.released().retain(|id| !released.contains(id) || left.contains(id.as_str()));
+        Ok(())
+    }
+
+    /// Takes names away, with nobody linking meanwhile, and returns when that is on the disk.
+    pub(super) async fn remove(&self, paths: &[String]) -> Result<()> {
+        let (kubo, places) = (&self.node.kubo, &self.node.places);
+        let remove = async || {
+            let mut folders: Vec<&str> = vec!["/", places.root()];
+            for path in paths {
+                let mut folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+                while folder.len() > places.root().len() {
+                    if !folders.contains(&folder) {
+                        folders.push(folder);
+                    }
+                    folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+                }
+            }
+            let mut pinned = Vec::new();
+            for folder in folders {
+                pinned.extend(kubo.stat(folder).await?.map(|stat| stat.cid));
+            }
+            kubo.pin_blocks(&pinned, &places.pin()).await?;
+            for names in paths.chunks(NAMES) {
+                kubo.remove(names).await?;
+            }
+            kubo.flush().await?;
+            Ok(())
+        };
+        self.node.alone(remove).await
+    }
+
+    /// Lists a directory of MFS.
+    pub(super) async fn names(&self, path: &str) -> Result<Vec<String>> {
+        Ok(self.node.kubo.list(path).await?.unwrap_or_default())
+    }
+}

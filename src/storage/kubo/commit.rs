@@ -1,0 +1,180 @@
+//! Commits: the snapshot that counts, and the next one.
+//!
+//! A snapshot is a directory of the two trees, built here, block by block, and made the registry's by
+//! one name: `roots/<seq>`. Since a name can be taken only once, two writers cannot both make the same
+//! commit; the highest number is the registry, and one that comes late below it counts for nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::super::fold::FoldError;
+use super::super::{Edit, Folded, Result, StorageError, StorageErrorKind, fold};
+use super::blocks::Blocks;
+use super::node::{Node, ended_early, outrun};
+use super::places;
+use crate::ipld::{BAG_LINKS, Block, Cid, Directory, Entry};
+use crate::oci::Visibility;
+
+/// How often the current snapshot is looked for again when it was replaced and cleaned away meanwhile.
+const LOOKS: usize = 10;
+
+/// A snapshot of the registry.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    /// Its number; 0 stands for a registry in which nothing was ever done.
+    pub(super) seq: u64,
+    public: Entry,
+    private: Entry,
+}
+
+impl Snapshot {
+    /// The root of a tree.
+    pub(super) fn tree(&self, tree: Visibility) -> &Entry {
+        match tree {
+            Visibility::Public => &self.public,
+            Visibility::Private => &self.private,
+        }
+    }
+}
+
+/// The snapshots of one registry.
+pub(super) struct Snapshots {
+    node: Arc<Node>,
+    blocks: Arc<Blocks>,
+    /// The last that was seen, and the highest number that is known to outlast the node.
+    known: Mutex<Known>,
+    empty: Entry,
+}
+
+#[derive(Default)]
+struct Known {
+    latest: Option<Snapshot>,
+    durable: u64,
+}
+
+impl Snapshots {
+    pub(super) fn new(node: Arc<Node>, blocks: Arc<Blocks>) -> Self {
+        let mut nothing = Vec::new();
+        let empty = places::directory(&[], &mut nothing);
+        blocks.remember(&nothing);
+        Self { node, blocks, known: Mutex::default(), empty }
+    }
+
+    /// Finds the snapshot that counts.
+    pub(super) async fn current(&self) -> Result<Snapshot> {
+        let Node { kubo, places, .. } = self.node.as_ref();
+        for _ in 0..LOOKS {
+            let roots = places.roots();
+            let Some(names) = kubo.list(&roots).await? else {
+                let what = format!("{roots} is not on the node any more");
+                return Err(StorageError::new(StorageErrorKind::Unusable, what));
+            };
+            let Some(seq) = names.iter().filter_map(|name| name.parse().ok()).max() else {
+                let (public, private) = (self.empty.clone(), self.empty.clone());
+                return Ok(Snapshot { seq: 0, public, private });
+            };
+            let known = self.known().latest.clone();
+            if let Some(latest) = known.filter(|latest| latest.seq == seq) {
+                return Ok(latest);
+            }
+            if let Some(stat) = kubo.stat(&places.snapshot(seq)).await? {
+                let snapshot = self.open(seq, stat.cid).await?;
+                self.known().latest = Some(snapshot.clone());
+                return Ok(snapshot);
+            }
+        }
+        let what = "the registry changes faster than it can be read";
+        Err(StorageError::new(StorageErrorKind::Unavailable, what))
+    }
+
+    async fn open(&self, seq: u64, cid: Cid) -> Result<Snapshot> {
+        let mut loader = self.blocks.loader();
+        let opened = spawn_blocking(move || {
+            let directory = Directory::open(&cid, &mut loader)?;
+            let [public, private] = ["public", "private"].map(|tree| directory.get(tree, &mut loader));
+            Ok::<_, crate::ipld::Error<StorageError>>((public?, private?))
+        });
+        match opened.await.map_err(ended_early)?.map_err(unreadable)? {
+            (Some(public), Some(private)) => Ok(Snapshot { seq, public, private }),
+            _ => {
+                let what = format!("snapshot {seq} ({cid}) has not two trees");
+                Err(StorageError::new(StorageErrorKind::Damaged, what))
+            }
+        }
+    }
+
+    /// Applies edits to a tree as a whole: nobody meets a half of them.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Unavailable`] when somebody else commits too.
+    pub(super) async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+        let before = self.current().await?;
+        let folded = self.fold(before.tree(tree).cid, edits).await?;
+        if folded.root == before.tree(tree).cid {
+            return self.outlasts(before.seq).await;
+        }
+        let root = Entry { name: String::new(), cid: folded.root, size: folded.dag_size };
+        let mut after = Snapshot { seq: before.seq + 1, ..before };
+        match tree {
+            Visibility::Public => after.public = root,
+            Visibility::Private => after.private = root,
+        }
+        self.commit(after, folded.added).await
+    }
+
+    async fn fold(&self, root: Cid, edits: &[Edit]) -> Result<Folded> {
+        let (mut loader, edits) = (self.blocks.loader(), edits.to_vec());
+        let folded = spawn_blocking(move || fold(Some(&root), &edits, &mut loader));
+        folded.await.map_err(ended_early)?.map_err(|error| match error {
+            FoldError::Block(error) => unreadable(error),
+            FoldError::Edit(error) => error,
+        })
+    }
+
+    async fn commit(&self, after: Snapshot, mut blocks: Vec<Block>) -> Result<()> {
+        let trees = [("public", &after.public), ("private", &after.private)];
+        let trees = trees.map(|(name, entry)| (name.to_owned(), entry.clone()));
+        // A tree may have become empty, or never been anything else.
+        places::directory(&[], &mut blocks);
+        let snapshot = places::directory(&trees, &mut blocks).cid;
+        let session = Uuid::new_v4().simple().to_string();
+        for (number, blocks) in blocks.chunks(BAG_LINKS).enumerate() {
+            self.node.send(&places::commit(after.seq, &session, number), blocks).await?;
+        }
+        self.node.commit(snapshot, after.seq).await?;
+        self.blocks.remember(&blocks);
+        let seq = after.seq;
+        if self.current().await?.seq != seq {
+            return Err(outrun(seq));
+        }
+        let mut known = self.known();
+        known.durable = known.durable.max(seq);
+        known.latest = Some(after);
+        Ok(())
+    }
+
+    /// Makes sure that a snapshot outlasts the node: whoever linked it may not have been told so.
+    async fn outlasts(&self, seq: u64) -> Result<()> {
+        if self.known().durable >= seq {
+            return Ok(());
+        }
+        self.node.alone(async || Ok(())).await?;
+        let mut known = self.known();
+        known.durable = known.durable.max(seq);
+        Ok(())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says what kept a tree from being read.
+pub(super) fn unreadable(error: crate::ipld::Error<StorageError>) -> StorageError {
+    match error {
+        crate::ipld::Error::Load { source, .. } => source,
+        other => StorageError::wrap(StorageErrorKind::Damaged, "a tree cannot be read", other),
+    }
+}

@@ -1,0 +1,20 @@
+//! What a failure of the node is to the storage.
+
+use super::super::{StorageError, StorageErrorKind};
+use crate::kubo::{KuboError, KuboErrorKind};
+
+impl From<KuboError> for StorageError {
+    fn from(error: KuboError) -> Self {
+        use KuboErrorKind as K;
+        use StorageErrorKind as S;
+
+        let (kind, what) = match error.kind {
+            K::NotFound | K::MissingBlock => (S::NotFound, "something on the node"),
+            // Measured: a write that failed for want of room leaves the node unable to write.
+            K::Full => (S::Unavailable, "the disk of the node is full: it needs room, and a restart"),
+            K::Unavailable => (S::Unavailable, "the node does not answer"),
+            K::Exists | K::Denied | K::Failed => (S::Failed, "the node refused"),
+        };
+        Self::wrap(kind, what, error)
+    }
+}

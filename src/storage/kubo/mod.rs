@@ -1,0 +1,306 @@
+//! The Kubo driver: content and trees in the MFS of a node, which any number of processes may share.
+//!
+//! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
+//! sent, since a collection, which anybody may ask for at any moment, keeps what is below a name and
+//! nothing else; and all names of a change are one `files/cp`. `places` draws the names, `node` links in
+//! turns, `commit` makes snapshots, `ingest` sends content, `cleaning` takes names away again.
+
+mod blocks;
+mod budget;
+mod checkpoint;
+mod cleaning;
+mod commit;
+mod error;
+mod ingest;
+mod node;
+mod places;
+mod store;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::edit::linked;
+use super::{
+    ByteStream, Content, Edit, Finished, Ingest, Kind, Place, Result, SourceFolder, Storage,
+    StorageError, StorageErrorKind, Taken, TreePath,
+};
+use crate::kubo::Kubo;
+use crate::oci::{Algorithm, CanonicalDigest, Hasher, Visibility};
+use checkpoint::Checkpoint;
+use ingest::KuboIngest;
+use node::Node;
+use places::{Owner, Places, owner};
+use store::Store;
+use tree::Tree;
+
+/// How many calls are made at a time where many are to be made.
+const CALLS: usize = 8;
+
+/// How many bytes of a folder's file are read at a time.
+const PIECE: usize = 1024 * 1024;
+
+/// Opens the storage; the node is not asked for anything yet.
+///
+/// # Errors
+/// When there can be no client.
+pub(super) fn open(place: &Place<'_>) -> Result<Arc<dyn Storage>> {
+    let settings = &place.settings.kubo;
+    let (api, gateway) = (settings.api.clone(), settings.gateway.clone());
+    let kubo = Kubo::new(api, gateway, settings.token.clone())?;
+    let node = Node::new(kubo, Places::new(&settings.mfs_root), Arc::clone(&place.turns));
+    Ok(Arc::new(KuboStorage { store: Store::new(node), redirect: settings.redirect.clone() }))
+}
+
+struct KuboStorage {
+    store: Arc<Store>,
+    /// A gateway that clients can reach, if they are to be sent there.
+    redirect: Option<String>,
+}
+
+impl KuboStorage {
+    async fn tree(&self, tree: Visibility) -> Result<Tree> {
+        let store = &self.store;
+        let root = store.snapshots.current().await?.tree(tree).cid;
+        Ok(Tree { node: Arc::clone(&store.node), blocks: Arc::clone(&store.blocks), root })
+    }
+
+    /// Reads a tree; once more where that was replaced and collected meanwhile.
+    async fn reading<T, Read: Future<Output = Result<T>>>(
+        &self,
+        tree: Visibility,
+        read: impl Fn(Tree) -> Read,
+    ) -> Result<T> {
+        let known = self.tree(tree).await?;
+        match read(known.clone()).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                let current = self.tree(tree).await?;
+                if current.root == known.root {
+                    let what = format!("a block of the tree {} is missing", known.root);
+                    return Err(StorageError::wrap(StorageErrorKind::Damaged, what, error));
+                }
+                read(current).await
+            }
+            read => read,
+        }
+    }
+
+    /// Tells under what CID content is kept.
+    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<(crate::ipld::Cid, u64)>> {
+        let node = &self.store.node;
+        let stat = node.kubo.stat(&node.places.content(canonical)).await?;
+        Ok(stat.map(|stat| (stat.cid, stat.dag_size)))
+    }
+
+    /// Fails if content is not kept that edits are to link.
+    async fn expect_linked(&self, edits: &[Edit]) -> Result<()> {
+        let mut contents = Vec::new();
+        for edit in edits {
+            if let Edit::Link { digest, cid, size, .. } = edit {
+                contents.push(linked(digest, cid, *size)?);
+            }
+        }
+        stream::iter(contents)
+            .map(|content| async move {
+                if self.contains(&content).await? {
+                    return Ok(());
+                }
+                let what = format!("{} is not kept", content.canonical);
+                Err(StorageError::new(StorageErrorKind::NotFound, what))
+            })
+            .buffer_unordered(CALLS)
+            .try_collect()
+            .await
+    }
+}
+
+#[async_trait]
+impl Storage for KuboStorage {
+    async fn tidy(&self) -> Result<()> {
+        self.store.node.prepare().await
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn clean(&self) -> Result<()> {
+        self.store.clean().await
+    }
+
+    async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>> {
+        self.store.released().remove(id);
+        Ok(Box::new(KuboIngest::begin(&self.store, id)))
+    }
+
+    async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>> {
+        if offset == 0 {
+            return self.begin(id).await;
+        }
+        let gone = |why: &str| {
+            StorageError::new(StorageErrorKind::NotFound, format!("resuming upload {id}: {why}"))
+        };
+        let Some(checkpoint) = Checkpoint::from_bytes(checkpoint, offset) else {
+            return Err(gone("its checkpoint cannot be read"));
+        };
+        let node = &self.store.node;
+        let is_held = !self.store.released().contains(id)
+            && owner(&checkpoint.held) == Some(Owner::Upload(id))
+            && node.kubo.stat(&node.places.held(&checkpoint.held)).await?.is_some();
+        if !is_held {
+            return Err(gone("what had arrived is not on the node any more"));
+        }
+        Ok(Box::new(KuboIngest::resume(&self.store, id, checkpoint)))
+    }
+
+    async fn discard(&self, id: &str) -> Result<()> {
+        self.store.release(id);
+        Ok(())
+    }
+
+    async fn ingests(&self) -> Result<Vec<String>> {
+        let names = self.store.names(&self.store.node.places.all_held()).await?;
+        let released = self.store.released();
+        let ids: BTreeSet<&str> = names
+            .iter()
+            .filter_map(|name| match owner(name) {
+                Some(Owner::Upload(id)) if !released.contains(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        Ok(ids.into_iter().map(str::to_owned).collect())
+    }
+
+    async fn take(
+        &self,
+        source: &SourceFolder,
+        path: &TreePath,
+        expected: &CanonicalDigest,
+    ) -> Result<Taken> {
+        let mut file = source.open(path).await?;
+        let id = Uuid::now_v7().to_string();
+        let mut ingest = self.begin(&id).await?;
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        while let Some(bytes) = file.next(PIECE).await? {
+            hasher.update(&bytes);
+            ingest.append(bytes).await?;
+        }
+        let found = hasher.finish();
+        if found != (*expected).into() {
+            self.store.release(&id);
+            return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
+        }
+        let finished = ingest.finish(&found).await?;
+        Ok(Taken { finished, is_linked: false })
+    }
+
+    async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream> {
+        if range.is_empty() {
+            return Ok(stream::empty().boxed());
+        }
+        let body = self.store.node.kubo.read(&content.cid, range).await?;
+        if body.size != content.size {
+            let what = format!("{} has {} bytes, not {}", content.cid, body.size, content.size);
+            return Err(StorageError::new(StorageErrorKind::Damaged, what));
+        }
+        Ok(body.map_err(StorageError::from).boxed())
+    }
+
+    fn location(&self, content: &Content) -> Option<String> {
+        let gateway = self.redirect.as_ref()?;
+        Some(format!("{gateway}/ipfs/{}", content.cid))
+    }
+
+    async fn contains(&self, content: &Content) -> Result<bool> {
+        let kept = self.kept(&content.canonical).await?;
+        Ok(kept.is_some_and(|(cid, _)| cid == content.cid))
+    }
+
+    async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
+        self.store.node.forget(canonical);
+        if self.kept(canonical).await?.is_none() {
+            return Ok(());
+        }
+        self.store.remove(&[self.store.node.places.content(canonical)]).await
+    }
+
+    async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
+        let places = &self.store.node.places;
+        let shards = self.store.names(&places.all_content()).await?;
+        let listed: Vec<Vec<String>> = stream::iter(shards)
+            .map(|shard| async move { self.store.names(&places.shard(&shard)).await })
+            .buffer_unordered(CALLS)
+            .try_collect()
+            .await?;
+        let digests = listed.iter().flatten().map(|hex| format!("sha256:{hex}").parse());
+        Ok(digests.filter_map(std::result::Result::ok).collect())
+    }
+
+    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+        self.expect_linked(edits).await?;
+        self.store.snapshots.apply(tree, edits).await
+    }
+
+    async fn sync(&self) -> Result<()> {
+        // Whatever was applied outlasts the node.
+        Ok(())
+    }
+
+    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+        self.reading(tree, |tree| async move { tree.read(path, limit).await }).await
+    }
+
+    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+        self.reading(tree, |tree| async move { tree.list(path).await }).await
+    }
+
+    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {
+        let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
+        let Some((entry, Kind::File(size))) = found else {
+            return Err(StorageError::new(StorageErrorKind::NotFound, path.to_string()));
+        };
+        self.store.identify(&entry.cid, size).await
+    }
+
+    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+        if !self.holds(tree, path, content).await? {
+            let what = format!("{path} is not {} any more", content.cid);
+            return Err(StorageError::new(StorageErrorKind::NotFound, what));
+        }
+        if self.kept(&content.canonical).await?.is_some_and(|(cid, _)| cid != content.cid) {
+            self.forget(&content.canonical).await?;
+        }
+        self.store.node.keep(&content.canonical, content.cid, None).await
+    }
+
+    async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool> {
+        let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
+        Ok(found.is_some_and(|(entry, _)| entry.cid == content.cid))
+    }
+
+    async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content> {
+        let Some((cid, _)) = self.kept(canonical).await? else {
+            return Err(StorageError::new(StorageErrorKind::NotFound, canonical.to_string()));
+        };
+        let size = self.store.size(&cid).await?;
+        Ok(self.store.identify(&cid, size).await?.content)
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let node = &self.store.node;
+        // The node writes what it has not written yet, so one without room says so.
+        match node.kubo.stat(node.places.root()).await? {
+            Some(_) => Ok(()),
+            None => {
+                let what = format!("{} is not on the node any more", node.places.root());
+                Err(StorageError::new(StorageErrorKind::Unusable, what))
+            }
+        }
+    }
+}

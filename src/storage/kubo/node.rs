@@ -1,0 +1,294 @@
+//! The node as the driver uses it: whether it will do, and linking in turns.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::super::{Result, StorageError, StorageErrorKind, Turn, Turns};
+use super::places::{self, Places};
+use crate::ipld::{Block, Cid, bag};
+use crate::kubo::{Kubo, KuboError, KuboErrorKind, Patience, Version};
+use crate::oci::CanonicalDigest;
+
+/// The oldest version whose collections do not break MFS.
+const OLDEST: Version = Version { major: 0, minor: 43 };
+
+/// How long a turn is waited for.
+const TURN: Duration = Duration::from_secs(30);
+
+/// How long the node may still be at work for somebody who is gone.
+pub(super) const AFTERMATH: Duration = Duration::from_millis(500);
+
+/// How long a gateway that searches the network is given to show it.
+const SEARCH: Duration = Duration::from_secs(3);
+
+/// How often a link is tried again whose block was collected before it was linked.
+const TRIES: usize = 100;
+
+/// How many digests are remembered as durably kept.
+const REMEMBERED: usize = 10_000;
+
+/// A node, and the folder of the registry on it.
+pub(super) struct Node {
+    pub(super) kubo: Kubo,
+    pub(super) places: Places,
+    turns: Arc<dyn Turns>,
+    /// Content whose name is known to outlast the node.
+    kept: Mutex<HashSet<CanonicalDigest>>,
+}
+
+impl Node {
+    pub(super) fn new(kubo: Kubo, places: Places, turns: Arc<dyn Turns>) -> Arc<Self> {
+        Arc::new(Self { kubo, places, turns, kept: Mutex::default() })
+    }
+
+    /// Checks that the node will do, and makes the registry's folder on it.
+    pub(super) async fn prepare(self: &Arc<Self>) -> Result<()> {
+        let version = self.kubo.version().await.map_err(|error| self.unusable(error))?;
+        if version < OLDEST {
+            return Err(self.unfit(&format!(
+                "it is Kubo {version}, and collections of a version before {OLDEST} break what is \
+                 stored: install a newer one"
+            )));
+        }
+        self.check_gateway().await?;
+        self.make_folder().await
+    }
+
+    /// Checks that the gateway is the node's, and that it never searches the network.
+    async fn check_gateway(&self) -> Result<()> {
+        let absent = Block::raw(Bytes::from(Uuid::new_v4().to_string())).cid;
+        let answered = self.kubo.says_no_at_once(&absent, SEARCH).await;
+        if !answered.map_err(|error| self.unusable(error))? {
+            return Err(self.unfit(
+                "its gateway searches the network for what is missing: run `ipfs config --json \
+                 Gateway.NoFetch true` there and start the node again",
+            ));
+        }
+        let known = Block::raw(Bytes::from_static(b"roadstead\n"));
+        self.kubo.put(&known).await.map_err(|error| self.unusable(error))?;
+        match self.kubo.read(&known.cid, 0..known.bytes.len() as u64).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind == KuboErrorKind::Unavailable => Err(error.into()),
+            Err(error) => Err(self.unfit(&format!(
+                "its gateway does not serve what was put on the node ({error}): \
+                 `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, \
+                 with `Gateway.DeserializedResponses` true"
+            ))),
+        }
+    }
+
+    async fn make_folder(self: &Arc<Self>) -> Result<()> {
+        let root = self.places.root();
+        let (cid, blocks) = places::skeleton();
+        let found = self.kubo.stat(root).await?;
+        if found.is_none() {
+            let node = Arc::clone(self);
+            let top = blocks.last().expect("a skeleton has a root").clone();
+            self.in_turn(async move {
+                node.kubo.put(&top).await?;
+                match node.kubo.copy_deep(&cid, node.places.root()).await {
+                    Err(error) if error.kind == KuboErrorKind::Exists => Ok(()),
+                    copied => Ok(copied?),
+                }
+            })
+            .await?;
+        }
+        // What a crash kept from coming; all of it is below a name now.
+        self.kubo.import(&blocks).await?;
+        for place in [self.places.roots(), self.places.all_held(), self.places.all_content()] {
+            if !self.kubo.stat(&place).await?.is_some_and(|stat| stat.is_directory) {
+                return Err(self.unfit(&format!(
+                    "{root} is there, but is not of a registry, since {place} is not: give another \
+                     `storage.kubo.mfs_root`, or take it away by `ipfs files rm -r {root}`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn unfit(&self, why: &str) -> StorageError {
+        let what = format!("the node at {} will not do: {why}", self.kubo.api());
+        StorageError::new(StorageErrorKind::Unusable, what)
+    }
+
+    /// Says what keeps the node from being used at all.
+    fn unusable(&self, error: KuboError) -> StorageError {
+        match error.kind {
+            KuboErrorKind::Denied => self.unfit(
+                "it does not let us: `storage.kubo.token` has to be of one of its \
+                 `API.Authorizations`",
+            ),
+            _ => error.into(),
+        }
+    }
+
+    /// Runs work that links, with nobody cleaning meanwhile, to its end even if this future is dropped:
+    /// the node would go on with it, while the turn was given back.
+    pub(super) async fn in_turn<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let node = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let turn = tokio::time::timeout(TURN, node.linking()).await.map_err(|_| {
+                let what = "the node has been cleaned for too long";
+                StorageError::new(StorageErrorKind::Unavailable, what)
+            })??;
+            let done = work.await;
+            turn.end().await?;
+            done
+        });
+        task.await.unwrap_or_else(|error| Err(ended_early(error)))
+    }
+
+    async fn linking(&self) -> Result<Box<dyn Turn>> {
+        loop {
+            if let Some(turn) = self.turns.begin_linking().await? {
+                return Ok(turn);
+            }
+            tracing::warn!("a cleaning of the node was cut short: mending");
+            self.alone(async || Ok(())).await?;
+        }
+    }
+
+    /// Runs work with nobody linking or cleaning meanwhile, once the node has done what somebody who is
+    /// gone may have asked of it. What the work removes is on the disk when this returns.
+    pub(super) async fn alone<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
+        let turn = self.turns.begin_cleaning().await?;
+        tokio::time::sleep(AFTERMATH).await;
+        self.kubo.flush().await?;
+        let done = work().await?;
+        let pins = self.kubo.pinned_blocks(&self.places.pin()).await?;
+        self.kubo.unpin_blocks(&pins).await?;
+        turn.end().await?;
+        Ok(done)
+    }
+
+    /// Holds a block by a name that nobody else uses.
+    pub(super) async fn hold(self: &Arc<Self>, block: &Block, name: &str) -> Result<()> {
+        let path = self.places.held(name);
+        match self.put(block, &path).await? {
+            Named::Now | Named::Before => Ok(()),
+            Named::Not => Err(collected(&path)),
+        }
+    }
+
+    /// Sends blocks, which are held by that name before they are sent.
+    pub(super) async fn send(self: &Arc<Self>, name: &str, blocks: &[Block]) -> Result<()> {
+        let cids: Vec<Cid> = blocks.iter().map(|block| block.cid).collect();
+        self.hold(&bag(&cids), name).await?;
+        Ok(self.kubo.import(blocks).await?)
+    }
+
+    /// Gives a snapshot, whose blocks are held, the number that it is to have.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::Unavailable`] when somebody else has the number already.
+    pub(super) async fn commit(self: &Arc<Self>, cid: Cid, seq: u64) -> Result<()> {
+        let path = self.places.snapshot(seq);
+        match self.link(cid, path.clone(), Patience::Endless).await? {
+            Named::Now => Ok(()),
+            Named::Before => Err(outrun(seq)),
+            Named::Not => Err(collected(&path)),
+        }
+    }
+
+    /// Keeps content whose blocks are held, or are only this one.
+    pub(super) async fn keep(
+        self: &Arc<Self>,
+        canonical: &CanonicalDigest,
+        cid: Cid,
+        only: Option<&Block>,
+    ) -> Result<()> {
+        let path = self.places.content(canonical);
+        let named = match only {
+            Some(block) => self.put(block, &path).await?,
+            None => self.link(cid, path.clone(), Patience::Limited).await?,
+        };
+        match named {
+            Named::Not => return Err(collected(&path)),
+            // Somebody may have linked it a moment ago, and nobody yet been told that it lasts.
+            Named::Before if !self.remembers(canonical) => self.alone(async || Ok(())).await?,
+            Named::Before | Named::Now => {}
+        }
+        self.remember(*canonical);
+        Ok(())
+    }
+
+    /// Puts a block on the node and names it, again when a collection has come between.
+    async fn put(self: &Arc<Self>, block: &Block, path: &str) -> Result<Named> {
+        for _ in 0..TRIES {
+            self.kubo.put(block).await?;
+            let named = self.link(block.cid, path.to_owned(), Patience::Limited).await?;
+            if named != Named::Not {
+                return Ok(named);
+            }
+        }
+        Ok(Named::Not)
+    }
+
+    async fn link(
+        self: &Arc<Self>,
+        cid: Cid,
+        path: String,
+        patience: Patience,
+    ) -> Result<Named> {
+        let node = Arc::clone(self);
+        let linking = async move {
+            match node.kubo.copy(&cid, &path, patience).await {
+                Ok(()) => Ok(Named::Now),
+                Err(error) if error.kind == KuboErrorKind::Exists => Ok(Named::Before),
+                Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(Named::Not),
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.in_turn(linking).await
+    }
+
+    fn remembers(&self, canonical: &CanonicalDigest) -> bool {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
+    }
+
+    fn remember(&self, canonical: CanonicalDigest) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= REMEMBERED {
+            kept.clear();
+        }
+        kept.insert(canonical);
+    }
+
+    pub(super) fn forget(&self, canonical: &CanonicalDigest) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
+    }
+}
+
+/// Whether a name stands for a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// It does so from now on, durably.
+    Now,
+    /// It was taken.
+    Before,
+    /// The block is not on the node.
+    Not,
+}
+
+fn collected(path: &str) -> StorageError {
+    let what = format!("what was to be {path} was collected before it was linked");
+    StorageError::new(StorageErrorKind::Unavailable, what)
+}
+
+/// The error of a writer that is not the only one.
+pub(super) fn outrun(seq: u64) -> StorageError {
+    let what = format!("somebody else has made commit {seq}");
+    StorageError::new(StorageErrorKind::Unavailable, what)
+}
+
+/// The error of a task that panicked or was never run.
+pub(super) fn ended_early(error: tokio::task::JoinError) -> StorageError {
+    StorageError::io("a task of the storage ended early", std::io::Error::other(error))
+}

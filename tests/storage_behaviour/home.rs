@@ -1,0 +1,110 @@
+//! A place for one case: a folder of the machine, and one on the node.
+
+use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use libtest_mimic::Failed;
+use roadstead::config::{Settings, Sources};
+use roadstead::storage::{Driver, Place, Result, Storage, Turn, Turns};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+
+/// The node, as `scripts/test` names it.
+const NODE: [(&str, &str); 2] = [
+    ("TEST_KUBO_API", "ROADSTEAD_STORAGE__KUBO__API"),
+    ("TEST_KUBO_GATEWAY", "ROADSTEAD_STORAGE__KUBO__GATEWAY"),
+];
+
+/// A storage under test.
+pub(crate) struct Subject {
+    pub(crate) storage: Arc<dyn Storage>,
+    driver: &'static Driver,
+    folder: TempDir,
+    settings: Settings,
+    turns: Arc<Shared>,
+}
+
+/// Tells whether cases can run on that driver.
+pub(crate) fn is_configured(driver: &Driver) -> bool {
+    driver.is_in_data_folder || NODE.iter().all(|(name, _)| env::var_os(name).is_some())
+}
+
+impl Subject {
+    pub(crate) fn new(driver: &'static Driver) -> std::result::Result<Self, Failed> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mfs_root = format!("/test/storage-{}-{number}", std::process::id());
+        let mut environment = vec![("ROADSTEAD_STORAGE__KUBO__MFS_ROOT".into(), mfs_root.into())];
+        for (name, setting) in NODE.iter().filter(|_| !driver.is_in_data_folder) {
+            let value = env::var_os(name).ok_or_else(|| format!("{name} is not set"))?;
+            environment.push((setting.into(), value));
+        }
+        let settings = Settings::load(&Sources { environment, ..Sources::default() })?;
+        let (folder, turns) = (TempDir::new()?, Arc::default());
+        let storage = open(driver, &folder, &settings, &turns);
+        Ok(Self { storage, driver, folder, settings, turns })
+    }
+
+    /// Opens the storage anew, as the next process does.
+    pub(crate) fn reopen(&mut self) {
+        self.storage = open(self.driver, &self.folder, &self.settings, &self.turns);
+    }
+
+    /// Tells whether the trees are files of the machine, each with an identity of its own.
+    pub(crate) fn is_made_of_files(&self) -> bool {
+        self.driver.is_in_data_folder
+    }
+}
+
+fn open(
+    driver: &'static Driver,
+    folder: &TempDir,
+    settings: &Settings,
+    turns: &Arc<Shared>,
+) -> Arc<dyn Storage> {
+    let turns: Arc<dyn Turns> = Arc::<Shared>::clone(turns);
+    std::thread::scope(|scope| {
+        // Cases open it again from within their runtime.
+        let opening = scope.spawn(|| {
+            let place = Place { data: folder.path(), settings: &settings.storage, turns };
+            Runtime::new().unwrap().block_on((driver.open)(place)).unwrap()
+        });
+        opening.join().unwrap()
+    })
+}
+
+/// Turns among the tasks of this process.
+#[derive(Default)]
+struct Shared(Arc<RwLock<()>>);
+
+struct Linking(#[expect(dead_code, reason = "it is held")] OwnedRwLockReadGuard<()>);
+struct Cleaning(#[expect(dead_code, reason = "it is held")] OwnedRwLockWriteGuard<()>);
+
+#[async_trait]
+impl Turns for Shared {
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
+        Ok(Some(Box::new(Linking(Arc::clone(&self.0).read_owned().await))))
+    }
+
+    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+        Ok(Box::new(Cleaning(Arc::clone(&self.0).write_owned().await)))
+    }
+}
+
+#[async_trait]
+impl Turn for Linking {
+    async fn end(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Turn for Cleaning {
+    async fn end(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
