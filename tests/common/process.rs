@@ -143,6 +143,14 @@ impl Process {
         })
     }
 
+    /// Sends SIGINT and waits; panics when it does not end within 30 seconds.
+    pub(crate) fn interrupt(&mut self) -> ExitStatus {
+        self.end_by(Signal::INT).unwrap_or_else(|| {
+            self.kill();
+            panic!("`{}` did not end on SIGINT", self.command)
+        })
+    }
+
     /// Ends it as `kill -9` does; does nothing when it has ended.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a child of ours can be killed");
@@ -155,11 +163,15 @@ impl Process {
     }
 
     fn terminate(&mut self) -> Option<ExitStatus> {
+        self.end_by(Signal::TERM)
+    }
+
+    fn end_by(&mut self, signal: Signal) -> Option<ExitStatus> {
         if let Some(status) = self.ended() {
             return Some(status);
         }
         // Not yet waited for, so the id is still this child's and nobody else's.
-        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("a child can be signalled");
+        kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");
         wait_within(&mut self.child, GRACE)
     }
 }
