@@ -36,5 +36,8 @@ pub(crate) async fn cleaning_takes_nothing_away_that_counts(subject: &mut Subjec
     let mut ingest = subject.storage.resume("unfinished", offset, &checkpoint).await.unwrap();
     ingest.append(Bytes::from(bytes[CHUNK_SIZE + 9..].to_vec())).await.unwrap();
     let finished = ingest.finish(&sha256(&bytes)).await.unwrap();
-    assert_eq!(subject.storage.examine(&finished.content.canonical).await.unwrap(), finished.content);
+    assert_eq!(
+        subject.storage.examine(&finished.content.canonical).await.unwrap(),
+        finished.content
+    );
 }

@@ -17,7 +17,6 @@ use roadstead::storage::{DRIVERS, Finished};
 use home::Subject;
 
 impl Subject {
-
     /// Takes content in, in pieces of that size.
     async fn take_in(&self, id: &str, bytes: &[u8], piece: usize) -> Finished {
         let mut ingest = self.storage.begin(id).await.unwrap();
