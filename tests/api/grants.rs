@@ -1,6 +1,7 @@
 //! What a client may not see. `open` allows everything, so that these tests bring a way to decide of
 //! their own, and the API runs in the test's process.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::StatusCode;
@@ -9,8 +10,10 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity};
+use roadstead::config::Settings;
 use roadstead::http::{Api, Metrics, routes};
 use roadstead::registry::{Limits, Registry};
+use roadstead::storage::{Place, Turn, Turns};
 use roadstead::{index, storage};
 use tempfile::TempDir;
 
@@ -35,9 +38,27 @@ impl Authenticator for ByName {
     }
 }
 
+/// A storage of one process, which needs no turns.
+struct NobodyElse;
+
+#[async_trait]
+impl Turns for NobodyElse {
+    async fn begin_linking(&self) -> storage::Result<Option<Box<dyn Turn>>> {
+        unreachable!("nothing is shared")
+    }
+
+    async fn begin_cleaning(&self) -> storage::Result<Box<dyn Turn>> {
+        unreachable!("nothing is shared")
+    }
+}
+
 async fn api(data: &TempDir) -> Data<Api> {
     let embedded = storage::DRIVERS.iter().find(|driver| driver.name == "embedded");
-    let storage = (embedded.expect("it is a row").open)(data.path()).expect("the folder is new");
+    let settings = Settings::default();
+    let place =
+        Place { data: data.path(), settings: &settings.storage, turns: Arc::new(NobodyElse) };
+    let storage = (embedded.expect("it is a row").open)(place).await.expect("the folder is new");
+    storage.tidy().await.expect("the folder is new");
     let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
     let index = index::open(&url).await.expect("the folder is new");
     let limits = Limits { commit_wait: Duration::from_secs(10), ..Limits::default() };

@@ -59,7 +59,9 @@ fn memory_does_not_grow_with_the_blob() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let content = noise(64 * MIB, 1);
-    repository.push_blob(&content[..8 * MIB]);
+    // What goes to a node goes there in large windows, of which all uploads together have two.
+    let first = if server.pair().is_some() { 40 } else { 8 };
+    repository.push_blob(&content[..first * MIB]);
     let before = peak_kib(server.id());
     let digest = sha256(&content);
     let upload = repository.begin();
@@ -72,7 +74,7 @@ fn memory_does_not_grow_with_the_blob() {
     });
     assert_eq!(posted.status, 201);
     let grown = peak_kib(server.id()) - before;
-    assert!(grown < 16 * 1024, "64 MiB took {grown} KiB more than 8 MiB did");
+    assert!(grown < 16 * 1024, "64 MiB took {grown} KiB more than {first} MiB did");
 }
 
 /// An idle reader must not make the server read ahead of it.

@@ -53,7 +53,7 @@ fn refused(server: &Server, arguments: &[&str]) -> Finished {
 
 /// A server with two images, at rest.
 fn two_images() -> (Server, [String; 2]) {
-    let mut server = Server::start();
+    let mut server = Server::start_embedded();
     let images = [("good", "layer"), ("hurt", "other")]
         .map(|(name, layer)| push::image(&server, name, "v1", layer));
     assert!(server.stop().success());
@@ -273,7 +273,7 @@ fn a_server_does_not_begin_on_what_is_no_index_and_says_why() {
 
 #[test]
 fn a_log_of_the_index_that_is_cut_loses_no_image() {
-    let mut server = Server::start();
+    let mut server = Server::start_embedded();
     for number in 0..20 {
         push::image(&server, "team/app", &format!("v{number}"), &format!("layer {number}"));
     }

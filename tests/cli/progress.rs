@@ -62,7 +62,7 @@ fn a_cid_shows_how_much_of_its_bytes_was_read() {
 
 #[test]
 fn an_adoption_shows_how_many_blobs_are_taken_in() {
-    let mut server = Server::start();
+    let mut server = Server::start_embedded();
     push::image(&server, "team/app", "v1", "layer");
     server.stop();
     let home = TempDir::new().unwrap();

@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 
 use roadstead::oci::{Algorithm, Digest};
 
-use crate::common::{Server, http, run, succeed};
+use crate::common::{Server, embedded_only, http, run, succeed};
 use crate::push;
+
+const DAMAGES: &str = "it changes files of the data folder";
 
 /// Asks all that a client may ask of these names, and returns the answers.
 fn answers(server: &Server, paths: &[String]) -> Vec<(String, u16, String, Vec<u8>)> {
@@ -25,12 +27,6 @@ fn rebuild_with_loss(server: &Server) -> (String, String) {
     let rebuilt = run(&mut server.command(["index", "rebuild"]));
     assert_eq!(rebuilt.code, Some(1), "{rebuilt}");
     (rebuilt.stdout.trim_end().to_owned(), rebuilt.stderr)
-}
-
-fn forget_index(server: &Server) {
-    for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
-        let _ = fs::remove_file(server.data().join(file));
-    }
 }
 
 #[test]
@@ -78,7 +74,7 @@ fn every_request_is_answered_as_before() {
     assert!(before.iter().filter(|(_, status, ..)| *status == 200).count() > 20);
     let root = succeed(&mut server.command(["root"]));
     server.stop();
-    forget_index(&server);
+    server.lose_index();
     let rebuilt = run(&mut server.command(["index", "rebuild"]));
     assert!(rebuilt.succeeded() && !rebuilt.stdout.contains("dropped"), "{rebuilt}");
     assert_eq!(succeed(&mut server.command(["root"])), root);
@@ -90,6 +86,7 @@ fn every_request_is_answered_as_before() {
 
 #[test]
 fn what_a_push_would_refuse_is_dropped_and_named() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let good = push::image(&server, "team/app", "good", "layer");
     let bad = push::image(&server, "team/app", "bad", "other");
@@ -100,7 +97,7 @@ fn what_a_push_would_refuse_is_dropped_and_named() {
     );
     assert_eq!(push::manifest(&server, "team/app", "index", &index).status, 201);
     server.stop();
-    forget_index(&server);
+    server.lose_index();
     let hex = push::sha256(b"other").hex();
     let data = server
         .data()
@@ -138,10 +135,11 @@ fn what_a_push_would_refuse_is_dropped_and_named() {
 
 #[test]
 fn a_tree_without_its_content_folder_is_enough() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let image = push::image(&server, "team/app", "v1", "layer");
     server.stop();
-    forget_index(&server);
+    server.lose_index();
     fs::remove_dir_all(server.data().join("content")).unwrap();
     succeed(&mut server.command(["index", "rebuild"]));
     server.start_again();
@@ -178,6 +176,7 @@ fn assert_well(server: &Server) {
 
 #[test]
 fn a_push_that_was_acknowledged_is_there_also_where_the_tree_lost_it() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     push::image(&server, "team/old", "v1", "layer");
     let root = succeed(&mut server.command(["root"]));
@@ -198,6 +197,7 @@ fn a_push_that_was_acknowledged_is_there_also_where_the_tree_lost_it() {
 
 #[test]
 fn a_change_that_cannot_be_repeated_is_named_and_those_after_it_are_not_lost() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let lost = push::image(&server, "team/lost", "v1", "gone");
     let image = push::image(&server, "team/app", "v1", "layer");
@@ -219,6 +219,7 @@ fn a_change_that_cannot_be_repeated_is_named_and_those_after_it_are_not_lost() {
 
 #[test]
 fn what_is_dropped_is_still_in_the_tree_when_the_index_could_not_be_replaced() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     push::image(&server, "team/app", "v1", "layer");
     push::image(&server, "team/bad", "v1", "other");
@@ -252,6 +253,7 @@ fn a_copy_without_hard_links_is_made_sound() {
             }
         }
     }
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let image = push::image(&server, "team/app", "v1", "layer");
     server.stop();
@@ -283,7 +285,7 @@ fn an_artifact_manifest_that_does_not_say_its_type_stays() {
     let before = kind(&server);
     assert_eq!(before, (200, push::ARTIFACT.to_owned(), text));
     server.stop();
-    forget_index(&server);
+    server.lose_index();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
     assert_eq!(rebuilt, "1 repositories, 1 manifests, 1 tags, 2 blobs");
     server.start_again();
@@ -292,6 +294,7 @@ fn an_artifact_manifest_that_does_not_say_its_type_stays() {
 
 #[test]
 fn an_empty_directory_of_a_blob_goes_and_is_named() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let image = push::image(&server, "team/app", "v1", "layer");
     push::image(&server, "team/bad", "v1", "other");
@@ -310,10 +313,11 @@ fn an_empty_directory_of_a_blob_goes_and_is_named() {
 
 #[test]
 fn what_has_no_name_of_a_registry_is_named_and_stays() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let image = push::image(&server, "team/app", "v1", "layer");
     server.stop();
-    forget_index(&server);
+    server.lose_index();
     let tags = tree(&server).join("repositories/team/app/_manifests/tags");
     for folder in [
         tags.join("not a tag/current"),
@@ -341,6 +345,7 @@ fn what_has_no_name_of_a_registry_is_named_and_stays() {
 
 #[test]
 fn what_the_tree_lost_and_is_kept_is_put_back() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let images = ["emptied", "changed", "removed"]
         .map(|layer| (layer, push::image(&server, "team/app", layer, layer)));
@@ -365,6 +370,7 @@ fn what_the_tree_lost_and_is_kept_is_put_back() {
 
 #[test]
 fn an_empty_tree_does_not_take_the_rest_with_it() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let image = push::image(&server, "team/app", "v1", "layer");
     server.stop();
@@ -379,7 +385,7 @@ fn an_empty_tree_does_not_take_the_rest_with_it() {
     assert_eq!(fs::read(content(&server, b"layer")).unwrap(), b"layer");
     // Without an index nobody knows what there was, but no bytes go, unless they are not what they
     // are named.
-    forget_index(&server);
+    server.lose_index();
     fs::remove_file(content(&server, b"{}")).unwrap();
     fs::write(content(&server, b"{}"), b"[]").unwrap();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
@@ -399,6 +405,7 @@ fn an_empty_tree_does_not_take_the_rest_with_it() {
 
 #[test]
 fn what_may_be_lost_is_told_also_when_the_rebuild_fails_then() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     push::image(&server, "team/lost", "v1", "gone");
     push::image(&server, "team/app", "v1", "layer");

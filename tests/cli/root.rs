@@ -17,7 +17,7 @@ fn the_root_is_printed_and_nothing_else() {
     assert_ne!(root, EMPTY);
     server.stop();
     assert_eq!(succeed(&mut server.command(["root"])), root, "the same without a server");
-    assert_eq!(succeed(roadstead(["cid"]).arg(server.data().join("public"))), root);
+    assert_eq!(succeed(roadstead(["cid"]).arg(server.public())), root);
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn what_is_deleted_leaves_no_directory() {
             202
         );
     }
-    let repositories = server.data().join("public/docker/registry/v2/repositories");
+    let repositories = server.public().join("docker/registry/v2/repositories");
     assert!(!repositories.exists(), "the name would leak");
     assert_eq!(
         succeed(&mut server.command(["root"])),
-        succeed(roadstead(["cid"]).arg(server.data().join("public")))
+        succeed(roadstead(["cid"]).arg(server.public()))
     );
     assert_eq!(http::get(&server.url("/v2/team/app/tags/list")).status, 404);
 }

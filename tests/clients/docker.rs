@@ -82,7 +82,7 @@ impl Daemon {
 }
 
 /// A docker client that has signed in where its registry wants that.
-struct Docker {
+pub(crate) struct Docker {
     daemon: Arc<Daemon>,
     home: Home,
     client: PathBuf,
@@ -90,7 +90,7 @@ struct Docker {
 }
 
 impl Docker {
-    fn find(target: &Target) -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let docker = Self::of_stranger(target)?;
         if docker.target.user().is_some() {
             succeed(&mut docker.login(&docker.target));
@@ -107,7 +107,7 @@ impl Docker {
         Some(Self { daemon, home: Home::new(), client, target })
     }
 
-    fn reference(&self, name: &str) -> String {
+    pub(crate) fn reference(&self, name: &str) -> String {
         self.target.reference(name)
     }
 
@@ -128,7 +128,7 @@ impl Docker {
         command
     }
 
-    fn build(&self, image: &Image, reference: &str) {
+    pub(crate) fn build(&self, image: &Image, reference: &str) {
         let mut command = self.command("build");
         // What it keeps of one test's images, another test may be removing.
         command.args(["--no-cache", "--tag", reference, "--file"]);
@@ -140,30 +140,30 @@ impl Docker {
     }
 
     /// Pushes an image; gives what docker said.
-    fn push(&self, reference: &str) -> String {
+    pub(crate) fn push(&self, reference: &str) -> String {
         succeed(self.command("push").arg(reference))
     }
 
     /// Pulls an image; gives how many of its layers came over the wire.
-    fn pull(&self, reference: &str) -> usize {
+    pub(crate) fn pull(&self, reference: &str) -> usize {
         let said = succeed(self.command("pull").arg(reference));
         said.lines().filter(|line| line.ends_with(": Pull complete")).count()
     }
 
     /// Removes an image, and checks that it is gone.
-    fn remove(&self, reference: &str) {
+    pub(crate) fn remove(&self, reference: &str) {
         succeed(self.command("rmi").arg(reference));
         let inspected = run(self.command("inspect").args(["--type", "image", reference]));
         assert!(!inspected.succeeded(), "still there: {inspected}");
     }
 
     /// The digest of the image's config.
-    fn image_id(&self, reference: &str) -> String {
+    pub(crate) fn image_id(&self, reference: &str) -> String {
         succeed(self.command("inspect").args(["--type", "image", "--format", "{{.Id}}", reference]))
     }
 
     /// Runs the image's busybox over the files: what they hold as a container sees them.
-    fn sums(
+    pub(crate) fn sums(
         &self,
         reference: &str,
         paths: impl Iterator<Item = String>,

@@ -22,6 +22,7 @@ mod podman;
 mod proxy;
 mod regctl;
 mod registry;
+mod replicas;
 mod root;
 mod skopeo;
 mod stock_registry;

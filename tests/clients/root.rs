@@ -11,7 +11,7 @@ use crate::target::Target;
 fn agreed_root(server: &Server, ipfs: &Ipfs) -> String {
     // First the root: it waits for what is under way, so the folder is at rest after it.
     let root = succeed(&mut server.command(["root"]));
-    let public = server.data().join("public");
+    let public = server.public();
     assert_eq!(root, ipfs.cid(&public, &[]), "`roadstead root`, then `ipfs add -rnQ`");
     assert_eq!(root, succeed(roadstead(["cid"]).arg(&public)), "`root`, then `roadstead cid`");
     root

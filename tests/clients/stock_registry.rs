@@ -106,7 +106,7 @@ fn the_stock_registry_serves_the_public_folder() {
     skopeo.push(&image, &format!("{}/team/app:v1", server.address()));
     skopeo.push(&image, &format!("{}/team/nested/app:latest", server.address()));
 
-    let stock = StockRegistry::start(&program, &server.data().join("public"), true);
+    let stock = StockRegistry::start(&program, &server.public(), true);
 
     for name in ["team/app:v1", "team/nested/app:latest"] {
         let reference = format!("{}/{name}", stock.address);

@@ -7,16 +7,20 @@
 pub(crate) mod http;
 pub(crate) mod ipfs;
 pub(crate) mod kubo;
+pub(crate) mod pair;
 pub(crate) mod postgres;
 pub(crate) mod process;
+pub(crate) mod replicas;
 pub(crate) mod server;
 pub(crate) mod terminal;
 pub(crate) mod tools;
 
 pub(crate) use ipfs::Ipfs;
 pub(crate) use kubo::KuboNode;
+pub(crate) use pair::{Pair, embedded_only, is_over_kubo};
 pub(crate) use postgres::Postgres;
 pub(crate) use process::{Finished, Process, run, run_within, succeed};
+pub(crate) use replicas::{Balancer, Replicas};
 pub(crate) use server::{Server, free_address, roadstead};
 pub(crate) use terminal::on_terminal;
 pub(crate) use tools::{require, require_root};

@@ -1,16 +1,19 @@
-//! A registry of the test's own: `roadstead serve` on a free port of 127.0.0.1, in a folder of its own.
+//! A registry of the test's own: `roadstead serve` on a free port of 127.0.0.1, in a folder of its own, or
+//! under `TEST_STORAGE=kubo` over Kubo and Postgres.
 
 use std::env;
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tempfile::TempDir;
 
 use super::http;
-use super::process::Process;
+use super::pair::{Pair, is_over_kubo};
+use super::process::{Process, succeed};
 
 /// How long the server may take until it answers `/healthz`.
 const READY: Duration = Duration::from_secs(30);
@@ -23,13 +26,14 @@ pub(crate) struct Server {
     process: Process,
     address: String,
     scheme: &'static str,
+    pair: Option<Arc<Pair>>,
     folder: TempDir,
     data: PathBuf,
     configure: Configure,
 }
 
 impl Server {
-    /// Starts a server with its defaults and an empty data folder.
+    /// Starts a server with its defaults and nothing in it.
     pub(crate) fn start() -> Self {
         Self::start_with(|_| {})
     }
@@ -52,25 +56,47 @@ impl Server {
     ) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let data = folder.path().join("data");
-        Self::launch(scheme, folder, data, Box::new(configure))
+        let pair = is_over_kubo().then(|| Arc::new(Pair::make()));
+        Self::launch(scheme, pair, folder, data, Box::new(configure))
     }
 
-    /// Starts a server on a data folder that the test has made.
+    /// Starts a server over a node and a database, of which it may be one of several.
+    pub(crate) fn start_over(pair: &Arc<Pair>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let data = folder.path().join("data");
+        Self::launch("http", Some(pair.clone()), folder, data, Box::new(|_| {}))
+    }
+
+    /// Starts a server with the embedded store, where a test is about its files.
+    pub(crate) fn start_embedded() -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let data = folder.path().join("data");
+        Self::launch("http", None, folder, data, Box::new(|_| {}))
+    }
+
+    /// Starts a server with the embedded store, on a data folder that the test has made.
     pub(crate) fn start_on(data: &Path) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        Self::launch("http", folder, data.to_owned(), Box::new(|_| {}))
+        Self::launch("http", None, folder, data.to_owned(), Box::new(|_| {}))
     }
 
-    fn launch(scheme: &'static str, folder: TempDir, data: PathBuf, configure: Configure) -> Self {
-        let (process, address) = serve(folder.path(), &data, scheme, &configure);
-        Self { process, address, scheme, folder, data, configure }
+    fn launch(
+        scheme: &'static str,
+        pair: Option<Arc<Pair>>,
+        folder: TempDir,
+        data: PathBuf,
+        configure: Configure,
+    ) -> Self {
+        let (process, address) = serve(folder.path(), &data, scheme, pair.as_deref(), &configure);
+        Self { process, address, scheme, pair, folder, data, configure }
     }
 
     /// Starts it again on the same data folder and another port, after [`Self::stop`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the server still runs");
+        let pair = self.pair.as_deref();
         (self.process, self.address) =
-            serve(self.folder.path(), &self.data, self.scheme, &self.configure);
+            serve(self.folder.path(), &self.data, self.scheme, pair, &self.configure);
     }
 
     /// `127.0.0.1:<port>`.
@@ -106,7 +132,38 @@ impl Server {
     ) -> Command {
         let mut command = roadstead(arguments);
         command.arg("--data").arg(self.data());
+        if let Some(pair) = &self.pair {
+            pair.configure(&mut command);
+        }
         command
+    }
+
+    /// Where its images and rows are, if it does not have the embedded store.
+    pub(crate) fn pair(&self) -> Option<&Pair> {
+        self.pair.as_deref()
+    }
+
+    /// The folder of what is public, as the stock registry would have it: of the embedded store its own,
+    /// else what `ipfs get` makes of the root.
+    pub(crate) fn public(&self) -> PathBuf {
+        let Some(pair) = &self.pair else { return self.data.join("public") };
+        let root = succeed(&mut self.command(["root"]));
+        // Of each root one: exporting it again would change nothing.
+        let folder = self.folder.path().join(&root);
+        if !folder.exists() {
+            pair.export(&root, &folder);
+        }
+        folder
+    }
+
+    /// Takes the index from a server that does not run.
+    pub(crate) fn lose_index(&self) {
+        if let Some(pair) = &self.pair {
+            return pair.lose_index();
+        }
+        for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+            let _ = std::fs::remove_file(self.data.join(file));
+        }
     }
 
     /// Ends it by SIGTERM, as a service manager does, and waits.
@@ -148,10 +205,19 @@ pub(crate) fn free_address() -> String {
     listener.local_addr().expect("a bound listener has an address").to_string()
 }
 
-fn serve(folder: &Path, data: &Path, scheme: &str, configure: &Configure) -> (Process, String) {
+fn serve(
+    folder: &Path,
+    data: &Path,
+    scheme: &str,
+    pair: Option<&Pair>,
+    configure: &Configure,
+) -> (Process, String) {
     let address = free_address();
     let mut command = roadstead(["serve", "--listen", &address, "--data"]);
     command.arg(data).current_dir(folder);
+    if let Some(pair) = pair {
+        pair.configure(&mut command);
+    }
     configure(&mut command);
     let mut process = Process::start(&mut command, &folder.join("server.log"));
     let health = format!("{scheme}://{address}/healthz");

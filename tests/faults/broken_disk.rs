@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::assert_whole;
 use crate::common::http::{self, Response};
-use crate::common::{Server, require, require_root, roadstead, run, succeed};
+use crate::common::{Server, embedded_only, require, require_root, roadstead, run, succeed};
 use crate::content::{OCI_MANIFEST, image, sha256};
 use crate::repository::{Pushed, Repository, Upload, assert_refused};
 
@@ -90,6 +90,7 @@ fn pull(server: &Server, repository: &Repository<'_>, image: &Pushed, tag: &str)
 
 #[test]
 fn a_disk_that_can_only_be_read_serves_pulls_and_refuses_pushes_until_it_is_mended() {
+    let Some(()) = embedded_only("the disk is the data folder's") else { return };
     let Some(disk) = BreakingDisk::mount() else { return };
     let mut server = Server::start_on(&disk.data());
     let repository = Repository::of(&server, "team/app");

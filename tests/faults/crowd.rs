@@ -149,6 +149,9 @@ fn of_eight_who_push_the_same_blob_at_once_each_succeeds_and_one_file_stays() {
                 });
             }
         });
+        if server.pair().is_some() {
+            continue; // The same bytes are the same blocks there.
+        }
         let hex = digest.trim_start_matches("sha256:");
         let folder = server.data().join("content/sha256").join(&hex[..2]);
         let names = fs::read_dir(folder).expect("the server made it");

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::assert_whole;
-use crate::common::{Server, require_root, roadstead, run, succeed};
+use crate::common::{Server, embedded_only, require_root, roadstead, run, succeed};
 use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::repository::{Repository, assert_refused};
 
@@ -57,6 +57,7 @@ fn fill(repository: &Repository<'_>, size: usize, seed: u64) -> u64 {
 
 #[test]
 fn a_full_disk_refuses_pushes_loses_nothing_and_goes_on_when_there_is_room() {
+    let Some(()) = embedded_only("the disk is the data folder's") else { return };
     let Some(disk) = Disk::mount("32m") else { return };
     let server = Server::start_on(&disk.path().join("data"));
     let repository = Repository::of(&server, "team/app");
@@ -85,6 +86,7 @@ fn a_full_disk_refuses_pushes_loses_nothing_and_goes_on_when_there_is_room() {
 
 #[test]
 fn a_full_disk_ends_an_adoption_that_goes_on_when_there_is_room() {
+    let Some(()) = embedded_only("it adopts a folder") else { return };
     let Some(disk) = Disk::mount("8m") else { return };
     let mut source = Server::start();
     let repository = Repository::of(&source, "team/app");

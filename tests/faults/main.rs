@@ -26,6 +26,6 @@ use common::{Server, roadstead, run, succeed};
 fn assert_whole(server: &Server) {
     let report = run(&mut server.command(["check"]));
     assert!(report.succeeded(), "{report}");
-    let computed = succeed(roadstead(["cid"]).arg(server.data().join("public")));
+    let computed = succeed(roadstead(["cid"]).arg(server.public()));
     assert_eq!(succeed(&mut server.command(["root"])), computed);
 }

@@ -21,7 +21,7 @@ pub(super) struct Source {
 impl Source {
     /// What `push` pushed.
     pub(super) fn of(push: impl FnOnce(&Server)) -> Self {
-        let mut server = Server::start();
+        let mut server = Server::start_embedded();
         push(&server);
         let root = succeed(&mut server.command(["root"]));
         server.stop();

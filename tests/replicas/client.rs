@@ -1,0 +1,136 @@
+//! A client that sends each request to another replica, and repeats what was not answered.
+
+use std::time::{Duration, Instant};
+use std::{hash, thread};
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Client, RequestBuilder};
+
+use crate::common::http::{self, Response};
+use crate::common::replicas::Places;
+use crate::content::{OCI_MANIFEST, image, sha256};
+
+/// How long nobody may answer a request, or only that it is to be repeated.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// An image of one config and one layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) config: Vec<u8>,
+    pub(crate) layer: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
+}
+
+impl Image {
+    pub(crate) fn new(word: &str, layer: Vec<u8>) -> Self {
+        let config = format!("{{\"{word}\":0}}").into_bytes();
+        let manifest = image(&config, &[&layer]).to_string().into_bytes();
+        Self { config, layer, manifest }
+    }
+}
+
+/// Sends to any of the places until one gives an answer that is final.
+pub(crate) fn ask(
+    places: &Places,
+    build: impl Fn(&Client, &str) -> RequestBuilder,
+    is_final: impl Fn(&Response) -> bool,
+) -> Response {
+    let begun = Instant::now();
+    loop {
+        let place = format!("http://{}", places.any(random()));
+        let said = match http::try_send(|client| build(client, &place)) {
+            Ok(response) if is_final(&response) => return response,
+            Ok(response) => format!("{}: {}", response.status, response.text()),
+            Err(error) => error.to_string(),
+        };
+        assert!(begun.elapsed() < PATIENCE, "at last {said}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Whether an answer says that the same may succeed later.
+fn may_succeed_later(response: &Response) -> bool {
+    response.status == 503
+}
+
+/// Pushes a blob in one request, or in pieces that go to one replica each.
+pub(crate) fn push_blob(places: &Places, repository: &str, bytes: &[u8], in_pieces: bool) {
+    let digest = sha256(bytes);
+    let uploads = format!("/v2/{repository}/blobs/uploads/");
+    let begun = Instant::now();
+    while !in_pieces || !try_pieces(places, &uploads, bytes, &digest) {
+        assert!(begun.elapsed() < PATIENCE, "a blob cannot be pushed in pieces");
+        if !in_pieces {
+            let answer = ask(
+                places,
+                |client, place| {
+                    client.post(format!("{place}{uploads}?digest={digest}")).body(bytes.to_vec())
+                },
+                |answer| !may_succeed_later(answer),
+            );
+            assert_eq!(answer.status, 201, "{}", answer.text());
+            return;
+        }
+    }
+}
+
+/// Whether it came to its end: a piece whose answer was lost may have been taken or not, and an upload whose replica
+/// was killed is somebody else's after a minute, so then the client begins anew, as clients do.
+fn try_pieces(places: &Places, uploads: &str, bytes: &[u8], digest: &str) -> bool {
+    let begun = ask(
+        places,
+        |client, place| client.post(format!("{place}{uploads}")),
+        |answer| !may_succeed_later(answer),
+    );
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let location = begun.header("location").to_owned();
+    let try_once = |build: &dyn Fn(&Client, String) -> RequestBuilder, expected: u16| {
+        let place = format!("http://{}{location}", places.any(random()));
+        match http::try_send(|client| build(client, place)) {
+            Ok(answer) if answer.status == expected => true,
+            Ok(answer) => {
+                let is_told = [201, 202, 404, 416, 503].contains(&answer.status);
+                assert!(is_told, "{}: {}", answer.status, answer.text());
+                false
+            }
+            Err(_) => false,
+        }
+    };
+    let half = bytes.len() / 2;
+    for piece in [&bytes[..half], &bytes[half..]] {
+        if !try_once(&|client, place| client.patch(place).body(piece.to_vec()), 202) {
+            return false;
+        }
+    }
+    try_once(&|client, place| client.put(place).query(&[("digest", digest)]), 201)
+}
+
+/// Pushes all of an image.
+pub(crate) fn push(places: &Places, repository: &str, tag: &str, image: &Image, in_pieces: bool) {
+    push_blob(places, repository, &image.config, false);
+    push_blob(places, repository, &image.layer, in_pieces);
+    let answer = ask(
+        places,
+        |client, place| {
+            let url = format!("{place}/v2/{repository}/manifests/{tag}");
+            client.put(url).header(CONTENT_TYPE, OCI_MANIFEST).body(image.manifest.clone())
+        },
+        |answer| !may_succeed_later(answer),
+    );
+    assert_eq!(answer.status, 201, "{}", answer.text());
+}
+
+/// Deletes a tag; one that is gone may have been deleted by a request whose answer was lost.
+pub(crate) fn delete(places: &Places, repository: &str, tag: &str) {
+    let answer = ask(
+        places,
+        |client, place| client.delete(format!("{place}/v2/{repository}/manifests/{tag}")),
+        |answer| !may_succeed_later(answer),
+    );
+    assert!([202, 404].contains(&answer.status), "{}", answer.text());
+}
+
+/// Another number at each call.
+pub(crate) fn random() -> u64 {
+    hash::BuildHasher::hash_one(&hash::RandomState::new(), 0)
+}

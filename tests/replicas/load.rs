@@ -1,0 +1,122 @@
+//! Pushes through all of them while they are killed one after the other.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::{self, Image, random};
+use crate::common::replicas::Places;
+use crate::common::{Replicas, http};
+use crate::content::{noise, sha256};
+use crate::{assert_no_lock_is_left, assert_whole};
+
+const CLIENTS: u64 = 8;
+
+/// How many images each client pushes: 200 in all.
+const IMAGES: u64 = 25;
+
+/// How many repositories they share.
+const REPOSITORIES: u64 = 5;
+
+/// Of how many images one is deleted again.
+const DELETED: u64 = 7;
+
+/// How long all replicas live until one is killed.
+const BETWEEN_KILLS: Duration = Duration::from_secs(2);
+
+/// What a client was told of a tag; none where it was deleted.
+struct Told {
+    repository: String,
+    tag: String,
+    image: Option<Image>,
+}
+
+fn work(places: &Places, number: u64) -> Vec<Told> {
+    let mut told = Vec::new();
+    for count in 0..IMAGES {
+        let word = format!("{number}-{count}");
+        let repository = format!("team/app-{}", random() % REPOSITORIES);
+        let tag = format!("t{word}");
+        let size = usize::try_from(random() % 300_000).expect("it is less") + 20;
+        let image = Image::new(&word, noise(size, random()));
+        client::push(places, &repository, &tag, &image, count % 3 == 0);
+        let is_deleted = count % DELETED == DELETED - 1;
+        if is_deleted {
+            client::delete(places, &repository, &tag);
+        }
+        told.push(Told { repository, tag, image: (!is_deleted).then_some(image) });
+    }
+    told
+}
+
+/// Checks that a replica says what the clients were told.
+fn assert_told(address: &str, told: &[Told]) {
+    for Told { repository, tag, image } in told {
+        let repository = format!("http://{address}/v2/{repository}");
+        let found = http::get(&format!("{repository}/manifests/{tag}"));
+        let Some(image) = image else {
+            assert_eq!(found.status, 404, "{repository}:{tag} was deleted");
+            continue;
+        };
+        assert_eq!(found.status, 200, "{repository}:{tag}: {}", found.text());
+        assert!(found.body == image.manifest, "{repository}:{tag} is another image");
+        for blob in [&image.config, &image.layer] {
+            let found = http::get(&format!("{repository}/blobs/{}", sha256(blob)));
+            assert!(found.status == 200 && found.body == *blob, "{repository}:{tag}");
+        }
+    }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_while_replicas_are_killed_and_postgres_is_restarted() {
+    let Some(mut replicas) = Replicas::start() else { return };
+    let places = Places::default();
+    places.set(replicas.addresses());
+    let is_over = AtomicBool::new(false);
+    let (told, kills) = thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let places = &places;
+                scope.spawn(move || work(places, number))
+            })
+            .collect();
+        let (replicas, places, over) = (&mut replicas, &places, &is_over);
+        let killer = scope.spawn(move || kill(replicas, places, over));
+        // First all of them, so that the killer ends also when one has failed.
+        let told: Vec<_> = clients.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        is_over.store(true, Ordering::Relaxed);
+        let kills = killer.join().expect("it only kills");
+        let told = told.into_iter().flat_map(|told| told.expect("all was pushed"));
+        (told.collect::<Vec<_>>(), kills)
+    });
+    assert!(kills >= 3, "only {kills} were killed");
+    assert_eq!(told.len(), usize::try_from(CLIENTS * IMAGES).expect("it is small"));
+    for address in replicas.addresses() {
+        assert_told(&address, &told);
+    }
+    assert_whole(&replicas);
+    assert_no_lock_is_left(&replicas);
+}
+
+/// Kills one replica after the other, and once restarts Postgres; returns how often.
+fn kill(replicas: &mut Replicas, places: &Places, is_over: &AtomicBool) -> usize {
+    let count = replicas.servers.len();
+    for number in 0.. {
+        let begun = Instant::now();
+        while begun.elapsed() < BETWEEN_KILLS {
+            if is_over.load(Ordering::Relaxed) && number >= 3 {
+                return number;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        replicas.servers[number % count].kill();
+        if number == 1 {
+            replicas.postgres.stop();
+            thread::sleep(Duration::from_millis(500));
+            replicas.postgres.start_again();
+        }
+        replicas.servers[number % count].start_again();
+        places.set(replicas.addresses());
+    }
+    unreachable!("it ends when the clients do")
+}
