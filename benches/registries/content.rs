@@ -68,6 +68,19 @@ pub(crate) fn digest(bytes: &[u8]) -> String {
 
 /// The manifest of an image of that one layer and an empty config.
 pub(crate) fn image(layer: &str, size: usize) -> String {
+    image_of(&[(layer.to_owned(), size)])
+}
+
+/// The manifest of an image of those layers, each with its size, and an empty config.
+pub(crate) fn image_of(layers: &[(String, usize)]) -> String {
+    let layer = |(digest, size): &(String, usize)| {
+        json!({
+            "mediaType": "application/vnd.oci.image.layer.v1.tar",
+            "digest": digest,
+            "size": size,
+        })
+    };
+    let layers: Vec<_> = layers.iter().map(layer).collect();
     json!({
         "schemaVersion": 2,
         "mediaType": MANIFEST_TYPE,
@@ -76,11 +89,7 @@ pub(crate) fn image(layer: &str, size: usize) -> String {
             "digest": digest(EMPTY),
             "size": EMPTY.len(),
         },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar",
-            "digest": layer,
-            "size": size,
-        }],
+        "layers": layers,
     })
     .to_string()
 }

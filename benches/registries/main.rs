@@ -15,6 +15,7 @@ mod common;
 mod client;
 mod content;
 mod growth;
+mod kubo;
 mod pulls;
 mod pushes;
 mod subject;
@@ -37,7 +38,11 @@ struct Arguments {
     /// Size of the blobs, in megabytes
     #[arg(long, default_value_t = 500)]
     size: usize,
-    /// Only the phases whose name has this in it: push, pull, growth
+    /// Where Roadstead keeps everything: embedded, or kubo, which is Kubo and Postgres
+    #[arg(long, default_value = "embedded", value_parser = ["embedded", "kubo"])]
+    storage: String,
+    /// Only the phases whose name has this in it: push, pull, growth; of kubo push, pull, commit, manifest,
+    /// replicas
     #[arg(long, default_value = "")]
     only: String,
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
@@ -110,6 +115,20 @@ fn rows(
 
 fn main() {
     let arguments = Arguments::parse();
+    let found =
+        if arguments.storage == "kubo" { kubo::measure(&arguments) } else { embedded(&arguments) };
+    println!(
+        "\nblobs of {} MB, {} rounds after one that is not counted; each with its log as it comes, into a file; client, \
+         registries and whatever else on the same {} cores\n",
+        arguments.size,
+        arguments.rounds,
+        std::thread::available_parallelism().map_or(0, usize::from)
+    );
+    table::print(&found);
+}
+
+/// The embedded store beside other registries.
+fn embedded(arguments: &Arguments) -> Vec<Row> {
     let mut subjects = vec![Subject::roadstead(&arguments.folder)];
     subjects.extend(Subject::stock(&arguments.folder));
     for other in &arguments.other {
@@ -121,15 +140,8 @@ fn main() {
         [("push", pushes::measure), ("pull", pulls::measure), ("growth", growth::measure)];
     for (name, phase) in phases {
         if name.contains(&arguments.only) {
-            found.extend(phase(&arguments, &mut subjects));
+            found.extend(phase(arguments, &mut subjects));
         }
     }
-    println!(
-        "\nblobs of {} MB, {} rounds after one that is not counted; each with its log as it comes, into a file; client, \
-         registries and nginx on the same {} cores\n",
-        arguments.size,
-        arguments.rounds,
-        std::thread::available_parallelism().map_or(0, usize::from)
-    );
-    table::print(&found);
+    found
 }

@@ -64,23 +64,17 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         let goals = [("nginx", "≥ 0.9"), ("v3.1.1", "≥ 1.0")];
         found.extend(rows(&work, &goals, "MB/s", &subjects, &figures));
     }
-    if let Some(wrk) = require("wrk") {
+    if require("wrk").is_some() {
         let mut slowest = Vec::new();
         let figures = rounds(
             arguments.rounds,
             &subjects,
             || (),
             |subject| {
-                let url = format!("http://{}{tag_target}", subject.address);
-                let said = succeed(
-                    Command::new(&wrk)
-                        .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
-                        .arg(format!("Accept: {MANIFEST_TYPE}"))
-                        .arg(url),
-                );
-                assert!(!said.contains("Non-2xx"), "{said}");
-                slowest.push((subject.name.clone(), milliseconds(value(&said, "99%"))));
-                value(&said, "Requests/sec:").parse().expect("wrk says a number")
+                let (requests, late) = requests_per_second(&subject.url(&tag_target))
+                    .expect("wrk was there a moment ago");
+                slowest.push((subject.name.clone(), late));
+                requests
             },
         );
         let work = "manifest GET by tag, 64 connections";
@@ -96,6 +90,20 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         found.extend(rows("the same, p99", &[("v3.1.1", "≤ 0.33")], "ms", &subjects, &slowest));
     }
     found
+}
+
+/// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
+/// many milliseconds the slowest hundredth took at least. None where there is no wrk.
+pub(crate) fn requests_per_second(url: &str) -> Option<(f64, f64)> {
+    let said = succeed(
+        Command::new(require("wrk")?)
+            .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
+            .arg(format!("Accept: {MANIFEST_TYPE}"))
+            .arg(url),
+    );
+    assert!(!said.contains("Non-2xx"), "{said}");
+    let requests = value(&said, "Requests/sec:").parse().expect("wrk says a number");
+    Some((requests, milliseconds(value(&said, "99%"))))
 }
 
 /// The word behind a label of wrk's.

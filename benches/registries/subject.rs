@@ -143,14 +143,24 @@ impl Subject {
     /// The most memory that its processes ever held, in MiB.
     pub(crate) fn peak_memory(&self) -> Option<f64> {
         let process = self.process.as_ref()?;
-        let status = fs::read_to_string(format!("/proc/{}/status", process.id())).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        Some(self.earlier_peak.max(kibibytes / 1024.0))
+        Some(self.earlier_peak.max(peak_memory_of(process.id())?))
+    }
+
+    /// The URL of a target.
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.address)
     }
 
     /// A connection to it.
     pub(crate) fn client(&self) -> Client {
         Client::open(&self.address)
     }
+}
+
+/// The most memory that a process ever held, in MiB.
+pub(crate) fn peak_memory_of(id: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kibibytes / 1024.0)
 }

@@ -67,6 +67,16 @@ impl Server {
         Self::launch("http", Some(pair.clone()), folder, data, Box::new(|_| {}))
     }
 
+    /// The same after `configure` has added arguments or environment to its command.
+    pub(crate) fn start_over_with(
+        pair: &Arc<Pair>,
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let data = folder.path().join("data");
+        Self::launch("http", Some(pair.clone()), folder, data, Box::new(configure))
+    }
+
     /// Starts a server with the embedded store, where a test is about its files.
     pub(crate) fn start_embedded() -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
