@@ -9,7 +9,9 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use roadstead::auth::METHODS;
-use roadstead::config::{Flag, Kind, LogFormat, Origin, SETTINGS, Settings, Sources, Values};
+use roadstead::config::{
+    Flag, Kind, LogFormat, Origin, PostgresSettings, SETTINGS, Settings, Sources, Values,
+};
 use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -77,6 +79,15 @@ fn without_any_source_the_defaults_stand() {
     assert_eq!(settings.server.request_timeout, Duration::from_mins(1));
     assert_eq!(settings.storage.driver, "embedded");
     assert_eq!(settings.index.url.expose_secret(), "sqlite:index.sqlite");
+    let postgres = PostgresSettings {
+        max_connections: 10,
+        acquire_timeout: Duration::from_secs(5),
+        statement_timeout: Duration::from_secs(30),
+    };
+    assert_eq!(
+        (&settings.index.postgres, PostgresSettings::default()),
+        (&postgres, postgres.clone())
+    );
     assert_eq!((settings.auth.method, settings.auth.allow_open), ("open", false));
     assert_eq!(settings.auth.htpasswd.file, Path::new(""));
     assert!(!settings.auth.htpasswd.anonymous_pull);
@@ -261,6 +272,9 @@ fn every_setting_refuses_nonsense() {
         ("server.request_timeout", &["'0s'", "0", "''"]),
         ("storage.driver", &["'floppy'", "''", "1"]),
         ("index.url", &["'mysql://a'", "'sqlite:'", "5"]),
+        ("index.postgres.max_connections", &["0", "1", "10001", "-1", "'ten'", "5000000000"]),
+        ("index.postgres.acquire_timeout", &["'0s'", "''", "'25h'", "-1"]),
+        ("index.postgres.statement_timeout", &["'0s'", "0", "'30d'", "'1h30m'"]),
         ("auth.method", &["'none'", "''"]),
         ("auth.htpasswd.file", &["5", "[]"]),
         ("auth.htpasswd.anonymous_pull", &["'yes'", "1"]),

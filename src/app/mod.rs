@@ -20,7 +20,7 @@ use thiserror::Error;
 
 use crate::auth::{Authority, METHODS, SetupError};
 use crate::config::Settings;
-use crate::index::{self, Index, IndexError};
+use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
 use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError, TreePath};
@@ -36,6 +36,8 @@ pub use tls::TlsError;
 pub struct App {
     /// The use cases.
     pub registry: Registry,
+    /// The index that they use.
+    pub index: Arc<dyn Index>,
     _lock: DataLock,
 }
 
@@ -141,7 +143,7 @@ impl App {
     }
 
     async fn open_locked(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
-        let index = index::open(&index_url(settings)).await?;
+        let index = open_index(settings, Access::Full).await?;
         let storage = open_storage(settings, &index).await?;
         storage.tidy().await?;
         let folding = index.folding(Visibility::Public).await?;
@@ -152,7 +154,8 @@ impl App {
                 return Err(AppError::IndexLost);
             }
         }
-        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+        let registry = Registry::new(index.clone(), storage, limits(settings));
+        Ok(Self { registry, index, _lock: lock })
     }
 
     /// Opens a registry that another process owns. Waits until that process has carried out what is
@@ -162,7 +165,7 @@ impl App {
     /// Whatever keeps it from being read.
     pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
         adoption::expect_done(&settings.server.data)?;
-        let index = index::open_read_only(&index_url(settings)).await?;
+        let index = open_index(settings, Access::ReadOnly).await?;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -185,16 +188,17 @@ pub fn expect_registry(settings: &Settings) -> Result<(), AppError> {
     Err(AppError::Absent(data.to_owned()))
 }
 
-/// Makes who decides about access.
+/// Makes who decides about access. The key is the one that tokens are signed by.
 ///
 /// # Errors
 /// [`AppError::Missing`]; [`AppError::Auth`] when what the settings name cannot be used.
-pub(crate) fn authority(settings: &Settings) -> Result<Authority, AppError> {
+pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority, AppError> {
     let name = settings.auth.method;
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
-    Ok(Authority::new((method.open)(&settings.auth)?, settings.server.local_namespaces.clone()))
+    let authenticator = (method.open)(&settings.auth, key)?;
+    Ok(Authority::new(authenticator, settings.server.local_namespaces.clone()))
 }
 
 fn driver(settings: &Settings) -> Result<&'static Driver, AppError> {
@@ -213,6 +217,10 @@ async fn open_storage(
         turns: Arc::new(IndexTurns(Arc::clone(index))),
     };
     Ok((driver(settings)?.open)(place).await?)
+}
+
+async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<dyn Index>> {
+    index::open_with(&index_url(settings), access, &settings.index.postgres).await
 }
 
 fn limits(settings: &Settings) -> Limits {

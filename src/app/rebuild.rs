@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::lock::DataLock;
-use super::{App, AppError, adoption, index_url, limits, open_storage};
+use super::{App, AppError, adoption, index_url, limits, open_index, open_storage};
 use crate::config::Settings;
-use crate::index::{self, Index, IndexErrorKind};
+use crate::index::{self, Access, Index, IndexErrorKind};
 use crate::registry::Registry;
 
 /// Something to be told when an index is given up.
@@ -34,7 +34,8 @@ impl App {
         let index = open_or_replace(settings, tell).await?;
         let storage = open_storage(settings, &index).await?;
         storage.tidy().await?;
-        Ok(Self { registry: Registry::new(index, storage, limits(settings)), _lock: lock })
+        let registry = Registry::new(index.clone(), storage, limits(settings));
+        Ok(Self { registry, index, _lock: lock })
     }
 }
 
@@ -43,8 +44,7 @@ async fn open_or_replace(
     settings: &Settings,
     tell: &mut dyn FnMut(Notice),
 ) -> Result<Arc<dyn Index>, AppError> {
-    let url = index_url(settings);
-    let (damage, is_read) = match index::open(&url).await {
+    let (damage, is_read) = match open_index(settings, Access::Full).await {
         Ok(index) => {
             let examined = index.examine().await;
             let storage = open_storage(settings, &index).await?;
@@ -62,11 +62,11 @@ async fn open_or_replace(
     if damage.kind != IndexErrorKind::Damaged {
         return Err(damage.into());
     }
-    let Some(aside) = index::set_aside(&url)? else { return Err(damage.into()) };
+    let Some(aside) = index::set_aside(&index_url(settings))? else { return Err(damage.into()) };
     if !is_read {
         let what = "may have lost what the queue held: the index cannot be opened";
         tell(Notice::Lost(what.to_owned()));
     }
     tell(Notice::Aside(aside));
-    Ok(index::open(&url).await?)
+    Ok(open_index(settings, Access::Full).await?)
 }

@@ -53,10 +53,10 @@ pub async fn serve(
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
     let address = listener.local_addr().map_err(AppError::Server)?;
-    let authority = authority(settings)?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
     let app = App::open(settings).await?;
+    let authority = authority(settings, &app.index.secret("tokens").await?)?;
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use thiserror::Error;
 
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
-pub use methods::{METHODS, Method, SetupError};
+pub use methods::{METHODS, Method, Opened, SetupError};
 
 use crate::oci::RepositoryName;
 

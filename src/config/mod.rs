@@ -26,7 +26,7 @@ mod values;
 pub use auth::{AuthSettings, HtpasswdSettings};
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
-pub use index::IndexSettings;
+pub use index::{IndexSettings, PostgresSettings};
 pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
 pub use origin::Origin;

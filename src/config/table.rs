@@ -179,6 +179,29 @@ pub const SETTINGS: &[Setting] = &[
                Empty: the default.",
     },
     Setting {
+        name: "index.postgres.max_connections",
+        kind: Kind::Number,
+        default: "10",
+        expects: "a number of connections from 2 to 10000 such as 10",
+        help: "How many connections to Postgres requests share. Up to 10 more serve what must not \
+               wait for them.",
+    },
+    Setting {
+        name: "index.postgres.acquire_timeout",
+        kind: Kind::Duration,
+        default: r#""5s""#,
+        expects: "a duration above zero such as 5s",
+        help: "How long a request waits for a connection before it is answered 503.",
+    },
+    Setting {
+        name: "index.postgres.statement_timeout",
+        kind: Kind::Duration,
+        default: r#""30s""#,
+        expects: "a duration above zero such as 30s",
+        help: "How long a statement of a request may take. Those of commits, which may concern \
+               every row, have ten minutes.",
+    },
+    Setting {
         name: "auth.method",
         kind: Kind::Choice(&["open", "htpasswd"]),
         default: r#""open""#,

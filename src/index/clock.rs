@@ -3,44 +3,68 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Result;
+use super::asker::Asker;
 use super::columns::unsigned;
 use super::connection::{Connection, on};
 
 /// Stands for a version that has to be asked of the database.
 const UNSETTLED: u64 = u64::MAX;
 
-/// The version as far as this process knows it, which is only where nobody else can write.
-pub(super) struct Clock {
-    known: AtomicU64,
-    is_ours: bool,
+/// The version, as somebody sees it.
+pub(super) enum Clock {
+    /// It has to be asked of the database by each by himself.
+    Row,
+    /// Other processes write as well: it is asked for on behalf of all who need it.
+    Asked(Asker),
+    /// Only this process writes, and knows it.
+    Owned(AtomicU64),
+}
+
+/// A version that was seen: what was found under it counts as long as the same is seen again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The number of the connection that it was seen by.
+    pub(super) session: u64,
+    /// The version.
+    pub(super) version: u64,
 }
 
 impl Clock {
-    /// A clock of a database that others write to as well: always to be asked.
-    pub(super) fn shared() -> Self {
-        Self { known: AtomicU64::new(UNSETTLED), is_ours: false }
-    }
-
     /// A clock of a database that only this process writes to.
     pub(super) fn owned(version: u64) -> Self {
-        Self { known: AtomicU64::new(version), is_ours: true }
+        Self::Owned(AtomicU64::new(version))
     }
 
-    /// Returns the version, unless the database has to be asked.
-    pub(super) fn known(&self) -> Option<u64> {
-        Some(self.known.load(Ordering::SeqCst)).filter(|version| *version != UNSETTLED)
+    /// Returns the version as it is now, unless the database has to be asked for it by a query of
+    /// one's own.
+    pub(super) async fn seen(&self) -> Result<Option<Seen>> {
+        match self {
+            Self::Row => Ok(None),
+            Self::Asked(asker) => asker.ask().await.map(Some),
+            Self::Owned(known) => {
+                let version = known.load(Ordering::SeqCst);
+                Ok((version != UNSETTLED).then_some(Seen { session: 0, version }))
+            }
+        }
     }
 
     /// Says that a commit is under way: from here the row decides, which changes with the commit.
     /// It stays so if nobody learns how the commit ended.
     pub(super) fn unsettle(&self) {
-        self.known.store(UNSETTLED, Ordering::SeqCst);
+        self.settle(UNSETTLED);
     }
 
     /// Says that the commit succeeded.
     pub(super) fn settle(&self, version: u64) {
-        if self.is_ours {
-            self.known.store(version, Ordering::SeqCst);
+        if let Self::Owned(known) = self {
+            known.store(version, Ordering::SeqCst);
+        }
+    }
+
+    /// Lets go of the database.
+    pub(super) fn close(&self) {
+        if let Self::Asked(asker) = self {
+            asker.close();
         }
     }
 }

@@ -32,10 +32,12 @@ macro_rules! on {
 }
 pub(super) use on;
 
-/// How long one statement of a request may take where there is a network between.
+/// How long one statement may take where there is a network between and nothing else was said.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// The same for the writer, whose statements may concern every row.
 const WRITER_LIMIT: Duration = Duration::from_mins(10);
+/// Begins a transaction of the writer, whose statements the server gives as long.
+const WRITERS_BEGIN: &str = "BEGIN; SET LOCAL statement_timeout = '10min'";
 
 /// A connection of a pool.
 pub(super) enum Link {
@@ -80,10 +82,15 @@ impl Connection {
         Self { link, gate, passed, limit, in_transaction: false, failed: false, locked: false }
     }
 
-    /// Gives each statement the time that the writer's may take.
-    pub(super) fn for_the_writer(mut self) -> Self {
-        self.limit = WRITER_LIMIT;
+    /// Gives each statement that time.
+    pub(super) fn within(mut self, limit: Duration) -> Self {
+        self.limit = limit;
         self
+    }
+
+    /// Gives each statement the time that the writer's may take.
+    pub(super) fn for_the_writer(self) -> Self {
+        self.within(WRITER_LIMIT)
     }
 
     pub(super) fn link(&mut self) -> &mut Link {
@@ -134,9 +141,9 @@ impl Connection {
         let begun = match &mut self.link {
             Link::Lite(link) => sqlx::query("BEGIN IMMEDIATE").execute(&mut **link).await.map(drop),
             Link::Postgres(link) => {
-                postgres::within(self.limit, sqlx::query("BEGIN").execute(&mut **link))
-                    .await
-                    .map(drop)
+                let begin = if self.limit == WRITER_LIMIT { WRITERS_BEGIN } else { "BEGIN" };
+                let begin = sqlx::raw_sql(begin).execute(&mut **link);
+                postgres::within(self.limit, begin).await.map(drop)
             }
         };
         begun.map_err(|error| self.failed("beginning a transaction", error))

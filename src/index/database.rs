@@ -25,7 +25,7 @@ use super::{
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
 /// How long a request waits for the write transaction of another.
-const GATE_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const GATE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Connections to either database.
 pub(super) enum Pool {
@@ -68,6 +68,8 @@ pub(super) struct Database {
     pub(super) access: Access,
     /// What was found of late.
     pub(super) memory: Memory,
+    /// How long a statement of a request may take, where there is a network between.
+    pub(super) limit: Duration,
     /// Where turns at the storage are taken.
     pub(super) turns: Turns,
 }
@@ -114,7 +116,7 @@ impl Database {
     }
 
     fn connection(&self, link: Link, passed: Option<OwnedMutexGuard<()>>) -> Connection {
-        Connection::new(link, self.gate.clone(), passed)
+        Connection::new(link, self.gate.clone(), passed).within(self.limit)
     }
 
     fn check_access(&self) -> Result<()> {
@@ -128,8 +130,8 @@ impl Database {
 #[async_trait]
 impl Index for Database {
     async fn version(&self) -> Result<u64> {
-        match self.clock.known() {
-            Some(version) => Ok(version),
+        match self.clock.seen().await? {
+            Some(seen) => Ok(seen.version),
             None => clock::version(&mut self.read().await?).await,
         }
     }
@@ -385,5 +387,6 @@ impl Index for Database {
             pool.close().await;
         }
         self.turns.close().await;
+        self.clock.close();
     }
 }

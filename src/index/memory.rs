@@ -6,7 +6,7 @@ use std::hash::Hash;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
-use super::clock::Clock;
+use super::clock::{Clock, Seen};
 use super::{BlobRow, ManifestRow, Result};
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -52,7 +52,7 @@ impl Memory {
 }
 
 /// Rows of one kind.
-pub(super) struct Found<Name, Row>(Cache<(RepositoryName, Name), (u64, Row), Weights>);
+pub(super) struct Found<Name, Row>(Cache<(RepositoryName, Name), (Seen, Row), Weights>);
 
 impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
     fn new(bytes: u64) -> Self {
@@ -79,18 +79,17 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
         name: &Name,
         look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
     ) -> Result<Option<Row>> {
-        // Where others write too, the database would have to be asked for the version.
-        let Some(version) = clock.known() else { return look_up().await };
+        let Some(now) = clock.seen().await? else { return look_up().await };
         if let Some((seen, row)) = self.0.get(&Asked(repository, name))
-            && seen == version
+            && seen == now
         {
             return Ok(Some(row));
         }
         let found = look_up().await?;
         if let Some(row) = &found
-            && clock.known() == Some(version)
+            && clock.seen().await.is_ok_and(|later| later == Some(now))
         {
-            self.0.insert((repository.clone(), name.clone()), (version, row.clone()));
+            self.0.insert((repository.clone(), name.clone()), (now, row.clone()));
         }
         Ok(found)
     }
@@ -130,8 +129,8 @@ impl Size for ManifestRow {
 #[derive(Clone)]
 struct Weights;
 
-impl<Name, Row: Size> Weighter<(RepositoryName, Name), (u64, Row)> for Weights {
-    fn weight(&self, _: &(RepositoryName, Name), (_, row): &(u64, Row)) -> u64 {
+impl<Name, Row: Size> Weighter<(RepositoryName, Name), (Seen, Row)> for Weights {
+    fn weight(&self, _: &(RepositoryName, Name), (_, row): &(Seen, Row)) -> u64 {
         ENTRY_BYTES + row.size()
     }
 }

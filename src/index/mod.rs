@@ -9,6 +9,7 @@
 //! pull sees. Both run the same queries on either database: a file here has one subject and its
 //! queries, `sqlite` and `postgres` what differs between the two, and [`INDEXES`] is their table.
 
+mod asker;
 mod blobs;
 mod clock;
 mod columns;
@@ -21,6 +22,7 @@ mod manifests;
 mod memory;
 mod nodes;
 mod open;
+mod pooler;
 mod postgres;
 mod queue;
 mod repositories;
@@ -38,7 +40,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub use error::{IndexError, IndexErrorKind};
-pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, set_aside};
+pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
     NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,

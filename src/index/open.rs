@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 
 use super::connection::misuse;
 use super::{Index, Result, postgres, sqlite};
+use crate::config::PostgresSettings;
 
 /// What an index is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub struct Kind {
     pub name: &'static str,
     /// What its URLs may begin with, before the colon.
     pub schemes: &'static [&'static str],
-    /// Opens the index at a URL.
-    pub open: fn(&str, Access) -> Opening<'_>,
+    /// Opens the index at a URL. A server of databases is used as the settings say.
+    pub open: for<'a> fn(&'a str, Access, &'a PostgresSettings) -> Opening<'a>,
 }
 
 /// Every database that can hold an index.
@@ -36,12 +37,12 @@ pub const INDEXES: &[Kind] = &[
     Kind {
         name: "sqlite",
         schemes: &["sqlite"],
-        open: |url, access| Box::pin(sqlite::open(url, access)),
+        open: |url, access, _| Box::pin(sqlite::open(url, access)),
     },
     Kind {
         name: "postgres",
         schemes: &["postgres", "postgresql"],
-        open: |url, access| Box::pin(postgres::open(url, access)),
+        open: |url, access, settings| Box::pin(postgres::open(url, access, settings)),
     },
 ];
 
@@ -55,7 +56,7 @@ pub const INDEXES: &[Kind] = &[
 /// `Damaged` if the file is no database or half of one, `Unavailable` if no server answers, `Full` if
 /// there is no room.
 pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
-    open_with(url, Access::Full).await
+    open_with(url, Access::Full, &PostgresSettings::default()).await
 }
 
 /// Opens the index beside a server that is running: nothing is made or migrated, and everything but
@@ -64,7 +65,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
 /// # Errors
 /// As [`open`]; and `Failed` if there is no index, or one with an older schema.
 pub async fn open_read_only(url: &str) -> Result<Arc<dyn Index>> {
-    open_with(url, Access::ReadOnly).await
+    open_with(url, Access::ReadOnly, &PostgresSettings::default()).await
 }
 
 /// Renames the file of an index that is damaged and that nobody has open, so that another one can be
@@ -76,10 +77,19 @@ pub fn set_aside(url: &str) -> Result<Option<PathBuf>> {
     if url.starts_with("sqlite:") { sqlite::set_aside(url).map(Some) } else { Ok(None) }
 }
 
-async fn open_with(url: &str, access: Access) -> Result<Arc<dyn Index>> {
+/// Opens the index as [`open`] and [`open_read_only`] do; a server of databases is used as the
+/// settings say.
+///
+/// # Errors
+/// Theirs.
+pub async fn open_with(
+    url: &str,
+    access: Access,
+    settings: &PostgresSettings,
+) -> Result<Arc<dyn Index>> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     let Some(kind) = INDEXES.iter().find(|kind| kind.schemes.contains(&scheme)) else {
         return Err(misuse("opening an index", "its URL begins with neither sqlite nor postgres"));
     };
-    (kind.open)(url, access).await
+    (kind.open)(url, access, settings).await
 }

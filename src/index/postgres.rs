@@ -6,31 +6,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection as _, Executor};
+use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tokio::sync::Mutex;
 
+use super::asker::Asker;
 use super::clock::Clock;
 use super::connection::{Connection, Link, kind, on};
 use super::database::{Database, Pool};
 use super::memory::Memory;
 use super::turns::{self, Turns};
-use super::{Access, Index, IndexError, IndexErrorKind, Result, schema};
+use super::{Access, Index, IndexError, IndexErrorKind, Result, pooler, schema};
+use crate::config::PostgresSettings;
 
 const MIGRATIONS: [&str; 2] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
 ];
 
-const CONNECTIONS: u32 = 10;
-/// How long a request waits for a connection.
-const ACQUIRE: Duration = Duration::from_secs(5);
+/// How long connecting may take at the start, and migrating may wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How much longer than the server a client waits for the end of a statement.
+const GRACE: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before it is used.
 const TRUSTED: Duration = Duration::from_secs(5);
 
 /// What every connection is set to: a lock is waited for in portions, so that whoever gave up
 /// leaves the line; and the server finds out soon when a client's machine is gone, and with it the
 /// lock that it held.
-const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
+pub(super) const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
      SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 /// The same for one that shall not write.
 const READ_ONLY_SESSION: &str = "SET default_transaction_read_only = on";
@@ -41,48 +44,63 @@ const WRITERS_LOCK: i32 = 0x726f_6164;
 const QUEUES_LOCK: i32 = 0x726f_6165;
 
 /// Opens `postgres://…`. With full access the schema is migrated.
-pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
+pub(super) async fn open(
+    url: &str,
+    access: Access,
+    settings: &PostgresSettings,
+) -> Result<Arc<dyn Index>> {
     let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("roadstead");
+    pooler::refuse(&options).await?;
     if access == Access::Full {
         // On a connection of its own: a migration that is refused leaves the lock held on it.
-        let only = PgPoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE);
+        let only = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT);
         let pool = only.connect_with(options.clone()).await.map_err(failed)?;
         let migrated = schema::migrator(MIGRATIONS).run(&pool).await;
         pool.close().await;
         migrated.map_err(schema::refused)?;
     }
-    let pool = pools(CONNECTIONS, access).connect_with(options.clone()).await.map_err(failed)?;
-    let turns = pools(turns::CONNECTIONS, access).connect_lazy_with(options);
+    let pools = |connections| pool_options(connections, access, settings);
+    let pool = pools(settings.max_connections).connect_with(options.clone()).await;
+    let turns = pools(turns::CONNECTIONS).connect_lazy_with(options.clone());
+    let clock = match access {
+        Access::Full => Clock::Asked(Asker::start(options)),
+        Access::ReadOnly => Clock::Row,
+    };
     let database = Database {
-        pool: Pool::Postgres(pool),
+        pool: Pool::Postgres(pool.map_err(failed)?),
         turns: Turns::of_server(turns),
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
+        clock: Arc::new(clock),
         access,
         memory: Memory::new(),
         hasty: None,
+        limit: settings.statement_timeout + GRACE,
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))
 }
 
-fn pools(connections: u32, access: Access) -> PgPoolOptions {
+fn pool_options(connections: u32, access: Access, settings: &PostgresSettings) -> PgPoolOptions {
+    let milliseconds = settings.statement_timeout.as_millis().max(1);
+    let limits: Arc<str> = format!("SET statement_timeout = {milliseconds}").into();
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
+        .acquire_timeout(settings.acquire_timeout)
         .test_before_acquire(false)
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > TRUSTED {
-                    connection.ping().await?;
+                    within(CONNECT, connection.ping()).await?;
                 }
                 Ok(true)
             })
         })
         .after_connect(move |connection, _| {
+            let limits = Arc::clone(&limits);
             Box::pin(async move {
                 connection.execute(SESSION).await?;
+                connection.execute(AssertSqlSafe(&*limits)).await?;
                 if access == Access::ReadOnly {
                     connection.execute(READ_ONLY_SESSION).await?;
                 }
@@ -91,8 +109,24 @@ fn pools(connections: u32, access: Access) -> PgPoolOptions {
         })
 }
 
-fn failed(error: sqlx::Error) -> IndexError {
-    IndexError::new(kind(&error), "opening a Postgres database", error)
+/// Says why a database cannot be opened.
+pub(super) fn failed(error: sqlx::Error) -> IndexError {
+    const DOING: &str = "opening a Postgres database";
+
+    let is_of_encryption = match &error {
+        sqlx::Error::Tls(_) => true,
+        // What is wrong with a certificate comes as bad data of the connection.
+        sqlx::Error::Io(cause) => cause.kind() == io::ErrorKind::InvalidData,
+        _ => false,
+    };
+    if is_of_encryption {
+        let why = format!(
+            "the connection cannot be encrypted ({error}): in `index.url`, `sslrootcert=FILE` names \
+             who vouches for the server, and its certificate has to be for the host's name"
+        );
+        return IndexError::new(IndexErrorKind::Failed, DOING, why);
+    }
+    IndexError::new(kind(&error), DOING, error)
 }
 
 /// Gives up on a query that takes too long. The connection is of no use then.
@@ -106,9 +140,10 @@ pub(super) async fn within<T>(
     }
 }
 
-/// Tells whether a lock was waited for as long as one portion of waiting takes.
+/// Tells whether a lock was waited for as long as one portion of waiting takes, or a statement.
 pub(super) fn is_lock_timeout(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() == Some("55P03")
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    matches!(code.as_deref(), Some("55P03" | "57014"))
 }
 
 /// Takes the lock of the writer, which other processes know as well; waits as long as it takes.
@@ -173,10 +208,10 @@ pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
         "XX001" | "XX002" => IndexErrorKind::Damaged,
         // A standby, or a session that may only read.
         "25006" => IndexErrorKind::ReadOnly,
-        // Serialisation, deadlock, lock time-out, too many connections or out of memory,
+        // Serialisation, deadlock, lock and statement time-outs, too many connections or out of memory,
         // a server that is starting, stopping or recovering.
-        "40001" | "40P01" | "55P03" | "53000" | "53200" | "53300" | "57P01" | "57P02" | "57P03"
-        | "57P05" => IndexErrorKind::Unavailable,
+        "40001" | "40P01" | "55P03" | "53000" | "53200" | "53300" | "57014" | "57P01" | "57P02"
+        | "57P03" | "57P05" => IndexErrorKind::Unavailable,
         _ if code.starts_with("08") => IndexErrorKind::Unavailable,
         _ => IndexErrorKind::Failed,
     }

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::clock::{self, Clock};
 use super::connection::{Connection, Link, kind, misuse};
-use super::database::{Database, Pool};
+use super::database::{Database, GATE_LIMIT, Pool};
 use super::memory::Memory;
 use super::turns::Turns;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
@@ -63,9 +63,10 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         hasty: Some(Pool::Lite(hasty)),
         gate,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
+        clock: Arc::new(Clock::Row),
         access: Access::Full,
         memory: Memory::new(),
+        limit: GATE_LIMIT,
     };
     let prepared = async {
         schema::migrator(MIGRATIONS).run(&pool).await.map_err(schema::refused)?;
@@ -94,9 +95,10 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
         hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::shared()),
+        clock: Arc::new(Clock::Row),
         access: Access::ReadOnly,
         memory: Memory::new(),
+        limit: GATE_LIMIT,
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))

@@ -1,4 +1,4 @@
-//! Writing CARv1: blocks one after another, as nodes import them (ipld.io/specs/transport/car/carv1).
+//! Writing archives of blocks, one after another, as nodes import them (`CARv1` of the IPLD specifications).
 
 use bytes::Bytes;
 use cid::Cid;
@@ -7,6 +7,9 @@ use super::wire::put_varint;
 use super::{Block, block};
 
 /// The start of a CAR with that one root, which need not be among the blocks.
+///
+/// # Panics
+/// When the CID is longer than any that is made here.
 #[must_use]
 pub fn car_header(root: &Cid) -> Bytes {
     /// DAG-CBOR: a map of two, `roots` being an array of one CID (tag 42).

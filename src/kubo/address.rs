@@ -13,7 +13,9 @@ pub struct Address(String);
 
 /// Why a text is no address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("it is neither a URL such as http://127.0.0.1:5001 nor a multiaddr such as /ip4/127.0.0.1/tcp/5001")]
+#[error(
+    "it is neither a URL such as http://127.0.0.1:5001 nor a multiaddr such as /ip4/127.0.0.1/tcp/5001"
+)]
 pub struct AddressError;
 
 impl Address {

@@ -76,7 +76,6 @@ impl KuboError {
         let known = kind_of_text(&message);
         let kind = match status {
             401 | 403 => KuboErrorKind::Denied,
-            404 => known.unwrap_or(KuboErrorKind::Failed),
             502..=504 => known.unwrap_or(KuboErrorKind::Unavailable),
             _ => known.unwrap_or(KuboErrorKind::Failed),
         };

@@ -101,22 +101,23 @@ impl Kubo {
     /// Those of the node.
     pub async fn remove(&self, paths: &[String]) -> Result<()> {
         let call = self.call("files/rm").option("recursive", "true").option("force", "true");
-        let call = paths.iter().fold(call, |call, path| call.argument(path));
+        let call = paths.iter().fold(call, super::rpc::Call::argument);
         call.patience(Patience::Endless).send(None).await.map(drop)
     }
 
-    /// Writes all of MFS to the disk, and returns its root.
+    /// Writes a folder to the disk, with all that leads to it, and returns its CID. Nobody may change
+    /// anything below it meanwhile.
     ///
     /// # Errors
     /// Those of the node.
-    pub async fn flush(&self) -> Result<Cid> {
+    pub async fn flush(&self, path: &str) -> Result<Cid> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(rename = "Cid")]
             cid: String,
         }
 
-        let call = self.call("files/flush").argument("/").patience(Patience::Endless);
+        let call = self.call("files/flush").argument(path).patience(Patience::Endless);
         let answer: Answer = call.json(None).await?;
         parse("files/flush", &answer.cid)
     }

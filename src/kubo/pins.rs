@@ -15,7 +15,11 @@ impl Kubo {
     /// Those of the node.
     pub async fn pin_blocks(&self, cids: &[Cid], name: &str) -> Result<()> {
         let call = self.call("pin/add").option("recursive", "false").option("name", name);
-        cids.iter().fold(call, |call, cid| call.argument(cid.to_string())).send(None).await.map(drop)
+        cids.iter()
+            .fold(call, |call, cid| call.argument(cid.to_string()))
+            .send(None)
+            .await
+            .map(drop)
     }
 
     /// Lists the blocks that are pinned on their own under exactly that name.

@@ -72,12 +72,10 @@ impl Call<'_> {
         let exchange = self.exchange(files);
         match patience {
             Patience::Endless => exchange.await,
-            Patience::Limited => {
-                tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| {
-                    let late = format!("no answer within {} s", LIMIT.as_secs());
-                    Err(KuboError::new(KuboErrorKind::Unavailable, command, late))
-                })
-            }
+            Patience::Limited => tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| {
+                let late = format!("no answer within {} s", LIMIT.as_secs());
+                Err(KuboError::new(KuboErrorKind::Unavailable, command, late))
+            }),
         }
     }
 

@@ -14,7 +14,7 @@ use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Act, AuthError, Authenticator, Authority, Identity};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference};
-use crate::storage::DRIVERS;
+use crate::storage::open_embedded;
 
 const STEPS: [Step; 5] =
     [Step::Enqueued, Step::Checked, Step::HalfApplied, Step::Applied, Step::Recorded];
@@ -39,7 +39,7 @@ impl Registry {
 
 /// Opens a registry as the next process does.
 async fn open(data: &Path) -> Registry {
-    let storage = (DRIVERS[0].open)(data).unwrap();
+    let storage = open_embedded(data).unwrap();
     let index =
         index::open(&format!("sqlite:{}", data.join("index.sqlite").display())).await.unwrap();
     let registry = Registry::new(index, storage, Limits::default());

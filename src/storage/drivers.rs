@@ -8,6 +8,9 @@ use futures_util::future::BoxFuture;
 use super::{Result, Storage, Turns, embedded, kubo};
 use crate::config::StorageSettings;
 
+/// A storage that is being opened.
+pub type Opening<'a> = BoxFuture<'a, Result<Arc<dyn Storage>>>;
+
 /// A way to store: one row of [`DRIVERS`].
 pub struct Driver {
     /// As the setting `storage.driver` names it.
@@ -15,7 +18,7 @@ pub struct Driver {
     /// Whether all of it stands in the data folder, which one process owns.
     pub is_in_data_folder: bool,
     /// Opens the storage. Nothing need be there yet: [`Storage::tidy`] makes what is missing.
-    pub open: for<'a> fn(Place<'a>) -> BoxFuture<'a, Result<Arc<dyn Storage>>>,
+    pub open: fn(Place<'_>) -> Opening<'_>,
 }
 
 /// Where a storage is.
@@ -27,6 +30,12 @@ pub struct Place<'a> {
     pub settings: &'a StorageSettings,
     /// What keeps the processes apart that share the storage.
     pub turns: Arc<dyn Turns>,
+}
+
+/// Opens a storage in a folder, for tests of rooms that know no settings.
+#[cfg(test)]
+pub(crate) fn open_embedded(data: &Path) -> Result<Arc<dyn Storage>> {
+    embedded::open(data)
 }
 
 /// Every driver.

@@ -24,7 +24,9 @@ use bytes::Bytes;
 use cid::Cid;
 use futures_util::Stream;
 
-pub use drivers::{DRIVERS, Driver, Place};
+#[cfg(test)]
+pub(crate) use drivers::open_embedded;
+pub use drivers::{DRIVERS, Driver, Opening, Place};
 pub use edit::Edit;
 pub use error::{StorageError, StorageErrorKind};
 pub use files::Listing;

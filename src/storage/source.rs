@@ -135,7 +135,8 @@ impl SourceFile {
         let (file, position, path) = (Arc::clone(&self.file), self.position, self.path.clone());
         let bytes = blocking(move || {
             let mut bytes = vec![0; size];
-            let read = file.read_at(&mut bytes, position).map_err(|error| unreadable(&path, error))?;
+            let read =
+                file.read_at(&mut bytes, position).map_err(|error| unreadable(&path, error))?;
             bytes.truncate(read);
             Ok(Bytes::from(bytes))
         })

@@ -365,6 +365,16 @@ fn clients_sign_in_by_a_token_where_anonymous_ones_may_pull() {
 }
 
 #[test]
+fn a_token_is_good_after_a_restart() {
+    let mut guarded = Guarded::start(true);
+    let answer = guarded.token(Some(ANNA)).json();
+    let token = answer["token"].as_str().expect("it is text");
+    guarded.server.stop();
+    guarded.server.start_again();
+    assert_eq!(guarded.with_token(Method::GET, "/v2/", token).status, 200);
+}
+
+#[test]
 fn without_anonymous_pulls_there_are_no_tokens() {
     let guarded = Guarded::start(false);
     assert_refused(&guarded.get("/v2/token", Some(ANNA)), 404, "NAME_UNKNOWN");

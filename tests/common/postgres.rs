@@ -7,7 +7,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use super::process::{Process, succeed};
@@ -15,7 +15,7 @@ use super::server::free_address;
 use super::tools::skip;
 
 /// How long the server may take until it answers; after a kill it recovers first.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -97,6 +97,28 @@ impl Postgres {
         }
     }
 
+    /// Stops its processes in mid-word, until [`Self::thaw`].
+    pub(crate) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets them go on.
+    pub(crate) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let Some(process) = &self.process else { return };
+        let id = process.id();
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let children = children.expect("a process of ours can be asked");
+        for process in [id.to_string().as_str()].into_iter().chain(children.split_whitespace()) {
+            let process = process.parse().ok().and_then(Pid::from_raw).expect("it is an id");
+            // A session may have ended meanwhile.
+            let _ = kill_process(process, signal);
+        }
+    }
+
     /// Starts it again on the same data and the same port, after [`Self::stop`] or [`Self::kill`].
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.is_none(), "it still runs");
@@ -133,14 +155,16 @@ impl Postgres {
     fn program(&self, name: &str) -> Command {
         let program = self.programs.join(name);
         let mut command = as_postgres(&program);
-        command.current_dir(self.folder.path().join("postgres"));
+        let home = self.folder.path().join("postgres");
+        command.current_dir(&home).env("HOME", home);
         command
     }
 }
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        // Its folder goes with it, so a graceful end would only cost time.
+        // A test may have failed in between.
+        self.thaw();
         if let Some(process) = &mut self.process {
             process.interrupt();
         }

@@ -8,6 +8,7 @@ mod fixtures;
 mod home;
 mod locking;
 mod manifests;
+mod memory;
 mod nodes;
 mod opening;
 mod queue;
@@ -89,6 +90,7 @@ fn all_cases() -> Vec<Case> {
         queue::cases(),
         locking::cases(),
         turns::cases(),
+        memory::cases(),
         nodes::cases(),
         opening::cases(),
     ]

@@ -227,7 +227,9 @@ pub(crate) async fn folding_gives_the_root_of_the_whole_tree(subject: &mut Subje
     let mut runner = TestRunner::deterministic();
     let mut nodes: HashMap<Cid, Bytes> = HashMap::new();
     let mut root = None;
-    for round in 0..25 {
+    // Reading each file by itself takes long where that is a call.
+    let rounds = if subject.is_made_of_files() { 25 } else { 6 };
+    for round in 0..rounds {
         let drawn = edits().new_tree(&mut runner).unwrap().current();
         let batch: Vec<Edit> = drawn
             .into_iter()

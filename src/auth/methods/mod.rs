@@ -14,9 +14,12 @@ use crate::config::AuthSettings;
 pub struct Method {
     /// As the setting `auth.method` names it.
     pub name: &'static str,
-    /// Makes it, from its own section of the settings.
-    pub open: fn(&AuthSettings) -> Result<Box<dyn Authenticator>, SetupError>,
+    /// Makes it, from its own section of the settings and a key that all processes of the registry have.
+    pub open: fn(&AuthSettings, &[u8; 32]) -> Opened,
 }
+
+/// What comes of opening a way to sign in.
+pub type Opened = Result<Box<dyn Authenticator>, SetupError>;
 
 /// Every way to sign in.
 pub const METHODS: &[Method] =

@@ -9,7 +9,7 @@ use crate::config::AuthSettings;
 
 /// Makes the method.
 #[expect(clippy::unnecessary_wraps, reason = "it is a row of the table, and others can fail")]
-pub(super) fn open(_: &AuthSettings) -> Result<Box<dyn Authenticator>, SetupError> {
+pub(super) fn open(_: &AuthSettings, _: &[u8; 32]) -> Result<Box<dyn Authenticator>, SetupError> {
     Ok(Box::new(Open))
 }
 

@@ -72,7 +72,7 @@ impl Store {
             for names in paths.chunks(NAMES) {
                 kubo.remove(names).await?;
             }
-            kubo.flush().await?;
+            kubo.flush(places.root()).await?;
             Ok(())
         };
         self.node.alone(remove).await

@@ -93,16 +93,16 @@ impl Snapshots {
         let mut loader = self.blocks.loader();
         let opened = spawn_blocking(move || {
             let directory = Directory::open(&cid, &mut loader)?;
-            let [public, private] = ["public", "private"].map(|tree| directory.get(tree, &mut loader));
+            let [public, private] =
+                ["public", "private"].map(|tree| directory.get(tree, &mut loader));
             Ok::<_, crate::ipld::Error<StorageError>>((public?, private?))
         });
-        match opened.await.map_err(ended_early)?.map_err(unreadable)? {
-            (Some(public), Some(private)) => Ok(Snapshot { seq, public, private }),
-            _ => {
-                let what = format!("snapshot {seq} ({cid}) has not two trees");
-                Err(StorageError::new(StorageErrorKind::Damaged, what))
-            }
-        }
+        let opened = opened.await.map_err(ended_early)?.map_err(unreadable)?;
+        let (Some(public), Some(private)) = opened else {
+            let what = format!("snapshot {seq} ({cid}) has not two trees");
+            return Err(StorageError::new(StorageErrorKind::Damaged, what));
+        };
+        Ok(Snapshot { seq, public, private })
     }
 
     /// Applies edits to a tree as a whole: nobody meets a half of them.

@@ -222,15 +222,16 @@ impl State {
                     self.settle().await?;
                     continue;
                 }
-                None => match tokio::time::timeout(PATIENCE, budget.lend(missing)).await {
-                    Ok(loan) => loan?,
-                    Err(_) => {
+                None => {
+                    let lent = tokio::time::timeout(PATIENCE, budget.lend(missing)).await;
+                    let Ok(loan) = lent else {
                         // Whoever waits for long holds nothing, or all might wait for each other.
                         self.park().await?;
                         budget.call_in().await;
                         continue;
-                    }
-                },
+                    };
+                    loan?
+                }
             };
             match &mut self.chunk.loan {
                 Some(known) => known.merge(loan),

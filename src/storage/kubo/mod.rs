@@ -295,12 +295,10 @@ impl Storage for KuboStorage {
     async fn ping(&self) -> Result<()> {
         let node = &self.store.node;
         // The node writes what it has not written yet, so one without room says so.
-        match node.kubo.stat(node.places.root()).await? {
-            Some(_) => Ok(()),
-            None => {
-                let what = format!("{} is not on the node any more", node.places.root());
-                Err(StorageError::new(StorageErrorKind::Unusable, what))
-            }
+        if node.kubo.stat(node.places.root()).await?.is_none() {
+            let what = format!("{} is not on the node any more", node.places.root());
+            return Err(StorageError::new(StorageErrorKind::Unusable, what));
         }
+        Ok(())
     }
 }

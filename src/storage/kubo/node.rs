@@ -160,7 +160,7 @@ impl Node {
     pub(super) async fn alone<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
         let turn = self.turns.begin_cleaning().await?;
         tokio::time::sleep(AFTERMATH).await;
-        self.kubo.flush().await?;
+        self.kubo.flush(self.places.root()).await?;
         let done = work().await?;
         let pins = self.kubo.pinned_blocks(&self.places.pin()).await?;
         self.kubo.unpin_blocks(&pins).await?;
@@ -231,12 +231,7 @@ impl Node {
         Ok(Named::Not)
     }
 
-    async fn link(
-        self: &Arc<Self>,
-        cid: Cid,
-        path: String,
-        patience: Patience,
-    ) -> Result<Named> {
+    async fn link(self: &Arc<Self>, cid: Cid, path: String, patience: Patience) -> Result<Named> {
         let node = Arc::clone(self);
         let linking = async move {
             match node.kubo.copy(&cid, &path, patience).await {

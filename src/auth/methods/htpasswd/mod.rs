@@ -30,8 +30,11 @@ use tokens::Tokens;
 /// How many requests may wait for their password to be checked.
 const QUEUE: usize = 64;
 
-/// Makes the method.
-pub(super) fn open(settings: &AuthSettings) -> Result<Box<dyn Authenticator>, SetupError> {
+/// Makes the method. The key signs tokens.
+pub(super) fn open(
+    settings: &AuthSettings,
+    key: &[u8; 32],
+) -> Result<Box<dyn Authenticator>, SetupError> {
     let path = &settings.htpasswd.file;
     let file = PasswordFile::open(path).map_err(|reason| SetupError {
         setting: "auth.htpasswd.file",
@@ -42,7 +45,7 @@ pub(super) fn open(settings: &AuthSettings) -> Result<Box<dyn Authenticator>, Se
     let checks = available_parallelism().map_or(1, |count| (count.get() / 2).max(1));
     Ok(Box::new(Htpasswd {
         file,
-        tokens: settings.htpasswd.anonymous_pull.then(Tokens::new),
+        tokens: settings.htpasswd.anonymous_pull.then(|| Tokens::new(key)),
         queue: Semaphore::new(QUEUE),
         checks: Arc::new(Semaphore::new(checks)),
     }))

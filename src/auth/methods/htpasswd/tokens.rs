@@ -1,9 +1,9 @@
 //! Tokens, for clients that sign in once and then say who they are. They hold a name and an end, and
-//! are signed by a key of this process; what they allow is decided at each request.
+//! are signed by a key that all processes share; what they allow is decided at each request.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
@@ -19,9 +19,8 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
-    pub(super) fn new() -> Self {
-        let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new());
-        Self { key: key.expect("the system has random numbers") }
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key) }
     }
 
     /// Makes one for a user of the file, or for an anonymous client.
@@ -73,18 +72,20 @@ mod tests {
 
     use super::*;
 
+    const KEY: [u8; 32] = [7; 32];
     const HASH: &str = "$2y$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO";
 
     #[test]
     fn a_token_is_good_for_whom_it_was_made() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
-        let tokens = Tokens::new();
+        let tokens = Tokens::new(&KEY);
         for user in [None, Some("anna".to_owned())] {
             let identity = Identity { user };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();
             assert_eq!(tokens.read(text, &users), Some(identity.clone()));
-            assert_eq!(Tokens::new().read(text, &users), None, "another process");
+            assert_eq!(Tokens::new(&KEY).read(text, &users), Some(identity), "another process");
+            assert_eq!(Tokens::new(&[8; 32]).read(text, &users), None, "another key");
             for bad in ["", ".", "x.y", &text[1..], &text[..text.len() - 2], &text.replace('.', "")]
             {
                 assert_eq!(tokens.read(bad, &users), None, "{bad}");
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn a_token_ends_with_the_password() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
-        let tokens = Tokens::new();
+        let tokens = Tokens::new(&KEY);
         let anna = Identity { user: Some("anna".to_owned()) };
         let token = tokens.issue(&anna, &users).unwrap();
         let changed = Users::parse(&format!("anna:{}", HASH.replace("2y", "2b"))).unwrap();
@@ -112,7 +113,7 @@ mod tests {
             edit in crate::oci::hostile::edited(Just("~".repeat(90))), is_annas in any::<bool>(),
         ) {
             let users = Users::parse(&format!("anna:{HASH}")).unwrap();
-            let tokens = Tokens::new();
+            let tokens = Tokens::new(&KEY);
             let identity = Identity { user: is_annas.then(|| "anna".to_owned()) };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();

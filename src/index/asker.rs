@@ -1,0 +1,117 @@
+//! One query of the version for all who ask at the same time, where processes share a server.
+//!
+//! Whoever asks joins the next query, never one under way: so what is answered was read after the
+//! question, and a commit that anybody was told of is in it. One connection is kept for that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Executor, PgConnection};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::clock::Seen;
+use super::columns::unsigned;
+use super::connection::kind;
+use super::postgres::{SESSION, within};
+use super::{IndexError, IndexErrorKind, Result};
+
+const DOING: &str = "asking for the version";
+
+/// How long the query may take, and how long connecting.
+const LIMIT: Duration = Duration::from_secs(5);
+
+type Answer = std::result::Result<(u64, i64), Arc<sqlx::Error>>;
+
+/// Asks on behalf of all requests of this process.
+pub(super) struct Asker {
+    questions: UnboundedSender<oneshot::Sender<Answer>>,
+    task: AbortHandle,
+}
+
+impl Asker {
+    pub(super) fn start(options: PgConnectOptions) -> Self {
+        let (questions, asked) = unbounded_channel();
+        let session = Session { options, connection: None, number: 0 };
+        let task = tokio::spawn(answer(session, asked)).abort_handle();
+        Self { questions, task }
+    }
+
+    /// Reads the version, together with whoever else asks.
+    pub(super) async fn ask(&self) -> Result<Seen> {
+        let (question, answer) = oneshot::channel();
+        // If nobody takes it, nobody answers either.
+        let _ = self.questions.send(question);
+        let Ok(answer) = answer.await else {
+            return Err(IndexError::new(
+                IndexErrorKind::Unavailable,
+                DOING,
+                "nobody asks any more",
+            ));
+        };
+        let (session, version) =
+            answer.map_err(|error| IndexError::new(kind(&error), DOING, error))?;
+        Ok(Seen { session, version: unsigned(version)? })
+    }
+
+    /// Closes the connection. Whoever asks from here on is refused.
+    pub(super) fn close(&self) {
+        self.task.abort();
+    }
+}
+
+impl Drop for Asker {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+async fn answer(mut session: Session, mut asked: UnboundedReceiver<oneshot::Sender<Answer>>) {
+    let mut waiting = Vec::new();
+    // Whoever comes after this has returned is left for the next round.
+    while asked.recv_many(&mut waiting, usize::MAX).await > 0 {
+        let answer = session.ask().await.map_err(Arc::new);
+        for question in waiting.drain(..) {
+            // Who has gone away needs no answer.
+            let _ = question.send(answer.clone());
+        }
+    }
+}
+
+/// The connection, and how many there were before. After another one was made nothing counts that was
+/// seen by an earlier one: it may lead to a server that was set back, or to one that took its place.
+struct Session {
+    options: PgConnectOptions,
+    connection: Option<PgConnection>,
+    number: u64,
+}
+
+impl Session {
+    async fn ask(&mut self) -> sqlx::Result<(u64, i64)> {
+        if let Some(mut connection) = self.connection.take()
+            && let Ok(version) = within(LIMIT, version(&mut connection)).await
+        {
+            self.connection = Some(connection);
+            return Ok((self.number, version));
+        }
+        // There was none, or it was cut: perhaps while it was idle.
+        let connecting = async {
+            let mut connection = self.options.connect().await?;
+            connection.execute(SESSION).await?;
+            Ok(connection)
+        };
+        let mut connection = within(LIMIT, connecting).await?;
+        let version = within(LIMIT, version(&mut connection)).await?;
+        self.connection = Some(connection);
+        self.number += 1;
+        Ok((self.number, version))
+    }
+}
+
+async fn version(connection: &mut PgConnection) -> sqlx::Result<i64> {
+    let query = sqlx::query_as("SELECT version FROM clock WHERE id = 1");
+    let (version,): (i64,) = query.fetch_one(connection).await?;
+    Ok(version)
+}
