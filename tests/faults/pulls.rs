@@ -77,7 +77,10 @@ fn a_thousand_slow_pulls_at_once_are_served_in_bounded_memory() {
     let path = repository.path(&format!("blobs/{digest}"));
     let mut pulls: Vec<TcpStream> = (0..PULLS).map(|_| connect(&server, &path)).collect();
     for pull in &mut pulls {
-        assert!(head(pull).starts_with("HTTP/1.1 200 OK\r\n"));
+        let head = head(pull);
+        let log = server.log();
+        let why = log.lines().find(|line| line.contains("\"cause") || line.contains("\"WARN\""));
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}{why:?}");
     }
     let mut taken = vec![0; TAKEN];
     for time in 0..TIMES {

@@ -11,7 +11,7 @@ use crate::{assert_no_lock_is_left, assert_whole};
 /// How often a tag is moved: twice as many others are asked.
 const MOVES: usize = 1000;
 
-fn on<'server>(replicas: &'server Replicas, number: usize) -> Repository<'server> {
+fn on(replicas: &Replicas, number: usize) -> Repository<'_> {
     let servers: &[Server] = &replicas.servers;
     Repository::of(&servers[number % servers.len()], "team/app")
 }
