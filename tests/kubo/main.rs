@@ -1,0 +1,16 @@
+//! The registry over a Kubo node of the test's own, which is killed, stopped, filled and collected. Nothing acknowledged may be lost,
+//! nothing removed may come back, and whoever asks is told.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../api/content.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod content;
+#[path = "../api/repository.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod repository;
+
+mod apart;
+mod storage;
