@@ -53,6 +53,8 @@ pub async fn serve(
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
     let address = listener.local_addr().map_err(AppError::Server)?;
+    // Whether it can be made is told before anything else is; the key is in the index.
+    authority(settings, &[0; 32])?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
     let app = App::open(settings).await?;
