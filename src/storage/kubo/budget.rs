@@ -3,15 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use async_trait::async_trait;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::super::{Result, StorageError, StorageErrorKind};
+use crate::ipld::file::CHUNK_SIZE;
 
 /// How much is lent at a time.
 pub(super) const UNIT: usize = 64 * 1024;
 
-/// How much there is.
-const UNITS: usize = 32 * 1024 * 1024 / UNIT;
+/// How many chunks there is memory for.
+const CHUNKS: usize = 32;
 
 /// What is lent to one upload for some bytes. Dropping it gives it back.
 pub(super) type Loan = OwnedSemaphorePermit;
@@ -29,12 +31,15 @@ pub(super) trait Borrower: Send + Sync {
 /// The memory of all uploads of this process.
 pub(super) struct Budget {
     units: Arc<Semaphore>,
+    /// Memory for chunks that nobody uses now. To allocate it anew each time would leave holes.
+    spare: Mutex<Vec<BytesMut>>,
     borrowers: Mutex<Vec<Weak<dyn Borrower>>>,
 }
 
 impl Budget {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { units: Arc::new(Semaphore::new(UNITS)), borrowers: Mutex::default() })
+        let units = Arc::new(Semaphore::new(CHUNKS * CHUNK_SIZE / UNIT));
+        Arc::new(Self { units, spare: Mutex::default(), borrowers: Mutex::default() })
     }
 
     /// Makes somebody known whose loans can be called in.
@@ -65,6 +70,25 @@ impl Budget {
         if let Some(fullest) = fullest.filter(|borrower| borrower.idle_bytes() > 0) {
             fullest.give_back().await;
         }
+    }
+
+    /// Returns memory for a whole chunk, which has to be lent before.
+    pub(super) fn buffer(&self) -> BytesMut {
+        self.spare().pop().unwrap_or_else(|| BytesMut::with_capacity(CHUNK_SIZE))
+    }
+
+    /// Takes a chunk back whose bytes are of no more use, unless somebody else has it still.
+    pub(super) fn reuse(&self, chunk: Bytes) {
+        let Ok(mut buffer) = chunk.try_into_mut() else { return };
+        buffer.clear();
+        let mut spare = self.spare();
+        if buffer.capacity() >= CHUNK_SIZE && spare.len() < CHUNKS {
+            spare.push(buffer);
+        }
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<BytesMut>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn borrowers(&self) -> std::sync::MutexGuard<'_, Vec<Weak<dyn Borrower>>> {

@@ -1,6 +1,7 @@
 //! Taking content in: chunks of 1 MiB are hashed while the next one comes, and go to the node in
 //! windows while the next one fills.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +14,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
 
 use super::super::{Content, Finished, Ingest, Result, StorageError, StorageErrorKind};
-use super::budget::{Borrower, Loan, UNIT};
+use super::budget::{Borrower, Budget, Loan, UNIT};
 use super::checkpoint::Checkpoint;
 use super::node::ended_early;
 use super::places;
@@ -23,7 +24,11 @@ use crate::ipld::{Block, Cid, raw_cid};
 use crate::oci::{Algorithm, CanonicalDigest, Digest};
 
 /// How many chunks are sent at a time.
-const WINDOW: usize = 16;
+const WINDOW: usize = 10;
+
+/// How many windows are on their way while another one fills: the names of the next are taken while the
+/// chunks of the one before go.
+const SENDING: usize = 2;
 
 /// How long memory is waited for before what is here goes to the node for want of it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -51,7 +56,7 @@ struct State {
     spine: Spine,
     chunk: Chunk,
     window: Window,
-    sending: Option<JoinHandle<Result<()>>>,
+    sending: VecDeque<JoinHandle<Result<()>>>,
     is_broken: bool,
 }
 
@@ -119,7 +124,7 @@ impl KuboIngest {
             spine,
             chunk: Chunk { parked, ..Chunk::default() },
             window: Window::default(),
-            sending: None,
+            sending: VecDeque::new(),
             is_broken: false,
         };
         let shared = Shared { state: Mutex::new(state), offset, held: AtomicUsize::new(0) };
@@ -210,6 +215,8 @@ impl State {
     /// Makes sure that there is memory for that many more bytes of the chunk.
     async fn make_room(&mut self, more: usize) -> Result<()> {
         loop {
+            // Of an upload that fills chunks, the next one will be full as well.
+            let more = if self.spine.size() > 0 { CHUNK_SIZE } else { more };
             let missing = self.chunk.missing(more);
             if missing == 0 {
                 break;
@@ -217,9 +224,9 @@ impl State {
             let budget = Arc::clone(&self.store.budget);
             let loan = match budget.try_lend(missing)? {
                 Some(loan) => loan,
-                None if self.window.leaves > 0 || self.sending.is_some() => {
+                None if self.window.leaves > 0 || !self.sending.is_empty() => {
                     self.send().await?;
-                    self.settle().await?;
+                    self.settle(self.sending.len() - 1).await?;
                     continue;
                 }
                 None => {
@@ -233,10 +240,7 @@ impl State {
                     loan?
                 }
             };
-            match &mut self.chunk.loan {
-                Some(known) => known.merge(loan),
-                none => *none = Some(loan),
-            }
+            self.chunk.lend(loan, &self.store.budget);
         }
         if let Some((digest, _)) = self.chunk.parked {
             let bytes = self.store.node.kubo.block(&raw_cid(digest)).await?;
@@ -292,9 +296,9 @@ impl State {
         spine.push_leaf(leaf, length as u64, &mut sink);
     }
 
-    /// Sends the window on its way, after the one before.
+    /// Sends the window on its way, behind those before it.
     async fn send(&mut self) -> Result<()> {
-        self.settle().await?;
+        self.settle(SENDING - 1).await?;
         if self.window.blocks.is_empty() {
             return Ok(());
         }
@@ -302,21 +306,30 @@ impl State {
         let Window { blocks, loans, .. } = mem::take(&mut self.window);
         let store = Arc::clone(&self.store);
         self.held.clone_from(&name);
-        self.sending = Some(tokio::spawn(async move {
+        self.sending.push_back(tokio::spawn(async move {
             let sent = store.node.send(&name, &blocks).await;
+            for block in blocks {
+                if block.cid.codec() == RAW {
+                    store.budget.reuse(block.bytes);
+                } else if sent.is_ok() {
+                    store.blocks.remember([&block]);
+                }
+            }
             drop(loans);
-            store.blocks.remember(blocks.iter().filter(|block| block.cid.codec() != RAW));
             sent
         }));
         Ok(())
     }
 
-    /// Waits until what was sent is on the node.
-    async fn settle(&mut self) -> Result<()> {
-        let Some(sending) = &mut self.sending else { return Ok(()) };
-        let sent = sending.await.unwrap_or_else(|error| Err(ended_early(error)));
-        self.sending = None;
-        sent
+    /// Waits until no more than that many windows are on their way.
+    async fn settle(&mut self, most: usize) -> Result<()> {
+        while self.sending.len() > most {
+            let Some(first) = self.sending.front_mut() else { break };
+            let sent = first.await.unwrap_or_else(|error| Err(ended_early(error)));
+            self.sending.pop_front();
+            sent?;
+        }
+        Ok(())
     }
 
     fn next_name(&mut self) -> String {
@@ -329,7 +342,7 @@ impl State {
         self.end_chunk().await?;
         self.hashed().await?;
         self.send().await?;
-        self.settle().await?;
+        self.settle(0).await?;
         if self.chunk.bytes.is_empty() {
             return Ok(());
         }
@@ -417,7 +430,7 @@ impl State {
             return node.keep(canonical, *cid, Some(only)).await;
         }
         self.send().await?;
-        self.settle().await?;
+        self.settle(0).await?;
         if is_sha512 {
             let found = self.store.sha512(content).await?;
             if found != *expected {
@@ -439,6 +452,19 @@ impl Chunk {
     /// How much there is of the chunk, here or on the node.
     fn length(&self) -> usize {
         self.parked.map_or(self.bytes.len(), |(_, length)| length)
+    }
+
+    /// Takes memory that was lent.
+    fn lend(&mut self, loan: Loan, budget: &Budget) {
+        match &mut self.loan {
+            Some(known) => known.merge(loan),
+            none => *none = Some(loan),
+        }
+        if self.missing(CHUNK_SIZE) == 0 {
+            let mut buffer = budget.buffer();
+            buffer.extend_from_slice(&self.bytes);
+            self.bytes = buffer;
+        }
     }
 
     /// How much memory is still to be lent for that many more bytes. It is lent in doubling steps, so that
