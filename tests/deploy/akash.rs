@@ -62,11 +62,11 @@ fn what_has_to_last_is_on_a_persistent_volume() {
     for service in keys(&sdl["services"]) {
         let volumes = items(&sdl["profiles"]["compute"][service]["resources"]["storage"]);
         let places = &sdl["services"][service]["params"]["storage"];
-        let [first, named @ ..] = volumes else { panic!("{service} has no disk") };
+        let [first, persistent @ ..] = volumes else { panic!("{service} has no disk") };
         assert!(first.get("name").is_none() && size(&first["size"]) > 0);
-        let mounts: Vec<&str> = named.iter().map(|mount| mount["name"].as_str().unwrap()).collect();
-        assert_eq!(mounts, places.as_object().map_or(Vec::new(), |_| keys(places)), "{service}");
-        for volume in named {
+        let names: Vec<&str> = persistent.iter().map(|it| it["name"].as_str().unwrap()).collect();
+        assert_eq!(names, places.as_object().map_or(Vec::new(), |_| keys(places)), "{service}");
+        for volume in persistent {
             let kept = json!({ "persistent": true, "class": "beta3" });
             assert_eq!(volume["attributes"], kept, "{service}");
             assert!(size(&volume["size"]) >= 10 << 30);
