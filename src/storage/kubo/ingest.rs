@@ -24,7 +24,7 @@ use crate::ipld::{Block, Cid, raw_cid};
 use crate::oci::{Algorithm, CanonicalDigest, Digest};
 
 /// How many chunks are sent at a time.
-const WINDOW: usize = 10;
+const WINDOW: usize = 14;
 
 /// How many windows are on their way while another one fills: the names of the next are taken while the
 /// chunks of the one before go.
@@ -224,9 +224,12 @@ impl State {
             let budget = Arc::clone(&self.store.budget);
             let loan = match budget.try_lend(missing)? {
                 Some(loan) => loan,
-                None if self.window.leaves > 0 || !self.sending.is_empty() => {
-                    self.send().await?;
+                None if !self.sending.is_empty() => {
                     self.settle(self.sending.len() - 1).await?;
+                    continue;
+                }
+                None if self.window.leaves > 0 => {
+                    self.send().await?;
                     continue;
                 }
                 None => {

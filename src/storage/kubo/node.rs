@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -180,8 +180,13 @@ impl Node {
     /// Sends blocks, which are held by that name before they are sent.
     pub(super) async fn send(self: &Arc<Self>, name: &str, blocks: &[Block]) -> Result<()> {
         let cids: Vec<Cid> = blocks.iter().map(|block| block.cid).collect();
+        let begun = Instant::now();
         self.hold(&bag(&cids), name).await?;
-        Ok(self.kubo.import(blocks).await?)
+        let held = begun.elapsed();
+        self.kubo.import(blocks).await?;
+        let sent = begun.elapsed().saturating_sub(held);
+        tracing::debug!(name, blocks = blocks.len(), ?held, ?sent, "sent blocks to the node");
+        Ok(())
     }
 
     /// Gives a snapshot, whose blocks are held, the number that it is to have.
