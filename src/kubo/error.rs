@@ -40,16 +40,16 @@ pub enum KuboErrorKind {
 /// Texts in Kubo's messages, and what they mean. The first that is found counts.
 const TEXTS: &[(&str, KuboErrorKind)] = &[
     ("no space left on device", KuboErrorKind::Full),
-    ("disk quota exceeded", KuboErrorKind::Full),
-    ("block was not found locally", KuboErrorKind::MissingBlock),
     ("could not find", KuboErrorKind::MissingBlock),
     ("directory already has entry by that name", KuboErrorKind::Exists),
     ("file does not exist", KuboErrorKind::NotFound),
+    // A file is on the way to it.
+    ("Not a directory", KuboErrorKind::NotFound),
     ("not pinned or pinned indirectly", KuboErrorKind::NotFound),
-    // The daemon is on its way down, or the datastore was closed by it.
+    // The daemon is on its way down.
+    ("repo not open", KuboErrorKind::Unavailable),
     ("datastore closed", KuboErrorKind::Unavailable),
-    ("leveldb: closed", KuboErrorKind::Unavailable),
-    ("context canceled", KuboErrorKind::Unavailable),
+    ("pinner closed", KuboErrorKind::Unavailable),
 ];
 
 impl KuboError {

@@ -14,7 +14,9 @@ impl Kubo {
     /// # Errors
     /// Those of the node.
     pub async fn pin_blocks(&self, cids: &[Cid], name: &str) -> Result<()> {
+        // Without `offline`, a block that is missing is searched for while all others wait.
         let call = self.call("pin/add").option("recursive", "false").option("name", name);
+        let call = call.option("offline", "true");
         cids.iter()
             .fold(call, |call, cid| call.argument(cid.to_string()))
             .send(None)

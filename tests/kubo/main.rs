@@ -13,4 +13,14 @@ mod content;
 mod repository;
 
 mod apart;
+mod away;
+mod kills;
+mod proxy;
+mod rebuild;
+mod registry;
+mod room;
+mod same;
 mod storage;
+mod texts;
+mod unfit;
+mod uploads;

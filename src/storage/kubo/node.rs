@@ -92,6 +92,10 @@ impl Node {
                 node.kubo.put(&top).await?;
                 match node.kubo.copy_deep(&cid, node.places.root()).await {
                     Err(error) if error.kind == KuboErrorKind::Exists => Ok(()),
+                    Err(error) if error.kind == KuboErrorKind::Failed => Err(node.unfit(&format!(
+                        "{} cannot be made ({error}): give another `storage.kubo.mfs_root`",
+                        node.places.root()
+                    ))),
                     copied => Ok(copied?),
                 }
             })

@@ -1,0 +1,84 @@
+//! The index made anew out of what is on the node, and a check that finds what is not there.
+
+use std::fs;
+
+use crate::common::{KuboNode, run, succeed};
+use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::registry::{MFS_ROOT, Registry};
+
+#[test]
+fn an_index_that_was_lost_is_rebuilt_from_the_node() {
+    let Some(node) = KuboNode::start() else { return };
+    let mut registry = Registry::start(&node);
+    // With Postgres there is no file to lose: tests/cli/rebuild.rs does that.
+    if registry.server.pair().is_some() {
+        return;
+    }
+    let layer = noise(5 * MIB, 1);
+    let manifest = {
+        let repository = registry.repository("team/app");
+        repository.push_image("v1", "one");
+        repository.push_blob(b"{}");
+        repository.push_blob(&layer);
+        repository.push_manifest("large", &image(b"{}", &[&layer]))
+    };
+    registry.repository("other/app").push_image("v2", "two");
+    let paths = [
+        "/v2/_catalog",
+        "/v2/team/app/tags/list",
+        "/v2/other/app/tags/list",
+        "/v2/team/app/manifests/v1",
+        "/v2/team/app/manifests/large",
+        "/v2/other/app/manifests/v2",
+        &format!("/v2/team/app/blobs/{}", sha256(&layer)),
+    ];
+    let answers = |registry: &Registry| {
+        paths.map(|path| {
+            let answer = crate::common::http::get(&registry.server.url(path));
+            (answer.status, answer.header("docker-content-digest").to_owned(), answer.body)
+        })
+    };
+    let (before, root) = (answers(&registry), registry.root());
+    assert!(before.iter().all(|(status, ..)| *status == 200));
+
+    registry.server.stop();
+    for file in ["index.sqlite", "index.sqlite-wal", "index.sqlite-shm"] {
+        let _ = fs::remove_file(registry.server.data().join(file));
+    }
+    let refused = run(registry.command(["serve"]).args(["--listen", "127.0.0.1:0"]));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("run `roadstead index rebuild`"), "{refused}");
+    succeed(&mut registry.command(["index", "rebuild"]));
+    registry.server.start_again();
+    assert!(answers(&registry) == before, "it answers in another way");
+    assert_eq!(registry.root(), root);
+    let repository = registry.repository("team/app");
+    assert_eq!(repository.put("again", OCI_MANIFEST, &manifest).status, 201);
+    registry.assert_whole(&node);
+}
+
+#[test]
+fn a_check_finds_what_is_missing_on_the_node() {
+    let Some(node) = KuboNode::start() else { return };
+    let registry = Registry::start(&node);
+    let repository = registry.repository("team/app");
+    repository.push_image("v1", "one");
+    let layer = noise(3 * MIB, 1);
+    let digest = repository.push_blob(&layer);
+    repository.push_blob(b"{}");
+    repository.push_manifest("large", &image(b"{}", &[&layer]));
+    registry.assert_whole(&node);
+
+    let hex = digest.trim_start_matches("sha256:");
+    let path = format!("{MFS_ROOT}/content/{}/{hex}", &hex[..2]);
+    let root = node.ipfs(["files", "stat", "--hash", &path]);
+    let leaf = node.ipfs(["refs", &root]).lines().nth(1).unwrap().to_owned();
+    node.ipfs(["block", "rm", &leaf]);
+    let report = run(&mut registry.command(["check"]));
+    assert_eq!(report.code, Some(1), "{report}");
+    assert!(report.stdout.contains(&digest), "{report}");
+
+    // Whoever pushes it again mends it.
+    repository.push_blob(&layer);
+    registry.assert_whole(&node);
+}

@@ -1,0 +1,96 @@
+//! A node whose disk is full.
+
+use std::path::Path;
+use std::process::Command;
+
+use reqwest::Method;
+use tempfile::TempDir;
+
+use crate::common::http;
+use crate::common::{KuboNode, require_root, succeed};
+use crate::content::{MIB, noise, sha256};
+use crate::registry::Registry;
+use crate::repository::{Repository, assert_refused};
+
+/// A small disk of the test's own, unmounted when it is dropped.
+pub(crate) struct Disk(TempDir);
+
+impl Disk {
+    pub(crate) fn mount(size: &str) -> Option<Self> {
+        require_root()?;
+        let folder = TempDir::new().unwrap();
+        let options = format!("size={size}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &options, "roadstead-test"]).arg(folder.path());
+        succeed(&mut mount);
+        Some(Self(folder))
+    }
+
+    pub(crate) fn grow(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        succeed(Command::new("mount").args(["-o", &options]).arg(self.0.path()));
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        succeed(Command::new("umount").arg(self.0.path()));
+    }
+}
+
+/// Pushes blobs of that size until there is no more room; the refusal says so. Returns those that were
+/// acknowledged.
+fn fill(repository: &Repository<'_>, size: usize, seed: u64) -> Vec<String> {
+    let mut digests = Vec::new();
+    for number in seed.. {
+        let content = noise(size, number);
+        let digest = sha256(&content);
+        let rest = format!("blobs/uploads/?digest={digest}");
+        let response = repository.send(Method::POST, &rest, |it| it.body(content));
+        if response.status != 201 {
+            assert_refused(&response, 503, "UNAVAILABLE");
+            assert!(!response.header("retry-after").is_empty());
+            return digests;
+        }
+        digests.push(digest);
+    }
+    unreachable!("every disk is full at some time")
+}
+
+#[test]
+fn a_node_without_room_refuses_pushes_loses_nothing_and_goes_on_when_there_is_room() {
+    let Some(disk) = Disk::mount("48m") else { return };
+    let Some(mut node) = KuboNode::plan().below(disk.path()).start() else { return };
+    let registry = Registry::start(&node);
+    let repository = registry.repository("team/app");
+    let before = repository.push_image("before", "word");
+
+    let mut kept = Vec::new();
+    for (seed, size) in [(1, 3 * MIB), (1000, 100_000), (2000, 10_000)] {
+        kept.extend(fill(&repository, size, seed));
+    }
+    let ready = http::get(&registry.server.url("/readyz"));
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    let said = ready.json()["storage"].as_str().unwrap().to_owned();
+    assert!(said.contains("it needs room, and a restart"), "{said}");
+    assert_eq!(repository.get("manifests/before").body, before.manifest, "pulls go on");
+    assert_eq!(repository.get(&format!("blobs/{}", sha256(&before.layer))).body, before.layer);
+
+    disk.grow("128m");
+    node.stop();
+    node.start_again();
+    let after = repository.push_image("after", "other word");
+    assert_eq!(repository.get("manifests/after").body, after.manifest);
+    assert_eq!(http::get(&registry.server.url("/readyz")).status, 200);
+    for digest in kept {
+        let found = repository.get(&format!("blobs/{digest}"));
+        assert_eq!(sha256(&found.body), digest, "{}", found.status);
+    }
+    registry.assert_whole(&node);
+    drop(registry);
+    drop(node);
+}

@@ -1,0 +1,104 @@
+//! Nodes that will not do: the registry does not start, and says what mends it.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::common::{KuboNode, free_address, roadstead, run};
+use crate::registry::settings;
+
+/// Starts a registry, which must end; returns what it said.
+fn refusal(node: &KuboNode, more: &[(&str, &str)]) -> String {
+    let data = TempDir::new().unwrap();
+    let mut command = roadstead(["serve", "--listen", &free_address(), "--data"]);
+    let refused = run(command.arg(data.path()).envs(settings(node, more)));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    refused.stderr
+}
+
+fn assert_says(said: &str, expected: &[&str]) {
+    for text in expected {
+        assert!(said.contains(text), "`{text}` is not in: {said}");
+    }
+}
+
+#[test]
+fn a_gateway_that_searches_the_network_is_refused() {
+    let plan = KuboNode::plan().set("Gateway.NoFetch", "false");
+    let Some(mut node) = plan.start() else { return };
+    let said = refusal(&node, &[]);
+    assert_says(&said, &["`ipfs config --json Gateway.NoFetch true`", "start the node again"]);
+    // What it says helps.
+    node.ipfs(["config", "--json", "Gateway.NoFetch", "true"]);
+    node.stop();
+    node.start_again();
+    crate::registry::Registry::start(&node);
+}
+
+#[test]
+fn the_gateway_of_another_node_is_refused() {
+    let (Some(node), Some(other)) = (KuboNode::start(), KuboNode::start()) else { return };
+    let said = refusal(&node, &[("STORAGE__KUBO__GATEWAY", &other.gateway())]);
+    assert_says(&said, &["`storage.kubo.gateway` has to be the gateway of the node"]);
+}
+
+#[test]
+fn a_folder_that_is_something_else_is_refused() {
+    let Some(node) = KuboNode::start() else { return };
+    node.ipfs(["files", "mkdir", "-p", "/somebody/pictures"]);
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "a file").unwrap();
+    let cid = node.ipfs(["add", "-Q", file.to_str().unwrap()]);
+    node.ipfs(["files", "cp", &format!("/ipfs/{cid}"), "/file"]);
+    for folder in ["/somebody", "/file"] {
+        let said = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", folder)]);
+        let command = format!("`ipfs files rm -r {folder}`");
+        assert_says(&said, &["give another `storage.kubo.mfs_root`", &command]);
+    }
+    assert_eq!(node.ipfs(["files", "ls", "/somebody"]), "pictures", "it was not touched");
+    let said = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", "/file/below")]);
+    assert_says(&said, &["/file/below cannot be made", "give another `storage.kubo.mfs_root`"]);
+}
+
+#[test]
+fn a_token_is_asked_for() {
+    let Some(node) = KuboNode::plan().token("secret").start() else { return };
+    for more in [&[][..], &[("STORAGE__KUBO__TOKEN", "other")]] {
+        let said = refusal(&node, more);
+        assert_says(&said, &["`storage.kubo.token`", "`API.Authorizations`"]);
+        assert!(!said.contains("other"), "{said}");
+    }
+}
+
+#[test]
+fn an_old_version_is_refused() {
+    let Some(node) = KuboNode::start() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    // It ends with the process of the tests.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 4096];
+            let _ = stream.read(&mut asked);
+            let body = r#"{"Version":"0.42.0","Commit":"","Repo":"18","System":"","Golang":""}"#;
+            let length = body.len();
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
+        }
+    });
+    let said = refusal(&node, &[("STORAGE__KUBO__API", &address)]);
+    assert_says(&said, &["Kubo 0.42", "before 0.43", "install a newer one"]);
+}
+
+#[test]
+fn a_node_that_is_down_is_named() {
+    let Some(mut node) = KuboNode::start() else { return };
+    node.stop();
+    assert_says(&refusal(&node, &[]), &["the node does not answer"]);
+}
