@@ -3,7 +3,7 @@
 //! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
 //! sent, since a collection, which anybody may ask for at any moment, keeps what is below a name and
 //! nothing else; and all names of a change are one `files/cp`. `places` draws the names, `node` links in
-//! turns, `commit` makes snapshots, `ingest` sends content, `cleaning` takes names away again.
+//! turns, `commit` makes snapshots, `ingest` sends content, `pull` reads it, `cleaning` takes names away again.
 
 mod blocks;
 mod budget;
@@ -14,6 +14,7 @@ mod error;
 mod ingest;
 mod node;
 mod places;
+mod pull;
 mod store;
 mod tree;
 
@@ -204,12 +205,7 @@ impl Storage for KuboStorage {
         if range.is_empty() {
             return Ok(stream::empty().boxed());
         }
-        let body = self.store.node.kubo.read(&content.cid, range).await?;
-        if body.size != content.size {
-            let what = format!("{} has {} bytes, not {}", content.cid, body.size, content.size);
-            return Err(StorageError::new(StorageErrorKind::Damaged, what));
-        }
-        Ok(body.map_err(StorageError::from).boxed())
+        self.store.pull(content, range).await
     }
 
     fn location(&self, content: &Content) -> Option<String> {

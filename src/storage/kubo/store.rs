@@ -10,6 +10,7 @@ use super::blocks::Blocks;
 use super::budget::Budget;
 use super::commit::Snapshots;
 use super::node::Node;
+use super::pull::Pulls;
 use crate::ipld::file::{CHUNK_SIZE, Spine, TwinHasher};
 use crate::ipld::{self, Cid, describe, digest_of};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
@@ -20,6 +21,7 @@ pub(super) struct Store {
     pub(super) blocks: Arc<Blocks>,
     pub(super) snapshots: Snapshots,
     pub(super) budget: Arc<Budget>,
+    pub(super) pulls: Arc<Pulls>,
     /// Uploads whose parts are of no more use.
     released: Mutex<HashSet<String>>,
 }
@@ -28,8 +30,8 @@ impl Store {
     pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
         let blocks = Blocks::new(Arc::clone(&node));
         let snapshots = Snapshots::new(Arc::clone(&node), Arc::clone(&blocks));
-        let (budget, released) = (Budget::new(), Mutex::default());
-        Arc::new(Self { node, blocks, snapshots, budget, released })
+        let (budget, pulls, released) = (Budget::new(), Pulls::new(), Mutex::default());
+        Arc::new(Self { node, blocks, snapshots, budget, pulls, released })
     }
 
     /// Says that the parts of an upload are of no more use; the next cleaning takes them away.
@@ -102,8 +104,8 @@ impl Store {
 }
 
 /// The codec of leaves.
-const RAW: u64 = 0x55;
+pub(super) const RAW: u64 = 0x55;
 
-fn odd(cid: &Cid) -> StorageError {
+pub(super) fn odd(cid: &Cid) -> StorageError {
     StorageError::new(StorageErrorKind::Damaged, format!("{cid} is no part of a file"))
 }
