@@ -11,6 +11,7 @@ use tempfile::TempDir;
 
 use crate::common::{Process, Server, free_address, http, require, roadstead, run, succeed};
 use crate::crane::Crane;
+use crate::docker::Docker;
 use crate::image::Image;
 use crate::layout::files;
 use crate::regctl::{NOTE, Regctl};
@@ -102,20 +103,25 @@ fn the_stock_registry_serves_the_public_folder() {
     let (Some(program), Some(busybox)) = (require("registry"), require("busybox")) else { return };
     let server = Server::start();
     let Some(skopeo) = Skopeo::find(&Target::of(&server)) else { return };
-    let image = Image::new(&busybox).write_layout();
-    skopeo.push(&image, &format!("{}/team/app:v1", server.address()));
-    skopeo.push(&image, &format!("{}/team/nested/app:latest", server.address()));
+    let image = Image::new(&busybox);
+    let layout = image.write_layout();
+    skopeo.push(&layout, &format!("{}/team/app:v1", server.address()));
+    skopeo.push(&layout, &format!("{}/team/nested/app:latest", server.address()));
 
     let stock = StockRegistry::start(&program, &server.public(), true);
 
     for name in ["team/app:v1", "team/nested/app:latest"] {
         let reference = format!("{}/{name}", stock.address);
-        assert_eq!(&skopeo.pull(&reference).contents(), image.contents());
+        assert_eq!(&skopeo.pull(&reference).contents(), layout.contents());
     }
     let catalog = http::get(&format!("http://{}/v2/_catalog", stock.address)).json();
     assert_eq!(catalog, json!({ "repositories": ["team/app", "team/nested/app"] }));
     let tags = http::get(&format!("http://{}/v2/team/app/tags/list", stock.address)).json();
     assert_eq!(tags, json!({ "name": "team/app", "tags": ["v1"] }));
+    let Some(docker) = Docker::find(&Target::open(&stock.address)) else { return };
+    let reference = docker.reference("team/app:v1");
+    docker.pull(&reference);
+    assert_eq!(docker.sums(&reference, image.files().into_keys()), image.files());
 }
 
 #[test]

@@ -129,8 +129,8 @@ fn names_in_one_folder_outlast_removals_in_another() {
     for moment in ["while the node runs", "after it was killed"] {
         let list = |folder| runtime.block_on(kubo.list(folder)).unwrap();
         let found = list("/a/held").unwrap();
-        let lost = names.iter().filter(|name| !found.contains(name)).count();
-        assert_eq!(lost, 0, "{moment}, of {}, beside {removed:?}", names.len());
+        let missing = names.iter().filter(|name| !found.contains(name)).count();
+        assert_eq!(missing, 0, "{moment}, of {}, beside {removed:?}", names.len());
         for folder in ["/b/held", "/a/c/held"] {
             assert_eq!(list(folder), Some(vec![]), "{moment}: {folder}");
         }

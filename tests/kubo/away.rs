@@ -137,7 +137,7 @@ fn a_node_that_stands_still_for_long_is_told_of() {
         &|| repository.get(&format!("blobs/{}", sha256(&before.layer))),
     ];
     thread::scope(|scope| {
-        let asking: Vec<_> = asked.iter().map(|ask| scope.spawn(move || ask())).collect();
+        let asking: Vec<_> = asked.iter().map(|ask| scope.spawn(ask)).collect();
         for answer in asking {
             assert_unavailable(&answer.join().unwrap());
         }

@@ -25,7 +25,7 @@ const LIFE: u64 = 2200;
 
 /// The sizes of layers: a word, less than a chunk, some chunks, more than the window that goes to the
 /// node at a time.
-const SIZES: [usize; 6] = [20, 300_000, 3 * MIB + 1, 20, 300_000, 17 * MIB];
+const SIZES: [usize; 8] = [20, 20, 20, 300_000, 300_000, 300_000, 3 * MIB + 1, 17 * MIB];
 
 /// What a client knows of a tag.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ fn push_blob(repository: &Repository<'_>, server: &Server, bytes: &[u8]) -> bool
         let end = bytes.len().min(offset + size);
         let sent = upload.chunk(offset, &bytes[offset..end]);
         if sent.status == 202 {
-            upload.location = sent.header("location").to_owned();
+            sent.header("location").clone_into(&mut upload.location);
             offset = end;
             if offset == bytes.len() {
                 return is_done(&upload.finish(&digest), 201);
@@ -115,7 +115,7 @@ fn work(
     let mut number = 0;
     while !is_over.load(Ordering::Relaxed) {
         number += 1;
-        let size = SIZES[usize::try_from(random() % 6).unwrap()];
+        let size = SIZES[usize::try_from(random() % 8).unwrap()];
         let config = format!("{{\"{name}\":{number}}}").into_bytes();
         let layer = noise(size, random());
         let pushed = [&config, &layer].iter().all(|blob| {
@@ -164,7 +164,7 @@ fn collect(api: &str, is_over: &AtomicBool) {
 #[test]
 fn nothing_acknowledged_is_lost_by_kills_and_collections() {
     let Some(mut node) = KuboNode::start() else { return };
-    let settings = [("STORAGE__KUBO__CLEAN_INTERVAL", "1s")];
+    let settings = [("STORAGE__KUBO__CLEAN_INTERVAL", "2s")];
     let registry = Registry::start_with(&node, &settings);
     let names: Vec<String> = (0..CLIENTS).map(|client| format!("team/app-{client}")).collect();
     let (is_over, count) = (AtomicBool::default(), AtomicUsize::default());

@@ -22,5 +22,6 @@ mod room;
 mod same;
 mod storage;
 mod texts;
+mod turns;
 mod unfit;
 mod uploads;

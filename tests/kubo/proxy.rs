@@ -14,7 +14,7 @@ pub(crate) struct Proxy {
 impl Proxy {
     /// Passes on whatever comes to a node at `http://127.0.0.1:<port>`.
     pub(crate) fn before(url: &str) -> Self {
-        Self::changing(url, |bytes| bytes.to_vec())
+        Self::changing(url, <[u8]>::to_vec)
     }
 
     /// The same for a client that is to ask for something else than it does.

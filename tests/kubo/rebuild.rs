@@ -4,6 +4,7 @@ use std::fs;
 
 use crate::common::{KuboNode, run, succeed};
 use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::proxy::Proxy;
 use crate::registry::{MFS_ROOT, Registry};
 
 #[test]
@@ -80,5 +81,22 @@ fn a_check_finds_what_is_missing_on_the_node() {
 
     // Whoever pushes it again mends it.
     repository.push_blob(&layer);
+    registry.assert_whole(&node);
+}
+
+#[test]
+fn a_rebuild_does_not_flush_for_each_blob() {
+    let Some(node) = KuboNode::start() else { return };
+    let proxy = Proxy::before(&node.api());
+    let mut registry = Registry::start_with(&node, &[("STORAGE__KUBO__API", &proxy.url())]);
+    for number in 0..15 {
+        registry.repository("team/app").push_image(&format!("v{number}"), &format!("{number}"));
+    }
+    registry.server.stop();
+    proxy.take();
+    succeed(&mut registry.command(["index", "rebuild"]));
+    let flushes = proxy.take().iter().filter(|asked| *asked == "files/flush").count();
+    assert!(flushes < 15, "{flushes} flushes for 45 blobs");
+    registry.server.start_again();
     registry.assert_whole(&node);
 }

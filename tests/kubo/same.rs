@@ -36,7 +36,7 @@ fn push(server: &Server, number: usize) {
     for blob in [&config, &own, &shared] {
         repository.push_blob(blob);
     }
-    if number % 4 == 0 {
+    if number.is_multiple_of(4) {
         repository.push_blob_as(&own, &sha512(&own));
     }
     let bytes = manifest(number);

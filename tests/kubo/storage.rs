@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use roadstead::config::{Settings, Sources};
@@ -12,6 +13,15 @@ use crate::common::KuboNode;
 
 /// Opens a registry's storage in that folder of the node's MFS, with turns of its own.
 pub(crate) async fn open(node: &KuboNode, mfs_root: &str) -> Arc<dyn Storage> {
+    open_with(node, mfs_root, Arc::default()).await
+}
+
+/// The same with turns of which the test knows.
+pub(crate) async fn open_with(
+    node: &KuboNode,
+    mfs_root: &str,
+    turns: Arc<InProcess>,
+) -> Arc<dyn Storage> {
     let settings = [
         ("DRIVER", "kubo".to_owned()),
         ("KUBO__API", node.api()),
@@ -22,7 +32,6 @@ pub(crate) async fn open(node: &KuboNode, mfs_root: &str) -> Arc<dyn Storage> {
     let environment = settings.map(|(name, value)| (name.into(), value.into())).to_vec();
     let settings = Settings::load(&Sources { environment, ..Sources::default() }).unwrap();
     let driver = DRIVERS.iter().find(|driver| driver.name == "kubo").unwrap();
-    let turns = Arc::<InProcess>::default();
     let place = Place { data: Path::new("/nonexistent"), settings: &settings.storage, turns };
     let storage = (driver.open)(place).await.unwrap();
     storage.tidy().await.unwrap();
@@ -31,27 +40,46 @@ pub(crate) async fn open(node: &KuboNode, mfs_root: &str) -> Arc<dyn Storage> {
 
 /// Turns among the tasks of this process.
 #[derive(Default)]
-struct InProcess(Arc<RwLock<()>>);
+pub(crate) struct InProcess {
+    lock: Arc<RwLock<()>>,
+    /// Whether a cleaning was cut short, and none was ended since.
+    pub(crate) is_cut: Arc<AtomicBool>,
+    /// How many cleanings were begun.
+    pub(crate) cleanings: AtomicUsize,
+}
 
-enum Held {
-    Linking(#[expect(dead_code, reason = "it is held")] OwnedRwLockReadGuard<()>),
-    Cleaning(#[expect(dead_code, reason = "it is held")] OwnedRwLockWriteGuard<()>),
+struct Linking(#[expect(dead_code, reason = "it is held")] OwnedRwLockReadGuard<()>);
+
+struct Cleaning {
+    is_cut: Arc<AtomicBool>,
+    _lock: OwnedRwLockWriteGuard<()>,
 }
 
 #[async_trait]
 impl Turns for InProcess {
     async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
-        Ok(Some(Box::new(Held::Linking(Arc::clone(&self.0).read_owned().await))))
+        let turn = Linking(Arc::clone(&self.lock).read_owned().await);
+        Ok((!self.is_cut.load(Ordering::Relaxed)).then(|| Box::new(turn) as Box<dyn Turn>))
     }
 
     async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
-        Ok(Box::new(Held::Cleaning(Arc::clone(&self.0).write_owned().await)))
+        self.cleanings.fetch_add(1, Ordering::Relaxed);
+        let lock = Arc::clone(&self.lock).write_owned().await;
+        Ok(Box::new(Cleaning { is_cut: Arc::clone(&self.is_cut), _lock: lock }))
     }
 }
 
 #[async_trait]
-impl Turn for Held {
+impl Turn for Linking {
     async fn end(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Turn for Cleaning {
+    async fn end(self: Box<Self>) -> Result<()> {
+        self.is_cut.store(false, Ordering::Relaxed);
         Ok(())
     }
 }

@@ -269,8 +269,12 @@ impl Storage for KuboStorage {
             let what = format!("{path} is not {} any more", content.cid);
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
-        if self.kept(&content.canonical).await?.is_some_and(|(cid, _)| cid != content.cid) {
-            self.forget(&content.canonical).await?;
+        // Where thousands are adopted, each is named already.
+        self.store.node.settle().await?;
+        match self.kept(&content.canonical).await? {
+            Some((cid, _)) if cid == content.cid => return Ok(()),
+            Some(_) => self.forget(&content.canonical).await?,
+            None => {}
         }
         self.store.node.keep(&content.canonical, content.cid, None).await
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 
 use super::super::{Result, StorageError, StorageErrorKind, Turn, Turns};
@@ -38,11 +39,17 @@ pub(super) struct Node {
     turns: Arc<dyn Turns>,
     /// Content whose name is known to outlast the node.
     kept: Mutex<HashSet<CanonicalDigest>>,
+    /// Whether all names that were there before are known to do so.
+    settled: OnceCell<()>,
+    /// Held by whoever mends what a cleaning has left that was cut short.
+    mending: tokio::sync::Mutex<()>,
 }
 
 impl Node {
     pub(super) fn new(kubo: Kubo, places: Places, turns: Arc<dyn Turns>) -> Arc<Self> {
-        Arc::new(Self { kubo, places, turns, kept: Mutex::default() })
+        let (kept, settled, mending) =
+            (Mutex::default(), OnceCell::new(), tokio::sync::Mutex::default());
+        Arc::new(Self { kubo, places, turns, kept, settled, mending })
     }
 
     /// Checks that the node will do, and makes the registry's folder on it.
@@ -154,9 +161,20 @@ impl Node {
             if let Some(turn) = self.turns.begin_linking().await? {
                 return Ok(turn);
             }
+            let _mending = self.mending.lock().await;
+            // Of all who wait, one mends.
+            if let Some(turn) = self.turns.begin_linking().await? {
+                return Ok(turn);
+            }
             tracing::warn!("a cleaning of the node was cut short: mending");
             self.alone(async || Ok(())).await?;
         }
+    }
+
+    /// Makes sure, once, that all names which were there before this outlast the node: whoever gave them
+    /// may not have been told so.
+    pub(super) async fn settle(&self) -> Result<()> {
+        self.settled.get_or_try_init(|| self.alone(async || Ok(()))).await.map(drop)
     }
 
     /// Runs work with nobody linking or cleaning meanwhile, once the node has done what somebody who is
