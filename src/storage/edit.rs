@@ -36,6 +36,13 @@ pub enum Edit {
 }
 
 impl Edit {
+    /// Where it is.
+    pub(super) fn path(&self) -> &TreePath {
+        match self {
+            Self::Link { path, .. } | Self::Put { path, .. } | Self::Remove { path } => path,
+        }
+    }
+
     /// Makes the edit that links content.
     #[must_use]
     pub fn link(path: TreePath, content: &Content) -> Self {

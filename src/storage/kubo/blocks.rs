@@ -1,16 +1,19 @@
 //! Nodes of trees, which are read again and again: those read of late are in memory. A block is what its
 //! CID says for ever, so nothing here can be stale.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 
-use super::super::{Result, StorageError};
+use super::super::{Edit, Result, StorageError};
+use super::CALLS;
 use super::node::Node;
-use crate::ipld::{Block, Cid, Load};
+use crate::ipld::{self, Block, Cid, Load, describe};
 
 /// How many bytes of nodes are kept.
 const KEPT: u64 = 8 * 1024 * 1024;
@@ -38,6 +41,44 @@ impl Blocks {
         let bytes = self.node.kubo.block(cid).await?;
         self.kept.insert(*cid, bytes.clone());
         Ok(bytes)
+    }
+
+    /// Reads the directories that lead to these paths, those of one depth at a time: one after the other
+    /// they take long, where somebody else has changed the tree. What fails is left to who needs it.
+    pub(super) async fn warm(self: &Arc<Self>, root: Cid, edits: &[Edit]) {
+        let paths: Vec<Vec<&str>> =
+            edits.iter().map(|edit| edit.path().components().collect()).collect();
+        let mut level =
+            BTreeMap::from([(root, paths.iter().map(Vec::as_slice).collect::<Vec<_>>())]);
+        while !level.is_empty() {
+            let cids: Vec<Cid> = level.keys().copied().collect();
+            let nodes: Vec<_> = stream::iter(cids)
+                .map(|cid| {
+                    let blocks = Arc::clone(self);
+                    async move { (cid, blocks.get(&cid).await) }
+                })
+                .buffer_unordered(CALLS)
+                .collect()
+                .await;
+            let mut below = BTreeMap::new();
+            for (cid, bytes) in nodes {
+                // Shards are found by what the fold makes of the names.
+                let Ok(Ok(ipld::Node::Directory(entries))) =
+                    bytes.map(|bytes| describe(&cid, &bytes))
+                else {
+                    continue;
+                };
+                let known: HashMap<&str, Cid> =
+                    entries.iter().map(|entry| (entry.name.as_str(), entry.cid)).collect();
+                for path in level.remove(&cid).unwrap_or_default() {
+                    let [name, rest @ ..] = path else { continue };
+                    if let (Some(next), false) = (known.get(name), rest.is_empty()) {
+                        below.entry(*next).or_insert_with(Vec::new).push(rest);
+                    }
+                }
+            }
+            level = below;
+        }
     }
 
     /// Remembers blocks that were put on the node.

@@ -13,7 +13,7 @@ use crate::ipld::file::CHUNK_SIZE;
 pub(super) const UNIT: usize = 64 * 1024;
 
 /// How many chunks there is memory for.
-const CHUNKS: usize = 36;
+const CHUNKS: usize = 30;
 
 /// What is lent to one upload for some bytes. Dropping it gives it back.
 pub(super) type Loan = OwnedSemaphorePermit;

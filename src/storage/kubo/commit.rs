@@ -125,6 +125,7 @@ impl Snapshots {
     }
 
     async fn fold(&self, root: Cid, edits: &[Edit]) -> Result<Folded> {
+        self.blocks.warm(root, edits).await;
         let (mut loader, edits) = (self.blocks.loader(), edits.to_vec());
         let folded = spawn_blocking(move || fold(Some(&root), &edits, &mut loader));
         folded.await.map_err(ended_early)?.map_err(|error| match error {

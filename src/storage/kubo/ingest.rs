@@ -24,7 +24,7 @@ use crate::ipld::{Block, Cid, raw_cid};
 use crate::oci::{Algorithm, CanonicalDigest, Digest};
 
 /// How many chunks are sent at a time.
-const WINDOW: usize = 14;
+const WINDOW: usize = 12;
 
 /// How many windows are on their way while another one fills: the names of the next are taken while the
 /// chunks of the one before go.

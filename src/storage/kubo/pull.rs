@@ -36,7 +36,7 @@ const REQUESTS: usize = 32;
 const WAIT: Duration = Duration::from_secs(30);
 
 /// How many buffers wait to be filled again: a fresh one costs as much as the reading.
-const SPARE: usize = 8;
+const SPARE: usize = 4;
 
 /// What all pulls share.
 pub(super) struct Pulls {
