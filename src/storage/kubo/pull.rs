@@ -1,94 +1,54 @@
-//! Content on its way out, leaf by leaf. To stream a file the node loads ten leaves ahead, and holds them
-//! for as long as the client takes: a thousand slow pulls cost it 9 GB. So a leaf is asked for by its own
-//! CID, is taken from the node at once, and waits for the client here.
+//! Content on its way out. The node streams a file fast, but loads ten leaves ahead, and holds them for as
+//! long as the client takes: a thousand slow pulls cost it 9 GB. So only some pulls have a stream, for as
+//! long as their clients keep up. The others ask for one leaf at a time, take it at once, and keep it here.
 
-use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Semaphore;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::super::{ByteStream, Content, Result, StorageError, StorageErrorKind};
 use super::blocks::Blocks;
-use super::node::{Node, ended_early};
+use super::node::Node;
 use super::store::{RAW, Store, odd};
 use crate::ipld::file::CHUNK_SIZE;
 use crate::ipld::{self, Cid, describe};
+use crate::kubo::Body;
 
-/// How much all pulls of the process hold, together, while there are few.
-const BUDGET: u64 = 16 * 1024 * 1024;
+/// How many pulls have a stream.
+const STREAMS: usize = 16;
 
-/// The least that one of them asks for at a time.
-const LEAST: u64 = 64 * 1024;
+/// For how long a client may take nothing and keep its stream.
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// The most leaves that one of them holds.
-const AHEAD: u64 = 4;
-
-/// How many leaves the node is asked for at a time.
+/// How many leaves the node is asked for at a time by those who have none.
 const REQUESTS: usize = 32;
 
-/// How long a pull waits until it may ask the node.
+/// How long a pull waits until it may ask.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// How many buffers wait to be filled again: a fresh one costs as much as the reading.
-const SPARE: usize = 4;
+/// How much all pulls hold, together, while there are few.
+const BUDGET: u64 = 16 * 1024 * 1024;
+
+/// The least, and the most, that one of them asks for at a time.
+const LEAST: u64 = 64 * 1024;
+const MOST: u64 = CHUNK_SIZE as u64;
 
 /// What all pulls share.
 pub(super) struct Pulls {
     under_way: AtomicU64,
+    streams: Arc<Semaphore>,
     requests: Semaphore,
-    spare: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Pulls {
     pub(super) fn new() -> Arc<Self> {
         let (under_way, requests) = (AtomicU64::new(0), Semaphore::new(REQUESTS));
-        Arc::new(Self { under_way, requests, spare: Mutex::default() })
-    }
-
-    /// How much one of the pulls may hold now.
-    fn share(&self) -> u64 {
-        let share = BUDGET / self.under_way.load(Ordering::Relaxed).max(1);
-        share.clamp(LEAST, AHEAD * CHUNK_SIZE as u64)
-    }
-
-    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A buffer that is filled again after it was sent.
-struct Buffer {
-    bytes: Vec<u8>,
-    pulls: Arc<Pulls>,
-}
-
-impl Buffer {
-    fn new(pulls: &Arc<Pulls>, length: usize) -> Self {
-        let spare = if length == CHUNK_SIZE { pulls.spare().pop() } else { None };
-        let bytes = spare.unwrap_or_else(|| Vec::with_capacity(length));
-        Self { bytes, pulls: Arc::clone(pulls) }
-    }
-}
-
-impl AsRef<[u8]> for Buffer {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let mut spare = self.pulls.spare();
-        if self.bytes.capacity() == CHUNK_SIZE && spare.len() < SPARE {
-            self.bytes.clear();
-            spare.push(std::mem::take(&mut self.bytes));
-        }
+        Arc::new(Self { under_way, streams: Arc::new(Semaphore::new(STREAMS)), requests })
     }
 }
 
@@ -98,9 +58,16 @@ struct Pull {
     blocks: Arc<Blocks>,
     pulls: Arc<Pulls>,
     content: Content,
-    /// What was not asked for yet.
     left: Range<u64>,
-    asked: VecDeque<(u64, AbortOnDropHandle<Result<Bytes>>)>,
+    stream: Option<Streaming>,
+}
+
+/// All that is left, as the node sends it.
+struct Streaming {
+    body: Body,
+    /// When the client was given something.
+    given: Instant,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Drop for Pull {
@@ -110,7 +77,7 @@ impl Drop for Pull {
 }
 
 impl Store {
-    /// Streams a range of content, which is not empty; the first piece of it is here when this returns.
+    /// Streams a range of content, which is not empty; the first of it is here when this returns.
     pub(super) async fn pull(&self, content: &Content, range: Range<u64>) -> Result<ByteStream> {
         self.pulls.under_way.fetch_add(1, Ordering::Relaxed);
         let mut pull = Pull {
@@ -119,8 +86,13 @@ impl Store {
             pulls: Arc::clone(&self.pulls),
             content: *content,
             left: range,
-            asked: VecDeque::new(),
+            stream: None,
         };
+        if let Ok(permit) = Arc::clone(&self.pulls.streams).try_acquire_owned() {
+            let body = pull.node.kubo.read(&content.cid, pull.left.clone()).await?;
+            expect_size(&content.cid, content.size, body.size)?;
+            pull.stream = Some(Streaming { body, given: Instant::now(), _permit: permit });
+        }
         let first = pull.next().await?;
         let rest = stream::try_unfold(pull, |mut pull| async move {
             Ok(pull.next().await?.map(|bytes| (bytes, pull)))
@@ -132,25 +104,42 @@ impl Store {
 impl Pull {
     /// Waits for the next piece; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        let share = self.pulls.share();
-        let mut held: u64 = self.asked.iter().map(|(length, _)| length).sum();
-        while !self.left.is_empty() && (self.asked.is_empty() || held < share) {
-            held += self.ask(share.min(CHUNK_SIZE as u64)).await?;
+        if self.left.is_empty() {
+            return Ok(None);
         }
-        let Some((_, bytes)) = self.asked.pop_front() else { return Ok(None) };
-        bytes.await.unwrap_or_else(|error| Err(ended_early(error))).map(Some)
+        self.stream.take_if(|stream| stream.given.elapsed() > PAUSE);
+        let bytes = match &mut self.stream {
+            Some(stream) => {
+                let bytes = stream.body.try_next().await?;
+                stream.given = Instant::now();
+                bytes.expect("a body ends with an error before all of it has come")
+            }
+            None => self.receive().await?,
+        };
+        self.left.start += bytes.len() as u64;
+        Ok(Some(bytes))
     }
 
-    /// Asks for what comes next, out of one leaf, and tells how much that is.
-    async fn ask(&mut self, most: u64) -> Result<u64> {
+    /// Takes a piece of a leaf from the node, as fast as it comes: it is polled until it is here, whatever
+    /// the client does.
+    async fn receive(&mut self) -> Result<Bytes> {
         let leaf = locate(&self.blocks, &self.content, self.left.start).await?;
+        let waited = tokio::time::timeout(WAIT, self.pulls.requests.acquire()).await;
+        let Ok(Ok(_permit)) = waited else {
+            let what = "the node answers others too slowly";
+            return Err(StorageError::new(StorageErrorKind::Unavailable, what));
+        };
+        let share = BUDGET / self.pulls.under_way.load(Ordering::Relaxed).max(1);
         let start = self.left.start - leaf.start;
-        let length = most.min(leaf.end - self.left.start).min(self.left.end - self.left.start);
-        let (node, pulls) = (Arc::clone(&self.node), Arc::clone(&self.pulls));
-        let reading = receive(node, pulls, leaf, start..start + length);
-        self.asked.push_back((length, AbortOnDropHandle::new(tokio::spawn(reading))));
-        self.left.start += length;
-        Ok(length)
+        let end = leaf.end.min(self.left.end) - leaf.start;
+        let end = end.min(start + share.clamp(LEAST, MOST));
+        let mut body = self.node.kubo.read(&leaf.cid, start..end).await?;
+        expect_size(&leaf.cid, leaf.end - leaf.start, body.size)?;
+        let mut all = Vec::with_capacity(usize::try_from(end - start).unwrap_or(0));
+        while let Some(bytes) = body.try_next().await? {
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.into())
     }
 }
 
@@ -170,9 +159,7 @@ async fn locate(blocks: &Blocks, content: &Content, byte: u64) -> Result<Leaf> {
             Ok(ipld::Node::File { size, content, parts }) if content.is_empty() => (size, parts),
             _ => return Err(odd(&leaf.cid)),
         };
-        if size != leaf.end - leaf.start {
-            return Err(resized(&leaf, size));
-        }
+        expect_size(&leaf.cid, leaf.end - leaf.start, size)?;
         let mut end = leaf.start;
         let found = parts.iter().find(|part| {
             end += part.size;
@@ -184,31 +171,10 @@ async fn locate(blocks: &Blocks, content: &Content, byte: u64) -> Result<Leaf> {
     Ok(leaf)
 }
 
-/// Takes a range of a leaf from the node, as fast as it comes.
-async fn receive(
-    node: Arc<Node>,
-    pulls: Arc<Pulls>,
-    leaf: Leaf,
-    range: Range<u64>,
-) -> Result<Bytes> {
-    let waited = tokio::time::timeout(WAIT, pulls.requests.acquire()).await;
-    let Ok(Ok(_permit)) = waited else {
-        let what = "the node answers others too slowly";
-        return Err(StorageError::new(StorageErrorKind::Unavailable, what));
-    };
-    let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-    let mut body = node.kubo.read(&leaf.cid, range).await?;
-    if body.size != leaf.end - leaf.start {
-        return Err(resized(&leaf, body.size));
+fn expect_size(cid: &Cid, expected: u64, found: u64) -> Result<()> {
+    if found == expected {
+        return Ok(());
     }
-    let mut buffer = Buffer::new(&pulls, length);
-    while let Some(bytes) = body.try_next().await? {
-        buffer.bytes.extend_from_slice(&bytes);
-    }
-    Ok(Bytes::from_owner(buffer))
-}
-
-fn resized(leaf: &Leaf, size: u64) -> StorageError {
-    let what = format!("{} has {size} bytes, not {}", leaf.cid, leaf.end - leaf.start);
-    StorageError::new(StorageErrorKind::Damaged, what)
+    let what = format!("{cid} has {found} bytes, not {expected}");
+    Err(StorageError::new(StorageErrorKind::Damaged, what))
 }
