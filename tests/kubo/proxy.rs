@@ -33,6 +33,8 @@ impl Proxy {
                 let (Ok(client), Ok(node)) = (client, TcpStream::connect(&target)) else {
                     continue;
                 };
+                client.set_nodelay(true).unwrap();
+                node.set_nodelay(true).unwrap();
                 let (from, to) = (node.try_clone().unwrap(), client.try_clone().unwrap());
                 let (seen, change) = (Arc::clone(&seen), Arc::clone(&change));
                 thread::spawn(move || {
