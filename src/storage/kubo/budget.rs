@@ -15,6 +15,9 @@ pub(super) const UNIT: usize = 64 * 1024;
 /// How many chunks there is memory for.
 const CHUNKS: usize = 30;
 
+/// The same in what is lent.
+const UNITS: usize = CHUNKS * CHUNK_SIZE / UNIT;
+
 /// What is lent to one upload for some bytes. Dropping it gives it back.
 pub(super) type Loan = OwnedSemaphorePermit;
 
@@ -38,7 +41,7 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new() -> Arc<Self> {
-        let units = Arc::new(Semaphore::new(CHUNKS * CHUNK_SIZE / UNIT));
+        let units = Arc::new(Semaphore::new(UNITS));
         Arc::new(Self { units, spare: Mutex::default(), borrowers: Mutex::default() })
     }
 
@@ -84,6 +87,13 @@ impl Budget {
         let mut spare = self.spare();
         if buffer.capacity() >= CHUNK_SIZE && spare.len() < CHUNKS {
             spare.push(buffer);
+        }
+    }
+
+    /// Gives the memory back to the system, if nobody has borrowed any.
+    pub(super) fn rest(&self) {
+        if self.units.available_permits() == UNITS {
+            self.spare().clear();
         }
     }
 

@@ -185,6 +185,14 @@ impl Borrower for Shared {
     }
 }
 
+impl Drop for State {
+    fn drop(&mut self) {
+        self.chunk = Chunk::default();
+        self.window = Window::default();
+        self.store.budget.rest();
+    }
+}
+
 impl State {
     fn expect_sound(&self) -> Result<()> {
         if !self.is_broken {
