@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256, Sha512};
 use super::BlockError;
 
 /// The codec of bytes without structure: the leaves of files.
-pub(super) const RAW: u64 = 0x55;
+pub const RAW: u64 = 0x55;
 /// The codec of nodes: directories, and files of more than one chunk.
 pub(super) const DAG_PB: u64 = 0x70;
 

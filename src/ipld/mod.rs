@@ -24,7 +24,7 @@ mod wire;
 pub use cid::Cid;
 
 pub use bag::{BAG_LINKS, bag};
-pub use block::{Block, MAX_BLOCK_SIZE, digest_of, raw_cid};
+pub use block::{Block, MAX_BLOCK_SIZE, RAW, digest_of, raw_cid};
 pub use car::{car_frame, car_header, no_root};
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, DecodeError, Error};

@@ -8,7 +8,7 @@ use reqwest::multipart::{Form, Part};
 use serde::Deserialize;
 
 use super::{Kubo, KuboError, KuboErrorKind, Result};
-use crate::ipld::{Block, car_frame, car_header, no_root};
+use crate::ipld::{Block, RAW, car_frame, car_header, no_root};
 
 impl Kubo {
     /// Puts one block on the node. Nothing keeps it there: whatever links to it has to come next.
@@ -90,6 +90,3 @@ impl Kubo {
         }
     }
 }
-
-/// The codec of leaves.
-const RAW: u64 = 0x55;

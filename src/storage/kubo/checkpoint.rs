@@ -24,6 +24,11 @@ pub(super) struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// Where an upload begins.
+    pub(super) fn beginning() -> Self {
+        Self { hasher: TwinHasher::new(), spine: Spine::new(), rest: None, held: String::new() }
+    }
+
     /// Version, check, hasher, rest, name and spine; at most 150 KB.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();

@@ -1,135 +1,38 @@
 //! Taking content in: chunks of 1 MiB are hashed while the next one comes, and go to the node in
 //! windows while the next one fills.
 
-use std::collections::VecDeque;
-use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tokio::sync::Mutex;
-use tokio::task::{JoinHandle, spawn_blocking};
-use uuid::Uuid;
 
-use super::super::{Content, Finished, Ingest, Result, StorageError, StorageErrorKind};
-use super::budget::{Borrower, Budget, Loan, UNIT};
+use super::super::{Finished, Ingest, Result};
+use super::arrival::Arrival;
+use super::budget::Borrower;
 use super::checkpoint::Checkpoint;
-use super::node::ended_early;
-use super::places;
 use super::store::Store;
-use crate::ipld::file::{CHUNK_SIZE, Interior, Spine, TwinHasher};
-use crate::ipld::{Block, Cid, raw_cid};
-use crate::oci::{Algorithm, CanonicalDigest, Digest};
-
-/// How many chunks are sent at a time.
-const WINDOW: usize = 12;
-
-/// How many windows are on their way while another one fills: the names of the next are taken while the
-/// chunks of the one before go.
-const SENDING: usize = 2;
-
-/// How long memory is waited for before what is here goes to the node for want of it.
-const PATIENCE: Duration = Duration::from_millis(100);
+use crate::oci::Digest;
 
 /// Content on its way to the node.
 pub(super) struct KuboIngest(Arc<Shared>);
 
 /// An ingest as the budget knows it.
 struct Shared {
-    state: Mutex<State>,
+    arrival: Mutex<Arrival>,
     offset: AtomicU64,
     /// How many bytes are in memory.
     held: AtomicUsize,
 }
 
-struct State {
-    store: Arc<Store>,
-    id: String,
-    /// Tells the names of this process's parts from those of an earlier one.
-    session: String,
-    parts: u32,
-    /// The name that was last held.
-    held: String,
-    hashing: Hashing,
-    spine: Spine,
-    chunk: Chunk,
-    window: Window,
-    sending: VecDeque<JoinHandle<Result<()>>>,
-    is_broken: bool,
-}
-
-/// The hashes of what has arrived, which are elsewhere while a chunk is hashed.
-enum Hashing {
-    Idle(Box<TwinHasher>),
-    Busy(JoinHandle<Hashed>),
-}
-
-/// A chunk that was hashed.
-struct Hashed {
-    hasher: Box<TwinHasher>,
-    leaf: [u8; 32],
-    bytes: Bytes,
-    loan: Option<Loan>,
-}
-
-/// The chunk that is not whole.
-#[derive(Default)]
-struct Chunk {
-    bytes: BytesMut,
-    loan: Option<Loan>,
-    /// How many of its bytes were hashed.
-    hashed: usize,
-    /// Its sha-256 and length, when it is on the node and not here.
-    parked: Option<([u8; 32], usize)>,
-}
-
-/// What goes to the node next.
-#[derive(Default)]
-struct Window {
-    blocks: Vec<Block>,
-    leaves: usize,
-    loans: Vec<Loan>,
-}
-
 impl KuboIngest {
-    pub(super) fn begin(store: &Arc<Store>, id: &str) -> Self {
-        Self::new(store, id, TwinHasher::new(), Spine::new(), String::new(), None)
-    }
-
-    pub(super) fn resume(store: &Arc<Store>, id: &str, checkpoint: Checkpoint) -> Self {
-        let Checkpoint { hasher, spine, rest, held } = checkpoint;
-        let length = usize::try_from(hasher.length() % CHUNK_SIZE as u64).unwrap_or_default();
-        Self::new(store, id, hasher, spine, held, rest.map(|digest| (digest, length)))
-    }
-
-    fn new(
-        store: &Arc<Store>,
-        id: &str,
-        hasher: TwinHasher,
-        spine: Spine,
-        held: String,
-        parked: Option<([u8; 32], usize)>,
-    ) -> Self {
-        let offset = AtomicU64::new(hasher.length());
-        let session = Uuid::new_v4().simple().to_string()[..8].to_owned();
-        let state = State {
-            store: Arc::clone(store),
-            id: id.to_owned(),
-            session,
-            parts: 0,
-            held,
-            hashing: Hashing::Idle(Box::new(hasher)),
-            spine,
-            chunk: Chunk { parked, ..Chunk::default() },
-            window: Window::default(),
-            sending: VecDeque::new(),
-            is_broken: false,
-        };
-        let shared = Shared { state: Mutex::new(state), offset, held: AtomicUsize::new(0) };
-        let shared = Arc::new(shared);
-        let known: std::sync::Weak<Shared> = Arc::downgrade(&shared);
+    /// Goes on with an upload, or begins one.
+    pub(super) fn new(store: &Arc<Store>, id: &str, checkpoint: Checkpoint) -> Self {
+        let offset = AtomicU64::new(checkpoint.hasher.length());
+        let arrival = Mutex::new(Arrival::new(store, id, checkpoint));
+        let shared = Arc::new(Shared { arrival, offset, held: AtomicUsize::new(0) });
+        let known: Weak<Shared> = Arc::downgrade(&shared);
         store.budget.join(known);
         Self(shared)
     }
@@ -138,12 +41,12 @@ impl KuboIngest {
 #[async_trait]
 impl Ingest for KuboIngest {
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        let Shared { state, offset, held } = self.0.as_ref();
-        let mut state = state.lock().await;
-        state.expect_sound()?;
-        let appended = state.append(&bytes, offset).await;
-        held.store(state.bytes(), Ordering::Relaxed);
-        state.is_broken |= appended.is_err();
+        let Shared { arrival, offset, held } = self.0.as_ref();
+        let mut arrival = arrival.lock().await;
+        arrival.expect_sound()?;
+        let appended = arrival.append(&bytes, offset).await;
+        held.store(arrival.bytes(), Ordering::Relaxed);
+        arrival.is_broken |= appended.is_err();
         appended
     }
 
@@ -152,340 +55,35 @@ impl Ingest for KuboIngest {
     }
 
     async fn checkpoint(&mut self) -> Result<Vec<u8>> {
-        let mut state = self.0.state.lock().await;
-        state.expect_sound()?;
-        let checkpoint = state.checkpoint().await;
-        state.is_broken |= checkpoint.is_err();
+        let mut arrival = self.0.arrival.lock().await;
+        arrival.expect_sound()?;
+        let checkpoint = arrival.checkpoint().await;
+        arrival.is_broken |= checkpoint.is_err();
         checkpoint
     }
 
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished> {
-        let mut state = self.0.state.lock().await;
-        state.expect_sound()?;
-        state.finish(expected).await
+        let mut arrival = self.0.arrival.lock().await;
+        arrival.expect_sound()?;
+        arrival.finish(expected).await
     }
 }
 
 #[async_trait]
 impl Borrower for Shared {
     fn idle_bytes(&self) -> usize {
-        if self.state.try_lock().is_ok() { self.held.load(Ordering::Relaxed) } else { 0 }
+        if self.arrival.try_lock().is_ok() { self.held.load(Ordering::Relaxed) } else { 0 }
     }
 
     async fn give_back(&self) {
-        let Ok(mut state) = self.state.try_lock() else { return };
-        if state.is_broken {
+        let Ok(mut arrival) = self.arrival.try_lock() else { return };
+        if arrival.is_broken {
             return;
         }
-        if let Err(error) = state.park().await {
-            tracing::info!(upload = state.id, %error, "could not put aside what has arrived");
-            state.is_broken = true;
+        if let Err(error) = arrival.park().await {
+            tracing::info!(upload = arrival.id(), %error, "could not put aside what has arrived");
+            arrival.is_broken = true;
         }
-        self.held.store(state.bytes(), Ordering::Relaxed);
+        self.held.store(arrival.bytes(), Ordering::Relaxed);
     }
 }
-
-impl Drop for State {
-    fn drop(&mut self) {
-        self.chunk = Chunk::default();
-        self.window = Window::default();
-        self.store.budget.rest();
-    }
-}
-
-impl State {
-    fn expect_sound(&self) -> Result<()> {
-        if !self.is_broken {
-            return Ok(());
-        }
-        let what = "an earlier write of this upload failed";
-        Err(StorageError::new(StorageErrorKind::Unavailable, what))
-    }
-
-    /// How many bytes are in memory, but for those that are being hashed or sent.
-    fn bytes(&self) -> usize {
-        self.chunk.bytes.len() + self.window.leaves * CHUNK_SIZE
-    }
-
-    /// Appends bytes; what was appended is counted at once, in case that this is dropped.
-    async fn append(&mut self, mut bytes: &[u8], offset: &AtomicU64) -> Result<()> {
-        while !bytes.is_empty() {
-            self.end_chunk().await?;
-            let (now, later) = bytes.split_at(bytes.len().min(CHUNK_SIZE - self.chunk.length()));
-            self.make_room(now.len()).await?;
-            self.chunk.bytes.extend_from_slice(now);
-            offset.fetch_add(now.len() as u64, Ordering::Relaxed);
-            bytes = later;
-        }
-        self.end_chunk().await
-    }
-
-    /// Makes sure that there is memory for that many more bytes of the chunk.
-    async fn make_room(&mut self, more: usize) -> Result<()> {
-        loop {
-            // Of an upload that fills chunks, the next one will be full as well.
-            let more = if self.spine.size() > 0 { CHUNK_SIZE } else { more };
-            let missing = self.chunk.missing(more);
-            if missing == 0 {
-                break;
-            }
-            let budget = Arc::clone(&self.store.budget);
-            let loan = match budget.try_lend(missing)? {
-                Some(loan) => loan,
-                None if !self.sending.is_empty() => {
-                    self.settle(self.sending.len() - 1).await?;
-                    continue;
-                }
-                None if self.window.leaves > 0 => {
-                    self.send().await?;
-                    continue;
-                }
-                None => {
-                    let lent = tokio::time::timeout(PATIENCE, budget.lend(missing)).await;
-                    let Ok(loan) = lent else {
-                        // Whoever waits for long holds nothing, or all might wait for each other.
-                        self.park().await?;
-                        budget.call_in().await;
-                        continue;
-                    };
-                    loan?
-                }
-            };
-            self.chunk.lend(loan, &self.store.budget);
-        }
-        if let Some((digest, _)) = self.chunk.parked {
-            let bytes = self.store.node.kubo.block(&raw_cid(digest)).await?;
-            self.chunk.hashed = bytes.len();
-            self.chunk.bytes.extend_from_slice(&bytes);
-            self.chunk.parked = None;
-        }
-        Ok(())
-    }
-
-    /// Has the chunk hashed, if it is whole, while the next one comes.
-    async fn end_chunk(&mut self) -> Result<()> {
-        if self.chunk.bytes.len() < CHUNK_SIZE {
-            return Ok(());
-        }
-        let mut hasher = self.hashed().await?;
-        if self.window.leaves >= WINDOW {
-            self.send().await?;
-        }
-        let Chunk { bytes, loan, hashed, .. } = mem::take(&mut self.chunk);
-        let bytes = bytes.freeze();
-        self.hashing = Hashing::Busy(spawn_blocking(move || {
-            let mut leaf = [0; 32];
-            hasher.append(&bytes[hashed..], &mut |digest| leaf = digest);
-            Hashed { hasher, leaf, bytes, loan }
-        }));
-        Ok(())
-    }
-
-    /// Waits for the chunk that is being hashed, which goes to the window, and returns a copy of the
-    /// hashes.
-    async fn hashed(&mut self) -> Result<Box<TwinHasher>> {
-        if let Hashing::Busy(job) = &mut self.hashing {
-            let Hashed { hasher, leaf, bytes, loan } = job.await.map_err(ended_early)?;
-            self.hashing = Hashing::Idle(hasher);
-            self.window.loans.extend(loan);
-            self.push_leaf(leaf, Some(bytes), CHUNK_SIZE);
-        }
-        match &self.hashing {
-            Hashing::Idle(hasher) => Ok(hasher.clone()),
-            Hashing::Busy(_) => unreachable!("it was awaited just now"),
-        }
-    }
-
-    /// Adds a leaf to the file, and to the window unless it is on the node already.
-    fn push_leaf(&mut self, leaf: [u8; 32], bytes: Option<Bytes>, length: usize) {
-        let Self { spine, window, .. } = self;
-        if let Some(bytes) = bytes {
-            window.leaves += 1;
-            window.blocks.push(Block { cid: raw_cid(leaf), bytes });
-        }
-        let mut sink = |node: Interior| window.blocks.push(node.block);
-        spine.push_leaf(leaf, length as u64, &mut sink);
-    }
-
-    /// Sends the window on its way, behind those before it.
-    async fn send(&mut self) -> Result<()> {
-        self.settle(SENDING - 1).await?;
-        if self.window.blocks.is_empty() {
-            return Ok(());
-        }
-        let name = self.next_name();
-        let Window { blocks, loans, .. } = mem::take(&mut self.window);
-        let store = Arc::clone(&self.store);
-        self.held.clone_from(&name);
-        self.sending.push_back(tokio::spawn(async move {
-            let sent = store.node.send(&name, &blocks).await;
-            for block in blocks {
-                if block.cid.codec() == RAW {
-                    store.budget.reuse(block.bytes);
-                } else if sent.is_ok() {
-                    store.blocks.remember([&block]);
-                }
-            }
-            drop(loans);
-            sent
-        }));
-        Ok(())
-    }
-
-    /// Waits until no more than that many windows are on their way.
-    async fn settle(&mut self, most: usize) -> Result<()> {
-        while self.sending.len() > most {
-            let Some(first) = self.sending.front_mut() else { break };
-            let sent = first.await.unwrap_or_else(|error| Err(ended_early(error)));
-            self.sending.pop_front();
-            sent?;
-        }
-        Ok(())
-    }
-
-    fn next_name(&mut self) -> String {
-        self.parts += 1;
-        places::part(&self.id, &self.session, self.parts)
-    }
-
-    /// Puts all that is here on the node, the chunk that is not whole as a block of its own.
-    async fn park(&mut self) -> Result<()> {
-        self.end_chunk().await?;
-        self.hashed().await?;
-        self.send().await?;
-        self.settle(0).await?;
-        if self.chunk.bytes.is_empty() {
-            return Ok(());
-        }
-        let hasher = self.hash_rest().await?;
-        let leaf = hasher.finish().1.expect("the chunk is not whole, and not empty");
-        let name = self.next_name();
-        let bytes = Bytes::copy_from_slice(&self.chunk.bytes);
-        let length = bytes.len();
-        self.store.node.hold(&Block { cid: raw_cid(leaf), bytes }, &name).await?;
-        self.held = name;
-        self.chunk = Chunk { parked: Some((leaf, length)), ..Chunk::default() };
-        Ok(())
-    }
-
-    /// Hashes what has arrived of the chunk, and returns a copy of the hashes.
-    async fn hash_rest(&mut self) -> Result<Box<TwinHasher>> {
-        let mut hasher = self.hashed().await?;
-        let fresh = Bytes::copy_from_slice(&self.chunk.bytes[self.chunk.hashed..]);
-        if fresh.is_empty() {
-            return Ok(hasher);
-        }
-        let job = spawn_blocking(move || {
-            hasher.append(&fresh, &mut |_| unreachable!("the chunk is not whole"));
-            hasher
-        });
-        let hasher = job.await.map_err(ended_early)?;
-        self.chunk.hashed = self.chunk.bytes.len();
-        self.hashing = Hashing::Idle(hasher.clone());
-        Ok(hasher)
-    }
-
-    async fn checkpoint(&mut self) -> Result<Vec<u8>> {
-        self.park().await?;
-        let hasher = *self.hashed().await?;
-        let rest = self.chunk.parked.map(|(digest, _)| digest);
-        let (spine, held) = (self.spine.clone(), self.held.clone());
-        Ok(Checkpoint { hasher, spine, rest, held }.to_bytes())
-    }
-
-    async fn finish(&mut self, expected: &Digest) -> Result<Finished> {
-        self.end_chunk().await?;
-        let hasher = self.hash_rest().await?;
-        let size = hasher.length();
-        let (whole, last) = hasher.finish();
-        let canonical = CanonicalDigest(whole);
-        if expected.algorithm() == Algorithm::Sha256 && *expected != canonical.into() {
-            return Err(self.refuse(expected, canonical.into()));
-        }
-        if let Some(last) = last {
-            let Chunk { bytes, loan, parked, .. } = mem::take(&mut self.chunk);
-            self.window.loans.extend(loan);
-            let here = parked.is_none().then(|| bytes.freeze());
-            if size > 0 {
-                let length = usize::try_from(size % CHUNK_SIZE as u64).unwrap_or_default();
-                self.push_leaf(last, here, length);
-            } else {
-                self.window.blocks.push(Block::raw(Bytes::new()));
-            }
-        }
-        let cid = self.complete();
-        let content = Content { canonical, cid, size };
-        self.keep(&content, expected).await?;
-        let leaves = self.store.leaves(&content).await?;
-        self.store.release(&self.id);
-        Ok(Finished { content, leaves })
-    }
-
-    /// Puts the nodes above the leaves into the window, and names the file.
-    fn complete(&mut self) -> Cid {
-        let window = &mut self.window;
-        let spine = mem::take(&mut self.spine);
-        spine.finish(&mut |node: Interior| window.blocks.push(node.block)).cid
-    }
-
-    async fn keep(&mut self, content: &Content, expected: &Digest) -> Result<()> {
-        let node = Arc::clone(&self.store.node);
-        let Content { canonical, cid, size } = content;
-        let is_sha512 = expected.algorithm() == Algorithm::Sha512;
-        if let [only] = &self.window.blocks[..]
-            && only.cid == *cid
-            && *size <= CHUNK_SIZE as u64
-            && !is_sha512
-        {
-            // One block need not be held before it has its name.
-            return node.keep(canonical, *cid, Some(only)).await;
-        }
-        self.send().await?;
-        self.settle(0).await?;
-        if is_sha512 {
-            let found = self.store.sha512(content).await?;
-            if found != *expected {
-                return Err(self.refuse(expected, found));
-            }
-        }
-        node.keep(canonical, *cid, None).await
-    }
-
-    /// Drops what has arrived, since it is not what was expected.
-    fn refuse(&mut self, expected: &Digest, found: Digest) -> StorageError {
-        self.store.release(&self.id);
-        let what = format!("{expected} was expected, the content is {found}");
-        StorageError::new(StorageErrorKind::DigestMismatch, what)
-    }
-}
-
-impl Chunk {
-    /// How much there is of the chunk, here or on the node.
-    fn length(&self) -> usize {
-        self.parked.map_or(self.bytes.len(), |(_, length)| length)
-    }
-
-    /// Takes memory that was lent.
-    fn lend(&mut self, loan: Loan, budget: &Budget) {
-        match &mut self.loan {
-            Some(known) => known.merge(loan),
-            none => *none = Some(loan),
-        }
-        if self.missing(CHUNK_SIZE) == 0 {
-            let mut buffer = budget.buffer();
-            buffer.extend_from_slice(&self.bytes);
-            self.bytes = buffer;
-        }
-    }
-
-    /// How much memory is still to be lent for that many more bytes. It is lent in doubling steps, so that
-    /// many who send little take little.
-    fn missing(&self, more: usize) -> usize {
-        let wanted = (self.length() + more).next_multiple_of(UNIT).next_power_of_two();
-        let lent = self.loan.as_ref().map_or(0, |loan| loan.num_permits() * UNIT);
-        wanted.min(CHUNK_SIZE).saturating_sub(lent)
-    }
-}
-
-/// The codec of leaves.
-const RAW: u64 = 0x55;

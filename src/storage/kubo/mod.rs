@@ -3,11 +3,14 @@
 //! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
 //! sent, since a collection, which anybody may ask for at any moment, keeps what is below a name and
 //! nothing else; and all names of a change are one `files/cp`. `places` draws the names, `node` links in
-//! turns, `commit` makes snapshots, `ingest` sends content, `pull` reads it, `cleaning` takes names away again.
+//! turns, `commit` makes snapshots, `ingest` and
+//! `arrival` send content, `pull` reads it, `cleaning` takes names away again.
 
+mod arrival;
 mod blocks;
 mod budget;
 mod checkpoint;
+mod chunk;
 mod cleaning;
 mod commit;
 mod error;
@@ -137,7 +140,7 @@ impl Storage for KuboStorage {
 
     async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>> {
         self.store.released().remove(id);
-        Ok(Box::new(KuboIngest::begin(&self.store, id)))
+        Ok(Box::new(KuboIngest::new(&self.store, id, Checkpoint::beginning())))
     }
 
     async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>> {
@@ -157,7 +160,7 @@ impl Storage for KuboStorage {
         if !is_held {
             return Err(gone("what had arrived is not on the node any more"));
         }
-        Ok(Box::new(KuboIngest::resume(&self.store, id, checkpoint)))
+        Ok(Box::new(KuboIngest::new(&self.store, id, checkpoint)))
     }
 
     async fn discard(&self, id: &str) -> Result<()> {

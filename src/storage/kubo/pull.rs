@@ -14,9 +14,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::super::{ByteStream, Content, Result, StorageError, StorageErrorKind};
 use super::blocks::Blocks;
 use super::node::Node;
-use super::store::{RAW, Store, odd};
+use super::store::{Store, odd};
 use crate::ipld::file::CHUNK_SIZE;
-use crate::ipld::{self, Cid, describe};
+use crate::ipld::{self, Cid, RAW, describe};
 use crate::kubo::Body;
 
 /// How many pulls have a stream.

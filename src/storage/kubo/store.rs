@@ -12,7 +12,7 @@ use super::commit::Snapshots;
 use super::node::Node;
 use super::pull::Pulls;
 use crate::ipld::file::{CHUNK_SIZE, Spine, TwinHasher};
-use crate::ipld::{self, Cid, describe, digest_of};
+use crate::ipld::{self, Cid, RAW, describe, digest_of};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 
 /// A registry on a node.
@@ -102,9 +102,6 @@ impl Store {
         Ok(hasher.finish())
     }
 }
-
-/// The codec of leaves.
-pub(super) const RAW: u64 = 0x55;
 
 pub(super) fn odd(cid: &Cid) -> StorageError {
     StorageError::new(StorageErrorKind::Damaged, format!("{cid} is no part of a file"))

@@ -10,10 +10,7 @@ use super::super::{Kind, Result, StorageError, StorageErrorKind, TreePath};
 use super::blocks::{Blocks, Loader};
 use super::commit::unreadable;
 use super::node::{Node, ended_early};
-use crate::ipld::{self, Cid, Directory, Entry, Load, describe};
-
-/// The codec of bytes without structure.
-const RAW: u64 = 0x55;
+use crate::ipld::{self, Cid, Directory, Entry, Load, RAW, describe};
 
 /// One tree, as it was at some moment.
 #[derive(Clone)]
