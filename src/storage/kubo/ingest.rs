@@ -1,8 +1,8 @@
 //! Taking content in: chunks of 1 MiB are hashed while the next one comes, and go to the node in
 //! windows while the next one fills.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use async_trait::async_trait;
 use bytes::Bytes;
