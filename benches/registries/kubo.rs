@@ -121,7 +121,7 @@ fn pulls(arguments: &Arguments, replicas: &Replicas, subjects: &[&Subject]) -> V
         .find_map(|line| line.to_ascii_lowercase().strip_prefix(CID).map(str::to_owned));
     let cid = cid.expect("a blob tells its CID").trim().to_owned();
     let gateway = format!("{}/ipfs/{cid}", replicas.node.gateway());
-    let redirecting = Server::start_over_with(&replicas.pair, {
+    let redirecting = Server::start_over(&replicas.pair, {
         let gateway = replicas.node.gateway();
         move |command| {
             command.env("ROADSTEAD_STORAGE__KUBO__REDIRECT", &gateway);

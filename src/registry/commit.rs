@@ -12,12 +12,17 @@
 //! they may land later.
 
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::intent::{Intent, Planned, Refusal};
 use super::{Registry, RegistryError, Result, now};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
 use crate::oci::Visibility;
-use crate::storage::Edit;
+use crate::storage::{Edit, StorageErrorKind};
+
+/// How often a start tries to carry on what a crash left, and after how long again.
+const RECOVERIES: usize = 10;
+const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many entries are taken from the queue at a time.
 const BATCH: u32 = 256;
@@ -76,6 +81,22 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn recover(&self) -> Result<()> {
+        for _ in 1..RECOVERIES {
+            match self.recover_once().await {
+                // A shared storage may still be at the last commit of a process that was killed.
+                Err(RegistryError::Storage(error))
+                    if error.kind == StorageErrorKind::Unavailable =>
+                {
+                    tracing::warn!(%error, "could not carry on what a crash left: trying again");
+                    tokio::time::sleep(RECOVERY_PAUSE).await;
+                }
+                recovered => return recovered,
+            }
+        }
+        self.recover_once().await
+    }
+
+    async fn recover_once(&self) -> Result<()> {
         let mut writer = self.index.lock().await?;
         let mut again = Vec::new();
         for (_, edits) in writer.folding(Visibility::Public).await?.edits {

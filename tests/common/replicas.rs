@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
@@ -25,13 +26,19 @@ pub(crate) struct Replicas {
 impl Replicas {
     /// Starts all. Skips or fails as [`require`](super::require) does.
     pub(crate) fn start() -> Option<Self> {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts all, each process after `configure` has added arguments or environment to its command.
+    pub(crate) fn start_with(configure: fn(&mut Command)) -> Option<Self> {
         let node = KuboNode::start()?;
         let postgres = Postgres::start(&[])?;
         let pair = Arc::new(Pair::make_on(&node.api(), &node.gateway(), &postgres.url()));
         // At the same time, as whoever starts them does.
         let servers = thread::scope(|scope| {
-            let starts: Vec<_> =
-                (0..REPLICAS).map(|_| scope.spawn(|| Server::start_over(&pair))).collect();
+            let starts: Vec<_> = (0..REPLICAS)
+                .map(|_| scope.spawn(|| Server::start_over(&pair, configure)))
+                .collect();
             starts.into_iter().map(|start| start.join().expect("it starts")).collect()
         });
         Some(Self { servers, pair, node, postgres })

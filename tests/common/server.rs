@@ -60,15 +60,9 @@ impl Server {
         Self::launch(scheme, pair, folder, data, Box::new(configure))
     }
 
-    /// Starts a server over a node and a database, of which it may be one of several.
-    pub(crate) fn start_over(pair: &Arc<Pair>) -> Self {
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        let data = folder.path().join("data");
-        Self::launch("http", Some(pair.clone()), folder, data, Box::new(|_| {}))
-    }
-
-    /// The same after `configure` has added arguments or environment to its command.
-    pub(crate) fn start_over_with(
+    /// Starts a server over a node and a database, of which it may be one of several, after `configure` has
+    /// added arguments or environment to its command.
+    pub(crate) fn start_over(
         pair: &Arc<Pair>,
         configure: impl Fn(&mut Command) + Send + Sync + 'static,
     ) -> Self {

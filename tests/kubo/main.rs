@@ -17,6 +17,7 @@ mod away;
 mod kills;
 mod proxy;
 mod rebuild;
+mod redirect;
 mod registry;
 mod room;
 mod same;

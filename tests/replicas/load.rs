@@ -1,5 +1,6 @@
 //! Pushes through all of them while they are killed one after the other.
 
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -69,7 +70,11 @@ fn assert_told(address: &str, told: &[Told]) {
 
 #[test]
 fn nothing_acknowledged_is_lost_while_replicas_are_killed_and_postgres_is_restarted() {
-    let Some(mut replicas) = Replicas::start() else { return };
+    // The node is cleaned more often than it would be, beside all that goes on.
+    let configure = |command: &mut Command| {
+        command.env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "5s");
+    };
+    let Some(mut replicas) = Replicas::start_with(configure) else { return };
     let places = Places::default();
     places.set(replicas.addresses());
     let is_over = AtomicBool::new(false);
