@@ -10,8 +10,6 @@ use super::{Kubo, KuboError, KuboErrorKind, Patience, Result};
 pub struct Stat {
     /// Its root.
     pub cid: Cid,
-    /// How many bytes its blocks take (Tsize).
-    pub dag_size: u64,
     /// Whether it is a directory.
     pub is_directory: bool,
 }
@@ -27,7 +25,6 @@ impl Kubo {
         #[serde(rename_all = "PascalCase")]
         struct Answer {
             hash: String,
-            cumulative_size: u64,
             r#type: String,
         }
 
@@ -38,7 +35,6 @@ impl Kubo {
         };
         Ok(Some(Stat {
             cid: parse("files/stat", &answer.hash)?,
-            dag_size: answer.cumulative_size,
             is_directory: answer.r#type == "directory",
         }))
     }

@@ -147,12 +147,13 @@ impl Snapshots {
         self.node.commit(snapshot, after.seq).await?;
         self.blocks.remember(&blocks);
         let seq = after.seq;
+        // It need not be read from the node to be known, if it is the last one.
+        self.known().latest = Some(after);
         if self.current().await?.seq != seq {
             return Err(outrun(seq));
         }
         let mut known = self.known();
         known.durable = known.durable.max(seq);
-        known.latest = Some(after);
         Ok(())
     }
 

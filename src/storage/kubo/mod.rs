@@ -35,6 +35,7 @@ use super::{
     ByteStream, Content, Edit, Finished, Ingest, Kind, Place, Result, SourceFolder, Storage,
     StorageError, StorageErrorKind, Taken, TreePath,
 };
+use crate::ipld::Cid;
 use crate::kubo::Kubo;
 use crate::oci::{Algorithm, CanonicalDigest, Hasher, Visibility};
 use checkpoint::Checkpoint;
@@ -96,10 +97,10 @@ impl KuboStorage {
     }
 
     /// Tells under what CID content is kept.
-    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<(crate::ipld::Cid, u64)>> {
+    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Cid>> {
         let node = &self.store.node;
         let stat = node.kubo.stat(&node.places.content(canonical)).await?;
-        Ok(stat.map(|stat| (stat.cid, stat.dag_size)))
+        Ok(stat.map(|stat| stat.cid))
     }
 
     /// Fails if content is not kept that edits are to link.
@@ -218,7 +219,7 @@ impl Storage for KuboStorage {
 
     async fn contains(&self, content: &Content) -> Result<bool> {
         let kept = self.kept(&content.canonical).await?;
-        Ok(kept.is_some_and(|(cid, _)| cid == content.cid))
+        Ok(kept == Some(content.cid))
     }
 
     async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
@@ -275,7 +276,7 @@ impl Storage for KuboStorage {
         // Where thousands are adopted, each is named already.
         self.store.node.settle().await?;
         match self.kept(&content.canonical).await? {
-            Some((cid, _)) if cid == content.cid => return Ok(()),
+            Some(cid) if cid == content.cid => return Ok(()),
             Some(_) => self.forget(&content.canonical).await?,
             None => {}
         }
@@ -288,7 +289,7 @@ impl Storage for KuboStorage {
     }
 
     async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content> {
-        let Some((cid, _)) = self.kept(canonical).await? else {
+        let Some(cid) = self.kept(canonical).await? else {
             return Err(StorageError::new(StorageErrorKind::NotFound, canonical.to_string()));
         };
         let size = self.store.size(&cid).await?;
