@@ -1,5 +1,7 @@
 //! Blobs: what is stored, and which repository has it.
 
+use std::collections::HashMap;
+
 use cid::Cid;
 use sqlx::QueryBuilder;
 
@@ -10,6 +12,9 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 /// How many blocks go into one statement; four parameters each.
 const BLOCKS_AT_ONCE: usize = 1000;
+
+/// How many names go into one statement.
+const NAMES_AT_ONCE: usize = 1000;
 
 type Row = (String, Vec<u8>, i64);
 
@@ -33,6 +38,35 @@ pub(super) async fn find(
     .fetch_optional(db)
     .await)?;
     found.map(row).transpose()
+}
+
+/// Finds those of these blobs that the repository has, each under that very name.
+pub(super) async fn find_all(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    digests: &[Digest],
+) -> Result<HashMap<Digest, BlobRow>> {
+    let mut found = HashMap::with_capacity(digests.len());
+    for chunk in digests.chunks(NAMES_AT_ONCE) {
+        let rows: Vec<(String, String, Vec<u8>, i64)> = on!(connection, "finding blobs", db => {
+            let mut select = QueryBuilder::new(
+                "SELECT rb.digest, b.digest, b.cid, b.size FROM repositories r \
+                 JOIN repository_blobs rb ON rb.repository = r.id \
+                 JOIN blobs b ON b.digest = rb.canonical WHERE r.name = ",
+            );
+            select.push_bind(repository.as_str()).push(" AND rb.digest IN (");
+            let mut list = select.separated(", ");
+            for digest in chunk {
+                list.push_bind(digest.to_string());
+            }
+            select.push(")");
+            select.build_query_as().persistent(false).fetch_all(db).await
+        })?;
+        for (name, canonical, cid, size) in rows {
+            found.insert(parsed(&name)?, row((canonical, cid, size))?);
+        }
+    }
+    Ok(found)
 }
 
 /// Finds a blob, whoever has it.

@@ -35,6 +35,8 @@ mod turns;
 mod uploads;
 mod writer;
 
+use std::collections::HashMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
@@ -295,6 +297,12 @@ pub trait Writer: Send {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<BlobRow>>;
+    /// Finds those of these blobs that the repository has, each under that very name.
+    async fn blobs(
+        &mut self,
+        repository: &RepositoryName,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, BlobRow>>;
     /// Finds a manifest that the repository has under that very name.
     async fn manifest(
         &mut self,

@@ -1,5 +1,6 @@
 //! The writer's lock, held.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -124,6 +125,14 @@ impl Writer for LockedWriter {
         digest: &Digest,
     ) -> Result<Option<BlobRow>> {
         blobs::find(self.connection(), repository, digest).await
+    }
+
+    async fn blobs(
+        &mut self,
+        repository: &RepositoryName,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, BlobRow>> {
+        blobs::find_all(self.connection(), repository, digests).await
     }
 
     async fn manifest(

@@ -1,6 +1,6 @@
 //! One call of the RPC.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -68,15 +68,17 @@ impl Call<'_> {
 
     /// Makes the call, and returns what is answered once that has ended well.
     pub(super) async fn send(self, files: Option<Form>) -> Result<Bytes> {
-        let (command, patience) = (self.command, self.patience);
+        let (command, patience, begun) = (self.command, self.patience, Instant::now());
         let exchange = self.exchange(files);
-        match patience {
+        let answer = match patience {
             Patience::Endless => exchange.await,
             Patience::Limited => tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| {
                 let late = format!("no answer within {} s", LIMIT.as_secs());
                 Err(KuboError::new(KuboErrorKind::Unavailable, command, late))
             }),
-        }
+        };
+        tracing::trace!(command, took = ?begun.elapsed(), "asked the node");
+        answer
     }
 
     async fn exchange(self, files: Option<Form>) -> Result<Bytes> {

@@ -5,7 +5,9 @@
 //! who reads the tree in between never meets a tag without its image.
 
 use std::collections::HashSet;
+use std::pin::pin;
 
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -14,6 +16,9 @@ use super::{Condition, RegistryError, Result, layout, now};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Storage};
+
+/// How many contents are looked for at a time.
+const CHECKS: usize = 8;
 
 /// A mutation of what a pull sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,11 +137,9 @@ impl Intent {
                 if !needs.missing.is_empty() {
                     return Ok(Err(Refusal::MissingReferences(needs.missing)));
                 }
-                for (digest, content) in &needs.found {
-                    if !storage.contains(content).await? {
-                        let why = format!("the content of {digest} is gone from the storage");
-                        return Ok(Err(Refusal::Failed(why)));
-                    }
+                if let Some(digest) = needs.lost(storage).await? {
+                    let why = format!("the content of {digest} is gone from the storage");
+                    return Ok(Err(Refusal::Failed(why)));
                 }
                 // What is wrong without a condition comes before it (RFC 9110, 13.2.1).
                 let by_tag = tags.first().filter(|_| *by_tag);
@@ -320,37 +323,43 @@ impl References {
         manifest: &Manifest,
         sparse_indexes: bool,
     ) -> Result<Self> {
-        let mut references = Self { found: Vec::new(), missing: Vec::new() };
         // A layer may be named many times over.
         let mut seen = HashSet::new();
+        let mut wanted: Vec<(Digest, bool)> = Vec::new();
         for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
             if seen.insert(blob.digest) {
-                references.add(writer, repository, blob.digest, false).await?;
+                wanted.push((blob.digest, false));
             }
         }
         for child in &manifest.children {
             if seen.insert(child.digest)
                 && writer.manifest(repository, &child.digest).await?.is_none()
             {
-                references.add(writer, repository, child.digest, sparse_indexes).await?;
+                wanted.push((child.digest, sparse_indexes));
+            }
+        }
+        let digests: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
+        let mut rows = writer.blobs(repository, &digests).await?;
+        let mut references = Self { found: Vec::new(), missing: Vec::new() };
+        for (digest, may_be_missing) in wanted {
+            match rows.remove(&digest) {
+                Some(row) => references.found.push((digest, content(&row))),
+                None if !may_be_missing => references.missing.push(digest),
+                None => {}
             }
         }
         Ok(references)
     }
 
-    async fn add(
-        &mut self,
-        writer: &mut dyn Writer,
-        repository: &RepositoryName,
-        digest: Digest,
-        may_be_missing: bool,
-    ) -> Result<()> {
-        match writer.blob(repository, &digest).await? {
-            Some(row) => self.found.push((digest, content(&row))),
-            None if !may_be_missing => self.missing.push(digest),
-            None => {}
-        }
-        Ok(())
+    /// Finds one whose content is not kept, though there is a row for it.
+    async fn lost(&self, storage: &dyn Storage) -> Result<Option<Digest>> {
+        let absent = stream::iter(self.found.clone())
+            .map(|(digest, content)| async move {
+                Ok((!storage.contains(&content).await?).then_some(digest))
+            })
+            .buffered(CHECKS)
+            .try_filter_map(future::ok);
+        pin!(absent).try_next().await
     }
 
     /// Content first, then the links to it.

@@ -16,10 +16,11 @@ use super::node::Node;
 use crate::ipld::{self, Block, Cid, Load, describe};
 
 /// How many bytes of nodes are kept.
-const KEPT: u64 = 8 * 1024 * 1024;
+const KEPT: u64 = 4 * 1024 * 1024;
 
-/// What a node takes beside its bytes, about.
-const OVERHEAD: u64 = 200;
+/// What a node takes beside its bytes, about: its CID, its place in the table, which doubles when it is
+/// full, and two allocations.
+const OVERHEAD: u64 = 400;
 
 /// The nodes of the trees on one Kubo.
 pub(super) struct Blocks {

@@ -5,6 +5,7 @@
 //! commit; the highest number is the registry, and one that comes late below it counts for nothing.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
@@ -105,14 +106,23 @@ impl Snapshots {
         Ok(Snapshot { seq, public, private })
     }
 
-    /// Applies edits to a tree as a whole: nobody meets a half of them.
+    /// Applies edits to a tree as a whole: nobody meets a half of them, nor any if the `check` that is
+    /// made meanwhile fails.
     ///
     /// # Errors
-    /// [`StorageErrorKind::Unavailable`] when somebody else commits too.
-    pub(super) async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+    /// [`StorageErrorKind::Unavailable`] when somebody else commits too; those of the check.
+    pub(super) async fn apply(
+        &self,
+        tree: Visibility,
+        edits: &[Edit],
+        check: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let begun = Instant::now();
         let before = self.current().await?;
+        let looked = begun.elapsed();
         let folded = self.fold(before.tree(tree).cid, edits).await?;
         if folded.root == before.tree(tree).cid {
+            check.await?;
             return self.outlasts(before.seq).await;
         }
         let root = Entry { name: String::new(), cid: folded.root, size: folded.dag_size };
@@ -121,7 +131,12 @@ impl Snapshots {
             Visibility::Public => after.public = root,
             Visibility::Private => after.private = root,
         }
-        self.commit(after, folded.added).await
+        let (seq, blocks) = (after.seq, folded.added.len());
+        let folding = begun.elapsed().saturating_sub(looked);
+        self.commit(after, folded.added, check).await?;
+        let took = begun.elapsed();
+        tracing::debug!(seq, edits = edits.len(), blocks, ?looked, ?folding, ?took, "committed");
+        Ok(())
     }
 
     async fn fold(&self, root: Cid, edits: &[Edit]) -> Result<Folded> {
@@ -134,16 +149,25 @@ impl Snapshots {
         })
     }
 
-    async fn commit(&self, after: Snapshot, mut blocks: Vec<Block>) -> Result<()> {
+    async fn commit(
+        &self,
+        after: Snapshot,
+        mut blocks: Vec<Block>,
+        check: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
         let trees = [("public", &after.public), ("private", &after.private)];
         let trees = trees.map(|(name, entry)| (name.to_owned(), entry.clone()));
         // A tree may have become empty, or never been anything else.
         places::directory(&[], &mut blocks);
         let snapshot = places::directory(&trees, &mut blocks).cid;
         let session = Uuid::new_v4().simple().to_string();
-        for (number, blocks) in blocks.chunks(BAG_LINKS).enumerate() {
-            self.node.send(&places::commit(after.seq, &session, number), blocks).await?;
-        }
+        let sending = async {
+            for (number, blocks) in blocks.chunks(BAG_LINKS).enumerate() {
+                self.node.send(&places::commit(after.seq, &session, number), blocks).await?;
+            }
+            Ok(())
+        };
+        tokio::try_join!(sending, check)?;
         self.node.commit(snapshot, after.seq).await?;
         self.blocks.remember(&blocks);
         let seq = after.seq;

@@ -243,8 +243,7 @@ impl Storage for KuboStorage {
     }
 
     async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
-        self.expect_linked(edits).await?;
-        self.store.snapshots.apply(tree, edits).await
+        self.store.snapshots.apply(tree, edits, self.expect_linked(edits)).await
     }
 
     async fn sync(&self) -> Result<()> {
