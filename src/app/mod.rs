@@ -18,7 +18,7 @@ use std::{fs, io};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use crate::auth::{Authority, METHODS, SetupError};
+use crate::auth::{Authority, METHODS, Names, SetupError};
 use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
@@ -198,7 +198,17 @@ pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
     let authenticator = (method.open)(&settings.auth, key)?;
-    Ok(Authority::new(authenticator, settings.server.local_namespaces.clone()))
+    Ok(Authority::new(authenticator, names(settings)))
+}
+
+/// Returns what the settings say about whose repository a name means.
+pub(crate) fn names(settings: &Settings) -> Names {
+    Names {
+        own: settings.server.domains.clone(),
+        local: settings.server.local_namespaces.clone(),
+        federates: settings.federation.enabled,
+        hosts: settings.federation.hosts.clone(),
+    }
 }
 
 fn driver(settings: &Settings) -> Result<&'static Driver, AppError> {
@@ -228,6 +238,7 @@ fn limits(settings: &Settings) -> Limits {
         manifest_bytes: settings.manifests.max_bytes,
         sparse_indexes: settings.manifests.allow_sparse_indexes,
         commit_wait: settings.server.request_timeout,
+        root_grace: settings.gateway.root_grace,
     }
 }
 

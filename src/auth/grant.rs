@@ -2,11 +2,14 @@
 //! this room can make one.
 
 use super::Identity;
-use crate::oci::RepositoryName;
+use crate::oci::{ForeignName, RepositoryName};
 
 /// The right to read a repository.
 #[derive(Debug, Clone)]
-pub struct PullGrant(Granted);
+pub struct PullGrant {
+    granted: Granted,
+    foreign: Option<ForeignName>,
+}
 
 /// The right to write to a repository.
 #[derive(Debug, Clone)]
@@ -28,20 +31,30 @@ struct Granted {
 }
 
 impl PullGrant {
-    pub(super) fn new(repository: RepositoryName, identity: Identity) -> Self {
-        Self(Granted { repository, identity })
+    pub(super) fn new(
+        repository: RepositoryName,
+        foreign: Option<ForeignName>,
+        identity: Identity,
+    ) -> Self {
+        Self { granted: Granted { repository, identity }, foreign }
     }
 
     /// Returns the repository.
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {
-        &self.0.repository
+        &self.granted.repository
+    }
+
+    /// Returns whose it is and its name there, if it is not this registry's own.
+    #[must_use]
+    pub fn foreign(&self) -> Option<&ForeignName> {
+        self.foreign.as_ref()
     }
 
     /// Returns who reads.
     #[must_use]
     pub fn identity(&self) -> &Identity {
-        &self.0.identity
+        &self.granted.identity
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod grant;
 mod methods;
+mod names;
 
 use std::time::Duration;
 
@@ -16,7 +17,9 @@ use thiserror::Error;
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 pub use methods::{METHODS, Method, Opened, SetupError};
 
-use crate::oci::RepositoryName;
+pub use names::Names;
+
+use crate::oci::{NameError, RepositoryName};
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -116,15 +119,27 @@ pub trait Authenticator: Send + Sync {
 /// Makes grants: the only place that can.
 pub struct Authority {
     authenticator: Box<dyn Authenticator>,
-    local_namespaces: Vec<String>,
+    names: Names,
 }
 
 impl Authority {
-    /// Decides by that method. First components in `local_namespaces` are this registry's own even
-    /// where they look like somebody's root.
+    /// Decides by that method, about repositories that are whose `names` says.
     #[must_use]
-    pub fn new(authenticator: Box<dyn Authenticator>, local_namespaces: Vec<String>) -> Self {
-        Self { authenticator, local_namespaces }
+    pub fn new(authenticator: Box<dyn Authenticator>, names: Names) -> Self {
+        Self { authenticator, names }
+    }
+
+    /// Returns the repository that a request means by a name: see [`Names::meant`].
+    ///
+    /// # Errors
+    /// When the name becomes too long.
+    pub fn meant(
+        &self,
+        name: RepositoryName,
+        host: Option<&str>,
+        namespace: Option<&str>,
+    ) -> Result<RepositoryName, NameError> {
+        self.names.meant(name, host, namespace)
     }
 
     /// Returns who sends these credentials, if that client may ask anything at all.
@@ -163,7 +178,8 @@ impl Authority {
         name: RepositoryName,
     ) -> Result<PullGrant, AuthError> {
         self.decide(identity, Act::On(Action::Pull, &name)).await?;
-        Ok(PullGrant::new(name, identity.clone()))
+        let foreign = self.names.foreign(&name);
+        Ok(PullGrant::new(name, foreign, identity.clone()))
     }
 
     /// Allows a client to write to a repository of this registry.
@@ -204,22 +220,11 @@ impl Authority {
     }
 
     fn refuse_foreign(&self, name: &RepositoryName) -> Result<(), AuthError> {
-        let Some(first) = foreign_namespace(name, &self.local_namespaces) else { return Ok(()) };
+        let Some(foreign) = self.names.foreign(name) else { return Ok(()) };
+        let first = foreign.root;
         Err(AuthError::Denied(format!(
             "`{first}` names somebody's root, which is read-only: push to a name that does not begin with a \
              domain, a CID or an IPNS key, or ask the operator to list `{first}` in server.local_namespaces"
         )))
     }
-}
-
-/// Returns the first component of a name under somebody's root, which is no name of this registry;
-/// none if it is one, also because the operator says so.
-#[must_use]
-pub fn foreign_namespace<'a>(
-    name: &'a RepositoryName,
-    local_namespaces: &[String],
-) -> Option<&'a str> {
-    let first = name.namespace()?;
-    let is_local = name.root().is_none() || local_namespaces.iter().any(|local| local == first);
-    (!is_local).then_some(first)
 }

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::Adoption;
+use crate::app::{Adoption, names};
 use crate::config::Settings;
 use crate::registry::{Adopted, LeftOut, adoptable_place};
 use crate::storage::SourceFolder;
@@ -41,8 +41,8 @@ pub(super) fn run(
     let bar = Bar::new(arguments.json);
     let adopted = runtime()?.block_on(async {
         let adoption = Adoption::begin(&settings, &arguments.folder).await?;
-        let namespaces = &settings.server.local_namespaces;
-        let adopted = adoption.app.registry.adopt(&source, namespaces, &bar).await?;
+        let names = names(&settings);
+        let adopted = adoption.app.registry.adopt(&source, &names, &bar).await?;
         if !adopted.is_partial {
             adoption.finish()?;
         }

@@ -11,6 +11,8 @@ mod auth;
 mod duration;
 mod error;
 mod external_url;
+mod federation;
+mod gateway;
 mod index;
 mod log;
 mod manifests;
@@ -26,6 +28,8 @@ mod values;
 pub use auth::{AuthSettings, HtpasswdSettings};
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
+pub use federation::FederationSettings;
+pub use gateway::GatewaySettings;
 pub use index::{IndexSettings, PostgresSettings};
 pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
@@ -48,6 +52,10 @@ pub struct Settings {
     pub index: IndexSettings,
     /// Who may do what.
     pub auth: AuthSettings,
+    /// What everybody may read by its CID.
+    pub gateway: GatewaySettings,
+    /// Whose images are served beside the registry's own.
+    pub federation: FederationSettings,
     /// How long unfinished uploads stay.
     pub uploads: UploadSettings,
     /// Which manifests are accepted.
@@ -77,6 +85,8 @@ impl Settings {
             storage: StorageSettings::read(values)?,
             index: IndexSettings::read(values)?,
             auth: AuthSettings::read(values)?,
+            gateway: GatewaySettings::read(values)?,
+            federation: FederationSettings::read(values)?,
             uploads: UploadSettings::read(values)?,
             manifests: ManifestSettings::read(values)?,
             log: LogSettings::read(values)?,

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::federation::is_domain;
 use super::{ExternalUrl, SettingsError, Values};
 use crate::oci::RepositoryName;
 
@@ -16,6 +17,8 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// The URL by which clients reach the registry; none: locations are relative.
     pub external_url: Option<ExternalUrl>,
+    /// Domains that are this registry's own: below them stand its own repositories.
+    pub domains: Vec<String>,
     /// First components that are local although they look like somebody's root.
     pub local_namespaces: Vec<String>,
     /// With which certificate connections are encrypted; none: they are not.
@@ -53,6 +56,10 @@ impl ServerSettings {
         if !local_namespaces.iter().all(|component| is_component(component)) {
             return Err(values.refuse("server.local_namespaces"));
         }
+        let domains = values.list("server.domains");
+        if !domains.iter().all(|domain| is_domain(domain)) {
+            return Err(values.refuse("server.domains"));
+        }
         Ok(Self {
             listen: values.parse("server.listen", |text| text.parse().ok())?,
             data: values
@@ -61,6 +68,7 @@ impl ServerSettings {
                 "" => Some(None),
                 url => ExternalUrl::parse(url).map(Some),
             })?,
+            domains,
             local_namespaces,
             tls: TlsSettings::read(values)?,
             shutdown_grace: values.duration("server.shutdown_grace")?,

@@ -80,6 +80,13 @@ pub const SETTINGS: &[Setting] = &[
                Empty: locations in answers are relative to the request's URL.",
     },
     Setting {
+        name: "server.domains",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"domains in lower case, such as ["example.com"]"#,
+        help: "Domains that are this registry's own: example.com/api is then its repository api.",
+    },
+    Setting {
         name: "server.local_namespaces",
         kind: Kind::List,
         default: "[]",
@@ -231,6 +238,61 @@ pub const SETTINGS: &[Setting] = &[
         expects: "true or false",
         help: "Lets everybody pull without signing in; to push, to delete and to list all \
                repositories, clients sign in all the same.",
+    },
+    Setting {
+        name: "gateway.enabled",
+        kind: Kind::Flag,
+        default: "true",
+        expects: "true or false",
+        help: "Serves what is below the public root at /ipfs/<cid>, for other registries and for IPFS \
+               nodes. Where clients have to sign in to pull, it is not served whatever this says.",
+    },
+    Setting {
+        name: "gateway.root_grace",
+        kind: Kind::Duration,
+        default: r#""1h""#,
+        expects: "a duration above zero such as 1h",
+        help: "How long what is below a public root is served after another root has replaced it: \
+               whoever resolved it a moment ago may still be reading.",
+    },
+    Setting {
+        name: "federation.enabled",
+        kind: Kind::Flag,
+        default: "true",
+        expects: "true or false",
+        help: "Serves images below other people's roots, such as example.com/myorg/api, read-only.",
+    },
+    Setting {
+        name: "federation.domains",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"domains in lower case, such as ["example.com"]"#,
+        help: "The domains whose images are served, and no others; roots that are named by a CID or \
+               a key are not served then. Empty: everybody's.",
+    },
+    Setting {
+        name: "federation.hosts",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"domains in lower case, such as ["example.com"]"#,
+        help: "Names by which this server is reached that stand for a domain: with example.com, a \
+               request for api at that host is for example.com/api.",
+    },
+    Setting {
+        name: "federation.gateways",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"http or https URLs without a path, such as ["https://ipfs.example.com"]"#,
+        help: "Trustless gateways that are asked for other people's images, beside those that their \
+               domains name.",
+    },
+    Setting {
+        name: "federation.cache_bytes",
+        kind: Kind::Number,
+        default: "10000000000",
+        expects: "a number of bytes such as 10000000000",
+        help: "How many bytes of other people's images are kept in the data folder at the most; \
+               those that nobody asked for longest go first.",
     },
     Setting {
         name: "uploads.expire_after",

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
+use actix_web::http::header::HOST;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
@@ -54,7 +55,11 @@ async fn ask<Grant>(
     log::about(request);
     let identity = caller::of(request);
     authority.decide(&identity, Act::Any(action)).await?;
-    Ok(ask(authority, &identity, segment(request, "name")?).await?)
+    let name = segment(request, "name")?;
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let namespace = Query::read(request)?.get("ns").map(str::to_owned);
+    let name = authority.meant(name, host, namespace.as_deref())?;
+    Ok(ask(authority, &identity, name).await?)
 }
 
 impl Ask for PullGrant {

@@ -19,8 +19,8 @@ use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
-    ReferrerRow, Result, StoredManifest, Turn, UploadRow, Writer, blobs, edges, manifests, nodes,
-    queue, repositories, secrets, sqlite, tags, uploads,
+    PublicBlock, ReferrerRow, Result, StoredManifest, Turn, UploadRow, Writer, blobs, edges,
+    manifests, nodes, queue, repositories, secrets, sqlite, tags, uploads,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -335,6 +335,20 @@ impl Index for Database {
 
     async fn node(&self, cid: &Cid) -> Result<Option<Bytes>> {
         nodes::bytes(&mut self.read().await?, cid).await
+    }
+
+    async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>> {
+        let mut connection = self.read().await?;
+        match nodes::public(&mut connection, cid, removed_after).await? {
+            Some(Some(bytes)) => return Ok(Some(PublicBlock::Kept(bytes))),
+            Some(None) => {
+                if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
+                    return Ok(Some(PublicBlock::Kept(bytes)));
+                }
+            }
+            None => {}
+        }
+        blobs::public_block(&mut connection, cid, removed_after).await
     }
 
     async fn lock(&self) -> Result<Box<dyn Writer>> {

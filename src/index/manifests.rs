@@ -1,10 +1,12 @@
 //! Manifests: what is stored, and which repository has it under which names.
 
 use bytes::Bytes;
+use cid::Cid;
 
 use super::columns::{cid, parsed, signed};
 use super::connection::{Connection, on};
 use super::{ManifestRow, NewManifest, Result, StoredManifest, edges, repositories};
+use crate::ipld::{RAW, digest_of};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
 type Row = (String, String, Vec<u8>, String, Vec<u8>);
@@ -70,6 +72,19 @@ pub(super) async fn stored(
     let Some((bytes_cid, bytes)) = found else { return Ok(None) };
     let (cid, bytes) = (cid(&bytes_cid)?, Bytes::from(bytes));
     Ok(Some(StoredManifest { canonical: *digest, cid, bytes }))
+}
+
+/// Finds the bytes of a stored manifest by the CID of its file.
+pub(super) async fn bytes_by_cid(
+    connection: &mut Connection,
+    manifest: &Cid,
+) -> Result<Option<Bytes>> {
+    // One that is a single leaf has its digest in its CID.
+    let Some(digest) = digest_of(manifest).filter(|_| manifest.codec() == RAW) else {
+        return Ok(None);
+    };
+    let found = stored(connection, &CanonicalDigest(digest)).await?;
+    Ok(found.map(|manifest| manifest.bytes))
 }
 
 /// Stores a manifest's bytes, which nobody has by that yet.

@@ -44,8 +44,8 @@ use cid::Cid;
 pub use error::{IndexError, IndexErrorKind};
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
-    BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob,
-    NewManifest, NodeRefs, ReferrerRow, StoredManifest, TagRow, UploadRow,
+    BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
+    NewBlob, NewManifest, NodeRefs, PublicBlock, ReferrerRow, StoredManifest, TagRow, UploadRow,
 };
 pub use turns::Turn;
 
@@ -227,6 +227,10 @@ pub trait Index: Send + Sync {
 
     /// Returns the bytes of a tree's node.
     async fn node(&self, cid: &Cid) -> Result<Option<Bytes>>;
+
+    /// Finds a block of the public tree, as last folded, or of what was taken from it after
+    /// `removed_after`: of directories, links, manifests or blobs.
+    async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>>;
 
     /// Takes the writer's lock; waits as long as somebody else holds it.
     async fn lock(&self) -> Result<Box<dyn Writer>>;

@@ -22,6 +22,22 @@ pub(super) async fn bytes(connection: &mut Connection, cid: &Cid) -> Result<Opti
     Ok(found.and_then(|(bytes,)| bytes).map(Bytes::from))
 }
 
+/// Finds a node that the public tree has, or had until after `removed_after`: its bytes, unless it is the
+/// root of a blob's or a manifest's file.
+pub(super) async fn public(
+    connection: &mut Connection,
+    cid: &Cid,
+    removed_after: i64,
+) -> Result<Option<Option<Bytes>>> {
+    let found: Option<(Option<Vec<u8>>,)> = on!(connection, "finding a public node", db =>
+        sqlx::query_as("SELECT bytes FROM nodes WHERE cid = $1 AND (refs > 0 OR removed > $2)")
+            .bind(cid.to_bytes())
+            .bind(removed_after)
+            .fetch_optional(db)
+            .await)?;
+    Ok(found.map(|(bytes,)| bytes.map(Bytes::from)))
+}
+
 /// Returns how many live nodes link to each of these, in the order asked.
 pub(super) async fn refs(connection: &mut Connection, cids: &[Cid]) -> Result<NodeRefs> {
     let mut counts = HashMap::with_capacity(cids.len());

@@ -23,8 +23,37 @@ pub struct NewBlob {
     pub blob: BlobRow,
     /// Every name that the repository shall have it by; the canonical one is implied.
     pub aliases: Vec<Digest>,
-    /// The blocks of its file: CID, and the range of the blob that it covers, as (offset, length).
-    pub blocks: Vec<(Cid, u64, u64)>,
+    /// The blocks of its file.
+    pub blocks: Vec<BlobBlock>,
+}
+
+/// A block of a blob's file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobBlock {
+    /// Of the block.
+    pub cid: Cid,
+    /// Where the bytes that it covers begin in the blob.
+    pub start: u64,
+    /// How many bytes it covers.
+    pub length: u64,
+    /// The block itself, unless it is those bytes: a node above the leaves.
+    pub node: Option<Bytes>,
+}
+
+/// What a block below the public tree is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PublicBlock {
+    /// A block that the index keeps: of a directory, of a link or a manifest, or above a blob's leaves.
+    Kept(Bytes),
+    /// That many bytes of a blob, from there.
+    Part {
+        /// The blob.
+        blob: BlobRow,
+        /// Where they begin.
+        start: u64,
+        /// How many they are.
+        length: u64,
+    },
 }
 
 /// A manifest of a repository.

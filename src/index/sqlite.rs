@@ -14,9 +14,10 @@ use super::memory::Memory;
 use super::turns::Turns;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
+    include_str!("migrations/sqlite/0003_gateway.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use cid::Cid;
+use cid::multibase::Base;
 use thiserror::Error;
 
 /// The multicodec of a libp2p public key, which an IPNS name is the CID of.
@@ -54,6 +55,42 @@ impl RepositoryName {
             (Some(b'k'), LIBP2P_KEY) => Some(RootName::Ipns(cid)),
             (Some(b'b'), _) => Some(RootName::Cid(cid)),
             _ => None,
+        }
+    }
+
+    /// Reads the name as one below somebody's root, if the first component names one.
+    #[must_use]
+    pub fn foreign(&self) -> Option<ForeignName> {
+        let (_, rest) = self.0.split_once('/')?;
+        Some(ForeignName { root: self.root()?, repository: Self(rest.to_owned()) })
+    }
+
+    /// Returns the name below that first component.
+    #[must_use]
+    pub fn below(&self, namespace: &str) -> Option<Self> {
+        let rest = self.0.strip_prefix(namespace)?.strip_prefix('/')?;
+        Some(Self(rest.to_owned()))
+    }
+}
+
+/// A repository below somebody's root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ForeignName {
+    /// Whose root.
+    pub root: RootName,
+    /// The name below it.
+    pub repository: RepositoryName,
+}
+
+impl fmt::Display for RootName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(domain) => formatter.write_str(domain),
+            Self::Cid(cid) => write!(formatter, "{cid}"),
+            Self::Ipns(key) => match key.to_string_of_base(Base::Base36Lower) {
+                Ok(text) => formatter.write_str(&text),
+                Err(_) => write!(formatter, "{key}"),
+            },
         }
     }
 }

@@ -7,7 +7,7 @@ use futures_util::StreamExt;
 use super::intent::Intent;
 use super::{Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
-use crate::index::{BlobRow, NewBlob};
+use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
 use crate::storage::{ByteStream, Content, Finished, StorageError};
@@ -117,13 +117,23 @@ pub(super) fn new_blob(finished: &Finished, aliases: Vec<Digest>) -> Result<NewB
     let mut blocks: Vec<_> = (0..)
         .map(|place| place * chunk)
         .zip(&finished.leaves)
-        .map(|(offset, leaf)| (raw_cid(*leaf), offset, chunk.min(size - offset)))
+        .map(|(start, leaf)| BlobBlock {
+            cid: raw_cid(*leaf),
+            start,
+            length: chunk.min(size - start),
+            node: None,
+        })
         .collect();
     if finished.leaves.len() > 1 {
         let interior = file::interior(&finished.leaves, size).map_err(|error| {
             RegistryError::Record(format!("the leaves of {canonical}: {error}"))
         })?;
-        blocks.extend(interior.into_iter().map(|node| (node.block.cid, node.offset, node.length)));
+        blocks.extend(interior.into_iter().map(|node| BlobBlock {
+            cid: node.block.cid,
+            start: node.offset,
+            length: node.length,
+            node: Some(node.block.bytes),
+        }));
     }
     Ok(NewBlob { blob: BlobRow { canonical, cid, size }, aliases, blocks })
 }

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::commit::Step;
 use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
-use crate::auth::{Act, AuthError, Authenticator, Authority, Identity};
+use crate::auth::{Act, AuthError, Authenticator, Authority, Identity, Names};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference};
 use crate::storage::open_embedded;
@@ -66,7 +66,7 @@ struct Client(Authority);
 
 impl Client {
     fn new() -> Self {
-        Self(Authority::new(Box::new(Everybody), Vec::new()))
+        Self(Authority::new(Box::new(Everybody), Names::default()))
     }
 
     async fn blob(&self, registry: &Registry, bytes: &'static [u8]) -> Digest {

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 
+use super::blobs::new_blob;
 use super::intent::Intent;
 use super::uploads::new_id;
-use super::{Condition, Registry, RegistryError, Result};
+use super::{Condition, Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
-use crate::storage::Content;
+use crate::storage::Finished;
 
 /// A manifest that was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl Registry {
         }
         let manifest = Manifest::parse(&bytes, content_type)?;
         let (registry, kept) = (self.clone(), bytes.clone());
-        let content = self.to_its_end(async move { registry.keep(kept).await }).await?;
+        let content = self.to_its_end(async move { registry.keep(kept).await }).await?.content;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -106,7 +107,7 @@ impl Registry {
     }
 
     /// Takes a manifest's bytes in as content.
-    async fn keep(&self, bytes: Bytes) -> Result<Content> {
+    async fn keep(&self, bytes: Bytes) -> Result<Finished> {
         let digest = CanonicalDigest::of(&bytes).into();
         let id = new_id();
         let mut ingest = self.storage.begin(&id).await?;
@@ -117,6 +118,12 @@ impl Registry {
         if kept.is_err() {
             self.storage.discard(&id).await?;
         }
-        Ok(kept?.content)
+        let kept = kept?;
+        // One that is a single block is found by its digest, which is in its CID.
+        if kept.leaves.len() > 1 {
+            let mut writer = self.index.lock().await?;
+            writer.put_blob(None, &new_blob(&kept, Vec::new())?, now()).await?;
+        }
+        Ok(kept)
     }
 }

@@ -14,6 +14,7 @@ mod condition;
 #[cfg(test)]
 mod crashes;
 mod error;
+mod gateway;
 mod intent;
 mod layout;
 mod manifests;
@@ -56,11 +57,18 @@ pub struct Limits {
     pub sparse_indexes: bool,
     /// How long a request waits for its change to be made.
     pub commit_wait: Duration,
+    /// How long what is below a public root stays after the root was replaced.
+    pub root_grace: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest_bytes: 4 << 20, sparse_indexes: false, commit_wait: Duration::from_mins(1) }
+        Self {
+            manifest_bytes: 4 << 20,
+            sparse_indexes: false,
+            commit_wait: Duration::from_mins(1),
+            root_grace: Duration::from_hours(1),
+        }
     }
 }
 
@@ -91,6 +99,12 @@ impl Registry {
             #[cfg(test)]
             stop: Arc::default(),
         }
+    }
+
+    /// Returns since when, about, something has to be gone from the public tree to be nobody's any more.
+    fn grace_began(&self) -> i64 {
+        let grace = i64::try_from(self.limits.root_grace.as_millis()).unwrap_or(i64::MAX);
+        now().saturating_sub(grace)
     }
 
     /// Runs work that must not be left half-done when the request that wants it is gone.

@@ -16,9 +16,6 @@ use crate::ipld::{self, Load};
 use crate::oci::Visibility;
 use crate::storage::{Edit, Folded, fold};
 
-/// How long nodes stay that no live tree has any more: a reader of an older root may need them.
-const NODE_GRACE_MS: i64 = 60 * 60 * 1000;
-
 impl Registry {
     /// Returns the public root, of all that was acknowledged. Commits under way are waited for.
     ///
@@ -63,7 +60,7 @@ impl Registry {
         count_links(writer, old, &folded).await?;
         writer.set_root(Visibility::Public, &folded.root, through).await?;
         writer.commit().await?;
-        writer.prune(now() - NODE_GRACE_MS).await?;
+        writer.prune(self.grace_began()).await?;
         Ok(folded.root)
     }
 }

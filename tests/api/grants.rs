@@ -9,7 +9,7 @@ use actix_web::http::header::LOCATION;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
-use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity};
+use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity, Names};
 use roadstead::config::Settings;
 use roadstead::http::{Api, Metrics, routes};
 use roadstead::registry::{Limits, Registry};
@@ -64,7 +64,7 @@ async fn api(data: &TempDir) -> Data<Api> {
     let limits = Limits { commit_wait: Duration::from_secs(10), ..Limits::default() };
     Data::new(Api {
         registry: Registry::new(index, storage, limits),
-        authority: Authority::new(Box::new(ByName), Vec::new()),
+        authority: Authority::new(Box::new(ByName), Names::default()),
         external_url: None,
         metrics: Metrics::new(),
     })

@@ -3,7 +3,7 @@
 use roadstead::oci::RepositoryName;
 
 use crate::fixtures::{
-    NOW, blob, blob_with_alias, canonical, cid, give, manifest, repository, sha256, sha512,
+    NOW, blob, blob_with_alias, canonical, give, leaf, manifest, repository, sha256, sha512,
     stored_blob, stored_manifest,
 };
 use crate::{Case, Outcome, case, home::Home};
@@ -175,8 +175,8 @@ async fn many_blocks_are_noted_each_once(home: Home) -> Outcome {
     const DISTINCT: u64 = 2500;
 
     let mut new = blob("large");
-    new.blocks = (0..DISTINCT).map(|n| (cid(&format!("block {n}")), n << 20, 1 << 20)).collect();
-    new.blocks.push((cid("block 7"), DISTINCT << 20, 1 << 20));
+    new.blocks = (0..DISTINCT).map(|n| leaf(&format!("block {n}"), n << 20, 1 << 20)).collect();
+    new.blocks.push(leaf("block 7", DISTINCT << 20, 1 << 20));
     home.index.record_blob(&repository("app"), &new, NOW).await?;
     home.index.record_blob(&repository("app"), &new, NOW).await?;
     assert_eq!(home.number("SELECT COUNT(*) FROM blob_blocks").await?, 2500);

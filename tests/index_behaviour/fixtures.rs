@@ -4,7 +4,8 @@ use bytes::Bytes;
 use cid::Cid;
 use multihash::Multihash;
 use roadstead::index::{
-    BlobRow, EdgeKind, ManifestEdge, NewBlob, NewManifest, Result, StoredManifest, TagRow, Writer,
+    BlobBlock, BlobRow, EdgeKind, ManifestEdge, NewBlob, NewManifest, Result, StoredManifest,
+    TagRow, Writer,
 };
 use roadstead::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag};
 
@@ -45,8 +46,12 @@ pub(crate) fn stored_blob(text: &str) -> BlobRow {
     BlobRow { canonical: canonical(text), cid: cid(text), size: text.len() as u64 }
 }
 
+pub(crate) fn leaf(text: &str, start: u64, length: u64) -> BlobBlock {
+    BlobBlock { cid: cid(text), start, length, node: None }
+}
+
 pub(crate) fn blob(text: &str) -> NewBlob {
-    let blocks = vec![(cid(text), 0, text.len() as u64)];
+    let blocks = vec![leaf(text, 0, text.len() as u64)];
     NewBlob { blob: stored_blob(text), aliases: Vec::new(), blocks }
 }
 

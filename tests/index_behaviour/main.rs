@@ -11,6 +11,7 @@ mod manifests;
 mod memory;
 mod nodes;
 mod opening;
+mod public;
 mod queue;
 mod referrers;
 mod tags;
@@ -92,6 +93,7 @@ fn all_cases() -> Vec<Case> {
         turns::cases(),
         memory::cases(),
         nodes::cases(),
+        public::cases(),
         opening::cases(),
     ]
     .into_iter()

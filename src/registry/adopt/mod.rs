@@ -12,7 +12,7 @@ pub use report::{Adopted, LeftOut, LeftOutKind};
 
 use super::walk::{PassedOver, Walk, below};
 use super::{Progress, Registry, Result, Steps, layout};
-use crate::auth::foreign_namespace;
+use crate::auth::Names;
 use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::storage::{SourceFolder, TreePath};
 use content::Role;
@@ -34,7 +34,7 @@ pub fn adoptable_place() -> (TreePath, [&'static str; 2]) {
 struct Adoption<'a> {
     registry: &'a Registry,
     source: &'a SourceFolder,
-    local_namespaces: &'a [String],
+    names: &'a Names,
     progress: &'a dyn Progress,
     /// Content of the folder that nothing has led to yet.
     unreferenced: HashSet<CanonicalDigest>,
@@ -48,8 +48,8 @@ struct Adoption<'a> {
 
 impl Registry {
     /// Takes in the folder of a stock registry, whose content must not change meanwhile (that more is
-    /// pushed or deleted there does no harm, but is taken or not). First components in
-    /// `local_namespaces` are this registry's own even where they look like somebody's root.
+    /// pushed or deleted there does no harm, but is taken or not). `names` says which repositories
+    /// are not this registry's own.
     ///
     /// Each image is there as a whole once its tag is. Repeating the call goes on: blobs that are
     /// there are not read again.
@@ -59,13 +59,13 @@ impl Registry {
     pub async fn adopt(
         &self,
         source: &SourceFolder,
-        local_namespaces: &[String],
+        names: &Names,
         progress: &dyn Progress,
     ) -> Result<Adopted> {
         let mut adoption = Adoption {
             registry: self,
             source,
-            local_namespaces,
+            names,
             progress,
             unfit: HashMap::new(),
             unreferenced: HashSet::new(),
@@ -108,7 +108,8 @@ impl<'a> Adoption<'a> {
         }
         let links = self.walk().links(name, &mut passed).await;
         self.passed = passed;
-        if let Some(first) = foreign_namespace(name, self.local_namespaces) {
+        if let Some(foreign) = self.names.foreign(name) {
+            let first = foreign.root;
             let why = format!(
                 "`{first}` names somebody's root; list it in server.local_namespaces to keep it here"
             );

@@ -1,0 +1,142 @@
+//! Whose repository a name means.
+
+use crate::oci::{ForeignName, NameError, RepositoryName};
+
+/// What the operator says about names that look like somebody's root.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Domains below which this registry's own repositories stand.
+    pub own: Vec<String>,
+    /// First components that are local although they look like somebody's root.
+    pub local: Vec<String>,
+    /// Whether a request can mean another registry than this one by more than the name.
+    pub federates: bool,
+    /// Values of `Host` that stand for the domain of the same name.
+    pub hosts: Vec<String>,
+}
+
+impl Names {
+    /// Returns the repository that a request means by a name: at the host `host`, and on behalf of the
+    /// registry `namespace` (containerd's `?ns=`), each if it is known.
+    ///
+    /// # Errors
+    /// When the name becomes too long by the domain that it stands below.
+    pub fn meant(
+        &self,
+        name: RepositoryName,
+        host: Option<&str>,
+        namespace: Option<&str>,
+    ) -> Result<RepositoryName, NameError> {
+        if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
+            return Ok(own);
+        }
+        let is_told = name.namespace().is_some_and(|first| self.local.iter().any(|it| it == first));
+        if is_told || !self.federates || name.foreign().is_some() {
+            return Ok(name);
+        }
+        let host = host.map(without_port).filter(|host| self.hosts.iter().any(|it| it == host));
+        let domain = namespace.filter(|text| is_domain(text)).or(host);
+        match domain {
+            Some(domain) if !self.own.iter().any(|own| own == domain) => {
+                format!("{domain}/{name}").parse()
+            }
+            _ => Ok(name),
+        }
+    }
+
+    /// Reads a name as one below somebody's root; none if it is this registry's own, also because the
+    /// operator says so.
+    #[must_use]
+    pub fn foreign(&self, name: &RepositoryName) -> Option<ForeignName> {
+        let first = name.namespace()?;
+        if self.local.iter().any(|local| local == first) {
+            return None;
+        }
+        name.foreign()
+    }
+}
+
+/// Tells whether a text can be the domain of a repository's name.
+fn is_domain(text: &str) -> bool {
+    text.contains('.') && !text.contains('/') && text.parse::<RepositoryName>().is_ok()
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        let list = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        Names {
+            own: list(&["own.example"]),
+            local: list(&["docker.io"]),
+            federates: true,
+            hosts: list(&["host.example", "own.example"]),
+        }
+    }
+
+    fn meant(name: &str, host: Option<&str>, namespace: Option<&str>) -> String {
+        names().meant(name.parse().unwrap(), host, namespace).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_name_below_an_own_domain_is_the_registrys() {
+        assert_eq!(meant("own.example/team/api", None, None), "team/api");
+        assert_eq!(meant("own.examples/api", None, None), "own.examples/api");
+        assert_eq!(
+            meant("own.example", None, None),
+            "own.example",
+            "one component is always local"
+        );
+        assert_eq!(meant("api", Some("own.example"), None), "api");
+        assert_eq!(meant("api", None, Some("own.example")), "api");
+    }
+
+    #[test]
+    fn a_host_that_is_listed_and_a_namespace_stand_for_a_domain() {
+        assert_eq!(meant("api", Some("host.example:5000"), None), "host.example/api");
+        assert_eq!(meant("api", Some("other.example"), None), "api");
+        assert_eq!(meant("api", Some("127.0.0.1:5000"), Some("far.example")), "far.example/api");
+        assert_eq!(meant("api", Some("host.example"), Some("far.example")), "far.example/api");
+        for odd in ["localhost:5000", "far.example:5000", "UP.example", "a/b.c", "", "nodot"] {
+            assert_eq!(meant("api", None, Some(odd)), "api", "{odd}");
+        }
+    }
+
+    #[test]
+    fn without_federation_a_name_is_what_it_says() {
+        let names = Names { federates: false, ..names() };
+        let meant = names.meant("api".parse().unwrap(), Some("host.example"), Some("far.example"));
+        assert_eq!(meant.unwrap().as_str(), "api");
+    }
+
+    #[test]
+    fn a_name_that_says_whose_it_is_stays_so() {
+        for name in ["far.example/api", "docker.io/library/busybox"] {
+            assert_eq!(meant(name, Some("host.example"), Some("other.example")), name);
+        }
+    }
+
+    #[test]
+    fn a_name_that_becomes_too_long_is_refused() {
+        let name: RepositoryName = "a".repeat(255).parse().unwrap();
+        assert!(names().meant(name, None, Some("far.example")).is_err());
+    }
+
+    #[test]
+    fn what_the_operator_calls_local_is_nobody_elses() {
+        let foreign = |name: &str| names().foreign(&name.parse().unwrap());
+        assert!(foreign("docker.io/library/busybox").is_none());
+        let found = foreign("far.example/team/api").unwrap();
+        assert_eq!(found.root.to_string(), "far.example");
+        assert_eq!(found.repository.as_str(), "team/api");
+        assert!(foreign("team/api").is_none());
+    }
+}

@@ -1,0 +1,98 @@
+//! Cases about blocks of the public tree, which anybody may ask for by their CID.
+
+use bytes::Bytes;
+use roadstead::index::{BlobBlock, IndexErrorKind, PublicBlock};
+use roadstead::ipld::Block;
+
+use crate::fixtures::{
+    NOW, blob, cid, give, leaf, manifest, repository, stored_blob, stored_manifest,
+};
+use crate::{Case, Outcome, case, home::Home};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(a_node_is_public_while_something_links_to_it_and_for_a_while_after),
+        case(a_part_of_a_blob_is_public_as_its_file_is),
+        case(a_node_above_leaves_is_kept),
+        case(a_manifest_is_found_by_its_cid),
+        case(blobs_of_a_manifest_are_found_by_one_call),
+    ]
+}
+
+async fn a_node_is_public_while_something_links_to_it_and_for_a_while_after(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    let bytes = Bytes::from_static(b"node");
+    writer.put_nodes(&[(cid("node"), Some(bytes.clone()))]).await?;
+    assert_eq!(home.index.public_block(&cid("node"), 0).await?, None, "nothing links to it");
+    writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;
+    let found = Some(PublicBlock::Kept(bytes));
+    assert_eq!(home.index.public_block(&cid("node"), NOW).await?, found);
+    writer.add_node_refs(&[(cid("node"), -1)], NOW).await?;
+    assert_eq!(home.index.public_block(&cid("node"), NOW - 1).await?, found);
+    assert_eq!(home.index.public_block(&cid("node"), NOW).await?, None);
+    assert_eq!(home.index.public_block(&cid("absent"), 0).await?, None);
+    Ok(())
+}
+
+async fn a_part_of_a_blob_is_public_as_its_file_is(home: Home) -> Outcome {
+    let mut new = blob("large");
+    new.blocks =
+        [("first", 0), ("second", 1 << 20)].map(|(text, start)| leaf(text, start, 5)).into();
+    home.index.record_blob(&repository("app"), &new, NOW).await?;
+    assert_eq!(home.index.public_block(&cid("second"), 0).await?, None, "no tree has the blob");
+    let mut writer = home.index.lock().await?;
+    writer.put_nodes(&[(new.blob.cid, None)]).await?;
+    writer.add_node_refs(&[(new.blob.cid, 1)], NOW).await?;
+    let blob = stored_blob("large");
+    let found = Some(PublicBlock::Part { blob, start: 1 << 20, length: 5 });
+    assert_eq!(home.index.public_block(&cid("second"), NOW).await?, found);
+    writer.add_node_refs(&[(new.blob.cid, -1)], NOW).await?;
+    assert_eq!(home.index.public_block(&cid("second"), NOW - 1).await?, found);
+    assert_eq!(home.index.public_block(&cid("second"), NOW).await?, None);
+    Ok(())
+}
+
+async fn a_node_above_leaves_is_kept(home: Home) -> Outcome {
+    let (node, lost) = (Block::dag_pb("node".into()), Block::dag_pb("lost".into()));
+    let mut new = blob("large");
+    new.blob.cid = node.cid;
+    new.blocks = [(node.cid, Some(node.bytes.clone())), (lost.cid, None)]
+        .map(|(cid, node)| BlobBlock { cid, start: 0, length: 5, node })
+        .into();
+    home.index.record_blob(&repository("app"), &new, NOW).await?;
+    let mut writer = home.index.lock().await?;
+    writer.put_nodes(&[(node.cid, None)]).await?;
+    writer.add_node_refs(&[(node.cid, 1)], NOW).await?;
+    let found = home.index.public_block(&node.cid, NOW).await?;
+    assert_eq!(found, Some(PublicBlock::Kept(node.bytes)));
+    let refused = home.index.public_block(&lost.cid, NOW).await;
+    assert_eq!(refused.map_err(|error| error.kind), Err(IndexErrorKind::Damaged));
+    Ok(())
+}
+
+async fn a_manifest_is_found_by_its_cid(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    give(writer.as_mut(), &repository("app"), "image", &manifest("image")).await?;
+    let stored = stored_manifest("image");
+    assert_eq!(home.index.public_block(&stored.cid, 0).await?, None, "no tree has it");
+    writer.put_nodes(&[(stored.cid, None)]).await?;
+    writer.add_node_refs(&[(stored.cid, 1)], NOW).await?;
+    let found = home.index.public_block(&stored.cid, NOW).await?;
+    assert_eq!(found, Some(PublicBlock::Kept(stored.bytes)));
+    Ok(())
+}
+
+async fn blobs_of_a_manifest_are_found_by_one_call(home: Home) -> Outcome {
+    for text in ["one", "two"] {
+        home.index.record_blob(&repository("app"), &blob(text), NOW).await?;
+    }
+    home.index.record_blob(&repository("other"), &blob("elsewhere"), NOW).await?;
+    let wanted = ["two", "elsewhere", "absent", "one"].map(crate::fixtures::sha256);
+    let mut writer = home.index.lock().await?;
+    let found = writer.blobs(&repository("app"), &wanted).await?;
+    assert_eq!(found.len(), 2);
+    assert_eq!(found[&wanted[0]], stored_blob("two"));
+    assert_eq!(found[&wanted[3]], stored_blob("one"));
+    assert!(writer.blobs(&repository("app"), &[]).await?.is_empty());
+    Ok(())
+}
