@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use bytes::Bytes;
+use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use roadstead::ipld::{
     Block, CarEvent, CarReader, Cid, Entry, Node, Scope, Target, Traversal, car_frame, car_header,
@@ -49,8 +50,8 @@ fn read(archive: &[u8], root: Cid, path: &[&str], scope: Scope) -> Read {
             CarEvent::Header { roots: claimed } => roots = claimed,
             CarEvent::Block(block) => {
                 assert_eq!(traversal.wanted(), Some(block.cid), "{path:?} {scope:?}");
-                blocks.push(block.clone());
-                let step = traversal.supply(block).unwrap();
+                let step = traversal.supply(&block).unwrap();
+                blocks.push(block);
                 content.extend(step.content.concat());
                 entries.extend(step.entries);
             }
@@ -79,9 +80,8 @@ fn write(blocks: &HashMap<Cid, Block>, root: Cid, path: &[&str], scope: Scope) -
     let mut traversal = Traversal::new(root, names, scope).unwrap();
     let mut frames = Vec::new();
     while let Some(cid) = traversal.wanted() {
-        let block = blocks[&cid].clone();
-        frames.extend(car_frame(&block));
-        traversal.supply(block).unwrap();
+        frames.extend(car_frame(&blocks[&cid]));
+        traversal.supply(&blocks[&cid]).unwrap();
     }
     // Kubo puts what is at the end of the path there, and the empty content where nothing is.
     let terminal = match *traversal.target().unwrap() {
@@ -185,7 +185,10 @@ fn the_archives_of_kubo_are_read_and_written_byte_for_byte() {
     assert!(matches!(found.target, Target::File { size, .. } if size == large.len() as u64));
     let found = get(&["repeated"], "entity");
     assert!(found.content == vec![7; 3 * MIB + 1]);
-    assert_eq!(found.blocks[2], found.blocks[3], "a block that is linked to twice stands there twice");
+    assert_eq!(
+        found.blocks[2], found.blocks[3],
+        "a block that is linked to twice stands there twice"
+    );
     assert_eq!(get(&["empty"], "entity").target, Target::File { cid: file_of(b""), size: 0 });
     let link = get(&["link"], "entity");
     assert!(matches!(link.target, Target::Symlink { target, .. } if target == "unique/large"));
@@ -306,10 +309,13 @@ fn a_tree_of_the_files_api_in_kubo_s_own_profile_is_read() {
         let node = describe(&block.cid, &block.bytes);
         matches!(node, Ok(Node::File { parts, .. }) if !parts.is_empty())
     };
-    assert!(found.blocks.iter().filter(is_of_node).count() > 1, "a trickle has nodes below its root");
+    assert!(
+        found.blocks.iter().filter(is_of_node).count() > 1,
+        "a trickle has nodes below its root"
+    );
     assert!(found.blocks.iter().all(|block| block.cid.version() == root.version()));
-    let found = compare(&node, &blocks, root, &path, "entity&entity-bytes=48000000:48300000");
-    assert!(found.content == large[48_000_000..=48_300_000]);
+    let found = compare(&node, &blocks, root, &path, "entity&entity-bytes=47000000:48000000");
+    assert!(found.content == large[47_000_000..=48_000_000]);
     let link = ["docker", "registry", "v2", "link"];
     assert_eq!(compare(&node, &blocks, root, &link, "entity").content, b"sha256:abcd");
     let absent = ["docker", "registry", "v3"];

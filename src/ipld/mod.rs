@@ -28,9 +28,7 @@ pub use cid::Cid;
 
 pub use bag::{BAG_LINKS, bag};
 pub use block::{Block, MAX_BLOCK_SIZE, RAW, digest_of, raw_cid};
-pub use car::{
-    CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car_header, no_root,
-};
+pub use car::{CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car_header, no_root};
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, CarError, DecodeError, Error, RangeError, TraversalError};
 pub use node::{Node, Part, describe, links, symlink};

@@ -20,7 +20,7 @@ use cid::Cid;
 pub use range::ByteRange;
 
 use super::block::{self, RAW};
-use super::{Block, DecodeError, Entry, MAX_BLOCK_SIZE, Node, TraversalError, describe, hamt, links};
+use super::{Block, Entry, MAX_BLOCK_SIZE, Node, TraversalError, describe, hamt, links};
 use file::Window;
 use names::Answer;
 
@@ -122,7 +122,7 @@ impl Step {
 /// let mut traversal = Traversal::new(root, ["file".to_owned()], Scope::Entity(None))?;
 /// let mut content = Vec::new();
 /// while let Some(cid) = traversal.wanted() {
-///     let step = traversal.supply(blocks[&cid].clone())?;
+///     let step = traversal.supply(&blocks[&cid])?;
 ///     content.extend(step.content.concat());
 /// }
 /// assert_eq!(content, b"content");
@@ -247,7 +247,7 @@ impl Traversal {
     /// When it is another block, after which the right one may follow. After any other error the DAG is
     /// known to be of no use, and the traversal with it: the block is no UnixFS, contradicts the one that
     /// links to it, or exceeds a bound.
-    pub fn supply(&mut self, block: Block) -> Result<Step, TraversalError> {
+    pub fn supply(&mut self, block: &Block) -> Result<Step, TraversalError> {
         let mut step = Step::default();
         let known = (self.found, self.target.is_some());
         match self.waiting.pop_if(|want| is_same(&want.cid, &block.cid)) {
@@ -255,7 +255,7 @@ impl Traversal {
                 self.take(want, &block.bytes, &mut step)?;
                 self.take_inlined(&mut step)?;
             }
-            None if adds_nothing(&block) => {}
+            None if adds_nothing(block) => {}
             None => return Err(TraversalError::Unwanted { supplied: Box::new(block.cid) }),
         }
         self.supplied += 1;
@@ -293,7 +293,7 @@ impl Traversal {
                 match self.path.front() {
                     Some(name) => {
                         let answer = names::look_up(name, &node, (&cid, bytes)).map_err(decode)?;
-                        self.follow(answer, 0)
+                        self.follow(&answer, 0)
                     }
                     None => self.reach(cid, bytes, node, step),
                 }
@@ -301,7 +301,7 @@ impl Traversal {
             Purpose::Lookup { depth } => {
                 let name = self.path.front().expect("a shard is wanted to look a name up");
                 let answer = names::look_up_in_shard(name, depth, &cid, bytes).map_err(decode)?;
-                self.follow(answer, depth)
+                self.follow(&answer, depth)
             }
             Purpose::Part { offset, size, depth } => {
                 let node = describe(&cid, bytes).map_err(decode)?;
@@ -316,8 +316,8 @@ impl Traversal {
     }
 
     /// Goes on where the next name leads.
-    fn follow(&mut self, answer: Answer, depth: usize) -> Result<(), TraversalError> {
-        match answer {
+    fn follow(&mut self, answer: &Answer, depth: usize) -> Result<(), TraversalError> {
+        match *answer {
             Answer::Absent => {
                 self.target = Some(Target::Absent { found: self.found });
                 Ok(())

@@ -44,7 +44,7 @@ fn put(buffer: &mut Vec<u8>, major: u8, value: u8) {
     if value < 24 {
         buffer.push(major << 5 | value);
     } else {
-        buffer.extend([major << 5 | 24, value]);
+        buffer.extend([major << 5 | 0x18, value]);
     }
 }
 
@@ -90,7 +90,7 @@ impl<'bytes> Items<'bytes> {
             let length = self.expect(BYTES)?;
             let cid = self.take(length)?.strip_prefix(&[MULTIBASE]).and_then(block::read_cid);
             match cid {
-                Some((cid, rest)) if rest.is_empty() => roots.push(cid),
+                Some((cid, [])) => roots.push(cid),
                 _ => return Err(CarError::Header("a root is not a CID")),
             }
         }

@@ -16,12 +16,7 @@ struct Walked {
     wanted: Vec<Cid>,
 }
 
-fn walk(
-    store: &Store,
-    root: Cid,
-    path: &[String],
-    scope: Scope,
-) -> Result<Walked, TraversalError> {
+fn walk(store: &Store, root: Cid, path: &[String], scope: Scope) -> Result<Walked, TraversalError> {
     let mut traversal = Traversal::new(root, path.iter().cloned(), scope)?;
     let Step { content, mut entries } = traversal.inlined().clone();
     let mut content = content.concat();
@@ -31,7 +26,7 @@ fn walk(
         assert_eq!(traversal.upcoming(1), [cid]);
         foretold.push((wanted.len(), traversal.upcoming(5)));
         wanted.push(cid);
-        let step = traversal.supply(store.get(&cid))?;
+        let step = traversal.supply(&store.get(&cid))?;
         content.extend(step.content.concat());
         entries.extend(step.entries);
     }
@@ -150,7 +145,7 @@ proptest! {
             let Some(cid) = traversal.wanted() else { break };
             supplied += 1;
             prop_assert!(supplied < 1000);
-            if traversal.supply(Block { cid, bytes: Bytes::copy_from_slice(bytes) }).is_err() {
+            if traversal.supply(&Block { cid, bytes: Bytes::copy_from_slice(bytes) }).is_err() {
                 break;
             }
         }
@@ -175,10 +170,10 @@ proptest! {
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
                 block.bytes = bytes.into();
-                let _ = traversal.supply(block);
+                let _ = traversal.supply(&block);
                 break;
             }
-            traversal.supply(block).unwrap();
+            traversal.supply(&block).unwrap();
         }
     }
 }
@@ -222,9 +217,7 @@ fn blocks_of_other_codecs_and_hashes_are_never_wanted() {
     let hash = *leaf.cid.hash();
     let truncated = Multihash::wrap(0x12, &[1; 16]).unwrap();
     let sha512 = Multihash::wrap(0x13, &[1; 64]).unwrap();
-    for cid in
-        [Cid::new_v1(0x71, hash), Cid::new_v1(RAW, truncated), Cid::new_v1(RAW, sha512)]
-    {
+    for cid in [Cid::new_v1(0x71, hash), Cid::new_v1(RAW, truncated), Cid::new_v1(RAW, sha512)] {
         let unsupported = TraversalError::Unsupported(Box::new(cid));
         let refused = Traversal::new(cid, [], Scope::Block);
         assert_eq!(refused.unwrap_err(), unsupported);
@@ -262,13 +255,13 @@ fn another_block_is_refused_and_the_right_one_taken_after_it() {
     let other = store.leaf(b"other");
     let mut traversal = Traversal::new(root.cid, [], Scope::Entity(None)).unwrap();
     for cid in [root.cid, leaf.cid, leaf.cid] {
-        let refused = traversal.supply(store.get(&other.cid));
+        let refused = traversal.supply(&store.get(&other.cid));
         let supplied = Box::new(other.cid);
         assert_eq!(refused, Err(TraversalError::Unwanted { supplied }));
-        traversal.supply(store.get(&cid)).unwrap();
+        traversal.supply(&store.get(&cid)).unwrap();
     }
     assert_eq!(traversal.wanted(), None);
-    assert!(traversal.supply(store.get(&leaf.cid)).is_err(), "one too many");
+    assert!(traversal.supply(&store.get(&leaf.cid)).is_err(), "one too many");
 }
 
 #[test]
@@ -278,10 +271,10 @@ fn a_block_is_taken_by_either_form_of_its_name_and_its_bytes_are_not_copied() {
     let root = store.node(&[leaf], b"");
     let mut traversal = Traversal::new(root.cid, [], Scope::Entity(None)).unwrap();
     let bytes = store.get(&root.cid).bytes;
-    traversal.supply(Block { cid: old_form(root.cid), bytes }).unwrap();
+    traversal.supply(&Block { cid: old_form(root.cid), bytes }).unwrap();
     let block = store.get(&leaf.cid);
     let memory = block.bytes.as_ptr();
-    let step = traversal.supply(block).unwrap();
+    let step = traversal.supply(&block).unwrap();
     assert_eq!(step.content[0].as_ptr(), memory);
 }
 
@@ -339,18 +332,18 @@ fn parts_without_length_cost_nothing_and_their_blocks_are_passed_over_in_bounded
     // A gateway may send them all the same.
     let empty_node = store.node(&[], b"");
     let mut traversal = Traversal::new(root.cid, [], Scope::Entity(None)).unwrap();
-    traversal.supply(store.get(&root.cid)).unwrap();
+    traversal.supply(&store.get(&root.cid)).unwrap();
     for _ in 0..MAX_BARREN_BLOCKS / 4 {
         let inlined = Block { cid: inline(b"inlined"), bytes: "inlined".into() };
         for block in [store.get(&empty.cid), store.get(&empty_node.cid), inlined.clone(), inlined] {
-            assert!(traversal.clone().supply(block.clone()).unwrap().is_empty());
-            traversal.supply(block).unwrap();
+            assert!(traversal.clone().supply(&block).unwrap().is_empty());
+            traversal.supply(&block).unwrap();
         }
     }
     let mut ended = traversal.clone();
-    let refused = ended.supply(store.get(&empty.cid));
+    let refused = ended.supply(&store.get(&empty.cid));
     assert!(matches!(refused, Err(TraversalError::Excess { limit: 64, .. })));
-    assert_eq!(traversal.supply(store.get(&leaf.cid)).unwrap().content, ["hello"]);
+    assert_eq!(traversal.supply(&store.get(&leaf.cid)).unwrap().content, ["hello"]);
 }
 
 #[test]
@@ -396,9 +389,9 @@ fn the_leaves_of_a_file_are_known_ahead_and_its_nodes_one_at_a_time() {
     let range = Some("300000:*".parse().unwrap());
     let mut traversal = Traversal::new(root.cid, [], Scope::Entity(range)).unwrap();
     assert_eq!(traversal.upcoming(9), [root.cid]);
-    traversal.supply(store.get(&root.cid)).unwrap();
+    traversal.supply(&store.get(&root.cid)).unwrap();
     assert_eq!(traversal.upcoming(9), [first.cid], "2.4 MB are more than a block");
-    traversal.supply(store.get(&first.cid)).unwrap();
+    traversal.supply(&store.get(&first.cid)).unwrap();
     let mut ahead: Vec<Cid> = leaves[1..8].iter().map(|leaf| leaf.cid).collect();
     assert_eq!(traversal.upcoming(3), ahead[..3]);
     ahead.push(large.cid);
@@ -413,16 +406,17 @@ fn a_shard_that_does_not_prove_the_absence_of_a_name_is_an_error() {
     let (root, _) = Tree::Directory(true, names.collect()).make(&mut store);
     let name = ["77".to_owned()];
     let mut traversal = Traversal::new(root, name.clone(), Scope::Block).unwrap();
-    traversal.supply(store.get(&root)).unwrap();
+    traversal.supply(&store.get(&root)).unwrap();
     let shard = traversal.wanted().unwrap();
     assert_eq!(traversal.target(), None);
     // The root once more, an empty directory and a leaf in the place of the shard.
-    let others = [store.get(&root).bytes, store.get(&store.directory(&[])).bytes, "leaf".into()];
+    let directory = store.directory(&[]);
+    let others = [store.get(&root).bytes, store.get(&directory).bytes, "leaf".into()];
     for bytes in others {
-        let refused = traversal.clone().supply(Block { cid: shard, bytes });
+        let refused = traversal.clone().supply(&Block { cid: shard, bytes });
         assert!(matches!(refused, Err(TraversalError::Decode { .. })), "{refused:?}");
     }
-    traversal.supply(store.get(&shard)).unwrap();
+    traversal.supply(&store.get(&shard)).unwrap();
     let walked = walk(&store, root, &name, Scope::Entity(None)).unwrap();
     assert_eq!(walked.wanted.len(), 3, "the root, one shard, the file");
     assert_eq!(walked.content, b"hello");

@@ -198,7 +198,9 @@ impl Tree {
                 for entry in entries {
                     hamt.append(entry).unwrap();
                 }
-                hamt.flush(&mut |block| drop(store.keep(block)))
+                hamt.flush(&mut |block| {
+                    store.keep(block);
+                })
             }
         }
     }
