@@ -79,6 +79,24 @@ pub fn digest_of(cid: &Cid) -> Option<[u8; 32]> {
     if hash.code() == SHA2_256 { hash.digest().try_into().ok() } else { None }
 }
 
+/// Whether blocks of that name are read: raw or dag-pb, by sha2-256 or [inlined].
+pub(super) fn is_known(cid: &Cid) -> bool {
+    matches!(cid.codec(), RAW | DAG_PB) && (digest_of(cid).is_some() || inlined(cid).is_some())
+}
+
+/// The content of a CID that is its content rather than a hash of it.
+pub(super) fn inlined(cid: &Cid) -> Option<&[u8]> {
+    (cid.hash().code() == IDENTITY).then(|| cid.hash().digest())
+}
+
+/// The CID that bytes begin with, in its only form, and what follows it.
+pub(super) fn read_cid(bytes: &[u8]) -> Option<(Cid, &[u8])> {
+    let mut rest = bytes;
+    let cid = Cid::read_bytes(&mut rest).ok()?;
+    let read = &bytes[..bytes.len() - rest.len()];
+    (cid.to_bytes() == read).then_some((cid, rest))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

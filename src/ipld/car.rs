@@ -1,68 +1,10 @@
-//! Writing archives of blocks, one after another, as nodes import them (`CARv1` of the IPLD specifications).
+//! Archives of blocks, one after another (`CARv1` of the IPLD specifications): what nodes import and
+//! gateways answer.
 
-use bytes::Bytes;
-use cid::Cid;
+mod header;
+mod reader;
+mod writer;
 
-use super::wire::put_varint;
-use super::{Block, block};
-
-/// The start of a CAR with that one root, which need not be among the blocks.
-///
-/// # Panics
-/// When the CID is longer than any that is made here.
-#[must_use]
-pub fn car_header(root: &Cid) -> Bytes {
-    /// DAG-CBOR: a map of two, `roots` being an array of one CID (tag 42).
-    const ROOTS: &[u8] = b"\xa2\x65roots\x81\xd8\x2a\x58";
-    /// What stands before a CID in CBOR: the identity multibase.
-    const MULTIBASE: u8 = 0;
-    const VERSION: &[u8] = b"\x67version\x01";
-
-    let cid = root.to_bytes();
-    let length = u8::try_from(cid.len() + 1).expect("a CID of ours takes 36 bytes");
-    let mut header = ROOTS.to_vec();
-    header.extend([length, MULTIBASE]);
-    header.extend(cid);
-    header.extend(VERSION);
-    let mut bytes = Vec::with_capacity(header.len() + 1);
-    put_varint(&mut bytes, header.len() as u64);
-    bytes.extend(header);
-    bytes.into()
-}
-
-/// The pieces of one block of a CAR: what stands before it, and its bytes, which are not copied.
-#[must_use]
-pub fn car_frame(block: &Block) -> [Bytes; 2] {
-    let cid = block.cid.to_bytes();
-    let mut head = Vec::with_capacity(cid.len() + 4);
-    put_varint(&mut head, (cid.len() + block.bytes.len()) as u64);
-    head.extend(cid);
-    [head.into(), block.bytes.clone()]
-}
-
-/// A root to write into a CAR that has none: the empty file.
-#[must_use]
-pub fn no_root() -> Cid {
-    block::raw_cid(super::file::EMPTY)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_car_is_written_as_the_specification_says() {
-        let header = car_header(&no_root());
-        assert_eq!(usize::from(header[0]), header.len() - 1);
-        assert_eq!(&header[1..9], b"\xa2\x65roots\x81");
-        assert_eq!(&header[9..14], b"\xd8\x2a\x58\x25\x00");
-        assert_eq!(&header[14..50], no_root().to_bytes());
-        assert_eq!(&header[50..], b"\x67version\x01");
-
-        let block = Block::raw(Bytes::from(vec![7; 300]));
-        let [head, bytes] = car_frame(&block);
-        assert_eq!(head[..2], [0xd0, 0x02], "336 bytes as a varint");
-        assert_eq!(head[2..], block.cid.to_bytes());
-        assert_eq!(bytes, block.bytes);
-    }
-}
+pub use header::{MAX_CAR_HEADER, MAX_CAR_ROOTS};
+pub use reader::{CarEvent, CarReader};
+pub use writer::{car_frame, car_header, no_root};

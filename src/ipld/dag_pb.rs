@@ -13,6 +13,9 @@ use super::wire::{self, Fields, Value};
 use super::{Block, DecodeError, Entry};
 
 const FORMAT: &str = "dag-pb";
+/// The most links that fit a block, were each of them no more than the hash of its block: 38 bytes. Only links
+/// that hold content inline take less, and a decoded link takes a multiple of that in memory.
+pub(super) const MAX_LINKS: usize = MAX_BLOCK_SIZE / 38;
 
 /// A decoded node.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,6 +54,9 @@ pub(super) fn decode(block: &Bytes) -> Result<Node, DecodeError> {
             }
             (2, Value::Bytes(_)) if links_ended => {
                 return Err(fields.malformed("links stand on both sides of the data"));
+            }
+            (2, Value::Bytes(_)) if links.len() == MAX_LINKS => {
+                return Err(DecodeError::Unsupported("node of more links than it has room for"));
             }
             (2, Value::Bytes(bytes)) => links.push(decode_link(bytes)?),
             _ => return Err(fields.malformed("a node has an unknown field")),
@@ -220,6 +226,9 @@ mod tests {
         wire::put_bytes(&mut around, 1, b"data");
         wire::put_bytes(&mut around, 2, &link_message(&cid));
         assert!(decode(&around.into()).is_err());
+        let inline = [0x12, 6, 0x0a, 4, 1, 0x55, 0, 0];
+        assert!(decode(&inline.repeat(MAX_LINKS).into()).is_ok());
+        assert!(decode(&inline.repeat(MAX_LINKS + 1).into()).is_err());
         assert!(decode(&vec![0; MAX_BLOCK_SIZE + 1].into()).is_err());
     }
 }

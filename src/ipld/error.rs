@@ -1,4 +1,4 @@
-//! What can be wrong with a block or with an edit of a directory.
+//! What can be wrong with a block, with an edit of a directory, and with what somebody sends.
 
 use cid::Cid;
 use thiserror::Error;
@@ -85,3 +85,91 @@ impl<E> Error<E> {
         Self::Decode { cid: Box::new(cid), source }
     }
 }
+
+/// Why bytes are no CAR that is read here.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CarError {
+    /// It is of another version than 1.
+    #[error("a CAR of version {0} is not supported")]
+    Version(u64),
+    /// The header is malformed.
+    #[error("malformed header of a CAR: {0}")]
+    Header(&'static str),
+    /// A length before the header or a block is malformed.
+    #[error("malformed CAR: a length {0}")]
+    Length(&'static str),
+    /// The header or a block exceeds the bound.
+    #[error("a part of a CAR has {length} bytes, more than {limit}")]
+    TooLong {
+        /// How long it claims to be.
+        length: u64,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// A block does not begin with a CID.
+    #[error("malformed CAR: a block has no CID")]
+    Cid,
+    /// A block is of another codec than raw and dag-pb, or named by another hash than sha2-256.
+    #[error("block {0} in a CAR is of a kind that is not supported")]
+    Unsupported(Box<Cid>),
+    /// A block is not what its CID says.
+    #[error("in a CAR")]
+    Block(#[source] Box<BlockError>),
+    /// The bytes ended within the header or a block.
+    #[error("a CAR ends too early")]
+    Truncated,
+}
+
+/// Why a [`Traversal`](super::Traversal) cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TraversalError {
+    /// Another block than the wanted one was supplied. The traversal may go on with the right one.
+    #[error("block {supplied} is not the one that comes next")]
+    Unwanted {
+        /// What was supplied.
+        supplied: Box<Cid>,
+    },
+    /// A link leads to a block of another codec than raw and dag-pb, or of another hash than sha2-256.
+    #[error("block {0} is of a kind that is not supported")]
+    Unsupported(Box<Cid>),
+    /// A block could not be understood.
+    #[error("reading block {cid}")]
+    Decode {
+        /// The block.
+        cid: Box<Cid>,
+        /// What is wrong with it.
+        source: DecodeError,
+    },
+    /// A part of a file is something else.
+    #[error("block {0} is part of a file, and none itself")]
+    NotAFile(Box<Cid>),
+    /// A part of a file is not as long as the block that links to it says.
+    #[error("block {cid} holds {actual} bytes of a file, not {claimed}")]
+    Length {
+        /// The part.
+        cid: Box<Cid>,
+        /// How long the block that links to it says it is.
+        claimed: u64,
+        /// How long it is.
+        actual: u64,
+    },
+    /// A bound is exceeded.
+    #[error("more than {limit} {what}")]
+    Excess {
+        /// Of what there is too much.
+        what: &'static str,
+        /// How much there may be.
+        limit: u64,
+    },
+}
+
+impl TraversalError {
+    pub(super) fn decode(cid: Cid, source: DecodeError) -> Self {
+        Self::Decode { cid: Box::new(cid), source }
+    }
+}
+
+/// The text is not a range of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a range of bytes is `<from>:<to>` or `<from>:*`, and does not end before it begins")]
+pub struct RangeError;

@@ -9,13 +9,14 @@ mod shard;
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
 use cid::Cid;
 
 pub(super) use census::Census;
 use shard::{Shard, Slot};
 
 use super::directory::Load;
-use super::{Block, DecodeError, Entry, Error, murmur, unixfs};
+use super::{Block, DecodeError, Entry, Error, dag_pb, murmur, unixfs};
 
 /// The hash of a name: a byte for each level of shards.
 type Hash = [u8; 8];
@@ -34,6 +35,25 @@ pub(super) enum Reached {
     Entry(Entry),
     /// Another name whose whole hash is the same.
     SameHash,
+}
+
+/// What stands in a slot of a shard that is only read.
+pub(super) enum Held {
+    Entry(Entry),
+    Shard(Cid),
+}
+
+/// Reads the block of the shard that holds the names whose hashes begin with `path`: each slot that is taken.
+pub(super) fn read(cid: Cid, block: &Bytes, path: &[u8]) -> Result<Vec<(u8, Held)>, DecodeError> {
+    let node = dag_pb::decode(block)?;
+    let data = unixfs::decode(&node.data)?;
+    let shard = Shard::open((cid, 0), node.links, &data, path)?;
+    let slots = shard.slots.into_iter().map(|(index, slot)| match slot {
+        Slot::Entry(entry) => (index, Held::Entry(entry)),
+        Slot::Stored(cid, _) => (index, Held::Shard(cid)),
+        Slot::Shard(_) => unreachable!("nothing below a shard that was opened is in memory"),
+    });
+    Ok(slots.collect())
 }
 
 impl Hamt {
@@ -153,10 +173,8 @@ fn get<L: Load>(
 mod tests {
     use std::collections::HashMap;
 
-    use bytes::Bytes;
-
     use super::*;
-    use crate::ipld::{Directory, dag_pb, raw_cid};
+    use crate::ipld::{Directory, raw_cid};
 
     type Blocks = HashMap<Cid, Bytes>;
 

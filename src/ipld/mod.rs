@@ -3,7 +3,9 @@
 //! For everybody who handles blocks: the storage drivers, the tree they share, remote reads, the
 //! gateway, and `roadstead cid`. Everything follows the profile `unixfs-v1-2025` (CIDv1, sha2-256, raw
 //! leaves of 1 MiB, balanced files of 1,024 links, directories sharded above 256 KiB), so the same
-//! content has the same CID here, in Kubo and in a year. This room never reads or writes anything
+//! content has the same CID here, in Kubo and in a year. What somebody else sends may be of other profiles:
+//! a [`CarReader`] takes archives apart, and a [`Traversal`] finds a path, a file or a directory in blocks
+//! that come one by one, and proves what is not there. This room never reads or writes anything
 //! itself: blocks are handed in and out, and a [`Load`] supplies those that a directory needs. It knows
 //! nothing of registries.
 
@@ -18,6 +20,7 @@ mod hamt;
 mod murmur;
 mod node;
 mod sha256;
+mod traversal;
 mod unixfs;
 mod wire;
 
@@ -25,7 +28,11 @@ pub use cid::Cid;
 
 pub use bag::{BAG_LINKS, bag};
 pub use block::{Block, MAX_BLOCK_SIZE, RAW, digest_of, raw_cid};
-pub use car::{car_frame, car_header, no_root};
+pub use car::{CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car_header, no_root};
 pub use directory::{Directory, Entry, Load};
-pub use error::{BlockError, DecodeError, Error};
+pub use error::{BlockError, CarError, DecodeError, Error, RangeError, TraversalError};
 pub use node::{Node, Part, describe, links, symlink};
+pub use traversal::{
+    ByteRange, MAX_BARREN_BLOCKS, MAX_FILE_DEPTH, MAX_PATH, MAX_WAITING, Scope, Step, Target,
+    Traversal,
+};

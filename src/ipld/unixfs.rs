@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::DecodeError;
+use super::dag_pb::MAX_LINKS;
 use super::wire::{self, Fields, Value};
 
 const FORMAT: &str = "UnixFS";
@@ -54,6 +55,9 @@ pub(super) fn decode(message: &Bytes) -> Result<Data, DecodeError> {
             (4, Value::Bytes(packed)) => {
                 let mut packed = Fields::new(packed, FORMAT);
                 while let Some(number) = packed.next_packed()? {
+                    if block_sizes.len() == MAX_LINKS {
+                        return Err(too_many_parts());
+                    }
                     block_sizes.push(number);
                 }
                 false
@@ -63,6 +67,9 @@ pub(super) fn decode(message: &Bytes) -> Result<Data, DecodeError> {
             (7, Value::Number(_)) | (8, Value::Bytes(_)) => false,
             _ => return Err(fields.malformed("unknown field")),
         };
+        if block_sizes.len() > MAX_LINKS {
+            return Err(too_many_parts());
+        }
         if repeated {
             return Err(fields.malformed("a field stands twice"));
         }
@@ -77,6 +84,10 @@ pub(super) fn decode(message: &Bytes) -> Result<Data, DecodeError> {
         None => return Err(fields.malformed("the type is missing")),
     };
     Ok(Data { kind, content: content.unwrap_or_default(), size, block_sizes, hash_type, fanout })
+}
+
+fn too_many_parts() -> DecodeError {
+    DecodeError::Unsupported("file of more parts than a node has room for")
 }
 
 /// The message of a file's interior node: its length, and that of each child's content.
@@ -150,6 +161,20 @@ mod tests {
     fn packed_sizes_modes_and_times_are_read() {
         let data = read(&[8, 2, 0x18, 3, 0x22, 2, 1, 2, 0x38, 0xa4, 3, 0x42, 2, 8, 1]).unwrap();
         assert_eq!(data.block_sizes, [1, 2]);
+    }
+
+    #[test]
+    fn more_parts_than_a_node_can_link_to_are_refused() {
+        let sizes = vec![0; MAX_LINKS + 1];
+        let one_by_one = |count: usize| [&[8, 2][..], &[0x20, 0].repeat(count)].concat();
+        assert!(read(&one_by_one(MAX_LINKS)).is_ok());
+        assert!(read(&one_by_one(MAX_LINKS + 1)).is_err());
+        let mut packed = vec![8, 2];
+        wire::put_bytes(&mut packed, 4, &sizes[1..]);
+        assert!(read(&packed).is_ok());
+        packed.truncate(2);
+        wire::put_bytes(&mut packed, 4, &sizes);
+        assert!(read(&packed).is_err());
     }
 
     #[test]

@@ -1,0 +1,149 @@
+//! A part of a file, as a gateway is asked for it (`entity-bytes`).
+
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use super::super::RangeError;
+
+/// From the first to the last byte of a part, both counted from the end where they are negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteRange {
+    from: i64,
+    to: Option<i64>,
+}
+
+impl ByteRange {
+    /// A range from one byte to another one, or to the end where there is none.
+    ///
+    /// # Errors
+    /// When both count from the same side, and the last byte stands before the first.
+    pub fn new(from: i64, to: Option<i64>) -> Result<Self, RangeError> {
+        match to {
+            Some(to) if (from < 0) == (to < 0) && from > to => Err(RangeError),
+            _ => Ok(Self { from, to }),
+        }
+    }
+
+    /// The bytes that it means of a file of that size: empty where the file has none of them.
+    #[must_use]
+    pub fn within(self, size: u64) -> Range<u64> {
+        let start = from_either_side(self.from, size).unwrap_or(0).min(size);
+        let end = match self.to {
+            None => size,
+            Some(to) => from_either_side(to, size).map_or(0, |last| last.saturating_add(1)),
+        };
+        start..end.min(size).max(start)
+    }
+}
+
+/// A place in a file, or none where it is before the first byte.
+fn from_either_side(place: i64, size: u64) -> Option<u64> {
+    if place < 0 { size.checked_sub(place.unsigned_abs()) } else { Some(place.unsigned_abs()) }
+}
+
+impl FromStr for ByteRange {
+    type Err = RangeError;
+
+    fn from_str(text: &str) -> Result<Self, RangeError> {
+        let (from, to) = text.split_once(':').ok_or(RangeError)?;
+        Self::new(number(from)?, if to == "*" { None } else { Some(number(to)?) })
+    }
+}
+
+fn number(text: &str) -> Result<i64, RangeError> {
+    if text.starts_with('+') { Err(RangeError) } else { text.parse().map_err(|_| RangeError) }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to {
+            Some(to) => write!(formatter, "{}:{to}", self.from),
+            None => write!(formatter, "{}:*", self.from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn within(text: &str, size: u64) -> Range<u64> {
+        text.parse::<ByteRange>().unwrap().within(size)
+    }
+
+    #[test]
+    fn the_examples_of_the_specification_mean_what_it_says() {
+        assert_eq!(within("0:*", 5000), 0..5000);
+        assert_eq!(within("-1024:*", 5000), 3976..5000);
+        assert_eq!(within("499:-1000", 5000), 499..4001);
+        assert_eq!(within("0:0", 5000), 0..1);
+    }
+
+    #[test]
+    fn what_a_file_does_not_have_is_left_out() {
+        assert_eq!(within("-1024:*", 10), 0..10);
+        assert_eq!(within("3:100", 10), 3..10);
+        assert_eq!(within("10:100", 10), 10..10);
+        assert_eq!(within("100:*", 10), 10..10);
+        assert_eq!(within("5:-8", 10), 5..5);
+        assert_eq!(within("0:-11", 10), 0..0);
+        assert_eq!(within("-3:2", 10), 7..7);
+        assert_eq!(within("0:*", 0), 0..0);
+        assert_eq!(within(&format!("{}:{}", i64::MIN, i64::MAX), 10), 0..10);
+        assert_eq!(within(&format!("0:{}", i64::MAX), u64::MAX), 0..1 << 63);
+    }
+
+    #[test]
+    fn texts_that_are_no_range_are_refused() {
+        for text in [
+            "",
+            ":",
+            "1",
+            "1:",
+            ":1",
+            "*:1",
+            "*",
+            "1:2:3",
+            "1-2",
+            " 1:2",
+            "+1:2",
+            "1:+2",
+            "a:b",
+            "2:1",
+            "-1:-2",
+            "1:**",
+            "0x1:2",
+            "9223372036854775808:*",
+            "--1:*",
+        ] {
+            assert!(text.parse::<ByteRange>().is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_reads_back_the_same(from: i64, to: Option<i64>) {
+            if let Ok(range) = ByteRange::new(from, to) {
+                prop_assert_eq!(range.to_string().parse(), Ok(range));
+            }
+        }
+
+        #[test]
+        fn a_range_is_within_every_file(from: i64, to: Option<i64>, size: u64) {
+            if let Ok(range) = ByteRange::new(from, to) {
+                let within = range.within(size);
+                prop_assert!(within.start <= within.end && within.end <= size);
+            }
+        }
+
+        #[test]
+        fn anything_is_a_range_or_refused(text in "[-+0-9:*a]{0,12}") {
+            if let Ok(range) = text.parse::<ByteRange>() {
+                prop_assert_eq!(range.to_string().parse(), Ok(range));
+            }
+        }
+    }
+}
