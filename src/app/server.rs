@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::tls::Certificate;
 use super::{App, AppError, authority};
+use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::http::{self, Api, Metrics};
 use crate::registry::Registry;
@@ -59,10 +60,13 @@ pub async fn serve(
     warn_of_plain_passwords(settings);
     let app = App::open(settings).await?;
     let authority = authority(settings, &app.index.secret("tokens").await?)?;
+    // What everybody may pull, everybody may read by its CID.
+    let anonymous = authority.decide(&Identity::default(), Act::Any(Action::Pull)).await;
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
+        gateway: settings.gateway.enabled && anonymous.is_ok(),
         metrics: Metrics::new(),
     });
     let server = HttpServer::new(move || {

@@ -129,6 +129,7 @@ impl From<RegistryError> for ApiError {
                 (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed)
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            E::PathUnreadable(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
             E::Storage(error) => return error.into(),
             E::Index(error) => return error.into(),

@@ -12,6 +12,7 @@ mod catalog;
 mod condition;
 mod error;
 mod extract;
+mod gateway;
 mod health;
 mod log;
 mod manifests;
@@ -45,6 +46,8 @@ pub struct Api {
     pub authority: Authority,
     /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
     pub external_url: Option<String>,
+    /// Whether what is below the public root is served by CIDs.
+    pub gateway: bool,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -106,6 +109,16 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
             resource("/metrics", "GET")
                 .wrap(from_fn(caller::identify))
                 .route(get().to(metrics::get)),
+        )
+        .service(
+            resource("/ipfs/{cid}", "GET, HEAD")
+                .route(get().to(gateway::get))
+                .route(head().to(gateway::get)),
+        )
+        .service(
+            resource("/ipfs/{cid}/{path:.*}", "GET, HEAD")
+                .route(get().to(gateway::get))
+                .route(head().to(gateway::get)),
         )
         .service(v2)
         .default_service(web::to(error::not_found));

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use crate::index::IndexError;
+use crate::ipld::TraversalError;
 use crate::oci::{Digest, ManifestError, RepositoryName};
 use crate::storage::StorageError;
 
@@ -87,6 +88,9 @@ pub enum RegistryError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// A path below a root cannot be read: it is too long, or leads through what is no UnixFS.
+    #[error(transparent)]
+    PathUnreadable(#[from] TraversalError),
     /// Something that the registry itself wrote cannot be read.
     #[error("a stored record cannot be read: {0}")]
     Record(String),

@@ -38,6 +38,7 @@ pub use blobs::Blob;
 pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
+pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
 pub use rebuild::Rebuilt;

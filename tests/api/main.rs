@@ -15,6 +15,7 @@ mod content;
 mod deletion;
 mod digests;
 mod errors;
+mod gateway;
 mod grants;
 mod hostile;
 mod interrupted;

@@ -1,0 +1,166 @@
+//! `/ipfs/<cid>[/<path>]`: the trustless gateway (the trustless gateway specification of IPFS). It serves
+//! what is below the public roots, as blocks that whoever asked can verify, and fetches nothing for anybody.
+
+mod asked;
+mod once;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use actix_web::body::BodyStream;
+use actix_web::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+};
+use actix_web::http::{Method, StatusCode};
+use actix_web::web::{Bytes, Data};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use cid::Cid;
+use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
+
+use super::Api;
+use super::error::{Answer, ApiError};
+use super::extract::{Query, Read};
+use crate::ipld::{Block, Target, car_frame, car_header};
+use crate::oci::ErrorCode;
+use crate::registry::{Blocks, RegistryError};
+use asked::{Asked, CAR, Format, RAW, malformed};
+use once::Once;
+
+/// How long whoever comes by may keep an answer: what a CID names is the same for ever.
+const FOREVER: &str = "public, max-age=29030400, immutable";
+
+/// `GET` and `HEAD`
+pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
+    if !api.gateway {
+        return Err(ApiError::new(
+            StatusCode::NOT_FOUND,
+            ErrorCode::Unsupported,
+            "there is no gateway here",
+        ));
+    }
+    let text = request.match_info().query("cid");
+    let cid: Cid = text.parse().map_err(|_| malformed(&format!("`{text}` is no CID")))?;
+    let path = request.match_info().get("path").unwrap_or_default();
+    let path: Vec<String> =
+        path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    let asked = Asked::read(&request, &Query::read(&request)?)?;
+    if asked.format == Format::Raw && !path.is_empty() {
+        return Err(malformed("a single block is asked for by its CID alone, without a path"));
+    }
+    let mut response = HttpResponse::Ok();
+    describe(&mut response, &asked, &cid, &path);
+    let is_known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    let tag = etag(&asked, &cid, &path);
+    if is_known.flat_map(|value| value.split(',')).any(|known| is_same(known.trim(), &tag)) {
+        // Whoever knows it knows that it never changes; that it is here is told all the same.
+        if api.registry.public_block(&cid).await?.is_some() {
+            return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
+        }
+    }
+    match asked.format {
+        Format::Raw => match api.registry.public_block(&cid).await? {
+            Some(block) => Ok(response.body(block.bytes)),
+            None => Err(absent(&asked, &cid)),
+        },
+        Format::Car { dups } => {
+            let archive = api.registry.public_archive(&cid, path, asked.scope).await?;
+            let archive = archive.ok_or_else(|| absent(&asked, &cid))?;
+            let blocks = match request.method() {
+                &Method::HEAD => stream::empty().boxed(),
+                _ => archive.blocks,
+            };
+            Ok(response.body(BodyStream::new(car(&archive.target, blocks, dups))))
+        }
+    }
+}
+
+/// Writes blocks as an archive.
+fn car(
+    target: &Target,
+    blocks: Blocks,
+    dups: bool,
+) -> impl Stream<Item = Result<Bytes, RegistryError>> + 'static {
+    let root = match target {
+        Target::File { cid, .. } | Target::Directory { cid } | Target::Symlink { cid, .. } => *cid,
+        Target::Absent { .. } => nothing(),
+    };
+    let mut sent = (!dups).then(Once::default);
+    let blocks = blocks.try_filter_map(move |block: Block| {
+        let is_new = sent.as_mut().map_or(Some(true), |sent| sent.note(&block.cid));
+        let too_many = || RegistryError::Record("too many blocks to tell apart".to_owned());
+        future::ready(is_new.ok_or_else(too_many).map(|is_new| is_new.then_some(block)))
+    });
+    let frames = blocks
+        .map_ok(|block| stream::iter(car_frame(&block).map(Ok)))
+        .try_flatten()
+        .inspect_err(|error| tracing::error!(%error, "cut a reader of the gateway off"));
+    stream::once(future::ok(car_header(&root))).chain(frames)
+}
+
+/// The CID of nothing: what an archive that proves that there is nothing has for a root.
+fn nothing() -> Cid {
+    const IDENTITY: u64 = 0;
+
+    let hash = multihash::Multihash::wrap(IDENTITY, &[]).expect("nothing fits");
+    Cid::new_v1(crate::ipld::RAW, hash)
+}
+
+fn absent(asked: &Asked, cid: &Cid) -> ApiError {
+    let status =
+        if asked.only_if_cached { StatusCode::PRECONDITION_FAILED } else { StatusCode::NOT_FOUND };
+    let message = format!("{cid} is not below a public root of this registry");
+    ApiError::new(status, ErrorCode::Unsupported, message)
+}
+
+fn describe(response: &mut HttpResponseBuilder, asked: &Asked, cid: &Cid, path: &[String]) {
+    let (content_type, suffix) = match asked.format {
+        Format::Raw => (RAW.to_owned(), "bin"),
+        Format::Car { dups } => {
+            let dups = if dups { 'y' } else { 'n' };
+            (format!("{CAR}; version=1; order=dfs; dups={dups}"), "car")
+        }
+    };
+    response
+        .insert_header((CONTENT_TYPE, content_type))
+        .insert_header((ETAG, etag(asked, cid, path)))
+        .insert_header((CACHE_CONTROL, FOREVER))
+        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{cid}.{suffix}\"")))
+        .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}{}", joined(path))));
+    if let Format::Car { .. } = asked.format {
+        response.insert_header((ACCEPT_RANGES, "none"));
+    }
+    if asked.is_negotiated {
+        response.insert_header((VARY, "Accept"));
+    }
+}
+
+fn joined(path: &[String]) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
+    let mut text = String::new();
+    for name in path {
+        text.push('/');
+        for byte in name.bytes() {
+            match is_plain(byte) {
+                true => text.push(char::from(byte)),
+                false => text.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    text
+}
+
+/// Names an answer: a block by its CID, an archive also by what was asked for, and weakly, since others
+/// write the same blocks in other archives.
+fn etag(asked: &Asked, cid: &Cid, path: &[String]) -> String {
+    match asked.format {
+        Format::Raw => format!("\"{cid}.raw\""),
+        Format::Car { dups } => {
+            let mut hasher = DefaultHasher::new();
+            (path, dups, format!("{:?}", asked.scope)).hash(&mut hasher);
+            format!("W/\"{cid}.car.{:016x}\"", hasher.finish())
+        }
+    }
+}
+
+fn is_same(known: &str, tag: &str) -> bool {
+    known == "*" || known.trim_start_matches("W/") == tag.trim_start_matches("W/")
+}
