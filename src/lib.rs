@@ -6,6 +6,7 @@
 //! - [`ipld`]: content addressing: files, directories and shards as blocks
 //! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live
+//! - [`remote`]: reads under other people's roots
 //! - [`index`]: look-ups and the writer's lock
 //! - [`auth`]: who may do what
 //! - [`registry`]: the use cases
@@ -25,5 +26,6 @@ pub mod ipld;
 pub mod kubo;
 pub mod oci;
 pub mod registry;
+pub mod remote;
 pub mod storage;
 pub mod telemetry;

@@ -37,7 +37,7 @@ pub(super) async fn get(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
-    let blob = api.registry.stat_blob(&grant, &digest).await?;
+    let blob = api.registry.open_blob(&grant, &digest).await?;
     if respond::is_known(&request, &digest) {
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
     }

@@ -11,6 +11,7 @@ use crate::auth::{AuthError, Challenge};
 use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
+use crate::remote::{RemoteError, RemoteErrorKind};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// An error as a client sees it (distribution-spec, "Error codes").
@@ -129,6 +130,8 @@ impl From<RegistryError> for ApiError {
                 (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed)
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            E::FederationDenied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+            E::Remote(error) => return error.into(),
             E::PathUnreadable(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
             E::Storage(error) => return error.into(),
@@ -161,6 +164,22 @@ impl From<StorageError> for ApiError {
             | StorageErrorKind::Unusable
             | StorageErrorKind::Failed => Self::internal(&error),
         }
+    }
+}
+
+impl From<RemoteError> for ApiError {
+    fn from(error: RemoteError) -> Self {
+        tracing::warn!(error = %chain(&error), "could not read below somebody's root");
+        let status = match error.kind {
+            RemoteErrorKind::NoSource
+            | RemoteErrorKind::Absent
+            | RemoteErrorKind::Unreachable
+            | RemoteErrorKind::Invalid => StatusCode::BAD_GATEWAY,
+            RemoteErrorKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            RemoteErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
+            RemoteErrorKind::Failed => return Self::internal(&error),
+        };
+        Self::new(status, ErrorCode::Unavailable, error.to_string())
     }
 }
 

@@ -1,27 +1,43 @@
 //! Blobs: looking, reading, mounting, deleting.
 
 use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
 
-use futures_util::StreamExt;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 
+use super::federation::{Held, PATIENCE};
 use super::intent::Intent;
 use super::{Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
-use crate::storage::{ByteStream, Content, Finished, StorageError};
+use crate::remote::{RemoteErrorKind, read_kept};
+use crate::storage::{Content, Finished, StorageError};
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATES: u32 = 100;
 
 /// A blob of a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Blob {
     /// The name that it was asked by.
     pub digest: Digest,
-    /// What the storage knows it as.
+    /// What the storage knows it as; of somebody else's, the CID may not be known.
     pub content: Content,
+    held: Held,
+}
+
+/// Bytes of a blob as they are read; an error ends them, and what came before it is not the whole.
+pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+impl Blob {
+    /// A blob of this registry.
+    pub(super) fn here(digest: Digest, content: Content) -> Self {
+        Self { digest, content, held: Held::Here }
+    }
 }
 
 impl Registry {
@@ -30,24 +46,67 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::BlobUnknown`]
     pub async fn stat_blob(&self, grant: &PullGrant, digest: &Digest) -> Result<Blob> {
+        self.find_blob(grant, digest, false).await
+    }
+
+    /// Finds a blob of the repository that is going to be read: if it is somebody else's, it is on its way
+    /// from here.
+    ///
+    /// # Errors
+    /// [`RegistryError::BlobUnknown`]; [`RegistryError::Remote`]
+    pub async fn open_blob(&self, grant: &PullGrant, digest: &Digest) -> Result<Blob> {
+        self.find_blob(grant, digest, true).await
+    }
+
+    async fn find_blob(&self, grant: &PullGrant, digest: &Digest, bytes: bool) -> Result<Blob> {
         let repository = grant.repository();
-        let row = self.index.blob(repository, digest).await?;
-        let row = row.ok_or_else(|| RegistryError::BlobUnknown(*digest, repository.clone()))?;
-        Ok(Blob { digest: *digest, content: content(&row) })
+        let digest = *digest;
+        if let Some((federation, name)) = self.foreign(grant) {
+            let (content, held) = federation.blob(name, repository, &digest, bytes).await?;
+            return Ok(Blob { digest, content, held });
+        }
+        let row = self.index.blob(repository, &digest).await?;
+        let row = row.ok_or_else(|| RegistryError::BlobUnknown(digest, repository.clone()))?;
+        Ok(Blob::here(digest, content(&row)))
+    }
+
+    /// Tells whether the whole blob is known to be what its digest says, so that a part of it can be told;
+    /// somebody else's is waited for a while.
+    ///
+    /// # Errors
+    /// [`RegistryError::Remote`] when it will not come.
+    pub async fn is_whole(&self, blob: &Blob) -> Result<bool> {
+        let Held::Coming(fetch) = &blob.held else { return Ok(true) };
+        match fetch.whole(PATIENCE).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind == RemoteErrorKind::TimedOut => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Returns a URL from which clients can read a blob themselves, if the operator has set that up.
     #[must_use]
     pub fn blob_location(&self, blob: &Blob) -> Option<String> {
-        self.storage.location(&blob.content)
+        matches!(blob.held, Held::Here).then(|| self.storage.location(&blob.content)).flatten()
     }
 
-    /// Reads a range of a blob that was found by [`Registry::stat_blob`].
+    /// Reads a range of a blob that was found by [`Registry::open_blob`].
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<ByteStream> {
-        Ok(self.storage.open(&blob.content, range).await?)
+    pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<BlobStream> {
+        let foreign = match &blob.held {
+            Held::Here => {
+                let bytes = self.storage.open(&blob.content, range).await?;
+                return Ok(bytes.map_err(RegistryError::from).boxed());
+            }
+            Held::Kept(kept) => read_kept(Arc::clone(&kept.file), range),
+            Held::Coming(fetch) => fetch.read(range),
+            Held::Away => {
+                return Err(RegistryError::Record("the blob was found, but not opened".to_owned()));
+            }
+        };
+        Ok(foreign.map_err(RegistryError::from).boxed())
     }
 
     /// Gives the repository a blob that `from` has. Returns none when it does not.
@@ -64,7 +123,7 @@ impl Registry {
         if !self.index.mount_blob(grant.repository(), digest, now()).await? {
             return Ok(None);
         }
-        Ok(Some(Blob { digest: *digest, content: content(&row) }))
+        Ok(Some(Blob::here(*digest, content(&row))))
     }
 
     /// Lists repositories that a mount without a source may take the blob from, if the client may

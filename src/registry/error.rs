@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::index::IndexError;
 use crate::ipld::TraversalError;
 use crate::oci::{Digest, ManifestError, RepositoryName};
+use crate::remote::RemoteError;
 use crate::storage::StorageError;
 
 /// What every use case returns.
@@ -88,6 +89,14 @@ pub enum RegistryError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
+    /// What is below somebody's root cannot be had.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// The operator does not serve what is below that root.
+    #[error(
+        "images below `{0}` are not served here: ask the operator to list it in federation.domains"
+    )]
+    FederationDenied(String),
     /// A path below a root cannot be read: it is too long, or leads through what is no UnixFS.
     #[error(transparent)]
     PathUnreadable(#[from] TraversalError),

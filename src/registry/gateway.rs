@@ -3,21 +3,21 @@
 //! A block is public while a folded public root has it, and for [`Limits::root_grace`](super::Limits) after
 //! the last one that had it: whoever resolved that root a moment ago may still be reading.
 
-use std::collections::VecDeque;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use futures_util::stream::{FuturesOrdered, try_unfold};
+use futures_util::stream::{self, try_unfold};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::blobs::content;
 use super::{Registry, RegistryError, Result};
 use crate::index::PublicBlock;
 use crate::ipld::{Block, Scope, Target, Traversal};
+use crate::remote::Ahead;
 
-/// How many blocks are read ahead of the one that is sent.
-const AHEAD: usize = 3;
+/// How many blocks are read at a time: the one that is sent next, and some ahead of it.
+const WIDTH: usize = 4;
 
 /// Blocks in the order of a traversal; an error ends them, and what came before it is not the whole.
 pub type Blocks = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
@@ -61,25 +61,27 @@ impl Registry {
         path: Vec<String>,
         scope: Scope,
     ) -> Result<Option<Archive>> {
-        let Some(first) = self.public_block(root).await? else { return Ok(None) };
-        let mut traversal = Traversal::new(*root, path, scope)?;
-        let mut known = VecDeque::from([first]);
-        traversal.supply(&known[0])?;
-        while let (None, Some(cid)) = (traversal.target(), traversal.wanted()) {
-            let block = self.expect_public(cid).await?;
-            traversal.supply(&block)?;
-            known.push_back(block);
+        if self.public_block(root).await?.is_none() {
+            return Ok(None);
         }
-        let target = traversal.target().cloned();
+        let registry = self.clone();
+        let mut reading = Ahead::new(Traversal::new(*root, path, scope)?, WIDTH, move |cid| {
+            let registry = registry.clone();
+            Box::pin(async move { registry.expect_public(cid).await })
+        });
+        let mut known = Vec::new();
+        while reading.target().is_none() {
+            let Some((block, _)) = reading.next().await? else { break };
+            known.push(block);
+        }
+        let target = reading.target().cloned();
         let target = target.ok_or_else(|| RegistryError::Record(format!("{root} ends nowhere")))?;
-        let reading = Reading {
-            registry: self.clone(),
-            traversal,
-            cids: VecDeque::new(),
-            blocks: FuturesOrdered::new(),
-        };
-        let known = futures_util::stream::iter(known.into_iter().map(Ok));
-        Ok(Some(Archive { target, blocks: known.chain(reading.blocks()).boxed() }))
+        let rest = try_unfold(reading, |mut reading| async move {
+            let block = reading.next().await?;
+            Ok(block.map(|(block, _)| (block, reading)))
+        });
+        let known = stream::iter(known.into_iter().map(Ok));
+        Ok(Some(Archive { target, blocks: known.chain(rest).boxed() }))
     }
 
     async fn read_public(&self, cid: &Cid) -> Result<Option<Block>> {
@@ -116,47 +118,4 @@ async fn whole(
         all.extend_from_slice(&piece);
     }
     Ok(all.freeze())
-}
-
-/// A traversal under way, and the blocks that are read for it.
-struct Reading {
-    registry: Registry,
-    traversal: Traversal,
-    /// Those that are read, in this order.
-    cids: VecDeque<Cid>,
-    blocks: FuturesOrdered<Pin<Box<dyn Future<Output = Result<Block>> + Send>>>,
-}
-
-impl Reading {
-    fn blocks(self) -> impl Stream<Item = Result<Block>> + Send {
-        try_unfold(self, |mut reading| async move {
-            let block = reading.next().await?;
-            Ok(block.map(|block| (block, reading)))
-        })
-    }
-
-    fn read(&self, cid: Cid) -> Pin<Box<dyn Future<Output = Result<Block>> + Send>> {
-        let registry = self.registry.clone();
-        Box::pin(async move { registry.expect_public(cid).await })
-    }
-
-    async fn next(&mut self) -> Result<Option<Block>> {
-        let wanted = self.traversal.upcoming(1 + AHEAD);
-        let Some(first) = wanted.first() else { return Ok(None) };
-        if self.cids.front().is_some_and(|cid| cid != first) {
-            // The last block had others below it: these come before those that are read.
-            self.cids.push_front(*first);
-            self.blocks.push_front(self.read(*first));
-        } else if self.cids.iter().zip(&wanted).all(|(cid, wanted)| cid == wanted) {
-            for cid in wanted.into_iter().skip(self.cids.len()) {
-                self.cids.push_back(cid);
-                self.blocks.push_back(self.read(cid));
-            }
-        }
-        self.cids.pop_front();
-        let Some(block) = self.blocks.next().await else { return Ok(None) };
-        let block = block?;
-        self.traversal.supply(&block)?;
-        Ok(Some(block))
-    }
 }

@@ -68,6 +68,16 @@ pub(super) fn revision_link(name: &RepositoryName, digest: &Digest) -> TreePath 
     path(&format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", named(digest)))
 }
 
+/// All tags of a repository.
+pub(super) fn tags(name: &RepositoryName) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}/_manifests/tags"))
+}
+
+/// All links from a subject to referrers, by the sha256 of each.
+pub(super) fn referrers(name: &RepositoryName, subject: &Digest) -> TreePath {
+    path(&format!("{ROOT}/repositories/{name}/_referrers/{}/sha256", named(subject)))
+}
+
 /// A tag, with all that belongs to it.
 pub(super) fn tag(name: &RepositoryName, tag: &Tag) -> TreePath {
     path(&format!("{ROOT}/repositories/{name}/_manifests/tags/{tag}"))

@@ -31,6 +31,9 @@ impl Registry {
     /// [`RegistryError::ManifestUnknown`]
     pub async fn manifest(&self, grant: &PullGrant, reference: &Reference) -> Result<ManifestRow> {
         let repository = grant.repository();
+        if let Some((federation, name)) = self.foreign(grant) {
+            return federation.manifest(name, repository, reference).await;
+        }
         let found = match reference {
             Reference::Tag(tag) => self.index.tagged_manifest(repository, tag).await?,
             Reference::Digest(digest) => self.index.manifest(repository, digest).await?,

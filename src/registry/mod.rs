@@ -14,6 +14,7 @@ mod condition;
 #[cfg(test)]
 mod crashes;
 mod error;
+mod federation;
 mod gateway;
 mod intent;
 mod layout;
@@ -34,10 +35,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::runtime::Handle;
 
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
-pub use blobs::Blob;
+pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
+pub use federation::{Federation, Located, Roots};
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
@@ -46,7 +48,9 @@ pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use root::peek_root;
 pub use uploads::Upload;
 
+use crate::auth::PullGrant;
 use crate::index::Index;
+use crate::oci::ForeignName;
 use crate::storage::Storage;
 
 /// What an operator may set.
@@ -80,6 +84,8 @@ pub struct Registry {
     storage: Arc<dyn Storage>,
     limits: Arc<Limits>,
     root_changes: Arc<AtomicU64>,
+    /// Other people's repositories, if they are served.
+    federation: Option<Arc<Federation>>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -96,10 +102,22 @@ impl Registry {
             storage,
             limits: Arc::new(limits),
             root_changes: Arc::default(),
+            federation: None,
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),
         }
+    }
+
+    /// Serves other people's repositories too.
+    #[must_use]
+    pub fn federating(self, federation: Federation) -> Self {
+        Self { federation: Some(Arc::new(federation)), ..self }
+    }
+
+    /// Returns whose repository a grant is about, and what serves it, if it is somebody else's.
+    fn foreign<'a>(&'a self, grant: &'a PullGrant) -> Option<(&'a Federation, &'a ForeignName)> {
+        Some((self.federation.as_deref()?, grant.foreign()?))
     }
 
     /// Returns since when, about, something has to be gone from the public tree to be nobody's any more.

@@ -67,16 +67,18 @@ impl Registry {
     ) -> Result<ReferrersPage> {
         let (mut referrers, mut bytes, mut last) = (Vec::new(), 0, query.last);
         loop {
-            let rows = self
-                .index
-                .referrers(
-                    grant.repository(),
-                    &query.subject,
-                    query.artifact_type.as_deref(),
-                    last.as_ref(),
-                    BATCH,
-                )
-                .await?;
+            let rows = match self.foreign(grant) {
+                Some((federation, name)) => {
+                    federation.referrers(name, &query.subject, last.as_ref(), BATCH).await?
+                }
+                None => {
+                    let artifact_type = query.artifact_type.as_deref();
+                    let repository = grant.repository();
+                    self.index
+                        .referrers(repository, &query.subject, artifact_type, last.as_ref(), BATCH)
+                        .await?
+                }
+            };
             let is_end = rows.len() < BATCH as usize;
             for row in rows {
                 if bytes > PAGE_BYTES || referrers.len() >= query.limit as usize {

@@ -16,6 +16,14 @@ impl Registry {
         limit: u32,
     ) -> Result<(Vec<Tag>, bool)> {
         let repository = grant.repository();
+        if let Some((federation, name)) = self.foreign(grant) {
+            let unknown = || RegistryError::NameUnknown(repository.clone());
+            let mut tags = federation.tags(name).await?.ok_or_else(unknown)?;
+            tags.retain(|tag| last.is_none_or(|last| tag.as_str() > last));
+            let more = tags.len() > limit as usize;
+            tags.truncate(limit as usize);
+            return Ok((tags, more));
+        }
         if !self.index.repository_exists(repository).await? {
             return Err(RegistryError::NameUnknown(repository.clone()));
         }

@@ -300,7 +300,7 @@ impl Held {
             return Err(error.into());
         }
         registry.index.remove_upload(&id).await?;
-        Ok(Blob { digest, content: finished.content })
+        Ok(Blob::here(digest, finished.content))
     }
 
     async fn forget(self, mut ingest: Box<dyn Ingest>) -> Result<()> {

@@ -1,0 +1,80 @@
+//! What can go wrong with somebody else's registry.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::ipld::{CarError, TraversalError};
+
+/// A failure to read under somebody's root: its kind says whose fault it is.
+#[derive(Debug)]
+pub struct RemoteError {
+    /// Whose fault it is.
+    pub kind: RemoteErrorKind,
+    /// What happened.
+    pub context: String,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// Whose fault a failure is. Of several sources' failures the greatest is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RemoteErrorKind {
+    /// There is nobody to ask.
+    NoSource,
+    /// The source does not have it, which proves nothing.
+    Absent,
+    /// The source cannot be reached, or broke off.
+    Unreachable,
+    /// The source took too long.
+    TimedOut,
+    /// What came is not what was asked for, or is no registry.
+    Invalid,
+    /// This machine has no room for it.
+    Full,
+    /// Something of this machine failed.
+    Failed,
+}
+
+impl RemoteError {
+    /// Makes an error that has no cause of its own.
+    pub fn new(kind: RemoteErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), source: None }
+    }
+
+    /// Makes an error of that kind with a cause.
+    pub fn wrap(
+        kind: RemoteErrorKind,
+        context: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self { kind, context: context.into(), source: Some(source.into()) }
+    }
+}
+
+impl fmt::Display for RemoteError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.context)
+    }
+}
+
+impl Error for RemoteError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| source.as_ref() as _)
+    }
+}
+
+impl From<TraversalError> for RemoteError {
+    fn from(error: TraversalError) -> Self {
+        Self::wrap(RemoteErrorKind::Invalid, "what came is not what is below the root", error)
+    }
+}
+
+impl From<CarError> for RemoteError {
+    fn from(error: CarError) -> Self {
+        match error {
+            CarError::Truncated => {
+                Self::wrap(RemoteErrorKind::Unreachable, "the archive broke off", error)
+            }
+            _ => Self::wrap(RemoteErrorKind::Invalid, "what came is no sound archive", error),
+        }
+    }
+}

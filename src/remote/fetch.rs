@@ -1,0 +1,196 @@
+//! Content on its way into the cache: written as it comes, read by whoever waits for it, and whole only
+//! when its digest is right.
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::stream::try_unfold;
+use futures_util::{StreamExt, TryStreamExt};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::cache::failed;
+use super::{ByteStream, File as RemoteFile, RemoteError, RemoteErrorKind, Result};
+use crate::oci::{Algorithm, CanonicalDigest, Hasher};
+
+/// How many bytes are held back until the whole is verified.
+const HELD_BACK: u64 = 64 * 1024;
+
+/// How many bytes are read from the file at a time.
+const PIECE: u64 = 256 * 1024;
+
+/// How many bytes are collected before they are written.
+const BATCH: usize = 1024 * 1024;
+
+/// Content on its way.
+pub struct Fetch {
+    /// How long it is as a whole.
+    pub size: u64,
+    /// The root of its file.
+    pub cid: Cid,
+    file: Arc<File>,
+    state: watch::Receiver<State>,
+}
+
+#[derive(Clone)]
+enum State {
+    /// So many bytes are there.
+    Came(u64),
+    /// All are there, and are what the digest says.
+    Whole,
+    /// They will not come.
+    Failed(RemoteErrorKind, String),
+}
+
+/// Who brings it.
+pub(super) struct Fetching {
+    digest: CanonicalDigest,
+    source: RemoteFile,
+    file: Arc<File>,
+    state: watch::Sender<State>,
+}
+
+impl Fetching {
+    pub(super) fn begin(
+        digest: CanonicalDigest,
+        source: RemoteFile,
+        file: Arc<File>,
+    ) -> (Arc<Fetch>, Self) {
+        let (sender, state) = watch::channel(State::Came(0));
+        let fetch = Fetch { size: source.size, cid: source.cid, file: Arc::clone(&file), state };
+        (Arc::new(fetch), Self { digest, source, file, state: sender })
+    }
+
+    /// Brings it, verifies it, and has it kept before anybody is told that it is whole.
+    pub(super) async fn run(mut self, keep: impl AsyncFnOnce() -> std::io::Result<()>) {
+        let brought = self.bring().await;
+        let end = match brought {
+            Ok(()) => match keep().await {
+                Ok(()) => State::Whole,
+                Err(error) => {
+                    // It is good all the same, for those who wait.
+                    tracing::warn!(%error, digest = %self.digest, "could not keep it");
+                    State::Whole
+                }
+            },
+            Err(error) => {
+                tracing::warn!(%error, digest = %self.digest, "could not fetch it");
+                State::Failed(error.kind, error.to_string())
+            }
+        };
+        self.state.send_replace(end);
+    }
+
+    async fn bring(&mut self) -> Result<()> {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let (mut written, mut is_end) = (0, false);
+        while !is_end {
+            let (mut batch, mut length) = (Vec::new(), 0);
+            while length < BATCH {
+                let Some(piece) = self.source.bytes.try_next().await? else {
+                    is_end = true;
+                    break;
+                };
+                length += piece.len();
+                batch.push(piece);
+            }
+            let file = Arc::clone(&self.file);
+            let hashed = spawn_blocking(move || {
+                let mut at = written;
+                for piece in batch {
+                    hasher.update(&piece);
+                    file.write_all_at(&piece, at)?;
+                    at += piece.len() as u64;
+                }
+                Ok((hasher, at))
+            });
+            (hasher, written) =
+                hashed.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
+            self.state.send_replace(State::Came(written));
+        }
+        if written != self.source.size || hasher.finish() != self.digest.into() {
+            let what = format!("what stands under {} has another digest", self.digest);
+            return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+        }
+        Ok(())
+    }
+}
+
+impl Fetch {
+    /// Waits until it is whole.
+    ///
+    /// # Errors
+    /// Why it will not be; [`RemoteErrorKind::TimedOut`]
+    pub async fn whole(&self, patience: Duration) -> Result<()> {
+        let mut state = self.state.clone();
+        let whole = state.wait_for(|state| !matches!(state, State::Came(_)));
+        let late = || RemoteError::new(RemoteErrorKind::TimedOut, "it is not whole yet");
+        let ended = tokio::time::timeout(patience, whole).await.map_err(|_| late())?;
+        match ended.map(|state| state.clone()) {
+            Ok(State::Failed(kind, what)) => Err(RemoteError::new(kind, what)),
+            Ok(_) => Ok(()),
+            Err(_) => Err(gave_up()),
+        }
+    }
+
+    /// Reads a range as it comes. The last bytes of the content are told only when it is whole.
+    #[must_use]
+    pub fn read(&self, range: Range<u64>) -> ByteStream {
+        let (file, state, size) = (Arc::clone(&self.file), self.state.clone(), self.size);
+        let reading = (file, state, range);
+        try_unfold(reading, move |(file, mut state, left)| async move {
+            if left.is_empty() {
+                return Ok(None);
+            }
+            let ready = state.wait_for(|state| match state {
+                State::Came(came) => came.min(&size.saturating_sub(HELD_BACK)) > &left.start,
+                State::Whole | State::Failed(..) => true,
+            });
+            let end = match ready.await.map(|state| state.clone()) {
+                Ok(State::Came(came)) => came.min(size.saturating_sub(HELD_BACK)),
+                Ok(State::Whole) => size,
+                Ok(State::Failed(kind, what)) => return Err(RemoteError::new(kind, what)),
+                Err(_) => return Err(gave_up()),
+            };
+            let piece = read_at(&file, left.start..end.min(left.end)).await?;
+            let left = left.start + piece.len() as u64..left.end;
+            Ok(Some((piece, (file, state, left))))
+        })
+        .boxed()
+    }
+}
+
+fn gave_up() -> RemoteError {
+    RemoteError::new(RemoteErrorKind::Failed, "whoever fetched it gave up")
+}
+
+/// Reads a range of a file that is whole.
+#[must_use]
+pub fn read_kept(file: Arc<File>, range: Range<u64>) -> ByteStream {
+    try_unfold((file, range), |(file, left)| async move {
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let piece = read_at(&file, left.clone()).await?;
+        let left = left.start + piece.len() as u64..left.end;
+        Ok(Some((piece, (file, left))))
+    })
+    .boxed()
+}
+
+/// Reads the beginning of a range.
+async fn read_at(file: &Arc<File>, range: Range<u64>) -> Result<Bytes> {
+    let file = Arc::clone(file);
+    let read = spawn_blocking(move || {
+        let length = (range.end - range.start).min(PIECE);
+        let mut piece = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
+        file.read_exact_at(&mut piece, range.start)?;
+        Ok(Bytes::from(piece))
+    });
+    read.await.map_err(std::io::Error::other).flatten().map_err(failed)
+}

@@ -1,0 +1,172 @@
+//! SEAM: reads under somebody else's root, verified.
+//!
+//! `registry` asks a [`Remote`] for what stands at a path under a root. Whoever has the blocks (a
+//! publisher's gateway, a configured one) is a [`Source`]; sources are raced, and one that breaks down is
+//! replaced where it stopped. Each block is checked against the root as it comes: a source can keep
+//! something back, but never make anything up. Nothing here knows of repositories or of HTTP's other side.
+
+mod ahead;
+mod cache;
+mod error;
+mod fetch;
+mod gateway;
+mod progress;
+mod race;
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::{Stream, TryStreamExt};
+
+pub use ahead::Ahead;
+pub use cache::{Cache, Kept};
+pub use error::{RemoteError, RemoteErrorKind};
+pub use fetch::{Fetch, read_kept};
+pub use gateway::Gateway;
+
+use crate::ipld::{Entry, Scope, Step, Target};
+use race::Race;
+
+/// What every operation of this room returns.
+pub type Result<T> = std::result::Result<T, RemoteError>;
+
+/// Bytes as they come; an error ends them, and what came before it is not the whole.
+pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
+
+/// What is read: where, and how much of it.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// The root.
+    pub root: Cid,
+    /// The names on the way.
+    pub path: Vec<String>,
+    /// How much of what stands at its end.
+    pub scope: Scope,
+}
+
+/// What a source tells, in this order; all of it is proved.
+#[derive(Debug)]
+pub enum Event {
+    /// What stands at the end of the path; once.
+    Found(Target),
+    /// More of it.
+    More(Step),
+}
+
+/// What a source tells. It ends without an error only when that is all.
+pub type Events = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
+
+/// Somebody who may have the blocks.
+#[async_trait]
+pub trait Source: Send + Sync {
+    /// Tells who it is, for people.
+    fn name(&self) -> &str;
+
+    /// Begins to read.
+    ///
+    /// # Errors
+    /// When it does not have what is wanted, or cannot be asked.
+    async fn open(&self, wanted: &Wanted) -> Result<Events>;
+}
+
+/// A file under a root.
+pub struct File {
+    /// Its root.
+    pub cid: Cid,
+    /// How long it is as a whole.
+    pub size: u64,
+    /// The part that was asked for.
+    pub bytes: ByteStream,
+}
+
+/// Reads under somebody's root, from several sources.
+#[derive(Clone)]
+pub struct Remote {
+    sources: Arc<[Arc<dyn Source>]>,
+}
+
+impl Remote {
+    /// Reads from these, the best known one first.
+    #[must_use]
+    pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
+        Self { sources: sources.into() }
+    }
+
+    /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the
+    /// end there is what there is.
+    ///
+    /// # Errors
+    /// When no source can tell.
+    pub async fn open(
+        &self,
+        root: Cid,
+        path: Vec<String>,
+        part: Option<Range<u64>>,
+    ) -> Result<Option<File>> {
+        Race::new(self.sources.clone(), root, path).open(part).await
+    }
+
+    /// Tells how long the file at a path is, and its root; none if it is proved that there is none.
+    ///
+    /// # Errors
+    /// When no source can tell.
+    pub async fn stat(&self, root: Cid, path: Vec<String>) -> Result<Option<(Cid, u64)>> {
+        let (target, _) = Race::new(self.sources.clone(), root, path).begin(Scope::Block).await?;
+        Ok(match target {
+            Target::File { cid, size } => Some((cid, size)),
+            _ => None,
+        })
+    }
+
+    /// Reads a small file as a whole; none if it is proved that there is none.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` bytes; when no source can tell.
+    pub async fn read(
+        &self,
+        root: Cid,
+        path: Vec<String>,
+        limit: u64,
+    ) -> Result<Option<(Cid, Bytes)>> {
+        let Some(file) = self.open(root, path, None).await? else { return Ok(None) };
+        if file.size > limit {
+            let what = format!("{} has {} bytes, more than {limit}", file.cid, file.size);
+            return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+        }
+        let bytes = file.bytes.try_fold(Vec::new(), async |mut all, bytes| {
+            all.extend_from_slice(&bytes);
+            Ok(all)
+        });
+        Ok(Some((file.cid, bytes.await?.into())))
+    }
+
+    /// Lists the directory at a path, sorted bytewise; none if it is proved that there is none.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries; when no source can tell.
+    pub async fn list(
+        &self,
+        root: Cid,
+        path: Vec<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<Entry>>> {
+        let race = Race::new(self.sources.clone(), root, path);
+        let (target, mut events) = race.begin(Scope::Entity(None)).await?;
+        let Target::Directory { cid } = target else { return Ok(None) };
+        let mut entries = Vec::new();
+        while let Some(event) = events.try_next().await? {
+            let Event::More(step) = event else { continue };
+            entries.extend(step.entries);
+            if entries.len() > limit {
+                let what = format!("directory {cid} has more than {limit} entries");
+                return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+            }
+        }
+        entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        Ok(Some(entries))
+    }
+}
