@@ -84,10 +84,8 @@ fn write(blocks: &HashMap<Cid, Block>, root: Cid, path: &[&str], scope: Scope) -
         traversal.supply(&blocks[&cid]).unwrap();
     }
     // Kubo puts what is at the end of the path there, and the empty content where nothing is.
-    let terminal = match *traversal.target().unwrap() {
-        Target::Absent { .. } => "bafkqaaa".parse().unwrap(),
-        Target::File { cid, .. } | Target::Directory { cid } | Target::Symlink { cid, .. } => cid,
-    };
+    let empty = "bafkqaaa".parse().unwrap();
+    let terminal = traversal.target().unwrap().cid().unwrap_or(empty);
     [car_header(&terminal).to_vec(), frames.concat()].concat()
 }
 
@@ -321,4 +319,63 @@ fn a_tree_of_the_files_api_in_kubo_s_own_profile_is_read() {
     let absent = ["docker", "registry", "v3"];
     let read = compare(&node, &blocks, root, &absent, "entity");
     assert_eq!(read.target, Target::Absent { found: 2 });
+}
+
+/// Puts a node that links to these parts, each with how many bytes it holds, and says that it is a file of them.
+fn put_node(node: &KuboNode, parts: &[(Cid, u8)]) -> Block {
+    let mut bytes = Vec::new();
+    for (cid, size) in parts {
+        let hash = cid.to_bytes();
+        let hash = [&[0x0a, u8::try_from(hash.len()).unwrap()], &hash[..]].concat();
+        let link = [&hash[..], &[0x12, 0, 0x18, *size]].concat();
+        bytes.extend([0x12, u8::try_from(link.len()).unwrap()]);
+        bytes.extend(link);
+    }
+    let mut message = vec![8, 2, 0x18, parts.iter().map(|(_, size)| size).sum()];
+    message.extend(parts.iter().flat_map(|(_, size)| [0x20, *size]));
+    bytes.extend([0x0a, u8::try_from(message.len()).unwrap()]);
+    bytes.extend(message);
+    let block = Block::dag_pb(bytes.into());
+    assert_eq!(put(node, &block, "dag-pb"), block.cid);
+    block
+}
+
+fn put(node: &KuboNode, block: &Block, codec: &str) -> Cid {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("block");
+    fs::write(&path, &block.bytes).unwrap();
+    let put = ["block", "put", "--cid-codec", codec];
+    succeed(node.command(put).arg(&path)).parse().unwrap()
+}
+
+#[test]
+fn empty_parts_that_kubo_sends_are_passed_over_and_inline_ones_that_it_does_not_send_are_read() {
+    let Some(node) = KuboNode::start() else { return };
+    let [hello, empty] = [Block::raw("hello".into()), Block::raw(Bytes::new())];
+    for leaf in [&hello, &empty] {
+        assert_eq!(put(&node, leaf, "raw"), leaf.cid);
+    }
+    // The CID of `, ` by the identity.
+    let inline = Cid::try_from(&b"\x01\x55\x00\x02, "[..]).unwrap();
+    let parts = [
+        (empty.cid, 0),
+        (hello.cid, 5),
+        (empty.cid, 0),
+        (inline, 2),
+        (hello.cid, 5),
+        (empty.cid, 0),
+    ];
+    let root = put_node(&node, &parts).cid;
+    let mut traversal = Traversal::new(root, [], Scope::Entity(None)).unwrap();
+    let (mut content, mut blocks) = (Vec::new(), Vec::new());
+    for event in events(&ask(&node, root, &[], "entity").body) {
+        if let CarEvent::Block(block) = event {
+            content.extend(traversal.supply(&block).unwrap().content.concat());
+            blocks.push(block.cid);
+        }
+    }
+    assert_eq!(traversal.wanted(), None);
+    assert_eq!(content, b"hello, hello");
+    assert!(blocks.contains(&empty.cid), "Kubo sends them: {blocks:?}");
+    assert!(!blocks.contains(&inline));
 }

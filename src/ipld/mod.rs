@@ -20,7 +20,7 @@ mod hamt;
 mod murmur;
 mod node;
 mod sha256;
-mod traversal;
+pub mod traversal;
 mod unixfs;
 mod wire;
 
@@ -32,7 +32,4 @@ pub use car::{CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, CarError, DecodeError, Error, RangeError, TraversalError};
 pub use node::{Node, Part, describe, links, symlink};
-pub use traversal::{
-    ByteRange, MAX_BARREN_BLOCKS, MAX_FILE_DEPTH, MAX_PATH, MAX_WAITING, Scope, Step, Target,
-    Traversal,
-};
+pub use traversal::{ByteRange, Scope, Step, Target, Traversal};

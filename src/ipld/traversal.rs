@@ -5,8 +5,9 @@
 //! order. It is told blocks and says which one comes next; it never fetches nor hashes anything.
 
 mod file;
+mod found;
 mod names;
-mod range;
+mod scope;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -17,12 +18,12 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use cid::Cid;
 
-pub use range::ByteRange;
+pub use found::{Step, Target};
+pub use scope::{ByteRange, Scope};
 
 use super::block::{self, RAW};
-use super::{Block, Entry, MAX_BLOCK_SIZE, Node, TraversalError, describe, hamt, links};
+use super::{Block, MAX_BLOCK_SIZE, Node, TraversalError, describe, hamt, links};
 use file::Window;
-use names::Answer;
 
 /// The most names that a path has.
 pub const MAX_PATH: usize = 256;
@@ -34,71 +35,6 @@ pub const MAX_BARREN_BLOCKS: usize = 64;
 /// How many blocks may be known and waited for: some 17 MB, where a file of Roadstead's has a few
 /// thousand.
 pub const MAX_WAITING: usize = 1 << 17;
-
-/// How much of what is at the end of the path is traversed (`dag-scope` of the trustless gateway's
-/// specification). The blocks that prove the path are always part of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
-    /// The first block: it tells what is there, and how long a file is.
-    Block,
-    /// A whole file or a part of it, or the listing of a directory; what is no file is listed, whatever
-    /// the part. Parts of a file that are empty are left out, as they prove nothing.
-    Entity(Option<ByteRange>),
-    /// Every block below, each time that one is linked to. Content and entries are not told, nor is
-    /// checked that files are sound.
-    All {
-        /// How many blocks there may be, those of the path among them: a small graph can have more ways
-        /// through it than anybody can go.
-        limit: u64,
-    },
-}
-
-/// What is at the end of the path, proved by the blocks so far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// Nothing: the directory, or the one shard of it where the name would stand, does not have it. Or what
-    /// the path leads through is a file or a symbolic link, which nobody follows.
-    Absent {
-        /// How many names of the path do exist.
-        found: usize,
-    },
-    /// A file.
-    File {
-        /// Its root.
-        cid: Cid,
-        /// How many bytes it holds.
-        size: u64,
-    },
-    /// A directory.
-    Directory {
-        /// Its root.
-        cid: Cid,
-    },
-    /// A symbolic link.
-    Symlink {
-        /// Its block.
-        cid: Cid,
-        /// What it points to; nothing is known of that.
-        target: String,
-    },
-}
-
-/// What a block adds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Step {
-    /// The next bytes of the file, cut to the part that was asked for. They share the memory of the block.
-    pub content: Vec<Bytes>,
-    /// More entries of the directory, in no order but that of its blocks.
-    pub entries: Vec<Entry>,
-}
-
-impl Step {
-    /// Whether the block added neither content nor entries.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.content.is_empty() && self.entries.is_empty()
-    }
-}
 
 /// The way along a path and through what is at its end.
 ///
@@ -147,6 +83,7 @@ pub struct Traversal {
     supplied: u64,
     barren: usize,
     inlined: Step,
+    failed: Option<TraversalError>,
 }
 
 /// A block that comes later, and what for.
@@ -194,6 +131,7 @@ impl Traversal {
             supplied: 0,
             barren: 0,
             inlined: Step::default(),
+            failed: None,
         };
         traversal.want([(root, Purpose::Path)])?;
         let mut step = Step::default();
@@ -245,9 +183,25 @@ impl Traversal {
     ///
     /// # Errors
     /// When it is another block, after which the right one may follow. After any other error the DAG is
-    /// known to be of no use, and the traversal with it: the block is no UnixFS, contradicts the one that
-    /// links to it, or exceeds a bound.
+    /// known to be of no use: the block is no UnixFS, contradicts the one that links to it, or exceeds a
+    /// bound. The traversal stays where it is then, and is never complete.
     pub fn supply(&mut self, block: &Block) -> Result<Step, TraversalError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let before = self.waiting.last().cloned();
+        let outcome = self.advance(block);
+        if let (Err(error), Some(want)) = (&outcome, before)
+            && !matches!(error, TraversalError::Unwanted { .. })
+        {
+            self.failed = Some(error.clone());
+            self.target = None;
+            self.waiting = vec![want];
+        }
+        outcome
+    }
+
+    fn advance(&mut self, block: &Block) -> Result<Step, TraversalError> {
         let mut step = Step::default();
         let known = (self.found, self.target.is_some());
         match self.waiting.pop_if(|want| is_same(&want.cid, &block.cid)) {
@@ -260,7 +214,7 @@ impl Traversal {
         }
         self.supplied += 1;
         if let Scope::All { limit } = self.scope {
-            if self.supplied >= limit && !(self.waiting.is_empty() && self.supplied == limit) {
+            if self.supplied > limit || (self.supplied == limit && !self.waiting.is_empty()) {
                 return Err(TraversalError::Excess { what: "blocks", limit });
             }
         } else if !step.is_empty() || known != (self.found, self.target.is_some()) {
@@ -312,22 +266,6 @@ impl Traversal {
                 self.list(slots, &path, step)
             }
             Purpose::Below { .. } => self.take_links(cid, bytes),
-        }
-    }
-
-    /// Goes on where the next name leads.
-    fn follow(&mut self, answer: &Answer, depth: usize) -> Result<(), TraversalError> {
-        match *answer {
-            Answer::Absent => {
-                self.target = Some(Target::Absent { found: self.found });
-                Ok(())
-            }
-            Answer::Entry(cid) => {
-                self.path.pop_front();
-                self.found += 1;
-                self.want([(cid, Purpose::Path)])
-            }
-            Answer::Shard(cid) => self.want([(cid, Purpose::Lookup { depth: depth + 1 })]),
         }
     }
 

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_that_is_claimed_keeps_no_more_than_its_bytes() {
+    fn a_length_without_its_bytes_is_an_early_end() {
         let mut bytes = archive(&[]);
         put_varint(&mut bytes, MAX_BLOCK_SIZE as u64);
         bytes.push(1);

@@ -7,7 +7,7 @@ use cid::Cid;
 
 use super::super::hamt::{self, Held};
 use super::super::{DecodeError, Entry, Node, TraversalError, murmur};
-use super::{Purpose, Step, Traversal};
+use super::{Purpose, Step, Target, Traversal};
 
 /// Where a name leads.
 pub(super) enum Answer {
@@ -70,6 +70,22 @@ pub(super) fn check(entries: &[Entry]) -> Result<(), DecodeError> {
 }
 
 impl Traversal {
+    /// Goes on where the next name leads.
+    pub(super) fn follow(&mut self, answer: &Answer, depth: usize) -> Result<(), TraversalError> {
+        match *answer {
+            Answer::Absent => {
+                self.target = Some(Target::Absent { found: self.found });
+                Ok(())
+            }
+            Answer::Entry(cid) => {
+                self.path.pop_front();
+                self.found += 1;
+                self.want([(cid, Purpose::Path)])
+            }
+            Answer::Shard(cid) => self.want([(cid, Purpose::Lookup { depth: depth + 1 })]),
+        }
+    }
+
     /// Takes a shard of the directory that is listed.
     pub(super) fn list(
         &mut self,

@@ -3,7 +3,7 @@
 use multihash::Multihash;
 use proptest::prelude::*;
 
-use super::super::{Block, raw_cid, symlink};
+use super::super::{Block, Entry, raw_cid, symlink};
 use super::trees::{File, Made, Store, Tree, inline, old_form};
 use super::*;
 
@@ -265,6 +265,20 @@ fn another_block_is_refused_and_the_right_one_taken_after_it() {
 }
 
 #[test]
+fn a_traversal_that_failed_is_never_complete() {
+    let mut store = Store::default();
+    let leaf = store.leaf(b"hello");
+    let root = store.node(&[Made { size: 4, ..leaf }], b"");
+    let mut traversal = Traversal::new(root.cid, [], Scope::Entity(None)).unwrap();
+    traversal.supply(&store.get(&root.cid)).unwrap();
+    for _ in 0..2 {
+        let refused = traversal.supply(&store.get(&leaf.cid));
+        assert!(matches!(refused, Err(TraversalError::Length { .. })), "{refused:?}");
+        assert_eq!((traversal.wanted(), traversal.target()), (Some(leaf.cid), None));
+    }
+}
+
+#[test]
 fn a_block_is_taken_by_either_form_of_its_name_and_its_bytes_are_not_copied() {
     let mut store = Store::default();
     let leaf = store.leaf(b"hello");
@@ -361,6 +375,7 @@ fn a_graph_of_more_ways_than_blocks_ends_at_the_limit() {
     let root = store.node(&[leaf, leaf], b"");
     assert!(walk(&store, root.cid, &[], Scope::All { limit: 3 }).is_ok());
     assert!(walk(&store, root.cid, &[], Scope::All { limit: 2 }).is_err());
+    assert!(walk(&store, leaf.cid, &[], Scope::All { limit: 0 }).is_err());
 }
 
 #[test]
@@ -404,6 +419,10 @@ fn a_shard_that_does_not_prove_the_absence_of_a_name_is_an_error() {
     let file = Tree::File(File::Raw(b"hello".to_vec()));
     let names = (0..600).map(|number| (number.to_string(), file.clone()));
     let (root, _) = Tree::Directory(true, names.collect()).make(&mut store);
+    for other in 600..1200 {
+        let walked = walk(&store, root, &[other.to_string()], Scope::Block).unwrap();
+        assert_eq!(walked.target, Target::Absent { found: 0 }, "{other}");
+    }
     let name = ["77".to_owned()];
     let mut traversal = Traversal::new(root, name.clone(), Scope::Block).unwrap();
     traversal.supply(&store.get(&root)).unwrap();

@@ -1,4 +1,5 @@
-//! A part of a file, as a gateway is asked for it (`entity-bytes`).
+//! What is asked for: all of something, or a part (`dag-scope` and `entity-bytes` of the trustless gateway's
+//! specification).
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +7,25 @@ use std::str::FromStr;
 
 use super::super::RangeError;
 
-/// From the first to the last byte of a part, both counted from the end where they are negative.
+/// How much of what is at the end of the path is traversed (`dag-scope`). The
+/// blocks that prove the path are always part of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The first block: it tells what is there, and how long a file is.
+    Block,
+    /// A whole file or a part of it, or the listing of a directory; what is no file is listed, whatever
+    /// the part. Parts of a file that are empty are left out, as they prove nothing.
+    Entity(Option<ByteRange>),
+    /// Every block below, each time that one is linked to. Content and entries are not told, nor is
+    /// checked that files are sound.
+    All {
+        /// How many blocks there may be, those of the path among them: a small graph can have more ways
+        /// through it than anybody can go.
+        limit: u64,
+    },
+}
+
+/// From the first to the last byte of a part (`entity-bytes`), both counted from the end where they are negative.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ByteRange {
     from: i64,
