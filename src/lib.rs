@@ -7,6 +7,7 @@
 //! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live
 //! - [`index`]: look-ups and the writer's lock
+//! - [`dnslink`]: names to roots
 //! - [`auth`]: who may do what
 //! - [`registry`]: the use cases
 //! - [`http`]: the API
@@ -19,6 +20,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod dnslink;
 pub mod http;
 pub mod index;
 pub mod ipld;
