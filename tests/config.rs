@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use roadstead::auth::METHODS;
 use roadstead::config::{
-    DnsServer, DnslinkSettings, Flag, Kind, LogFormat, Origin, PostgresSettings, SETTINGS, Settings, Sources, Values,
+    DnsServer, DnslinkSettings, Flag, Kind, LogFormat, Origin, PostgresSettings, SETTINGS,
+    Settings, Sources, Values,
 };
 use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;

@@ -145,8 +145,16 @@ mod tests {
     #[test]
     fn anything_else_is_no_server() {
         for text in [
-            "", "dns.example", "192.0.2.1:0", "0.0.0.0", "192.0.2.1:70000", "http://dns.example/dns-query",
-            "https://", "https://user@dns.example/", "https://dns.example/?a=b", "tls://192.0.2.1",
+            "",
+            "dns.example",
+            "192.0.2.1:0",
+            "0.0.0.0",
+            "192.0.2.1:70000",
+            "http://dns.example/dns-query",
+            "https://",
+            "https://user@dns.example/",
+            "https://dns.example/?a=b",
+            "tls://192.0.2.1",
         ] {
             assert_eq!(server(text), None, "{text}");
         }

@@ -205,7 +205,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "dnslink.servers",
         kind: Kind::List,
         default: "[]",
-        expects: r#"up to 8 addresses such as 192.0.2.1 or 192.0.2.1:5353, or URLs such as https://192.0.2.1/dns-query"#,
+        expects: "up to 8 addresses such as 192.0.2.1 or 192.0.2.1:5353, or URLs such as \
+                  https://192.0.2.1/dns-query",
         help: "The DNS servers by which names are looked up, in their order; the next one is asked when \
                the one before fails or is slow. A URL asks over HTTPS. Empty: those of the system.",
     },

@@ -65,17 +65,15 @@ impl Guard {
 /// The ranges that are not of the internet at large (RFC 6890 and its registry).
 fn is_public_v4(ip: Ipv4Addr) -> bool {
     let [a, b, c, _] = ip.octets();
-    let is_special = match (a, b, c) {
-        // This network, loopback, and what is reserved, with broadcast.
-        (0 | 127 | 240.., ..) => true,
+    !matches!(
+        (a, b, c),
+        // This network, private (RFC 1918), loopback, multicast, and what is reserved, with broadcast.
+        (0 | 10 | 127 | 224.., ..)
         // Private (RFC 1918), link-local, shared by carriers (RFC 6598).
-        (10, ..) | (172, 16..=31, _) | (192, 168, _) | (169, 254, _) | (100, 64..=127, _) => true,
+        | (172, 16..=31, _) | (192, 168, _) | (169, 254, _) | (100, 64..=127, _)
         // Protocol assignments, documentation, the former anycast of 6to4, benchmarks.
-        (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) | (198, 18 | 19, _) => true,
-        (224..=239, ..) => true,
-        _ => false,
-    };
-    !is_special
+        | (192, 0, 0 | 2) | (198, 51, 100) | (203, 0, 113) | (192, 88, 99) | (198, 18 | 19, _)
+    )
 }
 
 fn is_public_v6(ip: Ipv6Addr) -> bool {
@@ -85,16 +83,14 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
         is_public_v4(Ipv4Addr::new(a, b, c, d))
     };
     match parts {
-        // Mapped, compatible (with loopback and the unspecified one), and translated (NAT64, SIIT).
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
-            embedded(high, low)
-        }
-        [0, 0, 0, 0, ..] => false,
-        // 6to4 holds the address of its router.
-        [0x2002, high, low, ..] => embedded(high, low),
+        // Mapped, translated (NAT64), and 6to4, which holds the address of its router.
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => embedded(high, low),
         // Protocol assignments, with Teredo, ORCHID and benchmarks; documentation.
         [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
-        // Only this eighth is given to networks.
+        // Only this eighth is given to networks: not loopback, nor what is compatible, private,
+        // link-local or multicast.
         [first, ..] => (0x2000..=0x3fff).contains(&first),
     }
 }
@@ -195,12 +191,14 @@ impl Dialer {
 
     /// Lists the addresses of a peer in the records of a domain.
     async fn dnsaddr(&self, domain: &Domain, peer_id: &str) -> Vec<Multiaddr> {
-        let Ok(texts) = self.dns.texts(&format!("{DNSADDR}{domain}")).await else { return Vec::new() };
+        let Ok(texts) = self.dns.texts(&format!("{DNSADDR}{domain}")).await else {
+            return Vec::new();
+        };
         let of_peer = |hint| match hint {
             Hint::Peer(peer) if peer.peer_id == peer_id => Some(peer.address),
             _ => None,
         };
-        read_all(&texts.texts).hints.into_iter().filter_map(of_peer).collect()
+        read_all(&texts.records).hints.into_iter().filter_map(of_peer).collect()
     }
 }
 
@@ -266,12 +264,35 @@ mod tests {
     fn all_other_addresses_may_not() {
         for (range, ips) in [
             ("this network", &["0.0.0.0", "0.255.255.255"][..]),
-            ("private, RFC 1918", &["10.0.0.0", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.0.0", "192.168.255.255"]),
+            (
+                "private, RFC 1918",
+                &[
+                    "10.0.0.0",
+                    "10.255.255.255",
+                    "172.16.0.1",
+                    "172.31.255.255",
+                    "192.168.0.0",
+                    "192.168.255.255",
+                ],
+            ),
             ("shared by carriers", &["100.64.0.0", "100.127.255.255"]),
             ("loopback", &["127.0.0.1", "127.255.255.255", "::1"]),
-            ("link-local", &["169.254.0.0", "169.254.169.254", "169.254.255.255", "fe80::1", "febf:ffff::1"]),
+            (
+                "link-local",
+                &["169.254.0.0", "169.254.169.254", "169.254.255.255", "fe80::1", "febf:ffff::1"],
+            ),
             ("protocol assignments", &["192.0.0.1", "192.0.0.255", "2001::1", "2001:1ff::1"]),
-            ("documentation", &["192.0.2.1", "198.51.100.1", "203.0.113.255", "2001:db8::1", "3fff::1", "3fff:fff::1"]),
+            (
+                "documentation",
+                &[
+                    "192.0.2.1",
+                    "198.51.100.1",
+                    "203.0.113.255",
+                    "2001:db8::1",
+                    "3fff::1",
+                    "3fff:fff::1",
+                ],
+            ),
             ("anycast of 6to4", &["192.88.99.1"]),
             ("benchmarks", &["198.18.0.0", "198.19.255.255", "2001:2::1"]),
             ("multicast", &["224.0.0.1", "239.255.255.255", "ff02::1"]),
@@ -282,7 +303,10 @@ mod tests {
             ("mapped", &["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254"]),
             ("compatible", &["::127.0.0.1", "::10.0.0.1", "::1.1.1.1"]),
             ("translated in place", &["::ffff:0:10.0.0.1"]),
-            ("NAT64", &["64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::101:101"]),
+            (
+                "NAT64",
+                &["64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::101:101"],
+            ),
             ("6to4", &["2002:7f00:1::1", "2002:a00:1::1", "2002:c0a8:101::1"]),
             ("Teredo", &["2001:0:4136:e378:8000:63bf:3fff:fdd2"]),
             ("not given out", &["100::1", "200::1", "4000::1", "5f00::1"]),

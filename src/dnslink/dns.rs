@@ -38,7 +38,7 @@ pub(super) struct Dns {
 #[derive(Debug)]
 pub(super) struct Texts {
     /// Each record, its segments joined.
-    pub(super) texts: Vec<Vec<u8>>,
+    pub(super) records: Vec<Vec<u8>>,
     /// The least TTL of all that led there.
     pub(super) ttl: Duration,
     /// The names that the records were found through (CNAME), in order.
@@ -64,18 +64,15 @@ impl Dns {
 
     /// Asks for the TXT records of a name.
     pub(super) async fn texts(&self, name: &str) -> std::result::Result<Texts, Failure> {
-        let lookup = self.ask(name, RecordType::TXT).await?;
+        let question = question(name)?;
+        let lookup = self.ask(&question, RecordType::TXT).await?;
         let answers = lookup.answers();
-        let mut names = vec![lookup.query().name().clone()];
-        let mut through = Vec::new();
-        for record in answers {
-            if let RData::CNAME(target) = &record.data
-                && names.contains(&record.name)
-            {
-                through.push(target.0.to_string());
-                names.push(target.0.clone());
-            }
+        let mut names = vec![question];
+        let mut aliases: Vec<(&Name, &Name)> = answers.iter().filter_map(alias).collect();
+        while let Some(place) = aliases.iter().position(|(from, _)| names.contains(from)) {
+            names.push(aliases.swap_remove(place).1.clone());
         }
+        let through = names[1..].iter().map(ToString::to_string).collect();
         let is_ours = |record: &&Record| names.contains(&record.name);
         let used = |record: &&Record| matches!(record.data, RData::TXT(_) | RData::CNAME(_));
         let used: Vec<&Record> = answers.iter().filter(is_ours).filter(used).collect();
@@ -92,7 +89,7 @@ impl Dns {
         }
         let ttl = used.iter().map(|record| record.ttl).min().unwrap_or_default();
         Ok(Texts {
-            texts,
+            records: texts,
             ttl: Duration::from_secs(ttl.into()),
             through,
             validation: self.validation(&used)?,
@@ -130,10 +127,9 @@ impl Dns {
         if !is_wanted {
             return Err(Failure::Absent);
         }
-        let lookup = self.ask(name.as_str(), kind).await?;
-        let used: Vec<&Record> = lookup.answers().iter().collect();
-        let used: Vec<&Record> =
-            used.into_iter().filter(|record| record.data.ip_addr().is_some()).collect();
+        let lookup = self.ask(&question(name.as_str())?, kind).await?;
+        let is_address = |record: &&Record| record.data.ip_addr().is_some();
+        let used: Vec<&Record> = lookup.answers().iter().filter(is_address).collect();
         self.validation(&used)?;
         Ok(used.iter().filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES).collect())
     }
@@ -157,9 +153,7 @@ impl Dns {
         Ok(Some(shown))
     }
 
-    async fn ask(&self, name: &str, kind: RecordType) -> std::result::Result<Lookup, Failure> {
-        let mut question = Name::from_ascii(name).map_err(|_| Failure::Absent)?;
-        question.set_fqdn(true);
+    async fn ask(&self, question: &Name, kind: RecordType) -> std::result::Result<Lookup, Failure> {
         let clients = self.servers.clients().await.map_err(|error| down(&error))?;
         let mut rest = clients.iter();
         let mut asked = FuturesUnordered::new();
@@ -179,6 +173,21 @@ impl Dns {
                 Ok(None) | Err(_) => {}
             }
         }
+    }
+}
+
+/// Makes a name of a text, to which nothing of the system's is added.
+fn question(text: &str) -> std::result::Result<Name, Failure> {
+    let mut name = Name::from_ascii(text).map_err(|_| Failure::Absent)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// Returns which name a record stands for which other one, if it is of that kind.
+fn alias(record: &Record) -> Option<(&Name, &Name)> {
+    match &record.data {
+        RData::CNAME(target) => Some((&record.name, &target.0)),
+        _ => None,
     }
 }
 
@@ -202,7 +211,9 @@ fn failure(error: &NetError) -> Failure {
             Failure::Absent
         }
         NetError::Timeout => Failure::Down("no answer in time".to_owned()),
-        NetError::Dns(DnsError::ResponseCode(code)) => Failure::Down(format!("the server says {code}")),
+        NetError::Dns(DnsError::ResponseCode(code)) => {
+            Failure::Down(format!("the server says {code}"))
+        }
         NetError::Dns(DnsError::DnssecBogus | DnsError::Nsec { .. }) => {
             Failure::Down("the answer is not validated by DNSSEC".to_owned())
         }

@@ -84,8 +84,20 @@ mod tests {
         let long = format!("{}.example", "a".repeat(64));
         let longer = format!("{}com", "abcdefghi.".repeat(25));
         for text in [
-            "", ".", "com", "a..b", ".a.b", "a.b..", "a b.c", "a/b.c", "ä.example", "127.0.0.1", "[::1].a",
-            "a.b:53", &long, &longer,
+            "",
+            ".",
+            "com",
+            "a..b",
+            ".a.b",
+            "a.b..",
+            "a b.c",
+            "a/b.c",
+            "ä.example",
+            "127.0.0.1",
+            "[::1].a",
+            "a.b:53",
+            &long,
+            &longer,
         ] {
             assert_eq!(text.parse::<Domain>(), Err(DomainError), "{text}");
         }

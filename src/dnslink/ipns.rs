@@ -78,8 +78,8 @@ pub fn verify(name: &Cid, record: &[u8], now: Timestamp) -> Result<IpnsRecord, I
     let key = UnparsedPublicKey::new(&ED25519, key);
     key.verify(&signed, signature).map_err(|_| IpnsError::Signature)?;
 
-    let document: BTreeMap<String, Ipld> =
-        serde_ipld_dagcbor::from_slice(data).map_err(|_| IpnsError::Form("its data are not CBOR"))?;
+    let document: BTreeMap<String, Ipld> = serde_ipld_dagcbor::from_slice(data)
+        .map_err(|_| IpnsError::Form("its data are not CBOR"))?;
     let document = Document::read(&document)?;
     if entry.is_for_old_readers && !entry.agrees_with(&document) {
         return Err(IpnsError::Contradiction);
@@ -158,7 +158,8 @@ impl<'a> Document<'a> {
             Some(Ipld::Integer(number)) => u64::try_from(*number).ok(),
             _ => None,
         };
-        let number = |name: &str| number(name).ok_or(IpnsError::Form("its data have no such number"));
+        let number =
+            |name: &str| number(name).ok_or(IpnsError::Form("its data have no such number"));
         let document = Self {
             value: bytes("Value")?,
             validity_type: number("ValidityType")?,
@@ -301,8 +302,8 @@ mod tests {
 
     fn put(record: &mut Vec<u8>, field: u8, bytes: &[u8]) {
         record.push(field << 3 | 2);
-        let length = u16::try_from(bytes.len()).unwrap();
-        record.extend([(length & 0x7f) as u8 | 0x80, (length >> 7) as u8]);
+        let length = bytes.len();
+        record.extend([length % 128 + 128, length / 128].map(|it| u8::try_from(it).unwrap()));
         record.extend(bytes);
     }
 

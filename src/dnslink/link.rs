@@ -6,8 +6,8 @@ use std::str::FromStr;
 use cid::Cid;
 use thiserror::Error;
 
-use super::key::{ipns_name, parse_key};
 use super::Domain;
+use super::key::{ipns_name, parse_key};
 
 /// The longest link as text; a TXT record of one segment has 255 bytes.
 const MAX_LENGTH: usize = 2048;

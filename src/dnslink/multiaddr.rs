@@ -11,8 +11,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::key::{parse_key, peer_id};
 use super::Domain;
+use super::key::{parse_key, peer_id};
 
 /// How many hints of one name are kept.
 pub const MAX_HINTS: usize = 16;

@@ -61,7 +61,9 @@ impl Ignored {
     #[must_use]
     pub fn is_mistake(&self) -> bool {
         match self {
-            Self::Other | Self::Link(LinkError::Namespace) | Self::NotFirst | Self::TooMany => false,
+            Self::Other | Self::Link(LinkError::Namespace) | Self::NotFirst | Self::TooMany => {
+                false
+            }
             Self::Link(_) | Self::Address(_) | Self::Addresses | Self::Text | Self::Length => true,
         }
     }
@@ -202,8 +204,11 @@ mod tests {
 
     #[test]
     fn hints_come_one_by_one_or_as_a_list() {
-        let list = format!("ipfsnode=[\"{GATEWAY}\", \"/nonsense\", 1, \"/ip4/192.0.2.1/tcp/80/http\"]");
-        let Ok(Record::Hints { hints, ignored }) = read(list.as_bytes()) else { panic!("it is one") };
+        let list =
+            format!("ipfsnode=[\"{GATEWAY}\", \"/nonsense\", 1, \"/ip4/192.0.2.1/tcp/80/http\"]");
+        let Ok(Record::Hints { hints, ignored }) = read(list.as_bytes()) else {
+            panic!("it is one")
+        };
         assert_eq!((hints.len(), ignored), (2, 2));
         let single = format!("ipfsnode={GATEWAY}");
         let by_dnsaddr = format!("dnsaddr={GATEWAY}");

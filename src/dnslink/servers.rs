@@ -153,9 +153,8 @@ fn trust_anchors(path: &Path) -> Result<TrustAnchors> {
 }
 
 fn tls(path: &Path) -> Result<ClientConfig> {
-    let unusable = |error: Box<dyn std::error::Error + Send + Sync>| {
-        unusable("https_authority", path, error)
-    };
+    let unusable =
+        |error: Box<dyn std::error::Error + Send + Sync>| unusable("https_authority", path, error);
     let mut roots = RootCertStore::empty();
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.into()))?;

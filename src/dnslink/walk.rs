@@ -70,10 +70,16 @@ impl<'a> Walk<'a> {
                     return Ok(Resolved { root: *root, path, hints, ttl });
                 }
                 _ if !seen.insert(current.clone()) => {
-                    return Err(error(DnslinkErrorKind::Loop, format!("{start} comes by {current} again")));
+                    return Err(error(
+                        DnslinkErrorKind::Loop,
+                        format!("{start} comes by {current} again"),
+                    ));
                 }
                 _ if seen.len() > MAX_LINKS => {
-                    return Err(error(DnslinkErrorKind::TooLong, format!("{start} has more than {MAX_LINKS}")));
+                    return Err(error(
+                        DnslinkErrorKind::TooLong,
+                        format!("{start} has more than {MAX_LINKS}"),
+                    ));
                 }
                 Target::Domain(domain) => self.domain(domain).await?,
                 Target::Key(key) => self.key(key).await?,
@@ -91,7 +97,9 @@ impl<'a> Walk<'a> {
         let begun = Instant::now();
         let outcome = match timeout(self.dns_time, self.records_of(domain)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(error(DnslinkErrorKind::Unavailable, format!("{domain}: no answer in time"))),
+            Err(_) => {
+                Err(error(DnslinkErrorKind::Unavailable, format!("{domain}: no answer in time")))
+            }
         };
         self.dns_time = self.dns_time.saturating_sub(begun.elapsed());
         outcome
@@ -100,7 +108,8 @@ impl<'a> Walk<'a> {
     /// Asks for all records of a domain, and waits for no more of them than it needs.
     async fn records_of(&mut self, domain: &Domain) -> Result<Link> {
         let dns = self.dns;
-        let names = [format!("{DNSLINK}{domain}"), domain.to_string(), format!("{DNSADDR}{domain}")];
+        let names =
+            [format!("{DNSLINK}{domain}"), domain.to_string(), format!("{DNSADDR}{domain}")];
         let [main, apex, dnsaddr] = &names;
         let asked = Box::pin(dns.texts(main));
         let others = Box::pin(future::join(dns.texts(apex), dns.texts(dnsaddr)));
@@ -143,14 +152,16 @@ impl<'a> Walk<'a> {
 
     /// Shows what was found at a name, and lets it count for the time that all may be kept.
     fn note(&mut self, name: &str, answer: &std::result::Result<Texts, Failure>) -> Records {
-        let found = answer.as_ref().map(|texts| read_all(&texts.texts)).unwrap_or_default();
+        let found = answer.as_ref().map(|texts| read_all(&texts.records)).unwrap_or_default();
         let answered = answer.as_ref().ok();
         self.steps.push(Step::Query {
             name: name.to_owned(),
             through: answered.map(|texts| texts.through.clone()).unwrap_or_default(),
             ttl: answered.map(|texts| texts.ttl.as_secs()),
             validation: answered.and_then(|texts| texts.validation),
-            records: answered.map(|texts| Seen::all(&texts.texts, &found.verdicts)).unwrap_or_default(),
+            records: answered
+                .map(|texts| Seen::all(&texts.records, &found.verdicts))
+                .unwrap_or_default(),
             failure: match answer {
                 Ok(_) => None,
                 Err(Failure::Absent) => Some("there is no TXT record".to_owned()),
@@ -167,7 +178,8 @@ impl<'a> Walk<'a> {
     fn take(&mut self, name: &str, found: Records) -> Result<Link> {
         let Some(link) = found.link else {
             let is_mistaken = found.has_link;
-            let kind = if is_mistaken { DnslinkErrorKind::Invalid } else { DnslinkErrorKind::NotFound };
+            let kind =
+                if is_mistaken { DnslinkErrorKind::Invalid } else { DnslinkErrorKind::NotFound };
             return Err(error(kind, name));
         };
         self.keep(found.hints);
@@ -189,10 +201,15 @@ impl<'a> Walk<'a> {
     async fn key(&mut self, key: &cid::Cid) -> Result<Link> {
         let name = ipns_name(key);
         let outcome = match self.keys {
-            None => Err(error(DnslinkErrorKind::Unavailable, format!("{name}: nobody resolves IPNS keys here"))),
+            None => Err(error(
+                DnslinkErrorKind::Unavailable,
+                format!("{name}: nobody resolves IPNS keys here"),
+            )),
             Some(keys) => match timeout(KEY_TIME, keys.resolve(key, &self.hints)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(error(DnslinkErrorKind::Unavailable, format!("{name}: no answer in time"))),
+                Err(_) => {
+                    Err(error(DnslinkErrorKind::Unavailable, format!("{name}: no answer in time")))
+                }
             },
         };
         let answered = outcome.as_ref().ok();

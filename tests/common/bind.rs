@@ -118,19 +118,19 @@ fn zone_file(folder: &Path, zone: &str) -> PathBuf {
 fn settings(folder: &Path, port: u16, zones: &[(&str, &str)], options: &str) -> String {
     let [name, algorithm, secret] = KEY;
     let place = folder.display();
-    let mut text = format!(
+    let zone = |(zone, _): &(&str, &str)| {
+        let file = zone_file(folder, zone);
+        let policy = format!("update-policy {{ grant {name} zonesub ANY; }}");
+        format!("zone \"{zone}\" {{ type primary; file {file:?}; {policy}; {options} }};\n")
+    };
+    let zones: String = zones.iter().map(zone).collect();
+    format!(
         "key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n\
          options {{ directory \"{place}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
-         pid-file \"named.pid\"; session-keyfile \"session.key\"; recursion no; notify no; dnssec-validation no; }};\n\
-         controls {{ }};\n"
-    );
-    for (zone, _) in zones {
-        text += &format!(
-            "zone \"{zone}\" {{ type primary; file \"{}\"; update-policy {{ grant {name} zonesub ANY; }}; {options} }};\n",
-            zone_file(folder, zone).display()
-        );
-    }
-    text
+         pid-file \"named.pid\"; session-keyfile \"session.key\"; recursion no; notify no;\n\
+         dnssec-validation no; }};\n\
+         controls {{ }};\n{zones}"
+    )
 }
 
 /// A port that is free for both protocols, below those that the system gives to outgoing connections.

@@ -14,13 +14,16 @@ const PAUSE: Duration = Duration::from_millis(50);
 fn move_to(bind: &Bind, name: &str, ttl: u32, target: &str) {
     bind.update(
         ZONE,
-        &format!("update delete {name} TXT\nupdate add {name} {ttl} TXT \"dnslink=/ipfs/{target}\""),
+        &format!(
+            "update delete {name} TXT\nupdate add {name} {ttl} TXT \"dnslink=/ipfs/{target}\""
+        ),
     );
 }
 
 /// Asks until the domain leads there.
 async fn until(resolver: &Resolver, name: &str, expected: &str) {
-    while resolve(resolver, name).await.map(|answer| shown(&answer)).unwrap_or_default() != expected {
+    while resolve(resolver, name).await.map(|answer| shown(&answer)).unwrap_or_default() != expected
+    {
         tokio::time::sleep(PAUSE).await;
     }
 }

@@ -28,8 +28,9 @@ impl KeyResolver for Fetching {
     async fn resolve(&self, key: &Cid, _hints: &[Hint]) -> Result<(Link, Duration)> {
         self.count.fetch_add(1, Ordering::SeqCst);
         let record = fetch(&self.gateway, key).await;
-        let record = ipns::verify(key, &record, Timestamp::now())
-            .map_err(|error| DnslinkError::wrap(DnslinkErrorKind::Invalid, key.to_string(), error))?;
+        let record = ipns::verify(key, &record, Timestamp::now()).map_err(|error| {
+            DnslinkError::wrap(DnslinkErrorKind::Invalid, key.to_string(), error)
+        })?;
         Ok((record.value, record.ttl))
     }
 }
@@ -49,7 +50,17 @@ fn node() -> Option<KuboNode> {
 }
 
 fn publish(node: &KuboNode, key: &str, path: &str, ttl: &str) {
-    node.ipfs(["name", "publish", "--allow-offline", "--key", key, "--ttl", ttl, "--resolve=false", path]);
+    node.ipfs([
+        "name",
+        "publish",
+        "--allow-offline",
+        "--key",
+        key,
+        "--ttl",
+        ttl,
+        "--resolve=false",
+        path,
+    ]);
 }
 
 fn generate(node: &KuboNode, name: &str, kind: &str) -> Cid {

@@ -52,7 +52,9 @@ async fn segments_are_joined_and_invalid_records_passed_over() {
 
     let trace = resolver.trace(&domain("mixed.names.test")).await;
     assert_eq!(trace.outcome.unwrap().root.to_string(), B);
-    let Step::Query { name, records, ttl, .. } = &trace.steps[0] else { panic!("{:?}", trace.steps) };
+    let Step::Query { name, records, ttl, .. } = &trace.steps[0] else {
+        panic!("{:?}", trace.steps)
+    };
     assert_eq!((name.as_str(), *ttl), ("_dnslink.mixed.names.test", Some(1)));
     let reason = |text: &str| {
         let seen = records.iter().find(|seen| seen.text.starts_with(text)).unwrap();
@@ -69,7 +71,9 @@ async fn a_cname_delegates_the_record_to_somebody_else() {
     let records = "_dnslink.shop CNAME _dnslink.shop.host.test.\n_dnslink.ring CNAME _dnslink.ring2\n\
                    _dnslink.ring2 CNAME _dnslink.ring\n";
     let theirs = format!("_dnslink.shop 1 TXT \"dnslink=/ipfs/{A}\"\n");
-    let Some(bind) = Bind::start(&[("names.test", records), ("host.test", &theirs)]) else { return };
+    let Some(bind) = Bind::start(&[("names.test", records), ("host.test", &theirs)]) else {
+        return;
+    };
     let resolver = resolver(&bind.address());
     assert_eq!(root(&resolver, "shop.names.test").await, A);
     let trace = resolver.trace(&domain("shop.names.test")).await;
@@ -81,9 +85,8 @@ async fn a_cname_delegates_the_record_to_somebody_else() {
 #[tokio::test]
 async fn hints_come_one_by_one_as_a_list_and_from_each_place() {
     let gateway = "/dns4/gateway.example/tcp/443/tls/http";
-    let list = format!(
-        "[\\\"/ip4/192.0.2.1/tcp/4001/p2p/{ID}\\\",\\\"{gateway}\\\",\\\"/nonsense\\\"]"
-    );
+    let list =
+        format!("[\\\"/ip4/192.0.2.1/tcp/4001/p2p/{ID}\\\",\\\"{gateway}\\\",\\\"/nonsense\\\"]");
     let records = format!(
         "_dnslink.a TXT \"dnslink=/ipfs/{A}\"\n_dnslink.a TXT \"ipfsnode={gateway}\"\n\
          _dnslink.b TXT \"dnslink=/ipfs/{A}\"\n_dnslink.b TXT \"ipfsnode={list}\"\n\
@@ -113,11 +116,10 @@ async fn hints_come_one_by_one_as_a_list_and_from_each_place() {
 
 #[tokio::test]
 async fn an_answer_that_is_too_long_for_udp_comes_by_tcp() {
-    let words = "x".repeat(250);
-    let mut records = format!("_dnslink.long TXT \"dnslink=/ipfs/{A}\"\n");
-    for number in 0..200 {
-        records += &format!("_dnslink.long TXT \"{number} {words}\"\n");
-    }
+    let words = format!("\"{}\" ", "x".repeat(250)).repeat(3);
+    let longer = (0..75).map(|number| format!("_dnslink.long TXT {number} {words}\n"));
+    let records =
+        format!("_dnslink.long TXT \"dnslink=/ipfs/{A}\"\n") + &longer.collect::<String>();
     let Some(bind) = Bind::start(&[("names.test", &records)]) else { return };
     assert_eq!(root(&resolver(&bind.address()), "long.names.test").await, A);
     let answer = bind.dig(["+short", "+tcp", "TXT", "_dnslink.long.names.test"]);
@@ -134,8 +136,12 @@ async fn domains_lead_to_each_other_and_their_paths_are_joined() {
          _dnslink.self TXT \"dnslink=/ipns/SELF.names.test\"\n\
          _dnslink.nowhere TXT \"dnslink=/ipns/absent.names.test\"\n"
     );
-    let others = format!("_dnslink.c 7 TXT \"dnslink=/ipfs/{A}/four\"\n_dnslink.c 7 TXT \"ipfsnode=/ip4/192.0.2.2/tcp/80/http\"\n");
-    let Some(bind) = Bind::start(&[("names.test", &records), ("other.test", &others)]) else { return };
+    let others = format!(
+        "_dnslink.c 7 TXT \"dnslink=/ipfs/{A}/four\"\n_dnslink.c 7 TXT \"ipfsnode=/ip4/192.0.2.2/tcp/80/http\"\n"
+    );
+    let Some(bind) = Bind::start(&[("names.test", &records), ("other.test", &others)]) else {
+        return;
+    };
     let resolver = resolver(&bind.address());
     assert_eq!(root(&resolver, "a.names.test").await, format!("{A}/four/two/three/one"));
     let answer = resolve(&resolver, "a.names.test").await.unwrap();
@@ -151,10 +157,11 @@ async fn domains_lead_to_each_other_and_their_paths_are_joined() {
 
 #[tokio::test]
 async fn a_chain_has_thirty_two_links_and_no_more() {
-    let mut records = format!("_dnslink.n1 TXT \"dnslink=/ipfs/{A}\"\n");
-    for number in 2..=33 {
-        records += &format!("_dnslink.n{number} TXT \"dnslink=/ipns/n{}.names.test\"\n", number - 1);
-    }
+    let link = |number: u32| {
+        format!("_dnslink.n{number} TXT \"dnslink=/ipns/n{}.names.test\"\n", number - 1)
+    };
+    let links: String = (2..=33).map(link).collect();
+    let records = format!("_dnslink.n1 TXT \"dnslink=/ipfs/{A}\"\n{links}");
     let Some(bind) = Bind::start(&[("names.test", &records)]) else { return };
     let resolver = resolver(&bind.address());
     assert_eq!(root(&resolver, "n32.names.test").await, A);
