@@ -17,7 +17,7 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::timeout;
 
 use super::servers::{QUESTION, Servers};
-use super::{Domain, Host, Result, Validation};
+use super::{Domain, Host, SetupError, Validation};
 use crate::config::DnslinkSettings;
 
 /// How long a server is waited for before the next one is asked beside it.
@@ -58,12 +58,12 @@ pub(super) enum Failure {
 
 impl Dns {
     /// Reads the files that the settings name. No server is asked.
-    pub(super) fn open(settings: &DnslinkSettings) -> Result<Self> {
+    pub(super) fn open(settings: &DnslinkSettings) -> Result<Self, SetupError> {
         Ok(Self { servers: Servers::open(settings)? })
     }
 
     /// Asks for the TXT records of a name.
-    pub(super) async fn texts(&self, name: &str) -> std::result::Result<Texts, Failure> {
+    pub(super) async fn texts(&self, name: &str) -> Result<Texts, Failure> {
         let question = question(name)?;
         let lookup = self.ask(&question, RecordType::TXT).await?;
         let answers = lookup.answers();
@@ -97,7 +97,7 @@ impl Dns {
     }
 
     /// Asks for the addresses of a host, at most a few. A literal address is its own.
-    pub(super) async fn addresses(&self, host: &Host) -> std::result::Result<Vec<IpAddr>, Failure> {
+    pub(super) async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Failure> {
         let (name, v4, v6) = match host {
             Host::Ip(ip) => return Ok(vec![*ip]),
             Host::Name(name) => (name, true, true),
@@ -123,7 +123,7 @@ impl Dns {
         name: &Domain,
         kind: RecordType,
         is_wanted: bool,
-    ) -> std::result::Result<Vec<IpAddr>, Failure> {
+    ) -> Result<Vec<IpAddr>, Failure> {
         if !is_wanted {
             return Err(Failure::Absent);
         }
@@ -136,7 +136,7 @@ impl Dns {
 
     /// Tells what validation has shown of these records, which all have to be proven, or to be proven to
     /// be of a zone that is not signed.
-    fn validation(&self, records: &[&Record]) -> std::result::Result<Option<Validation>, Failure> {
+    fn validation(&self, records: &[&Record]) -> Result<Option<Validation>, Failure> {
         if !self.servers.is_validating() {
             return Ok(None);
         }
@@ -153,7 +153,7 @@ impl Dns {
         Ok(Some(shown))
     }
 
-    async fn ask(&self, question: &Name, kind: RecordType) -> std::result::Result<Lookup, Failure> {
+    async fn ask(&self, question: &Name, kind: RecordType) -> Result<Lookup, Failure> {
         let clients = self.servers.clients().await.map_err(|error| down(&error))?;
         let mut rest = clients.iter();
         let mut asked = FuturesUnordered::new();
@@ -177,7 +177,7 @@ impl Dns {
 }
 
 /// Makes a name of a text, to which nothing of the system's is added.
-fn question(text: &str) -> std::result::Result<Name, Failure> {
+fn question(text: &str) -> Result<Name, Failure> {
     let mut name = Name::from_ascii(text).map_err(|_| Failure::Absent)?;
     name.set_fqdn(true);
     Ok(name)
@@ -191,7 +191,7 @@ fn alias(record: &Record) -> Option<(&Name, &Name)> {
     }
 }
 
-type Asked = BoxFuture<'static, std::result::Result<Lookup, Failure>>;
+type Asked = BoxFuture<'static, Result<Lookup, Failure>>;
 
 fn ask_one(client: TokioResolver, question: Name, kind: RecordType) -> Asked {
     async move {

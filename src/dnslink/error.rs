@@ -2,7 +2,10 @@
 
 use std::error::Error;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use thiserror::Error;
 
 /// A failure to find a root: its kind says what a caller can do about it. It is kept for a while and
 /// told to everybody who asks for the same name, so it can be cloned.
@@ -13,6 +16,18 @@ pub struct DnslinkError {
     /// Which name, and what about it.
     pub context: String,
     source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// Why no name can be looked up at all: a file that a setting names cannot be used.
+#[derive(Debug, Error)]
+#[error("the file {} that `{setting}` names cannot be used: {source}", .path.display())]
+pub struct SetupError {
+    /// The setting that names the file.
+    pub setting: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: Box<dyn Error + Send + Sync>,
 }
 
 /// What a caller can do about a failure to find a root.

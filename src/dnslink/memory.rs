@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{Answer, DnslinkError, DnslinkErrorKind, Resolved, Result, Target};
@@ -109,20 +110,26 @@ impl Memory {
         if let Some(outcome) = self.fresh(name) {
             return Err(Box::new(outcome));
         }
-        let landing = Landing { memory: self.clone(), name: name.clone() };
-        let look_up = look_up();
-        let task = tokio::spawn(async move {
-            let found = look_up.await;
-            landing.memory.keep(&landing.name, found)
-        });
+        let (landed, landing) = oneshot::channel();
         let flight = async move {
-            task.await.unwrap_or_else(|error| {
+            landing.await.unwrap_or_else(|error| {
                 let context = "the look-up broke off";
                 Err(DnslinkError::wrap(DnslinkErrorKind::Unavailable, context, error))
             })
         };
         let flight = flight.boxed().shared();
         flights.insert(name.clone(), flight.clone());
+        // A task that cannot run is dropped at once, and takes itself off the list.
+        drop(flights);
+        let listed = Listed { memory: self.clone(), name: name.clone() };
+        let look_up = look_up();
+        tokio::spawn(async move {
+            let found = look_up.await;
+            let outcome = listed.memory.keep(&listed.name, found);
+            drop(listed);
+            // Whoever asked may have gone away.
+            let _ = landed.send(outcome);
+        });
         Ok(flight)
     }
 
@@ -156,12 +163,12 @@ impl Memory {
 }
 
 /// Takes a look-up off the list when it has ended, however it did.
-struct Landing {
+struct Listed {
     memory: Arc<Memory>,
     name: Target,
 }
 
-impl Drop for Landing {
+impl Drop for Listed {
     fn drop(&mut self) {
         self.memory.flights().remove(&self.name);
     }
@@ -264,6 +271,16 @@ mod tests {
         assert_eq!(path(second.await.unwrap()), "a");
         assert_eq!(count.load(Ordering::SeqCst), 1);
         assert!(memory.flights().is_empty());
+    }
+
+    #[tokio::test]
+    async fn no_more_names_are_kept_than_there_is_room_for() {
+        let memory = Arc::new(Memory::new(DAY));
+        for number in 0..3 * NAMES {
+            let name = Target::Domain(format!("n{number}.example").parse().unwrap());
+            memory.answer(&name, || async { Ok(found("a", DAY)) }).await.unwrap();
+        }
+        assert!(memory.kept.len() <= NAMES);
     }
 
     #[tokio::test]

@@ -10,8 +10,8 @@ use super::dns::Dns;
 use super::memory::Memory;
 use super::walk::Walk;
 use super::{
-    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Resolved, Result, Target,
-    Trace,
+    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Resolved, Result,
+    SetupError, Target, Trace,
 };
 use crate::config::DnslinkSettings;
 use crate::oci::RootName;
@@ -45,7 +45,10 @@ impl Resolver {
     ///
     /// # Errors
     /// When a file that the settings name cannot be used.
-    pub fn open(settings: &DnslinkSettings, keys: Option<Arc<dyn KeyResolver>>) -> Result<Self> {
+    pub fn open(
+        settings: &DnslinkSettings,
+        keys: Option<Arc<dyn KeyResolver>>,
+    ) -> std::result::Result<Self, SetupError> {
         let asking = Asking {
             dns: Arc::new(Dns::open(settings)?),
             keys,

@@ -11,12 +11,13 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::dnssec::TrustAnchors;
+use hickory_resolver::proto::serialize::txt::ParseError;
 use hickory_resolver::system_conf::read_system_conf;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::{DnslinkError, DnslinkErrorKind, Result};
+use super::{DnslinkError, DnslinkErrorKind, Result, SetupError};
 use crate::config::{DnsServer, DnslinkSettings};
 
 /// How long one server may take for one question.
@@ -32,7 +33,7 @@ pub(super) struct Servers {
 
 impl Servers {
     /// Reads the files that the settings name. No server is asked.
-    pub(super) fn open(settings: &DnslinkSettings) -> Result<Self> {
+    pub(super) fn open(settings: &DnslinkSettings) -> std::result::Result<Self, SetupError> {
         let anchors = match (&settings.trust_anchors, settings.dnssec) {
             (_, false) => None,
             (None, true) => Some(Arc::new(TrustAnchors::default())),
@@ -147,14 +148,14 @@ async fn address_of(host: &str, port: u16) -> std::io::Result<IpAddr> {
     found.next().map(|address| address.ip()).ok_or_else(|| std::io::ErrorKind::NotFound.into())
 }
 
-fn trust_anchors(path: &Path) -> Result<TrustAnchors> {
-    let text = fs::read_to_string(path).map_err(|error| unusable("trust_anchors", path, error))?;
-    text.parse().map_err(|error| unusable("trust_anchors", path, error))
+fn trust_anchors(path: &Path) -> std::result::Result<TrustAnchors, SetupError> {
+    let unusable = |error: Cause| unusable("dnslink.trust_anchors", path, error);
+    let text = fs::read_to_string(path).map_err(|error| unusable(error.into()))?;
+    text.parse().map_err(|error: ParseError| unusable(error.into()))
 }
 
-fn tls(path: &Path) -> Result<ClientConfig> {
-    let unusable =
-        |error: Box<dyn std::error::Error + Send + Sync>| unusable("https_authority", path, error);
+fn tls(path: &Path) -> std::result::Result<ClientConfig, SetupError> {
+    let unusable = |error: Cause| unusable("dnslink.https_authority", path, error);
     let mut roots = RootCertStore::empty();
     let certificates =
         CertificateDer::pem_file_iter(path).map_err(|error| unusable(error.into()))?;
@@ -172,18 +173,12 @@ fn tls(path: &Path) -> Result<ClientConfig> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn unusable(
-    setting: &str,
-    path: &Path,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> DnslinkError {
-    let context = format!("the file {} that `dnslink.{setting}` names", path.display());
-    DnslinkError::wrap(DnslinkErrorKind::Unavailable, context, error)
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+fn unusable(setting: &'static str, path: &Path, source: Cause) -> SetupError {
+    SetupError { setting, path: path.to_owned(), source }
 }
 
-fn unavailable(
-    context: &str,
-    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-) -> DnslinkError {
+fn unavailable(context: &str, error: impl Into<Cause>) -> DnslinkError {
     DnslinkError::wrap(DnslinkErrorKind::Unavailable, context, error)
 }

@@ -20,6 +20,9 @@ const READY: Duration = Duration::from_mins(1);
 pub(crate) const KEY: [&str; 3] =
     ["test", "hmac-sha256", "cmlnLXRlc3Qtb25seS1ub3QtYS1zZWNyZXQtMDAwMDE="];
 
+/// What has a zone signed.
+const SIGNED: &str = "dnssec-policy default; inline-signing yes;";
+
 /// A running server, authoritative for its zones, on UDP and TCP of 127.0.0.1. Dropping it ends it.
 pub(crate) struct Bind {
     // Fields are dropped in this order: the process goes before its folder.
@@ -33,21 +36,17 @@ impl Bind {
     /// relative to the zone, to which a SOA, a NS and `ns` are added. TTLs are a second unless a record
     /// says more. Skips or fails as [`require`] does.
     pub(crate) fn start(zones: &[(&str, &str)]) -> Option<Self> {
-        Self::start_with(zones, "")
+        Self::start_signed(zones, &[])
     }
 
-    /// The same with zones that are signed (DNSSEC).
-    pub(crate) fn start_signed(zones: &[(&str, &str)]) -> Option<Self> {
-        Self::start_with(zones, "dnssec-policy default; inline-signing yes;")
-    }
-
-    fn start_with(zones: &[(&str, &str)], options: &str) -> Option<Self> {
+    /// The same, and signs those of the zones (DNSSEC).
+    pub(crate) fn start_signed(zones: &[(&str, &str)], signed: &[&str]) -> Option<Self> {
         let named = require("named")?;
         require("nsupdate")?;
         require("dig")?;
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
-        fs::write(folder.path().join("named.conf"), settings(folder.path(), port, zones, options))
+        fs::write(folder.path().join("named.conf"), settings(folder.path(), port, zones, signed))
             .expect("the folder can be written to");
         for (zone, records) in zones {
             let text = format!(
@@ -115,13 +114,15 @@ fn zone_file(folder: &Path, zone: &str) -> PathBuf {
     folder.join(format!("{zone}.zone"))
 }
 
-fn settings(folder: &Path, port: u16, zones: &[(&str, &str)], options: &str) -> String {
+fn settings(folder: &Path, port: u16, zones: &[(&str, &str)], signed: &[&str]) -> String {
     let [name, algorithm, secret] = KEY;
     let place = folder.display();
     let zone = |(zone, _): &(&str, &str)| {
         let file = zone_file(folder, zone);
+        let file = file.display();
         let policy = format!("update-policy {{ grant {name} zonesub ANY; }}");
-        format!("zone \"{zone}\" {{ type primary; file {file:?}; {policy}; {options} }};\n")
+        let options = if signed.contains(zone) { SIGNED } else { "" };
+        format!("zone \"{zone}\" {{ type primary; file \"{file}\"; {policy}; {options} }};\n")
     };
     let zones: String = zones.iter().map(zone).collect();
     format!(

@@ -31,13 +31,19 @@ fn failures() -> Vec<Manner> {
     ]
 }
 
+/// Does that with each of them, at the same time.
+async fn of_each(act: impl AsyncFn(Manner)) {
+    join_all(failures().into_iter().map(|manner| act(manner))).await;
+}
+
 #[tokio::test]
 async fn no_answer_is_told_from_the_answer_that_there_is_nothing() {
-    for manner in failures() {
+    of_each(async |manner| {
         let server = Server::start(manner.clone()).await;
         let found = kind(&resolver(&server.address()), NAME).await;
         assert_eq!(found, DnslinkErrorKind::Unavailable, "{manner:?}");
-    }
+    })
+    .await;
     for code in [ResponseCode::NXDomain, ResponseCode::NoError] {
         let server = Server::start(Manner::Code(code)).await;
         let found = kind(&resolver(&server.address()), NAME).await;
@@ -47,7 +53,7 @@ async fn no_answer_is_told_from_the_answer_that_there_is_nothing() {
 
 #[tokio::test]
 async fn a_root_serves_on_whatever_befalls_the_server_and_comes_back_fresh() {
-    for manner in failures() {
+    of_each(async |manner| {
         let server = Server::start(Manner::Texts(texts(A), 0)).await;
         let resolver = resolver(&server.address());
         assert_eq!(root(&resolver, NAME).await, A);
@@ -61,7 +67,8 @@ async fn a_root_serves_on_whatever_befalls_the_server_and_comes_back_fresh() {
             tokio::time::sleep(PAUSE).await;
         }
         assert_eq!(root(&resolver, NAME).await, B);
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -147,14 +154,15 @@ async fn an_answer_of_64_kilobytes_is_taken_and_nothing_of_it_is_kept_but_what_c
 #[tokio::test]
 async fn a_server_that_is_down_or_refuses_only_slows_what_another_answers() {
     let good = Server::with_root(A).await;
-    for manner in failures() {
+    of_each(async |manner| {
         let bad = Server::start(manner.clone()).await;
         let mut settings = settings(&bad.address());
         settings.servers.push(DnsServer::Plain(good.address().parse().unwrap()));
         let resolver = Resolver::open(&settings, None).unwrap();
         assert_eq!(root(&resolver, NAME).await, A, "{manner:?}");
         assert!(bad.count(RECORD) > 0, "{manner:?}: the order of the settings counts");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -128,18 +128,16 @@ async fn an_answer_that_is_too_long_for_udp_comes_by_tcp() {
 
 #[tokio::test]
 async fn domains_lead_to_each_other_and_their_paths_are_joined() {
-    let records = format!(
-        "_dnslink.a TXT \"dnslink=/ipns/b.names.test/one\"\n\
+    let records = "_dnslink.a TXT \"dnslink=/ipns/b.names.test/one\"\n\
          _dnslink.b TXT \"dnslink=/ipns/c.other.test/two/three\"\n_dnslink.b TXT \"ipfsnode=/ip4/192.0.2.1/tcp/80/http\"\n\
          _dnslink.one TXT \"dnslink=/ipns/two.names.test\"\n_dnslink.two TXT \"dnslink=/ipns/three.names.test/x\"\n\
          _dnslink.three TXT \"dnslink=/ipns/one.names.test\"\n\
          _dnslink.self TXT \"dnslink=/ipns/SELF.names.test\"\n\
-         _dnslink.nowhere TXT \"dnslink=/ipns/absent.names.test\"\n"
-    );
+         _dnslink.nowhere TXT \"dnslink=/ipns/absent.names.test\"\n";
     let others = format!(
         "_dnslink.c 7 TXT \"dnslink=/ipfs/{A}/four\"\n_dnslink.c 7 TXT \"ipfsnode=/ip4/192.0.2.2/tcp/80/http\"\n"
     );
-    let Some(bind) = Bind::start(&[("names.test", &records), ("other.test", &others)]) else {
+    let Some(bind) = Bind::start(&[("names.test", records), ("other.test", &others)]) else {
         return;
     };
     let resolver = resolver(&bind.address());

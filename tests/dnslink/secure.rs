@@ -37,7 +37,7 @@ fn records() -> String {
 #[tokio::test]
 async fn a_signed_answer_is_taken_and_so_is_a_signed_denial() {
     let records = records();
-    let Some(bind) = Bind::start_signed(&[(ZONE, &records)]) else { return };
+    let Some(bind) = Bind::start_signed(&[(ZONE, &records)], &[ZONE]) else { return };
     let resolver = resolver(&bind.address(), &keys(&bind));
     assert_eq!(root(&resolver, "a.signed.test").await, A);
     assert_eq!(root(&resolver, "c.signed.test").await, A);
@@ -48,11 +48,24 @@ async fn a_signed_answer_is_taken_and_so_is_a_signed_denial() {
 }
 
 #[tokio::test]
+async fn a_zone_that_is_proven_to_be_unsigned_is_taken_as_it_is() {
+    let records = records() + "child NS ns.child\nns.child A 127.0.0.1\n";
+    let child = format!("_dnslink TXT \"dnslink=/ipfs/{A}\"\n");
+    let zones = [(ZONE, records.as_str()), ("child.signed.test", &child)];
+    let Some(bind) = Bind::start_signed(&zones, &[ZONE]) else { return };
+    let resolver = resolver(&bind.address(), &keys(&bind));
+    assert_eq!(root(&resolver, "child.signed.test").await, A);
+    let trace = resolver.trace(&domain("child.signed.test")).await;
+    let Step::Query { validation, .. } = &trace.steps[0] else { panic!("{:?}", trace.steps) };
+    assert_eq!(*validation, Some(Validation::Insecure));
+}
+
+#[tokio::test]
 async fn an_answer_that_is_not_signed_or_by_another_key_is_none() {
     let records = records();
-    let Some(bind) = Bind::start_signed(&[(ZONE, &records)]) else { return };
+    let Some(bind) = Bind::start_signed(&[(ZONE, &records)], &[ZONE]) else { return };
     let keys = keys(&bind);
-    let Some(other) = Bind::start_signed(&[(ZONE, &records)]) else { return };
+    let Some(other) = Bind::start_signed(&[(ZONE, &records)], &[ZONE]) else { return };
     let by_another_key = resolver(&other.address(), &keys);
     assert_eq!(kind(&by_another_key, "a.signed.test").await, DnslinkErrorKind::Unavailable);
     let Some(plain) = Bind::start(&[(ZONE, &records)]) else { return };
@@ -61,8 +74,8 @@ async fn an_answer_that_is_not_signed_or_by_another_key_is_none() {
         assert_eq!(kind(&unsigned, name).await, DnslinkErrorKind::Unavailable, "{name}");
     }
     let forger = Server::with_root(A).await;
-    let forged = resolver(&forger.address(), &keys);
-    assert_eq!(kind(&forged, "a.signed.test").await, DnslinkErrorKind::Unavailable);
+    let by_forger = resolver(&forger.address(), &keys);
+    assert_eq!(kind(&by_forger, "a.signed.test").await, DnslinkErrorKind::Unavailable);
 }
 
 #[test]

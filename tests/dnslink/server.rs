@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hickory_resolver::proto::op::{Message, OpCode, ResponseCode};
+use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
 use hickory_resolver::proto::rr::rdata::{A, AAAA, TXT};
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,8 +48,11 @@ pub(crate) struct Server {
 
 struct Shared {
     manner: Mutex<Manner>,
-    asked: Mutex<Vec<String>>,
+    asked: Mutex<Vec<Asked>>,
 }
+
+/// A question: its name, its id, and whether it came by UDP.
+type Asked = (String, u16, bool);
 
 impl Server {
     pub(crate) async fn start(manner: Manner) -> Self {
@@ -82,7 +85,7 @@ impl Server {
 
     /// How often it was asked for that name.
     pub(crate) fn count(&self, name: &str) -> usize {
-        self.shared.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
+        self.shared.count(name)
     }
 }
 
@@ -133,7 +136,7 @@ impl Shared {
     async fn answer(&self, question: &[u8], by_udp: bool) -> Vec<Vec<u8>> {
         let question = Message::from_vec(question).unwrap();
         let query = question.queries[0].clone();
-        self.asked.lock().unwrap().push(query.name().to_string().trim_end_matches('.').to_owned());
+        self.note((name_of(&query), question.id, by_udp));
         let manner = self.manner.lock().unwrap().clone();
 
         let mut answer = Message::response(question.id, OpCode::Query);
@@ -161,13 +164,21 @@ impl Shared {
         vec![answer.to_vec().unwrap()]
     }
 
+    /// Counts a question. One that is repeated for want of an answer is the same.
+    fn note(&self, question: Asked) {
+        let mut asked = self.asked.lock().unwrap();
+        if !asked.contains(&question) {
+            asked.push(question);
+        }
+    }
+
     fn add_address(&self, answer: &mut Message, addresses: &[&str]) {
         let query = answer.queries[0].clone();
         if query.query_type() != RecordType::A && query.query_type() != RecordType::AAAA {
             answer.metadata.response_code = ResponseCode::NXDomain;
             return;
         }
-        let name = query.name().to_string().trim_end_matches('.').to_owned();
+        let name = name_of(&query);
         // A question for each family comes at a time.
         let turn = (self.count(&name) - 1) / 2;
         let data = match addresses[turn.min(addresses.len() - 1)].parse().unwrap() {
@@ -180,8 +191,12 @@ impl Shared {
     }
 
     fn count(&self, name: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|asked| *asked == name).count()
+        self.asked.lock().unwrap().iter().filter(|(asked, ..)| asked == name).count()
     }
+}
+
+fn name_of(query: &Query) -> String {
+    query.name().to_string().trim_end_matches('.').to_owned()
 }
 
 fn add_texts(answer: &mut Message, texts: &[String], ttl: u32) {
