@@ -166,6 +166,17 @@ async fn a_server_that_is_down_or_refuses_only_slows_what_another_answers() {
 }
 
 #[tokio::test]
+async fn hints_that_nobody_tells_hold_no_root_up() {
+    let server = Server::start(Manner::Alone(texts(A))).await;
+    let resolver = resolver(&server.address());
+    assert_eq!(root(&resolver, NAME).await, A);
+    assert_eq!(server.count(NAME), 1, "they were asked for");
+    server.change(Manner::Alone(vec!["nothing of ours".to_owned()]));
+    let other = kind(&resolver, "other.test").await;
+    assert_eq!(other, DnslinkErrorKind::Unavailable, "the link itself may stand there");
+}
+
+#[tokio::test]
 async fn many_names_at_once_are_looked_up_in_turns() {
     let server = Server::start(Manner::Slow(texts(A))).await;
     let resolver = resolver(&server.address());

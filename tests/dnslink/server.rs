@@ -18,6 +18,8 @@ pub(crate) enum Manner {
     /// Answers with these TXT records for names that begin with `_dnslink.`, of this TTL; there is
     /// nothing else.
     Texts(Vec<String>, u32),
+    /// Answers the same for names that begin with `_dnslink.`, and says nothing to any other question.
+    Alone(Vec<String>),
     /// Answers with these addresses, one after the other to each question of its kind.
     Addresses(Vec<&'static str>),
     /// Answers with this code.
@@ -144,6 +146,7 @@ impl Shared {
         answer.metadata.recursion_available = true;
         match manner {
             Manner::Silence => return Vec::new(),
+            Manner::Alone(_) if !name_of(&query).starts_with("_dnslink.") => return Vec::new(),
             Manner::Garbage => return vec![[&question.id.to_be_bytes()[..], b"garbage"].concat()],
             Manner::Code(code) => answer.metadata.response_code = code,
             Manner::AlwaysTruncated => answer.metadata.truncation = true,
@@ -154,7 +157,7 @@ impl Shared {
                 add_texts(&mut answer, &texts, 3600);
             }
             Manner::Texts(texts, ttl) => add_texts(&mut answer, &texts, ttl),
-            Manner::Truncated(texts) => add_texts(&mut answer, &texts, 3600),
+            Manner::Truncated(texts) | Manner::Alone(texts) => add_texts(&mut answer, &texts, 3600),
             Manner::Slow(texts) => {
                 tokio::time::sleep(SLOWNESS).await;
                 add_texts(&mut answer, &texts, 3600);
