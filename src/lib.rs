@@ -8,6 +8,7 @@
 //! - [`storage`]: where bytes and names live
 //! - [`remote`]: reads under other people's roots
 //! - [`index`]: look-ups and the writer's lock
+//! - [`dnslink`]: names to roots
 //! - [`auth`]: who may do what
 //! - [`registry`]: the use cases
 //! - [`http`]: the API
@@ -20,6 +21,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod dnslink;
 pub mod http;
 pub mod index;
 pub mod ipld;

@@ -40,7 +40,9 @@ const BESIDE: &[(&str, &[&str], &[&str])] = &[
 const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "app", "cli/serve.rs"]),
     ("sqlx", &["index/"]),
-    ("rustls", &["app/tls.rs"]),
+    ("rustls", &["app/tls.rs", "dnslink/servers.rs"]),
+    ("hickory_resolver", &["dnslink/"]),
+    ("serde_ipld_dagcbor", &["dnslink/ipns.rs"]),
     ("bcrypt", &["auth/methods/"]),
     ("clap", &["cli/", "main.rs"]),
     ("clap_complete", &["cli/completions.rs"]),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use roadstead::auth::METHODS;
 use roadstead::config::{
-    Flag, Kind, LogFormat, Origin, PostgresSettings, SETTINGS, Settings, Sources, Values,
+    DnsServer, DnslinkSettings, Flag, Kind, LogFormat, Origin, PostgresSettings, SETTINGS,
+    Settings, Sources, Values,
 };
 use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;
@@ -88,6 +89,12 @@ fn without_any_source_the_defaults_stand() {
         (&settings.index.postgres, PostgresSettings::default()),
         (&postgres, postgres.clone())
     );
+    assert!(settings.dnslink.servers.is_empty());
+    assert!(!settings.dnslink.dnssec && !settings.dnslink.allow_private_addresses);
+    assert_eq!((settings.dnslink.trust_anchors, settings.dnslink.https_authority), (None, None));
+    assert_eq!(settings.dnslink.ttl_floor, Duration::from_secs(5));
+    assert_eq!(settings.dnslink.ttl_ceiling, Duration::from_hours(1));
+    assert_eq!(settings.dnslink.stale_for, Duration::from_hours(24));
     assert_eq!((settings.auth.method, settings.auth.allow_open), ("open", false));
     assert_eq!(settings.auth.htpasswd.file, Path::new(""));
     assert!(!settings.auth.htpasswd.anonymous_pull);
@@ -129,6 +136,14 @@ fn every_setting_can_be_given_in_the_environment() {
         .variable("ROADSTEAD_SERVER__SHUTDOWN_GRACE", "0")
         .variable("ROADSTEAD_SERVER__REQUEST_TIMEOUT", "1500ms")
         .variable("ROADSTEAD_STORAGE__DRIVER", "embedded")
+        .variable("ROADSTEAD_DNSLINK__SERVERS", "192.0.2.1, https://192.0.2.2/dns-query")
+        .variable("ROADSTEAD_DNSLINK__DNSSEC", "true")
+        .variable("ROADSTEAD_DNSLINK__TRUST_ANCHORS", "/etc/trusted.key")
+        .variable("ROADSTEAD_DNSLINK__HTTPS_AUTHORITY", "/etc/authority.pem")
+        .variable("ROADSTEAD_DNSLINK__TTL_FLOOR", "1")
+        .variable("ROADSTEAD_DNSLINK__TTL_CEILING", "1m")
+        .variable("ROADSTEAD_DNSLINK__STALE_FOR", "0")
+        .variable("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
         .variable("ROADSTEAD_AUTH__METHOD", "open")
         .variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true")
         .variable("ROADSTEAD_AUTH__HTPASSWD__FILE", "/etc/htpasswd")
@@ -147,6 +162,21 @@ fn every_setting_can_be_given_in_the_environment() {
     assert_eq!(settings.server.local_namespaces, ["docker.io", "ghcr.io"]);
     assert_eq!(settings.server.shutdown_grace, Duration::ZERO);
     assert_eq!(settings.server.request_timeout, Duration::from_millis(1500));
+    let (host, path) = ("192.0.2.2".to_owned(), "/dns-query".to_owned());
+    let expected = DnslinkSettings {
+        servers: vec![
+            DnsServer::Plain("192.0.2.1:53".parse().unwrap()),
+            DnsServer::Https { host, port: 443, path },
+        ],
+        dnssec: true,
+        trust_anchors: Some("/etc/trusted.key".into()),
+        https_authority: Some("/etc/authority.pem".into()),
+        ttl_floor: Duration::from_secs(1),
+        ttl_ceiling: Duration::from_mins(1),
+        stale_for: Duration::ZERO,
+        allow_private_addresses: true,
+    };
+    assert_eq!(settings.dnslink, expected);
     assert!(settings.auth.allow_open);
     assert_eq!(settings.auth.htpasswd.file, Path::new("/etc/htpasswd"));
     assert!(settings.auth.htpasswd.anonymous_pull);
@@ -275,6 +305,14 @@ fn every_setting_refuses_nonsense() {
         ("index.postgres.max_connections", &["0", "1", "10001", "-1", "'ten'", "5000000000"]),
         ("index.postgres.acquire_timeout", &["'0s'", "''", "'25h'", "-1"]),
         ("index.postgres.statement_timeout", &["'0s'", "0", "'30d'", "'1h30m'"]),
+        ("dnslink.servers", &["'dns.example'", "['192.0.2.1', '']", "'http://192.0.2.1/'", "5"]),
+        ("dnslink.dnssec", &["'yes'", "1"]),
+        ("dnslink.trust_anchors", &["5", "[]"]),
+        ("dnslink.https_authority", &["5", "[]"]),
+        ("dnslink.ttl_floor", &["'0s'", "0", "'2h'", "'soon'"]),
+        ("dnslink.ttl_ceiling", &["'8d'", "-1", "''"]),
+        ("dnslink.stale_for", &["'400d'", "'1 day'"]),
+        ("dnslink.allow_private_addresses", &["'yes'", "1"]),
         ("auth.method", &["'none'", "''"]),
         ("auth.htpasswd.file", &["5", "[]"]),
         ("auth.htpasswd.anonymous_pull", &["'yes'", "1"]),

@@ -4,6 +4,7 @@
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
 mod adoption;
+mod federation;
 mod lock;
 mod rebuild;
 mod server;
@@ -104,6 +105,9 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// Other people's images cannot be served as it was set.
+    #[error("other people's images cannot be served")]
+    Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The server ended early.
     #[error("the server failed")]
     Server(#[source] io::Error),

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::tls::Certificate;
-use super::{App, AppError, authority};
+use super::{App, AppError, authority, federation};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::http::{self, Api, Metrics};
@@ -58,7 +58,10 @@ pub async fn serve(
     authority(settings, &[0; 32])?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
-    let app = App::open(settings).await?;
+    let mut app = App::open(settings).await?;
+    if let Some(federation) = federation::open(settings)? {
+        app.registry = app.registry.federating(federation);
+    }
     let authority = authority(settings, &app.index.secret("tokens").await?)?;
     // What everybody may pull, everybody may read by its CID.
     let anonymous = authority.decide(&Identity::default(), Act::Any(Action::Pull)).await;

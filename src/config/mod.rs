@@ -8,6 +8,7 @@
 //! A new setting is a row of [`SETTINGS`] and a field of the struct of its concern.
 
 mod auth;
+mod dnslink;
 mod duration;
 mod error;
 mod external_url;
@@ -26,6 +27,7 @@ mod uploads;
 mod values;
 
 pub use auth::{AuthSettings, HtpasswdSettings};
+pub use dnslink::{DnsServer, DnslinkSettings};
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
 pub use federation::FederationSettings;
@@ -50,6 +52,8 @@ pub struct Settings {
     pub storage: StorageSettings,
     /// Where look-ups are answered.
     pub index: IndexSettings,
+    /// How names are looked up.
+    pub dnslink: DnslinkSettings,
     /// Who may do what.
     pub auth: AuthSettings,
     /// What everybody may read by its CID.
@@ -84,6 +88,7 @@ impl Settings {
             server: ServerSettings::read(values)?,
             storage: StorageSettings::read(values)?,
             index: IndexSettings::read(values)?,
+            dnslink: DnslinkSettings::read(values)?,
             auth: AuthSettings::read(values)?,
             gateway: GatewaySettings::read(values)?,
             federation: FederationSettings::read(values)?,

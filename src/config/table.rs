@@ -209,6 +209,68 @@ pub const SETTINGS: &[Setting] = &[
                every row, have ten minutes.",
     },
     Setting {
+        name: "dnslink.servers",
+        kind: Kind::List,
+        default: "[]",
+        expects: "up to 8 addresses such as 192.0.2.1 or 192.0.2.1:5353, or URLs such as \
+                  https://192.0.2.1/dns-query",
+        help: "The DNS servers by which names are looked up, in their order; the next one is asked when \
+               the one before fails or is slow. A URL asks over HTTPS. Empty: those of the system.",
+    },
+    Setting {
+        name: "dnslink.dnssec",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Has answers validated here, up to the keys of the DNS root. What fails counts as no \
+               answer; a zone that is proven to be unsigned is taken as it is. The servers have to \
+               pass signatures on.",
+    },
+    Setting {
+        name: "dnslink.trust_anchors",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file of DNSKEY records, such as /etc/roadstead/trusted.key",
+        help: "Keys that are trusted instead of those of the DNS root, for zones that only you have. \
+               Empty: those of the root.",
+    },
+    Setting {
+        name: "dnslink.https_authority",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file in PEM, such as /etc/roadstead/authority.pem",
+        help: "The authorities whose certificates servers may show that are asked over HTTPS. Empty: \
+               those that browsers know.",
+    },
+    Setting {
+        name: "dnslink.ttl_floor",
+        kind: Kind::Duration,
+        default: r#""5s""#,
+        expects: "a duration above zero and not above dnslink.ttl_ceiling, such as 5s",
+        help: "How long a root is kept at least, whatever its record says.",
+    },
+    Setting {
+        name: "dnslink.ttl_ceiling",
+        kind: Kind::Duration,
+        default: r#""1h""#,
+        expects: "a duration of at most a week such as 1h",
+        help: "How long a root is kept at most, whatever its record says.",
+    },
+    Setting {
+        name: "dnslink.stale_for",
+        kind: Kind::Duration,
+        default: r#""24h""#,
+        expects: "a duration of at most a year such as 24h",
+        help: "How long a root that is due serves on while no server can be asked for a newer one.",
+    },
+    Setting {
+        name: "dnslink.allow_private_addresses",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Lets what others publish lead to this machine and its networks: for labs only.",
+    },
+    Setting {
         name: "auth.method",
         kind: Kind::Choice(&["open", "htpasswd"]),
         default: r#""open""#,

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
 use crate::auth::{AuthError, Challenge};
+use crate::dnslink::{DnslinkError, DnslinkErrorKind};
 use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
@@ -131,6 +132,7 @@ impl From<RegistryError> for ApiError {
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::FederationDenied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+            E::Unresolved(error) => return error.into(),
             E::Remote(error) => return error.into(),
             E::PathUnreadable(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
@@ -164,6 +166,21 @@ impl From<StorageError> for ApiError {
             | StorageErrorKind::Unusable
             | StorageErrorKind::Failed => Self::internal(&error),
         }
+    }
+}
+
+impl From<DnslinkError> for ApiError {
+    fn from(error: DnslinkError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match error.kind {
+            DnslinkErrorKind::NotFound => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            DnslinkErrorKind::Invalid | DnslinkErrorKind::Loop | DnslinkErrorKind::TooLong => {
+                (StatusCode::BAD_GATEWAY, ErrorCode::Unavailable)
+            }
+            DnslinkErrorKind::Unavailable => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable),
+        };
+        tracing::warn!(error = %chain(&error), "could not find somebody's root");
+        Self::new(status, code, message)
     }
 }
 

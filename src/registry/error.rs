@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::dnslink::DnslinkError;
 use crate::index::IndexError;
 use crate::ipld::TraversalError;
 use crate::oci::{Digest, ManifestError, RepositoryName};
@@ -92,6 +93,9 @@ pub enum RegistryError {
     /// What is below somebody's root cannot be had.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// Nobody tells what somebody's root is.
+    #[error(transparent)]
+    Unresolved(#[from] DnslinkError),
     /// The operator does not serve what is below that root.
     #[error(
         "images below `{0}` are not served here: ask the operator to list it in federation.domains"

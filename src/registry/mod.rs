@@ -39,7 +39,7 @@ pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
-pub use federation::{Federation, Located, Roots};
+pub use federation::{Federation, Roots};
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};

@@ -4,6 +4,7 @@
 //! its own process id when its guard is dropped, also when the test panics.
 #![allow(dead_code, unused_imports, reason = "each test file is a crate and takes only a part")]
 
+pub(crate) mod bind;
 pub(crate) mod http;
 pub(crate) mod ipfs;
 pub(crate) mod kubo;
@@ -15,6 +16,7 @@ pub(crate) mod server;
 pub(crate) mod terminal;
 pub(crate) mod tools;
 
+pub(crate) use bind::Bind;
 pub(crate) use ipfs::Ipfs;
 pub(crate) use kubo::KuboNode;
 pub(crate) use pair::{Pair, embedded_only, is_over_kubo};

@@ -1,30 +1,43 @@
 //! Whose root a name means, and who is asked for what is below it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cid::Cid;
+use reqwest::{Client, redirect};
 
 use super::super::{RegistryError, Result};
+use crate::dnslink::{Dialer, Hint, Resolver};
 use crate::oci::RootName;
-use crate::remote::{Remote, RemoteError, RemoteErrorKind, Source};
+use crate::remote::{Gateway, Remote, Source};
 use crate::storage::TreePath;
+
+/// How long a connection to somebody may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How many of the gateways that a publisher names are asked.
+const HINTS: usize = 4;
 
 /// Finds roots.
 pub struct Roots {
     /// The domains that are served, if not all.
     domains: Vec<String>,
-    /// Who is asked for everything.
-    sources: Vec<Arc<dyn Source>>,
+    resolver: Resolver,
+    dialer: Dialer,
+    /// The gateways that the operator names.
+    gateways: Vec<Arc<dyn Source>>,
+    /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
+    guarded: Client,
 }
 
 /// A root, and who is asked for what is below it.
-pub struct Located {
+pub(super) struct Located {
     /// The root.
-    pub root: Cid,
+    pub(super) root: Cid,
     /// Where the tree begins below it.
-    pub path: Vec<String>,
+    path: Vec<String>,
     /// Who is asked.
-    pub remote: Remote,
+    pub(super) remote: Remote,
 }
 
 impl Located {
@@ -36,10 +49,27 @@ impl Located {
 }
 
 impl Roots {
-    /// Finds roots of these domains, or of all where none is given, by these sources.
-    #[must_use]
-    pub fn new(domains: Vec<String>, sources: Vec<Arc<dyn Source>>) -> Self {
-        Self { domains, sources }
+    /// Finds the roots of these domains, or of all where none is given. Beside the gateways that a publisher
+    /// names, `gateways` are asked, the URLs of which have no slash at their end.
+    ///
+    /// # Errors
+    /// When there can be no client.
+    pub fn new(
+        domains: Vec<String>,
+        resolver: Resolver,
+        gateways: &[String],
+    ) -> reqwest::Result<Self> {
+        let dialer = resolver.dialer();
+        // A proxy would dial whatever it is told to, and a redirect lead anywhere.
+        let client = || Client::builder().connect_timeout(CONNECT).no_proxy();
+        let guarded = client()
+            .redirect(redirect::Policy::none())
+            .dns_resolver(Arc::new(dialer.clone()))
+            .build()?;
+        let own = client().build()?;
+        let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
+        let gateways = gateways.iter().map(source).collect();
+        Ok(Self { domains, resolver, dialer, gateways, guarded })
     }
 
     /// Refuses a root that the operator does not want to be served.
@@ -54,17 +84,24 @@ impl Roots {
         Err(RegistryError::FederationDenied(name.to_string()))
     }
 
-    /// Finds a root.
+    /// Finds a root, and who may have what is below it.
     pub(super) async fn find(&self, name: &RootName) -> Result<Located> {
-        match name {
-            RootName::Cid(root) => {
-                let remote = Remote::new(self.sources.clone());
-                Ok(Located { root: *root, path: Vec::new(), remote })
-            }
-            RootName::Domain(_) | RootName::Ipns(_) => {
-                let what = format!("`{name}` cannot be resolved");
-                Err(RemoteError::new(RemoteErrorKind::NoSource, what).into())
-            }
+        let answer = self.resolver.resolve(name).await?;
+        if let Some(since) = answer.stale_since {
+            tracing::warn!(%name, %since, "serving the last root that was seen: the DNS does not answer");
         }
+        let resolved = &answer.resolved;
+        let hints = resolved.hints.iter().filter_map(|hint| self.source(hint)).take(HINTS);
+        let remote = Remote::new(hints.chain(self.gateways.iter().cloned()).collect());
+        Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
+    }
+
+    fn source(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
+        let Hint::Gateway(gateway) = hint else { return None };
+        if let Err(error) = self.dialer.check_gateway(gateway) {
+            tracing::info!(url = gateway.url, %error, "a gateway is not asked");
+            return None;
+        }
+        Some(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
     }
 }

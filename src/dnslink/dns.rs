@@ -1,0 +1,232 @@
+//! Questions to the servers of names: TXT records and addresses.
+//!
+//! The servers are asked in their order, the next one when the one before has failed or is slow. What
+//! one of them says about a name, also that it has nothing, is an answer; SERVFAIL, a refusal, an answer
+//! that fails validation and silence are none.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use hickory_resolver::TokioResolver;
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::dnssec::Proof;
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use tokio::time::timeout;
+
+use super::servers::{QUESTION, Servers};
+use super::{Domain, Host, SetupError, Validation};
+use crate::config::DnslinkSettings;
+
+/// How long a server is waited for before the next one is asked beside it.
+const HEAD_START: Duration = Duration::from_millis(500);
+
+/// How many TXT records of one name are looked at: a full answer has no more that are of any use.
+const MAX_TEXTS: usize = 256;
+
+/// How many addresses of one name are used.
+const MAX_ADDRESSES: usize = 16;
+
+/// Asks the servers.
+pub(super) struct Dns {
+    servers: Servers,
+}
+
+/// The TXT records of a name.
+#[derive(Debug)]
+pub(super) struct Texts {
+    /// Each record, its segments joined.
+    pub(super) records: Vec<Vec<u8>>,
+    /// The least TTL of all that led there.
+    pub(super) ttl: Duration,
+    /// The names that the records were found through (CNAME), in order.
+    pub(super) through: Vec<String>,
+    /// What validation has shown, where it is on.
+    pub(super) validation: Option<Validation>,
+}
+
+/// Why there are no records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Failure {
+    /// A server says that there are none.
+    Absent,
+    /// No server says anything that can be believed.
+    Down(String),
+}
+
+impl Dns {
+    /// Reads the files that the settings name. No server is asked.
+    pub(super) fn open(settings: &DnslinkSettings) -> Result<Self, SetupError> {
+        Ok(Self { servers: Servers::open(settings)? })
+    }
+
+    /// Asks for the TXT records of a name.
+    pub(super) async fn texts(&self, name: &str) -> Result<Texts, Failure> {
+        let question = question(name)?;
+        let lookup = self.ask(&question, RecordType::TXT).await?;
+        let answers = lookup.answers();
+        let mut names = vec![question];
+        let mut aliases: Vec<(&Name, &Name)> = answers.iter().filter_map(alias).collect();
+        while let Some(place) = aliases.iter().position(|(from, _)| names.contains(from)) {
+            names.push(aliases.swap_remove(place).1.clone());
+        }
+        let through = names[1..].iter().map(ToString::to_string).collect();
+        let is_ours = |record: &&Record| names.contains(&record.name);
+        let used = |record: &&Record| matches!(record.data, RData::TXT(_) | RData::CNAME(_));
+        let used: Vec<&Record> = answers.iter().filter(is_ours).filter(used).collect();
+        let texts: Vec<Vec<u8>> = used
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::TXT(text) => Some(text.txt_data.concat()),
+                _ => None,
+            })
+            .take(MAX_TEXTS)
+            .collect();
+        if texts.is_empty() {
+            return Err(Failure::Absent);
+        }
+        let ttl = used.iter().map(|record| record.ttl).min().unwrap_or_default();
+        Ok(Texts {
+            records: texts,
+            ttl: Duration::from_secs(ttl.into()),
+            through,
+            validation: self.validation(&used)?,
+        })
+    }
+
+    /// Asks for the addresses of a host, at most a few. A literal address is its own.
+    pub(super) async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Failure> {
+        let (name, v4, v6) = match host {
+            Host::Ip(ip) => return Ok(vec![*ip]),
+            Host::Name(name) => (name, true, true),
+            Host::Name4(name) => (name, true, false),
+            Host::Name6(name) => (name, false, true),
+        };
+        let (v4, v6) = tokio::join!(
+            self.family(name, RecordType::A, v4),
+            self.family(name, RecordType::AAAA, v6),
+        );
+        let mut found = v4.clone().unwrap_or_default();
+        found.extend(v6.clone().unwrap_or_default());
+        found.truncate(MAX_ADDRESSES);
+        match (v4, v6) {
+            _ if !found.is_empty() => Ok(found),
+            (Err(Failure::Down(why)), _) | (_, Err(Failure::Down(why))) => Err(Failure::Down(why)),
+            _ => Err(Failure::Absent),
+        }
+    }
+
+    async fn family(
+        &self,
+        name: &Domain,
+        kind: RecordType,
+        is_wanted: bool,
+    ) -> Result<Vec<IpAddr>, Failure> {
+        if !is_wanted {
+            return Err(Failure::Absent);
+        }
+        let lookup = self.ask(&question(name.as_str())?, kind).await?;
+        let is_address = |record: &&Record| record.data.ip_addr().is_some();
+        let used: Vec<&Record> = lookup.answers().iter().filter(is_address).collect();
+        self.validation(&used)?;
+        Ok(used.iter().filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES).collect())
+    }
+
+    /// Tells what validation has shown of these records, which all have to be proven, or to be proven to
+    /// be of a zone that is not signed.
+    fn validation(&self, records: &[&Record]) -> Result<Option<Validation>, Failure> {
+        if !self.servers.is_validating() {
+            return Ok(None);
+        }
+        let mut shown = Validation::Secure;
+        for record in records {
+            match record.proof {
+                Proof::Secure => {}
+                Proof::Insecure => shown = Validation::Insecure,
+                Proof::Bogus | Proof::Indeterminate => {
+                    return Err(Failure::Down("the answer is not validated by DNSSEC".to_owned()));
+                }
+            }
+        }
+        Ok(Some(shown))
+    }
+
+    async fn ask(&self, question: &Name, kind: RecordType) -> Result<Lookup, Failure> {
+        let clients = self.servers.clients().await.map_err(|error| down(&error))?;
+        let mut rest = clients.iter();
+        let mut asked = FuturesUnordered::new();
+        let mut last = Failure::Down("there is no server to ask".to_owned());
+        loop {
+            if let Some(client) = rest.next() {
+                asked.push(ask_one(client.clone(), question.clone(), kind));
+            } else if asked.is_empty() {
+                self.servers.forget();
+                return Err(last);
+            }
+            // When all have been asked there is nobody to turn to, and this waits to the end.
+            let patience = if rest.len() > 0 { HEAD_START } else { QUESTION * 2 };
+            match timeout(patience, asked.next()).await {
+                Ok(Some(Err(failure @ Failure::Down(_)))) => last = failure,
+                Ok(Some(answer)) => return answer,
+                Ok(None) | Err(_) => {}
+            }
+        }
+    }
+}
+
+/// Makes a name of a text, to which nothing of the system's is added.
+fn question(text: &str) -> Result<Name, Failure> {
+    let mut name = Name::from_ascii(text).map_err(|_| Failure::Absent)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// Returns which name a record stands for which other one, if it is of that kind.
+fn alias(record: &Record) -> Option<(&Name, &Name)> {
+    match &record.data {
+        RData::CNAME(target) => Some((&record.name, &target.0)),
+        _ => None,
+    }
+}
+
+type Asked = BoxFuture<'static, Result<Lookup, Failure>>;
+
+fn ask_one(client: TokioResolver, question: Name, kind: RecordType) -> Asked {
+    async move {
+        match timeout(QUESTION, client.lookup(question, kind)).await {
+            Ok(Ok(lookup)) => Ok(lookup),
+            Ok(Err(error)) => Err(failure(&error)),
+            Err(_) => Err(Failure::Down("no answer in time".to_owned())),
+        }
+    }
+    .boxed()
+}
+
+fn failure(error: &NetError) -> Failure {
+    match error {
+        NetError::Dns(DnsError::NoRecordsFound(_)) => Failure::Absent,
+        NetError::Dns(DnsError::Nsec { proof: Proof::Secure | Proof::Insecure, .. }) => {
+            Failure::Absent
+        }
+        NetError::Timeout => Failure::Down("no answer in time".to_owned()),
+        NetError::Dns(DnsError::ResponseCode(code)) => {
+            Failure::Down(format!("the server says {code}"))
+        }
+        NetError::Dns(DnsError::DnssecBogus | DnsError::Nsec { .. }) => {
+            Failure::Down("the answer is not validated by DNSSEC".to_owned())
+        }
+        other => down(other),
+    }
+}
+
+fn down(error: &dyn std::error::Error) -> Failure {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    Failure::Down(text)
+}

@@ -1,0 +1,88 @@
+//! What can go wrong when a name is looked up.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// A failure to find a root: its kind says what a caller can do about it. It is kept for a while and
+/// told to everybody who asks for the same name, so it can be cloned.
+#[derive(Debug, Clone)]
+pub struct DnslinkError {
+    /// What a caller can do about it.
+    pub kind: DnslinkErrorKind,
+    /// Which name, and what about it.
+    pub context: String,
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// Why no name can be looked up at all: a file that a setting names cannot be used.
+#[derive(Debug, Error)]
+#[error("the file {} that `{setting}` names cannot be used: {source}", .path.display())]
+pub struct SetupError {
+    /// The setting that names the file.
+    pub setting: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+/// What a caller can do about a failure to find a root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DnslinkErrorKind {
+    /// The name has no record: its owner publishes nothing there.
+    NotFound,
+    /// The name has records, but none that is valid.
+    Invalid,
+    /// No server answers, or not with something that can be believed: try again.
+    Unavailable,
+    /// The name leads back to itself.
+    Loop,
+    /// The name leads through more others than anybody follows.
+    TooLong,
+}
+
+impl DnslinkError {
+    /// Makes an error that has no cause of its own.
+    pub fn new(kind: DnslinkErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), source: None }
+    }
+
+    /// Makes an error of that kind with a cause.
+    pub fn wrap(
+        kind: DnslinkErrorKind,
+        context: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        let source: Box<dyn Error + Send + Sync> = source.into();
+        Self { kind, context: context.into(), source: Some(source.into()) }
+    }
+
+    /// Tells whether the same call may succeed later without anybody publishing anything.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        self.kind == DnslinkErrorKind::Unavailable
+    }
+}
+
+impl fmt::Display for DnslinkError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            DnslinkErrorKind::NotFound => "there is no record",
+            DnslinkErrorKind::Invalid => "there is no valid record",
+            DnslinkErrorKind::Unavailable => "the name cannot be looked up now",
+            DnslinkErrorKind::Loop => "the name leads back to itself",
+            DnslinkErrorKind::TooLong => "the name leads through too many others",
+        };
+        write!(formatter, "{what}: {}", self.context)
+    }
+}
+
+impl Error for DnslinkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

@@ -1,0 +1,80 @@
+//! Names that are public keys: IPNS names and peer ids, which are the same thing.
+
+use cid::multibase::Base;
+use cid::multihash::Multihash;
+use cid::{Cid, Version};
+
+/// The multicodec of a libp2p public key, which an IPNS name is the CID of.
+const LIBP2P_KEY: u64 = 0x72;
+const IDENTITY: u64 = 0x00;
+const SHA2_256: u64 = 0x12;
+
+/// The longest key that stands in its own name; longer ones are hashed (libp2p, "Peer Ids").
+const MAX_INLINE: usize = 42;
+
+/// Reads an IPNS name or a peer id: a CID of a libp2p key, or the bare multihash in base58, as
+/// `12D3KooW…` and `Qm…`. None if it is neither.
+#[must_use]
+pub fn parse_key(text: &str) -> Option<Cid> {
+    let hash = match text.as_bytes().first()? {
+        // A multihash in base58; no CID of version 1 begins with these.
+        b'1' | b'Q' => Multihash::from_bytes(&Base::Base58Btc.decode(text).ok()?).ok()?,
+        _ => {
+            let cid = Cid::try_from(text).ok()?;
+            let is_key = cid.version() == Version::V1 && cid.codec() == LIBP2P_KEY;
+            is_key.then(|| *cid.hash())?
+        }
+    };
+    let is_sound = match hash.code() {
+        IDENTITY => (1..=MAX_INLINE).contains(&usize::from(hash.size())),
+        SHA2_256 => hash.size() == 32,
+        _ => false,
+    };
+    is_sound.then(|| Cid::new_v1(LIBP2P_KEY, hash))
+}
+
+/// Writes a key as a peer id, the way that Kubo does: its multihash in base58.
+#[must_use]
+pub fn peer_id(key: &Cid) -> String {
+    Base::Base58Btc.encode(key.hash().to_bytes())
+}
+
+/// Writes a key as an IPNS name: a CID in base36.
+pub(super) fn ipns_name(key: &Cid) -> String {
+    key.to_string_of_base(Base::Base36Lower).unwrap_or_else(|_| key.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ED25519: &str = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
+    const RSA: &str = "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N";
+
+    #[test]
+    fn a_key_is_read_in_each_of_its_forms() {
+        for text in [ED25519, RSA] {
+            let key = parse_key(text).unwrap();
+            assert_eq!(peer_id(&key), text);
+            assert_eq!(parse_key(&ipns_name(&key)), Some(key));
+            assert_eq!(parse_key(&key.to_string()), Some(key), "in base32");
+        }
+        assert!(ipns_name(&parse_key(ED25519).unwrap()).starts_with("k51"));
+    }
+
+    #[test]
+    fn anything_else_is_no_key() {
+        for text in [
+            "",
+            "1",
+            "12D3KooW",
+            "Qm",
+            "example.com",
+            "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi",
+            "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5",
+            "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF0",
+        ] {
+            assert_eq!(parse_key(text), None, "{text}");
+        }
+    }
+}

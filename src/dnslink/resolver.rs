@@ -1,0 +1,123 @@
+//! Names to roots, from memory or by asking.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::dns::Dns;
+use super::memory::Memory;
+use super::walk::Walk;
+use super::{
+    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Resolved, Result,
+    SetupError, Target, Trace,
+};
+use crate::config::DnslinkSettings;
+use crate::oci::RootName;
+
+/// How many names are looked up at the same time. Whoever asks for random ones gets no more of us.
+const LOOK_UPS: usize = 64;
+
+/// How long a look-up waits until it may begin.
+const QUEUE_TIME: Duration = Duration::from_secs(5);
+
+/// Finds the roots of names. A clone shares everything with the original.
+#[derive(Clone)]
+pub struct Resolver {
+    asking: Arc<Asking>,
+    memory: Arc<Memory>,
+}
+
+/// What a look-up needs.
+struct Asking {
+    dns: Arc<Dns>,
+    keys: Option<Arc<dyn KeyResolver>>,
+    turns: Semaphore,
+    ttl_floor: Duration,
+    ttl_ceiling: Duration,
+    guard: Guard,
+}
+
+impl Resolver {
+    /// Makes a resolver of these settings. No server is asked yet. Without `keys`, an IPNS key is
+    /// [`Unavailable`](DnslinkErrorKind::Unavailable).
+    ///
+    /// # Errors
+    /// When a file that the settings name cannot be used.
+    pub fn open(
+        settings: &DnslinkSettings,
+        keys: Option<Arc<dyn KeyResolver>>,
+    ) -> std::result::Result<Self, SetupError> {
+        let asking = Asking {
+            dns: Arc::new(Dns::open(settings)?),
+            keys,
+            turns: Semaphore::new(LOOK_UPS),
+            ttl_floor: settings.ttl_floor,
+            ttl_ceiling: settings.ttl_ceiling,
+            guard: Guard { allow_private: settings.allow_private_addresses },
+        };
+        Ok(Self { asking: Arc::new(asking), memory: Arc::new(Memory::new(settings.stale_for)) })
+    }
+
+    /// Finds the root of a name. All who ask for one name at the same time share a look-up, which goes on
+    /// when they are gone; what it finds is kept for its TTL, and that there is nothing for five seconds.
+    /// While no server answers, what was last found serves on for `dnslink.stale_for`.
+    ///
+    /// # Errors
+    /// Why there is no root.
+    pub async fn resolve(&self, name: &RootName) -> Result<Answer> {
+        let target = target(name)?;
+        if let Target::Cid(root) = target {
+            let ttl = self.asking.ttl_ceiling;
+            let resolved = Resolved { root, path: Vec::new(), hints: Vec::new(), ttl };
+            return Ok(Answer { resolved: Arc::new(resolved), stale_since: None });
+        }
+        let look_up = || {
+            let (asking, target) = (self.asking.clone(), target.clone());
+            async move { asking.look_up(target).await.outcome }
+        };
+        self.memory.answer(&target, look_up).await
+    }
+
+    /// Looks a name up anew, and tells each step. Nothing is kept.
+    pub async fn trace(&self, name: &RootName) -> Trace {
+        match target(name) {
+            Ok(target) => self.asking.look_up(target).await,
+            Err(error) => Trace { steps: Vec::new(), outcome: Err(error) },
+        }
+    }
+
+    /// Returns what finds the addresses of hints by the same servers, and refuses those that must not be
+    /// dialled.
+    #[must_use]
+    pub fn dialer(&self) -> Dialer {
+        Dialer::new(self.asking.dns.clone(), self.asking.guard)
+    }
+}
+
+impl Asking {
+    async fn look_up(&self, target: Target) -> Trace {
+        let Ok(Ok(_turn)) = timeout(QUEUE_TIME, self.turns.acquire()).await else {
+            let context = format!("{target}: too many names are being looked up");
+            let error = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
+            return Trace { steps: Vec::new(), outcome: Err(error) };
+        };
+        let (steps, mut outcome) = Walk::new(&self.dns, self.keys.as_deref()).go(target).await;
+        if let Ok(resolved) = &mut outcome {
+            resolved.ttl = resolved.ttl.clamp(self.ttl_floor, self.ttl_ceiling);
+        }
+        Trace { steps, outcome }
+    }
+}
+
+fn target(name: &RootName) -> Result<Target> {
+    match name {
+        RootName::Cid(root) => Ok(Target::Cid(*root)),
+        RootName::Ipns(key) => Ok(Target::Key(*key)),
+        RootName::Domain(domain) => domain
+            .parse()
+            .map(Target::Domain)
+            .map_err(|error| DnslinkError::wrap(DnslinkErrorKind::Invalid, domain, error)),
+    }
+}

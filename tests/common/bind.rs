@@ -1,0 +1,147 @@
+//! A name server of the test's own: a real `named`, with zones that the test gives, changed by `nsupdate`.
+
+use std::collections::hash_map::RandomState;
+use std::fs;
+use std::hash::{BuildHasher, Hasher};
+use std::net::{TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::process::{Finished, Process, run, succeed};
+use super::tools::require;
+
+/// How long the server may take until it answers.
+const READY: Duration = Duration::from_mins(1);
+
+/// The key by which records may be changed: its name, its algorithm and its secret, which is none.
+pub(crate) const KEY: [&str; 3] =
+    ["test", "hmac-sha256", "cmlnLXRlc3Qtb25seS1ub3QtYS1zZWNyZXQtMDAwMDE="];
+
+/// What has a zone signed.
+const SIGNED: &str = "dnssec-policy default; inline-signing yes;";
+
+/// A running server, authoritative for its zones, on UDP and TCP of 127.0.0.1. Dropping it ends it.
+pub(crate) struct Bind {
+    // Fields are dropped in this order: the process goes before its folder.
+    process: Process,
+    port: u16,
+    folder: TempDir,
+}
+
+impl Bind {
+    /// Starts a server with zones, each by its name and its records: lines as in a zone file, with names
+    /// relative to the zone, to which a SOA, a NS and `ns` are added. TTLs are a second unless a record
+    /// says more. Skips or fails as [`require`] does.
+    pub(crate) fn start(zones: &[(&str, &str)]) -> Option<Self> {
+        Self::start_signed(zones, &[])
+    }
+
+    /// The same, and signs those of the zones (DNSSEC).
+    pub(crate) fn start_signed(zones: &[(&str, &str)], signed: &[&str]) -> Option<Self> {
+        let named = require("named")?;
+        require("nsupdate")?;
+        require("dig")?;
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let port = free_port();
+        fs::write(folder.path().join("named.conf"), settings(folder.path(), port, zones, signed))
+            .expect("the folder can be written to");
+        for (zone, records) in zones {
+            let text = format!(
+                "$TTL 1\n@ SOA ns hostmaster 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{records}\n"
+            );
+            fs::write(zone_file(folder.path(), zone), text).expect("the folder can be written to");
+        }
+        let mut command = Command::new(named);
+        command.arg("-g").arg("-c").arg(folder.path().join("named.conf"));
+        let process = Process::start(&mut command, &folder.path().join("named.log"));
+        let mut bind = Self { process, port, folder };
+        for (zone, _) in zones {
+            let mut asking = bind.asking(["+short", "SOA", zone]);
+            bind.process.wait_until(READY, || run(&mut asking).stdout.contains("hostmaster"));
+        }
+        Some(bind)
+    }
+
+    /// `127.0.0.1:<port>`.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Changes records of a zone, in the words of `nsupdate`: `update add _dnslink.a.test 1 TXT "…"`.
+    /// Panics when the server refuses.
+    pub(crate) fn update(&self, zone: &str, commands: &str) {
+        let finished = self.try_update(zone, commands);
+        assert!(finished.succeeded(), "{finished}");
+    }
+
+    /// Like [`Self::update`], where the server may refuse.
+    pub(crate) fn try_update(&self, zone: &str, commands: &str) -> Finished {
+        let script = self.folder.path().join("update");
+        let text = format!("server 127.0.0.1 {}\nzone {zone}\n{commands}\nsend\n", self.port);
+        fs::write(&script, text).expect("the folder can be written to");
+        let [name, algorithm, secret] = KEY;
+        let mut command = Command::new("nsupdate");
+        run(command.arg("-y").arg(format!("{algorithm}:{name}:{secret}")).arg(script))
+    }
+
+    /// What `dig` prints when it asks this server: `dig(["+short", "TXT", "a.test"])`.
+    pub(crate) fn dig<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> String {
+        succeed(&mut self.asking(arguments))
+    }
+
+    /// Ends it; whoever asks is refused by the system.
+    pub(crate) fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// What it has said.
+    pub(crate) fn log(&self) -> String {
+        self.process.log()
+    }
+
+    fn asking<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> Command {
+        let mut command = Command::new("dig");
+        command.args(["@127.0.0.1", "-p", &self.port.to_string(), "+time=1", "+tries=1"]);
+        command.args(arguments);
+        command
+    }
+}
+
+fn zone_file(folder: &Path, zone: &str) -> PathBuf {
+    folder.join(format!("{zone}.zone"))
+}
+
+fn settings(folder: &Path, port: u16, zones: &[(&str, &str)], signed: &[&str]) -> String {
+    let [name, algorithm, secret] = KEY;
+    let place = folder.display();
+    let zone = |(zone, _): &(&str, &str)| {
+        let file = zone_file(folder, zone);
+        let file = file.display();
+        let policy = format!("update-policy {{ grant {name} zonesub ANY; }}");
+        let options = if signed.contains(zone) { SIGNED } else { "" };
+        format!("zone \"{zone}\" {{ type primary; file \"{file}\"; {policy}; {options} }};\n")
+    };
+    let zones: String = zones.iter().map(zone).collect();
+    format!(
+        "key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n\
+         options {{ directory \"{place}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
+         pid-file \"named.pid\"; session-keyfile \"session.key\"; recursion no; notify no;\n\
+         dnssec-validation no; }};\n\
+         controls {{ }};\n{zones}"
+    )
+}
+
+/// A port that is free for both protocols, below those that the system gives to outgoing connections.
+fn free_port() -> u16 {
+    loop {
+        let random = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(random % 10_000).expect("it is less");
+        let by_udp = UdpSocket::bind(("127.0.0.1", port));
+        if by_udp.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
