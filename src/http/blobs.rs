@@ -47,7 +47,16 @@ pub(super) async fn get(
         return Ok(response.insert_header((LOCATION, location)).finish());
     }
     let size = blob.content.size;
-    let (range, mut response) = match wanted(respond::range(&request, &digest), size) {
+    let mut wanted = wanted(respond::range(&request, &digest), size);
+    // A part cannot be verified before the whole is there: whoever asks for one gets the whole then.
+    let is_whole = match wanted {
+        Wanted::Part(_) => api.registry.is_whole(&blob).await?,
+        Wanted::Whole | Wanted::Nothing => true,
+    };
+    if !is_whole {
+        wanted = Wanted::Whole;
+    }
+    let (range, mut response) = match wanted {
         Wanted::Whole => (0..size, HttpResponse::Ok()),
         Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
         Wanted::Part(range) => {
@@ -65,7 +74,11 @@ pub(super) async fn get(
             tracing::error!(%digest, %error, "cut a client off in mid-transfer");
         }
     });
-    Ok(describe(&mut response, &blob).body(SizedStream::new(range.end - range.start, bytes)))
+    let response = describe(&mut response, &blob);
+    if !is_whole {
+        response.insert_header((ACCEPT_RANGES, "none"));
+    }
+    Ok(response.body(SizedStream::new(range.end - range.start, bytes)))
 }
 
 /// `DELETE` (distribution-spec, "Deleting Blobs")

@@ -2,14 +2,18 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 
 use super::error::ApiError;
+use super::extract::Namespace;
 use super::{Api, log, token};
 use crate::auth::{AuthError, Identity};
+
+/// Tells on whose behalf an answer is given.
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
 /// Answers whoever may not ask anything, and passes everybody else on, with who it is. It stands
 /// around all of `/v2/` and around `/metrics`, so a path that is malformed or is none tells nothing to a stranger.
@@ -31,6 +35,10 @@ pub(super) async fn identify(
             request.into_response(response).map_into_right_body()
         }
     };
+    let namespace = response.request().extensions().get::<Namespace>().map(|it| it.0.clone());
+    if let Some(namespace) = namespace.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        response.headers_mut().insert(NAMESPACE, namespace);
+    }
     let challenge = response.headers().get(WWW_AUTHENTICATE);
     let challenge = challenge.and_then(|challenge| challenge.to_str().ok());
     if let Some(challenge) = challenge.and_then(|it| absolute(it, response.request())) {

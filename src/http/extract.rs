@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::HOST;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use uuid::Uuid;
 
 use super::error::ApiError;
@@ -19,6 +19,9 @@ use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName};
 use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
+
+/// The registry on whose behalf an answer is given (containerd's `?ns=`).
+pub(super) struct Namespace(pub(super) String);
 
 /// What a handler takes: a grant, and then whatever it needs to know of the request. Nothing but
 /// this reads a digest, a reference, an upload or parameters, so that a client learns what is wrong
@@ -59,6 +62,9 @@ async fn ask<Grant>(
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
     let name = authority.meant(name, host, namespace.as_deref())?;
+    if let Some(namespace) = namespace.filter(|it| name.namespace() == Some(it.as_str())) {
+        request.extensions_mut().insert(Namespace(namespace));
+    }
     Ok(ask(authority, &identity, name).await?)
 }
 

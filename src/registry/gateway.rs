@@ -14,6 +14,7 @@ use super::blobs::content;
 use super::{Registry, RegistryError, Result};
 use crate::index::PublicBlock;
 use crate::ipld::{Block, Scope, Target, Traversal};
+use crate::oci::Visibility;
 use crate::remote::Ahead;
 
 /// How many blocks are read at a time: the one that is sent next, and some ahead of it.
@@ -42,9 +43,14 @@ impl Registry {
             return Ok(Some(block));
         }
         let found = self.read_public(cid).await?;
-        // A root that was just told may not be folded yet, and what is below it is not known before.
-        if found.is_some() || self.index.unfolded_entry_count().await? == 0 {
+        if found.is_some() {
             return Ok(found);
+        }
+        // A root that was just told may not be folded yet, and what is below it is not known before.
+        let is_folded = self.index.unfolded_entry_count().await? == 0
+            && self.index.folding(Visibility::Public).await?.root.is_some();
+        if is_folded {
+            return Ok(None);
         }
         self.root().await?;
         self.read_public(cid).await

@@ -86,6 +86,11 @@ impl Registry {
                 }
                 last = Some(row.digest);
                 let descriptor = describe(row)?;
+                // Somebody else's come unfiltered.
+                let wanted = query.artifact_type.as_ref();
+                if wanted.is_some_and(|wanted| descriptor.artifact_type.as_ref() != Some(wanted)) {
+                    continue;
+                }
                 bytes += descriptor.weight();
                 referrers.push(descriptor);
             }

@@ -1,0 +1,58 @@
+//! Publishers that are gone, lie or cannot be believed, as a client sees them.
+
+use crate::operators::{DOMAIN, Operators};
+use crate::repository::{Repository, assert_refused};
+
+#[test]
+fn a_domain_without_a_record_has_no_repositories() {
+    let Some(operators) = Operators::start() else { return };
+    for name in ["other.test/team/app", "absent.publisher.test/app"] {
+        let nobody = Repository::of(&operators.other, name);
+        assert_refused(&nobody.get("manifests/v1"), 404, "NAME_UNKNOWN");
+        assert_refused(&nobody.get("tags/list"), 404, "NAME_UNKNOWN");
+    }
+}
+
+#[test]
+fn a_publisher_that_nobody_answers_for_is_a_bad_gateway() {
+    let Some(operators) = Operators::start() else { return };
+    let root = operators.root();
+    for (link, hint) in [
+        (format!("dnslink=/ipfs/{root}"), "/ip4/127.0.0.1/tcp/1/http"),
+        (format!("dnslink=/ipfs/{root}"), "nonsense"),
+        ("dnslink=/ipfs/nonsense".to_owned(), "/ip4/127.0.0.1/tcp/1/http"),
+        (format!("dnslink=/ipns/{DOMAIN}"), "/ip4/127.0.0.1/tcp/1/http"),
+    ] {
+        operators.publish_as(&link, hint);
+        let foreign = operators.foreign("team/app");
+        let ends = |status| foreign.get("manifests/v1").status == status;
+        crate::repository::wait(|| ends(502), &format!("{link} {hint}"));
+    }
+}
+
+#[test]
+fn a_root_that_is_no_registry_has_no_repositories() {
+    let Some(operators) = Operators::start() else { return };
+    operators.publish();
+    let foreign = operators.foreign("team/app");
+    assert_refused(&foreign.get("manifests/v1"), 404, "MANIFEST_UNKNOWN");
+    assert_refused(&foreign.get("tags/list"), 404, "NAME_UNKNOWN");
+}
+
+#[test]
+fn addresses_of_this_machine_are_not_dialled_unless_that_is_wanted() {
+    let operators = Operators::start_with(|command| {
+        command.env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "false");
+    });
+    let Some(operators) = operators else { return };
+    operators.own("team/app").push_image("v1", "word");
+    let asked = || operators.publisher.log().matches("/ipfs/").count();
+    let port = operators.publisher.address().rsplit_once(':').unwrap().1;
+    operators.dns.update(DOMAIN, &format!("update add rebound.{DOMAIN} 1 A 127.0.0.1"));
+    for hint in [operators.hint(), format!("/dns4/rebound.{DOMAIN}/tcp/{port}/http")] {
+        operators.publish_as(&format!("dnslink=/ipfs/{}", operators.root()), &hint);
+        let foreign = operators.foreign("team/app");
+        crate::repository::wait(|| foreign.get("manifests/v1").status == 502, &hint);
+    }
+    assert_eq!(asked(), 0);
+}

@@ -1,0 +1,17 @@
+//! Other people's images: one registry publishes its root in a real DNS, another one serves what is below it,
+//! knowing the domain alone.
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../api/content.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod content;
+#[path = "../api/repository.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod repository;
+
+mod cache;
+mod faults;
+mod names;
+mod operators;
+mod pulls;
