@@ -4,7 +4,7 @@ use super::AppError;
 use crate::config::Settings;
 use crate::dnslink::Resolver;
 use crate::registry::{Federation, Roots};
-use crate::remote::Cache;
+use crate::remote::{Answers, Cache};
 
 /// Opens what serves other people's images, if they are to be served.
 ///
@@ -22,5 +22,7 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
         .map_err(|error| failed(Box::new(error)))?;
     let cache = Cache::open(&settings.server.data.join("cache"), federation.cache_bytes)
         .map_err(|error| failed(Box::new(error)))?;
-    Ok(Some(Federation::new(cache, roots, settings.manifests.max_bytes)))
+    let answers = Answers::open(&settings.server.data.join("cache/answers"))
+        .map_err(|error| failed(Box::new(error)))?;
+    Ok(Some(Federation::new(cache, answers, roots, settings.manifests.max_bytes)))
 }

@@ -67,17 +67,15 @@ impl Registry {
     ) -> Result<ReferrersPage> {
         let (mut referrers, mut bytes, mut last) = (Vec::new(), 0, query.last);
         loop {
-            let rows = match self.foreign(grant) {
-                Some((federation, name)) => {
-                    federation.referrers(name, &query.subject, last.as_ref(), BATCH).await?
-                }
-                None => {
-                    let artifact_type = query.artifact_type.as_deref();
-                    let repository = grant.repository();
-                    self.index
-                        .referrers(repository, &query.subject, artifact_type, last.as_ref(), BATCH)
-                        .await?
-                }
+            let subject = &query.subject;
+            let rows = if let Some((federation, name)) = self.foreign(grant) {
+                federation.referrers(name, subject, last.as_ref(), BATCH).await?
+            } else {
+                let artifact_type = query.artifact_type.as_deref();
+                let repository = grant.repository();
+                self.index
+                    .referrers(repository, subject, artifact_type, last.as_ref(), BATCH)
+                    .await?
             };
             let is_end = rows.len() < BATCH as usize;
             for row in rows {

@@ -6,6 +6,7 @@
 //! something back, but never make anything up. Nothing here knows of repositories or of HTTP's other side.
 
 mod ahead;
+mod answers;
 mod cache;
 mod error;
 mod fetch;
@@ -23,6 +24,7 @@ use cid::Cid;
 use futures_util::{Stream, TryStreamExt};
 
 pub use ahead::Ahead;
+pub use answers::Answers;
 pub use cache::{Cache, Kept};
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::{Fetch, read_kept};

@@ -13,10 +13,14 @@ mod cosign;
 mod crane;
 mod docker;
 mod face;
+mod federation;
 mod helm;
 mod home;
 mod image;
 mod layout;
+#[path = "../federation/operators.rs"]
+#[allow(dead_code, reason = "the tests of federation use the rest")]
+mod operators;
 mod oras;
 mod podman;
 mod proxy;

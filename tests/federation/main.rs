@@ -15,3 +15,4 @@ mod faults;
 mod names;
 mod operators;
 mod pulls;
+mod repositories;

@@ -4,7 +4,6 @@ use std::process::Command;
 
 use crate::common::bind::Bind;
 use crate::common::{Server, succeed};
-use crate::repository::Repository;
 
 /// The publisher's domain.
 pub(crate) const DOMAIN: &str = "publisher.test";
@@ -64,15 +63,5 @@ impl Operators {
                  update add _dnslink.{DOMAIN} 1 TXT \"ipfsnode={hint}\""
             ),
         );
-    }
-
-    /// A repository of the publisher.
-    pub(crate) fn own(&self, name: &str) -> Repository<'_> {
-        Repository::of(&self.publisher, name)
-    }
-
-    /// The same as the other one serves it.
-    pub(crate) fn foreign(&self, name: &str) -> Repository<'_> {
-        Repository::of(&self.other, &format!("{DOMAIN}/{name}"))
     }
 }

@@ -4,6 +4,7 @@
 mod asked;
 mod once;
 
+use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use actix_web::body::BodyStream;
@@ -139,9 +140,10 @@ fn joined(path: &[String]) -> String {
     for name in path {
         text.push('/');
         for byte in name.bytes() {
-            match is_plain(byte) {
-                true => text.push(char::from(byte)),
-                false => text.push_str(&format!("%{byte:02X}")),
+            if is_plain(byte) {
+                text.push(char::from(byte));
+            } else {
+                let _ = write!(text, "%{byte:02X}");
             }
         }
     }

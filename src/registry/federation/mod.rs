@@ -18,7 +18,9 @@ use crate::oci::{
     CanonicalDigest, Digest, ForeignName, Hasher, Manifest, Reference, RepositoryName, RootName,
     Tag,
 };
-use crate::remote::{ByteStream, Cache, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept};
+use crate::remote::{
+    Answers, ByteStream, Cache, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept,
+};
 use crate::storage::{Content, TreePath};
 use roots::Located;
 pub use roots::Roots;
@@ -35,6 +37,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Other people's repositories.
 pub struct Federation {
     cache: Arc<Cache>,
+    answers: Arc<Answers>,
     roots: Roots,
     manifest_limit: u64,
 }
@@ -59,13 +62,15 @@ struct Place {
     names: Vec<RepositoryName>,
     /// By which it is noted what it leads to.
     label: String,
+    answers: Arc<Answers>,
 }
 
 impl Federation {
     /// Serves what is below the roots that `roots` finds, and keeps it.
     #[must_use]
-    pub fn new(cache: Arc<Cache>, roots: Roots, manifest_limit: usize) -> Self {
-        Self { cache, roots, manifest_limit: manifest_limit as u64 }
+    pub fn new(cache: Arc<Cache>, answers: Answers, roots: Roots, manifest_limit: usize) -> Self {
+        let answers = Arc::new(answers);
+        Self { cache, answers, roots, manifest_limit: manifest_limit as u64 }
     }
 
     /// Finds a manifest.
@@ -282,7 +287,7 @@ impl Federation {
         if let RootName::Domain(domain) = &name.root {
             names.extend(format!("{domain}/{}", name.repository).parse());
         }
-        Ok(Place { located, names, label: label(name) })
+        Ok(Place { located, names, label: label(name), answers: Arc::clone(&self.answers) })
     }
 
     /// Notes that a repository has content, which was proved.
@@ -324,10 +329,18 @@ impl Place {
         let Located { root, remote, .. } = &self.located;
         for name in &self.names {
             let path = self.located.below(&path(name));
-            let Some((_, bytes)) = remote.read(*root, path, LINK).await? else { continue };
+            if let Some(digest) = self.answers.recall(root, &path) {
+                return Ok(Some(digest));
+            }
+            let found = remote.read(*root, path.clone(), LINK).await?;
+            let Some((_, bytes)) = found else { continue };
             let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
             let nonsense = || RemoteError::new(RemoteErrorKind::Invalid, "a link is no digest");
-            return Ok(Some(digest.ok_or_else(nonsense)?));
+            let digest = digest.ok_or_else(nonsense)?;
+            if let Err(error) = self.answers.remember(root, &path, &digest) {
+                tracing::warn!(%error, "could not keep what a link says");
+            }
+            return Ok(Some(digest));
         }
         Ok(None)
     }

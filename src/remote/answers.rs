@@ -1,0 +1,94 @@
+//! What links say, kept: under one root a path leads to the same for ever.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+use cid::Cid;
+
+use crate::oci::CanonicalDigest;
+
+/// How many answers are kept about; when there are more at the start, they are forgotten.
+const MOST: usize = 100_000;
+
+/// What was read of links below somebody's roots, in a folder of its own.
+pub struct Answers {
+    folder: PathBuf,
+}
+
+impl Answers {
+    /// Opens the folder, which is made if need be.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let mut count = 0;
+        for shard in fs::read_dir(folder)? {
+            count += fs::read_dir(shard?.path())?.count();
+        }
+        if count > MOST {
+            fs::remove_dir_all(folder)?;
+            fs::create_dir_all(folder)?;
+        }
+        Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Returns the digest that the link at a path below a root holds, if it was read before.
+    #[must_use]
+    pub fn recall(&self, root: &Cid, path: &[String]) -> Option<CanonicalDigest> {
+        fs::read_to_string(self.place(root, path)).ok()?.parse().ok()
+    }
+
+    /// Keeps it. Half of it is never read: it is no digest.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn remember(
+        &self,
+        root: &Cid,
+        path: &[String],
+        digest: &CanonicalDigest,
+    ) -> io::Result<()> {
+        let place = self.place(root, path);
+        if let Some(folder) = place.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(place, digest.to_string())
+    }
+
+    fn place(&self, root: &Cid, path: &[String]) -> PathBuf {
+        let name = CanonicalDigest::of(format!("{root}/{}", path.join("/")).as_bytes());
+        let hex = name.hex();
+        self.folder.join(&hex[..2]).join(hex)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_recalled_for_the_root_and_path_that_it_was_given_for() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let answers = Answers::open(folder.path()).unwrap();
+        let (root, path) = (crate::ipld::no_root(), ["a".to_owned(), "b".to_owned()]);
+        let digest = CanonicalDigest::of(b"content");
+        assert_eq!(answers.recall(&root, &path), None);
+        answers.remember(&root, &path, &digest).unwrap();
+        let again = Answers::open(folder.path()).unwrap();
+        assert_eq!(again.recall(&root, &path), Some(digest));
+        assert_eq!(again.recall(&root, &path[..1]), None);
+        assert_eq!(again.recall(&crate::ipld::raw_cid([1; 32]), &path), None);
+    }
+
+    #[test]
+    fn half_an_answer_is_none() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let answers = Answers::open(folder.path()).unwrap();
+        let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
+        answers.remember(&root, &path, &CanonicalDigest::of(b"content")).unwrap();
+        let place = answers.place(&root, &path);
+        fs::write(&place, &fs::read(&place).unwrap()[..40]).unwrap();
+        assert_eq!(answers.recall(&root, &path), None);
+    }
+}

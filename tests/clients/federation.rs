@@ -1,0 +1,37 @@
+//! docker pulls from a registry that knows no more than the publisher's domain.
+
+use crate::common::{require, succeed};
+use crate::docker::Docker;
+use crate::image::{Image, LAYERS};
+use crate::operators::{DOMAIN, Operators};
+use crate::target::Target;
+
+#[test]
+fn docker_pulls_below_a_domain_what_docker_pushed_to_its_operator() {
+    let Some(busybox) = require("busybox") else { return };
+    let Some(mut operators) = Operators::start() else { return };
+    let Some(pushing) = Docker::find(&Target::open(operators.publisher.address())) else { return };
+    let Some(pulling) = Docker::find(&Target::open(operators.other.address())) else { return };
+    let image = Image::new(&busybox);
+    let own = pushing.reference("team/app:v1");
+    pushing.build(&image, &own);
+    let id = pushing.image_id(&own);
+    pushing.push(&own);
+    pushing.remove(&own);
+    operators.publish();
+
+    let foreign = pulling.reference(&format!("{DOMAIN}/team/app:v1"));
+    // The layer of busybox may be there from another test's image.
+    assert!(pulling.pull(&foreign) >= LAYERS - 1);
+    assert_eq!(pulling.image_id(&foreign), id);
+    let files = image.files();
+    assert_eq!(pulling.sums(&foreign, files.keys().cloned()), files);
+
+    // And again when nobody else is left.
+    pulling.remove(&foreign);
+    operators.publisher.kill();
+    pulling.pull(&foreign);
+    assert_eq!(pulling.image_id(&foreign), id);
+    let report = succeed(&mut operators.other.command(["check"]));
+    assert!(report.ends_with(": all is well"), "{report}");
+}

@@ -1,0 +1,16 @@
+//! Repositories of the publisher, as both registries serve them.
+
+use crate::operators::{DOMAIN, Operators};
+use crate::repository::Repository;
+
+impl Operators {
+    /// A repository of the publisher.
+    pub(crate) fn own(&self, name: &str) -> Repository<'_> {
+        Repository::of(&self.publisher, name)
+    }
+
+    /// The same as the other one serves it.
+    pub(crate) fn foreign(&self, name: &str) -> Repository<'_> {
+        Repository::of(&self.other, &format!("{DOMAIN}/{name}"))
+    }
+}
