@@ -13,6 +13,7 @@ mod repository;
 mod cache;
 mod faults;
 mod names;
+mod nodes;
 mod operators;
 mod pulls;
 mod repositories;

@@ -335,7 +335,10 @@ impl Place {
             let found = remote.read(*root, path.clone(), LINK).await?;
             let Some((_, bytes)) = found else { continue };
             let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
-            let nonsense = || RemoteError::new(RemoteErrorKind::Invalid, "a link is no digest");
+            let nonsense = || {
+                let what = format!("the link at {} is no digest", path.join("/"));
+                RemoteError::new(RemoteErrorKind::Invalid, what)
+            };
             let digest = digest.ok_or_else(nonsense)?;
             if let Err(error) = self.answers.remember(root, &path, &digest) {
                 tracing::warn!(%error, "could not keep what a link says");
