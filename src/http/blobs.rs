@@ -28,7 +28,7 @@ pub(super) async fn head(
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
     }
     let nothing = stream::empty::<Result<_, StorageError>>();
-    Ok(describe(&mut HttpResponse::Ok(), &blob).body(SizedStream::new(blob.content.size, nothing)))
+    Ok(describe(&mut HttpResponse::Ok(), &blob).body(SizedStream::new(blob.size(), nothing)))
 }
 
 /// `GET` (distribution-spec, "Pulling blobs")
@@ -43,10 +43,10 @@ pub(super) async fn get(
     }
     if let Some(location) = api.registry.blob_location(&blob) {
         let mut response = HttpResponse::TemporaryRedirect();
-        respond::describe(&mut response, &digest, &blob.content.cid);
+        respond::describe(&mut response, &digest, blob.cid());
         return Ok(response.insert_header((LOCATION, location)).finish());
     }
-    let size = blob.content.size;
+    let size = blob.size();
     let mut wanted = wanted(respond::range(&request, &digest), size);
     // A part cannot be verified before the whole is there: whoever asks for one gets the whole then.
     let is_whole = match wanted {
@@ -91,7 +91,7 @@ pub(super) async fn delete(
 }
 
 fn describe<'a>(response: &'a mut HttpResponseBuilder, blob: &Blob) -> &'a mut HttpResponseBuilder {
-    respond::describe(response, &blob.digest, &blob.content.cid)
+    respond::describe(response, &blob.digest, blob.cid())
         .insert_header((CONTENT_TYPE, "application/octet-stream"))
         .insert_header((ACCEPT_RANGES, "bytes"))
         .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))

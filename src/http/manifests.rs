@@ -22,7 +22,7 @@ pub(super) async fn get(
     let manifest = api.registry.manifest(&grant, &reference).await?;
     let is_known = respond::is_known(&request, &manifest.digest);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    respond::describe(&mut response, &manifest.digest, &manifest.cid);
+    respond::describe(&mut response, &manifest.digest, Some(&manifest.cid));
     if is_known {
         return Ok(response.finish());
     }

@@ -11,16 +11,18 @@ use crate::oci::{Digest, RepositoryName};
 /// The digest of the content that an answer is about.
 pub(super) const CONTENT_DIGEST: &str = "Docker-Content-Digest";
 
-/// Says what the content is: its digest, its tag for caches, and where it stands in IPFS.
+/// Says what the content is: its digest, its tag for caches, and where it stands in IPFS, if that is known.
 pub(super) fn describe<'a>(
     response: &'a mut HttpResponseBuilder,
     digest: &Digest,
-    cid: &Cid,
+    cid: Option<&Cid>,
 ) -> &'a mut HttpResponseBuilder {
+    if let Some(cid) = cid {
+        response.insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}")));
+    }
     response
         .insert_header((CONTENT_DIGEST, digest.to_string()))
         .insert_header((ETAG, format!("\"{digest}\"")))
-        .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}")))
 }
 
 /// Tells whether the client has the content already.

@@ -205,9 +205,12 @@ fn upload_location(api: &Api, grant: &PushGrant, id: &str) -> String {
 
 fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {
     let location = respond::location(api, grant.repository(), &format!("blobs/{}", blob.digest));
-    HttpResponse::Created()
+    let mut response = HttpResponse::Created();
+    response
         .insert_header((LOCATION, location))
-        .insert_header((CONTENT_DIGEST, blob.digest.to_string()))
-        .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", blob.content.cid)))
-        .finish()
+        .insert_header((CONTENT_DIGEST, blob.digest.to_string()));
+    if let Some(cid) = blob.cid() {
+        response.insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}")));
+    }
+    response.finish()
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cid::Cid;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::federation::{Held, PATIENCE};
@@ -25,8 +26,7 @@ const MOUNT_CANDIDATES: u32 = 100;
 pub struct Blob {
     /// The name that it was asked by.
     pub digest: Digest,
-    /// What the storage knows it as; of somebody else's, the CID may not be known.
-    pub content: Content,
+    content: Content,
     held: Held,
 }
 
@@ -34,6 +34,18 @@ pub struct Blob {
 pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 impl Blob {
+    /// How long it is.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.content.size
+    }
+
+    /// The root of its file, if that is known: of what was kept of somebody else's it is not.
+    #[must_use]
+    pub fn cid(&self) -> Option<&Cid> {
+        (!matches!(self.held, Held::Kept(_))).then_some(&self.content.cid)
+    }
+
     /// A blob of this registry.
     pub(super) fn here(digest: Digest, content: Content) -> Self {
         Self { digest, content, held: Held::Here }

@@ -39,6 +39,8 @@ fn an_image_comes_by_tag_and_by_digest_as_it_was_pushed() {
         let theirs = foreign.get(&blob);
         assert_eq!(theirs.status, 200, "{}", theirs.text());
         assert!(theirs.body == layer);
+        let told = theirs.header("x-ipfs-path");
+        assert!(told.is_empty() || told == own.head(&blob).header("x-ipfs-path"), "{told}");
     }
     let known = foreign.send(Method::GET, &blob, |request| {
         request.header(IF_NONE_MATCH, format!("\"{}\"", sha256(&layer)))
@@ -91,6 +93,12 @@ fn only_what_the_repositorys_own_links_name_is_served() {
         let response = foreign.get(&format!("manifests/{reference}"));
         assert_refused(&response, 404, "MANIFEST_UNKNOWN");
     }
+    // Nor is one what the other is, also once it was had as that.
+    let (layer, manifest) = (sha256(&pushed.layer), &pushed.digest);
+    assert_eq!(foreign.get(&format!("blobs/{layer}")).status, 200);
+    assert_eq!(foreign.get(&format!("manifests/{manifest}")).status, 200);
+    assert_refused(&foreign.get(&format!("manifests/{layer}")), 404, "MANIFEST_UNKNOWN");
+    assert_refused(&foreign.get(&format!("blobs/{manifest}")), 404, "BLOB_UNKNOWN");
     // Also once somebody had it in a repository that does name it.
     let elsewhere = operators.foreign("team/secret");
     assert_eq!(elsewhere.get(&format!("blobs/{}", sha256(&of_another.layer))).status, 200);

@@ -60,7 +60,7 @@ struct Place {
     located: Located,
     /// The names that it may have below the root: trees of the earlier driver repeat the domain.
     names: Vec<RepositoryName>,
-    /// By which it is noted what it leads to.
+    /// By which it is noted what it leads to: whose it is, and its name there.
     label: String,
     answers: Arc<Answers>,
 }
@@ -95,7 +95,7 @@ impl Federation {
                 let link = |name: &RepositoryName| layout::tag_current_link(name, tag);
                 let canonical = place.link(link).await?.ok_or_else(unknown)?;
                 let found = self.manifest_content(&place, canonical, canonical.into()).await?;
-                self.note(&place.label, &canonical);
+                self.note(&place.label, Role::Manifest, &canonical);
                 Ok(found)
             }
         }
@@ -107,12 +107,18 @@ impl Federation {
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
         let Some(canonical) = digest.canonical() else { return Ok(None) };
-        if !self.cache.knows(&label(name), &canonical) {
+        let label = label(name);
+        let Some(kept) = self.remembered(&label, Role::Manifest, &canonical) else {
             return Ok(None);
-        }
-        let Some(kept) = self.cache.find(&canonical) else { return Ok(None) };
+        };
         let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
         row(*digest, canonical, bytes).map(Some)
+    }
+
+    /// Finds content that a repository was seen to have.
+    fn remembered(&self, label: &str, role: Role, canonical: &CanonicalDigest) -> Option<Kept> {
+        let is_noted = self.cache.knows(&role.of(label), canonical);
+        is_noted.then(|| self.cache.find(canonical)).flatten()
     }
 
     async fn manifest_by_digest(
@@ -130,7 +136,7 @@ impl Federation {
         match link? {
             Some(canonical) if canonical == expected => {
                 let found = found?;
-                self.note(&place.label, &expected);
+                self.note(&place.label, Role::Manifest, &expected);
                 Ok(Some(found))
             }
             _ => Ok(None),
@@ -145,9 +151,12 @@ impl Federation {
         digest: Digest,
     ) -> Result<ManifestRow> {
         if let Some(kept) = self.cache.find(&canonical) {
+            self.check_limit(&canonical, kept.size)?;
             return row(digest, canonical, collect(read_kept(kept.file, 0..kept.size)).await?);
         }
-        let fetch = self.fetch(place, canonical, Some(self.manifest_limit)).await?;
+        let fetch = self.fetch(place, canonical, true).await?;
+        // It may have been begun as a blob.
+        self.check_limit(&canonical, fetch.size)?;
         fetch.whole(PATIENCE).await?;
         row(digest, canonical, collect(fetch.read(0..fetch.size)).await?)
     }
@@ -163,11 +172,9 @@ impl Federation {
         self.roots.allow(&name.root)?;
         let unknown = || RegistryError::BlobUnknown(*digest, whole_name.clone());
         if let Some(canonical) = digest.canonical()
-            && self.cache.knows(&label(name), &canonical)
-            && let Some(kept) = self.cache.find(&canonical)
+            && let Some(kept) = self.remembered(&label(name), Role::Blob, &canonical)
         {
-            let content = Content { canonical, cid: no_root(), size: kept.size };
-            return Ok((content, Held::Kept(Arc::new(kept))));
+            return Ok(held(canonical, kept));
         }
         let place = self.find(name).await?;
         let link = place.link(|name| layout::layer_link(name, digest));
@@ -188,14 +195,13 @@ impl Federation {
             return Err(unknown());
         }
         let found = found?;
-        self.note(&place.label, &expected);
+        self.note(&place.label, Role::Blob, &expected);
         Ok(found)
     }
 
     async fn away(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Content, Held)> {
         if let Some(kept) = self.cache.find(&canonical) {
-            let content = Content { canonical, cid: no_root(), size: kept.size };
-            return Ok((content, Held::Kept(Arc::new(kept))));
+            return Ok(held(canonical, kept));
         }
         let located = &place.located;
         let path = located.below(&layout::blob_data(&canonical));
@@ -206,10 +212,9 @@ impl Federation {
 
     async fn coming(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Content, Held)> {
         if let Some(kept) = self.cache.find(&canonical) {
-            let content = Content { canonical, cid: no_root(), size: kept.size };
-            return Ok((content, Held::Kept(Arc::new(kept))));
+            return Ok(held(canonical, kept));
         }
-        let fetch = self.fetch(place, canonical, None).await?;
+        let fetch = self.fetch(place, canonical, false).await?;
         let content = Content { canonical, cid: fetch.cid, size: fetch.size };
         Ok((content, Held::Coming(fetch)))
     }
@@ -291,8 +296,8 @@ impl Federation {
     }
 
     /// Notes that a repository has content, which was proved.
-    fn note(&self, label: &str, canonical: &CanonicalDigest) {
-        if let Err(error) = self.cache.note(label, canonical) {
+    fn note(&self, label: &str, role: Role, canonical: &CanonicalDigest) {
+        if let Err(error) = self.cache.note(&role.of(label), canonical) {
             tracing::warn!(%error, "could not note what a repository has");
         }
     }
@@ -302,21 +307,32 @@ impl Federation {
         &self,
         place: &Place,
         canonical: CanonicalDigest,
-        limit: Option<u64>,
+        is_manifest: bool,
     ) -> Result<Arc<Fetch>> {
         let open = async {
             let path = place.located.below(&layout::blob_data(&canonical));
             let file = place.located.remote.open(place.located.root, path, None).await?;
             let file = file.ok_or_else(|| missing(&canonical))?;
-            match limit {
-                Some(limit) if file.size > limit => {
-                    let what = format!("{canonical} has {} bytes, more than {limit}", file.size);
-                    Err(RemoteError::new(RemoteErrorKind::Invalid, what))
-                }
-                _ => Ok(file),
+            if is_manifest {
+                self.check_limit(&canonical, file.size)?;
             }
+            Ok(file)
         };
         Ok(self.cache.fetch(canonical, open).await?)
+    }
+
+    /// Refuses a manifest that is too long.
+    fn check_limit(
+        &self,
+        canonical: &CanonicalDigest,
+        size: u64,
+    ) -> std::result::Result<(), RemoteError> {
+        if size <= self.manifest_limit {
+            return Ok(());
+        }
+        let what =
+            format!("manifest {canonical} has {size} bytes, more than {}", self.manifest_limit);
+        Err(RemoteError::new(RemoteErrorKind::Invalid, what))
     }
 }
 
@@ -354,6 +370,29 @@ impl Place {
         let entries = remote.list(*root, self.located.below(path), NAMES).await?;
         Ok(entries.map(|entries| entries.into_iter().map(|entry| entry.name).collect()))
     }
+}
+
+/// What a repository has something as.
+#[derive(Clone, Copy)]
+enum Role {
+    Manifest,
+    Blob,
+}
+
+impl Role {
+    /// The name under which it is noted.
+    fn of(self, label: &str) -> String {
+        match self {
+            Self::Manifest => format!("{label} manifest"),
+            Self::Blob => format!("{label} blob"),
+        }
+    }
+}
+
+/// What is told of a blob that is kept; its CID is not known any more.
+fn held(canonical: CanonicalDigest, kept: Kept) -> (Content, Held) {
+    let content = Content { canonical, cid: no_root(), size: kept.size };
+    (content, Held::Kept(Arc::new(kept)))
 }
 
 /// By what it is noted what a repository leads to.
