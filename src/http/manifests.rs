@@ -23,6 +23,7 @@ pub(super) async fn get(
     let is_known = respond::is_known(&request, &manifest.digest);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     respond::describe(&mut response, &manifest.digest, Some(&manifest.cid));
+    respond::tell_age(&mut response, &api, &grant);
     if is_known {
         return Ok(response.finish());
     }

@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
 use super::{Api, condition};
+use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
 
 /// The digest of the content that an answer is about.
@@ -23,6 +24,13 @@ pub(super) fn describe<'a>(
     response
         .insert_header((CONTENT_DIGEST, digest.to_string()))
         .insert_header((ETAG, format!("\"{digest}\"")))
+}
+
+/// Says of a name that was looked up below somebody's root that it may be out of date.
+pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &PullGrant) {
+    if let Some(since) = api.registry.stale_since(grant) {
+        response.insert_header(("Roadstead-Stale-Since", since.to_string()));
+    }
 }
 
 /// Tells whether the client has the content already.

@@ -4,10 +4,10 @@ use actix_web::HttpResponse;
 use actix_web::web::Data;
 use serde_json::json;
 
-use super::Api;
 use super::error::Answer;
 use super::extract::{Granted, Query};
 use super::page::Page;
+use super::{Api, respond};
 use crate::auth::PullGrant;
 
 /// `GET` (distribution-spec, "Listing Tags")
@@ -19,6 +19,7 @@ pub(super) async fn list(
     let (tags, more) = api.registry.tags(&grant, page.last.as_deref(), page.limit).await?;
     let name = grant.repository();
     let mut response = HttpResponse::Ok();
+    respond::tell_age(&mut response, &api, &grant);
     if let (true, Some(last)) = (more, tags.last()) {
         let parameters = [("n", page.limit.to_string()), ("last", last.to_string())];
         let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));

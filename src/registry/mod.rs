@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
@@ -118,6 +119,20 @@ impl Registry {
     /// Returns whose repository a grant is about, and what serves it, if it is somebody else's.
     fn foreign<'a>(&'a self, grant: &'a PullGrant) -> Option<(&'a Federation, &'a ForeignName)> {
         Some((self.federation.as_deref()?, grant.foreign()?))
+    }
+
+    /// Tells since when the root that a repository of somebody else's stands below could not be asked for
+    /// again, although that is due: what is told of it may be out of date.
+    #[must_use]
+    pub fn stale_since(&self, grant: &PullGrant) -> Option<Timestamp> {
+        let (federation, name) = self.foreign(grant)?;
+        federation.stale_since(name)
+    }
+
+    /// Counts the roots of other people that cannot be asked for again, although that is due.
+    #[must_use]
+    pub fn stale_root_count(&self) -> usize {
+        self.federation.as_ref().map_or(0, |federation| federation.stale_count())
     }
 
     /// Returns since when, about, something has to be gone from the public tree to be nobody's any more.

@@ -43,12 +43,19 @@ fn the_last_root_serves_on_while_the_dns_is_down() {
     let pushed = operators.own("team/app").push_image("v1", "word");
     let later = operators.own("team/app").push_image("v2", "later");
     operators.publish();
-    assert_eq!(operators.foreign("team/app").get("manifests/v1").status, 200);
+    let fresh = operators.foreign("team/app").get("manifests/v1");
+    assert_eq!((fresh.status, fresh.header("roadstead-stale-since")), (200, ""));
     operators.dns.stop();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     let foreign = operators.foreign("team/app");
-    assert_eq!(foreign.get("manifests/v1").body, pushed.manifest);
+    let metrics = || crate::common::http::get(&operators.other.url("/metrics")).text();
+    assert!(metrics().contains("\nroadstead_stale_roots 0\n"), "{}", metrics());
+    let found = foreign.get("manifests/v1");
+    assert_eq!(found.body, pushed.manifest);
+    assert!(!found.header("roadstead-stale-since").is_empty());
     assert_eq!(foreign.get("manifests/v2").body, later.manifest);
+    assert!(!foreign.get("tags/list").header("roadstead-stale-since").is_empty());
+    assert!(metrics().contains("\nroadstead_stale_roots 1\n"), "{}", metrics());
 }
 
 #[test]

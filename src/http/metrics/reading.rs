@@ -15,6 +15,7 @@ pub(super) struct Reading {
     /// None when the index does not answer.
     uploads: Option<u64>,
     root_changes: u64,
+    stale_roots: u64,
     process: Process,
 }
 
@@ -27,6 +28,7 @@ impl Reading {
         Self {
             uploads: uploads.ok(),
             root_changes: registry.root_changes(),
+            stale_roots: registry.stale_root_count() as u64,
             process: Process::look(),
         }
     }
@@ -46,6 +48,12 @@ impl Reading {
             "roadstead_root_changes",
             "Changes of the public tree that were carried out: pushes of manifests, and deletions",
             self.root_changes,
+        );
+        gauge(
+            &mut registry,
+            "roadstead_stale_roots",
+            "Names of other people's roots that could not be looked up again when that was due",
+            Some(self.stale_roots),
         );
         let Process { resident_bytes, open_files, most_files, cpu_seconds, started } = self.process;
         gauge(&mut registry, "process_resident_memory_bytes", "Memory in use", resident_bytes);

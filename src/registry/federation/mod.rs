@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use jiff::Timestamp;
 
 use super::{RegistryError, Result, layout};
 use crate::index::{ManifestRow, ReferrerRow};
@@ -71,6 +72,16 @@ impl Federation {
     pub fn new(cache: Arc<Cache>, answers: Answers, roots: Roots, manifest_limit: usize) -> Self {
         let answers = Arc::new(answers);
         Self { cache, answers, roots, manifest_limit: manifest_limit as u64 }
+    }
+
+    /// Tells since when the root of a name could not be asked for again, although that is due.
+    pub(super) fn stale_since(&self, name: &ForeignName) -> Option<Timestamp> {
+        self.roots.stale_since(&name.root)
+    }
+
+    /// Counts the names of which the last root serves on.
+    pub(super) fn stale_count(&self) -> usize {
+        self.roots.stale_count()
     }
 
     /// Finds a manifest.

@@ -1,9 +1,11 @@
 //! Whose root a name means, and who is asked for what is below it.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cid::Cid;
+use jiff::Timestamp;
 use reqwest::{Client, redirect};
 
 use super::super::{RegistryError, Result};
@@ -28,6 +30,8 @@ pub struct Roots {
     gateways: Vec<Arc<dyn Source>>,
     /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
     guarded: Client,
+    /// Since when the roots of these names could not be asked for again, although that is due.
+    stale: Mutex<HashMap<String, Timestamp>>,
 }
 
 /// A root, and who is asked for what is below it.
@@ -69,7 +73,7 @@ impl Roots {
         let own = client().build()?;
         let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
         let gateways = gateways.iter().map(source).collect();
-        Ok(Self { domains, resolver, dialer, gateways, guarded })
+        Ok(Self { domains, resolver, dialer, gateways, guarded, stale: Mutex::default() })
     }
 
     /// Refuses a root that the operator does not want to be served.
@@ -86,14 +90,35 @@ impl Roots {
 
     /// Finds a root, and who may have what is below it.
     pub(super) async fn find(&self, name: &RootName) -> Result<Located> {
-        let answer = self.resolver.resolve(name).await?;
-        if let Some(since) = answer.stale_since {
-            tracing::warn!(%name, %since, "serving the last root that was seen: the DNS does not answer");
-        }
+        let answer = self.resolver.resolve(name).await;
+        self.note_age(name, answer.as_ref().ok().and_then(|answer| answer.stale_since));
+        let answer = answer?;
         let resolved = &answer.resolved;
         let hints = resolved.hints.iter().filter_map(|hint| self.source(hint)).take(HINTS);
         let remote = Remote::new(hints.chain(self.gateways.iter().cloned()).collect());
         Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
+    }
+
+    fn note_age(&self, name: &RootName, stale_since: Option<Timestamp>) {
+        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(since) = stale_since else {
+            stale.remove(&name.to_string());
+            return;
+        };
+        if stale.insert(name.to_string(), since).is_none() {
+            tracing::warn!(%name, %since, "serving the last root that was seen: the DNS does not answer");
+        }
+    }
+
+    /// Tells since when the root of a name could not be asked for again, although that is due.
+    pub(super) fn stale_since(&self, name: &RootName) -> Option<Timestamp> {
+        let stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
+        stale.get(&name.to_string()).copied()
+    }
+
+    /// Counts the names of which the last root serves on, because they cannot be asked for again.
+    pub(super) fn stale_count(&self) -> usize {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     fn source(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
