@@ -6,8 +6,8 @@ use std::time::Duration;
 use cid::Cid;
 use reqwest::{Client, redirect};
 
-use super::super::{RegistryError, Result};
-use crate::dnslink::{Dialer, Hint, Resolver};
+use super::super::RegistryError;
+use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
 use crate::oci::RootName;
 use crate::remote::{Gateway, Remote, Source};
 use crate::storage::TreePath;
@@ -16,16 +16,16 @@ use crate::storage::TreePath;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How many of the gateways that a publisher names are asked.
-const HINTS: usize = 4;
+pub(super) const HINTS: usize = 4;
 
 /// Finds roots.
 pub struct Roots {
     /// The domains that are served, if not all.
     domains: Vec<String>,
-    resolver: Resolver,
-    dialer: Dialer,
+    pub(super) resolver: Resolver,
+    pub(super) dialer: Dialer,
     /// The gateways that the operator names.
-    gateways: Vec<Arc<dyn Source>>,
+    pub(super) gateways: Vec<Arc<dyn Source>>,
     /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
     guarded: Client,
 }
@@ -35,7 +35,7 @@ pub(super) struct Located {
     /// The root.
     pub(super) root: Cid,
     /// Where the tree begins below it.
-    path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// Who is asked.
     pub(super) remote: Remote,
 }
@@ -73,7 +73,7 @@ impl Roots {
     }
 
     /// Refuses a root that the operator does not want to be served.
-    pub(super) fn allow(&self, name: &RootName) -> Result<()> {
+    pub(super) fn allow(&self, name: &RootName) -> Result<(), RegistryError> {
         let is_listed = match name {
             RootName::Domain(domain) => self.domains.contains(domain),
             RootName::Cid(_) | RootName::Ipns(_) => false,
@@ -85,23 +85,29 @@ impl Roots {
     }
 
     /// Finds a root, and who may have what is below it.
-    pub(super) async fn find(&self, name: &RootName) -> Result<Located> {
+    pub(super) async fn find(&self, name: &RootName) -> Result<Located, RegistryError> {
         let answer = self.resolver.resolve(name).await?;
         if let Some(since) = answer.stale_since {
             tracing::warn!(%name, %since, "serving the last root that was seen: the DNS does not answer");
         }
         let resolved = &answer.resolved;
-        let hints = resolved.hints.iter().filter_map(|hint| self.source(hint)).take(HINTS);
+        let hints = resolved.hints.iter().filter_map(|hint| self.hinted(hint)).take(HINTS);
         let remote = Remote::new(hints.chain(self.gateways.iter().cloned()).collect());
         Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
     }
 
-    fn source(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
+    fn hinted(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
         let Hint::Gateway(gateway) = hint else { return None };
-        if let Err(error) = self.dialer.check_gateway(gateway) {
-            tracing::info!(url = gateway.url, %error, "a gateway is not asked");
-            return None;
-        }
-        Some(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
+        self.source(gateway)
+            .inspect_err(
+                |error| tracing::info!(url = gateway.url, %error, "a gateway is not asked"),
+            )
+            .ok()
+    }
+
+    /// Returns what asks a gateway that a publisher names, if it may be dialled.
+    pub(super) fn source(&self, gateway: &dnslink::Gateway) -> Result<Arc<dyn Source>, DialError> {
+        self.dialer.check_gateway(gateway)?;
+        Ok(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
     }
 }
