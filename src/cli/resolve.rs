@@ -16,8 +16,8 @@ use crate::registry::{
     Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Progress, Steps, Survey,
 };
 
-/// How wide the names of facts are.
-const WIDTH: usize = 11;
+/// How wide the names of facts are, with the space behind them.
+const WIDTH: usize = 12;
 
 /// Shows how a domain, an IPNS key or a CID leads to a root, who has it, and what is below it
 #[derive(Debug, Args)]
@@ -83,7 +83,9 @@ pub(super) fn run(
 fn describe(name: &RootName, steps: &[Step], found: Option<&Found>) -> String {
     let mut facts = Facts::default();
     facts.add("name", &name.to_string());
-    steps.iter().for_each(|step| facts.step(step));
+    for step in steps {
+        facts.step(step);
+    }
     if let Some(found) = found {
         facts.found(found);
     }
@@ -97,7 +99,7 @@ struct Facts(String);
 impl Facts {
     /// Adds a line. What others publish cannot move the cursor or begin another one.
     fn add(&mut self, what: &str, fact: &str) {
-        self.0 += &format!("{what:WIDTH$} ");
+        self.0.extend([what, &" ".repeat(WIDTH.saturating_sub(what.len()))]);
         for character in fact.chars() {
             match character {
                 '"' | '\'' | '\\' => self.0.push(character),
@@ -112,10 +114,10 @@ impl Facts {
             Step::Query { name, through, ttl, validation, records, failure } => {
                 let mut fact = format!("{name} TXT");
                 if !through.is_empty() {
-                    fact += &format!(", by way of {}", through.join(", "));
+                    fact.extend([", by way of ", &through.join(", ")]);
                 }
                 if let Some(ttl) = ttl {
-                    fact += &format!(", TTL {ttl} s");
+                    fact.extend([", TTL ", &ttl.to_string(), " s"]);
                 }
                 fact += match validation {
                     Some(Validation::Secure) => ", DNSSEC: secure",
@@ -133,7 +135,7 @@ impl Facts {
             Step::Key { name, value, ttl, failure } => {
                 let mut fact = format!("the owner of {name}");
                 if let Some(ttl) = ttl {
-                    fact += &format!(", TTL {ttl} s");
+                    fact.extend([", TTL ", &ttl.to_string(), " s"]);
                 }
                 self.add("asked", &with_failure(fact, failure.as_deref()));
                 if let Some(value) = value {
@@ -153,8 +155,12 @@ impl Facts {
         if let Some(why) = denied {
             self.add("not served", why);
         }
-        hints.iter().for_each(|hint| self.hint(hint));
-        sources.iter().for_each(|source| self.source(source));
+        for hint in hints {
+            self.hint(hint);
+        }
+        for source in sources {
+            self.source(source);
+        }
         if sources.is_empty() {
             self.add("source", "none: no hint may be asked, and federation.gateways is empty");
         }

@@ -158,12 +158,11 @@ impl Roots {
         let having = sources.into_iter().zip(&asked).filter(|(_, asked)| asked.failure.is_none());
         let having: Vec<_> = having.map(|((source, _), _)| source).collect();
         let shown_path = path.join("/");
-        let repositories = match having.is_empty() {
-            true => None,
-            false => {
-                let located = Located { root, path, remote: Remote::new(having) };
-                Some(list(&located, name).await)
-            }
+        let repositories = if having.is_empty() {
+            None
+        } else {
+            let located = Located { root, path, remote: Remote::new(having) };
+            Some(list(&located, name).await)
         };
         Found {
             root: root.to_string(),
@@ -249,9 +248,8 @@ async fn list(located: &Located, root: &RootName) -> Listed {
         };
         let depth = directory.as_ref().map_or(0, |name| components(name, domain));
         for entry in entries {
-            match &directory {
-                Some(name) if entry.name == MARK => found.names.push(named(name, domain)),
-                _ => {}
+            if let Some(name) = directory.as_ref().filter(|_| entry.name == MARK) {
+                found.names.push(named(name, domain));
             }
             let below = directory
                 .as_ref()
