@@ -151,7 +151,9 @@ impl Facts {
         if !path.is_empty() {
             self.add("path", path);
         }
-        self.add("kept for", &format!("{ttl} s"));
+        if let Some(ttl) = ttl {
+            self.add("kept for", &format!("{ttl} s"));
+        }
         if let Some(why) = denied {
             self.add("not served", why);
         }

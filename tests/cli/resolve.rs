@@ -169,6 +169,7 @@ fn a_cid_needs_no_records() {
     let text = succeed(command.env("ROADSTEAD_FEDERATION__GATEWAYS", server.url("")));
     assert!(facts(&text, "asked").is_empty() && facts(&text, "hint").is_empty(), "{text}");
     assert_eq!(facts(&text, "root"), [&root], "{text}");
+    assert!(facts(&text, "kept for").is_empty(), "{text}");
     let source = facts(&text, "source").join("\n");
     assert!(source.starts_with(&format!("{} (federation.gateways): has", server.url(""))));
     assert_eq!(facts(&text, "repository"), ["team/app", "tool"], "{text}");
@@ -242,4 +243,71 @@ fn what_a_publisher_writes_cannot_forge_a_line() {
     let text = succeed(&mut resolve(&dns, &["a.test"]));
     assert_eq!(facts(&text, "root"), [ROOT], "{text}");
     assert!(text.contains(r"x\nroot        forged\u{1b}[2J"), "{text}");
+}
+
+#[test]
+fn hints_that_pulls_do_not_come_to_are_told() {
+    let peer = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
+    let node = format!("/dns4/node.a.test/tcp/4001/p2p/{peer}");
+    let gateways: Vec<String> =
+        (1..=5).map(|port| format!("\\\"/ip4/127.0.0.1/tcp/{port}/http\\\"")).collect();
+    let zone = format!(
+        "_dnslink TXT \"dnslink=/ipfs/{ROOT}\"\n_dnslink TXT \"ipfsnode=[{}]\"\n\
+         _dnslink TXT \"ipfsnode={node}\"\nnode A 127.0.0.1",
+        gateways.join(",")
+    );
+    let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
+    let told = json_of(&mut resolve_in_lab(&dns, &["a.test", "--json"]));
+    let hints = told["hints"].as_array().unwrap();
+    assert_eq!(hints.len(), 6, "{told}");
+    let late: Vec<&Value> = hints.iter().filter_map(|hint| hint.get("refused")).collect();
+    assert_eq!(late, ["4 others are asked before it"], "{told}");
+    let is_node = |hint: &&Value| hint["node"] == json!(node);
+    let addresses = json!([format!("/ip4/127.0.0.1/tcp/4001/p2p/{peer}")]);
+    assert_eq!(hints.iter().find(is_node).unwrap()["addresses"], addresses, "{told}");
+    assert_eq!(told["sources"].as_array().unwrap().len(), 4, "{told}");
+}
+
+#[test]
+fn what_dnssec_has_shown_is_told() {
+    let zone = format!("_dnslink TXT \"dnslink=/ipfs/{ROOT}\"");
+    let Some(dns) = Bind::start_signed(&[("a.test", &zone)], &["a.test"]) else { return };
+    let signed = || dns.dig(["+dnssec", "+short", "TXT", "_dnslink.a.test"]);
+    while !signed().contains("TXT 13") {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    let keys = folder.path().join("trusted.key");
+    std::fs::write(&keys, dns.dig(["+noall", "+answer", "DNSKEY", "a.test"])).unwrap();
+    let mut command = resolve(&dns, &["a.test"]);
+    command.env("ROADSTEAD_DNSLINK__DNSSEC", "true");
+    let text = succeed(command.env("ROADSTEAD_DNSLINK__TRUST_ANCHORS", &keys));
+    assert_eq!(facts(&text, "asked")[0], "_dnslink.a.test TXT, TTL 1 s, DNSSEC: secure", "{text}");
+    // Without the zone's key nothing of it is believed.
+    let failed = run(resolve(&dns, &["a.test"]).env("ROADSTEAD_DNSLINK__DNSSEC", "true"));
+    assert_no_root(&failed, "the name cannot be looked up now");
+}
+
+#[test]
+fn the_page_shows_it_as_it_is() {
+    let (_server, root, hint) = publisher();
+    let zone = format!(
+        "_dnslink 60 TXT \"dnslink=/ipfs/{root}\"\n_dnslink 60 TXT \"ipfsnode={hint}\"\n\
+         _dnslink 60 TXT \"v=spf1 -all\""
+    );
+    let Some(dns) = Bind::start(&[("example.test", &zone)]) else { return };
+    let text = succeed(&mut resolve_in_lab(&dns, &["example.test"]));
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/DNSLINK.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let (_, shown) = page.split_once("$ roadstead resolve example.com\n").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let names = |text: &str| {
+        let mut names: Vec<String> = text.lines().map(|line| line[..12].to_owned()).collect();
+        // Records come in any order.
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(names(&text), names(shown), "{text}");
+    let why = |text: &str| facts(text, "ignored").join("").rsplit_once(": ").unwrap().1.to_owned();
+    assert_eq!(why(&text), why(shown));
 }

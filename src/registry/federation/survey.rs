@@ -50,8 +50,9 @@ pub struct Found {
     pub root: String,
     /// Where the tree begins below it, without a slash at either end; mostly empty.
     pub path: String,
-    /// How many seconds that is kept.
-    pub ttl: u64,
+    /// How many seconds that is kept; none: a CID leads to its root for ever.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u64>,
     /// Why this registry does not serve it, if the settings say so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub denied: Option<String>,
@@ -167,7 +168,7 @@ impl Roots {
         Found {
             root: root.to_string(),
             path: shown_path,
-            ttl: ttl.as_secs(),
+            ttl: (!matches!(name, RootName::Cid(_))).then_some(ttl.as_secs()),
             denied: self.allow(name).err().map(|error| error.to_string()),
             hints: hinted,
             sources: asked,
