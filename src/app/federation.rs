@@ -15,14 +15,23 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     if !federation.enabled {
         return Ok(None);
     }
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| AppError::Federation(error);
-    let resolver =
-        Resolver::open(&settings.dnslink, None).map_err(|error| failed(Box::new(error)))?;
-    let roots = Roots::new(federation.domains.clone(), resolver, &federation.gateways)
-        .map_err(|error| failed(Box::new(error)))?;
-    let cache = Cache::open(&settings.server.data.join("cache"), federation.cache_bytes)
-        .map_err(|error| failed(Box::new(error)))?;
-    let answers = Answers::open(&settings.server.data.join("cache/answers"))
-        .map_err(|error| failed(Box::new(error)))?;
+    let roots = roots(settings)?;
+    let cache =
+        Cache::open(&settings.server.data.join("cache"), federation.cache_bytes).map_err(failed)?;
+    let answers = Answers::open(&settings.server.data.join("cache/answers")).map_err(failed)?;
     Ok(Some(Federation::new(cache, answers, roots, settings.manifests.max_bytes)))
+}
+
+/// Opens what finds other people's roots. It needs no data folder.
+///
+/// # Errors
+/// [`AppError::Federation`] when a file that the settings name cannot be used.
+pub fn roots(settings: &Settings) -> Result<Roots, AppError> {
+    let federation = &settings.federation;
+    let resolver = Resolver::open(&settings.dnslink, None).map_err(failed)?;
+    Roots::new(federation.domains.clone(), resolver, &federation.gateways).map_err(failed)
+}
+
+fn failed(error: impl std::error::Error + Send + Sync + 'static) -> AppError {
+    AppError::Federation(Box::new(error))
 }

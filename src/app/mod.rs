@@ -29,6 +29,7 @@ use lock::DataLock;
 use turns::IndexTurns;
 
 pub use adoption::Adoption;
+pub use federation::roots;
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;

@@ -13,6 +13,7 @@ mod index;
 mod man;
 mod output;
 mod progress;
+mod resolve;
 mod root;
 mod serve;
 
@@ -60,6 +61,7 @@ enum Command {
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
+    Resolve(resolve::ResolveArguments),
     Index(index::IndexArguments),
     Config(config::ConfigArguments),
     Completions(completions::CompletionsArguments),
@@ -103,6 +105,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),
+        Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),
         Command::Completions(command) => completions::run(command),

@@ -95,6 +95,17 @@ impl fmt::Display for RootName {
     }
 }
 
+impl FromStr for RootName {
+    type Err = NameError;
+
+    /// Reads the first component of a repository's name.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let below: Option<RepositoryName> = format!("{text}/name").parse().ok();
+        let root = below.filter(|name| name.namespace() == Some(text)).and_then(|name| name.root());
+        root.ok_or_else(|| NameError::Root(text.to_owned()))
+    }
+}
+
 impl FromStr for RepositoryName {
     type Err = NameError;
 
@@ -138,6 +149,12 @@ pub enum NameError {
     /// The name has more than [`RepositoryName::MAX_LENGTH`] characters.
     #[error("a repository name has at most 255 characters, this one has {0}")]
     TooLong(usize),
+    /// The text names nobody's root.
+    #[error(
+        "`{0}` is neither a domain in lower case such as example.com, nor a CID of version 1 such as bafy…, \
+         nor an IPNS key in base36 such as k51…"
+    )]
+    Root(String),
 }
 
 #[cfg(test)]
@@ -196,6 +213,21 @@ mod tests {
         let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
         assert_eq!(root(&format!("{key}/api")), Some(RootName::Ipns(key.parse().unwrap())));
         assert_eq!(root("bafybeiczsscdsbs7ffqz55/api"), None);
+    }
+
+    #[test]
+    fn a_root_is_read_as_it_stands_in_a_name() {
+        for text in [
+            "example.com",
+            "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354",
+            "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8",
+        ] {
+            let root: RootName = text.parse().unwrap();
+            assert_eq!(root.to_string(), text);
+        }
+        for text in ["", "api", "example.com/api", "Example.com", "https://example.com", "a..b"] {
+            assert_eq!(text.parse::<RootName>(), Err(NameError::Root(text.to_owned())));
+        }
     }
 
     /// As the specification writes it.

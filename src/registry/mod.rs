@@ -40,7 +40,9 @@ pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
-pub use federation::{Federation, Roots};
+pub use federation::{
+    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, Roots, Survey,
+};
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};

@@ -14,5 +14,6 @@ mod manual;
 mod progress;
 mod push;
 mod rebuild;
+mod resolve;
 mod root;
 mod serve;

@@ -18,6 +18,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use common::require;
+use roadstead::config::SETTINGS;
 use sandbox::Sandbox;
 
 /// What the commands need beside the shell.
@@ -51,4 +52,24 @@ fn the_commands_of_the_first_page_are_right() {
     };
     assert!(said("roadstead root").starts_with("bafy"), "{run:?}");
     assert_eq!(said("roadstead root"), said("ipfs add"));
+}
+
+#[test]
+fn the_settings_that_pages_name_are_there() {
+    let sections = ["federation", "gateway", "dnslink"];
+    for page in ["FEDERATION.md", "DNSLINK.md"] {
+        let text = fs::read_to_string(repository().join("docs").join(page)).unwrap();
+        let quoted = text.split('`').skip(1).step_by(2).filter_map(|quoted| {
+            let name = quoted.split(' ').next()?;
+            let (section, key) = name.split_once('.')?;
+            let is_key = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+            (sections.contains(&section) && is_key).then_some(name)
+        });
+        let named: Vec<&str> = quoted.collect();
+        assert!(named.len() >= 5, "{page}: {named:?}");
+        for name in named {
+            let is_there = SETTINGS.iter().any(|setting| setting.name == name);
+            assert!(is_there, "{page}: there is no setting `{name}`");
+        }
+    }
 }

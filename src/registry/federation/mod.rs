@@ -4,6 +4,7 @@
 //! repository's own links lead to is served.
 
 mod roots;
+mod survey;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use crate::remote::{
 use crate::storage::{Content, TreePath};
 use roots::Located;
 pub use roots::Roots;
+pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 
 /// The longest link that is read.
 const LINK: u64 = 1024;

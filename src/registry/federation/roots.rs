@@ -8,8 +8,8 @@ use cid::Cid;
 use jiff::Timestamp;
 use reqwest::{Client, redirect};
 
-use super::super::{RegistryError, Result};
-use crate::dnslink::{Dialer, Hint, Resolver};
+use super::super::RegistryError;
+use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
 use crate::oci::RootName;
 use crate::remote::{Gateway, Remote, Source};
 use crate::storage::TreePath;
@@ -18,16 +18,16 @@ use crate::storage::TreePath;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// How many of the gateways that a publisher names are asked.
-const HINTS: usize = 4;
+pub(super) const HINTS: usize = 4;
 
 /// Finds roots.
 pub struct Roots {
     /// The domains that are served, if not all.
     domains: Vec<String>,
-    resolver: Resolver,
-    dialer: Dialer,
+    pub(super) resolver: Resolver,
+    pub(super) dialer: Dialer,
     /// The gateways that the operator names.
-    gateways: Vec<Arc<dyn Source>>,
+    pub(super) gateways: Vec<Arc<dyn Source>>,
     /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
     guarded: Client,
     /// Since when the roots of these names could not be asked for again, although that is due.
@@ -39,7 +39,7 @@ pub(super) struct Located {
     /// The root.
     pub(super) root: Cid,
     /// Where the tree begins below it.
-    path: Vec<String>,
+    pub(super) path: Vec<String>,
     /// Who is asked.
     pub(super) remote: Remote,
 }
@@ -77,7 +77,7 @@ impl Roots {
     }
 
     /// Refuses a root that the operator does not want to be served.
-    pub(super) fn allow(&self, name: &RootName) -> Result<()> {
+    pub(super) fn allow(&self, name: &RootName) -> Result<(), RegistryError> {
         let is_listed = match name {
             RootName::Domain(domain) => self.domains.contains(domain),
             RootName::Cid(_) | RootName::Ipns(_) => false,
@@ -89,12 +89,12 @@ impl Roots {
     }
 
     /// Finds a root, and who may have what is below it.
-    pub(super) async fn find(&self, name: &RootName) -> Result<Located> {
+    pub(super) async fn find(&self, name: &RootName) -> Result<Located, RegistryError> {
         let answer = self.resolver.resolve(name).await;
         self.note_age(name, answer.as_ref().ok().and_then(|answer| answer.stale_since));
         let answer = answer?;
         let resolved = &answer.resolved;
-        let hints = resolved.hints.iter().filter_map(|hint| self.source(hint)).take(HINTS);
+        let hints = resolved.hints.iter().filter_map(|hint| self.hinted(hint)).take(HINTS);
         let remote = Remote::new(hints.chain(self.gateways.iter().cloned()).collect());
         Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
     }
@@ -121,12 +121,18 @@ impl Roots {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn source(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
+    fn hinted(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
         let Hint::Gateway(gateway) = hint else { return None };
-        if let Err(error) = self.dialer.check_gateway(gateway) {
-            tracing::info!(url = gateway.url, %error, "a gateway is not asked");
-            return None;
-        }
-        Some(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
+        self.source(gateway)
+            .inspect_err(
+                |error| tracing::info!(url = gateway.url, %error, "a gateway is not asked"),
+            )
+            .ok()
+    }
+
+    /// Returns what asks a gateway that a publisher names, if it may be dialled.
+    pub(super) fn source(&self, gateway: &dnslink::Gateway) -> Result<Arc<dyn Source>, DialError> {
+        self.dialer.check_gateway(gateway)?;
+        Ok(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
     }
 }

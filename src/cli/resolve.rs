@@ -1,0 +1,218 @@
+//! `roadstead resolve`: how a name leads to a root, and who has it.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use super::progress::Bar;
+use super::{CommonArguments, output, runtime};
+use crate::app::roots;
+use crate::config::Settings;
+use crate::dnslink::{Domain, Step, Validation};
+use crate::oci::RootName;
+use crate::registry::{
+    Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Progress, Steps, Survey,
+};
+
+/// How wide the names of facts are, with the space behind them.
+const WIDTH: usize = 12;
+
+/// Shows how a domain, an IPNS key or a CID leads to a root, who has it, and what is below it
+#[derive(Debug, Args)]
+#[command(
+    after_help = "It needs neither a data folder nor a running server, and keeps nothing. What is told are the \
+    records of the DNS with what was passed over and why, the root, where its publisher can be reached, which \
+    gateways have the root, and the repositories below it: of names of up to two components the first hundred.\n\n\
+    Exit code 1 means that no root was found.\n\n\
+    Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
+)]
+pub(super) struct ResolveArguments {
+    /// The domain, the IPNS key in base36 or the CID, as before the name of a repository
+    #[arg(value_parser = read_name)]
+    name: RootName,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn read_name(text: &str) -> anyhow::Result<RootName> {
+    let name = text.parse()?;
+    if let RootName::Domain(domain) = &name {
+        domain.parse::<Domain>()?;
+    }
+    Ok(name)
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: String,
+    steps: &'a [Step],
+    #[serde(flatten)]
+    found: Option<&'a Found>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// Resolves.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &ResolveArguments,
+) -> anyhow::Result<ExitCode> {
+    let ResolveArguments { name, json } = arguments;
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    let bar = Bar::new(*json);
+    bar.begin("asking", Steps::Unknown);
+    let Survey { steps, outcome } =
+        runtime()?.block_on(async { anyhow::Ok(roots(&settings)?.survey(name).await) })?;
+    drop(bar);
+    let found = outcome.as_ref().ok();
+    let text = if *json {
+        let failure = outcome.as_ref().err().map(ToString::to_string);
+        let shown = Shown { name: name.to_string(), steps: &steps, found, failure };
+        serde_json::to_string_pretty(&shown)? + "\n"
+    } else {
+        describe(name, &steps, found)
+    };
+    output::print(&text).context("cannot write to standard output")?;
+    outcome.map(|_| ExitCode::SUCCESS).with_context(|| format!("`{name}` leads to no root"))
+}
+
+fn describe(name: &RootName, steps: &[Step], found: Option<&Found>) -> String {
+    let mut facts = Facts::default();
+    facts.add("name", &name.to_string());
+    for step in steps {
+        facts.step(step);
+    }
+    if let Some(found) = found {
+        facts.found(found);
+    }
+    facts.0
+}
+
+/// Facts, one a line.
+#[derive(Default)]
+struct Facts(String);
+
+impl Facts {
+    /// Adds a line. What others publish cannot move the cursor or begin another one.
+    fn add(&mut self, what: &str, fact: &str) {
+        self.0.extend([what, &" ".repeat(WIDTH.saturating_sub(what.len()))]);
+        for character in fact.chars() {
+            match character {
+                '"' | '\'' | '\\' => self.0.push(character),
+                _ => self.0.extend(character.escape_debug()),
+            }
+        }
+        self.0 += "\n";
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Query { name, through, ttl, validation, records, failure } => {
+                let mut fact = format!("{name} TXT");
+                if !through.is_empty() {
+                    fact.extend([", by way of ", &through.join(", ")]);
+                }
+                if let Some(ttl) = ttl {
+                    fact.extend([", TTL ", &ttl.to_string(), " s"]);
+                }
+                fact += match validation {
+                    Some(Validation::Secure) => ", DNSSEC: secure",
+                    Some(Validation::Insecure) => ", DNSSEC: proven to be unsigned",
+                    None => "",
+                };
+                self.add("asked", &with_failure(fact, failure.as_deref()));
+                for record in records {
+                    match &record.ignored {
+                        None => self.add("  record", &record.text),
+                        Some(why) => self.add("  ignored", &format!("{}: {why}", record.text)),
+                    }
+                }
+            }
+            Step::Key { name, value, ttl, failure } => {
+                let mut fact = format!("the owner of {name}");
+                if let Some(ttl) = ttl {
+                    fact.extend([", TTL ", &ttl.to_string(), " s"]);
+                }
+                self.add("asked", &with_failure(fact, failure.as_deref()));
+                if let Some(value) = value {
+                    self.add("  record", value);
+                }
+            }
+        }
+    }
+
+    fn found(&mut self, found: &Found) {
+        let Found { root, path, ttl, denied, hints, sources, repositories } = found;
+        self.add("root", root);
+        if !path.is_empty() {
+            self.add("path", path);
+        }
+        if let Some(ttl) = ttl {
+            self.add("kept for", &format!("{ttl} s"));
+        }
+        if let Some(why) = denied {
+            self.add("not served", why);
+        }
+        for hint in hints {
+            self.hint(hint);
+        }
+        for source in sources {
+            self.source(source);
+        }
+        if sources.is_empty() {
+            self.add("source", "none: no hint may be asked, and federation.gateways is empty");
+        }
+        match repositories {
+            Some(listed) => self.listed(listed),
+            None => self.add("repository", "not known: no source has the root"),
+        }
+    }
+
+    fn hint(&mut self, hint: &Hinted) {
+        let Hinted { place, addresses, refused } = hint;
+        let (Endpoint::Gateway(place) | Endpoint::Node(place)) = place;
+        let fact = match refused {
+            Some(why) => format!("{place}: not asked: {why}"),
+            None => format!("{place}: may be dialled at {}", addresses.join(", ")),
+        };
+        self.add("hint", &fact);
+    }
+
+    fn source(&mut self, asked: &Asked) {
+        let Asked { source, origin, milliseconds, failure } = asked;
+        let named = match origin {
+            Origin::Hint => "hint",
+            Origin::Settings => "federation.gateways",
+        };
+        let fact = match failure {
+            None => format!("{source} ({named}): has the root, {milliseconds} ms"),
+            Some(why) => format!("{source} ({named}): {why}"),
+        };
+        self.add("source", &fact);
+    }
+
+    fn listed(&mut self, listed: &Listed) {
+        let Listed { names, is_whole, failure } = listed;
+        for Named { name, repeats_domain } in names {
+            let note = if *repeats_domain { " (the tree repeats the domain)" } else { "" };
+            self.add("repository", &format!("{name}{note}"));
+        }
+        match failure {
+            Some(why) => self.add("repository", &format!("the search ended: {why}")),
+            None if !is_whole => self.add("repository", "there may be more"),
+            None if names.is_empty() => self.add("repository", "none"),
+            None => {}
+        }
+    }
+}
+
+fn with_failure(fact: String, failure: Option<&str>) -> String {
+    match failure {
+        Some(why) => format!("{fact}: {why}"),
+        None => fact,
+    }
+}
