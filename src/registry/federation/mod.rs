@@ -20,8 +20,8 @@ use crate::oci::{
 };
 use crate::remote::{ByteStream, Cache, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept};
 use crate::storage::{Content, TreePath};
-pub use roots::Roots;
 use roots::Located;
+pub use roots::Roots;
 
 /// The longest link that is read.
 const LINK: u64 = 1024;
