@@ -181,3 +181,31 @@ impl Fetch {
 fn gave_up() -> RemoteError {
     RemoteError::new(RemoteErrorKind::Failed, "whoever fetched it gave up")
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
+
+    use super::*;
+    use crate::ipld::no_root;
+
+    #[tokio::test]
+    async fn a_disk_without_room_is_told_as_that() {
+        let bytes = Bytes::from_static(b"content");
+        let digest = CanonicalDigest::of(&bytes);
+        let size = bytes.len() as u64;
+        let bytes = stream::iter([Ok(bytes)]).boxed();
+        let source = RemoteFile { cid: no_root(), size, bytes };
+        let file = File::options().read(true).write(true).open("/dev/full").unwrap();
+        let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file));
+        let ended = fetching.bring().await;
+        assert!(!ended.is_whole(), "it would be kept");
+        ended.end();
+        assert!(fetch.has_failed());
+        let told = fetch.whole(Duration::from_secs(60)).await.unwrap_err();
+        assert_eq!(told.kind, RemoteErrorKind::Full);
+        let read = fetch.read(0..size).try_next().await.unwrap_err();
+        assert_eq!(read.kind, RemoteErrorKind::Full);
+    }
+}

@@ -123,10 +123,12 @@ impl Race {
             let next = async {
                 match waiting.is_empty() {
                     true => running.next().await,
-                    false => match tokio::time::timeout(self.remote.head_start, running.next()).await {
-                        Ok(next) => next,
-                        Err(_) => None,
-                    },
+                    false => {
+                        match tokio::time::timeout(self.remote.head_start, running.next()).await {
+                            Ok(next) => next,
+                            Err(_) => None,
+                        }
+                    }
                 }
             };
             match next.await {
