@@ -98,8 +98,8 @@ async fn a_sound_file_is_told_after_a_restart() {
         cache.note("name", &world.digest()).unwrap();
         let cache = Cache::open(folder.path(), PLENTY).unwrap();
         assert!(cache.knows("name", &world.digest()));
-        let (one, other) =
-            tokio::join!(kept(&cache, &world.digest()), kept(&cache, &world.digest()));
+        let digest = world.digest();
+        let (one, other) = tokio::join!(kept(&cache, &digest), kept(&cache, &digest));
         assert!(one.unwrap() == world.content && other.unwrap() == world.content);
     }
 }

@@ -92,13 +92,13 @@ pub(crate) fn kind(error: Option<RemoteError>) -> RemoteErrorKind {
 /// Bytes that do not repeat.
 pub(crate) fn noise(length: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let next = || {
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        state.to_le_bytes()
-    };
-    let mut bytes: Vec<u8> = std::iter::repeat_with(next).take(length / 8 + 1).flatten().collect();
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
     bytes.truncate(length);
     bytes.into()
 }

@@ -60,7 +60,9 @@ async fn an_absent_path_is_proved() {
     let world = World::new();
     let peer = Peer::good(&world).await;
     let remote = remote([patient(&peer)]);
-    for absent in ["nothing", "docker/nothing", "docker/shards/7", "docker/a b%é/x", "docker/.."] {
+    for absent in
+        ["nothing", "docker/nothing", "docker/shards/7", "docker/a b%é/x", "docker/..", "./docker"]
+    {
         assert!(remote.open(world.root, path(absent), None).await.unwrap().is_none(), "{absent}");
         assert_eq!(remote.stat(world.root, path(absent)).await.unwrap(), None, "{absent}");
         assert_eq!(remote.read(world.root, path(absent), 10).await.unwrap(), None, "{absent}");

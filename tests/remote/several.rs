@@ -61,7 +61,7 @@ async fn one_after_the_other_is_replaced_where_it_stopped() {
     // Its archive begins at the second leaf: it tells that one and the next.
     let second = Peer::start(&world, Manner::Stall(BEFORE + 2)).await;
     let third = Peer::good(&world).await;
-    let sources = [impatient(&first), impatient(&second), patient(&third)];
+    let sources = [patient(&first), impatient(&second), patient(&third)];
     assert_sound(&remote(sources), &world).await;
     let leaf = super::world::LEAF;
     let last = world.content.len() - 1;

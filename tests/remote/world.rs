@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -34,7 +35,8 @@ pub(crate) struct World {
 impl World {
     /// A file of five leaves.
     pub(crate) fn new() -> Self {
-        Self::of(noise(4 * LEAF + 100, 1))
+        static WORLD: LazyLock<World> = LazyLock::new(|| World::of(noise(4 * LEAF + 100, 1)));
+        WORLD.clone()
     }
 
     pub(crate) fn of(content: Bytes) -> Self {
@@ -106,7 +108,9 @@ impl World {
 /// Makes an archive.
 pub(crate) fn archive(root: &Cid, blocks: &[Block]) -> Vec<u8> {
     let mut bytes = car_header(root).to_vec();
-    bytes.extend(blocks.iter().flat_map(car_frame).flatten());
+    for part in blocks.iter().flat_map(car_frame) {
+        bytes.extend_from_slice(&part);
+    }
     bytes
 }
 
