@@ -147,13 +147,13 @@ impl Cache {
         let (cache, held) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
             let fetching = fetching.bring().await;
-            let (shelf, is_whole) = (Arc::clone(&cache.shelf), fetching.is_whole());
+            let (keeper, is_whole) = (Arc::clone(&cache.shelf), fetching.is_whole());
             let kept = spawn_blocking(move || {
-                let kept = if is_whole { shelf.keep(&path, &digest) } else { Ok(()) };
+                let kept = if is_whole { keeper.keep(&path, &digest) } else { Ok(()) };
                 // It stands there no more if it is kept.
                 let _ = fs::remove_file(&path);
-                if !shelf.has(&digest) {
-                    shelf.forget(&digest);
+                if !keeper.has(&digest) {
+                    keeper.forget(&digest);
                 }
                 kept
             });

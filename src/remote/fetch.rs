@@ -97,7 +97,7 @@ impl Fetching {
                 batch.push(piece);
             }
             let file = Arc::clone(&self.file);
-            let hashed = spawn_blocking(move || {
+            let writing = spawn_blocking(move || {
                 let mut at = written;
                 for piece in batch {
                     hasher.update(&piece);
@@ -107,7 +107,7 @@ impl Fetching {
                 Ok((hasher, at))
             });
             (hasher, written) =
-                hashed.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
+                writing.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
             self.state.send_replace(State::Came(written));
         }
         if written != self.source.size || hasher.finish() != self.digest.into() {
@@ -203,7 +203,7 @@ mod tests {
         assert!(!ended.is_whole(), "it would be kept");
         ended.end();
         assert!(fetch.has_failed());
-        let told = fetch.whole(Duration::from_secs(60)).await.unwrap_err();
+        let told = fetch.whole(Duration::from_mins(1)).await.unwrap_err();
         assert_eq!(told.kind, RemoteErrorKind::Full);
         let read = fetch.read(0..size).try_next().await.unwrap_err();
         assert_eq!(read.kind, RemoteErrorKind::Full);

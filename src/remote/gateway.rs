@@ -66,9 +66,10 @@ impl Gateway {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> RemoteError {
-        let kind = match error.is_timeout() {
-            true => RemoteErrorKind::TimedOut,
-            false => RemoteErrorKind::Unreachable,
+        let kind = if error.is_timeout() {
+            RemoteErrorKind::TimedOut
+        } else {
+            RemoteErrorKind::Unreachable
         };
         RemoteError::wrap(kind, format!("{} cannot be read", self.base), error.without_url())
     }
@@ -146,10 +147,15 @@ impl Source for Gateway {
 fn escaped(name: &str) -> String {
     let mut text = String::new();
     for byte in name.bytes() {
-        match byte.is_ascii_alphanumeric() || b"._-~".contains(&byte) {
-            true => text.push(char::from(byte)),
-            false => text.push_str(&format!("%{byte:02X}")),
+        if byte.is_ascii_alphanumeric() || b"._-~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
         }
     }
     text
+}
+
+fn digit(value: u8) -> char {
+    char::from(b"0123456789ABCDEF"[usize::from(value)])
 }

@@ -47,8 +47,8 @@ impl KeptFile {
         }
         // A file that many ask for at once is read once.
         let _turn = self.shelf.turn.lock().await;
-        let (shelf, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
-        let proved = spawn_blocking(move || shelf.prove(&digest, &file));
+        let (keeper, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
+        let proved = spawn_blocking(move || keeper.prove(&digest, &file));
         match proved.await.map_err(io::Error::other).flatten() {
             Ok(true) => {
                 self.is_sound.store(true, Ordering::Release);

@@ -120,18 +120,14 @@ impl Race {
                 let (sources, wanted) = (self.remote.sources.clone(), wanted.clone());
                 running.push(async move { (source, first(&*sources[source], &wanted).await) });
             }
-            let next = async {
-                match waiting.is_empty() {
-                    true => running.next().await,
-                    false => {
-                        match tokio::time::timeout(self.remote.head_start, running.next()).await {
-                            Ok(next) => next,
-                            Err(_) => None,
-                        }
-                    }
-                }
+            // Those that run go on when the head start of the last one is over.
+            let next = if waiting.is_empty() {
+                running.next().await
+            } else {
+                let head_start = self.remote.head_start;
+                tokio::time::timeout(head_start, running.next()).await.unwrap_or_default()
             };
-            match next.await {
+            match next {
                 Some((source, Ok((target, events)))) => {
                     self.remote.best.store(source, Ordering::Relaxed);
                     return Ok(Begun { source, target, events });

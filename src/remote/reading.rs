@@ -51,10 +51,11 @@ impl Reading {
 
     /// Returns what the next block tells; none at the end.
     async fn next(&mut self) -> Result<Option<impl Iterator<Item = Event> + Send + use<>>> {
-        let step = match mem::replace(&mut self.has_begun, true) {
+        let step = if mem::replace(&mut self.has_begun, true) {
+            self.blocks.next(&mut self.progress).await?
+        } else {
             // What is known without any block.
-            false => Some(self.blocks.inlined().clone()),
-            true => self.blocks.next(&mut self.progress).await?,
+            Some(self.blocks.inlined().clone())
         };
         let Some(step) = step else { return Ok(None) };
         let target = self.blocks.target().filter(|_| !self.is_told).cloned();

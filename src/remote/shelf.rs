@@ -77,8 +77,9 @@ impl Shelf {
                 return None;
             }
         }
-        let (shelf, is_sound) = (Arc::clone(self), AtomicBool::new(is_sound));
-        let file = KeptFile { file: Arc::new(file), digest: *digest, shelf, is_sound };
+        let is_sound = AtomicBool::new(is_sound);
+        let file = Arc::new(file);
+        let file = KeptFile { file, digest: *digest, shelf: Arc::clone(self), is_sound };
         Some(Kept { file: Arc::new(file), size })
     }
 

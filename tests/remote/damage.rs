@@ -45,7 +45,7 @@ async fn assert_not_told(length: usize, damage: fn(&Path), is_restarted: bool) {
     let peer = Peer::good(&world).await;
     let remote = remote([patient(&peer)]);
     let fetched = fetch(&cache, &remote, &world).await.unwrap();
-    fetched.whole(Duration::from_secs(60)).await.unwrap();
+    fetched.whole(Duration::from_mins(1)).await.unwrap();
     assert!(kept(&cache, &digest).await.unwrap() == world.content);
 
     damage(&place(folder.path(), &digest));
@@ -63,7 +63,7 @@ async fn assert_not_told(length: usize, damage: fn(&Path), is_restarted: bool) {
     assert!(!place(folder.path(), &digest).exists());
 
     let fetched = fetch(&cache, &remote, &world).await.unwrap();
-    fetched.whole(Duration::from_secs(60)).await.unwrap();
+    fetched.whole(Duration::from_mins(1)).await.unwrap();
     assert!(kept(&cache, &digest).await.unwrap() == world.content);
     assert_eq!(peer.asked().len(), 2);
 }
@@ -94,7 +94,7 @@ async fn a_sound_file_is_told_after_a_restart() {
         let cache = Cache::open(folder.path(), PLENTY).unwrap();
         let peer = Peer::good(&world).await;
         let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
-        fetched.whole(Duration::from_secs(60)).await.unwrap();
+        fetched.whole(Duration::from_mins(1)).await.unwrap();
         cache.note("name", &world.digest()).unwrap();
         let cache = Cache::open(folder.path(), PLENTY).unwrap();
         assert!(cache.knows("name", &world.digest()));

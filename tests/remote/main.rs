@@ -25,7 +25,7 @@ use peer::Peer;
 use world::World;
 
 /// Longer than any test takes: the next source is asked when the one before it has failed, and no sooner.
-pub(crate) const NEVER: Duration = Duration::from_secs(600);
+pub(crate) const NEVER: Duration = Duration::from_mins(10);
 
 /// Waits long, as for good peers.
 pub(crate) fn patient(peer: &Peer) -> Arc<dyn Source> {

@@ -234,10 +234,10 @@ impl Shared {
                 match self.manner {
                     Manner::Stall(_) => wait(stream).await,
                     Manner::Unwanted(_) => {
-                        self.endless(stream, &frame(Block::raw(noise(1000, 7)))).await
+                        self.endless(stream, &frame(&Block::raw(noise(1000, 7)))).await
                     }
                     Manner::Empty(_) => {
-                        self.endless(stream, &frame(Block::raw(Vec::new().into()))).await
+                        self.endless(stream, &frame(&Block::raw(Vec::new().into()))).await
                     }
                     Manner::Identity(_) => {
                         // raw, identity, three bytes: the CID and what it holds.
@@ -275,8 +275,8 @@ async fn wait(stream: &mut TcpStream) -> std::io::Result<()> {
     stream.read_u8().await.map(drop)
 }
 
-fn frame(block: Block) -> Vec<u8> {
-    roadstead::ipld::car_frame(&block).concat()
+fn frame(block: &Block) -> Vec<u8> {
+    roadstead::ipld::car_frame(block).concat()
 }
 
 fn unescaped(name: &str) -> String {
