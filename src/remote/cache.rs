@@ -2,42 +2,47 @@
 //! first.
 //!
 //! ```text
-//! sha256/<ab>/<hex>   content
-//! links/<ab>/<hex>    that a name was seen to lead to content; the hash of the name
-//! tmp/                on its way
+//! sha256/<ab>/<hex>         content
+//! links/<ab>/<hex>/<name>   that a name was seen to lead to it; the hash of the name
+//! tmp/                      on its way
 //! ```
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::SystemTime;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use cid::Cid;
 use tokio::task::spawn_blocking;
 
 use super::fetch::{Fetch, Fetching};
+use super::kept::{Kept, failed};
+use super::shelf::Shelf;
 use super::{File as RemoteFile, RemoteError, RemoteErrorKind, Result};
+use crate::ipld::no_root;
 use crate::oci::CanonicalDigest;
 
 /// The content of other people that this process keeps.
 pub struct Cache {
-    folder: PathBuf,
-    /// How many bytes are kept at the most.
-    budget: u64,
-    kept: AtomicU64,
+    shelf: Arc<Shelf>,
     temporary: AtomicU64,
-    /// Content on its way.
-    fetches: Mutex<HashMap<CanonicalDigest, Weak<Fetch>>>,
+    /// Content that is about to come, or on its way, by the root that it is looked for under.
+    fetches: Mutex<HashMap<Wish, Weak<Slot>>>,
 }
 
-/// Content that is kept.
-pub struct Kept {
-    /// Its file, which stays readable when it is evicted.
-    pub file: Arc<File>,
-    /// In bytes.
-    pub size: u64,
+type Wish = (Cid, CanonicalDigest);
+
+/// Held by whoever begins to fetch; the others wait for what comes of it.
+type Slot = tokio::sync::Mutex<Opening>;
+
+#[derive(Default)]
+enum Opening {
+    #[default]
+    Idle,
+    Begun(Weak<Fetch>),
+    Failed(RemoteErrorKind, String),
 }
 
 impl Cache {
@@ -46,157 +51,144 @@ impl Cache {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn open(folder: &Path, budget: u64) -> io::Result<Arc<Self>> {
-        let tmp = folder.join("tmp");
-        if tmp.exists() {
-            fs::remove_dir_all(&tmp)?;
-        }
-        for name in ["tmp", "sha256", "links"] {
-            fs::create_dir_all(folder.join(name))?;
-        }
-        let cache = Self {
-            folder: folder.to_owned(),
-            budget,
-            kept: AtomicU64::new(0),
-            temporary: AtomicU64::new(0),
-            fetches: Mutex::default(),
-        };
-        let size = cache.files()?.iter().map(|(_, size, _)| size).sum();
-        cache.kept.store(size, Ordering::Relaxed);
-        Ok(Arc::new(cache))
-    }
-
-    fn place(&self, kind: &str, hash: &CanonicalDigest) -> PathBuf {
-        let hex = hash.hex();
-        self.folder.join(kind).join(&hex[..2]).join(hex)
+        let shelf = Arc::new(Shelf::open(folder, budget)?);
+        let (temporary, fetches) = (AtomicU64::new(0), Mutex::default());
+        Ok(Arc::new(Self { shelf, temporary, fetches }))
     }
 
     /// Finds content that is kept, and notes that it was asked for.
+    ///
+    /// Each process reads a file once to see that it is what its digest says, and again when somebody wrote
+    /// to it. A small one that is not is not found; of a long one the first read fails, and then it
+    /// is not found either.
     pub fn find(&self, digest: &CanonicalDigest) -> Option<Kept> {
-        let file = File::open(self.place("sha256", digest)).ok()?;
-        let size = file.metadata().ok()?.len();
-        // Where the time cannot be set, what is used goes as if it were not.
-        let _ = file.set_modified(SystemTime::now());
-        Some(Kept { file: Arc::new(file), size })
+        self.shelf.find(digest)
     }
 
     /// Tells whether a name was seen to lead to that content, while that was kept.
     pub fn knows(&self, name: &str, digest: &CanonicalDigest) -> bool {
-        self.place("links", &link(name, digest)).exists()
+        self.shelf.knows(name, digest)
     }
 
-    /// Notes that a name leads to that content.
+    /// Notes that a name leads to that content, if that is kept or on its way.
+    ///
+    /// # Errors
+    /// Those of the file system.
     pub fn note(&self, name: &str, digest: &CanonicalDigest) -> io::Result<()> {
-        let place = self.place("links", &link(name, digest));
-        fs::create_dir_all(place.parent().expect("it stands below the folder"))?;
-        File::create(place).map(drop)
+        let is_coming = || self.fetches().keys().any(|(_, coming)| coming == digest);
+        if self.shelf.has(digest) || is_coming() {
+            return self.shelf.note(name, digest);
+        }
+        Ok(())
     }
 
     /// Begins to fetch content, or joins whoever does already. It goes on when nobody waits for it any more.
     ///
     /// # Errors
-    /// Those of opening it.
+    /// Those of opening it, by whoever began.
     pub async fn fetch(
         self: &Arc<Self>,
         digest: CanonicalDigest,
         open: impl Future<Output = Result<RemoteFile>>,
     ) -> Result<Arc<Fetch>> {
-        if let Some(fetch) = self.under_way(&digest) {
-            return Ok(fetch);
-        }
-        let source = open.await?;
-        let number = self.temporary.fetch_add(1, Ordering::Relaxed);
-        let path = self.folder.join("tmp").join(number.to_string());
-        let options = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = Arc::new(options.map_err(failed)?);
-        let (fetch, fetching) = Fetching::begin(digest, source, file);
-        {
-            let mut fetches = self.fetches();
-            // Somebody else may have begun it meanwhile.
-            if let Some(fetch) = fetches.get(&digest).and_then(Weak::upgrade) {
-                drop(fs::remove_file(path));
-                return Ok(fetch);
+        self.fetch_below(no_root(), digest, open).await
+    }
+
+    /// The same, and joins only those who look for it below the same root: whoever publishes another one
+    /// can claim to have anything, and then be slow.
+    ///
+    /// # Errors
+    /// Those of opening it, by whoever began.
+    pub async fn fetch_below(
+        self: &Arc<Self>,
+        root: Cid,
+        digest: CanonicalDigest,
+        open: impl Future<Output = Result<RemoteFile>>,
+    ) -> Result<Arc<Fetch>> {
+        let slot = self.slot((root, digest));
+        let mut opening = slot.lock().await;
+        match &*opening {
+            Opening::Idle => {}
+            Opening::Begun(fetch) => {
+                if let Some(fetch) = fetch.upgrade().filter(|fetch| !fetch.has_failed()) {
+                    return Ok(fetch);
+                }
             }
-            fetches.insert(digest, Arc::downgrade(&fetch));
+            Opening::Failed(kind, what) => return Err(RemoteError::new(*kind, what)),
         }
+        let begun = match open.await {
+            Ok(source) => self.begin(Arc::clone(&slot), (root, digest), source),
+            Err(error) => Err(error),
+        };
+        match begun {
+            Ok(fetch) => {
+                *opening = Opening::Begun(Arc::downgrade(&fetch));
+                Ok(fetch)
+            }
+            Err(error) => {
+                // Those who wait are told; whoever comes later tries again.
+                *opening = Opening::Failed(error.kind, error.to_string());
+                self.forget(&slot, &(root, digest));
+                Err(error)
+            }
+        }
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        slot: Arc<Slot>,
+        wish: Wish,
+        source: RemoteFile,
+    ) -> Result<Arc<Fetch>> {
+        let (_, digest) = wish;
+        let path = self.shelf.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
+        let file = File::options().read(true).write(true).create_new(true).open(&path);
+        let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file.map_err(failed)?));
         let (cache, held) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
-            let size = held.size;
-            fetching
-                .run(async || {
-                    let (cache, path) = (Arc::clone(&cache), path.clone());
-                    let kept = spawn_blocking(move || cache.keep(&path, &digest, size)).await;
-                    kept.map_err(io::Error::other)?
-                })
-                .await;
-            drop(fs::remove_file(&path));
-            cache.fetches().retain(|_, fetch| fetch.strong_count() > 0);
-            cache.fetches().remove(&digest);
+            let fetching = fetching.bring().await;
+            let (keeper, is_whole) = (Arc::clone(&cache.shelf), fetching.is_whole());
+            let kept = spawn_blocking(move || {
+                let kept = if is_whole { keeper.keep(&path, &digest) } else { Ok(()) };
+                // It stands there no more if it is kept.
+                let _ = fs::remove_file(&path);
+                if !keeper.has(&digest) {
+                    keeper.forget(&digest);
+                }
+                kept
+            });
+            if let Err(error) = kept.await.map_err(io::Error::other).flatten() {
+                // It is good all the same, for those who wait.
+                tracing::warn!(%error, %digest, "could not keep it");
+            }
+            // Whoever is told how it ended, and asks again, begins anew.
+            cache.forget(&slot, &wish);
+            fetching.end();
+            drop(held);
         });
         Ok(fetch)
     }
 
-    fn under_way(&self, digest: &CanonicalDigest) -> Option<Arc<Fetch>> {
-        self.fetches().get(digest).and_then(Weak::upgrade)
+    fn slot(&self, wish: Wish) -> Arc<Slot> {
+        let mut fetches = self.fetches();
+        if let Some(slot) = fetches.get(&wish).and_then(Weak::upgrade) {
+            return slot;
+        }
+        // Those of whoever went away while it was opened.
+        fetches.retain(|_, slot| slot.strong_count() > 0);
+        let slot = Arc::new(Slot::default());
+        fetches.insert(wish, Arc::downgrade(&slot));
+        slot
     }
 
-    /// Keeps a file that was verified, and makes room for it.
-    fn keep(&self, path: &Path, digest: &CanonicalDigest, size: u64) -> io::Result<()> {
-        if size > self.budget {
-            return Ok(());
+    fn forget(&self, slot: &Arc<Slot>, wish: &Wish) {
+        let mut fetches = self.fetches();
+        if fetches.get(wish).is_some_and(|found| found.as_ptr() == Arc::as_ptr(slot)) {
+            fetches.remove(wish);
         }
-        let place = self.place("sha256", digest);
-        fs::create_dir_all(place.parent().expect("it stands below the folder"))?;
-        let is_new = !place.exists();
-        fs::rename(path, &place)?;
-        if is_new && self.kept.fetch_add(size, Ordering::Relaxed) + size > self.budget {
-            self.evict()?;
-        }
-        Ok(())
     }
 
-    /// Removes what was asked for longest ago, until a tenth of the room is free.
-    fn evict(&self) -> io::Result<()> {
-        let mut files = self.files()?;
-        files.sort_unstable_by_key(|(_, _, used)| *used);
-        let mut kept: u64 = files.iter().map(|(_, size, _)| size).sum();
-        for (path, size, _) in files {
-            if kept <= self.budget - self.budget / 10 {
-                break;
-            }
-            fs::remove_file(path)?;
-            kept -= size;
-        }
-        self.kept.store(kept, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn files(&self) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
-        let mut files = Vec::new();
-        for shard in fs::read_dir(self.folder.join("sha256"))? {
-            for file in fs::read_dir(shard?.path())? {
-                let file = file?;
-                let about = file.metadata()?;
-                files.push((file.path(), about.len(), about.modified()?));
-            }
-        }
-        Ok(files)
-    }
-
-    fn fetches(&self) -> std::sync::MutexGuard<'_, HashMap<CanonicalDigest, Weak<Fetch>>> {
+    fn fetches(&self) -> MutexGuard<'_, HashMap<Wish, Weak<Slot>>> {
         self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The name under which it is noted that a name leads to content.
-fn link(name: &str, digest: &CanonicalDigest) -> CanonicalDigest {
-    CanonicalDigest::of(format!("{name}\0{digest}").as_bytes())
-}
-
-/// What the file system did not do.
-pub(super) fn failed(error: io::Error) -> RemoteError {
-    let kind = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RemoteErrorKind::Full,
-        _ => RemoteErrorKind::Failed,
-    };
-    RemoteError::wrap(kind, "keeping other people's content", error)
 }

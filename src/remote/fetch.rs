@@ -1,28 +1,25 @@
 //! Content on its way into the cache: written as it comes, read by whoever waits for it, and whole only
 //! when its digest is right.
 
+use std::error::Error;
 use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use cid::Cid;
 use futures_util::stream::try_unfold;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::cache::failed;
+use super::kept::{failed, read_at};
 use super::{ByteStream, File as RemoteFile, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher};
 
 /// How many bytes are held back until the whole is verified.
 const HELD_BACK: u64 = 64 * 1024;
-
-/// How many bytes are read from the file at a time.
-const PIECE: u64 = 256 * 1024;
 
 /// How many bytes are collected before they are written.
 const BATCH: usize = 1024 * 1024;
@@ -55,6 +52,12 @@ pub(super) struct Fetching {
     state: watch::Sender<State>,
 }
 
+/// How it ended.
+pub(super) struct Ended {
+    state: watch::Sender<State>,
+    end: State,
+}
+
 impl Fetching {
     pub(super) fn begin(
         digest: CanonicalDigest,
@@ -66,27 +69,21 @@ impl Fetching {
         (Arc::new(fetch), Self { digest, source, file, state: sender })
     }
 
-    /// Brings it, verifies it, and has it kept before anybody is told that it is whole.
-    pub(super) async fn run(mut self, keep: impl AsyncFnOnce() -> std::io::Result<()>) {
-        let brought = self.bring().await;
+    /// Brings it and verifies it; nobody is told before the [`end`](Ended::end).
+    pub(super) async fn bring(mut self) -> Ended {
+        let brought = self.take().await;
+        if let Err(error) = &brought {
+            let cause = error.source();
+            tracing::warn!(%error, cause, digest = %self.digest, "could not fetch it");
+        }
         let end = match brought {
-            Ok(()) => match keep().await {
-                Ok(()) => State::Whole,
-                Err(error) => {
-                    // It is good all the same, for those who wait.
-                    tracing::warn!(%error, digest = %self.digest, "could not keep it");
-                    State::Whole
-                }
-            },
-            Err(error) => {
-                tracing::warn!(%error, digest = %self.digest, "could not fetch it");
-                State::Failed(error.kind, error.to_string())
-            }
+            Ok(()) => State::Whole,
+            Err(error) => State::Failed(error.kind, error.to_string()),
         };
-        self.state.send_replace(end);
+        Ended { state: self.state, end }
     }
 
-    async fn bring(&mut self) -> Result<()> {
+    async fn take(&mut self) -> Result<()> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let (mut written, mut is_end) = (0, false);
         while !is_end {
@@ -100,7 +97,7 @@ impl Fetching {
                 batch.push(piece);
             }
             let file = Arc::clone(&self.file);
-            let hashed = spawn_blocking(move || {
+            let writing = spawn_blocking(move || {
                 let mut at = written;
                 for piece in batch {
                     hasher.update(&piece);
@@ -110,7 +107,7 @@ impl Fetching {
                 Ok((hasher, at))
             });
             (hasher, written) =
-                hashed.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
+                writing.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
             self.state.send_replace(State::Came(written));
         }
         if written != self.source.size || hasher.finish() != self.digest.into() {
@@ -121,7 +118,23 @@ impl Fetching {
     }
 }
 
+impl Ended {
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(self.end, State::Whole)
+    }
+
+    /// Tells everybody who waits.
+    pub(super) fn end(self) {
+        self.state.send_replace(self.end);
+    }
+}
+
 impl Fetch {
+    /// Tells whether it will not come.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(*self.state.borrow(), State::Failed(..))
+    }
+
     /// Waits until it is whole.
     ///
     /// # Errors
@@ -169,28 +182,30 @@ fn gave_up() -> RemoteError {
     RemoteError::new(RemoteErrorKind::Failed, "whoever fetched it gave up")
 }
 
-/// Reads a range of a file that is whole.
-#[must_use]
-pub fn read_kept(file: Arc<File>, range: Range<u64>) -> ByteStream {
-    try_unfold((file, range), |(file, left)| async move {
-        if left.is_empty() {
-            return Ok(None);
-        }
-        let piece = read_at(&file, left.clone()).await?;
-        let left = left.start + piece.len() as u64..left.end;
-        Ok(Some((piece, (file, left))))
-    })
-    .boxed()
-}
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
 
-/// Reads the beginning of a range.
-async fn read_at(file: &Arc<File>, range: Range<u64>) -> Result<Bytes> {
-    let file = Arc::clone(file);
-    let read = spawn_blocking(move || {
-        let length = (range.end - range.start).min(PIECE);
-        let mut piece = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        file.read_exact_at(&mut piece, range.start)?;
-        Ok(Bytes::from(piece))
-    });
-    read.await.map_err(std::io::Error::other).flatten().map_err(failed)
+    use super::*;
+    use crate::ipld::no_root;
+
+    #[tokio::test]
+    async fn a_disk_without_room_is_told_as_that() {
+        let bytes = Bytes::from_static(b"content");
+        let digest = CanonicalDigest::of(&bytes);
+        let size = bytes.len() as u64;
+        let bytes = stream::iter([Ok(bytes)]).boxed();
+        let source = RemoteFile { cid: no_root(), size, bytes };
+        let file = File::options().read(true).write(true).open("/dev/full").unwrap();
+        let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file));
+        let ended = fetching.bring().await;
+        assert!(!ended.is_whole(), "it would be kept");
+        ended.end();
+        assert!(fetch.has_failed());
+        let told = fetch.whole(Duration::from_mins(1)).await.unwrap_err();
+        assert_eq!(told.kind, RemoteErrorKind::Full);
+        let read = fetch.read(0..size).try_next().await.unwrap_err();
+        assert_eq!(read.kind, RemoteErrorKind::Full);
+    }
 }

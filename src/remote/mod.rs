@@ -11,12 +11,17 @@ mod cache;
 mod error;
 mod fetch;
 mod gateway;
+mod kept;
 mod progress;
 mod race;
+mod reading;
+mod shelf;
 
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -25,13 +30,18 @@ use futures_util::{Stream, TryStreamExt};
 
 pub use ahead::Ahead;
 pub use answers::Answers;
-pub use cache::{Cache, Kept};
+pub use cache::Cache;
 pub use error::{RemoteError, RemoteErrorKind};
-pub use fetch::{Fetch, read_kept};
+pub use fetch::Fetch;
 pub use gateway::Gateway;
+pub use kept::{Kept, KeptFile, read_kept};
+pub use progress::Patience;
 
 use crate::ipld::{Entry, Scope, Step, Target};
 use race::Race;
+
+/// How long a better known source is ahead of the next one.
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// What every operation of this room returns.
 pub type Result<T> = std::result::Result<T, RemoteError>;
@@ -89,13 +99,22 @@ pub struct File {
 #[derive(Clone)]
 pub struct Remote {
     sources: Arc<[Arc<dyn Source>]>,
+    /// Which of them answered last, and is asked first.
+    best: Arc<AtomicUsize>,
+    head_start: Duration,
 }
 
 impl Remote {
-    /// Reads from these, the best known one first.
+    /// Reads from these, the best known one first, until another one turns out to be better.
     #[must_use]
     pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
-        Self { sources: sources.into() }
+        Self::with(sources, HEAD_START)
+    }
+
+    /// The same; a better known source is that long ahead of the next one.
+    #[must_use]
+    pub fn with(sources: Vec<Arc<dyn Source>>, head_start: Duration) -> Self {
+        Self { sources: sources.into(), best: Arc::default(), head_start }
     }
 
     /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the
@@ -109,7 +128,7 @@ impl Remote {
         path: Vec<String>,
         part: Option<Range<u64>>,
     ) -> Result<Option<File>> {
-        Race::new(self.sources.clone(), root, path).open(part).await
+        Race::new(self, root, path).open(part).await
     }
 
     /// Tells how long the file at a path is, and its root; none if it is proved that there is none.
@@ -117,8 +136,7 @@ impl Remote {
     /// # Errors
     /// When no source can tell.
     pub async fn stat(&self, root: Cid, path: Vec<String>) -> Result<Option<(Cid, u64)>> {
-        let (target, _) = Race::new(self.sources.clone(), root, path).begin(Scope::Block).await?;
-        Ok(match target {
+        Ok(match Race::new(self, root, path).begin(Scope::Block).await? {
             Target::File { cid, size } => Some((cid, size)),
             _ => None,
         })
@@ -156,18 +174,9 @@ impl Remote {
         path: Vec<String>,
         limit: usize,
     ) -> Result<Option<Vec<Entry>>> {
-        let race = Race::new(self.sources.clone(), root, path);
-        let (target, mut events) = race.begin(Scope::Entity(None)).await?;
-        let Target::Directory { cid } = target else { return Ok(None) };
-        let mut entries = Vec::new();
-        while let Some(event) = events.try_next().await? {
-            let Event::More(step) = event else { continue };
-            entries.extend(step.entries);
-            if entries.len() > limit {
-                let what = format!("directory {cid} has more than {limit} entries");
-                return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
-            }
-        }
+        let Some(mut entries) = Race::new(self, root, path).list(limit).await? else {
+            return Ok(None);
+        };
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(Some(entries))
     }

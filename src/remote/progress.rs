@@ -6,21 +6,34 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{RemoteError, RemoteErrorKind, Result};
 
-/// How often it is looked whether enough came.
-const WINDOW: Duration = Duration::from_secs(10);
+/// How long somebody is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// How long the head of an answer may take.
+    pub answer: Duration,
+    /// How often it is looked whether enough came.
+    pub window: Duration,
+    /// How many bytes have to come within a window: what is slower is worth another source.
+    pub least: usize,
+}
 
-/// How many bytes have to come within a window: what is slower is worth another source.
-const LEAST: u64 = 64 * 1024;
+impl Default for Patience {
+    fn default() -> Self {
+        let (answer, window) = (Duration::from_secs(15), Duration::from_secs(10));
+        Self { answer, window, least: 64 * 1024 }
+    }
+}
 
 /// What came within the current window.
 pub(super) struct Progress {
+    patience: Patience,
     ends: Instant,
-    came: u64,
+    came: usize,
 }
 
 impl Progress {
-    pub(super) fn begin() -> Self {
-        Self { ends: Instant::now() + WINDOW, came: 0 }
+    pub(super) fn begin(patience: Patience) -> Self {
+        Self { patience, ends: Instant::now() + patience.window, came: 0 }
     }
 
     /// Waits for what comes next, as long as enough comes in all.
@@ -28,22 +41,24 @@ impl Progress {
     /// # Errors
     /// [`RemoteErrorKind::TimedOut`]
     pub(super) async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T> {
-        let stalled = || RemoteError::new(RemoteErrorKind::TimedOut, "too little comes");
-        tokio::pin!(next);
-        loop {
-            match timeout_at(self.ends, &mut next).await {
-                Ok(came) => return Ok(came),
-                Err(_) if self.came < LEAST => return Err(stalled()),
-                Err(_) => *self = Self::begin(),
-            }
+        if self.ends <= Instant::now() {
+            // Whoever reads was away: that is not the source's fault.
+            *self = Self::begin(self.patience);
         }
+        let stalled = |_| RemoteError::new(RemoteErrorKind::TimedOut, "too little comes");
+        timeout_at(self.ends, next).await.map_err(stalled)
     }
 
     /// Notes that so many bytes came.
     pub(super) fn note(&mut self, bytes: usize) {
-        self.came += bytes as u64;
-        if self.came >= LEAST {
-            *self = Self::begin();
+        self.came += bytes;
+        if self.came >= self.patience.least {
+            *self = Self::begin(self.patience);
         }
+    }
+
+    /// Notes that a block came that was asked for alone: each takes a round trip, however small it is.
+    pub(super) fn note_block(&mut self, bytes: usize) {
+        self.note(bytes.max(self.patience.least / 8));
     }
 }

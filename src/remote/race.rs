@@ -2,27 +2,24 @@
 //! replaced where it stopped.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::ops::Range;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::stream::{FuturesUnordered, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
 
-use super::{Event, Events, File, RemoteError, RemoteErrorKind, Result, Source, Wanted};
-use crate::ipld::{ByteRange, Scope, Target};
-
-/// How long a better known source is ahead of the next one.
-const HEAD_START: Duration = Duration::from_millis(300);
+use super::{Event, Events, File, Remote, RemoteError, RemoteErrorKind, Result, Source, Wanted};
+use crate::ipld::{ByteRange, Entry, Scope, Target};
 
 /// How many sources a read may wear out.
 const REPLACEMENTS: usize = 4;
 
 /// A read under way.
 pub(super) struct Race {
-    sources: Arc<[Arc<dyn Source>]>,
+    remote: Remote,
     root: Cid,
     path: Vec<String>,
     /// Which sources are out of it.
@@ -37,19 +34,23 @@ struct Begun {
 }
 
 impl Race {
-    pub(super) fn new(sources: Arc<[Arc<dyn Source>]>, root: Cid, path: Vec<String>) -> Self {
-        Self { sources, root, path, broken: Vec::new() }
+    pub(super) fn new(remote: &Remote, root: Cid, path: Vec<String>) -> Self {
+        Self { remote: remote.clone(), root, path, broken: Vec::new() }
     }
 
-    /// Finds what stands at the end of the path, and begins to read it.
-    pub(super) async fn begin(mut self, scope: Scope) -> Result<(Target, Events)> {
-        let begun = self.run(scope).await?;
-        Ok((begun.target, begun.events))
+    /// Finds what stands at the end of the path.
+    pub(super) async fn begin(mut self, scope: Scope) -> Result<Target> {
+        Ok(self.run(scope).await?.target)
     }
 
     /// Opens the file at the end of the path.
     pub(super) async fn open(mut self, part: Option<Range<u64>>) -> Result<Option<File>> {
-        let begun = self.run(Scope::Entity(part.as_ref().map(range).transpose()?)).await?;
+        let scope = match &part {
+            None => Scope::Entity(None),
+            Some(part) if part.is_empty() => Scope::Block,
+            Some(part) => Scope::Entity(Some(range(part)?)),
+        };
+        let begun = self.run(scope).await?;
         let Target::File { cid, size } = begun.target else { return Ok(None) };
         let left = part.map_or(0..size, |part| part.start.min(size)..part.end.min(size));
         let transfer =
@@ -61,40 +62,83 @@ impl Race {
         Ok(Some(File { cid, size, bytes: bytes.boxed() }))
     }
 
+    /// Lists the directory at the end of the path, in no order. A source that breaks down is replaced from
+    /// the beginning: what it told is no part of a directory that another one could go on from.
+    pub(super) async fn list(mut self, limit: usize) -> Result<Option<Vec<Entry>>> {
+        let mut worst: Option<RemoteError> = None;
+        loop {
+            let begun = match (self.run(Scope::Entity(None)).await, worst) {
+                (Ok(begun), before) => {
+                    worst = before;
+                    begun
+                }
+                (Err(error), Some(before)) if before.kind > error.kind => return Err(before),
+                (Err(error), _) => return Err(error),
+            };
+            let Target::Directory { cid } = begun.target else { return Ok(None) };
+            match entries(begun.events, limit).await {
+                Ok(Some(entries)) => return Ok(Some(entries)),
+                Ok(None) => {
+                    let what = format!("directory {cid} has more than {limit} entries");
+                    return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+                }
+                Err(error) => {
+                    self.give_up(begun.source, &error);
+                    if worst.as_ref().is_none_or(|worst| error.kind >= worst.kind) {
+                        worst = Some(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Does not ask a source again in this read.
+    fn give_up(&mut self, source: usize, error: &RemoteError) {
+        let cause = error.source();
+        let source_name = self.remote.sources[source].name();
+        tracing::debug!(source = source_name, %error, cause, "a source broke off");
+        self.broken.push(source);
+    }
+
+    /// Returns the sources that are not broken, in the order in which they are asked.
+    fn order(&self) -> VecDeque<usize> {
+        let best = self.remote.best.load(Ordering::Relaxed);
+        let mut order: Vec<usize> = (0..self.remote.sources.len()).collect();
+        order.sort_by_key(|&source| source != best);
+        order.into_iter().filter(|source| !self.broken.contains(source)).collect()
+    }
+
     /// Asks the sources that are not broken, each a while after the one before it, or as soon as that has
     /// failed; those that lose are dropped.
     async fn run(&mut self, scope: Scope) -> Result<Begun> {
         let wanted = Wanted { root: self.root, path: self.path.clone(), scope };
-        let mut waiting: VecDeque<usize> =
-            (0..self.sources.len()).filter(|source| !self.broken.contains(source)).collect();
+        let mut waiting = self.order();
         let mut running = FuturesUnordered::new();
         let mut worst = RemoteError::new(RemoteErrorKind::NoSource, "nobody is known who has it");
         loop {
             if let Some(source) = waiting.pop_front() {
-                let (sources, wanted) = (self.sources.clone(), wanted.clone());
+                let (sources, wanted) = (self.remote.sources.clone(), wanted.clone());
                 running.push(async move { (source, first(&*sources[source], &wanted).await) });
             }
-            let next = async {
-                match waiting.is_empty() {
-                    true => running.next().await,
-                    false => match tokio::time::timeout(HEAD_START, running.next()).await {
-                        Ok(next) => next,
-                        Err(_) => None,
-                    },
-                }
+            // Those that run go on when the head start of the last one is over.
+            let next = if waiting.is_empty() {
+                running.next().await
+            } else {
+                let head_start = self.remote.head_start;
+                tokio::time::timeout(head_start, running.next()).await.unwrap_or_default()
             };
-            match next.await {
+            match next {
                 Some((source, Ok((target, events)))) => {
+                    self.remote.best.store(source, Ordering::Relaxed);
                     return Ok(Begun { source, target, events });
                 }
                 Some((source, Err(error))) => {
-                    tracing::debug!(source = self.sources[source].name(), %error, "a source failed");
-                    self.broken.push(source);
+                    self.give_up(source, &error);
                     if error.kind >= worst.kind {
                         worst = error;
                     }
                 }
-                None if waiting.is_empty() && running.is_empty() => return Err(worst),
+                // The head start is over, or there is nobody.
                 None => {}
             }
             if waiting.is_empty() && running.is_empty() {
@@ -121,6 +165,19 @@ fn range(part: &Range<u64>) -> Result<ByteRange> {
     range.ok_or_else(|| RemoteError::new(RemoteErrorKind::Invalid, what()))
 }
 
+/// Collects the entries of a directory; none if there are more than that.
+async fn entries(mut events: Events, limit: usize) -> Result<Option<Vec<Entry>>> {
+    let mut entries = Vec::new();
+    while let Some(event) = events.try_next().await? {
+        let Event::More(step) = event else { continue };
+        entries.extend(step.entries);
+        if entries.len() > limit {
+            return Ok(None);
+        }
+    }
+    Ok(Some(entries))
+}
+
 /// A file on its way.
 struct Transfer {
     race: Race,
@@ -136,6 +193,10 @@ impl Transfer {
     async fn next(&mut self) -> Result<Option<Bytes>> {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
+                if piece.len() as u64 > self.left.end - self.left.start {
+                    let what = format!("there is more of {} than it has bytes", self.cid);
+                    return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+                }
                 self.left.start += piece.len() as u64;
                 return Ok(Some(piece));
             }
@@ -147,7 +208,7 @@ impl Transfer {
                 Ok(Some(Event::Found(_))) => {}
                 Ok(None) => {
                     let what = format!("{} bytes are missing", self.left.end - self.left.start);
-                    return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+                    self.replace(RemoteError::new(RemoteErrorKind::Invalid, what)).await?;
                 }
                 Err(error) => self.replace(error).await?,
             }
@@ -156,9 +217,7 @@ impl Transfer {
 
     /// Goes on with another source, where the last one stopped.
     async fn replace(&mut self, error: RemoteError) -> Result<()> {
-        let name = self.race.sources[self.begun.source].name();
-        tracing::info!(source = name, %error, at = self.left.start, "a source broke off");
-        self.race.broken.push(self.begun.source);
+        self.race.give_up(self.begun.source, &error);
         self.replaced += 1;
         if self.replaced > REPLACEMENTS {
             return Err(error);

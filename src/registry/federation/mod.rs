@@ -331,7 +331,7 @@ impl Federation {
             }
             Ok(file)
         };
-        Ok(self.cache.fetch(canonical, open).await?)
+        Ok(self.cache.fetch_below(place.located.root, canonical, open).await?)
     }
 
     /// Refuses a manifest that is too long.

@@ -1,0 +1,234 @@
+//! What was fetched is kept, once, within a budget, and only when it is what its digest says.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use roadstead::oci::CanonicalDigest;
+use roadstead::remote::{Cache, Fetch, Remote, RemoteError, RemoteErrorKind, read_kept};
+use tempfile::TempDir;
+
+use super::peer::{Manner, Peer};
+use super::world::{LEAF, World};
+use super::{drain, impatient, kind, noise, open, patient, remote};
+
+/// More than anything here takes.
+pub(crate) const PLENTY: u64 = 1 << 30;
+
+pub(crate) async fn fetch(
+    cache: &Arc<Cache>,
+    remote: &Remote,
+    world: &World,
+) -> Result<Arc<Fetch>, RemoteError> {
+    cache.fetch(world.digest(), open(remote, world)).await
+}
+
+/// Fetches, and reads all of it.
+async fn fetch_all(cache: &Arc<Cache>, world: &World) {
+    let peer = Peer::good(world).await;
+    let fetch = fetch(cache, &remote([patient(&peer)]), world).await.unwrap();
+    let (bytes, error) = drain(fetch.read(0..fetch.size)).await;
+    assert!(error.is_none() && bytes == world.content, "{error:?}");
+}
+
+/// Reads what is kept; none if nothing is.
+pub(crate) async fn kept(cache: &Arc<Cache>, digest: &CanonicalDigest) -> Option<Vec<u8>> {
+    let kept = cache.find(digest)?;
+    let (bytes, error) = drain(read_kept(kept.file, 0..kept.size)).await;
+    assert!(error.is_none(), "{error:?}");
+    Some(bytes)
+}
+
+fn temporaries(folder: &Path) -> usize {
+    fs::read_dir(folder.join("tmp")).unwrap().count()
+}
+
+fn small(seed: u64) -> World {
+    World::of(noise(100_000, seed))
+}
+
+#[tokio::test]
+async fn two_who_ask_at_once_fetch_once() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let peer = Peer::start(&world, Manner::Slow(Duration::from_millis(100))).await;
+    let remote = remote([patient(&peer)]);
+    let (one, other) = tokio::join!(fetch(&cache, &remote, &world), fetch(&cache, &remote, &world));
+    let (one, other) = (one.unwrap(), other.unwrap());
+    let size = world.content.len() as u64;
+    let (one, other) = tokio::join!(drain(one.read(0..size)), drain(other.read(5..size)));
+    assert!(one.0 == world.content && other.0 == world.content[5..]);
+    assert!(one.1.is_none() && other.1.is_none());
+    assert_eq!(peer.asked().len(), 1);
+    assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
+    assert_eq!(temporaries(folder.path()), 0);
+}
+
+#[tokio::test]
+async fn all_who_wait_for_one_that_does_not_answer_are_told_at_once_and_later_ones_try_again() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let peer = Peer::start(&world, Manner::Silent).await;
+    let remote = remote([impatient(&peer)]);
+    let ask = async || fetch(&cache, &remote, &world).await.err();
+    let (one, two, three) = tokio::join!(ask(), ask(), ask());
+    for error in [one, two, three] {
+        assert_eq!(kind(error), RemoteErrorKind::TimedOut);
+    }
+    assert_eq!(peer.asked().len(), 1);
+    fetch_all(&cache, &world).await;
+}
+
+#[tokio::test]
+async fn whoever_waits_goes_on_when_the_one_who_began_goes_away() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let silent = Peer::start(&world, Manner::Silent).await;
+    let (began, wait) = (cache.clone(), remote([patient(&silent)]));
+    let others = world.clone();
+    let first = tokio::spawn(async move { fetch(&began, &wait, &others).await.is_ok() });
+    while silent.asked().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let mut second = Box::pin(fetch_all(&cache, &world));
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
+    first.abort();
+    second.await;
+}
+
+#[tokio::test]
+async fn what_is_slow_below_one_root_does_not_hold_up_the_same_content_below_another() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let stalled = Peer::start(&world, Manner::Gated(1000)).await;
+    let good = Peer::good(&world).await;
+    let (stalled, good) = (remote([patient(&stalled)]), remote([patient(&good)]));
+    let one = cache.fetch_below(world.file, world.digest(), open(&stalled, &world)).await.unwrap();
+    let other = cache.fetch_below(world.root, world.digest(), open(&good, &world)).await.unwrap();
+    other.whole(Duration::from_mins(1)).await.unwrap();
+    assert_eq!(kind(one.whole(Duration::ZERO).await.err()), RemoteErrorKind::TimedOut);
+    assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
+}
+
+#[tokio::test]
+async fn a_fetch_goes_on_when_nobody_waits_for_it() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let peer = Peer::start(&world, Manner::Gated(2 * LEAF + LEAF / 2)).await;
+    let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+    let first = drain(fetched.read(0..1000)).await;
+    assert!(first.0 == world.content[..1000]);
+    assert_eq!(
+        kind(fetched.whole(Duration::from_millis(20)).await.err()),
+        RemoteErrorKind::TimedOut
+    );
+    assert!(cache.find(&world.digest()).is_none(), "half of it is kept");
+    drop(fetched);
+    peer.release();
+    while cache.find(&world.digest()).is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
+    assert_eq!(peer.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_nor_kept() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let peer = Peer::good(&world).await;
+    let remote = remote([patient(&peer)]);
+    let digest = CanonicalDigest::of(b"something else");
+    for asked in 1..=2 {
+        let fetch = cache.fetch(digest, open(&remote, &world)).await.unwrap();
+        cache.note("name", &digest).unwrap();
+        let (bytes, error) = drain(fetch.read(0..fetch.size)).await;
+        assert_eq!(kind(error), RemoteErrorKind::Invalid);
+        assert!(bytes.len() < world.content.len() && world.content.starts_with(&bytes));
+        let last = fetch.size - 1;
+        let (bytes, error) = drain(fetch.read(last..last + 1)).await;
+        assert!(bytes.is_empty() && error.is_some());
+        assert!(cache.find(&digest).is_none() && cache.find(&world.digest()).is_none());
+        assert!(!cache.knows("name", &digest));
+        assert_eq!((peer.asked().len(), temporaries(folder.path())), (asked, 0));
+    }
+    // What is short is not told at all.
+    let world = small(1);
+    let peer = Peer::good(&World::of(world.content.slice(..60_000))).await;
+    let short = World::of(world.content.slice(..60_000));
+    let remote = super::remote([patient(&peer)]);
+    let fetch = cache.fetch(digest, open(&remote, &short)).await.unwrap();
+    assert!(drain(fetch.read(0..fetch.size)).await.0.is_empty());
+}
+
+#[tokio::test]
+async fn a_transfer_that_breaks_off_is_an_error_and_not_kept() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let peer = Peer::start(&world, Manner::Cut(6)).await;
+    let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+    let (bytes, error) = drain(fetched.read(0..fetched.size)).await;
+    assert_eq!(kind(error), RemoteErrorKind::Unreachable);
+    assert!(bytes.len() < world.content.len() && world.content.starts_with(&bytes));
+    assert_eq!(temporaries(folder.path()), 0);
+    fetch_all(&cache, &world).await;
+}
+
+#[tokio::test]
+async fn what_was_used_longest_ago_goes_first() {
+    let folder = TempDir::new().unwrap();
+    let cache = Cache::open(folder.path(), 250_000).unwrap();
+    let worlds = [small(1), small(2), small(3)];
+    for world in &worlds[..2] {
+        fetch_all(&cache, world).await;
+        cache.note("name", &world.digest()).unwrap();
+        assert!(cache.knows("name", &world.digest()) && !cache.knows("other", &world.digest()));
+    }
+    assert!(kept(&cache, &worlds[0].digest()).await.is_some());
+    fetch_all(&cache, &worlds[2]).await;
+    for (world, stays) in worlds.iter().zip([true, false, true]) {
+        assert_eq!(kept(&cache, &world.digest()).await.is_some(), stays);
+    }
+    assert!(cache.knows("name", &worlds[0].digest()));
+    assert!(!cache.knows("name", &worlds[1].digest()), "that is told while it is kept");
+
+    // A smaller budget holds from the start.
+    drop(cache);
+    let cache = Cache::open(folder.path(), 150_000).unwrap();
+    let left = worlds.iter().filter(|world| cache.find(&world.digest()).is_some()).count();
+    assert_eq!(left, 1);
+}
+
+#[tokio::test]
+async fn what_needs_nearly_all_of_the_budget_is_kept_alone() {
+    let folder = TempDir::new().unwrap();
+    let cache = Cache::open(folder.path(), 100_000).unwrap();
+    let first = World::of(noise(20_000, 9));
+    fetch_all(&cache, &first).await;
+    fetch_all(&cache, &small(1)).await;
+    assert!(kept(&cache, &small(1).digest()).await.is_some());
+    assert!(kept(&cache, &first.digest()).await.is_none());
+}
+
+#[tokio::test]
+async fn what_exceeds_the_budget_is_told_and_not_kept() {
+    let folder = TempDir::new().unwrap();
+    let cache = Cache::open(folder.path(), 99_999).unwrap();
+    fetch_all(&cache, &small(1)).await;
+    assert!(cache.find(&small(1).digest()).is_none());
+    assert_eq!(temporaries(folder.path()), 0);
+    cache.note("name", &small(1).digest()).unwrap();
+    assert!(!cache.knows("name", &small(1).digest()));
+}
+
+#[tokio::test]
+async fn what_a_crash_left_on_its_way_is_removed() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("tmp")).unwrap();
+    fs::write(folder.path().join("tmp/0"), "half").unwrap();
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    assert_eq!(temporaries(folder.path()), 0);
+    fetch_all(&cache, &World::of(Bytes::new())).await;
+}

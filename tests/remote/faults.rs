@@ -1,0 +1,195 @@
+//! Bad peers: alone, each comes to an error of its kind and not one wrong byte; before a good one, to
+//! the right bytes.
+
+use roadstead::ipld::{CarEvent, CarReader, Scope};
+use roadstead::remote::RemoteErrorKind::{self, Absent, Invalid, NoSource, TimedOut, Unreachable};
+
+use super::peer::{Manner, Peer};
+use super::world::{BEFORE, FILE, LEAF, SHARDS, World};
+use super::{assert_sound, impatient, kind, noise, path, patient, read, remote};
+
+/// Asserts what a bad peer comes to, which tells so many leaves before it fails.
+async fn assert_fails(manner: Manner, leaves: usize, expected: RemoteErrorKind) {
+    let world = World::new();
+    let bad = Peer::start(&world, manner).await;
+    let source = || if expected == TimedOut { impatient(&bad) } else { patient(&bad) };
+    let (bytes, error) = read(&remote([source()]), &world).await;
+    assert_eq!(kind(error), expected);
+    assert!(bytes == world.content[..leaves * LEAF], "{} bytes came", bytes.len());
+
+    let good = Peer::good(&world).await;
+    assert_sound(&remote([source(), patient(&good)]), &world).await;
+    let asked = good.asked();
+    let part = format!("&entity-bytes={}:{}&", leaves * LEAF, world.content.len() - 1);
+    let is_part = asked[0].contains(&part);
+    assert_eq!(asked.len(), 1);
+    assert!(is_part || (leaves == 0 && !asked[0].contains("entity-bytes")), "{asked:?}");
+
+    // What is no file is found at the second one, too.
+    let remote = remote([source(), patient(&good)]);
+    let entries = remote.list(world.root, path(SHARDS), 2500).await.unwrap().unwrap();
+    assert!(entries.iter().map(|entry| &entry.name).eq(&world.names));
+}
+
+#[tokio::test]
+async fn wrong_bytes_in_the_first_block() {
+    assert_fails(Manner::Wrong(0), 0, Invalid).await;
+}
+
+#[tokio::test]
+async fn wrong_bytes_in_the_first_leaf() {
+    assert_fails(Manner::Wrong(BEFORE.cast_signed()), 0, Invalid).await;
+}
+
+#[tokio::test]
+async fn wrong_bytes_in_a_middle_block() {
+    assert_fails(Manner::Wrong(BEFORE.cast_signed() + 2), 2, Invalid).await;
+}
+
+#[tokio::test]
+async fn wrong_bytes_in_the_last_block() {
+    assert_fails(Manner::Wrong(-1), 4, Invalid).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_ends_too_soon() {
+    assert_fails(Manner::Short(BEFORE + 3), 3, Unreachable).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_ends_before_anything_is_known() {
+    assert_fails(Manner::Short(1), 0, Unreachable).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut() {
+    assert_fails(Manner::Cut(BEFORE + 3), 3, Unreachable).await;
+}
+
+#[tokio::test]
+async fn an_archive_of_unwanted_blocks_without_end() {
+    assert_fails(Manner::Unwanted(BEFORE + 2), 2, Invalid).await;
+}
+
+#[tokio::test]
+async fn an_archive_of_empty_blocks_without_end() {
+    assert_fails(Manner::Empty(BEFORE + 1), 1, Invalid).await;
+}
+
+#[tokio::test]
+async fn an_archive_of_inline_blocks_without_end() {
+    assert_fails(Manner::Identity(1), 0, Invalid).await;
+}
+
+#[tokio::test]
+async fn a_header_of_a_gigabyte() {
+    assert_fails(Manner::Gigabyte, 0, Invalid).await;
+}
+
+#[tokio::test]
+async fn a_byte_now_and_then() {
+    assert_fails(Manner::Drip, 0, TimedOut).await;
+}
+
+#[tokio::test]
+async fn nothing_more_after_some_blocks() {
+    assert_fails(Manner::Stall(BEFORE + 1), 1, TimedOut).await;
+}
+
+#[tokio::test]
+async fn no_answer_at_all() {
+    assert_fails(Manner::Silent, 0, TimedOut).await;
+}
+
+#[tokio::test]
+async fn not_found_proves_nothing() {
+    assert_fails(Manner::Status(404, String::new()), 0, Absent).await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_peer() {
+    assert_fails(Manner::Status(500, String::new()), 0, Unreachable).await;
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let world = World::new();
+    let elsewhere = Peer::good(&world).await;
+    assert_fails(Manner::Status(302, elsewhere.url()), 0, Unreachable).await;
+    assert!(elsewhere.asked().is_empty());
+}
+
+#[tokio::test]
+async fn what_stands_below_another_root() {
+    let other = World::of(noise(3 * LEAF, 5));
+    assert_fails(Manner::Other(Box::new(other)), 0, Invalid).await;
+}
+
+#[tokio::test]
+async fn ten_megabytes_for_a_block() {
+    let world = World::new();
+    let bad = Peer::start(&world, Manner::Huge).await;
+    assert_fails(Manner::Huge, 0, Invalid).await;
+    read(&remote([patient(&bad)]), &world).await;
+    // The first block was enough.
+    assert_eq!(bad.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn nobody_to_ask() {
+    let world = World::new();
+    let (_, error) = read(&remote([]), &world).await;
+    assert_eq!(kind(error), NoSource);
+}
+
+#[tokio::test]
+async fn nobody_at_that_address() {
+    let world = World::new();
+    let gone = patient(&Peer::good(&world).await);
+    let (_, error) = read(&remote([gone]), &world).await;
+    assert_eq!(kind(error), Unreachable);
+}
+
+#[tokio::test]
+async fn of_several_failures_the_one_that_says_most_is_told() {
+    let world = World::new();
+    let absent = || Manner::Status(404, String::new());
+    let cases = [
+        ([absent(), absent()], Absent),
+        ([absent(), Manner::Status(500, String::new())], Unreachable),
+        ([Manner::Status(500, String::new()), absent()], Unreachable),
+        ([Manner::Silent, absent()], TimedOut),
+        ([Manner::Wrong(0), Manner::Silent], Invalid),
+        ([Manner::Wrong(-1), absent()], Invalid),
+    ];
+    for (manners, expected) in cases {
+        let mut peers = Vec::new();
+        for manner in manners.clone() {
+            peers.push(Peer::start(&world, manner).await);
+        }
+        let sources = peers.iter().zip(&manners).map(|(peer, manner)| match manner {
+            Manner::Silent => impatient(peer),
+            _ => patient(peer),
+        });
+        let remote = remote(sources);
+        assert_eq!(kind(read(&remote, &world).await.1), expected, "{manners:?}");
+        let error = remote.list(world.root, path(SHARDS), 2500).await.err();
+        assert_eq!(kind(error), expected, "{manners:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_blocks_of_these_tests_are_those_of_a_sound_archive() {
+    let world = World::new();
+    let blocks = world.walk(world.root, path(FILE), Scope::Entity(None));
+    let mut reader = CarReader::new();
+    reader.push(super::world::archive(&world.root, &blocks).into());
+    let mut read = Vec::new();
+    while let Some(event) = reader.next_event().unwrap() {
+        read.extend(match event {
+            CarEvent::Block(block) => Some(block),
+            CarEvent::Header { .. } => None,
+        });
+    }
+    assert!(read == blocks);
+}

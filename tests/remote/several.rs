@@ -1,0 +1,70 @@
+//! Several sources at once.
+
+use std::time::Duration;
+
+use roadstead::remote::Remote;
+
+use super::peer::{Manner, Peer};
+use super::world::{BEFORE, FILE, World, archive};
+use super::{assert_sound, impatient, path, patient, remote};
+
+#[tokio::test]
+async fn of_two_good_ones_the_losers_body_is_not_read_to_its_end() {
+    let world = World::new();
+    let slow = Peer::start(&world, Manner::Slow(Duration::from_millis(900))).await;
+    let fast = Peer::good(&world).await;
+    assert_sound(&Remote::new(vec![patient(&slow), patient(&fast)]), &world).await;
+    assert_eq!((slow.asked().len(), fast.asked().len()), (1, 1));
+    while slow.ended() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let scope = roadstead::ipld::Scope::Entity(None);
+    let whole = archive(&world.root, &world.walk(world.root, path(FILE), scope)).len();
+    assert!(slow.sent() < whole, "all of it was sent");
+    assert_eq!(fast.sent(), whole);
+}
+
+#[tokio::test]
+async fn a_silent_one_does_not_keep_the_next_one_waiting() {
+    let world = World::new();
+    let silent = Peer::start(&world, Manner::Silent).await;
+    let good = Peer::good(&world).await;
+    // The patience with the silent one is much longer than any test may take.
+    assert_sound(&Remote::new(vec![patient(&silent), patient(&good)]), &world).await;
+}
+
+#[tokio::test]
+async fn one_whose_head_start_is_over_goes_on() {
+    let world = World::new();
+    let slow = Peer::start(&world, Manner::Slow(Duration::from_millis(600))).await;
+    let silent = Peer::start(&world, Manner::Silent).await;
+    assert_sound(&Remote::new(vec![patient(&slow), patient(&silent)]), &world).await;
+    assert_eq!(slow.asked().len(), 1);
+    assert_eq!(silent.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn the_one_that_answered_last_is_asked_first() {
+    let world = World::new();
+    let bad = Peer::start(&world, Manner::Status(404, String::new())).await;
+    let good = Peer::good(&world).await;
+    let remote = remote([patient(&bad), patient(&good)]);
+    assert_sound(&remote, &world).await;
+    assert_sound(&remote.clone(), &world).await;
+    assert_eq!((bad.asked().len(), good.asked().len()), (1, 2));
+}
+
+#[tokio::test]
+async fn one_after_the_other_is_replaced_where_it_stopped() {
+    let world = World::new();
+    let first = Peer::start(&world, Manner::Wrong(BEFORE.cast_signed() + 1)).await;
+    // Its archive begins at the second leaf: it tells that one and the next.
+    let second = Peer::start(&world, Manner::Stall(BEFORE + 2)).await;
+    let third = Peer::good(&world).await;
+    let sources = [patient(&first), impatient(&second), patient(&third)];
+    assert_sound(&remote(sources), &world).await;
+    let leaf = super::world::LEAF;
+    let last = world.content.len() - 1;
+    assert!(second.asked()[0].contains(&format!("entity-bytes={leaf}:{last}&")));
+    assert!(third.asked()[0].contains(&format!("entity-bytes={}:{last}&", 3 * leaf)));
+}
