@@ -1,6 +1,8 @@
 //! Other people's images: one registry publishes its root in a real DNS, another one serves what is below it,
 //! knowing the domain alone.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
 #[path = "../common/mod.rs"]
 mod common;
 #[path = "../api/content.rs"]

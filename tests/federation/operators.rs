@@ -45,7 +45,7 @@ impl Operators {
 
     /// Where the publisher says that it can be reached.
     pub(crate) fn hint(&self) -> String {
-        let port = self.publisher.address().rsplit_once(':').unwrap().1;
+        let port = self.publisher.address().rsplit_once(':').expect("it has a port").1;
         format!("/ip4/127.0.0.1/tcp/{port}/http")
     }
 
