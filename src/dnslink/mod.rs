@@ -34,7 +34,7 @@ use jiff::Timestamp;
 pub use dial::{DialError, Dialer, Guard};
 pub use domain::{Domain, DomainError};
 pub use error::{DnslinkError, DnslinkErrorKind, SetupError};
-pub use key::{parse_key, peer_id};
+pub use key::{key_of_seed, parse_key, peer_id};
 pub use link::{Link, LinkError, Target};
 pub use multiaddr::{Gateway, Hint, Host, MAX_HINTS, Multiaddr, MultiaddrError, Peer};
 pub use resolver::Resolver;

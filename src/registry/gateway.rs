@@ -32,6 +32,14 @@ pub struct Archive {
 }
 
 impl Registry {
+    /// Tells whether there is such a block below the public root.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn is_public(&self, cid: &Cid) -> Result<bool> {
+        Ok(self.find_public(cid).await?.is_some())
+    }
+
     /// Returns a block below the public root; none if it is not there, or is nobody's to see.
     ///
     /// # Errors
@@ -42,7 +50,15 @@ impl Registry {
         if let Ok(block) = Block::verify(*cid, inline) {
             return Ok(Some(block));
         }
-        let found = self.read_public(cid).await?;
+        match self.find_public(cid).await? {
+            Some(found) => self.read_public(cid, found).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds a block below the public root.
+    async fn find_public(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
+        let found = self.index.public_block(cid, self.grace_began()).await?;
         if found.is_some() {
             return Ok(found);
         }
@@ -53,7 +69,7 @@ impl Registry {
             return Ok(None);
         }
         self.root().await?;
-        self.read_public(cid).await
+        Ok(self.index.public_block(cid, self.grace_began()).await?)
     }
 
     /// Reads what stands at a path below a public block; none if that is not public. A path that leads
@@ -90,10 +106,7 @@ impl Registry {
         Ok(Some(Archive { target, blocks: known.chain(rest).boxed() }))
     }
 
-    async fn read_public(&self, cid: &Cid) -> Result<Option<Block>> {
-        let Some(found) = self.index.public_block(cid, self.grace_began()).await? else {
-            return Ok(None);
-        };
+    async fn read_public(&self, cid: &Cid, found: PublicBlock) -> Result<Block> {
         let bytes = match found {
             PublicBlock::Kept(bytes) => bytes,
             PublicBlock::Part { blob, start, length } => {
@@ -101,13 +114,13 @@ impl Registry {
                 whole(pieces.map_err(RegistryError::from), length).await?
             }
         };
-        Ok(Some(Block { cid: *cid, bytes }))
+        Ok(Block { cid: *cid, bytes })
     }
 
     async fn expect_public(&self, cid: Cid) -> Result<Block> {
-        let found = self.read_public(&cid).await?;
-        found
-            .ok_or_else(|| RegistryError::Record(format!("{cid}, below a public root, is missing")))
+        let found = self.index.public_block(&cid, self.grace_began()).await?;
+        let missing = || RegistryError::Record(format!("{cid}, below a public root, is missing"));
+        self.read_public(&cid, found.ok_or_else(missing)?).await
     }
 }
 

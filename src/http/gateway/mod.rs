@@ -17,9 +17,9 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 
-use super::Api;
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
+use super::{Api, Peer};
 use crate::ipld::{Block, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
 use crate::registry::{Blocks, RegistryError};
@@ -31,13 +31,7 @@ const FOREVER: &str = "public, max-age=29030400, immutable";
 
 /// `GET` and `HEAD`
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
-    if !api.gateway {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            ErrorCode::Unsupported,
-            "there is no gateway here",
-        ));
-    }
+    expect_enabled(&api)?;
     let text = request.match_info().query("cid");
     let cid: Cid = text.parse().map_err(|_| malformed(&format!("`{text}` is no CID")))?;
     let path = request.match_info().get("path").unwrap_or_default();
@@ -72,6 +66,13 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
             Ok(response.body(BodyStream::new(car(&archive.target, blocks, dups))))
         }
     }
+}
+
+/// Refuses whoever asks for what is public by its CID where nobody may.
+pub(super) fn expect_enabled(api: &Api) -> Result<&Peer, ApiError> {
+    let message = "there is no gateway here";
+    let refused = || ApiError::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message);
+    api.gateway.as_ref().ok_or_else(refused)
 }
 
 /// Writes blocks as an archive.
