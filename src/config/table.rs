@@ -307,7 +307,8 @@ pub const SETTINGS: &[Setting] = &[
         default: "true",
         expects: "true or false",
         help: "Serves what is below the public root at /ipfs/<cid>, for other registries and for IPFS \
-               nodes. Where clients have to sign in to pull, it is not served whatever this says.",
+               nodes, and names itself for it at /routing/v1/. Where clients have to sign in to pull, it \
+               is not served whatever this says.",
     },
     Setting {
         name: "gateway.root_grace",

@@ -35,6 +35,9 @@ pub fn parse_key(text: &str) -> Option<Cid> {
 }
 
 /// Returns the key that a seed makes, as its name (libp2p, "Peer Ids": Ed25519).
+///
+/// # Panics
+/// Never: any 32 bytes are a seed.
 #[must_use]
 pub fn key_of_seed(seed: &[u8; 32]) -> Cid {
     // A protobuf of two fields: the type, 1, and the key.

@@ -47,10 +47,8 @@ struct Record {
 pub(super) async fn providers(request: HttpRequest, api: Data<Api>) -> Answer {
     let peer = gateway::expect_enabled(&api)?;
     let cid: Cid = segment(&request, "cid", |text| text.parse().ok())?;
-    let record = match api.registry.is_public(&cid).await? {
-        true => record(&request, peer)?,
-        false => None,
-    };
+    let is_here = api.registry.is_public(&cid).await?;
+    let record = if is_here { record(&request, peer)? } else { None };
     Ok(answer(&request, "Providers", record))
 }
 
