@@ -1,7 +1,5 @@
 //! `/routing/v1/`: this registry names itself for what its gateway serves, and for nothing else.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
 use roadstead::ipld::Block;
 use serde_json::{Value, json};
 
