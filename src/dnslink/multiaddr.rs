@@ -138,6 +138,14 @@ impl Hint {
         }
     }
 
+    /// Writes it as it is read: of a gateway, as one whose name for TLS is that of its host.
+    pub(super) fn multiaddr(&self) -> String {
+        let Self::Gateway(Gateway { url, host }) = self else { return self.to_string() };
+        let scheme = if url.starts_with("https:") { "https" } else { "http" };
+        let port = url.rsplit_once(':').map_or("", |(_, port)| port);
+        format!("{host}/tcp/{port}/{scheme}")
+    }
+
     fn gateway(scheme: &str, host: Host, port: u16) -> Self {
         let url = match &host {
             Host::Ip(IpAddr::V6(ip)) => format!("{scheme}://[{ip}]:{port}"),
