@@ -18,6 +18,7 @@ mod key;
 mod link;
 mod memory;
 mod multiaddr;
+mod past;
 pub mod record;
 mod resolver;
 mod servers;
@@ -37,6 +38,7 @@ pub use error::{DnslinkError, DnslinkErrorKind, SetupError};
 pub use key::{key_of_seed, parse_key, peer_id};
 pub use link::{Link, LinkError, Target};
 pub use multiaddr::{Gateway, Hint, Host, MAX_HINTS, Multiaddr, MultiaddrError, Peer};
+pub use past::Past;
 pub use resolver::Resolver;
 pub use step::{Seen, Step, Trace, Validation};
 

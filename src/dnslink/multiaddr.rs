@@ -140,6 +140,14 @@ impl Hint {
         }
     }
 
+    /// Writes it as it is read: of a gateway, as one whose name for TLS is that of its host.
+    pub(super) fn multiaddr(&self) -> String {
+        match self {
+            Self::Gateway(gateway) => gateway.multiaddr(),
+            Self::Peer(peer) => peer.address.to_string(),
+        }
+    }
+
     fn peer(place: Place, id: &str) -> Option<Self> {
         let peer_id = peer_id(&parse_key(id)?);
         let address = Multiaddr { place, peer_id: peer_id.clone() };

@@ -72,24 +72,27 @@ impl Registry {
         Ok(self.index.public_block(cid, self.grace_began()).await?)
     }
 
-    /// Reads what stands at a path below a public block; none if that is not public. A path that leads
-    /// nowhere is proved to do so.
+    /// Reads what stands at a path below a public block, which [`Registry::public_block`] returned. A path that
+    /// leads nowhere is proved to do so.
     ///
     /// # Errors
     /// Those of the index and the storage; [`RegistryError::PathUnreadable`]
     pub async fn public_archive(
         &self,
-        root: &Cid,
+        first: Block,
         path: Vec<String>,
         scope: Scope,
-    ) -> Result<Option<Archive>> {
-        if self.public_block(root).await?.is_none() {
-            return Ok(None);
-        }
-        let registry = self.clone();
-        let mut reading = Ahead::new(Traversal::new(*root, path, scope)?, WIDTH, move |cid| {
+    ) -> Result<Archive> {
+        let (registry, root) = (self.clone(), first.cid);
+        let mut reading = Ahead::new(Traversal::new(root, path, scope)?, WIDTH, move |cid| {
+            let known = (cid == first.cid).then(|| first.clone());
             let registry = registry.clone();
-            Box::pin(async move { registry.expect_public(cid).await })
+            Box::pin(async move {
+                match known {
+                    Some(block) => Ok(block),
+                    None => registry.expect_public(cid).await,
+                }
+            })
         });
         let mut known = Vec::new();
         while reading.target().is_none() {
@@ -103,7 +106,7 @@ impl Registry {
             Ok(block.map(|(block, _)| (block, reading)))
         });
         let known = stream::iter(known.into_iter().map(Ok));
-        Ok(Some(Archive { target, blocks: known.chain(rest).boxed() }))
+        Ok(Archive { target, blocks: known.chain(rest).boxed() })
     }
 
     async fn read_public(&self, cid: &Cid, found: PublicBlock) -> Result<Block> {

@@ -21,6 +21,7 @@ mod layout;
 mod manifests;
 mod progress;
 mod rebuild;
+mod references;
 mod referrers;
 mod root;
 mod salvage;
