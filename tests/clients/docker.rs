@@ -128,6 +128,13 @@ impl Docker {
         command
     }
 
+    /// A shell whose docker speaks to the daemon of the tests.
+    pub(crate) fn shell(&self, script: &str) -> Command {
+        let mut shell = self.daemon.command(&self.home, Path::new("bash"));
+        shell.args(["-euo", "pipefail", "-c", script]).env("DOCKER_BUILDKIT", "0");
+        shell
+    }
+
     pub(crate) fn build(&self, image: &Image, reference: &str) {
         let mut command = self.command("build");
         // What it keeps of one test's images, another test may be removing.

@@ -7,11 +7,14 @@
 mod common;
 
 mod authority;
+#[path = "../docs/blocks.rs"]
+mod blocks;
 mod buildah;
 mod containerd;
 mod cosign;
 mod crane;
 mod docker;
+mod example;
 mod face;
 mod federation;
 mod helm;

@@ -77,8 +77,9 @@ impl Sandbox {
         for folder in ["examples", "config"] {
             let copies = sandbox.path("work").join(folder);
             fs::create_dir(&copies).unwrap();
-            for file in fs::read_dir(repository().join(folder)).unwrap() {
-                let file = file.unwrap();
+            // An example that is a folder has a page, and a test, of its own.
+            let files = fs::read_dir(repository().join(folder)).unwrap().map(Result::unwrap);
+            for file in files.filter(|file| file.path().is_file()) {
                 let text = sandbox.translate(&fs::read_to_string(file.path()).unwrap());
                 fs::write(copies.join(file.file_name()), text).unwrap();
             }
