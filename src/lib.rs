@@ -4,6 +4,7 @@
 //!
 //! - [`oci`]: the vocabulary of the distribution specification, as types
 //! - [`ipld`]: content addressing: files, directories and shards as blocks
+//! - [`reader`]: files of this machine, read for whoever sends them on
 //! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live
 //! - [`remote`]: reads under other people's roots
@@ -27,6 +28,7 @@ pub mod index;
 pub mod ipld;
 pub mod kubo;
 pub mod oci;
+pub mod reader;
 pub mod registry;
 pub mod remote;
 pub mod storage;

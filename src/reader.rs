@@ -1,20 +1,18 @@
-//! Reading content: one file, one reader. What the page cache holds is read at once; only what
-//! has to come from the disk costs a thread.
+//! Reading files of this machine for whoever sends them on. What the page cache holds is read at once; only
+//! what has to come from the disk costs a thread.
 
 use std::fs::File;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::Stream;
+use futures_util::stream::try_unfold;
 use rustix::io::{ReadWriteFlags, preadv2, retry_on_intr};
 use tokio::task::spawn_blocking;
-
-use super::super::{ByteStream, Result, StorageError};
-use super::join;
 
 /// How much all transfers of the process read at a time, together.
 const BUDGET: u64 = 8 * 1024 * 1024;
@@ -23,8 +21,8 @@ const BUDGET: u64 = 8 * 1024 * 1024;
 const LEAST: u64 = 16 * 1024;
 const MOST: u64 = 512 * 1024;
 
-/// How many transfers are under way.
-static TRANSFERS: AtomicU64 = AtomicU64::new(0);
+/// How many readers there are.
+static READERS: AtomicU64 = AtomicU64::new(0);
 
 /// Buffers that were sent and can be filled again: a fresh one costs as much as the reading.
 static POOL: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
@@ -59,35 +57,30 @@ impl Drop for Buffer {
     }
 }
 
-/// A transfer under way: what is left of a file.
-struct Transfer {
+/// Who reads a file from one end to the other, in pieces whose size depends on how many others do so.
+pub struct Reader {
     file: Arc<File>,
-    left: Range<u64>,
 }
 
-/// Streams a range of a file.
-pub(super) fn stream(file: File, range: Range<u64>) -> ByteStream {
-    TRANSFERS.fetch_add(1, Ordering::Relaxed);
-    let transfer = Transfer { file: Arc::new(file), left: range };
-    Box::pin(stream::try_unfold(transfer, |mut transfer| async move {
-        if transfer.left.is_empty() {
-            return Ok(None);
-        }
-        let bytes = transfer.next().await?;
-        transfer.left.start += bytes.len() as u64;
-        Ok(Some((bytes, transfer)))
-    }))
-}
+impl Reader {
+    /// Begins to read a file.
+    #[must_use]
+    pub fn new(file: Arc<File>) -> Self {
+        READERS.fetch_add(1, Ordering::Relaxed);
+        Self { file }
+    }
 
-impl Transfer {
-    async fn next(&self) -> Result<Bytes> {
-        let share = BUDGET / TRANSFERS.load(Ordering::Relaxed).max(1);
-        let piece = share.clamp(LEAST, MOST).min(self.left.end - self.left.start);
-        let start = self.left.start;
+    /// Reads the beginning of a range that is not empty, and lies within the file.
+    ///
+    /// # Errors
+    /// Those of the file.
+    pub async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let share = BUDGET / READERS.load(Ordering::Relaxed).max(1);
+        let piece = share.clamp(LEAST, MOST).min(range.end - range.start);
         let mut buffer = Buffer::new(usize::try_from(piece).unwrap_or(usize::MAX));
         let cached = retry_on_intr(|| {
             let mut whole = [IoSliceMut::new(&mut buffer.0)];
-            preadv2(&self.file, &mut whole, start, ReadWriteFlags::NOWAIT)
+            preadv2(&self.file, &mut whole, range.start, ReadWriteFlags::NOWAIT)
         });
         // Where it is not in the cache, the system cannot tell, or the file ends, reading it tells more.
         if let Ok(size @ 1..) = cached {
@@ -96,19 +89,27 @@ impl Transfer {
         }
         let file = Arc::clone(&self.file);
         let read = spawn_blocking(move || {
-            file.read_exact_at(&mut buffer.0, start).map_err(|error| failed(start, error))?;
+            file.read_exact_at(&mut buffer.0, range.start)?;
             Ok(Bytes::from_owner(buffer))
         });
-        join(read.await)
+        read.await.map_err(io::Error::other).flatten()
     }
 }
 
-fn failed(start: u64, error: std::io::Error) -> StorageError {
-    StorageError::io(format!("reading at byte {start}"), error)
-}
-
-impl Drop for Transfer {
+impl Drop for Reader {
     fn drop(&mut self) {
-        TRANSFERS.fetch_sub(1, Ordering::Relaxed);
+        READERS.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Streams a range of a file.
+pub fn stream(file: Arc<File>, range: Range<u64>) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    try_unfold((Reader::new(file), range), |(reader, left)| async move {
+        if left.is_empty() {
+            return Ok(None);
+        }
+        let bytes = reader.read(left.clone()).await?;
+        let left = left.start + bytes.len() as u64..left.end;
+        Ok(Some((bytes, (reader, left))))
+    })
 }

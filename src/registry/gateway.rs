@@ -5,10 +5,10 @@
 
 use std::pin::Pin;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use cid::Cid;
 use futures_util::stream::{self, try_unfold};
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt};
 
 use super::blobs::content;
 use super::{Registry, RegistryError, Result};
@@ -113,8 +113,7 @@ impl Registry {
         let bytes = match found {
             PublicBlock::Kept(bytes) => bytes,
             PublicBlock::Part { blob, start, length } => {
-                let pieces = self.storage.open(&content(&blob), start..start + length).await?;
-                whole(pieces.map_err(RegistryError::from), length).await?
+                self.storage.leaf(&content(&blob), start..start + length, cid).await?
             }
         };
         Ok(Block { cid: *cid, bytes })
@@ -125,19 +124,4 @@ impl Registry {
         let missing = || RegistryError::Record(format!("{cid}, below a public root, is missing"));
         self.read_public(&cid, found.ok_or_else(missing)?).await
     }
-}
-
-/// Collects a stream of that length; one that is a single piece is not copied.
-async fn whole(
-    mut pieces: impl Stream<Item = Result<Bytes>> + Unpin,
-    length: u64,
-) -> Result<Bytes> {
-    let mut all = BytesMut::new();
-    while let Some(piece) = pieces.try_next().await? {
-        if all.is_empty() && piece.len() as u64 == length {
-            return Ok(piece);
-        }
-        all.extend_from_slice(&piece);
-    }
-    Ok(all.freeze())
 }

@@ -8,15 +8,17 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use cid::Cid;
 use futures_util::stream::try_unfold;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::kept::{failed, read_at};
+use super::kept::failed;
 use super::{ByteStream, File as RemoteFile, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher};
+use crate::reader::Reader;
 
 /// How many bytes are held back until the whole is verified.
 const HELD_BACK: u64 = 64 * 1024;
@@ -87,17 +89,9 @@ impl Fetching {
 
     async fn take(&mut self) -> Result<()> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
-        let (mut written, mut is_end, mut enough) = (0, false, 1);
-        while !is_end {
-            let (mut batch, mut length) = (Vec::new(), 0);
-            while length < enough {
-                let Some(piece) = self.source.bytes.try_next().await? else {
-                    is_end = true;
-                    break;
-                };
-                length += piece.len();
-                batch.push(piece);
-            }
+        let (mut written, mut enough) = (0, 1);
+        let mut batch = collect(&mut self.source.bytes, enough).await?;
+        while !batch.is_empty() {
             let file = Arc::clone(&self.file);
             let writing = spawn_blocking(move || {
                 let mut at = written;
@@ -108,10 +102,17 @@ impl Fetching {
                 }
                 Ok((hasher, at))
             });
-            (hasher, written) =
-                writing.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
-            self.state.send_replace(State::Came(written));
             enough = (enough * 2).clamp(SECOND_BATCH, BATCH);
+            // What comes next comes while this is written.
+            let state = &self.state;
+            let written_down = async {
+                let done = writing.await.map_err(std::io::Error::other).flatten();
+                let (hasher, written) = done.map_err(failed)?;
+                state.send_replace(State::Came(written));
+                Ok((hasher, written))
+            };
+            let next = collect(&mut self.source.bytes, enough);
+            ((hasher, written), batch) = tokio::try_join!(written_down, next)?;
         }
         if written != self.source.size || hasher.finish() != self.digest.into() {
             let what = format!("what stands under {} has another digest", self.digest);
@@ -119,6 +120,17 @@ impl Fetching {
         }
         Ok(())
     }
+}
+
+/// Collects so many bytes, or what is left; nothing at the end.
+async fn collect(bytes: &mut ByteStream, enough: usize) -> Result<Vec<Bytes>> {
+    let (mut batch, mut length) = (Vec::new(), 0);
+    while length < enough {
+        let Some(piece) = bytes.try_next().await? else { break };
+        length += piece.len();
+        batch.push(piece);
+    }
+    Ok(batch)
 }
 
 impl Ended {
@@ -157,9 +169,9 @@ impl Fetch {
     /// Reads a range as it comes. The last bytes of the content are told only when it is whole.
     #[must_use]
     pub fn read(&self, range: Range<u64>) -> ByteStream {
-        let (file, state, size) = (Arc::clone(&self.file), self.state.clone(), self.size);
-        let reading = (file, state, range);
-        try_unfold(reading, move |(file, mut state, left)| async move {
+        let (reader, size) = (Reader::new(Arc::clone(&self.file)), self.size);
+        let reading = (reader, self.state.clone(), range);
+        try_unfold(reading, move |(reader, mut state, left)| async move {
             if left.is_empty() {
                 return Ok(None);
             }
@@ -173,9 +185,9 @@ impl Fetch {
                 Ok(State::Failed(kind, what)) => return Err(RemoteError::new(kind, what)),
                 Err(_) => return Err(gave_up()),
             };
-            let piece = read_at(&file, left.start..end.min(left.end)).await?;
+            let piece = reader.read(left.start..end.min(left.end)).await.map_err(failed)?;
             let left = left.start + piece.len() as u64..left.end;
-            Ok(Some((piece, (file, state, left))))
+            Ok(Some((piece, (reader, state, left))))
         })
         .boxed()
     }
@@ -187,7 +199,6 @@ fn gave_up() -> RemoteError {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures_util::stream;
 
     use super::*;

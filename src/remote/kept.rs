@@ -7,17 +7,13 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
-use futures_util::StreamExt;
-use futures_util::stream::try_unfold;
+use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::task::spawn_blocking;
 
 use super::shelf::Shelf;
 use super::{ByteStream, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher};
-
-/// How many bytes are read from a file at a time.
-const PIECE: u64 = 256 * 1024;
+use crate::reader;
 
 /// Content that is kept.
 pub struct Kept {
@@ -77,28 +73,11 @@ impl KeptFile {
 /// Reads a range of content that is kept; not one byte of what is damaged.
 #[must_use]
 pub fn read_kept(file: Arc<KeptFile>, range: Range<u64>) -> ByteStream {
-    try_unfold((file, range), |(file, left)| async move {
-        if left.is_empty() {
-            return Ok(None);
-        }
+    let proved = async move {
         file.prove().await?;
-        let piece = read_at(&file.file, left.clone()).await?;
-        let left = left.start + piece.len() as u64..left.end;
-        Ok(Some((piece, (file, left))))
-    })
-    .boxed()
-}
-
-/// Reads the beginning of a range.
-pub(super) async fn read_at(file: &Arc<File>, range: Range<u64>) -> Result<Bytes> {
-    let file = Arc::clone(file);
-    let read = spawn_blocking(move || {
-        let length = (range.end - range.start).min(PIECE);
-        let mut piece = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        file.read_exact_at(&mut piece, range.start)?;
-        Ok(Bytes::from(piece))
-    });
-    read.await.map_err(io::Error::other).flatten().map_err(failed)
+        Ok::<_, RemoteError>(reader::stream(Arc::clone(&file.file), range).map_err(failed))
+    };
+    stream::once(proved).try_flatten().boxed()
 }
 
 /// Computes the digest of a file.

@@ -20,9 +20,9 @@ use std::ops::Range;
 use std::pin::Pin;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use futures_util::Stream;
+use futures_util::{Stream, TryStreamExt};
 
 #[cfg(test)]
 pub(crate) use drivers::open_embedded;
@@ -138,6 +138,24 @@ pub trait Storage: Send + Sync {
     /// [`StorageErrorKind::NotFound`] when it is absent, [`StorageErrorKind::Damaged`] when its
     /// length is not the recorded one.
     async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream>;
+
+    /// Reads a part of content that is a block by itself: the bytes of that range, whose CID is known.
+    ///
+    /// # Errors
+    /// As [`Storage::open`].
+    async fn leaf(&self, content: &Content, range: Range<u64>, _cid: &Cid) -> Result<Bytes> {
+        let length = range.end - range.start;
+        let mut pieces = self.open(content, range).await?;
+        let mut all = BytesMut::new();
+        while let Some(piece) = pieces.try_next().await? {
+            // One that is a single piece is not copied.
+            if all.is_empty() && piece.len() as u64 == length {
+                return Ok(piece);
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all.freeze())
+    }
 
     /// Returns a URL from which clients can read the content themselves, if the operator has such a
     /// gateway.

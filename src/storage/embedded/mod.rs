@@ -9,7 +9,6 @@ mod ingest;
 mod lane;
 mod leaves;
 mod progress;
-mod read;
 mod take;
 
 use std::ops::Range;
@@ -19,6 +18,7 @@ use std::{fs, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::task::spawn_blocking;
 
 use super::{
@@ -26,6 +26,7 @@ use super::{
     StorageErrorKind, Taken, TreePath,
 };
 use crate::oci::{CanonicalDigest, Visibility};
+use crate::reader;
 use ingest::FileIngest;
 
 /// Opens the storage in a data folder, creating what is missing.
@@ -207,7 +208,8 @@ impl Storage for Embedded {
                 Ok(file)
             })
             .await?;
-        Ok(read::stream(file, range))
+        let bytes = reader::stream(Arc::new(file), range);
+        Ok(bytes.map_err(|error| StorageError::io("reading content".to_owned(), error)).boxed())
     }
 
     async fn contains(&self, content: &Content) -> Result<bool> {

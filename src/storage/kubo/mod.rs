@@ -212,6 +212,13 @@ impl Storage for KuboStorage {
         self.store.pull(content, range).await
     }
 
+    async fn leaf(&self, _content: &Content, range: Range<u64>, cid: &Cid) -> Result<Bytes> {
+        if range.is_empty() {
+            return Ok(Bytes::new());
+        }
+        self.store.leaf(range, cid).await
+    }
+
     fn location(&self, content: &Content) -> Option<String> {
         let gateway = self.redirect.as_ref()?;
         Some(format!("{gateway}/ipfs/{}", content.cid))

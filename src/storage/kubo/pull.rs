@@ -101,6 +101,14 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Reads a leaf of content: the node finds it without those above it.
+    pub(super) async fn leaf(&self, range: Range<u64>, cid: &Cid) -> Result<Bytes> {
+        let leaf = Leaf { cid: *cid, start: range.start, end: range.end };
+        read(&self.node, &self.pulls, &leaf, 0..range.end - range.start).await
+    }
+}
+
 impl Pull {
     /// Waits for the next piece; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>> {
@@ -124,23 +132,28 @@ impl Pull {
     /// the client does.
     async fn receive(&mut self) -> Result<Bytes> {
         let leaf = locate(&self.blocks, &self.content, self.left.start).await?;
-        let waited = tokio::time::timeout(WAIT, self.pulls.requests.acquire()).await;
-        let Ok(Ok(_permit)) = waited else {
-            let what = "the node answers others too slowly";
-            return Err(StorageError::new(StorageErrorKind::Unavailable, what));
-        };
         let share = BUDGET / self.pulls.under_way.load(Ordering::Relaxed).max(1);
         let start = self.left.start - leaf.start;
         let end = leaf.end.min(self.left.end) - leaf.start;
         let end = end.min(start + share.clamp(LEAST, MOST));
-        let mut body = self.node.kubo.read(&leaf.cid, start..end).await?;
-        expect_size(&leaf.cid, leaf.end - leaf.start, body.size)?;
-        let mut all = Vec::with_capacity(usize::try_from(end - start).unwrap_or(0));
-        while let Some(bytes) = body.try_next().await? {
-            all.extend_from_slice(&bytes);
-        }
-        Ok(all.into())
+        read(&self.node, &self.pulls, &leaf, start..end).await
     }
+}
+
+/// Reads a part of a leaf, as soon as it is its turn.
+async fn read(node: &Node, pulls: &Pulls, leaf: &Leaf, part: Range<u64>) -> Result<Bytes> {
+    let waited = tokio::time::timeout(WAIT, pulls.requests.acquire()).await;
+    let Ok(Ok(_permit)) = waited else {
+        let what = "the node answers others too slowly";
+        return Err(StorageError::new(StorageErrorKind::Unavailable, what));
+    };
+    let mut all = Vec::with_capacity(usize::try_from(part.end - part.start).unwrap_or(0));
+    let mut body = node.kubo.read(&leaf.cid, part).await?;
+    expect_size(&leaf.cid, leaf.end - leaf.start, body.size)?;
+    while let Some(bytes) = body.try_next().await? {
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all.into())
 }
 
 /// A leaf, and which bytes of the file are its.
