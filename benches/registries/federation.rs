@@ -170,15 +170,22 @@ impl World {
         let subjects: Vec<&Subject> = subjects.iter().collect();
         let folder = TempDir::new_in(&arguments.folder).expect("a folder can be made");
         let repository = format!("{}/{REPOSITORY}", publisher.domain);
-        let figures = rounds(arguments.rounds, &subjects, rustix::fs::sync, |subject| {
-            if subject.name == NODES {
-                return self.get(folder.path());
-            }
-            let server = self.puller();
-            let seconds = timed(|| self.pull(server.address(), &repository));
-            self.weigh(&server);
-            megabytes() / seconds
-        });
+        let figures = rounds(
+            arguments.rounds,
+            &subjects,
+            || (),
+            |subject| {
+                if subject.name == NODES {
+                    return self.get(folder.path());
+                }
+                let server = self.puller();
+                // Nobody pays for what the one before left to the disk.
+                rustix::fs::sync();
+                let seconds = timed(|| self.pull(server.address(), &repository));
+                self.weigh(&server);
+                megabytes() / seconds
+            },
+        );
         let work = format!("cold pull of 10 layers of 20 MB from {}", publisher.domain);
         rows(&work, &[(NODES, publisher.goal)], "MB/s", &subjects, &figures)
     }
@@ -195,6 +202,7 @@ impl World {
     fn get(&self, folder: &Path) -> f64 {
         self.nodes[1].rpc("repo/gc", &[("silent", "true")]);
         self.connect();
+        rustix::fs::sync();
         let seconds = timed(|| {
             at_once(&self.cids, |cid| {
                 let file = folder.join(cid);

@@ -196,7 +196,7 @@ impl Walk {
 
     /// What those in the background have said.
     fn logs(&self) -> String {
-        self.running.iter().map(|process| format!("\n{}", process.log())).collect()
+        self.running.iter().map(Process::log).collect::<Vec<_>>().join("\n")
     }
 }
 
