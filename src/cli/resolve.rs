@@ -164,7 +164,7 @@ impl Facts {
             self.source(source);
         }
         if sources.is_empty() {
-            self.add("source", "none: no hint may be asked, and federation.gateways is empty");
+            self.add("source", "none: no gateway may be asked, and there is no node");
         }
         match repositories {
             Some(listed) => self.listed(listed),
@@ -173,11 +173,13 @@ impl Facts {
     }
 
     fn hint(&mut self, hint: &Hinted) {
-        let Hinted { place, addresses, refused } = hint;
+        let Hinted { place, addresses, refused, connected } = hint;
         let (Endpoint::Gateway(place) | Endpoint::Node(place)) = place;
-        let fact = match refused {
-            Some(why) => format!("{place}: not asked: {why}"),
-            None => format!("{place}: may be dialled at {}", addresses.join(", ")),
+        let fact = match (refused, connected) {
+            (Some(why), Some(_)) => format!("{place}: the node is not connected to it: {why}"),
+            (Some(why), None) => format!("{place}: not asked: {why}"),
+            (None, Some(_)) => format!("{place}: the node is connected to it"),
+            (None, None) => format!("{place}: may be dialled at {}", addresses.join(", ")),
         };
         self.add("hint", &fact);
     }
@@ -187,6 +189,7 @@ impl Facts {
         let named = match origin {
             Origin::Hint => "hint",
             Origin::Settings => "federation.gateways",
+            Origin::Node => "federation.kubo",
         };
         let fact = match failure {
             None => format!("{source} ({named}): has the root, {milliseconds} ms"),

@@ -182,7 +182,7 @@ mod tests {
             past.note(&name(number), &found(), Timestamp::now()).await;
         }
         let left = fs::read_dir(folder.path()).unwrap().count();
-        assert!(left <= MOST && left >= MOST / 2, "{left}");
+        assert!((MOST / 2..=MOST).contains(&left), "{left}");
         assert!(past.recall(&name(MOST + 9)).await.is_some(), "the newest went");
     }
 }

@@ -42,7 +42,7 @@ pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use federation::{
-    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, Roots, Survey,
+    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Roots, Survey,
 };
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;

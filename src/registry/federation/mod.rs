@@ -1,10 +1,12 @@
-//! Other people's repositories: read-only, below a root that a domain or a CID names.
+//! Other people's repositories: read-only, below a root that a domain, a key or a CID names.
 //!
 //! What a client is told is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
 mod blobs;
+mod keys;
 mod manifests;
+mod peers;
 mod place;
 mod roots;
 mod survey;
@@ -20,7 +22,7 @@ use crate::oci::{CanonicalDigest, Digest, ForeignName, Tag};
 use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
 pub(super) use blobs::Held;
 use place::Place;
-pub use roots::Roots;
+pub use roots::{OwnNode, Roots};
 pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 
 /// How long a fetch is waited for where only the whole will do.
