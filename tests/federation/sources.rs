@@ -70,14 +70,11 @@ impl Nodes {
         let mut command = self.publisher.command(["root"]);
         over(&self.theirs)(&mut command);
         let root = succeed(&mut command);
-        let mut update = format!(
-            "update delete _dnslink.{DOMAIN} TXT\n\
-             update add _dnslink.{DOMAIN} 1 TXT \"dnslink=/ipfs/{}\"\n",
-            root.trim()
-        );
-        for hint in hints {
-            update += &format!("update add _dnslink.{DOMAIN} 1 TXT \"ipfsnode={hint}\"\n");
-        }
+        let link = format!("dnslink=/ipfs/{}", root.trim());
+        let hints = hints.iter().map(|hint| format!("ipfsnode={hint}"));
+        let add = |text| format!("update add _dnslink.{DOMAIN} 1 TXT \"{text}\"\n");
+        let update: String = std::iter::once(link).chain(hints).map(add).collect();
+        let update = format!("update delete _dnslink.{DOMAIN} TXT\n{update}");
         self.dns.update(DOMAIN, &update);
     }
 
