@@ -24,7 +24,7 @@ const WIDTH: usize = 12;
 #[command(
     after_help = "It needs neither a data folder nor a running server, and keeps nothing. What is told are the \
     records of the DNS with what was passed over and why, the root, where its publisher can be reached, which \
-    gateways have the root, and the repositories below it: of names of up to two components the first hundred.\n\n\
+    gateways have the root, whether your Kubo node has it, and the repositories below it: of names of up to two components the first hundred.\n\n\
     Exit code 1 means that no root was found.\n\n\
     Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
 )]

@@ -138,6 +138,13 @@ impl Registry {
         self.federation.as_ref().map_or(0, |federation| federation.stale_count())
     }
 
+    /// Has the operator's Kubo node part from the nodes of other people that it was connected to for pulls.
+    pub async fn leave_peers(&self) {
+        if let Some(federation) = &self.federation {
+            federation.leave_peers().await;
+        }
+    }
+
     /// Returns since when, about, something has to be gone from the public tree to be nobody's any more.
     fn grace_began(&self) -> i64 {
         let grace = i64::try_from(self.limits.root_grace.as_millis()).unwrap_or(i64::MAX);

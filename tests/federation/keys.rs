@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::answering::Answering;
-use crate::common::{KuboNode, Server};
+use crate::common::{KuboNode, Server, roadstead, succeed};
 use crate::operators::{DOMAIN, Operators};
 use crate::repository::{Repository, assert_refused, wait};
 
@@ -70,6 +70,13 @@ fn an_image_is_pulled_by_a_key_whose_record_a_node_or_a_gateway_has() {
         (vec![content.as_str()], node.api()),
         (vec![content.as_str(), &node.gateway()], "none".to_owned()),
     ] {
+        let mut resolve = roadstead(["resolve", &key]);
+        resolve
+            .env("ROADSTEAD_FEDERATION__GATEWAYS", gateways.join(","))
+            .env("ROADSTEAD_FEDERATION__KUBO__API", &api);
+        let told = succeed(&mut resolve);
+        assert!(told.contains(&format!("asked       the owner of {key}, TTL 1 s\n")), "{told}");
+        assert!(told.contains("repository  team/app"), "{told}");
         let other = asking(&operators, &gateways, &api);
         for name in [format!("{key}/team/app"), format!("{DOMAIN}/team/app")] {
             let foreign = Repository::of(&other, &name);

@@ -157,6 +157,19 @@ fn a_publishers_node_is_met_once_and_left_after_a_while() {
 }
 
 #[test]
+fn a_registry_that_stops_leaves_the_peers_that_it_has_made() {
+    let Some(nodes) = Nodes::start() else { return };
+    let pushed = nodes.push("v1", b"layer");
+    let (address, id) = listens(&nodes.theirs);
+    nodes.publish(&[&address]);
+    let mut other = nodes.embedded(&nodes.ours.api(), &[]);
+    assert_pulled(&other, &pushed);
+    assert!(is_peer(&nodes.ours, &id));
+    other.stop();
+    assert!(!is_peer(&nodes.ours, &id));
+}
+
+#[test]
 fn a_peer_that_the_operator_has_given_to_the_node_stays() {
     let Some(nodes) = Nodes::start() else { return };
     let pushed = nodes.push("v1", b"layer");

@@ -3,6 +3,7 @@
 //! What a client is told is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
+mod acquaintances;
 mod blobs;
 mod keys;
 mod manifests;
@@ -52,6 +53,11 @@ impl Federation {
     /// Counts the names of which the last root serves on.
     pub(super) fn stale_count(&self) -> usize {
         self.roots.stale_count()
+    }
+
+    /// Has the operator's node stay connected to nobody because of pulls.
+    pub(super) async fn leave_peers(&self) {
+        self.roots.leave_peers().await;
     }
 
     /// Finds content that a repository was seen to have.

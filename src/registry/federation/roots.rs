@@ -176,6 +176,13 @@ impl Roots {
         Some(Arc::new(Introduced { node: node.clone(), peers: Arc::clone(peers), named }))
     }
 
+    /// Has the operator's node stay connected to nobody because of pulls.
+    pub(super) async fn leave_peers(&self) {
+        if let Some((_, peers)) = &self.node {
+            peers.leave_all().await;
+        }
+    }
+
     fn note_age(&self, name: &RootName, stale_since: Option<Timestamp>) {
         let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(since) = stale_since else {

@@ -178,9 +178,7 @@ impl Roots {
             let located = Located { root, path, remote: Remote::new(having) };
             Some(list(&located, name).await)
         };
-        if let Some((_, peers)) = &self.node {
-            peers.leave_all().await;
-        }
+        self.leave_peers().await;
         Found {
             root: root.to_string(),
             path: shown_path,
