@@ -28,8 +28,37 @@ const CONNECTING: Duration = Duration::from_secs(10);
 /// How long leaving all may take.
 const LEAVING: Duration = Duration::from_secs(3);
 
+/// How many addresses of one the node is given.
+const ADDRESSES: usize = 16;
+
 /// How long looking the addresses up may take.
 const LOOKING_UP: Duration = Duration::from_secs(10);
+
+/// Another node, by all that is said of where it listens.
+#[derive(Clone)]
+pub(super) struct Named {
+    peer_id: String,
+    hints: Vec<Peer>,
+}
+
+impl Named {
+    /// Returns the node that a hint names.
+    pub(super) fn by(hint: &Peer) -> Self {
+        Self { peer_id: hint.peer_id.clone(), hints: vec![hint.clone()] }
+    }
+
+    /// Returns the nodes that hints name, in their order.
+    pub(super) fn all<'a>(hints: impl IntoIterator<Item = &'a Peer>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for hint in hints {
+            match all.iter_mut().find(|named| named.peer_id == hint.peer_id) {
+                Some(named) => named.hints.push(hint.clone()),
+                None => all.push(Self::by(hint)),
+            }
+        }
+        all
+    }
+}
 
 /// The peers that this process has given to a node.
 pub(super) struct Peers {
@@ -46,13 +75,13 @@ impl Peers {
     }
 
     /// Makes the node meet those that are due, and waits a while for the first of them.
-    async fn introduce(self: &Arc<Self>, peers: &[Peer]) {
-        let due = peers.iter().filter(|peer| self.known().is_due(&peer.peer_id, Instant::now()));
+    async fn introduce(self: &Arc<Self>, named: &[Named]) {
+        let due = named.iter().filter(|it| self.known().is_due(&it.peer_id, Instant::now()));
         let mut meetings: FuturesUnordered<_> = due
-            .map(|peer| {
-                let (peers, peer) = (Arc::clone(self), peer.clone());
+            .map(|named| {
+                let (peers, named) = (Arc::clone(self), named.clone());
                 // It goes on when nobody waits for it any more.
-                tokio::spawn(async move { peers.meet(&peer).await.is_ok() })
+                tokio::spawn(async move { peers.meet(&named).await.is_ok() })
             })
             .collect();
         let first = async {
@@ -66,33 +95,45 @@ impl Peers {
         let _ = timeout(MEETING, first).await;
     }
 
-    /// Has the node connect to a peer, and stay connected; returns at which addresses.
+    /// Has the node connect to another one, and stay connected.
     ///
     /// # Errors
     /// Why it does not, for people.
-    pub(super) async fn meet(self: &Arc<Self>, peer: &Peer) -> Result<Vec<String>, String> {
-        let looked_up = timeout(LOOKING_UP, self.dialer.peer_addresses(peer)).await;
-        let addresses = match looked_up.map_err(|_| "its addresses cannot be found".to_owned()) {
-            Ok(Ok(addresses)) => addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            Ok(Err(error)) => return Err(self.refused(peer, error.to_string())),
-            Err(why) => return Err(self.refused(peer, why)),
+    pub(super) async fn meet(self: &Arc<Self>, named: &Named) -> Result<(), String> {
+        let meeting = async {
+            let addresses = self.addresses(named).await?;
+            let told = |error: crate::kubo::KuboError| error.to_string();
+            self.keep(&named.peer_id, &addresses).await.map_err(told)?;
+            self.kubo.connect(&addresses, CONNECTING).await.map_err(told)
         };
-        let failed = |error: crate::kubo::KuboError| self.refused(peer, error.to_string());
-        self.keep(peer, &addresses).await.map_err(failed)?;
-        self.kubo.connect(&addresses, CONNECTING).await.map_err(failed)?;
-        self.known().note(&peer.peer_id, true);
-        Ok(addresses)
+        let met = meeting.await;
+        self.known().note(&named.peer_id, met.is_ok());
+        met.inspect_err(|why| {
+            tracing::info!(peer = named.peer_id, why, "a publisher's node is not a peer");
+        })
     }
 
-    fn refused(&self, peer: &Peer, why: String) -> String {
-        tracing::info!(peer = %peer.address, why, "a publisher's node is not a peer");
-        self.known().note(&peer.peer_id, false);
-        why
+    /// Finds the addresses that may be dialled, at least one.
+    async fn addresses(&self, named: &Named) -> Result<Vec<String>, String> {
+        let finding = join_all(named.hints.iter().map(|hint| self.dialer.peer_addresses(hint)));
+        let late = |_| "its addresses cannot be looked up in time".to_owned();
+        let (mut addresses, mut why) = (Vec::new(), String::new());
+        for found in timeout(LOOKING_UP, finding).await.map_err(late)? {
+            match found {
+                Ok(found) => addresses.extend(found.iter().map(ToString::to_string)),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        addresses.truncate(ADDRESSES);
+        if addresses.is_empty() { Err(why) } else { Ok(addresses) }
     }
 
     /// Has the node stay connected, if nobody else has.
-    async fn keep(self: &Arc<Self>, peer: &Peer, addresses: &[String]) -> crate::kubo::Result<()> {
-        let peer_id = &peer.peer_id;
+    async fn keep(
+        self: &Arc<Self>,
+        peer_id: &String,
+        addresses: &[String],
+    ) -> crate::kubo::Result<()> {
         let is_ours = self.known().is_ours(peer_id);
         if !is_ours {
             if self.kubo.peerings().await?.contains(peer_id) {
@@ -153,7 +194,7 @@ impl Peers {
 pub(super) struct Introduced {
     pub(super) node: Node,
     pub(super) peers: Arc<Peers>,
-    pub(super) named: Vec<Peer>,
+    pub(super) named: Vec<Named>,
 }
 
 #[async_trait]

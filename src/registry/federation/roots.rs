@@ -11,7 +11,7 @@ use reqwest::{Client, redirect};
 
 use super::super::RegistryError;
 use super::keys::{Keys, Newest};
-use super::peers::{Introduced, Peers};
+use super::peers::{Introduced, Named, Peers};
 use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
 use crate::kubo::Kubo;
 use crate::oci::RootName;
@@ -168,11 +168,11 @@ impl Roots {
     /// Returns the operator's node, which is told of the first few nodes that the publisher names.
     pub(super) fn node_source(&self, hints: &[Hint]) -> Option<Arc<dyn Source>> {
         let (node, peers) = self.node.as_ref()?;
-        let named = hints.iter().filter_map(|hint| match hint {
-            Hint::Peer(peer) => Some(peer.clone()),
+        let mut named = Named::all(hints.iter().filter_map(|hint| match hint {
+            Hint::Peer(peer) => Some(peer),
             Hint::Gateway(_) => None,
-        });
-        let named = named.take(HINTS).collect();
+        }));
+        named.truncate(HINTS);
         Some(Arc::new(Introduced { node: node.clone(), peers: Arc::clone(peers), named }))
     }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::layout;
+use super::peers;
 use super::roots::{HINTS, Located, Roots};
 use crate::dnslink::{self, DnslinkError, Hint, Peer, Resolved, Step};
 use crate::oci::{RepositoryName, RootName};
@@ -153,13 +154,15 @@ impl Roots {
         let Resolved { root, path, hints, ttl } = resolved;
         let mut hinted = Vec::new();
         let mut sources = Vec::new();
-        let mut peers = 0;
+        let mut met: Vec<&str> = Vec::new();
         for hint in &hints {
             let (shown, source) = match hint {
                 Hint::Gateway(gateway) => self.gateway_hint(gateway, sources.len()).await,
                 Hint::Peer(peer) => {
-                    peers += 1;
-                    (self.peer_hint(peer, peers > HINTS).await, None)
+                    if !met.contains(&&*peer.peer_id) {
+                        met.push(&peer.peer_id);
+                    }
+                    (self.peer_hint(peer, met.len() > HINTS).await, None)
                 }
             };
             hinted.push(shown);
@@ -228,7 +231,7 @@ impl Roots {
             refused = Some(late());
         }
         if let Some((_, peers)) = self.node.as_ref().filter(|_| refused.is_none()) {
-            let met = peers.meet(peer).await;
+            let met = peers.meet(&peers::Named::by(peer)).await;
             connected = Some(met.is_ok());
             refused = met.err();
         }
