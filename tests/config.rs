@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use roadstead::auth::METHODS;
 use roadstead::config::{
-    DnsServer, DnslinkSettings, Flag, Kind, LogFormat, Origin, PostgresSettings, SETTINGS,
-    Settings, Sources, Values,
+    DnsServer, DnslinkSettings, FederationNode, Flag, Kind, LogFormat, Origin, PostgresSettings,
+    SETTINGS, Settings, Sources, Values,
 };
 use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;
@@ -144,6 +144,9 @@ fn every_setting_can_be_given_in_the_environment() {
         .variable("ROADSTEAD_DNSLINK__TTL_CEILING", "1m")
         .variable("ROADSTEAD_DNSLINK__STALE_FOR", "0")
         .variable("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
+        .variable("ROADSTEAD_FEDERATION__KUBO__API", "/ip4/192.0.2.1/tcp/5001")
+        .variable("ROADSTEAD_FEDERATION__KUBO__TOKEN", "secret")
+        .variable("ROADSTEAD_FEDERATION__KUBO__KEEP_PEERS", "1m")
         .variable("ROADSTEAD_AUTH__METHOD", "open")
         .variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true")
         .variable("ROADSTEAD_AUTH__HTPASSWD__FILE", "/etc/htpasswd")
@@ -177,6 +180,10 @@ fn every_setting_can_be_given_in_the_environment() {
         allow_private_addresses: true,
     };
     assert_eq!(settings.dnslink, expected);
+    let kubo = settings.federation.kubo;
+    assert_eq!(kubo.node, FederationNode::At("http://192.0.2.1:5001".parse().unwrap()));
+    assert!(kubo.token.is_some());
+    assert_eq!(kubo.keep_peers, Duration::from_mins(1));
     assert!(settings.auth.allow_open);
     assert_eq!(settings.auth.htpasswd.file, Path::new("/etc/htpasswd"));
     assert!(settings.auth.htpasswd.anonymous_pull);
@@ -313,6 +320,8 @@ fn every_setting_refuses_nonsense() {
         ("dnslink.ttl_ceiling", &["'8d'", "-1", "''"]),
         ("dnslink.stale_for", &["'400d'", "'1 day'"]),
         ("dnslink.allow_private_addresses", &["'yes'", "1"]),
+        ("federation.kubo.api", &["'kubo:5001'", "'off'", "'ftp://127.0.0.1'", "5"]),
+        ("federation.kubo.keep_peers", &["'0s'", "0", "''", "'soon'"]),
         ("auth.method", &["'none'", "''"]),
         ("auth.htpasswd.file", &["5", "[]"]),
         ("auth.htpasswd.anonymous_pull", &["'yes'", "1"]),

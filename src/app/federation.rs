@@ -1,9 +1,12 @@
 //! What serves other people's images, out of the settings.
 
+use std::sync::Arc;
+
 use super::AppError;
-use crate::config::Settings;
+use crate::config::{FederationNode, Settings};
 use crate::dnslink::{Past, Resolver};
-use crate::registry::{Federation, Roots};
+use crate::kubo::Kubo;
+use crate::registry::{Federation, OwnNode, Roots};
 use crate::remote::{Answers, Cache};
 
 /// Opens what serves other people's images, if they are to be served.
@@ -37,7 +40,23 @@ fn roots_by(
 ) -> Result<Roots, AppError> {
     let federation = &settings.federation;
     let resolver = equip(Resolver::open(&settings.dnslink).map_err(failed)?);
-    Roots::new(federation.domains.clone(), resolver, &federation.gateways).map_err(failed)
+    let node = node(settings)?;
+    Roots::new(federation.domains.clone(), resolver, &federation.gateways, node).map_err(failed)
+}
+
+/// Returns the node that fetches other people's content, if there is one.
+fn node(settings: &Settings) -> Result<Option<OwnNode>, AppError> {
+    let (federation, storage) = (&settings.federation.kubo, &settings.storage);
+    let (api, token) = match &federation.node {
+        FederationNode::At(api) => (api, &federation.token),
+        FederationNode::Storage if storage.driver == "kubo" => {
+            (&storage.kubo.api, &storage.kubo.token)
+        }
+        FederationNode::Storage | FederationNode::Off => return Ok(None),
+    };
+    // Its gateway fetches nothing, and is not asked.
+    let kubo = Kubo::new(api.clone(), api.clone(), token.clone()).map_err(failed)?;
+    Ok(Some(OwnNode { kubo: Arc::new(kubo), keep_peers: federation.keep_peers }))
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> AppError {

@@ -109,6 +109,7 @@ pub async fn serve(
     if let Some(watching) = watching {
         watching.abort();
     }
+    app.registry.leave_peers().await;
     if let Err(error) = app.registry.keep_up().await {
         tracing::warn!(%error, "could not bring the root up to date before the end");
     }

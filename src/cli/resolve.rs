@@ -24,7 +24,7 @@ const WIDTH: usize = 12;
 #[command(
     after_help = "It needs neither a data folder nor a running server, and keeps nothing. What is told are the \
     records of the DNS with what was passed over and why, the root, where its publisher can be reached, which \
-    gateways have the root, and the repositories below it: of names of up to two components the first hundred.\n\n\
+    gateways have the root, whether your Kubo node has it, and the repositories below it: of names of up to two components the first hundred.\n\n\
     Exit code 1 means that no root was found.\n\n\
     Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
 )]
@@ -164,7 +164,7 @@ impl Facts {
             self.source(source);
         }
         if sources.is_empty() {
-            self.add("source", "none: no hint may be asked, and federation.gateways is empty");
+            self.add("source", "none: no gateway may be asked, and there is no node");
         }
         match repositories {
             Some(listed) => self.listed(listed),
@@ -173,11 +173,13 @@ impl Facts {
     }
 
     fn hint(&mut self, hint: &Hinted) {
-        let Hinted { place, addresses, refused } = hint;
+        let Hinted { place, addresses, refused, connected } = hint;
         let (Endpoint::Gateway(place) | Endpoint::Node(place)) = place;
-        let fact = match refused {
-            Some(why) => format!("{place}: not asked: {why}"),
-            None => format!("{place}: may be dialled at {}", addresses.join(", ")),
+        let fact = match (refused, connected) {
+            (Some(why), Some(_)) => format!("{place}: the node is not connected to it: {why}"),
+            (Some(why), None) => format!("{place}: not asked: {why}"),
+            (None, Some(_)) => format!("{place}: the node is connected to it"),
+            (None, None) => format!("{place}: may be dialled at {}", addresses.join(", ")),
         };
         self.add("hint", &fact);
     }
@@ -187,6 +189,7 @@ impl Facts {
         let named = match origin {
             Origin::Hint => "hint",
             Origin::Settings => "federation.gateways",
+            Origin::Node => "federation.kubo",
         };
         let fact = match failure {
             None => format!("{source} ({named}): has the root, {milliseconds} ms"),

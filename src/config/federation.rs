@@ -1,6 +1,12 @@
 //! Whose images are served beside the registry's own.
 
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::storage::token;
 use super::{ExternalUrl, SettingsError, Values};
+use crate::kubo::Address;
 use crate::oci::is_domain;
 
 /// Whose images are served beside the registry's own.
@@ -14,8 +20,32 @@ pub struct FederationSettings {
     pub hosts: Vec<String>,
     /// Trustless gateways that are asked beside those that a domain names, without a slash at the end.
     pub gateways: Vec<String>,
+    /// The Kubo node that is asked as well.
+    pub kubo: FederationKubo,
     /// How many bytes of other people's content are kept at the most.
     pub cache_bytes: u64,
+}
+
+/// The Kubo node by which other people's content is fetched.
+#[derive(Debug, Clone)]
+pub struct FederationKubo {
+    /// Whose RPC it is.
+    pub node: FederationNode,
+    /// The token of one of its `API.Authorizations`, if it has some.
+    pub token: Option<SecretString>,
+    /// How long a publisher's node stays its peer after the last pull.
+    pub keep_peers: Duration,
+}
+
+/// Which node fetches other people's content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FederationNode {
+    /// That of the storage, where images are kept in one.
+    Storage,
+    /// None.
+    Off,
+    /// One of its own, by its RPC.
+    At(Address),
 }
 
 impl FederationSettings {
@@ -32,6 +62,15 @@ impl FederationSettings {
             enabled: values.flag("federation.enabled"),
             domains: domains("federation.domains")?,
             hosts: domains("federation.hosts")?,
+            kubo: FederationKubo {
+                node: values.parse("federation.kubo.api", |text| match text {
+                    "" => Some(FederationNode::Storage),
+                    "none" => Some(FederationNode::Off),
+                    address => address.parse().ok().map(FederationNode::At),
+                })?,
+                token: token(values, "federation.kubo.token")?,
+                keep_peers: values.positive_duration("federation.kubo.keep_peers")?,
+            },
             gateways: gateways.ok_or_else(|| values.refuse("federation.gateways"))?,
             cache_bytes: values.number("federation.cache_bytes"),
         })

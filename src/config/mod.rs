@@ -31,7 +31,7 @@ pub use auth::{AuthSettings, HtpasswdSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
-pub use federation::FederationSettings;
+pub use federation::{FederationKubo, FederationNode, FederationSettings};
 pub use gateway::GatewaySettings;
 pub use index::{IndexSettings, PostgresSettings};
 pub use log::{LogFormat, LogSettings};

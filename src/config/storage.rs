@@ -43,12 +43,11 @@ impl StorageSettings {
 impl KuboSettings {
     fn read(values: &Values) -> Result<Self, SettingsError> {
         let address = |name| values.parse(name, |text| text.parse::<Address>().ok());
-        let token = values.secret("storage.kubo.token", is_token)?;
         Ok(Self {
             api: address("storage.kubo.api")?,
             gateway: address("storage.kubo.gateway")?,
             mfs_root: values.parse("storage.kubo.mfs_root", folder)?,
-            token: Some(token).filter(|token| !token.expose_secret().is_empty()),
+            token: token(values, "storage.kubo.token")?,
             redirect: values.parse("storage.kubo.redirect", |text| match text {
                 "" => Some(None),
                 _ => Some(Some(ExternalUrl::parse(text)?.to_string())),
@@ -58,9 +57,15 @@ impl KuboSettings {
     }
 }
 
-/// A token that can stand in a header.
-fn is_token(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_graphic())
+/// Reads the token of a node; none if it is empty.
+pub(super) fn token(
+    values: &Values,
+    name: &'static str,
+) -> Result<Option<SecretString>, SettingsError> {
+    // It has to stand in a header.
+    let is_token = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
+    let token = values.secret(name, is_token)?;
+    Ok(Some(token).filter(|token| !token.expose_secret().is_empty()))
 }
 
 /// Reads an absolute path of MFS that is not its root.

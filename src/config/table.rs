@@ -306,6 +306,29 @@ pub const SETTINGS: &[Setting] = &[
                those that nobody asked for longest go first.",
     },
     Setting {
+        name: "federation.kubo.api",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a URL such as http://127.0.0.1:5001, a multiaddr such as /ip4/127.0.0.1/tcp/5001, or none",
+        help: "The RPC of a Kubo node that other people's images are fetched through as well, from the nodes \
+               that their domains name and whomever it finds. Empty: that of storage.kubo, where \
+               storage.driver is kubo.",
+    },
+    Setting {
+        name: "federation.kubo.token",
+        kind: Kind::Secret,
+        default: r#""""#,
+        expects: "a token without spaces",
+        help: "The token of one of that node's `API.Authorizations`. Empty: none.",
+    },
+    Setting {
+        name: "federation.kubo.keep_peers",
+        kind: Kind::Duration,
+        default: r#""10m""#,
+        expects: "a duration above zero such as 10m",
+        help: "How long that node stays connected to a publisher's node after the last pull from it.",
+    },
+    Setting {
         name: "uploads.expire_after",
         kind: Kind::Duration,
         default: r#""7d""#,

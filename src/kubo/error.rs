@@ -21,7 +21,7 @@ pub struct KuboError {
 /// What a caller can do about a failure of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KuboErrorKind {
-    /// There is no such path in MFS.
+    /// There is no such path in MFS, or nobody has such a record.
     NotFound,
     /// The name in MFS is taken.
     Exists,
@@ -45,6 +45,7 @@ const TEXTS: &[(&str, KuboErrorKind)] = &[
     ("file does not exist", KuboErrorKind::NotFound),
     // A file is on the way to it.
     ("Not a directory", KuboErrorKind::NotFound),
+    ("routing: not found", KuboErrorKind::NotFound),
     ("not pinned or pinned indirectly", KuboErrorKind::NotFound),
     // The daemon is on its way down.
     ("repo not open", KuboErrorKind::Unavailable),

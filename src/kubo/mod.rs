@@ -11,6 +11,7 @@ mod blocks;
 mod error;
 mod files;
 mod gateway;
+mod network;
 mod node;
 mod pins;
 mod rpc;

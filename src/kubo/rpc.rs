@@ -13,7 +13,7 @@ use super::{Kubo, KuboError, KuboErrorKind, Result};
 /// How long a call may take as a whole.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// The longest answer that is read: a listing of a million names is about that.
+/// The longest answer that is read unless the call says less: a listing of a million names is about that.
 const ANSWER: usize = 256 * 1024 * 1024;
 
 /// The trailer by which the node tells of a failure after it has begun to answer.
@@ -34,12 +34,16 @@ pub(super) struct Call<'a> {
     command: &'static str,
     options: Vec<(&'static str, String)>,
     patience: Patience,
+    limit: Duration,
+    /// The longest answer that is read.
+    most: usize,
 }
 
 impl Kubo {
     /// Begins a call of that command, such as `files/ls`.
     pub(super) fn call(&self, command: &'static str) -> Call<'_> {
-        Call { kubo: self, command, options: Vec::new(), patience: Patience::Limited }
+        let (patience, limit, most) = (Patience::Limited, LIMIT, ANSWER);
+        Call { kubo: self, command, options: Vec::new(), patience, limit, most }
     }
 }
 
@@ -57,6 +61,16 @@ impl Call<'_> {
         Self { patience, ..self }
     }
 
+    /// Waits no longer than that, where it has a limit.
+    pub(super) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Reads no answer that is longer.
+    pub(super) fn at_most(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
+
     /// Makes the call, and parses what is answered.
     pub(super) async fn json<T: DeserializeOwned>(self, files: Option<Form>) -> Result<T> {
         let command = self.command;
@@ -69,11 +83,12 @@ impl Call<'_> {
     /// Makes the call, and returns what is answered once that has ended well.
     pub(super) async fn send(self, files: Option<Form>) -> Result<Bytes> {
         let (command, patience, begun) = (self.command, self.patience, Instant::now());
+        let limit = self.limit;
         let exchange = self.exchange(files);
         let answer = match patience {
             Patience::Endless => exchange.await,
-            Patience::Limited => tokio::time::timeout(LIMIT, exchange).await.unwrap_or_else(|_| {
-                let late = format!("no answer within {} s", LIMIT.as_secs());
+            Patience::Limited => tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
+                let late = format!("no answer within {} s", limit.as_secs());
                 Err(KuboError::new(KuboErrorKind::Unavailable, command, late))
             }),
         };
@@ -82,7 +97,7 @@ impl Call<'_> {
     }
 
     async fn exchange(self, files: Option<Form>) -> Result<Bytes> {
-        let Self { kubo, command, options, patience } = self;
+        let Self { kubo, command, options, patience, most, .. } = self;
         let failed = |error| KuboError::sending(command, error);
         let url = format!("{}/api/v0/{command}", kubo.api);
         let client = match patience {
@@ -103,7 +118,7 @@ impl Call<'_> {
         while let Some(frame) = body.frame().await {
             let frame = match frame.map_err(failed)?.into_data() {
                 Ok(data) => {
-                    if answer.len() + data.len() > ANSWER {
+                    if answer.len() + data.len() > most {
                         let long = "the answer is too long";
                         return Err(KuboError::new(KuboErrorKind::Failed, command, long));
                     }

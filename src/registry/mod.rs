@@ -42,7 +42,7 @@ pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use federation::{
-    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, Roots, Survey,
+    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Roots, Survey,
 };
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
@@ -136,6 +136,13 @@ impl Registry {
     #[must_use]
     pub fn stale_root_count(&self) -> usize {
         self.federation.as_ref().map_or(0, |federation| federation.stale_count())
+    }
+
+    /// Has the operator's Kubo node part from the nodes of other people that it was connected to for pulls.
+    pub async fn leave_peers(&self) {
+        if let Some(federation) = &self.federation {
+            federation.leave_peers().await;
+        }
     }
 
     /// Returns since when, about, something has to be gone from the public tree to be nobody's any more.

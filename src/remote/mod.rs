@@ -1,7 +1,7 @@
 //! SEAM: reads under somebody else's root, verified.
 //!
 //! `registry` asks a [`Remote`] for what stands at a path under a root. Whoever has the blocks (a
-//! publisher's gateway, a configured one) is a [`Source`]; sources are raced, and one that breaks down is
+//! publisher's gateway, a configured one, a Kubo node) is a [`Source`]; sources are raced, and one that breaks down is
 //! replaced where it stopped. Each block is checked against the root as it comes: a source can keep
 //! something back, but never make anything up. Nothing here knows of repositories or of HTTP's other side.
 
@@ -12,6 +12,7 @@ mod error;
 mod fetch;
 mod gateway;
 mod kept;
+mod node;
 mod progress;
 mod race;
 mod reading;
@@ -35,6 +36,7 @@ pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
 pub use gateway::{Gateway, url_path};
 pub use kept::{Kept, KeptFile, read_kept};
+pub use node::Node;
 pub use progress::Patience;
 
 use crate::ipld::{Entry, Scope, Step, Target};

@@ -12,10 +12,18 @@ mod content;
 #[allow(dead_code, reason = "the tests of the API use the rest")]
 mod repository;
 
+#[path = "../kubo/proxy.rs"]
+#[allow(dead_code, reason = "the tests of Kubo use the rest")]
+mod proxy;
+
+mod answering;
 mod cache;
 mod faults;
+mod hostile;
+mod keys;
 mod names;
 mod nodes;
 mod operators;
 mod pulls;
 mod repositories;
+mod sources;

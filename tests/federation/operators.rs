@@ -32,7 +32,9 @@ impl Operators {
             command
                 .env("ROADSTEAD_DNSLINK__SERVERS", &servers)
                 .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
-                .env("ROADSTEAD_DNSLINK__TTL_FLOOR", "1s");
+                .env("ROADSTEAD_DNSLINK__TTL_FLOOR", "1s")
+                // Whoever keeps images in a node would ask it for whatever no gateway has.
+                .env("ROADSTEAD_FEDERATION__KUBO__API", "none");
             configure(command);
         });
         Some(Self { publisher, dns, other })

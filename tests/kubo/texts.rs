@@ -36,6 +36,25 @@ fn assert_kind<T>(result: Result<T, KuboError>, kind: KuboErrorKind) {
 }
 
 #[test]
+fn that_nobody_has_the_record_of_a_key_is_told() {
+    let routing = r#"{"Type": "dhtclient", "DelegatedRouters": []}"#;
+    let Some(node) = KuboNode::plan().set("Routing", routing).start() else { return };
+    let key = node.ipfs(["key", "gen", "one"]).trim().parse().unwrap();
+    let kubo = client(&node, None);
+    let runtime = Runtime::new().unwrap();
+    assert_kind(runtime.block_on(kubo.ipns_record(&key)), KuboErrorKind::NotFound);
+    node.ipfs([
+        "name",
+        "publish",
+        "--allow-offline",
+        "--key=one",
+        "--resolve=false",
+        "/ipfs/bafkqaaa",
+    ]);
+    assert!(!runtime.block_on(kubo.ipns_record(&key)).unwrap().is_empty());
+}
+
+#[test]
 fn what_is_missing_or_taken_is_told() {
     let Some(node) = KuboNode::start() else { return };
     node.ipfs(["files", "mkdir", "/folder"]);

@@ -1,10 +1,13 @@
-//! Other people's repositories: read-only, below a root that a domain or a CID names.
+//! Other people's repositories: read-only, below a root that a domain, a key or a CID names.
 //!
 //! What a client is told is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
+mod acquaintances;
 mod blobs;
+mod keys;
 mod manifests;
+mod peers;
 mod place;
 mod roots;
 mod survey;
@@ -20,7 +23,7 @@ use crate::oci::{CanonicalDigest, Digest, ForeignName, Tag};
 use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
 pub(super) use blobs::Held;
 use place::Place;
-pub use roots::Roots;
+pub use roots::{OwnNode, Roots};
 pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 
 /// How long a fetch is waited for where only the whole will do.
@@ -50,6 +53,11 @@ impl Federation {
     /// Counts the names of which the last root serves on.
     pub(super) fn stale_count(&self) -> usize {
         self.roots.stale_count()
+    }
+
+    /// Has the operator's node stay connected to nobody because of pulls.
+    pub(super) async fn leave_peers(&self) {
+        self.roots.leave_peers().await;
     }
 
     /// Finds content that a repository was seen to have.

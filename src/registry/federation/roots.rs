@@ -10,15 +10,18 @@ use quick_cache::sync::Cache;
 use reqwest::{Client, redirect};
 
 use super::super::RegistryError;
+use super::keys::{Keys, Newest};
+use super::peers::{Introduced, Named, Peers};
 use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
+use crate::kubo::Kubo;
 use crate::oci::RootName;
-use crate::remote::{Gateway, Remote, Source};
+use crate::remote::{Gateway, Node, Remote, Source};
 use crate::storage::TreePath;
 
 /// How long a connection to somebody may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How many of the gateways that a publisher names are asked.
+/// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
 pub(super) const HINTS: usize = 4;
 
 /// Of how many roots it is kept who is asked.
@@ -34,9 +37,19 @@ pub struct Roots {
     pub(super) gateways: Vec<Arc<dyn Source>>,
     /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
     guarded: Client,
+    /// The operator's node, if there is one.
+    pub(super) node: Option<(Node, Arc<Peers>)>,
     asked: Asked,
     /// Since when the roots of these names could not be asked for again, although that is due.
     stale: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// A Kubo node of the operator's, which fetches what its peers have.
+pub struct OwnNode {
+    /// The node.
+    pub kubo: Arc<Kubo>,
+    /// How long a publisher's node stays its peer after the last pull.
+    pub keep_peers: Duration,
 }
 
 /// Who was asked of late for what is below a root, by the name of that: who answered best is remembered there.
@@ -86,7 +99,7 @@ impl Located {
 
 impl Roots {
     /// Finds the roots of these domains, or of all where none is given. Beside the gateways that a publisher
-    /// names, `gateways` are asked, the URLs of which have no slash at their end.
+    /// names, `gateways` are asked, the URLs of which have no slash at their end, and then `node`.
     ///
     /// # Errors
     /// When there can be no client.
@@ -94,6 +107,7 @@ impl Roots {
         domains: Vec<String>,
         resolver: Resolver,
         gateways: &[String],
+        node: Option<OwnNode>,
     ) -> reqwest::Result<Self> {
         let dialer = resolver.dialer();
         // A proxy would dial whatever it is told to, and a redirect lead anywhere.
@@ -103,10 +117,22 @@ impl Roots {
             .dns_resolver(Arc::new(dialer.clone()))
             .build()?;
         let own = client().build()?;
+        let resolver = resolver.with_keys(Arc::new(Keys {
+            gateways: gateways.to_vec(),
+            own: own.clone(),
+            guarded: guarded.clone(),
+            dialer: dialer.clone(),
+            node: node.as_ref().map(|node| Arc::clone(&node.kubo)),
+            newest: Newest::default(),
+        }));
         let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
         let gateways = gateways.iter().map(source).collect();
+        let node = node.map(|OwnNode { kubo, keep_peers }| {
+            let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers);
+            (Node::new(kubo), peers)
+        });
         let (asked, stale) = (Asked(Cache::new(NAMES)), Mutex::default());
-        Ok(Self { domains, resolver, dialer, gateways, guarded, asked, stale })
+        Ok(Self { domains, resolver, dialer, gateways, guarded, node, asked, stale })
     }
 
     /// Refuses a root that the operator does not want to be served.
@@ -135,8 +161,26 @@ impl Roots {
     fn remote(&self, name: &RootName, hints: &[Hint]) -> Remote {
         self.asked.remote(name, hints, || {
             let hinted = hints.iter().filter_map(|hint| self.hinted(hint)).take(HINTS);
-            hinted.chain(self.gateways.iter().cloned()).collect()
+            hinted.chain(self.gateways.iter().cloned()).chain(self.node_source(hints)).collect()
         })
+    }
+
+    /// Returns the operator's node, which is told of the first few nodes that the publisher names.
+    pub(super) fn node_source(&self, hints: &[Hint]) -> Option<Arc<dyn Source>> {
+        let (node, peers) = self.node.as_ref()?;
+        let mut named = Named::all(hints.iter().filter_map(|hint| match hint {
+            Hint::Peer(peer) => Some(peer),
+            Hint::Gateway(_) => None,
+        }));
+        named.truncate(HINTS);
+        Some(Arc::new(Introduced { node: node.clone(), peers: Arc::clone(peers), named }))
+    }
+
+    /// Has the operator's node stay connected to nobody because of pulls.
+    pub(super) async fn leave_peers(&self) {
+        if let Some((_, peers)) = &self.node {
+            peers.leave_all().await;
+        }
     }
 
     fn note_age(&self, name: &RootName, stale_since: Option<Timestamp>) {

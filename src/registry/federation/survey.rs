@@ -11,8 +11,9 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::layout;
+use super::peers;
 use super::roots::{HINTS, Located, Roots};
-use crate::dnslink::{DnslinkError, Hint, Resolved, Step};
+use crate::dnslink::{self, DnslinkError, Hint, Peer, Resolved, Step};
 use crate::oci::{RepositoryName, RootName};
 use crate::remote::{Remote, Source};
 
@@ -73,9 +74,12 @@ pub struct Hinted {
     pub place: Endpoint,
     /// The addresses that may be dialled.
     pub addresses: Vec<String>,
-    /// Why it is not asked, if it is a gateway that is not.
+    /// Why it is not asked, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// Whether the operator's own node is connected to it, if it is a node and there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connected: Option<bool>,
 }
 
 /// What a hint leads to.
@@ -96,6 +100,8 @@ pub enum Origin {
     Hint,
     /// The operator, in the settings.
     Settings,
+    /// It is the operator's own node.
+    Node,
 }
 
 /// A source that was asked for the root.
@@ -148,12 +154,22 @@ impl Roots {
         let Resolved { root, path, hints, ttl } = resolved;
         let mut hinted = Vec::new();
         let mut sources = Vec::new();
+        let mut met: Vec<&str> = Vec::new();
         for hint in &hints {
-            let (shown, source) = self.hint(hint, sources.len()).await;
+            let (shown, source) = match hint {
+                Hint::Gateway(gateway) => self.gateway_hint(gateway, sources.len()).await,
+                Hint::Peer(peer) => {
+                    if !met.contains(&&*peer.peer_id) {
+                        met.push(&peer.peer_id);
+                    }
+                    (self.peer_hint(peer, met.len() > HINTS).await, None)
+                }
+            };
             hinted.push(shown);
             sources.extend(source.map(|source| (source, Origin::Hint)));
         }
         sources.extend(self.gateways.iter().cloned().map(|source| (source, Origin::Settings)));
+        sources.extend(self.node_source(&hints).map(|source| (source, Origin::Node)));
         let asked =
             join_all(sources.iter().map(|(source, origin)| ask(source, *origin, root))).await;
         let having = sources.into_iter().zip(&asked).filter(|(_, asked)| asked.failure.is_none());
@@ -165,6 +181,7 @@ impl Roots {
             let located = Located { root, path, remote: Remote::new(having) };
             Some(list(&located, name).await)
         };
+        self.leave_peers().await;
         Found {
             root: root.to_string(),
             path: shown_path,
@@ -176,23 +193,18 @@ impl Roots {
         }
     }
 
-    /// Judges a hint, and returns what asks it, if pulls do; `before` is how many are asked before it.
-    async fn hint(&self, hint: &Hint, before: usize) -> (Hinted, Option<Arc<dyn Source>>) {
-        let gateway = match hint {
-            Hint::Gateway(gateway) => gateway,
-            Hint::Peer(peer) => {
-                let place = Endpoint::Node(peer.address.to_string());
-                let found = self.dialer.peer_addresses(peer).await;
-                let refused = found.as_ref().err().map(ToString::to_string);
-                let addresses = found.unwrap_or_default().iter().map(ToString::to_string).collect();
-                return (Hinted { place, addresses, refused }, None);
-            }
-        };
+    /// Judges a gateway, and returns what asks it, if pulls do; `before` is how many are asked before it.
+    async fn gateway_hint(
+        &self,
+        gateway: &dnslink::Gateway,
+        before: usize,
+    ) -> (Hinted, Option<Arc<dyn Source>>) {
         let place = Endpoint::Gateway(gateway.url.clone());
         let refused = |why: String| Hinted {
             place: Endpoint::Gateway(gateway.url.clone()),
             addresses: Vec::new(),
             refused: Some(why),
+            connected: None,
         };
         let source = match self.source(gateway) {
             Ok(source) => source,
@@ -203,9 +215,33 @@ impl Roots {
             Err(error) => return (refused(error.to_string()), None),
         };
         let is_late = before >= HINTS;
-        let late = is_late.then(|| format!("{HINTS} others are asked before it"));
-        (Hinted { place, addresses, refused: late }, (!is_late).then_some(source))
+        let late = is_late.then(late);
+        let hinted = Hinted { place, addresses, refused: late, connected: None };
+        (hinted, (!is_late).then_some(source))
     }
+
+    /// Judges a node, and has the operator's own connect to it, as pulls do unless it comes too late.
+    async fn peer_hint(&self, peer: &Peer, is_late: bool) -> Hinted {
+        let place = Endpoint::Node(peer.address.to_string());
+        let found = self.dialer.peer_addresses(peer).await;
+        let mut refused = found.as_ref().err().map(ToString::to_string);
+        let addresses = found.unwrap_or_default().iter().map(ToString::to_string).collect();
+        let mut connected = None;
+        if is_late && refused.is_none() {
+            refused = Some(late());
+        }
+        if let Some((_, peers)) = self.node.as_ref().filter(|_| refused.is_none()) {
+            let met = peers.meet(&peers::Named::by(peer)).await;
+            connected = Some(met.is_ok());
+            refused = met.err();
+        }
+        Hinted { place, addresses, refused, connected }
+    }
+}
+
+/// Why a hint is not asked that comes after the others.
+fn late() -> String {
+    format!("{HINTS} others are asked before it")
 }
 
 /// Asks a source for the block of a root.

@@ -1,0 +1,145 @@
+//! Whom a node was made to meet, when, and who has to make room.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+/// How many publishers' nodes are peers at a time. Whoever was not needed for longest makes room.
+const PEERS: usize = 64;
+
+/// Of how many it is kept that they were tried.
+const KNOWN: usize = 1000;
+
+/// When somebody is tried again who could not be connected to.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// When it is looked again where somebody is who could be.
+const LOOK_AGAIN: Duration = Duration::from_mins(5);
+
+/// The nodes that others name, by their ids.
+#[derive(Default)]
+pub(super) struct Acquaintances(HashMap<String, Known>);
+
+/// What is known of one of them.
+struct Known {
+    used: Instant,
+    tried: Instant,
+    is_met: bool,
+    /// Whether the node stays connected because of us.
+    is_ours: bool,
+}
+
+impl Known {
+    fn new(now: Instant) -> Self {
+        Self { used: now, tried: now, is_met: false, is_ours: false }
+    }
+}
+
+impl Acquaintances {
+    /// Notes that somebody is needed, and tells whether it has to be met: by the caller alone.
+    pub(super) fn is_due(&mut self, peer_id: &str, now: Instant) -> bool {
+        if let Some(known) = self.0.get_mut(peer_id) {
+            known.used = now;
+            let pause = if known.is_met { LOOK_AGAIN } else { RETRY };
+            let is_due = now.saturating_duration_since(known.tried) >= pause;
+            if is_due {
+                known.tried = now;
+            }
+            return is_due;
+        }
+        if self.0.len() >= KNOWN {
+            let is_fresh = |tried| now.saturating_duration_since(tried) < RETRY;
+            self.0.retain(|_, known| known.is_ours || is_fresh(known.tried));
+        }
+        if self.0.len() >= KNOWN {
+            return false;
+        }
+        self.0.insert(peer_id.to_owned(), Known::new(now));
+        true
+    }
+
+    /// Notes whether somebody could be met.
+    pub(super) fn note(&mut self, peer_id: &str, is_met: bool) {
+        if let Some(known) = self.0.get_mut(peer_id) {
+            known.is_met = is_met;
+        }
+    }
+
+    /// Notes that the node stays connected to somebody because of us.
+    pub(super) fn take(&mut self, peer_id: &str, now: Instant) {
+        self.0.entry(peer_id.to_owned()).or_insert_with(|| Known::new(now)).is_ours = true;
+    }
+
+    /// Tells whether the node stays connected to somebody because of us.
+    pub(super) fn is_ours(&self, peer_id: &str) -> bool {
+        self.used(peer_id).is_some()
+    }
+
+    /// Returns when somebody was last needed to whom the node stays connected because of us.
+    pub(super) fn used(&self, peer_id: &str) -> Option<Instant> {
+        self.0.get(peer_id).filter(|known| known.is_ours).map(|known| known.used)
+    }
+
+    /// Lists those to whom the node stays connected because of us, who was needed longest ago first.
+    pub(super) fn ours(&self) -> Vec<String> {
+        let mut ours: Vec<_> = self.0.iter().filter(|(_, known)| known.is_ours).collect();
+        ours.sort_unstable_by_key(|(_, known)| known.used);
+        ours.into_iter().map(|(peer_id, _)| peer_id.clone()).collect()
+    }
+
+    /// Lists who has to make room for another one.
+    pub(super) fn excess(&self) -> Vec<String> {
+        let mut ours = self.ours();
+        ours.truncate((ours.len() + 1).saturating_sub(PEERS));
+        ours
+    }
+
+    /// Forgets somebody.
+    pub(super) fn forget(&mut self, peer_id: &str) {
+        self.0.remove(peer_id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_was_met_or_could_not_be_is_tried_again_only_after_a_while() {
+        let (mut known, start) = (Acquaintances::default(), Instant::now());
+        for (is_met, pause) in [(true, LOOK_AGAIN), (false, RETRY)] {
+            let peer = is_met.to_string();
+            assert!(known.is_due(&peer, start));
+            assert!(!known.is_due(&peer, start), "somebody is at it");
+            known.note(&peer, is_met);
+            let soon = start + pause.saturating_sub(Duration::from_secs(1));
+            assert!(!known.is_due(&peer, soon));
+            assert!(known.is_due(&peer, start + pause));
+            assert!(!known.is_due(&peer, start + pause));
+        }
+    }
+
+    #[test]
+    fn whoever_was_not_needed_for_longest_makes_room() {
+        let (mut known, start) = (Acquaintances::default(), Instant::now());
+        let at = |second: usize| start + Duration::from_secs(second as u64);
+        for number in 0..PEERS {
+            known.is_due(&number.to_string(), at(number));
+            known.take(&number.to_string(), at(number));
+        }
+        assert_eq!(known.excess(), ["0"]);
+        known.is_due("0", at(PEERS));
+        assert_eq!(known.excess(), ["1"]);
+        known.forget("1");
+        assert!(known.excess().is_empty());
+    }
+
+    #[test]
+    fn however_many_are_named_only_so_many_are_known() {
+        let (mut known, start) = (Acquaintances::default(), Instant::now());
+        known.take("ours", start);
+        let met = (0..2 * KNOWN).filter(|number| known.is_due(&number.to_string(), start)).count();
+        assert_eq!((met, known.0.len()), (KNOWN - 1, KNOWN));
+        assert!(known.is_due("later", start + RETRY));
+        assert_eq!(known.ours(), ["ours"]);
+    }
+}

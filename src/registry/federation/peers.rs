@@ -1,0 +1,210 @@
+//! Publishers' nodes as peers of the operator's own: introduced when something of theirs is pulled, and left a
+//! while after the last pull.
+//!
+//! The node is given literal addresses alone, each of which may be dialled: what a name leads to the next time is
+//! for nobody else to find out.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{sleep, timeout};
+
+use super::acquaintances::Acquaintances;
+use crate::dnslink::{Dialer, Peer};
+use crate::kubo::Kubo;
+use crate::remote::{self, Events, Node, Source, Wanted};
+
+/// How long a read waits until the node knows one of those who are said to have it. The node goes on asking for
+/// what it was asked for, and asks whoever comes later too.
+const MEETING: Duration = Duration::from_secs(3);
+
+/// How long connecting may take.
+const CONNECTING: Duration = Duration::from_secs(10);
+
+/// How long leaving all may take.
+const LEAVING: Duration = Duration::from_secs(3);
+
+/// How many addresses of one the node is given.
+const ADDRESSES: usize = 16;
+
+/// How long looking the addresses up may take.
+const LOOKING_UP: Duration = Duration::from_secs(10);
+
+/// Another node, by all that is said of where it listens.
+#[derive(Clone)]
+pub(super) struct Named {
+    peer_id: String,
+    hints: Vec<Peer>,
+}
+
+impl Named {
+    /// Returns the node that a hint names.
+    pub(super) fn by(hint: &Peer) -> Self {
+        Self { peer_id: hint.peer_id.clone(), hints: vec![hint.clone()] }
+    }
+
+    /// Returns the nodes that hints name, in their order.
+    pub(super) fn all<'a>(hints: impl IntoIterator<Item = &'a Peer>) -> Vec<Self> {
+        let mut all: Vec<Self> = Vec::new();
+        for hint in hints {
+            match all.iter_mut().find(|named| named.peer_id == hint.peer_id) {
+                Some(named) => named.hints.push(hint.clone()),
+                None => all.push(Self::by(hint)),
+            }
+        }
+        all
+    }
+}
+
+/// The peers that this process has given to a node.
+pub(super) struct Peers {
+    kubo: Arc<Kubo>,
+    dialer: Dialer,
+    /// How long somebody stays a peer after the last pull.
+    keep: Duration,
+    known: Mutex<Acquaintances>,
+}
+
+impl Peers {
+    pub(super) fn new(kubo: Arc<Kubo>, dialer: Dialer, keep: Duration) -> Arc<Self> {
+        Arc::new(Self { kubo, dialer, keep, known: Mutex::default() })
+    }
+
+    /// Makes the node meet those that are due, and waits a while for the first of them.
+    async fn introduce(self: &Arc<Self>, named: &[Named]) {
+        let due = named.iter().filter(|it| self.known().is_due(&it.peer_id, Instant::now()));
+        let mut meetings: FuturesUnordered<_> = due
+            .map(|named| {
+                let (peers, named) = (Arc::clone(self), named.clone());
+                // It goes on when nobody waits for it any more.
+                tokio::spawn(async move { peers.meet(&named).await.is_ok() })
+            })
+            .collect();
+        let first = async {
+            while let Some(met) = meetings.next().await {
+                if met.unwrap_or(false) {
+                    break;
+                }
+            }
+        };
+        // Whoever is late is late.
+        let _ = timeout(MEETING, first).await;
+    }
+
+    /// Has the node connect to another one, and stay connected.
+    ///
+    /// # Errors
+    /// Why it does not, for people.
+    pub(super) async fn meet(self: &Arc<Self>, named: &Named) -> Result<(), String> {
+        let meeting = async {
+            let addresses = self.addresses(named).await?;
+            let told = |error: crate::kubo::KuboError| error.to_string();
+            self.keep(&named.peer_id, &addresses).await.map_err(told)?;
+            self.kubo.connect(&addresses, CONNECTING).await.map_err(told)
+        };
+        let met = meeting.await;
+        self.known().note(&named.peer_id, met.is_ok());
+        met.inspect_err(|why| {
+            tracing::info!(peer = named.peer_id, why, "a publisher's node is not a peer");
+        })
+    }
+
+    /// Finds the addresses that may be dialled, at least one.
+    async fn addresses(&self, named: &Named) -> Result<Vec<String>, String> {
+        let finding = join_all(named.hints.iter().map(|hint| self.dialer.peer_addresses(hint)));
+        let late = |_| "its addresses cannot be looked up in time".to_owned();
+        let (mut addresses, mut why) = (Vec::new(), String::new());
+        for found in timeout(LOOKING_UP, finding).await.map_err(late)? {
+            match found {
+                Ok(found) => addresses.extend(found.iter().map(ToString::to_string)),
+                Err(error) => why = error.to_string(),
+            }
+        }
+        addresses.truncate(ADDRESSES);
+        if addresses.is_empty() { Err(why) } else { Ok(addresses) }
+    }
+
+    /// Has the node stay connected, if nobody else has.
+    async fn keep(
+        self: &Arc<Self>,
+        peer_id: &String,
+        addresses: &[String],
+    ) -> crate::kubo::Result<()> {
+        let is_ours = self.known().is_ours(peer_id);
+        if !is_ours {
+            if self.kubo.peerings().await?.contains(peer_id) {
+                return Ok(());
+            }
+            let excess = self.known().excess();
+            for peer_id in excess {
+                self.leave(&peer_id).await;
+            }
+        }
+        self.kubo.add_peering(addresses).await?;
+        if !is_ours {
+            self.known().take(peer_id, Instant::now());
+            self.leave_later(peer_id.clone());
+        }
+        Ok(())
+    }
+
+    /// Leaves a peer a while after it was last needed.
+    fn leave_later(self: &Arc<Self>, peer_id: String) {
+        let peers = Arc::downgrade(self);
+        tokio::spawn(async move {
+            loop {
+                let Some(peers) = peers.upgrade() else { return };
+                let Some(used) = peers.known().used(&peer_id) else { return };
+                let left = peers.keep.saturating_sub(used.elapsed());
+                if left.is_zero() {
+                    peers.leave(&peer_id).await;
+                    return;
+                }
+                drop(peers);
+                sleep(left).await;
+            }
+        });
+    }
+
+    /// Has the node stay connected no longer.
+    async fn leave(&self, peer_id: &str) {
+        self.known().forget(peer_id);
+        if let Err(error) = self.kubo.remove_peering(peer_id).await {
+            tracing::info!(%error, peer_id, "could not leave a publisher's node");
+        }
+    }
+
+    /// Leaves all, as far as the node has an ear for it.
+    pub(super) async fn leave_all(&self) {
+        let ours = self.known().ours();
+        let leaving = join_all(ours.iter().map(|peer_id| self.leave(peer_id)));
+        let _ = timeout(LEAVING, leaving).await;
+    }
+
+    fn known(&self) -> MutexGuard<'_, Acquaintances> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The operator's node, who is told before each read whom a publisher names.
+pub(super) struct Introduced {
+    pub(super) node: Node,
+    pub(super) peers: Arc<Peers>,
+    pub(super) named: Vec<Named>,
+}
+
+#[async_trait]
+impl Source for Introduced {
+    fn name(&self) -> &str {
+        self.node.name()
+    }
+
+    async fn open(&self, wanted: &Wanted) -> remote::Result<Events> {
+        self.peers.introduce(&self.named).await;
+        self.node.open(wanted).await
+    }
+}

@@ -1,0 +1,91 @@
+//! A Kubo node of the operator's as a source: it has blocks from its peers, and from whomever it finds.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use cid::Cid;
+use tokio::sync::Semaphore;
+
+use super::progress::{Patience, Progress};
+use super::{Ahead, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading};
+use crate::ipld::{Block, Traversal};
+use crate::kubo::{Kubo, KuboError, KuboErrorKind};
+
+/// How many blocks a read asks for at a time.
+const WIDTH: usize = 6;
+
+/// How many blocks all reads together ask for at a time.
+const BLOCKS: usize = 128;
+
+/// A node that is asked for blocks by its RPC. A clone shares everything with the original.
+#[derive(Clone)]
+pub struct Node {
+    kubo: Arc<Kubo>,
+    name: String,
+    patience: Patience,
+    turns: Arc<Semaphore>,
+}
+
+impl Node {
+    /// Asks that node.
+    #[must_use]
+    pub fn new(kubo: Arc<Kubo>) -> Self {
+        // It may have to find out first who has a block.
+        let window = 2 * Patience::default().window;
+        Self::with(kubo, Patience { window, ..Patience::default() })
+    }
+
+    /// Asks that node, and waits so long for it.
+    #[must_use]
+    pub fn with(kubo: Arc<Kubo>, patience: Patience) -> Self {
+        let name = format!("the node at {}", kubo.api());
+        Self { kubo, name, patience, turns: Arc::new(Semaphore::new(BLOCKS)) }
+    }
+
+    /// Returns the node itself.
+    #[must_use]
+    pub fn kubo(&self) -> &Arc<Kubo> {
+        &self.kubo
+    }
+
+    async fn block(&self, cid: Cid) -> Result<Block> {
+        let _turn = self.turns.acquire().await.expect("it is never closed");
+        let bytes = self.kubo.fetch(&cid).await.map_err(|error| self.failed(error))?;
+        Block::verify(cid, bytes).map_err(|error| {
+            let what = format!("{} sent other bytes", self.name);
+            RemoteError::wrap(RemoteErrorKind::Invalid, what, error)
+        })
+    }
+
+    fn failed(&self, error: KuboError) -> RemoteError {
+        let (kind, what) = match error.kind {
+            KuboErrorKind::MissingBlock | KuboErrorKind::NotFound => {
+                (RemoteErrorKind::Absent, "does not have it")
+            }
+            KuboErrorKind::Unavailable
+            | KuboErrorKind::Denied
+            | KuboErrorKind::Full
+            | KuboErrorKind::Exists
+            | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "cannot be read"),
+        };
+        RemoteError::wrap(kind, format!("{} {what}", self.name), error)
+    }
+}
+
+#[async_trait]
+impl Source for Node {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn open(&self, wanted: &Wanted) -> Result<Events> {
+        let Wanted { root, path, scope } = wanted;
+        let traversal = Traversal::new(*root, path.iter().cloned(), *scope)?;
+        let node = self.clone();
+        let blocks = Ahead::new(traversal, WIDTH, move |cid| {
+            let node = node.clone();
+            Box::pin(async move { node.block(cid).await })
+        });
+        Ok(reading::single(blocks, Progress::begin(self.patience)))
+    }
+}

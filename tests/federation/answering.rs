@@ -1,0 +1,58 @@
+//! A gateway of the test's own, which answers what the test likes.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::thread;
+
+/// A gateway; it ends with the process of the tests.
+pub(crate) struct Answering(String);
+
+impl Answering {
+    /// Answers a path with its query by these bytes; 404 where there are none.
+    pub(crate) fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        thread::spawn(move || {
+            for client in listener.incoming() {
+                let (Ok(client), answer) = (client, Arc::clone(&answer)) else { continue };
+                thread::spawn(move || serve(client, &*answer));
+            }
+        });
+        Self(format!("http://{address}"))
+    }
+
+    pub(crate) fn url(&self) -> String {
+        self.0.clone()
+    }
+
+    /// The multiaddr of it.
+    pub(crate) fn hint(&self) -> String {
+        format!("/ip4/127.0.0.1/tcp/{}/http", self.0.rsplit_once(':').unwrap().1)
+    }
+}
+
+fn serve(client: TcpStream, answer: &dyn Fn(&str) -> Option<Vec<u8>>) {
+    let mut reader = BufReader::new(client.try_clone().unwrap());
+    let mut client = client;
+    loop {
+        let mut first = String::new();
+        if reader.read_line(&mut first).unwrap_or(0) == 0 {
+            return;
+        }
+        let mut line = String::new();
+        while reader.read_line(&mut line).unwrap_or(0) > 2 {
+            line.clear();
+        }
+        let path = first.split(' ').nth(1).unwrap_or_default();
+        let (status, body) = match answer(path) {
+            Some(body) => ("200 OK", body),
+            None => ("404 Not Found", Vec::new()),
+        };
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+        if client.write_all(&[head.as_bytes(), &body].concat()).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Roots by IPNS keys, whose records come from nodes and gateways, good and bad ones.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::answering::Answering;
+use crate::common::{KuboNode, Server, roadstead, succeed};
+use crate::operators::{DOMAIN, Operators};
+use crate::repository::{Repository, assert_refused, wait};
+
+/// A node that keeps records without anybody to give them to.
+fn node() -> Option<KuboNode> {
+    let routing = r#"{"Type": "dhtclient", "DelegatedRouters": []}"#;
+    KuboNode::plan().set("Routing", routing).start()
+}
+
+/// Makes a key, and returns its name.
+fn generate(node: &KuboNode, name: &str) -> String {
+    node.ipfs(["key", "gen", name]).trim().to_owned()
+}
+
+/// Has a key lead to a path.
+fn lead(node: &KuboNode, key: &str, path: &str, lifetime: &str) {
+    let (lifetime, ttl) = (format!("--lifetime={lifetime}"), "--ttl=1s");
+    node.ipfs([
+        "name",
+        "publish",
+        "--allow-offline",
+        "--key",
+        key,
+        &lifetime,
+        ttl,
+        "--resolve=false",
+        path,
+    ]);
+}
+
+/// The record of a key, as the node keeps it.
+fn record(node: &KuboNode, key: &str) -> Vec<u8> {
+    let url = format!("{}/ipns/{key}?format=ipns-record", node.gateway());
+    let response = crate::common::http::get(&url);
+    assert_eq!(response.status, 200, "{}", response.text());
+    response.body
+}
+
+/// A registry that asks these gateways, and this node if there is one.
+fn asking(operators: &Operators, gateways: &[&str], api: &str) -> Server {
+    let (servers, gateways, api) = (operators.dns.address(), gateways.join(","), api.to_owned());
+    Server::start_with(move |command| {
+        command
+            .env("ROADSTEAD_DNSLINK__SERVERS", &servers)
+            .env("ROADSTEAD_DNSLINK__TTL_FLOOR", "1s")
+            .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
+            .env("ROADSTEAD_FEDERATION__GATEWAYS", &gateways)
+            .env("ROADSTEAD_FEDERATION__KUBO__API", &api);
+    })
+}
+
+#[test]
+fn an_image_is_pulled_by_a_key_whose_record_a_node_or_a_gateway_has() {
+    let Some(operators) = Operators::start() else { return };
+    let Some(node) = node() else { return };
+    let pushed = operators.own("team/app").push_image("v1", "word");
+    let key = generate(&node, "one");
+    lead(&node, "one", &format!("/ipfs/{}", operators.root()), "24h");
+    let content = operators.publisher.url("");
+    // By a name of its own, and by a domain that leads to the key.
+    operators.publish_as(&format!("dnslink=/ipns/{key}"), &operators.hint());
+    for (gateways, api) in [
+        (vec![content.as_str()], node.api()),
+        (vec![content.as_str(), &node.gateway()], "none".to_owned()),
+    ] {
+        let mut resolve = roadstead(["resolve", &key]);
+        resolve
+            .env("ROADSTEAD_FEDERATION__GATEWAYS", gateways.join(","))
+            .env("ROADSTEAD_FEDERATION__KUBO__API", &api);
+        let told = succeed(&mut resolve);
+        assert!(told.contains(&format!("asked       the owner of {key}, TTL 1 s\n")), "{told}");
+        assert!(told.contains("repository  team/app"), "{told}");
+        let other = asking(&operators, &gateways, &api);
+        for name in [format!("{key}/team/app"), format!("{DOMAIN}/team/app")] {
+            let foreign = Repository::of(&other, &name);
+            for reference in ["v1", &pushed.digest] {
+                let found = foreign.get(&format!("manifests/{reference}"));
+                assert_eq!(found.body, pushed.manifest, "{name}: {}", found.text());
+            }
+            let blob = format!("blobs/{}", crate::content::sha256(&pushed.layer));
+            assert_eq!(foreign.get(&blob).body, pushed.layer);
+        }
+    }
+}
+
+#[test]
+fn a_key_follows_its_owner_and_never_goes_back() {
+    let Some(operators) = Operators::start() else { return };
+    let Some(node) = node() else { return };
+    let key = generate(&node, "one");
+    operators.own("team/app").push_image("v1", "word");
+    let root = operators.root();
+    lead(&node, "one", &format!("/ipfs/{root}"), "24h");
+    let older = record(&node, &key);
+    // A root that somebody has asked for is served for a while after it was replaced.
+    let asked = operators.publisher.url(&format!("/ipfs/{root}?format=raw"));
+    assert_eq!(crate::common::http::get(&asked).status, 200);
+    operators.own("team/app").push_image("v2", "other");
+    lead(&node, "one", &format!("/ipfs/{}", operators.root()), "24h");
+    let newer = record(&node, &key);
+    assert_ne!(older, newer);
+
+    let (told, count) = (Arc::new(Mutex::new(older.clone())), Arc::new(AtomicUsize::new(0)));
+    let (telling, counting) = (Arc::clone(&told), Arc::clone(&count));
+    let gateway = Answering::start(move |path| {
+        path.starts_with("/ipns/").then(|| {
+            counting.fetch_add(1, Ordering::SeqCst);
+            telling.lock().unwrap().clone()
+        })
+    });
+    let other = asking(&operators, &[&gateway.url(), &operators.publisher.url("")], "none");
+    let foreign = Repository::of(&other, &format!("{key}/team/app"));
+    let tags = || foreign.get("tags/list").json()["tags"].clone();
+    assert_eq!(tags(), serde_json::json!(["v1"]));
+    *told.lock().unwrap() = newer;
+    wait(|| tags() == serde_json::json!(["v1", "v2"]), "it does not follow");
+    for answer in [older, b"nonsense".to_vec(), Vec::new()] {
+        *told.lock().unwrap() = answer;
+        let before = count.load(Ordering::SeqCst);
+        let is_asked_again = || {
+            assert_eq!(tags(), serde_json::json!(["v1", "v2"]));
+            count.load(Ordering::SeqCst) > before + 1
+        };
+        wait(is_asked_again, "it is not asked for again");
+    }
+}
+
+#[test]
+fn records_that_are_forged_or_expired_or_endless_lead_nowhere() {
+    let Some(operators) = Operators::start() else { return };
+    let Some(node) = node() else { return };
+    operators.own("team/app").push_image("v1", "word");
+    let root = format!("/ipfs/{}", operators.root());
+    let (key, other_key) = (generate(&node, "one"), generate(&node, "other"));
+    lead(&node, "one", &root, "1s");
+    let expired = record(&node, &key);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    lead(&node, "one", &root, "24h");
+    lead(&node, "other", &root, "24h");
+    let good = record(&node, &key);
+    let mut forged = good.clone();
+    // Somewhere in the signed data, which come last.
+    let place = forged.len() - 20;
+    forged[place] ^= 1;
+    for (what, told) in [
+        ("expired", expired),
+        ("forged", forged),
+        ("another's", record(&node, &other_key)),
+        ("endless", [good.clone(), vec![0; 1 << 20]].concat()),
+        ("cut", good[..good.len() / 2].to_vec()),
+        ("empty", Vec::new()),
+    ] {
+        let gateway =
+            Answering::start(move |path| path.starts_with("/ipns/").then(|| told.clone()));
+        let other = asking(&operators, &[&gateway.url(), &operators.publisher.url("")], "none");
+        let foreign = Repository::of(&other, &format!("{key}/team/app"));
+        let refused = foreign.get("manifests/v1");
+        assert_eq!(refused.status, 502, "{what}: {}", refused.text());
+        assert_refused(&refused, 502, "UNAVAILABLE");
+        // Beside a good one it does no harm.
+        let other = asking(
+            &operators,
+            &[&gateway.url(), &operators.publisher.url(""), &node.gateway()],
+            "none",
+        );
+        let foreign = Repository::of(&other, &format!("{key}/team/app"));
+        assert_eq!(foreign.get("manifests/v1").status, 200, "{what}");
+    }
+}
+
+#[test]
+fn a_key_that_nobody_has_a_record_of_is_not_there() {
+    let Some(operators) = Operators::start() else { return };
+    let Some(node) = node() else { return };
+    let key = generate(&node, "one");
+    let name = format!("{key}/team/app");
+    let by_node = asking(&operators, &[], &node.api());
+    assert_refused(&Repository::of(&by_node, &name).get("manifests/v1"), 404, "NAME_UNKNOWN");
+    let by_nobody = asking(&operators, &[], "none");
+    assert_refused(&Repository::of(&by_nobody, &name).get("manifests/v1"), 504, "UNAVAILABLE");
+    let gone = crate::common::free_address();
+    let by_the_dead = asking(&operators, &[], &format!("http://{gone}"));
+    assert_refused(&Repository::of(&by_the_dead, &name).get("manifests/v1"), 504, "UNAVAILABLE");
+}
