@@ -94,14 +94,18 @@ impl Registry {
         let Some(found) = self.index.public_block(cid, self.grace_began()).await? else {
             return Ok(None);
         };
-        let bytes = match found {
-            PublicBlock::Kept(bytes) => bytes,
+        Ok(Some(Block { cid: *cid, bytes: self.bytes_of(found).await? }))
+    }
+
+    /// Reads the bytes of a block that was found.
+    pub(super) async fn bytes_of(&self, found: PublicBlock) -> Result<Bytes> {
+        match found {
+            PublicBlock::Kept(bytes) => Ok(bytes),
             PublicBlock::Part { blob, start, length } => {
                 let pieces = self.storage.open(&content(&blob), start..start + length).await?;
-                whole(pieces.map_err(RegistryError::from), length).await?
+                whole(pieces.map_err(RegistryError::from), length).await
             }
-        };
-        Ok(Some(Block { cid: *cid, bytes }))
+        }
     }
 
     async fn expect_public(&self, cid: Cid) -> Result<Block> {

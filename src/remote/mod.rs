@@ -7,6 +7,7 @@
 
 mod ahead;
 mod answers;
+mod archive;
 mod cache;
 mod error;
 mod fetch;
@@ -30,6 +31,7 @@ use futures_util::{Stream, TryStreamExt};
 
 pub use ahead::Ahead;
 pub use answers::Answers;
+pub use archive::{Archive, Draft};
 pub use cache::Cache;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
@@ -115,6 +117,13 @@ impl Remote {
     #[must_use]
     pub fn with(sources: Vec<Arc<dyn Source>>, head_start: Duration) -> Self {
         Self { sources: sources.into(), best: Arc::default(), head_start }
+    }
+
+    /// The same sources after another one.
+    #[must_use]
+    pub fn after(&self, first: Arc<dyn Source>) -> Self {
+        let sources = std::iter::once(first).chain(self.sources.iter().cloned());
+        Self::with(sources.collect(), self.head_start)
     }
 
     /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the

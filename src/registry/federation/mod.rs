@@ -3,6 +3,7 @@
 //! What a client is told is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
+mod restorable;
 mod roots;
 mod survey;
 
@@ -25,6 +26,7 @@ use crate::remote::{
 };
 use crate::storage::{Content, TreePath};
 use roots::Located;
+pub use restorable::Restorable;
 pub use roots::Roots;
 pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 
