@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use cid::Cid;
@@ -99,18 +99,21 @@ impl Filling {
             (Some(begun), origin) if begun == origin => false,
             (Some(begun), _) => return Err(begun.clone().half(data)),
         };
-        // Before anything is made in it, the lock included.
-        if is_new {
-            expect_nothing(data)?;
-        }
-        let lock = super::lock::DataLock::take(data)?;
         // A tree that is elsewhere does not tell how far an earlier beginning has come.
         let is_elsewhere = !driver(settings)?.is_in_data_folder;
+        // Beside such a tree, whether the index is nobody's is for the index to say.
+        let index = index_url(settings);
+        let index = index.strip_prefix("sqlite:").filter(|_| is_elsewhere).map(Path::new);
+        // Before anything is made in it, the lock included.
+        if is_new {
+            expect_nothing(data, index)?;
+        }
+        let lock = super::lock::DataLock::take(data)?;
         if is_new && is_elsewhere && !is_free(&index_url(settings)).await? {
             return Err(AppError::IndexTaken);
         }
         if is_new {
-            expect_nothing(data)?;
+            expect_nothing(data, index)?;
             origin.write_to(data).map_err(failed)?;
         }
         // The tree is made below, so until it is there nobody has come further than this.
@@ -219,7 +222,8 @@ fn holds_tree(data: &Path) -> io::Result<bool> {
     data.join(Visibility::Public.as_str()).try_exists()
 }
 
-fn expect_nothing(data: &Path) -> Result<(), AppError> {
+/// Refuses a folder that holds anything, a file of that name and what SQLite puts beside it aside.
+fn expect_nothing(data: &Path, index: Option<&Path>) -> Result<(), AppError> {
     let entries = match fs::read_dir(data) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         entries => entries,
@@ -227,7 +231,13 @@ fn expect_nothing(data: &Path) -> Result<(), AppError> {
     let names: io::Result<Vec<_>> =
         entries.and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect());
     let names = names.map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
-    let is_empty = names.iter().all(|name| NOTHING.iter().any(|nothing| name == *nothing));
+    let is_index = |name: &OsString| {
+        let index = index.and_then(Path::file_name);
+        index.is_some_and(|index| name.as_bytes().starts_with(index.as_bytes()))
+    };
+    let is_nothing =
+        |name: &OsString| NOTHING.iter().any(|nothing| name == *nothing) || is_index(name);
+    let is_empty = names.iter().all(is_nothing);
     if is_empty { Ok(()) } else { Err(AppError::NotEmpty(data.to_owned())) }
 }
 

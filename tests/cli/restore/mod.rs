@@ -1,7 +1,10 @@
 //! `roadstead restore`, `export` and `import`: an empty registry becomes a copy, with the same root.
 
 mod archive;
+mod hostile;
+mod interrupted;
 mod places;
+mod trees;
 
 use std::fs;
 
