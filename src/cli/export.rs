@@ -68,6 +68,11 @@ pub(super) fn run(
 /// Writes to another name first, which goes again if that fails.
 async fn write_file(export: Export, file: &Path, bar: &Bar) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", file.display());
+    if file.metadata().is_ok_and(|found| !found.is_file()) {
+        // A pipe or a device stays what it is.
+        let output = File::options().write(true).open(file).with_context(failed)?;
+        return write(export, output, bar).await.map(drop).with_context(failed);
+    }
     let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
     let mut draft_name = name.to_owned();
     draft_name.push(".part");

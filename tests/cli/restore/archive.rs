@@ -1,10 +1,10 @@
 //! `roadstead export` and `roadstead import`.
 
 use std::fs::{self, File};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::places::{Copy, Original};
-use crate::common::{run, succeed};
+use crate::common::{http, require, run, succeed};
 use crate::push;
 
 #[test]
@@ -53,4 +53,38 @@ fn a_file_leads_from_one_registry_to_another() {
     let status = import.stdin(File::open(&again).unwrap()).stdout(Stdio::null()).status().unwrap();
     assert!(status.success());
     second.assert_is(&root);
+}
+
+#[test]
+fn npms_ipfs_car_unpacks_what_is_exported_and_what_the_gateway_sends() {
+    let Some(ipfs_car) = require("ipfs-car") else { return };
+    let original = Original::start();
+    let place = Copy::new();
+    let file = place.home().join("registry.car");
+    for number in 0..2 {
+        if number == 0 {
+            succeed(&mut original.server.command(["export", file.to_str().unwrap()]));
+        } else {
+            let url = original.server.url(&format!("/ipfs/{}?format=car", original.root));
+            let answer = http::get(&url);
+            assert_eq!(answer.status, 200);
+            fs::write(&file, answer.body).unwrap();
+        }
+        let folder = place.home().join(format!("unpacked{number}"));
+        let mut unpack = Command::new(&ipfs_car);
+        succeed(unpack.arg("unpack").arg(&file).arg("--root").arg(&original.root).arg("--output").arg(&folder));
+        succeed(Command::new("diff").arg("-r").arg(&folder).arg(original.server.public()));
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_written_leaves_nothing() {
+    let original = Original::start();
+    let place = Copy::new();
+    for file in ["absent/registry.car", "/", "/dev/full"] {
+        let exported = run(original.server.command(["export", file]).current_dir(place.home()));
+        assert_eq!(exported.code, Some(1), "{exported}");
+        assert!(exported.stderr.contains(&format!("cannot write {file}")), "{exported}");
+    }
+    assert_eq!(fs::read_dir(place.home()).unwrap().count(), 0);
 }
