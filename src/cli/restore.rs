@@ -45,9 +45,11 @@ pub(super) fn run(
         let source = roots(&settings)?.restorable(&arguments.from).await;
         let source = source.with_context(|| format!("`{}` leads to no root", arguments.from))?;
         let filling = Filling::restore(&settings, source.root).await?;
+        bar.begin("fetching names", Steps::Unknown);
+        let names_from = source.names_ahead(filling.scratch()?, filling.scratch()?).await;
         let registry = &filling.app.registry;
         let names = names(&settings);
-        let restored = registry.restore(&source, None, &names, &bar).await;
+        let restored = registry.restore(&source, Some(names_from), &names, &bar).await;
         let restored = restored.with_context(|| unfinished(&settings.server.data))?;
         filling.finish()?;
         anyhow::Ok(restored)

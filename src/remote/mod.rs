@@ -17,6 +17,7 @@ mod progress;
 mod race;
 mod reading;
 mod shelf;
+mod subtree;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -38,8 +39,9 @@ pub use fetch::Fetch;
 pub use gateway::Gateway;
 pub use kept::{Kept, KeptFile, read_kept};
 pub use progress::Patience;
+pub use subtree::BlockStream;
 
-use crate::ipld::{Entry, Scope, Step, Target};
+use crate::ipld::{Entry, Scope, Step, Target, Traversal};
 use race::Race;
 
 /// How long a better known source is ahead of the next one.
@@ -60,6 +62,12 @@ pub struct Wanted {
     pub path: Vec<String>,
     /// How much of what stands at its end.
     pub scope: Scope,
+}
+
+impl Wanted {
+    fn traversal(&self) -> Result<Traversal> {
+        Ok(Traversal::new(self.root, self.path.iter().cloned(), self.scope)?)
+    }
 }
 
 /// What a source tells, in this order; all of it is proved.
@@ -85,6 +93,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When it does not have what is wanted, or cannot be asked.
     async fn open(&self, wanted: &Wanted) -> Result<Events>;
+
+    /// Begins to tell every block that is wanted, all in one answer.
+    ///
+    /// # Errors
+    /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
+    async fn blocks(&self, _: &Wanted) -> Result<BlockStream> {
+        let what = format!("{} does not tell blocks", self.name());
+        Err(RemoteError::new(RemoteErrorKind::Absent, what))
+    }
 }
 
 /// A file under a root.

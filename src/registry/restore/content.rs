@@ -1,7 +1,7 @@
 //! The content of a tree that is restored: fetched where it is not there, several at a time.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -10,19 +10,15 @@ use uuid::Uuid;
 use super::super::layout::{self, Place};
 use super::super::{Progress, Steps};
 use super::error::Result;
-use super::{BATCH, Restoration, RestoreError, WIDTH, blobs, list};
+use super::{BATCH, Restoration, RestoreError, WIDTH, blobs, list, patiently};
 use crate::oci::CanonicalDigest;
-use crate::remote::{File, Remote, RemoteErrorKind};
+use crate::remote::{File, Remote};
 use crate::storage::{
     Content, Edit, Finished, Storage, StorageError, StorageErrorKind, TreePath,
 };
 
 /// How many blobs are fetched at a time.
-const FETCHES: usize = 4;
-
-/// How long a source that broke off is left alone, each time that it did.
-const PAUSES: [Duration; 3] =
-    [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+const FETCHES: usize = 8;
 
 /// Content that a tree has.
 struct Wanted {
@@ -68,7 +64,7 @@ impl Restoration<'_> {
 
     /// Lists all content, and about how many bytes it has.
     async fn wanted(&self, directory: Cid) -> Result<(Vec<Wanted>, u64)> {
-        let remote = &self.names_from;
+        let remote = self.content_from;
         let shards = list(remote, directory, &blobs()).await?;
         let mut listing = stream::iter(shards)
             .map(|(path, shard)| async move {
@@ -101,18 +97,9 @@ impl Fetcher<'_> {
             self.progress.advance(content.size);
             return Ok((&wanted.path, content, None));
         }
-        let mut told = 0;
-        let mut pauses = PAUSES.iter();
-        loop {
-            let error = match self.fetch(wanted, &mut told).await {
-                Ok(finished) => return Ok((&wanted.path, finished.content, Some(finished))),
-                Err(error) => error,
-            };
-            let may_pass = matches!(&error, RestoreError::Unread { source, .. }
-                if matches!(source.kind, RemoteErrorKind::Unreachable | RemoteErrorKind::TimedOut));
-            let Some(pause) = pauses.next().filter(|_| may_pass) else { return Err(error) };
-            tokio::time::sleep(*pause).await;
-        }
+        let told = AtomicU64::new(0);
+        let finished = patiently(async || self.fetch(wanted, &told).await).await?;
+        Ok((&wanted.path, finished.content, Some(finished)))
     }
 
     /// Reads what was there at the beginning, if it is what it is named.
@@ -131,7 +118,7 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn fetch(&self, wanted: &Wanted, told: &mut u64) -> Result<Finished> {
+    async fn fetch(&self, wanted: &Wanted, told: &AtomicU64) -> Result<Finished> {
         let Wanted { canonical, shard, path } = wanted;
         let below = vec![canonical.hex().to_owned(), "data".to_owned()];
         let file = self.remote.open(*shard, below, None).await;
@@ -160,7 +147,7 @@ impl Fetcher<'_> {
         id: &str,
         mut file: File,
         wanted: &Wanted,
-        told: &mut u64,
+        told: &AtomicU64,
     ) -> Result<Finished> {
         let Wanted { canonical, path, .. } = wanted;
         let mut ingest = self.storage.begin(id).await?;
@@ -171,8 +158,8 @@ impl Fetcher<'_> {
             };
             ingest.append(piece).await?;
             let came = ingest.offset();
-            self.progress.advance(came.saturating_sub(*told));
-            *told = came.max(*told);
+            let before = told.fetch_max(came, Ordering::Relaxed);
+            self.progress.advance(came.saturating_sub(before));
         }
         let finished = ingest.finish(&(*canonical).into()).await;
         finished.map_err(|error| mismatch(path, error))

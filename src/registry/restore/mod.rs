@@ -9,6 +9,9 @@ mod error;
 mod names;
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
 
 use cid::Cid;
 use serde::Serialize;
@@ -20,7 +23,7 @@ use super::{Progress, Registry, Restorable, Steps, layout};
 use crate::auth::Names;
 use crate::ipld::Entry;
 use crate::oci::CanonicalDigest;
-use crate::remote::Remote;
+use crate::remote::{Draft, Remote, RemoteErrorKind};
 use crate::storage::{Edit, Finished, TreePath};
 use error::Result;
 
@@ -32,6 +35,17 @@ const BATCH: usize = 2000;
 
 /// How many directories and links are read at a time.
 const WIDTH: usize = 16;
+
+/// How long a source that broke off is left alone, each time that it did.
+const PAUSES: [Duration; 3] =
+    [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
+
+/// Why something that stands where it should not, or is made otherwise, is refused.
+const STRAY: &str = "no tree of Roadstead's has that; `ipfs get` and `roadstead adopt` may take the tree, with \
+                     another root";
+
+/// How many blocks of names and links are fetched at once, and how many bytes.
+const AHEAD: (u64, u64) = (20_000_000, 4 << 30);
 
 /// What a restoration came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -152,10 +166,12 @@ impl Restoration<'_> {
 
 /// Lists the directory that stands at a path.
 async fn list(remote: &Remote, cid: Cid, path: &TreePath) -> Result<Vec<(TreePath, Entry)>> {
-    let found = remote.list(cid, Vec::new(), ENTRIES).await;
-    let found = found.map_err(|error| RestoreError::unread(path, error))?;
-    let entries =
-        found.ok_or_else(|| RestoreError::unfit(path.as_str(), "no registry has a file there"))?;
+    let found = patiently(async || {
+        let found = remote.list(cid, Vec::new(), ENTRIES).await;
+        found.map_err(|error| RestoreError::unread(path, error))
+    });
+    let found = found.await?;
+    let entries = found.ok_or_else(|| RestoreError::unfit(path.as_str(), STRAY))?;
     let located = entries.into_iter().map(|entry| {
         let below = path.child(&entry.name).ok_or_else(|| {
             let place = format!("{path}/{}", entry.name);
@@ -164,6 +180,38 @@ async fn list(remote: &Remote, cid: Cid, path: &TreePath) -> Result<Vec<(TreePat
         Ok((below, entry))
     });
     located.collect()
+}
+
+/// Tries again what no source could tell, for each of them may have been away for a moment.
+async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    let mut pauses = PAUSES.iter();
+    loop {
+        let error = match attempt().await {
+            Ok(done) => return Ok(done),
+            Err(error) => error,
+        };
+        let may_pass = matches!(&error, RestoreError::Unread { source, .. }
+            if matches!(source.kind, RemoteErrorKind::Unreachable | RemoteErrorKind::TimedOut));
+        let Some(pause) = pauses.next().filter(|_| may_pass) else { return Err(error) };
+        tokio::time::sleep(*pause).await;
+    }
+}
+
+impl Restorable {
+    /// Fetches all names and links at once, where somebody tells them so, into two empty files; returns who is to
+    /// be asked for them. One by one each would cost a round trip.
+    pub async fn names_ahead(&self, file: File, notes: File) -> Remote {
+        let mut draft = Draft::new(file, notes);
+        let place = layout::repositories().components().map(str::to_owned).collect();
+        let told = self.remote.subtree(self.root, place, AHEAD, &mut draft).await;
+        if let Err(error) = told {
+            tracing::info!(%error, "names are fetched one by one");
+        }
+        match draft.finish("what was fetched") {
+            Ok(names) => self.remote.after(Arc::new(names)),
+            Err(_) => self.remote.clone(),
+        }
+    }
 }
 
 /// Where all content stands.

@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::super::layout::{self, Place};
 use super::error::Result;
-use super::{BATCH, RestoreError, Restoration, WIDTH, blobs, list};
+use super::{BATCH, RestoreError, Restoration, STRAY, WIDTH, blobs, list, patiently};
 use crate::ipld::{Entry, RAW};
 use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::remote::Remote;
@@ -101,17 +101,16 @@ impl Restoration<'_> {
     }
 }
 
-/// Why something that stands where it should not is refused.
-const STRAY: &str = "no tree of Roadstead's has that; `ipfs get` and `roadstead adopt` may take the tree, with \
-                     another root";
-
 async fn meet(remote: &Remote, path: TreePath, cid: Cid) -> Result<Met> {
     if cid.codec() != RAW {
         return Ok(Met::Directory(list(remote, cid, &path).await?));
     }
-    let read = remote.read(cid, Vec::new(), LINK).await;
+    let read = patiently(async || {
+        let read = remote.read(cid, Vec::new(), LINK).await;
+        read.map_err(|error| RestoreError::unread(&path, error))
+    });
     let (_, bytes) = read
-        .map_err(|error| RestoreError::unread(&path, error))?
+        .await?
         .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
     let canonical = digest(&bytes)
         .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is a link that holds no digest"))?;

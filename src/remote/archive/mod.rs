@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 
 use super::progress::{Patience, Progress};
 use super::{Ahead, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading};
-use crate::ipld::{Block, CarEvent, CarReader, Traversal, car_frame};
+use crate::ipld::{Block, CarEvent, CarReader, car_frame};
 use places::Places;
 
 /// How much of an archive is read at a time.
@@ -137,6 +137,11 @@ impl Draft {
         self.places.note(&block.cid, offset, length(block)).map_err(failed)
     }
 
+    /// How many bytes it has.
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
     /// Makes a source of it.
     ///
     /// # Errors
@@ -155,10 +160,8 @@ impl Source for Archive {
     }
 
     async fn open(&self, wanted: &Wanted) -> Result<Events> {
-        let Wanted { root, path, scope } = wanted;
-        let traversal = Traversal::new(*root, path.iter().cloned(), *scope)?;
         let archive = self.clone();
-        let blocks = Ahead::new(traversal, WIDTH, move |cid| {
+        let blocks = Ahead::new(wanted.traversal()?, WIDTH, move |cid| {
             let archive = archive.clone();
             Box::pin(async move {
                 let read = spawn_blocking(move || archive.block(cid)).await;

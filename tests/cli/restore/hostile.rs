@@ -146,7 +146,18 @@ fn a_directory_of_a_million_entries_and_one_without_end_are_refused() {
     refused(&made, " cannot be taken: ");
 }
 
-/// A tree with that directory below where registries begin.
+#[test]
+fn trees_that_are_made_otherwise_are_refused_since_their_root_would_be_another() {
+    // A file of five bytes as older profiles have it: in a node.
+    let block = Block::dag_pb(b"\x0a\x0b\x08\x02\x12\x05hello\x18\x05".as_slice().into());
+    let hex = push::sha256(b"hello").hex().to_owned();
+    let link = ["repositories", "app", "_layers", "sha256", &hex, "link"];
+    refused(&below(block.cid, 13, &link, vec![block.clone()]), "may take the tree, with another root");
+    let data = ["blobs", "sha256", &hex[..2], &hex, "data"];
+    refused(&below(block.cid, 13, &data, vec![block]), "it is cut into other blocks than here");
+}
+
+/// A tree with that below where registries begin.
 fn below(mut cid: cid::Cid, mut size: u64, names: &[&str], mut blocks: Vec<Block>) -> Made {
     for name in ["docker", "registry", "v2"].iter().chain(names).rev() {
         let mut directory = Directory::empty();

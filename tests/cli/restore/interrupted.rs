@@ -129,7 +129,7 @@ fn a_peer_that_is_lost_ends_it_with_how_to_go_on() {
     let root = succeed(&mut original.server.command(["root"]));
     let log = copy.home().join("log");
     let mut process = Process::start(&mut copy.restoring(&root, &gateway), &log);
-    while original.server.log().matches("GET /ipfs/").count() < 20 {
+    while original.server.log().matches("GET /ipfs/").count() < 12 {
         assert!(process.ended().is_none(), "it ended early: {}", process.log());
         thread::sleep(Duration::from_micros(200));
     }

@@ -3,7 +3,9 @@
 mod archive;
 mod hostile;
 mod interrupted;
+mod peers;
 mod places;
+mod proxy;
 mod trees;
 
 use std::fs;
