@@ -28,8 +28,8 @@ use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError};
 use lock::DataLock;
 use turns::IndexTurns;
 
-pub use filling::Filling;
 pub use federation::roots;
+pub use filling::Filling;
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;

@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::ipld::{car_frame, car_header};
 use crate::registry::{Export, Progress, Steps};
 
-/// Writes everything that is public to one file (CARv1), also beside a running server
+/// Writes everything that is public to one file (a CAR), also beside a running server
 #[derive(Debug, Args)]
 #[command(
     after_help = "The file appears under its name when it is whole and on the disk. `roadstead import` makes a \
@@ -48,7 +48,7 @@ pub(super) fn run(
         let root = export.root;
         bar.begin("writing blocks", Steps::Bytes(export.bytes));
         if is_piped {
-            drop(write(export, io::stdout(), &bar).await?);
+            let _written = write(export, io::stdout(), &bar).await?;
         } else {
             write_file(export, &arguments.file, &bar).await?;
         }

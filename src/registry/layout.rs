@@ -140,7 +140,9 @@ pub(super) fn read(path: &TreePath) -> Option<Place> {
         ["manifests", "tags", tag, "index", algorithm, hex, LINK] => {
             tag.parse::<Tag>().is_ok() && is_digest(algorithm, hex)
         }
-        ["referrers", algorithm, hex, of, by, LINK] => is_digest(algorithm, hex) && is_digest(of, by),
+        ["referrers", algorithm, hex, of, by, LINK] => {
+            is_digest(algorithm, hex) && is_digest(of, by)
+        }
         _ => false,
     };
     is_link.then_some(Place::Link(name.parse().ok()?))

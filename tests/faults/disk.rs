@@ -139,10 +139,9 @@ fn a_full_disk_ends_a_restoration_and_an_import_that_go_on_when_there_is_room() 
         run(command.arg(data).env("ROADSTEAD_FEDERATION__GATEWAYS", source.url("")))
     };
     let import = |data: &Path| run(roadstead(["import", "--data"]).arg(data).arg(&archive));
-    let ways: [(&str, &dyn Fn(&Path) -> crate::common::Finished); 2] =
-        [("restored", &restore), ("imported", &import)];
-    for (name, fill) in ways {
-        let data = disk.path().join(name);
+    for is_restored in [true, false] {
+        let fill = |data: &Path| if is_restored { restore(data) } else { import(data) };
+        let data = disk.path().join("data");
         let full = fill(&data);
         assert_eq!(full.code, Some(1), "{full}");
         assert!(full.stderr.contains("run the same again, which goes on"), "{full}");

@@ -85,7 +85,10 @@ fn a_registry_is_restored_into_a_node_that_is_collected_and_out_of_it_again() {
     let path = archive.to_str().unwrap();
     assert_eq!(succeed(&mut on_node(&["export", path])), root);
     let copy = home.path().join("copy");
-    succeed(&mut command(&["import", path], &copy, "", None).env_remove("ROADSTEAD_FEDERATION__GATEWAYS"));
+    succeed(
+        command(&["import", path], &copy, "", None)
+            .env_remove("ROADSTEAD_FEDERATION__GATEWAYS"),
+    );
     let server = Server::start_on(&copy);
     assert_eq!(succeed(&mut server.command(["root"])), root);
     let blob = format!("/v2/team/app/blobs/{}", sha256(&noise(5 * MIB, 1)));
@@ -132,4 +135,20 @@ fn a_node_and_a_registry_read_and_write_the_same_archive() {
     let imported = run(import.arg(&data));
     assert!(imported.succeeded(), "{imported}");
     assert!(imported.stdout.contains(&format!("the same root {root}")), "{imported}");
+}
+
+#[test]
+fn a_folder_is_adopted_into_a_node() {
+    let Some(node) = KuboNode::start() else { return };
+    let mut server = Server::start_embedded();
+    push(&server);
+    let root = succeed(&mut server.command(["root"]));
+    server.stop();
+    let home = TempDir::new().unwrap();
+    let data = home.path().join("data");
+    let folder = server.data().join("public");
+    let mut adopt = roadstead(["adopt", folder.to_str().unwrap(), "--data"]);
+    let adopted = run(adopt.arg(&data).envs(settings(&node, &[])));
+    assert!(adopted.succeeded(), "{adopted}");
+    assert_eq!(published(&node), root);
 }

@@ -25,8 +25,8 @@ use crate::remote::{
     Answers, ByteStream, Cache, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept,
 };
 use crate::storage::{Content, TreePath};
-use roots::Located;
 pub use restorable::Restorable;
+use roots::Located;
 pub use roots::Roots;
 pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 

@@ -13,9 +13,7 @@ use super::error::Result;
 use super::{BATCH, Restoration, RestoreError, WIDTH, blobs, list, patiently};
 use crate::oci::CanonicalDigest;
 use crate::remote::{File, Remote};
-use crate::storage::{
-    Content, Edit, Finished, Storage, StorageError, StorageErrorKind, TreePath,
-};
+use crate::storage::{Content, Edit, Finished, Storage, StorageError, StorageErrorKind, TreePath};
 
 /// How many blobs are fetched at a time.
 const FETCHES: usize = 8;
@@ -120,7 +118,7 @@ impl Fetcher<'_> {
 
     async fn fetch(&self, wanted: &Wanted, told: &AtomicU64) -> Result<Finished> {
         let Wanted { canonical, shard, path } = wanted;
-        let below = vec![canonical.hex().to_owned(), "data".to_owned()];
+        let below = vec![canonical.hex(), "data".to_owned()];
         let file = self.remote.open(*shard, below, None).await;
         let file = file.map_err(|error| RestoreError::unread(path, error))?;
         let file = file.ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;

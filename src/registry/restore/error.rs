@@ -67,5 +67,5 @@ impl From<IndexError> for RestoreError {
 }
 
 fn sentences(dropped: &[String]) -> String {
-    dropped.iter().map(|sentence| format!("\n{sentence}")).collect()
+    dropped.iter().flat_map(|sentence| ["\n", sentence]).collect()
 }

@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::super::layout::{self, Place};
 use super::error::Result;
-use super::{BATCH, RestoreError, Restoration, STRAY, WIDTH, blobs, list, patiently};
+use super::{BATCH, Restoration, RestoreError, STRAY, WIDTH, blobs, list, patiently};
 use crate::ipld::{Entry, RAW};
 use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::remote::Remote;
@@ -49,7 +49,8 @@ impl Restoration<'_> {
                 Met::Directory(entries) => {
                     count += entries.len();
                     if count > NAMES || waiting.len() + entries.len() > WAITING {
-                        let why = format!("there are more than {NAMES} names, or too many at a time");
+                        let why =
+                            format!("there are more than {NAMES} names, or too many at a time");
                         return Err(RestoreError::unfit("", why));
                     }
                     for (path, entry) in entries {
@@ -109,9 +110,8 @@ async fn meet(remote: &Remote, path: TreePath, cid: Cid) -> Result<Met> {
         let read = remote.read(cid, Vec::new(), LINK).await;
         read.map_err(|error| RestoreError::unread(&path, error))
     });
-    let (_, bytes) = read
-        .await?
-        .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
+    let (_, bytes) =
+        read.await?.ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
     let canonical = digest(&bytes)
         .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is a link that holds no digest"))?;
     Ok(Met::Link(path, canonical))

@@ -23,7 +23,7 @@ const PIECE: usize = 1 << 20;
 /// How many blocks are read at a time.
 const WIDTH: usize = 4;
 
-/// An archive (CARv1) in a file that can be read at any place.
+/// An archive (a CAR of version 1) in a file that can be read at any place.
 #[derive(Clone)]
 pub struct Archive(Arc<Opened>);
 

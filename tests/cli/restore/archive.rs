@@ -72,7 +72,15 @@ fn npms_ipfs_car_unpacks_what_is_exported_and_what_the_gateway_sends() {
         }
         let folder = place.home().join(format!("unpacked{number}"));
         let mut unpack = Command::new(&ipfs_car);
-        succeed(unpack.arg("unpack").arg(&file).arg("--root").arg(&original.root).arg("--output").arg(&folder));
+        succeed(
+            unpack
+                .arg("unpack")
+                .arg(&file)
+                .arg("--root")
+                .arg(&original.root)
+                .arg("--output")
+                .arg(&folder),
+        );
         succeed(Command::new("diff").arg("-r").arg(&folder).arg(original.server.public()));
     }
 }

@@ -53,7 +53,10 @@ fn a_tree_in_any_order_is_taken() {
 fn odd_names_are_refused_where_they_stand() {
     let version = ["docker", "registry", "v2"];
     for (names, why) in [
-        (&["..", "..", "x"][..], "`docker/registry/v2/..` cannot be taken: no file or directory can have that name"),
+        (
+            &["..", "..", "x"][..],
+            "`docker/registry/v2/..` cannot be taken: no file or directory can have that name",
+        ),
         (&["repositories", "a", "..", "x"], "repositories/a/..` cannot be taken: "),
         (&["repositories", "a\0b", "x"], "repositories/a\\0b` cannot be taken: "),
         (&["repositories", "a/../../../../b", "x"], "a/../../../../b` cannot be taken: "),
@@ -61,10 +64,16 @@ fn odd_names_are_refused_where_they_stand() {
         (&["repositories", "UP", "x"], "repositories/UP` cannot be taken: "),
         (&["repositories", "team", "file"], "repositories/team/file` cannot be taken: "),
         (&["repositories", "team", "_uploads", "1", "data"], "_uploads/1/data` cannot be taken: "),
-        (&["repositories", "far.example", "app", "_layers", "x"], "`far.example` names somebody's root: "),
+        (
+            &["repositories", "far.example", "app", "_layers", "x"],
+            "`far.example` names somebody's root: ",
+        ),
         (&["odd"], "`docker/registry/v2/odd` cannot be taken: "),
         (&["blobs", "sha512", "x"], "blobs/sha512` cannot be taken: "),
-        (&["blobs", "sha256", "ab", "x"], "blobs/sha256/ab/x` cannot be taken: no content has that name"),
+        (
+            &["blobs", "sha256", "ab", "x"],
+            "blobs/sha256/ab/x` cannot be taken: no content has that name",
+        ),
     ] {
         let mut tree = Tree::image();
         tree.put_at(&[&version[..], names].concat(), "odd");
@@ -107,14 +116,16 @@ fn content_that_is_not_what_it_is_named_is_refused() {
     let large = " ".repeat(5 << 20);
     tree.blob(large.as_bytes());
     let digest = push::sha256(large.as_bytes());
-    let revision = format!("repositories/team/app/_manifests/revisions/sha256/{}/link", digest.hex());
+    let revision =
+        format!("repositories/team/app/_manifests/revisions/sha256/{}/link", digest.hex());
     tree.put(&revision, digest.to_string());
     refused(&tree.make(), "it is larger than a manifest may be");
     let mut tree = Tree::image();
     let text = push::image_text(&push::sha256(b"{}"), &push::sha256(b"absent"));
     tree.blob(text.as_bytes());
     let digest = push::sha256(text.as_bytes());
-    let revision = format!("repositories/team/app/_manifests/revisions/sha256/{}/link", digest.hex());
+    let revision =
+        format!("repositories/team/app/_manifests/revisions/sha256/{}/link", digest.hex());
     tree.put(&revision, digest.to_string());
     refused(&tree.make(), "it references sha256:");
 }
@@ -152,7 +163,10 @@ fn trees_that_are_made_otherwise_are_refused_since_their_root_would_be_another()
     let block = Block::dag_pb(b"\x0a\x0b\x08\x02\x12\x05hello\x18\x05".as_slice().into());
     let hex = push::sha256(b"hello").hex().to_owned();
     let link = ["repositories", "app", "_layers", "sha256", &hex, "link"];
-    refused(&below(block.cid, 13, &link, vec![block.clone()]), "may take the tree, with another root");
+    refused(
+        &below(block.cid, 13, &link, vec![block.clone()]),
+        "may take the tree, with another root",
+    );
     let data = ["blobs", "sha256", &hex[..2], &hex, "data"];
     refused(&below(block.cid, 13, &data, vec![block]), "it is cut into other blocks than here");
 }

@@ -28,7 +28,10 @@ fn a_copy_has_the_same_root_and_answers_the_same() {
     // It is a registry like any other.
     push::image(&server, "team/app", "v3", "layer");
     push::image(&original.server, "team/app", "v3", "layer");
-    assert_eq!(succeed(&mut server.command(["root"])), succeed(&mut original.server.command(["root"])));
+    assert_eq!(
+        succeed(&mut server.command(["root"])),
+        succeed(&mut original.server.command(["root"]))
+    );
 }
 
 #[test]

@@ -59,8 +59,10 @@ impl Original {
             format!("long/manifests/{name}"),
             format!("long/blobs/{long}"),
         ];
-        let others = ["v1", "all", "outer", "lonely"].map(|tag| format!("team/app/manifests/{tag}"));
-        let lists = ["team/app/tags/list", "team/app/nested/tags/list", "long/tags/list", "_catalog"];
+        let others =
+            ["v1", "all", "outer", "lonely"].map(|tag| format!("team/app/manifests/{tag}"));
+        let lists =
+            ["team/app/tags/list", "team/app/nested/tags/list", "long/tags/list", "_catalog"];
         let paths = paths.into_iter().chain(others).chain(lists.map(str::to_owned));
         let paths = paths.map(|path| format!("/v2/{path}")).collect();
         let root = succeed(&mut server.command(["root"]));
