@@ -14,6 +14,8 @@ mod common;
 
 mod client;
 mod content;
+mod far;
+mod federation;
 mod growth;
 mod kubo;
 mod pulls;
@@ -41,6 +43,9 @@ struct Arguments {
     /// Where Roadstead keeps everything: embedded, or kubo, which is Kubo and Postgres
     #[arg(long, default_value = "embedded", value_parser = ["embedded", "kubo"])]
     storage: String,
+    /// Measures pulls of other people's images instead, beside two Kubo nodes
+    #[arg(long)]
+    federation: bool,
     /// Only the phases whose name has this in it: push, pull, growth; of kubo push, pull, commit, manifest,
     /// replicas
     #[arg(long, default_value = "")]
@@ -115,8 +120,11 @@ fn rows(
 
 fn main() {
     let arguments = Arguments::parse();
-    let found =
-        if arguments.storage == "kubo" { kubo::measure(&arguments) } else { embedded(&arguments) };
+    let found = match arguments.storage.as_str() {
+        _ if arguments.federation => federation::measure(&arguments),
+        "kubo" => kubo::measure(&arguments),
+        _ => embedded(&arguments),
+    };
     println!(
         "\nblobs of {} MB, {} rounds after one that is not counted; each with its log as it comes, into a file; client, \
          registries and whatever else on the same {} cores\n",

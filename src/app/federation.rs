@@ -2,7 +2,7 @@
 
 use super::AppError;
 use crate::config::Settings;
-use crate::dnslink::Resolver;
+use crate::dnslink::{Past, Resolver};
 use crate::registry::{Federation, Roots};
 use crate::remote::{Answers, Cache};
 
@@ -15,10 +15,11 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     if !federation.enabled {
         return Ok(None);
     }
-    let roots = roots(settings)?;
-    let cache =
-        Cache::open(&settings.server.data.join("cache"), federation.cache_bytes).map_err(failed)?;
-    let answers = Answers::open(&settings.server.data.join("cache/answers")).map_err(failed)?;
+    let folder = settings.server.data.join("cache");
+    let cache = Cache::open(&folder, federation.cache_bytes).map_err(failed)?;
+    let answers = Answers::open(&folder.join("answers")).map_err(failed)?;
+    let past = Past::open(&folder.join("roots")).map_err(failed)?;
+    let roots = roots_by(settings, |resolver| resolver.with_past(past))?;
     Ok(Some(Federation::new(cache, answers, roots, settings.manifests.max_bytes)))
 }
 
@@ -27,8 +28,15 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
 /// # Errors
 /// [`AppError::Federation`] when a file that the settings name cannot be used.
 pub fn roots(settings: &Settings) -> Result<Roots, AppError> {
+    roots_by(settings, |resolver| resolver)
+}
+
+fn roots_by(
+    settings: &Settings,
+    equip: impl FnOnce(Resolver) -> Resolver,
+) -> Result<Roots, AppError> {
     let federation = &settings.federation;
-    let resolver = Resolver::open(&settings.dnslink, None).map_err(failed)?;
+    let resolver = equip(Resolver::open(&settings.dnslink).map_err(failed)?);
     Roots::new(federation.domains.clone(), resolver, &federation.gateways).map_err(failed)
 }
 

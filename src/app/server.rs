@@ -14,7 +14,8 @@ use super::tls::Certificate;
 use super::{App, AppError, authority, federation};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
-use crate::http::{self, Api, Metrics};
+use crate::dnslink::{Gateway, key_of_seed};
+use crate::http::{self, Api, Metrics, Peer};
 use crate::registry::Registry;
 use crate::telemetry;
 
@@ -65,11 +66,15 @@ pub async fn serve(
     let authority = authority(settings, &app.index.secret("tokens").await?)?;
     // What everybody may pull, everybody may read by its CID.
     let anonymous = authority.decide(&Identity::default(), Act::Any(Action::Pull)).await;
+    let peer = Peer {
+        id: key_of_seed(&app.index.secret("peer").await?),
+        gateway: reached_at(settings, address),
+    };
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
-        gateway: settings.gateway.enabled && anonymous.is_ok(),
+        gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
         metrics: Metrics::new(),
     });
     let server = HttpServer::new(move || {
@@ -109,6 +114,15 @@ pub async fn serve(
     }
     tracing::info!("stopped");
     ended
+}
+
+/// Returns where others reach this server, if that is known.
+fn reached_at(settings: &Settings, address: SocketAddr) -> Option<Gateway> {
+    if let Some(url) = &settings.server.external_url {
+        return Gateway::from_url(url.as_str());
+    }
+    let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+    (!address.ip().is_unspecified()).then(|| Gateway::from_url(&format!("{scheme}://{address}")))?
 }
 
 /// Raises the number of files and connections to what the system allows; by default it is low, for

@@ -19,7 +19,7 @@ pub use methods::{METHODS, Method, Opened, SetupError};
 
 pub use names::Names;
 
-use crate::oci::{NameError, RepositoryName};
+use crate::oci::RepositoryName;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -129,17 +129,10 @@ impl Authority {
         Self { authenticator, names }
     }
 
-    /// Returns the repository that a request means by a name: see [`Names::meant`].
-    ///
-    /// # Errors
-    /// When the name becomes too long.
-    pub fn meant(
-        &self,
-        name: RepositoryName,
-        host: Option<&str>,
-        namespace: Option<&str>,
-    ) -> Result<RepositoryName, NameError> {
-        self.names.meant(name, host, namespace)
+    /// Tells whose repository a name means.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
     }
 
     /// Returns who sends these credentials, if that client may ask anything at all.

@@ -1,6 +1,6 @@
 //! Whose repository a name means.
 
-use crate::oci::{ForeignName, NameError, RepositoryName};
+use crate::oci::{ForeignName, NameError, RepositoryName, is_domain};
 
 /// What the operator says about names that look like somebody's root.
 #[derive(Debug, Clone, Default)]
@@ -30,8 +30,7 @@ impl Names {
         if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
             return Ok(own);
         }
-        let is_told = name.namespace().is_some_and(|first| self.local.iter().any(|it| it == first));
-        if is_told || !self.federates || name.foreign().is_some() {
+        if self.is_local(&name) || !self.federates || name.foreign().is_some() {
             return Ok(name);
         }
         let host = host.map(without_port).filter(|host| self.hosts.iter().any(|it| it == host));
@@ -48,17 +47,13 @@ impl Names {
     /// operator says so.
     #[must_use]
     pub fn foreign(&self, name: &RepositoryName) -> Option<ForeignName> {
-        let first = name.namespace()?;
-        if self.local.iter().any(|local| local == first) {
-            return None;
-        }
-        name.foreign()
+        if self.is_local(name) { None } else { name.foreign() }
     }
-}
 
-/// Tells whether a text can be the domain of a repository's name.
-fn is_domain(text: &str) -> bool {
-    text.contains('.') && !text.contains('/') && text.parse::<RepositoryName>().is_ok()
+    /// Tells whether the operator says that a name is the registry's own, whatever it looks like.
+    fn is_local(&self, name: &RepositoryName) -> bool {
+        name.namespace().is_some_and(|first| self.local.iter().any(|local| local == first))
+    }
 }
 
 fn without_port(host: &str) -> &str {

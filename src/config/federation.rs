@@ -1,7 +1,7 @@
 //! Whose images are served beside the registry's own.
 
 use super::{ExternalUrl, SettingsError, Values};
-use crate::oci::RepositoryName;
+use crate::oci::is_domain;
 
 /// Whose images are served beside the registry's own.
 #[derive(Debug, Clone)]
@@ -36,9 +36,4 @@ impl FederationSettings {
             cache_bytes: values.number("federation.cache_bytes"),
         })
     }
-}
-
-/// Tells whether a text is a domain as it begins a repository's name: with a dot, in lower case.
-pub(super) fn is_domain(text: &str) -> bool {
-    text.contains('.') && !text.contains('/') && text.parse::<RepositoryName>().is_ok()
 }

@@ -4,9 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::federation::is_domain;
 use super::{ExternalUrl, SettingsError, Values};
-use crate::oci::RepositoryName;
+use crate::oci::{RepositoryName, is_domain};
 
 /// Where the registry listens, and where its data stand.
 #[derive(Debug, Clone)]

@@ -1,5 +1,6 @@
 //! Names that are public keys: IPNS names and peer ids, which are the same thing.
 
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use cid::multibase::Base;
 use cid::multihash::Multihash;
 use cid::{Cid, Version};
@@ -31,6 +32,20 @@ pub fn parse_key(text: &str) -> Option<Cid> {
         _ => false,
     };
     is_sound.then(|| Cid::new_v1(LIBP2P_KEY, hash))
+}
+
+/// Returns the key that a seed makes, as its name (libp2p, "Peer Ids": Ed25519).
+///
+/// # Panics
+/// Never: any 32 bytes are a seed.
+#[must_use]
+pub fn key_of_seed(seed: &[u8; 32]) -> Cid {
+    // A protobuf of two fields: the type, 1, and the key.
+    const HEAD: [u8; 4] = [0x08, 0x01, 0x12, 0x20];
+
+    let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are a seed");
+    let key = [&HEAD, pair.public_key().as_ref()].concat();
+    Cid::new_v1(LIBP2P_KEY, Multihash::wrap(IDENTITY, &key).expect("36 bytes fit"))
 }
 
 /// Writes a key as a peer id, the way that Kubo does: its multihash in base58.

@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Answer, DnslinkError, DnslinkErrorKind, Resolved, Result, Target};
+use super::{Answer, DnslinkError, DnslinkErrorKind, Past, Resolved, Result, Target};
 
 /// How many names are kept.
 const NAMES: usize = 1000;
@@ -28,6 +28,8 @@ pub(super) struct Memory {
     kept: Cache<Target, Arc<Kept>>,
     flights: Mutex<HashMap<Target, Flight>>,
     stale_for: Duration,
+    /// What outlasts the process.
+    past: Option<Past>,
 }
 
 /// A look-up that any number of callers wait for.
@@ -58,7 +60,12 @@ impl Good {
 
 impl Memory {
     pub(super) fn new(stale_for: Duration) -> Self {
-        Self { kept: Cache::new(NAMES), flights: Mutex::default(), stale_for }
+        Self { kept: Cache::new(NAMES), flights: Mutex::default(), stale_for, past: None }
+    }
+
+    /// A new one, which remembers what another process has found as well.
+    pub(super) fn with_past(&self, past: Past) -> Self {
+        Self { past: Some(past), ..Self::new(self.stale_for) }
     }
 
     /// Answers from memory, or by a look-up that `look_up` makes: one for all who ask at the same time.
@@ -74,6 +81,7 @@ impl Memory {
         if let Some(outcome) = self.fresh(name) {
             return outcome;
         }
+        self.recall(name).await;
         let old = self.kept.get(name).and_then(|kept| self.standing_in(&kept));
         let flight = match self.join(name, look_up) {
             Ok(flight) => flight,
@@ -81,6 +89,23 @@ impl Memory {
         };
         let Some(old) = old else { return flight.await };
         timeout(PATIENCE, flight).await.unwrap_or_else(|_| Ok(old.answer()))
+    }
+
+    /// Takes up what an earlier process has found, if this one knows nothing of the name.
+    async fn recall(&self, name: &Target) {
+        let Some(past) = self.past.as_ref().filter(|_| self.kept.get(name).is_none()) else {
+            return;
+        };
+        let Some((resolved, due_time)) = past.recall(name).await else { return };
+        let age = Timestamp::now().duration_since(due_time);
+        let now = Instant::now();
+        // What it was found for is over, whatever the clock said then.
+        let Some(due) = now.checked_sub(age.try_into().unwrap_or_default()) else { return };
+        let good = Good { resolved: Arc::new(resolved), due, due_time };
+        if due.elapsed() < self.stale_for && self.kept.get(name).is_none() {
+            let kept = Kept { outcome: Ok(good.answer()), until: now, good: Some(good) };
+            self.kept.insert(name.clone(), Arc::new(kept));
+        }
     }
 
     fn fresh(&self, name: &Target) -> Option<Result<Answer>> {
@@ -126,9 +151,11 @@ impl Memory {
         tokio::spawn(async move {
             let found = look_up.await;
             let outcome = listed.memory.keep(&listed.name, found);
+            let (memory, name) = (listed.memory.clone(), listed.name.clone());
             drop(listed);
             // Whoever asked may have gone away.
             let _ = landed.send(outcome);
+            memory.note(&name).await;
         });
         Ok(flight)
     }
@@ -155,6 +182,18 @@ impl Memory {
         let outcome = kept.outcome.clone();
         self.kept.insert(name.clone(), Arc::new(kept));
         outcome
+    }
+
+    /// Notes for later processes what was found of a name.
+    async fn note(&self, name: &Target) {
+        let (Some(past), Some(kept)) = (&self.past, self.kept.get(name)) else { return };
+        match (&kept.outcome, &kept.good) {
+            (Ok(answer), Some(good)) if answer.stale_since.is_none() => {
+                past.note(name, &good.resolved, good.due_time).await;
+            }
+            (Err(error), None) if !error.is_retryable() => past.forget(name).await,
+            _ => {}
+        }
     }
 
     fn flights(&self) -> MutexGuard<'_, HashMap<Target, Flight>> {
@@ -235,6 +274,31 @@ mod tests {
         let stale = ask(&memory, Err(failed(DnslinkErrorKind::Unavailable))).await.unwrap();
         assert_eq!(stale.resolved.path, ["a"]);
         assert!(stale.stale_since.is_some_and(|since| since <= before));
+    }
+
+    #[tokio::test]
+    async fn what_an_earlier_process_found_stands_in_no_longer_than_it_may() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let memory = |stale_for| {
+            Arc::new(Memory::new(stale_for).with_past(Past::open(folder.path()).unwrap()))
+        };
+        let down = || Err(failed(DnslinkErrorKind::Unavailable));
+        ask(&memory(DAY), Ok(found("a", Duration::ZERO))).await.unwrap();
+        // It is written after the answer.
+        while memory(DAY).past.as_ref().unwrap().recall(&name()).await.is_none() {
+            tokio::task::yield_now().await;
+        }
+        let stale = ask(&memory(DAY), down()).await.unwrap();
+        assert_eq!(stale.resolved.path, ["a"]);
+        assert!(stale.stale_since.is_some());
+        let error = ask(&memory(Duration::ZERO), down()).await.unwrap_err();
+        assert_eq!(error.kind, DnslinkErrorKind::Unavailable);
+        let gone = memory(DAY);
+        ask(&gone, Err(failed(DnslinkErrorKind::NotFound))).await.unwrap_err();
+        while gone.past.as_ref().unwrap().recall(&name()).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+        assert!(ask(&memory(DAY), down()).await.is_err(), "its owner has taken it away");
     }
 
     #[tokio::test]

@@ -127,10 +127,12 @@ impl Hint {
             rest => (rest, None),
         };
         match (*transport, rest) {
-            ("tcp", ["http"]) => Some(Self::gateway("http", host, port)),
-            ("tcp", ["https"] | ["tls", "http"]) => Some(Self::gateway("https", host, port)),
+            ("tcp", ["http"]) => Some(Self::Gateway(Gateway::new("http", host, port))),
+            ("tcp", ["https"] | ["tls", "http"]) => {
+                Some(Self::Gateway(Gateway::new("https", host, port)))
+            }
             ("tcp", ["tls", "sni", name, "http"]) => {
-                Some(Self::gateway("https", Host::Name(name.parse().ok()?), port))
+                Some(Self::Gateway(Gateway::new("https", Host::Name(name.parse().ok()?), port)))
             }
             ("tcp", []) => Self::peer(Place::Port(host, Transport::Tcp(port)), id?),
             ("udp", ["quic-v1"]) => Self::peer(Place::Port(host, Transport::Quic(port)), id?),
@@ -138,7 +140,40 @@ impl Hint {
         }
     }
 
-    fn gateway(scheme: &str, host: Host, port: u16) -> Self {
+    /// Writes it as it is read: of a gateway, as one whose name for TLS is that of its host.
+    pub(super) fn multiaddr(&self) -> String {
+        match self {
+            Self::Gateway(gateway) => gateway.multiaddr(),
+            Self::Peer(peer) => peer.address.to_string(),
+        }
+    }
+
+    fn peer(place: Place, id: &str) -> Option<Self> {
+        let peer_id = peer_id(&parse_key(id)?);
+        let address = Multiaddr { place, peer_id: peer_id.clone() };
+        Some(Self::Peer(Peer { peer_id, address }))
+    }
+}
+
+impl Gateway {
+    /// Reads the URL of a gateway, without a path.
+    #[must_use]
+    pub fn from_url(url: &str) -> Option<Self> {
+        let url: http::Uri = url.parse().ok()?;
+        let is_encrypted = match url.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let port = url.port_u16().unwrap_or(if is_encrypted { 443 } else { 80 });
+        let host = url.host()?;
+        let ip = host.trim_start_matches('[').trim_end_matches(']').parse();
+        let host = ip.map_or_else(|_| host.parse().map(Host::Name4), |ip| Ok(Host::Ip(ip))).ok()?;
+        let scheme = if is_encrypted { "https" } else { "http" };
+        Some(Self::new(scheme, host, port))
+    }
+
+    fn new(scheme: &str, host: Host, port: u16) -> Self {
         let url = match &host {
             Host::Ip(IpAddr::V6(ip)) => format!("{scheme}://[{ip}]:{port}"),
             Host::Ip(IpAddr::V4(ip)) => format!("{scheme}://{ip}:{port}"),
@@ -146,13 +181,33 @@ impl Hint {
                 format!("{scheme}://{name}:{port}")
             }
         };
-        Self::Gateway(Gateway { url, host })
+        Self { url, host }
     }
 
-    fn peer(place: Place, id: &str) -> Option<Self> {
-        let peer_id = peer_id(&parse_key(id)?);
-        let address = Multiaddr { place, peer_id: peer_id.clone() };
-        Some(Self::Peer(Peer { peer_id, address }))
+    /// Writes it as a multiaddr: `/dns4/example.com/tcp/443/tls/http`.
+    #[must_use]
+    pub fn multiaddr(&self) -> String {
+        let port = self.url.rsplit(':').next().unwrap_or_default();
+        let tls = if self.is_encrypted() { "/tls" } else { "" };
+        format!("{}/tcp/{port}{tls}/http", self.host)
+    }
+
+    /// Lists the protocols of the multiaddr.
+    #[must_use]
+    pub fn protocols(&self) -> Vec<&'static str> {
+        let host = match self.host {
+            Host::Ip(IpAddr::V4(_)) => "ip4",
+            Host::Ip(IpAddr::V6(_)) => "ip6",
+            Host::Name(_) => "dns",
+            Host::Name4(_) => "dns4",
+            Host::Name6(_) => "dns6",
+        };
+        let tls = self.is_encrypted().then_some("tls");
+        [host, "tcp"].into_iter().chain(tls).chain(["http"]).collect()
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.url.starts_with("https:")
     }
 }
 
@@ -243,6 +298,30 @@ mod tests {
             assert_eq!(gateway.url, expected, "{text}");
             let has_name = matches!(gateway.host, Host::Name(_) | Host::Name4(_) | Host::Name6(_));
             assert_eq!(has_name, expected.contains("example"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_written_as_a_multiaddr_that_leads_back_to_it() {
+        for (url, expected) in [
+            ("https://example.com", "/dns4/example.com/tcp/443/tls/http"),
+            ("https://Example.com:8443", "/dns4/example.com/tcp/8443/tls/http"),
+            ("http://192.0.2.1", "/ip4/192.0.2.1/tcp/80/http"),
+            ("https://[2001:db8::1]:5000", "/ip6/2001:db8::1/tcp/5000/tls/http"),
+        ] {
+            let gateway = Gateway::from_url(url).unwrap();
+            assert_eq!(gateway.multiaddr(), expected);
+            assert_eq!(expected.parse(), Ok(Hint::Gateway(gateway.clone())));
+            let protocols = gateway.protocols();
+            assert!(
+                expected
+                    .split('/')
+                    .filter(|part| protocols.contains(part))
+                    .eq(protocols.iter().copied())
+            );
+        }
+        for url in ["", "example.com", "ftp://example.com", "https://localhost", "https://a b.c"] {
+            assert_eq!(Gateway::from_url(url), None, "{url}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::dns::Dns;
 use super::memory::Memory;
 use super::walk::Walk;
 use super::{
-    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Resolved, Result,
+    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Past, Resolved, Result,
     SetupError, Target, Trace,
 };
 use crate::config::DnslinkSettings;
@@ -26,13 +26,13 @@ const QUEUE_TIME: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Resolver {
     asking: Arc<Asking>,
+    keys: Option<Arc<dyn KeyResolver>>,
     memory: Arc<Memory>,
 }
 
 /// What a look-up needs.
 struct Asking {
     dns: Arc<Dns>,
-    keys: Option<Arc<dyn KeyResolver>>,
     turns: Semaphore,
     ttl_floor: Duration,
     ttl_ceiling: Duration,
@@ -40,24 +40,33 @@ struct Asking {
 }
 
 impl Resolver {
-    /// Makes a resolver of these settings. No server is asked yet. Without `keys`, an IPNS key is
-    /// [`Unavailable`](DnslinkErrorKind::Unavailable).
+    /// Makes a resolver of these settings. No server is asked yet. An IPNS key is
+    /// [`Unavailable`](DnslinkErrorKind::Unavailable) to it.
     ///
     /// # Errors
     /// When a file that the settings name cannot be used.
-    pub fn open(
-        settings: &DnslinkSettings,
-        keys: Option<Arc<dyn KeyResolver>>,
-    ) -> std::result::Result<Self, SetupError> {
+    pub fn open(settings: &DnslinkSettings) -> std::result::Result<Self, SetupError> {
         let asking = Asking {
             dns: Arc::new(Dns::open(settings)?),
-            keys,
             turns: Semaphore::new(LOOK_UPS),
             ttl_floor: settings.ttl_floor,
             ttl_ceiling: settings.ttl_ceiling,
             guard: Guard { allow_private: settings.allow_private_addresses },
         };
-        Ok(Self { asking: Arc::new(asking), memory: Arc::new(Memory::new(settings.stale_for)) })
+        let memory = Arc::new(Memory::new(settings.stale_for));
+        Ok(Self { asking: Arc::new(asking), keys: None, memory })
+    }
+
+    /// Has somebody fetch the records of IPNS keys.
+    #[must_use]
+    pub fn with_keys(self, keys: Arc<dyn KeyResolver>) -> Self {
+        Self { keys: Some(keys), ..self }
+    }
+
+    /// Has what names lead to outlast the process. What was found so far is forgotten.
+    #[must_use]
+    pub fn with_past(self, past: Past) -> Self {
+        Self { memory: Arc::new(self.memory.with_past(past)), ..self }
     }
 
     /// Finds the root of a name. All who ask for one name at the same time share a look-up, which goes on
@@ -74,8 +83,8 @@ impl Resolver {
             return Ok(Answer { resolved: Arc::new(resolved), stale_since: None });
         }
         let look_up = || {
-            let (asking, target) = (self.asking.clone(), target.clone());
-            async move { asking.look_up(target).await.outcome }
+            let (resolver, target) = (self.clone(), target.clone());
+            async move { resolver.look_up(target).await.outcome }
         };
         self.memory.answer(&target, look_up).await
     }
@@ -83,7 +92,7 @@ impl Resolver {
     /// Looks a name up anew, and tells each step. Nothing is kept.
     pub async fn trace(&self, name: &RootName) -> Trace {
         match target(name) {
-            Ok(target) => self.asking.look_up(target).await,
+            Ok(target) => self.look_up(target).await,
             Err(error) => Trace { steps: Vec::new(), outcome: Err(error) },
         }
     }
@@ -94,18 +103,17 @@ impl Resolver {
     pub fn dialer(&self) -> Dialer {
         Dialer::new(self.asking.dns.clone(), self.asking.guard)
     }
-}
 
-impl Asking {
     async fn look_up(&self, target: Target) -> Trace {
-        let Ok(Ok(_turn)) = timeout(QUEUE_TIME, self.turns.acquire()).await else {
+        let asking = &self.asking;
+        let Ok(Ok(_turn)) = timeout(QUEUE_TIME, asking.turns.acquire()).await else {
             let context = format!("{target}: too many names are being looked up");
             let error = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
             return Trace { steps: Vec::new(), outcome: Err(error) };
         };
-        let (steps, mut outcome) = Walk::new(&self.dns, self.keys.as_deref()).go(target).await;
+        let (steps, mut outcome) = Walk::new(&asking.dns, self.keys.as_deref()).go(target).await;
         if let Ok(resolved) = &mut outcome {
-            resolved.ttl = resolved.ttl.clamp(self.ttl_floor, self.ttl_ceiling);
+            resolved.ttl = resolved.ttl.clamp(asking.ttl_floor, asking.ttl_ceiling);
         }
         Trace { steps, outcome }
     }

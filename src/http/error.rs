@@ -179,7 +179,12 @@ impl From<DnslinkError> for ApiError {
             }
             DnslinkErrorKind::Unavailable => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable),
         };
-        tracing::warn!(error = %chain(&error), "could not find somebody's root");
+        if error.kind == DnslinkErrorKind::NotFound {
+            // Whoever mistypes a name is told, and that is all.
+            tracing::debug!(%error, "a name leads to no root");
+        } else {
+            tracing::warn!(error = %chain(&error), "could not find somebody's root");
+        }
         Self::new(status, code, message)
     }
 }

@@ -61,7 +61,7 @@ async fn ask<Grant>(
     let name = segment(request, "name")?;
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
-    let name = authority.meant(name, host, namespace.as_deref())?;
+    let name = authority.names().meant(name, host, namespace.as_deref())?;
     if let Some(namespace) = namespace.filter(|it| name.namespace() == Some(it.as_str())) {
         request.extensions_mut().insert(Namespace(namespace));
     }

@@ -21,6 +21,7 @@ mod page;
 mod range;
 mod referrers;
 mod respond;
+mod routing;
 mod tags;
 mod token;
 mod uploads;
@@ -34,6 +35,7 @@ use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, r
 pub use error::ApiError;
 pub use log::log_requests;
 pub use metrics::Metrics;
+pub use routing::Peer;
 
 use crate::auth::Authority;
 use crate::registry::Registry;
@@ -46,8 +48,8 @@ pub struct Api {
     pub authority: Authority,
     /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
     pub external_url: Option<String>,
-    /// Whether what is below the public root is served by CIDs.
-    pub gateway: bool,
+    /// As which peer what is below the public root is served by CIDs; none: it is not.
+    pub gateway: Option<Peer>,
     /// What is counted.
     pub metrics: Metrics,
 }
@@ -120,6 +122,8 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
                 .route(get().to(gateway::get))
                 .route(head().to(gateway::get)),
         )
+        .service(resource("/routing/v1/providers/{cid}", "GET").route(get().to(routing::providers)))
+        .service(resource("/routing/v1/peers/{id}", "GET").route(get().to(routing::peers)))
         .service(v2)
         .default_service(web::to(error::not_found));
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
-use sqlx::{PgPool, SqlitePool};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::clock::{self, Clock};
 use super::columns::damaged;
-use super::connection::{Connection, Link, kind, misuse};
+use super::connection::{Connection, Link, misuse};
 use super::edges::ReferrerQuery;
 use super::memory::Memory;
+use super::pool::Pool;
 use super::turns::Turns;
 use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
@@ -26,31 +26,6 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
 /// How long a request waits for the write transaction of another.
 pub(super) const GATE_LIMIT: Duration = Duration::from_secs(30);
-
-/// Connections to either database.
-pub(super) enum Pool {
-    /// To a SQLite file.
-    Lite(SqlitePool),
-    /// To a Postgres server.
-    Postgres(PgPool),
-}
-
-impl Pool {
-    async fn link(&self) -> Result<Link> {
-        let link = match self {
-            Self::Lite(pool) => pool.acquire().await.map(Link::Lite),
-            Self::Postgres(pool) => pool.acquire().await.map(Link::Postgres),
-        };
-        link.map_err(|error| IndexError::new(kind(&error), "connecting", error))
-    }
-
-    async fn close(&self) {
-        match self {
-            Self::Lite(pool) => pool.close().await,
-            Self::Postgres(pool) => pool.close().await,
-        }
-    }
-}
 
 /// A database that was opened.
 pub(super) struct Database {

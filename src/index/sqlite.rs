@@ -9,8 +9,9 @@ use tokio::sync::Mutex;
 
 use super::clock::{self, Clock};
 use super::connection::{Connection, Link, kind, misuse};
-use super::database::{Database, GATE_LIMIT, Pool};
+use super::database::{Database, GATE_LIMIT};
 use super::memory::Memory;
+use super::pool::Pool;
 use super::turns::Turns;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 

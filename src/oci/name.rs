@@ -16,7 +16,7 @@ const LIBP2P_KEY: u64 = 0x72;
 pub struct RepositoryName(String);
 
 /// Somebody's root, as the first component of a repository's name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RootName {
     /// A domain: the component has a dot.
     Domain(String),
@@ -118,6 +118,12 @@ impl FromStr for RepositoryName {
         }
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Tells whether a text is a domain as it begins a repository's name: with a dot, in lower case.
+#[must_use]
+pub fn is_domain(text: &str) -> bool {
+    text.contains('.') && !text.contains('/') && text.parse::<RepositoryName>().is_ok()
 }
 
 fn is_component(text: &str) -> bool {

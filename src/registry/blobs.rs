@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -15,7 +14,7 @@ use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
-use crate::remote::{RemoteErrorKind, read_kept};
+use crate::remote::RemoteErrorKind;
 use crate::storage::{Content, Finished, StorageError};
 
 /// How many repositories a mount without a source looks at.
@@ -107,18 +106,14 @@ impl Registry {
     /// # Errors
     /// Those of the storage.
     pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<BlobStream> {
-        let foreign = match &blob.held {
-            Held::Here => {
-                let bytes = self.storage.open(&blob.content, range).await?;
-                return Ok(bytes.map_err(RegistryError::from).boxed());
-            }
-            Held::Kept(kept) => read_kept(Arc::clone(&kept.file), range),
-            Held::Coming(fetch) => fetch.read(range),
-            Held::Away => {
-                return Err(RegistryError::Record("the blob was found, but not opened".to_owned()));
-            }
-        };
-        Ok(foreign.map_err(RegistryError::from).boxed())
+        if matches!(blob.held, Held::Here) {
+            let bytes = self.storage.open(&blob.content, range).await?;
+            return Ok(bytes.map_err(RegistryError::from).boxed());
+        }
+        let bytes = blob.held.read(range).ok_or_else(|| {
+            RegistryError::Record("the blob was found, but not opened".to_owned())
+        })?;
+        Ok(bytes.map_err(RegistryError::from).boxed())
     }
 
     /// Gives the repository a blob that `from` has. Returns none when it does not.

@@ -32,6 +32,14 @@ pub struct Archive {
 }
 
 impl Registry {
+    /// Tells whether there is such a block below the public root.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn is_public(&self, cid: &Cid) -> Result<bool> {
+        Ok(self.find_public(cid).await?.is_some())
+    }
+
     /// Returns a block below the public root; none if it is not there, or is nobody's to see.
     ///
     /// # Errors
@@ -42,7 +50,15 @@ impl Registry {
         if let Ok(block) = Block::verify(*cid, inline) {
             return Ok(Some(block));
         }
-        let found = self.read_public(cid).await?;
+        match self.find_public(cid).await? {
+            Some(found) => self.read_public(cid, found).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Finds a block below the public root.
+    async fn find_public(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
+        let found = self.index.public_block(cid, self.grace_began()).await?;
         if found.is_some() {
             return Ok(found);
         }
@@ -53,27 +69,30 @@ impl Registry {
             return Ok(None);
         }
         self.root().await?;
-        self.read_public(cid).await
+        Ok(self.index.public_block(cid, self.grace_began()).await?)
     }
 
-    /// Reads what stands at a path below a public block; none if that is not public. A path that leads
-    /// nowhere is proved to do so.
+    /// Reads what stands at a path below a public block, which [`Registry::public_block`] returned. A path that
+    /// leads nowhere is proved to do so.
     ///
     /// # Errors
     /// Those of the index and the storage; [`RegistryError::PathUnreadable`]
     pub async fn public_archive(
         &self,
-        root: &Cid,
+        first: Block,
         path: Vec<String>,
         scope: Scope,
-    ) -> Result<Option<Archive>> {
-        if self.public_block(root).await?.is_none() {
-            return Ok(None);
-        }
-        let registry = self.clone();
-        let mut reading = Ahead::new(Traversal::new(*root, path, scope)?, WIDTH, move |cid| {
+    ) -> Result<Archive> {
+        let (registry, root) = (self.clone(), first.cid);
+        let mut reading = Ahead::new(Traversal::new(root, path, scope)?, WIDTH, move |cid| {
+            let known = (cid == first.cid).then(|| first.clone());
             let registry = registry.clone();
-            Box::pin(async move { registry.expect_public(cid).await })
+            Box::pin(async move {
+                match known {
+                    Some(block) => Ok(block),
+                    None => registry.expect_public(cid).await,
+                }
+            })
         });
         let mut known = Vec::new();
         while reading.target().is_none() {
@@ -87,14 +106,11 @@ impl Registry {
             Ok(block.map(|(block, _)| (block, reading)))
         });
         let known = stream::iter(known.into_iter().map(Ok));
-        Ok(Some(Archive { target, blocks: known.chain(rest).boxed() }))
+        Ok(Archive { target, blocks: known.chain(rest).boxed() })
     }
 
-    async fn read_public(&self, cid: &Cid) -> Result<Option<Block>> {
-        let Some(found) = self.index.public_block(cid, self.grace_began()).await? else {
-            return Ok(None);
-        };
-        Ok(Some(Block { cid: *cid, bytes: self.bytes_of(found).await? }))
+    async fn read_public(&self, cid: &Cid, found: PublicBlock) -> Result<Block> {
+        Ok(Block { cid: *cid, bytes: self.bytes_of(found).await? })
     }
 
     /// Reads the bytes of a block that was found.
@@ -109,9 +125,9 @@ impl Registry {
     }
 
     async fn expect_public(&self, cid: Cid) -> Result<Block> {
-        let found = self.read_public(&cid).await?;
-        found
-            .ok_or_else(|| RegistryError::Record(format!("{cid}, below a public root, is missing")))
+        let found = self.index.public_block(&cid, self.grace_began()).await?;
+        let missing = || RegistryError::Record(format!("{cid}, below a public root, is missing"));
+        self.read_public(&cid, found.ok_or_else(missing)?).await
     }
 }
 

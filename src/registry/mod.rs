@@ -22,6 +22,7 @@ mod layout;
 mod manifests;
 mod progress;
 mod rebuild;
+mod references;
 mod referrers;
 mod restore;
 mod root;

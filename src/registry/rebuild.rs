@@ -7,7 +7,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::blobs::{named_blob, new_blob};
-use super::intent::{References, new_manifest};
+use super::intent::new_manifest;
+use super::references::References;
 use super::root::{count_links, fold_edits};
 use super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
 use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};

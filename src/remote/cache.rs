@@ -21,7 +21,6 @@ use super::fetch::{Fetch, Fetching};
 use super::kept::{Kept, failed};
 use super::shelf::Shelf;
 use super::{File as RemoteFile, RemoteError, RemoteErrorKind, Result};
-use crate::ipld::no_root;
 use crate::oci::CanonicalDigest;
 
 /// The content of other people that this process keeps.
@@ -33,6 +32,9 @@ pub struct Cache {
 }
 
 type Wish = (Cid, CanonicalDigest);
+
+/// Files up to this are proved when they are found.
+const SMALL: u64 = 128 * 1024;
 
 /// Held by whoever begins to fetch; the others wait for what comes of it.
 type Slot = tokio::sync::Mutex<Opening>;
@@ -61,8 +63,12 @@ impl Cache {
     /// Each process reads a file once to see that it is what its digest says, and again when somebody wrote
     /// to it. A small one that is not is not found; of a long one the first read fails, and then it
     /// is not found either.
-    pub fn find(&self, digest: &CanonicalDigest) -> Option<Kept> {
-        self.shelf.find(digest)
+    pub async fn find(&self, digest: &CanonicalDigest) -> Option<Kept> {
+        let kept = self.shelf.find(digest)?;
+        if kept.size <= SMALL && kept.file.prove_now().await.is_err() {
+            return None;
+        }
+        Some(kept)
     }
 
     /// Tells whether a name was seen to lead to that content, while that was kept.
@@ -82,24 +88,12 @@ impl Cache {
         Ok(())
     }
 
-    /// Begins to fetch content, or joins whoever does already. It goes on when nobody waits for it any more.
+    /// Begins to fetch content, or joins whoever does already below the same root: whoever publishes another one
+    /// can claim to have anything, and then be slow. It goes on when nobody waits for it any more.
     ///
     /// # Errors
     /// Those of opening it, by whoever began.
     pub async fn fetch(
-        self: &Arc<Self>,
-        digest: CanonicalDigest,
-        open: impl Future<Output = Result<RemoteFile>>,
-    ) -> Result<Arc<Fetch>> {
-        self.fetch_below(no_root(), digest, open).await
-    }
-
-    /// The same, and joins only those who look for it below the same root: whoever publishes another one
-    /// can claim to have anything, and then be slow.
-    ///
-    /// # Errors
-    /// Those of opening it, by whoever began.
-    pub async fn fetch_below(
         self: &Arc<Self>,
         root: Cid,
         digest: CanonicalDigest,

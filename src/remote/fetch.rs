@@ -21,8 +21,10 @@ use crate::oci::{Algorithm, CanonicalDigest, Hasher};
 /// How many bytes are held back until the whole is verified.
 const HELD_BACK: u64 = 64 * 1024;
 
-/// How many bytes are collected before they are written.
+/// How many bytes are collected before they are written: the first piece goes at once, so that whoever waits
+/// for the first byte has it, and then more and more, for each time costs a thread.
 const BATCH: usize = 1024 * 1024;
+const SECOND_BATCH: usize = 64 * 1024;
 
 /// Content on its way.
 pub struct Fetch {
@@ -85,10 +87,10 @@ impl Fetching {
 
     async fn take(&mut self) -> Result<()> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
-        let (mut written, mut is_end) = (0, false);
+        let (mut written, mut is_end, mut enough) = (0, false, 1);
         while !is_end {
             let (mut batch, mut length) = (Vec::new(), 0);
-            while length < BATCH {
+            while length < enough {
                 let Some(piece) = self.source.bytes.try_next().await? else {
                     is_end = true;
                     break;
@@ -109,6 +111,7 @@ impl Fetching {
             (hasher, written) =
                 writing.await.map_err(std::io::Error::other).flatten().map_err(failed)?;
             self.state.send_replace(State::Came(written));
+            enough = (enough * 2).clamp(SECOND_BATCH, BATCH);
         }
         if written != self.source.size || hasher.finish() != self.digest.into() {
             let what = format!("what stands under {} has another digest", self.digest);
@@ -207,5 +210,22 @@ mod tests {
         assert_eq!(told.kind, RemoteErrorKind::Full);
         let read = fetch.read(0..size).try_next().await.unwrap_err();
         assert_eq!(read.kind, RemoteErrorKind::Full);
+    }
+
+    #[tokio::test]
+    async fn the_first_piece_is_told_before_the_second_one_has_come() {
+        let piece = |length| Ok(Bytes::from(vec![7; length]));
+        let (first, size) = (1000, 2 * HELD_BACK);
+        let bytes = stream::iter([piece(first)]).chain(stream::pending()).boxed();
+        let source = RemoteFile { cid: no_root(), size, bytes };
+        let (fetch, fetching) = Fetching::begin(
+            CanonicalDigest::of(b""),
+            source,
+            Arc::new(tempfile::tempfile().unwrap()),
+        );
+        let bringing = tokio::spawn(fetching.bring());
+        let told = fetch.read(0..size).try_next().await.unwrap().unwrap();
+        assert_eq!(told.len(), first);
+        bringing.abort();
     }
 }

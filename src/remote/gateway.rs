@@ -5,6 +5,7 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response};
 
@@ -15,6 +16,9 @@ use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope, Traversal};
 
 const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car; version=1; order=dfs; dups=y";
+
+/// What cannot stand for itself in a name of a URL (RFC 3986, 2.3).
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-').remove(b'~');
 
 /// How many blocks are asked for at a time where they are asked for one by one.
 const WIDTH: usize = 6;
@@ -88,11 +92,7 @@ impl Gateway {
         if path.iter().any(|name| matches!(&**name, "" | "." | "..")) {
             return Ok(None);
         }
-        let mut target = root.to_string();
-        for name in path {
-            target.push('/');
-            target.push_str(&escaped(name));
-        }
+        let target = format!("{root}{}", url_path(path));
         let query = format!("format=car&{scope}&car-order=dfs&car-dups=y");
         let response = self.get(&format!("{target}?{query}"), CAR).await?;
         // In another order, or where what comes twice is left out, no bounded memory could follow.
@@ -161,19 +161,9 @@ impl Source for Gateway {
     }
 }
 
-/// Writes a name so that it can stand in a URL.
-fn escaped(name: &str) -> String {
-    let mut text = String::new();
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"._-~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
-        }
-    }
-    text
-}
-
-fn digit(value: u8) -> char {
-    char::from(b"0123456789ABCDEF"[usize::from(value)])
+/// Writes names as a path of a URL: each with a slash before it.
+#[must_use]
+pub fn url_path(names: &[String]) -> String {
+    let escaped = |name: &String| format!("/{}", utf8_percent_encode(name, ESCAPED));
+    names.iter().map(escaped).collect()
 }

@@ -47,6 +47,17 @@ impl KeptFile {
         }
         // A file that many ask for at once is read once.
         let _turn = self.shelf.turn.lock().await;
+        self.prove_now().await
+    }
+
+    /// The same, without waiting for others who read theirs: for a small one.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Failed`]
+    pub(super) async fn prove_now(&self) -> Result<()> {
+        if self.is_sound.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let (keeper, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
         let proved = spawn_blocking(move || keeper.prove(&digest, &file));
         match proved.await.map_err(io::Error::other).flatten() {

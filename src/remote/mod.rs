@@ -36,7 +36,7 @@ pub use archive::{Archive, Draft};
 pub use cache::Cache;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
-pub use gateway::Gateway;
+pub use gateway::{Gateway, url_path};
 pub use kept::{Kept, KeptFile, read_kept};
 pub use progress::Patience;
 pub use subtree::BlockStream;
@@ -183,11 +183,7 @@ impl Remote {
             let what = format!("{} has {} bytes, more than {limit}", file.cid, file.size);
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
         }
-        let bytes = file.bytes.try_fold(Vec::new(), async |mut all, bytes| {
-            all.extend_from_slice(&bytes);
-            Ok(all)
-        });
-        Ok(Some((file.cid, bytes.await?.into())))
+        Ok(Some((file.cid, collect(file.bytes).await?)))
     }
 
     /// Lists the directory at a path, sorted bytewise; none if it is proved that there is none.
@@ -206,4 +202,16 @@ impl Remote {
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         Ok(Some(entries))
     }
+}
+
+/// Reads all bytes, which the caller knows to be few.
+///
+/// # Errors
+/// Those of the bytes.
+pub async fn collect(bytes: ByteStream) -> Result<Bytes> {
+    let all = bytes.try_fold(Vec::new(), async |mut all, piece| {
+        all.extend_from_slice(&piece);
+        Ok(all)
+    });
+    Ok(all.await?.into())
 }

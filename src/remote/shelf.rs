@@ -11,9 +11,6 @@ use std::time::SystemTime;
 use super::kept::{Kept, KeptFile, digest_of};
 use crate::oci::CanonicalDigest;
 
-/// Files up to this are proved when they are found: that takes no longer than to ask a thread for it.
-const SMALL: u64 = 128 * 1024;
-
 /// Content and who leads to it, by its digest.
 pub(super) struct Shelf {
     folder: PathBuf,
@@ -70,14 +67,7 @@ impl Shelf {
     pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest) -> Option<Kept> {
         let file = File::open(self.place("sha256", digest)).ok()?;
         let size = file.metadata().ok()?.len();
-        let mut is_sound = self.touch(digest, &file).ok()?;
-        if !is_sound && size <= SMALL {
-            is_sound = self.prove(digest, &file).ok()?;
-            if !is_sound {
-                return None;
-            }
-        }
-        let is_sound = AtomicBool::new(is_sound);
+        let is_sound = AtomicBool::new(self.touch(digest, &file).ok()?);
         let file = Arc::new(file);
         let file = KeptFile { file, digest: *digest, shelf: Arc::clone(self), is_sound };
         Some(Kept { file: Arc::new(file), size })

@@ -63,7 +63,7 @@ async fn api(data: &TempDir) -> Data<Api> {
     let index = index::open(&url).await.expect("the folder is new");
     let limits = Limits { commit_wait: Duration::from_secs(10), ..Limits::default() };
     Data::new(Api {
-        gateway: false,
+        gateway: None,
         registry: Registry::new(index, storage, limits),
         authority: Authority::new(Box::new(ByName), Names::default()),
         external_url: None,

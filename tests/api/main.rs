@@ -32,6 +32,7 @@ mod references;
 mod referrers;
 mod repository;
 mod restart;
+mod routing;
 mod signing_in;
 mod stop;
 mod tags;

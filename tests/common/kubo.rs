@@ -22,6 +22,7 @@ const READY: Duration = Duration::from_mins(1);
 #[derive(Default)]
 pub(crate) struct Plan {
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
     token: Option<String>,
     folder: Option<PathBuf>,
 }
@@ -31,6 +32,12 @@ impl Plan {
     /// `set("Gateway.NoFetch", "false")`.
     pub(crate) fn set(mut self, name: &str, json: &str) -> Self {
         self.settings.push((name.to_owned(), json.to_owned()));
+        self
+    }
+
+    /// Adds to the environment of the daemon.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -64,9 +71,9 @@ impl Plan {
             succeed(offline(&program, &repository).args(["config", "--json", name, json]));
         }
         let log = own.path().join("kubo.log");
-        let process = launch(&program, &repository, &log, api, gateway);
-        let token = self.token;
-        Some(KuboNode { process, program, repository, log, api, gateway, token, own })
+        let (token, environment) = (self.token, self.environment);
+        let process = launch(&program, &repository, &environment, &log, api, gateway);
+        Some(KuboNode { process, program, repository, environment, log, api, gateway, token, own })
     }
 }
 
@@ -76,6 +83,7 @@ pub(crate) struct KuboNode {
     process: Process,
     program: PathBuf,
     repository: PathBuf,
+    environment: Vec<(String, String)>,
     log: PathBuf,
     api: u16,
     gateway: u16,
@@ -187,7 +195,8 @@ impl KuboNode {
     /// until it answers, and panics with its log when it does not.
     pub(crate) fn start_again(&mut self) {
         assert!(self.process.ended().is_some(), "the node still runs");
-        self.process = launch(&self.program, &self.repository, &self.log, self.api, self.gateway);
+        let Self { program, repository, environment, log, api, gateway, .. } = self;
+        self.process = launch(program, repository, environment, log, *api, *gateway);
     }
 }
 
@@ -204,8 +213,17 @@ fn offline(program: &Path, repository: &Path) -> Command {
     command
 }
 
-fn launch(program: &Path, repository: &Path, log: &Path, api: u16, gateway: u16) -> Process {
-    let mut process = Process::start(offline(program, repository).arg("daemon"), log);
+fn launch(
+    program: &Path,
+    repository: &Path,
+    environment: &[(String, String)],
+    log: &Path,
+    api: u16,
+    gateway: u16,
+) -> Process {
+    let mut daemon = offline(program, repository);
+    daemon.arg("daemon").envs(environment.iter().map(|(name, value)| (name, value)));
+    let mut process = Process::start(&mut daemon, log);
     let version = format!("http://127.0.0.1:{api}/api/v0/version");
     // A CID that holds its own, empty, block.
     let empty = format!("http://127.0.0.1:{gateway}/ipfs/bafkqaaa");

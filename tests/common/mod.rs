@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, reason = "each test file is a crate and takes only a part")]
 
 pub(crate) mod bind;
+pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod ipfs;
 pub(crate) mod kubo;
@@ -17,6 +18,7 @@ pub(crate) mod terminal;
 pub(crate) mod tools;
 
 pub(crate) use bind::Bind;
+pub(crate) use disk::Disk;
 pub(crate) use ipfs::Ipfs;
 pub(crate) use kubo::KuboNode;
 pub(crate) use pair::{Pair, embedded_only, is_over_kubo};

@@ -55,7 +55,7 @@ async fn the_time_of_a_record_counts_within_the_floor_and_the_ceiling() {
     let mut settings = settings(&bind.address());
     settings.ttl_floor = Duration::from_mins(1);
     settings.ttl_ceiling = Duration::from_mins(2);
-    let resolver = Resolver::open(&settings, None).unwrap();
+    let resolver = Resolver::open(&settings).unwrap();
     for (name, minutes) in [("short.names.test", 1), ("long.names.test", 2)] {
         let answer = resolve(&resolver, name).await.unwrap();
         assert_eq!(answer.resolved.ttl, Duration::from_mins(minutes), "{name}");

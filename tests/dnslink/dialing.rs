@@ -14,7 +14,7 @@ const ID: &str = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
 fn dialer(server: &Server, allow_private: bool) -> Dialer {
     let mut settings = settings(&server.address());
     settings.allow_private_addresses = allow_private;
-    Resolver::open(&settings, None).unwrap().dialer()
+    Resolver::open(&settings).unwrap().dialer()
 }
 
 fn client(dialer: &Dialer) -> reqwest::Client {
@@ -125,7 +125,7 @@ async fn a_dnsaddr_is_followed_to_the_same_peer_and_not_in_circles() {
          node A 1.1.1.1\n"
     );
     let Some(bind) = super::common::Bind::start(&[("names.test", &records)]) else { return };
-    let dialer = Resolver::open(&settings(&bind.address()), None).unwrap().dialer();
+    let dialer = Resolver::open(&settings(&bind.address())).unwrap().dialer();
     let found = dialer.peer_addresses(&peer(&format!("/dnsaddr/a.names.test/p2p/{ID}"))).await;
     let found: Vec<String> = found.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(found, [format!("/ip4/1.1.1.1/tcp/4001/p2p/{ID}")]);

@@ -76,7 +76,7 @@ async fn a_root_serves_on_no_longer_than_the_setting_says() {
     let server = Server::start(Manner::Texts(texts(A), 0)).await;
     let mut settings = settings(&server.address());
     settings.stale_for = Duration::from_millis(1);
-    let resolver = Resolver::open(&settings, None).unwrap();
+    let resolver = Resolver::open(&settings).unwrap();
     assert_eq!(root(&resolver, NAME).await, A);
     server.change(Manner::Code(ResponseCode::ServFail));
     tokio::time::sleep(PAUSE).await;
@@ -158,7 +158,7 @@ async fn a_server_that_is_down_or_refuses_only_slows_what_another_answers() {
         let bad = Server::start(manner.clone()).await;
         let mut settings = settings(&bad.address());
         settings.servers.push(DnsServer::Plain(good.address().parse().unwrap()));
-        let resolver = Resolver::open(&settings, None).unwrap();
+        let resolver = Resolver::open(&settings).unwrap();
         assert_eq!(root(&resolver, NAME).await, A, "{manner:?}");
         assert!(bad.count(RECORD) > 0, "{manner:?}: the order of the settings counts");
     })

@@ -105,7 +105,7 @@ async fn answer(question: Bytes, count: Data<AtomicUsize>) -> HttpResponse {
 async fn names_are_looked_up_over_https() {
     let server = DnsOverHttps::start();
     let folder = TempDir::new().unwrap();
-    let resolver = Resolver::open(&server.settings(&folder), None).unwrap();
+    let resolver = Resolver::open(&server.settings(&folder)).unwrap();
     assert_eq!(root(&resolver, "names.test").await, A);
     assert_eq!(root(&resolver, "other.test").await, A);
     assert!(server.count.load(Ordering::SeqCst) >= 2);
@@ -116,7 +116,7 @@ async fn a_server_that_shows_a_certificate_of_nobody_known_is_not_asked() {
     let server = DnsOverHttps::start();
     let folder = TempDir::new().unwrap();
     let settings = DnslinkSettings { https_authority: None, ..server.settings(&folder) };
-    let resolver = Resolver::open(&settings, None).unwrap();
+    let resolver = Resolver::open(&settings).unwrap();
     assert_eq!(kind(&resolver, "names.test").await, DnslinkErrorKind::Unavailable);
     assert_eq!(server.count.load(Ordering::SeqCst), 0);
 }
@@ -127,6 +127,6 @@ fn an_authority_that_cannot_be_read_is_told_at_once() {
     let path = folder.path().join("authority.pem");
     fs::write(&path, "nonsense").unwrap();
     let settings = DnslinkSettings { https_authority: Some(path), ..DnslinkSettings::default() };
-    let error = Resolver::open(&settings, None).err().unwrap();
+    let error = Resolver::open(&settings).err().unwrap();
     assert!(error.to_string().contains("`dnslink.https_authority`"), "{error}");
 }

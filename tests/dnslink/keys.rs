@@ -114,7 +114,8 @@ fn a_domain_may_lead_to_a_key_and_a_key_to_a_domain() {
     block_on(async {
         let link = format!("dnslink=/ipns/{key}/from-domain");
         let server = Server::start(Manner::Texts(vec![link], 3600)).await;
-        let resolver = Resolver::open(&settings(&server.address()), Some(keys.clone())).unwrap();
+        let resolver =
+            Resolver::open(&settings(&server.address())).unwrap().with_keys(keys.clone());
         // Every domain leads to the key here, so the second one closes a circle.
         let error = resolver.resolve(&domain("names.test")).await.unwrap_err();
         assert_eq!(error.kind, DnslinkErrorKind::Loop);
@@ -137,7 +138,7 @@ fn a_domain_may_lead_to_a_key_and_a_key_to_a_domain() {
 async fn without_anybody_who_fetches_records_a_key_cannot_be_looked_up() {
     let key = parse_key("12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF").unwrap();
     let server = Server::with_root(A).await;
-    let resolver = Resolver::open(&settings(&server.address()), None).unwrap();
+    let resolver = Resolver::open(&settings(&server.address())).unwrap();
     let error = resolver.resolve(&RootName::Ipns(key)).await.unwrap_err();
     assert_eq!(error.kind, DnslinkErrorKind::Unavailable);
     let cid = RootName::Cid(B.parse().unwrap());

@@ -37,7 +37,7 @@ pub(crate) fn settings(server: &str) -> DnslinkSettings {
 }
 
 pub(crate) fn resolver(server: &str) -> Resolver {
-    Resolver::open(&settings(server), None).unwrap()
+    Resolver::open(&settings(server)).unwrap()
 }
 
 pub(crate) fn domain(name: &str) -> RootName {

@@ -19,7 +19,7 @@ fn resolver(server: &str, keys: &str) -> Resolver {
     let mut settings = settings(server);
     settings.dnssec = true;
     settings.trust_anchors = Some(path);
-    Resolver::open(&settings, None).unwrap()
+    Resolver::open(&settings).unwrap()
 }
 
 /// The keys of the zone, once the server has signed it.
@@ -83,6 +83,6 @@ fn keys_that_cannot_be_read_are_told_at_once() {
     let mut settings = settings("127.0.0.1:53");
     settings.dnssec = true;
     settings.trust_anchors = Some("/nowhere/trusted.key".into());
-    let error = Resolver::open(&settings, None).err().unwrap();
+    let error = Resolver::open(&settings).err().unwrap();
     assert!(error.to_string().contains("`dnslink.trust_anchors`"), "{error}");
 }

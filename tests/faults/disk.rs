@@ -1,45 +1,13 @@
 //! A disk that is full.
 
 use std::path::Path;
-use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::assert_whole;
-use crate::common::{Server, embedded_only, require_root, roadstead, run, succeed};
+use crate::common::{Disk, Server, embedded_only, roadstead, run, succeed};
 use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::repository::{Repository, assert_refused};
-
-/// A small disk of the test's own, unmounted when it is dropped.
-struct Disk(TempDir);
-
-impl Disk {
-    fn mount(size: &str) -> Option<Self> {
-        require_root()?;
-        let folder = TempDir::new().expect("a temporary folder can be made");
-        succeed(
-            Command::new("mount")
-                .args(["-t", "tmpfs", "-o", &format!("size={size}"), "roadstead-test"])
-                .arg(folder.path()),
-        );
-        Some(Self(folder))
-    }
-
-    fn grow(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        succeed(Command::new("mount").args(["-o", &options]).arg(self.0.path()));
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        succeed(Command::new("umount").arg(self.0.path()));
-    }
-}
 
 /// Pushes blobs of that size until there is no more room; every refusal says so.
 fn fill(repository: &Repository<'_>, size: usize, seed: u64) -> u64 {

@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use rcgen::generate_simple_self_signed;
+use roadstead::ipld::Block;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::common::kubo::KuboNode;
@@ -37,6 +40,38 @@ fn a_node_imports_the_archive_of_the_root_and_reads_every_file() {
         node.ipfs(["pin", "rm", &root]);
         node.ipfs(["repo", "gc", "--quiet"]);
     }
+}
+
+#[test]
+fn a_node_that_asks_a_registry_for_providers_fetches_from_it() {
+    let home = TempDir::new().unwrap();
+    let issued = generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let [certificate, key] = ["certificate.pem", "key.pem"].map(|name| home.path().join(name));
+    fs::write(&certificate, issued.cert.pem()).unwrap();
+    fs::write(&key, issued.signing_key.serialize_pem()).unwrap();
+    let authority = certificate.to_str().unwrap().to_owned();
+    let server = Server::start_encrypted(move |command| {
+        command
+            .env("ROADSTEAD_SERVER__TLS__CERTIFICATE", &certificate)
+            .env("ROADSTEAD_SERVER__TLS__KEY", &key);
+    });
+    // Of the two, the router's certificate has to be one that the node knows.
+    let routing = json!({ "Type": "delegated", "DelegatedRouters": [server.url("")] });
+    let node = KuboNode::plan()
+        .env("SSL_CERT_FILE", &authority)
+        .set("Routing", &routing.to_string())
+        .set("HTTPRetrieval", r#"{"Enabled": true, "TLSInsecureSkipVerify": true}"#)
+        .start();
+    let Some(node) = node else { return };
+    let pushed = Repository::of(&server, "team/app").push_image("v1", "word");
+    let root = succeed(&mut server.command(["root"])).trim().to_owned();
+    let folder = home.path().join("folder");
+    node.ipfs(["get", "--output", folder.to_str().unwrap(), &format!("/ipfs/{root}")]);
+    succeed(Command::new("diff").arg("-r").arg(&folder).arg(server.public()));
+    let layer = Block::raw(pushed.layer.into()).cid;
+    let log = server.log();
+    assert!(log.contains(&format!("/routing/v1/providers/{root}")), "{log}");
+    assert!(log.contains(&format!("/ipfs/{layer}")), "{log}");
 }
 
 /// Writes a file as the earlier driver did: into MFS, bit by bit, in nodes of the oldest kind.

@@ -86,8 +86,7 @@ fn a_registry_is_restored_into_a_node_that_is_collected_and_out_of_it_again() {
     assert_eq!(succeed(&mut on_node(&["export", path])), root);
     let copy = home.path().join("copy");
     succeed(
-        command(&["import", path], &copy, "", None)
-            .env_remove("ROADSTEAD_FEDERATION__GATEWAYS"),
+        command(&["import", path], &copy, "", None).env_remove("ROADSTEAD_FEDERATION__GATEWAYS"),
     );
     let server = Server::start_on(&copy);
     assert_eq!(succeed(&mut server.command(["root"])), root);

@@ -22,7 +22,7 @@ pub(crate) async fn fetch(
     remote: &Remote,
     world: &World,
 ) -> Result<Arc<Fetch>, RemoteError> {
-    cache.fetch(world.digest(), open(remote, world)).await
+    cache.fetch(world.root, world.digest(), open(remote, world)).await
 }
 
 /// Fetches, and reads all of it.
@@ -35,7 +35,7 @@ async fn fetch_all(cache: &Arc<Cache>, world: &World) {
 
 /// Reads what is kept; none if nothing is.
 pub(crate) async fn kept(cache: &Arc<Cache>, digest: &CanonicalDigest) -> Option<Vec<u8>> {
-    let kept = cache.find(digest)?;
+    let kept = cache.find(digest).await?;
     let (bytes, error) = drain(read_kept(kept.file, 0..kept.size)).await;
     assert!(error.is_none(), "{error:?}");
     Some(bytes)
@@ -105,8 +105,8 @@ async fn what_is_slow_below_one_root_does_not_hold_up_the_same_content_below_ano
     let stalled = Peer::start(&world, Manner::Gated(1000)).await;
     let good = Peer::good(&world).await;
     let (stalled, good) = (remote([patient(&stalled)]), remote([patient(&good)]));
-    let one = cache.fetch_below(world.file, world.digest(), open(&stalled, &world)).await.unwrap();
-    let other = cache.fetch_below(world.root, world.digest(), open(&good, &world)).await.unwrap();
+    let one = cache.fetch(world.file, world.digest(), open(&stalled, &world)).await.unwrap();
+    let other = cache.fetch(world.root, world.digest(), open(&good, &world)).await.unwrap();
     other.whole(Duration::from_mins(1)).await.unwrap();
     assert_eq!(kind(one.whole(Duration::ZERO).await.err()), RemoteErrorKind::TimedOut);
     assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
@@ -124,10 +124,10 @@ async fn a_fetch_goes_on_when_nobody_waits_for_it() {
         kind(fetched.whole(Duration::from_millis(20)).await.err()),
         RemoteErrorKind::TimedOut
     );
-    assert!(cache.find(&world.digest()).is_none(), "half of it is kept");
+    assert!(cache.find(&world.digest()).await.is_none(), "half of it is kept");
     drop(fetched);
     peer.release();
-    while cache.find(&world.digest()).is_none() {
+    while cache.find(&world.digest()).await.is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
@@ -142,7 +142,7 @@ async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_no
     let remote = remote([patient(&peer)]);
     let digest = CanonicalDigest::of(b"something else");
     for asked in 1..=2 {
-        let fetch = cache.fetch(digest, open(&remote, &world)).await.unwrap();
+        let fetch = cache.fetch(world.root, digest, open(&remote, &world)).await.unwrap();
         cache.note("name", &digest).unwrap();
         let (bytes, error) = drain(fetch.read(0..fetch.size)).await;
         assert_eq!(kind(error), RemoteErrorKind::Invalid);
@@ -150,7 +150,7 @@ async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_no
         let last = fetch.size - 1;
         let (bytes, error) = drain(fetch.read(last..last + 1)).await;
         assert!(bytes.is_empty() && error.is_some());
-        assert!(cache.find(&digest).is_none() && cache.find(&world.digest()).is_none());
+        assert!(cache.find(&digest).await.is_none() && cache.find(&world.digest()).await.is_none());
         assert!(!cache.knows("name", &digest));
         assert_eq!((peer.asked().len(), temporaries(folder.path())), (asked, 0));
     }
@@ -159,7 +159,7 @@ async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_no
     let peer = Peer::good(&World::of(world.content.slice(..60_000))).await;
     let short = World::of(world.content.slice(..60_000));
     let remote = super::remote([patient(&peer)]);
-    let fetch = cache.fetch(digest, open(&remote, &short)).await.unwrap();
+    let fetch = cache.fetch(short.root, digest, open(&remote, &short)).await.unwrap();
     assert!(drain(fetch.read(0..fetch.size)).await.0.is_empty());
 }
 
@@ -197,7 +197,10 @@ async fn what_was_used_longest_ago_goes_first() {
     // A smaller budget holds from the start.
     drop(cache);
     let cache = Cache::open(folder.path(), 150_000).unwrap();
-    let left = worlds.iter().filter(|world| cache.find(&world.digest()).is_some()).count();
+    let mut left = 0;
+    for world in &worlds {
+        left += usize::from(cache.find(&world.digest()).await.is_some());
+    }
     assert_eq!(left, 1);
 }
 
@@ -217,7 +220,7 @@ async fn what_exceeds_the_budget_is_told_and_not_kept() {
     let folder = TempDir::new().unwrap();
     let cache = Cache::open(folder.path(), 99_999).unwrap();
     fetch_all(&cache, &small(1)).await;
-    assert!(cache.find(&small(1).digest()).is_none());
+    assert!(cache.find(&small(1).digest()).await.is_none());
     assert_eq!(temporaries(folder.path()), 0);
     cache.note("name", &small(1).digest()).unwrap();
     assert!(!cache.knows("name", &small(1).digest()));

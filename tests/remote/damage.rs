@@ -52,14 +52,14 @@ async fn assert_not_told(length: usize, damage: fn(&Path), is_restarted: bool) {
     if is_restarted {
         cache = Cache::open(folder.path(), PLENTY).unwrap();
     }
-    if let Some(kept) = cache.find(&digest) {
+    if let Some(kept) = cache.find(&digest).await {
         // Of a long one, whoever was told that it is there gets an error, and no byte.
         assert!(length > 1 << 20, "a small one is looked at at once");
         let (bytes, error) = drain(read_kept(kept.file, 0..kept.size)).await;
         assert!(bytes.is_empty());
         assert_eq!(kind(error), RemoteErrorKind::Failed);
     }
-    assert!(cache.find(&digest).is_none());
+    assert!(cache.find(&digest).await.is_none());
     assert!(!place(folder.path(), &digest).exists());
 
     let fetched = fetch(&cache, &remote, &world).await.unwrap();

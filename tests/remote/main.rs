@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod cache;
+#[path = "../api/content.rs"]
+#[allow(dead_code, reason = "the tests of the API use the rest")]
+mod content;
 mod damage;
 mod faults;
 mod peer;
@@ -89,16 +92,7 @@ pub(crate) fn kind(error: Option<RemoteError>) -> RemoteErrorKind {
     error.expect("it must not end well").kind
 }
 
-/// Bytes that do not repeat.
+/// Bytes without a pattern; the same for the same seed.
 pub(crate) fn noise(length: usize, seed: u64) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes.into()
+    content::noise(length, seed).into()
 }

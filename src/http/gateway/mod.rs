@@ -4,7 +4,6 @@
 mod asked;
 mod once;
 
-use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use actix_web::body::BodyStream;
@@ -17,12 +16,13 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 
-use super::Api;
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
+use super::{Api, Peer};
 use crate::ipld::{Block, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
 use crate::registry::{Blocks, RegistryError};
+use crate::remote::url_path;
 use asked::{Asked, CAR, Format, RAW, malformed};
 use once::Once;
 
@@ -31,13 +31,7 @@ const FOREVER: &str = "public, max-age=29030400, immutable";
 
 /// `GET` and `HEAD`
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
-    if !api.gateway {
-        return Err(ApiError::new(
-            StatusCode::NOT_FOUND,
-            ErrorCode::Unsupported,
-            "there is no gateway here",
-        ));
-    }
+    expect_enabled(&api)?;
     let text = request.match_info().query("cid");
     let cid: Cid = text.parse().map_err(|_| malformed(&format!("`{text}` is no CID")))?;
     let path = request.match_info().get("path").unwrap_or_default();
@@ -47,24 +41,19 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     if asked.format == Format::Raw && !path.is_empty() {
         return Err(malformed("a single block is asked for by its CID alone, without a path"));
     }
+    // Whoever has an answer already is told all the same whether it is here.
+    let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&asked, &cid))?;
     let mut response = HttpResponse::Ok();
     describe(&mut response, &asked, &cid, &path);
-    let is_known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
     let tag = etag(&asked, &cid, &path);
-    if is_known.flat_map(|value| value.split(',')).any(|known| is_same(known.trim(), &tag)) {
-        // Whoever knows it knows that it never changes; that it is here is told all the same.
-        if api.registry.public_block(&cid).await?.is_some() {
-            return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
-        }
+    if known.flat_map(|value| value.split(',')).any(|known| is_same(known.trim(), &tag)) {
+        return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
     }
     match asked.format {
-        Format::Raw => match api.registry.public_block(&cid).await? {
-            Some(block) => Ok(response.body(block.bytes)),
-            None => Err(absent(&asked, &cid)),
-        },
+        Format::Raw => Ok(response.body(block.bytes)),
         Format::Car { dups } => {
-            let archive = api.registry.public_archive(&cid, path, asked.scope).await?;
-            let archive = archive.ok_or_else(|| absent(&asked, &cid))?;
+            let archive = api.registry.public_archive(block, path, asked.scope).await?;
             let blocks = match request.method() {
                 &Method::HEAD => stream::empty().boxed(),
                 _ => archive.blocks,
@@ -74,16 +63,20 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     }
 }
 
+/// Refuses whoever asks for what is public by its CID where nobody may.
+pub(super) fn expect_enabled(api: &Api) -> Result<&Peer, ApiError> {
+    let message = "there is no gateway here";
+    let refused = || ApiError::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message);
+    api.gateway.as_ref().ok_or_else(refused)
+}
+
 /// Writes blocks as an archive.
 fn car(
     target: &Target,
     blocks: Blocks,
     dups: bool,
 ) -> impl Stream<Item = Result<Bytes, RegistryError>> + 'static {
-    let root = match target {
-        Target::File { cid, .. } | Target::Directory { cid } | Target::Symlink { cid, .. } => *cid,
-        Target::Absent { .. } => nothing(),
-    };
+    let root = target.cid().unwrap_or_else(nothing);
     let mut sent = (!dups).then(Once::default);
     let blocks = blocks.try_filter_map(move |block: Block| {
         let is_new = sent.as_mut().map_or(Some(true), |sent| sent.note(&block.cid));
@@ -125,29 +118,13 @@ fn describe(response: &mut HttpResponseBuilder, asked: &Asked, cid: &Cid, path: 
         .insert_header((ETAG, etag(asked, cid, path)))
         .insert_header((CACHE_CONTROL, FOREVER))
         .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{cid}.{suffix}\"")))
-        .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}{}", joined(path))));
+        .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}{}", url_path(path))));
     if let Format::Car { .. } = asked.format {
         response.insert_header((ACCEPT_RANGES, "none"));
     }
     if asked.is_negotiated {
         response.insert_header((VARY, "Accept"));
     }
-}
-
-fn joined(path: &[String]) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-~".contains(&byte);
-    let mut text = String::new();
-    for name in path {
-        text.push('/');
-        for byte in name.bytes() {
-            if is_plain(byte) {
-                text.push(char::from(byte));
-            } else {
-                let _ = write!(text, "%{byte:02X}");
-            }
-        }
-    }
-    text
 }
 
 /// Names an answer: a block by its CID, an archive also by what was asked for, and weakly, since others

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use cid::Cid;
 use jiff::Timestamp;
+use quick_cache::sync::Cache;
 use reqwest::{Client, redirect};
 
 use super::super::RegistryError;
@@ -20,6 +21,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// How many of the gateways that a publisher names are asked.
 pub(super) const HINTS: usize = 4;
 
+/// Of how many roots it is kept who is asked.
+const NAMES: usize = 1000;
+
 /// Finds roots.
 pub struct Roots {
     /// The domains that are served, if not all.
@@ -30,8 +34,36 @@ pub struct Roots {
     pub(super) gateways: Vec<Arc<dyn Source>>,
     /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
     guarded: Client,
+    asked: Asked,
     /// Since when the roots of these names could not be asked for again, although that is due.
     stale: Mutex<HashMap<String, Timestamp>>,
+}
+
+/// Who was asked of late for what is below a root, by the name of that: who answered best is remembered there.
+struct Asked(Cache<RootName, Arc<Sources>>);
+
+/// Who is asked as long as the hints are these.
+struct Sources {
+    hints: Vec<Hint>,
+    remote: Remote,
+}
+
+impl Asked {
+    /// Returns who is asked; `sources` are those whom it has not asked yet.
+    fn remote(
+        &self,
+        name: &RootName,
+        hints: &[Hint],
+        sources: impl FnOnce() -> Vec<Arc<dyn Source>>,
+    ) -> Remote {
+        if let Some(known) = self.0.get(name).filter(|known| known.hints == hints) {
+            return known.remote.clone();
+        }
+        let remote = Remote::new(sources());
+        let known = Sources { hints: hints.to_vec(), remote: remote.clone() };
+        self.0.insert(name.clone(), Arc::new(known));
+        remote
+    }
 }
 
 /// A root, and who is asked for what is below it.
@@ -73,7 +105,8 @@ impl Roots {
         let own = client().build()?;
         let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
         let gateways = gateways.iter().map(source).collect();
-        Ok(Self { domains, resolver, dialer, gateways, guarded, stale: Mutex::default() })
+        let (asked, stale) = (Asked(Cache::new(NAMES)), Mutex::default());
+        Ok(Self { domains, resolver, dialer, gateways, guarded, asked, stale })
     }
 
     /// Refuses a root that the operator does not want to be served.
@@ -94,9 +127,16 @@ impl Roots {
         self.note_age(name, answer.as_ref().ok().and_then(|answer| answer.stale_since));
         let answer = answer?;
         let resolved = &answer.resolved;
-        let hints = resolved.hints.iter().filter_map(|hint| self.hinted(hint)).take(HINTS);
-        let remote = Remote::new(hints.chain(self.gateways.iter().cloned()).collect());
+        let remote = self.remote(name, &resolved.hints);
         Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
+    }
+
+    /// Returns who is asked for what is below a root.
+    fn remote(&self, name: &RootName, hints: &[Hint]) -> Remote {
+        self.asked.remote(name, hints, || {
+            let hinted = hints.iter().filter_map(|hint| self.hinted(hint)).take(HINTS);
+            hinted.chain(self.gateways.iter().cloned()).collect()
+        })
     }
 
     fn note_age(&self, name: &RootName, stale_since: Option<Timestamp>) {
@@ -134,5 +174,28 @@ impl Roots {
     pub(super) fn source(&self, gateway: &dnslink::Gateway) -> Result<Arc<dyn Source>, DialError> {
         self.dialer.check_gateway(gateway)?;
         Ok(Arc::new(Gateway::new(self.guarded.clone(), &gateway.url)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_answered_best_is_remembered_as_long_as_the_hints_are_the_same() {
+        let asked = Asked(Cache::new(NAMES));
+        let name = RootName::Domain("example.com".to_owned());
+        let hints: [Hint; 1] = ["/ip4/192.0.2.1/tcp/443/https".parse().unwrap()];
+        let is_known = |hints: &[Hint]| {
+            let mut is_known = true;
+            asked.remote(&name, hints, || {
+                is_known = false;
+                Vec::new()
+            });
+            is_known
+        };
+        assert!(!is_known(&[]) && is_known(&[]));
+        assert!(!is_known(&hints) && is_known(&hints));
+        assert!(!is_known(&[]));
     }
 }

@@ -1,7 +1,7 @@
 //! Archives and trees that no registry has.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 
 use roadstead::ipld::{Block, Directory, Entry};
 use roadstead::oci::{Algorithm, Digest};
@@ -19,7 +19,7 @@ fn refused(tree: &Made, why: &str) -> Finished {
     refused_file(&copy, &file, why)
 }
 
-fn refused_file(copy: &Copy, file: &PathBuf, why: &str) -> Finished {
+fn refused_file(copy: &Copy, file: &Path, why: &str) -> Finished {
     let imported = run(&mut copy.command(&["import", file.to_str().unwrap()]));
     assert_eq!(imported.code, Some(1), "{imported}");
     assert!(imported.stderr.contains(why), "{why}: {imported}");
@@ -161,7 +161,7 @@ fn a_directory_of_a_million_entries_and_one_without_end_are_refused() {
 fn trees_that_are_made_otherwise_are_refused_since_their_root_would_be_another() {
     // A file of five bytes as older profiles have it: in a node.
     let block = Block::dag_pb(b"\x0a\x0b\x08\x02\x12\x05hello\x18\x05".as_slice().into());
-    let hex = push::sha256(b"hello").hex().to_owned();
+    let hex = push::sha256(b"hello").hex();
     let link = ["repositories", "app", "_layers", "sha256", &hex, "link"];
     refused(
         &below(block.cid, 13, &link, vec![block.clone()]),

@@ -1,0 +1,188 @@
+//! What names have led to, beyond the life of the process: while the DNS is down, it stands in after a restart as
+//! it does before.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+use std::{fs, io};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
+
+use super::{Hint, Resolved, Target};
+use crate::oci::CanonicalDigest;
+
+/// How many names are kept; when there are more, the half that was noted longest ago goes.
+const MOST: usize = 4096;
+
+/// The longest note that is written: no name of use needs more.
+const MAX_NOTE: usize = 16 * 1024;
+
+/// A folder of notes, one for each name.
+#[derive(Clone)]
+pub struct Past {
+    folder: Arc<PathBuf>,
+    /// How many notes there are, about.
+    count: Arc<Mutex<usize>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Note {
+    name: String,
+    root: String,
+    path: Vec<String>,
+    hints: Vec<String>,
+    /// When it was to be asked for again.
+    due: Timestamp,
+}
+
+impl Past {
+    /// Opens the folder, which is made if need be.
+    ///
+    /// # Errors
+    /// When it cannot be read or made.
+    pub fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let count = fs::read_dir(folder)?.count();
+        Ok(Self { folder: Arc::new(folder.to_owned()), count: Arc::new(Mutex::new(count)) })
+    }
+
+    /// Returns what a name led to when that was last seen, and when it became due.
+    pub(super) async fn recall(&self, name: &Target) -> Option<(Resolved, Timestamp)> {
+        let (place, name) = (self.place(name), name.to_string());
+        spawn_blocking(move || read(&place, &name)).await.ok().flatten()
+    }
+
+    /// Notes what a name leads to. What cannot be written is told in the log alone: it is asked for again.
+    pub(super) async fn note(&self, name: &Target, resolved: &Resolved, due: Timestamp) {
+        let note = Note {
+            name: name.to_string(),
+            root: resolved.root.to_string(),
+            path: resolved.path.clone(),
+            hints: resolved.hints.iter().map(Hint::multiaddr).collect(),
+            due,
+        };
+        let Ok(text) = serde_json::to_vec(&note) else { return };
+        if text.len() > MAX_NOTE {
+            return;
+        }
+        let (past, place) = (self.clone(), self.place(name));
+        let written = spawn_blocking(move || past.write(&place, &text)).await;
+        if let Err(error) = written.map_err(io::Error::other).flatten() {
+            tracing::warn!(%error, "could not note what a name leads to");
+        }
+    }
+
+    /// Forgets a name that leads to nothing any more.
+    pub(super) async fn forget(&self, name: &Target) {
+        let (past, place) = (self.clone(), self.place(name));
+        let forgetting = spawn_blocking(move || {
+            if fs::remove_file(place).is_ok() {
+                let mut count = past.count.lock().unwrap_or_else(PoisonError::into_inner);
+                *count = count.saturating_sub(1);
+            }
+        });
+        // It only fails while the process ends.
+        let _ = forgetting.await;
+    }
+
+    fn write(&self, place: &Path, text: &[u8]) -> io::Result<()> {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        if !place.exists() {
+            *count += 1;
+        }
+        // Half a note, after a loss of power, is none.
+        fs::write(place, text)?;
+        if *count > MOST {
+            *count = self.thin_out()?;
+        }
+        Ok(())
+    }
+
+    /// Removes the older half, and returns how many are left.
+    fn thin_out(&self) -> io::Result<usize> {
+        let mut notes: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for note in fs::read_dir(&*self.folder)? {
+            let note = note?;
+            notes.push((note.metadata()?.modified()?, note.path()));
+        }
+        notes.sort_unstable();
+        let excess = notes.len().saturating_sub(MOST / 2);
+        for (_, place) in &notes[..excess] {
+            fs::remove_file(place)?;
+        }
+        Ok(notes.len() - excess)
+    }
+
+    fn place(&self, name: &Target) -> PathBuf {
+        self.folder.join(CanonicalDigest::of(name.to_string().as_bytes()).hex())
+    }
+}
+
+fn read(place: &Path, name: &str) -> Option<(Resolved, Timestamp)> {
+    let note: Note = serde_json::from_slice(&fs::read(place).ok()?).ok()?;
+    if note.name != name {
+        return None;
+    }
+    let hints = note.hints.iter().filter_map(|hint| hint.parse().ok()).collect();
+    let (root, path) = (note.root.parse().ok()?, note.path);
+    Some((Resolved { root, path, hints, ttl: std::time::Duration::ZERO }, note.due))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: &str =
+        "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
+
+    fn name(number: usize) -> Target {
+        Target::Domain(format!("n{number}.example").parse().unwrap())
+    }
+
+    fn found() -> Resolved {
+        let hints = ["/dns4/a.example/tcp/443/tls/http", "/ip6/2001:db8::1/tcp/80/http", PEER];
+        Resolved {
+            root: "bafkqaaa".parse().unwrap(),
+            path: vec!["a".to_owned()],
+            hints: hints.map(|hint| hint.parse().unwrap()).to_vec(),
+            ttl: std::time::Duration::ZERO,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_note_outlasts_the_process_and_is_forgotten_with_its_name() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let due = Timestamp::from_second(1_700_000_000).unwrap();
+        let past = Past::open(folder.path()).unwrap();
+        past.note(&name(1), &found(), due).await;
+        let again = Past::open(folder.path()).unwrap();
+        assert_eq!(again.recall(&name(1)).await, Some((found(), due)));
+        assert_eq!(again.recall(&name(2)).await, None);
+        again.forget(&name(1)).await;
+        assert_eq!(again.recall(&name(1)).await, None);
+    }
+
+    #[tokio::test]
+    async fn half_a_note_is_none() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let past = Past::open(folder.path()).unwrap();
+        past.note(&name(1), &found(), Timestamp::now()).await;
+        let place = past.place(&name(1));
+        fs::write(&place, &fs::read(&place).unwrap()[..60]).unwrap();
+        assert_eq!(past.recall(&name(1)).await, None);
+    }
+
+    #[tokio::test]
+    async fn however_many_names_there_are_only_so_many_are_kept() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let past = Past::open(folder.path()).unwrap();
+        for number in 0..MOST + 10 {
+            past.note(&name(number), &found(), Timestamp::now()).await;
+        }
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert!((MOST / 2..=MOST).contains(&left), "{left}");
+        assert!(past.recall(&name(MOST + 9)).await.is_some(), "the newest went");
+    }
+}

@@ -1,0 +1,162 @@
+//! What only the holder of the writer's lock may do.
+
+use std::collections::HashMap;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+
+use super::{
+    BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
+    Result, StoredManifest, TagRow,
+};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
+
+/// The writer's lock, and the transactions that only its holder may make. Dropping it gives the lock
+/// back and rolls back what was not committed.
+///
+/// Between [`begin`](Writer::begin) and [`commit`](Writer::commit) or
+/// [`rollback`](Writer::rollback) reads see the transaction's own writes; outside of one, each
+/// write is a transaction of its own. After a call in it failed, a transaction can only be rolled
+/// back. Whoever has one open must not wait for a write by the [`Index`](super::Index): on SQLite that one waits in
+/// turn, and fails after 30 s.
+#[async_trait]
+pub trait Writer: Send {
+    /// Begins a transaction.
+    async fn begin(&mut self) -> Result<()>;
+    /// Makes the transaction durable and visible, and [`Index::version`](super::Index::version) greater. If it fails,
+    /// nothing is known: drop the writer, take the lock again and look.
+    async fn commit(&mut self) -> Result<()>;
+    /// Undoes the transaction.
+    async fn rollback(&mut self) -> Result<()>;
+
+    /// Lists entries that have no outcome yet, in order, at most `limit`.
+    async fn open_entries(&mut self, limit: u32) -> Result<Vec<Entry>>;
+    /// Returns one entry.
+    async fn entry(&mut self, seq: i64) -> Result<Option<Entry>>;
+    /// Stores the edits of an entry that was checked. They are final: fails for an entry that is not
+    /// [`Waiting`](EntryState::Waiting).
+    async fn set_checked(&mut self, seq: i64, tree: Visibility, edits: &[u8]) -> Result<()>;
+    /// Stores the outcome of an entry, which closes it as done or refused. Fails for an entry that is
+    /// closed already, and for the other states.
+    async fn set_outcome(&mut self, seq: i64, state: EntryState, outcome: &[u8]) -> Result<()>;
+
+    /// Finds a blob that the repository has under that very name.
+    async fn blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>>;
+    /// Finds those of these blobs that the repository has, each under that very name.
+    async fn blobs(
+        &mut self,
+        repository: &RepositoryName,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, BlobRow>>;
+    /// Finds a manifest that the repository has under that very name.
+    async fn manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>>;
+    /// Finds a stored manifest, whoever has it.
+    async fn stored_manifest(&mut self, digest: &CanonicalDigest)
+    -> Result<Option<StoredManifest>>;
+    /// Finds what a tag points to.
+    async fn tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>>;
+    /// Lists the tags that point to a manifest, under whatever name, bytewise.
+    async fn tags_of(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<(Tag, TagRow)>>;
+    /// Lists every name by which the repository has that manifest, ordered by digest as text.
+    async fn manifest_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>>;
+    /// Lists every name by which the repository has that blob, ordered by digest as text.
+    async fn blob_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>>;
+    /// Returns a manifest of the repository that has one of these names as a child or as a blob,
+    /// if there is one. A subject does not count, nor what a manifest says of itself.
+    async fn referencing(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<Option<CanonicalDigest>>;
+    /// Lists the edges that lead out of a manifest of the repository, in the order they were given.
+    async fn edges(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<ManifestEdge>>;
+
+    /// Gives a stored manifest to the repository under each of its names, with its edges.
+    /// Repeating it replaces media type and edges, and adds names. Fails if it is not stored.
+    async fn put_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &NewManifest,
+        now: i64,
+    ) -> Result<()>;
+    /// Points a tag to a manifest. Fails if the repository does not have that.
+    async fn put_tag(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        target: &TagRow,
+        now: i64,
+    ) -> Result<()>;
+    /// Removes a tag; one that is absent is no error.
+    async fn remove_tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<()>;
+    /// Takes a manifest from the repository: every name, edge and tag of it. Its bytes stay stored.
+    async fn remove_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()>;
+    /// Takes a blob from the repository, under every name.
+    async fn remove_blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()>;
+    /// Records a blob for a repository as [`Index::record_blob`](super::Index::record_blob) does, inside the transaction.
+    async fn put_blob(
+        &mut self,
+        repository: Option<&RepositoryName>,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()>;
+    /// Stores a manifest's bytes as [`Index::enqueue`](super::Index::enqueue) does, inside the transaction.
+    async fn put_stored_manifest(&mut self, manifest: &StoredManifest) -> Result<()>;
+
+    /// Reads a tree's root as last folded, and the edits that came since.
+    async fn folding(&mut self, tree: Visibility) -> Result<Folding>;
+    /// Sets a tree's root, and marks the entries up to `through` as folded into it.
+    async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()>;
+    /// Returns the bytes of a tree's node.
+    async fn node(&mut self, cid: &Cid) -> Result<Option<Bytes>>;
+    /// Returns how many live nodes of the public tree link to each of these; absent ones are 0.
+    async fn node_refs(&mut self, cids: &[Cid]) -> Result<NodeRefs>;
+    /// Stores nodes' bytes (for content that is not a tree's node: none), with no links to those that
+    /// are new. What was stored before keeps its links, and its bytes if it has some.
+    async fn put_nodes(&mut self, nodes: &[(Cid, Option<Bytes>)]) -> Result<()>;
+    /// Adds to the counts of links; a count that becomes 0 notes `now` as the time of removal, one
+    /// that leaves 0 forgets it. Nodes that are absent come to be, several deltas for one node add
+    /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
+    /// [`Damaged`](super::IndexErrorKind::Damaged).
+    async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()>;
+    /// Deletes nodes that nobody has linked to since before `before`, and entries of the queue that
+    /// were folded or refused and are older. A tree's root stays, and so does a node that was never
+    /// counted (those of the private tree are not). Returns how many rows went.
+    async fn prune(&mut self, before: i64) -> Result<u64>;
+    /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
+    /// roots, and the queue. Users, grants and uploads stay.
+    async fn clear(&mut self) -> Result<()>;
+}

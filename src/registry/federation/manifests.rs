@@ -1,0 +1,123 @@
+//! Somebody else's manifests: found by tag or digest, and fetched whole before anything of them is told.
+
+use bytes::Bytes;
+
+use super::super::{RegistryError, Result, layout};
+use super::place::Place;
+use super::{Federation, PATIENCE, Role, label};
+use crate::index::ManifestRow;
+use crate::ipld::file;
+use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
+use crate::remote::{RemoteError, RemoteErrorKind, collect, read_kept};
+
+impl Federation {
+    /// Finds a manifest.
+    pub(in super::super) async fn manifest(
+        &self,
+        name: &ForeignName,
+        whole_name: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<ManifestRow> {
+        self.roots.allow(&name.root)?;
+        let unknown = || RegistryError::ManifestUnknown(reference.to_string(), whole_name.clone());
+        match reference {
+            Reference::Digest(digest) => {
+                if let Some(found) = self.remembered_manifest(name, digest).await? {
+                    return Ok(found);
+                }
+                let place = self.find(name).await?;
+                self.manifest_by_digest(&place, digest).await?.ok_or_else(unknown)
+            }
+            Reference::Tag(tag) => {
+                let place = self.find(name).await?;
+                let link = |name: &RepositoryName| layout::tag_current_link(name, tag);
+                let canonical = place.link(link).await?.ok_or_else(unknown)?;
+                let found = self.manifest_content(&place, canonical, canonical.into()).await?;
+                self.note(&place.label, Role::Manifest, &canonical);
+                Ok(found)
+            }
+        }
+    }
+
+    async fn remembered_manifest(
+        &self,
+        name: &ForeignName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>> {
+        let Some(canonical) = digest.canonical() else { return Ok(None) };
+        let label = label(name);
+        let Some(kept) = self.remembered(&label, Role::Manifest, &canonical).await else {
+            return Ok(None);
+        };
+        let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
+        row(*digest, canonical, bytes).map(Some)
+    }
+
+    pub(super) async fn manifest_by_digest(
+        &self,
+        place: &Place,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>> {
+        let link = place.link(|name| layout::revision_link(name, digest));
+        let Some(expected) = digest.canonical() else {
+            let Some(canonical) = link.await? else { return Ok(None) };
+            return self.manifest_content(place, canonical, *digest).await.map(Some);
+        };
+        // The link and what it leads to are asked for at once.
+        let (link, found) = tokio::join!(link, self.manifest_content(place, expected, *digest));
+        match link? {
+            Some(canonical) if canonical == expected => {
+                let found = found?;
+                self.note(&place.label, Role::Manifest, &expected);
+                Ok(Some(found))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Reads a manifest, whoever has it.
+    async fn manifest_content(
+        &self,
+        place: &Place,
+        canonical: CanonicalDigest,
+        digest: Digest,
+    ) -> Result<ManifestRow> {
+        if let Some(kept) = self.cache.find(&canonical).await {
+            self.check_limit(&canonical, kept.size)?;
+            return row(digest, canonical, collect(read_kept(kept.file, 0..kept.size)).await?);
+        }
+        let fetch = self.fetch(place, canonical, true).await?;
+        // It may have been begun as a blob.
+        self.check_limit(&canonical, fetch.size)?;
+        fetch.whole(PATIENCE).await?;
+        row(digest, canonical, collect(fetch.read(0..fetch.size)).await?)
+    }
+
+    /// Refuses a manifest that is too long.
+    pub(super) fn check_limit(
+        &self,
+        canonical: &CanonicalDigest,
+        size: u64,
+    ) -> std::result::Result<(), RemoteError> {
+        if size <= self.manifest_limit {
+            return Ok(());
+        }
+        let what =
+            format!("manifest {canonical} has {size} bytes, more than {}", self.manifest_limit);
+        Err(RemoteError::new(RemoteErrorKind::Invalid, what))
+    }
+}
+
+/// Makes the row of a manifest, which is what both of its digests say.
+fn row(digest: Digest, canonical: CanonicalDigest, bytes: Bytes) -> Result<ManifestRow> {
+    if Digest::of(digest.algorithm(), &bytes) != digest {
+        let what = format!("what stands under {digest} has another digest");
+        return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());
+    }
+    let manifest = Manifest::parse(&bytes, None).map_err(|error| {
+        RemoteError::wrap(RemoteErrorKind::Invalid, format!("{digest} is no manifest"), error)
+    })?;
+    let media_type = manifest.media_type.as_str().to_owned();
+    let cid = file::build(&bytes, &mut drop).cid;
+    Ok(ManifestRow { digest, canonical, cid, media_type, bytes })
+}

@@ -1,0 +1,94 @@
+//! A repository of somebody else's: whatever name it has below the root, and what its links say.
+
+use std::sync::Arc;
+
+use cid::Cid;
+
+use super::super::Result;
+use super::label;
+use super::roots::Located;
+use crate::oci::{CanonicalDigest, ForeignName, RepositoryName, RootName};
+use crate::remote::{self, Answers, File, RemoteError, RemoteErrorKind};
+use crate::storage::TreePath;
+
+/// The longest link that is read.
+const LINK: u64 = 1024;
+
+/// The most names of a directory that are read.
+const NAMES: usize = 100_000;
+
+/// A repository of somebody else's, found.
+pub(super) struct Place {
+    located: Located,
+    /// The names that it may have below the root: trees of the earlier driver repeat the domain.
+    names: Vec<RepositoryName>,
+    /// By which it is noted what it leads to: whose it is, and its name there.
+    pub(super) label: String,
+    answers: Arc<Answers>,
+}
+
+impl Place {
+    pub(super) fn new(name: &ForeignName, located: Located, answers: Arc<Answers>) -> Self {
+        let mut names = vec![name.repository.clone()];
+        if let RootName::Domain(domain) = &name.root {
+            names.extend(format!("{domain}/{}", name.repository).parse());
+        }
+        Self { located, names, label: label(name), answers }
+    }
+
+    /// Returns the root that it stands below.
+    pub(super) fn root(&self) -> Cid {
+        self.located.root
+    }
+
+    /// Returns the names that it may have there.
+    pub(super) fn names(&self) -> &[RepositoryName] {
+        &self.names
+    }
+
+    /// Opens a file below the root; none if it is proved that there is none.
+    pub(super) async fn open(&self, path: &TreePath) -> remote::Result<Option<File>> {
+        let Located { root, remote, .. } = &self.located;
+        remote.open(*root, self.located.below(path), None).await
+    }
+
+    /// Returns the root of a file and its length; none if it is proved that there is none.
+    pub(super) async fn stat(&self, path: &TreePath) -> remote::Result<Option<(Cid, u64)>> {
+        let Located { root, remote, .. } = &self.located;
+        remote.stat(*root, self.located.below(path)).await
+    }
+
+    /// Reads a link under whatever name the repository has.
+    pub(super) async fn link(
+        &self,
+        path: impl Fn(&RepositoryName) -> TreePath,
+    ) -> Result<Option<CanonicalDigest>> {
+        let Located { root, remote, .. } = &self.located;
+        for name in &self.names {
+            let path = self.located.below(&path(name));
+            if let Some(digest) = self.answers.recall(root, &path) {
+                return Ok(Some(digest));
+            }
+            let found = remote.read(*root, path.clone(), LINK).await?;
+            let Some((_, bytes)) = found else { continue };
+            let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+            let nonsense = || {
+                let what = format!("the link at {} is no digest", path.join("/"));
+                RemoteError::new(RemoteErrorKind::Invalid, what)
+            };
+            let digest = digest.ok_or_else(nonsense)?;
+            if let Err(error) = self.answers.remember(root, &path, &digest) {
+                tracing::warn!(%error, "could not keep what a link says");
+            }
+            return Ok(Some(digest));
+        }
+        Ok(None)
+    }
+
+    /// Lists the names in a directory, bytewise.
+    pub(super) async fn list(&self, path: &TreePath) -> Result<Option<Vec<String>>> {
+        let Located { root, remote, .. } = &self.located;
+        let entries = remote.list(*root, self.located.below(path), NAMES).await?;
+        Ok(entries.map(|entries| entries.into_iter().map(|entry| entry.name).collect()))
+    }
+}

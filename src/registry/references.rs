@@ -1,0 +1,90 @@
+//! What a manifest needs of its repository.
+
+use std::collections::HashSet;
+use std::pin::pin;
+
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+
+use super::blobs::content;
+use super::{Result, layout};
+use crate::index::Writer;
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
+use crate::storage::{Content, Edit, Storage};
+
+/// How many contents are looked for at a time.
+const CHECKS: usize = 8;
+
+/// What a manifest needs of its repository.
+pub(super) struct References {
+    /// Blobs that the tree has to hold, by the name in the manifest.
+    found: Vec<(Digest, Content)>,
+    /// What the repository does not have.
+    pub(super) missing: Vec<Digest>,
+}
+
+impl References {
+    pub(super) async fn find(
+        writer: &mut dyn Writer,
+        repository: &RepositoryName,
+        manifest: &Manifest,
+        sparse_indexes: bool,
+    ) -> Result<Self> {
+        // A layer may be named many times over.
+        let mut seen = HashSet::new();
+        let mut wanted: Vec<(Digest, bool)> = Vec::new();
+        for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
+            if seen.insert(blob.digest) {
+                wanted.push((blob.digest, false));
+            }
+        }
+        for child in &manifest.children {
+            if seen.insert(child.digest)
+                && writer.manifest(repository, &child.digest).await?.is_none()
+            {
+                wanted.push((child.digest, sparse_indexes));
+            }
+        }
+        let digests: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
+        let mut rows = writer.blobs(repository, &digests).await?;
+        let mut references = Self { found: Vec::new(), missing: Vec::new() };
+        for (digest, may_be_missing) in wanted {
+            match rows.remove(&digest) {
+                Some(row) => references.found.push((digest, content(&row))),
+                None if !may_be_missing => references.missing.push(digest),
+                None => {}
+            }
+        }
+        Ok(references)
+    }
+
+    /// Finds one whose content is not kept, though there is a row for it.
+    pub(super) async fn lost(&self, storage: &dyn Storage) -> Result<Option<Digest>> {
+        let absent = stream::iter(self.found.clone())
+            .map(|(digest, content)| async move {
+                Ok((!storage.contains(&content).await?).then_some(digest))
+            })
+            .buffered(CHECKS)
+            .try_filter_map(future::ok);
+        pin!(absent).try_next().await
+    }
+
+    /// Content first, then the links to it.
+    pub(super) fn edits(&self, repository: &RepositoryName) -> Vec<Edit> {
+        let data = self
+            .found
+            .iter()
+            .map(|(_, content)| Edit::link(layout::blob_data(&content.canonical), content));
+        let links = self.found.iter().flat_map(|(digest, content)| {
+            with_canonical(content.canonical, *digest).into_iter().map(|name| {
+                Edit::put(layout::layer_link(repository, &name), content.canonical.to_string())
+            })
+        });
+        data.chain(links).collect()
+    }
+}
+
+/// Lists the canonical name, and the other one where it is another.
+pub(super) fn with_canonical(canonical: CanonicalDigest, name: Digest) -> Vec<Digest> {
+    let canonical = Digest::from(canonical);
+    if name == canonical { vec![canonical] } else { vec![canonical, name] }
+}
