@@ -22,7 +22,7 @@ use crate::registry::{Progress, Restored, Steps};
     copy has the same root, or there is none. A restoration that was interrupted goes on when the same is \
     run again; what is there whole is not fetched a second time. Until it is done nothing is served.\n\n\
     Examples:\n  roadstead restore --from example.com --data /var/lib/roadstead\n  \
-    roadstead restore --from bafybei…"
+    roadstead restore --from bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
 )]
 pub(super) struct RestoreArguments {
     /// The domain, the IPNS key in base36 or the CID

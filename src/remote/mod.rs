@@ -136,11 +136,12 @@ impl Remote {
         Self { sources: sources.into(), best: Arc::default(), head_start }
     }
 
-    /// The same sources after another one.
+    /// The same sources after another one, which is on this machine and is waited for longer: what it does
+    /// not have it says at once.
     #[must_use]
     pub fn after(&self, first: Arc<dyn Source>) -> Self {
         let sources = std::iter::once(first).chain(self.sources.iter().cloned());
-        Self::with(sources.collect(), self.head_start)
+        Self::with(sources.collect(), 10 * self.head_start)
     }
 
     /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the
