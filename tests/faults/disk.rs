@@ -110,10 +110,10 @@ fn a_full_disk_ends_a_restoration_and_an_import_that_go_on_when_there_is_room() 
     for is_restored in [true, false] {
         let fill = |data: &Path| if is_restored { restore(data) } else { import(data) };
         let data = disk.path().join("data");
-        let full = fill(&data);
-        assert_eq!(full.code, Some(1), "{full}");
-        assert!(full.stderr.contains("run the same again, which goes on"), "{full}");
-        assert!(full.stderr.contains("the storage has no room: "), "{full}");
+        let refused = fill(&data);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert!(refused.stderr.contains("run the same again, which goes on"), "{refused}");
+        assert!(refused.stderr.contains("the storage has no room: "), "{refused}");
         assert_eq!(fill(&data).code, Some(1), "there is still no room");
         disk.grow("64m");
         let filled = fill(&data);

@@ -9,8 +9,9 @@ mod proxy;
 mod trees;
 
 use std::fs;
+use std::process::Command;
 
-use crate::common::{Bind, run, succeed};
+use crate::common::{Bind, require, run, succeed};
 use crate::push;
 use places::{Copy, Original};
 
@@ -25,6 +26,13 @@ fn a_copy_has_the_same_root_and_answers_the_same() {
     copy.assert_is(&original.root);
     let server = copy.serve();
     assert_eq!(original.answers(&server), expected);
+    if let Some(skopeo) = require("skopeo") {
+        let image = format!("docker://{}/team/app/nested:v2", server.address());
+        let pulled = copy.home().join("pulled");
+        let mut pull = Command::new(skopeo);
+        pull.args(["copy", "--src-tls-verify=false", "--insecure-policy", &image]);
+        succeed(pull.arg(format!("dir:{}", pulled.display())));
+    }
     // It is a registry like any other.
     push::image(&server, "team/app", "v3", "layer");
     push::image(&original.server, "team/app", "v3", "layer");
