@@ -3,8 +3,8 @@
 //! `cli` calls [`App::open`] for a command that owns the data folder and [`App::beside`] for one
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
-mod adoption;
 mod federation;
+mod filling;
 mod lock;
 mod rebuild;
 mod server;
@@ -24,12 +24,12 @@ use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
-use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError, TreePath};
+use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError};
 use lock::DataLock;
 use turns::IndexTurns;
 
-pub use adoption::Adoption;
 pub use federation::roots;
+pub use filling::Filling;
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;
@@ -77,10 +77,10 @@ pub enum AppError {
     #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
     IndexLost,
     /// What is to be filled holds something.
-    #[error("{} is not empty: adopt into a folder that is new", .0.display())]
+    #[error("{} is not empty: take a folder that is new", .0.display())]
     NotEmpty(PathBuf),
     /// The database of the index holds another registry.
-    #[error("the index is not empty: adopt into a database that is new")]
+    #[error("the index is not empty: take a database that is new")]
     IndexTaken,
     /// An adoption ended early.
     #[error("{} is half of {}: run `roadstead adopt` with that folder again, or empty {}", .data.display(), .from.display(), .data.display())]
@@ -89,6 +89,14 @@ pub enum AppError {
         data: PathBuf,
         /// The folder that is adopted.
         from: PathBuf,
+    },
+    /// A restoration ended early.
+    #[error("{} is half of {root}: run `roadstead restore` or `roadstead import` again, or empty {}", .data.display(), .data.display())]
+    HalfRestored {
+        /// The data folder.
+        data: PathBuf,
+        /// The root that is restored.
+        root: String,
     },
     /// A setting names something that this program does not have.
     #[error("there is no {what} `{name}`")]
@@ -143,24 +151,33 @@ impl App {
 
     async fn open_unrecovered(settings: &Settings) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
-        adoption::expect_done(&settings.server.data)?;
+        filling::expect_done(&settings.server.data)?;
         Self::open_locked(settings, lock).await
     }
 
     async fn open_locked(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
+        let app = Self::compose(settings, lock).await?;
+        app.expect_index().await?;
+        Ok(app)
+    }
+
+    /// Puts the registry together, whatever it is like.
+    async fn compose(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
         let index = open_index(settings, Access::Full).await?;
         let storage = open_storage(settings, &index).await?;
         storage.tidy().await?;
-        let folding = index.folding(Visibility::Public).await?;
-        let is_new = folding.root.is_none() && folding.edits.is_empty();
-        if is_new && index.open_entry_count().await? == 0 {
-            let tree = storage.list(Visibility::Public, &TreePath::root()).await?;
-            if tree.is_some_and(|entries| !entries.is_empty()) {
-                return Err(AppError::IndexLost);
-            }
-        }
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Self { registry, index, _lock: lock })
+    }
+
+    /// Refuses a registry whose index was lost.
+    async fn expect_index(&self) -> Result<(), AppError> {
+        let folding = self.index.folding(Visibility::Public).await?;
+        let is_new = folding.root.is_none() && folding.edits.is_empty();
+        let is_lost = is_new
+            && self.index.open_entry_count().await? == 0
+            && !self.registry.is_tree_empty().await?;
+        if is_lost { Err(AppError::IndexLost) } else { Ok(()) }
     }
 
     /// Opens a registry that another process owns. Waits until that process has carried out what is
@@ -169,7 +186,7 @@ impl App {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
-        adoption::expect_done(&settings.server.data)?;
+        filling::expect_done(&settings.server.data)?;
         let index = open_index(settings, Access::ReadOnly).await?;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::lock::DataLock;
-use super::{App, AppError, adoption, index_url, limits, open_index, open_storage};
+use super::{App, AppError, filling, index_url, limits, open_index, open_storage};
 use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexErrorKind};
 use crate::registry::Registry;
@@ -30,7 +30,7 @@ impl App {
         tell: &mut dyn FnMut(Notice),
     ) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
-        adoption::expect_done(&settings.server.data)?;
+        filling::expect_done(&settings.server.data)?;
         let index = open_or_replace(settings, tell).await?;
         let storage = open_storage(settings, &index).await?;
         storage.tidy().await?;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{Adoption, names};
+use crate::app::{Filling, names};
 use crate::config::Settings;
 use crate::registry::{Adopted, LeftOut, adoptable_place};
 use crate::storage::SourceFolder;
@@ -40,7 +40,7 @@ pub(super) fn run(
     let source = find(&arguments.folder)?;
     let bar = Bar::new(arguments.json);
     let adopted = runtime()?.block_on(async {
-        let adoption = Adoption::begin(&settings, &arguments.folder).await?;
+        let adoption = Filling::adopt(&settings, &arguments.folder).await?;
         let names = names(&settings);
         let adopted = adoption.app.registry.adopt(&source, &names, &bar).await?;
         if !adopted.is_partial {

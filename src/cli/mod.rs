@@ -9,11 +9,14 @@ mod check;
 mod cid;
 mod completions;
 mod config;
+mod export;
+mod import;
 mod index;
 mod man;
 mod output;
 mod progress;
 mod resolve;
+mod restore;
 mod root;
 mod serve;
 
@@ -61,6 +64,9 @@ enum Command {
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
+    Export(export::ExportArguments),
+    Import(import::ImportArguments),
+    Restore(restore::RestoreArguments),
     Resolve(resolve::ResolveArguments),
     Index(index::IndexArguments),
     Config(config::ConfigArguments),
@@ -105,6 +111,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),
+        Command::Export(command) => export::run(common, command),
+        Command::Import(command) => import::run(common, command),
+        Command::Restore(command) => restore::run(common, command),
         Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),

@@ -37,7 +37,8 @@ pub(super) struct ResolveArguments {
     json: bool,
 }
 
-fn read_name(text: &str) -> anyhow::Result<RootName> {
+/// Reads what names a root.
+pub(super) fn read_name(text: &str) -> anyhow::Result<RootName> {
     let name = text.parse()?;
     if let RootName::Domain(domain) = &name {
         domain.parse::<Domain>()?;

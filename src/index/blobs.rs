@@ -193,23 +193,32 @@ async fn record_blocks(connection: &mut Connection, blob: i64, blocks: &[BlobBlo
     Ok(())
 }
 
-/// Finds a block of a blob that the public tree has, or had until after `removed_after`.
-pub(super) async fn public_block(
+/// Finds a block of a blob; with `removed_after`, of one that the public tree has, or had until after that.
+pub(super) async fn block(
     connection: &mut Connection,
     block: &Cid,
-    removed_after: i64,
+    removed_after: Option<i64>,
 ) -> Result<Option<PublicBlock>> {
     type Found = (String, Vec<u8>, i64, i64, i64, Option<Vec<u8>>);
 
-    let found: Option<Found> = on!(connection, "finding a block of a blob", db => sqlx::query_as(
-        "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
-         JOIN blobs b ON b.id = bb.blob JOIN nodes n ON n.cid = b.cid \
-         WHERE bb.cid = $1 AND (n.refs > 0 OR n.removed > $2) LIMIT 1",
-    )
-    .bind(block.to_bytes())
-    .bind(removed_after)
-    .fetch_optional(db)
-    .await)?;
+    let found: Option<Found> = on!(connection, "finding a block of a blob", db => match removed_after {
+        Some(removed_after) => sqlx::query_as(
+            "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
+             JOIN blobs b ON b.id = bb.blob JOIN nodes n ON n.cid = b.cid \
+             WHERE bb.cid = $1 AND (n.refs > 0 OR n.removed > $2) LIMIT 1",
+        )
+        .bind(block.to_bytes())
+        .bind(removed_after)
+        .fetch_optional(db)
+        .await,
+        None => sqlx::query_as(
+            "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
+             JOIN blobs b ON b.id = bb.blob WHERE bb.cid = $1 LIMIT 1",
+        )
+        .bind(block.to_bytes())
+        .fetch_optional(db)
+        .await,
+    })?;
     let Some((digest, blob_cid, size, start, length, node)) = found else { return Ok(None) };
     if let Some(node) = node {
         return Ok(Some(PublicBlock::Kept(node.into())));

@@ -323,7 +323,18 @@ impl Index for Database {
             }
             None => {}
         }
-        blobs::public_block(&mut connection, cid, removed_after).await
+        blobs::block(&mut connection, cid, Some(removed_after)).await
+    }
+
+    async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
+        let mut connection = self.read().await?;
+        if let Some(bytes) = nodes::bytes(&mut connection, cid).await? {
+            return Ok(Some(PublicBlock::Kept(bytes)));
+        }
+        if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
+            return Ok(Some(PublicBlock::Kept(bytes)));
+        }
+        blobs::block(&mut connection, cid, None).await
     }
 
     async fn lock(&self) -> Result<Box<dyn Writer>> {

@@ -233,6 +233,9 @@ pub trait Index: Send + Sync {
     /// `removed_after`: of directories, links, manifests or blobs.
     async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>>;
 
+    /// Finds a block of a tree or of stored content, whether or not it is public.
+    async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>>;
+
     /// Takes the writer's lock; waits as long as somebody else holds it.
     async fn lock(&self) -> Result<Box<dyn Writer>>;
 

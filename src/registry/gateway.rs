@@ -51,7 +51,7 @@ impl Registry {
             return Ok(Some(block));
         }
         match self.find_public(cid).await? {
-            Some(found) => self.read_public(cid, found).await.map(Some),
+            Some(found) => self.read_found(cid, found).await.map(Some),
             None => Ok(None),
         }
     }
@@ -109,7 +109,8 @@ impl Registry {
         Ok(Archive { target, blocks: known.chain(rest).boxed() })
     }
 
-    async fn read_public(&self, cid: &Cid, found: PublicBlock) -> Result<Block> {
+    /// Reads a block that was found.
+    pub(super) async fn read_found(&self, cid: &Cid, found: PublicBlock) -> Result<Block> {
         let bytes = match found {
             PublicBlock::Kept(bytes) => bytes,
             PublicBlock::Part { blob, start, length } => {
@@ -122,6 +123,6 @@ impl Registry {
     async fn expect_public(&self, cid: Cid) -> Result<Block> {
         let found = self.index.public_block(&cid, self.grace_began()).await?;
         let missing = || RegistryError::Record(format!("{cid}, below a public root, is missing"));
-        self.read_public(&cid, found.ok_or_else(missing)?).await
+        self.read_found(&cid, found.ok_or_else(missing)?).await
     }
 }

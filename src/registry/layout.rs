@@ -109,6 +109,45 @@ pub(super) fn referrer_link(
     ))
 }
 
+/// A file of a tree, by its path.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Where that content stands.
+    Content(CanonicalDigest),
+    /// A link of that repository.
+    Link(RepositoryName),
+}
+
+/// Reads a path back; none if no file of a tree has it.
+pub(super) fn read(path: &TreePath) -> Option<Place> {
+    let below = path.as_str().strip_prefix(ROOT)?.strip_prefix('/')?;
+    if let Some(blob) = below.strip_prefix("blobs/sha256/") {
+        let (_, hex) = blob.strip_suffix("/data")?.split_once('/')?;
+        let canonical: CanonicalDigest = format!("sha256:{hex}").parse().ok()?;
+        return (blob_data(&canonical) == *path).then_some(Place::Content(canonical));
+    }
+    // No component of a name begins so.
+    let (name, rest) = below.strip_prefix("repositories/")?.split_once("/_")?;
+    let parts: Vec<&str> = rest.split('/').collect();
+    let is_digest = |algorithm: &str, hex: &str| {
+        format!("{algorithm}:{hex}").parse::<Digest>().is_ok_and(|digest| digest.hex() == hex)
+    };
+    let is_link = match parts[..] {
+        ["layers", algorithm, hex, LINK] | ["manifests", "revisions", algorithm, hex, LINK] => {
+            is_digest(algorithm, hex)
+        }
+        ["manifests", "tags", tag, "current", LINK] => tag.parse::<Tag>().is_ok(),
+        ["manifests", "tags", tag, "index", algorithm, hex, LINK] => {
+            tag.parse::<Tag>().is_ok() && is_digest(algorithm, hex)
+        }
+        ["referrers", algorithm, hex, of, by, LINK] => {
+            is_digest(algorithm, hex) && is_digest(of, by)
+        }
+        _ => false,
+    };
+    is_link.then_some(Place::Link(name.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +184,33 @@ mod tests {
             ),
         ] {
             assert_eq!(path.as_str(), expected);
+            match read(&path) {
+                Some(Place::Content(found)) => assert_eq!(found, canonical),
+                Some(Place::Link(found)) => assert_eq!(found, name),
+                None => assert!(expected.ends_with("/v1"), "{expected}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_file_of_a_tree_is_not_read() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let repository = "docker/registry/v2/repositories/app";
+        for odd in [
+            format!("docker/registry/v2/blobs/sha256/e4/{hex}/data"),
+            format!("docker/registry/v2/blobs/sha256/e3/{}/data", hex.to_uppercase()),
+            format!("docker/registry/v2/blobs/sha256/e3/{hex}/data/more"),
+            format!("docker/registry/v1/blobs/sha256/e3/{hex}/data"),
+            format!("{repository}/_layers/sha256/{hex}"),
+            format!("{repository}/_layers/md5/{hex}/link"),
+            format!("{repository}/_layers/sha256/{}/link", &hex[1..]),
+            format!("{repository}/_uploads/1/data"),
+            format!("{repository}/_manifests/tags/-/current/link"),
+            format!("docker/registry/v2/repositories/UP/_layers/sha256/{hex}/link"),
+            format!("docker/registry/v2/repositories/_layers/sha256/{hex}/link"),
+            String::new(),
+        ] {
+            assert_eq!(read(&TreePath::parse(&odd).unwrap()), None, "{odd}");
         }
     }
 }

@@ -14,6 +14,7 @@ mod condition;
 #[cfg(test)]
 mod crashes;
 mod error;
+mod export;
 mod federation;
 mod gateway;
 mod intent;
@@ -23,6 +24,7 @@ mod progress;
 mod rebuild;
 mod references;
 mod referrers;
+mod restore;
 mod root;
 mod salvage;
 mod tags;
@@ -41,14 +43,17 @@ pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
+pub use export::Export;
 pub use federation::{
-    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Roots, Survey,
+    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Restorable, Roots,
+    Survey,
 };
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
+pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::Upload;
 

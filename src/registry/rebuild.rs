@@ -37,6 +37,8 @@ pub struct Rebuilt {
 struct Rebuild<'a> {
     registry: &'a Registry,
     blobs: HashMap<CanonicalDigest, Finished>,
+    /// What was written a moment ago, and need not be read again.
+    fresh: HashMap<CanonicalDigest, Finished>,
     /// What was looked for, and is not there or is not what it is named.
     lost: HashSet<CanonicalDigest>,
     /// What goes from the tree.
@@ -58,9 +60,20 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::TreeLost`], which changes nothing; those of the index and the storage.
     pub async fn rebuild_index(&self, progress: &dyn Progress) -> Result<Rebuilt> {
+        self.rebuild_index_after(HashMap::new(), progress).await
+    }
+
+    /// The same, where what is `fresh` was verified as it was written a moment ago: where the tree holds it,
+    /// it is not read again.
+    pub(super) async fn rebuild_index_after(
+        &self,
+        fresh: HashMap<CanonicalDigest, Finished>,
+        progress: &dyn Progress,
+    ) -> Result<Rebuilt> {
         let mut rebuild = Rebuild {
             registry: self,
             blobs: HashMap::new(),
+            fresh,
             lost: HashSet::new(),
             removals: Vec::new(),
             passed: PassedOver::default(),
@@ -144,6 +157,12 @@ impl Rebuild<'_> {
     ) -> Result<std::result::Result<(), String>> {
         let storage = &self.registry.storage;
         let path = layout::blob_data(canonical);
+        if let Some(fresh) = self.fresh.remove(canonical)
+            && storage.holds(TREE, &path, &fresh.content).await?
+        {
+            self.blobs.insert(*canonical, fresh);
+            return Ok(Ok(()));
+        }
         let why = match storage.identify(TREE, &path).await {
             Err(error) if error.kind == StorageErrorKind::NotFound => {
                 "its content is missing".to_owned()

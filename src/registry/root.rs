@@ -71,8 +71,13 @@ impl Registry {
 /// # Errors
 /// Those of the index.
 pub async fn peek_root(index: Arc<dyn Index>) -> Result<Cid> {
+    Ok(peek(index).await?.root)
+}
+
+/// As [`peek_root`], with the blocks that the index does not have yet.
+pub(super) async fn peek(index: Arc<dyn Index>) -> Result<Folded> {
     let Folding { root, edits } = index.folding(Visibility::Public).await?;
-    Ok(fold_entries(index, root, edits).await?.root)
+    fold_entries(index, root, edits).await
 }
 
 async fn fold_entries(

@@ -10,7 +10,8 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::{Client, Response};
 
 use super::progress::{Patience, Progress};
-use super::{Ahead, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading};
+use super::reading::{self, Body};
+use super::{Ahead, BlockStream, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted};
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope, Traversal};
 
 const RAW: &str = "application/vnd.ipld.raw";
@@ -78,8 +79,36 @@ impl Gateway {
         RemoteError::wrap(kind, format!("{} cannot be read", self.base), error.without_url())
     }
 
+    /// Asks for an archive; none if it would not be in an order that can be followed.
+    async fn archive(&self, wanted: &Wanted) -> Result<Option<Body>> {
+        let Wanted { root, path, scope } = wanted;
+        let scope = match scope {
+            Scope::Block => "dag-scope=block".to_owned(),
+            Scope::Entity(None) => "dag-scope=entity".to_owned(),
+            Scope::Entity(Some(part)) => format!("dag-scope=entity&entity-bytes={part}"),
+            Scope::All { .. } => "dag-scope=all".to_owned(),
+        };
+        // Whoever reads a URL takes these for something else, however they are written.
+        if path.iter().any(|name| matches!(&**name, "" | "." | "..")) {
+            return Ok(None);
+        }
+        let target = format!("{root}{}", url_path(path));
+        let query = format!("format=car&{scope}&car-order=dfs&car-dups=y");
+        let response = self.get(&format!("{target}?{query}"), CAR).await?;
+        // In another order, or where what comes twice is left out, no bounded memory could follow.
+        let described = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let described = described.unwrap_or_default().replace(' ', "");
+        let has = |parameter: &str| described.split(';').any(|part| part == parameter);
+        if !has("order=dfs") || !has("dups=y") {
+            return Ok(None);
+        }
+        let gateway = self.clone();
+        let body = response.bytes_stream().map_err(move |error| gateway.unreachable(error));
+        Ok(Some(body.boxed()))
+    }
+
     /// Asks for one block after the other.
-    fn blocks(&self, traversal: Traversal) -> Ahead<RemoteError> {
+    fn blocks_of(&self, traversal: Traversal) -> Ahead<RemoteError> {
         let gateway = self.clone();
         Ahead::new(traversal, WIDTH, move |cid| {
             let gateway = gateway.clone();
@@ -114,32 +143,21 @@ impl Source for Gateway {
     }
 
     async fn open(&self, wanted: &Wanted) -> Result<Events> {
-        let Wanted { root, path, scope } = wanted;
-        let traversal = Traversal::new(*root, path.iter().cloned(), *scope)?;
-        let scope = match scope {
-            Scope::Block => "dag-scope=block".to_owned(),
-            Scope::Entity(None) => "dag-scope=entity".to_owned(),
-            Scope::Entity(Some(part)) => format!("dag-scope=entity&entity-bytes={part}"),
-            Scope::All { .. } => "dag-scope=all".to_owned(),
-        };
+        let traversal = wanted.traversal()?;
         let progress = Progress::begin(self.patience);
-        // Whoever reads a URL takes these for something else, however they are written.
-        if path.iter().any(|name| matches!(&**name, "" | "." | "..")) {
-            return Ok(reading::single(self.blocks(traversal), progress));
-        }
-        let target = format!("{root}{}", url_path(path));
-        let query = format!("format=car&{scope}&car-order=dfs&car-dups=y");
-        let response = self.get(&format!("{target}?{query}"), CAR).await?;
-        // In another order, or where what comes twice is left out, no bounded memory could follow.
-        let described = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let described = described.unwrap_or_default().replace(' ', "");
-        let has = |parameter: &str| described.split(';').any(|part| part == parameter);
-        if has("order=dfs") && has("dups=y") {
-            let gateway = self.clone();
-            let body = response.bytes_stream().map_err(move |error| gateway.unreachable(error));
-            return Ok(reading::archive(body.boxed(), traversal, progress));
-        }
-        Ok(reading::single(self.blocks(traversal), progress))
+        Ok(match self.archive(wanted).await? {
+            Some(body) => reading::archive(body, traversal, progress),
+            None => reading::single(self.blocks_of(traversal), progress),
+        })
+    }
+
+    async fn blocks(&self, wanted: &Wanted) -> Result<BlockStream> {
+        let traversal = wanted.traversal()?;
+        let Some(body) = self.archive(wanted).await? else {
+            let what = format!("{} has no archives whose order is known", self.base);
+            return Err(RemoteError::new(RemoteErrorKind::Absent, what));
+        };
+        Ok(reading::blocks(body, traversal, Progress::begin(self.patience)))
     }
 }
 

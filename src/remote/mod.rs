@@ -7,6 +7,7 @@
 
 mod ahead;
 mod answers;
+mod archive;
 mod cache;
 mod error;
 mod fetch;
@@ -17,6 +18,7 @@ mod progress;
 mod race;
 mod reading;
 mod shelf;
+mod subtree;
 
 use std::ops::Range;
 use std::pin::Pin;
@@ -31,6 +33,7 @@ use futures_util::{Stream, TryStreamExt};
 
 pub use ahead::Ahead;
 pub use answers::Answers;
+pub use archive::{Archive, Draft};
 pub use cache::Cache;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
@@ -38,8 +41,9 @@ pub use gateway::{Gateway, url_path};
 pub use kept::{Kept, KeptFile, read_kept};
 pub use node::Node;
 pub use progress::Patience;
+pub use subtree::BlockStream;
 
-use crate::ipld::{Entry, Scope, Step, Target};
+use crate::ipld::{Entry, Scope, Step, Target, Traversal};
 use race::Race;
 
 /// How long a better known source is ahead of the next one.
@@ -60,6 +64,12 @@ pub struct Wanted {
     pub path: Vec<String>,
     /// How much of what stands at its end.
     pub scope: Scope,
+}
+
+impl Wanted {
+    fn traversal(&self) -> Result<Traversal> {
+        Ok(Traversal::new(self.root, self.path.iter().cloned(), self.scope)?)
+    }
 }
 
 /// What a source tells, in this order; all of it is proved.
@@ -85,6 +95,15 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When it does not have what is wanted, or cannot be asked.
     async fn open(&self, wanted: &Wanted) -> Result<Events>;
+
+    /// Begins to tell every block that is wanted, all in one answer.
+    ///
+    /// # Errors
+    /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
+    async fn blocks(&self, _: &Wanted) -> Result<BlockStream> {
+        let what = format!("{} does not tell blocks", self.name());
+        Err(RemoteError::new(RemoteErrorKind::Absent, what))
+    }
 }
 
 /// A file under a root.
@@ -117,6 +136,14 @@ impl Remote {
     #[must_use]
     pub fn with(sources: Vec<Arc<dyn Source>>, head_start: Duration) -> Self {
         Self { sources: sources.into(), best: Arc::default(), head_start }
+    }
+
+    /// The same sources after another one, which is on this machine and is waited for longer: what it does
+    /// not have it says at once.
+    #[must_use]
+    pub fn after(&self, first: Arc<dyn Source>) -> Self {
+        let sources = std::iter::once(first).chain(self.sources.iter().cloned());
+        Self::with(sources.collect(), 10 * self.head_start)
     }
 
     /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the

@@ -8,16 +8,23 @@ use futures_util::stream::{self, try_unfold};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::progress::Progress;
-use super::{Ahead, Event, Events, RemoteError, RemoteErrorKind, Result};
-use crate::ipld::{CarEvent, CarReader, Step, Target, Traversal};
+use super::{Ahead, BlockStream, Event, Events, RemoteError, RemoteErrorKind, Result};
+use crate::ipld::{Block, CarEvent, CarReader, Step, Target, Traversal};
 
 /// The body of an answer.
 pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// Where the blocks come from.
 enum Blocks {
-    Archive { body: Body, reader: CarReader, traversal: Traversal },
+    Archive(Archive),
     Single(Ahead<RemoteError>),
+}
+
+/// An archive on its way.
+struct Archive {
+    body: Body,
+    reader: CarReader,
+    traversal: Traversal,
 }
 
 /// A read under way.
@@ -30,12 +37,23 @@ struct Reading {
 
 /// Reads an archive as it comes.
 pub(super) fn archive(body: Body, traversal: Traversal, progress: Progress) -> Events {
-    Reading::events(Blocks::Archive { body, reader: CarReader::new(), traversal }, progress)
+    let archive = Archive { body, reader: CarReader::new(), traversal };
+    Reading::events(Blocks::Archive(archive), progress)
 }
 
 /// Reads blocks that are asked for one by one.
 pub(super) fn single(blocks: Ahead<RemoteError>, progress: Progress) -> Events {
     Reading::events(Blocks::Single(blocks), progress)
+}
+
+/// Reads the blocks of an archive as they come.
+pub(super) fn blocks(body: Body, traversal: Traversal, progress: Progress) -> BlockStream {
+    let reading = (Archive { body, reader: CarReader::new(), traversal }, progress);
+    try_unfold(reading, |(mut archive, mut progress)| async move {
+        let next = archive.next(&mut progress).await?;
+        Ok(next.map(|(block, _)| (block, (archive, progress))))
+    })
+    .boxed()
 }
 
 impl Reading {
@@ -68,43 +86,52 @@ impl Reading {
 impl Blocks {
     fn target(&self) -> Option<&Target> {
         match self {
-            Self::Archive { traversal, .. } => traversal.target(),
+            Self::Archive(archive) => archive.traversal.target(),
             Self::Single(ahead) => ahead.target(),
         }
     }
 
     fn inlined(&self) -> &Step {
         match self {
-            Self::Archive { traversal, .. } => traversal.inlined(),
+            Self::Archive(archive) => archive.traversal.inlined(),
             Self::Single(ahead) => ahead.inlined(),
         }
     }
 
     /// Returns what the next block adds; none at the end.
     async fn next(&mut self, progress: &mut Progress) -> Result<Option<Step>> {
-        let (body, reader, traversal) = match self {
-            Self::Archive { body, reader, traversal } => (body, reader, traversal),
+        match self {
+            Self::Archive(archive) => Ok(archive.next(progress).await?.map(|(_, step)| step)),
             Self::Single(ahead) => {
                 let Some((block, step)) = progress.wait(ahead.next()).await?? else {
                     return Ok(None);
                 };
                 progress.note_block(block.bytes.len());
-                return Ok(Some(step));
+                Ok(Some(step))
             }
-        };
+        }
+    }
+}
+
+impl Archive {
+    /// Returns the next block, and what it adds; none at the end.
+    async fn next(&mut self, progress: &mut Progress) -> Result<Option<(Block, Step)>> {
         // What comes after the last wanted block is of no interest, nor waited for.
-        while traversal.wanted().is_some() {
-            match reader.next_event()? {
-                Some(CarEvent::Block(block)) => return Ok(Some(traversal.supply(&block)?)),
+        while self.traversal.wanted().is_some() {
+            match self.reader.next_event()? {
+                Some(CarEvent::Block(block)) => {
+                    let step = self.traversal.supply(&block)?;
+                    return Ok(Some((block, step)));
+                }
                 Some(CarEvent::Header { .. }) => {}
                 None => {
-                    let Some(piece) = progress.wait(body.next()).await? else {
+                    let Some(piece) = progress.wait(self.body.next()).await? else {
                         let what = "the archive ended before all that is wanted had come";
                         return Err(RemoteError::new(RemoteErrorKind::Unreachable, what));
                     };
                     let piece = piece?;
                     progress.note(piece.len());
-                    reader.push(piece);
+                    self.reader.push(piece);
                 }
             }
         }

@@ -15,5 +15,6 @@ mod progress;
 mod push;
 mod rebuild;
 mod resolve;
+mod restore;
 mod root;
 mod serve;

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// The environment variables by which `scripts/test` names the tools that it built itself.
-const BUILT: [(&str, &str); 7] = [
+const BUILT: [(&str, &str); 8] = [
     ("ipfs", "ROADSTEAD_TEST_IPFS"),
     ("registry", "ROADSTEAD_TEST_REGISTRY"),
     ("crane", "ROADSTEAD_TEST_CRANE"),
@@ -14,6 +14,7 @@ const BUILT: [(&str, &str); 7] = [
     ("cosign", "ROADSTEAD_TEST_COSIGN"),
     // A Python that has the module.
     ("oras-python", "ROADSTEAD_TEST_ORAS_PYTHON"),
+    ("ipfs-car", "ROADSTEAD_TEST_IPFS_CAR"),
 ];
 
 /// Finds a tool: `let Some(skopeo) = require("skopeo") else { return };`.

@@ -1,5 +1,9 @@
 //! A disk that is full.
 
+use std::path::Path;
+
+use tempfile::TempDir;
+
 use crate::assert_whole;
 use crate::common::{Disk, Server, embedded_only, roadstead, run, succeed};
 use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
@@ -80,4 +84,45 @@ fn a_full_disk_ends_an_adoption_that_goes_on_when_there_is_room() {
     assert_eq!(succeed(&mut server.command(["root"])), root);
     assert_whole(&server);
     drop(server);
+}
+
+#[test]
+fn a_full_disk_ends_a_restoration_and_an_import_that_go_on_when_there_is_room() {
+    let Some(()) = embedded_only("the disk is the data folder's") else { return };
+    let Some(disk) = Disk::mount("8m") else { return };
+    let source = Server::start();
+    let repository = Repository::of(&source, "team/app");
+    repository.push_blob(b"{}");
+    for seed in 0..4 {
+        let layer = noise(3 * MIB, seed);
+        repository.push_blob(&layer);
+        let image = image(b"{}", &[&layer]).to_string().into_bytes();
+        assert_eq!(repository.put(&format!("v{seed}"), OCI_MANIFEST, &image).status, 201);
+    }
+    let home = TempDir::new().expect("a temporary folder can be made");
+    let archive = home.path().join("registry.car");
+    let root = succeed(&mut source.command(["export", archive.to_str().expect("it is text")]));
+    let restore = |data: &Path| {
+        let mut command = roadstead(["restore", "--from", &root, "--data"]);
+        run(command.arg(data).env("ROADSTEAD_FEDERATION__GATEWAYS", source.url("")))
+    };
+    let import = |data: &Path| run(roadstead(["import", "--data"]).arg(data).arg(&archive));
+    for is_restored in [true, false] {
+        let fill = |data: &Path| if is_restored { restore(data) } else { import(data) };
+        let data = disk.path().join("data");
+        let refused = fill(&data);
+        assert_eq!(refused.code, Some(1), "{refused}");
+        assert!(refused.stderr.contains("run the same again, which goes on"), "{refused}");
+        assert!(refused.stderr.contains("the storage has no room: "), "{refused}");
+        assert_eq!(fill(&data).code, Some(1), "there is still no room");
+        disk.grow("64m");
+        let filled = fill(&data);
+        assert!(filled.succeeded(), "{filled}");
+        let server = Server::start_on(&data);
+        assert_eq!(succeed(&mut server.command(["root"])), root);
+        assert_whole(&server);
+        drop(server);
+        std::fs::remove_dir_all(&data).expect("it is ours");
+        disk.grow("8m");
+    }
 }

@@ -19,6 +19,7 @@ mod proxy;
 mod rebuild;
 mod redirect;
 mod registry;
+mod restore;
 mod room;
 mod same;
 mod storage;

@@ -46,6 +46,8 @@ pub struct CarReader {
     /// The beginning of the section under way, where it came in pieces.
     section: BytesMut,
     has_header: bool,
+    /// How many bytes were read.
+    position: u64,
     failed: Option<CarError>,
 }
 
@@ -77,6 +79,12 @@ impl CarReader {
             *self = Self { failed: Some(error.clone()), ..Self::default() };
         }
         outcome
+    }
+
+    /// How many bytes of the archive were read: when a block was just told, up to its end.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
     }
 
     /// Says whether the archive may end here, once [`next_event`](Self::next_event) gave none: behind a
@@ -141,6 +149,7 @@ impl CarReader {
     fn take_byte(&mut self) -> Option<u8> {
         let piece = self.pieces.front_mut()?;
         let byte = piece.split_to(1)[0];
+        self.position += 1;
         if piece.is_empty() {
             self.pieces.pop_front();
         }
@@ -153,6 +162,7 @@ impl CarReader {
             let piece = self.pieces.front_mut()?;
             let missing = length - self.section.len();
             let taken = piece.split_to(missing.min(piece.len()));
+            self.position += taken.len() as u64;
             if piece.is_empty() {
                 self.pieces.pop_front();
             }

@@ -9,6 +9,7 @@ mod keys;
 mod manifests;
 mod peers;
 mod place;
+mod restorable;
 mod roots;
 mod survey;
 
@@ -23,6 +24,7 @@ use crate::oci::{CanonicalDigest, Digest, ForeignName, Tag};
 use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
 pub(super) use blobs::Held;
 use place::Place;
+pub use restorable::Restorable;
 pub use roots::{OwnNode, Roots};
 pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 

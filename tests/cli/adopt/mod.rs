@@ -2,7 +2,7 @@
 
 mod faulty;
 mod odd;
-mod source;
+pub(crate) mod source;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -110,7 +110,7 @@ fn only_an_empty_folder_is_filled_and_only_from_a_registry() {
     fs::write(data.path().join("mine"), b"mine").unwrap();
     let refused = adopt(&source, data.path());
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains(" is not empty: adopt into a folder that is new"), "{refused}");
+    assert!(refused.stderr.contains(" is not empty: take a folder that is new"), "{refused}");
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
 
     let data = TempDir::new().unwrap();

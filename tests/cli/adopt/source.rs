@@ -87,7 +87,7 @@ pub(super) fn assert_well(data: &Path) {
     assert!(report.ends_with(": all is well"), "{report}");
 }
 
-pub(super) fn index_of(manifest: &str) -> String {
+pub(crate) fn index_of(manifest: &str) -> String {
     let digest = push::sha256(manifest.as_bytes());
     json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [
         { "mediaType": MANIFEST, "digest": digest.to_string(), "size": manifest.len() },
@@ -96,7 +96,7 @@ pub(super) fn index_of(manifest: &str) -> String {
 }
 
 /// An image that refers to another one.
-pub(super) fn referrer_of(subject: &str, image: &str) -> String {
+pub(crate) fn referrer_of(subject: &str, image: &str) -> String {
     let mut referrer: Value = serde_json::from_str(image).unwrap();
     let digest = push::sha256(subject.as_bytes()).to_string();
     referrer["artifactType"] = json!("application/x");

@@ -1,0 +1,80 @@
+//! `roadstead restore`: an empty registry becomes a copy of a published one.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::progress::Bar;
+use super::resolve::read_name;
+use super::{CommonArguments, output, runtime};
+use crate::app::{Filling, names, roots};
+use crate::config::Settings;
+use crate::oci::RootName;
+use crate::registry::{Progress, Restored, Steps};
+
+/// Makes a copy of a published registry in an empty data folder
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The root is found as for a pull, all that is below it is fetched from the gateways that its \
+    publisher names and from those of federation.gateways, and everything is compared with its hash. The \
+    copy has the same root, or there is none. A restoration that was interrupted goes on when the same is \
+    run again; what is there whole is not fetched a second time. Until it is done nothing is served.\n\n\
+    Examples:\n  roadstead restore --from example.com --data /var/lib/roadstead\n  \
+    roadstead restore --from bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+)]
+pub(super) struct RestoreArguments {
+    /// The domain, the IPNS key in base36 or the CID
+    #[arg(long, value_parser = read_name, value_name = "NAME")]
+    from: RootName,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Restores.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &RestoreArguments,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    let bar = Bar::new(arguments.json);
+    let restored = runtime()?.block_on(async {
+        bar.begin("looking for the root", Steps::Unknown);
+        let source = roots(&settings)?.restorable(&arguments.from).await;
+        let source = source.with_context(|| format!("`{}` leads to no root", arguments.from))?;
+        let filling = Filling::restore(&settings, source.root).await?;
+        bar.begin("fetching names", Steps::Unknown);
+        let names_from = source.names_ahead(filling.scratch()?, filling.scratch()?).await;
+        let registry = &filling.app.registry;
+        let names = names(&settings);
+        let restored = registry.restore(&source, Some(names_from), &names, &bar).await;
+        let restored = restored.with_context(|| unfinished(&settings.server.data))?;
+        filling.finish()?;
+        anyhow::Ok(restored)
+    })?;
+    drop(bar);
+    tell(&restored, arguments.json)
+}
+
+/// Says how to go on.
+pub(super) fn unfinished(data: &Path) -> String {
+    let data = data.display();
+    format!("{data} is no copy yet: run the same again, which goes on, or empty {data}")
+}
+
+/// Prints what came of it.
+pub(super) fn tell(restored: &Restored, json: bool) -> anyhow::Result<ExitCode> {
+    let Restored { root, repositories, manifests, tags, blobs, fetched, bytes } = restored;
+    let text = if json {
+        serde_json::to_string_pretty(restored)? + "\n"
+    } else {
+        format!(
+            "{repositories} repositories, {manifests} manifests, {tags} tags, {blobs} blobs; \
+             {fetched} blobs ({bytes} bytes) taken in; the same root {root}\n"
+        )
+    };
+    output::print(&text).context("cannot write to standard output")?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,85 @@
+//! The public tree as an archive: every block below the root, once.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cid::Cid;
+
+use super::root::peek;
+use super::{Registry, RegistryError, Result};
+use crate::ipld::{Block, Scope, Traversal};
+use crate::remote::Ahead;
+
+/// How many blocks are read at a time.
+const WIDTH: usize = 4;
+
+/// As much of a block's hash as nobody can make another block for.
+type Key = [u8; 16];
+
+/// The public tree, on its way out: depth first, in the order of the links, each block where it is met
+/// first, so that the same root always makes the same archive.
+pub struct Export {
+    /// The root.
+    pub root: Cid,
+    /// How many bytes the blocks have in all, where none is met twice.
+    pub bytes: u64,
+    blocks: Ahead<RegistryError>,
+    seen: HashSet<Key>,
+}
+
+impl Registry {
+    /// Begins to read the public tree as it is now. What is changed meanwhile does no harm; what was
+    /// replaced is there for [`Limits::root_grace`](super::Limits) at least.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn export(&self) -> Result<Export> {
+        let folded = peek(self.index.clone()).await?;
+        let root = folded.root;
+        let added = folded.added.into_iter().map(|block| (block.cid, block.bytes));
+        let added: Arc<HashMap<Cid, Bytes>> = Arc::new(added.collect());
+        let registry = self.clone();
+        let traversal = Traversal::new(root, [], Scope::All { limit: u64::MAX })?;
+        let blocks = Ahead::new(traversal, WIDTH, move |cid| {
+            let (registry, added) = (registry.clone(), Arc::clone(&added));
+            Box::pin(async move { registry.tree_block(cid, &added).await })
+        });
+        Ok(Export { root, bytes: folded.dag_size, blocks, seen: HashSet::new() })
+    }
+
+    async fn tree_block(&self, cid: Cid, added: &HashMap<Cid, Bytes>) -> Result<Block> {
+        if let Some(bytes) = added.get(&cid) {
+            return Ok(Block { cid, bytes: bytes.clone() });
+        }
+        let missing = || RegistryError::Record(format!("{cid}, a block of the tree, is missing"));
+        let found = self.index.block(&cid).await?.ok_or_else(missing)?;
+        let Block { bytes, .. } = self.read_found(&cid, found).await?;
+        // A disk that lost a bit is not to be copied.
+        Block::verify(cid, bytes)
+            .map_err(|_| RegistryError::Record(format!("{cid}, a block of the tree, is damaged")))
+    }
+}
+
+impl Export {
+    /// Returns the next block; none at the end.
+    ///
+    /// # Errors
+    /// Those of the index and the storage; [`RegistryError::Record`] when a block is damaged.
+    pub async fn next(&mut self) -> Result<Option<Block>> {
+        while let Some((block, _)) = self.blocks.next().await? {
+            if self.seen.insert(key(&block.cid)) {
+                return Ok(Some(block));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn key(cid: &Cid) -> Key {
+    let mut key = Key::default();
+    let digest = cid.hash().digest();
+    let length = digest.len().min(key.len());
+    key[..length].copy_from_slice(&digest[..length]);
+    key
+}

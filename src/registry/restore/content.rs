@@ -1,0 +1,172 @@
+//! The content of a tree that is restored: fetched where it is not there, several at a time.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cid::Cid;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use uuid::Uuid;
+
+use super::super::layout::{self, Place};
+use super::super::{Progress, Steps};
+use super::error::Result;
+use super::{BATCH, Restoration, RestoreError, WIDTH, blobs, list, patiently};
+use crate::oci::CanonicalDigest;
+use crate::remote::{File, Remote};
+use crate::storage::{Content, Edit, Finished, Storage, StorageError, StorageErrorKind, TreePath};
+
+/// How many blobs are fetched at a time.
+const FETCHES: usize = 8;
+
+/// Content that a tree has.
+struct Wanted {
+    canonical: CanonicalDigest,
+    /// The directory that it stands in, by two names.
+    shard: Cid,
+    path: TreePath,
+}
+
+/// Who fetches.
+struct Fetcher<'a> {
+    storage: &'a dyn Storage,
+    remote: &'a Remote,
+    progress: &'a dyn Progress,
+    /// What was there at the beginning.
+    known: HashSet<CanonicalDigest>,
+}
+
+impl Restoration<'_> {
+    /// Puts all content into the tree.
+    pub(super) async fn take_content(&mut self, directory: Option<Cid>) -> Result<()> {
+        let Some(directory) = directory else { return Ok(()) };
+        let (wanted, bytes) = self.wanted(directory).await?;
+        let known = self.registry.storage.contents().await?.into_iter().collect();
+        self.progress.begin("fetching content", Steps::Bytes(bytes));
+        let storage = self.registry.storage.clone();
+        let fetcher = Fetcher {
+            storage: storage.as_ref(),
+            remote: self.content_from,
+            progress: self.progress,
+            known,
+        };
+        let mut taking =
+            stream::iter(&wanted).map(|wanted| fetcher.take(wanted)).buffer_unordered(FETCHES);
+        while let Some(taken) = taking.next().await {
+            let (path, content, fresh) = taken?;
+            self.edits.push(Edit::link(path.clone(), &content));
+            self.fresh.extend(fresh.map(|finished| (content.canonical, finished)));
+            self.apply(BATCH).await?;
+        }
+        Ok(())
+    }
+
+    /// Lists all content, and about how many bytes it has.
+    async fn wanted(&self, directory: Cid) -> Result<(Vec<Wanted>, u64)> {
+        let remote = self.content_from;
+        let shards = list(remote, directory, &blobs()).await?;
+        let mut listing = stream::iter(shards)
+            .map(|(path, shard)| async move {
+                let listed = list(remote, shard.cid, &path).await?;
+                Ok::<_, RestoreError>((shard.cid, listed))
+            })
+            .buffer_unordered(WIDTH);
+        let (mut wanted, mut bytes) = (Vec::new(), 0_u64);
+        while let Some((shard, listed)) = listing.try_next().await? {
+            for (folder, entry) in listed {
+                let path = folder.child("data").expect("a name of the layout's own");
+                let Some(Place::Content(canonical)) = layout::read(&path) else {
+                    return Err(RestoreError::unfit(folder.as_str(), "no content has that name"));
+                };
+                bytes = bytes.saturating_add(entry.size);
+                wanted.push(Wanted { canonical, shard, path });
+            }
+        }
+        Ok((wanted, bytes))
+    }
+}
+
+impl Fetcher<'_> {
+    /// Sees to it that content is kept.
+    async fn take<'w>(
+        &self,
+        wanted: &'w Wanted,
+    ) -> Result<(&'w TreePath, Content, Option<Finished>)> {
+        if let Some(content) = self.kept(&wanted.canonical).await? {
+            self.progress.advance(content.size);
+            return Ok((&wanted.path, content, None));
+        }
+        let told = AtomicU64::new(0);
+        let finished = patiently(async || self.fetch(wanted, &told).await).await?;
+        Ok((&wanted.path, finished.content, Some(finished)))
+    }
+
+    /// Reads what was there at the beginning, if it is what it is named.
+    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        if !self.known.contains(canonical) {
+            return Ok(None);
+        }
+        match self.storage.examine(canonical).await {
+            Ok(content) if content.canonical == *canonical => Ok(Some(content)),
+            Ok(_) => {
+                self.storage.forget(canonical).await?;
+                Ok(None)
+            }
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn fetch(&self, wanted: &Wanted, told: &AtomicU64) -> Result<Finished> {
+        let Wanted { canonical, shard, path } = wanted;
+        let below = vec![canonical.hex(), "data".to_owned()];
+        let file = self.remote.open(*shard, below, None).await;
+        let file = file.map_err(|error| RestoreError::unread(path, error))?;
+        let file = file.ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
+        let cid = file.cid;
+        let id = Uuid::now_v7().to_string();
+        let taken = self.ingest(&id, file, wanted, told).await;
+        if taken.is_err() {
+            self.storage.discard(&id).await?;
+        }
+        let finished = taken?;
+        if finished.content.cid != cid {
+            let why = format!(
+                "it is cut into other blocks than here, so that the root would be another; `ipfs get` and \
+                 `roadstead adopt` take such a tree ({cid} would be {})",
+                finished.content.cid
+            );
+            return Err(RestoreError::unfit(path.as_str(), why));
+        }
+        Ok(finished)
+    }
+
+    async fn ingest(
+        &self,
+        id: &str,
+        mut file: File,
+        wanted: &Wanted,
+        told: &AtomicU64,
+    ) -> Result<Finished> {
+        let Wanted { canonical, path, .. } = wanted;
+        let mut ingest = self.storage.begin(id).await?;
+        loop {
+            let piece = file.bytes.try_next().await;
+            let Some(piece) = piece.map_err(|error| RestoreError::unread(path, error))? else {
+                break;
+            };
+            ingest.append(piece).await?;
+            let came = ingest.offset();
+            let before = told.fetch_max(came, Ordering::Relaxed);
+            self.progress.advance(came.saturating_sub(before));
+        }
+        let finished = ingest.finish(&(*canonical).into()).await;
+        finished.map_err(|error| mismatch(path, error))
+    }
+}
+
+fn mismatch(path: &TreePath, error: StorageError) -> RestoreError {
+    if error.kind == StorageErrorKind::DigestMismatch {
+        return RestoreError::unfit(path.as_str(), "its bytes have another digest");
+    }
+    error.into()
+}
