@@ -24,6 +24,7 @@ mod nodes;
 mod open;
 mod pooler;
 mod postgres;
+mod published;
 mod queue;
 mod repositories;
 mod rows;
@@ -45,7 +46,8 @@ pub use error::{IndexError, IndexErrorKind};
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
-    NewBlob, NewManifest, NodeRefs, PublicBlock, ReferrerRow, StoredManifest, TagRow, UploadRow,
+    NewBlob, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow, StoredManifest,
+    TagRow, UploadRow,
 };
 pub use turns::Turn;
 
@@ -248,6 +250,18 @@ pub trait Index: Send + Sync {
     /// a write: not to be waited for by whoever has a writer's transaction open, nor is its end.
     async fn begin_cleaning(&self) -> Result<Box<dyn Turn>>;
 
+    /// Takes the turn to publish, unless somebody else has it, in whatever process; none then.
+    async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>>;
+
+    /// Returns how publishing stands, as it was last written down.
+    async fn publication(&self) -> Result<Option<Vec<u8>>>;
+
+    /// Writes down how publishing stands, for whoever has the turn to publish.
+    async fn set_publication(&self, record: &[u8]) -> Result<()>;
+
+    /// Lists the roots that are held since they were published, or were to be, in no order.
+    async fn published_roots(&self) -> Result<Vec<PublishedRoot>>;
+
     /// Returns the random key of that name, the same for every process that uses this index, at any
     /// time; made when first asked for.
     async fn secret(&self, name: &str) -> Result<[u8; 32]>;
@@ -406,11 +420,19 @@ pub trait Writer: Send {
     /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
     /// [`Damaged`](IndexErrorKind::Damaged).
     async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()>;
+    /// Notes that a root is held; returns whether it was not yet. The link to its node is the caller's to
+    /// count.
+    async fn hold_root(&mut self, root: &Cid, now: i64) -> Result<bool>;
+    /// Notes that a held root was seen in the DNS, and that all others may go at `expires`, unless they may
+    /// sooner.
+    async fn set_published(&mut self, root: &Cid, now: i64, expires: i64) -> Result<()>;
+    /// Holds a root no longer; returns whether it was held. The link to its node is the caller's to count.
+    async fn release_root(&mut self, root: &Cid) -> Result<bool>;
     /// Deletes nodes that nobody has linked to since before `before`, and entries of the queue that
     /// were folded or refused and are older. A tree's root stays, and so does a node that was never
     /// counted (those of the private tree are not). Returns how many rows went.
     async fn prune(&mut self, before: i64) -> Result<u64>;
     /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
-    /// roots, and the queue. Users, grants and uploads stay.
+    /// roots, held ones too, and the queue. Users, grants and uploads stay.
     async fn clear(&mut self) -> Result<()>;
 }
