@@ -6,6 +6,7 @@
 mod adoption;
 mod federation;
 mod lock;
+mod publish;
 mod rebuild;
 mod server;
 mod tls;
@@ -30,6 +31,7 @@ use turns::IndexTurns;
 
 pub use adoption::Adoption;
 pub use federation::roots;
+pub use publish::{publisher, request_publication};
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;
@@ -109,6 +111,9 @@ pub enum AppError {
     /// Other people's images cannot be served as it was set.
     #[error("other people's images cannot be served")]
     Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The root cannot be published as it was set.
+    #[error("the root cannot be published: {0}")]
+    Publish(String),
     /// The server ended early.
     #[error("the server failed")]
     Server(#[source] io::Error),

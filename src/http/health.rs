@@ -20,7 +20,13 @@ pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    response.json(json!({ "index": part(index), "storage": part(storage) }))
+    let mut parts = json!({ "index": part(index), "storage": part(storage) });
+    // A registry serves on while it cannot publish, so that never makes it unready.
+    match api.registry.publishing().await {
+        Ok(Some(standing)) => parts["publishing"] = standing.to_string().into(),
+        Ok(None) | Err(_) => {}
+    }
+    response.json(parts)
 }
 
 fn part(answer: Result<(), RegistryError>) -> String {
