@@ -174,12 +174,22 @@ impl App {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
-        adoption::expect_done(&settings.server.data)?;
-        let index = open_index(settings, Access::ReadOnly).await?;
+        let beside = Self::at_once(settings).await?;
+        let index = &beside.index;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(beside)
+    }
+
+    /// The same without waiting for anything.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    pub async fn at_once(settings: &Settings) -> Result<Beside, AppError> {
+        adoption::expect_done(&settings.server.data)?;
+        let index = open_index(settings, Access::ReadOnly).await?;
         let storage = open_storage(settings, &index).await?;
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Beside { registry, index })
@@ -250,6 +260,15 @@ fn limits(settings: &Settings) -> Limits {
         commit_wait: settings.server.request_timeout,
         root_grace: settings.gateway.root_grace,
     }
+}
+
+/// Returns what the index is, by its name in the table of the `index` room.
+#[must_use]
+pub fn index_kind(settings: &Settings) -> &'static str {
+    let url = settings.index.url.expose_secret();
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let kind = index::INDEXES.iter().find(|kind| kind.schemes.contains(&scheme));
+    kind.map_or("unknown", |kind| kind.name)
 }
 
 /// Returns the URL of the index; a relative path of SQLite stands in the data folder.

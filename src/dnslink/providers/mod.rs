@@ -1,5 +1,7 @@
 //! The table of providers: a file and a row each.
 
+mod cloudflare;
+mod exec;
 mod rfc2136;
 
 use std::sync::Arc;
@@ -16,4 +18,8 @@ pub struct ProviderKind {
 }
 
 /// Every provider.
-pub const PROVIDERS: &[ProviderKind] = &[ProviderKind { name: "rfc2136", open: rfc2136::open }];
+pub const PROVIDERS: &[ProviderKind] = &[
+    ProviderKind { name: "rfc2136", open: rfc2136::open },
+    ProviderKind { name: "cloudflare", open: cloudflare::open },
+    ProviderKind { name: "exec", open: exec::open },
+];

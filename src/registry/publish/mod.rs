@@ -177,15 +177,10 @@ impl Publisher {
             return Ok(Outcome::Unchanged);
         }
         self.pin(&root, record.root.as_ref()).await?;
-        if !self.provider.compares()
-            && let Some(conflict) = conflict(&change, &self.zone.ask(&change.domain).await?)
-        {
-            return Err(conflict);
-        }
         // Noted before it is written: whatever happens from here, what stands there is known to be ours.
         record.claim(&change.wanted);
         self.save(record).await?;
-        self.provider.write(&change).await?;
+        self.write(&change).await?;
         if !self.wait_until_told(&change, version).await? {
             return Ok(Outcome::Overtaken);
         }
@@ -232,6 +227,20 @@ impl Publisher {
             Ok(pinned) => pinned.map_err(unable),
             Err(late) => Err(unable(late)),
         }
+    }
+
+    /// Has the provider write a change, unless that was done already and only its answer was lost.
+    async fn write(&self, change: &Change) -> Result<()> {
+        if !self.provider.compares() {
+            let told = self.zone.ask(&change.domain).await?;
+            if let Some(conflict) = conflict(change, &told) {
+                return Err(conflict);
+            }
+            if missing(change, &told).is_none() {
+                return Ok(());
+            }
+        }
+        self.provider.write(change).await
     }
 
     /// Tells whether the servers still say what was published, as far as they answer.
