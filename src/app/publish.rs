@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::AppError;
 use crate::config::{NameServer, Settings};
 use crate::dnslink::{Guard, Hint, PROVIDERS, Zone, offer_gateway};
-use crate::registry::{Publisher, Registry, Terms};
+use crate::registry::{Publisher, Registry, Terms, Wish};
 
 /// The file in the data folder by which a server is asked to publish at once.
 const REQUEST: &str = "publish";
@@ -75,7 +75,7 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
         loop {
             tokio::time::sleep(TICK).await;
             match take_request(&data.join(REQUEST)) {
-                Ok(Some(force)) => publisher.ask(force),
+                Ok(Some(wish)) => publisher.ask(wish),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "could not read a request to publish"),
             }
@@ -85,11 +85,11 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
 }
 
 /// Takes a request, if there is one.
-fn take_request(path: &Path) -> io::Result<Option<bool>> {
+fn take_request(path: &Path) -> io::Result<Option<Wish>> {
     match fs::read_to_string(path) {
         Ok(text) => {
             fs::remove_file(path)?;
-            Ok(Some(text == FORCE))
+            Ok(Some(if text == FORCE { Wish::Force } else { Wish::Now }))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

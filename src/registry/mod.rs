@@ -47,7 +47,9 @@ pub use federation::{
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
-pub use publish::{Failure, Outcome, Plan, Publication, Publisher, Standing, Terms, published};
+pub use publish::{
+    Failure, Outcome, Plan, Publication, Publisher, Standing, Terms, Wish, published,
+};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use root::peek_root;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{Outcome, Publisher};
+use super::{Outcome, Publisher, Wish};
 use crate::dnslink::PublishError;
 
 /// How often the index is asked whether something has changed, whoever did it.
@@ -39,10 +39,10 @@ struct Due {
 }
 
 impl Publisher {
-    /// Has the root published at once, also after a failure; with `force` over what others have written.
-    pub fn ask(&self, force: bool) {
+    /// Has the root published at once, also after a failure.
+    pub fn ask(&self, wish: Wish) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        *asked = Some(asked.unwrap_or(false) || force);
+        *asked = (*asked).max(Some(wish));
     }
 
     /// Publishes whatever changes, whichever process changed it; never returns.
@@ -60,9 +60,9 @@ impl Publisher {
             if asked.is_none() && !due.is_now(self.terms.debounce, LOOK.min(self.terms.keep)) {
                 continue;
             }
-            let outcome = self.publish(asked.unwrap_or(false)).await;
-            if let (Ok(Outcome::Busy), Some(force)) = (&outcome, asked) {
-                self.ask(force);
+            let outcome = self.publish(asked.unwrap_or(Wish::Routine)).await;
+            if let (Ok(Outcome::Busy), Some(wish)) = (&outcome, asked) {
+                self.ask(wish);
             }
             due.settle(&outcome);
             self.watched.set_pending(due.waits.is_some());

@@ -61,6 +61,17 @@ pub struct Terms {
     pub guard: Guard,
 }
 
+/// Who wants the root to be published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wish {
+    /// Nobody in person, so a registry into which nothing was ever pushed leaves the DNS alone.
+    Routine,
+    /// An operator.
+    Now,
+    /// An operator, also over links that somebody else has written.
+    Force,
+}
+
 /// What a try to publish came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -94,8 +105,8 @@ pub struct Publisher {
     zone: Zone,
     terms: Terms,
     watched: Arc<Watched>,
-    /// What somebody asked for: to publish at once, and whether also over what others have written.
-    asked: Mutex<Option<bool>>,
+    /// What an operator has asked for meanwhile.
+    asked: Mutex<Option<Wish>>,
     /// Whether nobody was told yet that there is no hint.
     is_hintless: Mutex<bool>,
 }
@@ -109,18 +120,17 @@ impl Publisher {
         Self { registry, provider, zone, terms, watched, asked, is_hintless }
     }
 
-    /// Publishes the public root as it is now, unless that is so already. With `force`, also over links that
-    /// somebody else has written.
+    /// Publishes the public root as it is now, unless that is so already.
     ///
     /// # Errors
     /// Why not; that is noted as well.
-    pub async fn publish(&self, force: bool) -> Result<Outcome> {
+    pub async fn publish(&self, wish: Wish) -> Result<Outcome> {
         let index = &self.registry.index;
         let Some(turn) = index.begin_publishing().await.map_err(unable)? else {
             return Ok(Outcome::Busy);
         };
         let mut record = self.record().await?;
-        let outcome = self.carry_out(&mut record, force).await;
+        let outcome = self.carry_out(&mut record, wish).await;
         let failed = record.failure.clone();
         match &outcome {
             Ok(outcome) => {
@@ -159,18 +169,18 @@ impl Publisher {
         Ok(Plan { name: change.name(), wanted: change.wanted, told, conflict })
     }
 
-    async fn carry_out(&self, record: &mut Publication, force: bool) -> Result<Outcome> {
+    async fn carry_out(&self, record: &mut Publication, wish: Wish) -> Result<Outcome> {
         let index = &self.registry.index;
         let version = index.version().await.map_err(unable)?;
         let root = self.registry.root().await.map_err(unable)?;
-        if record.root.is_none() && record.ours.is_empty() && !force && self.is_empty(&root).await?
-        {
+        let is_first = record.root.is_none() && record.ours.is_empty();
+        if is_first && wish == Wish::Routine && self.is_empty(&root).await? {
             return Ok(Outcome::Unchanged);
         }
         if !self.hold(&root).await? {
             return Ok(Outcome::Overtaken);
         }
-        let change = self.change(&root, record, force).await?;
+        let change = self.change(&root, record, wish == Wish::Force).await?;
         let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
         if is_known && self.is_told(&change).await {
             self.release(record.root.as_ref()).await?;
