@@ -35,6 +35,7 @@ const PAUSE: Duration = Duration::from_millis(100);
     Exit code 1 means that it was not published, or with --dry-run that it would not be.\n\n\
     Examples:\n  roadstead publish --dry-run\n  roadstead publish --wait"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct PublishArguments {
     /// Shows what would be written and what is there, and changes nothing
     #[arg(long)]

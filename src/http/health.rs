@@ -22,9 +22,8 @@ pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
     };
     let mut parts = json!({ "index": part(index), "storage": part(storage) });
     // A registry serves on while it cannot publish, so that never makes it unready.
-    match api.registry.publishing().await {
-        Ok(Some(standing)) => parts["publishing"] = standing.to_string().into(),
-        Ok(None) | Err(_) => {}
+    if let Ok(Some(standing)) = api.registry.publishing().await {
+        parts["publishing"] = standing.to_string().into();
     }
     response.json(parts)
 }

@@ -30,16 +30,13 @@ impl Kubo {
     /// # Errors
     /// [`MissingBlock`](KuboErrorKind::MissingBlock) when not all of it is on the node.
     pub async fn pin_tree(&self, root: &Cid, known: Option<&Cid>, name: &str) -> Result<()> {
-        let call = match known {
+        let call = if let Some(known) = known {
             // The new pin has the name of the old one.
-            Some(known) => {
-                let call = self.call("pin/update").argument(known.to_string());
-                call.argument(root.to_string()).option("unpin", "false")
-            }
-            None => {
-                let call = self.call("pin/add").argument(root.to_string());
-                call.option("recursive", "true").option("name", name)
-            }
+            let call = self.call("pin/update").argument(known.to_string());
+            call.argument(root.to_string()).option("unpin", "false")
+        } else {
+            let call = self.call("pin/add").argument(root.to_string());
+            call.option("recursive", "true").option("name", name)
         };
         call.option("offline", "true").patience(Patience::Endless).send(None).await.map(drop)
     }

@@ -64,16 +64,12 @@ impl Provider for Exec {
         let text = tell(change, &mut command)?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut group = Group(command.spawn().map_err(failed)?);
-        match timeout(self.0.timeout, group.run(&text)).await {
-            Ok(ended) => {
-                let (status, said) = ended.map_err(failed)?;
-                outcome(program, status, &said)
-            }
-            Err(_) => {
-                let context = format!("{program} took longer than {} s", self.0.timeout.as_secs());
-                Err(PublishError::new(PublishErrorKind::Unavailable, context))
-            }
-        }
+        let Ok(ended) = timeout(self.0.timeout, group.run(&text)).await else {
+            let context = format!("{program} took longer than {} s", self.0.timeout.as_secs());
+            return Err(PublishError::new(PublishErrorKind::Unavailable, context));
+        };
+        let (status, said) = ended.map_err(failed)?;
+        outcome(program, status, &said)
     }
 
     fn compares(&self) -> bool {

@@ -116,7 +116,7 @@ impl Rfc2136 {
         let request = message.to_vec().map_err(|error| odd(server, error))?;
         let answered = exchange(server, &request).await?;
         let answer = Message::from_vec(&answered).map_err(|error| odd(server, error))?;
-        let signed = answer.signature().and_then(|record| record.data.error.clone());
+        let signed = answer.signature().and_then(|record| record.data.error);
         let refused = |why: String| PublishError::new(PublishErrorKind::Refused, why);
         let (key, zone) = (self.signer.signer_name(), &self.zone);
         match signed {

@@ -81,6 +81,7 @@ mod text {
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+    #[expect(clippy::ref_option, reason = "that is how it is called")]
     pub(super) fn serialize<S: Serializer>(cid: &Option<Cid>, to: S) -> Result<S::Ok, S::Error> {
         cid.map(|cid| cid.to_string()).serialize(to)
     }
