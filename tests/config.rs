@@ -605,6 +605,18 @@ fn the_files_in_config_and_examples_are_good_settings() {
 }
 
 #[test]
+fn the_settings_in_the_page_about_publishing_are_good() {
+    let page = fs::read_to_string(root().join("docs/PUBLISHING.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let providers = blocks.iter().map(|block| {
+        let given = Given::nothing().file(&block.replace('…', "c2VjcmV0"));
+        given.settings().publish.provider
+    });
+    assert_eq!(providers.collect::<Vec<_>>(), ["rfc2136", "cloudflare", "exec"]);
+}
+
+#[test]
 fn the_settings_in_force_are_printed_with_their_origins() {
     let output = roadstead(
         &["config", "--config", "examples/team.toml", "--data", "elsewhere"],

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::AppError;
 use crate::config::{NameServer, Settings};
 use crate::dnslink::{Guard, Hint, PROVIDERS, Zone, offer_gateway};
@@ -14,8 +16,9 @@ use crate::registry::{Publisher, Registry, Terms, Wish};
 /// The file in the data folder by which a server is asked to publish at once.
 const REQUEST: &str = "publish";
 
-/// What stands in it when that shall overwrite what others have written.
-const FORCE: &str = "force";
+/// What it begins with when that shall overwrite what others have written, and otherwise; a token follows.
+const FORCE: &str = "force ";
+const NOW: &str = "now ";
 
 /// How often a server looks for it.
 const TICK: Duration = Duration::from_millis(250);
@@ -56,17 +59,18 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
 }
 
 /// Asks the server that runs on a data folder to publish at once; with `force` over what others have written.
-/// Whoever takes the request takes the file away, which this returns.
+/// Whoever takes the request takes the file away. Returns that file, and the token by which the answer is known.
 ///
 /// # Errors
 /// [`AppError::Folder`] when the folder cannot be written to.
-pub fn request_publication(data: &Path, force: bool) -> Result<PathBuf, AppError> {
+pub fn request_publication(data: &Path, force: bool) -> Result<(PathBuf, String), AppError> {
     let (path, draft) = (data.join(REQUEST), data.join(format!("{REQUEST}.draft")));
-    let written = fs::write(&draft, if force { FORCE } else { "" });
+    let token = Uuid::new_v4().to_string();
+    let written = fs::write(&draft, format!("{}{token}", if force { FORCE } else { NOW }));
     written
         .and_then(|()| fs::rename(&draft, &path))
         .map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
-    Ok(path)
+    Ok((path, token))
 }
 
 /// Publishes what changes, and when somebody asks for it. Never returns.
@@ -75,7 +79,7 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
         loop {
             tokio::time::sleep(TICK).await;
             match take_request(&data.join(REQUEST)) {
-                Ok(Some(wish)) => publisher.ask(wish),
+                Ok(Some((wish, token))) => publisher.ask(wish, token),
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "could not read a request to publish"),
             }
@@ -85,11 +89,14 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
 }
 
 /// Takes a request, if there is one.
-fn take_request(path: &Path) -> io::Result<Option<Wish>> {
+fn take_request(path: &Path) -> io::Result<Option<(Wish, String)>> {
     match fs::read_to_string(path) {
         Ok(text) => {
             fs::remove_file(path)?;
-            Ok(Some(if text == FORCE { Wish::Force } else { Wish::Now }))
+            Ok(Some(match text.strip_prefix(FORCE) {
+                Some(token) => (Wish::Force, token.to_owned()),
+                None => (Wish::Now, text.trim_start_matches(NOW).to_owned()),
+            }))
         }
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::progress::Bar;
@@ -112,8 +111,7 @@ async fn publish(publisher: &Publisher, wish: Wish) -> anyhow::Result<()> {
 
 /// Has the server that runs on the data folder publish.
 async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Result<Shown> {
-    let begun = Timestamp::now().as_millisecond();
-    let request = request_publication(&settings.server.data, arguments.force)?;
+    let (request, token) = request_publication(&settings.server.data, arguments.force)?;
     wait_until_taken(&request).await?;
     let Beside { index, .. } = App::at_once(settings).await?;
     let root = peek_root(index.clone()).await?;
@@ -123,16 +121,16 @@ async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Resul
     let waiting = Instant::now();
     while waiting.elapsed() < PATIENCE {
         let record = published(index.as_ref()).await?;
-        match record.filter(|record| record.domain == settings.publish.domain) {
-            Some(Publication { failure: Some(failure), .. }) if failure.tried >= begun => {
-                bail!("{}", failure.reason);
-            }
+        let is_answer = |record: &Publication| record.answered.as_ref() == Some(&token);
+        match record.filter(is_answer) {
+            Some(Publication { failure: Some(failure), .. }) => bail!("{}", failure.reason),
+            // It may have been overtaken by a push.
             Some(Publication { failure: None, root: Some(known), .. })
-                if known == peek_root(index.clone()).await? =>
+                if known == root || known == peek_root(index.clone()).await? =>
             {
                 return Ok(told_as(&known.to_string(), true));
             }
-            _ => tokio::time::sleep(PAUSE).await,
+            Some(_) | None => tokio::time::sleep(PAUSE).await,
         }
     }
     bail!("it is not published yet: `roadstead status` tells how it stands")

@@ -190,7 +190,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "10",
         expects: "a number of connections from 2 to 10000 such as 10",
-        help: "How many connections to Postgres requests share. Up to 10 more serve what must not \
+        help: "How many connections to Postgres requests share. Up to 11 more serve what must not \
                wait for them.",
     },
     Setting {

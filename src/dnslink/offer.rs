@@ -31,7 +31,11 @@ pub fn offer_peers(addresses: &[String], guard: Guard) -> Vec<String> {
         Ok(Hint::Peer(peer)) => peer.address.ip().is_none_or(|ip| guard.allows(ip)),
         _ => false,
     };
-    addresses.iter().filter(is_reachable).take(MOST).cloned().collect()
+    let mut offered: Vec<String> = addresses.iter().filter(is_reachable).cloned().collect();
+    // The same ones each time, in whatever order the node lists them.
+    offered.sort();
+    offered.truncate(MOST);
+    offered
 }
 
 #[cfg(test)]
@@ -67,7 +71,7 @@ mod tests {
         .map(|text| text.replace("ID", ID))
         .to_vec();
         let offered = offer_peers(&addresses, Guard { allow_private: false });
-        assert_eq!(offered, [addresses[2].clone(), addresses[5].clone()]);
+        assert_eq!(offered, [addresses[5].clone(), addresses[2].clone()]);
         let offered = offer_peers(&addresses, Guard { allow_private: true });
         assert_eq!(offered.len(), 4, "{offered:?}");
     }

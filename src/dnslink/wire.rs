@@ -26,7 +26,8 @@ pub(super) async fn addresses(server: &NameServer) -> Result<Vec<SocketAddr>, Pu
     let unknown = || format!("no address is known of the name server {host}");
     match found {
         Ok(Ok(found)) => {
-            let found: Vec<SocketAddr> = found.collect();
+            let mut found: Vec<SocketAddr> = found.collect();
+            found.sort_by_key(SocketAddr::is_ipv6);
             if found.is_empty() { Err(unavailable(unknown())) } else { Ok(found) }
         }
         Ok(Err(error)) => Err(PublishError::wrap(PublishErrorKind::Unavailable, unknown(), error)),

@@ -44,13 +44,25 @@ impl Bind {
 
     /// The same, and signs those of the zones (DNSSEC).
     pub(crate) fn start_signed(zones: &[(&str, &str)], signed: &[&str]) -> Option<Self> {
+        Self::launch(zones, signed, "zonesub ANY")
+    }
+
+    /// The same as [`Self::start`], where the key may change only that: `name _dnslink.a.test. TXT`.
+    pub(crate) fn start_granting(zones: &[(&str, &str)], grant: &str) -> Option<Self> {
+        Self::launch(zones, &[], grant)
+    }
+
+    fn launch(zones: &[(&str, &str)], signed: &[&str], grant: &str) -> Option<Self> {
         let named = require("named")?;
         require("nsupdate")?;
         require("dig")?;
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
-        fs::write(folder.path().join("named.conf"), settings(folder.path(), port, zones, signed))
-            .expect("the folder can be written to");
+        fs::write(
+            folder.path().join("named.conf"),
+            settings(folder.path(), port, zones, signed, grant),
+        )
+        .expect("the folder can be written to");
         for (zone, records) in zones {
             let text = format!(
                 "$TTL 1\n@ SOA ns hostmaster 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{records}\n"
@@ -156,13 +168,19 @@ fn zone_file(folder: &Path, zone: &str) -> PathBuf {
     folder.join(format!("{zone}.zone"))
 }
 
-fn settings(folder: &Path, port: u16, zones: &[(&str, &str)], signed: &[&str]) -> String {
+fn settings(
+    folder: &Path,
+    port: u16,
+    zones: &[(&str, &str)],
+    signed: &[&str],
+    grant: &str,
+) -> String {
     let [name, algorithm, secret] = KEY;
     let place = folder.display();
     let zone = |(zone, _): &(&str, &str)| {
         let file = zone_file(folder, zone);
         let file = file.display();
-        let policy = format!("update-policy {{ grant {name} zonesub ANY; }}");
+        let policy = format!("update-policy {{ grant {name} {grant}; }}");
         let options = if signed.contains(zone) { SIGNED } else { "" };
         format!("zone \"{zone}\" {{ type primary; file \"{file}\"; {policy}; {options} }};\n")
     };

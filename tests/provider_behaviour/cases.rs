@@ -19,7 +19,8 @@ pub(crate) fn change(wanted: &[&str], ours: &[&str]) -> Change {
         domain: DOMAIN.parse().unwrap(),
         wanted: texts(wanted),
         ours: texts(ours),
-        ttl: Duration::from_mins(1),
+        // Less than every provider takes.
+        ttl: Duration::from_secs(5),
         force: false,
     }
 }

@@ -230,7 +230,7 @@ pub(crate) const EXEC_ONLY: &[Case] = &[
         run(&subject, async move { provider.write(&wanted).await.unwrap() });
         let told: serde_json::Value = serde_json::from_str(&subject.written("told")).unwrap();
         let expected = serde_json::json!({
-            "domain": DOMAIN, "name": NAME, "ttl": 60, "force": false, "ours": ["dnslink=/ipfs/old"],
+            "domain": DOMAIN, "name": NAME, "ttl": 5, "force": false, "ours": ["dnslink=/ipfs/old"],
             "wanted": ["dnslink=/ipfs/bafyaabakaieac", "ipfsnode=x"],
         });
         assert_eq!(told, expected);
@@ -241,7 +241,7 @@ pub(crate) const EXEC_ONLY: &[Case] = &[
             "ROADSTEAD_PUBLISH_NAME=_dnslink.publisher.test\n",
             "ROADSTEAD_PUBLISH_WANTED=dnslink=/ipfs/bafyaabakaieac\nipfsnode=x\n",
             "ROADSTEAD_PUBLISH_OURS=dnslink=/ipfs/old\n",
-            "ROADSTEAD_PUBLISH_TTL=60\n",
+            "ROADSTEAD_PUBLISH_TTL=5\n",
             "ROADSTEAD_PUBLISH_FORCE=0\n",
         ] {
             assert!(environment.contains(line), "{line} is not in {environment}");

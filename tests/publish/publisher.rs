@@ -46,12 +46,20 @@ impl Publisher {
         configure: impl Fn(&mut Command) + Send + Sync + 'static,
     ) -> Option<Self> {
         let dns = Bind::start(&[(DOMAIN, "")])?;
+        Some(Self::start_on(dns, configure))
+    }
+
+    /// The same with a name server that the test has started.
+    pub(crate) fn start_on(
+        dns: Bind,
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
         let address = dns.address();
         let server = Server::start_with(move |command| {
             publish_to(command, &address);
             configure(command);
         });
-        Some(Self { server, dns })
+        Self { server, dns }
     }
 
     /// A command beside the server, with the same settings.

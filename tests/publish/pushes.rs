@@ -1,6 +1,6 @@
 //! What is pushed is published.
 
-use crate::common::{http, roadstead, succeed};
+use crate::common::{Bind, http, roadstead, succeed};
 use crate::publisher::{DOMAIN, NAME, Publisher};
 use crate::repository::wait;
 
@@ -20,6 +20,38 @@ fn a_push_becomes_a_record_by_which_others_find_the_root() {
     publisher.repository().push_image("v2", "two");
     let next = publisher.wait_until_published();
     assert_ne!(next, root);
+}
+
+#[test]
+fn the_key_needs_no_more_rights_than_the_documentation_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PUBLISHING.md");
+    let page = std::fs::read_to_string(page).unwrap().replace("example.com", DOMAIN);
+    let grant = page.split_once("{ grant roadstead ").unwrap().1.split_once(';').unwrap().0;
+    let Some(dns) = Bind::start_granting(&[(DOMAIN, "")], grant) else { return };
+    let publisher = Publisher::start_on(dns, |_| {});
+    for word in ["one", "two"] {
+        publisher.repository().push_image("v1", word);
+        publisher.wait_until_published();
+    }
+    let refused = publisher.dns.try_update(DOMAIN, &format!("update add {DOMAIN} 1 TXT \"x\""));
+    assert!(!refused.succeeded(), "{refused}");
+}
+
+#[test]
+fn hints_that_are_given_are_published_as_they_are() {
+    let Some(publisher) = Publisher::start_with(|command| {
+        let hints = "/dns4/a.example.com/tcp/443/tls/http,/dns4/b.example.com/tcp/80/http";
+        command.env("ROADSTEAD_PUBLISH__HINT", hints);
+    }) else {
+        return;
+    };
+    publisher.repository().push_image("v1", "one");
+    publisher.wait_until_published();
+    let expected = [
+        "ipfsnode=/dns4/a.example.com/tcp/443/tls/http",
+        "ipfsnode=/dns4/b.example.com/tcp/80/http",
+    ];
+    assert_eq!(publisher.texts()[1..], expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{Outcome, Publisher, Wish};
+use super::{Asked, Outcome, Publisher, Wish};
 use crate::dnslink::PublishError;
 
 /// How often the index is asked whether something has changed, whoever did it.
@@ -39,10 +39,12 @@ struct Due {
 }
 
 impl Publisher {
-    /// Has the root published at once, also after a failure.
-    pub fn ask(&self, wish: Wish) {
+    /// Has the root published at once, also after a failure. When that is done, the token is
+    /// [`Publication::answered`](super::Publication::answered).
+    pub fn ask(&self, wish: Wish, token: String) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        *asked = (*asked).max(Some(wish));
+        let wish = asked.as_ref().map_or(wish, |before| before.wish.max(wish));
+        *asked = Some(Asked { wish, token });
     }
 
     /// Publishes whatever changes, whichever process changed it; never returns.
@@ -60,9 +62,13 @@ impl Publisher {
             if asked.is_none() && !due.is_now(self.terms.debounce, LOOK.min(self.terms.keep)) {
                 continue;
             }
-            let outcome = self.publish(asked.unwrap_or(Wish::Routine)).await;
-            if let (Ok(Outcome::Busy), Some(wish)) = (&outcome, asked) {
-                self.ask(wish);
+            let (wish, token) = match &asked {
+                Some(asked) => (asked.wish, Some(asked.token.as_str())),
+                None => (Wish::Routine, None),
+            };
+            let outcome = self.publish_for(wish, token).await;
+            if let (Ok(Outcome::Busy), Some(Asked { wish, token })) = (&outcome, asked) {
+                self.ask(wish, token);
             }
             due.settle(&outcome);
             self.watched.set_pending(due.waits.is_some());

@@ -98,6 +98,14 @@ pub struct Plan {
     pub conflict: Option<PublishError>,
 }
 
+/// What an operator has asked for.
+#[derive(Debug, Clone)]
+struct Asked {
+    wish: Wish,
+    /// By which whoever asked knows the answer.
+    token: String,
+}
+
 /// Publishes the public root of a registry.
 pub struct Publisher {
     registry: Registry,
@@ -106,7 +114,7 @@ pub struct Publisher {
     terms: Terms,
     watched: Arc<Watched>,
     /// What an operator has asked for meanwhile.
-    asked: Mutex<Option<Wish>>,
+    asked: Mutex<Option<Asked>>,
     /// Whether nobody was told yet that there is no hint.
     is_hintless: Mutex<bool>,
 }
@@ -125,6 +133,11 @@ impl Publisher {
     /// # Errors
     /// Why not; that is noted as well.
     pub async fn publish(&self, wish: Wish) -> Result<Outcome> {
+        self.publish_for(wish, None).await
+    }
+
+    /// The same, and notes the token of whoever asked for it with what it came to.
+    async fn publish_for(&self, wish: Wish, token: Option<&str>) -> Result<Outcome> {
         let index = &self.registry.index;
         let Some(turn) = index.begin_publishing().await.map_err(unable)? else {
             return Ok(Outcome::Busy);
@@ -150,7 +163,8 @@ impl Publisher {
                 self.watched.count_failure();
             }
         }
-        if record.failure != failed {
+        if record.failure != failed || token.is_some() {
+            record.answered = token.map_or(record.answered, |token| Some(token.to_owned()));
             self.save(&record).await?;
         }
         turn.end().await.map_err(unable)?;
@@ -170,8 +184,6 @@ impl Publisher {
     }
 
     async fn carry_out(&self, record: &mut Publication, wish: Wish) -> Result<Outcome> {
-        let index = &self.registry.index;
-        let version = index.version().await.map_err(unable)?;
         let root = self.registry.root().await.map_err(unable)?;
         let is_first = record.root.is_none() && record.ours.is_empty();
         if is_first && wish == Wish::Routine && self.is_empty(&root).await? {
@@ -180,6 +192,8 @@ impl Publisher {
         if !self.hold(&root).await? {
             return Ok(Outcome::Overtaken);
         }
+        // Holding it was a change as well.
+        let version = self.registry.index.version().await.map_err(unable)?;
         let change = self.change(&root, record, wish == Wish::Force).await?;
         let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
         if is_known && self.is_told(&change).await {

@@ -21,6 +21,9 @@ pub struct Publication {
     pub published: i64,
     /// Why the last try failed, if it did.
     pub failure: Option<Failure>,
+    /// Whose wish was carried out last, by the token that came with it.
+    #[serde(default)]
+    pub answered: Option<String>,
 }
 
 /// Why publishing does not work.
@@ -39,7 +42,7 @@ pub struct Failure {
 impl Publication {
     pub(super) fn new(domain: &str) -> Self {
         let (domain, ours) = (domain.to_owned(), Vec::new());
-        Self { domain, ours, root: None, published: 0, failure: None }
+        Self { domain, ours, root: None, published: 0, failure: None, answered: None }
     }
 
     /// Notes what is about to be written.
