@@ -13,6 +13,7 @@ use roadstead::config::{
     DnsServer, DnslinkSettings, FederationNode, Flag, Kind, LogFormat, Origin, PostgresSettings,
     SETTINGS, Settings, Sources, Values,
 };
+use roadstead::dnslink::PROVIDERS;
 use roadstead::storage::DRIVERS;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
@@ -328,6 +329,26 @@ fn every_setting_refuses_nonsense() {
         ("server.tls.certificate", &["5", "true"]),
         ("server.tls.key", &["5", "[]"]),
         ("auth.allow_open", &["'yes'", "1", "''"]),
+        ("publish.domain", &["'localhost'", "'Example.com'", "'a/b.c'", "5"]),
+        ("publish.provider", &["'route53'", "1"]),
+        ("publish.debounce", &["'0s'", "''", "-1"]),
+        ("publish.ttl", &["'0s'", "'100ms'", "'25h'", "'soon'"]),
+        ("publish.keep", &["'0s'", "'400d'"]),
+        (
+            "publish.hint",
+            &["['registry.example.com']", "['/ip4/192.0.2.1']", "['/a/b/c/d\"']", "5"],
+        ),
+        ("publish.servers", &["['ns 1']", "['192.0.2.1:0']", "['']"]),
+        ("publish.rfc2136.server", &["'0.0.0.0'", "'192.0.2.1:70000'", "'a..b'", "[]"]),
+        ("publish.rfc2136.zone", &["'a b'", "'a..b'"]),
+        ("publish.rfc2136.key_name", &["'a b'", "'.'"]),
+        ("publish.rfc2136.key_algorithm", &["'hmac-md5'", "''"]),
+        ("publish.rfc2136.key_secret", &["'not base64!'", "'abc'"]),
+        ("publish.cloudflare.token", &["'a b'", "5"]),
+        ("publish.cloudflare.zone", &["'example'", "'a b'"]),
+        ("publish.cloudflare.api", &["''", "'ftp://a'", "'https://a/?b'"]),
+        ("publish.exec.command", &["['']", "5"]),
+        ("publish.exec.timeout", &["'0s'", "''"]),
         ("uploads.expire_after", &["'0'", "'7 days'"]),
         ("uploads.purge_interval", &["0", "'1h30m'"]),
         ("manifests.max_bytes", &["0", "-1", "'4MiB'", "1.5"]),
@@ -379,6 +400,42 @@ fn open_access_for_other_machines_has_to_be_allowed() {
     }
 }
 
+/// Settings that publish, with these beside them.
+fn publishing(text: &str) -> Given {
+    let publish = "publish = { domain = 'a.test', provider = 'exec', exec.command = ['publish'] }";
+    Given::nothing().file(&format!("{publish}\n{text}"))
+}
+
+#[test]
+fn what_strangers_push_is_never_published() {
+    let open = "server.listen = '0.0.0.0:5000'\nauth.allow_open = true";
+    let refusal = publishing(open).refusal();
+    assert!(refusal.contains("0.0.0.0:5000") && refusal.contains("`publish.domain`"), "{refusal}");
+    assert_eq!(publishing("").settings().publish.domain, "a.test");
+    let users = "server.listen = '0.0.0.0:5000'\nauth.method = 'htpasswd'\n\
+                 auth.htpasswd = { file = 'users', anonymous_pull = true }";
+    assert_eq!(publishing(users).settings().publish.provider, "exec");
+}
+
+#[test]
+fn what_clients_have_to_sign_in_for_is_never_published() {
+    let refusal = publishing("auth = { method = 'htpasswd', htpasswd.file = 'users' }").refusal();
+    assert!(refusal.contains("`auth.htpasswd.anonymous_pull`"), "{refusal}");
+}
+
+#[test]
+fn the_zone_is_that_of_the_domain_unless_another_is_given() {
+    let zone = |more: &str| {
+        let text = format!(
+            "[publish]\ndomain = 'a.example.com'\nprovider = 'rfc2136'\n[publish.rfc2136]\n\
+             server = 'ns'\nkey_name = 'key'\nkey_secret = 'c2VjcmV0'\n{more}"
+        );
+        Given::nothing().file(&text).settings().publish.rfc2136.zone
+    };
+    assert_eq!(zone(""), "a.example.com");
+    assert_eq!(zone("zone = 'example.com'"), "example.com");
+}
+
 #[test]
 fn users_in_a_file_may_be_offered_to_other_machines() {
     let given = Given::nothing().file(
@@ -393,6 +450,29 @@ fn a_setting_that_is_of_no_use_without_another_is_refused() {
         ("auth.method = 'htpasswd'", "auth.method = \"htpasswd\"", "auth.htpasswd.file"),
         ("server.tls.key = 'key.pem'", "server.tls.key", "server.tls.certificate"),
         ("server.tls.certificate = 'a.pem'", "server.tls.certificate", "server.tls.key"),
+        ("publish.domain = 'a.test'", "publish.domain", "publish.provider"),
+        ("publish.provider = 'exec'", "publish.provider", "publish.domain"),
+        (
+            "publish = { domain = 'a.test', provider = 'rfc2136' }",
+            "publish.provider = \"rfc2136\"",
+            "publish.rfc2136.server",
+        ),
+        (
+            "publish = { domain = 'a.test', provider = 'rfc2136', rfc2136 = { server = '192.0.2.1', \
+             key_name = 'a' } }",
+            "publish.provider = \"rfc2136\"",
+            "publish.rfc2136.key_secret",
+        ),
+        (
+            "publish = { domain = 'a.test', provider = 'cloudflare' }",
+            "publish.provider = \"cloudflare\"",
+            "publish.cloudflare.token",
+        ),
+        (
+            "publish = { domain = 'a.test', provider = 'exec' }",
+            "publish.provider = \"exec\"",
+            "publish.exec.command",
+        ),
     ] {
         let refusal = Given::nothing().file(text).refusal();
         assert_eq!(refusal, format!("`{given}` needs `{missing}`, which is empty"));
@@ -438,7 +518,9 @@ fn no_secret_is_ever_shown() {
     let shown: Vec<String> = values.iter().map(|row| row.value.to_string()).collect();
     assert!(shown.contains(&r#""postgres://***""#.to_owned()), "{shown:?}");
     let bad = Given::nothing().variable("ROADSTEAD_INDEX__URL", "mysql://registry:hunter2@db");
+    let token = Given::nothing().variable("ROADSTEAD_PUBLISH__CLOUDFLARE__TOKEN", "hunter2");
     for text in [
+        format!("{:?} {:?}", token.settings(), Values::gather(&token.sources)),
         format!("{values:?}{shown:?}"),
         format!("{:?}", given.settings()),
         format!("{} {:?}", bad.refusal(), Settings::load(&bad.sources)),
@@ -472,6 +554,10 @@ fn what_may_be_chosen_is_what_there_is() {
         assert_eq!(choices, rows, "{name}");
         assert_eq!(setting.expects, rows.join(" or "), "{name}");
     }
+    let providers: Vec<&str> = PROVIDERS.iter().map(|row| row.name).collect();
+    let setting = SETTINGS.iter().find(|row| row.name == "publish.provider").unwrap();
+    assert_eq!(setting.kind, Kind::Choice(&["", "rfc2136", "cloudflare", "exec"]));
+    assert_eq!(providers, ["rfc2136", "cloudflare", "exec"]);
 }
 
 /// Runs the binary with these arguments and nothing else in its environment.
@@ -525,6 +611,18 @@ fn the_files_in_config_and_examples_are_good_settings() {
         }
     }
     assert!(count >= 3, "only {count} files");
+}
+
+#[test]
+fn the_settings_in_the_page_about_publishing_are_good() {
+    let page = fs::read_to_string(root().join("docs/PUBLISHING.md")).unwrap();
+    let blocks: Vec<&str> =
+        page.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0).collect();
+    let providers = blocks.iter().map(|block| {
+        let given = Given::nothing().file(&block.replace('…', "c2VjcmV0"));
+        given.settings().publish.provider
+    });
+    assert_eq!(providers.collect::<Vec<_>>(), ["rfc2136", "cloudflare", "exec"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod federation;
 mod filling;
 mod lock;
+mod publish;
 mod rebuild;
 mod server;
 mod tls;
@@ -30,6 +31,7 @@ use turns::IndexTurns;
 
 pub use federation::roots;
 pub use filling::Filling;
+pub use publish::{publisher, request_publication};
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;
@@ -117,6 +119,9 @@ pub enum AppError {
     /// Other people's images cannot be served as it was set.
     #[error("other people's images cannot be served")]
     Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The root cannot be published as it was set.
+    #[error("the root cannot be published: {0}")]
+    Publish(String),
     /// The server ended early.
     #[error("the server failed")]
     Server(#[source] io::Error),
@@ -186,12 +191,22 @@ impl App {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
-        filling::expect_done(&settings.server.data)?;
-        let index = open_index(settings, Access::ReadOnly).await?;
+        let beside = Self::at_once(settings).await?;
+        let index = &beside.index;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
         while index.open_entry_count().await? > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        Ok(beside)
+    }
+
+    /// The same without waiting for anything.
+    ///
+    /// # Errors
+    /// Whatever keeps it from being read.
+    pub async fn at_once(settings: &Settings) -> Result<Beside, AppError> {
+        filling::expect_done(&settings.server.data)?;
+        let index = open_index(settings, Access::ReadOnly).await?;
         let storage = open_storage(settings, &index).await?;
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Beside { registry, index })
@@ -262,6 +277,15 @@ fn limits(settings: &Settings) -> Limits {
         commit_wait: settings.server.request_timeout,
         root_grace: settings.gateway.root_grace,
     }
+}
+
+/// Returns what the index is, by its name in the table of the `index` room.
+#[must_use]
+pub fn index_kind(settings: &Settings) -> &'static str {
+    let url = settings.index.url.expose_secret();
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    let kind = index::INDEXES.iter().find(|kind| kind.schemes.contains(&scheme));
+    kind.map_or("unknown", |kind| kind.name)
 }
 
 /// Returns the URL of the index; a relative path of SQLite stands in the data folder.

@@ -1,6 +1,7 @@
 //! The server: the API on a listener, and what goes on in the background.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpServer;
@@ -11,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::tls::Certificate;
-use super::{App, AppError, authority, federation};
+use super::{App, AppError, authority, federation, publish};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
@@ -63,6 +64,10 @@ pub async fn serve(
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
     }
+    let publisher = publish::publisher(settings, &app.registry)?;
+    if let Some(publisher) = &publisher {
+        app.registry = app.registry.published_by(publisher);
+    }
     let authority = authority(settings, &app.index.secret("tokens").await?)?;
     // What everybody may pull, everybody may read by its CID.
     let anonymous = authority.decide(&Identity::default(), Act::Any(Action::Pull)).await;
@@ -100,12 +105,19 @@ pub async fn serve(
     let running = server.map_err(AppError::Server)?.run();
 
     let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
+    let publishing = publisher.map(|publisher| {
+        let data = settings.server.data.clone();
+        tokio::spawn(publish::keep_published(Arc::new(publisher), data))
+    });
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
     let ended = running.await.map_err(AppError::Server);
     housekeeping.abort();
+    if let Some(publishing) = publishing {
+        publishing.abort();
+    }
     if let Some(watching) = watching {
         watching.abort();
     }

@@ -15,10 +15,12 @@ mod index;
 mod man;
 mod output;
 mod progress;
+mod publish;
 mod resolve;
 mod restore;
 mod root;
 mod serve;
+mod status;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -61,6 +63,8 @@ struct CommonArguments {
 enum Command {
     Serve(serve::ServeArguments),
     Root(root::RootArguments),
+    Status(status::StatusArguments),
+    Publish(publish::PublishArguments),
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
@@ -108,6 +112,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         Command::Serve(command) => serve::run(common, command),
         Command::Root(command) => root::run(common, command),
+        Command::Status(command) => status::run(common, command),
+        Command::Publish(command) => publish::run(common, command),
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),

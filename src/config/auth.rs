@@ -25,6 +25,12 @@ pub struct HtpasswdSettings {
 }
 
 impl AuthSettings {
+    /// Tells whether everybody may pull.
+    #[must_use]
+    pub fn lets_everybody_pull(&self) -> bool {
+        self.method == "open" || self.htpasswd.anonymous_pull
+    }
+
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
         let method = values.choice("auth.method")?;
         let file = values.path("auth.htpasswd.file")?;

@@ -82,6 +82,21 @@ pub enum SettingsError {
         /// The address.
         listen: SocketAddr,
     },
+    /// Whatever strangers push would be published under the operator's domain.
+    #[error(
+        "`publish.domain` is set and `server.listen` is {listen}, where other machines can push without \
+         signing in, and so publish: let clients sign in (`auth.method`), or listen on 127.0.0.1"
+    )]
+    AnybodyPublishes {
+        /// The address.
+        listen: SocketAddr,
+    },
+    /// What clients have to sign in for would be published.
+    #[error(
+        "`publish.domain` is set, but clients have to sign in to pull, and everybody can read what is \
+         published: set `auth.htpasswd.anonymous_pull` to true if that is meant"
+    )]
+    PublishesSecrets,
 }
 
 impl SettingsError {

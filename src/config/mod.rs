@@ -19,6 +19,7 @@ mod log;
 mod manifests;
 mod nearest;
 mod origin;
+mod publish;
 mod server;
 mod setting;
 mod sources;
@@ -37,6 +38,7 @@ pub use index::{IndexSettings, PostgresSettings};
 pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
 pub use origin::Origin;
+pub use publish::{CloudflareSettings, ExecSettings, NameServer, PublishSettings, Rfc2136Settings};
 pub use server::{ServerSettings, TlsSettings};
 pub use setting::{Kind, Setting};
 pub use sources::{Flag, Sources};
@@ -62,6 +64,8 @@ pub struct Settings {
     pub gateway: GatewaySettings,
     /// Whose images are served beside the registry's own.
     pub federation: FederationSettings,
+    /// Where the public root is published, and by whom.
+    pub publish: PublishSettings,
     /// How long unfinished uploads stay.
     pub uploads: UploadSettings,
     /// Which manifests are accepted.
@@ -94,6 +98,7 @@ impl Settings {
             auth: AuthSettings::read(values)?,
             gateway: GatewaySettings::read(values)?,
             federation: FederationSettings::read(values)?,
+            publish: PublishSettings::read(values)?,
             uploads: UploadSettings::read(values)?,
             manifests: ManifestSettings::read(values)?,
             log: LogSettings::read(values)?,
@@ -103,12 +108,19 @@ impl Settings {
     }
 
     /// Open access lets whoever reaches the port push and delete, so a mere `listen` must not be
-    /// enough to offer it to a network.
+    /// enough to offer it to a network; and never to have what strangers push published. What is published
+    /// everybody may read, so it must not be what clients have to sign in for.
     fn refuse_exposure(&self) -> Result<(), SettingsError> {
         let listen = self.server.listen;
         let is_local = listen.ip().to_canonical().is_loopback();
         if self.auth.method == "open" && !self.auth.allow_open && !is_local {
             return Err(SettingsError::Exposed { listen });
+        }
+        if self.publish.is_wanted() && self.auth.method == "open" && !is_local {
+            return Err(SettingsError::AnybodyPublishes { listen });
+        }
+        if self.publish.is_wanted() && !self.auth.lets_everybody_pull() {
+            return Err(SettingsError::PublishesSecrets);
         }
         Ok(())
     }

@@ -138,7 +138,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "10",
         expects: "a number of connections from 2 to 10000 such as 10",
-        help: "How many connections to Postgres requests share. Up to 10 more serve what must not \
+        help: "How many connections to Postgres requests share. Up to 11 more serve what must not \
                wait for them.",
     },
     Setting {
@@ -327,6 +327,131 @@ pub const SETTINGS: &[Setting] = &[
         default: r#""10m""#,
         expects: "a duration above zero such as 10m",
         help: "How long that node stays connected to a publisher's node after the last pull from it.",
+    },
+    Setting {
+        name: "publish.domain",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a domain in lower case such as example.com",
+        help: "The domain under which the public root is published, in the TXT records of \
+               _dnslink.<domain> (docs/PUBLISHING.md). Empty: it is not published.",
+    },
+    Setting {
+        name: "publish.provider",
+        kind: Kind::Choice(&["", "rfc2136", "cloudflare", "exec"]),
+        default: r#""""#,
+        expects: "rfc2136, cloudflare or exec",
+        help: "Who writes the records. rfc2136: a name server that takes dynamic updates, such as bind. \
+               cloudflare: its API. exec: a program of yours.",
+    },
+    Setting {
+        name: "publish.debounce",
+        kind: Kind::Duration,
+        default: r#""2s""#,
+        expects: "a duration above zero such as 2s",
+        help: "How long a push waits for others that are published together with it; while they keep \
+               coming, at most ten times that.",
+    },
+    Setting {
+        name: "publish.ttl",
+        kind: Kind::Duration,
+        default: r#""60s""#,
+        expects: "a duration from a second to a day, not above publish.keep, such as 60s",
+        help: "The TTL of the records: how long after a push others may still see what was before it.",
+    },
+    Setting {
+        name: "publish.keep",
+        kind: Kind::Duration,
+        default: r#""24h""#,
+        expects: "a duration above zero and of at most a year such as 24h",
+        help: "How long a root is kept, and what is below it served, after another one was published.",
+    },
+    Setting {
+        name: "publish.hint",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"up to 8 multiaddrs such as ["/dns4/registry.example.com/tcp/443/tls/http"]"#,
+        help: "Where others reach this registry, which is published beside the root. Empty: at \
+               server.external_url, and at the public addresses of the Kubo node.",
+    },
+    Setting {
+        name: "publish.servers",
+        kind: Kind::List,
+        default: "[]",
+        expects: "up to 8 name servers such as 192.0.2.1, 192.0.2.1:5353 or ns.example.com",
+        help: "The name servers all of which have to tell a root until it counts as published. Empty: \
+               with rfc2136 the one that takes the updates, else those that the DNS names for the zone.",
+    },
+    Setting {
+        name: "publish.rfc2136.server",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a name server such as 192.0.2.1, 192.0.2.1:5353 or ns.example.com",
+        help: "The primary name server of the zone, which is asked and updated over TCP.",
+    },
+    Setting {
+        name: "publish.rfc2136.zone",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a zone such as example.com",
+        help: "The zone that the records are in. Empty: that of the same name as the domain.",
+    },
+    Setting {
+        name: "publish.rfc2136.key_name",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "the name of a key such as roadstead",
+        help: "The name of the key (TSIG) by which updates are signed.",
+    },
+    Setting {
+        name: "publish.rfc2136.key_algorithm",
+        kind: Kind::Choice(&["hmac-sha256", "hmac-sha384", "hmac-sha512"]),
+        default: r#""hmac-sha256""#,
+        expects: "hmac-sha256, hmac-sha384 or hmac-sha512",
+        help: "The algorithm of that key.",
+    },
+    Setting {
+        name: "publish.rfc2136.key_secret",
+        kind: Kind::Secret,
+        default: r#""""#,
+        expects: "the secret in base64, as `tsig-keygen` prints it",
+        help: "The secret of that key.",
+    },
+    Setting {
+        name: "publish.cloudflare.token",
+        kind: Kind::Secret,
+        default: r#""""#,
+        expects: "a token without spaces",
+        help: "An API token that may read the zone and edit its DNS.",
+    },
+    Setting {
+        name: "publish.cloudflare.zone",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a zone such as example.com",
+        help: "The zone that the records are in. Empty: the nearest one above the domain that the token \
+               may see.",
+    },
+    Setting {
+        name: "publish.cloudflare.api",
+        kind: Kind::Text,
+        default: r#""https://api.cloudflare.com/client/v4""#,
+        expects: "an http or https URL such as https://api.cloudflare.com/client/v4",
+        help: "Where the API is.",
+    },
+    Setting {
+        name: "publish.exec.command",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"a program and its arguments such as ["/etc/roadstead/publish", "--verbose"]"#,
+        help: "The program that writes the records, and its arguments. No shell is between.",
+    },
+    Setting {
+        name: "publish.exec.timeout",
+        kind: Kind::Duration,
+        default: r#""60s""#,
+        expects: "a duration above zero such as 60s",
+        help: "How long that program may run before it is killed, with all that it has started.",
     },
     Setting {
         name: "uploads.expire_after",

@@ -118,6 +118,35 @@ impl Dns {
         }
     }
 
+    /// Finds the addresses of the servers of a zone: one of each. A name that is no zone has none.
+    pub(super) async fn name_servers(&self, zone: &str) -> Result<Vec<IpAddr>, Failure> {
+        let question = question(zone)?;
+        let lookup = self.ask(&question, RecordType::NS).await?;
+        let of_zone = lookup.answers().iter().filter(|record| record.name == question);
+        let names: Vec<String> = of_zone
+            .filter_map(|record| match &record.data {
+                RData::NS(name) => Some(name.0.to_ascii()),
+                _ => None,
+            })
+            .collect();
+        if names.is_empty() {
+            return Err(Failure::Absent);
+        }
+        let (mut found, mut last) = (Vec::new(), Failure::Absent);
+        for name in names {
+            let Ok(name) = name.parse() else { continue };
+            match self.addresses(&Host::Name(name)).await {
+                Ok(addresses) => found.extend(addresses.into_iter().next()),
+                Err(failure) => last = failure,
+            }
+        }
+        match last {
+            _ if !found.is_empty() => Ok(found),
+            Failure::Absent => Err(Failure::Down(format!("the servers of {zone} have no address"))),
+            down @ Failure::Down(_) => Err(down),
+        }
+    }
+
     async fn family(
         &self,
         name: &Domain,

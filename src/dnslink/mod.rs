@@ -2,7 +2,8 @@
 //!
 //! An operator publishes a root as a record in the DNS; this room finds it again. `registry`, `remote`
 //! and `cli` ask a [`Resolver`] for the root of a domain, an IPNS key or a CID, and a [`Dialer`] where
-//! that root's publisher may be reached. It knows nothing of registries, of HTTP or of trees: it never
+//! that root's publisher may be reached. `registry` has a [`Provider`] of [`PROVIDERS`] write such a record, and
+//! asks the servers of the [`Zone`] whether they tell it. It knows nothing of registries, of HTTP or of trees: it never
 //! reads a block, and trusts what the DNS says no further than to look there.
 //!
 //! [`record`] reads what a TXT record says, [`multiaddr`](Multiaddr) where somebody listens,
@@ -18,12 +19,17 @@ mod key;
 mod link;
 mod memory;
 mod multiaddr;
+mod offer;
 mod past;
+mod providers;
+mod publisher;
 pub mod record;
 mod resolver;
 mod servers;
 mod step;
 mod walk;
+mod wire;
+mod zone;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,9 +44,13 @@ pub use error::{DnslinkError, DnslinkErrorKind, SetupError};
 pub use key::{key_of_seed, parse_key, peer_id};
 pub use link::{Link, LinkError, Target};
 pub use multiaddr::{Gateway, Hint, Host, MAX_HINTS, Multiaddr, MultiaddrError, Peer};
+pub use offer::offer_peers;
 pub use past::Past;
+pub use providers::{PROVIDERS, ProviderKind};
+pub use publisher::{Change, Difference, Provider, PublishError, PublishErrorKind, is_link};
 pub use resolver::Resolver;
 pub use step::{Seen, Step, Trace, Validation};
+pub use zone::{Told, Zone};
 
 /// What every operation of this room returns.
 pub type Result<T> = std::result::Result<T, DnslinkError>;

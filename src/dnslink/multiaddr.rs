@@ -225,6 +225,14 @@ impl Host {
 }
 
 impl Multiaddr {
+    /// Returns the literal address, if it has one.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        match self.place {
+            Place::Port(Host::Ip(ip), _) => Some(ip),
+            _ => None,
+        }
+    }
+
     /// Returns the same at a literal address; none for a `/dnsaddr/…`.
     pub(super) fn at(&self, ip: IpAddr) -> Option<Self> {
         let Place::Port(_, transport) = self.place else { return None };

@@ -20,7 +20,12 @@ pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
     } else {
         HttpResponse::ServiceUnavailable()
     };
-    response.json(json!({ "index": part(index), "storage": part(storage) }))
+    let mut parts = json!({ "index": part(index), "storage": part(storage) });
+    // A registry serves on while it cannot publish, so that never makes it unready.
+    if let Ok(Some(standing)) = api.registry.publishing().await {
+        parts["publishing"] = standing.to_string().into();
+    }
+    response.json(parts)
 }
 
 fn part(answer: Result<(), RegistryError>) -> String {

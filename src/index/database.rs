@@ -19,8 +19,8 @@ use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
-    PublicBlock, ReferrerRow, Result, StoredManifest, Turn, UploadRow, Writer, blobs, edges,
-    manifests, nodes, queue, repositories, secrets, sqlite, tags, uploads,
+    PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, Turn, UploadRow, Writer,
+    blobs, edges, manifests, nodes, published, queue, repositories, secrets, sqlite, tags, uploads,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -357,6 +357,23 @@ impl Index for Database {
     async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
         self.check_access()?;
         self.turns.begin_cleaning().await
+    }
+
+    async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>> {
+        self.check_access()?;
+        self.turns.begin_publishing().await
+    }
+
+    async fn publication(&self) -> Result<Option<Vec<u8>>> {
+        published::record(&mut self.read().await?).await
+    }
+
+    async fn set_publication(&self, record: &[u8]) -> Result<()> {
+        published::set_record(&mut self.write().await?, record).await
+    }
+
+    async fn published_roots(&self) -> Result<Vec<PublishedRoot>> {
+        published::roots(&mut self.read().await?).await
     }
 
     async fn secret(&self, name: &str) -> Result<[u8; 32]> {

@@ -40,6 +40,8 @@ pub(super) async fn clear(connection: &mut Connection) -> Result<()> {
         "DELETE FROM repositories",
         "DELETE FROM nodes",
         "DELETE FROM trees",
+        // Their links went with the nodes.
+        "DELETE FROM published_roots",
         "DELETE FROM pending_edits",
     ] {
         on!(connection, "clearing the index", db =>

@@ -25,6 +25,7 @@ mod open;
 mod pool;
 mod pooler;
 mod postgres;
+mod published;
 mod queue;
 mod repositories;
 mod rows;
@@ -45,7 +46,8 @@ pub use error::{IndexError, IndexErrorKind};
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
-    NewBlob, NewManifest, NodeRefs, PublicBlock, ReferrerRow, StoredManifest, TagRow, UploadRow,
+    NewBlob, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow, StoredManifest,
+    TagRow, UploadRow,
 };
 pub use turns::Turn;
 pub use writing::Writer;
@@ -251,6 +253,18 @@ pub trait Index: Send + Sync {
     /// says that a cleaning is under way, durably, until one is ended: by this turn or a later one. It is
     /// a write: not to be waited for by whoever has a writer's transaction open, nor is its end.
     async fn begin_cleaning(&self) -> Result<Box<dyn Turn>>;
+
+    /// Takes the turn to publish, unless somebody else has it, in whatever process; none then.
+    async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>>;
+
+    /// Returns how publishing stands, as it was last written down.
+    async fn publication(&self) -> Result<Option<Vec<u8>>>;
+
+    /// Writes down how publishing stands, for whoever has the turn to publish.
+    async fn set_publication(&self, record: &[u8]) -> Result<()>;
+
+    /// Lists the roots that are held since they were published, or were to be, in no order.
+    async fn published_roots(&self) -> Result<Vec<PublishedRoot>>;
 
     /// Returns the random key of that name, the same for every process that uses this index, at any
     /// time; made when first asked for.

@@ -19,10 +19,11 @@ use super::turns::{self, Turns};
 use super::{Access, Index, IndexError, IndexErrorKind, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
+    include_str!("migrations/postgres/0004_publishing.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.

@@ -56,6 +56,19 @@ pub enum PublicBlock {
     },
 }
 
+/// A root that was published, or was to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PublishedRoot {
+    /// The root.
+    pub root: Cid,
+    /// Since when it is held.
+    pub held: i64,
+    /// When it was last seen in the DNS.
+    pub published: Option<i64>,
+    /// When it may go, since another one was seen.
+    pub expires: Option<i64>,
+}
+
 /// A manifest of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestRow {

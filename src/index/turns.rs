@@ -17,14 +17,18 @@ use super::{IndexError, IndexErrorKind, Result};
 /// The first half of the key of the lock in Postgres; the second is the schema's.
 const KEY: i32 = 0x726f_6166;
 
+/// The same for the lock of whoever publishes.
+const PUBLISHERS_KEY: i32 = 0x726f_6167;
+
 /// How many of one process may link at once where the lock is a server's; each has a connection.
 const LINKINGS: u32 = 8;
 
-/// How many connections that takes: one is the cleaner's.
-pub(super) const CONNECTIONS: u32 = LINKINGS + 1;
+/// How many connections that takes: one is the cleaner's, one the publisher's.
+pub(super) const CONNECTIONS: u32 = LINKINGS + 2;
 
-/// A turn, as [`Index::begin_linking`](super::Index::begin_linking) and
-/// [`Index::begin_cleaning`](super::Index::begin_cleaning) give them. Dropping it gives the lock
+/// A turn, as [`Index::begin_linking`](super::Index::begin_linking),
+/// [`Index::begin_cleaning`](super::Index::begin_cleaning) and
+/// [`Index::begin_publishing`](super::Index::begin_publishing) give them. Dropping it gives the lock
 /// back, and leaves the note of a cleaning.
 #[async_trait]
 pub trait Turn: Send {
@@ -38,26 +42,36 @@ pub trait Turn: Send {
 /// Where turns are taken.
 pub(super) enum Turns {
     /// In this process.
-    Process { turns: Arc<RwLock<()>>, pool: SqlitePool, gate: Option<Arc<Mutex<()>>> },
+    Process {
+        turns: Arc<RwLock<()>>,
+        publishing: Arc<Mutex<()>>,
+        pool: SqlitePool,
+        gate: Option<Arc<Mutex<()>>>,
+    },
     /// At a server.
-    Server { pool: PgPool, linkings: Arc<Semaphore>, cleaning: Arc<Mutex<()>> },
+    Server {
+        pool: PgPool,
+        linkings: Arc<Semaphore>,
+        cleaning: Arc<Mutex<()>>,
+        publishing: Arc<Mutex<()>>,
+    },
 }
 
 impl Turns {
     /// Among the tasks of this process. `gate` is what each transaction that writes passes.
     pub(super) fn of_process(pool: SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Self {
-        Self::Process { turns: Arc::default(), pool, gate }
+        Self::Process { turns: Arc::default(), publishing: Arc::default(), pool, gate }
     }
 
     /// Among all processes that use the server. Of the pool, [`CONNECTIONS`] are needed.
     pub(super) fn of_server(pool: PgPool) -> Self {
         let linkings = Arc::new(Semaphore::new(LINKINGS as usize));
-        Self::Server { pool, linkings, cleaning: Arc::default() }
+        Self::Server { pool, linkings, cleaning: Arc::default(), publishing: Arc::default() }
     }
 
     pub(super) async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
         match self {
-            Self::Process { turns, pool, gate } => {
+            Self::Process { turns, pool, gate, .. } => {
                 let held = Arc::clone(turns).read_owned().await;
                 let is_noted = is_noted(&mut lite(pool, gate.clone()).await?).await?;
                 Ok((!is_noted).then(|| Box::new(LocalLinking { _held: held }) as Box<dyn Turn>))
@@ -77,7 +91,7 @@ impl Turns {
 
     pub(super) async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
         match self {
-            Self::Process { turns, pool, gate } => {
+            Self::Process { turns, pool, gate, .. } => {
                 let held = Arc::clone(turns).write_owned().await;
                 let mut connection = lite(pool, gate.clone()).await?;
                 connection.begin().await?;
@@ -93,6 +107,24 @@ impl Turns {
                 lock_alone(&mut connection).await?;
                 note(&mut connection).await?;
                 Ok(Box::new(Cleaning { connection, _place: place }))
+            }
+        }
+    }
+
+    pub(super) async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>> {
+        match self {
+            Self::Process { publishing, .. } => {
+                let held = Arc::clone(publishing).try_lock_owned().ok();
+                Ok(held.map(|held| Box::new(LocalPublishing { _held: held }) as Box<dyn Turn>))
+            }
+            Self::Server { pool, publishing, .. } => {
+                let Ok(place) = Arc::clone(publishing).try_lock_owned() else { return Ok(None) };
+                let mut connection = session(pool).await?;
+                if !try_lock(&mut connection).await? {
+                    connection.set_locked(false);
+                    return Ok(None);
+                }
+                Ok(Some(Box::new(Publishing { connection, _place: place })))
             }
         }
     }
@@ -158,10 +190,34 @@ impl Turn for Cleaning {
     }
 }
 
+struct LocalPublishing {
+    _held: OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Turn for LocalPublishing {
+    async fn end(self: Box<Self>) -> Result<()> {
+        Ok(())
+    }
+}
+
+struct Publishing {
+    connection: Connection,
+    _place: OwnedMutexGuard<()>,
+}
+
+#[async_trait]
+impl Turn for Publishing {
+    async fn end(mut self: Box<Self>) -> Result<()> {
+        unlock(&mut self.connection, Mode::Publishing).await
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Mode {
     Shared,
     Alone,
+    Publishing,
 }
 
 async fn lite(pool: &SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Result<Connection> {
@@ -201,6 +257,20 @@ async fn lock_alone(connection: &mut Connection) -> Result<()> {
     wait(connection, &statement, "waiting for a turn to clean").await.map(drop)
 }
 
+/// Takes the lock of whoever publishes, unless somebody has it.
+async fn try_lock(connection: &mut Connection) -> Result<bool> {
+    const DOING: &str = "taking the turn to publish";
+
+    let limit = connection.limit();
+    let Link::Postgres(link) = connection.link() else { return Ok(false) };
+    let query = sqlx::query_as("SELECT pg_try_advisory_lock($1, hashtext(current_schema()))")
+        .bind(PUBLISHERS_KEY);
+    let (is_taken,): (bool,) = within(limit, query.fetch_one(&mut **link))
+        .await
+        .map_err(|error| connection.failed(DOING, error))?;
+    Ok(is_taken)
+}
+
 /// Runs what takes a lock until it has it.
 async fn wait(
     connection: &mut Connection,
@@ -228,11 +298,17 @@ async fn unlock(connection: &mut Connection, mode: Mode) -> Result<()> {
 
     let statement = match mode {
         Mode::Shared => "SELECT pg_advisory_unlock_shared($1, hashtext(current_schema()))",
-        Mode::Alone => "SELECT pg_advisory_unlock($1, hashtext(current_schema()))",
+        Mode::Alone | Mode::Publishing => {
+            "SELECT pg_advisory_unlock($1, hashtext(current_schema()))"
+        }
+    };
+    let key = match mode {
+        Mode::Shared | Mode::Alone => KEY,
+        Mode::Publishing => PUBLISHERS_KEY,
     };
     let limit = connection.limit();
     let Link::Postgres(link) = connection.link() else { return Ok(()) };
-    let query = sqlx::query_as(statement).bind(KEY);
+    let query = sqlx::query_as(statement).bind(key);
     let (was_held,): (bool,) = within(limit, query.fetch_one(&mut **link))
         .await
         .map_err(|error| connection.failed(DOING, error))?;

@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::{
     BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
     Result, StoredManifest, TagRow, Writer, blobs, edges, maintenance, manifests, nodes, postgres,
-    queue, tags,
+    published, queue, tags,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -270,6 +270,21 @@ impl Writer for LockedWriter {
 
     async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()> {
         self.write(async |connection| nodes::add_refs(connection, deltas, now).await).await
+    }
+
+    async fn hold_root(&mut self, root: &Cid, now: i64) -> Result<bool> {
+        self.write(async |connection| published::hold(connection, root, now).await).await
+    }
+
+    async fn set_published(&mut self, root: &Cid, now: i64, expires: i64) -> Result<()> {
+        self.write(async |connection| {
+            published::set_published(connection, root, now, expires).await
+        })
+        .await
+    }
+
+    async fn release_root(&mut self, root: &Cid) -> Result<bool> {
+        self.write(async |connection| published::release(connection, root).await).await
     }
 
     async fn prune(&mut self, before: i64) -> Result<u64> {

@@ -31,6 +31,8 @@ pub enum KuboErrorKind {
     Full,
     /// The node does not let us: a token is missing, or is another.
     Denied,
+    /// The node's operator has switched that off.
+    Disabled,
     /// The node does not answer, or not in time: what was asked may or may not have been done.
     Unavailable,
     /// Anything else.
@@ -47,6 +49,7 @@ const TEXTS: &[(&str, KuboErrorKind)] = &[
     ("Not a directory", KuboErrorKind::NotFound),
     ("routing: not found", KuboErrorKind::NotFound),
     ("not pinned or pinned indirectly", KuboErrorKind::NotFound),
+    ("Provide.Enabled", KuboErrorKind::Disabled),
     // The daemon is on its way down.
     ("repo not open", KuboErrorKind::Unavailable),
     ("datastore closed", KuboErrorKind::Unavailable),

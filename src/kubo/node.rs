@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cid::Cid;
 use serde::Deserialize;
 
 use super::{Kubo, KuboError, KuboErrorKind, Result};
@@ -43,5 +44,29 @@ impl Kubo {
             return Err(odd());
         };
         Ok(Version { major, minor })
+    }
+
+    /// Lists where other nodes can reach this one, as multiaddrs with its id; also those that lead nowhere
+    /// from outside.
+    ///
+    /// # Errors
+    /// Those of the node.
+    pub async fn addresses(&self) -> Result<Vec<String>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "Addresses")]
+            addresses: Option<Vec<String>>,
+        }
+
+        let answer: Answer = self.call("id").json(None).await?;
+        Ok(answer.addresses.unwrap_or_default())
+    }
+
+    /// Has the node announce to the network that it has a block.
+    ///
+    /// # Errors
+    /// [`Disabled`](KuboErrorKind::Disabled) when it is to announce nothing.
+    pub async fn provide(&self, cid: &Cid) -> Result<()> {
+        self.call("provide/once").argument(cid.to_string()).send(None).await.map(drop)
     }
 }

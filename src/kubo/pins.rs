@@ -6,7 +6,7 @@ use cid::Cid;
 use serde::Deserialize;
 
 use super::files::parse;
-use super::{Kubo, KuboErrorKind, Result};
+use super::{Kubo, KuboErrorKind, Patience, Result};
 
 impl Kubo {
     /// Pins single blocks under a name; what they link to is not kept by it.
@@ -24,11 +24,48 @@ impl Kubo {
             .map(drop)
     }
 
+    /// Pins all that is below a root under a name. What is below `known`, which has to be pinned so itself,
+    /// is not read again; without it every block is.
+    ///
+    /// # Errors
+    /// [`MissingBlock`](KuboErrorKind::MissingBlock) when not all of it is on the node.
+    pub async fn pin_tree(&self, root: &Cid, known: Option<&Cid>, name: &str) -> Result<()> {
+        let call = if let Some(known) = known {
+            // The new pin has the name of the old one.
+            let call = self.call("pin/update").argument(known.to_string());
+            call.argument(root.to_string()).option("unpin", "false")
+        } else {
+            let call = self.call("pin/add").argument(root.to_string());
+            call.option("recursive", "true").option("name", name)
+        };
+        call.option("offline", "true").patience(Patience::Endless).send(None).await.map(drop)
+    }
+
+    /// Lists the roots that are pinned under exactly that name with all that is below them.
+    ///
+    /// # Errors
+    /// Those of the node.
+    pub async fn pinned_trees(&self, name: &str) -> Result<Vec<Cid>> {
+        self.pinned("recursive", name).await
+    }
+
+    /// Takes pins of roots away.
+    ///
+    /// # Errors
+    /// Those of the node.
+    pub async fn unpin_trees(&self, roots: &[Cid]) -> Result<()> {
+        self.unpin(roots, "true").await
+    }
+
     /// Lists the blocks that are pinned on their own under exactly that name.
     ///
     /// # Errors
     /// Those of the node.
     pub async fn pinned_blocks(&self, name: &str) -> Result<Vec<Cid>> {
+        self.pinned("direct", name).await
+    }
+
+    async fn pinned(&self, kind: &'static str, name: &str) -> Result<Vec<Cid>> {
         #[derive(Deserialize)]
         struct Answer {
             #[serde(rename = "Keys")]
@@ -40,7 +77,7 @@ impl Kubo {
             name: String,
         }
 
-        let call = self.call("pin/ls").option("type", "direct").option("names", "true");
+        let call = self.call("pin/ls").option("type", kind).option("names", "true");
         let answer: Answer = call.option("name", name).json(None).await?;
         let keys = answer.keys.unwrap_or_default().into_iter();
         keys.filter(|(_, pin)| pin.name == name).map(|(key, _)| parse("pin/ls", &key)).collect()
@@ -51,10 +88,14 @@ impl Kubo {
     /// # Errors
     /// Those of the node.
     pub async fn unpin_blocks(&self, cids: &[Cid]) -> Result<()> {
+        self.unpin(cids, "false").await
+    }
+
+    async fn unpin(&self, cids: &[Cid], recursive: &'static str) -> Result<()> {
         if cids.is_empty() {
             return Ok(());
         }
-        let call = self.call("pin/rm").option("recursive", "false");
+        let call = self.call("pin/rm").option("recursive", recursive);
         let unpinned = cids.iter().fold(call, |call, cid| call.argument(cid.to_string()));
         match unpinned.send(None).await {
             Err(error) if error.kind == KuboErrorKind::NotFound => Ok(()),

@@ -21,6 +21,7 @@ mod intent;
 mod layout;
 mod manifests;
 mod progress;
+mod publish;
 mod rebuild;
 mod references;
 mod referrers;
@@ -51,6 +52,9 @@ pub use federation::{
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
+pub use publish::{
+    Failure, Outcome, Plan, Publication, Publisher, Standing, Terms, Wish, published,
+};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use restore::{RestoreError, Restored};
@@ -95,6 +99,8 @@ pub struct Registry {
     root_changes: Arc<AtomicU64>,
     /// Other people's repositories, if they are served.
     federation: Option<Arc<Federation>>,
+    /// What is known of publishing, if anything is published.
+    watched: Option<Arc<publish::Watched>>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -112,6 +118,7 @@ impl Registry {
             limits: Arc::new(limits),
             root_changes: Arc::default(),
             federation: None,
+            watched: None,
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

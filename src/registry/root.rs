@@ -153,7 +153,37 @@ pub(super) async fn count_links(
         }
     }
 
-    let mut dying: Vec<Cid> = old.into_iter().collect();
+    die(writer, old.into_iter().collect(), &mut deltas, &mut counts).await?;
+
+    deltas.retain(|_, delta| *delta != 0);
+    let nodes = added.iter().map(|(cid, bytes)| (*cid, Some((*bytes).clone())));
+    let nodes: Vec<_> = nodes
+        .chain(content)
+        .filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0))
+        .collect();
+    writer.put_nodes(&nodes).await?;
+    let deltas: Vec<_> = deltas.into_iter().collect();
+    writer.add_node_refs(&deltas, now()).await?;
+    Ok(())
+}
+
+/// Takes away one link to a root, and those of all that die of it. In a transaction.
+pub(super) async fn unlink(writer: &mut dyn Writer, root: &Cid) -> Result<()> {
+    let mut deltas = HashMap::new();
+    die(writer, vec![*root], &mut deltas, &mut HashMap::new()).await?;
+    let deltas: Vec<_> = deltas.into_iter().collect();
+    writer.add_node_refs(&deltas, now()).await?;
+    Ok(())
+}
+
+/// Takes one link away from each node, and those of all that die of it. `counts` is what is known of the
+/// links that there are.
+async fn die(
+    writer: &mut dyn Writer,
+    mut dying: Vec<Cid>,
+    deltas: &mut HashMap<Cid, i64>,
+    counts: &mut HashMap<Cid, i64>,
+) -> Result<()> {
     while let Some(cid) = dying.pop() {
         let delta = deltas.entry(cid).or_default();
         *delta -= 1;
@@ -173,16 +203,6 @@ pub(super) async fn count_links(
             dying.extend(links(&cid, &bytes)?);
         }
     }
-
-    deltas.retain(|_, delta| *delta != 0);
-    let nodes = added.iter().map(|(cid, bytes)| (*cid, Some((*bytes).clone())));
-    let nodes: Vec<_> = nodes
-        .chain(content)
-        .filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0))
-        .collect();
-    writer.put_nodes(&nodes).await?;
-    let deltas: Vec<_> = deltas.into_iter().collect();
-    writer.add_node_refs(&deltas, now()).await?;
     Ok(())
 }
 

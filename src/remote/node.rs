@@ -64,6 +64,7 @@ impl Node {
             }
             KuboErrorKind::Unavailable
             | KuboErrorKind::Denied
+            | KuboErrorKind::Disabled
             | KuboErrorKind::Full
             | KuboErrorKind::Exists
             | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "cannot be read"),

@@ -207,6 +207,23 @@ pub trait Storage: Send + Sync {
     /// [`StorageErrorKind::NotFound`] when it is not kept.
     async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content>;
 
+    /// Has what is below a root of the public tree kept and announced, where others read it from the storage
+    /// itself. `known` is another root of which that was asked before. Repeating it succeeds.
+    async fn publish(&self, _root: &Cid, _known: Option<&Cid>) -> Result<()> {
+        Ok(())
+    }
+
+    /// Keeps no published roots but these any longer. Repeating it succeeds.
+    async fn release_published(&self, _kept: &[Cid]) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lists where others can read from the storage itself, as multiaddrs, also those that lead nowhere from
+    /// outside.
+    async fn addresses(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// Answers whether content could be written now.
     async fn ping(&self) -> Result<()>;
 }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::process::{Finished, Process, run, succeed};
@@ -29,6 +30,8 @@ pub(crate) struct Bind {
     process: Process,
     port: u16,
     folder: TempDir,
+    /// The first zone.
+    zone: String,
 }
 
 impl Bind {
@@ -41,13 +44,25 @@ impl Bind {
 
     /// The same, and signs those of the zones (DNSSEC).
     pub(crate) fn start_signed(zones: &[(&str, &str)], signed: &[&str]) -> Option<Self> {
+        Self::launch(zones, signed, "zonesub ANY")
+    }
+
+    /// The same as [`Self::start`], where the key may change only that: `name _dnslink.a.test. TXT`.
+    pub(crate) fn start_granting(zones: &[(&str, &str)], grant: &str) -> Option<Self> {
+        Self::launch(zones, &[], grant)
+    }
+
+    fn launch(zones: &[(&str, &str)], signed: &[&str], grant: &str) -> Option<Self> {
         let named = require("named")?;
         require("nsupdate")?;
         require("dig")?;
         let folder = TempDir::new().expect("a temporary folder can be made");
         let port = free_port();
-        fs::write(folder.path().join("named.conf"), settings(folder.path(), port, zones, signed))
-            .expect("the folder can be written to");
+        fs::write(
+            folder.path().join("named.conf"),
+            settings(folder.path(), port, zones, signed, grant),
+        )
+        .expect("the folder can be written to");
         for (zone, records) in zones {
             let text = format!(
                 "$TTL 1\n@ SOA ns hostmaster 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{records}\n"
@@ -57,7 +72,8 @@ impl Bind {
         let mut command = Command::new(named);
         command.arg("-g").arg("-c").arg(folder.path().join("named.conf"));
         let process = Process::start(&mut command, &folder.path().join("named.log"));
-        let mut bind = Self { process, port, folder };
+        let zone = zones.first().map_or("", |(zone, _)| zone).to_owned();
+        let mut bind = Self { process, port, folder, zone };
         for (zone, _) in zones {
             let mut asking = bind.asking(["+short", "SOA", zone]);
             bind.process.wait_until(READY, || run(&mut asking).stdout.contains("hostmaster"));
@@ -97,6 +113,44 @@ impl Bind {
         self.process.stop();
     }
 
+    /// Has it stand still: connections are taken by the system, and nothing answers.
+    pub(crate) fn freeze(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Has it go on.
+    pub(crate) fn thaw(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Starts it again on the same port, with the zones as they were, after [`Self::stop`].
+    pub(crate) fn start_again(&mut self) {
+        assert!(self.process.ended().is_some(), "the name server still runs");
+        let named = require("named").expect("it was there before");
+        let folder = self.folder.path();
+        let mut command = Command::new(named);
+        command.arg("-g").arg("-c").arg(folder.join("named.conf"));
+        self.process = Process::start(&mut command, &folder.join("named.log"));
+        let mut asking = self.asking(["+short", "SOA", &self.zone]);
+        self.process.wait_until(READY, || run(&mut asking).stdout.contains("hostmaster"));
+    }
+
+    /// How often a zone was changed since the server has had it: each update makes its serial greater.
+    pub(crate) fn serial(&self, zone: &str) -> u32 {
+        let soa = self.dig(["+short", "SOA", zone]);
+        let serial = soa.split_whitespace().nth(2).and_then(|serial| serial.parse().ok());
+        serial.unwrap_or_else(|| panic!("a SOA has a serial: {soa}"))
+    }
+
+    /// The TXT records of a name as this server has them, sorted, their segments joined.
+    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
+        let said = self.dig(["+short", "+tcp", "TXT", name]);
+        let joined = |line: &str| line.trim_matches('"').replace("\" \"", "");
+        let mut texts: Vec<String> = said.lines().map(joined).collect();
+        texts.sort();
+        texts
+    }
+
     /// What it has said.
     pub(crate) fn log(&self) -> String {
         self.process.log()
@@ -114,13 +168,19 @@ fn zone_file(folder: &Path, zone: &str) -> PathBuf {
     folder.join(format!("{zone}.zone"))
 }
 
-fn settings(folder: &Path, port: u16, zones: &[(&str, &str)], signed: &[&str]) -> String {
+fn settings(
+    folder: &Path,
+    port: u16,
+    zones: &[(&str, &str)],
+    signed: &[&str],
+    grant: &str,
+) -> String {
     let [name, algorithm, secret] = KEY;
     let place = folder.display();
     let zone = |(zone, _): &(&str, &str)| {
         let file = zone_file(folder, zone);
         let file = file.display();
-        let policy = format!("update-policy {{ grant {name} zonesub ANY; }}");
+        let policy = format!("update-policy {{ grant {name} {grant}; }}");
         let options = if signed.contains(zone) { SIGNED } else { "" };
         format!("zone \"{zone}\" {{ type primary; file \"{file}\"; {policy}; {options} }};\n")
     };

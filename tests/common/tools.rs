@@ -28,6 +28,11 @@ pub(crate) fn require(tool: &str) -> Option<PathBuf> {
     found
 }
 
+/// Whether a tool is there, for suites that say at the beginning which of their cases can run.
+pub(crate) fn has(tool: &str) -> bool {
+    find(tool).is_some()
+}
+
 /// Whether the test runs as root, which dockerd needs; skips or fails as [`require`] does.
 pub(crate) fn require_root() -> Option<()> {
     if rustix::process::geteuid().is_root() {

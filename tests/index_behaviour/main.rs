@@ -12,6 +12,7 @@ mod memory;
 mod nodes;
 mod opening;
 mod public;
+mod published;
 mod queue;
 mod referrers;
 mod tags;
@@ -94,6 +95,7 @@ fn all_cases() -> Vec<Case> {
         memory::cases(),
         nodes::cases(),
         public::cases(),
+        published::cases(),
         opening::cases(),
     ]
     .into_iter()

@@ -228,7 +228,7 @@ fn processes_that_start_at_once_migrate_once() {
             }
         });
         let steps = postgres.sql(&format!("SELECT count(*) FROM s{schema}._sqlx_migrations"));
-        assert_eq!(steps, "3");
+        assert_eq!(steps, "4");
     }
 }
 

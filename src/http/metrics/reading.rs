@@ -16,6 +16,8 @@ pub(super) struct Reading {
     uploads: Option<u64>,
     root_changes: u64,
     stale_roots: u64,
+    /// None when nothing is published, or the index does not answer.
+    publishing: Option<registry::Standing>,
     process: Process,
 }
 
@@ -29,6 +31,7 @@ impl Reading {
             uploads: uploads.ok(),
             root_changes: registry.root_changes(),
             stale_roots: registry.stale_root_count() as u64,
+            publishing: registry.publishing().await.ok().flatten(),
             process: Process::look(),
         }
     }
@@ -55,6 +58,9 @@ impl Reading {
             "Names of other people's roots that could not be looked up again when that was due",
             Some(self.stale_roots),
         );
+        if let Some(standing) = &self.publishing {
+            publishing(&mut registry, standing);
+        }
         let Process { resident_bytes, open_files, most_files, cpu_seconds, started } = self.process;
         gauge(&mut registry, "process_resident_memory_bytes", "Memory in use", resident_bytes);
         gauge(&mut registry, "process_open_fds", "Open files and connections", open_files);
@@ -70,6 +76,33 @@ impl Reading {
         registry.register("process_cpu_seconds", "Time on processors", cpu);
         registry
     }
+}
+
+fn publishing(registry: &mut Registry, standing: &registry::Standing) {
+    let record = standing.publication.as_ref();
+    gauge(
+        registry,
+        "roadstead_published_timestamp_seconds",
+        "When the root that is published was first seen in the DNS, since the Unix epoch",
+        record.and_then(|record| u64::try_from(record.published / 1000).ok()).filter(|at| *at > 0),
+    );
+    let is_failing = record.is_some_and(|record| record.failure.is_some());
+    for (name, help, is_so) in [
+        (
+            "roadstead_publish_pending",
+            "Whether something has changed that may have to be published",
+            standing.is_pending,
+        ),
+        ("roadstead_publish_failing", "Whether the last try to publish has failed", is_failing),
+    ] {
+        gauge(registry, name, help, Some(u64::from(is_so)));
+    }
+    counter(
+        registry,
+        "roadstead_publish_failures",
+        "Tries to publish that have failed",
+        standing.failures,
+    );
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: Option<u64>) {

@@ -190,6 +190,7 @@ async fn search(kubo: &Kubo, key: &Cid) -> Result<Vec<u8>> {
             | KuboErrorKind::MissingBlock
             | KuboErrorKind::Full
             | KuboErrorKind::Denied
+            | KuboErrorKind::Disabled
             | KuboErrorKind::Unavailable
             | KuboErrorKind::Failed => DnslinkErrorKind::Unavailable,
         };

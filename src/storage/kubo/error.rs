@@ -15,7 +15,7 @@ impl From<KuboError> for StorageError {
                 (S::Unavailable, "the disk of the node is full: it needs room, and a restart")
             }
             K::Unavailable => (S::Unavailable, "the node does not answer"),
-            K::Exists | K::Denied | K::Failed => (S::Failed, "the node refused"),
+            K::Exists | K::Denied | K::Disabled | K::Failed => (S::Failed, "the node refused"),
         };
         Self::wrap(kind, what, error)
     }

@@ -36,7 +36,7 @@ use super::{
     StorageError, StorageErrorKind, Taken, TreePath,
 };
 use crate::ipld::Cid;
-use crate::kubo::Kubo;
+use crate::kubo::{Kubo, KuboErrorKind};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher, Visibility};
 use checkpoint::Checkpoint;
 use ingest::KuboIngest;
@@ -300,6 +300,35 @@ impl Storage for KuboStorage {
         };
         let size = self.store.size(&cid).await?;
         Ok(self.store.identify(&cid, size).await?.content)
+    }
+
+    async fn publish(&self, root: &Cid, known: Option<&Cid>) -> Result<()> {
+        let Node { kubo, places, .. } = &*self.store.node;
+        let name = places.published_pin();
+        let pinned = kubo.pinned_trees(&name).await?;
+        if !pinned.contains(root) {
+            let known = known.filter(|known| pinned.contains(known)).or(pinned.first());
+            kubo.pin_tree(root, known, &name).await?;
+        }
+        match kubo.provide(root).await {
+            // Then it is announced with all that is pinned, or nothing is to be announced.
+            Err(error) if error.kind != KuboErrorKind::Disabled => {
+                tracing::warn!(%root, %error, "the node could not announce the published root");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn release_published(&self, kept: &[Cid]) -> Result<()> {
+        let Node { kubo, places, .. } = &*self.store.node;
+        let mut pinned = kubo.pinned_trees(&places.published_pin()).await?;
+        pinned.retain(|root| !kept.contains(root));
+        Ok(kubo.unpin_trees(&pinned).await?)
+    }
+
+    async fn addresses(&self) -> Result<Vec<String>> {
+        Ok(self.store.node.kubo.addresses().await?)
     }
 
     async fn ping(&self) -> Result<()> {

@@ -63,6 +63,11 @@ impl Places {
     pub(super) fn pin(&self) -> String {
         format!("roadstead-cleaning:{}", self.0)
     }
+
+    /// The name of the pins of published roots.
+    pub(super) fn published_pin(&self) -> String {
+        format!("roadstead-published:{}", self.0)
+    }
 }
 
 /// The name for what the upload `id` sends in a session.

@@ -1,0 +1,189 @@
+//! `roadstead publish`: the public root into the DNS, now.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::progress::Bar;
+use super::{CommonArguments, output, runtime};
+use crate::app::{App, AppError, Beside, expect_registry, publisher, request_publication};
+use crate::config::{Settings, SettingsError};
+use crate::dnslink::Told;
+use crate::registry::{
+    Outcome, Plan, Progress, Publication, Publisher, Steps, Wish, peek_root, published,
+};
+
+/// How long a running server may take to notice that it is asked.
+const NOTICE: Duration = Duration::from_secs(10);
+
+/// How long the end of it is waited for.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Publishes the public root under the domain of `publish.domain` at once
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A server publishes after each push by itself: this is for a first look (--dry-run), for a \
+    record that somebody else has changed (--force), and to know when it is done (--wait). Where a server runs \
+    on the data folder it is asked to do it, else it is done here.\n\n\
+    Exit code 1 means that it was not published, or with --dry-run that it would not be.\n\n\
+    Examples:\n  roadstead publish --dry-run\n  roadstead publish --wait"
+)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(super) struct PublishArguments {
+    /// Shows what would be written and what is there, and changes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Waits until the name servers of the zone tell it, where a running server is asked to do it
+    #[arg(long, conflicts_with = "dry_run")]
+    wait: bool,
+    /// Overwrites a link that somebody else has written
+    #[arg(long)]
+    force: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Publishes.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &PublishArguments,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    if !settings.publish.is_wanted() {
+        let (given, missing) = ("roadstead publish", "publish.domain");
+        return Err(SettingsError::Needs { given, missing }.into());
+    }
+    expect_registry(&settings)?;
+    let wish = if arguments.force { Wish::Force } else { Wish::Now };
+    let bar = Bar::new(arguments.json);
+    bar.begin("publishing", Steps::Unknown);
+    let (shown, text, is_done) = runtime()?.block_on(async {
+        if arguments.dry_run {
+            return dry_run(&settings, arguments.force).await;
+        }
+        match App::open(&settings).await {
+            Ok(app) => {
+                let publisher = expect(publisher(&settings, &app.registry)?)?;
+                publish(&publisher, wish).await?;
+                Ok(told_as(&app.registry.root().await?.to_string(), true))
+            }
+            Err(AppError::Locked { .. }) => ask(&settings, arguments).await,
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    drop(bar);
+    let text = if arguments.json { serde_json::to_string_pretty(&shown)? + "\n" } else { text };
+    output::print(&text).context("cannot write to standard output")?;
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+type Shown = (Value, String, bool);
+
+fn expect(publisher: Option<Publisher>) -> anyhow::Result<Publisher> {
+    publisher.context("nothing is to be published")
+}
+
+fn told_as(root: &str, is_published: bool) -> Shown {
+    let what = if is_published { "published" } else { "asked the server to publish" };
+    (json!({ "root": root, "published": is_published }), format!("{what} {root}\n"), true)
+}
+
+/// Publishes where no server runs on the data folder; others may, on other machines.
+async fn publish(publisher: &Publisher, wish: Wish) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match publisher.publish(wish).await? {
+            Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
+            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > PATIENCE => {
+                bail!("somebody else has been publishing for too long");
+            }
+            Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Has the server that runs on the data folder publish.
+async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Result<Shown> {
+    let (request, token) = request_publication(&settings.server.data, arguments.force)?;
+    wait_until_taken(&request).await?;
+    let Beside { index, .. } = App::at_once(settings).await?;
+    let root = peek_root(index.clone()).await?;
+    if !arguments.wait {
+        return Ok(told_as(&root.to_string(), false));
+    }
+    let waiting = Instant::now();
+    while waiting.elapsed() < PATIENCE {
+        let record = published(index.as_ref()).await?;
+        let is_answer = |record: &Publication| record.answered.as_ref() == Some(&token);
+        match record.filter(is_answer) {
+            Some(Publication { failure: Some(failure), .. }) => bail!("{}", failure.reason),
+            // It may have been overtaken by a push.
+            Some(Publication { failure: None, root: Some(known), .. })
+                if known == root || known == peek_root(index.clone()).await? =>
+            {
+                return Ok(told_as(&known.to_string(), true));
+            }
+            Some(_) | None => tokio::time::sleep(PAUSE).await,
+        }
+    }
+    bail!("it is not published yet: `roadstead status` tells how it stands")
+}
+
+async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while request.exists() {
+        if begun.elapsed() > NOTICE {
+            // Nobody shall find it later.
+            let _ = std::fs::remove_file(request);
+            bail!(
+                "the server that runs on the data folder publishes nothing: start it again with \
+                 `publish.domain` among its settings"
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
+    let Beside { registry, index } = App::at_once(settings).await?;
+    let publisher = expect(publisher(settings, &registry)?)?;
+    let Plan { name, wanted, told, conflict } =
+        publisher.plan(&peek_root(index).await?, force).await?;
+    let mut text = String::new();
+    for record in &wanted {
+        text.extend(["would write  ", &name, " TXT \"", record, "\"\n"]);
+    }
+    let mut servers = Vec::new();
+    for Told { server, texts } in &told {
+        let shown = match texts {
+            Ok(texts) => json!({ "server": server, "records": texts }),
+            Err(error) => json!({ "server": server, "failure": error.to_string() }),
+        };
+        let fact = match texts {
+            Ok(texts) if texts.is_empty() => "nothing".to_owned(),
+            Ok(texts) => texts.join(", "),
+            Err(error) => error.to_string(),
+        };
+        servers.push(shown);
+        let fact: String = fact.chars().filter(|character| !character.is_control()).collect();
+        text.extend([&format!("{server} says  "), &*fact, "\n"]);
+    }
+    if let Some(conflict) = &conflict {
+        text.extend([&conflict.to_string(), "\n"]);
+    }
+    let shown = json!({
+        "name": name,
+        "wanted": wanted,
+        "servers": servers,
+        "conflict": conflict.as_ref().map(ToString::to_string),
+    });
+    Ok((shown, text, conflict.is_none()))
+}

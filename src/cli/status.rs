@@ -1,0 +1,174 @@
+//! `roadstead status`: how a registry stands.
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{CommonArguments, output, runtime};
+use crate::app::{App, Beside, expect_registry, index_kind};
+use crate::config::Settings;
+use crate::registry::{Failure, Publication, peek_root, published};
+
+/// How wide the names of facts are, with the space behind them.
+const WIDTH: usize = 13;
+
+/// Shows the root, what of it is published, and what waits; also beside a running server
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code 1 means that it could not be told, or that publishing does not work.\n\n\
+    Examples:\n  roadstead status\n  roadstead status --json | jq .publishing.pending"
+)]
+pub(super) struct StatusArguments {
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is printed as JSON.
+#[derive(Serialize)]
+struct Status {
+    root: String,
+    driver: &'static str,
+    index: &'static str,
+    queue: u64,
+    publishing: Option<Publishing>,
+}
+
+#[derive(Serialize)]
+struct Publishing {
+    domain: String,
+    provider: &'static str,
+    root: Option<String>,
+    published: Option<Timestamp>,
+    pending: bool,
+    hints: Vec<String>,
+    kept: Vec<Kept>,
+    failure: Option<Failing>,
+}
+
+#[derive(Serialize)]
+struct Kept {
+    root: String,
+    until: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+struct Failing {
+    kind: String,
+    reason: String,
+    since: Timestamp,
+    tried: Timestamp,
+}
+
+/// Shows it.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &StatusArguments,
+) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    expect_registry(&settings)?;
+    let status = runtime()?.block_on(look(&settings))?;
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&status)? + "\n"
+    } else {
+        describe(&status)
+    };
+    output::print(&text).context("cannot write to standard output")?;
+    let is_failing = status.publishing.is_some_and(|publishing| publishing.failure.is_some());
+    Ok(if is_failing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn look(settings: &Settings) -> anyhow::Result<Status> {
+    let Beside { index, .. } = App::at_once(settings).await?;
+    let root = peek_root(index.clone()).await?.to_string();
+    let publishing = if settings.publish.is_wanted() {
+        let record = published(index.as_ref()).await?;
+        let record = record.filter(|record| record.domain == settings.publish.domain);
+        let mut held = index.published_roots().await?;
+        held.sort_by_key(|held| held.held);
+        let known = record.as_ref().and_then(|record| record.root);
+        let others = held.into_iter().filter(|held| Some(held.root) != known);
+        let kept = others
+            .map(|held| Kept { root: held.root.to_string(), until: held.expires.and_then(moment) });
+        Some(publishing(settings, record, &root, kept.collect()))
+    } else {
+        None
+    };
+    let (driver, queue) = (settings.storage.driver, index.open_entry_count().await?);
+    Ok(Status { root, driver, index: index_kind(settings), queue, publishing })
+}
+
+fn publishing(
+    settings: &Settings,
+    record: Option<Publication>,
+    root: &str,
+    kept: Vec<Kept>,
+) -> Publishing {
+    let hints = record.iter().flat_map(|record| &record.ours);
+    let hints = hints.filter_map(|text| text.strip_prefix("ipfsnode=")).map(str::to_owned);
+    let known =
+        record.as_ref().and_then(|record| Some((record.root?.to_string(), record.published)));
+    Publishing {
+        domain: settings.publish.domain.clone(),
+        provider: settings.publish.provider,
+        pending: known.as_ref().is_none_or(|(known, _)| known != root),
+        published: known.as_ref().and_then(|(_, published)| moment(*published)),
+        root: known.map(|(known, _)| known),
+        hints: hints.collect(),
+        kept,
+        failure: record.and_then(|record| record.failure).map(failing),
+    }
+}
+
+fn failing(failure: Failure) -> Failing {
+    let Failure { kind, reason, since, tried } = failure;
+    let moment = |time| moment(time).unwrap_or_default();
+    Failing { kind, reason, since: moment(since), tried: moment(tried) }
+}
+
+fn moment(milliseconds: i64) -> Option<Timestamp> {
+    Timestamp::from_millisecond(milliseconds).ok()
+}
+
+fn describe(status: &Status) -> String {
+    let Status { root, driver, index, queue, publishing } = status;
+    let mut text = String::new();
+    let mut add = |what: &str, fact: &str| {
+        let space = " ".repeat(WIDTH.saturating_sub(what.len()));
+        // What stands in the DNS may be anybody's: it cannot move the cursor or begin another line.
+        let fact: String = fact.chars().filter(|character| !character.is_control()).collect();
+        text.extend([what, &space, &fact, "\n"]);
+    };
+    add("root", root);
+    add("storage", driver);
+    add("index", index);
+    add("queue", &queue.to_string());
+    let Some(publishing) = publishing else {
+        add("publishing", "no: publish.domain is not set");
+        return text;
+    };
+    let Publishing { domain, provider, root, published, pending, hints, kept, failure } =
+        publishing;
+    add("publishing", &format!("under {domain}, by {provider}"));
+    match (root, published) {
+        (Some(root), Some(published)) => add("published", &format!("{root} at {published:.0}")),
+        _ => add("published", "nothing yet"),
+    }
+    add("pending", if *pending { "yes" } else { "no" });
+    for hint in hints {
+        add("hint", hint);
+    }
+    for Kept { root, until } in kept {
+        match until {
+            Some(until) => add("kept", &format!("{root} until {until:.0}")),
+            None => add("kept", &format!("{root} until another one is published")),
+        }
+    }
+    if let Some(Failing { reason, since, tried, .. }) = failure {
+        add("failing", &format!("since {since:.0}, last at {tried:.0}: {reason}"));
+    }
+    text
+}

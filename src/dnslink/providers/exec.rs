@@ -1,0 +1,171 @@
+//! `exec`: a program of the operator's, for every other way to write records.
+//!
+//! It is started without a shell, in a group of its own, with the change as JSON on its standard input and as
+//! variables of its environment, and without the settings of this process, some of which are secrets. What its
+//! exit codes mean stands in docs/PUBLISHING.md.
+
+use std::io;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::Serialize;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::time::timeout;
+
+use super::super::{Change, Provider, PublishError, PublishErrorKind};
+use crate::config::{ExecSettings, PublishSettings};
+
+/// The code of a program that found a link of somebody else.
+const CONFLICT: i32 = 3;
+/// The code of a program whose key or token is not accepted.
+const REFUSED: i32 = 4;
+
+/// How much of what a program says is kept: the end of it.
+const SAID: usize = 8 * 1024;
+
+/// How long what it said is waited for after it has ended, since what it has started may go on.
+const AFTER: Duration = Duration::from_secs(1);
+
+struct Exec(ExecSettings);
+
+/// Makes the provider.
+#[expect(clippy::unnecessary_wraps, reason = "the table has one form for all")]
+pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, PublishError> {
+    Ok(Arc::new(Exec(settings.exec.clone())))
+}
+
+/// What the program reads.
+#[derive(Serialize)]
+struct Told<'a> {
+    domain: &'a str,
+    name: &'a str,
+    wanted: &'a [String],
+    ours: &'a [String],
+    ttl: u64,
+    force: bool,
+}
+
+#[async_trait]
+impl Provider for Exec {
+    async fn write(&self, change: &Change) -> Result<(), PublishError> {
+        let Some((program, arguments)) = self.0.command.split_first() else {
+            return Err(PublishError::new(PublishErrorKind::Failed, "there is no program to run"));
+        };
+        let failed = |error: io::Error| {
+            let context = format!("{program} cannot be run");
+            PublishError::wrap(PublishErrorKind::Failed, context, error)
+        };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        let text = tell(change, &mut command)?;
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let mut group = Group(command.spawn().map_err(failed)?);
+        let Ok(ended) = timeout(self.0.timeout, group.run(&text)).await else {
+            let context = format!("{program} took longer than {} s", self.0.timeout.as_secs());
+            return Err(PublishError::new(PublishErrorKind::Unavailable, context));
+        };
+        let (status, said) = ended.map_err(failed)?;
+        outcome(program, status, &said)
+    }
+
+    fn compares(&self) -> bool {
+        false
+    }
+}
+
+/// Puts the change into the environment, and returns it as JSON.
+fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError> {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("ROADSTEAD_") {
+            command.env_remove(name);
+        }
+    }
+    let (name, ttl) = (change.name(), change.ttl.as_secs());
+    command
+        .env("ROADSTEAD_PUBLISH_DOMAIN", change.domain.as_str())
+        .env("ROADSTEAD_PUBLISH_NAME", &name)
+        .env("ROADSTEAD_PUBLISH_WANTED", change.wanted.join("\n"))
+        .env("ROADSTEAD_PUBLISH_OURS", change.ours.join("\n"))
+        .env("ROADSTEAD_PUBLISH_TTL", ttl.to_string())
+        .env("ROADSTEAD_PUBLISH_FORCE", if change.force { "1" } else { "0" });
+    let told = Told {
+        domain: change.domain.as_str(),
+        name: &name,
+        wanted: &change.wanted,
+        ours: &change.ours,
+        ttl,
+        force: change.force,
+    };
+    serde_json::to_vec(&told).map_err(|error| {
+        PublishError::wrap(PublishErrorKind::Failed, "the change cannot be told", error)
+    })
+}
+
+fn outcome(program: &str, status: ExitStatus, said: &str) -> Result<(), PublishError> {
+    if status.success() {
+        return Ok(());
+    }
+    let kind = match status.code() {
+        Some(CONFLICT) => PublishErrorKind::Conflict,
+        Some(REFUSED) => PublishErrorKind::Refused,
+        _ => PublishErrorKind::Failed,
+    };
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    Err(PublishError::new(kind, format!("{program} ended by {status}: {}", last.trim())))
+}
+
+/// A program and all that it starts. Dropped before it has ended, all of them are killed.
+struct Group(Child);
+
+impl Group {
+    /// Runs it to its end; returns how it ended, and the end of what it said.
+    async fn run(&mut self, text: &[u8]) -> io::Result<(ExitStatus, String)> {
+        let (stdin, stderr) = (self.0.stdin.take(), self.0.stderr.take());
+        let writing = async {
+            if let Some(mut stdin) = stdin {
+                // It need not read it.
+                let _ = stdin.write_all(text).await;
+            }
+        };
+        let mut said = Vec::new();
+        let status = {
+            let mut reading = std::pin::pin!(listen(stderr, &mut said));
+            let ended = async { tokio::join!(writing, self.0.wait()).1 };
+            let mut ended = std::pin::pin!(ended);
+            tokio::select! {
+                status = &mut ended => {
+                    let _: Result<(), _> = timeout(AFTER, reading).await;
+                    status?
+                }
+                () = &mut reading => ended.await?,
+            }
+        };
+        Ok((status, String::from_utf8_lossy(&said).into_owned()))
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Not waited for yet: its id is still its own, and that of its group.
+        if let Some(id) = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
+        {
+            let _ = kill_process_group(id, Signal::KILL);
+        }
+    }
+}
+
+/// Keeps the end of what comes.
+async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
+    let Some(mut stderr) = stderr else { return };
+    let mut piece = [0; 1024];
+    while let Ok(length @ 1..) = stderr.read(&mut piece).await {
+        said.extend_from_slice(&piece[..length]);
+        if said.len() > SAID {
+            said.drain(..said.len() - SAID);
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! `rfc2136`: dynamic updates, signed by a key that the server shares (TSIG, RFC 8945).
+//!
+//! Each update carries the records that were there as a prerequisite, so it fails where somebody has changed
+//! them meanwhile, and replaces all in one step otherwise: nobody meets the name without a link.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode, UpdateMessage};
+use hickory_resolver::proto::rr::rdata::TXT;
+use hickory_resolver::proto::rr::rdata::tsig::{TsigAlgorithm, TsigError};
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, TSigner};
+use secrecy::ExposeSecret;
+
+use super::super::publisher::segments;
+use super::super::wire::{absolute, addresses, exchange, joined, odd, texts, unavailable};
+use super::super::{Change, Difference, Provider, PublishError, PublishErrorKind};
+use crate::config::{NameServer, PublishSettings};
+
+/// How far the clocks may be apart, in seconds (RFC 8945, 10).
+const FUDGE: u16 = 300;
+
+/// How often the records are read again when somebody else changes others of the same name meanwhile.
+const TRIES: usize = 5;
+
+struct Rfc2136 {
+    server: NameServer,
+    zone: Name,
+    signer: TSigner,
+}
+
+/// Makes the provider.
+pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, PublishError> {
+    let settings = &settings.rfc2136;
+    let failed = |what: &str| PublishError::new(PublishErrorKind::Failed, what);
+    let algorithm = match settings.key_algorithm {
+        "hmac-sha256" => TsigAlgorithm::HmacSha256,
+        "hmac-sha384" => TsigAlgorithm::HmacSha384,
+        "hmac-sha512" => TsigAlgorithm::HmacSha512,
+        _ => return Err(failed("the algorithm of the key is not known")),
+    };
+    let secret = STANDARD.decode(settings.key_secret.expose_secret());
+    let secret = secret.map_err(|_| failed("the secret of the key is not base64"))?;
+    let signer = TSigner::new(secret, algorithm, absolute(&settings.key_name)?, FUDGE);
+    let signer = signer.map_err(|error| {
+        PublishError::wrap(PublishErrorKind::Failed, "the key cannot be used", error)
+    })?;
+    let (server, zone) = (settings.server.clone(), absolute(&settings.zone)?);
+    Ok(Arc::new(Rfc2136 { server, zone, signer }))
+}
+
+#[async_trait]
+impl Provider for Rfc2136 {
+    async fn write(&self, change: &Change) -> Result<(), PublishError> {
+        let name = absolute(&change.name())?;
+        let server = addresses(&self.server).await?.into_iter().next();
+        let server = server.ok_or_else(|| unavailable("the server has no address".to_owned()))?;
+        for _ in 0..TRIES {
+            let current = texts(server, &name).await?;
+            let difference = change.against(&current.iter().map(joined).collect::<Vec<_>>())?;
+            if difference.is_empty() {
+                return Ok(());
+            }
+            let ttl = u32::try_from(change.ttl.as_secs()).unwrap_or(u32::MAX);
+            let update = self.update(&name, &current, &difference, ttl);
+            if self.send(server, update).await? {
+                return Ok(());
+            }
+        }
+        Err(unavailable(format!("the records of {name} change all the time")))
+    }
+}
+
+impl Rfc2136 {
+    /// Makes an update that has an effect only if the name has exactly those records (RFC 2136, 2.4.2 and
+    /// 2.4.3).
+    fn update(&self, name: &Name, current: &[TXT], difference: &Difference, ttl: u32) -> Message {
+        let mut zone = Query::new();
+        zone.set_name(self.zone.clone())
+            .set_query_class(DNSClass::IN)
+            .set_query_type(RecordType::SOA);
+        let mut message = Message::query();
+        message.metadata.op_code = OpCode::Update;
+        message.metadata.recursion_desired = false;
+        message.add_zone(zone);
+        let record =
+            |text: &TXT, ttl| Record::from_rdata(name.clone(), ttl, RData::TXT(text.clone()));
+        for text in current {
+            message.add_pre_requisite(record(text, 0));
+        }
+        if current.is_empty() {
+            let mut absent = Record::update0(name.clone(), 0, RecordType::TXT);
+            absent.dns_class = DNSClass::NONE;
+            message.add_pre_requisite(absent);
+        }
+        let goes = |text: &&TXT| difference.remove.contains(&joined(text));
+        for text in current.iter().filter(goes) {
+            let mut gone = record(text, 0);
+            gone.dns_class = DNSClass::NONE;
+            message.add_update(gone);
+        }
+        for text in &difference.add {
+            message.add_update(record(&TXT::from_bytes(segments(text)), ttl));
+        }
+        message
+    }
+
+    /// Sends an update. Returns whether it was made; it was not if other records were there.
+    async fn send(&self, server: SocketAddr, mut message: Message) -> Result<bool, PublishError> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let verifier = message.finalize(&self.signer, now).map_err(|error| odd(server, error))?;
+        let request = message.to_vec().map_err(|error| odd(server, error))?;
+        let answered = exchange(server, &request).await?;
+        let answer = Message::from_vec(&answered).map_err(|error| odd(server, error))?;
+        let signed = answer.signature().and_then(|record| record.data.error);
+        let refused = |why: String| PublishError::new(PublishErrorKind::Refused, why);
+        let (key, zone) = (self.signer.signer_name(), &self.zone);
+        match signed {
+            None => {}
+            Some(TsigError::BadKey) => {
+                return Err(refused(format!(
+                    "the name server {server} does not know the key {key}"
+                )));
+            }
+            Some(TsigError::BadSig) => {
+                let why = format!("the name server {server} has another secret for the key {key}");
+                return Err(refused(why));
+            }
+            Some(TsigError::BadTime) => {
+                let why =
+                    format!("the clocks of this machine and of the name server {server} differ");
+                return Err(refused(why));
+            }
+            Some(other) => {
+                return Err(refused(format!(
+                    "the name server {server} answers TSIG error {other:?}"
+                )));
+            }
+        }
+        let code = answer.metadata.response_code;
+        if matches!(code, ResponseCode::Refused | ResponseCode::NotAuth | ResponseCode::NotZone) {
+            let why = format!(
+                "the name server {server} does not let the key {key} change the zone {zone} ({code})"
+            );
+            return Err(refused(why));
+        }
+        // Anybody could have said anything else.
+        if let Some(mut verifier) = verifier {
+            verifier.verify(&answered).map_err(|error| odd(server, error))?;
+        }
+        match code {
+            ResponseCode::NoError => Ok(true),
+            ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::NXDomain => Ok(false),
+            code => {
+                Err(unavailable(format!("the name server {server} answers the update with {code}")))
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Roots to names: what a name is to say of a root, and who can write that.
+//!
+//! A [`Provider`] writes records, and is the only one to know how; whoever publishes knows when, and what. Of the
+//! TXT records of a name only those are touched that we wrote ourselves; a link that is somebody else's is a
+//! conflict, which is told and not overwritten.
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::domain::DNSLINK;
+use super::{Domain, Link};
+
+/// How many bytes of a text one segment of a TXT record holds (RFC 1035, 3.3).
+pub(super) const SEGMENT: usize = 255;
+
+/// The TXT records that a domain is to have of us.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// The domain whose root they tell.
+    pub domain: Domain,
+    /// What they say: one link, then hints.
+    pub wanted: Vec<String>,
+    /// What we may have written before, and may take away.
+    pub ours: Vec<String>,
+    /// How long others may keep them.
+    pub ttl: Duration,
+    /// Whether the links of others are taken away too.
+    pub force: bool,
+}
+
+/// What makes the wanted records of those that are there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// What is to go.
+    pub remove: Vec<String>,
+    /// What is to come, the link first.
+    pub add: Vec<String>,
+}
+
+/// Somebody who can write records of a domain.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Has `_dnslink.<domain>` hold the wanted records beside those of others, and none of the earlier ones.
+    /// Where that is so already nothing is changed, so it may be repeated after its answer was lost.
+    ///
+    /// # Errors
+    /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is not ours, and nothing was changed.
+    async fn write(&self, change: &Change) -> Result<(), PublishError>;
+
+    /// Tells whether [`write`](Self::write) itself looks for links of others. Otherwise its caller does, at the
+    /// servers of the zone.
+    fn compares(&self) -> bool {
+        true
+    }
+}
+
+/// A failure to publish: its kind says what a caller can do about it.
+#[derive(Debug)]
+pub struct PublishError {
+    /// What a caller can do about it.
+    pub kind: PublishErrorKind,
+    /// What was being done, and what is wrong.
+    pub context: String,
+    /// How long whoever was asked wants to be left alone, if it said so.
+    pub retry_after: Option<Duration>,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+/// What a caller can do about a failure to publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PublishErrorKind {
+    /// Somebody else has moved the record: an operator has to decide.
+    Conflict,
+    /// The key or the token is not accepted, or not for this: an operator has to mend it.
+    Refused,
+    /// Nobody answers, or says to come back; what was asked may have been done. Try again.
+    Unavailable,
+    /// Anything else.
+    Failed,
+}
+
+impl Change {
+    /// Returns the name of the records, without a dot at its end.
+    #[must_use]
+    pub fn name(&self) -> String {
+        name(&self.domain)
+    }
+
+    /// Compares what is wanted with what is there.
+    ///
+    /// # Errors
+    /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is neither wanted nor ours.
+    pub fn against(&self, current: &[String]) -> Result<Difference, PublishError> {
+        let is_wanted = |text: &String| self.wanted.contains(text);
+        let (ours, others): (Vec<&String>, Vec<&String>) = current
+            .iter()
+            .filter(|text| !is_wanted(text))
+            .partition(|text| self.ours.contains(text));
+        let foreign: Vec<&String> = others.into_iter().filter(|text| is_link(text)).collect();
+        if !foreign.is_empty() && !self.force {
+            return Err(conflict(&self.name(), &foreign));
+        }
+        Ok(Difference {
+            remove: ours.into_iter().chain(foreign).cloned().collect(),
+            add: self.wanted.iter().filter(|text| !current.contains(text)).cloned().collect(),
+        })
+    }
+}
+
+impl Difference {
+    /// Tells whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.add.is_empty()
+    }
+}
+
+/// Returns the name of a domain's records, without a dot at its end.
+pub(super) fn name(domain: &Domain) -> String {
+    format!("{DNSLINK}{domain}")
+}
+
+/// Tells whether a text would lead somebody to a root.
+#[must_use]
+pub fn is_link(text: &str) -> bool {
+    text.strip_prefix("dnslink=").is_some_and(|link| link.parse::<Link>().is_ok())
+}
+
+fn conflict(name: &str, foreign: &[&String]) -> PublishError {
+    let texts: Vec<String> = foreign.iter().map(|text| format!("`{text}`")).collect();
+    let context = format!(
+        "{name} says {}, which is not from here: `roadstead publish --force` overwrites it",
+        texts.join(", ")
+    );
+    PublishError::new(PublishErrorKind::Conflict, context)
+}
+
+/// Cuts a text into segments.
+pub(super) fn segments(text: &str) -> Vec<&[u8]> {
+    text.as_bytes().chunks(SEGMENT).collect()
+}
+
+impl PublishError {
+    /// Makes an error that has no cause of its own.
+    pub fn new(kind: PublishErrorKind, context: impl Into<String>) -> Self {
+        Self { kind, context: context.into(), retry_after: None, source: None }
+    }
+
+    /// Makes an error of that kind with a cause.
+    pub fn wrap(
+        kind: PublishErrorKind,
+        context: impl Into<String>,
+        source: impl Into<Box<dyn Error + Send + Sync>>,
+    ) -> Self {
+        Self { source: Some(source.into()), ..Self::new(kind, context) }
+    }
+
+    /// Says how long whoever was asked wants to be left alone.
+    #[must_use]
+    pub fn after(self, pause: Option<Duration>) -> Self {
+        Self { retry_after: pause, ..self }
+    }
+}
+
+impl PublishErrorKind {
+    /// Returns one word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self.kind {
+            PublishErrorKind::Conflict => "somebody else has moved the record: ",
+            PublishErrorKind::Refused => "the change is refused: ",
+            PublishErrorKind::Unavailable => "the record cannot be written now: ",
+            PublishErrorKind::Failed => "the record cannot be written: ",
+        })?;
+        formatter.write_str(&self.context)?;
+        // It is told to operators, who see nothing but this line.
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "dnslink=/ipfs/bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze";
+    const B: &str = "dnslink=/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
+    const HINT: &str = "ipfsnode=/ip4/192.0.2.1/tcp/443/tls/http";
+    const OTHER_HINT: &str = "ipfsnode=/ip4/192.0.2.2/tcp/443/tls/http";
+
+    fn change(wanted: &[&str], ours: &[&str], force: bool) -> Change {
+        let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+        let domain = "example.com".parse().unwrap();
+        let (wanted, ours) = (texts(wanted), texts(ours));
+        Change { domain, wanted, ours, ttl: Duration::from_mins(1), force }
+    }
+
+    fn against(
+        change: &Change,
+        current: &[&str],
+    ) -> Result<(Vec<String>, Vec<String>), PublishErrorKind> {
+        let current: Vec<String> = current.iter().map(|&text| text.to_owned()).collect();
+        let found = change.against(&current).map_err(|error| error.kind)?;
+        Ok((found.remove, found.add))
+    }
+
+    #[test]
+    fn what_was_ours_gives_way_and_what_is_others_stays() {
+        let change = change(&[B, HINT], &[A, HINT], false);
+        let nothing = Vec::<String>::new();
+        for current in
+            [&[][..], &["v=spf1 -all", OTHER_HINT, "dnslink=/hyper/abc", "dnslink=no link"]]
+        {
+            assert_eq!(
+                against(&change, current),
+                Ok((nothing.clone(), vec![B.into(), HINT.into()]))
+            );
+        }
+        let found = against(&change, &[A, HINT, "v=spf1 -all"]);
+        assert_eq!(found, Ok((vec![A.to_owned()], vec![B.to_owned()])));
+        assert_eq!(against(&change, &[HINT, B]), Ok((nothing.clone(), nothing)));
+    }
+
+    #[test]
+    fn a_link_of_somebody_else_is_a_conflict_unless_it_is_to_go() {
+        for foreign in [
+            A,
+            "dnslink=/ipns/example.net",
+            "dnslink=/ipfs/QmaCveU7uyVKUSczmiCc85N7jtdZuBoKMrmcHbnnP26DCx",
+        ] {
+            let found = against(&change(&[B], &[], false), &[foreign, B]);
+            assert_eq!(found, Err(PublishErrorKind::Conflict), "{foreign}");
+            let found = against(&change(&[B], &[], true), &[foreign, B]);
+            assert_eq!(found, Ok((vec![foreign.to_owned()], Vec::new())), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_has_several_segments() {
+        let text = "x".repeat(600);
+        let lengths: Vec<usize> = segments(&text).into_iter().map(<[u8]>::len).collect();
+        assert_eq!(lengths, [255, 255, 90]);
+    }
+}

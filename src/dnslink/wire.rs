@@ -1,0 +1,120 @@
+//! One message to one server and its answer, over TCP: for whoever has to know what that very server says.
+//!
+//! What a resolver is for (caches, other servers, aliases) would be in the way here. Every server takes TCP
+//! (RFC 7766, 5), and over it no answer is cut short, nor anybody else's.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use hickory_resolver::proto::op::{Message, Query, ResponseCode};
+use hickory_resolver::proto::rr::rdata::TXT;
+use hickory_resolver::proto::rr::{DNSClass, Name, RData, RecordType};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::publisher::{PublishError, PublishErrorKind};
+use crate::config::NameServer;
+
+/// How long one exchange may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Finds where a server listens.
+pub(super) async fn addresses(server: &NameServer) -> Result<Vec<SocketAddr>, PublishError> {
+    let NameServer { host, port } = server;
+    let found = timeout(LIMIT, tokio::net::lookup_host((host.as_str(), *port))).await;
+    let unknown = || format!("no address is known of the name server {host}");
+    match found {
+        Ok(Ok(found)) => {
+            let mut found: Vec<SocketAddr> = found.collect();
+            found.sort_by_key(SocketAddr::is_ipv6);
+            if found.is_empty() { Err(unavailable(unknown())) } else { Ok(found) }
+        }
+        Ok(Err(error)) => Err(PublishError::wrap(PublishErrorKind::Unavailable, unknown(), error)),
+        Err(_) => Err(unavailable(unknown())),
+    }
+}
+
+/// Sends a message, and returns the answer to it as it came.
+pub(super) async fn exchange(server: SocketAddr, request: &[u8]) -> Result<Vec<u8>, PublishError> {
+    let exchanging = async {
+        let mut stream = TcpStream::connect(server).await?;
+        let length = u16::try_from(request.len()).map_err(std::io::Error::other)?;
+        stream.write_all(&[&length.to_be_bytes(), request].concat()).await?;
+        let length = stream.read_u16().await?;
+        let mut answer = vec![0; length.into()];
+        stream.read_exact(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    let context = || format!("the name server {server} does not answer");
+    let answer = match timeout(LIMIT, exchanging).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) => {
+            return Err(PublishError::wrap(PublishErrorKind::Unavailable, context(), error));
+        }
+        Err(_) => return Err(unavailable(context())),
+    };
+    if answer.get(..2) != request.get(..2) {
+        return Err(unavailable(format!("the name server {server} answers something else")));
+    }
+    Ok(answer)
+}
+
+/// Asks an authoritative server for the TXT records of a name; none where it has none.
+pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Vec<TXT>, PublishError> {
+    let mut message = Message::query();
+    message.metadata.recursion_desired = false;
+    let mut query = Query::new();
+    query.set_name(name.clone()).set_query_type(RecordType::TXT).set_query_class(DNSClass::IN);
+    message.add_query(query);
+    let request = message.to_vec().map_err(|error| odd(server, error))?;
+    let answer = exchange(server, &request).await?;
+    let answer = Message::from_vec(&answer).map_err(|error| odd(server, error))?;
+    let code = answer.metadata.response_code;
+    if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
+        return Err(unavailable(format!("asked for {name}, the name server {server} says {code}")));
+    }
+    if !answer.metadata.authoritative {
+        return Err(unavailable(format!("the name server {server} does not answer for {name}")));
+    }
+    let mut found = Vec::new();
+    for record in answer.answers.into_iter().filter(|record| record.name == *name) {
+        match record.data {
+            RData::TXT(text) => found.push(text),
+            RData::CNAME(target) => {
+                let context =
+                    format!("{name} is an alias of {}, where no domain is published", target.0);
+                return Err(PublishError::new(PublishErrorKind::Failed, context));
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// Joins the segments of a record.
+pub(super) fn joined(text: &TXT) -> String {
+    String::from_utf8_lossy(&text.txt_data.concat()).into_owned()
+}
+
+/// Makes a name of a text, to which nothing is added.
+pub(super) fn absolute(text: &str) -> Result<Name, PublishError> {
+    let mut name = Name::from_ascii(text).map_err(|error| {
+        let context = format!("`{text}` is no name of the DNS");
+        PublishError::wrap(PublishErrorKind::Failed, context, error)
+    })?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+pub(super) fn unavailable(context: String) -> PublishError {
+    PublishError::new(PublishErrorKind::Unavailable, context)
+}
+
+pub(super) fn odd(
+    server: SocketAddr,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> PublishError {
+    let context = format!("the name server {server} cannot be understood");
+    PublishError::wrap(PublishErrorKind::Unavailable, context, error)
+}

@@ -1,0 +1,15 @@
+-- Roots that were published, or were to be: each has one link more in `nodes` while it stands here. When it
+-- was seen in the DNS, and when it may go, since another one was.
+DROP TABLE published_roots;
+CREATE TABLE published_roots (
+    root      BYTEA PRIMARY KEY NOT NULL,
+    held      BIGINT NOT NULL,
+    published BIGINT,
+    expires   BIGINT
+);
+
+-- How publishing stands, as whoever publishes writes it down.
+CREATE TABLE publication (
+    id     BIGINT PRIMARY KEY CHECK (id = 1),
+    record BYTEA NOT NULL
+);

@@ -1,0 +1,66 @@
+//! Roots that are held: what is below them is served as long as anybody may come to them by the DNS.
+//!
+//! A held root has one link more in the index, so that it does not die when another root takes its place. It
+//! is held before it is written anywhere, and released `keep` after another one was seen in its place.
+
+use cid::Cid;
+
+use super::super::now;
+use super::super::root::unlink;
+use super::{Publisher, Result, unable};
+use crate::oci::Visibility;
+
+impl Publisher {
+    /// Holds the public root. Returns false if it is not that any more.
+    pub(super) async fn hold(&self, root: &Cid) -> Result<bool> {
+        let index = &self.registry.index;
+        let held = index.published_roots().await.map_err(unable)?;
+        if held.iter().any(|held| held.root == *root) {
+            return Ok(true);
+        }
+        let mut writer = index.lock().await.map_err(unable)?;
+        if writer.folding(Visibility::Public).await.map_err(unable)?.root != Some(*root) {
+            return Ok(false);
+        }
+        let now = now();
+        writer.begin().await.map_err(unable)?;
+        if writer.hold_root(root, now).await.map_err(unable)? {
+            writer.add_node_refs(&[(*root, 1)], now).await.map_err(unable)?;
+        }
+        writer.commit().await.map_err(unable)?;
+        Ok(true)
+    }
+
+    /// Notes that a root was seen in the DNS: the others may go in a while.
+    pub(super) async fn note(&self, root: &Cid) -> Result<()> {
+        let now = now();
+        let keep = i64::try_from(self.terms.keep.as_millis()).unwrap_or(i64::MAX);
+        let mut writer = self.registry.index.lock().await.map_err(unable)?;
+        writer.set_published(root, now, now.saturating_add(keep)).await.map_err(unable)
+    }
+
+    /// Releases roots whose time has come, except the one that is published.
+    pub(super) async fn release(&self, published: Option<&Cid>) -> Result<()> {
+        let index = &self.registry.index;
+        let (mut due, mut kept) = (Vec::new(), Vec::new());
+        for held in index.published_roots().await.map_err(unable)? {
+            let is_over = held.expires.is_some_and(|expires| expires <= now());
+            let place = if is_over && Some(&held.root) != published { &mut due } else { &mut kept };
+            place.push(held.root);
+        }
+        if due.is_empty() {
+            return Ok(());
+        }
+        for root in &due {
+            let mut writer = index.lock().await.map_err(unable)?;
+            writer.begin().await.map_err(unable)?;
+            if writer.release_root(root).await.map_err(unable)? {
+                unlink(writer.as_mut(), root).await.map_err(unable)?;
+            }
+            writer.commit().await.map_err(unable)?;
+        }
+        self.registry.storage.release_published(&kept).await.map_err(unable)?;
+        tracing::debug!(count = due.len(), "released roots that were replaced");
+        Ok(())
+    }
+}

@@ -1,0 +1,170 @@
+//! What keeps the DNS up to date while a server runs.
+
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use uuid::Uuid;
+
+use super::{Asked, Outcome, Publisher, Wish};
+use crate::dnslink::PublishError;
+
+/// How often the index is asked whether something has changed, whoever did it.
+const TICK: Duration = Duration::from_millis(250);
+
+/// While pushes keep coming, they wait for so many times what a single one waits.
+const LONGEST: u32 = 10;
+
+/// How often is looked whether the record still stands, and whether roots may go.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// How long somebody else who publishes is waited for.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// How long is waited after a failure, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
+
+/// When something is to be done.
+struct Due {
+    /// The version of the index that was last looked at.
+    version: Option<u64>,
+    /// Since when something waits, and since when nothing has come to it.
+    waits: Option<(Instant, Instant)>,
+    /// Before that nothing is tried again, unless somebody asks for it.
+    not_before: Instant,
+    /// How long is waited after the next failure.
+    pause: Duration,
+    /// When it was last looked.
+    looked: Instant,
+}
+
+impl Publisher {
+    /// Has the root published at once, also after a failure. When that is done, the token is
+    /// [`Publication::answered`](super::Publication::answered).
+    pub fn ask(&self, wish: Wish, token: String) {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let wish = asked.as_ref().map_or(wish, |before| before.wish.max(wish));
+        *asked = Some(Asked { wish, token });
+    }
+
+    /// Publishes whatever changes, whichever process changed it; never returns.
+    pub async fn run(&self) {
+        let now = Instant::now();
+        let mut due =
+            Due { version: None, waits: None, not_before: now, pause: FIRST_PAUSE, looked: now };
+        loop {
+            tokio::time::sleep(TICK.min(self.terms.debounce)).await;
+            // Without the index there is nothing to publish either.
+            let Ok(version) = self.registry.index.version().await else { continue };
+            due.notice(version);
+            self.watched.set_pending(due.waits.is_some());
+            let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if asked.is_none() && !due.is_now(self.terms.debounce, LOOK.min(self.terms.keep)) {
+                continue;
+            }
+            let (wish, token) = match &asked {
+                Some(asked) => (asked.wish, Some(asked.token.as_str())),
+                None => (Wish::Routine, None),
+            };
+            let outcome = self.publish_for(wish, token).await;
+            if let (Ok(Outcome::Busy), Some(Asked { wish, token })) = (&outcome, asked) {
+                self.ask(wish, token);
+            }
+            due.settle(&outcome);
+            self.watched.set_pending(due.waits.is_some());
+        }
+    }
+}
+
+impl Due {
+    /// Looks at the version of the index.
+    fn notice(&mut self, version: u64) {
+        if self.version.replace(version) != Some(version) {
+            let now = Instant::now();
+            self.waits = Some((self.waits.map_or(now, |(first, _)| first), now));
+        }
+    }
+
+    /// Tells whether it is time to publish, or to look.
+    fn is_now(&self, debounce: Duration, look: Duration) -> bool {
+        let is_ripe = self.waits.is_some_and(|(first, last)| {
+            last.elapsed() >= debounce || first.elapsed() >= debounce * LONGEST
+        });
+        (is_ripe || self.looked.elapsed() >= look) && Instant::now() >= self.not_before
+    }
+
+    fn settle(&mut self, outcome: &Result<Outcome, PublishError>) {
+        let now = Instant::now();
+        self.looked = now;
+        match outcome {
+            Ok(Outcome::Published(_) | Outcome::Unchanged) => {
+                self.waits = None;
+                self.pause = FIRST_PAUSE;
+                self.not_before = now;
+            }
+            Ok(Outcome::Busy) => self.not_before = now + BUSY,
+            Ok(Outcome::Overtaken) => self.waits = self.waits.or(Some((now, now))),
+            Err(error) => {
+                self.waits = self.waits.or(Some((now, now)));
+                let pause = error.retry_after.unwrap_or_else(|| jittered(self.pause));
+                self.not_before = now + pause.min(LONGEST_PAUSE);
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Returns between half and all of a time, so that processes which failed together do not come back together.
+fn jittered(pause: Duration) -> Duration {
+    let random = Uuid::new_v4().as_bytes()[0];
+    pause / 2 + pause / 2 * u32::from(random) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dnslink::PublishErrorKind;
+
+    const DEBOUNCE: Duration = Duration::from_secs(2);
+
+    fn due(since: Duration, last: Duration) -> Due {
+        let now = Instant::now();
+        let waits = Some((now.checked_sub(since).unwrap(), now.checked_sub(last).unwrap()));
+        Due { version: Some(1), waits, not_before: now, pause: FIRST_PAUSE, looked: now }
+    }
+
+    #[test]
+    fn a_push_waits_for_others_but_not_for_ever() {
+        let seconds = Duration::from_secs;
+        for (since, last, expected) in [(1, 1, false), (2, 2, true), (5, 1, false), (20, 0, true)] {
+            let is_now = due(seconds(since), seconds(last)).is_now(DEBOUNCE, LOOK);
+            assert_eq!(is_now, expected, "{since} {last}");
+        }
+    }
+
+    #[test]
+    fn after_failures_it_is_tried_ever_more_rarely_and_after_a_success_at_once() {
+        let mut due = due(DEBOUNCE, DEBOUNCE);
+        let failed = || Err(PublishError::new(PublishErrorKind::Unavailable, ""));
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            pauses.push(due.pause);
+            due.settle(&failed());
+            assert!(!due.is_now(DEBOUNCE, Duration::ZERO));
+        }
+        assert!(pauses.is_sorted() && pauses[11] == LONGEST_PAUSE, "{pauses:?}");
+        due.settle(&Ok(Outcome::Unchanged));
+        assert!(due.waits.is_none() && due.pause == FIRST_PAUSE);
+        due.notice(2);
+        assert!(due.is_now(Duration::ZERO, LOOK));
+    }
+
+    #[test]
+    fn whoever_says_when_to_come_back_is_left_alone_until_then() {
+        let mut due = due(DEBOUNCE, DEBOUNCE);
+        let limited = PublishError::new(PublishErrorKind::Unavailable, "");
+        due.settle(&Err(limited.after(Some(Duration::from_secs(40)))));
+        let waits = due.not_before.duration_since(Instant::now());
+        assert!(waits > Duration::from_secs(30) && waits <= Duration::from_secs(40), "{waits:?}");
+    }
+}

@@ -1,0 +1,96 @@
+//! How publishing stands, as the index keeps it for all processes.
+
+use cid::Cid;
+use serde::{Deserialize, Serialize};
+
+use super::super::{RegistryError, Result};
+use crate::dnslink::PublishError;
+use crate::index::Index;
+
+/// How publishing stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication {
+    /// The domain.
+    pub domain: String,
+    /// What we may have written there, and so may take away.
+    pub ours: Vec<String>,
+    /// The root that was last seen there.
+    #[serde(with = "text")]
+    pub root: Option<Cid>,
+    /// When, in milliseconds since the Unix epoch.
+    pub published: i64,
+    /// Why the last try failed, if it did.
+    pub failure: Option<Failure>,
+    /// Whose wish was carried out last, by the token that came with it.
+    #[serde(default)]
+    pub answered: Option<String>,
+}
+
+/// Why publishing does not work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// One word: `conflict`, `refused`, `unavailable` or `failed`.
+    pub kind: String,
+    /// A sentence.
+    pub reason: String,
+    /// Since when it does not, in milliseconds since the Unix epoch.
+    pub since: i64,
+    /// When that was last tried.
+    pub tried: i64,
+}
+
+impl Publication {
+    pub(super) fn new(domain: &str) -> Self {
+        let (domain, ours) = (domain.to_owned(), Vec::new());
+        Self { domain, ours, root: None, published: 0, failure: None, answered: None }
+    }
+
+    /// Notes what is about to be written.
+    pub(super) fn claim(&mut self, wanted: &[String]) {
+        for text in wanted {
+            if !self.ours.contains(text) {
+                self.ours.push(text.clone());
+            }
+        }
+    }
+
+    /// Notes that nothing else of ours is there than what was wanted.
+    pub(super) fn seen(&mut self, root: Cid, wanted: Vec<String>, now: i64) {
+        (self.root, self.ours, self.published) = (Some(root), wanted, now);
+    }
+}
+
+impl Failure {
+    /// Notes a failure, after an earlier one or not.
+    pub(super) fn again(before: Option<&Self>, error: &PublishError, now: i64) -> Self {
+        let since = before.map_or(now, |before| before.since);
+        Self { kind: error.kind.as_str().to_owned(), reason: error.to_string(), since, tried: now }
+    }
+}
+
+/// Reads how publishing stands, also beside a running server; none where nothing was ever to be published.
+///
+/// # Errors
+/// Those of the index.
+pub async fn published(index: &dyn Index) -> Result<Option<Publication>> {
+    let Some(record) = index.publication().await? else { return Ok(None) };
+    let read = serde_json::from_slice(&record);
+    read.map(Some).map_err(|error| RegistryError::Record(error.to_string()))
+}
+
+/// A CID as text.
+mod text {
+    use cid::Cid;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[expect(clippy::ref_option, reason = "that is how it is called")]
+    pub(super) fn serialize<S: Serializer>(cid: &Option<Cid>, to: S) -> Result<S::Ok, S::Error> {
+        cid.map(|cid| cid.to_string()).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Cid>, D::Error> {
+        let text: Option<String> = Option::deserialize(from)?;
+        text.map(|text| text.parse().map_err(D::Error::custom)).transpose()
+    }
+}

@@ -1,0 +1,73 @@
+//! How publishing stands, for whoever looks at a running server.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use super::super::{Registry, Result};
+use super::record::{Publication, published};
+
+/// What this process knows of publishing.
+pub(in super::super) struct Watched {
+    domain: String,
+    is_pending: AtomicBool,
+    failures: AtomicU64,
+}
+
+/// How publishing stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// As all processes know it; none before anything was published.
+    pub publication: Option<Publication>,
+    /// Whether something has changed that may have to be published.
+    pub is_pending: bool,
+    /// How many tries of this process have failed.
+    pub failures: u64,
+}
+
+impl fmt::Display for Standing {
+    /// Says `ok`, `pending`, or why publishing does not work.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let failure = self.publication.as_ref().and_then(|record| record.failure.as_ref());
+        match failure {
+            Some(failure) => formatter.write_str(&failure.reason),
+            None if self.is_pending => formatter.write_str("pending"),
+            None => formatter.write_str("ok"),
+        }
+    }
+}
+
+impl Watched {
+    pub(super) fn new(domain: String) -> Self {
+        Self { domain, is_pending: AtomicBool::new(true), failures: AtomicU64::new(0) }
+    }
+
+    pub(super) fn set_pending(&self, is_pending: bool) {
+        self.is_pending.store(is_pending, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Registry {
+    /// Has [`Registry::publishing`] tell of this publisher.
+    #[must_use]
+    pub fn published_by(self, publisher: &super::Publisher) -> Self {
+        Self { watched: Some(publisher.watched.clone()), ..self }
+    }
+
+    /// Tells how publishing stands; none if nothing is published here.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn publishing(&self) -> Result<Option<Standing>> {
+        let Some(watched) = &self.watched else { return Ok(None) };
+        let publication = published(self.index.as_ref()).await?;
+        Ok(Some(Standing {
+            publication: publication.filter(|record| record.domain == watched.domain),
+            is_pending: watched.is_pending.load(Ordering::Relaxed),
+            failures: watched.failures.load(Ordering::Relaxed),
+        }))
+    }
+}

@@ -1,0 +1,122 @@
+//! Cases about roots that are published, and about who publishes.
+
+use std::time::Duration;
+
+use roadstead::index::{PublishedRoot, open_read_only};
+use roadstead::oci::Visibility::Public;
+use tokio::time::timeout;
+
+use crate::fixtures::{NOW, cid};
+use crate::{Case, Outcome, case, case_on, home::Home};
+
+/// Long enough for whatever is not blocked to happen.
+const LONG: Duration = Duration::from_secs(20);
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(how_publishing_stands_is_kept),
+        case(roots_are_held_until_they_are_released),
+        case(a_held_root_keeps_its_node),
+        case(clearing_holds_no_root_any_more),
+        case(one_publishes_at_a_time_and_nobody_waits),
+        case_on("postgres", one_publishes_among_processes),
+    ]
+}
+
+async fn how_publishing_stands_is_kept(home: Home) -> Outcome {
+    assert_eq!(home.index.publication().await?, None);
+    for record in [&b"first"[..], b"", b"{\"second\": 1}"] {
+        home.index.set_publication(record).await?;
+        assert_eq!(home.index.publication().await?.as_deref(), Some(record));
+    }
+    let reader = open_read_only(&home.url).await?;
+    assert_eq!(reader.publication().await?.as_deref(), Some(&b"{\"second\": 1}"[..]));
+    assert!(reader.set_publication(b"").await.is_err(), "it only reads");
+    home.index.lock().await?.clear().await?;
+    let again = home.open_again().await?;
+    assert_eq!(again.publication().await?.as_deref(), Some(&b"{\"second\": 1}"[..]));
+    Ok(())
+}
+
+async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
+    let (one, two, three) = (cid("one"), cid("two"), cid("three"));
+    let mut writer = home.index.lock().await?;
+    assert!(writer.hold_root(&one, 1).await?);
+    assert!(!writer.hold_root(&one, 2).await?, "it is held");
+    writer.set_published(&one, 3, 100).await?;
+    assert!(writer.hold_root(&two, 4).await?);
+    let root = |root, held, published, expires| PublishedRoot { root, held, published, expires };
+    let mut held = home.index.published_roots().await?;
+    held.sort_by_key(|held| held.held);
+    assert_eq!(held, [root(one, 1, Some(3), None), root(two, 4, None, None)]);
+    writer.hold_root(&three, 5).await?;
+    writer.set_published(&three, 6, 200).await?;
+    writer.set_published(&two, 7, 300).await?;
+    let mut held = home.index.published_roots().await?;
+    held.sort_by_key(|held| held.held);
+    let expected = [
+        root(one, 1, Some(3), Some(200)),
+        root(two, 4, Some(7), None),
+        root(three, 5, Some(6), Some(300)),
+    ];
+    assert_eq!(held, expected, "an earlier time is not put off, and who comes back stays");
+    assert!(writer.release_root(&one).await? && !writer.release_root(&one).await?);
+    assert_eq!(home.index.published_roots().await?.len(), 2);
+    Ok(())
+}
+
+async fn a_held_root_keeps_its_node(home: Home) -> Outcome {
+    let root = cid("root");
+    let mut writer = home.index.lock().await?;
+    writer.put_nodes(&[(root, Some(b"root".as_slice().into()))]).await?;
+    writer.add_node_refs(&[(root, 1)], NOW).await?;
+    writer.hold_root(&root, NOW).await?;
+    writer.set_root(Public, &cid("next"), 0).await?;
+    assert_eq!(writer.prune(i64::MAX).await?, 0);
+    writer.add_node_refs(&[(root, -1)], NOW).await?;
+    assert_eq!(writer.prune(NOW + 1).await?, 1);
+    Ok(())
+}
+
+async fn clearing_holds_no_root_any_more(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    writer.hold_root(&cid("root"), NOW).await?;
+    writer.clear().await?;
+    assert_eq!(home.index.published_roots().await?, []);
+    Ok(())
+}
+
+async fn one_publishes_at_a_time_and_nobody_waits(home: Home) -> Outcome {
+    let turn = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
+    assert!(timeout(LONG, home.index.begin_publishing()).await??.is_none(), "two publish");
+    // It holds nobody else up.
+    let linking = timeout(LONG, home.index.begin_linking()).await??;
+    linking.ok_or("a cleaning was cut short")?.end().await?;
+    drop(timeout(LONG, home.index.lock()).await??);
+    turn.end().await?;
+    let turn = home.index.begin_publishing().await?.ok_or("it was given back")?;
+    drop(turn);
+    let begun = async {
+        loop {
+            if let Some(turn) = home.index.begin_publishing().await? {
+                return turn.end().await;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(LONG, begun).await??;
+    let reader = open_read_only(&home.url).await?;
+    assert!(reader.begin_publishing().await.is_err(), "it only reads");
+    Ok(())
+}
+
+async fn one_publishes_among_processes(home: Home) -> Outcome {
+    let other = home.open_again().await?;
+    let turn = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
+    assert!(timeout(LONG, other.begin_publishing()).await??.is_none(), "two publish");
+    turn.end().await?;
+    let turn = other.begin_publishing().await?.ok_or("it was given back")?;
+    assert!(home.index.begin_publishing().await?.is_none());
+    turn.end().await?;
+    Ok(())
+}

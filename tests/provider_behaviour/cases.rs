@@ -1,0 +1,177 @@
+//! The cases.
+
+use std::time::Duration;
+
+use roadstead::dnslink::{Change, PublishErrorKind};
+
+use crate::home::{DOMAIN, Subject};
+
+const A: &str = "dnslink=/ipfs/bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze";
+const B: &str = "dnslink=/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
+const C: &str = "dnslink=/ipfs/bafyaabakaieac";
+const HINT: &str = "ipfsnode=/dns4/registry.example.com/tcp/443/tls/http";
+const OTHER_HINT: &str =
+    "ipfsnode=/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
+
+pub(crate) fn change(wanted: &[&str], ours: &[&str]) -> Change {
+    let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    Change {
+        domain: DOMAIN.parse().unwrap(),
+        wanted: texts(wanted),
+        ours: texts(ours),
+        // Less than every provider takes.
+        ttl: Duration::from_secs(5),
+        force: false,
+    }
+}
+
+fn sorted(texts: &[&str]) -> Vec<String> {
+    let mut texts: Vec<String> = texts.iter().map(|&text| text.to_owned()).collect();
+    texts.sort();
+    texts
+}
+
+/// Writes what must be written.
+async fn write(subject: &Subject, change: &Change) {
+    let written = subject.open().write(change).await;
+    written.unwrap_or_else(|error| panic!("{change:?}: {error}"));
+}
+
+/// Says why something is not written.
+async fn refusal(subject: &Subject, change: &Change) -> PublishErrorKind {
+    subject.open().write(change).await.expect_err("it is not written").kind
+}
+
+pub(crate) async fn a_name_gets_what_is_wanted(subject: &mut Subject) {
+    write(subject, &change(&[A, HINT], &[])).await;
+    assert_eq!(subject.texts(), sorted(&[A, HINT]));
+}
+
+pub(crate) async fn what_was_ours_gives_way(subject: &mut Subject) {
+    write(subject, &change(&[A, HINT, OTHER_HINT], &[])).await;
+    write(subject, &change(&[B, HINT], &[A, HINT, OTHER_HINT])).await;
+    assert_eq!(subject.texts(), sorted(&[B, HINT]));
+    write(subject, &change(&[A, HINT, OTHER_HINT], &[A, B, HINT])).await;
+    assert_eq!(subject.texts(), sorted(&[A, HINT, OTHER_HINT]));
+}
+
+pub(crate) async fn records_of_others_stay(subject: &mut Subject) {
+    let others = ["v=spf1 -all", "dnslink=/hyper/abc", "something else"];
+    for text in others {
+        subject.add(text);
+    }
+    write(subject, &change(&[A, HINT], &[])).await;
+    write(subject, &change(&[B], &[A, HINT])).await;
+    assert_eq!(subject.texts(), sorted(&[&others[..], &[B]].concat()));
+}
+
+pub(crate) async fn repeating_it_changes_nothing(subject: &mut Subject) {
+    let wanted = change(&[A, HINT], &[]);
+    write(subject, &wanted).await;
+    let before = subject.count();
+    for ours in [&[][..], &[A, HINT]] {
+        write(subject, &change(&[A, HINT], ours)).await;
+    }
+    assert_eq!(subject.texts(), sorted(&[A, HINT]));
+    assert_eq!(subject.count(), before, "the zone was changed");
+}
+
+pub(crate) async fn a_link_of_somebody_else_stays_and_is_told(subject: &mut Subject) {
+    write(subject, &change(&[A, HINT], &[])).await;
+    subject.remove(A);
+    subject.add(B);
+    let error = subject.open().write(&change(&[C], &[A, HINT])).await.expect_err("it is B's");
+    assert_eq!(error.kind, PublishErrorKind::Conflict, "{error}");
+    assert!(error.to_string().contains(B), "{error}");
+    assert_eq!(subject.texts(), sorted(&[B, HINT]), "nothing was changed");
+    subject.add("dnslink=/ipns/example.net");
+    assert_eq!(refusal(subject, &change(&[B, HINT], &[])).await, PublishErrorKind::Conflict);
+}
+
+pub(crate) async fn a_link_of_somebody_else_goes_when_that_is_wanted(subject: &mut Subject) {
+    for text in [B, "dnslink=/ipns/example.net", "v=spf1 -all"] {
+        subject.add(text);
+    }
+    write(subject, &Change { force: true, ..change(&[A, HINT], &[]) }).await;
+    assert_eq!(subject.texts(), sorted(&[A, HINT, "v=spf1 -all"]));
+}
+
+pub(crate) async fn a_link_that_was_taken_away_comes_back(subject: &mut Subject) {
+    write(subject, &change(&[A, HINT], &[])).await;
+    subject.remove(A);
+    subject.remove(HINT);
+    write(subject, &change(&[A, HINT], &[A, HINT])).await;
+    assert_eq!(subject.texts(), sorted(&[A, HINT]));
+}
+
+pub(crate) async fn a_long_hint_is_written_whole(subject: &mut Subject) {
+    let label = "a".repeat(60);
+    let long = format!(
+        "ipfsnode=/dns4/{label}.{label}.{label}.{label}.example.com/tcp/443/tls/sni/x/http"
+    );
+    assert!(long.len() > 255);
+    write(subject, &change(&[A, &long], &[])).await;
+    assert_eq!(subject.texts(), sorted(&[A, &long]));
+    write(subject, &change(&[B], &[A, &long])).await;
+    assert_eq!(subject.texts(), sorted(&[B]));
+}
+
+pub(crate) async fn without_the_right_key_nothing_is_written(subject: &mut Subject) {
+    write(subject, &change(&[A], &[])).await;
+    for stranger in subject.open_as_strangers() {
+        let error = stranger.write(&change(&[B], &[A])).await.expect_err("nobody knows it");
+        assert_eq!(error.kind, PublishErrorKind::Refused, "{error}");
+    }
+    assert_eq!(subject.texts(), sorted(&[A]));
+}
+
+pub(crate) async fn a_lost_answer_is_settled_by_trying_again(subject: &mut Subject) {
+    write(subject, &change(&[A, HINT], &[])).await;
+    subject.lose_answers(true);
+    let wanted = change(&[B, HINT], &[A, B, HINT]);
+    let kind = refusal(subject, &wanted).await;
+    assert!(matches!(kind, PublishErrorKind::Unavailable | PublishErrorKind::Failed), "{kind:?}");
+    subject.lose_answers(false);
+    assert_eq!(subject.texts(), sorted(&[B, HINT]), "it was written all the same");
+    write(subject, &wanted).await;
+    assert_eq!(subject.texts(), sorted(&[B, HINT]));
+}
+
+pub(crate) async fn a_zone_that_is_down_is_written_to_when_it_is_back(subject: &mut Subject) {
+    write(subject, &change(&[A], &[])).await;
+    subject.stop();
+    let kind = refusal(subject, &change(&[B], &[A])).await;
+    assert!(matches!(kind, PublishErrorKind::Unavailable | PublishErrorKind::Failed), "{kind:?}");
+    subject.start_again();
+    assert_eq!(subject.texts(), sorted(&[A]));
+    write(subject, &change(&[B], &[A])).await;
+    assert_eq!(subject.texts(), sorted(&[B]));
+}
+
+pub(crate) async fn of_two_who_write_at_once_neither_undoes_the_other_unseen(
+    subject: &mut Subject,
+) {
+    write(subject, &change(&[A], &[])).await;
+    if !subject.compares_and_swaps() {
+        return;
+    }
+    for _ in 0..10 {
+        let before = subject.texts();
+        let ours: Vec<&str> = before.iter().map(String::as_str).collect();
+        // Each knows what was there, and nothing of what the other one writes.
+        let (one, two) = (change(&[B], &ours), change(&[C], &ours));
+        let (first, second) = (subject.open(), subject.open());
+        let (first, second) = tokio::join!(first.write(&one), second.write(&two));
+        let won: Vec<&str> = [(&first, B), (&second, C)]
+            .into_iter()
+            .filter(|(it, _)| it.is_ok())
+            .map(|(_, it)| it)
+            .collect();
+        assert_eq!(subject.texts(), sorted(&won), "{first:?} {second:?}");
+        assert_eq!(won.len(), 1, "{first:?} {second:?}");
+        let lost = first.err().or(second.err()).unwrap();
+        assert_eq!(lost.kind, PublishErrorKind::Conflict, "{lost}");
+        let left = subject.texts();
+        write(subject, &change(&[A], &left.iter().map(String::as_str).collect::<Vec<_>>())).await;
+    }
+}

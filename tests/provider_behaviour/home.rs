@@ -1,0 +1,307 @@
+//! A zone for one case, and providers that write to it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libtest_mimic::Failed;
+use roadstead::config::{Settings, Sources};
+use roadstead::dnslink::{Provider, ProviderKind, PublishErrorKind};
+use tempfile::TempDir;
+
+use crate::bind::{Bind, KEY};
+use crate::cases::change;
+use crate::cloud::{Cloud, TOKEN};
+use crate::lossy::Lossy;
+use crate::{Case, tools};
+
+/// The domain, which is a zone of its own.
+pub(crate) const DOMAIN: &str = "publisher.test";
+
+/// The name of its records.
+pub(crate) const NAME: &str = "_dnslink.publisher.test";
+
+/// A secret that the name server does not have.
+const OTHER_SECRET: &str = "YW5vdGhlci10ZXN0LW9ubHktbm90LWEtc2VjcmV0MDE=";
+
+/// A provider under test, and where it writes to.
+pub(crate) struct Subject {
+    kind: &'static ProviderKind,
+    place: Place,
+    pub(crate) folder: TempDir,
+}
+
+enum Place {
+    Name { dns: Bind, proxy: Lossy },
+    Cloud(Cloud),
+}
+
+/// Tells whether cases can run on that provider.
+pub(crate) fn is_possible(name: &str) -> bool {
+    name == "cloudflare" || ["named", "nsupdate", "dig"].iter().all(|tool| tools::has(tool))
+}
+
+impl Subject {
+    pub(crate) fn new(kind: &'static ProviderKind) -> Result<Self, Failed> {
+        let place = if kind.name == "cloudflare" {
+            Place::Cloud(Cloud::start())
+        } else {
+            let dns = Bind::start(&[(DOMAIN, "")]).ok_or("there is no bind")?;
+            Place::Name { proxy: Lossy::start(dns.address()), dns }
+        };
+        Ok(Self { kind, place, folder: TempDir::new()? })
+    }
+
+    /// The server of the API, which only one provider has.
+    pub(crate) fn cloud(&self) -> &Cloud {
+        match &self.place {
+            Place::Cloud(cloud) => cloud,
+            Place::Name { .. } => panic!("it has a name server"),
+        }
+    }
+
+    /// Opens the provider as an operator sets it up.
+    pub(crate) fn open(&self) -> Arc<dyn Provider> {
+        self.open_with(KEY[0], KEY[2], TOKEN)
+    }
+
+    /// Opens it with keys that are not right: another secret, and another name.
+    pub(crate) fn open_as_strangers(&self) -> Vec<Arc<dyn Provider>> {
+        vec![
+            self.open_with(KEY[0], OTHER_SECRET, "another-token"),
+            self.open_with("nobody", KEY[2], "another-token"),
+        ]
+    }
+
+    fn open_with(&self, key: &str, secret: &str, token: &str) -> Arc<dyn Provider> {
+        let mut values = match &self.place {
+            Place::Cloud(cloud) => vec![
+                ("PUBLISH__CLOUDFLARE__API", cloud.url()),
+                ("PUBLISH__CLOUDFLARE__TOKEN", token.to_owned()),
+            ],
+            Place::Name { proxy, .. } if self.kind.name == "rfc2136" => vec![
+                ("PUBLISH__RFC2136__SERVER", proxy.address()),
+                ("PUBLISH__RFC2136__KEY_NAME", key.to_owned()),
+                ("PUBLISH__RFC2136__KEY_ALGORITHM", KEY[1].to_owned()),
+                ("PUBLISH__RFC2136__KEY_SECRET", secret.to_owned()),
+            ],
+            Place::Name { dns, .. } => {
+                let address = dns.address();
+                let (address, port) = address.split_once(':').unwrap();
+                let command =
+                    [self.program(), address.to_owned(), port.to_owned(), self.key(key, secret)];
+                vec![("PUBLISH__EXEC__COMMAND", command.join(","))]
+            }
+        };
+        values.push(("PUBLISH__DOMAIN", DOMAIN.to_owned()));
+        values.push(("PUBLISH__PROVIDER", self.kind.name.to_owned()));
+        self.open_by(values)
+    }
+
+    fn open_by(&self, values: Vec<(&str, String)>) -> Arc<dyn Provider> {
+        let environment = values
+            .into_iter()
+            .map(|(name, value)| (format!("ROADSTEAD_{name}").into(), value.into()))
+            .collect();
+        let settings = Settings::load(&Sources { environment, ..Sources::default() }).unwrap();
+        (self.kind.open)(&settings.publish).unwrap()
+    }
+
+    /// The program of the examples, which a case can have fail after it has done its work.
+    fn program(&self) -> String {
+        let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/publish-by-nsupdate");
+        let loses = self.folder.path().join("loses");
+        let text = format!(
+            "\"{example}\" \"$@\" || exit $?\nif [ -e \"{}\" ]; then echo lost >&2; exit 1; fi\n",
+            loses.display()
+        );
+        self.script("publish", &text).display().to_string()
+    }
+
+    fn script(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        if !path.exists() {
+            fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        }
+        path
+    }
+
+    fn key(&self, name: &str, secret: &str) -> String {
+        let path = self.folder.path().join(format!("{name}-{}", &secret[..6]));
+        let text = format!("key \"{name}\" {{ algorithm {}; secret \"{secret}\"; }};\n", KEY[1]);
+        fs::write(&path, text).unwrap();
+        path.display().to_string()
+    }
+
+    /// The TXT records of the name, sorted.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        match &self.place {
+            Place::Name { dns, .. } => dns.texts(NAME),
+            Place::Cloud(cloud) => cloud.texts(NAME),
+        }
+    }
+
+    /// How often the zone was changed.
+    pub(crate) fn count(&self) -> u32 {
+        match &self.place {
+            Place::Name { dns, .. } => dns.serial(DOMAIN),
+            Place::Cloud(cloud) => cloud.count(),
+        }
+    }
+
+    /// Adds a record as somebody else would.
+    pub(crate) fn add(&self, text: &str) {
+        match &self.place {
+            Place::Name { dns, .. } => {
+                dns.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{text}\""));
+            }
+            Place::Cloud(cloud) => cloud.add(NAME, text),
+        }
+    }
+
+    /// Removes a record as somebody else would.
+    pub(crate) fn remove(&self, text: &str) {
+        match &self.place {
+            Place::Name { dns, .. } => {
+                dns.update(DOMAIN, &format!("update delete {NAME} TXT \"{text}\""));
+            }
+            Place::Cloud(cloud) => cloud.remove(text),
+        }
+    }
+
+    /// Has changes be made, and nobody be told so.
+    pub(crate) fn lose_answers(&self, loses: bool) {
+        match &self.place {
+            Place::Name { proxy, .. } if self.kind.name == "rfc2136" => proxy.lose(loses),
+            Place::Name { .. } if loses => {
+                fs::write(self.folder.path().join("loses"), "").unwrap();
+            }
+            Place::Name { .. } => fs::remove_file(self.folder.path().join("loses")).unwrap(),
+            Place::Cloud(cloud) => cloud.lose_answers(loses),
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        match &mut self.place {
+            Place::Name { dns, .. } => dns.stop(),
+            Place::Cloud(cloud) => cloud.set_down(true),
+        }
+    }
+
+    pub(crate) fn start_again(&mut self) {
+        match &mut self.place {
+            Place::Name { dns, .. } => dns.start_again(),
+            Place::Cloud(cloud) => cloud.set_down(false),
+        }
+    }
+
+    /// Tells whether of two who write at once one is told, whatever comes between.
+    pub(crate) fn compares_and_swaps(&self) -> bool {
+        self.kind.name == "rfc2136"
+    }
+
+    /// Opens the provider with a program of these lines.
+    fn open_program(&self, text: &str, limit: &str) -> Arc<dyn Provider> {
+        let program = self.script("program", text).display().to_string();
+        self.open_by(vec![
+            ("PUBLISH__DOMAIN", DOMAIN.to_owned()),
+            ("PUBLISH__PROVIDER", "exec".to_owned()),
+            ("PUBLISH__EXEC__COMMAND", format!("{program},a b,$HOME")),
+            ("PUBLISH__EXEC__TIMEOUT", limit.to_owned()),
+        ])
+    }
+
+    fn written(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.path().join(name)).unwrap_or_default()
+    }
+}
+
+/// What only a program does.
+pub(crate) const EXEC_ONLY: &[Case] = &[
+    ("a_program_is_told_the_change_and_no_secrets", |subject| {
+        // Its parent's settings, of which the run of the tests has some.
+        let text = "cd \"$(dirname \"$0\")\"; cat >told; env >environment; printf '%s|' \"$@\" >arguments\n";
+        let provider = subject.open_program(text, "60s");
+        let wanted =
+            change(&["dnslink=/ipfs/bafyaabakaieac", "ipfsnode=x"], &["dnslink=/ipfs/old"]);
+        run(&subject, async move { provider.write(&wanted).await.unwrap() });
+        let told: serde_json::Value = serde_json::from_str(&subject.written("told")).unwrap();
+        let expected = serde_json::json!({
+            "domain": DOMAIN, "name": NAME, "ttl": 5, "force": false, "ours": ["dnslink=/ipfs/old"],
+            "wanted": ["dnslink=/ipfs/bafyaabakaieac", "ipfsnode=x"],
+        });
+        assert_eq!(told, expected);
+        assert_eq!(subject.written("arguments"), "a b|$HOME|", "no shell is between");
+        let environment = subject.written("environment");
+        for line in [
+            "ROADSTEAD_PUBLISH_DOMAIN=publisher.test\n",
+            "ROADSTEAD_PUBLISH_NAME=_dnslink.publisher.test\n",
+            "ROADSTEAD_PUBLISH_WANTED=dnslink=/ipfs/bafyaabakaieac\nipfsnode=x\n",
+            "ROADSTEAD_PUBLISH_OURS=dnslink=/ipfs/old\n",
+            "ROADSTEAD_PUBLISH_TTL=5\n",
+            "ROADSTEAD_PUBLISH_FORCE=0\n",
+        ] {
+            assert!(environment.contains(line), "{line} is not in {environment}");
+        }
+        assert!(!environment.contains("ROADSTEAD_TEST"), "{environment}");
+        Ok(())
+    }),
+    ("what_its_exit_code_and_its_last_words_mean_is_told", |subject| {
+        let text = "echo first >&2; echo \"the last words\" >&2; echo >&2; exit $(cat \"$(dirname \"$0\")/code\")\n";
+        for (code, kind) in [
+            (3, PublishErrorKind::Conflict),
+            (4, PublishErrorKind::Refused),
+            (1, PublishErrorKind::Failed),
+        ] {
+            fs::write(subject.folder.path().join("code"), code.to_string()).unwrap();
+            let provider = subject.open_program(text, "60s");
+            let error = run(&subject, async move { provider.write(&change(&["a"], &[])).await });
+            let error = error.unwrap_err();
+            assert_eq!(error.kind, kind);
+            assert!(error.to_string().ends_with(": the last words"), "{error}");
+        }
+        Ok(())
+    }),
+    ("a_program_that_takes_too_long_is_killed_with_all_that_it_has_started", |subject| {
+        let text = "cd \"$(dirname \"$0\")\"; sleep 1000 & echo $! >child; echo $$ >self; wait\n";
+        let provider = subject.open_program(text, "1s");
+        let error = run(&subject, async move { provider.write(&change(&["a"], &[])).await });
+        assert_eq!(error.unwrap_err().kind, PublishErrorKind::Unavailable);
+        for name in ["self", "child"] {
+            let id = subject.written(name);
+            let is_gone = || {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", id.trim()));
+                // What nobody has waited for yet is as good as gone.
+                stat.map_or(true, |stat| stat.contains(") Z "))
+            };
+            let begun = Instant::now();
+            while !is_gone() {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{name} goes on");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        }
+        Ok(())
+    }),
+    ("a_program_that_is_not_there_is_told", |subject| {
+        let provider = subject.open_by(vec![
+            ("PUBLISH__DOMAIN", DOMAIN.to_owned()),
+            ("PUBLISH__PROVIDER", "exec".to_owned()),
+            ("PUBLISH__EXEC__COMMAND", "/nowhere/publish".to_owned()),
+        ]);
+        let error = run(&subject, async move { provider.write(&change(&["a"], &[])).await });
+        let error = error.unwrap_err();
+        assert_eq!(error.kind, PublishErrorKind::Failed);
+        assert!(
+            error.to_string().contains("/nowhere/publish cannot be run: No such file"),
+            "{error}"
+        );
+        Ok(())
+    }),
+];
+
+fn run<T>(_: &Subject, work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
+}

@@ -1,0 +1,79 @@
+//! What every provider does: each case runs on each row of the table of providers.
+//!
+//! `rfc2136` writes to a real bind, and so does the program that `exec` runs, which is the one in `examples/`;
+//! `cloudflare` to a server of ours that holds to the published contract of the API. Without bind their cases show
+//! as ignored, and fail under `TEST_REQUIRE_ALL=1`.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+#[path = "../common/bind.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod bind;
+mod cases;
+mod cloud;
+mod home;
+mod lossy;
+#[path = "../common/process.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod process;
+#[path = "../common/tools.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod tools;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use roadstead::dnslink::PROVIDERS;
+
+use home::Subject;
+
+type Case = (&'static str, fn(Subject) -> Result<(), Failed>);
+
+/// Makes a case out of an async function.
+macro_rules! cases {
+    ($($name:ident),* $(,)?) => {
+        &[$((stringify!($name), |mut subject: Subject| {
+            tokio::runtime::Runtime::new()?.block_on(cases::$name(&mut subject));
+            Ok(())
+        })),*]
+    };
+}
+
+const CASES: &[Case] = cases![
+    a_name_gets_what_is_wanted,
+    what_was_ours_gives_way,
+    records_of_others_stay,
+    repeating_it_changes_nothing,
+    a_link_of_somebody_else_stays_and_is_told,
+    a_link_of_somebody_else_goes_when_that_is_wanted,
+    a_link_that_was_taken_away_comes_back,
+    a_long_hint_is_written_whole,
+    without_the_right_key_nothing_is_written,
+    a_lost_answer_is_settled_by_trying_again,
+    a_zone_that_is_down_is_written_to_when_it_is_back,
+    of_two_who_write_at_once_neither_undoes_the_other_unseen,
+];
+
+fn main() {
+    let is_required = std::env::var_os("TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
+    let arguments = Arguments::from_args();
+    let mut trials = Vec::new();
+    for kind in PROVIDERS {
+        let is_left_out = !home::is_possible(kind.name) && !is_required;
+        for (name, case) in CASES {
+            let trial =
+                Trial::test(format!("{}::{name}", kind.name), move || case(Subject::new(kind)?));
+            trials.push(trial.with_ignored_flag(is_left_out));
+        }
+    }
+    trials.extend(home::EXEC_ONLY.iter().map(|(name, case)| {
+        let kind = PROVIDERS.iter().find(|kind| kind.name == "exec").unwrap();
+        Trial::test(format!("exec::{name}"), move || case(Subject::new(kind)?))
+            .with_ignored_flag(!home::is_possible("exec") && !is_required)
+    }));
+    trials.extend(cloud::CASES.iter().map(|(name, case)| {
+        Trial::test(format!("cloudflare::{name}"), || {
+            let kind = PROVIDERS.iter().find(|kind| kind.name == "cloudflare").unwrap();
+            case(Subject::new(kind)?)
+        })
+    }));
+    libtest_mimic::run(&arguments, trials).exit();
+}

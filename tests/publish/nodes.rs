@@ -1,0 +1,47 @@
+//! A Kubo node below: what is published is pinned there, and others are told where it is.
+
+use crate::common::http;
+use crate::publisher::NAME;
+use crate::replicas::Two;
+use crate::repository::wait;
+
+#[test]
+fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_told() {
+    let Some(two) = Two::start(|command| {
+        command
+            .env_remove("ROADSTEAD_SERVER__EXTERNAL_URL")
+            .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
+            .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms")
+            .env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "1s")
+            .env("ROADSTEAD_PUBLISH__KEEP", "4s");
+    }) else {
+        return;
+    };
+    let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
+    let is_pinned = |root: &str| {
+        let pins = pins();
+        let line = pins.lines().find(|line| line.starts_with(root));
+        line.is_some_and(|line| line.contains("roadstead-published:"))
+    };
+    two.push(0, "v1", "one");
+    let old = two.wait_until_published();
+    assert!(is_pinned(&old), "{}", pins());
+    let texts = two.dns.texts(NAME);
+    let id = two.node.ipfs(["id", "--format=<id>"]);
+    let hints: Vec<&String> = texts.iter().filter(|text| text.starts_with("ipfsnode=")).collect();
+    assert!(!hints.is_empty(), "{texts:?}");
+    assert!(
+        hints.iter().all(|hint| hint.contains("/tcp/") && hint.ends_with(&format!("/p2p/{id}")))
+    );
+
+    two.push(0, "v1", "two");
+    let new = two.wait_until_published();
+    assert!(is_pinned(&old) && is_pinned(&new), "{}", pins());
+    two.node.ipfs(["repo", "gc", "--quiet"]);
+    // All of it is still there, for whoever resolved it a moment ago.
+    two.node.ipfs(["refs", "--recursive", "--unique", "--offline", &old]);
+    let below = format!("/ipfs/{old}/docker?format=car");
+    assert_eq!(http::get(&two.servers[0].url(&below)).status, 200);
+    wait(|| !is_pinned(&old), "a root that was replaced is released");
+    assert!(is_pinned(&new), "{}", pins());
+}

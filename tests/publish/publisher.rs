@@ -1,0 +1,111 @@
+//! A registry that publishes, and the name server that it publishes to.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::common::bind::{Bind, KEY};
+use crate::common::{Server, http, succeed};
+use crate::repository::{Repository, wait};
+
+/// The domain, which is a zone of its own.
+pub(crate) const DOMAIN: &str = "publisher.test";
+
+/// The name of its records.
+pub(crate) const NAME: &str = "_dnslink.publisher.test";
+
+/// The registry, the name server, and what the registry says where it is.
+pub(crate) struct Publisher {
+    pub(crate) server: Server,
+    pub(crate) dns: Bind,
+}
+
+/// Has a command publish to a name server, by the key that it knows.
+pub(crate) fn publish_to(command: &mut Command, dns: &str) {
+    let [name, algorithm, secret] = KEY;
+    command
+        .env("ROADSTEAD_PUBLISH__DOMAIN", DOMAIN)
+        .env("ROADSTEAD_PUBLISH__PROVIDER", "rfc2136")
+        .env("ROADSTEAD_PUBLISH__DEBOUNCE", "200ms")
+        .env("ROADSTEAD_PUBLISH__TTL", "1s")
+        .env("ROADSTEAD_PUBLISH__RFC2136__SERVER", dns)
+        .env("ROADSTEAD_PUBLISH__RFC2136__KEY_NAME", name)
+        .env("ROADSTEAD_PUBLISH__RFC2136__KEY_ALGORITHM", algorithm)
+        .env("ROADSTEAD_PUBLISH__RFC2136__KEY_SECRET", secret)
+        .env("ROADSTEAD_SERVER__EXTERNAL_URL", "http://127.0.0.1:5000");
+}
+
+impl Publisher {
+    /// Starts both with nothing published; none where there is no name server.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_with(|_| {})
+    }
+
+    /// The same, after `configure` has said more to the registry.
+    pub(crate) fn start_with(
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Option<Self> {
+        let dns = Bind::start(&[(DOMAIN, "")])?;
+        Some(Self::start_on(dns, configure))
+    }
+
+    /// The same with a name server that the test has started.
+    pub(crate) fn start_on(
+        dns: Bind,
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
+        let address = dns.address();
+        let server = Server::start_with(move |command| {
+            publish_to(command, &address);
+            configure(command);
+        });
+        Self { server, dns }
+    }
+
+    /// A command beside the server, with the same settings.
+    pub(crate) fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = self.server.command(arguments);
+        publish_to(&mut command, &self.dns.address());
+        command
+    }
+
+    pub(crate) fn repository(&self) -> Repository<'_> {
+        Repository::of(&self.server, "team/app")
+    }
+
+    /// The root of what the registry has.
+    pub(crate) fn root(&self) -> String {
+        succeed(&mut self.server.command(["root"]))
+    }
+
+    /// What the name server tells.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.dns.texts(NAME)
+    }
+
+    /// The links that the name server tells.
+    pub(crate) fn links(&self) -> Vec<String> {
+        self.texts().into_iter().filter(|text| text.starts_with("dnslink=")).collect()
+    }
+
+    /// Waits until the name server tells a root, and nothing else.
+    pub(crate) fn wait_for(&self, root: &str) {
+        let expected = vec![format!("dnslink=/ipfs/{root}")];
+        wait(|| self.links() == expected, "the root is not in the DNS");
+    }
+
+    /// Waits until the name server tells the root of what the registry has, and gives it.
+    pub(crate) fn wait_until_published(&self) -> String {
+        let root = self.root();
+        self.wait_for(&root);
+        wait(|| self.standing()["publishing"] == "ok", "the registry does not know it");
+        root
+    }
+
+    /// What `/readyz` says.
+    pub(crate) fn standing(&self) -> Value {
+        let response = http::get(&self.server.url("/readyz"));
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()
+    }
+}

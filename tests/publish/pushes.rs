@@ -1,0 +1,125 @@
+//! What is pushed is published.
+
+use crate::common::{Bind, http, roadstead, succeed};
+use crate::publisher::{DOMAIN, NAME, Publisher};
+use crate::repository::wait;
+
+#[test]
+fn a_push_becomes_a_record_by_which_others_find_the_root() {
+    let Some(publisher) = Publisher::start() else { return };
+    publisher.repository().push_image("v1", "one");
+    let root = publisher.wait_until_published();
+    let expected =
+        [format!("dnslink=/ipfs/{root}"), "ipfsnode=/ip4/127.0.0.1/tcp/5000/http".to_owned()];
+    assert_eq!(publisher.texts(), expected);
+    let mut resolve = roadstead(["resolve", DOMAIN, "--json"]);
+    resolve.env("ROADSTEAD_DNSLINK__SERVERS", publisher.dns.address());
+    let found: serde_json::Value = serde_json::from_str(&succeed(&mut resolve)).unwrap();
+    assert_eq!(found["root"], *root);
+
+    publisher.repository().push_image("v2", "two");
+    let next = publisher.wait_until_published();
+    assert_ne!(next, root);
+}
+
+#[test]
+fn the_key_needs_no_more_rights_than_the_documentation_says() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PUBLISHING.md");
+    let page = std::fs::read_to_string(page).unwrap().replace("example.com", DOMAIN);
+    let grant = page.split_once("{ grant roadstead ").unwrap().1.split_once(';').unwrap().0;
+    let Some(dns) = Bind::start_granting(&[(DOMAIN, "")], grant) else { return };
+    let publisher = Publisher::start_on(dns, |_| {});
+    for word in ["one", "two"] {
+        publisher.repository().push_image("v1", word);
+        publisher.wait_until_published();
+    }
+    let refused = publisher.dns.try_update(DOMAIN, &format!("update add {DOMAIN} 1 TXT \"x\""));
+    assert!(!refused.succeeded(), "{refused}");
+}
+
+#[test]
+fn hints_that_are_given_are_published_as_they_are() {
+    let Some(publisher) = Publisher::start_with(|command| {
+        let hints = "/dns4/a.example.com/tcp/443/tls/http,/dns4/b.example.com/tcp/80/http";
+        command.env("ROADSTEAD_PUBLISH__HINT", hints);
+    }) else {
+        return;
+    };
+    publisher.repository().push_image("v1", "one");
+    publisher.wait_until_published();
+    let expected = [
+        "ipfsnode=/dns4/a.example.com/tcp/443/tls/http",
+        "ipfsnode=/dns4/b.example.com/tcp/80/http",
+    ];
+    assert_eq!(publisher.texts()[1..], expected);
+}
+
+#[test]
+fn an_empty_registry_publishes_nothing_and_one_that_was_emptied_does() {
+    let Some(publisher) = Publisher::start() else { return };
+    wait(|| publisher.standing()["publishing"] == "ok", "an empty registry has nothing to do");
+    assert_eq!(publisher.texts(), Vec::<String>::new());
+    let pushed = publisher.repository().push_image("v1", "one");
+    publisher.wait_until_published();
+    let deleted = publisher.repository().delete(&format!("manifests/{}", pushed.digest));
+    assert_eq!(deleted.status, 202);
+    publisher.wait_until_published();
+}
+
+#[test]
+fn many_pushes_are_few_updates() {
+    let Some(publisher) = Publisher::start_with(|command| {
+        command.env("ROADSTEAD_PUBLISH__DEBOUNCE", "2s");
+    }) else {
+        return;
+    };
+    let before = publisher.dns.serial(DOMAIN);
+    for number in 0..40 {
+        publisher.repository().push_image("latest", &format!("word {number}"));
+    }
+    publisher.wait_until_published();
+    let updates = publisher.dns.serial(DOMAIN) - before;
+    assert!((1..=4).contains(&updates), "{updates} updates for 40 pushes");
+}
+
+#[test]
+fn records_of_others_at_the_same_name_stay() {
+    let Some(publisher) = Publisher::start() else { return };
+    publisher.dns.update(DOMAIN, &format!("update add {NAME} 1 TXT \"v=spf1 -all\""));
+    for word in ["one", "two"] {
+        publisher.repository().push_image("v1", word);
+        publisher.wait_until_published();
+        assert!(publisher.texts().contains(&"v=spf1 -all".to_owned()), "{:?}", publisher.texts());
+        assert_eq!(publisher.texts().len(), 3);
+    }
+}
+
+#[test]
+fn what_the_dns_names_is_served_until_it_is_released() {
+    let Some(publisher) = Publisher::start_with(|command| {
+        command
+            .env("ROADSTEAD_PUBLISH__KEEP", "3s")
+            // Nothing else keeps what was replaced.
+            .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms");
+    }) else {
+        return;
+    };
+    let serves = |root: &str| {
+        let path = format!("/ipfs/{root}/docker/registry/v2/repositories/team/app?format=car");
+        http::get(&publisher.server.url(&path)).status == 200
+    };
+    let pushed = publisher.repository().push_image("v1", "one");
+    let old = publisher.wait_until_published();
+    publisher.dns.freeze();
+    publisher.repository().push_image("v1", "two");
+    let gone = publisher.repository().delete(&format!("manifests/{}", pushed.digest));
+    assert_eq!(gone.status, 202);
+    let new = publisher.root();
+    assert_ne!(new, old);
+    assert!(serves(&old) && serves(&new), "the old one is what the DNS names");
+    publisher.dns.thaw();
+    publisher.wait_for(&new);
+    assert!(serves(&old), "whoever resolved it a moment ago may still be reading");
+    wait(|| !serves(&old), "a root that was replaced is released");
+    assert!(serves(&new));
+}
