@@ -1,12 +1,16 @@
 //! Pins, by name: what they keep is kept whatever MFS says.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use cid::Cid;
 use serde::Deserialize;
 
 use super::files::parse;
-use super::{Kubo, KuboErrorKind, Patience, Result};
+use super::{Kubo, KuboErrorKind, Patience, Result, SILENCE};
+
+/// How long it may take to pin what is new. It tells nothing of how it goes on.
+const UPDATE: Duration = Duration::from_mins(5);
 
 impl Kubo {
     /// Pins single blocks under a name; what they link to is not kept by it.
@@ -25,20 +29,25 @@ impl Kubo {
     }
 
     /// Pins all that is below a root under a name. What is below `known`, which has to be pinned so itself,
-    /// is not read again; without it every block is.
+    /// is not read again, unless that takes long; without it every block is. The node waits for a block that
+    /// is missing, whatever it is told.
     ///
     /// # Errors
-    /// [`MissingBlock`](KuboErrorKind::MissingBlock) when not all of it is on the node.
+    /// [`Unavailable`](KuboErrorKind::Unavailable) when it does not go on, as when not all of it is on the node.
     pub async fn pin_tree(&self, root: &Cid, known: Option<&Cid>, name: &str) -> Result<()> {
-        let call = if let Some(known) = known {
+        if let Some(known) = known {
             // The new pin has the name of the old one.
             let call = self.call("pin/update").argument(known.to_string());
-            call.argument(root.to_string()).option("unpin", "false")
-        } else {
-            let call = self.call("pin/add").argument(root.to_string());
-            call.option("recursive", "true").option("name", name)
-        };
-        call.option("offline", "true").patience(Patience::Endless).send(None).await.map(drop)
+            let call = call.argument(root.to_string()).option("unpin", "false");
+            let call = call.patience(Patience::Endless);
+            match tokio::time::timeout(UPDATE, call.send(None)).await {
+                Ok(pinned) => return pinned.map(drop),
+                Err(_) => tracing::warn!(%root, "pinning what is new takes long: all is looked at"),
+            }
+        }
+        let call = self.call("pin/add").argument(root.to_string()).option("name", name);
+        let call = call.option("recursive", "true").option("progress", "true");
+        call.while_it_goes_on(SILENCE).send(None).await.map(drop)
     }
 
     /// Lists the roots that are pinned under exactly that name with all that is below them.

@@ -35,6 +35,8 @@ pub(super) struct Call<'a> {
     options: Vec<(&'static str, String)>,
     patience: Patience,
     limit: Duration,
+    /// How long it may tell nothing new.
+    stall: Option<Duration>,
     /// The longest answer that is read.
     most: usize,
 }
@@ -43,7 +45,7 @@ impl Kubo {
     /// Begins a call of that command, such as `files/ls`.
     pub(super) fn call(&self, command: &'static str) -> Call<'_> {
         let (patience, limit, most) = (Patience::Limited, LIMIT, ANSWER);
-        Call { kubo: self, command, options: Vec::new(), patience, limit, most }
+        Call { kubo: self, command, options: Vec::new(), patience, limit, stall: None, most }
     }
 }
 
@@ -64,6 +66,11 @@ impl Call<'_> {
     /// Waits no longer than that, where it has a limit.
     pub(super) fn within(self, limit: Duration) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Waits as long as the node tells of progress: it repeats itself while there is none.
+    pub(super) fn while_it_goes_on(self, stall: Duration) -> Self {
+        Self { patience: Patience::Endless, stall: Some(stall), ..self }
     }
 
     /// Reads no answer that is longer.
@@ -97,7 +104,7 @@ impl Call<'_> {
     }
 
     async fn exchange(self, files: Option<Form>) -> Result<Bytes> {
-        let Self { kubo, command, options, patience, most, .. } = self;
+        let Self { kubo, command, options, patience, stall, most, .. } = self;
         let failed = |error| KuboError::sending(command, error);
         let url = format!("{}/api/v0/{command}", kubo.api);
         let client = match patience {
@@ -111,13 +118,18 @@ impl Call<'_> {
         if let Some(files) = files {
             request = request.multipart(files);
         }
-        let response = request.send().await.map_err(failed)?;
+        let mut stalling = Stalling { command, limit: stall, since: Instant::now() };
+        let response = stalling.wait(request.send()).await?.map_err(failed)?;
         let status = response.status().as_u16();
         let mut body = http::Response::<reqwest::Body>::from(response).into_body();
-        let mut answer = BytesMut::new();
-        while let Some(frame) = body.frame().await {
+        let (mut answer, mut last) = (BytesMut::new(), Bytes::new());
+        while let Some(frame) = stalling.wait(body.frame()).await? {
             let frame = match frame.map_err(failed)?.into_data() {
                 Ok(data) => {
+                    if data != last {
+                        stalling.since = Instant::now();
+                        last = data.clone();
+                    }
                     if answer.len() + data.len() > most {
                         let long = "the answer is too long";
                         return Err(KuboError::new(KuboErrorKind::Failed, command, long));
@@ -137,5 +149,23 @@ impl Call<'_> {
             return Err(KuboError::answered(command, status, &answer));
         }
         Ok(answer.freeze())
+    }
+}
+
+/// How long a call has told nothing new.
+struct Stalling {
+    command: &'static str,
+    limit: Option<Duration>,
+    since: Instant,
+}
+
+impl Stalling {
+    async fn wait<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        let Some(limit) = self.limit else { return Ok(work.await) };
+        let left = limit.saturating_sub(self.since.elapsed());
+        tokio::time::timeout(left, work).await.map_err(|_| {
+            let what = format!("it has not gone on for {} s", limit.as_secs());
+            KuboError::new(KuboErrorKind::Unavailable, self.command, what)
+        })
     }
 }

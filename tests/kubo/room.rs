@@ -1,46 +1,12 @@
 //! A node whose disk is full.
 
-use std::path::Path;
-use std::process::Command;
-
 use reqwest::Method;
-use tempfile::TempDir;
 
 use crate::common::http::{self, Response};
-use crate::common::{KuboNode, require_root, succeed};
+use crate::common::{Disk, KuboNode};
 use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::registry::Registry;
 use crate::repository::{Repository, assert_refused};
-
-/// A small disk of the test's own, unmounted when it is dropped.
-pub(crate) struct Disk(TempDir);
-
-impl Disk {
-    pub(crate) fn mount(size: &str) -> Option<Self> {
-        require_root()?;
-        let folder = TempDir::new().unwrap();
-        let options = format!("size={size}");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &options, "roadstead-test"]).arg(folder.path());
-        succeed(&mut mount);
-        Some(Self(folder))
-    }
-
-    pub(crate) fn grow(&self, size: &str) {
-        let options = format!("remount,size={size}");
-        succeed(Command::new("mount").args(["-o", &options]).arg(self.0.path()));
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        succeed(Command::new("umount").arg(self.0.path()));
-    }
-}
 
 /// Pushes blobs of that size until there is no more room; the refusal says so. Returns those that were
 /// acknowledged.

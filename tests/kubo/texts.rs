@@ -10,10 +10,9 @@ use roadstead::kubo::{Kubo, KuboError, KuboErrorKind, Patience};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
-use crate::common::KuboNode;
+use crate::common::{Disk, KuboNode};
 use crate::content::{MIB, noise};
 use crate::proxy::Proxy;
-use crate::room::Disk;
 
 /// How often the node goes.
 const ROUNDS: u32 = 12;
@@ -78,6 +77,24 @@ fn a_tree_is_pinned_beside_the_one_before_it_and_announced_unless_that_is_switch
         assert_kind(kubo.provide(&second).await, KuboErrorKind::Disabled);
         let addresses = kubo.addresses().await.unwrap();
         assert!(addresses.iter().any(|address| address.starts_with("/ip4/127.0.0.1/tcp/")));
+    });
+}
+
+#[test]
+fn a_tree_that_is_not_whole_is_not_pinned_and_is_not_waited_for() {
+    let Some(node) = KuboNode::start() else { return };
+    let kubo = client(&node, None);
+    Runtime::new().unwrap().block_on(async {
+        let (here, absent) = (block("here"), block("absent"));
+        let tree = bag(&[here.cid, absent.cid]);
+        for block in [&here, &tree] {
+            kubo.put(block).await.unwrap();
+        }
+        let pinned = kubo.pin_tree(&tree.cid, None, "name").await;
+        assert_kind(pinned, KuboErrorKind::Unavailable);
+        assert_eq!(kubo.pinned_trees("name").await.unwrap(), []);
+        // And the node has given it up as well: a collection would wait for it.
+        node.ipfs(["repo", "gc", "--quiet"]);
     });
 }
 

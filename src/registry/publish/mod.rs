@@ -37,9 +37,6 @@ const HURRY: Duration = Duration::from_secs(10);
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LATER_LOOK: Duration = Duration::from_secs(2);
 
-/// How long pinning may take: the first time every block is read.
-const PINNING: Duration = Duration::from_hours(6);
-
 type Result<T> = std::result::Result<T, PublishError>;
 
 /// What an operator has set.
@@ -246,11 +243,7 @@ impl Publisher {
 
     /// Has the storage keep and announce what is below a root.
     async fn pin(&self, root: &Cid, known: Option<&Cid>) -> Result<()> {
-        let pinning = self.registry.storage.publish(root, known);
-        match tokio::time::timeout(PINNING, pinning).await {
-            Ok(pinned) => pinned.map_err(unable),
-            Err(late) => Err(unable(late)),
-        }
+        self.registry.storage.publish(root, known).await.map_err(unable)
     }
 
     /// Has the provider write a change, unless that was done already and only its answer was lost.

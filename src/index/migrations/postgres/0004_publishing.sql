@@ -13,3 +13,6 @@ CREATE TABLE publication (
     id     BIGINT PRIMARY KEY CHECK (id = 1),
     record BYTEA NOT NULL
 );
+
+-- Roots of others are remembered beside what was pulled from them.
+DROP TABLE remote_roots;

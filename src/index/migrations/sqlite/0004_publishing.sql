@@ -13,3 +13,6 @@ CREATE TABLE publication (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     record BLOB NOT NULL
 ) STRICT;
+
+-- Roots of others are remembered beside what was pulled from them.
+DROP TABLE remote_roots;
