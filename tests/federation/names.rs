@@ -13,7 +13,10 @@ fn a_root_is_named_by_its_cid_too() {
     let pushed = operators.own("team/app").push_image("v1", "word");
     let (root, gateway) = (operators.root(), operators.publisher.url(""));
     let other = Server::start_with(move |command| {
-        command.env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway);
+        command
+            .env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway)
+            // A node would search for what nobody has.
+            .env("ROADSTEAD_FEDERATION__KUBO__API", "none");
     });
     let foreign = Repository::of(&other, &format!("{root}/team/app"));
     assert_eq!(foreign.get("manifests/v1").body, pushed.manifest);
