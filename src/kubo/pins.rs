@@ -40,10 +40,10 @@ impl Kubo {
             let call = self.call("pin/update").argument(known.to_string());
             let call = call.argument(root.to_string()).option("unpin", "false");
             let call = call.patience(Patience::Endless);
-            match tokio::time::timeout(UPDATE, call.send(None)).await {
-                Ok(pinned) => return pinned.map(drop),
-                Err(_) => tracing::warn!(%root, "pinning what is new takes long: all is looked at"),
+            if let Ok(pinned) = tokio::time::timeout(UPDATE, call.send(None)).await {
+                return pinned.map(drop);
             }
+            tracing::warn!(%root, "pinning what is new takes long: all is looked at");
         }
         let call = self.call("pin/add").argument(root.to_string()).option("name", name);
         let call = call.option("recursive", "true").option("progress", "true");
