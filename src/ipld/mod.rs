@@ -19,6 +19,7 @@ pub mod file;
 mod hamt;
 mod murmur;
 mod node;
+mod seen;
 mod sha256;
 pub mod traversal;
 mod unixfs;
@@ -32,4 +33,5 @@ pub use car::{CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, CarError, DecodeError, Error, RangeError, TraversalError};
 pub use node::{Node, Part, describe, links, symlink};
+pub use seen::Seen;
 pub use traversal::{ByteRange, Scope, Step, Target, Traversal};

@@ -1,6 +1,6 @@
 //! The public tree as an archive: every block below the root, once.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -8,14 +8,11 @@ use cid::Cid;
 
 use super::root::peek;
 use super::{Registry, RegistryError, Result};
-use crate::ipld::{Block, Scope, Traversal};
+use crate::ipld::{Block, Scope, Seen, Traversal};
 use crate::remote::Ahead;
 
 /// How many blocks are read at a time.
 const WIDTH: usize = 4;
-
-/// As much of a block's hash as nobody can make another block for.
-type Key = [u8; 16];
 
 /// The public tree, on its way out: depth first, in the order of the links, each block where it is met
 /// first, so that the same root always makes the same archive.
@@ -25,7 +22,7 @@ pub struct Export {
     /// How many bytes the blocks have in all, where none is met twice.
     pub bytes: u64,
     blocks: Ahead<RegistryError>,
-    seen: HashSet<Key>,
+    seen: Seen,
 }
 
 impl Registry {
@@ -45,7 +42,7 @@ impl Registry {
             let (registry, added) = (registry.clone(), Arc::clone(&added));
             Box::pin(async move { registry.tree_block(cid, &added).await })
         });
-        Ok(Export { root, bytes: folded.dag_size, blocks, seen: HashSet::new() })
+        Ok(Export { root, bytes: folded.dag_size, blocks, seen: Seen::default() })
     }
 
     async fn tree_block(&self, cid: Cid, added: &HashMap<Cid, Bytes>) -> Result<Block> {
@@ -68,18 +65,10 @@ impl Export {
     /// Those of the index and the storage; [`RegistryError::Record`] when a block is damaged.
     pub async fn next(&mut self) -> Result<Option<Block>> {
         while let Some((block, _)) = self.blocks.next().await? {
-            if self.seen.insert(key(&block.cid)) {
+            if self.seen.insert(&block.cid) {
                 return Ok(Some(block));
             }
         }
         Ok(None)
     }
-}
-
-fn key(cid: &Cid) -> Key {
-    let mut key = Key::default();
-    let digest = cid.hash().digest();
-    let length = digest.len().min(key.len());
-    key[..length].copy_from_slice(&digest[..length]);
-    key
 }

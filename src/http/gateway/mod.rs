@@ -2,7 +2,6 @@
 //! what is below the public roots, as blocks that whoever asked can verify, and fetches nothing for anybody.
 
 mod asked;
-mod once;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -19,15 +18,17 @@ use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
 use super::{Api, Peer};
-use crate::ipld::{Block, Target, car_frame, car_header};
+use crate::ipld::{Block, Seen, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
 use crate::registry::{Blocks, RegistryError};
 use crate::remote::url_path;
 use asked::{Asked, CAR, Format, RAW, malformed};
-use once::Once;
 
 /// How long whoever comes by may keep an answer: what a CID names is the same for ever.
 const FOREVER: &str = "public, max-age=29030400, immutable";
+
+/// How many blocks of one answer without duplicates are told apart: those of a terabyte at least, in 60 MB.
+const TOLD_APART: usize = 1 << 20;
 
 /// `GET` and `HEAD`
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
@@ -77,9 +78,12 @@ fn car(
     dups: bool,
 ) -> impl Stream<Item = Result<Bytes, RegistryError>> + 'static {
     let root = target.cid().unwrap_or_else(nothing);
-    let mut sent = (!dups).then(Once::default);
+    let mut sent = (!dups).then(Seen::default);
     let blocks = blocks.try_filter_map(move |block: Block| {
-        let is_new = sent.as_mut().map_or(Some(true), |sent| sent.note(&block.cid));
+        let is_new = sent.as_mut().map_or(Some(true), |sent| {
+            let is_new = sent.insert(&block.cid);
+            (sent.count() <= TOLD_APART).then_some(is_new)
+        });
         let too_many = || RegistryError::Record("too many blocks to tell apart".to_owned());
         future::ready(is_new.ok_or_else(too_many).map(|is_new| is_new.then_some(block)))
     });
