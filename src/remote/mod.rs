@@ -23,7 +23,7 @@ mod subtree;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -122,6 +122,8 @@ pub struct Remote {
     sources: Arc<[Arc<dyn Source>]>,
     /// Which of them answered last, and is asked first.
     best: Arc<AtomicUsize>,
+    /// Whether the first one stays that, whoever answered last.
+    is_first_near: bool,
     head_start: Duration,
 }
 
@@ -135,15 +137,23 @@ impl Remote {
     /// The same; a better known source is that long ahead of the next one.
     #[must_use]
     pub fn with(sources: Vec<Arc<dyn Source>>, head_start: Duration) -> Self {
-        Self { sources: sources.into(), best: Arc::default(), head_start }
+        Self { sources: sources.into(), best: Arc::default(), is_first_near: false, head_start }
     }
 
-    /// The same sources after another one, which is on this machine and is waited for longer: what it does
-    /// not have it says at once.
+    /// The same sources after another one, which is on this machine: it is always asked first, and waited
+    /// for longer, for what it does not have it says at once.
     #[must_use]
     pub fn after(&self, first: Arc<dyn Source>) -> Self {
         let sources = std::iter::once(first).chain(self.sources.iter().cloned());
-        Self::with(sources.collect(), 10 * self.head_start)
+        let remote = Self::with(sources.collect(), 10 * self.head_start);
+        Self { is_first_near: true, ..remote }
+    }
+
+    /// Notes who answered.
+    fn note_answer(&self, source: usize) {
+        if !self.is_first_near {
+            self.best.store(source, Ordering::Relaxed);
+        }
     }
 
     /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the

@@ -129,7 +129,7 @@ impl Race {
             };
             match next {
                 Some((source, Ok((target, events)))) => {
-                    self.remote.best.store(source, Ordering::Relaxed);
+                    self.remote.note_answer(source);
                     return Ok(Begun { source, target, events });
                 }
                 Some((source, Err(error))) => {

@@ -115,7 +115,7 @@ impl Bind {
 
     /// Has it stand still: connections are taken by the system, and nothing answers.
     pub(crate) fn freeze(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.pause();
     }
 
     /// Has it go on.

@@ -183,7 +183,7 @@ impl KuboNode {
 
     /// Has it stand still: connections are taken by the system, and nothing answers.
     pub(crate) fn pause(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.pause();
     }
 
     /// Has it go on.

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 
 /// The limit of [`run`]: far more than any command of the tests needs, far less than CI's patience.
 pub(super) const LIMIT: Duration = Duration::from_mins(3);
@@ -160,6 +160,14 @@ impl Process {
     /// Sends it a signal; it must still run.
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("a child can be signalled");
+    }
+
+    /// Has it stand still; returns when none of its threads does anything any more.
+    pub(crate) fn pause(&self) {
+        self.signal(Signal::STOP);
+        let process = WaitId::Pid(Pid::from_child(&self.child));
+        let stopped = waitid(process, WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT);
+        assert!(stopped.expect("a child of ours can be waited for").is_some());
     }
 
     fn terminate(&mut self) -> Option<ExitStatus> {

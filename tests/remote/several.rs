@@ -55,6 +55,17 @@ async fn the_one_that_answered_last_is_asked_first() {
 }
 
 #[tokio::test]
+async fn one_on_this_machine_is_asked_first_whoever_answered_last() {
+    let world = World::new();
+    let near = Peer::start(&world, Manner::Status(404, String::new())).await;
+    let good = Peer::good(&world).await;
+    let remote = remote([patient(&good)]).after(patient(&near));
+    assert_sound(&remote, &world).await;
+    assert_sound(&remote, &world).await;
+    assert_eq!((near.asked().len(), good.asked().len()), (2, 2));
+}
+
+#[tokio::test]
 async fn one_after_the_other_is_replaced_where_it_stopped() {
     let world = World::new();
     let first = Peer::start(&world, Manner::Wrong(BEFORE.cast_signed() + 1)).await;

@@ -14,9 +14,8 @@ fn names_and_links_cost_no_round_trip_each() {
     copy.assert_is(&original.root);
     let told = restored.stdout.split(" blobs; ").next().unwrap();
     let blobs: usize = told.rsplit(' ').next().unwrap().parse().unwrap();
-    // One for each blob, and for each directory of blobs; and a few for the root and all names.
     // One for each blob and for each directory of blobs, and a few for the root and all names.
-    assert!(proxy.asked() <= 2 * blobs + 20, "{} for {blobs} blobs", proxy.asked());
+    assert!(proxy.asked() <= 2 * blobs + 20, "{}: {restored}", proxy.asked());
 }
 
 #[test]
