@@ -12,13 +12,13 @@ use super::{CommonArguments, output, runtime};
 use crate::app::{Filling, names, roots};
 use crate::config::Settings;
 use crate::oci::RootName;
-use crate::registry::{Progress, Restored, Steps};
+use crate::registry::{Progress, Restored, Roots, Steps};
 
 /// Makes a copy of a published registry in an empty data folder
 #[derive(Debug, Args)]
 #[command(
     after_help = "The root is found as for a pull, all that is below it is fetched from the gateways that its \
-    publisher names and from those of federation.gateways, and everything is compared with its hash. The \
+    publisher names, from those of federation.gateways and by the node of federation.kubo, and everything is compared with its hash. The \
     copy has the same root, or there is none. A restoration that was interrupted goes on when the same is \
     run again; what is there whole is not fetched a second time. Until it is done nothing is served.\n\n\
     Examples:\n  roadstead restore --from example.com --data /var/lib/roadstead\n  \
@@ -42,20 +42,31 @@ pub(super) fn run(
     let bar = Bar::new(arguments.json);
     let restored = runtime()?.block_on(async {
         bar.begin("looking for the root", Steps::Unknown);
-        let source = roots(&settings)?.restorable(&arguments.from).await;
-        let source = source.with_context(|| format!("`{}` leads to no root", arguments.from))?;
-        let filling = Filling::restore(&settings, source.root).await?;
-        bar.begin("fetching names", Steps::Unknown);
-        let names_from = source.names_ahead(filling.scratch()?, filling.scratch()?).await;
-        let registry = &filling.app.registry;
-        let names = names(&settings);
-        let restored = registry.restore(&source, Some(names_from), &names, &bar).await;
-        let restored = restored.with_context(|| unfinished(&settings.server.data))?;
-        filling.finish()?;
-        anyhow::Ok(restored)
+        let roots = roots(&settings)?;
+        let restored = restore(&settings, &roots, &arguments.from, &bar).await;
+        roots.leave_peers().await;
+        restored
     })?;
     drop(bar);
     tell(&restored, arguments.json)
+}
+
+async fn restore(
+    settings: &Settings,
+    roots: &Roots,
+    from: &RootName,
+    bar: &Bar,
+) -> anyhow::Result<Restored> {
+    let source = roots.restorable(from).await;
+    let source = source.with_context(|| format!("`{from}` leads to no root"))?;
+    let filling = Filling::restore(settings, source.root).await?;
+    bar.begin("fetching names", Steps::Unknown);
+    let names_from = source.names_ahead(filling.scratch()?, filling.scratch()?).await;
+    let names = names(settings);
+    let restored = filling.app.registry.restore(&source, Some(names_from), &names, bar).await;
+    let restored = restored.with_context(|| unfinished(&settings.server.data))?;
+    filling.finish()?;
+    Ok(restored)
 }
 
 /// Says how to go on.

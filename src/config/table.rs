@@ -303,7 +303,8 @@ pub const SETTINGS: &[Setting] = &[
         default: "10000000000",
         expects: "a number of bytes such as 10000000000",
         help: "How many bytes of other people's images are kept in the data folder at the most; \
-               those that nobody asked for longest go first.",
+               those that nobody asked for longest go first. What is on its way may take as much \
+               again, and nothing longer than this can be pulled.",
     },
     Setting {
         name: "federation.kubo.api",

@@ -49,7 +49,10 @@ impl Registry {
         if let Some(bytes) = added.get(&cid) {
             return Ok(Block { cid, bytes: bytes.clone() });
         }
-        let missing = || RegistryError::Record(format!("{cid}, a block of the tree, is missing"));
+        let missing = || {
+            let why = "a push may have taken it out since (gateway.root_grace)";
+            RegistryError::Record(format!("{cid}, a block of the tree, is missing: {why}"))
+        };
         let found = self.index.block(&cid).await?.ok_or_else(missing)?;
         let Block { bytes, .. } = self.read_found(&cid, found).await?;
         // A disk that lost a bit is not to be copied.

@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt};
 use super::blobs::content;
 use super::{Registry, RegistryError, Result};
 use crate::index::PublicBlock;
-use crate::ipld::{Block, Scope, Target, Traversal};
+use crate::ipld::{Block, RAW, Scope, Target, Traversal};
 use crate::oci::Visibility;
 use crate::remote::Ahead;
 
@@ -45,9 +45,12 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn public_block(&self, cid: &Cid) -> Result<Option<Block>> {
-        // Some CIDs are their content: whoever asks for them asks whether there is a gateway.
+        // Some CIDs are their content: whoever asks for them asks whether there is a gateway. What one of them
+        // links to has nothing to do with what is public.
         let inline = Bytes::copy_from_slice(cid.hash().digest());
-        if let Ok(block) = Block::verify(*cid, inline) {
+        if let Ok(block) = Block::verify(*cid, inline)
+            && cid.codec() == RAW
+        {
             return Ok(Some(block));
         }
         match self.find_public(cid).await? {

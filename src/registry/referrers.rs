@@ -1,19 +1,26 @@
 //! Referrers: which manifests have a given subject.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
+use std::time::Instant;
 
+use futures_util::StreamExt;
 use serde::Serialize;
 
-use super::{Registry, Result};
+use super::federation::PATIENCE;
+use super::{Federation, Registry, Result};
 use crate::auth::PullGrant;
 use crate::index::ReferrerRow;
-use crate::oci::{Digest, Manifest};
+use crate::oci::{Digest, ForeignName, Manifest, RepositoryName};
 
 /// How many bytes of descriptors make a full page; one more descriptor always fits.
 const PAGE_BYTES: usize = 2 << 20;
 
 /// How many manifests are in memory at a time.
 const BATCH: u32 = 16;
+
+/// How many manifests of somebody else's are fetched for a page.
+const FETCHED: usize = 1000;
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -65,37 +72,97 @@ impl Registry {
         grant: &PullGrant,
         query: &ReferrersQuery,
     ) -> Result<ReferrersPage> {
-        let (mut referrers, mut bytes, mut last) = (Vec::new(), 0, query.last);
+        match self.foreign(grant) {
+            Some((federation, name)) => foreign_referrers(federation, name, query).await,
+            None => self.own_referrers(grant.repository(), query).await,
+        }
+    }
+
+    async fn own_referrers(
+        &self,
+        repository: &RepositoryName,
+        query: &ReferrersQuery,
+    ) -> Result<ReferrersPage> {
+        let mut page = Draft::new(query);
+        let (subject, artifact_type) = (&query.subject, query.artifact_type.as_deref());
         loop {
-            let subject = &query.subject;
-            let rows = if let Some((federation, name)) = self.foreign(grant) {
-                federation.referrers(name, subject, last.as_ref(), BATCH).await?
-            } else {
-                let artifact_type = query.artifact_type.as_deref();
-                let repository = grant.repository();
-                self.index
-                    .referrers(repository, subject, artifact_type, last.as_ref(), BATCH)
-                    .await?
-            };
+            let last = page.last.as_ref();
+            let rows =
+                self.index.referrers(repository, subject, artifact_type, last, BATCH).await?;
             let is_end = rows.len() < BATCH as usize;
             for row in rows {
-                if bytes > PAGE_BYTES || referrers.len() >= query.limit as usize {
-                    return Ok(ReferrersPage { referrers, next: last });
+                if page.is_full() {
+                    return Ok(page.unfinished());
                 }
-                last = Some(row.digest);
-                let descriptor = describe(row)?;
-                // Somebody else's come unfiltered.
-                let wanted = query.artifact_type.as_ref();
-                if wanted.is_some_and(|wanted| descriptor.artifact_type.as_ref() != Some(wanted)) {
-                    continue;
-                }
-                bytes += descriptor.weight();
-                referrers.push(descriptor);
+                page.add(row)?;
             }
             if is_end {
-                return Ok(ReferrersPage { referrers, next: None });
+                return Ok(page.ended());
             }
         }
+    }
+}
+
+/// Lists what somebody else's links lead to, each of which has to be fetched: so a page also ends after a while.
+async fn foreign_referrers(
+    federation: &Federation,
+    name: &ForeignName,
+    query: &ReferrersQuery,
+) -> Result<ReferrersPage> {
+    let begun = Instant::now();
+    let (mut page, mut looked_at) = (Draft::new(query), 0);
+    let rows = federation.referrers(name, &query.subject, query.last.as_ref()).await?;
+    let mut rows = pin!(rows);
+    while let Some(row) = rows.next().await {
+        let (digest, row) = row?;
+        let is_late = looked_at > 0 && begun.elapsed() >= PATIENCE;
+        if page.is_full() || looked_at >= FETCHED || is_late {
+            return Ok(page.unfinished());
+        }
+        looked_at += 1;
+        page.last = Some(digest);
+        row.map_or(Ok(()), |row| page.add(row))?;
+    }
+    Ok(page.ended())
+}
+
+/// A page that is being filled.
+struct Draft<'a> {
+    query: &'a ReferrersQuery,
+    referrers: Vec<ReferrerDescriptor>,
+    /// How many bytes they make, about.
+    bytes: usize,
+    /// The last one that was looked at.
+    last: Option<Digest>,
+}
+
+impl<'a> Draft<'a> {
+    fn new(query: &'a ReferrersQuery) -> Self {
+        Self { query, referrers: Vec::new(), bytes: 0, last: query.last }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes > PAGE_BYTES || self.referrers.len() >= self.query.limit as usize
+    }
+
+    /// Adds one, if it is of the type that is asked for.
+    fn add(&mut self, row: ReferrerRow) -> Result<()> {
+        self.last = Some(row.digest);
+        let descriptor = describe(row)?;
+        let wanted = self.query.artifact_type.as_ref();
+        if wanted.is_none_or(|wanted| descriptor.artifact_type.as_ref() == Some(wanted)) {
+            self.bytes += descriptor.weight();
+            self.referrers.push(descriptor);
+        }
+        Ok(())
+    }
+
+    fn unfinished(self) -> ReferrersPage {
+        ReferrersPage { referrers: self.referrers, next: self.last }
+    }
+
+    fn ended(self) -> ReferrersPage {
+        ReferrersPage { referrers: self.referrers, next: None }
     }
 }
 

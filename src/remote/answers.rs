@@ -1,18 +1,20 @@
 //! What links say, kept: under one root a path leads to the same for ever.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io};
 
 use cid::Cid;
 
 use crate::oci::CanonicalDigest;
 
-/// How many answers are kept about; when there are more at the start, they are forgotten.
+/// How many answers are kept at the most; when there would be more, all are forgotten.
 const MOST: usize = 100_000;
 
 /// What was read of links below somebody's roots, in a folder of its own.
 pub struct Answers {
     folder: PathBuf,
+    count: AtomicUsize,
 }
 
 impl Answers {
@@ -26,11 +28,19 @@ impl Answers {
         for shard in fs::read_dir(folder)? {
             count += fs::read_dir(shard?.path())?.count();
         }
-        if count > MOST {
-            fs::remove_dir_all(folder)?;
-            fs::create_dir_all(folder)?;
+        let answers = Self { folder: folder.to_owned(), count: AtomicUsize::new(count) };
+        answers.make_room(MOST)?;
+        Ok(answers)
+    }
+
+    /// Forgets all if there are so many.
+    fn make_room(&self, most: usize) -> io::Result<()> {
+        if self.count.load(Ordering::Relaxed) >= most {
+            self.count.store(0, Ordering::Relaxed);
+            fs::remove_dir_all(&self.folder)?;
+            fs::create_dir_all(&self.folder)?;
         }
-        Ok(Self { folder: folder.to_owned() })
+        Ok(())
     }
 
     /// Returns the digest that the link at a path below a root holds, if it was read before.
@@ -49,10 +59,12 @@ impl Answers {
         path: &[String],
         digest: &CanonicalDigest,
     ) -> io::Result<()> {
+        self.make_room(MOST)?;
         let place = self.place(root, path);
         if let Some(folder) = place.parent() {
             fs::create_dir_all(folder)?;
         }
+        self.count.fetch_add(1, Ordering::Relaxed);
         fs::write(place, digest.to_string())
     }
 
@@ -79,6 +91,23 @@ mod tests {
         assert_eq!(again.recall(&root, &path), Some(digest));
         assert_eq!(again.recall(&root, &path[..1]), None);
         assert_eq!(again.recall(&crate::ipld::raw_cid([1; 32]), &path), None);
+    }
+
+    #[test]
+    fn when_there_are_too_many_all_are_forgotten() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let answers = Answers::open(folder.path()).unwrap();
+        let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
+        let digest = CanonicalDigest::of(b"content");
+        answers.remember(&root, &path, &digest).unwrap();
+        answers.make_room(2).unwrap();
+        assert_eq!(answers.recall(&root, &path), Some(digest));
+        answers.remember(&root, &["b".to_owned()], &digest).unwrap();
+        answers.make_room(2).unwrap();
+        assert_eq!(answers.recall(&root, &path), None);
+        answers.remember(&root, &path, &digest).unwrap();
+        answers.make_room(2).unwrap();
+        assert_eq!(answers.recall(&root, &path), Some(digest));
     }
 
     #[test]

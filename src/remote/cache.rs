@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::fetch::{Fetch, Fetching};
 use super::kept::{Kept, failed};
+use super::room::Room;
 use super::shelf::Shelf;
 use super::{File as RemoteFile, RemoteError, RemoteErrorKind, Result};
 use crate::oci::CanonicalDigest;
@@ -26,6 +27,8 @@ use crate::oci::CanonicalDigest;
 /// The content of other people that this process keeps.
 pub struct Cache {
     shelf: Arc<Shelf>,
+    /// For what is on its way: as much again as is kept.
+    room: Arc<Room>,
     temporary: AtomicU64,
     /// Content that is about to come, or on its way, by the root that it is looked for under.
     fetches: Mutex<HashMap<Wish, Weak<Slot>>>,
@@ -55,7 +58,7 @@ impl Cache {
     pub fn open(folder: &Path, budget: u64) -> io::Result<Arc<Self>> {
         let shelf = Arc::new(Shelf::open(folder, budget)?);
         let (temporary, fetches) = (AtomicU64::new(0), Mutex::default());
-        Ok(Arc::new(Self { shelf, temporary, fetches }))
+        Ok(Arc::new(Self { shelf, room: Room::new(budget), temporary, fetches }))
     }
 
     /// Finds content that is kept, and notes that it was asked for.
@@ -89,10 +92,11 @@ impl Cache {
     }
 
     /// Begins to fetch content, or joins whoever does already below the same root: whoever publishes another one
-    /// can claim to have anything, and then be slow. It goes on when nobody waits for it any more.
+    /// can claim to have anything, and then be slow. It goes on when nobody waits for it any more, unless what
+    /// is on its way takes more than half as much room as the budget.
     ///
     /// # Errors
-    /// Those of opening it, by whoever began.
+    /// Those of opening it, by whoever began; [`RemoteErrorKind::Full`] when it is longer than the budget.
     pub async fn fetch(
         self: &Arc<Self>,
         root: Cid,
@@ -135,12 +139,14 @@ impl Cache {
         source: RemoteFile,
     ) -> Result<Arc<Fetch>> {
         let (_, digest) = wish;
+        let share = self.room.share(source.size)?;
         let path = self.shelf.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
         let file = File::options().read(true).write(true).create_new(true).open(&path);
-        let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file.map_err(failed)?));
+        let file = Arc::new(file.map_err(failed)?);
+        let (fetch, fetching) = Fetching::begin(digest, source, file, share);
         let (cache, held) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
-            let fetching = fetching.bring().await;
+            let fetching = fetching.bring(&held).await;
             let (keeper, is_whole) = (Arc::clone(&cache.shelf), fetching.is_whole());
             let kept = spawn_blocking(move || {
                 let kept = if is_whole { keeper.keep(&path, &digest) } else { Ok(()) };

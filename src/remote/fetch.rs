@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::kept::failed;
+use super::room::Share;
 use super::{ByteStream, File as RemoteFile, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher};
 use crate::reader::Reader;
@@ -53,11 +54,14 @@ pub(super) struct Fetching {
     digest: CanonicalDigest,
     source: RemoteFile,
     file: Arc<File>,
+    share: Share,
     state: watch::Sender<State>,
 }
 
 /// How it ended.
 pub(super) struct Ended {
+    /// Given back when what is not kept is gone.
+    _share: Share,
     state: watch::Sender<State>,
     end: State,
 }
@@ -67,15 +71,17 @@ impl Fetching {
         digest: CanonicalDigest,
         source: RemoteFile,
         file: Arc<File>,
+        share: Share,
     ) -> (Arc<Fetch>, Self) {
         let (sender, state) = watch::channel(State::Came(0));
         let fetch = Fetch { size: source.size, cid: source.cid, file: Arc::clone(&file), state };
-        (Arc::new(fetch), Self { digest, source, file, state: sender })
+        (Arc::new(fetch), Self { digest, source, file, share, state: sender })
     }
 
-    /// Brings it and verifies it; nobody is told before the [`end`](Ended::end).
-    pub(super) async fn bring(mut self) -> Ended {
-        let brought = self.take().await;
+    /// Brings it and verifies it; nobody is told before the [`end`](Ended::end). `fetch` is held by the caller
+    /// and by whoever waits.
+    pub(super) async fn bring(mut self, fetch: &Arc<Fetch>) -> Ended {
+        let brought = self.take(fetch).await;
         if let Err(error) = &brought {
             let cause = error.source();
             tracing::warn!(%error, cause, digest = %self.digest, "could not fetch it");
@@ -84,14 +90,18 @@ impl Fetching {
             Ok(()) => State::Whole,
             Err(error) => State::Failed(error.kind, error.to_string()),
         };
-        Ended { state: self.state, end }
+        Ended { _share: self.share, state: self.state, end }
     }
 
-    async fn take(&mut self) -> Result<()> {
+    async fn take(&mut self, fetch: &Arc<Fetch>) -> Result<()> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let (mut written, mut enough) = (0, 1);
         let mut batch = collect(&mut self.source.bytes, enough).await?;
         while !batch.is_empty() {
+            let length = batch.iter().map(|piece| piece.len() as u64).sum();
+            // Whoever reads listens too.
+            let is_awaited = Arc::strong_count(fetch) > 1 || self.state.receiver_count() > 1;
+            self.share.take(length, is_awaited)?;
             let file = Arc::clone(&self.file);
             let writing = spawn_blocking(move || {
                 let mut at = written;
@@ -150,6 +160,12 @@ impl Fetch {
         matches!(*self.state.borrow(), State::Failed(..))
     }
 
+    /// Tells whether nothing of it is told before it is whole.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.size <= HELD_BACK
+    }
+
     /// Waits until it is whole.
     ///
     /// # Errors
@@ -201,6 +217,7 @@ fn gave_up() -> RemoteError {
 mod tests {
     use futures_util::stream;
 
+    use super::super::room::Room;
     use super::*;
     use crate::ipld::no_root;
 
@@ -212,8 +229,9 @@ mod tests {
         let bytes = stream::iter([Ok(bytes)]).boxed();
         let source = RemoteFile { cid: no_root(), size, bytes };
         let file = File::options().read(true).write(true).open("/dev/full").unwrap();
-        let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file));
-        let ended = fetching.bring().await;
+        let share = Room::new(size).share(size).unwrap();
+        let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file), share);
+        let ended = fetching.bring(&fetch).await;
         assert!(!ended.is_whole(), "it would be kept");
         ended.end();
         assert!(fetch.has_failed());
@@ -233,8 +251,10 @@ mod tests {
             CanonicalDigest::of(b""),
             source,
             Arc::new(tempfile::tempfile().unwrap()),
+            Room::new(size).share(size).unwrap(),
         );
-        let bringing = tokio::spawn(fetching.bring());
+        let held = Arc::clone(&fetch);
+        let bringing = tokio::spawn(async move { fetching.bring(&held).await });
         let told = fetch.read(0..size).try_next().await.unwrap().unwrap();
         assert_eq!(told.len(), first);
         bringing.abort();

@@ -17,6 +17,7 @@ mod node;
 mod progress;
 mod race;
 mod reading;
+mod room;
 mod shelf;
 mod subtree;
 
@@ -125,6 +126,8 @@ pub struct Remote {
     /// Whether the first one stays that, whoever answered last.
     is_first_near: bool,
     head_start: Duration,
+    /// How long they may take until something is told, if that is bounded.
+    limit: Option<Duration>,
 }
 
 impl Remote {
@@ -137,7 +140,21 @@ impl Remote {
     /// The same; a better known source is that long ahead of the next one.
     #[must_use]
     pub fn with(sources: Vec<Arc<dyn Source>>, head_start: Duration) -> Self {
-        Self { sources: sources.into(), best: Arc::default(), is_first_near: false, head_start }
+        let (sources, best) = (sources.into(), Arc::default());
+        Self { sources, best, is_first_near: false, head_start, limit: None }
+    }
+
+    /// The same, where somebody waits: none of it may take longer than that. Of an open file it is told within
+    /// that time that it is there; how long its bytes take is up to them.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
+    }
+
+    async fn timely<T>(&self, telling: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(limit) = self.limit else { return telling.await };
+        let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "it takes too long to tell");
+        tokio::time::timeout(limit, telling).await.map_err(late)?
     }
 
     /// The same sources after another one, which is on this machine: it is always asked first, and waited
@@ -167,7 +184,7 @@ impl Remote {
         path: Vec<String>,
         part: Option<Range<u64>>,
     ) -> Result<Option<File>> {
-        Race::new(self, root, path).open(part).await
+        self.timely(Race::new(self, root, path).open(part)).await
     }
 
     /// Tells how long the file at a path is, and its root; none if it is proved that there is none.
@@ -175,7 +192,7 @@ impl Remote {
     /// # Errors
     /// When no source can tell.
     pub async fn stat(&self, root: Cid, path: Vec<String>) -> Result<Option<(Cid, u64)>> {
-        Ok(match Race::new(self, root, path).begin(Scope::Block).await? {
+        Ok(match self.timely(Race::new(self, root, path).begin(Scope::Block)).await? {
             Target::File { cid, size } => Some((cid, size)),
             _ => None,
         })
@@ -191,12 +208,15 @@ impl Remote {
         path: Vec<String>,
         limit: u64,
     ) -> Result<Option<(Cid, Bytes)>> {
-        let Some(file) = self.open(root, path, None).await? else { return Ok(None) };
-        if file.size > limit {
-            let what = format!("{} has {} bytes, more than {limit}", file.cid, file.size);
-            return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
-        }
-        Ok(Some((file.cid, collect(file.bytes).await?)))
+        let reading = async {
+            let Some(file) = self.open(root, path, None).await? else { return Ok(None) };
+            if file.size > limit {
+                let what = format!("{} has {} bytes, more than {limit}", file.cid, file.size);
+                return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+            }
+            Ok(Some((file.cid, collect(file.bytes).await?)))
+        };
+        self.timely(reading).await
     }
 
     /// Lists the directory at a path, sorted bytewise; none if it is proved that there is none.
@@ -209,7 +229,8 @@ impl Remote {
         path: Vec<String>,
         limit: usize,
     ) -> Result<Option<Vec<Entry>>> {
-        let Some(mut entries) = Race::new(self, root, path).list(limit).await? else {
+        let listing = Race::new(self, root, path).list(limit);
+        let Some(mut entries) = self.timely(listing).await? else {
             return Ok(None);
         };
         entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));

@@ -28,12 +28,15 @@ impl Default for Patience {
 pub(super) struct Progress {
     patience: Patience,
     ends: Instant,
+    /// Since when whoever reads has not waited.
+    away: Instant,
     came: usize,
 }
 
 impl Progress {
     pub(super) fn begin(patience: Patience) -> Self {
-        Self { patience, ends: Instant::now() + patience.window, came: 0 }
+        let now = Instant::now();
+        Self { patience, ends: now + patience.window, away: now, came: 0 }
     }
 
     /// Waits for what comes next, as long as enough comes in all.
@@ -41,12 +44,11 @@ impl Progress {
     /// # Errors
     /// [`RemoteErrorKind::TimedOut`]
     pub(super) async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T> {
-        if self.ends <= Instant::now() {
-            // Whoever reads was away: that is not the source's fault.
-            *self = Self::begin(self.patience);
-        }
-        let stalled = |_| RemoteError::new(RemoteErrorKind::TimedOut, "too little comes");
-        timeout_at(self.ends, next).await.map_err(stalled)
+        // That whoever reads was away is not the source's fault.
+        self.ends += self.away.elapsed();
+        let came = timeout_at(self.ends, next).await;
+        self.away = Instant::now();
+        came.map_err(|_| RemoteError::new(RemoteErrorKind::TimedOut, "too little comes"))
     }
 
     /// Notes that so many bytes came.

@@ -31,6 +31,16 @@ struct Books {
 /// By which it is told that nobody has written to a file since.
 type Look = (SystemTime, u64);
 
+impl Books {
+    /// Notes that a file that was proved is used now.
+    fn note_use(&mut self, digest: &CanonicalDigest, file: &File) -> io::Result<()> {
+        // Where the time cannot be set, what is used goes as if it were not.
+        let _ = file.set_modified(SystemTime::now());
+        self.proved.insert(*digest, look(&file.metadata()?)?);
+        Ok(())
+    }
+}
+
 impl Shelf {
     /// Opens the folder, removes what a crash left on its way, and makes what is there fit the budget.
     pub(super) fn open(folder: &Path, budget: u64) -> io::Result<Self> {
@@ -77,10 +87,9 @@ impl Shelf {
     fn touch(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
         let mut books = self.books();
         let is_proved = books.proved.get(digest) == Some(&look(&file.metadata()?)?);
-        // Where the time cannot be set, what is used goes as if it were not.
-        let _ = file.set_modified(SystemTime::now());
+        // Whoever proves the others has to tell whether somebody wrote to them meanwhile.
         if is_proved {
-            books.proved.insert(*digest, look(&file.metadata()?)?);
+            books.note_use(digest, file)?;
         }
         Ok(is_proved)
     }
@@ -92,7 +101,10 @@ impl Shelf {
             return Ok(true);
         }
         if digest_of(file)? == *digest {
-            self.books().proved.insert(*digest, before);
+            let mut books = self.books();
+            if look(&file.metadata()?)? == before {
+                books.note_use(digest, file)?;
+            }
             return Ok(true);
         }
         tracing::warn!(%digest, "what was kept is damaged: it is fetched again");
@@ -135,20 +147,16 @@ impl Shelf {
         let _ = fs::remove_dir_all(self.place("links", digest));
     }
 
-    /// Keeps a file that was verified, and makes room for it. What exceeds the budget is not kept.
+    /// Keeps a file that was verified, and makes room for it.
     pub(super) fn keep(&self, path: &Path, digest: &CanonicalDigest) -> io::Result<()> {
         let file = File::open(path)?;
         let size = file.metadata()?.len();
-        if size > self.budget {
-            return Ok(());
-        }
         let place = self.place("sha256", digest);
         fs::create_dir_all(place.parent().expect("it stands below the folder"))?;
-        let _ = file.set_modified(SystemTime::now());
         let mut books = self.books();
         let replaced = fs::metadata(&place).map_or(0, |about| about.len());
         fs::rename(path, &place)?;
-        books.proved.insert(*digest, look(&file.metadata()?)?);
+        books.note_use(digest, &file)?;
         books.kept = books.kept.saturating_sub(replaced) + size;
         if books.kept > self.budget {
             self.evict(&mut books, Some(digest))?;
@@ -220,4 +228,29 @@ fn is_same_file(one: &File, other: &File) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt;
     let (one, other) = (one.metadata()?, other.metadata()?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn asking_for_a_file_does_not_keep_it_from_being_proved() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let digest = CanonicalDigest::of(b"content");
+        let shelf = || Arc::new(Shelf::open(folder.path(), 100).unwrap());
+        let path = folder.path().join("new");
+        fs::write(&path, "content").unwrap();
+        shelf().keep(&path, &digest).unwrap();
+
+        let shelf = shelf();
+        let place = shelf.place("sha256", &digest);
+        let before = look(&fs::metadata(&place).unwrap()).unwrap();
+        let is_proved = || shelf.touch(&digest, &File::open(&place).unwrap()).unwrap();
+        assert!(!is_proved() && !is_proved());
+        assert_eq!(look(&fs::metadata(&place).unwrap()).unwrap(), before);
+        assert!(shelf.prove(&digest, &File::open(&place).unwrap()).unwrap());
+        assert!(is_proved() && is_proved());
+        assert!(look(&fs::metadata(&place).unwrap()).unwrap() > before, "its use is not noted");
+    }
 }

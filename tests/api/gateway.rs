@@ -21,6 +21,10 @@ const CAR: &str = "application/vnd.ipld.car";
 /// The CID of nothing, by which a gateway is known.
 const PROBE: &str = "bafkqaaa";
 
+/// A directory that its CID holds (dag-pb by the identity hash); its entry `a` is the raw leaf of `content`.
+const INLINE: &str =
+    "bafyaamisfmfciakvciqo24acwq46tleel4rdk7mcfowbirdtb663malnh3eugiuxxhwj64ysafqrqbykaieac";
+
 fn root(server: &Server) -> Cid {
     succeed(&mut server.command(["root"])).trim().parse().unwrap()
 }
@@ -157,6 +161,10 @@ fn what_is_not_below_the_root_is_nobodys_to_see() {
     for query in ["format=raw", "format=car"] {
         assert_eq!(ask(&server, &format!("{hidden}?{query}")).status, 404);
         assert_eq!(ask(&server, &format!("{PROBE}?{query}")).status, 200);
+        // What says itself where it leads leads nowhere.
+        for path in ["", "/a"] {
+            assert_eq!(ask(&server, &format!("{INLINE}{path}?{query}")).status, 404, "{path}");
+        }
     }
     let cached = |cid: &str| {
         let url = server.url(&format!("/ipfs/{cid}?format=raw"));

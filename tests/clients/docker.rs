@@ -191,13 +191,10 @@ fn tools(registry: &Registry) -> Option<(Docker, PathBuf)> {
     Some((Docker::find(registry.target())?, require("busybox")?))
 }
 
-on_each_face!(docker_pushes_pulls_and_runs_an_image_of_ten_layers);
-
-fn docker_pushes_pulls_and_runs_an_image_of_ten_layers(face: Face) {
-    let registry = Registry::start_as(face);
-    let Some((docker, busybox)) = tools(&registry) else { return };
-    let image = Image::new(&busybox);
-    let reference = docker.reference("team/app:v1");
+/// Pushes an image of ten layers, pulls it, and has it run.
+pub(crate) fn push_and_pull(docker: &Docker, busybox: &Path, name: &str) {
+    let image = Image::new(busybox);
+    let reference = docker.reference(name);
     docker.build(&image, &reference);
     let id = docker.image_id(&reference);
 
@@ -210,6 +207,14 @@ fn docker_pushes_pulls_and_runs_an_image_of_ten_layers(face: Face) {
     assert_eq!(docker.image_id(&reference), id);
     let files = image.files();
     assert_eq!(docker.sums(&reference, files.keys().cloned()), files);
+}
+
+on_each_face!(docker_pushes_pulls_and_runs_an_image_of_ten_layers);
+
+fn docker_pushes_pulls_and_runs_an_image_of_ten_layers(face: Face) {
+    let registry = Registry::start_as(face);
+    let Some((docker, busybox)) = tools(&registry) else { return };
+    push_and_pull(&docker, &busybox, "team/app:v1");
 }
 
 #[test]

@@ -166,6 +166,12 @@ impl KuboNode {
         succeed(&mut self.command(arguments))
     }
 
+    /// Has a key lead to a path, with such further options.
+    pub(crate) fn publish_name(&self, key: &str, path: &str, options: &[&str]) {
+        let words = ["name", "publish", "--allow-offline", "--resolve=false", "--key", key];
+        self.ipfs(words.into_iter().chain(options.iter().copied()).chain([path]));
+    }
+
     /// A command on the repository while the daemon does not run, such as `files chroot`.
     pub(crate) fn offline(&self) -> Command {
         offline(&self.program, &self.repository)

@@ -49,18 +49,8 @@ fn node() -> Option<KuboNode> {
     KuboNode::plan().set("Routing", routing).start()
 }
 
-fn publish(node: &KuboNode, key: &str, path: &str, ttl: &str) {
-    node.ipfs([
-        "name",
-        "publish",
-        "--allow-offline",
-        "--key",
-        key,
-        "--ttl",
-        ttl,
-        "--resolve=false",
-        path,
-    ]);
+fn publish(node: &KuboNode, key: &str, path: &str) {
+    node.publish_name(key, path, &["--ttl=7m"]);
 }
 
 fn generate(node: &KuboNode, name: &str, kind: &str) -> Cid {
@@ -77,7 +67,7 @@ fn the_record_that_a_node_signs_is_good_for_its_key_alone() {
     let Some(node) = node() else { return };
     let key = generate(&node, "one", "ed25519");
     let other = generate(&node, "other", "ed25519");
-    publish(&node, "one", &format!("/ipfs/{A}/sub"), "7m");
+    publish(&node, "one", &format!("/ipfs/{A}/sub"));
     let first = block_on(fetch(&node.gateway(), &key));
     let record = ipns::verify(&key, &first, Timestamp::now()).unwrap();
     assert_eq!(record.value, format!("/ipfs/{A}/sub").parse().unwrap());
@@ -93,14 +83,14 @@ fn the_record_that_a_node_signs_is_good_for_its_key_alone() {
         assert!(read.is_err() || read.as_ref() == Ok(&record), "byte {place}: {read:?}");
     }
 
-    publish(&node, "one", &format!("/ipfs/{B}"), "7m");
+    publish(&node, "one", &format!("/ipfs/{B}"));
     let second = block_on(fetch(&node.gateway(), &key));
     let second = ipns::verify(&key, &second, Timestamp::now()).unwrap();
     assert_eq!(second.value, format!("/ipfs/{B}").parse().unwrap());
     assert!(second.sequence > record.sequence);
 
     let rsa = generate(&node, "old", "rsa");
-    publish(&node, "old", &format!("/ipfs/{A}"), "7m");
+    publish(&node, "old", &format!("/ipfs/{A}"));
     let record = block_on(fetch(&node.gateway(), &rsa));
     assert_eq!(ipns::verify(&rsa, &record, Timestamp::now()), Err(IpnsError::Key));
 }
@@ -109,7 +99,7 @@ fn the_record_that_a_node_signs_is_good_for_its_key_alone() {
 fn a_domain_may_lead_to_a_key_and_a_key_to_a_domain() {
     let Some(node) = node() else { return };
     let key = generate(&node, "one", "ed25519");
-    publish(&node, "one", "/ipns/other.test/from-key", "7m");
+    publish(&node, "one", "/ipns/other.test/from-key");
     let keys = Arc::new(Fetching { gateway: node.gateway(), count: AtomicUsize::new(0) });
     block_on(async {
         let link = format!("dnslink=/ipns/{key}/from-domain");

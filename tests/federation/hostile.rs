@@ -2,20 +2,24 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use cid::Cid;
-use roadstead::ipld::{Block, Directory, Entry, file};
+use roadstead::ipld::{Block, Directory, Entry, digest_of, file};
+use serde_json::json;
 
 use crate::answering::Answering;
 use crate::common::http;
-use crate::content::{image, sha256};
+use crate::content::{OCI_MANIFEST, image, sha256};
 use crate::operators::{DOMAIN, Operators};
-use crate::repository::wait;
+use crate::repository::{assert_refused, wait};
 
 /// What stands below a root, by names that nobody looks at.
 enum Node {
     File(Vec<u8>),
+    /// A mebibyte of nothing, so many times.
+    Long(usize),
     Folder(BTreeMap<String, Node>),
 }
 
@@ -48,6 +52,20 @@ impl Node {
                 });
                 (built.cid, built.dag_size)
             }
+            Self::Long(mebibytes) => {
+                let leaf = Block::raw(vec![0; file::CHUNK_SIZE].into());
+                let digest = digest_of(&leaf.cid).unwrap();
+                blocks.insert(leaf.cid, leaf.bytes);
+                let (mut spine, size) = (file::Spine::new(), file::CHUNK_SIZE as u64);
+                let mut keep = |interior: file::Interior| {
+                    blocks.insert(interior.block.cid, interior.block.bytes);
+                };
+                for _ in 0..*mebibytes {
+                    spine.push_leaf(digest, size, &mut keep);
+                }
+                let built = spine.finish(&mut keep);
+                (built.cid, built.dag_size)
+            }
             Self::Folder(entries) => {
                 let mut directory = Directory::empty();
                 for (name, node) in entries {
@@ -68,9 +86,20 @@ impl Node {
 
 /// Publishes a tree, block by block.
 fn publish(operators: &Operators, tree: &Node) -> Answering {
+    publish_noting(operators, tree).0
+}
+
+/// What a gateway was asked for.
+type Requests = Arc<Mutex<Vec<String>>>;
+
+/// The same, and notes the paths that are asked for.
+fn publish_noting(operators: &Operators, tree: &Node) -> (Answering, Requests) {
+    let requests = Requests::default();
+    let noted = Arc::clone(&requests);
     let mut blocks = HashMap::new();
     let (root, _) = tree.build(&mut blocks);
     let gateway = Answering::start(move |path| {
+        noted.lock().unwrap().push(path.to_owned());
         let asked = path.strip_prefix("/ipfs/")?;
         let (name, query) = asked.split_once('?')?;
         // An archive in no order that is known: blocks are asked for one by one then.
@@ -80,7 +109,7 @@ fn publish(operators: &Operators, tree: &Node) -> Answering {
         blocks.get(&name.parse().ok()?).map(|bytes| bytes.to_vec())
     });
     operators.publish_as(&format!("dnslink=/ipfs/{root}"), &gateway.hint());
-    gateway
+    (gateway, requests)
 }
 
 const REPOSITORY: &str = "docker/registry/v2/repositories/team/app";
@@ -246,4 +275,109 @@ fn a_client_who_asks_for_nonsense_below_a_domain_is_told_so() {
         let told = operators.foreign("team/app").get(&format!("manifests/{reference}"));
         assert_told(&told, &[400, 404], reference);
     }
+}
+
+#[test]
+fn content_that_is_not_what_its_digest_says_is_refused_with_a_sentence() {
+    let Some(operators) = Operators::start() else { return };
+    let (mut tree, manifest) = sound();
+    let wrong: [(&[u8], Node); 4] = [
+        (b"empty", Node::File(Vec::new())),
+        (b"short", Node::File(b"something else".to_vec())),
+        // Ten gibibytes: more than a manifest may have, and than is kept.
+        (b"long", Node::Long(10 << 10)),
+        (b"folder", Node::folder()),
+    ];
+    let digests: Vec<String> = wrong.iter().map(|(bytes, _)| sha256(bytes)).collect();
+    for (bytes, node) in wrong {
+        let hex = sha256(bytes).split_off(7);
+        for kind in ["_layers", "_manifests/revisions"] {
+            tree.put(&format!("{REPOSITORY}/{kind}/sha256/{hex}/link"), link(bytes));
+        }
+        tree.put(&data(bytes), node);
+    }
+    let _gateway = publish(&operators, &tree);
+    let foreign = operators.foreign("team/app");
+    wait(|| foreign.get("manifests/good").body == manifest, "the good one is not served");
+    for digest in digests {
+        for (path, statuses) in [("blobs", &[502, 507]), ("manifests", &[502, 502])] {
+            let told = foreign.get(&format!("{path}/{digest}"));
+            assert_told(&told, statuses, &digest);
+        }
+    }
+    assert_eq!(foreign.get("manifests/good").body, manifest);
+}
+
+#[test]
+fn a_directory_without_end_is_not_read_to_it() {
+    let Some(operators) = Operators::start() else { return };
+    let (mut tree, manifest) = sound();
+    let many = (0..100_001).map(|number| (number.to_string(), Node::File(Vec::new()))).collect();
+    tree.put("docker/registry/v2/repositories/many/_manifests/tags", Node::Folder(many));
+    let _gateway = publish(&operators, &tree);
+    let good = || operators.foreign("team/app").get("manifests/good").body == manifest;
+    wait(good, "the good one is not served");
+    assert_told(&operators.foreign("many").get("tags/list"), &[502], "many");
+    assert!(good());
+}
+
+#[test]
+fn however_many_refer_to_a_manifest_they_are_listed_once() {
+    let Some(operators) = Operators::start() else { return };
+    let (mut tree, manifest) = sound();
+    let subject = sha256(&manifest);
+    let referring = format!("{REPOSITORY}/_referrers/sha256/{}/sha256", &subject[7..]);
+    let mut expected = Vec::new();
+    for number in 0..40 {
+        let mut referrer = image(format!("{number}").as_bytes(), &[]);
+        referrer["subject"] = json!({
+            "mediaType": OCI_MANIFEST, "digest": subject, "size": manifest.len(),
+        });
+        let bytes = referrer.to_string().into_bytes();
+        let digest = sha256(&bytes);
+        tree.put(&format!("{referring}/{}/link", &digest[7..]), link(&bytes));
+        // The repository does not have all of those that are said to refer to it.
+        if number % 2 == 0 {
+            let revision =
+                format!("{REPOSITORY}/_manifests/revisions/sha256/{}/link", &digest[7..]);
+            tree.put(&revision, link(&bytes));
+            tree.put(&data(&bytes), Node::File(bytes));
+            expected.push(digest);
+        }
+    }
+    expected.sort();
+    let (_gateway, requests) = publish_noting(&operators, &tree);
+    let foreign = operators.foreign("team/app");
+    wait(|| foreign.get("manifests/good").body == manifest, "the good one is not served");
+    let listed = foreign.get(&format!("referrers/{subject}"));
+    assert_eq!((listed.status, listed.header("link")), (200, ""), "{}", listed.text());
+    let digests = |listed: &http::Response| -> Vec<String> {
+        let listed = listed.json()["manifests"].as_array().unwrap().clone();
+        listed.iter().map(|found| found["digest"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(digests(&listed), expected);
+    let listings = format!("/{referring}?format=car");
+    let requests = requests.lock().unwrap().clone();
+    assert_eq!(requests.iter().filter(|path| path.contains(&listings)).count(), 1);
+
+    let first = foreign.get(&format!("referrers/{subject}?n=7"));
+    assert_eq!(digests(&first), expected[..7]);
+    let rest = foreign.get(&format!("referrers/{subject}?last={}", expected[6]));
+    assert_eq!(digests(&rest), expected[7..]);
+    assert!(first.header("link").contains(&expected[6].replace(':', "%3A")), "{first:?}");
+}
+
+#[test]
+fn tags_are_listed_of_repositories_alone() {
+    let Some(operators) = Operators::start() else { return };
+    let (mut tree, manifest) = sound();
+    tree.put("docker/registry/v2/repositories/team/bare/_layers", Node::folder());
+    let _gateway = publish(&operators, &tree);
+    wait(
+        || operators.foreign("team/app").get("manifests/good").body == manifest,
+        "the good one is not served",
+    );
+    assert_eq!(operators.foreign("team/bare").get("tags/list").json()["tags"], json!([]));
+    // What others stand in is none itself.
+    assert_refused(&operators.foreign("team").get("tags/list"), 404, "NAME_UNKNOWN");
 }

@@ -21,18 +21,7 @@ fn generate(node: &KuboNode, name: &str) -> String {
 
 /// Has a key lead to a path.
 fn lead(node: &KuboNode, key: &str, path: &str, lifetime: &str) {
-    let (lifetime, ttl) = (format!("--lifetime={lifetime}"), "--ttl=1s");
-    node.ipfs([
-        "name",
-        "publish",
-        "--allow-offline",
-        "--key",
-        key,
-        &lifetime,
-        ttl,
-        "--resolve=false",
-        path,
-    ]);
+    node.publish_name(key, path, &[&format!("--lifetime={lifetime}"), "--ttl=1s"]);
 }
 
 /// The record of a key, as the node keeps it.

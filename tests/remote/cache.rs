@@ -135,6 +135,22 @@ async fn a_fetch_goes_on_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_nobody_waits_for_gives_up_when_there_is_little_room() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), world.content.len() as u64).unwrap();
+    let peer = Peer::start(&world, Manner::Gated(LEAF / 2)).await;
+    drop(fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap());
+    peer.release();
+    while temporaries(folder.path()) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(cache.find(&world.digest()).await.is_none());
+    // Who waits for it has it.
+    fetch_all(&cache, &world).await;
+    assert!(cache.find(&world.digest()).await.is_some());
+}
+
+#[tokio::test]
 async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_nor_kept() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
@@ -216,11 +232,12 @@ async fn what_needs_nearly_all_of_the_budget_is_kept_alone() {
 }
 
 #[tokio::test]
-async fn what_exceeds_the_budget_is_told_and_not_kept() {
+async fn what_exceeds_the_budget_is_refused() {
     let folder = TempDir::new().unwrap();
     let cache = Cache::open(folder.path(), 99_999).unwrap();
-    fetch_all(&cache, &small(1)).await;
-    assert!(cache.find(&small(1).digest()).await.is_none());
+    let peer = Peer::good(&small(1)).await;
+    let refused = fetch(&cache, &remote([patient(&peer)]), &small(1)).await;
+    assert_eq!(kind(refused.err()), RemoteErrorKind::Full);
     assert_eq!(temporaries(folder.path()), 0);
     cache.note("name", &small(1).digest()).unwrap();
     assert!(!cache.knows("name", &small(1).digest()));

@@ -1,12 +1,14 @@
 //! Bad peers: alone, each comes to an error of its kind and not one wrong byte; before a good one, to
 //! the right bytes.
 
+use std::time::Duration;
+
 use roadstead::ipld::{CarEvent, CarReader, Scope};
 use roadstead::remote::RemoteErrorKind::{self, Absent, Invalid, NoSource, TimedOut, Unreachable};
 
 use super::peer::{Manner, Peer};
 use super::world::{BEFORE, FILE, LEAF, SHARDS, World};
-use super::{assert_sound, impatient, kind, noise, path, patient, read, remote};
+use super::{assert_sound, drain, impatient, kind, noise, open, path, patient, read, remote};
 
 /// Asserts what a bad peer comes to, which tells so many leaves before it fails.
 async fn assert_fails(manner: Manner, leaves: usize, expected: RemoteErrorKind) {
@@ -176,6 +178,31 @@ async fn of_several_failures_the_one_that_says_most_is_told() {
         let error = remote.list(world.root, path(SHARDS), 2500).await.err();
         assert_eq!(kind(error), expected, "{manners:?}");
     }
+}
+
+#[tokio::test]
+async fn where_somebody_waits_nothing_takes_longer_to_be_told_than_he_waits() {
+    let world = World::new();
+    let silent = Peer::start(&world, Manner::Silent).await;
+    // Its patience is longer than any test.
+    let remote = remote([patient(&silent)]).within(Duration::from_millis(100));
+    let (root, file) = (world.root, path(FILE));
+    assert_eq!(kind(remote.stat(root, file.clone()).await.err()), TimedOut);
+    assert_eq!(kind(remote.read(root, file.clone(), 1 << 20).await.err()), TimedOut);
+    assert_eq!(kind(remote.list(root, path(SHARDS), 2500).await.err()), TimedOut);
+    assert_eq!(kind(remote.open(root, file, None).await.err()), TimedOut);
+}
+
+#[tokio::test]
+async fn content_takes_its_time_once_it_is_told_that_it_is_there() {
+    let world = World::new();
+    let gated = Peer::start(&world, Manner::Gated(LEAF)).await;
+    let limit = Duration::from_secs(5);
+    let file = open(&remote([patient(&gated)]).within(limit), &world).await.unwrap();
+    tokio::time::sleep(limit).await;
+    gated.release();
+    let (bytes, error) = drain(file.bytes).await;
+    assert!(error.is_none() && bytes == world.content, "{error:?}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 
 use super::super::{RegistryError, Result, layout};
 use super::place::Place;
-use super::{Federation, Role, label, missing};
+use super::{Federation, PATIENCE, Role, label, missing};
 use crate::ipld::no_root;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Hasher, RepositoryName};
 use crate::remote::{ByteStream, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept};
@@ -90,6 +90,10 @@ impl Federation {
             return Ok(held(canonical, kept));
         }
         let fetch = self.fetch(place, canonical, false).await?;
+        // A client is told what is wrong as long as nothing else was told.
+        if fetch.is_held_back() {
+            fetch.whole(PATIENCE).await?;
+        }
         let content = Content { canonical, cid: fetch.cid, size: fetch.size };
         Ok((content, Held::Coming(fetch)))
     }

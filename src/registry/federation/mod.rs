@@ -9,8 +9,10 @@ mod keys;
 mod manifests;
 mod peers;
 mod place;
+mod referrers;
 mod restorable;
 mod roots;
+mod stale;
 mod survey;
 
 use std::sync::Arc;
@@ -19,8 +21,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Result, layout};
-use crate::index::{ManifestRow, ReferrerRow};
-use crate::oci::{CanonicalDigest, Digest, ForeignName, Tag};
+use crate::oci::{CanonicalDigest, ForeignName, Tag};
 use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
 pub(super) use blobs::Held;
 use place::Place;
@@ -81,39 +82,13 @@ impl Federation {
             if let Some(entries) = place.list(&layout::tags(name)).await? {
                 return Ok(Some(entries.iter().filter_map(|entry| entry.parse().ok()).collect()));
             }
-            if place.list(&layout::repository(name)).await?.is_some() {
+            // A directory on the way to others is none.
+            let entries = place.list(&layout::repository(name)).await?.unwrap_or_default();
+            if entries.iter().any(|entry| entry.starts_with('_')) {
                 return Ok(Some(Vec::new()));
             }
         }
         Ok(None)
-    }
-
-    /// Lists the manifests that refer to a subject, after `last`, at most `limit`, ordered by digest.
-    pub(super) async fn referrers(
-        &self,
-        name: &ForeignName,
-        subject: &Digest,
-        last: Option<&Digest>,
-        limit: u32,
-    ) -> Result<Vec<ReferrerRow>> {
-        self.roots.allow(&name.root)?;
-        let place = self.find(name).await?;
-        let mut digests: Vec<Digest> = Vec::new();
-        for name in place.names() {
-            let hexes = place.list(&layout::referrers(name, subject)).await?.unwrap_or_default();
-            let named = hexes.iter().map(|hex| format!("sha256:{hex}").parse::<Digest>());
-            digests.extend(named.filter_map(std::result::Result::ok));
-        }
-        digests.sort_unstable_by_key(ToString::to_string);
-        digests.retain(|digest| last.is_none_or(|last| digest.to_string() > last.to_string()));
-        let mut rows = Vec::new();
-        for digest in digests.into_iter().take(limit as usize) {
-            if let Some(found) = self.manifest_by_digest(&place, &digest).await? {
-                let ManifestRow { digest, media_type, bytes, .. } = found;
-                rows.push(ReferrerRow { digest, media_type, bytes });
-            }
-        }
-        Ok(rows)
     }
 
     async fn find(&self, name: &ForeignName) -> Result<Place> {

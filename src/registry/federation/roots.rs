@@ -1,7 +1,6 @@
 //! Whose root a name means, and who is asked for what is below it.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cid::Cid;
@@ -12,6 +11,7 @@ use reqwest::{Client, redirect};
 use super::super::RegistryError;
 use super::keys::{Keys, Newest};
 use super::peers::{Introduced, Named, Peers};
+use super::stale::Stale;
 use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
 use crate::kubo::Kubo;
 use crate::oci::RootName;
@@ -20,6 +20,9 @@ use crate::storage::TreePath;
 
 /// How long a connection to somebody may take.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long it may take until something below a root is told: nobody who pulls waits longer.
+const TELLING: Duration = Duration::from_mins(1);
 
 /// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
 pub(super) const HINTS: usize = 4;
@@ -40,8 +43,7 @@ pub struct Roots {
     /// The operator's node, if there is one.
     pub(super) node: Option<(Node, Arc<Peers>)>,
     asked: Asked,
-    /// Since when the roots of these names could not be asked for again, although that is due.
-    stale: Mutex<HashMap<String, Timestamp>>,
+    stale: Stale,
 }
 
 /// A Kubo node of the operator's, which fetches what its peers have.
@@ -72,7 +74,7 @@ impl Asked {
         if let Some(known) = self.0.get(name).filter(|known| known.hints == hints) {
             return known.remote.clone();
         }
-        let remote = Remote::new(sources());
+        let remote = Remote::new(sources()).within(TELLING);
         let known = Sources { hints: hints.to_vec(), remote: remote.clone() };
         self.0.insert(name.clone(), Arc::new(known));
         remote
@@ -131,7 +133,7 @@ impl Roots {
             let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers);
             (Node::new(kubo), peers)
         });
-        let (asked, stale) = (Asked(Cache::new(NAMES)), Mutex::default());
+        let (asked, stale) = (Asked(Cache::new(NAMES)), Stale::default());
         Ok(Self { domains, resolver, dialer, gateways, guarded, node, asked, stale })
     }
 
@@ -150,7 +152,7 @@ impl Roots {
     /// Finds a root, and who may have what is below it.
     pub(super) async fn find(&self, name: &RootName) -> Result<Located, RegistryError> {
         let answer = self.resolver.resolve(name).await;
-        self.note_age(name, answer.as_ref().ok().and_then(|answer| answer.stale_since));
+        self.stale.note(name, answer.as_ref().ok().and_then(|answer| answer.stale_since));
         let answer = answer?;
         let resolved = &answer.resolved;
         let remote = self.remote(name, &resolved.hints);
@@ -177,32 +179,20 @@ impl Roots {
     }
 
     /// Has the operator's node stay connected to nobody because of pulls.
-    pub(super) async fn leave_peers(&self) {
+    pub async fn leave_peers(&self) {
         if let Some((_, peers)) = &self.node {
             peers.leave_all().await;
         }
     }
 
-    fn note_age(&self, name: &RootName, stale_since: Option<Timestamp>) {
-        let mut stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(since) = stale_since else {
-            stale.remove(&name.to_string());
-            return;
-        };
-        if stale.insert(name.to_string(), since).is_none() {
-            tracing::warn!(%name, %since, "serving the last root that was seen: the DNS does not answer");
-        }
-    }
-
     /// Tells since when the root of a name could not be asked for again, although that is due.
     pub(super) fn stale_since(&self, name: &RootName) -> Option<Timestamp> {
-        let stale = self.stale.lock().unwrap_or_else(PoisonError::into_inner);
-        stale.get(&name.to_string()).copied()
+        self.stale.since(name)
     }
 
     /// Counts the names of which the last root serves on, because they cannot be asked for again.
     pub(super) fn stale_count(&self) -> usize {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.stale.count()
     }
 
     fn hinted(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
