@@ -1,5 +1,6 @@
 //! What serves other people's images, out of the settings.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::AppError;
@@ -22,7 +23,8 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     let cache = Cache::open(&folder, federation.cache_bytes).map_err(failed)?;
     let answers = Answers::open(&folder.join("answers")).map_err(failed)?;
     let past = Past::open(&folder.join("roots")).map_err(failed)?;
-    let roots = roots_by(settings, |resolver| resolver.with_past(past))?;
+    let node = node(settings, Some(folder.join("peers")))?;
+    let roots = roots_by(settings, node, |resolver| resolver.with_past(past))?;
     Ok(Some(Federation::new(cache, answers, roots, settings.manifests.max_bytes)))
 }
 
@@ -31,21 +33,21 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
 /// # Errors
 /// [`AppError::Federation`] when a file that the settings name cannot be used.
 pub fn roots(settings: &Settings) -> Result<Roots, AppError> {
-    roots_by(settings, |resolver| resolver)
+    roots_by(settings, node(settings, None)?, |resolver| resolver)
 }
 
 fn roots_by(
     settings: &Settings,
+    node: Option<OwnNode>,
     equip: impl FnOnce(Resolver) -> Resolver,
 ) -> Result<Roots, AppError> {
     let federation = &settings.federation;
     let resolver = equip(Resolver::open(&settings.dnslink).map_err(failed)?);
-    let node = node(settings)?;
     Roots::new(federation.domains.clone(), resolver, &federation.gateways, node).map_err(failed)
 }
 
 /// Returns the node that fetches other people's content, if there is one.
-fn node(settings: &Settings) -> Result<Option<OwnNode>, AppError> {
+fn node(settings: &Settings, notes: Option<PathBuf>) -> Result<Option<OwnNode>, AppError> {
     let (federation, storage) = (&settings.federation.kubo, &settings.storage);
     let (api, token) = match &federation.node {
         FederationNode::At(api) => (api, &federation.token),
@@ -56,7 +58,7 @@ fn node(settings: &Settings) -> Result<Option<OwnNode>, AppError> {
     };
     // Its gateway fetches nothing, and is not asked.
     let kubo = Kubo::new(api.clone(), api.clone(), token.clone()).map_err(failed)?;
-    Ok(Some(OwnNode { kubo: Arc::new(kubo), keep_peers: federation.keep_peers }))
+    Ok(Some(OwnNode { kubo: Arc::new(kubo), keep_peers: federation.keep_peers, notes }))
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> AppError {

@@ -171,6 +171,22 @@ fn a_registry_that_stops_leaves_the_peers_that_it_has_made() {
 }
 
 #[test]
+fn a_registry_that_was_killed_leaves_its_peers_when_it_has_started_again() {
+    let Some(nodes) = Nodes::start() else { return };
+    let pushed = nodes.push("v1", b"layer");
+    let (address, id) = listens(&nodes.theirs);
+    nodes.publish(&[&address]);
+    // Whoever did not start again would not leave them.
+    let keep = [("ROADSTEAD_FEDERATION__KUBO__KEEP_PEERS", "10s")];
+    let mut other = nodes.embedded(&nodes.ours.api(), &keep);
+    assert_pulled(&other, &pushed);
+    other.kill();
+    assert!(is_peer(&nodes.ours, &id));
+    other.start_again();
+    wait(|| !is_peer(&nodes.ours, &id), "it is still a peer");
+}
+
+#[test]
 fn a_peer_that_the_operator_has_given_to_the_node_stays() {
     let Some(nodes) = Nodes::start() else { return };
     let pushed = nodes.push("v1", b"layer");

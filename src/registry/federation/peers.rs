@@ -4,8 +4,10 @@
 //! The node is given literal addresses alone, each of which may be dialled: what a name leads to the next time is
 //! for nobody else to find out.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use async_trait::async_trait;
 use futures_util::StreamExt;
@@ -67,11 +69,33 @@ pub(super) struct Peers {
     /// How long somebody stays a peer after the last pull.
     keep: Duration,
     known: Mutex<Acquaintances>,
+    /// A folder with an empty file for each of them, by its id, for the process after this one.
+    notes: Option<PathBuf>,
 }
 
 impl Peers {
-    pub(super) fn new(kubo: Arc<Kubo>, dialer: Dialer, keep: Duration) -> Arc<Self> {
-        Arc::new(Self { kubo, dialer, keep, known: Mutex::default() })
+    /// Takes over those that a process has left that was killed.
+    pub(super) fn new(
+        kubo: Arc<Kubo>,
+        dialer: Dialer,
+        keep: Duration,
+        notes: Option<PathBuf>,
+    ) -> Arc<Self> {
+        let left: Vec<_> = notes.iter().flat_map(fs::read_dir).flatten().flatten().collect();
+        let peers = Arc::new(Self { kubo, dialer, keep, known: Mutex::default(), notes });
+        for peer_id in left.into_iter().filter_map(|note| note.file_name().into_string().ok()) {
+            peers.known().take(&peer_id, Instant::now());
+            peers.leave_later(peer_id);
+        }
+        peers
+    }
+
+    /// Does something to the note of a peer.
+    fn note(&self, peer_id: &str, change: impl FnOnce(&Path) -> io::Result<()>) {
+        let Some(notes) = &self.notes else { return };
+        if let Err(error) = fs::create_dir_all(notes).and_then(|()| change(&notes.join(peer_id))) {
+            tracing::warn!(%error, peer_id, "could not note a peer of the node");
+        }
     }
 
     /// Makes the node meet those that are due, and waits a while for the first of them.
@@ -143,6 +167,7 @@ impl Peers {
             for peer_id in excess {
                 self.leave(&peer_id).await;
             }
+            self.note(peer_id, |note| fs::write(note, ""));
         }
         self.kubo.add_peering(addresses).await?;
         if !is_ours {
@@ -176,6 +201,7 @@ impl Peers {
         if let Err(error) = self.kubo.remove_peering(peer_id).await {
             tracing::info!(%error, peer_id, "could not leave a publisher's node");
         }
+        self.note(peer_id, |note| fs::remove_file(note));
     }
 
     /// Leaves all, as far as the node has an ear for it.

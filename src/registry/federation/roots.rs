@@ -1,5 +1,6 @@
 //! Whose root a name means, and who is asked for what is below it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,6 +53,8 @@ pub struct OwnNode {
     pub kubo: Arc<Kubo>,
     /// How long a publisher's node stays its peer after the last pull.
     pub keep_peers: Duration,
+    /// A folder in which it is noted whose peer it became, for the time after a crash; it need not be there.
+    pub notes: Option<PathBuf>,
 }
 
 /// Who was asked of late for what is below a root, by the name of that: who answered best is remembered there.
@@ -129,8 +132,8 @@ impl Roots {
         }));
         let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
         let gateways = gateways.iter().map(source).collect();
-        let node = node.map(|OwnNode { kubo, keep_peers }| {
-            let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers);
+        let node = node.map(|OwnNode { kubo, keep_peers, notes }| {
+            let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers, notes);
             (Node::new(kubo), peers)
         });
         let (asked, stale) = (Asked(Cache::new(NAMES)), Stale::default());
