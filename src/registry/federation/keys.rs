@@ -15,7 +15,7 @@ use reqwest::Client;
 use reqwest::header::ACCEPT;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::roots::HINTS;
+use super::HINTS;
 use crate::dnslink::ipns::{self, IpnsRecord, MAX_RECORD};
 use crate::dnslink::{Dialer, DnslinkError, DnslinkErrorKind, Hint, KeyResolver, Link, Result};
 use crate::kubo::{Kubo, KuboErrorKind};

@@ -32,6 +32,9 @@ pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 /// How long a fetch is waited for where only the whole will do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
+const HINTS: usize = 4;
+
 /// Other people's repositories.
 pub struct Federation {
     cache: Arc<Cache>,

@@ -10,6 +10,7 @@ use quick_cache::sync::Cache;
 use reqwest::{Client, redirect};
 
 use super::super::RegistryError;
+use super::HINTS;
 use super::keys::{Keys, Newest};
 use super::peers::{Introduced, Named, Peers};
 use super::stale::Stale;
@@ -24,9 +25,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 
 /// How long it may take until something below a root is told: nobody who pulls waits longer.
 const TELLING: Duration = Duration::from_mins(1);
-
-/// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
-pub(super) const HINTS: usize = 4;
 
 /// Of how many roots it is kept who is asked.
 const NAMES: usize = 1000;

@@ -11,8 +11,9 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::layout;
+use super::HINTS;
 use super::peers;
-use super::roots::{HINTS, Located, Roots};
+use super::roots::{Located, Roots};
 use crate::dnslink::{self, DnslinkError, Hint, Peer, Resolved, Step};
 use crate::oci::{RepositoryName, RootName};
 use crate::remote::{Remote, Source};
