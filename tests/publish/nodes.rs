@@ -1,31 +1,36 @@
 //! A Kubo node below: what is published is pinned there, and others are told where it is.
 
+use std::process::Command;
+
 use crate::common::http;
 use crate::publisher::NAME;
 use crate::replicas::Two;
 use crate::repository::wait;
 
-#[test]
-fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_told() {
-    let Some(two) = Two::start(|command| {
-        command
-            .env_remove("ROADSTEAD_SERVER__EXTERNAL_URL")
-            .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
-            .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms")
-            .env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "1s")
-            .env("ROADSTEAD_PUBLISH__KEEP", "4s");
-    }) else {
-        return;
-    };
-    let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
-    let is_pinned = |root: &str| {
-        let pins = pins();
+impl Two {
+    /// Whether a root is pinned as one that is published.
+    fn pins(&self, root: &str) -> bool {
+        let pins = self.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
         let line = pins.lines().find(|line| line.starts_with(root));
         line.is_some_and(|line| line.contains("roadstead-published:"))
-    };
+    }
+}
+
+fn configure(command: &mut Command, keep: &str) {
+    command
+        .env_remove("ROADSTEAD_SERVER__EXTERNAL_URL")
+        .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
+        .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms")
+        .env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "1s")
+        .env("ROADSTEAD_PUBLISH__KEEP", keep);
+}
+
+#[test]
+fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_told() {
+    let Some(mut two) = Two::start(|command| configure(command, "1h")) else { return };
     two.push(0, "v1", "one");
     let old = two.wait_until_published();
-    assert!(is_pinned(&old), "{}", pins());
+    assert!(two.pins(&old));
     let texts = two.dns.texts(NAME);
     let id = two.node.ipfs(["id", "--format=<id>"]);
     let hints: Vec<&String> = texts.iter().filter(|text| text.starts_with("ipfsnode=")).collect();
@@ -36,12 +41,17 @@ fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_t
 
     two.push(0, "v1", "two");
     let new = two.wait_until_published();
-    assert!(is_pinned(&old) && is_pinned(&new), "{}", pins());
+    assert!(two.pins(&old) && two.pins(&new));
     two.node.ipfs(["repo", "gc", "--quiet"]);
     // All of it is still there, for whoever resolved it a moment ago.
     two.node.ipfs(["refs", "--recursive", "--unique", "--offline", &old]);
     let below = format!("/ipfs/{old}/docker?format=car");
     assert_eq!(http::get(&two.servers[0].url(&below)).status, 200);
-    wait(|| !is_pinned(&old), "a root that was replaced is released");
-    assert!(is_pinned(&new), "{}", pins());
+
+    // How long it is kept is said when it is replaced.
+    two.serve(|command| configure(command, "1s"));
+    two.push(0, "v1", "three");
+    let newest = two.wait_until_published();
+    wait(|| !two.pins(&new), "a root that was replaced is released");
+    assert!(two.pins(&old) && two.pins(&newest));
 }
