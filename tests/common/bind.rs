@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -110,6 +111,16 @@ impl Bind {
     /// What `dig` prints when it asks this server: `dig(["+short", "TXT", "a.test"])`.
     pub(crate) fn dig<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> String {
         succeed(&mut self.asking(PATIENT, arguments))
+    }
+
+    /// Waits until the server has signed the TXT records of a name.
+    pub(crate) fn wait_until_signed(&self, name: &str) {
+        let begun = Instant::now();
+        // By ECDSA, which is what its policy takes.
+        while !self.dig(["+dnssec", "+short", "TXT", name]).contains("TXT 13") {
+            assert!(begun.elapsed() < READY, "{name} is not signed");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Ends it; whoever asks is refused by the system.
