@@ -44,7 +44,7 @@ pub(crate) fn send(build: impl FnOnce(&Client) -> RequestBuilder) -> Response {
 pub(crate) fn try_send(
     build: impl FnOnce(&Client) -> RequestBuilder,
 ) -> Result<Response, reqwest::Error> {
-    // One for all, since making one reads every certificate of the machine.
+    // One for all requests of the process, which are many.
     static CLIENT: LazyLock<Client> = LazyLock::new(|| {
         client(|client| client.tls_danger_accept_invalid_certs(true)).expect("a client can be made")
     });
