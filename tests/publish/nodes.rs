@@ -1,22 +1,11 @@
 //! A Kubo node below: what is published is pinned there, and others are told where it is.
 
-use std::process::Command;
-
 use crate::common::http;
 use crate::publisher::NAME;
 use crate::replicas::Two;
 use crate::repository::wait;
 
-impl Two {
-    /// Whether a root is pinned as one that is published.
-    fn pins(&self, root: &str) -> bool {
-        let pins = self.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
-        let line = pins.lines().find(|line| line.starts_with(root));
-        line.is_some_and(|line| line.contains("roadstead-published:"))
-    }
-}
-
-fn configure(command: &mut Command, keep: &str) {
+fn configure(command: &mut std::process::Command, keep: &str) {
     command
         .env_remove("ROADSTEAD_SERVER__EXTERNAL_URL")
         .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
@@ -28,9 +17,15 @@ fn configure(command: &mut Command, keep: &str) {
 #[test]
 fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_told() {
     let Some(mut two) = Two::start(|command| configure(command, "1h")) else { return };
+    let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
+    let is_pinned = |root: &str| {
+        let pins = pins();
+        let line = pins.lines().find(|line| line.starts_with(root));
+        line.is_some_and(|line| line.contains("roadstead-published:"))
+    };
     two.push(0, "v1", "one");
     let old = two.wait_until_published();
-    assert!(two.pins(&old));
+    assert!(is_pinned(&old), "{}", pins());
     let texts = two.dns.texts(NAME);
     let id = two.node.ipfs(["id", "--format=<id>"]);
     let hints: Vec<&String> = texts.iter().filter(|text| text.starts_with("ipfsnode=")).collect();
@@ -40,18 +35,20 @@ fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_t
     );
 
     two.push(0, "v1", "two");
-    let new = two.wait_until_published();
-    assert!(two.pins(&old) && two.pins(&new));
+    let next = two.wait_until_published();
+    assert!(is_pinned(&old) && is_pinned(&next), "{}", pins());
     two.node.ipfs(["repo", "gc", "--quiet"]);
     // All of it is still there, for whoever resolved it a moment ago.
     two.node.ipfs(["refs", "--recursive", "--unique", "--offline", &old]);
     let below = format!("/ipfs/{old}/docker?format=car");
     assert_eq!(http::get(&two.servers[0].url(&below)).status, 200);
 
-    // How long it is kept is said when it is replaced.
-    two.serve(|command| configure(command, "1s"));
+    // How long a root is kept is settled when it is replaced.
+    two.servers.clear();
+    two.servers = two.serve(|command| configure(command, "1s"));
     two.push(0, "v1", "three");
-    let newest = two.wait_until_published();
-    wait(|| !two.pins(&new), "a root that was replaced is released");
-    assert!(two.pins(&old) && two.pins(&newest));
+    let new = two.wait_until_published();
+    wait(|| !is_pinned(&next), "a root that was replaced is released");
+    assert!(is_pinned(&old), "its hour is not over");
+    assert!(is_pinned(&new), "{}", pins());
 }

@@ -29,23 +29,23 @@ impl Two {
         let postgres = Postgres::start(&[])?;
         let pair = Arc::new(Pair::make_on(&node.api(), &node.gateway(), &postgres.url()));
         let mut two = Self { servers: Vec::new(), dns, node, pair, _postgres: postgres };
-        two.serve(configure);
+        two.servers = two.serve(configure);
         Some(two)
     }
 
-    /// Ends the processes, if they run, and starts others, of which `configure` says more.
+    /// Starts two processes, of which `configure` says more.
     pub(crate) fn serve(
-        &mut self,
+        &self,
         configure: impl Fn(&mut Command) + Copy + Send + Sync + 'static,
-    ) {
-        self.servers.clear();
-        self.servers.resize_with(2, || {
+    ) -> Vec<Server> {
+        let server = |_| {
             let address = self.dns.address();
             Server::start_over(&self.pair, move |command| {
                 publish_to(command, &address);
                 configure(command);
             })
-        });
+        };
+        (0..2).map(server).collect()
     }
 
     pub(crate) fn push(&self, server: usize, tag: &str, word: &str) {
