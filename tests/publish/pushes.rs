@@ -129,9 +129,9 @@ fn what_the_dns_names_or_named_a_moment_ago_is_served() {
 #[test]
 fn a_root_that_was_replaced_is_released_after_a_while() {
     let Some(publisher) = keeping("1s") else { return };
-    let pushed = publisher.repository().push_image("v1", "one");
+    let pushed = publisher.repository().push_image("v1", "three");
     let old = publisher.wait_until_published();
-    publisher.repository().push_image("v1", "two");
+    publisher.repository().push_image("v1", "four");
     let gone = publisher.repository().delete(&format!("manifests/{}", pushed.digest));
     assert_eq!(gone.status, 202);
     let new = publisher.wait_until_published();
