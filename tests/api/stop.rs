@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::common::{Server, http};
 use crate::connection::Connection;
 use crate::content::{MIB, noise, sha256};
-use crate::repository::{Repository, Upload, wait_for_bytes};
+use crate::repository::{Repository, Upload, wait, wait_for_bytes};
 
 #[test]
 fn a_pull_under_way_is_finished() {
@@ -51,15 +51,17 @@ fn a_push_under_way_is_finished() {
     wait_for_bytes(&server);
     let rest = content[MIB + 1..].to_vec();
     let writer = thread::spawn(move || {
-        thread::sleep(Duration::from_millis(500));
-        let refused = http::try_send(|client| client.get(format!("http://{address}/v2/")));
+        let url = format!("http://{address}/v2/");
+        wait(
+            || http::try_send(|client| client.get(&url)).is_err(),
+            "new requests are taken after the server was told to stop",
+        );
         connection.send(&rest);
-        (connection.answer(), refused.is_err())
+        connection.answer()
     });
     let status = server.stop();
-    let (answer, refused) = writer.join().expect("it does not panic");
+    let answer = writer.join().expect("new requests are refused");
     assert_eq!(answer.status, 202, "{}", answer.text());
-    assert!(refused, "a new request was taken after the server was told to stop");
     assert!(status.success(), "{status}: {}", server.log());
     server.start_again();
     let finished = Upload::at(&server, &location).finish(&sha256(&content));

@@ -272,10 +272,7 @@ fn hints_that_pulls_do_not_come_to_are_told() {
 fn what_dnssec_has_shown_is_told() {
     let zone = format!("_dnslink TXT \"dnslink=/ipfs/{ROOT}\"");
     let Some(dns) = Bind::start_signed(&[("a.test", &zone)], &["a.test"]) else { return };
-    let signed = || dns.dig(["+dnssec", "+short", "TXT", "_dnslink.a.test"]);
-    while !signed().contains("TXT 13") {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    dns.wait_until_signed("_dnslink.a.test");
     let folder = tempfile::TempDir::new().unwrap();
     let keys = folder.path().join("trusted.key");
     std::fs::write(&keys, dns.dig(["+noall", "+answer", "DNSKEY", "a.test"])).unwrap();

@@ -19,7 +19,7 @@ use crate::target::{Target, User};
 const USER: User = User { name: "anna", password: "open: Sesame" };
 
 /// How long a line of the log may come after the answer that it is about.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Media types of all manifests that the tests push.
 pub(crate) const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json,\

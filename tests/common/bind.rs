@@ -1,16 +1,15 @@
 //! A name server of the test's own: a real `named`, with zones that the test gives, changed by `nsupdate`.
 
-use std::collections::hash_map::RandomState;
 use std::fs;
-use std::hash::{BuildHasher, Hasher};
-use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use super::ports::free_port;
 use super::process::{Finished, Process, run, succeed};
 use super::tools::require;
 
@@ -20,6 +19,12 @@ const READY: Duration = Duration::from_mins(1);
 /// The key by which records may be changed: its name, its algorithm and its secret, which is none.
 pub(crate) const KEY: [&str; 3] =
     ["test", "hmac-sha256", "cmlnLXRlc3Qtb25seS1ub3QtYS1zZWNyZXQtMDAwMDE="];
+
+/// How long `dig` waits for an answer that has to come.
+const PATIENT: [&str; 2] = ["+time=10", "+tries=3"];
+
+/// The same where whoever asks tries again.
+const AT_ONCE: [&str; 2] = ["+time=1", "+tries=1"];
 
 /// What has a zone signed.
 const SIGNED: &str = "dnssec-policy default; inline-signing yes;";
@@ -75,7 +80,7 @@ impl Bind {
         let zone = zones.first().map_or("", |(zone, _)| zone).to_owned();
         let mut bind = Self { process, port, folder, zone };
         for (zone, _) in zones {
-            let mut asking = bind.asking(["+short", "SOA", zone]);
+            let mut asking = bind.asking(AT_ONCE, ["+short", "SOA", zone]);
             bind.process.wait_until(READY, || run(&mut asking).stdout.contains("hostmaster"));
         }
         Some(bind)
@@ -105,7 +110,17 @@ impl Bind {
 
     /// What `dig` prints when it asks this server: `dig(["+short", "TXT", "a.test"])`.
     pub(crate) fn dig<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> String {
-        succeed(&mut self.asking(arguments))
+        succeed(&mut self.asking(PATIENT, arguments))
+    }
+
+    /// Waits until the server has signed the TXT records of a name.
+    pub(crate) fn wait_until_signed(&self, name: &str) {
+        let begun = Instant::now();
+        // By ECDSA, which is what its policy takes.
+        while !self.dig(["+dnssec", "+short", "TXT", name]).contains("TXT 13") {
+            assert!(begun.elapsed() < READY, "{name} is not signed");
+            thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// Ends it; whoever asks is refused by the system.
@@ -131,7 +146,7 @@ impl Bind {
         let mut command = Command::new(named);
         command.arg("-g").arg("-c").arg(folder.join("named.conf"));
         self.process = Process::start(&mut command, &folder.join("named.log"));
-        let mut asking = self.asking(["+short", "SOA", &self.zone]);
+        let mut asking = self.asking(AT_ONCE, ["+short", "SOA", &self.zone]);
         self.process.wait_until(READY, || run(&mut asking).stdout.contains("hostmaster"));
     }
 
@@ -156,10 +171,14 @@ impl Bind {
         self.process.log()
     }
 
-    fn asking<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> Command {
+    fn asking<'text>(
+        &self,
+        patience: [&str; 2],
+        arguments: impl IntoIterator<Item = &'text str>,
+    ) -> Command {
         let mut command = Command::new("dig");
-        command.args(["@127.0.0.1", "-p", &self.port.to_string(), "+time=1", "+tries=1"]);
-        command.args(arguments);
+        command.args(["@127.0.0.1", "-p", &self.port.to_string()]);
+        command.args(patience).args(arguments);
         command
     }
 }
@@ -192,16 +211,4 @@ fn settings(
          dnssec-validation no; }};\n\
          controls {{ }};\n{zones}"
     )
-}
-
-/// A port that is free for both protocols, below those that the system gives to outgoing connections.
-fn free_port() -> u16 {
-    loop {
-        let random = RandomState::new().build_hasher().finish();
-        let port = 10_000 + u16::try_from(random % 10_000).expect("it is less");
-        let by_udp = UdpSocket::bind(("127.0.0.1", port));
-        if by_udp.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -1,9 +1,13 @@
 //! One request at a time, for tests without a runtime of their own.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Version};
+
+/// How long an answer may take, to its end.
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// What came back, read to its end.
 #[derive(Debug)]
@@ -40,7 +44,11 @@ pub(crate) fn send(build: impl FnOnce(&Client) -> RequestBuilder) -> Response {
 pub(crate) fn try_send(
     build: impl FnOnce(&Client) -> RequestBuilder,
 ) -> Result<Response, reqwest::Error> {
-    try_send_by(|client| client.tls_danger_accept_invalid_certs(true), build)
+    // One for all requests of the process, which are many.
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| {
+        client(|client| client.tls_danger_accept_invalid_certs(true)).expect("a client can be made")
+    });
+    finish(&CLIENT, build)
 }
 
 /// Like [`try_send`], by a client of which `configure` says more.
@@ -48,14 +56,28 @@ pub(crate) fn try_send_by(
     configure: impl FnOnce(ClientBuilder) -> ClientBuilder,
     build: impl FnOnce(&Client) -> RequestBuilder,
 ) -> Result<Response, reqwest::Error> {
+    finish(&client(configure)?, build)
+}
+
+/// A client that keeps no connection for a later request.
+fn client(
+    configure: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, reqwest::Error> {
+    let client = Client::builder().no_proxy().timeout(LIMIT).pool_max_idle_per_host(0);
+    configure(client).build()
+}
+
+fn finish(
+    client: &Client,
+    build: impl FnOnce(&Client) -> RequestBuilder,
+) -> Result<Response, reqwest::Error> {
+    // Of each request one: the connection closes with it.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime needs nothing from outside");
     runtime.block_on(async {
-        let client = Client::builder().no_proxy().timeout(Duration::from_mins(1));
-        let client = configure(client).build()?;
-        let response = build(&client).send().await?;
+        let response = build(client).send().await?;
         let status = response.status().as_u16();
         let version = response.version();
         let headers = response.headers().clone();

@@ -1,27 +1,43 @@
 //! A Kubo node of the test's own: a real daemon on loopback, with the settings that a registry's node has
 //! and none of the network.
 
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
-use std::net::TcpListener;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http::{self, Response};
+use super::ports::free_port;
 use super::process::{Process, succeed};
 use super::tools::require;
 
 /// How long the daemon may take until both of its ports answer.
 const READY: Duration = Duration::from_mins(1);
 
+/// How a repository begins, as in `scripts/kubo-node`: what it holds depends on that, and is no setting.
+const PROFILE: &str = "--profile=unixfs-v1-2025";
+
+/// The settings of a node that `scripts/kubo-node` made, which takes it more than twenty commands: once for all nodes.
+static SETTINGS: LazyLock<Value> = LazyLock::new(|| {
+    let program = require("ipfs").expect("whoever starts a node has found it");
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kubo-node");
+    let mut make = Command::new(script);
+    make.arg(folder.path()).args(["0", "0"]).env("ROADSTEAD_TEST_IPFS", program);
+    succeed(&mut make);
+    let read = fs::read(folder.path().join("config")).expect("a repository has its settings");
+    serde_json::from_slice(&read).expect("they are JSON")
+});
+
 /// What a node is to be, before it runs.
 #[derive(Default)]
 pub(crate) struct Plan {
-    settings: Vec<(String, String)>,
+    settings: Vec<(String, Value)>,
     environment: Vec<(String, String)>,
     token: Option<String>,
     folder: Option<PathBuf>,
@@ -31,7 +47,8 @@ impl Plan {
     /// Sets one of the node's own settings to a JSON value, after those that every node has:
     /// `set("Gateway.NoFetch", "false")`.
     pub(crate) fn set(mut self, name: &str, json: &str) -> Self {
-        self.settings.push((name.to_owned(), json.to_owned()));
+        let value = serde_json::from_str(json).expect("the test gives JSON");
+        self.settings.push((name.to_owned(), value));
         self
     }
 
@@ -44,7 +61,7 @@ impl Plan {
     /// Has the node take calls only by this token.
     pub(crate) fn token(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
-        let users = serde_json::json!({
+        let users = json!({
             "test": { "AuthSecret": format!("bearer:{token}"), "AllowedPaths": ["/api/v0"] }
         });
         self.set("API.Authorizations", &users.to_string())
@@ -63,13 +80,7 @@ impl Plan {
         let own = TempDir::new().expect("a temporary folder can be made");
         let repository = self.folder.unwrap_or_else(|| own.path().join("kubo"));
         let (api, gateway) = (free_port(), free_port());
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/kubo-node");
-        let mut prepare = Command::new(script);
-        prepare.arg(&repository).args([api.to_string(), gateway.to_string()]);
-        succeed(prepare.env("ROADSTEAD_TEST_IPFS", &program));
-        for (name, json) in &self.settings {
-            succeed(offline(&program, &repository).args(["config", "--json", name, json]));
-        }
+        prepare(&program, &repository, api, gateway, self.settings);
         let log = own.path().join("kubo.log");
         let (token, environment) = (self.token, self.environment);
         let process = launch(&program, &repository, &environment, &log, api, gateway);
@@ -213,6 +224,28 @@ impl Drop for KuboNode {
     }
 }
 
+/// Makes a repository with the settings that [`SETTINGS`] says and those of the test.
+fn prepare(program: &Path, repository: &Path, api: u16, gateway: u16, more: Vec<(String, Value)>) {
+    succeed(offline(program, repository).args(["init", PROFILE, "--empty-repo"]));
+    let file = repository.join("config");
+    let read = fs::read(&file).expect("a repository has its settings");
+    let mut own: Value = serde_json::from_slice(&read).expect("they are JSON");
+    let mut settings = SETTINGS.clone();
+    set(&mut settings, "Identity", own["Identity"].take());
+    set(&mut settings, "Addresses.API", json!(format!("/ip4/127.0.0.1/tcp/{api}")));
+    set(&mut settings, "Addresses.Gateway", json!(format!("/ip4/127.0.0.1/tcp/{gateway}")));
+    for (name, value) in more {
+        set(&mut settings, &name, value);
+    }
+    fs::write(&file, settings.to_string()).expect("the repository is ours");
+}
+
+/// Sets what a path of names leads to: `Gateway.NoFetch`.
+fn set(settings: &mut Value, name: &str, value: Value) {
+    let place = name.split('.').fold(settings, |place, name| &mut place[name]);
+    *place = value;
+}
+
 fn offline(program: &Path, repository: &Path) -> Command {
     let mut command = Command::new(program);
     command.env("IPFS_PATH", repository).env("IPFS_TELEMETRY", "off");
@@ -239,16 +272,4 @@ fn launch(
             && http::try_send(|client| client.get(&empty)).is_ok_and(|it| it.status == 200)
     });
     process
-}
-
-/// A port that nobody listened on a moment ago, below those that the system gives to outgoing connections:
-/// it is still free when the node starts again.
-fn free_port() -> u16 {
-    loop {
-        let random = RandomState::new().build_hasher().finish();
-        let port = 10_000 + u16::try_from(random % 10_000).expect("it is less");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

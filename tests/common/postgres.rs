@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
+use super::ports::free_address;
 use super::process::{Process, succeed};
-use super::server::free_address;
 use super::tools::skip;
 
 /// How long the server may take until it answers; after a kill it recovers first.

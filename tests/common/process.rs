@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 pub(super) const LIMIT: Duration = Duration::from_mins(3);
 
 /// How long a process may take to end after SIGTERM before it is killed.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(90);
 
 /// How much of a log is shown when a test fails.
 const LAST_LINES: usize = 40;
@@ -135,7 +135,7 @@ impl Process {
         }
     }
 
-    /// Sends SIGTERM and waits; panics when it does not end within 30 seconds.
+    /// Sends SIGTERM and waits; panics when it does not end within 90 seconds.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.terminate().unwrap_or_else(|| {
             self.kill();
@@ -143,7 +143,7 @@ impl Process {
         })
     }
 
-    /// Sends SIGINT and waits; panics when it does not end within 30 seconds.
+    /// Sends SIGINT and waits; panics when it does not end within 90 seconds.
     pub(crate) fn interrupt(&mut self) -> ExitStatus {
         self.end_by(Signal::INT).unwrap_or_else(|| {
             self.kill();

@@ -3,7 +3,6 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
@@ -13,10 +12,11 @@ use tempfile::TempDir;
 
 use super::http;
 use super::pair::{Pair, is_over_kubo};
+use super::ports::free_address;
 use super::process::{Process, succeed};
 
 /// How long the server may take until it answers `/healthz`.
-const READY: Duration = Duration::from_secs(30);
+const READY: Duration = Duration::from_secs(90);
 
 type Configure = Box<dyn Fn(&mut Command) + Send + Sync>;
 
@@ -203,12 +203,6 @@ pub(crate) fn roadstead<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>)
     command
 }
 
-/// An address of 127.0.0.1 that nobody listened on a moment ago.
-pub(crate) fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    listener.local_addr().expect("a bound listener has an address").to_string()
-}
-
 fn serve(
     folder: &Path,
     data: &Path,
@@ -223,10 +217,16 @@ fn serve(
         pair.configure(&mut command);
     }
     configure(&mut command);
-    let mut process = Process::start(&mut command, &folder.join("server.log"));
+    let log = folder.join("server.log");
+    let mut process = Process::start(&mut command, &log);
     let health = format!("{scheme}://{address}/healthz");
     process.wait_until(READY, || {
         http::try_send(|client| client.get(&health)).is_ok_and(|response| response.status == 200)
+    });
+    // If it was somebody else who answered, this one ends, since the address is taken.
+    process.wait_until(READY, || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.lines().any(|line| line.contains("listening") && line.contains(&address))
     });
     (process, address)
 }

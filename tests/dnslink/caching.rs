@@ -5,10 +5,9 @@ use std::time::Duration;
 use roadstead::dnslink::{DnslinkErrorKind, Resolver};
 
 use super::common::Bind;
-use super::{A, B, kind, resolve, resolver, root, settings, shown};
+use super::{A, B, kind, resolve, resolver, root, settings, shown, wait};
 
 const ZONE: &str = "names.test";
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Moves a record of this TTL to another root.
 fn move_to(bind: &Bind, name: &str, ttl: u32, target: &str) {
@@ -22,10 +21,8 @@ fn move_to(bind: &Bind, name: &str, ttl: u32, target: &str) {
 
 /// Asks until the domain leads there.
 async fn until(resolver: &Resolver, name: &str, expected: &str) {
-    while resolve(resolver, name).await.map(|answer| shown(&answer)).unwrap_or_default() != expected
-    {
-        tokio::time::sleep(PAUSE).await;
-    }
+    let leads = async || resolve(resolver, name).await.map(|answer| shown(&answer));
+    wait(async || leads().await.is_ok_and(|target| target == expected)).await;
 }
 
 #[tokio::test]
@@ -74,9 +71,7 @@ async fn a_record_that_is_new_is_seen_soon_and_one_that_is_gone_is_no_more() {
     move_to(&bind, "_dnslink.a.names.test", 1, A);
     until(&resolver, "a.names.test", A).await;
     bind.update(ZONE, "update delete _dnslink.a.names.test TXT");
-    while resolve(&resolver, "a.names.test").await.is_ok() {
-        tokio::time::sleep(PAUSE).await;
-    }
+    wait(async || resolve(&resolver, "a.names.test").await.is_err()).await;
     assert_eq!(kind(&resolver, "a.names.test").await, DnslinkErrorKind::NotFound);
 }
 
@@ -87,13 +82,8 @@ async fn a_root_serves_on_while_the_name_server_is_gone_and_says_so() {
     let resolver = resolver(&bind.address());
     assert_eq!(root(&resolver, "a.names.test").await, A);
     bind.stop();
-    let stale = loop {
-        let answer = resolve(&resolver, "a.names.test").await.unwrap();
-        if answer.stale_since.is_some() {
-            break answer;
-        }
-        tokio::time::sleep(PAUSE).await;
-    };
-    assert_eq!(shown(&stale), A);
+    let answer = async || resolve(&resolver, "a.names.test").await.unwrap();
+    wait(async || answer().await.stale_since.is_some()).await;
+    assert_eq!(shown(&answer().await), A);
     assert_eq!(kind(&resolver, "b.names.test").await, DnslinkErrorKind::Unavailable);
 }

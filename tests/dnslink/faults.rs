@@ -8,7 +8,7 @@ use roadstead::config::DnsServer;
 use roadstead::dnslink::{DnslinkErrorKind, Resolver};
 
 use super::server::{Manner, Server};
-use super::{A, B, kind, resolve, resolver, root, settings, shown};
+use super::{A, B, kind, resolve, resolver, root, settings, shown, wait};
 
 const NAME: &str = "names.test";
 const RECORD: &str = "_dnslink.names.test";
@@ -63,9 +63,7 @@ async fn a_root_serves_on_whatever_befalls_the_server_and_comes_back_fresh() {
         assert_eq!(shown(&stale), A, "{manner:?}");
         assert!(stale.stale_since.is_some(), "{manner:?}");
         server.change(Manner::Texts(texts(B), 3600));
-        while shown(&resolve(&resolver, NAME).await.unwrap()) != B {
-            tokio::time::sleep(PAUSE).await;
-        }
+        wait(async || shown(&resolve(&resolver, NAME).await.unwrap()) == B).await;
         assert_eq!(root(&resolver, NAME).await, B);
     })
     .await;
@@ -92,9 +90,7 @@ async fn a_name_that_is_gone_does_not_serve_on() {
     tokio::time::sleep(PAUSE).await;
     assert_eq!(kind(&resolver, NAME).await, DnslinkErrorKind::NotFound);
     server.change(Manner::Code(ResponseCode::ServFail));
-    while kind(&resolver, NAME).await != DnslinkErrorKind::Unavailable {
-        tokio::time::sleep(PAUSE).await;
-    }
+    wait(async || kind(&resolver, NAME).await == DnslinkErrorKind::Unavailable).await;
 }
 
 #[tokio::test]
@@ -117,9 +113,7 @@ async fn all_who_ask_at_once_share_one_question_and_the_first_may_leave() {
         let resolver = resolver.clone();
         async move { resolve(&resolver, NAME).await.map(drop) }
     });
-    while server.count(RECORD) == 0 {
-        tokio::task::yield_now().await;
-    }
+    wait(async || server.count(RECORD) > 0).await;
     let others = join_all((0..100).map(|_| root(&resolver, NAME)));
     first.abort();
     assert!(others.await.iter().all(|found| found == A));

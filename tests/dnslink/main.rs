@@ -17,7 +17,7 @@ mod records;
 mod secure;
 mod server;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roadstead::config::{DnsServer, DnslinkSettings};
 use roadstead::dnslink::{Answer, DnslinkError, DnslinkErrorKind, Resolver};
@@ -58,6 +58,15 @@ pub(crate) async fn root(resolver: &Resolver, name: &str) -> String {
 pub(crate) fn shown(answer: &Answer) -> String {
     let path = answer.resolved.path.iter().map(|part| format!("/{part}"));
     answer.resolved.root.to_string() + &path.collect::<String>()
+}
+
+/// Waits until something is so; panics when it never is.
+pub(crate) async fn wait(is_so: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it never is so");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// Why a domain leads nowhere.

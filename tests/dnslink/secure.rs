@@ -24,9 +24,7 @@ fn resolver(server: &str, keys: &str) -> Resolver {
 
 /// The keys of the zone, once the server has signed it.
 fn keys(bind: &Bind) -> String {
-    while !bind.dig(["+dnssec", "+short", "TXT", "_dnslink.a.signed.test"]).contains("TXT 13") {
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    bind.wait_until_signed("_dnslink.a.signed.test");
     bind.dig(["+noall", "+answer", "DNSKEY", ZONE])
 }
 

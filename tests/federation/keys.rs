@@ -2,8 +2,11 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
 
 use crate::answering::Answering;
+use crate::common::http::Response;
 use crate::common::{KuboNode, Server, roadstead, succeed};
 use crate::operators::{DOMAIN, Operators};
 use crate::repository::{Repository, assert_refused, wait};
@@ -26,10 +29,27 @@ fn lead(node: &KuboNode, key: &str, path: &str, lifetime: &str) {
 
 /// The record of a key, as the node keeps it.
 fn record(node: &KuboNode, key: &str) -> Vec<u8> {
-    let url = format!("{}/ipns/{key}?format=ipns-record", node.gateway());
-    let response = crate::common::http::get(&url);
+    let response = ask_for_record(node, key);
     assert_eq!(response.status, 200, "{}", response.text());
     response.body
+}
+
+fn ask_for_record(node: &KuboNode, key: &str) -> Response {
+    crate::common::http::get(&format!("{}/ipns/{key}?format=ipns-record", node.gateway()))
+}
+
+/// A record of a key that was good a moment ago.
+fn expired_record(node: &KuboNode, name: &str, key: &str, path: &str) -> Vec<u8> {
+    // The node has to sign it and to tell it as long as it is good.
+    for seconds in [1, 4, 16] {
+        lead(node, name, path, &format!("{seconds}s"));
+        let response = ask_for_record(node, key);
+        if response.status == 200 {
+            thread::sleep(Duration::from_millis(seconds * 1000 + 100));
+            return response.body;
+        }
+    }
+    panic!("the node does not tell the record of {key}");
 }
 
 /// A registry that asks these gateways, and this node if there is one.
@@ -127,40 +147,49 @@ fn records_that_are_forged_or_expired_or_endless_lead_nowhere() {
     let Some(node) = node() else { return };
     operators.own("team/app").push_image("v1", "word");
     let root = format!("/ipfs/{}", operators.root());
-    let (key, other_key) = (generate(&node, "one"), generate(&node, "other"));
-    lead(&node, "one", &root, "1s");
-    let expired = record(&node, &key);
-    std::thread::sleep(std::time::Duration::from_millis(1100));
-    lead(&node, "one", &root, "24h");
-    lead(&node, "other", &root, "24h");
-    let good = record(&node, &key);
-    let mut forged = good.clone();
-    // Somewhere in the signed data, which come last.
-    let place = forged.len() - 20;
-    forged[place] ^= 1;
-    for (what, told) in [
-        ("expired", expired),
-        ("forged", forged),
-        ("another's", record(&node, &other_key)),
-        ("endless", [good.clone(), vec![0; 1 << 20]].concat()),
-        ("cut", good[..good.len() / 2].to_vec()),
-        ("empty", Vec::new()),
-    ] {
-        let gateway =
-            Answering::start(move |path| path.starts_with("/ipns/").then(|| told.clone()));
-        let other = asking(&operators, &[&gateway.url(), &operators.publisher.url("")], "none");
-        let foreign = Repository::of(&other, &format!("{key}/team/app"));
-        let refused = foreign.get("manifests/v1");
+    let spoilt = |what: &str| {
+        // Of each a key, since whoever has asked for one does not ask again at once.
+        let key = generate(&node, what);
+        let expired = (what == "expired").then(|| expired_record(&node, what, &key, &root));
+        lead(&node, what, &root, "24h");
+        let good = record(&node, &key);
+        let told = match what {
+            "expired" => expired.unwrap(),
+            "forged" => {
+                let mut forged = good;
+                // Somewhere in the signed data, which come last.
+                let place = forged.len() - 20;
+                forged[place] ^= 1;
+                forged
+            }
+            "another" => {
+                let other = generate(&node, "other");
+                lead(&node, "other", &root, "24h");
+                record(&node, &other)
+            }
+            "endless" => [good, vec![0; 1 << 20]].concat(),
+            "cut" => good[..good.len() / 2].to_vec(),
+            _ => Vec::new(),
+        };
+        (what.to_owned(), key, told)
+    };
+    let rows = ["expired", "forged", "another", "endless", "cut", "empty"].map(spoilt);
+    let telling = rows.clone();
+    let gateway = Answering::start(move |path| {
+        let is_asked = |key: &str| path.starts_with(&format!("/ipns/{key}"));
+        telling.iter().find(|(_, key, _)| is_asked(key)).map(|(.., told)| told.clone())
+    });
+    let content = operators.publisher.url("");
+    let alone = asking(&operators, &[&gateway.url(), &content], "none");
+    // Beside a good one it does no harm.
+    let beside = asking(&operators, &[&gateway.url(), &content, &node.gateway()], "none");
+    for (what, key, _) in rows {
+        let name = format!("{key}/team/app");
+        let refused = Repository::of(&alone, &name).get("manifests/v1");
         assert_eq!(refused.status, 502, "{what}: {}", refused.text());
         assert_refused(&refused, 502, "UNAVAILABLE");
-        // Beside a good one it does no harm.
-        let other = asking(
-            &operators,
-            &[&gateway.url(), &operators.publisher.url(""), &node.gateway()],
-            "none",
-        );
-        let foreign = Repository::of(&other, &format!("{key}/team/app"));
-        assert_eq!(foreign.get("manifests/v1").status, 200, "{what}");
+        let found = Repository::of(&beside, &name).get("manifests/v1");
+        assert_eq!(found.status, 200, "{what}: {}", found.text());
     }
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::common::kubo::KuboNode;
 use crate::common::{Server, bind::Bind, http, succeed};
 use crate::content::{image, noise, sha256};
-use crate::repository::Repository;
+use crate::repository::{Repository, wait};
 
 #[test]
 fn a_node_imports_the_archive_of_the_root_and_reads_every_file() {
@@ -69,9 +69,9 @@ fn a_node_that_asks_a_registry_for_providers_fetches_from_it() {
     node.ipfs(["get", "--output", folder.to_str().unwrap(), &format!("/ipfs/{root}")]);
     succeed(Command::new("diff").arg("-r").arg(&folder).arg(server.public()));
     let layer = Block::raw(pushed.layer.into()).cid;
-    let log = server.log();
-    assert!(log.contains(&format!("/routing/v1/providers/{root}")), "{log}");
-    assert!(log.contains(&format!("/ipfs/{layer}")), "{log}");
+    for asked in [format!("/routing/v1/providers/{root}"), format!("/ipfs/{layer}")] {
+        wait(|| server.log().contains(&asked), &asked);
+    }
 }
 
 /// Writes a file as the earlier driver did: into MFS, bit by bit, in nodes of the oldest kind.

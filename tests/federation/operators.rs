@@ -57,12 +57,17 @@ impl Operators {
     }
 
     pub(crate) fn publish_as(&self, link: &str, hint: &str) {
+        self.publish_at(DOMAIN, link, hint);
+    }
+
+    /// Writes a link and a hint into the DNS for a domain, which is the publisher's or below it.
+    pub(crate) fn publish_at(&self, domain: &str, link: &str, hint: &str) {
         self.dns.update(
             DOMAIN,
             &format!(
-                "update delete _dnslink.{DOMAIN} TXT\n\
-                 update add _dnslink.{DOMAIN} 1 TXT \"{link}\"\n\
-                 update add _dnslink.{DOMAIN} 1 TXT \"ipfsnode={hint}\""
+                "update delete _dnslink.{domain} TXT\n\
+                 update add _dnslink.{domain} 1 TXT \"{link}\"\n\
+                 update add _dnslink.{domain} 1 TXT \"ipfsnode={hint}\""
             ),
         );
     }

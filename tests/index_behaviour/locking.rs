@@ -14,7 +14,7 @@ use crate::{Case, Outcome, case, case_on, home::Home};
 /// Long enough for whatever is not blocked to happen.
 const A_WHILE: Duration = Duration::from_millis(200);
 /// Long enough for whatever was blocked to go on.
-const LONG: Duration = Duration::from_secs(8);
+const LONG: Duration = Duration::from_secs(30);
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![

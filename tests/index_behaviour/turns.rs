@@ -254,8 +254,8 @@ async fn requests_do_not_wait_for_turns(home: Home) -> Outcome {
     });
     let waiting: Vec<_> = waiting.collect();
     tokio::time::sleep(A_WHILE).await;
-    timeout(A_WHILE * 5, home.index.ping()).await??;
-    drop(timeout(A_WHILE * 5, home.index.lock()).await??);
+    timeout(LONG, home.index.ping()).await??;
+    drop(timeout(LONG, home.index.lock()).await??);
     cleaning.end().await?;
     for linking in waiting {
         timeout(LONG, linking).await???;

@@ -15,7 +15,7 @@ use crate::content::{MIB, noise};
 use crate::proxy::Proxy;
 
 /// How often the node goes.
-const ROUNDS: u32 = 12;
+const ROUNDS: u32 = 6;
 
 fn client(node: &KuboNode, token: Option<&str>) -> Kubo {
     let (api, gateway) = (node.api().parse().unwrap(), node.gateway().parse().unwrap());

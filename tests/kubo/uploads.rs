@@ -44,7 +44,7 @@ fn what_is_left_of_an_upload_that_nobody_finishes_is_cleaned_away() {
     let Some(node) = KuboNode::start() else { return };
     let more = [
         ("STORAGE__KUBO__CLEAN_INTERVAL", "1s"),
-        ("UPLOADS__EXPIRE_AFTER", "3s"),
+        ("UPLOADS__EXPIRE_AFTER", "10s"),
         ("UPLOADS__PURGE_INTERVAL", "1s"),
     ];
     let registry = Registry::start_with(&node, &more);

@@ -13,6 +13,9 @@ mod cases;
 mod cloud;
 mod home;
 mod lossy;
+#[path = "../common/ports.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod ports;
 #[path = "../common/process.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod process;

@@ -5,18 +5,18 @@ use crate::publisher::NAME;
 use crate::replicas::Two;
 use crate::repository::wait;
 
+fn configure(command: &mut std::process::Command, keep: &str) {
+    command
+        .env_remove("ROADSTEAD_SERVER__EXTERNAL_URL")
+        .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
+        .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms")
+        .env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "1s")
+        .env("ROADSTEAD_PUBLISH__KEEP", keep);
+}
+
 #[test]
 fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_told() {
-    let Some(two) = Two::start(|command| {
-        command
-            .env_remove("ROADSTEAD_SERVER__EXTERNAL_URL")
-            .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
-            .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms")
-            .env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "1s")
-            .env("ROADSTEAD_PUBLISH__KEEP", "4s");
-    }) else {
-        return;
-    };
+    let Some(mut two) = Two::start(|command| configure(command, "1h")) else { return };
     let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
     let is_pinned = |root: &str| {
         let pins = pins();
@@ -35,13 +35,20 @@ fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_t
     );
 
     two.push(0, "v1", "two");
-    let new = two.wait_until_published();
-    assert!(is_pinned(&old) && is_pinned(&new), "{}", pins());
+    let next = two.wait_until_published();
+    assert!(is_pinned(&old) && is_pinned(&next), "{}", pins());
     two.node.ipfs(["repo", "gc", "--quiet"]);
     // All of it is still there, for whoever resolved it a moment ago.
     two.node.ipfs(["refs", "--recursive", "--unique", "--offline", &old]);
     let below = format!("/ipfs/{old}/docker?format=car");
     assert_eq!(http::get(&two.servers[0].url(&below)).status, 200);
-    wait(|| !is_pinned(&old), "a root that was replaced is released");
+
+    // How long a root is kept is settled when it is replaced.
+    two.servers.clear();
+    two.servers = two.serve(|command| configure(command, "1s"));
+    two.push(0, "v1", "three");
+    let new = two.wait_until_published();
+    wait(|| !is_pinned(&next), "a root that was replaced is released");
+    assert!(is_pinned(&old), "its hour is not over");
     assert!(is_pinned(&new), "{}", pins());
 }

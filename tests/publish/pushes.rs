@@ -94,22 +94,23 @@ fn records_of_others_at_the_same_name_stay() {
     }
 }
 
+/// Starts one that keeps what was replaced so long, and by nothing else.
+fn keeping(keep: &'static str) -> Option<Publisher> {
+    Publisher::start_with(move |command| {
+        command.env("ROADSTEAD_PUBLISH__KEEP", keep).env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms");
+    })
+}
+
+fn serves(publisher: &Publisher, root: &str) -> bool {
+    let path = format!("/ipfs/{root}/docker/registry/v2/repositories/team/app?format=car");
+    let url = publisher.server.url(&path);
+    // One that is released while it is read is cut off.
+    http::try_send(|client| client.get(url)).is_ok_and(|answer| answer.status == 200)
+}
+
 #[test]
-fn what_the_dns_names_is_served_until_it_is_released() {
-    let Some(publisher) = Publisher::start_with(|command| {
-        command
-            .env("ROADSTEAD_PUBLISH__KEEP", "3s")
-            // Nothing else keeps what was replaced.
-            .env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms");
-    }) else {
-        return;
-    };
-    let serves = |root: &str| {
-        let path = format!("/ipfs/{root}/docker/registry/v2/repositories/team/app?format=car");
-        let url = publisher.server.url(&path);
-        // One that is released while it is read is cut off.
-        http::try_send(|client| client.get(url)).is_ok_and(|answer| answer.status == 200)
-    };
+fn what_the_dns_names_or_named_a_moment_ago_is_served() {
+    let Some(publisher) = keeping("1h") else { return };
     let pushed = publisher.repository().push_image("v1", "one");
     let old = publisher.wait_until_published();
     publisher.dns.freeze();
@@ -118,10 +119,22 @@ fn what_the_dns_names_is_served_until_it_is_released() {
     assert_eq!(gone.status, 202);
     let new = publisher.root();
     assert_ne!(new, old);
-    assert!(serves(&old) && serves(&new), "the old one is what the DNS names");
+    assert!(serves(&publisher, &old), "it is what the DNS names");
+    assert!(serves(&publisher, &new));
     publisher.dns.thaw();
-    publisher.wait_for(&new);
-    assert!(serves(&old), "whoever resolved it a moment ago may still be reading");
-    wait(|| !serves(&old), "a root that was replaced is released");
-    assert!(serves(&new));
+    publisher.wait_until_published();
+    assert!(serves(&publisher, &old), "whoever resolved it a moment ago may still be reading");
+}
+
+#[test]
+fn a_root_that_was_replaced_is_released_after_a_while() {
+    let Some(publisher) = keeping("1s") else { return };
+    let pushed = publisher.repository().push_image("v1", "three");
+    let old = publisher.wait_until_published();
+    publisher.repository().push_image("v1", "four");
+    let gone = publisher.repository().delete(&format!("manifests/{}", pushed.digest));
+    assert_eq!(gone.status, 202);
+    let new = publisher.wait_until_published();
+    wait(|| !serves(&publisher, &old), "a root that was replaced is released");
+    assert!(serves(&publisher, &new));
 }

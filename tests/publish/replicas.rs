@@ -1,5 +1,6 @@
 //! Several processes over one Kubo node and one Postgres: one of them publishes.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -15,26 +16,36 @@ pub(crate) struct Two {
     pub(crate) servers: Vec<Server>,
     pub(crate) dns: Bind,
     pub(crate) node: KuboNode,
+    pair: Arc<Pair>,
     _postgres: Postgres,
 }
 
 impl Two {
     pub(crate) fn start(
-        configure: impl Fn(&mut std::process::Command) + Copy + Send + Sync + 'static,
+        configure: impl Fn(&mut Command) + Copy + Send + Sync + 'static,
     ) -> Option<Self> {
         let dns = Bind::start(&[(DOMAIN, "")])?;
         let node = KuboNode::start()?;
         let postgres = Postgres::start(&[])?;
         let pair = Arc::new(Pair::make_on(&node.api(), &node.gateway(), &postgres.url()));
+        let mut two = Self { servers: Vec::new(), dns, node, pair, _postgres: postgres };
+        two.servers = two.serve(configure);
+        Some(two)
+    }
+
+    /// Starts two processes, of which `configure` says more.
+    pub(crate) fn serve(
+        &self,
+        configure: impl Fn(&mut Command) + Copy + Send + Sync + 'static,
+    ) -> Vec<Server> {
         let server = |_| {
-            let address = dns.address();
-            Server::start_over(&pair, move |command| {
+            let address = self.dns.address();
+            Server::start_over(&self.pair, move |command| {
                 publish_to(command, &address);
                 configure(command);
             })
         };
-        let servers = (0..2).map(server).collect();
-        Some(Self { servers, dns, node, _postgres: postgres })
+        (0..2).map(server).collect()
     }
 
     pub(crate) fn push(&self, server: usize, tag: &str, word: &str) {
@@ -65,7 +76,7 @@ fn of_several_processes_one_publishes_and_another_takes_over() {
         two.push(number % 2, "v1", word);
         two.wait_until_published();
         // Long enough for the other one to do it as well.
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(Duration::from_secs(1));
         assert_eq!(two.dns.serial(DOMAIN) - before, 1, "it was written more than once");
     }
     two.servers[0].kill();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::peer::{Manner, Peer};
 use super::world::{LEAF, World};
-use super::{drain, impatient, kind, noise, open, patient, remote};
+use super::{drain, impatient, kind, noise, open, patient, remote, until};
 
 /// More than anything here takes.
 pub(crate) const PLENTY: u64 = 1 << 30;
@@ -89,9 +89,7 @@ async fn whoever_waits_goes_on_when_the_one_who_began_goes_away() {
     let (began, wait) = (cache.clone(), remote([patient(&silent)]));
     let others = world.clone();
     let first = tokio::spawn(async move { fetch(&began, &wait, &others).await.is_ok() });
-    while silent.asked().is_empty() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || !silent.asked().is_empty()).await;
     let mut second = Box::pin(fetch_all(&cache, &world));
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
     first.abort();
@@ -127,9 +125,7 @@ async fn a_fetch_goes_on_when_nobody_waits_for_it() {
     assert!(cache.find(&world.digest()).await.is_none(), "half of it is kept");
     drop(fetched);
     peer.release();
-    while cache.find(&world.digest()).await.is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until(async || cache.find(&world.digest()).await.is_some()).await;
     assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
     assert_eq!(peer.asked().len(), 1);
 }

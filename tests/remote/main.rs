@@ -14,7 +14,7 @@ mod several;
 mod world;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -35,10 +35,10 @@ pub(crate) fn patient(peer: &Peer) -> Arc<dyn Source> {
     with(peer, Patience::default())
 }
 
-/// Gives up soon.
+/// Gives up soon, but not before the peer has done what is its manner.
 pub(crate) fn impatient(peer: &Peer) -> Arc<dyn Source> {
-    let (answer, window) = (Duration::from_millis(500), Duration::from_millis(500));
-    with(peer, Patience { answer, window, least: 4096 })
+    let answer = Duration::from_secs(if peer.is_silent() { 2 } else { 30 });
+    with(peer, Patience { answer, window: Duration::from_secs(3), least: 4096 })
 }
 
 pub(crate) fn with(peer: &Peer, patience: Patience) -> Arc<dyn Source> {
@@ -86,6 +86,15 @@ pub(crate) async fn assert_sound(remote: &Remote, world: &World) {
     let (bytes, error) = read(remote, world).await;
     assert!(error.is_none(), "{error:?}");
     assert!(world.content == bytes, "{} bytes came of {}", bytes.len(), world.content.len());
+}
+
+/// Waits until something is so; panics when it never is.
+pub(crate) async fn until(is_so: impl AsyncFn() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_mins(1), "it never is so");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 pub(crate) fn kind(error: Option<RemoteError>) -> RemoteErrorKind {

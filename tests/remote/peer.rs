@@ -106,6 +106,11 @@ impl Peer {
         format!("http://{}", self.address)
     }
 
+    /// Whether nothing comes from it, not even a head.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.shared.manner, Manner::Silent)
+    }
+
     /// What it was asked for, in the order in which that came.
     pub(crate) fn asked(&self) -> Vec<String> {
         self.shared.asked.lock().unwrap().clone()

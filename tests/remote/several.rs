@@ -1,23 +1,20 @@
 //! Several sources at once.
 
-use std::time::Duration;
-
 use roadstead::remote::Remote;
 
 use super::peer::{Manner, Peer};
 use super::world::{BEFORE, FILE, World, archive};
-use super::{assert_sound, impatient, path, patient, remote};
+use super::{assert_sound, impatient, path, patient, remote, until};
 
 #[tokio::test]
 async fn of_two_good_ones_the_losers_body_is_not_read_to_its_end() {
     let world = World::new();
-    let slow = Peer::start(&world, Manner::Slow(Duration::from_millis(900))).await;
+    let slow = Peer::start(&world, Manner::Gated(0)).await;
     let fast = Peer::good(&world).await;
     assert_sound(&Remote::new(vec![patient(&slow), patient(&fast)]), &world).await;
     assert_eq!((slow.asked().len(), fast.asked().len()), (1, 1));
-    while slow.ended() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    slow.release();
+    until(async || slow.ended() > 0).await;
     let scope = roadstead::ipld::Scope::Entity(None);
     let whole = archive(&world.root, &world.walk(world.root, path(FILE), scope)).len();
     assert!(slow.sent() < whole, "all of it was sent");
@@ -36,9 +33,14 @@ async fn a_silent_one_does_not_keep_the_next_one_waiting() {
 #[tokio::test]
 async fn one_whose_head_start_is_over_goes_on() {
     let world = World::new();
-    let slow = Peer::start(&world, Manner::Slow(Duration::from_millis(600))).await;
+    let slow = Peer::start(&world, Manner::Gated(0)).await;
     let silent = Peer::start(&world, Manner::Silent).await;
-    assert_sound(&Remote::new(vec![patient(&slow), patient(&silent)]), &world).await;
+    let remote = Remote::new(vec![patient(&slow), patient(&silent)]);
+    let release = async {
+        until(async || !silent.asked().is_empty()).await;
+        slow.release();
+    };
+    tokio::join!(assert_sound(&remote, &world), release);
     assert_eq!(slow.asked().len(), 1);
     assert_eq!(silent.asked().len(), 1);
 }

@@ -19,6 +19,8 @@ pub(super) enum Manner {
     Cut,
     /// Hangs up on every third request.
     Flaky,
+    /// Hangs up on each request after the twelfth.
+    Lost,
 }
 
 /// A running proxy. Dropping it ends it.
@@ -84,8 +86,10 @@ impl Shared {
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let head = head(&mut stream)?;
         let number = self.asked.fetch_add(1, Ordering::SeqCst);
-        if matches!(self.manner, Manner::Flaky) && number % 3 == 2 {
-            return Ok(());
+        match self.manner {
+            Manner::Flaky if number % 3 == 2 => return Ok(()),
+            Manner::Lost if number >= 12 => return Ok(()),
+            _ => {}
         }
         let mut server = TcpStream::connect(&self.target)?;
         let (first, rest) = head.split_once("\r\n").unwrap();
