@@ -1,7 +1,7 @@
 //! What publishes the root, out of the settings; and how another process has a running server do it.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,18 @@ use crate::config::{NameServer, Settings};
 use crate::dnslink::{Gateway, Guard, Hint, PROVIDERS, Zone};
 use crate::registry::{Publisher, Registry, Terms, Wish};
 
-/// The file in the data folder by which a server is asked to publish at once.
-const REQUEST: &str = "publish";
+/// What the files in the data folder begin with by which a server is asked to publish at once; the token of
+/// whoever asks follows.
+const REQUEST: &str = "publish-";
 
-/// What it begins with when that shall overwrite what others have written, and otherwise; a token follows.
-const FORCE: &str = "force ";
-const NOW: &str = "now ";
+/// What they say when that shall overwrite what others have written, and otherwise.
+const FORCE: &str = "force";
+const NOW: &str = "now";
 
-/// How often a server looks for it.
+/// How long a written record may take until all servers of the zone tell it.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// How often a server looks for them.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Opens what publishes the root of a registry, if it is to be published. It needs no lock on the data folder.
@@ -51,6 +55,7 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
         debounce: publish.debounce,
         ttl: publish.ttl,
         keep: publish.keep,
+        patience: PATIENCE,
         hints: publish.hint.clone(),
         gateway: url.and_then(|url| Some(Gateway::from_url(url.as_str())?.multiaddr())),
         guard: Guard { allow_private: settings.dnslink.allow_private_addresses },
@@ -64,10 +69,9 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
 /// # Errors
 /// [`AppError::Folder`] when the folder cannot be written to.
 pub fn request_publication(data: &Path, force: bool) -> Result<(PathBuf, String), AppError> {
-    let (path, draft) = (data.join(REQUEST), data.join(format!("{REQUEST}.draft")));
     let token = Uuid::new_v4().to_string();
-    let written = fs::write(&draft, format!("{}{token}", if force { FORCE } else { NOW }));
-    written
+    let (path, draft) = (data.join(format!("{REQUEST}{token}")), data.join(format!(".{token}")));
+    fs::write(&draft, if force { FORCE } else { NOW })
         .and_then(|()| fs::rename(&draft, &path))
         .map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
     Ok((path, token))
@@ -78,31 +82,53 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
     let watching = async {
         loop {
             tokio::time::sleep(TICK).await;
-            match take_request(&data.join(REQUEST)) {
-                Ok(Some((wish, token))) => publisher.ask(wish, token),
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "could not read a request to publish"),
+            if let Err(error) = take_requests(&data, |wish, token| publisher.ask(wish, token)) {
+                tracing::warn!(%error, "could not read a request to publish");
             }
         }
     };
     tokio::join!(publisher.run(), watching);
 }
 
-/// Takes a request, if there is one.
-fn take_request(path: &Path) -> io::Result<Option<(Wish, String)>> {
-    match fs::read_to_string(path) {
-        Ok(text) => {
-            fs::remove_file(path)?;
-            Ok(Some(match text.strip_prefix(FORCE) {
-                Some(token) => (Wish::Force, token.to_owned()),
-                None => (Wish::Now, text.trim_start_matches(NOW).to_owned()),
-            }))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+/// Takes all requests that there are, and hands each on.
+fn take_requests(data: &Path, mut ask: impl FnMut(Wish, String)) -> io::Result<()> {
+    for entry in fs::read_dir(data)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some(token) = name.to_str().and_then(|name| name.strip_prefix(REQUEST)) else {
+            continue;
+        };
+        let is_forced = fs::read(entry.path())? == FORCE.as_bytes();
+        fs::remove_file(entry.path())?;
+        ask(if is_forced { Wish::Force } else { Wish::Now }, token.to_owned());
     }
+    Ok(())
 }
 
 fn refused(setting: &str, error: impl std::fmt::Display) -> AppError {
     AppError::Publish(format!("{setting}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn of_those_who_ask_at_once_nobody_takes_the_place_of_another() {
+        let data = TempDir::new().unwrap();
+        let asked = [true, false, false].map(|force| request_publication(data.path(), force));
+        let mut expected = asked.map(|asked| asked.unwrap().1);
+        let forced = expected[0].clone();
+        expected.sort();
+        let mut taken = Vec::new();
+        take_requests(data.path(), |wish, token| taken.push((wish, token))).unwrap();
+        taken.sort_by(|(_, one), (_, other)| one.cmp(other));
+        assert!(taken.iter().map(|(_, token)| token).eq(&expected), "{taken:?}");
+        for (wish, token) in taken {
+            assert_eq!(wish, if token == forced { Wish::Force } else { Wish::Now });
+        }
+        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
+    }
 }

@@ -121,7 +121,7 @@ async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Resul
     let waiting = Instant::now();
     while waiting.elapsed() < PATIENCE {
         let record = published(index.as_ref()).await?;
-        let is_answer = |record: &Publication| record.answered.as_ref() == Some(&token);
+        let is_answer = |record: &Publication| record.answers.contains(&token);
         match record.filter(is_answer) {
             Some(Publication { failure: Some(failure), .. }) => bail!("{}", failure.reason),
             // It may have been overtaken by a push.

@@ -1,5 +1,6 @@
 //! Where the public root is published, and by whom.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -244,6 +245,18 @@ impl NameServer {
     }
 }
 
+impl fmt::Display for NameServer {
+    /// Writes it as it is read, with its port.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port } = self;
+        if host.contains(':') {
+            write!(formatter, "[{host}]:{port}")
+        } else {
+            write!(formatter, "{host}:{port}")
+        }
+    }
+}
+
 /// Reads a text that may be empty.
 fn optional(
     values: &Values,
@@ -287,6 +300,7 @@ mod tests {
             ("ns:5353", "ns", 5353),
         ] {
             let expected = NameServer { host: host.to_owned(), port };
+            assert_eq!(NameServer::parse(&expected.to_string()), Some(expected.clone()), "{text}");
             assert_eq!(NameServer::parse(text), Some(expected), "{text}");
         }
         for text in ["", ":53", "0.0.0.0", "192.0.2.1:0", "a b", "a..b", "a:b", "a:70000", "1.2.3"]

@@ -7,11 +7,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use thiserror::Error;
+use tokio::time::timeout;
 
 use super::dns::{Dns, Failure};
 use super::domain::DNSADDR;
@@ -24,6 +26,9 @@ const MAX_ADDRESSES: usize = 16;
 
 /// How many `/dnsaddr/…` may lead to each other.
 const MAX_DEPTH: usize = 4;
+
+/// How long the addresses of one peer may take, whatever its records lead to.
+const LOOKING_UP: Duration = Duration::from_secs(10);
 
 /// Decides which addresses may be dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,11 +164,19 @@ impl Dialer {
     }
 
     /// Finds where a peer listens, as literal addresses that a node may be given; at least one. A
-    /// `/dnsaddr/…` is followed to those of its records that have the same peer.
+    /// `/dnsaddr/…` is followed to those of its records that have the same peer. It takes ten seconds at most.
     ///
     /// # Errors
     /// Why there is none.
     pub async fn peer_addresses(&self, peer: &Peer) -> Result<Vec<Multiaddr>, DialError> {
+        let found = timeout(LOOKING_UP, self.follow(peer)).await;
+        found.unwrap_or_else(|_| {
+            let why = "its records lead too far".to_owned();
+            Err(DialError::Unavailable(peer.address.to_string(), why))
+        })
+    }
+
+    async fn follow(&self, peer: &Peer) -> Result<Vec<Multiaddr>, DialError> {
         let mut found = Vec::new();
         let mut error = DialError::NotFound(peer.address.to_string());
         let mut asked: Vec<Domain> = Vec::new();

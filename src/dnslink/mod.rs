@@ -27,6 +27,10 @@ pub mod record;
 mod resolver;
 mod servers;
 mod step;
+#[cfg(test)]
+#[path = "../../tests/dnslink/server.rs"]
+#[allow(dead_code, reason = "the tests of the room use the rest")]
+pub(crate) mod test_server;
 mod walk;
 mod wire;
 mod zone;

@@ -23,7 +23,7 @@ pub struct Change {
     pub domain: Domain,
     /// What they say: one link, then hints.
     pub wanted: Vec<String>,
-    /// What we may have written before, and may take away.
+    /// What we may have written before, and may take away, the newest last.
     pub ours: Vec<String>,
     /// How long others may keep them.
     pub ttl: Duration,

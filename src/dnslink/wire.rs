@@ -19,16 +19,14 @@ use crate::config::NameServer;
 /// How long one exchange may take.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Finds where a server listens.
-pub(super) async fn addresses(server: &NameServer) -> Result<Vec<SocketAddr>, PublishError> {
+/// Finds where a server listens: at one address, of version 4 if it has one.
+pub(super) async fn address(server: &NameServer) -> Result<SocketAddr, PublishError> {
     let NameServer { host, port } = server;
     let found = timeout(LIMIT, tokio::net::lookup_host((host.as_str(), *port))).await;
     let unknown = || format!("no address is known of the name server {host}");
     match found {
         Ok(Ok(found)) => {
-            let mut found: Vec<SocketAddr> = found.collect();
-            found.sort_by_key(SocketAddr::is_ipv6);
-            if found.is_empty() { Err(unavailable(unknown())) } else { Ok(found) }
+            found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| unavailable(unknown()))
         }
         Ok(Err(error)) => Err(PublishError::wrap(PublishErrorKind::Unavailable, unknown(), error)),
         Err(_) => Err(unavailable(unknown())),

@@ -1,9 +1,10 @@
 //! The servers of a zone, and what each of them says: a root is published once all of them tell it.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use hickory_resolver::proto::rr::Name;
 
 use super::dns::{Dns, Failure};
 use super::publisher::{PublishError, name};
@@ -21,13 +22,15 @@ const MOST: usize = 16;
 pub struct Zone {
     dns: Arc<Dns>,
     given: Vec<NameServer>,
+    /// Where servers listen that the DNS names.
+    port: u16,
 }
 
 /// What one server says.
 #[derive(Debug)]
 pub struct Told {
-    /// Who says it.
-    pub server: SocketAddr,
+    /// Who says it: its address or its name, and its port.
+    pub server: String,
     /// The TXT records of `_dnslink.<domain>`, or why they are not known.
     pub texts: Result<Vec<String>, PublishError>,
 }
@@ -38,51 +41,106 @@ impl Zone {
     /// # Errors
     /// When a file that the settings name cannot be used.
     pub fn open(settings: &DnslinkSettings, given: Vec<NameServer>) -> Result<Self, SetupError> {
-        Ok(Self { dns: Arc::new(Dns::open(settings)?), given })
+        Ok(Self { dns: Arc::new(Dns::open(settings)?), given, port: PORT })
     }
 
     /// Asks each server of a domain's zone for the records of the domain.
     ///
     /// # Errors
-    /// When no server is known; that one does not answer is told of that one.
+    /// When no server is known; that one does not answer, or is not found, is told of that one.
     pub async fn ask(&self, domain: &Domain) -> Result<Vec<Told>, PublishError> {
         let name = absolute(&name(domain))?;
         let asked = self.servers(domain).await?.into_iter().map(|server| {
             let name = &name;
-            async move {
-                let texts = wire::texts(server, name).await;
-                Told { server, texts: texts.map(|texts| texts.iter().map(joined).collect()) }
-            }
+            async move { Told { texts: texts(&server, name).await, server: server.to_string() } }
         });
         Ok(join_all(asked).await)
     }
 
-    async fn servers(&self, domain: &Domain) -> Result<Vec<SocketAddr>, PublishError> {
-        let mut found = Vec::new();
-        if self.given.is_empty() {
-            found = self.named(domain).await?;
+    async fn servers(&self, domain: &Domain) -> Result<Vec<NameServer>, PublishError> {
+        let mut servers = self.given.clone();
+        if servers.is_empty() {
+            servers = self.named(domain).await?;
         }
-        for server in &self.given {
-            found.extend(wire::addresses(server).await?.into_iter().next());
-        }
-        found.truncate(MOST);
-        Ok(found)
+        servers.truncate(MOST);
+        Ok(servers)
     }
 
     /// Finds the servers that the DNS names for the nearest zone above the records.
-    async fn named(&self, domain: &Domain) -> Result<Vec<SocketAddr>, PublishError> {
+    async fn named(&self, domain: &Domain) -> Result<Vec<NameServer>, PublishError> {
         let unknown =
             |why: &str| unavailable(format!("the servers of {domain} are not known: {why}"));
         let full = name(domain);
         let mut rest = full.as_str();
         while rest.contains('.') {
             match self.dns.name_servers(rest).await {
-                Ok(found) => return Ok(found.into_iter().map(|ip| (ip, PORT).into()).collect()),
+                Ok(found) => {
+                    let at = |ip: IpAddr| NameServer { host: ip.to_string(), port: self.port };
+                    return Ok(found.into_iter().map(at).collect());
+                }
                 Err(Failure::Down(why)) => return Err(unknown(&why)),
                 Err(Failure::Absent) => {}
             }
             rest = rest.split_once('.').map_or("", |(_, above)| above);
         }
         Err(unknown("no zone above it names any"))
+    }
+}
+
+/// Asks one server.
+async fn texts(server: &NameServer, name: &Name) -> Result<Vec<String>, PublishError> {
+    let address = wire::address(server).await?;
+    Ok(wire::texts(address, name).await?.iter().map(joined).collect())
+}
+
+#[cfg(test)]
+impl Zone {
+    /// Takes the servers at these addresses, for the tests of whoever asks a zone.
+    pub(crate) fn at(addresses: &[String]) -> Self {
+        let server = |address: &String| {
+            let address: std::net::SocketAddr = address.parse().unwrap();
+            NameServer { host: address.ip().to_string(), port: address.port() }
+        };
+        let given = addresses.iter().map(server).collect();
+        Self::open(&DnslinkSettings::default(), given).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::test_server::{Manner, Server};
+    use super::*;
+    use crate::config::DnsServer;
+
+    #[tokio::test]
+    async fn a_server_that_is_not_found_is_told_beside_the_others() {
+        let server = Server::start(Manner::Texts(Vec::new(), 1)).await;
+        let found: std::net::SocketAddr = server.address().parse().unwrap();
+        let at = |host: &str| NameServer { host: host.to_owned(), port: found.port() };
+        let given = vec![at("nowhere.invalid"), at("127.0.0.1")];
+        let zone = Zone::open(&DnslinkSettings::default(), given).unwrap();
+        let told = zone.ask(&"example.test".parse().unwrap()).await.unwrap();
+        let [lost, found] = &*told else { panic!("{told:?}") };
+        assert_eq!(lost.server, format!("nowhere.invalid:{}", at("").port));
+        let why = lost.texts.as_ref().unwrap_err();
+        assert!(why.to_string().contains("no address is known"), "{why}");
+        assert!(found.texts.is_ok(), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn where_no_server_is_given_those_are_asked_that_the_dns_names_for_the_zone() {
+        let texts = vec!["dnslink=/ipfs/bafyaabakaieac".to_owned()];
+        let server = Server::start(Manner::Zone("example.test", texts.clone())).await;
+        let address: std::net::SocketAddr = server.address().parse().unwrap();
+        let servers = vec![DnsServer::Plain(address)];
+        let settings = DnslinkSettings { servers, ..DnslinkSettings::default() };
+        let zone = Zone { port: address.port(), ..Zone::open(&settings, Vec::new()).unwrap() };
+        for domain in ["example.test", "a.b.example.test"] {
+            let told = zone.ask(&domain.parse().unwrap()).await.unwrap();
+            let [Told { server, texts: Ok(found) }] = &*told else { panic!("{told:?}") };
+            assert_eq!((server, found), (&address.to_string(), &texts), "{domain}");
+        }
+        let unknown = zone.ask(&"example.com".parse().unwrap()).await.unwrap_err();
+        assert!(unknown.to_string().contains("no zone above it names any"), "{unknown}");
     }
 }

@@ -39,8 +39,14 @@ pub(super) async fn roots(connection: &mut Connection) -> Result<Vec<PublishedRo
     rows.into_iter().map(root).collect()
 }
 
-/// Adds a root; returns whether it was not there.
+/// Adds a root; returns whether it was not there. One that was to go stays.
 pub(super) async fn hold(connection: &mut Connection, root: &Cid, now: i64) -> Result<bool> {
+    on!(connection, "keeping a root", db =>
+        sqlx::query("UPDATE published_roots SET expires = NULL WHERE root = $1")
+            .bind(root.to_bytes())
+            .execute(db)
+            .await
+            .map(drop))?;
     let added = on!(connection, "holding a root", db => sqlx::query(
         "INSERT INTO published_roots (root, held) VALUES ($1, $2) ON CONFLICT DO NOTHING",
     )
@@ -52,29 +58,30 @@ pub(super) async fn hold(connection: &mut Connection, root: &Cid, now: i64) -> R
     Ok(added > 0)
 }
 
-/// Notes that a root was seen in the DNS, and that the others may go then. In a transaction.
+/// Notes which roots the DNS names, and that the others may go then. In a transaction.
 pub(super) async fn set_published(
     connection: &mut Connection,
-    root: &Cid,
+    roots: &[Cid],
     now: i64,
     expires: i64,
 ) -> Result<()> {
-    on!(connection, "noting a published root", db => sqlx::query(
-        "UPDATE published_roots SET published = $2, expires = NULL WHERE root = $1",
-    )
-    .bind(root.to_bytes())
-    .bind(now)
-    .execute(db)
-    .await
-    .map(drop))?;
-    on!(connection, "noting roots that were replaced", db => sqlx::query(
-        "UPDATE published_roots SET expires = $2 WHERE root <> $1 AND expires IS NULL",
-    )
-    .bind(root.to_bytes())
-    .bind(expires)
-    .execute(db)
-    .await
-    .map(drop))
+    on!(connection, "noting roots that were replaced", db =>
+        sqlx::query("UPDATE published_roots SET expires = $1 WHERE expires IS NULL")
+            .bind(expires)
+            .execute(db)
+            .await
+            .map(drop))?;
+    for root in roots {
+        on!(connection, "noting a published root", db => sqlx::query(
+            "UPDATE published_roots SET published = $2, expires = NULL WHERE root = $1",
+        )
+        .bind(root.to_bytes())
+        .bind(now)
+        .execute(db)
+        .await
+        .map(drop))?;
+    }
+    Ok(())
 }
 
 /// Takes a root away; returns whether it was there.

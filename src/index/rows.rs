@@ -63,7 +63,7 @@ pub struct PublishedRoot {
     pub root: Cid,
     /// Since when it is held.
     pub held: i64,
-    /// When it was last seen in the DNS.
+    /// When it was last seen in the DNS, or was to be.
     pub published: Option<i64>,
     /// When it may go, since another one was seen.
     pub expires: Option<i64>,

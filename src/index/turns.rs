@@ -32,6 +32,14 @@ pub(super) const CONNECTIONS: u32 = LINKINGS + 2;
 /// back, and leaves the note of a cleaning.
 #[async_trait]
 pub trait Turn: Send {
+    /// Makes sure that the lock is still there, before something is done that has to be alone.
+    ///
+    /// # Errors
+    /// The lock was lost meanwhile, or may have been.
+    async fn check(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Ends the turn, and takes the note of a cleaning away.
     ///
     /// # Errors
@@ -208,6 +216,12 @@ struct Publishing {
 
 #[async_trait]
 impl Turn for Publishing {
+    async fn check(&mut self) -> Result<()> {
+        // The lock is the session's, and lasts as long.
+        on!(self.connection, "looking whether a turn lasts", db =>
+            sqlx::query("SELECT 1").execute(db).await.map(drop))
+    }
+
     async fn end(mut self: Box<Self>) -> Result<()> {
         unlock(&mut self.connection, Mode::Publishing).await
     }

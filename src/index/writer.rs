@@ -276,9 +276,9 @@ impl Writer for LockedWriter {
         self.write(async |connection| published::hold(connection, root, now).await).await
     }
 
-    async fn set_published(&mut self, root: &Cid, now: i64, expires: i64) -> Result<()> {
+    async fn set_published(&mut self, roots: &[Cid], now: i64, expires: i64) -> Result<()> {
         self.write(async |connection| {
-            published::set_published(connection, root, now, expires).await
+            published::set_published(connection, roots, now, expires).await
         })
         .await
     }

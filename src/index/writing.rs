@@ -152,12 +152,12 @@ pub trait Writer: Send {
     /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
     /// [`Damaged`](super::IndexErrorKind::Damaged).
     async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()>;
-    /// Notes that a root is held; returns whether it was not yet. The link to its node is the caller's to
-    /// count.
+    /// Notes that a root is held, and is not to go; returns whether it was not held yet. The link to its node
+    /// is the caller's to count.
     async fn hold_root(&mut self, root: &Cid, now: i64) -> Result<bool>;
-    /// Notes that a held root was seen in the DNS, and that all others may go at `expires`, unless they may
-    /// sooner.
-    async fn set_published(&mut self, root: &Cid, now: i64, expires: i64) -> Result<()>;
+    /// Notes which held roots the DNS names, or is to name, and that all others may go at `expires`, unless
+    /// they may sooner.
+    async fn set_published(&mut self, roots: &[Cid], now: i64, expires: i64) -> Result<()>;
     /// Holds a root no longer; returns whether it was held. The link to its node is the caller's to count.
     async fn release_root(&mut self, root: &Cid) -> Result<bool>;
     /// Deletes nodes that nobody has linked to since before `before`, and entries of the queue that

@@ -38,7 +38,7 @@ impl Registry {
 }
 
 /// Opens a registry as the next process does.
-async fn open(data: &Path) -> Registry {
+pub(super) async fn open(data: &Path) -> Registry {
     let storage = open_embedded(data).unwrap();
     let index =
         index::open(&format!("sqlite:{}", data.join("index.sqlite").display())).await.unwrap();
@@ -62,10 +62,10 @@ impl Authenticator for Everybody {
 }
 
 /// Somebody who may do everything with one repository.
-struct Client(Authority);
+pub(super) struct Client(Authority);
 
 impl Client {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Authority::new(Box::new(Everybody), Names::default()))
     }
 
@@ -79,12 +79,17 @@ impl Client {
         digest
     }
 
-    async fn image(&self, registry: &Registry, config: &'static [u8]) -> Bytes {
+    pub(super) async fn image(&self, registry: &Registry, config: &'static [u8]) -> Bytes {
         let digest = self.blob(registry, config).await;
         manifest(digest, config.len())
     }
 
-    async fn put(&self, registry: &Registry, reference: &str, bytes: &Bytes) -> Result<()> {
+    pub(super) async fn put(
+        &self,
+        registry: &Registry,
+        reference: &str,
+        bytes: &Bytes,
+    ) -> Result<()> {
         self.put_if(registry, reference, bytes, Condition::default()).await
     }
 

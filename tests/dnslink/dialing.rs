@@ -130,3 +130,14 @@ async fn a_dnsaddr_is_followed_to_the_same_peer_and_not_in_circles() {
     let found: Vec<String> = found.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(found, [format!("/ip4/1.1.1.1/tcp/4001/p2p/{ID}")]);
 }
+
+#[tokio::test]
+async fn a_peer_whose_records_lead_to_names_that_nobody_answers_for_is_given_up() {
+    let texts = (0..6).map(|number| format!("dnsaddr=/dns4/n{number}.test/tcp/4001/p2p/{ID}"));
+    let server = Server::start(Manner::Dnsaddr(texts.collect())).await;
+    let address = format!("/dnsaddr/a.test/p2p/{ID}");
+    let given_up = dialer(&server, false).peer_addresses(&peer(&address)).await;
+    // As a whole, not one of those names.
+    let why = "its records lead too far".to_owned();
+    assert_eq!(given_up, Err(DialError::Unavailable(address, why)));
+}

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hickory_resolver::proto::op::{Message, OpCode, Query, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, TXT};
-use hickory_resolver::proto::rr::{RData, Record, RecordType};
+use hickory_resolver::proto::rr::rdata::{A, AAAA, NS, TXT};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::AbortHandle;
@@ -20,6 +20,11 @@ pub(crate) enum Manner {
     Texts(Vec<String>, u32),
     /// Answers the same for names that begin with `_dnslink.`, and says nothing to any other question.
     Alone(Vec<String>),
+    /// The same for names that begin with `_dnsaddr.`.
+    Dnsaddr(Vec<String>),
+    /// Answers for a zone of which it is the only server, with these TXT records as [`Manner::Texts`] does.
+    #[allow(dead_code, reason = "only the tests beside `Zone` use it")]
+    Zone(&'static str, Vec<String>),
     /// Answers with these addresses, one after the other to each question of its kind.
     Addresses(Vec<&'static str>),
     /// Answers with this code.
@@ -144,9 +149,12 @@ impl Shared {
         let mut answer = Message::response(question.id, OpCode::Query);
         answer.add_query(query.clone());
         answer.metadata.recursion_available = true;
+        answer.metadata.authoritative = true;
         match manner {
             Manner::Silence => return Vec::new(),
             Manner::Alone(_) if !name_of(&query).starts_with("_dnslink.") => return Vec::new(),
+            Manner::Dnsaddr(_) if !name_of(&query).starts_with("_dnsaddr.") => return Vec::new(),
+            Manner::Dnsaddr(texts) => put_texts(&mut answer, &texts, 1),
             Manner::Garbage => return vec![[&question.id.to_be_bytes()[..], b"garbage"].concat()],
             Manner::Code(code) => answer.metadata.response_code = code,
             Manner::AlwaysTruncated => answer.metadata.truncation = true,
@@ -162,6 +170,7 @@ impl Shared {
                 tokio::time::sleep(SLOWNESS).await;
                 add_texts(&mut answer, &texts, 3600);
             }
+            Manner::Zone(zone, texts) => add_zone(&mut answer, zone, &texts),
             Manner::Addresses(addresses) => self.add_address(&mut answer, &addresses),
         }
         vec![answer.to_vec().unwrap()]
@@ -202,13 +211,29 @@ fn name_of(query: &Query) -> String {
     query.name().to_string().trim_end_matches('.').to_owned()
 }
 
+fn add_zone(answer: &mut Message, zone: &str, texts: &[String]) {
+    let (query, server) = (answer.queries[0].clone(), format!("ns.{zone}"));
+    let data = match (name_of(&query), query.query_type()) {
+        (name, RecordType::NS) if name == zone => {
+            RData::NS(NS(Name::from_ascii(format!("{server}.")).unwrap()))
+        }
+        (name, RecordType::A) if name == server => RData::A(A::new(127, 0, 0, 1)),
+        _ => return add_texts(answer, texts, 1),
+    };
+    answer.add_answer(Record::from_rdata(query.name().clone(), 1, data));
+}
+
 fn add_texts(answer: &mut Message, texts: &[String], ttl: u32) {
-    let name = answer.queries[0].name().clone();
-    let is_text = answer.queries[0].query_type() == RecordType::TXT;
-    if !is_text || !name.to_string().starts_with("_dnslink.") {
+    let query = &answer.queries[0];
+    if query.query_type() == RecordType::TXT && name_of(query).starts_with("_dnslink.") {
+        put_texts(answer, texts, ttl);
+    } else {
         answer.metadata.response_code = ResponseCode::NXDomain;
-        return;
     }
+}
+
+fn put_texts(answer: &mut Message, texts: &[String], ttl: u32) {
+    let name = answer.queries[0].name().clone();
     for text in texts {
         let segments = text.as_bytes().chunks(255).collect();
         let data = RData::TXT(TXT::from_bytes(segments));

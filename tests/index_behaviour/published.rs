@@ -12,6 +12,11 @@ use crate::{Case, Outcome, case, case_on, home::Home};
 /// Long enough for whatever is not blocked to happen.
 const LONG: Duration = Duration::from_secs(20);
 
+/// Ends the session that has the turn to publish.
+const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid, 20000) FROM pg_locks WHERE \
+     locktype = 'advisory' AND CAST(classid AS BIGINT) = 1919902055 AND \
+     CAST(objid AS BIGINT) = CAST(hashtext(current_schema()) AS BIGINT) & 4294967295";
+
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(how_publishing_stands_is_kept),
@@ -43,15 +48,15 @@ async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     assert!(writer.hold_root(&one, 1).await?);
     assert!(!writer.hold_root(&one, 2).await?, "it is held");
-    writer.set_published(&one, 3, 100).await?;
+    writer.set_published(&[one], 3, 100).await?;
     assert!(writer.hold_root(&two, 4).await?);
     let root = |root, held, published, expires| PublishedRoot { root, held, published, expires };
     let mut held = home.index.published_roots().await?;
     held.sort_by_key(|held| held.held);
     assert_eq!(held, [root(one, 1, Some(3), None), root(two, 4, None, None)]);
     writer.hold_root(&three, 5).await?;
-    writer.set_published(&three, 6, 200).await?;
-    writer.set_published(&two, 7, 300).await?;
+    writer.set_published(&[three], 6, 200).await?;
+    writer.set_published(&[two], 7, 300).await?;
     let mut held = home.index.published_roots().await?;
     held.sort_by_key(|held| held.held);
     let expected = [
@@ -60,6 +65,16 @@ async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
         root(three, 5, Some(6), Some(300)),
     ];
     assert_eq!(held, expected, "an earlier time is not put off, and who comes back stays");
+    assert!(!writer.hold_root(&three, 8).await?, "it is held");
+    writer.set_published(&[two, one], 9, 400).await?;
+    let mut held = home.index.published_roots().await?;
+    held.sort_by_key(|held| held.held);
+    let expected = [
+        root(one, 1, Some(9), None),
+        root(two, 4, Some(9), None),
+        root(three, 5, Some(6), Some(400)),
+    ];
+    assert_eq!(held, expected, "who is held again or is still told does not go");
     assert!(writer.release_root(&one).await? && !writer.release_root(&one).await?);
     assert_eq!(home.index.published_roots().await?.len(), 2);
     Ok(())
@@ -117,6 +132,13 @@ async fn one_publishes_among_processes(home: Home) -> Outcome {
     turn.end().await?;
     let turn = other.begin_publishing().await?.ok_or("it was given back")?;
     assert!(home.index.begin_publishing().await?.is_none());
+    turn.end().await?;
+
+    let mut lost = other.begin_publishing().await?.ok_or("it was given back")?;
+    lost.check().await?;
+    home.execute(END_SESSIONS).await?;
+    let turn = home.index.begin_publishing().await?.ok_or("its session has ended")?;
+    assert!(lost.check().await.is_err() && lost.end().await.is_err(), "somebody else has it");
     turn.end().await?;
     Ok(())
 }

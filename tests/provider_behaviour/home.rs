@@ -249,6 +249,19 @@ pub(crate) const EXEC_ONLY: &[Case] = &[
         assert!(!environment.contains("ROADSTEAD_TEST"), "{environment}");
         Ok(())
     }),
+    ("a_program_is_started_however_much_was_ours", |subject| {
+        let text =
+            "cd \"$(dirname \"$0\")\"; cat >told; printf %s \"$ROADSTEAD_PUBLISH_OURS\" >newest\n";
+        let provider = subject.open_program(text, "60s");
+        let texts: Vec<String> = (0..5000).map(|n| format!("dnslink=/ipfs/{n:064}")).collect();
+        let ours: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let wanted = change(&["dnslink=/ipfs/bafyaabakaieac"], &ours);
+        run(&subject, async move { provider.write(&wanted).await.unwrap() });
+        let told: serde_json::Value = serde_json::from_str(&subject.written("told")).unwrap();
+        assert_eq!(told["ours"], serde_json::json!(texts));
+        assert!(subject.written("newest").lines().eq(texts[4900..].iter()));
+        Ok(())
+    }),
     ("what_its_exit_code_and_its_last_words_mean_is_told", |subject| {
         let text = "echo first >&2; echo \"the last words\" >&2; echo >&2; exit $(cat \"$(dirname \"$0\")/code\")\n";
         for (code, kind) in [

@@ -154,3 +154,50 @@ fn how_a_registry_stands_is_shown_beside_the_server() {
     assert!(finished.stdout.contains("failing      since 20"), "{finished}");
     assert!(finished.stdout.contains(&format!("kept         {}", publisher.root())), "{finished}");
 }
+
+#[test]
+fn all_who_ask_at_once_are_told_when_it_is_published() {
+    let Some(publisher) = Publisher::start_with(|command| {
+        command.env("ROADSTEAD_PUBLISH__DEBOUNCE", "1h");
+    }) else {
+        return;
+    };
+    publisher.repository().push_image("v1", "one");
+    let expected = format!("published {}\n", publisher.root());
+    std::thread::scope(|scope| {
+        let ask = || run(&mut publisher.command(["publish", "--wait"]));
+        let asked: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        for asked in asked {
+            let finished = asked.join().unwrap();
+            assert_eq!((finished.code, &finished.stdout), (Some(0), &expected), "{finished}");
+        }
+    });
+}
+
+#[test]
+fn where_no_name_server_answers_nothing_is_said_to_be_published() {
+    const FOREIGN: &str = "dnslink=/ipns/example.net";
+
+    let Some(mut publisher) = Publisher::start() else { return };
+    publisher.repository().push_image("v1", "one");
+    publisher.wait_until_published();
+    let replace = format!("update delete {NAME} TXT\nupdate add {NAME} 1 TXT \"{FOREIGN}\"");
+    publisher.dns.update(DOMAIN, &replace);
+    let refused = run(&mut publisher.command(["publish", "--wait"]));
+    assert!(refused.code == Some(1) && refused.stderr.contains(FOREIGN), "{refused}");
+
+    publisher.dns.stop();
+    let try_all = |publisher: &Publisher| {
+        for arguments in [&["publish", "--wait"][..], &["publish", "--wait", "--force"]] {
+            let refused = run(publisher.command([]).args(arguments));
+            assert_eq!(refused.code, Some(1), "{refused}");
+            assert!(refused.stderr.contains("does not answer"), "{refused}");
+        }
+        assert_ne!(json(publisher, ["status", "--json"])["publishing"]["failure"], Value::Null);
+    };
+    try_all(&publisher);
+    publisher.server.stop();
+    try_all(&publisher);
+    publisher.dns.start_again();
+    assert_eq!(publisher.texts(), [FOREIGN]);
+}

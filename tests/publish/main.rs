@@ -17,3 +17,4 @@ mod nodes;
 mod publisher;
 mod pushes;
 mod replicas;
+mod servers;

@@ -1,7 +1,7 @@
 //! A Kubo node below: what is published is pinned there, and others are told where it is.
 
-use crate::common::http;
-use crate::publisher::NAME;
+use crate::common::{Server, http};
+use crate::publisher::{NAME, wait_long};
 use crate::replicas::Two;
 use crate::repository::wait;
 
@@ -51,4 +51,27 @@ fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_t
     wait(|| !is_pinned(&next), "a root that was replaced is released");
     assert!(is_pinned(&old), "its hour is not over");
     assert!(is_pinned(&new), "{}", pins());
+}
+
+#[test]
+fn a_root_that_is_to_be_released_while_the_node_is_away_is_unpinned_when_it_is_back() {
+    let Some(mut two) = Two::start(|command| {
+        // With it the node is not asked for its addresses, which would be the first to fail.
+        command
+            .env("ROADSTEAD_PUBLISH__HINT", "/dns4/a.example.com/tcp/443/tls/http")
+            .env("ROADSTEAD_PUBLISH__KEEP", "5s");
+    }) else {
+        return;
+    };
+    two.push(0, "v1", "one");
+    let old = two.wait_until_published();
+    two.push(0, "v1", "two");
+    let new = two.wait_until_published();
+    two.node.stop();
+    let has_failed = |server: &Server| server.log().contains("could not publish");
+    wait_long(|| two.servers.iter().any(has_failed), "nobody wants to release it");
+    two.node.start_again();
+    let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
+    wait_long(|| !pins().contains(&old), "a root that was released stays pinned");
+    assert!(pins().contains(&new), "{}", pins());
 }

@@ -1,6 +1,8 @@
 //! A registry that publishes, and the name server that it publishes to.
 
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -33,6 +35,15 @@ pub(crate) fn publish_to(command: &mut Command, dns: &str) {
         .env("ROADSTEAD_PUBLISH__RFC2136__KEY_ALGORITHM", algorithm)
         .env("ROADSTEAD_PUBLISH__RFC2136__KEY_SECRET", secret)
         .env("ROADSTEAD_SERVER__EXTERNAL_URL", "http://127.0.0.1:5000");
+}
+
+/// Waits for what may take long on a machine that has other things to do.
+pub(crate) fn wait_long(mut until: impl FnMut() -> bool, complaint: &str) {
+    let begun = Instant::now();
+    while !until() {
+        assert!(begun.elapsed() < Duration::from_mins(2), "{complaint}");
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 impl Publisher {

@@ -27,6 +27,9 @@ const REFUSED: i32 = 4;
 /// How much of what a program says is kept: the end of it.
 const SAID: usize = 8 * 1024;
 
+/// How many of `ours` are told by the environment, the newest: one variable has to stay below 128 KiB.
+const OURS: usize = 100;
+
 /// How long what it said is waited for after it has ended, since what it has started may go on.
 const AFTER: Duration = Duration::from_secs(1);
 
@@ -85,11 +88,12 @@ fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError>
         }
     }
     let (name, ttl) = (change.name(), change.ttl.as_secs());
+    let newest = &change.ours[change.ours.len().saturating_sub(OURS)..];
     command
         .env("ROADSTEAD_PUBLISH_DOMAIN", change.domain.as_str())
         .env("ROADSTEAD_PUBLISH_NAME", &name)
         .env("ROADSTEAD_PUBLISH_WANTED", change.wanted.join("\n"))
-        .env("ROADSTEAD_PUBLISH_OURS", change.ours.join("\n"))
+        .env("ROADSTEAD_PUBLISH_OURS", newest.join("\n"))
         .env("ROADSTEAD_PUBLISH_TTL", ttl.to_string())
         .env("ROADSTEAD_PUBLISH_FORCE", if change.force { "1" } else { "0" });
     let told = Told {

@@ -17,7 +17,7 @@ use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, TSi
 use secrecy::ExposeSecret;
 
 use super::super::publisher::segments;
-use super::super::wire::{absolute, addresses, exchange, joined, odd, texts, unavailable};
+use super::super::wire::{absolute, address, exchange, joined, odd, texts, unavailable};
 use super::super::{Change, Difference, Provider, PublishError, PublishErrorKind};
 use crate::config::{NameServer, PublishSettings};
 
@@ -57,8 +57,7 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
 impl Provider for Rfc2136 {
     async fn write(&self, change: &Change) -> Result<(), PublishError> {
         let name = absolute(&change.name())?;
-        let server = addresses(&self.server).await?.into_iter().next();
-        let server = server.ok_or_else(|| unavailable("the server has no address".to_owned()))?;
+        let server = address(&self.server).await?;
         for _ in 0..TRIES {
             let current = texts(server, &name).await?;
             let difference = change.against(&current.iter().map(joined).collect::<Vec<_>>())?;

@@ -1,13 +1,17 @@
 //! Roots that are held: what is below them is served as long as anybody may come to them by the DNS.
 //!
 //! A held root has one link more in the index, so that it does not die when another root takes its place. It
-//! is held before it is written anywhere, and released `keep` after another one was seen in its place.
+//! is held before it is written anywhere, and released `keep` after another one was seen in its place, or after
+//! another one was written and no server told it any more.
 
 use cid::Cid;
 
 use super::super::now;
 use super::super::root::unlink;
-use super::{Publisher, Result, unable};
+use super::telling::answers;
+use super::{Publisher, Result, link, unable};
+use crate::dnslink::Change;
+use crate::index::PublishedRoot;
 use crate::oci::Visibility;
 
 impl Publisher {
@@ -15,7 +19,7 @@ impl Publisher {
     pub(super) async fn hold(&self, root: &Cid) -> Result<bool> {
         let index = &self.registry.index;
         let held = index.published_roots().await.map_err(unable)?;
-        if held.iter().any(|held| held.root == *root) {
+        if held.iter().any(|held| held.root == *root && held.expires.is_none()) {
             return Ok(true);
         }
         let mut writer = index.lock().await.map_err(unable)?;
@@ -31,26 +35,45 @@ impl Publisher {
         Ok(true)
     }
 
-    /// Notes that a root was seen in the DNS: the others may go in a while.
-    pub(super) async fn note(&self, root: &Cid) -> Result<()> {
+    /// Notes which roots the DNS names: the others may go in a while.
+    pub(super) async fn note(&self, roots: &[Cid]) -> Result<()> {
         let now = now();
         let keep = i64::try_from(self.terms.keep.as_millis()).unwrap_or(i64::MAX);
         let mut writer = self.registry.index.lock().await.map_err(unable)?;
-        writer.set_published(root, now, now.saturating_add(keep)).await.map_err(unable)
+        writer.set_published(roots, now, now.saturating_add(keep)).await.map_err(unable)
     }
 
-    /// Releases roots whose time has come, except the one that is published.
-    pub(super) async fn release(&self, published: Option<&Cid>) -> Result<()> {
+    /// Notes the same where not all servers tell what is wanted, so that there is an end to what was replaced
+    /// before they did: what is wanted and what anybody tells is kept. Where nobody answers nothing is known.
+    pub(super) async fn note_told(&self, change: &Change) -> Result<()> {
+        let Ok(told) = self.zone.ask(&change.domain).await else { return Ok(()) };
+        let Ok(answers) = answers(&told) else { return Ok(()) };
+        let is_named = |held: &PublishedRoot| {
+            let link = link(&held.root);
+            change.wanted.contains(&link) || answers.iter().any(|texts| texts.contains(&link))
+        };
+        let held = self.registry.index.published_roots().await.map_err(unable)?;
+        if held.iter().all(|held| is_named(held) == held.expires.is_none()) {
+            return Ok(());
+        }
+        let named: Vec<Cid> = held.into_iter().filter(is_named).map(|held| held.root).collect();
+        self.note(&named).await
+    }
+
+    /// Releases roots whose time has come, except the one that is to be published.
+    pub(super) async fn release(&self, wanted: &Cid) -> Result<()> {
         let index = &self.registry.index;
         let (mut due, mut kept) = (Vec::new(), Vec::new());
         for held in index.published_roots().await.map_err(unable)? {
             let is_over = held.expires.is_some_and(|expires| expires <= now());
-            let place = if is_over && Some(&held.root) != published { &mut due } else { &mut kept };
+            let place = if is_over && held.root != *wanted { &mut due } else { &mut kept };
             place.push(held.root);
         }
         if due.is_empty() {
             return Ok(());
         }
+        // Before the rows go, by which it is done again if it fails.
+        self.registry.storage.release_published(&kept).await.map_err(unable)?;
         for root in &due {
             let mut writer = index.lock().await.map_err(unable)?;
             writer.begin().await.map_err(unable)?;
@@ -59,7 +82,6 @@ impl Publisher {
             }
             writer.commit().await.map_err(unable)?;
         }
-        self.registry.storage.release_published(&kept).await.map_err(unable)?;
         tracing::debug!(count = due.len(), "released roots that were replaced");
         Ok(())
     }

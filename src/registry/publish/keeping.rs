@@ -1,5 +1,6 @@
 //! What keeps the DNS up to date while a server runs.
 
+use std::mem;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
@@ -24,13 +25,16 @@ const BUSY: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
+/// How long somebody is left alone at most who asks for it.
+const LONGEST_REST: Duration = Duration::from_hours(24);
+
 /// When something is to be done.
 struct Due {
     /// The version of the index that was last looked at.
     version: Option<u64>,
     /// Since when something waits, and since when nothing has come to it.
     waits: Option<(Instant, Instant)>,
-    /// Before that nothing is tried again, unless somebody asks for it.
+    /// Before that nothing is tried again, unless somebody asks for it meanwhile.
     not_before: Instant,
     /// How long is waited after the next failure.
     pause: Duration,
@@ -40,11 +44,10 @@ struct Due {
 
 impl Publisher {
     /// Has the root published at once, also after a failure. When that is done, the token is
-    /// [`Publication::answered`](super::Publication::answered).
+    /// among the [`Publication::answers`](super::Publication::answers).
     pub fn ask(&self, wish: Wish, token: String) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let wish = asked.as_ref().map_or(wish, |before| before.wish.max(wish));
-        *asked = Some(Asked { wish, token });
+        asked.add(Asked { wish, tokens: vec![token] });
     }
 
     /// Publishes whatever changes, whichever process changed it; never returns.
@@ -52,27 +55,38 @@ impl Publisher {
         let now = Instant::now();
         let mut due =
             Due { version: None, waits: None, not_before: now, pause: FIRST_PAUSE, looked: now };
+        let mut open = Asked::default();
         loop {
             tokio::time::sleep(TICK.min(self.terms.debounce)).await;
             // Without the index there is nothing to publish either.
             let Ok(version) = self.registry.index.version().await else { continue };
             due.notice(version);
             self.watched.set_pending(due.waits.is_some());
-            let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if asked.is_none() && !due.is_now(self.terms.debounce, LOOK.min(self.terms.keep)) {
+            let asked = mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+            if !asked.is_nothing() {
+                due.not_before = Instant::now();
+            }
+            // What has no answer yet is asked for still.
+            open.add(asked);
+            let look = LOOK.min(self.terms.keep);
+            if !due.is_now(!open.is_nothing(), self.terms.debounce, look) {
                 continue;
             }
-            let (wish, token) = match &asked {
-                Some(asked) => (asked.wish, Some(asked.token.as_str())),
-                None => (Wish::Routine, None),
-            };
-            let outcome = self.publish_for(wish, token).await;
-            if let (Ok(Outcome::Busy), Some(Asked { wish, token })) = (&outcome, asked) {
-                self.ask(wish, token);
-            }
+            let outcome = self.publish_for(&mut open).await;
             due.settle(&outcome);
             self.watched.set_pending(due.waits.is_some());
         }
+    }
+}
+
+impl Asked {
+    fn is_nothing(&self) -> bool {
+        self.tokens.is_empty()
+    }
+
+    fn add(&mut self, other: Self) {
+        self.wish = self.wish.max(other.wish);
+        self.tokens.extend(other.tokens);
     }
 }
 
@@ -86,11 +100,11 @@ impl Due {
     }
 
     /// Tells whether it is time to publish, or to look.
-    fn is_now(&self, debounce: Duration, look: Duration) -> bool {
+    fn is_now(&self, is_asked: bool, debounce: Duration, look: Duration) -> bool {
         let is_ripe = self.waits.is_some_and(|(first, last)| {
             last.elapsed() >= debounce || first.elapsed() >= debounce * LONGEST
         });
-        (is_ripe || self.looked.elapsed() >= look) && Instant::now() >= self.not_before
+        (is_asked || is_ripe || self.looked.elapsed() >= look) && Instant::now() >= self.not_before
     }
 
     fn settle(&mut self, outcome: &Result<Outcome, PublishError>) {
@@ -106,8 +120,8 @@ impl Due {
             Ok(Outcome::Overtaken) => self.waits = self.waits.or(Some((now, now))),
             Err(error) => {
                 self.waits = self.waits.or(Some((now, now)));
-                let pause = error.retry_after.unwrap_or_else(|| jittered(self.pause));
-                self.not_before = now + pause.min(LONGEST_PAUSE);
+                let rest = error.retry_after.unwrap_or_default().min(LONGEST_REST);
+                self.not_before = now + rest.max(jittered(self.pause));
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }
         }
@@ -137,7 +151,7 @@ mod tests {
     fn a_push_waits_for_others_but_not_for_ever() {
         let seconds = Duration::from_secs;
         for (since, last, expected) in [(1, 1, false), (2, 2, true), (5, 1, false), (20, 0, true)] {
-            let is_now = due(seconds(since), seconds(last)).is_now(DEBOUNCE, LOOK);
+            let is_now = due(seconds(since), seconds(last)).is_now(false, DEBOUNCE, LOOK);
             assert_eq!(is_now, expected, "{since} {last}");
         }
     }
@@ -150,21 +164,32 @@ mod tests {
         for _ in 0..12 {
             pauses.push(due.pause);
             due.settle(&failed());
-            assert!(!due.is_now(DEBOUNCE, Duration::ZERO));
+            assert!(!due.is_now(true, DEBOUNCE, Duration::ZERO));
         }
         assert!(pauses.is_sorted() && pauses[11] == LONGEST_PAUSE, "{pauses:?}");
         due.settle(&Ok(Outcome::Unchanged));
         assert!(due.waits.is_none() && due.pause == FIRST_PAUSE);
         due.notice(2);
-        assert!(due.is_now(Duration::ZERO, LOOK));
+        assert!(due.is_now(false, Duration::ZERO, LOOK));
     }
 
     #[test]
     fn whoever_says_when_to_come_back_is_left_alone_until_then() {
         let mut due = due(DEBOUNCE, DEBOUNCE);
-        let limited = PublishError::new(PublishErrorKind::Unavailable, "");
-        due.settle(&Err(limited.after(Some(Duration::from_secs(40)))));
-        let waits = due.not_before.duration_since(Instant::now());
-        assert!(waits > Duration::from_secs(30) && waits <= Duration::from_secs(40), "{waits:?}");
+        let mut rest = |seconds| {
+            let limited = PublishError::new(PublishErrorKind::Unavailable, "");
+            let begun = Instant::now();
+            due.settle(&Err(limited.after(Some(Duration::from_secs(seconds)))));
+            due.not_before.duration_since(begun)
+        };
+        for seconds in [40, 3600] {
+            assert!(rest(seconds) >= Duration::from_secs(seconds), "{seconds}");
+        }
+        assert!(rest(u64::MAX) >= LONGEST_REST);
+        // Who says that it may be at once is not asked without end.
+        for _ in 0..12 {
+            rest(0);
+        }
+        assert!(rest(0) >= LONGEST_PAUSE / 2);
     }
 }

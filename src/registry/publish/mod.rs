@@ -2,17 +2,20 @@
 //!
 //! [`Publisher::run`] (`keeping`) does so after each push. One [`Publisher::publish`] goes: the root as it is →
 //! held (`hold`), so that it is served as long as anybody may resolve it → pinned and announced, where the storage
-//! is one that others read → written into the DNS by a [`Provider`] → waited for at the zone's own servers → noted
-//! (`record`). Each step may be repeated, so whatever was interrupted is begun again; of all processes of an index
-//! one does it at a time, and nobody else waits for it.
+//! is one that others read → written into the DNS by a [`Provider`] → waited for at the zone's own servers
+//! (`telling`) → noted (`record`). Each step may be repeated, so whatever was interrupted is begun again; of all
+//! processes of an index one does it at a time, and nobody else waits for it.
 
 mod hold;
 mod keeping;
 mod record;
 mod standing;
+mod telling;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cid::Cid;
 
@@ -23,19 +26,10 @@ pub(super) use standing::Watched;
 use super::root::fold_edits;
 use super::{Registry, now};
 use crate::dnslink::{
-    Change, Domain, Guard, Provider, PublishError, PublishErrorKind, Told, Zone, is_link,
-    offer_peers,
+    Change, Domain, Guard, Provider, PublishError, PublishErrorKind, Told, Zone, offer_peers,
 };
-
-/// How long a written record is waited for at the servers of the zone.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// For how long a root is waited for at least although another one is to be published already.
-const HURRY: Duration = Duration::from_secs(10);
-
-/// How often the servers are asked, at first and in the end.
-const FIRST_LOOK: Duration = Duration::from_millis(100);
-const LATER_LOOK: Duration = Duration::from_secs(2);
+use crate::index::Turn;
+use telling::{answers, conflict, missing};
 
 type Result<T> = std::result::Result<T, PublishError>;
 
@@ -50,6 +44,8 @@ pub struct Terms {
     pub ttl: Duration,
     /// How long a root is held after another one was published.
     pub keep: Duration,
+    /// How long a written record may take until all servers of the zone tell it.
+    pub patience: Duration,
     /// Where others reach this registry, as multiaddrs; none: it is found out.
     pub hints: Vec<String>,
     /// The multiaddr of this registry's own gateway, if others can reach it.
@@ -59,9 +55,10 @@ pub struct Terms {
 }
 
 /// Who wants the root to be published.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Wish {
     /// Nobody in person, so a registry into which nothing was ever pushed leaves the DNS alone.
+    #[default]
     Routine,
     /// An operator.
     Now,
@@ -78,7 +75,7 @@ pub enum Outcome {
     Unchanged,
     /// Somebody else is publishing.
     Busy,
-    /// The record is written, but not seen yet, and there is a newer root to publish.
+    /// The record may be written, but is not seen yet, and there is a newer root to publish.
     Overtaken,
 }
 
@@ -95,12 +92,12 @@ pub struct Plan {
     pub conflict: Option<PublishError>,
 }
 
-/// What an operator has asked for.
-#[derive(Debug, Clone)]
+/// What operators have asked for and have no answer to yet.
+#[derive(Debug, Default)]
 struct Asked {
     wish: Wish,
-    /// By which whoever asked knows the answer.
-    token: String,
+    /// By which those who asked know the answer.
+    tokens: Vec<String>,
 }
 
 /// Publishes the public root of a registry.
@@ -110,8 +107,8 @@ pub struct Publisher {
     zone: Zone,
     terms: Terms,
     watched: Arc<Watched>,
-    /// What an operator has asked for meanwhile.
-    asked: Mutex<Option<Asked>>,
+    /// What operators have asked for meanwhile.
+    asked: Mutex<Asked>,
     /// Whether nobody was told yet that there is no hint.
     is_hintless: Mutex<bool>,
 }
@@ -130,19 +127,22 @@ impl Publisher {
     /// # Errors
     /// Why not; that is noted as well.
     pub async fn publish(&self, wish: Wish) -> Result<Outcome> {
-        self.publish_for(wish, None).await
+        self.publish_for(&mut Asked { wish, tokens: Vec::new() }).await
     }
 
-    /// The same, and notes the token of whoever asked for it with what it came to.
-    async fn publish_for(&self, wish: Wish, token: Option<&str>) -> Result<Outcome> {
+    /// The same, and notes the tokens of those who asked for it with what it came to. What is answered is taken
+    /// out of what was asked for.
+    async fn publish_for(&self, asked: &mut Asked) -> Result<Outcome> {
         let index = &self.registry.index;
-        let Some(turn) = index.begin_publishing().await.map_err(unable)? else {
+        let Some(mut turn) = index.begin_publishing().await.map_err(unable)? else {
             return Ok(Outcome::Busy);
         };
-        let mut record = self.record().await?;
-        let outcome = self.carry_out(&mut record, wish).await;
-        let failed = record.failure.clone();
+        let before = self.record().await?;
+        let (mut record, failed) = (before.clone(), before.failure.as_ref());
+        let outcome = self.carry_out(turn.as_mut(), &mut record, asked.wish).await;
         match &outcome {
+            // Nothing has come to its end: not what was asked for, nor what failed before.
+            Ok(Outcome::Busy | Outcome::Overtaken) => {}
             Ok(outcome) => {
                 record.failure = None;
                 if let Outcome::Published(root) = outcome {
@@ -152,17 +152,23 @@ impl Publisher {
                 }
             }
             Err(error) => {
-                let failure = Failure::again(failed.as_ref(), error, now());
-                if failed.as_ref().is_none_or(|before| before.kind != failure.kind) {
+                let failure = Failure::again(failed, error, now());
+                if failed.is_none_or(|before| before.kind != failure.kind) {
                     tracing::warn!(domain = %self.terms.domain, %error, "could not publish");
                 }
                 record.failure = Some(failure);
                 self.watched.count_failure();
             }
         }
-        if record.failure != failed || token.is_some() {
-            record.answered = token.map_or(record.answered, |token| Some(token.to_owned()));
-            self.save(&record).await?;
+        let is_answer = !matches!(outcome, Ok(Outcome::Busy | Outcome::Overtaken));
+        if is_answer {
+            record.answer(&asked.tokens);
+        }
+        if record != before {
+            self.save(turn.as_mut(), &record).await?;
+        }
+        if is_answer {
+            *asked = Asked::default();
         }
         turn.end().await.map_err(unable)?;
         outcome
@@ -180,7 +186,12 @@ impl Publisher {
         Ok(Plan { name: change.name(), wanted: change.wanted, told, conflict })
     }
 
-    async fn carry_out(&self, record: &mut Publication, wish: Wish) -> Result<Outcome> {
+    async fn carry_out(
+        &self,
+        turn: &mut dyn Turn,
+        record: &mut Publication,
+        wish: Wish,
+    ) -> Result<Outcome> {
         let root = self.registry.root().await.map_err(unable)?;
         let is_first = record.root.is_none() && record.ours.is_empty();
         if is_first && wish == Wish::Routine && self.is_empty(&root).await? {
@@ -192,34 +203,50 @@ impl Publisher {
         // Holding it was a change as well.
         let version = self.registry.index.version().await.map_err(unable)?;
         let change = self.change(&root, record, wish == Wish::Force).await?;
-        let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
-        if is_known && self.is_told(&change).await {
-            self.release(record.root.as_ref()).await?;
-            return Ok(Outcome::Unchanged);
+        if record.root.as_ref() == Some(&root) && record.ours == change.wanted {
+            let is_told = match self.is_told(&change).await {
+                // Nobody says that anything is wrong, and nobody wants to know.
+                Err(_) if wish == Wish::Routine && record.failure.is_none() => true,
+                is_told => is_told?,
+            };
+            if is_told {
+                self.release(&root).await?;
+                return Ok(Outcome::Unchanged);
+            }
         }
         self.pin(&root, record.root.as_ref()).await?;
         // Noted before it is written: whatever happens from here, what stands there is known to be ours.
         record.claim(&change.wanted);
-        self.save(record).await?;
-        self.write(&change).await?;
-        if !self.wait_until_told(&change, version).await? {
-            return Ok(Outcome::Overtaken);
+        self.save(turn, record).await?;
+        let is_told = match self.write(&change).await {
+            Ok(()) => {
+                let since = *record.untold.get_or_insert_with(now);
+                self.wait_until_told(&change, version, since).await
+            }
+            Err(error) => Err(error),
+        };
+        if matches!(is_told, Ok(true)) {
+            self.note(&[root]).await?;
+            record.seen(root, change.wanted, now());
+        } else {
+            self.note_told(&change).await?;
         }
-        self.note(&root).await?;
-        record.seen(root, change.wanted, now());
-        record.failure = None;
-        self.save(record).await?;
-        self.release(Some(&root)).await?;
-        Ok(Outcome::Published(root))
+        self.release(&root).await?;
+        Ok(if is_told? { Outcome::Published(root) } else { Outcome::Overtaken })
     }
 
     /// Says what is to be written for a root.
     async fn change(&self, root: &Cid, record: &Publication, force: bool) -> Result<Change> {
-        let mut wanted = vec![format!("dnslink=/ipfs/{root}")];
+        let mut wanted = vec![link(root)];
         wanted.extend(self.hints().await?.into_iter().map(|hint| format!("ipfsnode={hint}")));
+        // A server that was away may tell any of those that are held still.
+        let mut held = self.registry.index.published_roots().await.map_err(unable)?;
+        held.sort_by_key(|held| held.held);
+        let mut ours: Vec<String> = held.iter().map(|held| link(&held.root)).collect();
+        ours.retain(|link| !record.ours.contains(link));
+        ours.extend_from_slice(&record.ours);
         let Terms { domain, ttl, .. } = &self.terms;
-        let (domain, ours) = (domain.clone(), record.ours.clone());
-        Ok(Change { domain, wanted, ours, ttl: *ttl, force })
+        Ok(Change { domain: domain.clone(), wanted, ours, ttl: *ttl, force })
     }
 
     /// Tells where others reach this registry.
@@ -250,6 +277,10 @@ impl Publisher {
     async fn write(&self, change: &Change) -> Result<()> {
         if !self.provider.compares() {
             let told = self.zone.ask(&change.domain).await?;
+            // What nobody tells may be somebody else's.
+            if !change.force {
+                answers(&told)?;
+            }
             if let Some(conflict) = conflict(change, &told) {
                 return Err(conflict);
             }
@@ -258,38 +289,6 @@ impl Publisher {
             }
         }
         self.provider.write(change).await
-    }
-
-    /// Tells whether the servers still say what was published, as far as they answer.
-    async fn is_told(&self, change: &Change) -> bool {
-        let Ok(told) = self.zone.ask(&change.domain).await else { return true };
-        let texts = told.iter().filter_map(|told| told.texts.as_ref().ok());
-        texts.into_iter().all(|texts| change.against(texts).is_ok_and(|it| it.is_empty()))
-    }
-
-    /// Waits until all servers that answer say what was written. Returns whether they do; they may not when
-    /// another root is to be published already.
-    async fn wait_until_told(&self, change: &Change, version: u64) -> Result<bool> {
-        let begun = Instant::now();
-        let mut pause = FIRST_LOOK;
-        loop {
-            let told = self.zone.ask(&change.domain).await;
-            let missing = match &told {
-                Ok(told) => missing(change, told),
-                Err(error) => Some(error.to_string()),
-            };
-            let Some(missing) = missing else { return Ok(true) };
-            if begun.elapsed() >= PATIENCE {
-                let context = format!("it is written, but not told yet: {missing}");
-                return Err(PublishError::new(PublishErrorKind::Unavailable, context));
-            }
-            let current = self.registry.index.version().await.map_err(unable)?;
-            if current != version && begun.elapsed() >= HURRY {
-                return Ok(false);
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LATER_LOOK);
-        }
     }
 
     async fn is_empty(&self, root: &Cid) -> Result<bool> {
@@ -305,36 +304,17 @@ impl Publisher {
         Ok(record.unwrap_or_else(|| Publication::new(domain)))
     }
 
-    async fn save(&self, record: &Publication) -> Result<()> {
+    /// Writes down how publishing stands, unless somebody else does so by now.
+    async fn save(&self, turn: &mut dyn Turn, record: &Publication) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(unable)?;
+        turn.check().await.map_err(unable)?;
         self.registry.index.set_publication(&text).await.map_err(unable)
     }
 }
 
-/// Finds a link of somebody else in what the servers say.
-fn conflict(change: &Change, told: &[Told]) -> Option<PublishError> {
-    let texts = told.iter().filter_map(|told| told.texts.as_ref().ok());
-    texts.into_iter().find_map(|texts| change.against(texts).err())
-}
-
-/// Says who does not tell the change, if anybody, or if nobody can be asked.
-fn missing(change: &Change, told: &[Told]) -> Option<String> {
-    let mut last = "no server answers".to_owned();
-    let mut is_anybody = false;
-    for Told { server, texts } in told {
-        match texts {
-            Ok(texts) => {
-                let is_whole = change.wanted.iter().all(|wanted| texts.contains(wanted));
-                let links = texts.iter().filter(|text| is_link(text)).count();
-                if !is_whole || links != 1 {
-                    return Some(format!("{server} says {}", texts.join(", ")));
-                }
-                is_anybody = true;
-            }
-            Err(error) => last = error.to_string(),
-        }
-    }
-    (!is_anybody).then_some(last)
+/// The record that leads to a root.
+fn link(root: &Cid) -> String {
+    format!("dnslink=/ipfs/{root}")
 }
 
 /// The error of whatever else is needed to publish, all of which may work later.

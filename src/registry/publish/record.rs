@@ -7,6 +7,9 @@ use super::super::{RegistryError, Result};
 use crate::dnslink::PublishError;
 use crate::index::Index;
 
+/// How many claims and how many answers are kept.
+const MOST: usize = 100;
+
 /// How publishing stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
@@ -21,9 +24,12 @@ pub struct Publication {
     pub published: i64,
     /// Why the last try failed, if it did.
     pub failure: Option<Failure>,
-    /// Whose wish was carried out last, by the token that came with it.
+    /// Since when something is written that was not seen there, in milliseconds since the Unix epoch.
     #[serde(default)]
-    pub answered: Option<String>,
+    pub untold: Option<i64>,
+    /// Whose wishes were carried out last, or could not be, by the tokens that came with them.
+    #[serde(default)]
+    pub answers: Vec<String>,
 }
 
 /// Why publishing does not work.
@@ -41,23 +47,40 @@ pub struct Failure {
 
 impl Publication {
     pub(super) fn new(domain: &str) -> Self {
-        let (domain, ours) = (domain.to_owned(), Vec::new());
-        Self { domain, ours, root: None, published: 0, failure: None, answered: None }
+        Self {
+            domain: domain.to_owned(),
+            ours: Vec::new(),
+            root: None,
+            published: 0,
+            failure: None,
+            untold: None,
+            answers: Vec::new(),
+        }
     }
 
     /// Notes what is about to be written.
     pub(super) fn claim(&mut self, wanted: &[String]) {
-        for text in wanted {
-            if !self.ours.contains(text) {
-                self.ours.push(text.clone());
-            }
-        }
+        self.ours.retain(|text| !wanted.contains(text));
+        add(&mut self.ours, wanted);
     }
 
     /// Notes that nothing else of ours is there than what was wanted.
     pub(super) fn seen(&mut self, root: Cid, wanted: Vec<String>, now: i64) {
         (self.root, self.ours, self.published) = (Some(root), wanted, now);
+        self.untold = None;
     }
+
+    /// Notes whose wishes were carried out, or could not be.
+    pub(super) fn answer(&mut self, tokens: &[String]) {
+        add(&mut self.answers, tokens);
+    }
+}
+
+/// Adds texts to others, of which the newest stay.
+fn add(texts: &mut Vec<String>, more: &[String]) {
+    texts.extend_from_slice(more);
+    let surplus = texts.len().saturating_sub(MOST);
+    texts.drain(..surplus);
 }
 
 impl Failure {

@@ -1,0 +1,95 @@
+//! What the servers of the zone tell: a root is published once all that answer tell it.
+
+use std::time::{Duration, Instant};
+
+use super::super::now;
+use super::{Publisher, Result, unable};
+use crate::dnslink::{Change, PublishError, PublishErrorKind, Told, is_link};
+
+/// Of the patience with a record, the part that it has where another root is to be published already.
+const HURRY: u32 = 12;
+
+/// How often the servers are asked, at first and in the end.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LATER_LOOK: Duration = Duration::from_secs(2);
+
+impl Publisher {
+    /// Tells whether the servers still say what was published, as far as they answer.
+    ///
+    /// # Errors
+    /// When none does.
+    pub(super) async fn is_told(&self, change: &Change) -> Result<bool> {
+        let told = self.zone.ask(&change.domain).await?;
+        let mut answers = answers(&told)?.into_iter();
+        Ok(answers.all(|texts| change.against(texts).is_ok_and(|it| it.is_empty())))
+    }
+
+    /// Waits until all servers that answer say what was written. Returns whether they do; they may not when
+    /// another root is to be published already, unless they have not said what was written since `since`,
+    /// whatever it was.
+    pub(super) async fn wait_until_told(
+        &self,
+        change: &Change,
+        version: u64,
+        since: i64,
+    ) -> Result<bool> {
+        let (begun, patience) = (Instant::now(), self.terms.patience);
+        let mut pause = FIRST_LOOK;
+        loop {
+            let told = self.zone.ask(&change.domain).await;
+            let missing = match &told {
+                Ok(told) => missing(change, told),
+                Err(error) => Some(error.to_string()),
+            };
+            let Some(missing) = missing else { return Ok(true) };
+            let current = self.registry.index.version().await.map_err(unable)?;
+            let is_overtaken = current != version && begun.elapsed() >= patience / HURRY;
+            let untold = u128::try_from(now().saturating_sub(since)).unwrap_or_default();
+            let is_late = is_overtaken && untold >= patience.as_millis();
+            if is_late || begun.elapsed() >= patience {
+                let context = format!("it is written, but not told yet: {missing}");
+                return Err(PublishError::new(PublishErrorKind::Unavailable, context));
+            }
+            if is_overtaken {
+                return Ok(false);
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LATER_LOOK);
+        }
+    }
+}
+
+/// Returns what those servers say that answer.
+///
+/// # Errors
+/// When none does.
+pub(super) fn answers(told: &[Told]) -> Result<Vec<&Vec<String>>> {
+    let answers: Vec<&Vec<String>> =
+        told.iter().filter_map(|told| told.texts.as_ref().ok()).collect();
+    if !answers.is_empty() {
+        return Ok(answers);
+    }
+    let why = told.iter().find_map(|told| told.texts.as_ref().err());
+    let why = why.map_or("there is none", |error| &error.context);
+    let context = format!("no server of the zone tells what is there: {why}");
+    Err(PublishError::new(PublishErrorKind::Unavailable, context))
+}
+
+/// Finds a link of somebody else in what the servers say.
+pub(super) fn conflict(change: &Change, told: &[Told]) -> Option<PublishError> {
+    let texts = told.iter().filter_map(|told| told.texts.as_ref().ok());
+    texts.into_iter().find_map(|texts| change.against(texts).err())
+}
+
+/// Says who does not tell the change, if anybody, or if nobody can be asked.
+pub(super) fn missing(change: &Change, told: &[Told]) -> Option<String> {
+    for Told { server, texts } in told {
+        let Ok(texts) = texts else { continue };
+        let is_whole = change.wanted.iter().all(|wanted| texts.contains(wanted));
+        let links = texts.iter().filter(|text| is_link(text)).count();
+        if !is_whole || links != 1 {
+            return Some(format!("{server} says {}", texts.join(", ")));
+        }
+    }
+    answers(told).err().map(|error| error.context)
+}

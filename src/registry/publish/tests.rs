@@ -1,0 +1,317 @@
+//! Tests of what is made of what the servers of a zone tell: two servers, of which the second is not written to, and
+//! a provider that writes whatever is there.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use tempfile::TempDir;
+
+use super::super::crashes::{Client, open};
+use super::*;
+use crate::dnslink::test_server::{Manner, Server};
+
+const DOMAIN: &str = "publisher.test";
+const NAME: &str = "_dnslink.publisher.test";
+const FOREIGN: &str = "dnslink=/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
+
+/// Longer than any test takes.
+const LONG: Duration = Duration::from_mins(5);
+/// A twelfth of it is enough to ask two servers.
+const SHORT: Duration = Duration::from_secs(3);
+
+/// Writes what is wanted in the place of all that is there, as the simplest program does.
+struct Overwriting {
+    server: Server,
+    writes: AtomicUsize,
+}
+
+#[async_trait]
+impl Provider for Overwriting {
+    async fn write(&self, change: &Change) -> Result<()> {
+        self.server.change(Manner::Texts(change.wanted.clone(), 1));
+        self.writes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn compares(&self) -> bool {
+        false
+    }
+}
+
+/// A registry that publishes to the first server of a zone of two.
+struct Stage {
+    publisher: Arc<Publisher>,
+    first: Arc<Overwriting>,
+    second: Server,
+    client: Client,
+    _data: TempDir,
+}
+
+impl Stage {
+    /// Starts it with one image and two servers that tell nothing.
+    async fn start(patience: Duration) -> Self {
+        let data = TempDir::new().unwrap();
+        let registry = open(data.path()).await;
+        let (server, second) = (nothing().await, nothing().await);
+        let zone = Zone::at(&[server.address(), second.address()]);
+        let first = Arc::new(Overwriting { server, writes: AtomicUsize::new(0) });
+        let terms = Terms {
+            domain: DOMAIN.parse().unwrap(),
+            debounce: Duration::from_millis(10),
+            ttl: Duration::from_secs(1),
+            keep: Duration::from_hours(1),
+            patience,
+            hints: vec!["/ip4/192.0.2.1/tcp/443/tls/http".to_owned()],
+            gateway: None,
+            guard: Guard { allow_private: true },
+        };
+        let publisher = Arc::new(Publisher::new(registry, first.clone(), zone, terms));
+        let stage = Self { publisher, first, second, client: Client::new(), _data: data };
+        stage.push("first").await;
+        stage
+    }
+
+    async fn push(&self, tag: &str) -> Cid {
+        let registry = &self.publisher.registry;
+        let image = self.client.image(registry, b"{}").await;
+        self.client.put(registry, tag, &image).await.unwrap();
+        registry.root().await.unwrap()
+    }
+
+    async fn publish(&self, wish: Wish) -> Result<Outcome> {
+        self.publisher.publish(wish).await
+    }
+
+    /// Publishes while the registry changes all the time.
+    async fn publish_amid_changes(&self, asked: &mut Asked) -> Result<Outcome> {
+        let index = self.publisher.registry.index.clone();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let ending = is_over.clone();
+        let changing = tokio::spawn(async move {
+            while !ending.load(Ordering::Relaxed) {
+                let mut writer = index.lock().await.unwrap();
+                writer.begin().await.unwrap();
+                writer.commit().await.unwrap();
+                drop(writer);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        let outcome = self.publisher.publish_for(asked).await;
+        is_over.store(true, Ordering::Relaxed);
+        changing.await.unwrap();
+        outcome
+    }
+
+    async fn record(&self) -> Publication {
+        self.publisher.record().await.unwrap()
+    }
+
+    fn writes(&self) -> usize {
+        self.first.writes.load(Ordering::Relaxed)
+    }
+
+    /// What is wanted where that root is published.
+    fn texts(&self, root: &Cid) -> Manner {
+        let hint = format!("ipfsnode={}", self.publisher.terms.hints[0]);
+        Manner::Texts(vec![link(root), hint], 1)
+    }
+}
+
+async fn nothing() -> Server {
+    Server::start(Manner::Texts(Vec::new(), 1)).await
+}
+
+/// What is no answer.
+fn silence() -> Manner {
+    Manner::Garbage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_published_once_all_servers_of_the_zone_tell_it() {
+    let stage = Stage::start(LONG).await;
+    let root = stage.push("second").await;
+    let publisher = stage.publisher.clone();
+    let publishing = tokio::spawn(async move { publisher.publish(Wish::Now).await });
+    // It is asked again and again, and what it does not tell is not published.
+    while stage.second.count(NAME) < 5 {
+        assert!(!publishing.is_finished(), "only one of two servers tells it");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!((stage.writes(), stage.record().await.root), (1, None));
+    stage.second.change(stage.texts(&root));
+    assert_eq!(publishing.await.unwrap().unwrap(), Outcome::Published(root));
+    assert_eq!(stage.record().await.root, Some(root));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
+    let stage = Stage::start(SHORT).await;
+    stage.second.change(silence());
+    let old = stage.push("old").await;
+    assert_eq!(stage.publish(Wish::Now).await.unwrap(), Outcome::Published(old));
+    stage.second.change(stage.texts(&old));
+    let mut rounds = 0;
+    let error = loop {
+        rounds += 1;
+        stage.push(&format!("tag-{rounds}")).await;
+        match stage.publish_amid_changes(&mut Asked::default()).await {
+            Ok(outcome) => assert_eq!(outcome, Outcome::Overtaken),
+            Err(error) => break error,
+        }
+        assert!(rounds < 500, "it is overtaken for ever");
+    };
+    assert!(error.to_string().contains("it is written, but not told yet"), "{error}");
+    assert!(error.to_string().contains(&link(&old)), "{error}");
+    let newest = stage.push("newest").await;
+    let again = stage.publish_amid_changes(&mut Asked::default()).await;
+    assert!(again.is_err() && stage.record().await.failure.is_some(), "{again:?}");
+    // What nobody tells any more may go; what the one tells and what the other one does are kept.
+    let held = stage.publisher.registry.index.published_roots().await.unwrap();
+    assert!(held.len() > 2, "{held:?}");
+    for held in held {
+        let is_named = held.root == old || held.root == newest;
+        assert_eq!(held.expires.is_none(), is_named, "{held:?}");
+    }
+    stage.second.change(stage.texts(&newest));
+    stage.publish(Wish::Routine).await.unwrap();
+    let record = stage.record().await;
+    assert_eq!((record.root, record.failure, record.untold), (Some(newest), None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
+    let stage = Stage::start(SHORT * 16).await;
+    let mut record = stage.record().await;
+    let error = PublishError::new(PublishErrorKind::Unavailable, "it is down");
+    record.failure = Some(Failure::again(None, &error, now()));
+    let mut turn = stage.publisher.registry.index.begin_publishing().await.unwrap().unwrap();
+    stage.publisher.save(turn.as_mut(), &record).await.unwrap();
+    turn.end().await.unwrap();
+    let mut asked = Asked { wish: Wish::Force, tokens: vec!["token".to_owned()] };
+    assert_eq!(stage.publish_amid_changes(&mut asked).await.unwrap(), Outcome::Overtaken);
+    let overtaken = stage.record().await;
+    assert_eq!((overtaken.failure, overtaken.answers), (record.failure, Vec::new()));
+    assert_eq!((asked.wish, asked.tokens.len()), (Wish::Force, 1));
+
+    stage.second.change(silence());
+    let outcome = stage.publisher.publish_for(&mut asked).await.unwrap();
+    assert!(matches!(outcome, Outcome::Published(_)));
+    assert_eq!((asked.wish, asked.tokens.len()), (Wish::Routine, 0));
+    assert_eq!(stage.record().await.answers, ["token"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_nobody_answers_nothing_is_said_to_be_published() {
+    let stage = Stage::start(SHORT).await;
+    stage.second.change(silence());
+    let published = stage.publish(Wish::Now).await.unwrap();
+    assert_eq!(stage.publish(Wish::Now).await.unwrap(), Outcome::Unchanged);
+    stage.first.server.change(silence());
+    // As long as nobody wants to know it is left as it is.
+    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+    for wish in [Wish::Now, Wish::Force, Wish::Routine] {
+        let error = stage.publish(wish).await.unwrap_err();
+        assert_eq!(error.kind, PublishErrorKind::Unavailable, "{wish:?}: {error}");
+        assert!(stage.record().await.failure.is_some(), "{wish:?}");
+    }
+    let Outcome::Published(root) = published else { panic!("{published:?}") };
+    stage.first.server.change(stage.texts(&root));
+    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(stage.record().await.failure, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_look_writes_only_where_somebody_tells_what_is_there() {
+    let stage = Stage::start(SHORT).await;
+    stage.first.server.change(silence());
+    stage.second.change(silence());
+    for wish in [Wish::Routine, Wish::Now] {
+        let error = stage.publish(wish).await.unwrap_err();
+        assert_eq!(error.kind, PublishErrorKind::Unavailable, "{error}");
+    }
+    stage.second.change(Manner::Texts(vec![FOREIGN.to_owned()], 1));
+    let error = stage.publish(Wish::Now).await.unwrap_err();
+    assert_eq!(error.kind, PublishErrorKind::Conflict, "{error}");
+    assert_eq!(stage.writes(), 0);
+    stage.second.change(silence());
+    assert!(matches!(stage.publish(Wish::Force).await.unwrap(), Outcome::Published(_)));
+    assert_eq!(stage.writes(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_root_of_ours_is_nobody_elses() {
+    let stage = Stage::start(SHORT).await;
+    stage.second.change(silence());
+    let old = stage.push("old").await;
+    stage.publish(Wish::Now).await.unwrap();
+    stage.push("seen-without-the-second").await;
+    stage.publish(Wish::Now).await.unwrap();
+    stage.second.change(stage.texts(&old));
+    let root = stage.push("new").await;
+    let plan = stage.publisher.plan(&root, false).await.unwrap();
+    assert!(plan.conflict.is_none(), "{plan:?}");
+    let error = stage.publish(Wish::Now).await.unwrap_err();
+    assert_eq!(error.kind, PublishErrorKind::Unavailable, "{error}");
+    assert_eq!(stage.writes(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_that_comes_back_is_not_to_go_any_more() {
+    let stage = Stage::start(SHORT).await;
+    let root = stage.push("root").await;
+    assert!(stage.publisher.hold(&root).await.unwrap());
+    stage.publisher.note(&[]).await.unwrap();
+    let expires = async || {
+        let held = stage.publisher.registry.index.published_roots().await.unwrap();
+        held.iter().map(|held| held.expires).collect::<Vec<_>>()
+    };
+    assert!(matches!(*expires().await, [Some(_)]));
+    assert!(stage.publisher.hold(&root).await.unwrap());
+    assert_eq!(expires().await, [None]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_ask_while_somebody_else_publishes_are_answered() {
+    let stage = Stage::start(LONG).await;
+    stage.second.change(silence());
+    let index = stage.publisher.registry.index.clone();
+    let turn = index.begin_publishing().await.unwrap().unwrap();
+    let publisher = stage.publisher.clone();
+    let running = tokio::spawn(async move { publisher.run().await });
+    let tokens = ["one", "two", "three"].map(str::to_owned);
+    for token in &tokens {
+        stage.publisher.ask(Wish::Now, token.clone());
+        // Long enough for it to be taken, and too short to be tried again.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(stage.record().await.answers, Vec::<String>::new());
+    turn.end().await.unwrap();
+    let answered = async {
+        while !tokens.iter().eq(&stage.record().await.answers) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), answered).await.expect("all are answered");
+    running.abort();
+}
+
+#[test]
+fn claims_and_answers_have_an_end_and_the_newest_stay() {
+    let mut record = Publication::new(DOMAIN);
+    let hint = "ipfsnode=hint".to_owned();
+    for number in 0..1000 {
+        record.claim(&[format!("dnslink={number}"), hint.clone()]);
+        record.answer(&[number.to_string()]);
+    }
+    assert_eq!((record.ours.len(), record.answers.len()), (100, 100));
+    assert_eq!(record.ours[98..], ["dnslink=999".to_owned(), hint]);
+    assert_eq!(record.answers[99], "999");
+}
+
+#[test]
+fn a_record_of_an_earlier_version_is_read() {
+    let text =
+        r#"{"domain":"a.test","ours":[],"root":null,"published":0,"failure":null,"answered":"x"}"#;
+    let record: Publication = serde_json::from_str(text).unwrap();
+    assert_eq!(record, Publication::new("a.test"));
+}
