@@ -23,7 +23,7 @@ pub struct KuboError {
 pub enum KuboErrorKind {
     /// There is no such path in MFS, or nobody has such a record.
     NotFound,
-    /// The name in MFS is taken.
+    /// The name in MFS is taken, or there is such a pin.
     Exists,
     /// A block is not on the node.
     MissingBlock,
@@ -44,6 +44,7 @@ const TEXTS: &[(&str, KuboErrorKind)] = &[
     ("no space left on device", KuboErrorKind::Full),
     ("could not find", KuboErrorKind::MissingBlock),
     ("directory already has entry by that name", KuboErrorKind::Exists),
+    ("already recursively pinned", KuboErrorKind::Exists),
     ("file does not exist", KuboErrorKind::NotFound),
     // A file is on the way to it.
     ("Not a directory", KuboErrorKind::NotFound),

@@ -29,8 +29,9 @@ impl Kubo {
     }
 
     /// Pins all that is below a root under a name. What is below `known`, which has to be pinned so itself,
-    /// is not read again, unless that takes long; without it every block is. The node waits for a block that
-    /// is missing, whatever it is told.
+    /// is not read again, unless that takes long; without it every block is. A root that somebody has pinned
+    /// stays his then: it has one pin, which is his to take away. The node waits for a block that is missing,
+    /// whatever it is told.
     ///
     /// # Errors
     /// [`Unavailable`](KuboErrorKind::Unavailable) when it does not go on, as when not all of it is on the node.
@@ -41,7 +42,10 @@ impl Kubo {
             let call = call.argument(root.to_string()).option("unpin", "false");
             let call = call.patience(Patience::Endless);
             if let Ok(pinned) = tokio::time::timeout(UPDATE, call.send(None)).await {
-                return pinned.map(drop);
+                return match pinned {
+                    Err(error) if error.kind == KuboErrorKind::Exists => Ok(()),
+                    pinned => pinned.map(drop),
+                };
             }
             tracing::warn!(%root, "pinning what is new takes long: all is looked at");
         }

@@ -74,6 +74,10 @@ fn a_tree_is_pinned_beside_the_one_before_it_and_announced_unless_that_is_switch
         kubo.unpin_trees(&[first]).await.unwrap();
         kubo.unpin_trees(&[first]).await.unwrap();
         assert_eq!(kubo.pinned_trees("name").await.unwrap(), [second]);
+        // What somebody else has pinned is his.
+        kubo.pin_tree(&first, None, "other").await.unwrap();
+        kubo.pin_tree(&first, Some(&second), "name").await.unwrap();
+        assert_eq!(kubo.pinned_trees("other").await.unwrap(), [first]);
         assert_kind(kubo.provide(&second).await, KuboErrorKind::Disabled);
         let addresses = kubo.addresses().await.unwrap();
         assert!(addresses.iter().any(|address| address.starts_with("/ip4/127.0.0.1/tcp/")));

@@ -59,7 +59,7 @@ fn a_root_that_is_to_be_released_while_the_node_is_away_is_unpinned_when_it_is_b
         // With it the node is not asked for its addresses, which would be the first to fail.
         command
             .env("ROADSTEAD_PUBLISH__HINT", "/dns4/a.example.com/tcp/443/tls/http")
-            .env("ROADSTEAD_PUBLISH__KEEP", "5s");
+            .env("ROADSTEAD_PUBLISH__KEEP", "10s");
     }) else {
         return;
     };
@@ -67,7 +67,7 @@ fn a_root_that_is_to_be_released_while_the_node_is_away_is_unpinned_when_it_is_b
     let old = two.wait_until_published();
     two.push(0, "v1", "two");
     let new = two.wait_until_published();
-    two.node.stop();
+    two.node.kill();
     let has_failed = |server: &Server| server.log().contains("could not publish");
     wait_long(|| two.servers.iter().any(has_failed), "nobody wants to release it");
     two.node.start_again();
