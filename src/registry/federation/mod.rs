@@ -26,11 +26,15 @@ use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
 pub(super) use blobs::Held;
 use place::Place;
 pub use restorable::Restorable;
+use roots::Located;
 pub use roots::{OwnNode, Roots};
 pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 
 /// How long a fetch is waited for where only the whole will do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it may take until something below a root is told: nobody who pulls waits longer.
+const TELLING: Duration = Duration::from_mins(1);
 
 /// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
 const HINTS: usize = 4;
@@ -95,7 +99,8 @@ impl Federation {
     }
 
     async fn find(&self, name: &ForeignName) -> Result<Place> {
-        let located = self.roots.find(&name.root).await?;
+        let Located { root, path, remote } = self.roots.find(&name.root).await?;
+        let located = Located { root, path, remote: remote.within(TELLING) };
         Ok(Place::new(name, located, Arc::clone(&self.answers)))
     }
 

@@ -23,9 +23,6 @@ use crate::storage::TreePath;
 /// How long a connection to somebody may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// How long it may take until something below a root is told: nobody who pulls waits longer.
-const TELLING: Duration = Duration::from_mins(1);
-
 /// Of how many roots it is kept who is asked.
 const NAMES: usize = 1000;
 
@@ -75,7 +72,7 @@ impl Asked {
         if let Some(known) = self.0.get(name).filter(|known| known.hints == hints) {
             return known.remote.clone();
         }
-        let remote = Remote::new(sources()).within(TELLING);
+        let remote = Remote::new(sources());
         let known = Sources { hints: hints.to_vec(), remote: remote.clone() };
         self.0.insert(name.clone(), Arc::new(known));
         remote
