@@ -61,6 +61,13 @@ impl Image {
         image
     }
 
+    /// The same, no layer of which is in any other image.
+    pub(crate) fn of_its_own(busybox: &Path) -> Self {
+        let image = Self::new(busybox);
+        fs::write(image.layer(0).join("own"), random(16)).expect("a file can be written");
+        image
+    }
+
     /// Where the folders of the layers stand: a build context.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
