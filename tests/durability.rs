@@ -2,13 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-mod common;
-
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Process, Server, http, require};
+use crate::common::{Process, Server, http, require};
 use roadstead::oci::{Algorithm, Digest};
 
 const CALLS: &str = "fsync,fdatasync,syncfs,link,linkat,rename,renameat,renameat2,write,writev,sendto,sendmsg,pwrite64";

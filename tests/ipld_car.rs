@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod common;
-
 use std::collections::HashMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,8 +16,8 @@ use roadstead::ipld::{
 };
 use tempfile::TempDir;
 
-use common::http::{self, Response};
-use common::{KuboNode, succeed};
+use crate::common::http::{self, Response};
+use crate::common::{KuboNode, succeed};
 
 const MIB: usize = 1 << 20;
 

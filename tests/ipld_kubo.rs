@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that panics has failed")]
 
-mod common;
-
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fs;
@@ -15,7 +13,7 @@ use roadstead::ipld::file::{self, CHUNK_SIZE};
 use roadstead::ipld::{self, Cid, Directory, Entry};
 use tempfile::TempDir;
 
-use common::Ipfs;
+use crate::common::Ipfs;
 
 type Blocks = HashMap<Cid, Bytes>;
 

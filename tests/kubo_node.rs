@@ -1,11 +1,9 @@
 //! The node that other tests use: it has a registry's settings, keeps to itself, and comes back.
 
-mod common;
-
 use std::process::Command;
 
-use common::http::{self, try_send};
-use common::{KuboNode, run};
+use crate::common::http::{self, try_send};
+use crate::common::{KuboNode, run};
 
 /// The CID of a raw block that nobody has.
 const ABSENT: &str = "bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaae";

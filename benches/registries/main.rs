@@ -10,6 +10,7 @@ use std::time::Instant;
 use clap::Parser;
 
 #[path = "../../tests/common/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod common;
 
 mod client;

@@ -1,9 +1,9 @@
 //! What holds for every path: the base, the headers, the methods.
 
+use crate::common::connection::{Connection, ask};
+use crate::common::content::NOBODYS;
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Server, http};
-use crate::connection::{Connection, ask};
-use crate::content::NOBODYS;
-use crate::repository::{Repository, assert_refused};
 
 #[test]
 fn the_base_says_that_this_is_a_registry() {

@@ -5,10 +5,10 @@ use std::fs;
 use reqwest::Method;
 use reqwest::header::IF_NONE_MATCH;
 
+use crate::common::connection::ask;
+use crate::common::content::{MIB, NOBODYS, noise, sha256, sha512};
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Server, roadstead, succeed};
-use crate::connection::ask;
-use crate::content::{MIB, NOBODYS, noise, sha256, sha512};
-use crate::repository::{Repository, assert_refused};
 
 #[test]
 fn a_blob_comes_with_all_that_clients_and_caches_ask_for() {
@@ -185,6 +185,6 @@ fn content_says_where_it_stands_in_ipfs() {
         assert_eq!(repository.get(&path).header("x-ipfs-path"), expected, "{path}");
         assert_eq!(repository.head(&path).header("x-ipfs-path"), expected, "{path}");
     }
-    let put = repository.put("v2", crate::content::OCI_MANIFEST, &pushed.manifest);
+    let put = repository.put("v2", crate::common::content::OCI_MANIFEST, &pushed.manifest);
     assert_eq!(put.header("x-ipfs-path"), expected);
 }

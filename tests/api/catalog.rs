@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
+use crate::api::tags::next;
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Server, http};
-use crate::repository::{Repository, assert_refused};
-use crate::tags::next;
 
 #[test]
 fn repositories_that_have_a_manifest_are_listed_bytewise() {

@@ -7,9 +7,9 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
 
 use crate::common::Server;
+use crate::common::content::{NOBODYS, OCI_MANIFEST, image, sha256};
 use crate::common::http::Response;
-use crate::content::{NOBODYS, OCI_MANIFEST, image, sha256};
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
 
 /// Pushes what an image needs, and returns its manifest.
 fn prepare(repository: &Repository<'_>, word: &str) -> Vec<u8> {

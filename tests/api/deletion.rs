@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use crate::common::Server;
-use crate::content::{OCI_MANIFEST, sha256};
-use crate::repository::{Repository, assert_refused};
+use crate::common::content::{OCI_MANIFEST, sha256};
+use crate::common::repository::{Repository, assert_refused};
 
 #[test]
 fn a_deleted_blob_is_gone_at_once_and_may_come_back() {

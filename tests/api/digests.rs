@@ -4,10 +4,10 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::common::Server;
-use crate::content::{
+use crate::common::content::{
     MIB, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, image, index, noise, sha256, sha512,
 };
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
 
 #[test]
 fn a_blob_is_pushed_and_pulled_by_sha512() {
@@ -17,7 +17,7 @@ fn a_blob_is_pushed_and_pulled_by_sha512() {
     let digest = sha512(&content);
     let begun = repository.post("blobs/uploads/?digest-algorithm=sha512");
     assert_eq!(begun.status, 202);
-    let upload = crate::repository::Upload::at(&server, begun.header("location"));
+    let upload = crate::common::repository::Upload::at(&server, begun.header("location"));
     assert_eq!(upload.stream(&content[..MIB]).status, 202);
     let finished = upload.finish_with(&digest, &content[MIB..]);
     assert_eq!(finished.status, 201, "{}", finished.text());
@@ -125,7 +125,8 @@ fn an_index_may_name_its_children_by_either() {
     let child = image(b"config", &[]).to_string().into_bytes();
     let mut list = index(&[&child]);
     list["manifests"][0]["digest"] = sha512(&child).into();
-    let refused = repository.put("multi", crate::content::OCI_INDEX, list.to_string().as_bytes());
+    let refused =
+        repository.put("multi", crate::common::content::OCI_INDEX, list.to_string().as_bytes());
     assert_refused(&refused, 400, "MANIFEST_BLOB_UNKNOWN");
     assert_eq!(repository.put(&sha512(&child), OCI_MANIFEST, &child).status, 201);
     repository.push_manifest("multi", &list);

@@ -3,9 +3,9 @@
 use std::fs;
 
 use crate::common::Server;
-use crate::connection::ask;
-use crate::content::{NOBODYS, OCI_MANIFEST, image};
-use crate::repository::{Repository, assert_refused, wait};
+use crate::common::connection::ask;
+use crate::common::content::{NOBODYS, OCI_MANIFEST, image};
+use crate::common::repository::{Repository, assert_refused, wait};
 
 #[test]
 fn every_refusal_has_its_status_and_its_code() {

@@ -10,10 +10,10 @@ use reqwest::header::{ACCEPT, CACHE_CONTROL, IF_NONE_MATCH};
 use roadstead::ipld::{Block, ByteRange, CarEvent, CarReader, Scope, Target, Traversal, links};
 use serde_json::json;
 
+use crate::common::content::{OCI_MANIFEST, image, noise};
 use crate::common::http::Response;
+use crate::common::repository::Repository;
 use crate::common::{Server, http, succeed};
-use crate::content::{OCI_MANIFEST, image, noise};
-use crate::repository::Repository;
 
 const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car";
@@ -262,7 +262,7 @@ fn a_manifest_of_several_blocks_is_served() {
     manifest["annotations"] = json!({ "long": "x".repeat(2_500_000) });
     let bytes = manifest.to_string().into_bytes();
     assert_eq!(repository.put("v1", OCI_MANIFEST, &bytes).status, 201);
-    let hex = crate::content::sha256(&bytes);
+    let hex = crate::common::content::sha256(&bytes);
     let hex = hex.strip_prefix("sha256:").unwrap();
     let path = format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
     let root = root(&server);

@@ -17,7 +17,7 @@ use roadstead::storage::{Place, Turn, Turns};
 use roadstead::{index, storage};
 use tempfile::TempDir;
 
-use crate::content::sha256;
+use crate::common::content::sha256;
 
 /// Whoever says a name may do everything below it, and nothing elsewhere.
 struct ByName;

@@ -5,9 +5,9 @@ use std::thread;
 use serde_json::Value;
 
 use crate::common::Server;
-use crate::connection::{Answer, Connection};
-use crate::content::{NOBODYS, noise, sha256};
-use crate::repository::Repository;
+use crate::common::connection::{Answer, Connection};
+use crate::common::content::{NOBODYS, noise, sha256};
+use crate::common::repository::Repository;
 
 /// How many clients there are, and how many requests each of them sends.
 const CLIENTS: u64 = 4;

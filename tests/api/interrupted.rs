@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 
 use crate::common::Server;
-use crate::connection::Connection;
-use crate::content::{MIB, noise, sha256, sha512};
-use crate::repository::{
+use crate::common::connection::Connection;
+use crate::common::content::{MIB, noise, sha256, sha512};
+use crate::common::repository::{
     Repository, Upload, assert_nothing_is_left, assert_refused, streamed, wait_for_bytes,
 };
 

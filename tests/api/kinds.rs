@@ -5,11 +5,11 @@ use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use crate::common::Server;
-use crate::content::{
+use crate::common::content::{
     DOCKER_LIST, DOCKER_MANIFEST, OCI_ARTIFACT, OCI_INDEX, OCI_LAYER, OCI_MANIFEST, descriptor,
     image, index,
 };
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
 
 fn with_blobs(server: &Server) -> Repository<'_> {
     let repository = Repository::of(server, "team/app");

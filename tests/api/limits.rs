@@ -6,9 +6,9 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::common::repository::{Repository, assert_refused, streamed};
 use crate::common::{Server, http};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::repository::{Repository, assert_refused, streamed};
 
 /// A valid manifest of exactly that many bytes.
 fn padded(size: usize) -> Vec<u8> {
@@ -87,7 +87,7 @@ fn memory_does_not_grow_with_slow_readers() {
     let before = peak_kib(server.id());
     let mut readers: Vec<_> = (0..8)
         .map(|_| {
-            let mut reader = crate::connection::Connection::open(&server);
+            let mut reader = crate::common::connection::Connection::open(&server);
             reader.ask("GET", &path, &[]);
             reader
         })

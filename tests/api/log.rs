@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::Server;
-use crate::connection::Connection;
-use crate::content::{MIB, NOBODYS, image, noise, sha256};
-use crate::repository::{Repository, wait_for_bytes};
+use crate::common::connection::Connection;
+use crate::common::content::{MIB, NOBODYS, image, noise, sha256};
+use crate::common::repository::{Repository, wait_for_bytes};
 
 /// The lines about requests, once there are that many.
 fn lines(server: &Server, count: usize) -> Vec<Value> {
@@ -127,7 +127,7 @@ fn break_off_after(pause: Duration) -> Value {
 fn a_refused_name_cannot_forge_a_line() {
     let server = Server::start();
     let forged = "/v2/a%0A%7B%22message%22:%22forged%22%7D/manifests/v1";
-    let answer = crate::connection::ask(&server, "GET", forged, &[]);
+    let answer = crate::common::connection::ask(&server, "GET", forged, &[]);
     assert!([400, 404].contains(&answer.status), "{}", answer.status);
     lines(&server, 1);
     assert!(!server.log().lines().any(|line| line.starts_with("{\"message\":\"forged\"")));

@@ -4,9 +4,9 @@ use reqwest::Method;
 use reqwest::header::CONTENT_RANGE;
 
 use crate::common::Server;
-use crate::connection::{Connection, ask};
-use crate::content::{MIB, NOBODYS, OCI_MANIFEST, noise, sha256};
-use crate::repository::{Repository, assert_refused};
+use crate::common::connection::{Connection, ask};
+use crate::common::content::{MIB, NOBODYS, OCI_MANIFEST, noise, sha256};
+use crate::common::repository::{Repository, assert_refused};
 
 fn assert_alive(server: &Server) {
     assert_eq!(ask(server, "GET", "/v2/", &[]).status, 200);

@@ -4,11 +4,11 @@ use reqwest::Method;
 use reqwest::header::{ACCEPT, IF_NONE_MATCH};
 use serde_json::json;
 
-use crate::common::{Server, http};
-use crate::content::{
+use crate::common::content::{
     DOCKER_MANIFEST, NOBODYS, OCI_INDEX, OCI_MANIFEST, descriptor, image, index, sha256, sha512,
 };
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
+use crate::common::{Server, http};
 
 #[test]
 fn a_manifest_comes_back_by_tag_and_by_digest() {

@@ -10,10 +10,10 @@ use reqwest::Method;
 use reqwest::header::ACCEPT;
 use tempfile::TempDir;
 
+use crate::common::connection::Connection;
+use crate::common::content::{NOBODYS, noise};
+use crate::common::repository::Repository;
 use crate::common::{Server, http};
-use crate::connection::Connection;
-use crate::content::{NOBODYS, noise};
-use crate::repository::Repository;
 
 /// What Prometheus asks for.
 const PROMETHEUS: &str = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3";

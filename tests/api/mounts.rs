@@ -1,8 +1,8 @@
 //! Blobs that a repository takes over from another one. zot fails the conformance suite here.
 
+use crate::common::content::{NOBODYS, noise, sha256, sha512};
+use crate::common::repository::{Repository, Upload, assert_refused};
 use crate::common::{Server, http};
-use crate::content::{NOBODYS, noise, sha256, sha512};
-use crate::repository::{Repository, Upload, assert_refused};
 
 #[test]
 fn a_blob_is_mounted_from_the_repository_that_has_it() {
@@ -100,6 +100,6 @@ fn a_mounted_blob_stays_when_its_source_deletes_it() {
     assert_eq!(source.delete(&path).status, 202);
     assert_eq!(source.head(&path).status, 404);
     assert_eq!(target.get(&path).body, b"content");
-    let image = crate::content::image(b"content", &[b"content"]);
+    let image = crate::common::content::image(b"content", &[b"content"]);
     target.push_manifest("v1", &image);
 }

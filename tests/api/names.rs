@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
+use crate::common::connection::ask;
+use crate::common::content::{NOBODYS, OCI_MANIFEST, image, sha256};
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Server, http};
-use crate::connection::ask;
-use crate::content::{NOBODYS, OCI_MANIFEST, image, sha256};
-use crate::repository::{Repository, assert_refused};
 
 const CID: &str = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354";
 const KEY: &str = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";

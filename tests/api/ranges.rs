@@ -4,9 +4,9 @@ use reqwest::Method;
 use reqwest::header::{IF_RANGE, RANGE};
 
 use crate::common::Server;
+use crate::common::content::{MIB, NOBODYS, noise};
 use crate::common::http::Response;
-use crate::content::{MIB, NOBODYS, noise};
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
 
 fn fetch(repository: &Repository, digest: &str, range: &str) -> Response {
     let path = format!("blobs/{digest}");

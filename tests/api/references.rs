@@ -3,11 +3,11 @@
 use serde_json::json;
 
 use crate::common::Server;
-use crate::content::{
+use crate::common::content::{
     DOCKER_LIST, DOCKER_MANIFEST, NOBODYS, OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST,
     descriptor, image, index, sha256,
 };
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
 
 #[test]
 fn a_manifest_whose_blobs_are_missing_is_refused_and_names_them() {

@@ -3,14 +3,14 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::common::http::Response;
-use crate::common::{Server, http};
-use crate::content::{
+use crate::api::tags::next;
+use crate::common::content::{
     NOBODYS, OCI_ARTIFACT, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, descriptor, image, index, sha256,
     sha512,
 };
-use crate::repository::{Repository, assert_refused};
-use crate::tags::next;
+use crate::common::http::Response;
+use crate::common::repository::{Repository, assert_refused};
+use crate::common::{Server, http};
 
 const SIGNATURE: &str = "application/vnd.example.signature.v1";
 const SBOM: &str = "application/vnd.example.sbom.v1+json";

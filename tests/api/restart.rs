@@ -4,9 +4,9 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::content::{MIB, noise, sha256, sha512};
+use crate::common::repository::{Repository, Upload, assert_refused};
 use crate::common::{Server, embedded_only, roadstead, succeed};
-use crate::content::{MIB, noise, sha256, sha512};
-use crate::repository::{Repository, Upload, assert_refused};
 
 /// Where the server is killed: within, at and beyond the ends of chunks of the storage.
 const STOPS: [usize; 6] = [1, 700_000, MIB, MIB + 1, 3 * MIB + 500_000, 5 * MIB];
@@ -60,7 +60,7 @@ fn a_chunk_under_way_is_forgotten_when_the_server_is_killed() {
     let content = noise(3 * MIB, 3);
     let location = Repository::of(&server, "a").begin().location;
     assert_eq!(Upload::at(&server, &location).stream(&content[..MIB + 7]).status, 202);
-    let mut connection = crate::connection::Connection::open(&server);
+    let mut connection = crate::common::connection::Connection::open(&server);
     connection.ask("PATCH", &location, &[("Content-Length", &(2 * MIB).to_string())]);
     connection.send(noise(MIB, 99));
     thread::sleep(Duration::from_millis(200));

@@ -4,8 +4,8 @@ use roadstead::ipld::Block;
 use serde_json::{Value, json};
 
 use crate::common::http::{self, Response};
+use crate::common::repository::Repository;
 use crate::common::{Server, succeed};
-use crate::repository::Repository;
 
 fn ask(server: &Server, path: &str, accept: &str) -> Response {
     let url = server.url(&format!("/routing/v1/{path}"));

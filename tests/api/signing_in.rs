@@ -10,11 +10,11 @@ use reqwest::Method;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::common::connection::{Connection, ask};
+use crate::common::content::{NOBODYS, OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
+use crate::common::repository::{assert_refused, wait};
 use crate::common::{Server, roadstead, run};
-use crate::connection::{Connection, ask};
-use crate::content::{NOBODYS, OCI_MANIFEST, image, sha256};
-use crate::repository::{assert_refused, wait};
 
 const ANNA: (&str, &str) = ("anna", "sesame");
 const BOB: (&str, &str) = ("bob", "pass:word with ü");

@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::common::connection::Connection;
+use crate::common::content::{MIB, noise, sha256};
+use crate::common::repository::{Repository, Upload, wait, wait_for_bytes};
 use crate::common::{Server, http};
-use crate::connection::Connection;
-use crate::content::{MIB, noise, sha256};
-use crate::repository::{Repository, Upload, wait, wait_for_bytes};
 
 #[test]
 fn a_pull_under_way_is_finished() {

@@ -4,10 +4,10 @@ use std::thread;
 
 use serde_json::json;
 
+use crate::common::content::OCI_MANIFEST;
 use crate::common::http::Response;
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Server, http};
-use crate::content::OCI_MANIFEST;
-use crate::repository::{Repository, assert_refused};
 
 /// Where a list goes on, if it does.
 pub(crate) fn next(response: &Response) -> Option<String> {

@@ -9,11 +9,11 @@ use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use reqwest::{Certificate, Version};
 use tempfile::TempDir;
 
+use crate::common::connection::Connection;
+use crate::common::content::noise;
 use crate::common::http::{self, Response};
+use crate::common::repository::{Repository, streamed};
 use crate::common::{Server, roadstead, run};
-use crate::connection::Connection;
-use crate::content::noise;
-use crate::repository::{Repository, streamed};
 
 /// Makes a certificate for 127.0.0.1.
 fn issue() -> CertifiedKey<KeyPair> {
@@ -57,12 +57,12 @@ fn images_are_pushed_and_pulled_by_http_2() {
     let repository = Repository::of(&server, "team/app");
     let pushed = repository.push_image("v1", "word");
     assert_eq!(repository.get("manifests/v1").body, pushed.manifest);
-    let head = repository.head(&format!("blobs/{}", crate::content::sha256(&pushed.layer)));
+    let head = repository.head(&format!("blobs/{}", crate::common::content::sha256(&pushed.layer)));
     assert_eq!(head.header("content-length"), pushed.layer.len().to_string());
     let large = noise(3_000_000, 7);
     let upload = repository.begin();
     assert_eq!(upload.stream(&large).status, 202);
-    let digest = crate::content::sha256(&large);
+    let digest = crate::common::content::sha256(&large);
     assert_eq!(upload.finish(&digest).status, 201);
     assert!(repository.get(&format!("blobs/{digest}")).body == large);
     // Refused before its body was read.

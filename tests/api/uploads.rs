@@ -6,10 +6,10 @@ use std::thread;
 use reqwest::Method;
 use reqwest::header::CONTENT_RANGE;
 
+use crate::common::connection::Connection;
+use crate::common::content::{MIB, noise, sha256};
+use crate::common::repository::{Repository, assert_nothing_is_left, assert_refused, streamed};
 use crate::common::{Server, http};
-use crate::connection::Connection;
-use crate::content::{MIB, noise, sha256};
-use crate::repository::{Repository, assert_nothing_is_left, assert_refused, streamed};
 
 #[test]
 fn an_upload_begins_with_a_place_of_its_own() {
@@ -186,7 +186,7 @@ fn an_upload_belongs_to_one_repository() {
     let upload = Repository::of(&server, "team/app").begin();
     assert_eq!(upload.stream(b"content").status, 202);
     let elsewhere = upload.location.replace("team/app", "team/other");
-    let elsewhere = crate::repository::Upload::at(&server, &elsewhere);
+    let elsewhere = crate::common::repository::Upload::at(&server, &elsewhere);
     for response in [
         elsewhere.status(),
         elsewhere.stream(b"more"),
@@ -275,14 +275,14 @@ fn places_are_absolute_below_an_external_url() {
     let response = repository.post("blobs/uploads/");
     let location = response.header("location");
     let upload = location.strip_prefix("https://registry.example.com").expect("it is absolute");
-    let upload = crate::repository::Upload::at(&server, upload);
+    let upload = crate::common::repository::Upload::at(&server, upload);
     let patched = upload.stream(b"content");
     assert_eq!(patched.header("location"), location);
     assert_eq!(upload.status().header("location"), location);
     let digest = sha256(b"content");
     assert_eq!(upload.finish(&digest).header("location"), format!("{base}/blobs/{digest}"));
-    let bytes = crate::content::image(b"content", &[b"content"]).to_string();
-    let pushed = repository.put("v1", crate::content::OCI_MANIFEST, bytes.as_bytes());
+    let bytes = crate::common::content::image(b"content", &[b"content"]).to_string();
+    let pushed = repository.put("v1", crate::common::content::OCI_MANIFEST, bytes.as_bytes());
     let expected = format!("{base}/manifests/{}", sha256(bytes.as_bytes()));
     assert_eq!(pushed.header("location"), expected);
 }

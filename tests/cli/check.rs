@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 
+use crate::cli::push;
 use crate::common::process::{Finished, Process};
 use crate::common::{Server, embedded_only, http, run, succeed};
-use crate::push;
 
 const DAMAGES: &str = "it changes files of the data folder";
 

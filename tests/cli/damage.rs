@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, SqliteConnection};
 
+use crate::cli::push;
 use crate::common::process::Finished;
 use crate::common::{Server, http, run, succeed};
-use crate::push;
 
 fn tree(server: &Server) -> PathBuf {
     server.data().join("public/docker/registry/v2")

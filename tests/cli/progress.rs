@@ -5,8 +5,8 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::cli::push;
 use crate::common::{Server, on_terminal, roadstead, run};
-use crate::push;
 
 /// Checks that the command shows a bar with each of the words, and takes it away before it prints.
 fn assert_bar(command: Command, words: &[&str]) {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use roadstead::oci::{Algorithm, Digest};
 
+use crate::cli::push;
 use crate::common::{Server, embedded_only, http, run, succeed};
-use crate::push;
 
 const DAMAGES: &str = "it changes files of the data folder";
 

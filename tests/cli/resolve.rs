@@ -4,8 +4,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::cli::push;
 use crate::common::{Bind, Finished, Server, free_address, roadstead, run, succeed};
-use crate::push;
 
 /// A root that nobody has.
 const ROOT: &str = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354";

@@ -2,8 +2,8 @@
 
 use tempfile::TempDir;
 
+use crate::cli::push;
 use crate::common::{Server, http, roadstead, run, succeed};
-use crate::push;
 
 /// What `ipfs add -r` gives an empty folder.
 const EMPTY: &str = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354";

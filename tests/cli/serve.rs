@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::cli::push;
 use crate::common::{Server, embedded_only, http, roadstead, run};
-use crate::push;
 
 #[test]
 fn a_folder_that_another_process_owns_is_refused() {

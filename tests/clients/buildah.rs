@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::clients::face::{Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::image::{Image, LAYERS};
+use crate::clients::registry::Registry;
+use crate::clients::target::Target;
 use crate::common::{require, require_root, succeed};
-use crate::face::{Face, on_each_face};
-use crate::home::Home;
-use crate::image::{Image, LAYERS};
-use crate::registry::Registry;
-use crate::target::Target;
 
 struct Buildah {
     program: PathBuf,

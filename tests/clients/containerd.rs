@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::clients::face::{self, Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::image::{Image, sums};
+use crate::clients::registry::Registry;
+use crate::clients::skopeo::Skopeo;
+use crate::clients::target::Target;
 use crate::common::{Process, require, require_root, run, succeed};
-use crate::face::{self, Face, on_each_face};
-use crate::home::Home;
-use crate::image::{Image, sums};
-use crate::registry::Registry;
-use crate::skopeo::Skopeo;
-use crate::target::Target;
 
 const READY: Duration = Duration::from_mins(1);
 

@@ -5,13 +5,13 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::clients::face::{Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::image::Image;
+use crate::clients::layout::files;
+use crate::clients::registry::{Registry, Request};
+use crate::clients::target::Target;
 use crate::common::{require, run, succeed};
-use crate::face::{Face, on_each_face};
-use crate::home::Home;
-use crate::image::Image;
-use crate::layout::files;
-use crate::registry::{Registry, Request};
-use crate::target::Target;
 
 pub(crate) struct Crane {
     program: PathBuf,

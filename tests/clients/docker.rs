@@ -6,15 +6,15 @@ use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::authority;
+use crate::clients::face::{self, Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::image::{Image, LAYERS, sums};
+use crate::clients::proxy;
+use crate::clients::registry::Registry;
+use crate::clients::skopeo::Skopeo;
+use crate::clients::target::Target;
+use crate::common::authority;
 use crate::common::{Process, require, require_root, run, succeed};
-use crate::face::{self, Face, on_each_face};
-use crate::home::Home;
-use crate::image::{Image, LAYERS, sums};
-use crate::proxy;
-use crate::registry::Registry;
-use crate::skopeo::Skopeo;
-use crate::target::Target;
 
 /// dockerd was ready after 6 seconds on 2 idle cores.
 const READY: Duration = Duration::from_mins(2);

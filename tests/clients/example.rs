@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::blocks::{Shown, commands};
+use crate::clients::docker::Docker;
+use crate::clients::target::Target;
 use crate::common::{Postgres, Process, free_address, http, require, roadstead, run, succeed};
-use crate::docker::Docker;
-use crate::target::Target;
+use crate::docs::blocks::{Shown, commands};
 
 const READY: Duration = Duration::from_mins(1);
 

@@ -27,7 +27,7 @@ macro_rules! on_each_face {
     ($scenario:ident) => {
         mod $scenario {
             use super::$scenario;
-            use crate::face;
+            use crate::clients::face;
 
             #[test]
             fn openly() {

@@ -1,10 +1,10 @@
 //! docker pulls from a registry that knows no more than the publisher's domain.
 
+use crate::clients::docker::Docker;
+use crate::clients::image::{Image, LAYERS};
+use crate::clients::target::Target;
 use crate::common::{require, succeed};
-use crate::docker::Docker;
-use crate::image::{Image, LAYERS};
-use crate::operators::{DOMAIN, Operators};
-use crate::target::Target;
+use crate::federation::operators::{DOMAIN, Operators};
 
 #[test]
 fn docker_pulls_below_a_domain_what_docker_pushed_to_its_operator() {

@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::clients::face::{Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::layout::sha256;
+use crate::clients::registry::Registry;
+use crate::clients::target::Target;
 use crate::common::{require, succeed};
-use crate::face::{Face, on_each_face};
-use crate::home::Home;
-use crate::layout::sha256;
-use crate::registry::Registry;
-use crate::target::Target;
 
 const CHART: &str = "apiVersion: v2\nname: harbour\nversion: 1.2.3\ndescription: a chart\n";
 

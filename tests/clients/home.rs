@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::target::Target;
+use crate::clients::target::Target;
 
 /// Where each of the places is that clients look for settings and leave things in.
 const PLACES: [(&str, &str); 12] = [

@@ -11,8 +11,8 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::clients::layout::{Layout, Parts, sha256};
 use crate::common::succeed;
-use crate::layout::{Layout, Parts, sha256};
 
 /// How many layers the image has.
 pub(crate) const LAYERS: usize = 10;

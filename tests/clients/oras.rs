@@ -1,10 +1,10 @@
 //! oras, the client in Python.
 
+use crate::clients::face::{Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::layout::sha256;
+use crate::clients::registry::Registry;
 use crate::common::{require, succeed};
-use crate::face::{Face, on_each_face};
-use crate::home::Home;
-use crate::layout::sha256;
-use crate::registry::Registry;
 
 /// Pushes a file to a reference, and pulls it into a folder.
 const SCRIPT: &str = r#"

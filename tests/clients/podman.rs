@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::clients::face::{Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::image::{Image, sums};
+use crate::clients::registry::Registry;
+use crate::clients::skopeo::Skopeo;
+use crate::clients::target::Target;
 use crate::common::{require, require_root, succeed};
-use crate::face::{Face, on_each_face};
-use crate::home::Home;
-use crate::image::{Image, sums};
-use crate::registry::Registry;
-use crate::skopeo::Skopeo;
-use crate::target::Target;
 
 struct Podman {
     program: PathBuf,

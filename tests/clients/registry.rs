@@ -10,10 +10,10 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::authority;
+use crate::clients::face::{self, Face, Guests};
+use crate::clients::target::{Target, User};
+use crate::common::authority;
 use crate::common::{Server, http};
-use crate::face::{self, Face, Guests};
-use crate::target::{Target, User};
 
 /// Whom a registry knows that asks for passwords.
 const USER: User = User { name: "anna", password: "open: Sesame" };

@@ -1,8 +1,8 @@
 //! docker through a balancer over three processes.
 
+use crate::clients::docker::{Docker, push_and_pull};
+use crate::clients::target::Target;
 use crate::common::{Balancer, Replicas, require, succeed};
-use crate::docker::{Docker, push_and_pull};
-use crate::target::Target;
 
 #[test]
 fn docker_pushes_and_pulls_through_a_balancer_over_three_replicas() {

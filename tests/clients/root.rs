@@ -2,10 +2,10 @@
 
 use tempfile::TempDir;
 
+use crate::clients::image::Image;
+use crate::clients::skopeo::Skopeo;
+use crate::clients::target::Target;
 use crate::common::{Ipfs, Server, http, require, roadstead, succeed};
-use crate::image::Image;
-use crate::skopeo::Skopeo;
-use crate::target::Target;
 
 /// The root that the registry tells beside the running server, after Kubo and `roadstead cid` agreed.
 fn agreed_root(server: &Server, ipfs: &Ipfs) -> String {

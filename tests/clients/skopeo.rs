@@ -7,13 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::clients::face::{self, Face, on_each_face};
+use crate::clients::home::Home;
+use crate::clients::image::{Image, LAYERS};
+use crate::clients::layout::{Copy, Layout, files};
+use crate::clients::registry::Registry;
+use crate::clients::target::Target;
 use crate::common::{require, run, succeed};
-use crate::face::{self, Face, on_each_face};
-use crate::home::Home;
-use crate::image::{Image, LAYERS};
-use crate::layout::{Copy, Layout, files};
-use crate::registry::Registry;
-use crate::target::Target;
 
 /// A skopeo without memory and credentials.
 pub(crate) struct Skopeo {

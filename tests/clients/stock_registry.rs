@@ -9,15 +9,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::clients::crane::Crane;
+use crate::clients::docker::Docker;
+use crate::clients::image::Image;
+use crate::clients::layout::files;
+use crate::clients::regctl::{NOTE, Regctl};
+use crate::clients::registry::MANIFESTS;
+use crate::clients::skopeo::Skopeo;
+use crate::clients::target::Target;
 use crate::common::{Process, Server, free_address, http, require, roadstead, run, succeed};
-use crate::crane::Crane;
-use crate::docker::Docker;
-use crate::image::Image;
-use crate::layout::files;
-use crate::regctl::{NOTE, Regctl};
-use crate::registry::MANIFESTS;
-use crate::skopeo::Skopeo;
-use crate::target::Target;
 
 const READY: Duration = Duration::from_secs(30);
 
@@ -212,7 +212,9 @@ fn old_revision(repository: &Path, subject: &str, stock: &StockRegistry) -> Stri
     });
     let is_plain_image = |name: &String| {
         let document = stock.manifest("team/app", name).json();
-        document["layers"].as_array().is_some_and(|layers| layers.len() == crate::image::LAYERS)
+        document["layers"]
+            .as_array()
+            .is_some_and(|layers| layers.len() == crate::clients::image::LAYERS)
     };
     names.filter(|name| name != subject).find(is_plain_image).expect("it was pushed")
 }

@@ -1,10 +1,12 @@
 //! What the test files share: a server of their own, tools from outside, commands with a time limit.
 //!
-//! A test file says `mod common;` and takes what it needs. Everything that is started here is ended by
-//! its own process id when its guard is dropped, also when the test panics.
-#![allow(dead_code, unused_imports, reason = "each test file is a crate and takes only a part")]
+//! Everything that is started here is ended by its own process id when its guard is dropped, also when
+//! the test panics.
 
+pub(crate) mod authority;
 pub(crate) mod bind;
+pub(crate) mod connection;
+pub(crate) mod content;
 pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod ipfs;
@@ -14,6 +16,7 @@ pub(crate) mod ports;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod replicas;
+pub(crate) mod repository;
 pub(crate) mod server;
 pub(crate) mod terminal;
 pub(crate) mod tools;
@@ -25,7 +28,7 @@ pub(crate) use kubo::KuboNode;
 pub(crate) use pair::{Pair, embedded_only, is_over_kubo};
 pub(crate) use ports::free_address;
 pub(crate) use postgres::Postgres;
-pub(crate) use process::{Finished, Process, run, run_within, succeed};
+pub(crate) use process::{Finished, Process, run, succeed};
 pub(crate) use replicas::{Balancer, Replicas};
 pub(crate) use server::{Server, roadstead};
 pub(crate) use terminal::on_terminal;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::{require, succeed};
-use crate::{assert_is_over_kubo_and_postgres, items, keys, settings, text, words, yaml};
+use crate::deploy::{assert_is_over_kubo_and_postgres, items, keys, settings, text, words, yaml};
 
 fn sdl() -> Value {
     yaml(&text("deploy-registry.yaml"))

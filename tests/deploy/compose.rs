@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::common::{KuboNode, require, succeed};
-use crate::{assert_is_over_kubo_and_postgres, items, keys, path, settings, words, yaml};
+use crate::deploy::{assert_is_over_kubo_and_postgres, items, keys, path, settings, words, yaml};
 
 /// The file with all that docker-compose makes of it.
 fn compose() -> Option<Value> {
@@ -120,7 +120,7 @@ fn the_node_is_prepared_by_the_script_of_the_page() {
     );
     assert_eq!(mode & 0o555, 0o555, "{mode:o}");
     let image = kubo["image"].as_str().unwrap();
-    let tested = crate::text("scripts/tools");
+    let tested = crate::deploy::text("scripts/tools");
     let version = tested.lines().find_map(|line| line.strip_prefix("kubo_version=")).unwrap();
     assert_eq!(image, format!("ipfs/kubo:{version}"));
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::common::{Server, run, succeed};
-use crate::{path, settings, text, yaml};
+use crate::deploy::{path, settings, text, yaml};
 
 /// The instructions of the Dockerfile in order: each one's name and the rest, lines joined.
 fn instructions() -> Vec<(String, String)> {
@@ -79,7 +79,7 @@ fn the_health_check_sees_whether_the_server_answers() {
     let mut server = Server::start();
     let port = server.address().rsplit_once(':').unwrap().1.to_owned();
     let check = || {
-        let words = crate::words(&words);
+        let words = crate::deploy::words(&words);
         let script = words[2].replace("/5000 ", &format!("/{port} "));
         assert_ne!(script, words[2]);
         run(Command::new(words[0]).args([words[1], &script]))

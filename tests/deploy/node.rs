@@ -9,7 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::{KuboNode, require, run, succeed};
-use crate::{path, text};
+use crate::deploy::{path, text};
 
 /// The settings that the script makes.
 fn names() -> Vec<String> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use roadstead::dnslink::{DnslinkErrorKind, Resolver};
 
-use super::common::Bind;
 use super::{A, B, kind, resolve, resolver, root, settings, shown, wait};
+use crate::common::Bind;
 
 const ZONE: &str = "names.test";
 

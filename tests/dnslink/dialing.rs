@@ -124,7 +124,7 @@ async fn a_dnsaddr_is_followed_to_the_same_peer_and_not_in_circles() {
          _dnsaddr.b TXT \"dnsaddr=/dnsaddr/a.names.test/p2p/{ID}\"\n\
          node A 1.1.1.1\n"
     );
-    let Some(bind) = super::common::Bind::start(&[("names.test", &records)]) else { return };
+    let Some(bind) = crate::common::Bind::start(&[("names.test", &records)]) else { return };
     let dialer = Resolver::open(&settings(&bind.address())).unwrap().dialer();
     let found = dialer.peer_addresses(&peer(&format!("/dnsaddr/a.names.test/p2p/{ID}"))).await;
     let found: Vec<String> = found.unwrap().iter().map(ToString::to_string).collect();

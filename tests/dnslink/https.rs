@@ -19,7 +19,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tempfile::TempDir;
 
-use super::{A, authority, kind, root};
+use super::{A, kind, root};
+use crate::common::authority;
 
 /// A running server that says that every domain's root is [`A`]. Dropping it ends it.
 struct DnsOverHttps {

@@ -13,9 +13,9 @@ use roadstead::dnslink::{
 };
 use roadstead::oci::RootName;
 
-use super::common::KuboNode;
 use super::server::{Manner, Server};
 use super::{A, B, domain, root, settings, shown};
+use crate::common::KuboNode;
 
 /// Fetches records from a gateway.
 struct Fetching {

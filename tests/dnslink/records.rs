@@ -2,8 +2,8 @@
 
 use roadstead::dnslink::{DnslinkErrorKind, Step};
 
-use super::common::Bind;
 use super::{A, B, domain, kind, resolve, resolver, root, wait};
+use crate::common::Bind;
 
 const ID: &str = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
 

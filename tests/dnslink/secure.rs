@@ -5,9 +5,9 @@ use std::fs;
 use roadstead::dnslink::{DnslinkErrorKind, Resolver, Step, Validation};
 use tempfile::TempDir;
 
-use super::common::Bind;
 use super::server::Server;
 use super::{A, domain, kind, root, settings};
+use crate::common::Bind;
 
 const ZONE: &str = "signed.test";
 

@@ -6,7 +6,7 @@ use roadstead::oci::{Algorithm, Digest, Hasher};
 use tempfile::TempDir;
 
 use crate::common::{http, require, succeed};
-use crate::sandbox::Sandbox;
+use crate::docs::sandbox::Sandbox;
 
 /// A layer beyond what any proxy collects by default.
 const SIZE: usize = 100 << 20;

@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::blocks::{Shown, commands};
 use crate::common::{Process, free_address, http, roadstead, run, succeed};
-use crate::docker::Docker;
-use crate::repository;
-use crate::users::Who;
+use crate::docs::blocks::{Shown, commands};
+use crate::docs::docker::Docker;
+use crate::docs::repository;
+use crate::docs::users::Who;
 
 const READY: Duration = Duration::from_secs(30);
 

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use tempfile::TempDir;
 
-use crate::assert_whole;
+use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
+use crate::common::repository::{Pushed, Repository, Upload, assert_refused};
 use crate::common::{Server, embedded_only, require, require_root, roadstead, run, succeed};
-use crate::content::{OCI_MANIFEST, image, sha256};
-use crate::repository::{Pushed, Repository, Upload, assert_refused};
+use crate::faults::assert_whole;
 
 /// The size of a disk that can break.
 const SIZE: u64 = 64 << 20;

@@ -8,10 +8,10 @@ use std::thread;
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use crate::assert_whole;
 use crate::common::Server;
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::repository::{Repository, assert_nothing_is_left};
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::common::repository::{Repository, assert_nothing_is_left};
+use crate::faults::assert_whole;
 
 /// How many connections are open and say nothing.
 const IDLE: usize = 3000;

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::assert_whole;
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Disk, Server, embedded_only, roadstead, run, succeed};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::repository::{Repository, assert_refused};
+use crate::faults::assert_whole;
 
 /// Pushes blobs of that size until there is no more room; every refusal says so.
 fn fill(repository: &Repository<'_>, size: usize, seed: u64) -> u64 {

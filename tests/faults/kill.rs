@@ -9,10 +9,10 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
-use crate::assert_whole;
+use crate::common::content::{OCI_MANIFEST, image, sha256};
+use crate::common::repository::Repository;
 use crate::common::{Server, http};
-use crate::content::{OCI_MANIFEST, image, sha256};
-use crate::repository::Repository;
+use crate::faults::assert_whole;
 
 /// How often it is killed; over Kubo, where a start and a push take longer, less often.
 const KILLS: u32 = 200;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use crate::common::Server;
-use crate::content::{MIB, noise, sha256};
-use crate::crowd::raise_limit;
-use crate::repository::{Repository, wait};
-use crate::rude::connections;
+use crate::common::content::{MIB, noise, sha256};
+use crate::common::repository::{Repository, wait};
+use crate::faults::crowd::raise_limit;
+use crate::faults::rude::connections;
 
 /// How many there are.
 const PULLS: usize = 1000;

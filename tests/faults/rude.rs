@@ -5,11 +5,11 @@ use std::sync::LazyLock;
 use std::thread;
 use std::time::Duration;
 
-use crate::assert_whole;
 use crate::common::Server;
-use crate::connection::Connection;
-use crate::content::{MIB, NOBODYS, OCI_MANIFEST, image, noise, sha256};
-use crate::repository::{Repository, assert_nothing_is_left, wait};
+use crate::common::connection::Connection;
+use crate::common::content::{MIB, NOBODYS, OCI_MANIFEST, image, noise, sha256};
+use crate::common::repository::{Repository, assert_nothing_is_left, wait};
+use crate::faults::assert_whole;
 
 /// How often each of them comes, with all others at the same time.
 const ROUNDS: u64 = 3;

@@ -1,9 +1,9 @@
 //! What was pulled once, when its publisher or the DNS is gone.
 
+use crate::common::content::{noise, sha256};
+use crate::common::repository::assert_refused;
 use crate::common::{Disk, embedded_only};
-use crate::content::{noise, sha256};
-use crate::operators::Operators;
-use crate::repository::assert_refused;
+use crate::federation::operators::Operators;
 
 #[test]
 fn what_was_pulled_is_served_when_the_publisher_is_gone() {

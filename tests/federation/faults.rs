@@ -1,7 +1,7 @@
 //! Publishers that are gone, lie or cannot be believed, as a client sees them.
 
-use crate::operators::{DOMAIN, Operators};
-use crate::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused};
+use crate::federation::operators::{DOMAIN, Operators};
 
 impl Operators {
     /// Asserts that an image under a domain of which the DNS tells that is a bad gateway.
@@ -9,7 +9,7 @@ impl Operators {
         self.publish_at(domain, link, hint);
         let foreign = Repository::of(&self.other, &format!("{domain}/team/app"));
         let ends = || foreign.get("manifests/v1").status == 502;
-        crate::repository::wait(ends, &format!("{link} {hint}"));
+        crate::common::repository::wait(ends, &format!("{link} {hint}"));
     }
 }
 

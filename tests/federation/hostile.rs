@@ -9,11 +9,11 @@ use cid::Cid;
 use roadstead::ipld::{Block, Directory, Entry, digest_of, file};
 use serde_json::json;
 
-use crate::answering::Answering;
+use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http;
-use crate::content::{OCI_MANIFEST, image, sha256};
-use crate::operators::{DOMAIN, Operators};
-use crate::repository::{assert_refused, wait};
+use crate::common::repository::{assert_refused, wait};
+use crate::federation::answering::Answering;
+use crate::federation::operators::{DOMAIN, Operators};
 
 /// What stands below a root, by names that nobody looks at.
 enum Node {

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::answering::Answering;
 use crate::common::http::Response;
+use crate::common::repository::{Repository, assert_refused, wait};
 use crate::common::{KuboNode, Server, roadstead, succeed};
-use crate::operators::{DOMAIN, Operators};
-use crate::repository::{Repository, assert_refused, wait};
+use crate::federation::answering::Answering;
+use crate::federation::operators::{DOMAIN, Operators};
 
 /// A node that keeps records without anybody to give them to.
 fn node() -> Option<KuboNode> {
@@ -93,7 +93,7 @@ fn an_image_is_pulled_by_a_key_whose_record_a_node_or_a_gateway_has() {
                 let found = foreign.get(&format!("manifests/{reference}"));
                 assert_eq!(found.body, pushed.manifest, "{name}: {}", found.text());
             }
-            let blob = format!("blobs/{}", crate::content::sha256(&pushed.layer));
+            let blob = format!("blobs/{}", crate::common::content::sha256(&pushed.layer));
             assert_eq!(foreign.get(&blob).body, pushed.layer);
         }
     }

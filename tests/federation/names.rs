@@ -3,9 +3,9 @@
 use reqwest::Method;
 use reqwest::header::HOST;
 
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Server, http};
-use crate::operators::{DOMAIN, Operators};
-use crate::repository::{Repository, assert_refused};
+use crate::federation::operators::{DOMAIN, Operators};
 
 #[test]
 fn a_root_is_named_by_its_cid_too() {

@@ -10,10 +10,10 @@ use roadstead::ipld::Block;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::common::content::{image, noise, sha256};
 use crate::common::kubo::KuboNode;
+use crate::common::repository::{Repository, wait};
 use crate::common::{Server, bind::Bind, http, succeed};
-use crate::content::{image, noise, sha256};
-use crate::repository::{Repository, wait};
 
 #[test]
 fn a_node_imports_the_archive_of_the_root_and_reads_every_file() {

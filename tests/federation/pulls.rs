@@ -6,9 +6,9 @@ use reqwest::Method;
 use reqwest::header::{IF_NONE_MATCH, RANGE};
 use serde_json::json;
 
-use crate::content::{OCI_MANIFEST, descriptor, image, index, noise, sha256, sha512};
-use crate::operators::{DOMAIN, Operators};
-use crate::repository::{assert_refused, wait};
+use crate::common::content::{OCI_MANIFEST, descriptor, image, index, noise, sha256, sha512};
+use crate::common::repository::{assert_refused, wait};
+use crate::federation::operators::{DOMAIN, Operators};
 
 #[test]
 fn an_image_comes_by_tag_and_by_digest_as_it_was_pushed() {

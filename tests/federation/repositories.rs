@@ -1,7 +1,7 @@
 //! Repositories of the publisher, as both registries serve them.
 
-use crate::operators::{DOMAIN, Operators};
-use crate::repository::Repository;
+use crate::common::repository::Repository;
+use crate::federation::operators::{DOMAIN, Operators};
 
 impl Operators {
     /// A repository of the publisher.

@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::common::content::{image, noise, sha256};
+use crate::common::repository::{Pushed, Repository, assert_refused, wait};
 use crate::common::{Bind, KuboNode, Server, free_address, roadstead, succeed};
-use crate::content::{image, noise, sha256};
-use crate::operators::DOMAIN;
-use crate::proxy::Proxy;
-use crate::repository::{Pushed, Repository, assert_refused, wait};
+use crate::federation::operators::DOMAIN;
+use crate::kubo::proxy::Proxy;
 
 /// A publisher whose images are in a Kubo node, of which the DNS names nothing but that node; and another node.
 struct Nodes {

@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::common::KuboNode;
-use crate::storage;
+use crate::kubo::storage;
 
 /// How many tasks link in one registry.
 const WRITERS: usize = 8;

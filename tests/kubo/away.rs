@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http::{self, Response};
+use crate::common::repository::{Repository, Upload, assert_refused};
 use crate::common::{KuboNode, run};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::proxy::Proxy;
-use crate::registry::{MFS_ROOT, Registry};
-use crate::repository::{Repository, Upload, assert_refused};
+use crate::kubo::proxy::Proxy;
+use crate::kubo::registry::{MFS_ROOT, Registry};
 
 /// Checks that a client is told to come again.
 fn assert_unavailable(response: &Response) {

@@ -9,11 +9,11 @@ use std::time::Duration;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http::{self, Response};
+use crate::common::repository::{Repository, Upload};
 use crate::common::{KuboNode, Server};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::registry::Registry;
-use crate::repository::{Repository, Upload};
+use crate::kubo::registry::Registry;
 
 /// How often the node is killed.
 const KILLS: u32 = 100;

@@ -2,10 +2,10 @@
 
 use std::fs;
 
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::{KuboNode, run, succeed};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::proxy::Proxy;
-use crate::registry::{MFS_ROOT, Registry};
+use crate::kubo::proxy::Proxy;
+use crate::kubo::registry::{MFS_ROOT, Registry};
 
 #[test]
 fn an_index_that_was_lost_is_rebuilt_from_the_node() {

@@ -3,9 +3,9 @@
 use reqwest::redirect::Policy;
 
 use crate::common::KuboNode;
+use crate::common::content::{MIB, noise};
 use crate::common::http::{get, send, try_send_by};
-use crate::content::{MIB, noise};
-use crate::registry::Registry;
+use crate::kubo::registry::Registry;
 
 #[test]
 fn clients_are_sent_to_a_gateway_for_blobs_and_for_nothing_else() {

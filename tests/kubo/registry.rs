@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::process::Command;
 
+use crate::common::repository::Repository;
 use crate::common::{KuboNode, Server, run, succeed};
-use crate::repository::Repository;
 
 /// The folder of MFS that the settings name by default.
 pub(crate) const MFS_ROOT: &str = "/roadstead";

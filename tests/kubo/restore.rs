@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::common::content::{MIB, image, noise, sha256};
+use crate::common::repository::Repository;
 use crate::common::{KuboNode, Process, Server, http, roadstead, run, succeed};
-use crate::content::{MIB, image, noise, sha256};
-use crate::registry::{Registry, published, settings};
-use crate::repository::Repository;
+use crate::kubo::registry::{Registry, published, settings};
 
 fn push(server: &Server) {
     let repository = Repository::of(server, "team/app");

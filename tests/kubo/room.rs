@@ -2,11 +2,11 @@
 
 use reqwest::Method;
 
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http::{self, Response};
+use crate::common::repository::{Repository, assert_refused};
 use crate::common::{Disk, KuboNode};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::registry::Registry;
-use crate::repository::{Repository, assert_refused};
+use crate::kubo::registry::Registry;
 
 /// Pushes blobs of that size until there is no more room; the refusal says so. Returns those that were
 /// acknowledged.

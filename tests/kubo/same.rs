@@ -5,10 +5,12 @@ use std::process::Command;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::common::content::{
+    MIB, OCI_ARTIFACT, OCI_MANIFEST, image, index, noise, sha256, sha512,
+};
+use crate::common::repository::Repository;
 use crate::common::{KuboNode, Server, roadstead, run, succeed};
-use crate::content::{MIB, OCI_ARTIFACT, OCI_MANIFEST, image, index, noise, sha256, sha512};
-use crate::registry::{Registry, published};
-use crate::repository::Repository;
+use crate::kubo::registry::{Registry, published};
 
 /// How many images there are; every third is deleted again.
 const IMAGES: usize = 12;

@@ -10,9 +10,9 @@ use roadstead::kubo::{Kubo, KuboError, KuboErrorKind, Patience};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
+use crate::common::content::{MIB, noise};
 use crate::common::{Disk, KuboNode};
-use crate::content::{MIB, noise};
-use crate::proxy::Proxy;
+use crate::kubo::proxy::Proxy;
 
 /// How often the node goes.
 const ROUNDS: u32 = 6;
@@ -206,7 +206,7 @@ fn a_token_allows_what_the_driver_does_and_none_or_another_allows_nothing() {
         assert_eq!(kubo.pinned_blocks("name").await.unwrap(), []);
     });
     let registry =
-        crate::registry::Registry::start_with(&node, &[("STORAGE__KUBO__TOKEN", "right")]);
+        crate::kubo::registry::Registry::start_with(&node, &[("STORAGE__KUBO__TOKEN", "right")]);
     let repository = registry.repository("team/app");
     repository.push_image("v1", "layer");
     repository.push_blob(&noise(3 * MIB, 1));

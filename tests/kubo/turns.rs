@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 use crate::common::KuboNode;
-use crate::storage::{InProcess, open_with};
+use crate::kubo::storage::{InProcess, open_with};
 
 #[test]
 fn of_all_who_want_to_link_after_a_cleaning_that_was_cut_short_one_mends() {

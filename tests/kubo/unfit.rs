@@ -7,7 +7,7 @@ use std::thread;
 use tempfile::TempDir;
 
 use crate::common::{KuboNode, free_address, roadstead, run};
-use crate::registry::settings;
+use crate::kubo::registry::settings;
 
 /// Starts a registry, which must end; returns what it said.
 fn refusal(node: &KuboNode, more: &[(&str, &str)]) -> String {
@@ -34,7 +34,7 @@ fn a_gateway_that_searches_the_network_is_refused() {
     node.ipfs(["config", "--json", "Gateway.NoFetch", "true"]);
     node.stop();
     node.start_again();
-    crate::registry::Registry::start(&node);
+    crate::kubo::registry::Registry::start(&node);
 }
 
 #[test]

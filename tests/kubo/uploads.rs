@@ -1,9 +1,9 @@
 //! Uploads that outlast the process that began them, and those that nobody goes on with.
 
 use crate::common::KuboNode;
-use crate::content::{MIB, noise, sha256};
-use crate::registry::{MFS_ROOT, Registry};
-use crate::repository::{Upload, wait};
+use crate::common::content::{MIB, noise, sha256};
+use crate::common::repository::{Upload, wait};
+use crate::kubo::registry::{MFS_ROOT, Registry};
 
 #[test]
 fn an_upload_goes_on_after_its_process_was_stopped_or_killed() {

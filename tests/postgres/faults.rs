@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use cid::Cid;
 use roadstead::index::{self, IndexErrorKind};
 
+use crate::common::content::{OCI_MANIFEST, image, sha256};
+use crate::common::repository::Repository;
 use crate::common::{Postgres, Server, http, run};
-use crate::content::{OCI_MANIFEST, image, sha256};
-use crate::repository::Repository;
-use crate::serve_with;
+use crate::postgres::serve_with;
 
 /// How long the registry may take until it serves again.
 const RECOVERED: Duration = Duration::from_mins(1);

@@ -1,8 +1,8 @@
 //! What the page for running it says of Postgres.
 
 use crate::common::Postgres;
-use crate::repository::Repository;
-use crate::serve_with;
+use crate::common::repository::Repository;
+use crate::postgres::serve_with;
 
 const PAGE: &str = include_str!("../../docs/RUNNING.md");
 

@@ -9,9 +9,9 @@ use roadstead::index::IndexErrorKind;
 use tempfile::TempDir;
 
 use crate::common::postgres::as_postgres;
+use crate::common::repository::Repository;
 use crate::common::{Postgres, Process, free_address, require, run};
-use crate::repository::Repository;
-use crate::{open, serve_with};
+use crate::postgres::{open, serve_with};
 
 /// A `PgBouncer` before a Postgres.
 struct Pooler {

@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use tempfile::TempDir;
 
 use crate::common::{Postgres, run};
-use crate::{open, serve_with};
+use crate::postgres::{open, serve_with};
 
 /// An authority of the test's own.
 struct Authority(Issuer<'static, KeyPair>, String);

@@ -5,7 +5,7 @@ use std::fs;
 use bcrypt::Version;
 use tempfile::TempDir;
 
-use crate::Postgres;
+use crate::common::Postgres;
 use crate::common::{Server, http};
 
 #[test]

@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
+use crate::common::repository::{Repository, wait};
 use crate::common::{Server, run, succeed};
-use crate::publisher::{DOMAIN, NAME, Publisher, publish_to};
-use crate::repository::{Repository, wait};
+use crate::publish::publisher::{DOMAIN, NAME, Publisher, publish_to};
 
 fn json(publisher: &Publisher, arguments: [&str; 2]) -> Value {
     let finished = run(&mut publisher.command(arguments));

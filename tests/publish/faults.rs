@@ -3,10 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::common::content::noise;
 use crate::common::http;
-use crate::content::noise;
-use crate::publisher::{DOMAIN, NAME, Publisher};
-use crate::repository::wait;
+use crate::common::repository::wait;
+use crate::publish::publisher::{DOMAIN, NAME, Publisher};
 
 const FOREIGN: &str = "dnslink=/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
 

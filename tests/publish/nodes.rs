@@ -1,9 +1,9 @@
 //! A Kubo node below: what is published is pinned there, and others are told where it is.
 
+use crate::common::repository::wait;
 use crate::common::{Server, http};
-use crate::publisher::{NAME, wait_long};
-use crate::replicas::Two;
-use crate::repository::wait;
+use crate::publish::publisher::{NAME, wait_long};
+use crate::publish::replicas::Two;
 
 fn configure(command: &mut std::process::Command, keep: &str) {
     command

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::common::bind::{Bind, KEY};
+use crate::common::repository::{Repository, wait};
 use crate::common::{Server, http, succeed};
-use crate::repository::{Repository, wait};
 
 /// The domain, which is a zone of its own.
 pub(crate) const DOMAIN: &str = "publisher.test";

@@ -1,8 +1,8 @@
 //! What is pushed is published.
 
+use crate::common::repository::wait;
 use crate::common::{Bind, http, roadstead, succeed};
-use crate::publisher::{DOMAIN, NAME, Publisher};
-use crate::repository::wait;
+use crate::publish::publisher::{DOMAIN, NAME, Publisher};
 
 #[test]
 fn a_push_becomes_a_record_by_which_others_find_the_root() {

@@ -6,9 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::bind::Bind;
+use crate::common::repository::{Repository, wait};
 use crate::common::{KuboNode, Pair, Postgres, Server, http, succeed};
-use crate::publisher::{DOMAIN, NAME, publish_to};
-use crate::repository::{Repository, wait};
+use crate::publish::publisher::{DOMAIN, NAME, publish_to};
 
 /// Two processes that publish, and what they stand on.
 pub(crate) struct Two {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::common::bind::{Bind, KEY};
 use crate::common::succeed;
-use crate::publisher::{DOMAIN, NAME, Publisher, wait_long};
+use crate::publish::publisher::{DOMAIN, NAME, Publisher, wait_long};
 
 /// Makes the name hold what is wanted, whatever is there.
 const OVERWRITING: &str = r#"#!/bin/sh

@@ -6,9 +6,9 @@ use std::{hash, thread};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder};
 
+use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
 use crate::common::replicas::Places;
-use crate::content::{OCI_MANIFEST, image, sha256};
 
 /// How long nobody may answer a request, or only that it is to be repeated.
 const PATIENCE: Duration = Duration::from_mins(2);

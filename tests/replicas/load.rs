@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{self, Image, random};
+use crate::common::content::{noise, sha256};
 use crate::common::replicas::Places;
 use crate::common::{Replicas, http};
-use crate::content::{noise, sha256};
-use crate::{assert_no_lock_is_left, assert_whole};
+use crate::replicas::client::{self, Image, random};
+use crate::replicas::{assert_no_lock_is_left, assert_whole};
 
 const CLIENTS: u64 = 8;
 

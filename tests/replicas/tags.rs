@@ -3,10 +3,10 @@
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
+use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::common::repository::Repository;
 use crate::common::{Replicas, Server};
-use crate::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::repository::Repository;
-use crate::{assert_no_lock_is_left, assert_whole};
+use crate::replicas::{assert_no_lock_is_left, assert_whole};
 
 /// How often a tag is moved: twice as many others are asked.
 const MOVES: usize = 1000;

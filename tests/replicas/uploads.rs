@@ -1,8 +1,8 @@
 //! An upload goes on at whichever replica its next request comes to.
 
 use crate::common::Replicas;
-use crate::content::{MIB, noise, sha256, sha512};
-use crate::repository::{Repository, Upload};
+use crate::common::content::{MIB, noise, sha256, sha512};
+use crate::common::repository::{Repository, Upload};
 
 /// Where its pieces end: within, at and beyond the ends of chunks and of what is sent to the node at a time.
 const ENDS: [usize; 9] =

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::source::{Source, adopt, assert_well, blob, command, index_of, say};
+use crate::cli::push;
 use crate::common::{Server, http, run};
-use crate::push;
 
 /// A folder of which only one image is whole.
 struct Faulty {

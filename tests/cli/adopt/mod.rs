@@ -13,8 +13,8 @@ use std::time::Duration;
 use roadstead::oci::{Algorithm, Digest};
 use tempfile::TempDir;
 
+use crate::cli::push;
 use crate::common::{Process, Server, http, require_root, roadstead, run};
-use crate::push;
 use source::{Source, adopt, assert_well, blob, command, index_of, referrer_of, say};
 
 #[test]

@@ -12,8 +12,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::source::{Source, adopt, assert_well, blob, command, say};
+use crate::cli::push;
 use crate::common::{require, run};
-use crate::push;
 
 fn one_image() -> Source {
     Source::of(|server| {

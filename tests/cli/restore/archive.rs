@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
 use super::places::{Copy, Original};
+use crate::cli::push;
 use crate::common::{http, require, run, succeed};
-use crate::push;
 
 #[test]
 fn a_file_leads_from_one_registry_to_another() {

@@ -8,8 +8,8 @@ use roadstead::oci::{Algorithm, Digest};
 
 use super::places::{Copy, Original};
 use super::trees::{Made, Tree, insert};
+use crate::cli::push;
 use crate::common::{Finished, run, succeed};
-use crate::push;
 
 /// What stands beside the data folder after an import that is refused.
 fn refused(tree: &Made, why: &str) -> Finished {

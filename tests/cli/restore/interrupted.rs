@@ -10,8 +10,8 @@ use tempfile::TempDir;
 
 use super::places::{Copy, Original};
 use super::proxy::{Manner, Proxy};
+use crate::cli::push;
 use crate::common::{Process, Server, embedded_only, http, run, succeed};
-use crate::push;
 
 /// How many images there are, each with a layer, a manifest and the config that all share.
 const IMAGES: usize = 60;

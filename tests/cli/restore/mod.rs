@@ -11,8 +11,8 @@ mod trees;
 use std::fs;
 use std::process::Command;
 
+use crate::cli::push;
 use crate::common::{Bind, require, run, succeed};
-use crate::push;
 use places::{Copy, Original};
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::places::{Copy, Original};
 use super::proxy::{Manner, Proxy};
-use crate::push;
+use crate::cli::push;
 
 #[test]
 fn names_and_links_cost_no_round_trip_each() {

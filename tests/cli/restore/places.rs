@@ -7,9 +7,9 @@ use std::sync::Arc;
 use roadstead::oci::{Algorithm, Digest};
 use tempfile::TempDir;
 
-use crate::adopt::source::{index_of, referrer_of};
+use crate::cli::adopt::source::{index_of, referrer_of};
+use crate::cli::push;
 use crate::common::{Finished, Pair, Server, http, is_over_kubo, roadstead, run, succeed};
-use crate::push;
 
 /// A running registry, and what it answers.
 pub(super) struct Original {

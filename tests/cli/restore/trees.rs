@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cid::Cid;
 use roadstead::ipld::{Block, Directory, Entry, car_frame, car_header, file};
 
-use crate::push;
+use crate::cli::push;
 
 /// The files of a tree, each by the names on its way, which may be odd.
 #[derive(Clone, Default)]

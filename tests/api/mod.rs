@@ -3,15 +3,10 @@
 //!
 //! Each test has a server of its own. Requests that no HTTP library would send go through `connection`.
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod base;
 mod blobs;
 mod catalog;
 mod conditions;
-mod connection;
-mod content;
 mod deletion;
 mod digests;
 mod errors;
@@ -30,7 +25,6 @@ mod names;
 mod ranges;
 mod references;
 mod referrers;
-mod repository;
 mod restart;
 mod routing;
 mod signing_in;

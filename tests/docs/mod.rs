@@ -5,10 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
-mod blocks;
+pub(crate) mod blocks;
 mod docker;
 mod proxy;
 mod sandbox;
@@ -17,7 +14,7 @@ mod users;
 use std::fs;
 use std::path::PathBuf;
 
-use common::require;
+use crate::common::require;
 use roadstead::config::SETTINGS;
 use sandbox::Sandbox;
 

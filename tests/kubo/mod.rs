@@ -3,19 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../api/content.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod content;
-#[path = "../api/repository.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod repository;
-
 mod apart;
 mod away;
 mod kills;
-mod proxy;
+pub(crate) mod proxy;
 mod rebuild;
 mod redirect;
 mod registry;

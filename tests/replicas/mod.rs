@@ -1,22 +1,13 @@
 //! Several processes over one Kubo node and one Postgres: whatever a client does at one it finds at the others,
 //! and a process that is killed takes nothing along.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../api/content.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod content;
-#[path = "../api/repository.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod repository;
-
 mod client;
 mod load;
 mod tags;
 mod uploads;
 
-use common::{Ipfs, Replicas, succeed};
-use repository::wait;
+use crate::common::repository::wait;
+use crate::common::{Ipfs, Replicas, succeed};
 use tempfile::TempDir;
 
 /// Checks that all tell the same root, that it is the CID of the tree's files, and that all is whole.

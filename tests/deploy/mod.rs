@@ -3,9 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "../common/mod.rs"]
-mod common;
-
 mod akash;
 mod compose;
 mod image;

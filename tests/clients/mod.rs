@@ -3,12 +3,6 @@
 //!
 //! `scripts/test` installs what these tests need. Each of them has a server of its own.
 
-#[path = "../common/mod.rs"]
-mod common;
-
-mod authority;
-#[path = "../docs/blocks.rs"]
-mod blocks;
 mod buildah;
 mod containerd;
 mod cosign;
@@ -21,9 +15,6 @@ mod helm;
 mod home;
 mod image;
 mod layout;
-#[path = "../federation/operators.rs"]
-#[allow(dead_code, reason = "the tests of federation use the rest")]
-mod operators;
 mod oras;
 mod podman;
 mod proxy;

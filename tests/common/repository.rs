@@ -8,8 +8,8 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::common::Server;
+use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
-use crate::content::{OCI_MANIFEST, image, sha256};
 
 /// A repository of a server.
 pub(crate) struct Repository<'server> {

@@ -3,9 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod cache;
-#[path = "../api/content.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod content;
 mod damage;
 mod faults;
 mod peer;
@@ -103,5 +100,5 @@ pub(crate) fn kind(error: Option<RemoteError>) -> RemoteErrorKind {
 
 /// Bytes without a pattern; the same for the same seed.
 pub(crate) fn noise(length: usize, seed: u64) -> Bytes {
-    content::noise(length, seed).into()
+    crate::common::content::noise(length, seed).into()
 }

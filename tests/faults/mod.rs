@@ -1,18 +1,6 @@
 //! What breaks registries: killed processes, full and broken disks, crowds, rude clients. Nothing acknowledged may be lost, nothing may
 //! be half-done, and whoever asks is told.
 
-#[path = "../common/mod.rs"]
-mod common;
-#[path = "../api/connection.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod connection;
-#[path = "../api/content.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod content;
-#[path = "../api/repository.rs"]
-#[allow(dead_code, reason = "the tests of the API use the rest")]
-mod repository;
-
 mod broken_disk;
 mod crowd;
 mod disk;
@@ -20,7 +8,7 @@ mod kill;
 mod pulls;
 mod rude;
 
-use common::{Server, roadstead, run, succeed};
+use crate::common::{Server, roadstead, run, succeed};
 
 /// Checks that the store is whole, and that its root is the CID of its folder.
 fn assert_whole(server: &Server) {

@@ -3,11 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
-#[path = "../clients/authority.rs"]
-mod authority;
-#[path = "../common/mod.rs"]
-mod common;
-
 mod caching;
 mod dialing;
 mod faults;

@@ -1,0 +1,16 @@
+//! Other people's images: one registry publishes its root in a real DNS, another one serves what is below it,
+//! knowing the domain alone.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod answering;
+mod cache;
+mod faults;
+mod hostile;
+mod keys;
+mod names;
+mod nodes;
+pub(crate) mod operators;
+mod pulls;
+mod repositories;
+mod sources;

@@ -1,0 +1,29 @@
+//! The tests of the whole: one binary, a folder for each subject. `docs/TESTING.md` says what each is for.
+//!
+//! The behaviour suites, which run each case on each driver, are binaries of their own.
+
+mod api;
+mod architecture;
+mod cli;
+mod clients;
+#[allow(dead_code, reason = "the behaviour suites and the benchmark use the rest")]
+mod common;
+mod config;
+mod deploy;
+mod dnslink;
+mod docs;
+mod durability;
+mod faults;
+mod federation;
+mod ipld_car;
+mod ipld_directories;
+mod ipld_files;
+mod ipld_kubo;
+mod ipld_vectors;
+mod kubo;
+mod kubo_node;
+mod postgres;
+mod publish;
+mod remote;
+mod replicas;
+mod settings_properties;
