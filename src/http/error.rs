@@ -22,6 +22,7 @@ pub struct ApiError {
     code: ErrorCode,
     message: String,
     headers: Vec<(&'static str, String)>,
+    detail: serde_json::Value,
 }
 
 /// What a handler answers.
@@ -29,12 +30,23 @@ pub(super) type Answer = Result<HttpResponse, ApiError>;
 
 impl ApiError {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), headers: Vec::new() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            headers: Vec::new(),
+            detail: serde_json::Value::Null,
+        }
     }
 
     pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
+    }
+
+    /// Says in `detail` what programs may read.
+    fn detailed(self, detail: serde_json::Value) -> Self {
+        Self { detail, ..self }
     }
 
     fn saying(self, message: &str) -> Self {
@@ -98,7 +110,8 @@ impl ResponseError for ApiError {
         for (name, value) in &self.headers {
             response.insert_header((*name, value.as_str()));
         }
-        let error = json!({ "code": self.code.as_str(), "message": self.message, "detail": null });
+        let error =
+            json!({ "code": self.code.as_str(), "message": self.message, "detail": self.detail });
         response.json(json!({ "errors": [error] }))
     }
 }
@@ -126,7 +139,10 @@ impl From<RegistryError> for ApiError {
             E::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             E::ManifestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
             E::MissingReferences(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown),
-            E::Referenced { .. } => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported),
+            E::Referenced { by, .. } => {
+                return Self::new(StatusCode::CONFLICT, ErrorCode::Referenced, message)
+                    .detailed(json!(by));
+            }
             E::ConditionFailed(..) => {
                 (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed)
             }

@@ -1,5 +1,7 @@
 //! Edges: what manifests reference, followed in both directions.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use sqlx::QueryBuilder;
 
@@ -83,30 +85,32 @@ pub(super) async fn replace(
     }
 }
 
-/// Returns a manifest of the repository that has one of these names as a child or as a blob. A
-/// manifest that references itself does not count.
+/// Lists manifests of the repository that have one of these names as a child or as a blob, ordered by digest
+/// as text, at most `limit`. A manifest that references itself does not count.
 pub(super) async fn referencing(
     connection: &mut Connection,
     repository: &RepositoryName,
     names: &[Digest],
-) -> Result<Option<CanonicalDigest>> {
+    limit: u32,
+) -> Result<Vec<CanonicalDigest>> {
+    let mut found = BTreeSet::new();
     for name in names {
-        let found: Option<(String,)> = on!(connection, "finding what references something", db => sqlx::query_as(
-                "SELECT e.canonical FROM repositories r \
+        let rows: Vec<(String,)> = on!(connection, "finding what references something", db => sqlx::query_as(
+                "SELECT DISTINCT e.canonical FROM repositories r \
                  JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 \
                  WHERE r.name = $1 AND e.kind IN ('child', 'blob') AND NOT EXISTS ( \
                  SELECT 1 FROM manifest_names n WHERE n.repository = r.id \
-                 AND n.digest = e.target AND n.canonical = e.canonical) LIMIT 1",
+                 AND n.digest = e.target AND n.canonical = e.canonical) \
+                 ORDER BY e.canonical LIMIT $3",
             )
             .bind(repository.as_str())
             .bind(name.to_string())
-            .fetch_optional(db)
+            .bind(i64::from(limit))
+            .fetch_all(db)
             .await)?;
-        if let Some((canonical,)) = found {
-            return parsed(&canonical).map(Some);
-        }
+        found.extend(rows.into_iter().map(|(canonical,)| canonical));
     }
-    Ok(None)
+    found.iter().take(limit as usize).map(|canonical| parsed(canonical)).collect()
 }
 
 /// Which referrers of what are asked for.

@@ -182,8 +182,9 @@ impl Writer for LockedWriter {
         &mut self,
         repository: &RepositoryName,
         names: &[Digest],
-    ) -> Result<Option<CanonicalDigest>> {
-        edges::referencing(self.connection(), repository, names).await
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>> {
+        edges::referencing(self.connection(), repository, names, limit).await
     }
 
     async fn edges(

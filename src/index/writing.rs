@@ -82,13 +82,14 @@ pub trait Writer: Send {
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<Digest>>;
-    /// Returns a manifest of the repository that has one of these names as a child or as a blob,
-    /// if there is one. A subject does not count, nor what a manifest says of itself.
+    /// Lists manifests of the repository that have one of these names as a child or as a blob, ordered by
+    /// digest as text, at most `limit`. A subject does not count, nor what a manifest says of itself.
     async fn referencing(
         &mut self,
         repository: &RepositoryName,
         names: &[Digest],
-    ) -> Result<Option<CanonicalDigest>>;
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>>;
     /// Lists the edges that lead out of a manifest of the repository, in the order they were given.
     async fn edges(
         &mut self,

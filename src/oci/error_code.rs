@@ -35,6 +35,8 @@ pub enum ErrorCode {
     Denied,
     /// The operation is not supported.
     Unsupported,
+    /// Manifests reference what was to be deleted; not of the specification.
+    Referenced,
     /// What the request demands of what is there is not so (RFC 9110, 13.1); not of the specification.
     PreconditionFailed,
     /// Too many requests.
@@ -66,6 +68,7 @@ impl ErrorCode {
             Self::Unauthorized => "UNAUTHORIZED",
             Self::Denied => "DENIED",
             Self::Unsupported => "UNSUPPORTED",
+            Self::Referenced => "REFERENCED",
             Self::PreconditionFailed => "PRECONDITION_FAILED",
             Self::TooManyRequests => "TOOMANYREQUESTS",
             Self::Unavailable => "UNAVAILABLE",

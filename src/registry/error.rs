@@ -62,13 +62,13 @@ pub enum RegistryError {
     /// The repository does not have what the manifest references.
     #[error("the manifest references what the repository does not have: {}", list(.0))]
     MissingReferences(Vec<Digest>),
-    /// A manifest of the repository still references it.
-    #[error("{what} is referenced by manifest {by}: delete that first")]
+    /// Manifests of the repository still reference it.
+    #[error("cannot delete {what}: it is referenced by {}; delete first what references it", list(.by))]
     Referenced {
         /// What was to be deleted.
         what: String,
-        /// What references it.
-        by: Digest,
+        /// The manifests that reference it, the first of them.
+        by: Vec<Digest>,
     },
     /// Something else stands there than the client demands.
     #[error("{0} of `{1}` is not what the request demands")]

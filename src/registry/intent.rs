@@ -15,6 +15,9 @@ use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Storage};
 
+/// How many manifests are named that keep something from being deleted.
+const REFERENCES: u32 = 100;
+
 /// A mutation of what a pull sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,8 +60,11 @@ pub(super) enum Intent {
 pub(super) enum Refusal {
     #[error("missing references")]
     MissingReferences(Vec<Digest>),
+    /// As earlier versions stored it.
     #[error("referenced by {0}")]
     Referenced(Digest),
+    #[error("referenced by {} or more manifests", .0.len())]
+    ReferencedBy(Vec<Digest>),
     #[error("not as demanded")]
     Condition,
     #[error("not there")]
@@ -90,7 +96,8 @@ impl Refusal {
         };
         match self {
             Self::MissingReferences(missing) => RegistryError::MissingReferences(missing),
-            Self::Referenced(by) => RegistryError::Referenced { what, by },
+            Self::Referenced(by) => RegistryError::Referenced { what, by: vec![by] },
+            Self::ReferencedBy(by) => RegistryError::Referenced { what, by },
             Self::Condition => RegistryError::ConditionFailed(what, repository.clone()),
             Self::Unknown => RegistryError::ManifestUnknown(what, repository.clone()),
             Self::Invalid => {
@@ -186,8 +193,8 @@ impl Intent {
                     return Ok(Err(Refusal::Unknown));
                 };
                 let names = writer.blob_names(repository, &row.canonical).await?;
-                if let Some(by) = writer.referencing(repository, &names).await? {
-                    return Ok(Err(Refusal::Referenced(by.into())));
+                if let Some(refusal) = references(writer, repository, &names).await? {
+                    return Ok(Err(refusal));
                 }
                 let links =
                     names.iter().map(|name| Edit::remove(layout::layer_link(repository, name)));
@@ -227,6 +234,17 @@ impl Intent {
     }
 }
 
+/// Refuses a deletion while manifests of the repository reference one of these names.
+async fn references(
+    writer: &mut dyn Writer,
+    repository: &RepositoryName,
+    names: &[Digest],
+) -> Result<Option<Refusal>> {
+    let by = writer.referencing(repository, names, REFERENCES).await?;
+    let by: Vec<Digest> = by.into_iter().map(Digest::from).collect();
+    Ok((!by.is_empty()).then_some(Refusal::ReferencedBy(by)))
+}
+
 /// Checks the deletion of a manifest.
 async fn plan_deletion(
     writer: &mut dyn Writer,
@@ -238,8 +256,8 @@ async fn plan_deletion(
         return Ok(Err(Refusal::Unknown));
     };
     let names = writer.manifest_names(repository, &row.canonical).await?;
-    if let Some(by) = writer.referencing(repository, &names).await? {
-        return Ok(Err(Refusal::Referenced(by.into())));
+    if let Some(refusal) = references(writer, repository, &names).await? {
+        return Ok(Err(refusal));
     }
     // Here too, what is wrong without a condition came first.
     if !condition.allows(Some(digest)) {

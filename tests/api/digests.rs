@@ -106,7 +106,7 @@ fn a_manifest_is_pushed_tagged_and_deleted_by_sha512() {
         assert!(repository.get(&path).body == bytes);
     }
     let layer = format!("blobs/{}", sha512(layer));
-    assert_refused(&repository.delete(&layer), 405, "UNSUPPORTED");
+    assert_refused(&repository.delete(&layer), 409, "REFERENCED");
     repository.push_manifest("short", &manifest);
     assert_eq!(repository.head("manifests/short").header("docker-content-digest"), short);
     assert_eq!(repository.delete(&format!("manifests/{long}")).status, 202);
@@ -132,7 +132,7 @@ fn an_index_may_name_its_children_by_either() {
     repository.push_manifest("multi", &list);
     repository.push_manifest("multi", &index(&[&child]));
     let path = format!("manifests/{}", sha512(&child));
-    assert_refused(&repository.delete(&path), 405, "UNSUPPORTED");
+    assert_refused(&repository.delete(&path), 409, "REFERENCED");
 }
 
 #[test]

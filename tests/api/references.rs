@@ -98,7 +98,7 @@ fn children_of_an_index_may_be_blobs() {
     let bytes = repository.push_manifest("cache", &cache);
     assert!(repository.get("manifests/cache").body == bytes);
     let layer = format!("blobs/{}", sha256(b"layer"));
-    assert_refused(&repository.delete(&layer), 405, "UNSUPPORTED");
+    assert_refused(&repository.delete(&layer), 409, "REFERENCED");
 }
 
 #[test]
@@ -146,6 +146,35 @@ fn a_subject_need_not_be_there() {
 }
 
 #[test]
+fn a_refused_deletion_names_every_manifest_that_is_in_the_way() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let other = Repository::of(&server, "team/other");
+    repository.push_blob(b"config");
+    other.push_blob(b"config");
+    let pushed: Vec<String> = (0..3)
+        .map(|number| {
+            let mut manifest = image(b"config", &[]);
+            manifest["annotations"] = json!({ "number": number.to_string() });
+            other.push_manifest("v1", &manifest);
+            sha256(&repository.push_manifest(&format!("v{number}"), &manifest))
+        })
+        .collect();
+    let mut expected = pushed.clone();
+    expected.sort_unstable();
+    let config = format!("blobs/{}", sha256(b"config"));
+    let refused = repository.delete(&config);
+    assert_refused(&refused, 409, "REFERENCED");
+    assert_eq!(refused.json()["errors"][0]["detail"], json!(expected));
+    for digest in &pushed {
+        assert_refused(&repository.delete(&config), 409, "REFERENCED");
+        assert_eq!(repository.delete(&format!("manifests/{digest}")).status, 202);
+    }
+    assert_eq!(repository.delete(&config).status, 202);
+    assert_refused(&other.delete(&config), 409, "REFERENCED");
+}
+
+#[test]
 fn what_a_manifest_references_cannot_be_deleted_before_it() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
@@ -159,14 +188,13 @@ fn what_a_manifest_references_cannot_be_deleted_before_it() {
         [(&layer, &pushed.digest), (&config, &pushed.digest), (&manifest, &list_digest)]
     {
         let response = repository.delete(path);
-        assert_refused(&response, 405, "UNSUPPORTED");
-        let text = response.text();
-        assert!(text.contains(by) && text.contains("delete that first"), "{text}");
+        assert_refused(&response, 409, "REFERENCED");
+        assert_eq!(response.json()["errors"][0]["detail"], json!([by]), "{path}");
         assert_eq!(repository.head(path).status, 200, "{path}");
     }
     // Without its tags the image is still whole.
     assert_eq!(repository.delete("manifests/v1").status, 202);
-    assert_refused(&repository.delete(&layer), 405, "UNSUPPORTED");
+    assert_refused(&repository.delete(&layer), 409, "REFERENCED");
     for path in [&format!("manifests/{list_digest}"), &manifest, &layer, &config] {
         assert_eq!(repository.delete(path).status, 202, "{path}");
         assert_eq!(repository.head(path).status, 404, "{path}");

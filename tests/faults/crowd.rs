@@ -61,7 +61,7 @@ const MEANWHILE: [Ask; 4] = [
         },
         &[202, 404],
     ),
-    (|server| Repository::of(server, "source").delete(&layer()).status, &[202, 404, 405]),
+    (|server| Repository::of(server, "source").delete(&layer()).status, &[202, 404, 409]),
     (|server| Repository::of(server, "source").get(&layer()).status, &[200, 404]),
     (
         |server| {

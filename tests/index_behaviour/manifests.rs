@@ -103,7 +103,7 @@ async fn a_manifest_put_again_gets_new_edges_and_keeps_its_names(home: Home) -> 
     let found = home.index.manifest(&mine, &sha512("image")).await?.ok_or("a name was lost")?;
     assert_eq!(found.media_type, "text/plain");
     assert_eq!(writer.edges(&mine, &canonical("image")).await?, new.edges);
-    assert_eq!(writer.referencing(&mine, &[sha256("old")]).await?, None);
+    assert_eq!(writer.referencing(&mine, &[sha256("old")], 10).await?, []);
     Ok(())
 }
 
@@ -145,7 +145,7 @@ async fn removing_a_manifest_removes_names_edges_and_tags(home: Home) -> Outcome
         }
         assert_eq!(writer.manifest_names(&mine, &canonical("image")).await?, []);
         assert_eq!(writer.edges(&mine, &canonical("image")).await?, []);
-        assert_eq!(writer.referencing(&mine, &[sha256("layer")]).await?, None);
+        assert_eq!(writer.referencing(&mine, &[sha256("layer")], 10).await?, []);
         assert_eq!(home.index.tags(&mine, None, 9).await?, [tag("v2")]);
     }
     assert_eq!(home.index.tags(&other, None, 9).await?, [tag("v1")]);
@@ -166,15 +166,15 @@ async fn a_child_or_a_blob_is_referenced(home: Home) -> Outcome {
         new.edges.push(edge(kind, name));
         give(&mut *writer, repository, text, &new).await?;
     }
-    assert_eq!(writer.referencing(&mine, &[sha256("child")]).await?, Some(canonical("list")));
-    let by_any_name = writer.referencing(&mine, &[sha256("layer"), sha512("layer")]).await?;
-    assert_eq!(by_any_name, Some(canonical("image")));
-    assert_eq!(writer.referencing(&mine, &[sha256("layer")]).await?, None, "by the very name");
-    assert_eq!(writer.referencing(&mine, &[sha256("subject")]).await?, None);
-    assert_eq!(writer.referencing(&mine, &[sha256("foreign")]).await?, None);
-    assert_eq!(writer.referencing(&mine, &[]).await?, None);
+    assert_eq!(writer.referencing(&mine, &[sha256("child")], 10).await?, [canonical("list")]);
+    let by_any_name = writer.referencing(&mine, &[sha256("layer"), sha512("layer")], 10).await?;
+    assert_eq!(by_any_name, [canonical("image")]);
+    assert_eq!(writer.referencing(&mine, &[sha256("layer")], 10).await?, [], "by the very name");
+    assert_eq!(writer.referencing(&mine, &[sha256("subject")], 10).await?, []);
+    assert_eq!(writer.referencing(&mine, &[sha256("foreign")], 10).await?, []);
+    assert_eq!(writer.referencing(&mine, &[], 10).await?, []);
     writer.remove_manifest(&mine, &canonical("list")).await?;
-    assert_eq!(writer.referencing(&mine, &[sha256("child")]).await?, None);
+    assert_eq!(writer.referencing(&mine, &[sha256("child")], 10).await?, []);
     Ok(())
 }
 
@@ -186,10 +186,10 @@ async fn a_manifest_does_not_reference_itself(home: Home) -> Outcome {
     knot.edges = names.iter().map(|name| edge(EdgeKind::Child, *name)).collect();
     let mut writer = home.index.lock().await?;
     give(&mut *writer, &mine, "knot", &knot).await?;
-    assert_eq!(writer.referencing(&mine, &names).await?, None);
+    assert_eq!(writer.referencing(&mine, &names, 10).await?, []);
     let mut list = manifest("list");
     list.edges.push(edge(EdgeKind::Child, sha512("knot")));
     give(&mut *writer, &mine, "list", &list).await?;
-    assert_eq!(writer.referencing(&mine, &names).await?, Some(canonical("list")));
+    assert_eq!(writer.referencing(&mine, &names, 10).await?, [canonical("list")]);
     Ok(())
 }
