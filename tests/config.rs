@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use roadstead::auth::METHODS;
 use roadstead::config::{
-    DnsServer, DnslinkSettings, FederationNode, Flag, Kind, LogFormat, Origin, PostgresSettings,
-    SETTINGS, Settings, Sources, Values,
+    AnonymousAccess, DnsServer, DnslinkSettings, FederationNode, Flag, Kind, LogFormat, Origin,
+    PostgresSettings, SETTINGS, Settings, Sources, Values,
 };
 use roadstead::dnslink::PROVIDERS;
 use roadstead::storage::DRIVERS;
@@ -321,6 +321,7 @@ fn every_setting_refuses_nonsense() {
         ("dnslink.ttl_ceiling", &["'8d'", "-1", "''"]),
         ("dnslink.stale_for", &["'400d'", "'1 day'"]),
         ("dnslink.allow_private_addresses", &["'yes'", "1"]),
+        ("federation.anonymous", &["'all'", "'Any'", "true", "[]"]),
         ("federation.kubo.api", &["'kubo:5001'", "'off'", "'ftp://127.0.0.1'", "5"]),
         ("federation.kubo.keep_peers", &["'0s'", "0", "''", "'soon'"]),
         ("auth.method", &["'none'", "''"]),
@@ -397,6 +398,31 @@ fn open_access_for_other_machines_has_to_be_allowed() {
     for local in ["127.0.0.2:0", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
         let given = Given::nothing().variable("ROADSTEAD_SERVER__LISTEN", local);
         assert_eq!(given.settings().server.listen, local.parse().unwrap());
+    }
+}
+
+#[test]
+fn anonymous_clients_are_bounded_by_default_where_others_reach_the_port() {
+    let open = "auth.allow_open = true";
+    for (listen, domains, given, expected) in [
+        ("127.0.0.1:5000", "[]", "", AnonymousAccess::Any),
+        ("127.0.0.2:5000", "['a.test']", "", AnonymousAccess::Any),
+        ("[::1]:5000", "[]", "", AnonymousAccess::Any),
+        ("[::ffff:127.0.0.1]:5000", "[]", "", AnonymousAccess::Any),
+        ("0.0.0.0:5000", "[]", "", AnonymousAccess::Cached),
+        ("[::]:5000", "[]", "", AnonymousAccess::Cached),
+        ("192.0.2.1:5000", "['a.test']", "", AnonymousAccess::Listed),
+        ("0.0.0.0:5000", "['a.test']", "any", AnonymousAccess::Any),
+        ("0.0.0.0:5000", "[]", "none", AnonymousAccess::None),
+        ("127.0.0.1:5000", "[]", "listed", AnonymousAccess::Listed),
+        ("127.0.0.1:5000", "[]", "cached", AnonymousAccess::Cached),
+    ] {
+        let text = format!(
+            "server.listen = '{listen}'\n{open}\nfederation.domains = {domains}\n\
+             federation.anonymous = '{given}'"
+        );
+        let settings = Given::nothing().file(&text).settings();
+        assert_eq!(settings.anonymous_access(), expected, "{text}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::AppError;
-use crate::config::{FederationNode, Settings};
+use crate::config::{AnonymousAccess, FederationNode, Settings};
 use crate::dnslink::{Past, Resolver};
 use crate::kubo::Kubo;
 use crate::registry::{Federation, OwnNode, Roots};
@@ -19,6 +19,7 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     if !federation.enabled {
         return Ok(None);
     }
+    tell_default(settings);
     let folder = settings.server.data.join("cache");
     let cache = Cache::open(&folder, federation.cache_bytes).map_err(failed)?;
     let answers = Answers::open(&folder.join("answers")).map_err(failed)?;
@@ -26,6 +27,22 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     let node = node(settings, Some(folder.join("peers")))?;
     let roots = roots_by(settings, node, |resolver| resolver.with_past(past))?;
     Ok(Some(Federation::new(cache, answers, roots, settings.manifests.max_bytes)))
+}
+
+/// Names the setting where its default bounds anonymous clients that there may be.
+fn tell_default(settings: &Settings) {
+    if settings.federation.anonymous.is_some() || !settings.auth.lets_everybody_pull() {
+        return;
+    }
+    let bound = match settings.anonymous_access() {
+        AnonymousAccess::Any => return,
+        AnonymousAccess::Listed => "listed",
+        AnonymousAccess::Cached => "cached",
+        AnonymousAccess::None => "none",
+    };
+    tracing::warn!(
+        "federation.anonymous is not set: `{bound}` bounds what anonymous clients get of other domains' images"
+    );
 }
 
 /// Opens what finds other people's roots. It needs no data folder.

@@ -20,7 +20,7 @@ use std::{fs, io};
 use secrecy::ExposeSecret;
 use thiserror::Error;
 
-use crate::auth::{Authority, METHODS, Names, SetupError};
+use crate::auth::{AnonymousBound, Authority, METHODS, Names, SetupError};
 use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
@@ -235,7 +235,9 @@ pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
     let authenticator = (method.open)(&settings.auth, key)?;
-    Ok(Authority::new(authenticator, names(settings)))
+    let (access, domains) = (settings.anonymous_access(), settings.federation.domains.clone());
+    let anonymous = AnonymousBound { access, domains };
+    Ok(Authority::new(authenticator, names(settings)).bounding(anonymous))
 }
 
 /// Returns what the settings say about whose repository a name means.

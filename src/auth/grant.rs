@@ -1,7 +1,7 @@
 //! Grants: a repository's name and who asks, together with the right to do something there. Only
 //! this room can make one.
 
-use super::Identity;
+use super::{AuthError, Identity};
 use crate::oci::{ForeignName, RepositoryName};
 
 /// The right to read a repository.
@@ -9,6 +9,7 @@ use crate::oci::{ForeignName, RepositoryName};
 pub struct PullGrant {
     granted: Granted,
     foreign: Option<ForeignName>,
+    cache_only: Option<AuthError>,
 }
 
 /// The right to write to a repository.
@@ -35,8 +36,9 @@ impl PullGrant {
         repository: RepositoryName,
         foreign: Option<ForeignName>,
         identity: Identity,
+        cache_only: Option<AuthError>,
     ) -> Self {
-        Self { granted: Granted { repository, identity }, foreign }
+        Self { granted: Granted { repository, identity }, foreign, cache_only }
     }
 
     /// Returns the repository.
@@ -49,6 +51,13 @@ impl PullGrant {
     #[must_use]
     pub fn foreign(&self) -> Option<&ForeignName> {
         self.foreign.as_ref()
+    }
+
+    /// Returns the answer to what is not in the cache, where nothing may be looked up or fetched for this
+    /// client.
+    #[must_use]
+    pub fn cache_only(&self) -> Option<&AuthError> {
+        self.cache_only.as_ref()
     }
 
     /// Returns who reads.

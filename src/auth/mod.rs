@@ -4,6 +4,7 @@
 //! reaches `registry` only inside the grant that allows the act, so a check cannot be forgotten.
 //! Nothing here knows of HTTP beyond the credentials that a request carries, nor of storage.
 
+mod anonymous;
 mod grant;
 mod methods;
 mod names;
@@ -14,12 +15,14 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use thiserror::Error;
 
+pub use anonymous::AnonymousBound;
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 pub use methods::{METHODS, Method, Opened, SetupError};
 
 pub use names::Names;
 
-use crate::oci::RepositoryName;
+use crate::oci::{ForeignName, RepositoryName};
+use anonymous::Reach;
 
 /// Who asks.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -114,19 +117,32 @@ pub trait Authenticator: Send + Sync {
     async fn token(&self, _authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
         Ok(None)
     }
+
+    /// Returns how a client can sign in that may not do this without; none where there are no users.
+    fn challenge(&self, _act: Act<'_>) -> Option<Challenge> {
+        None
+    }
 }
 
 /// Makes grants: the only place that can.
 pub struct Authority {
     authenticator: Box<dyn Authenticator>,
     names: Names,
+    anonymous: AnonymousBound,
 }
 
 impl Authority {
-    /// Decides by that method, about repositories that are whose `names` says.
+    /// Decides by that method, about repositories that are whose `names` says. Anonymous clients are not
+    /// bounded.
     #[must_use]
     pub fn new(authenticator: Box<dyn Authenticator>, names: Names) -> Self {
-        Self { authenticator, names }
+        Self { authenticator, names, anonymous: AnonymousBound::default() }
+    }
+
+    /// Bounds what anonymous clients get of foreign repositories, whatever the method would allow.
+    #[must_use]
+    pub fn bounding(self, anonymous: AnonymousBound) -> Self {
+        Self { anonymous, ..self }
     }
 
     /// Tells whose repository a name means.
@@ -170,9 +186,35 @@ impl Authority {
         identity: &Identity,
         name: RepositoryName,
     ) -> Result<PullGrant, AuthError> {
-        self.decide(identity, Act::On(Action::Pull, &name)).await?;
         let foreign = self.names.foreign(&name);
-        Ok(PullGrant::new(name, foreign, identity.clone()))
+        let cache_only = self.bound(identity, &name, foreign.as_ref())?;
+        self.decide(identity, Act::On(Action::Pull, &name)).await?;
+        Ok(PullGrant::new(name, foreign, identity.clone(), cache_only))
+    }
+
+    /// Bounds what a client gets of a foreign repository: an error where that is nothing, and the answer to
+    /// what is not in the cache where it is no more than that.
+    fn bound(
+        &self,
+        identity: &Identity,
+        name: &RepositoryName,
+        foreign: Option<&ForeignName>,
+    ) -> Result<Option<AuthError>, AuthError> {
+        let Some(foreign) = foreign.filter(|_| self.names.federates && identity.user.is_none())
+        else {
+            return Ok(None);
+        };
+        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, name)) {
+            Some(challenge) => AuthError::Unauthorized(challenge),
+            None => {
+                AuthError::Denied(format!("cannot pull from `{name}`: {why}; ask the operator"))
+            }
+        };
+        match self.anonymous.reach(&foreign.root) {
+            Reach::All => Ok(None),
+            Reach::Cache => Ok(Some(refusal("anonymous clients get only what is cached here"))),
+            Reach::Nothing => Err(refusal("its images are not served to anonymous clients")),
+        }
     }
 
     /// Allows a client to write to a repository of this registry.

@@ -16,6 +16,11 @@ pub struct FederationSettings {
     pub enabled: bool,
     /// Of which domains alone, if not of all; then roots by CID or key are not served either.
     pub domains: Vec<String>,
+    /// What anonymous clients get of foreign images, if it is set; [`Settings::anonymous_access`] says what
+    /// holds.
+    ///
+    /// [`Settings::anonymous_access`]: super::Settings::anonymous_access
+    pub anonymous: Option<AnonymousAccess>,
     /// Values of the `Host` header that stand for the domain of the same name.
     pub hosts: Vec<String>,
     /// Trustless gateways that are asked beside those that a domain names, without a slash at the end.
@@ -24,6 +29,19 @@ pub struct FederationSettings {
     pub kubo: FederationKubo,
     /// How many bytes of other people's content are kept at the most.
     pub cache_bytes: u64,
+}
+
+/// What anonymous clients get of foreign images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnonymousAccess {
+    /// All that the registry serves.
+    Any,
+    /// Those of `federation.domains`.
+    Listed,
+    /// What is in the cache: nothing is looked up or fetched.
+    Cached,
+    /// Nothing.
+    None,
 }
 
 /// The Kubo node by which other people's content is fetched.
@@ -61,6 +79,14 @@ impl FederationSettings {
         Ok(Self {
             enabled: values.flag("federation.enabled"),
             domains: domains("federation.domains")?,
+            anonymous: values.parse("federation.anonymous", |text| match text {
+                "" => Some(None),
+                "any" => Some(Some(AnonymousAccess::Any)),
+                "listed" => Some(Some(AnonymousAccess::Listed)),
+                "cached" => Some(Some(AnonymousAccess::Cached)),
+                "none" => Some(Some(AnonymousAccess::None)),
+                _ => None,
+            })?,
             hosts: domains("federation.hosts")?,
             kubo: FederationKubo {
                 node: values.parse("federation.kubo.api", |text| match text {

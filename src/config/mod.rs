@@ -32,7 +32,7 @@ pub use auth::{AuthSettings, HtpasswdSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
-pub use federation::{FederationKubo, FederationNode, FederationSettings};
+pub use federation::{AnonymousAccess, FederationKubo, FederationNode, FederationSettings};
 pub use gateway::GatewaySettings;
 pub use index::{IndexSettings, PostgresSettings};
 pub use log::{LogFormat, LogSettings};
@@ -105,6 +105,17 @@ impl Settings {
         };
         settings.refuse_exposure()?;
         Ok(settings)
+    }
+
+    /// Returns what anonymous clients get of foreign images.
+    #[must_use]
+    pub fn anonymous_access(&self) -> AnonymousAccess {
+        let is_local = self.server.listen.ip().to_canonical().is_loopback();
+        self.federation.anonymous.unwrap_or(match self.federation.domains.as_slice() {
+            _ if is_local => AnonymousAccess::Any,
+            [] => AnonymousAccess::Cached,
+            _ => AnonymousAccess::Listed,
+        })
     }
 
     /// Open access lets whoever reaches the port push and delete, so a mere `listen` must not be

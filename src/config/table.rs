@@ -282,6 +282,16 @@ pub const SETTINGS: &[Setting] = &[
                a key are not served then. Empty: everybody's.",
     },
     Setting {
+        name: "federation.anonymous",
+        kind: Kind::Choice(&["", "any", "listed", "cached", "none"]),
+        default: r#""""#,
+        expects: "any, listed, cached or none",
+        help: "What clients that have not signed in get of other people's images. any: all that the registry \
+               serves. listed: those of federation.domains. cached: what is in the cache; nothing is looked \
+               up or fetched for them. none: nothing. Empty: any where server.listen is an address of \
+               loopback; elsewhere listed where federation.domains is set, else cached.",
+    },
+    Setting {
         name: "federation.hosts",
         kind: Kind::List,
         default: "[]",

@@ -91,6 +91,19 @@ impl Memory {
         timeout(PATIENCE, flight).await.unwrap_or_else(|_| Ok(old.answer()))
     }
 
+    /// Returns what was last found of a name, also by an earlier process, if it may still serve.
+    pub(super) async fn recalled(&self, name: &Target) -> Option<Answer> {
+        self.recall(name).await;
+        self.last(name)
+    }
+
+    /// Returns what this process last found of a name, if it may still serve.
+    pub(super) fn last(&self, name: &Target) -> Option<Answer> {
+        let good = self.standing_in(&*self.kept.get(name)?)?;
+        let is_due = good.due <= Instant::now();
+        Some(Answer { stale_since: is_due.then_some(good.due_time), ..good.answer() })
+    }
+
     /// Takes up what an earlier process has found, if this one knows nothing of the name.
     async fn recall(&self, name: &Target) {
         let Some(past) = self.past.as_ref().filter(|_| self.kept.get(name).is_none()) else {

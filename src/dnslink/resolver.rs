@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cid::Cid;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -78,15 +80,27 @@ impl Resolver {
     pub async fn resolve(&self, name: &RootName) -> Result<Answer> {
         let target = target(name)?;
         if let Target::Cid(root) = target {
-            let ttl = self.asking.ttl_ceiling;
-            let resolved = Resolved { root, path: Vec::new(), hints: Vec::new(), ttl };
-            return Ok(Answer { resolved: Arc::new(resolved), stale_since: None });
+            return Ok(self.itself(root));
         }
         let look_up = || {
             let (resolver, target) = (self.clone(), target.clone());
             async move { resolver.look_up(target).await.outcome }
         };
         self.memory.answer(&target, look_up).await
+    }
+
+    /// Returns what a name was last found to lead to, if that may still serve; nothing is asked.
+    pub async fn recall(&self, name: &RootName) -> Option<Answer> {
+        match target(name).ok()? {
+            Target::Cid(root) => Some(self.itself(root)),
+            target => self.memory.recalled(&target).await,
+        }
+    }
+
+    /// Tells since when what [`Self::recall`] returns is due to be looked up again, if it is.
+    #[must_use]
+    pub fn due_since(&self, name: &RootName) -> Option<Timestamp> {
+        self.memory.last(&target(name).ok()?)?.stale_since
     }
 
     /// Looks a name up anew, and tells each step. Nothing is kept.
@@ -102,6 +116,13 @@ impl Resolver {
     #[must_use]
     pub fn dialer(&self) -> Dialer {
         Dialer::new(self.asking.dns.clone(), self.asking.guard)
+    }
+
+    /// What a CID leads to.
+    fn itself(&self, root: Cid) -> Answer {
+        let ttl = self.asking.ttl_ceiling;
+        let resolved = Resolved { root, path: Vec::new(), hints: Vec::new(), ttl };
+        Answer { resolved: Arc::new(resolved), stale_since: None }
     }
 
     async fn look_up(&self, target: Target) -> Trace {

@@ -148,6 +148,7 @@ impl From<RegistryError> for ApiError {
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::FederationDenied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+            E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),
             E::Remote(error) => return error.into(),
             E::PathUnreadable(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::federation::{Held, PATIENCE};
 use super::intent::Intent;
-use super::{Registry, RegistryError, Result, now};
+use super::{Registry, RegistryError, Result, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
@@ -73,6 +73,11 @@ impl Registry {
         let repository = grant.repository();
         let digest = *digest;
         if let Some((federation, name)) = self.foreign(grant) {
+            if let Some(refusal) = grant.cache_only() {
+                let found = federation.cached_blob(name, &digest).await?;
+                let (content, held) = found.ok_or_else(|| not_fetched(refusal))?;
+                return Ok(Blob { digest, content, held });
+            }
             let (content, held) = federation.blob(name, repository, &digest, bytes).await?;
             return Ok(Blob { digest, content, held });
         }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::auth::AuthError;
 use crate::dnslink::DnslinkError;
 use crate::index::IndexError;
 use crate::ipld::TraversalError;
@@ -101,6 +102,9 @@ pub enum RegistryError {
         "images below `{0}` are not served here: ask the operator to list it in federation.domains"
     )]
     FederationDenied(String),
+    /// It is not in the cache, and nothing is fetched for the client.
+    #[error(transparent)]
+    NotFetched(AuthError),
     /// A path below a root cannot be read: it is too long, or leads through what is no UnixFS.
     #[error(transparent)]
     PathUnreadable(#[from] TraversalError),

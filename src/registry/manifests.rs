@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::blobs::new_blob;
 use super::intent::Intent;
 use super::uploads::new_id;
-use super::{Condition, Registry, RegistryError, Result, now};
+use super::{Condition, Registry, RegistryError, Result, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
@@ -32,6 +32,10 @@ impl Registry {
     pub async fn manifest(&self, grant: &PullGrant, reference: &Reference) -> Result<ManifestRow> {
         let repository = grant.repository();
         if let Some((federation, name)) = self.foreign(grant) {
+            if let Some(refusal) = grant.cache_only() {
+                let found = federation.cached_manifest(name, reference).await?;
+                return found.ok_or_else(|| not_fetched(refusal));
+            }
             return federation.manifest(name, repository, reference).await;
         }
         let found = match reference {

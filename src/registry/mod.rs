@@ -61,7 +61,7 @@ pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::Upload;
 
-use crate::auth::PullGrant;
+use crate::auth::{AuthError, PullGrant};
 use crate::index::Index;
 use crate::oci::ForeignName;
 use crate::storage::Storage;
@@ -141,7 +141,10 @@ impl Registry {
     #[must_use]
     pub fn stale_since(&self, grant: &PullGrant) -> Option<Timestamp> {
         let (federation, name) = self.foreign(grant)?;
-        federation.stale_since(name)
+        match grant.cache_only() {
+            Some(_) => federation.due_since(name),
+            None => federation.stale_since(name),
+        }
     }
 
     /// Counts the roots of other people that cannot be asked for again, although that is due.
@@ -216,6 +219,11 @@ impl Registry {
     pub async fn ping_storage(&self) -> Result<()> {
         Ok(self.storage.ping().await?)
     }
+}
+
+/// The answer to what is not in the cache, where nothing is fetched for the client.
+fn not_fetched(refusal: &AuthError) -> RegistryError {
+    RegistryError::NotFetched(refusal.clone())
 }
 
 /// Returns the time in milliseconds since the Unix epoch.

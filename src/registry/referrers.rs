@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::federation::PATIENCE;
-use super::{Federation, Registry, Result};
+use super::{Federation, Registry, Result, not_fetched};
 use crate::auth::PullGrant;
 use crate::index::ReferrerRow;
 use crate::oci::{Digest, ForeignName, Manifest, RepositoryName};
@@ -73,6 +73,7 @@ impl Registry {
         query: &ReferrersQuery,
     ) -> Result<ReferrersPage> {
         match self.foreign(grant) {
+            Some(_) if let Some(refusal) = grant.cache_only() => Err(not_fetched(refusal)),
             Some((federation, name)) => foreign_referrers(federation, name, query).await,
             None => self.own_referrers(grant.repository(), query).await,
         }

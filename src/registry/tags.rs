@@ -1,6 +1,6 @@
 //! Tags: listing.
 
-use super::{Registry, RegistryError, Result};
+use super::{Registry, RegistryError, Result, not_fetched};
 use crate::auth::PullGrant;
 use crate::oci::Tag;
 
@@ -17,6 +17,9 @@ impl Registry {
     ) -> Result<(Vec<Tag>, bool)> {
         let repository = grant.repository();
         if let Some((federation, name)) = self.foreign(grant) {
+            if let Some(refusal) = grant.cache_only() {
+                return Err(not_fetched(refusal));
+            }
             let unknown = || RegistryError::NameUnknown(repository.clone());
             let mut tags = federation.tags(name).await?.ok_or_else(unknown)?;
             tags.retain(|tag| last.is_none_or(|last| tag.as_str() > last));

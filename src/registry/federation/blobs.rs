@@ -106,6 +106,18 @@ impl Federation {
         digest: &Digest,
     ) -> Result<(Content, Held)> {
         let (content, held) = self.coming(place, canonical).await?;
+        self.verify(&content, &held, digest).await?;
+        Ok((content, held))
+    }
+
+    /// Refuses content that does not have a digest.
+    pub(super) async fn verify(
+        &self,
+        content: &Content,
+        held: &Held,
+        digest: &Digest,
+    ) -> Result<()> {
+        let canonical = content.canonical;
         let bytes = held.read(0..content.size);
         let mut bytes = bytes.ok_or_else(|| missing(&canonical))?;
         let mut hasher = Hasher::new(digest.algorithm());
@@ -116,12 +128,12 @@ impl Federation {
             let what = format!("what stands under {digest} has another digest");
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());
         }
-        Ok((content, held))
+        Ok(())
     }
 }
 
 /// What is told of a blob that is kept; its CID is not known any more.
-fn held(canonical: CanonicalDigest, kept: Kept) -> (Content, Held) {
+pub(super) fn held(canonical: CanonicalDigest, kept: Kept) -> (Content, Held) {
     let content = Content { canonical, cid: no_root(), size: kept.size };
     (content, Held::Kept(Arc::new(kept)))
 }

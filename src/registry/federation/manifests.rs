@@ -39,7 +39,7 @@ impl Federation {
         }
     }
 
-    async fn remembered_manifest(
+    pub(super) async fn remembered_manifest(
         &self,
         name: &ForeignName,
         digest: &Digest,
@@ -109,7 +109,7 @@ impl Federation {
 }
 
 /// Makes the row of a manifest, which is what both of its digests say.
-fn row(digest: Digest, canonical: CanonicalDigest, bytes: Bytes) -> Result<ManifestRow> {
+pub(super) fn row(digest: Digest, canonical: CanonicalDigest, bytes: Bytes) -> Result<ManifestRow> {
     if Digest::of(digest.algorithm(), &bytes) != digest {
         let what = format!("what stands under {digest} has another digest");
         return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());

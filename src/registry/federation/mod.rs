@@ -5,6 +5,7 @@
 
 mod acquaintances;
 mod blobs;
+mod cached;
 mod keys;
 mod manifests;
 mod peers;
@@ -58,6 +59,11 @@ impl Federation {
     /// Tells since when the root of a name could not be asked for again, although that is due.
     pub(super) fn stale_since(&self, name: &ForeignName) -> Option<Timestamp> {
         self.roots.stale_since(&name.root)
+    }
+
+    /// Tells since when the root of a name that is known is due to be looked up again, if it is.
+    pub(super) fn due_since(&self, name: &ForeignName) -> Option<Timestamp> {
+        self.roots.due_since(&name.root)
     }
 
     /// Counts the names of which the last root serves on.

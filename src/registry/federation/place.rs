@@ -85,6 +85,16 @@ impl Place {
         Ok(None)
     }
 
+    /// Reads a link that was read before, and asks nobody.
+    pub(super) fn known_link(
+        &self,
+        path: impl Fn(&RepositoryName) -> TreePath,
+    ) -> Option<CanonicalDigest> {
+        let Located { root, .. } = &self.located;
+        let paths = self.names.iter().map(|name| self.located.below(&path(name)));
+        paths.into_iter().find_map(|path| self.answers.recall(root, &path))
+    }
+
     /// Lists the names in a directory, bytewise.
     pub(super) async fn list(&self, path: &TreePath) -> Result<Option<Vec<String>>> {
         let Located { root, remote, .. } = &self.located;

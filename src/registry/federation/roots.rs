@@ -157,6 +157,18 @@ impl Roots {
         Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
     }
 
+    /// Finds a root that is known, and asks nobody, neither for it nor for what is below it.
+    pub(super) async fn recall(&self, name: &RootName) -> Option<Located> {
+        let resolved = self.resolver.recall(name).await?.resolved;
+        let remote = Remote::new(Vec::new());
+        Some(Located { root: resolved.root, path: resolved.path.clone(), remote })
+    }
+
+    /// Tells since when a root that is known is due to be looked up again, if it is.
+    pub(super) fn due_since(&self, name: &RootName) -> Option<Timestamp> {
+        self.resolver.due_since(name)
+    }
+
     /// Returns who is asked for what is below a root.
     fn remote(&self, name: &RootName, hints: &[Hint]) -> Remote {
         self.asked.remote(name, hints, || {

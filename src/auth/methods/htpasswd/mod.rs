@@ -105,6 +105,13 @@ impl Authenticator for Htpasswd {
         let identity = self.identify(authorization).await?;
         Ok(tokens.issue(&identity, &self.file.current().await.users))
     }
+
+    fn challenge(&self, act: Act<'_>) -> Option<Challenge> {
+        Some(match self.tokens {
+            Some(_) => Challenge::Token { scope: scope(act) },
+            None => Challenge::Basic,
+        })
+    }
 }
 
 impl Htpasswd {

@@ -1,0 +1,77 @@
+//! Foreign content for clients for whom nothing is looked up or fetched: what is in the cache, below roots that
+//! are known.
+
+use std::sync::Arc;
+
+use super::super::{Result, layout};
+use super::place::Place;
+use super::{Federation, Held, Role, label};
+use crate::index::ManifestRow;
+use crate::oci::{CanonicalDigest, Digest, ForeignName, Reference, RepositoryName};
+use crate::remote::{collect, read_kept};
+use crate::storage::{Content, TreePath};
+
+impl Federation {
+    /// Finds a manifest in the cache.
+    pub(in super::super) async fn cached_manifest(
+        &self,
+        name: &ForeignName,
+        reference: &Reference,
+    ) -> Result<Option<ManifestRow>> {
+        self.roots.allow(&name.root)?;
+        let (canonical, digest) = match reference {
+            Reference::Digest(digest) => {
+                if let Some(found) = self.remembered_manifest(name, digest).await? {
+                    return Ok(Some(found));
+                }
+                let link = |name: &RepositoryName| layout::revision_link(name, digest);
+                (self.known_link(name, link).await, Some(*digest))
+            }
+            Reference::Tag(tag) => {
+                let link = |name: &RepositoryName| layout::tag_current_link(name, tag);
+                (self.known_link(name, link).await, None)
+            }
+        };
+        let Some(canonical) = canonical else { return Ok(None) };
+        let Some(kept) = self.cache.find(&canonical).await else { return Ok(None) };
+        self.check_limit(&canonical, kept.size)?;
+        let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
+        super::manifests::row(digest.unwrap_or(canonical.into()), canonical, bytes).map(Some)
+    }
+
+    /// Finds a blob in the cache.
+    pub(in super::super) async fn cached_blob(
+        &self,
+        name: &ForeignName,
+        digest: &Digest,
+    ) -> Result<Option<(Content, Held)>> {
+        self.roots.allow(&name.root)?;
+        let canonical = match digest.canonical() {
+            Some(canonical) => {
+                let kept = self.remembered(&label(name), Role::Blob, &canonical).await;
+                if let Some(kept) = kept {
+                    return Ok(Some(super::blobs::held(canonical, kept)));
+                }
+                self.known_link(name, |name| layout::layer_link(name, digest)).await
+            }
+            None => self.known_link(name, |name| layout::layer_link(name, digest)).await,
+        };
+        let Some(canonical) = canonical else { return Ok(None) };
+        let Some(kept) = self.cache.find(&canonical).await else { return Ok(None) };
+        let (content, held) = super::blobs::held(canonical, kept);
+        if digest.canonical() != Some(canonical) {
+            self.verify(&content, &held, digest).await?;
+        }
+        Ok(Some((content, held)))
+    }
+
+    /// Reads a link below a root that is known, if it was read before.
+    async fn known_link(
+        &self,
+        name: &ForeignName,
+        path: impl Fn(&RepositoryName) -> TreePath,
+    ) -> Option<CanonicalDigest> {
+        let located = self.roots.recall(&name.root).await?;
+        Place::new(name, located, Arc::clone(&self.answers)).known_link(path)
+    }
+}
