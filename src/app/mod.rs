@@ -57,7 +57,7 @@ pub struct Beside {
 #[derive(Debug, Error)]
 pub enum AppError {
     /// Another process owns the data folder.
-    #[error("{} is in use by another process{}", .data.display(), .owner.as_ref().map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    #[error("the folder {} is in use by another process, roadstead{}", .data.display(), .owner.as_ref().map(|pid| format!(" with pid {pid}")).unwrap_or_default())]
     Locked {
         /// The data folder.
         data: PathBuf,
@@ -73,7 +73,7 @@ pub enum AppError {
         source: io::Error,
     },
     /// There is no data folder.
-    #[error("there is no registry in {}", .0.display())]
+    #[error("there is no registry in {}: name its folder by --data, or its settings by --config", .0.display())]
     Absent(PathBuf),
     /// The tree holds something, the index nothing.
     #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
@@ -109,7 +109,7 @@ pub enum AppError {
         name: String,
     },
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address}{}", advice(*address, source))]
     Listen {
         /// As it was set.
         address: std::net::SocketAddr,
@@ -297,6 +297,15 @@ fn index_url(settings: &Settings) -> String {
         Some(path) => format!("sqlite:{}", settings.server.data.join(path).display()),
         None => url.to_owned(),
     }
+}
+
+/// Says what to do about an address that cannot be listened on, where that is known.
+fn advice(address: std::net::SocketAddr, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return String::new();
+    }
+    let other = std::net::SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
+    format!(": port {} is taken; stop the other program, or use `--listen {other}`", address.port())
 }
 
 /// Makes a folder with what is above it.

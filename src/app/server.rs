@@ -97,7 +97,7 @@ pub async fn serve(
     .client_disconnect_timeout(Duration::from_secs(5))
     .shutdown_timeout(settings.server.shutdown_grace.as_secs())
     .tls_handshake_timeout(HANDSHAKE)
-    .shutdown_signal(signals.stop());
+    .shutdown_signal(signals.stop(settings.server.shutdown_grace));
     let server = match &certificate {
         Some(certificate) => server.listen_rustls_0_23(listener, certificate.config()),
         None => server.listen(listener),
@@ -181,10 +181,14 @@ impl StopSignals {
         }
     }
 
-    /// Waits to be told to stop. When told again later, the process ends at once.
-    async fn stop(mut self) {
+    /// Waits for the signal to stop, and logs how long transfers may still run. At a second signal the process ends
+    /// at once.
+    async fn stop(mut self, grace: Duration) {
         self.next().await;
-        tracing::info!("stopping: transfers are finished, new ones refused");
+        tracing::info!(
+            "stopping: waiting up to {}s for running transfers; new requests are refused",
+            grace.as_secs()
+        );
         tokio::spawn(async move {
             // `timeout`, and whoever signals a group, tells the same thing twice.
             let same = async {

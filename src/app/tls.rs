@@ -117,7 +117,7 @@ impl Certificate {
             Err(error) => {
                 let complaint = error.to_string();
                 if seen.complaint.as_ref() != Some(&complaint) {
-                    tracing::error!(%error, "the certificate of before is shown on");
+                    tracing::error!(%error, "cannot use the new certificate; the previous certificate is still in use");
                     seen.complaint = Some(complaint);
                 }
             }

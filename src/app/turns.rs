@@ -34,6 +34,6 @@ impl Turn for IndexTurn {
 
 /// Whatever keeps a turn from being taken, it may be had later.
 fn failed(error: IndexError) -> StorageError {
-    let what = "a turn at the storage that processes share";
+    let what = "could not get the storage lock";
     StorageError::wrap(StorageErrorKind::Unavailable, what, error)
 }

@@ -258,8 +258,9 @@ impl Authority {
         let Some(foreign) = self.names.foreign(name) else { return Ok(()) };
         let first = foreign.root;
         Err(AuthError::Denied(format!(
-            "`{first}` names somebody's root, which is read-only: push to a name that does not begin with a \
-             domain, a CID or an IPNS key, or ask the operator to list `{first}` in server.local_namespaces"
+            "`{name}` cannot be pushed to: names that begin with a domain, a CID or an IPNS key are other \
+             people's; push to a name without `{first}`, or ask the operator to list `{first}` in \
+             server.local_namespaces"
         )))
     }
 }

@@ -39,7 +39,11 @@ pub(super) fn run(
     let settings = Settings::load(&common.sources(Vec::new()))?;
     let source = find(&arguments.folder)?;
     let bar = Bar::new(arguments.json);
-    let adopted = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let advice =
+        "run the same command again, which goes on; nothing serves the folder before".to_owned();
+    bar.end_on_signal(&runtime, None, advice)?;
+    let adopted = runtime.block_on(async {
         let adoption = Filling::adopt(&settings, &arguments.folder).await?;
         let names = names(&settings);
         let adopted = adoption.app.registry.adopt(&source, &names, &bar).await?;
@@ -86,8 +90,10 @@ fn describe(adopted: &Adopted) -> String {
     let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out, .. } =
         adopted;
     text + &format!(
-        "{repositories} repositories, {manifests} manifests, {tags} tags, root {root}\n\
-         {blobs} blobs ({bytes} bytes) taken in: {linked} linked, {} copied; {} left out\n",
+        "{}, root {root}\n\
+         {} ({bytes} bytes) taken in: {linked} linked, {} copied; {} left out\n",
+        output::counts([(*repositories, "repository"), (*manifests, "manifest"), (*tags, "tag")]),
+        output::counts([(*blobs, "blob")]),
         blobs - linked,
         left_out.len()
     )

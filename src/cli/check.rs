@@ -66,6 +66,7 @@ fn describe(report: &Report) -> String {
     };
     text += &orphans;
     text + &format!(
-        "{repositories} repositories, {tags} tags, {blobs} blobs, {bytes} bytes, root {root}: {verdict}\n"
+        "{}, {bytes} bytes, root {root}: {verdict}\n",
+        output::counts([(*repositories, "repository"), (*tags, "tag"), (*blobs, "blob")])
     )
 }

@@ -37,7 +37,12 @@ pub(super) fn run(
     expect_registry(&settings)?;
     let is_piped = arguments.file == Path::new("-");
     let bar = Bar::new(false);
-    let root = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    if !is_piped {
+        let advice = format!("{} was not written", arguments.file.display());
+        bar.end_on_signal(&runtime, draft_of(&arguments.file), advice)?;
+    }
+    let root = runtime.block_on(async {
         // Also as long as it takes: the lock on the folder is the app's.
         let (registry, _app) = match App::open(&settings).await {
             Ok(app) => (app.registry.clone(), Some(app)),
@@ -65,6 +70,13 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
+/// The name under which a file is written until it is whole.
+fn draft_of(file: &Path) -> Option<PathBuf> {
+    let mut name = file.file_name()?.to_owned();
+    name.push(".part");
+    Some(file.with_file_name(name))
+}
+
 /// Writes to another name first, which goes again if that fails.
 async fn write_file(export: Export, file: &Path, bar: &Bar) -> anyhow::Result<()> {
     let failed = || format!("cannot write {}", file.display());
@@ -73,10 +85,7 @@ async fn write_file(export: Export, file: &Path, bar: &Bar) -> anyhow::Result<()
         let output = File::options().write(true).open(file).with_context(failed)?;
         return write(export, output, bar).await.map(drop).with_context(failed);
     }
-    let name = file.file_name().with_context(|| format!("{} is no file", file.display()))?;
-    let mut draft_name = name.to_owned();
-    draft_name.push(".part");
-    let draft = file.with_file_name(draft_name);
+    let draft = draft_of(file).with_context(|| format!("{} is no file", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let written = async {

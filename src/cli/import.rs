@@ -43,9 +43,11 @@ pub(super) fn run(
     let bar = Bar::new(arguments.json);
     let name = arguments.file.display().to_string();
     let failed = || format!("cannot read {name}");
-    let restored = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    bar.end_on_signal(&runtime, None, unfinished(&settings.server.data))?;
+    let restored = runtime.block_on(async {
         let mut input = open(&arguments.file).with_context(failed)?;
-        let unsound = || format!("{name} cannot be taken");
+        let unsound = || format!("{name} is not a CAR file, or is cut short");
         let (root, read) = Archive::begin(input.reader()).with_context(unsound)?;
         let filling = Filling::restore(&settings, root).await?;
         let restored = async {

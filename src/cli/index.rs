@@ -59,10 +59,14 @@ pub(super) fn run(
     is_loss |= !rebuilt.dropped.is_empty();
     let mut lines = rebuilt.dropped;
     lines.extend(rebuilt.left);
-    lines.push(format!(
-        "{} repositories, {} manifests, {} tags, {} blobs\n",
-        rebuilt.repositories, rebuilt.manifests, rebuilt.tags, rebuilt.blobs
-    ));
+    lines.push(
+        output::counts([
+            (rebuilt.repositories, "repository"),
+            (rebuilt.manifests, "manifest"),
+            (rebuilt.tags, "tag"),
+            (rebuilt.blobs, "blob"),
+        ]) + "\n",
+    );
     output::print(&lines.join("\n")).context("cannot write to standard output")?;
     Ok(if is_loss { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

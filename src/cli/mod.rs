@@ -51,7 +51,7 @@ pub struct Arguments {
 /// Arguments that every command takes.
 #[derive(Debug, Args)]
 struct CommonArguments {
-    /// Reads settings from this file (default: the one that `ROADSTEAD_CONFIG` names)
+    /// Reads settings from this file (default: the one that `ROADSTEAD_CONFIG` names, else `./roadstead.toml`)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Keeps everything in this folder (setting `server.data`)

@@ -11,3 +11,24 @@ pub(super) fn print(text: &str) -> io::Result<()> {
         result => result,
     }
 }
+
+/// Writes numbers of things with their nouns: `[(1, "tag"), (2, "repository")]` is `1 tag, 2 repositories`.
+pub(super) fn counts<const N: usize>(things: [(usize, &str); N]) -> String {
+    let text = things.map(|(number, noun)| match (number, noun.strip_suffix('y')) {
+        (1, _) => format!("1 {noun}"),
+        (_, Some(stem)) => format!("{number} {stem}ies"),
+        (_, None) => format!("{number} {noun}s"),
+    });
+    text.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counts;
+
+    #[test]
+    fn one_thing_has_no_plural() {
+        assert_eq!(counts([(1, "repository"), (1, "tag")]), "1 repository, 1 tag");
+        assert_eq!(counts([(0, "repository"), (2, "tag")]), "0 repositories, 2 tags");
+    }
+}

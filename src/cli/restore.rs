@@ -22,7 +22,7 @@ use crate::registry::{Progress, Restored, Roots, Steps};
     copy has the same root, or there is none. A restoration that was interrupted goes on when the same is \
     run again; what is there whole is not fetched a second time. Until it is done nothing is served.\n\n\
     Examples:\n  roadstead restore --from example.com --data /var/lib/roadstead\n  \
-    roadstead restore --from bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
+    roadstead restore --from bafybeibvvnear7ca3fkxma4p7wn6l7bujck24qr2wfv6bmlaul6tf3rlki"
 )]
 pub(super) struct RestoreArguments {
     /// The domain, the IPNS key in base36 or the CID
@@ -40,7 +40,9 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&common.sources(Vec::new()))?;
     let bar = Bar::new(arguments.json);
-    let restored = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    bar.end_on_signal(&runtime, None, unfinished(&settings.server.data))?;
+    let restored = runtime.block_on(async {
         bar.begin("looking for the root", Steps::Unknown);
         let roots = roots(&settings)?;
         let restored = restore(&settings, &roots, &arguments.from, &bar).await;
@@ -72,7 +74,7 @@ async fn restore(
 /// Says how to go on.
 pub(super) fn unfinished(data: &Path) -> String {
     let data = data.display();
-    format!("{data} is no copy yet: run the same again, which goes on, or empty {data}")
+    format!("{data} is no copy yet; run the same command again, which goes on, or empty {data}")
 }
 
 /// Prints what came of it.
@@ -82,8 +84,14 @@ pub(super) fn tell(restored: &Restored, json: bool) -> anyhow::Result<ExitCode> 
         serde_json::to_string_pretty(restored)? + "\n"
     } else {
         format!(
-            "{repositories} repositories, {manifests} manifests, {tags} tags, {blobs} blobs; \
-             {fetched} blobs ({bytes} bytes) taken in; the same root {root}\n"
+            "{}; {} ({bytes} bytes) taken in; the same root {root}\n",
+            output::counts([
+                (*repositories, "repository"),
+                (*manifests, "manifest"),
+                (*tags, "tag"),
+                (*blobs, "blob"),
+            ]),
+            output::counts([(*fetched, "blob")])
         )
     };
     output::print(&text).context("cannot write to standard output")?;

@@ -13,7 +13,12 @@ use crate::registry::{Progress, Steps, peek_root};
 
 /// Prints the CID of the public tree, also beside a running server
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  ipfs pin add $(roadstead root --data /var/lib/roadstead)")]
+#[command(
+    after_help = "With the images in a Kubo node (storage.driver = \"kubo\") the node has the blocks, and can pin them. A node \
+    beside the embedded store does not have them: give them to it by `roadstead export`.\n\n\
+    Examples:\n  ipfs pin add $(roadstead root --config /etc/roadstead/roadstead.toml)\n  \
+    roadstead export - | ipfs dag import"
+)]
 pub(super) struct RootArguments {}
 
 /// Prints the root.

@@ -28,8 +28,12 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let listen = arguments.listen.clone();
     let listen = listen.map(|value| Flag { flag: "--listen", setting: "server.listen", value });
-    let settings = Settings::load(&common.sources(listen.into_iter().collect()))?;
+    let sources = common.sources(listen.into_iter().collect());
+    let settings = Settings::load(&sources)?;
     let _log = telemetry::init(&settings.log);
+    let file = sources.settings_file()?;
+    let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
+    tracing::info!(settings = file, "starting");
     runtime()?.block_on(app::serve(&settings, async |address, registry| {
         if !io::stdout().is_terminal() {
             return;

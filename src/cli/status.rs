@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::registry::{Failure, Publication, peek_root, published};
 
 /// How wide the names of facts are, with the space behind them.
-const WIDTH: usize = 13;
+const WIDTH: usize = 17;
 
 /// Shows the root, what of it is published, and what waits; also beside a running server
 #[derive(Debug, Args)]
@@ -30,6 +30,7 @@ pub(super) struct StatusArguments {
 /// What is printed as JSON.
 #[derive(Serialize)]
 struct Status {
+    data: String,
     root: String,
     driver: &'static str,
     index: &'static str,
@@ -98,7 +99,8 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
         None
     };
     let (driver, queue) = (settings.storage.driver, index.open_entry_count().await?);
-    Ok(Status { root, driver, index: index_kind(settings), queue, publishing })
+    let data = settings.server.data.display().to_string();
+    Ok(Status { data, root, driver, index: index_kind(settings), queue, publishing })
 }
 
 fn publishing(
@@ -134,7 +136,7 @@ fn moment(milliseconds: i64) -> Option<Timestamp> {
 }
 
 fn describe(status: &Status) -> String {
-    let Status { root, driver, index, queue, publishing } = status;
+    let Status { data, root, driver, index, queue, publishing } = status;
     let mut text = String::new();
     let mut add = |what: &str, fact: &str| {
         let space = " ".repeat(WIDTH.saturating_sub(what.len()));
@@ -142,10 +144,11 @@ fn describe(status: &Status) -> String {
         let fact: String = fact.chars().filter(|character| !character.is_control()).collect();
         text.extend([what, &space, &fact, "\n"]);
     };
+    add("data", data);
     add("root", root);
     add("storage", driver);
     add("index", index);
-    add("queue", &queue.to_string());
+    add("waiting changes", &queue.to_string());
     let Some(publishing) = publishing else {
         add("publishing", "no: publish.domain is not set");
         return text;
@@ -163,8 +166,8 @@ fn describe(status: &Status) -> String {
     }
     for Kept { root, until } in kept {
         match until {
-            Some(until) => add("kept", &format!("{root} until {until:.0}")),
-            None => add("kept", &format!("{root} until another one is published")),
+            Some(until) => add("still served", &format!("{root} until {until:.0}")),
+            None => add("still served", &format!("{root} until another root is published")),
         }
     }
     if let Some(Failing { reason, since, tried, .. }) = failure {

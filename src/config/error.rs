@@ -20,6 +20,16 @@ pub enum SettingsError {
         /// Why.
         source: io::Error,
     },
+    /// The file of settings in the working directory belongs to another user, or others may write to it.
+    #[error(
+        "{} is not read: another user owns it or may write to it; name it by --config if it is meant, or change its \
+         owner and mode",
+        path.display()
+    )]
+    Untrusted {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file of settings is not TOML.
     #[error("cannot read the settings in {}: {message}", path.display())]
     NotToml {

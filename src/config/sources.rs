@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -12,6 +13,9 @@ use super::{Origin, SETTINGS, Setting, SettingsError};
 
 /// The variable that names the file of settings.
 const CONFIG_VARIABLE: &str = "ROADSTEAD_CONFIG";
+
+/// The file that is read from the working directory where no other file is named.
+const LOCAL_FILE: &str = "./roadstead.toml";
 
 /// Beginnings of variables that are not settings: those of the scripts and tests, and those that
 /// Kubernetes gives every container when a service is called `roadstead`.
@@ -29,6 +33,8 @@ const OTHER_VARIABLES: &[&str] = &[
 pub struct Sources {
     /// The file that `--config` names; without it, the one that `ROADSTEAD_CONFIG` names.
     pub file: Option<PathBuf>,
+    /// The file that is read where neither names one, if it is there.
+    pub local_file: Option<PathBuf>,
     /// Environment variables; those that do not begin with `ROADSTEAD_` are passed over.
     pub environment: Vec<(OsString, OsString)>,
     /// Flags that set a setting.
@@ -50,19 +56,37 @@ pub struct Flag {
 pub(super) type Given = (&'static Setting, Value, Origin);
 
 impl Sources {
-    /// Takes the environment of this process, a file and flags.
+    /// Takes the environment of this process, a file and flags. Where neither `--config` nor `ROADSTEAD_CONFIG` names
+    /// a file, `roadstead.toml` of the working directory is read.
     #[must_use]
     pub fn of_process(file: Option<PathBuf>, flags: Vec<Flag>) -> Self {
-        Self { file, environment: env::vars_os().collect(), flags }
+        let local_file = Some(PathBuf::from(LOCAL_FILE));
+        Self { file, local_file, environment: env::vars_os().collect(), flags }
+    }
+
+    /// Returns the file that settings are read from, if any.
+    ///
+    /// # Errors
+    /// [`SettingsError::Untrusted`] when it is the one of the working directory and others may write to it.
+    pub fn settings_file(&self) -> Result<Option<PathBuf>, SettingsError> {
+        let variables = self.variables();
+        let named = variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty());
+        if let Some(path) = self.file.clone().or_else(|| named.map(PathBuf::from)) {
+            return Ok(Some(path));
+        }
+        let Some(path) = &self.local_file else { return Ok(None) };
+        // Settings can name programs to run: a file that somebody else left in a common folder is not read.
+        match fs::metadata(path) {
+            Ok(file) if is_trusted(&file) => Ok(Some(path.clone())),
+            Ok(_) => Err(SettingsError::Untrusted { path: path.clone() }),
+            Err(_) => Ok(None),
+        }
     }
 
     /// Lists all values that were given, so that later ones replace earlier ones.
     pub(super) fn given(&self) -> Result<Vec<Given>, SettingsError> {
         let variables = self.variables();
-        let named = variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty());
-        let path = self.file.clone().or_else(|| named.map(PathBuf::from));
-
-        let mut given = match path {
+        let mut given = match self.settings_file()? {
             Some(path) => in_file(&path)?,
             None => Vec::new(),
         };
@@ -82,6 +106,12 @@ impl Sources {
         };
         self.environment.iter().filter_map(readable).collect()
     }
+}
+
+/// Tells whether nobody but the user of this process and root can have written a file.
+fn is_trusted(file: &fs::Metadata) -> bool {
+    let is_own = file.uid() == 0 || file.uid() == rustix::process::geteuid().as_raw();
+    is_own && file.mode() & 0o022 == 0
 }
 
 fn in_environment(variables: &BTreeMap<String, OsString>) -> Result<Vec<Given>, SettingsError> {

@@ -71,9 +71,9 @@ impl DnslinkError {
 impl fmt::Display for DnslinkError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
-            DnslinkErrorKind::NotFound => "there is no record",
+            DnslinkErrorKind::NotFound => return formatter.write_str(&self.context),
             DnslinkErrorKind::Invalid => "there is no valid record",
-            DnslinkErrorKind::Unavailable => "the name cannot be looked up now",
+            DnslinkErrorKind::Unavailable => "could not look up the name",
             DnslinkErrorKind::Loop => "the name leads back to itself",
             DnslinkErrorKind::TooLong => "the name leads through too many others",
         };

@@ -177,10 +177,14 @@ impl<'a> Walk<'a> {
     /// Takes the link of a name and its hints.
     fn take(&mut self, name: &str, found: Records) -> Result<Link> {
         let Some(link) = found.link else {
-            let is_mistaken = found.has_link;
-            let kind =
-                if is_mistaken { DnslinkErrorKind::Invalid } else { DnslinkErrorKind::NotFound };
-            return Err(error(kind, name));
+            if found.has_link {
+                return Err(error(DnslinkErrorKind::Invalid, name));
+            }
+            let domain = name.strip_prefix(DNSLINK).unwrap_or(name);
+            let why = format!(
+                "`{domain}` publishes nothing: no `dnslink=` record at `{DNSLINK}{domain}`"
+            );
+            return Err(error(DnslinkErrorKind::NotFound, why));
         };
         self.keep(found.hints);
         Ok(link)
@@ -203,7 +207,9 @@ impl<'a> Walk<'a> {
         let outcome = match self.keys {
             None => Err(error(
                 DnslinkErrorKind::Unavailable,
-                format!("{name}: nobody resolves IPNS keys here"),
+                format!(
+                    "{name}: nothing resolves IPNS keys here; set `federation.gateways` or `federation.kubo.api`"
+                ),
             )),
             Some(keys) => match timeout(KEY_TIME, keys.resolve(key, &self.hints)).await {
                 Ok(outcome) => outcome,

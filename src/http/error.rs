@@ -200,7 +200,7 @@ impl From<DnslinkError> for ApiError {
             // Whoever mistypes a name is told, and that is all.
             tracing::debug!(%error, "a name leads to no root");
         } else {
-            tracing::warn!(error = %chain(&error), "could not find somebody's root");
+            tracing::warn!(error = %chain(&error), "could not look up a foreign root");
         }
         Self::new(status, code, message)
     }
@@ -208,7 +208,7 @@ impl From<DnslinkError> for ApiError {
 
 impl From<RemoteError> for ApiError {
     fn from(error: RemoteError) -> Self {
-        tracing::warn!(error = %chain(&error), "could not read below somebody's root");
+        tracing::warn!(error = %chain(&error), "could not read below a foreign root");
         let status = match error.kind {
             RemoteErrorKind::NoSource
             | RemoteErrorKind::Absent

@@ -72,7 +72,7 @@ pub enum RegistryError {
         by: Vec<Digest>,
     },
     /// Something else stands there than the client demands.
-    #[error("{0} of `{1}` is not what the request demands")]
+    #[error("{0} of `{1}` has another digest than the request's If-Match or If-None-Match allows")]
     ConditionFailed(String, RepositoryName),
     /// There is no such repository.
     #[error("repository `{0}` is not known")]

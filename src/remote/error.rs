@@ -5,6 +5,10 @@ use std::fmt;
 
 use crate::ipld::{CarError, TraversalError};
 
+/// What a read says that has no source to fetch from.
+pub(super) const NO_SOURCE: &str =
+    "no source for this root: set `federation.gateways` or `federation.kubo.api`";
+
 /// A failure to read under somebody's root: its kind says whose fault it is.
 #[derive(Debug)]
 pub struct RemoteError {

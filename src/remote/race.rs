@@ -11,6 +11,7 @@ use cid::Cid;
 use futures_util::stream::{FuturesUnordered, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::error::NO_SOURCE;
 use super::{Event, Events, File, Remote, RemoteError, RemoteErrorKind, Result, Source, Wanted};
 use crate::ipld::{ByteRange, Entry, Scope, Target};
 
@@ -114,7 +115,7 @@ impl Race {
         let wanted = Wanted { root: self.root, path: self.path.clone(), scope };
         let mut waiting = self.order();
         let mut running = FuturesUnordered::new();
-        let mut worst = RemoteError::new(RemoteErrorKind::NoSource, "nobody is known who has it");
+        let mut worst = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
         loop {
             if let Some(source) = waiting.pop_front() {
                 let (sources, wanted) = (self.remote.sources.clone(), wanted.clone());

@@ -7,6 +7,7 @@ use cid::Cid;
 use futures_util::{Stream, TryStreamExt};
 
 use super::archive::Draft;
+use super::error::NO_SOURCE;
 use super::{Remote, RemoteError, RemoteErrorKind, Result, Wanted};
 use crate::ipld::{Block, Scope};
 
@@ -31,7 +32,7 @@ impl Remote {
         let best = self.best.load(Ordering::Relaxed);
         let mut order: Vec<usize> = (0..self.sources.len()).collect();
         order.sort_by_key(|&source| source != best);
-        let mut failure = RemoteError::new(RemoteErrorKind::NoSource, "nobody is known who has it");
+        let mut failure = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
         for source in order {
             let kept = async {
                 let mut stream = self.sources[source].blocks(&wanted).await?;

@@ -41,7 +41,7 @@ fn a_sound_store_is_said_to_be_beside_a_server_and_without() {
     let mut server = Server::start();
     push::image(&server, "team/app", "v1", "layer");
     let beside = succeed(&mut server.command(["check"]));
-    assert!(beside.starts_with("1 repositories, 1 tags, 3 blobs, "), "{beside}");
+    assert!(beside.starts_with("1 repository, 1 tag, 3 blobs, "), "{beside}");
     assert!(beside.ends_with(": all is well"), "{beside}");
     server.stop();
     assert_eq!(succeed(&mut server.command(["check"])), beside);

@@ -7,6 +7,8 @@ mod check;
 mod cid;
 mod damage;
 mod help;
+mod interrupt;
+mod local_settings;
 mod manual;
 mod progress;
 mod push;

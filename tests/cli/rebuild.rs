@@ -187,7 +187,7 @@ fn a_push_that_was_acknowledged_is_there_also_where_the_tree_lost_it() {
     fs::remove_dir_all(tree(&server).join("repositories/team/app")).unwrap();
     fs::remove_dir_all(blob_folder(&server, b"other")).unwrap();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
-    assert_eq!(rebuilt, "2 repositories, 2 manifests, 1 tags, 5 blobs");
+    assert_eq!(rebuilt, "2 repositories, 2 manifests, 1 tag, 5 blobs");
     server.start_again();
     assert_pulled(&server, "team/app", "v1", &image);
     assert_eq!(http::get(&server.url("/v2/team/old/manifests/v1")).status, 404);
@@ -210,7 +210,7 @@ fn a_change_that_cannot_be_repeated_is_named_and_those_after_it_are_not_lost() {
         push::sha256(lost.as_bytes())
     );
     assert!(told.starts_with(&push), "{told}");
-    assert!(rebuilt.ends_with("\n1 repositories, 1 manifests, 1 tags, 3 blobs"), "{rebuilt}");
+    assert!(rebuilt.ends_with("\n1 repository, 1 manifest, 1 tag, 3 blobs"), "{rebuilt}");
     server.start_again();
     assert_pulled(&server, "team/app", "v1", &image);
     assert_eq!(http::get(&server.url("/v2/team/lost/manifests/v1")).status, 404);
@@ -287,7 +287,7 @@ fn an_artifact_manifest_that_does_not_say_its_type_stays() {
     server.stop();
     server.lose_index();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
-    assert_eq!(rebuilt, "1 repositories, 1 manifests, 1 tags, 2 blobs");
+    assert_eq!(rebuilt, "1 repository, 1 manifest, 1 tag, 2 blobs");
     server.start_again();
     assert_eq!(kind(&server), before);
 }
@@ -357,7 +357,7 @@ fn what_the_tree_lost_and_is_kept_is_put_back() {
     fs::write(data("changed"), b"CHANGED").unwrap();
     fs::remove_dir_all(blob_folder(&server, b"removed")).unwrap();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
-    assert_eq!(rebuilt, "1 repositories, 3 manifests, 3 tags, 7 blobs");
+    assert_eq!(rebuilt, "1 repository, 3 manifests, 3 tags, 7 blobs");
     assert_eq!(succeed(&mut server.command(["root"])), root);
     assert_well(&server);
     server.start_again();

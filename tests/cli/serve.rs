@@ -14,7 +14,10 @@ fn a_folder_that_another_process_owns_is_refused() {
     let server = Server::start();
     let refused = run(&mut server.command(["serve", "--listen", "127.0.0.1:0"]));
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains("is in use by another process (pid "), "{refused}");
+    assert!(
+        refused.stderr.contains("is in use by another process, roadstead with pid "),
+        "{refused}"
+    );
     assert!(refused.stderr.contains(&server.data().display().to_string()), "{refused}");
     let refused = run(&mut server.command(["index", "rebuild"]));
     assert!(refused.stderr.contains("is in use by another process"), "{refused}");
@@ -29,6 +32,7 @@ fn a_port_that_is_taken_is_refused() {
     let refused = run(roadstead(["serve", "--listen", &address]).current_dir(folder.path()));
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(refused.stderr.contains(&format!("cannot listen on {address}")), "{refused}");
+    assert!(refused.stderr.contains("--listen 127.0.0.1:"), "it says what to do: {refused}");
     assert!(!folder.path().join("data").exists(), "nothing is made before the port is ours");
 }
 

@@ -47,7 +47,7 @@ fn services_profiles_prices_and_deployment_name_the_same() {
         for placement in &placements {
             assert_eq!(deployed[placement], json!({ "profile": service, "count": 1 }));
             let price = &sdl["profiles"]["placement"][placement]["pricing"][service];
-            assert_eq!(price["denom"], "uakt");
+            assert_eq!(price["denom"], "uact");
             assert!(price["amount"].as_u64().unwrap() > 0);
         }
         let resources = &sdl["profiles"]["compute"][service]["resources"];

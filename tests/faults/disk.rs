@@ -112,7 +112,7 @@ fn a_full_disk_ends_a_restoration_and_an_import_that_go_on_when_there_is_room() 
         let data = disk.path().join("data");
         let refused = fill(&data);
         assert_eq!(refused.code, Some(1), "{refused}");
-        assert!(refused.stderr.contains("run the same again, which goes on"), "{refused}");
+        assert!(refused.stderr.contains("run the same command again, which goes on"), "{refused}");
         assert!(refused.stderr.contains("the storage has no room: "), "{refused}");
         assert_eq!(fill(&data).code, Some(1), "there is still no room");
         disk.grow("64m");

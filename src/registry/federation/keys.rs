@@ -104,7 +104,10 @@ impl Keys {
             asking.push(fetch(&self.guarded, hint, key).boxed());
         }
         asking.extend(self.node.iter().map(|kubo| search(kubo, key).boxed()));
-        let nobody = format!("{}: nobody is known who resolves keys", name(key));
+        let nobody = format!(
+            "{}: no source resolves keys; set `federation.gateways` or `federation.kubo.api`",
+            name(key)
+        );
         let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, nobody);
         let mut is_first = true;
         let (mut best, mut until): (Option<IpnsRecord>, Option<Instant>) = (None, None);
@@ -165,7 +168,9 @@ async fn fetch(client: &Client, base: &str, key: &Cid) -> Result<Vec<u8>> {
         let response = response.map_err(|_| unavailable("cannot be reached"))?;
         match response.status().as_u16() {
             200 => {}
-            404 | 410 => return Err(DnslinkError::new(DnslinkErrorKind::NotFound, key.clone())),
+            404 | 410 => {
+                return Err(DnslinkError::new(DnslinkErrorKind::NotFound, no_record(&key)));
+            }
             status => return Err(unavailable(&format!("answered {status}"))),
         }
         let (mut body, mut record) = (response.bytes_stream(), Vec::new());
@@ -178,6 +183,11 @@ async fn fetch(client: &Client, base: &str, key: &Cid) -> Result<Vec<u8>> {
         Ok(record)
     };
     timeout(GATEWAY, answer).await.unwrap_or_else(|_| Err(unavailable("does not answer")))
+}
+
+/// What is said of a key that has no record at one source.
+fn no_record(key: &str) -> String {
+    format!("`{key}` publishes nothing: there is no record of the key")
 }
 
 /// Asks the operator's node.
@@ -194,7 +204,9 @@ async fn search(kubo: &Kubo, key: &Cid) -> Result<Vec<u8>> {
             | KuboErrorKind::Unavailable
             | KuboErrorKind::Failed => DnslinkErrorKind::Unavailable,
         };
-        DnslinkError::wrap(kind, name(key), error)
+        let name = name(key);
+        let context = if kind == DnslinkErrorKind::NotFound { no_record(&name) } else { name };
+        DnslinkError::wrap(kind, context, error)
     })
 }
 

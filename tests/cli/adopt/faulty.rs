@@ -114,7 +114,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
         assert!(adopted.stdout.contains(&format!("{line}\n")), "{line} is not in:\n{adopted}");
     }
     assert_eq!(adopted.stdout.matches("left out ").count(), lines.len(), "{adopted}");
-    assert!(adopted.stdout.contains("1 repositories, 1 manifests, 1 tags, "), "{adopted}");
+    assert!(adopted.stdout.contains("1 repository, 1 manifest, 1 tag, "), "{adopted}");
     assert!(adopted.stdout.ends_with(&format!("; {} left out\n", lines.len())), "{adopted}");
 
     assert_eq!(say(&data, &["root"]), root);

@@ -68,7 +68,7 @@ fn links_pipes_and_names_that_are_not_utf8_are_named_and_the_rest_is_taken() {
         );
     }
     assert_eq!(adopted.stdout.matches("left out ").count(), 9, "{adopted}");
-    assert!(adopted.stdout.contains("1 repositories, 1 manifests, 1 tags, "), "{adopted}");
+    assert!(adopted.stdout.contains("1 repository, 1 manifest, 1 tag, "), "{adopted}");
     assert_eq!(say(data.path(), &["root"]), source.root);
     assert_well(data.path());
 }

@@ -196,7 +196,7 @@ fn archives_that_are_not_sound_are_refused_and_a_sound_one_goes_on() {
         (&bytes[..bytes.len() / 2], "the archive broke off"),
         (&bytes[..bytes.len() - 1], "the archive broke off"),
         (&damaged, "what came is no sound archive"),
-        (&[&bytes[..], b"more"].concat(), "cannot be taken"),
+        (&[&bytes[..], b"more"].concat(), "is not a CAR file"),
     ] {
         fs::write(&file, bytes).unwrap();
         refused_file(&copy, &file, why);

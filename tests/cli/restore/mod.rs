@@ -78,7 +78,7 @@ fn only_an_empty_place_is_filled_and_only_with_what_is_found() {
     assert_eq!(refused.code, Some(1), "{refused}");
     assert!(!copy.data().exists(), "{refused}");
     let nobody = run(&mut copy.command(&["restore", "--from", &original.root]));
-    assert!(nobody.stderr.contains("nobody is known who has it"), "{nobody}");
+    assert!(nobody.stderr.contains("no source for this root"), "{nobody}");
     let restored = copy.restore(&original.root, &gateway);
     assert!(restored.succeeded(), "{restored}");
     copy.assert_is(&original.root);

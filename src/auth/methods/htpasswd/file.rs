@@ -94,7 +94,7 @@ impl PasswordFile {
                 state.stamp = stamp;
                 if state.complaint.as_ref() != Some(&reason) {
                     let file = self.path.display();
-                    tracing::error!(%file, %reason, "the password file is bad: what it said before stands");
+                    tracing::error!(%file, %reason, "cannot use the new password file; still using the previous one");
                     state.complaint = Some(reason);
                 }
             }
