@@ -15,6 +15,7 @@ mod docs;
 mod durability;
 mod faults;
 mod federation;
+mod golden;
 mod ipld_car;
 mod ipld_directories;
 mod ipld_files;

@@ -17,6 +17,8 @@ mod error;
 mod export;
 mod federation;
 mod gateway;
+#[cfg(test)]
+mod golden;
 mod intent;
 mod layout;
 mod manifests;

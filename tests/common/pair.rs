@@ -102,6 +102,47 @@ impl Pair {
         self.administrate(&format!("CREATE SCHEMA {}", self.schema));
     }
 
+    /// Makes the index out of a dump in which `SCHEMA` stands for the schema's name. Of uploads it is said that they
+    /// were continued now, since they expire.
+    pub(crate) fn load_index(&self, dump: &str) {
+        self.administrate(&format!("DROP SCHEMA {} CASCADE", self.schema));
+        self.administrate(
+            &dump
+                .replace("SCHEMA SCHEMA", &format!("SCHEMA {}", self.schema))
+                .replace("SCHEMA.", &format!("{}.", self.schema)),
+        );
+        self.administrate(&format!(
+            "UPDATE {}.uploads SET touched = CAST(EXTRACT(EPOCH FROM now()) * 1000 AS BIGINT)",
+            self.schema
+        ));
+    }
+
+    /// Makes the registry's folder of MFS out of an archive of that directory.
+    pub(crate) fn load_folder(&self, cid: &str, archive: &[u8]) {
+        const BOUNDARY: &str = "the-end-of-a-part";
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.car\"\r\n\r\n"
+        );
+        let body =
+            [head.as_bytes(), archive, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat();
+        let import = http::send(|client| {
+            let url = format!("{}/api/v0/dag/import", self.api);
+            let form = format!("multipart/form-data; boundary={BOUNDARY}");
+            client
+                .post(url)
+                .query(&[("pin-roots", "false")])
+                .header("content-type", form)
+                .body(body)
+        });
+        assert_eq!(import.status, 200, "{}", import.text());
+        let copy = http::send(|client| {
+            let source = format!("/ipfs/{cid}");
+            let url = format!("{}/api/v0/files/cp", self.api);
+            client.post(url).query(&[("arg", source.as_str()), ("arg", self.mfs_root.as_str())])
+        });
+        assert_eq!(copy.status, 200, "{}", copy.text());
+    }
+
     /// Takes a block from the node, as a damaged disk would.
     pub(crate) fn lose_block(&self, cid: &str) {
         let url = format!("{}/api/v0/block/rm", self.api);
@@ -123,7 +164,7 @@ impl Pair {
         block_on(async {
             let mut connection = PgConnection::connect(&self.database).await?;
             sqlx::query("SET client_min_messages = 'warning'").execute(&mut connection).await?;
-            sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await?;
+            sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await?;
             connection.close().await
         })
         .unwrap_or_else(|error| panic!("{statement}: {error}"));

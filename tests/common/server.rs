@@ -80,8 +80,16 @@ impl Server {
 
     /// Starts a server with the embedded store, on a data folder that the test has made.
     pub(crate) fn start_on(data: &Path) -> Self {
+        Self::start_on_with(data, |_| {})
+    }
+
+    /// The same after `configure` has added arguments or environment to its command.
+    pub(crate) fn start_on_with(
+        data: &Path,
+        configure: impl Fn(&mut Command) + Send + Sync + 'static,
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
-        Self::launch("http", None, folder, data.to_owned(), Box::new(|_| {}))
+        Self::launch("http", None, folder, data.to_owned(), Box::new(configure))
     }
 
     fn launch(

@@ -197,3 +197,33 @@ pub(super) fn sync_failed(layout: &Layout, id: &str, error: io::Error) -> Storag
     }
     StorageError::io("syncing an upload", error)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipld::file::CHUNK_SIZE;
+
+    fn golden(text: &str) -> Vec<u8> {
+        let digits = text.trim().as_bytes().chunks(2);
+        let digits = digits.map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_checkpoint_of_version_0_is_gone_on_with_until_the_machine_starts_anew() {
+        let home = tempfile::TempDir::new().unwrap();
+        let layout = Layout { data: home.path().to_owned() };
+        fs::create_dir_all(layout.upload("")).unwrap();
+        let mut checkpoint = golden(include_str!("../../../tests/golden/v0/checkpoint.hex"));
+        let size = 2_621_440;
+        // Beside the file stand the leaves, which end the spine.
+        let leaves = checkpoint[checkpoint.len() - 64..].to_vec();
+        fs::write(layout.leaves("id"), leaves).unwrap();
+        checkpoint[1..17].fill(1);
+        assert!(Progress::restore(&layout, "id", size, &checkpoint).is_none(), "another start");
+        checkpoint[1..17].copy_from_slice(boot().unwrap());
+        let (hasher, _) = Progress::restore(&layout, "id", size, &checkpoint).unwrap();
+        assert_eq!(hasher.length(), size);
+        assert!(Progress::restore(&layout, "id", size - CHUNK_SIZE as u64, &checkpoint).is_none());
+    }
+}

@@ -100,6 +100,24 @@ mod tests {
         }
     }
 
+    fn golden(text: &str) -> Vec<u8> {
+        let digits = text.trim().as_bytes().chunks(2);
+        let digits = digits.map(|pair| std::str::from_utf8(pair).unwrap());
+        digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_of_version_0_is_read() {
+        let text = include_str!("../../../tests/golden/v0/kubo/checkpoint.hex");
+        let bytes = golden(text);
+        let size = 2_621_440;
+        let checkpoint = Checkpoint::from_bytes(&bytes, size as u64).expect("it is of this form");
+        assert_eq!(checkpoint.held, "01a2251e-c515-7066-8dd7-d17f527a3451.42a64cd0.2");
+        let chunks = (size / CHUNK_SIZE * CHUNK_SIZE) as u64;
+        assert_eq!((checkpoint.spine.size(), checkpoint.rest.is_some()), (chunks, true));
+        assert_eq!(checkpoint.to_bytes(), bytes);
+    }
+
     proptest! {
         #[test]
         fn a_damaged_one_is_never_taken_for_another(place in 0_usize..400, value: u8) {
