@@ -10,7 +10,7 @@ use futures_util::{StreamExt, stream};
 
 use super::error::{Answer, ApiError};
 use super::extract::Granted;
-use super::range::{Wanted, wanted};
+use super::range::{Wanted, extent, wanted};
 use super::{Api, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
@@ -37,25 +37,19 @@ pub(super) async fn get(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
-    let blob = api.registry.open_blob(&grant, &digest).await?;
     if respond::is_known(&request, &digest) {
+        let blob = api.registry.stat_blob(&grant, &digest).await?;
         return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
     }
+    let header = respond::range(&request, &digest);
+    let blob = api.registry.open_blob(&grant, &digest, extent(header)).await?;
     if let Some(location) = api.registry.blob_location(&blob) {
         let mut response = HttpResponse::TemporaryRedirect();
         respond::describe(&mut response, &digest, blob.cid());
         return Ok(response.insert_header((LOCATION, location)).finish());
     }
     let size = blob.size();
-    let mut wanted = wanted(respond::range(&request, &digest), size);
-    // A part cannot be verified before the whole is there: whoever asks for one gets the whole then.
-    let is_whole = match wanted {
-        Wanted::Part(_) => api.registry.is_whole(&blob).await?,
-        Wanted::Whole | Wanted::Nothing => true,
-    };
-    if !is_whole {
-        wanted = Wanted::Whole;
-    }
+    let wanted = wanted(header, size);
     let (range, mut response) = match wanted {
         Wanted::Whole => (0..size, HttpResponse::Ok()),
         Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
@@ -74,11 +68,7 @@ pub(super) async fn get(
             tracing::error!(%digest, %error, "cut a client off in mid-transfer");
         }
     });
-    let response = describe(&mut response, &blob);
-    if !is_whole {
-        response.insert_header((ACCEPT_RANGES, "none"));
-    }
-    Ok(response.body(SizedStream::new(range.end - range.start, bytes)))
+    Ok(describe(&mut response, &blob).body(SizedStream::new(range.end - range.start, bytes)))
 }
 
 /// `DELETE` (distribution-spec, "Deleting Blobs")

@@ -215,6 +215,9 @@ impl From<RemoteError> for ApiError {
             | RemoteErrorKind::Unreachable
             | RemoteErrorKind::Invalid => StatusCode::BAD_GATEWAY,
             RemoteErrorKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            RemoteErrorKind::Busy | RemoteErrorKind::Abandoned => {
+                return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &error.to_string());
+            }
             RemoteErrorKind::Full => StatusCode::INSUFFICIENT_STORAGE,
             RemoteErrorKind::Failed => return Self::internal(&error),
         };

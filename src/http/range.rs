@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::error::ApiError;
 use crate::oci::ErrorCode;
+use crate::registry::Extent;
 
 /// What a `Range` header asks of content.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,6 +42,17 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
         (_, None) => return Wanted::Whole,
     };
     if first >= size { Wanted::Nothing } else { Wanted::Part(first..end) }
+}
+
+/// Tells how much of content a `Range` header may ask for, whatever its length is. One that is to be ignored asks
+/// for the whole.
+pub(super) fn extent(header: Option<&str>) -> Extent {
+    let Some(header) = header else { return Extent::Whole };
+    match wanted(Some(header), u64::MAX) {
+        Wanted::Whole => Extent::Whole,
+        Wanted::Part(_) if header.trim().ends_with('-') || header.contains("=-") => Extent::Open,
+        Wanted::Part(_) | Wanted::Nothing => Extent::Closed,
+    }
 }
 
 /// Reads digits; a number beyond what fits stands for the largest.

@@ -7,14 +7,13 @@ use bytes::Bytes;
 use cid::Cid;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::federation::{Held, PATIENCE};
+use super::federation::{Extent, Held};
 use super::intent::Intent;
 use super::{Registry, RegistryError, Result, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
-use crate::remote::RemoteErrorKind;
 use crate::storage::{Content, Finished, StorageError};
 
 /// How many repositories a mount without a source looks at.
@@ -57,19 +56,20 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::BlobUnknown`]
     pub async fn stat_blob(&self, grant: &PullGrant, digest: &Digest) -> Result<Blob> {
-        self.find_blob(grant, digest, false).await
+        self.open_blob(grant, digest, Extent::Nothing).await
     }
 
-    /// Finds a blob of the repository that is going to be read: if it is somebody else's, it is on its way
-    /// from here.
+    /// Finds a blob of the repository of which so much is going to be read: if it is somebody else's, and all of
+    /// it is wanted, it is on its way from here.
     ///
     /// # Errors
     /// [`RegistryError::BlobUnknown`]; [`RegistryError::Remote`]
-    pub async fn open_blob(&self, grant: &PullGrant, digest: &Digest) -> Result<Blob> {
-        self.find_blob(grant, digest, true).await
-    }
-
-    async fn find_blob(&self, grant: &PullGrant, digest: &Digest, bytes: bool) -> Result<Blob> {
+    pub async fn open_blob(
+        &self,
+        grant: &PullGrant,
+        digest: &Digest,
+        extent: Extent,
+    ) -> Result<Blob> {
         let repository = grant.repository();
         let digest = *digest;
         if let Some((federation, name)) = self.foreign(grant) {
@@ -78,26 +78,12 @@ impl Registry {
                 let (content, held) = found.ok_or_else(|| not_fetched(refusal))?;
                 return Ok(Blob { digest, content, held });
             }
-            let (content, held) = federation.blob(name, repository, &digest, bytes).await?;
+            let (content, held) = federation.blob(name, repository, &digest, extent).await?;
             return Ok(Blob { digest, content, held });
         }
         let row = self.index.blob(repository, &digest).await?;
         let row = row.ok_or_else(|| RegistryError::BlobUnknown(digest, repository.clone()))?;
         Ok(Blob::here(digest, content(&row)))
-    }
-
-    /// Tells whether the whole blob is known to be what its digest says, so that a part of it can be told;
-    /// somebody else's is waited for a while.
-    ///
-    /// # Errors
-    /// [`RegistryError::Remote`] when it will not come.
-    pub async fn is_whole(&self, blob: &Blob) -> Result<bool> {
-        let Held::Coming(fetch) = &blob.held else { return Ok(true) };
-        match fetch.whole(PATIENCE).await {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind == RemoteErrorKind::TimedOut => Ok(false),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Returns a URL from which clients can read a blob themselves, if the operator has set that up.
@@ -106,18 +92,22 @@ impl Registry {
         matches!(blob.held, Held::Here).then(|| self.storage.location(&blob.content)).flatten()
     }
 
-    /// Reads a range of a blob that was found by [`Registry::open_blob`].
+    /// Reads a range of a blob that was found by [`Registry::open_blob`]; it is not empty unless the blob is. A
+    /// blob of somebody else's is read as it comes: its last bytes follow once the whole was checked, and a range
+    /// that ends before is checked block by block.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// Those of the storage; [`RegistryError::Remote`] when nothing of it comes in time.
     pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<BlobStream> {
         if matches!(blob.held, Held::Here) {
             let bytes = self.storage.open(&blob.content, range).await?;
             return Ok(bytes.map_err(RegistryError::from).boxed());
         }
-        let bytes = blob.held.read(range).ok_or_else(|| {
-            RegistryError::Record("the blob was found, but not opened".to_owned())
+        let federation = self.federation.as_ref();
+        let federation = federation.ok_or_else(|| {
+            RegistryError::Record("the blob was found, but cannot be read".to_owned())
         })?;
+        let bytes = federation.read(&blob.held, &blob.content, range).await?;
         Ok(bytes.map_err(RegistryError::from).boxed())
     }
 

@@ -48,8 +48,8 @@ pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use export::Export;
 pub use federation::{
-    Asked, Endpoint, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Restorable, Roots,
-    Survey,
+    Asked, Endpoint, Extent, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Restorable,
+    Roots, Survey,
 };
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;

@@ -5,23 +5,27 @@
 //! sha256/<ab>/<hex>         content
 //! links/<ab>/<hex>/<name>   that a name was seen to lead to it; the hash of the name
 //! tmp/                      on its way
+//! leaves/                   blocks that ranges were read from
 //! ```
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use cid::Cid;
+use futures_util::{StreamExt, stream};
 use tokio::task::spawn_blocking;
 
 use super::fetch::{Fetch, Fetching};
 use super::kept::{Kept, failed};
+use super::leaves::Leaves;
 use super::room::Room;
 use super::shelf::Shelf;
-use super::{File as RemoteFile, RemoteError, RemoteErrorKind, Result};
+use super::{ByteStream, File as RemoteFile, Remote, RemoteError, RemoteErrorKind, Result, ranges};
 use crate::oci::CanonicalDigest;
 
 /// The content of other people that this process keeps.
@@ -29,12 +33,16 @@ pub struct Cache {
     shelf: Arc<Shelf>,
     /// For what is on its way: as much again as is kept.
     room: Arc<Room>,
+    leaves: Arc<Leaves>,
     temporary: AtomicU64,
     /// Content that is about to come, or on its way, by the root that it is looked for under.
     fetches: Mutex<HashMap<Wish, Weak<Slot>>>,
 }
 
 type Wish = (Cid, CanonicalDigest);
+
+/// Which part of the budget blocks take beside it that ranges were read from.
+const LEAVES: u64 = 8;
 
 /// Files up to this are proved when they are found.
 const SMALL: u64 = 128 * 1024;
@@ -57,8 +65,42 @@ impl Cache {
     /// When the folder cannot be written to.
     pub fn open(folder: &Path, budget: u64) -> io::Result<Arc<Self>> {
         let shelf = Arc::new(Shelf::open(folder, budget)?);
+        let leaves = Leaves::open(&folder.join("leaves"), budget / LEAVES)?;
         let (temporary, fetches) = (AtomicU64::new(0), Mutex::default());
-        Ok(Arc::new(Self { shelf, room: Room::new(budget), temporary, fetches }))
+        Ok(Arc::new(Self { shelf, room: Room::new(budget), leaves, temporary, fetches }))
+    }
+
+    /// Returns content that is on its way from below a root, if it has begun to come.
+    pub fn under_way(&self, root: Cid, digest: CanonicalDigest) -> Option<Arc<Fetch>> {
+        let slot = self.fetches().get(&(root, digest)).and_then(Weak::upgrade)?;
+        // Whoever opens it has nothing of it yet.
+        let opening = slot.try_lock().ok()?;
+        let Opening::Begun(fetch) = &*opening else { return None };
+        fetch.upgrade().filter(|fetch| !fetch.has_failed())
+    }
+
+    /// Reads a part of a file, which is not empty and ends before the file does, from the blocks that it touches
+    /// and no others. It begins with what has come of `coming`, the same file as a whole.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Invalid`] when no file can have such a part.
+    pub fn part(
+        &self,
+        remote: Remote,
+        file: Cid,
+        range: Range<u64>,
+        coming: Option<&Fetch>,
+    ) -> Result<ByteStream> {
+        let came = coming.map_or(0, Fetch::came).clamp(range.start, range.end);
+        let begun = coming.filter(|_| came > range.start).map(|it| it.read(range.start..came));
+        if came == range.end {
+            return Ok(begun.unwrap_or_else(|| stream::empty().boxed()));
+        }
+        let rest = ranges::read(Arc::clone(&self.leaves), remote, file, &(came..range.end))?;
+        Ok(match begun {
+            Some(begun) => begun.chain(rest).boxed(),
+            None => rest,
+        })
     }
 
     /// Finds content that is kept, and notes that it was asked for.
@@ -138,8 +180,8 @@ impl Cache {
         wish: Wish,
         source: RemoteFile,
     ) -> Result<Arc<Fetch>> {
-        let (_, digest) = wish;
-        let share = self.room.share(source.size)?;
+        let (root, digest) = wish;
+        let share = self.room.share(root, source.size)?;
         let path = self.shelf.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
         let file = File::options().read(true).write(true).create_new(true).open(&path);
         let file = Arc::new(file.map_err(failed)?);

@@ -30,6 +30,10 @@ pub enum RemoteErrorKind {
     Unreachable,
     /// The source took too long.
     TimedOut,
+    /// The clients that waited for it went away.
+    Abandoned,
+    /// It cannot be had now, but may be had later: too much is read at once, or the source is slow.
+    Busy,
     /// What came is not what was asked for, or is no registry.
     Invalid,
     /// This machine has no room for it.

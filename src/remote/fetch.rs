@@ -14,6 +14,7 @@ use futures_util::stream::try_unfold;
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::kept::failed;
 use super::room::Share;
@@ -28,6 +29,14 @@ const HELD_BACK: u64 = 64 * 1024;
 /// for the first byte has it, and then more and more, for each time costs a thread.
 const BATCH: usize = 1024 * 1024;
 const SECOND_BATCH: usize = 64 * 1024;
+
+/// How long a transfer goes on after its last client has gone: one whose connection was cut comes back at once.
+const GRACE: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What may still come then: so much in any case, or a tenth of the whole, but no more than that.
+const SMALL: u64 = 2 * 1024 * 1024;
+const MUCH: u64 = 16 * 1024 * 1024;
 
 /// Content on its way.
 pub struct Fetch {
@@ -81,7 +90,16 @@ impl Fetching {
     /// Brings it and verifies it; nobody is told before the [`end`](Ended::end). `fetch` is held by the caller
     /// and by whoever waits.
     pub(super) async fn bring(mut self, fetch: &Arc<Fetch>) -> Ended {
-        let brought = self.take(fetch).await;
+        let (digest, size, state) = (self.digest, self.source.size, self.state.clone());
+        let ended = self.share.ended();
+        let brought = tokio::select! {
+            brought = self.take() => brought,
+            error = ended => Err(error),
+            () = abandoned(fetch, &state, size) => {
+                let what = format!("every client that waited for {digest} went away");
+                Err(RemoteError::new(RemoteErrorKind::Abandoned, what))
+            }
+        };
         if let Err(error) = &brought {
             let cause = error.source();
             tracing::warn!(%error, cause, digest = %self.digest, "could not fetch it");
@@ -93,15 +111,13 @@ impl Fetching {
         Ended { _share: self.share, state: self.state, end }
     }
 
-    async fn take(&mut self, fetch: &Arc<Fetch>) -> Result<()> {
+    async fn take(&mut self) -> Result<()> {
         let mut hasher = Hasher::new(Algorithm::Sha256);
         let (mut written, mut enough) = (0, 1);
         let mut batch = collect(&mut self.source.bytes, enough).await?;
         while !batch.is_empty() {
-            let length = batch.iter().map(|piece| piece.len() as u64).sum();
-            // Whoever reads listens too.
-            let is_awaited = Arc::strong_count(fetch) > 1 || self.state.receiver_count() > 1;
-            self.share.take(length, is_awaited)?;
+            let length: u64 = batch.iter().map(|piece| piece.len() as u64).sum();
+            self.share.note(written + length)?;
             let file = Arc::clone(&self.file);
             let writing = spawn_blocking(move || {
                 let mut at = written;
@@ -132,6 +148,29 @@ impl Fetching {
     }
 }
 
+/// Tells whether a client waits for it: one that reads listens too.
+fn is_awaited(fetch: &Arc<Fetch>, state: &watch::Sender<State>) -> bool {
+    Arc::strong_count(fetch) > 1 || state.receiver_count() > 1
+}
+
+/// Ends when no client has waited for a while, and much of it is still to come.
+async fn abandoned(fetch: &Arc<Fetch>, state: &watch::Sender<State>, size: u64) {
+    let mut waited = Instant::now();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let left = match *state.borrow() {
+            State::Came(came) => size.saturating_sub(came),
+            State::Whole | State::Failed(..) => 0,
+        };
+        let is_nearly_whole = left <= SMALL.max(MUCH.min(size / 10));
+        if is_awaited(fetch, state) || is_nearly_whole {
+            waited = Instant::now();
+        } else if waited.elapsed() >= GRACE {
+            return;
+        }
+    }
+}
+
 /// Collects so many bytes, or what is left; nothing at the end.
 async fn collect(bytes: &mut ByteStream, enough: usize) -> Result<Vec<Bytes>> {
     let (mut batch, mut length) = (Vec::new(), 0);
@@ -158,6 +197,15 @@ impl Fetch {
     /// Tells whether it will not come.
     pub(super) fn has_failed(&self) -> bool {
         matches!(*self.state.borrow(), State::Failed(..))
+    }
+
+    /// How much of it can be told now.
+    pub(super) fn came(&self) -> u64 {
+        match &*self.state.borrow() {
+            State::Came(came) => (*came).min(self.size.saturating_sub(HELD_BACK)),
+            State::Whole => self.size,
+            State::Failed(..) => 0,
+        }
     }
 
     /// Tells whether nothing of it is told before it is whole.
@@ -229,7 +277,7 @@ mod tests {
         let bytes = stream::iter([Ok(bytes)]).boxed();
         let source = RemoteFile { cid: no_root(), size, bytes };
         let file = File::options().read(true).write(true).open("/dev/full").unwrap();
-        let share = Room::new(size).share(size).unwrap();
+        let share = Room::new(size).share(no_root(), size).unwrap();
         let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file), share);
         let ended = fetching.bring(&fetch).await;
         assert!(!ended.is_whole(), "it would be kept");
@@ -251,7 +299,7 @@ mod tests {
             CanonicalDigest::of(b""),
             source,
             Arc::new(tempfile::tempfile().unwrap()),
-            Room::new(size).share(size).unwrap(),
+            Room::new(size).share(no_root(), size).unwrap(),
         );
         let held = Arc::clone(&fetch);
         let bringing = tokio::spawn(async move { fetching.bring(&held).await });

@@ -11,7 +11,9 @@ use reqwest::{Client, Response};
 
 use super::progress::{Patience, Progress};
 use super::reading::{self, Body};
-use super::{Ahead, BlockStream, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted};
+use super::{
+    Ahead, BlockAnswer, BlockStream, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted,
+};
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope, Traversal};
 
 const RAW: &str = "application/vnd.ipld.raw";
@@ -112,12 +114,16 @@ impl Gateway {
         let gateway = self.clone();
         Ahead::new(traversal, WIDTH, move |cid| {
             let gateway = gateway.clone();
-            Box::pin(async move { gateway.block(cid).await })
+            Box::pin(async move { gateway.block_of(cid).await })
         })
     }
 
-    async fn block(&self, cid: Cid) -> Result<Block> {
+    async fn block_of(&self, cid: Cid) -> Result<Block> {
         let response = self.get(&format!("{cid}?format=raw"), RAW).await?;
+        self.read_block(response, cid).await
+    }
+
+    async fn read_block(&self, response: Response, cid: Cid) -> Result<Block> {
         let (mut body, mut progress) = (response.bytes_stream(), Progress::begin(self.patience));
         let mut bytes = BytesMut::new();
         while let Some(piece) = progress.wait(body.next()).await? {
@@ -158,6 +164,12 @@ impl Source for Gateway {
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
         Ok(reading::blocks(body, traversal, Progress::begin(self.patience)))
+    }
+
+    async fn block(&self, cid: Cid) -> Result<BlockAnswer> {
+        let response = self.get(&format!("{cid}?format=raw"), RAW).await?;
+        let gateway = self.clone();
+        Ok(Box::pin(async move { gateway.read_block(response, cid).await }))
     }
 }
 

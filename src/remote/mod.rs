@@ -13,12 +13,15 @@ mod error;
 mod fetch;
 mod gateway;
 mod kept;
+mod leaves;
 mod node;
 mod progress;
 mod race;
+mod ranges;
 mod reading;
 mod room;
 mod shelf;
+mod single;
 mod subtree;
 
 use std::ops::Range;
@@ -42,6 +45,7 @@ pub use gateway::{Gateway, url_path};
 pub use kept::{Kept, KeptFile, read_kept};
 pub use node::Node;
 pub use progress::Patience;
+pub use single::BlockAnswer;
 pub use subtree::BlockStream;
 
 use crate::ipld::{Entry, Scope, Step, Target, Traversal};
@@ -104,6 +108,14 @@ pub trait Source: Send + Sync {
     async fn blocks(&self, _: &Wanted) -> Result<BlockStream> {
         let what = format!("{} does not tell blocks", self.name());
         Err(RemoteError::new(RemoteErrorKind::Absent, what))
+    }
+
+    /// Begins to tell one block: returns when the answer has begun.
+    ///
+    /// # Errors
+    /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
+    async fn block(&self, _: Cid) -> Result<BlockAnswer> {
+        Err(single::no_blocks(self))
     }
 }
 

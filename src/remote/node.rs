@@ -7,7 +7,10 @@ use cid::Cid;
 use tokio::sync::Semaphore;
 
 use super::progress::{Patience, Progress};
-use super::{Ahead, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading};
+use super::{
+    Ahead, BlockAnswer, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading,
+    single,
+};
 use crate::ipld::{Block, Traversal};
 use crate::kubo::{Kubo, KuboError, KuboErrorKind};
 
@@ -48,7 +51,7 @@ impl Node {
         &self.kubo
     }
 
-    async fn block(&self, cid: Cid) -> Result<Block> {
+    async fn block_of(&self, cid: Cid) -> Result<Block> {
         let _turn = self.turns.acquire().await.expect("it is never closed");
         let bytes = self.kubo.fetch(&cid).await.map_err(|error| self.failed(error))?;
         Block::verify(cid, bytes).map_err(|error| {
@@ -85,8 +88,13 @@ impl Source for Node {
         let node = self.clone();
         let blocks = Ahead::new(traversal, WIDTH, move |cid| {
             let node = node.clone();
-            Box::pin(async move { node.block(cid).await })
+            Box::pin(async move { node.block_of(cid).await })
         });
         Ok(reading::single(blocks, Progress::begin(self.patience)))
+    }
+
+    async fn block(&self, cid: Cid) -> Result<BlockAnswer> {
+        let read = Progress::begin(self.patience).wait(self.block_of(cid)).await?;
+        Ok(single::answered(read?))
     }
 }

@@ -4,7 +4,6 @@
 use std::collections::VecDeque;
 use std::error::Error;
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -103,10 +102,9 @@ impl Race {
 
     /// Returns the sources that are not broken, in the order in which they are asked.
     fn order(&self) -> VecDeque<usize> {
-        let best = self.remote.best.load(Ordering::Relaxed);
-        let mut order: Vec<usize> = (0..self.remote.sources.len()).collect();
-        order.sort_by_key(|&source| source != best);
-        order.into_iter().filter(|source| !self.broken.contains(source)).collect()
+        let mut order = self.remote.sources_in_order();
+        order.retain(|source| !self.broken.contains(source));
+        order
     }
 
     /// Asks the sources that are not broken, each a while after the one before it, or as soon as that has
@@ -158,7 +156,8 @@ async fn first(source: &dyn Source, wanted: &Wanted) -> Result<(Target, Events)>
     }
 }
 
-fn range(part: &Range<u64>) -> Result<ByteRange> {
+/// Writes a part that is not empty as sources are asked for it.
+pub(super) fn range(part: &Range<u64>) -> Result<ByteRange> {
     let number = |number: u64| i64::try_from(number).ok();
     let range = number(part.start).zip(number(part.end.saturating_sub(1)));
     let range = range.and_then(|(from, to)| ByteRange::new(from, Some(to)).ok());

@@ -1,79 +1,228 @@
-//! The room on the disk for what is on its way.
+//! The room on the disk for what is on its way: each transfer reserves its length before a client is answered.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use cid::Cid;
+use tokio::sync::Notify;
 
 use super::{RemoteError, RemoteErrorKind, Result};
 
-/// Room that all share who bring something.
+/// Which part of the room the transfers from below one root may take while others need it.
+const SHARE: u64 = 4;
+
+/// A transfer that is slower than this (bytes a second) ends when another one needs its room.
+const SLOW: u64 = 256 * 1024;
+
+/// Over how long the speed of a transfer is measured, at the least.
+const WINDOW: Duration = Duration::from_secs(5);
+
+/// Room that all transfers share.
 pub(super) struct Room {
     most: u64,
-    taken: AtomicU64,
+    transfers: Mutex<Vec<Arc<Transfer>>>,
 }
 
-/// What one of them has taken, until it is dropped.
+/// What one transfer has reserved, until it is dropped.
 pub(super) struct Share {
     room: Arc<Room>,
-    taken: u64,
+    transfer: Arc<Transfer>,
+}
+
+struct Transfer {
+    root: Cid,
+    size: u64,
+    came: AtomicU64,
+    /// When its speed was measured, and what had come then: the last time, and the time before.
+    marks: Mutex<[(Instant, u64); 2]>,
+    is_ended: AtomicBool,
+    ended: Notify,
+}
+
+impl Transfer {
+    fn note(&self, came: u64, now: Instant) {
+        self.came.store(came, Ordering::Relaxed);
+        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        if now.duration_since(marks[1].0) >= WINDOW {
+            *marks = [marks[1], (now, came)];
+        }
+    }
+
+    /// How many bytes a second came of late.
+    fn speed(&self, now: Instant) -> u64 {
+        let [(since, before), _] = *self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let came = self.came.load(Ordering::Relaxed).saturating_sub(before);
+        let seconds = now.duration_since(since).as_secs_f64().max(0.001);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a speed is a measure"
+        )]
+        let speed = (came as f64 / seconds) as u64;
+        speed
+    }
+
+    /// Tells whether there was time to see how fast it is.
+    fn is_measured(&self, now: Instant) -> bool {
+        let [(since, _), _] = *self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        now.duration_since(since) >= WINDOW
+    }
 }
 
 impl Room {
     /// Room for so many bytes.
     pub(super) fn new(most: u64) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicU64::new(0) })
+        Arc::new(Self { most, transfers: Mutex::default() })
     }
 
-    /// Begins to bring something of that length.
+    /// Reserves the room for a transfer of that length from below a root. Where there is too little, transfers end
+    /// that take more than their root's part, or are slow; the slowest of them first.
     ///
     /// # Errors
-    /// [`RemoteErrorKind::Full`] when there never is room for it.
-    pub(super) fn share(self: &Arc<Self>, length: u64) -> Result<Share> {
-        if length > self.most {
-            let what = format!("it has {length} bytes, and there is room for {}", self.most);
+    /// [`RemoteErrorKind::Full`] when there never is room for it, [`RemoteErrorKind::Busy`] when there is none now.
+    pub(super) fn share(self: &Arc<Self>, root: Cid, size: u64) -> Result<Share> {
+        self.share_at(root, size, Instant::now())
+    }
+
+    fn share_at(self: &Arc<Self>, root: Cid, size: u64, now: Instant) -> Result<Share> {
+        if size > self.most {
+            let what = format!("it has {size} bytes, and there is room for {}", self.most);
             return Err(RemoteError::new(RemoteErrorKind::Full, what));
         }
-        Ok(Share { room: Arc::clone(self), taken: 0 })
+        let mut transfers = self.transfers();
+        let of = |transfers: &[Arc<Transfer>], root: &Cid| -> u64 {
+            transfers.iter().filter(|it| it.root == *root).map(|it| it.size).sum()
+        };
+        let mut taken: u64 = transfers.iter().map(|it| it.size).sum();
+        let part = self.most / SHARE;
+        let own = of(&transfers, &root);
+        if own > 0 && own + size > part && taken + size > self.most / 2 {
+            return Err(busy("too much is on its way from below this root"));
+        }
+        let mut going = Vec::new();
+        while taken + size > self.most {
+            let may_go = |it: &&Arc<Transfer>| {
+                let is_large = it.root != root && of(&transfers, &it.root) > part;
+                is_large || (it.is_measured(now) && it.speed(now) < SLOW)
+            };
+            let slowest = transfers.iter().filter(may_go).min_by_key(|it| it.speed(now)).cloned();
+            let Some(slowest) = slowest else {
+                transfers.extend(going);
+                return Err(busy("too much is on its way at once"));
+            };
+            transfers.retain(|it| !Arc::ptr_eq(it, &slowest));
+            taken -= slowest.size;
+            going.push(slowest);
+        }
+        for transfer in going {
+            transfer.is_ended.store(true, Ordering::Release);
+            transfer.ended.notify_one();
+        }
+        let transfer = Arc::new(Transfer {
+            root,
+            size,
+            came: AtomicU64::new(0),
+            marks: Mutex::new([(now, 0); 2]),
+            is_ended: AtomicBool::new(false),
+            ended: Notify::new(),
+        });
+        transfers.push(Arc::clone(&transfer));
+        Ok(Share { room: Arc::clone(self), transfer })
+    }
+
+    fn transfers(&self) -> MutexGuard<'_, Vec<Arc<Transfer>>> {
+        self.transfers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+fn busy(what: &str) -> RemoteError {
+    RemoteError::new(RemoteErrorKind::Busy, what)
+}
+
 impl Share {
-    /// Takes so many bytes more. What nobody waits for gives up when half of the room is taken.
+    /// Notes that so many bytes have come in all.
     ///
     /// # Errors
-    /// [`RemoteErrorKind::Full`]
-    pub(super) fn take(&mut self, bytes: u64, is_awaited: bool) -> Result<()> {
-        self.taken += bytes;
-        let taken = self.room.taken.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let most = if is_awaited { self.room.most } else { self.room.most / 2 };
-        if taken <= most {
-            return Ok(());
+    /// [`RemoteErrorKind::Invalid`] when that is more than was reserved.
+    pub(super) fn note(&self, came: u64) -> Result<()> {
+        if came > self.transfer.size {
+            let what = format!("more than its {} bytes came", self.transfer.size);
+            return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
         }
-        Err(RemoteError::new(RemoteErrorKind::Full, "too much is on its way at once"))
+        self.transfer.note(came, Instant::now());
+        Ok(())
+    }
+
+    /// Returns what ends when another transfer needs the room.
+    pub(super) fn ended(&self) -> impl Future<Output = RemoteError> + Send + use<> {
+        let transfer = Arc::clone(&self.transfer);
+        async move {
+            while !transfer.is_ended.load(Ordering::Acquire) {
+                transfer.ended.notified().await;
+            }
+            busy("it came too slowly, and another transfer needed its room")
+        }
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.room.taken.fetch_sub(self.taken, Ordering::Relaxed);
+        self.room.transfers().retain(|it| !Arc::ptr_eq(it, &self.transfer));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+    use crate::ipld::raw_cid;
+
+    fn kind(share: Result<Share>) -> RemoteErrorKind {
+        share.err().unwrap().kind
+    }
 
     #[test]
-    fn what_is_awaited_has_all_of_the_room_and_what_is_not_half_of_it() {
+    fn a_transfer_of_more_than_its_part_makes_room_for_those_of_other_roots() {
+        let [one, other] = [1, 2].map(|number| raw_cid([number; 32]));
         let room = Room::new(100);
-        let [mut awaited, mut other] = [room.share(100).unwrap(), room.share(100).unwrap()];
-        other.take(50, false).unwrap();
-        assert_eq!(other.take(1, false).unwrap_err().kind, RemoteErrorKind::Full);
-        awaited.take(49, true).unwrap();
-        assert_eq!(awaited.take(1, true).unwrap_err().kind, RemoteErrorKind::Full);
-        drop(other);
-        awaited.take(50, true).unwrap();
-        drop(awaited);
-        room.share(100).unwrap().take(100, true).unwrap();
-        assert_eq!(room.share(101).err().unwrap().kind, RemoteErrorKind::Full);
+        assert_eq!(kind(room.share(one, 101)), RemoteErrorKind::Full);
+        let large = room.share(one, 100).unwrap();
+        assert_eq!(kind(room.share(one, 1)), RemoteErrorKind::Busy);
+        assert!(large.ended().now_or_never().is_none());
+        let small = room.share(other, 10).unwrap();
+        let ended = large.ended().now_or_never().unwrap();
+        assert_eq!(ended.kind, RemoteErrorKind::Busy);
+        // What it had is free at once.
+        let more = room.share(other, 15).unwrap();
+        drop((large, small, more));
+        room.share(one, 100).unwrap();
+        assert!(room.transfers().is_empty());
+    }
+
+    #[test]
+    fn the_slowest_makes_room_and_those_that_are_fast_do_not() {
+        let roots = [1, 2, 3, 4, 5].map(|number| raw_cid([number; 32]));
+        let size = 1 << 30;
+        let (room, begun) = (Room::new(4 * size), Instant::now());
+        let shares: Vec<_> =
+            roots[..4].iter().map(|root| room.share_at(*root, size, begun).unwrap()).collect();
+        let note = |share: &Share, came, seconds| {
+            share.transfer.note(came, begun + Duration::from_secs(seconds));
+        };
+        assert_eq!(kind(room.share_at(roots[4], 1, begun)), RemoteErrorKind::Busy);
+        // One was fast at first.
+        for (share, came) in shares.iter().zip([900, 900, 500, 600]) {
+            note(share, came << 20, 6);
+        }
+        for (share, came) in shares.iter().zip([901, 950, 510, 610]) {
+            note(share, came << 20, 12);
+        }
+        let now = begun + Duration::from_secs(18);
+        room.share_at(roots[4], 1, now).unwrap();
+        let is_ended = |share: &Share| share.ended().now_or_never().is_some();
+        assert_eq!(shares.iter().map(is_ended).collect::<Vec<_>>(), [true, false, false, false]);
     }
 }

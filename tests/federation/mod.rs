@@ -12,6 +12,8 @@ mod keys;
 mod names;
 mod nodes;
 pub(crate) mod operators;
+mod publisher;
 mod pulls;
+mod ranges;
 mod repositories;
 mod sources;

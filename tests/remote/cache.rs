@@ -111,10 +111,10 @@ async fn what_is_slow_below_one_root_does_not_hold_up_the_same_content_below_ano
 }
 
 #[tokio::test]
-async fn a_fetch_goes_on_when_nobody_waits_for_it() {
+async fn a_fetch_that_is_nearly_whole_goes_on_when_its_last_client_has_gone() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
-    let peer = Peer::start(&world, Manner::Gated(2 * LEAF + LEAF / 2)).await;
+    let peer = Peer::start(&world, Manner::Gated(world.content.len() - LEAF / 2)).await;
     let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
     let first = drain(fetched.read(0..1000)).await;
     assert!(first.0 == world.content[..1000]);
@@ -124,6 +124,7 @@ async fn a_fetch_goes_on_when_nobody_waits_for_it() {
     );
     assert!(cache.find(&world.digest()).await.is_none(), "half of it is kept");
     drop(fetched);
+    tokio::time::sleep(Duration::from_secs(2)).await;
     peer.release();
     until(async || cache.find(&world.digest()).await.is_some()).await;
     assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
@@ -131,19 +132,52 @@ async fn a_fetch_goes_on_when_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_fetch_that_nobody_waits_for_gives_up_when_there_is_little_room() {
+async fn a_fetch_ends_when_its_last_client_has_gone() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), PLENTY).unwrap();
+    let peer = Peer::start(&world, Manner::Gated(LEAF + LEAF / 2)).await;
+    let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+    let reading = fetched.read(0..fetched.size);
+    drop(fetched);
+    // The one that reads is a client too.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!((temporaries(folder.path()), peer.ended()), (1, 0));
+    drop(reading);
+    until(async || temporaries(folder.path()) == 0).await;
+    peer.release();
+    until(async || peer.ended() == 1).await;
+    assert!(peer.sent() < world.content.len());
+    assert!(cache.find(&world.digest()).await.is_none());
+    fetch_all(&cache, &world).await;
+}
+
+#[tokio::test]
+async fn a_transfer_that_takes_all_of_the_room_ends_when_one_from_below_another_root_needs_some() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), world.content.len() as u64).unwrap();
-    let peer = Peer::start(&world, Manner::Gated(LEAF / 2)).await;
-    drop(fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap());
-    peer.release();
-    while temporaries(folder.path()) > 0 {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    assert!(cache.find(&world.digest()).await.is_none());
-    // Who waits for it has it.
-    fetch_all(&cache, &world).await;
-    assert!(cache.find(&world.digest()).await.is_some());
+    let stalled = Peer::start(&world, Manner::Gated(world.content.len() - LEAF / 2)).await;
+    let large = fetch(&cache, &remote([patient(&stalled)]), &world).await.unwrap();
+    let first = drain(large.read(0..1000)).await;
+    assert!(first.0 == world.content[..1000]);
+    // There is room for this one before a client is told anything.
+    fetch_all(&cache, &small(1)).await;
+    let ended = large.whole(Duration::from_mins(1)).await;
+    assert_eq!(kind(ended.err()), RemoteErrorKind::Busy);
+    until(async || temporaries(folder.path()) == 0).await;
+}
+
+#[tokio::test]
+async fn what_there_is_no_room_for_is_refused_before_any_of_it_comes() {
+    let (world, folder) = (World::new(), TempDir::new().unwrap());
+    let cache = Cache::open(folder.path(), world.content.len() as u64).unwrap();
+    let stalled = Peer::start(&world, Manner::Gated(LEAF)).await;
+    let _large = fetch(&cache, &remote([patient(&stalled)]), &world).await.unwrap();
+    // Below the same root nothing makes room.
+    let (another, peer) = (small(1), Peer::good(&small(1)).await);
+    let remote = remote([patient(&peer)]);
+    let refused = cache.fetch(world.root, another.digest(), open(&remote, &another)).await;
+    assert_eq!(kind(refused.err()), RemoteErrorKind::Busy);
+    assert_eq!(temporaries(folder.path()), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
+use cid::Cid;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{RegistryError, Result, layout};
 use super::place::Place;
@@ -18,8 +19,8 @@ use crate::storage::Content;
 pub(in super::super) enum Held {
     /// In this registry's storage.
     Here,
-    /// Nobody has asked for them yet.
-    Away,
+    /// At its publisher's, of whom nothing of it was asked yet.
+    Away(Arc<Away>),
     /// In the cache.
     Kept(Arc<Kept>),
     /// On their way into it.
@@ -27,24 +28,60 @@ pub(in super::super) enum Held {
 }
 
 impl Held {
-    /// Reads a range of what is not this registry's own; none of what nobody has asked for.
-    pub(in super::super) fn read(&self, range: Range<u64>) -> Option<ByteStream> {
+    /// Reads a range of what is here, or on its way.
+    fn read(&self, range: Range<u64>) -> Option<ByteStream> {
         match self {
-            Self::Here | Self::Away => None,
+            Self::Here | Self::Away(_) => None,
             Self::Kept(kept) => Some(read_kept(Arc::clone(&kept.file), range)),
             Self::Coming(fetch) => Some(fetch.read(range)),
         }
     }
 }
 
+/// What is known of a blob that is read when a client says which part of it.
+pub(in super::super) struct Away {
+    place: Place,
+    digest: Digest,
+    /// Whether a client that wants its end can want all that comes before, too.
+    is_open: bool,
+}
+
+/// How much of a blob a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// Nothing but what it is.
+    Nothing,
+    /// All of it.
+    Whole,
+    /// Ranges of which each names its first and its last byte.
+    Closed,
+    /// Ranges of which one has no end but that of the blob (`bytes=7-`, `bytes=-7`).
+    Open,
+}
+
+/// Up to this a blob comes as a whole, whatever part of it is wanted: it is about as long as one leaf.
+const SHORT: u64 = 256 * 1024;
+
+/// Up to this a closed range may take the end of a blob without the whole being fetched: lazy pulls read the
+/// index of a layer there (stargz), and have no use for the rest.
+const FOOTER: u64 = 64 * 1024;
+
+impl Away {
+    /// Tells whether the whole has to be checked before a range is told to its end.
+    fn needs_whole(&self, range: &Range<u64>, size: u64) -> bool {
+        let is_footer = !self.is_open && range.start > 0 && range.end - range.start <= FOOTER;
+        size <= SHORT || (range.end == size && !is_footer)
+    }
+}
+
 impl Federation {
-    /// Finds a blob; `bytes` says whether they will be wanted too, which are on their way then.
+    /// Finds a blob; where a client wants all of it, it is on its way then.
     pub(in super::super) async fn blob(
         &self,
         name: &ForeignName,
         whole_name: &RepositoryName,
         digest: &Digest,
-        bytes: bool,
+        extent: Extent,
     ) -> Result<(Content, Held)> {
         self.roots.allow(&name.root)?;
         let unknown = || RegistryError::BlobUnknown(*digest, whole_name.clone());
@@ -54,35 +91,108 @@ impl Federation {
             return Ok(held(canonical, kept));
         }
         let place = self.find(name).await?;
-        let link = place.link(|name| layout::layer_link(name, digest));
         let Some(expected) = digest.canonical() else {
+            let link = place.link(|name| layout::layer_link(name, digest));
             let canonical = link.await?.ok_or_else(unknown)?;
-            return self.verified_blob(&place, canonical, digest).await;
+            return match extent {
+                Extent::Whole => self.verified_blob(&place, canonical, digest).await,
+                _ => self.away(place, (canonical, digest), extent).await,
+            };
         };
-        let found = async {
-            if bytes {
-                self.coming(&place, expected).await
-            } else {
-                self.away(&place, expected).await
+        let label = place.label.clone();
+        let (link, found) = if extent == Extent::Whole {
+            // The link and what it leads to are asked for at once.
+            let link = place.link(|name| layout::layer_link(name, digest));
+            tokio::join!(link, self.coming(&place, expected))
+        } else {
+            let link = place.link(|name| layout::layer_link(name, digest)).await;
+            match link {
+                Ok(Some(link)) if link == expected => {
+                    (Ok(Some(link)), self.away(place, (expected, digest), extent).await)
+                }
+                other => return Err(other.err().unwrap_or_else(unknown)),
             }
         };
-        // The link and what it leads to are asked for at once.
-        let (link, found) = tokio::join!(link, found);
         if link? != Some(expected) {
             return Err(unknown());
         }
         let found = found?;
-        self.note(&place.label, Role::Blob, &expected);
+        self.note(&label, Role::Blob, &expected);
         Ok(found)
     }
 
-    async fn away(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Content, Held)> {
-        if let Some(kept) = self.cache.find(&canonical).await {
+    /// Finds a blob without any of its content.
+    async fn away(
+        &self,
+        place: Place,
+        (canonical, digest): (CanonicalDigest, &Digest),
+        extent: Extent,
+    ) -> Result<(Content, Held)> {
+        if digest.canonical().is_some()
+            && let Some(kept) = self.cache.find(&canonical).await
+        {
             return Ok(held(canonical, kept));
         }
-        let found = place.stat(&layout::blob_data(&canonical)).await?;
-        let (cid, size) = found.ok_or_else(|| missing(&canonical))?;
-        Ok((Content { canonical, cid, size }, Held::Away))
+        let (cid, size) = self.size(&place, canonical).await?;
+        let away = Away { place, digest: *digest, is_open: extent == Extent::Open };
+        Ok((Content { canonical, cid, size }, Held::Away(Arc::new(away))))
+    }
+
+    /// Returns the root of a blob's file, and its length.
+    async fn size(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Cid, u64)> {
+        let wanted = (place.root(), canonical);
+        if let Some(known) = self.sizes.get(&wanted) {
+            return Ok(known);
+        }
+        let found = if let Some(fetch) = self.cache.under_way(place.root(), canonical) {
+            (fetch.cid, fetch.size)
+        } else {
+            let found = place.stat(&layout::blob_data(&canonical)).await?;
+            found.ok_or_else(|| missing(&canonical))?
+        };
+        self.sizes.insert(wanted, found);
+        Ok(found)
+    }
+
+    /// Reads a range of a blob, which is not empty unless the blob is.
+    pub(in super::super) async fn read(
+        &self,
+        held: &Held,
+        content: &Content,
+        range: Range<u64>,
+    ) -> Result<ByteStream> {
+        if let Held::Away(away) = held {
+            return self.read_away(away, content, range).await;
+        }
+        let bytes = held.read(range);
+        bytes.ok_or_else(|| RegistryError::Record("it is not somebody else's".to_owned()))
+    }
+
+    async fn read_away(
+        &self,
+        away: &Away,
+        content: &Content,
+        range: Range<u64>,
+    ) -> Result<ByteStream> {
+        let Away { place, digest, .. } = away;
+        let canonical = content.canonical;
+        if away.needs_whole(&range, content.size) {
+            let coming = async {
+                match digest.canonical() {
+                    Some(_) => self.coming(place, canonical).await,
+                    None => self.verified_blob(place, canonical, digest).await,
+                }
+            };
+            let (_, held) = coming.await.map_err(in_time)?;
+            return held.read(range).ok_or_else(|| missing(&canonical).into());
+        }
+        if let Some(kept) = self.cache.find(&canonical).await {
+            return Ok(read_kept(kept.file, range));
+        }
+        let coming = self.cache.under_way(place.root(), canonical);
+        let bytes = self.cache.part(place.remote(), content.cid, range, coming.as_deref())?;
+        drop(coming);
+        promptly(bytes).await.map_err(|error| in_time(error.into()))
     }
 
     async fn coming(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Content, Held)> {
@@ -129,6 +239,27 @@ impl Federation {
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());
         }
         Ok(())
+    }
+}
+
+/// Waits for the first of the bytes: as long as none was sent, a client can be told why.
+async fn promptly(mut bytes: ByteStream) -> std::result::Result<ByteStream, RemoteError> {
+    let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "the range does not come in time");
+    let first = tokio::time::timeout(PATIENCE, bytes.try_next()).await.map_err(late)??;
+    Ok(match first {
+        Some(first) => stream::iter([Ok(first)]).chain(bytes).boxed(),
+        None => bytes,
+    })
+}
+
+/// Has a client that asked for a range ask again later where it does not come in time.
+fn in_time(error: RegistryError) -> RegistryError {
+    match error {
+        RegistryError::Remote(error) if error.kind == RemoteErrorKind::TimedOut => {
+            let what = format!("the range cannot be had now: {error}; ask again later");
+            RemoteError::wrap(RemoteErrorKind::Busy, what, error).into()
+        }
+        other => other,
     }
 }
 

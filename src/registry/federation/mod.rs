@@ -19,11 +19,13 @@ mod survey;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cid::Cid;
 use jiff::Timestamp;
 
 use super::{Result, layout};
 use crate::oci::{CanonicalDigest, ForeignName, Tag};
 use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
+pub use blobs::Extent;
 pub(super) use blobs::Held;
 use place::Place;
 pub use restorable::Restorable;
@@ -37,6 +39,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take until something below a root is told: nobody who pulls waits longer.
 const TELLING: Duration = Duration::from_mins(1);
 
+/// Of how many blobs it is remembered how long they are.
+const SIZES: usize = 10_000;
+
 /// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
 const HINTS: usize = 4;
 
@@ -45,6 +50,8 @@ pub struct Federation {
     cache: Arc<Cache>,
     answers: Arc<Answers>,
     roots: Roots,
+    /// The roots of files and their lengths, by the root that they were found under.
+    sizes: quick_cache::sync::Cache<(Cid, CanonicalDigest), (Cid, u64)>,
     manifest_limit: u64,
 }
 
@@ -53,7 +60,8 @@ impl Federation {
     #[must_use]
     pub fn new(cache: Arc<Cache>, answers: Answers, roots: Roots, manifest_limit: usize) -> Self {
         let answers = Arc::new(answers);
-        Self { cache, answers, roots, manifest_limit: manifest_limit as u64 }
+        let sizes = quick_cache::sync::Cache::new(SIZES);
+        Self { cache, answers, roots, sizes, manifest_limit: manifest_limit as u64 }
     }
 
     /// Tells since when the root of a name could not be asked for again, although that is due.

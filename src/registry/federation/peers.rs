@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io};
 
 use async_trait::async_trait;
+use cid::Cid;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
@@ -18,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::acquaintances::Acquaintances;
 use crate::dnslink::{Dialer, Peer};
 use crate::kubo::Kubo;
-use crate::remote::{self, Events, Node, Source, Wanted};
+use crate::remote::{self, BlockAnswer, Events, Node, Source, Wanted};
 
 /// How long a read waits until the node knows one of those who are said to have it. The node goes on asking for
 /// what it was asked for, and asks whoever comes later too.
@@ -228,5 +229,10 @@ impl Source for Introduced {
     async fn open(&self, wanted: &Wanted) -> remote::Result<Events> {
         self.peers.introduce(&self.named).await;
         self.node.open(wanted).await
+    }
+
+    async fn block(&self, cid: Cid) -> remote::Result<BlockAnswer> {
+        self.peers.introduce(&self.named).await;
+        self.node.block(cid).await
     }
 }

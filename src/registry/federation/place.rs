@@ -8,7 +8,7 @@ use super::super::Result;
 use super::label;
 use super::roots::Located;
 use crate::oci::{CanonicalDigest, ForeignName, RepositoryName, RootName};
-use crate::remote::{self, Answers, File, RemoteError, RemoteErrorKind};
+use crate::remote::{self, Answers, File, Remote, RemoteError, RemoteErrorKind};
 use crate::storage::TreePath;
 
 /// The longest link that is read.
@@ -39,6 +39,11 @@ impl Place {
     /// Returns the root that it stands below.
     pub(super) fn root(&self) -> Cid {
         self.located.root
+    }
+
+    /// Returns who is asked for what is below the root.
+    pub(super) fn remote(&self) -> Remote {
+        self.located.remote.clone()
     }
 
     /// Returns the names that it may have there.

@@ -1,0 +1,238 @@
+//! Blocks that ranges were read from, each in a file of its own until others need the room: two ranges that touch
+//! one leaf fetch it once.
+//!
+//! What is here is gone after a restart. It is compared with its CID whenever it is read.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use cid::Cid;
+use futures_util::FutureExt;
+use futures_util::future::Shared;
+use tokio::task::spawn_blocking;
+
+use super::kept::failed;
+use super::{Remote, RemoteError, RemoteErrorKind, Result};
+use crate::ipld::Block;
+
+/// What a block takes at the least: its file has no less.
+const LEAST: u64 = 4096;
+
+/// The blocks, and those that are on their way.
+pub(super) struct Leaves {
+    folder: PathBuf,
+    /// How many bytes they take at the most.
+    most: u64,
+    books: Mutex<Books>,
+}
+
+#[derive(Default)]
+struct Books {
+    files: HashMap<Cid, Entry>,
+    /// The blocks by when they were used.
+    order: BTreeMap<u64, Cid>,
+    /// Counts uses.
+    clock: u64,
+    bytes: u64,
+    coming: HashMap<Cid, Coming>,
+}
+
+struct Entry {
+    path: PathBuf,
+    length: u64,
+    used: u64,
+}
+
+/// A block on its way: it goes on when nobody waits for it any more.
+pub(super) type Coming =
+    Shared<Pin<Box<dyn Future<Output = std::result::Result<Leaf, Failure>> + Send>>>;
+
+/// Why a block does not come.
+#[derive(Clone)]
+pub(super) struct Failure(RemoteErrorKind, String);
+
+/// A block that is there: its file stays readable when it is removed.
+#[derive(Clone)]
+pub(super) struct Leaf {
+    cid: Cid,
+    file: Arc<File>,
+    length: u64,
+}
+
+impl From<Failure> for RemoteError {
+    fn from(Failure(kind, what): Failure) -> Self {
+        Self::new(kind, what)
+    }
+}
+
+impl Leaf {
+    /// Reads the block.
+    pub(super) async fn read(self) -> Result<Block> {
+        let reading = spawn_blocking(move || {
+            let mut bytes = vec![0; usize::try_from(self.length).map_err(io::Error::other)?];
+            self.file.read_exact_at(&mut bytes, 0)?;
+            Block::verify(self.cid, bytes.into()).map_err(io::Error::other)
+        });
+        reading.await.map_err(io::Error::other).flatten().map_err(failed)
+    }
+}
+
+impl Leaves {
+    /// Begins with none in a folder, which is made if need be; what another process left there is removed.
+    pub(super) fn open(folder: &Path, most: u64) -> io::Result<Arc<Self>> {
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        fs::create_dir_all(folder)?;
+        Ok(Arc::new(Self { folder: folder.to_owned(), most, books: Mutex::default() }))
+    }
+
+    /// Returns a block that is here or on its way, or begins to fetch it.
+    pub(super) fn get(self: &Arc<Self>, remote: &Remote, cid: Cid) -> Coming {
+        let mut books = self.books();
+        if let Some(coming) = books.coming.get(&cid) {
+            return coming.clone();
+        }
+        let (leaves, remote, known) = (Arc::clone(self), remote.clone(), books.touch(&cid));
+        let fetching = tokio::spawn(async move {
+            let found = leaves.bring(&remote, cid, known).await;
+            leaves.books().coming.remove(&cid);
+            found.map_err(|error| Failure(error.kind, error.to_string()))
+        });
+        let ended = fetching.map(|ended| {
+            ended.unwrap_or_else(|error| Err(Failure(RemoteErrorKind::Failed, error.to_string())))
+        });
+        let coming = ended.boxed().shared();
+        books.coming.insert(cid, coming.clone());
+        coming
+    }
+
+    /// Opens the block where it is known to be, or fetches it.
+    async fn bring(
+        self: &Arc<Self>,
+        remote: &Remote,
+        cid: Cid,
+        known: Option<(PathBuf, u64)>,
+    ) -> Result<Leaf> {
+        if let Some((path, length)) = known {
+            let opened = spawn_blocking(move || File::open(path)).await;
+            if let Ok(file) = opened.map_err(io::Error::other).flatten() {
+                return Ok(Leaf { cid, file: Arc::new(file), length });
+            }
+        }
+        let block = remote.block(cid).await?;
+        let leaves = Arc::clone(self);
+        let written = spawn_blocking(move || leaves.keep(cid, &block.bytes)).await;
+        written.map_err(io::Error::other).flatten().map_err(failed)
+    }
+
+    /// Writes a block, and removes those used longest ago where there is no room.
+    fn keep(&self, cid: Cid, bytes: &Bytes) -> io::Result<Leaf> {
+        let length = bytes.len() as u64;
+        let number = self.books().tick();
+        let path = self.folder.join(number.to_string());
+        let file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        let written = file.write_all_at(bytes, 0);
+        let mut gone = Vec::new();
+        if written.is_ok() && length.max(LEAST) <= self.most {
+            gone = self.books().insert(cid, Entry { path, length, used: number }, self.most);
+        } else {
+            gone.push(path);
+        }
+        for path in gone {
+            // One that stays takes room, and is removed by the next start.
+            let _ = fs::remove_file(path);
+        }
+        written?;
+        Ok(Leaf { cid, file: Arc::new(file), length })
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Books {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Notes that a block is used, and tells where it is.
+    fn touch(&mut self, cid: &Cid) -> Option<(PathBuf, u64)> {
+        let now = self.tick();
+        let entry = self.files.get_mut(cid)?;
+        self.order.remove(&entry.used);
+        entry.used = now;
+        self.order.insert(now, *cid);
+        Some((entry.path.clone(), entry.length))
+    }
+
+    /// Notes a block, and returns the files of those that make room for it.
+    fn insert(&mut self, cid: Cid, entry: Entry, most: u64) -> Vec<PathBuf> {
+        let mut gone = Vec::new();
+        gone.extend(self.remove(&cid));
+        self.bytes += entry.length.max(LEAST);
+        self.order.insert(entry.used, cid);
+        self.files.insert(cid, entry);
+        while self.bytes > most
+            && let Some((_, oldest)) = self.order.first_key_value()
+        {
+            let oldest = *oldest;
+            gone.extend(self.remove(&oldest));
+        }
+        gone
+    }
+
+    fn remove(&mut self, cid: &Cid) -> Option<PathBuf> {
+        let entry = self.files.remove(cid)?;
+        self.order.remove(&entry.used);
+        self.bytes -= entry.length.max(LEAST);
+        Some(entry.path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn blocks_used_longest_ago_make_room_and_stay_readable_for_those_who_have_them() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let leaves = Leaves::open(&folder.path().join("leaves"), 3 * LEAST).unwrap();
+        let block = |number: u8| Block::raw(vec![number; 4096].into());
+        let mut first = None;
+        for number in 0..4 {
+            let kept = leaves.keep(block(number).cid, &block(number).bytes).unwrap();
+            first.get_or_insert(kept);
+            leaves.books().touch(&block(1).cid);
+        }
+        let is_kept = |number| leaves.books().files.contains_key(&block(number).cid);
+        assert_eq!([0, 1, 2, 3].map(is_kept), [false, true, true, true]);
+        leaves.keep(block(4).cid, &block(4).bytes).unwrap();
+        assert_eq!([1, 2, 3, 4].map(is_kept), [true, false, true, true]);
+        assert_eq!(fs::read_dir(&leaves.folder).unwrap().count(), 3);
+        assert_eq!(first.unwrap().read().await.unwrap().bytes, block(0).bytes);
+        // What is longer than all of the room is for those who wait for it.
+        let long = Block::raw(vec![9; 20_000].into());
+        let kept = leaves.keep(long.cid, &long.bytes).unwrap();
+        assert_eq!(kept.read().await.unwrap().bytes, long.bytes);
+        assert_eq!(fs::read_dir(&leaves.folder).unwrap().count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_block_that_was_damaged_on_the_disk_is_not_told() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let leaves = Leaves::open(&folder.path().join("leaves"), 1 << 20).unwrap();
+        let block = Block::raw(vec![1; 4096].into());
+        let leaf = leaves.keep(block.cid, &block.bytes).unwrap();
+        leaf.file.write_all_at(&[2], 100).unwrap();
+        assert_eq!(leaf.read().await.unwrap_err().kind, RemoteErrorKind::Failed);
+    }
+}

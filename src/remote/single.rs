@@ -1,0 +1,83 @@
+//! One block, from the first source that answers.
+
+use std::collections::VecDeque;
+use std::error::Error;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use cid::Cid;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::{Remote, RemoteError, RemoteErrorKind, Result, Source};
+use crate::ipld::Block;
+
+/// A block of which the answer has begun; it is compared with its CID.
+pub type BlockAnswer = Pin<Box<dyn Future<Output = Result<Block>> + Send>>;
+
+impl Remote {
+    /// Reads one block. A source that has begun to answer is the only one that is asked until it fails.
+    ///
+    /// # Errors
+    /// When no source has it.
+    pub async fn block(&self, cid: Cid) -> Result<Block> {
+        let mut waiting = self.sources_in_order();
+        let mut running = FuturesUnordered::new();
+        let mut worst = RemoteError::new(RemoteErrorKind::NoSource, "nobody is known who has it");
+        loop {
+            if let Some(source) = waiting.pop_front() {
+                let sources = Arc::clone(&self.sources);
+                running.push(async move { (source, sources[source].block(cid).await) });
+            }
+            let next = if waiting.is_empty() {
+                running.next().await
+            } else {
+                let head_start = self.head_start;
+                tokio::time::timeout(head_start, running.next()).await.unwrap_or_default()
+            };
+            let Some((source, answer)) = next else {
+                if waiting.is_empty() && running.is_empty() {
+                    return Err(worst);
+                }
+                continue;
+            };
+            let block = match answer {
+                Ok(answer) => answer.await,
+                Err(error) => Err(error),
+            };
+            match block {
+                Ok(block) => {
+                    self.note_answer(source);
+                    return Ok(block);
+                }
+                Err(error) => {
+                    let (name, cause) = (self.sources[source].name(), error.source());
+                    tracing::debug!(source = name, %error, cause, %cid, "a source has no block");
+                    if error.kind >= worst.kind {
+                        worst = error;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the sources in the order in which they are asked.
+    pub(super) fn sources_in_order(&self) -> VecDeque<usize> {
+        let best = self.best.load(Ordering::Relaxed);
+        let mut order: Vec<usize> = (0..self.sources.len()).collect();
+        order.sort_by_key(|&source| source != best);
+        order.into()
+    }
+}
+
+/// Reads a block that a source tells in one piece.
+pub(super) fn answered(block: Block) -> BlockAnswer {
+    Box::pin(async { Ok(block) })
+}
+
+/// Says that a source tells no single blocks.
+pub(super) fn no_blocks(source: &(impl Source + ?Sized)) -> RemoteError {
+    let what = format!("{} does not tell single blocks", source.name());
+    RemoteError::new(RemoteErrorKind::Absent, what)
+}
