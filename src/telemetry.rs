@@ -16,8 +16,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use crate::config::{LogFormat, LogSettings};
 
 /// What the HTTP library says of broken requests is of no use to the operator, and would let any
-/// client write errors into the log. Settings may name it again.
-const QUIET: &str = "actix_http=off,actix_server=warn";
+/// client write errors into the log; what the database driver says of tables that are there already, and of connections that it
+/// replaces, reads like a fault. Settings may name them again.
+const QUIET: &str =
+    "actix_http=off,actix_server=warn,sqlx::postgres::notice=off,sqlx_core::pool=error";
 
 /// How many lines may wait to be written.
 const WAITING: usize = 8192;

@@ -135,7 +135,10 @@ impl From<RegistryError> for ApiError {
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
             E::DigestMismatch(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
-            E::ManifestUnknown(..) => (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown),
+            // The code that clients know for this request, whichever of the two is absent.
+            E::ManifestUnknown(..) | E::RepositoryAbsent(_) => {
+                (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
+            }
             E::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             E::ManifestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
             E::MissingReferences(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown),

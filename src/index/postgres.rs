@@ -94,7 +94,9 @@ fn pool_options(connections: u32, access: Access, settings: &PostgresSettings) -
         .before_acquire(|connection, meta| {
             Box::pin(async move {
                 if meta.idle_for > TRUSTED {
-                    within(CONNECT, connection.ping()).await?;
+                    within(CONNECT, connection.ping()).await.inspect_err(|error| {
+                        tracing::warn!(%error, "lost a connection to Postgres; making another");
+                    })?;
                 }
                 Ok(true)
             })

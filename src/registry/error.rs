@@ -51,6 +51,9 @@ pub enum RegistryError {
     /// The repository does not have the manifest.
     #[error("manifest {0} is not in `{1}`")]
     ManifestUnknown(String, RepositoryName),
+    /// There is no such repository, and so no such manifest in it.
+    #[error("there is no repository `{0}`")]
+    RepositoryAbsent(RepositoryName),
     /// The document is not a manifest.
     #[error(transparent)]
     ManifestInvalid(#[from] ManifestError),

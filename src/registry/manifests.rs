@@ -28,7 +28,7 @@ impl Registry {
     /// Finds a manifest by tag or digest.
     ///
     /// # Errors
-    /// [`RegistryError::ManifestUnknown`]
+    /// [`RegistryError::ManifestUnknown`]; [`RegistryError::RepositoryAbsent`]
     pub async fn manifest(&self, grant: &PullGrant, reference: &Reference) -> Result<ManifestRow> {
         let repository = grant.repository();
         if let Some((federation, name)) = self.foreign(grant) {
@@ -42,9 +42,13 @@ impl Registry {
             Reference::Tag(tag) => self.index.tagged_manifest(repository, tag).await?,
             Reference::Digest(digest) => self.index.manifest(repository, digest).await?,
         };
-        found.ok_or_else(|| {
-            RegistryError::ManifestUnknown(reference.to_string(), repository.clone())
-        })
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        if self.index.repository_exists(repository).await? {
+            return Err(RegistryError::ManifestUnknown(reference.to_string(), repository.clone()));
+        }
+        Err(RegistryError::RepositoryAbsent(repository.clone()))
     }
 
     /// Stores a manifest and what it was pushed as; returns when both last. `tags` are those that

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use crate::common::Server;
 use crate::common::connection::ask;
 use crate::common::content::{NOBODYS, OCI_MANIFEST, image};
 use crate::common::repository::{Repository, assert_refused, wait};
+use crate::common::{Server, http};
 
 #[test]
 fn every_refusal_has_its_status_and_its_code() {
@@ -86,10 +86,12 @@ fn a_message_is_a_sentence_that_names_the_thing() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let missing = image(b"absent", &[]).to_string();
+    Repository::of(&server, "team/there").push_image("v1", "word");
     let data = server.data().display().to_string();
     for (response, named) in [
         (repository.get(&format!("blobs/{NOBODYS}")), NOBODYS),
-        (repository.get("manifests/v9"), "v9"),
+        (repository.get("manifests/v9"), "team/app"),
+        (Repository::of(&server, "team/there").get("manifests/v9"), "v9"),
         (repository.get("tags/list"), "team/app"),
         (repository.put("v1", OCI_MANIFEST, missing.as_bytes()), "the repository does not have"),
         (repository.put("v1", "text/plain", missing.as_bytes()), "text/plain"),
@@ -100,4 +102,12 @@ fn a_message_is_a_sentence_that_names_the_thing() {
         assert!(message.contains(named), "{message}");
         assert!(!message.contains(&data) && !message.ends_with('.'), "{message}");
     }
+}
+
+#[test]
+fn a_manifest_of_no_repository_is_absent_under_the_code_that_clients_know() {
+    let server = Server::start();
+    let absent = http::get(&server.url("/v2/team/nope/manifests/1"));
+    assert_refused(&absent, 404, "MANIFEST_UNKNOWN");
+    assert!(absent.text().contains("there is no repository `team/nope`"), "{}", absent.text());
 }
