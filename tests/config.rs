@@ -77,6 +77,9 @@ fn without_any_source_the_defaults_stand() {
     assert_eq!(settings.server.data, Path::new("./data"));
     assert_eq!(settings.server.external_url, None);
     assert!(settings.server.local_namespaces.is_empty());
+    assert!(settings.server.hosts.is_empty());
+    let loopback = [("127.0.0.0".parse().unwrap(), 8), ("::1".parse().unwrap(), 128)];
+    assert_eq!(settings.server.trusted_proxies, loopback);
     assert_eq!(settings.server.shutdown_grace, Duration::from_secs(30));
     assert_eq!(settings.server.request_timeout, Duration::from_mins(1));
     assert_eq!(settings.storage.driver, "embedded");
@@ -305,6 +308,11 @@ fn every_setting_refuses_nonsense() {
         ("server.listen", &["'localhost:5000'", "'127.0.0.1'", "''", "[]", "{}"][..]),
         ("server.data", &["''", "5"]),
         ("server.external_url", &["'registry.example.com'", "'https://a/b'", "'ftp://a'"]),
+        (
+            "server.hosts",
+            &["['a/b']", "['registry.test:5000']", "['']", "['http://a']", "['a,b']", "5"],
+        ),
+        ("server.trusted_proxies", &["['proxy']", "['10.0.0.0/33']", "['10.0.0.1:80']", "5"]),
         ("server.local_namespaces", &["['a/b']", "['UPPER']", "[1]", "5"]),
         ("server.shutdown_grace", &["'soon'", "-1", "1.5", "true"]),
         ("server.request_timeout", &["'0s'", "0", "''"]),

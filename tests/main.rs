@@ -2,6 +2,7 @@
 //!
 //! The behaviour suites, which run each case on each driver, are binaries of their own.
 
+mod abuse;
 mod api;
 mod architecture;
 mod cli;

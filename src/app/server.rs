@@ -16,7 +16,7 @@ use super::{App, AppError, authority, federation, publish};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
-use crate::http::{self, Api, Metrics, Peer};
+use crate::http::{self, Api, Metrics, OwnNames, Peer, TrustedProxies};
 use crate::registry::Registry;
 use crate::telemetry;
 
@@ -60,6 +60,7 @@ pub async fn serve(
     authority(settings, &[0; 32])?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
+    warn_of_unknown_url(settings);
     let mut app = App::open(settings).await?;
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
@@ -79,12 +80,15 @@ pub async fn serve(
         registry: app.registry.clone(),
         authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
+        own_names: own_names(settings),
+        proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
         metrics: Metrics::new(),
     });
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
+            .wrap(from_fn(http::refuse_browsers))
             .wrap(from_fn(http::log_requests))
             .wrap(http::default_headers())
             .configure(|config| http::routes(config, &api.metrics))
@@ -129,6 +133,18 @@ pub async fn serve(
     ended
 }
 
+/// Returns the names by which clients reach this server.
+fn own_names(settings: &Settings) -> OwnNames {
+    let server = &settings.server;
+    let is_local = server.listen.ip().to_canonical().is_loopback();
+    OwnNames {
+        external_url: server.external_url.as_ref().map(ToString::to_string),
+        hosts: server.hosts.clone(),
+        domains: [&server.domains[..], &settings.federation.hosts[..]].concat(),
+        is_open_on_loopback: settings.auth.method == "open" && is_local,
+    }
+}
+
 /// Returns where others reach this server, if that is known.
 fn reached_at(settings: &Settings, address: SocketAddr) -> Option<Gateway> {
     if let Some(url) = &settings.server.external_url {
@@ -157,6 +173,18 @@ fn warn_of_plain_passwords(settings: &Settings) {
         server.external_url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
     if settings.auth.method != "open" && server.tls.is_none() && !is_local && !is_proxied {
         tracing::warn!("passwords cross the network as plain text: set `server.tls.certificate`");
+    }
+}
+
+/// Says so when clients are sent for tokens to whatever host they name, by the scheme of the connection:
+/// behind a proxy that encrypts, that is the wrong one unless the proxy says otherwise.
+fn warn_of_unknown_url(settings: &Settings) {
+    let server = &settings.server;
+    let has_tokens = settings.auth.method == "htpasswd" && settings.auth.htpasswd.anonymous_pull;
+    if has_tokens && server.tls.is_none() && server.external_url.is_none() {
+        tracing::warn!(
+            "clients fetch tokens at the host that they name: behind a proxy, set `server.external_url`"
+        );
     }
 }
 

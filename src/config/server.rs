@@ -1,6 +1,6 @@
 //! Where the registry listens, and where its data stand.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +16,11 @@ pub struct ServerSettings {
     pub data: PathBuf,
     /// The URL by which clients reach the registry; none: locations are relative.
     pub external_url: Option<ExternalUrl>,
+    /// Names and addresses by which clients reach the registry, without a port.
+    pub hosts: Vec<String>,
+    /// Networks whose proxies may say for which client a request is: an address, and how many of its
+    /// bits the network shares.
+    pub trusted_proxies: Vec<(IpAddr, u8)>,
     /// Domains that are this registry's own: below them stand its own repositories.
     pub domains: Vec<String>,
     /// First components that are local although they look like somebody's root.
@@ -59,6 +64,12 @@ impl ServerSettings {
         if !domains.iter().all(|domain| is_domain(domain)) {
             return Err(values.refuse("server.domains"));
         }
+        let hosts = values.list("server.hosts");
+        if !hosts.iter().all(|host| is_host(host)) {
+            return Err(values.refuse("server.hosts"));
+        }
+        let proxies = values.list("server.trusted_proxies");
+        let proxies = proxies.iter().map(|text| network(text)).collect::<Option<_>>();
         Ok(Self {
             listen: values.parse("server.listen", |text| text.parse().ok())?,
             data: values
@@ -67,6 +78,8 @@ impl ServerSettings {
                 "" => Some(None),
                 url => ExternalUrl::parse(url).map(Some),
             })?,
+            hosts,
+            trusted_proxies: proxies.ok_or_else(|| values.refuse("server.trusted_proxies"))?,
             domains,
             local_namespaces,
             tls: TlsSettings::read(values)?,
@@ -78,4 +91,70 @@ impl ServerSettings {
 
 fn is_component(text: &str) -> bool {
     !text.contains('/') && text.parse::<RepositoryName>().is_ok()
+}
+
+/// Tells whether the text is a name or an address, as it stands in a URL.
+fn is_host(text: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        !label.is_empty() && label.bytes().all(is_part)
+    };
+    let inner = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.unwrap_or(text).parse::<Ipv6Addr>().is_ok() || text.split('.').all(is_label)
+}
+
+/// Reads an address, or a network in the notation of CIDR; one of IPv4 may be written as IPv6.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = match text.split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text, None),
+    };
+    let written: IpAddr = address.parse().ok()?;
+    let width = if written.is_ipv4() { 32 } else { 128 };
+    let is_number = |bits: &&str| bits.bytes().all(|byte| byte.is_ascii_digit());
+    let bits = match bits {
+        Some(bits) => {
+            Some(bits).filter(is_number)?.parse::<u8>().ok().filter(|bits| *bits <= width)?
+        }
+        None => width,
+    };
+    match (written, written.to_canonical()) {
+        (IpAddr::V6(_), mapped @ IpAddr::V4(_)) => Some((mapped, bits.checked_sub(96)?)),
+        (_, address) => Some((address, bits)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_address_and_its_bits() {
+        let read = |text| network(text).map(|(address, bits)| format!("{address}/{bits}"));
+        for (text, network) in [
+            ("127.0.0.1", "127.0.0.1/32"),
+            ("10.0.0.0/8", "10.0.0.0/8"),
+            ("0.0.0.0/0", "0.0.0.0/0"),
+            ("::1", "::1/128"),
+            ("2001:db8::/32", "2001:db8::/32"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(network), "{text}");
+        }
+        for text in [
+            "",
+            "proxy",
+            "10.0.0.0/33",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+            "::1/129",
+            "10.0.0/8",
+            "::ffff:10.0.0.0/95",
+            "[::1]",
+            "10.0.0.1:80",
+            "10.0.0.0/8/8",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
 }

@@ -28,6 +28,23 @@ pub const SETTINGS: &[Setting] = &[
                Empty: locations in answers are relative to the request's URL.",
     },
     Setting {
+        name: "server.hosts",
+        kind: Kind::List,
+        default: "[]",
+        expects: r#"names or addresses without a port, such as ["registry.lan"]"#,
+        help: "Further names by which clients reach the registry. An open registry on a loopback \
+               address takes changes by these names, by localhost and by loopback addresses only, so \
+               that no page in a browser can send them.",
+    },
+    Setting {
+        name: "server.trusted_proxies",
+        kind: Kind::List,
+        default: r#"["127.0.0.0/8", "::1"]"#,
+        expects: r#"addresses or networks such as ["10.0.0.7", "2001:db8:1::/48"]"#,
+        help: "The proxies that are believed when they say for which client a request is, by \
+               Forwarded or X-Forwarded-For, -Proto and -Host. From others these headers are ignored.",
+    },
+    Setting {
         name: "server.domains",
         kind: Kind::List,
         default: "[]",

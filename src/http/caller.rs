@@ -2,14 +2,14 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 
 use super::error::ApiError;
 use super::extract::Namespace;
-use super::{Api, log, token};
+use super::{Api, client, log, token};
 use crate::auth::{AuthError, Identity};
 
 /// Tells on whose behalf an answer is given.
@@ -51,12 +51,18 @@ pub(super) async fn identify(
 fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
     let external = api(request).external_url.clone();
     let base = external.unwrap_or_else(|| {
-        let connection = request.connection_info();
+        let client = client::of(request);
+        let named = client.host.or_else(|| {
+            let target = request.uri().authority().map(ToString::to_string);
+            let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+            header.map(str::to_owned).or(target)
+        });
         // Of what a client says, no more than is a host is said to it again.
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        let host = Some(connection.host()).filter(|host| host.bytes().all(is_part));
-        let scheme = if connection.scheme() == "https" { "https" } else { "http" };
-        format!("{scheme}://{}", host.unwrap_or(request.app_config().host()))
+        let host = named.filter(|host| !host.is_empty() && host.bytes().all(is_part));
+        let is_encrypted = client.is_encrypted.unwrap_or(request.app_config().secure());
+        let scheme = if is_encrypted { "https" } else { "http" };
+        format!("{scheme}://{}", host.as_deref().unwrap_or(request.app_config().host()))
     });
     let (realm, url) = (format!("\"{}\"", token::PATH), format!("\"{base}{}\"", token::PATH));
     HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_RANGE, RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_RANGE, RANGE, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
@@ -257,6 +259,9 @@ impl From<AuthError> for ApiError {
             AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
                     .with(WWW_AUTHENTICATE.as_str(), told(&challenge))
+                    // Another client, and this one once it signs in, is answered otherwise.
+                    .with(CACHE_CONTROL.as_str(), "no-store")
+                    .with(VARY.as_str(), "Authorization")
             }
             AuthError::Busy => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)

@@ -15,6 +15,7 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
+use super::client::{self, Client};
 use super::metrics::{Measured, RouteMetrics};
 use super::respond::CONTENT_DIGEST;
 use crate::auth::Identity;
@@ -77,6 +78,8 @@ pub async fn log_requests(
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     // Made first: a client that hangs up ends this future, and its request has a line all the same.
     let mut line = Line::of(&request);
+    client::note(&request);
+    line.client = Some(client::of(request.request()));
     request.extensions_mut().insert(Rc::clone(&line.notes));
     let is_upgrade = request.head().upgrade();
     let response = next.call(request).await?;
@@ -98,6 +101,7 @@ pub async fn log_requests(
 
 /// What the line says.
 struct Line {
+    client: Option<Client>,
     method: Method,
     path: String,
     notes: Notes,
@@ -110,6 +114,7 @@ struct Line {
 impl Line {
     fn of(request: &ServiceRequest) -> Self {
         Self {
+            client: None,
             method: request.method().clone(),
             path: request.path().to_owned(),
             notes: Rc::new(RefCell::new(Noted::of(route(request.request())))),
@@ -144,7 +149,10 @@ impl Drop for Line {
             sent: self.sent,
             duration,
         });
+        let client = self.client.as_ref();
         tracing::info!(
+            client_address = client.map(|client| display(client.peer)),
+            forwarded_address = client.and_then(|client| client.forwarded).map(display),
             user = noted.user,
             repository = noted.repository,
             digest = noted.digest,

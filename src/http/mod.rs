@@ -7,8 +7,10 @@
 mod base;
 mod blobs;
 mod body;
+mod browsers;
 mod caller;
 mod catalog;
+mod client;
 mod condition;
 mod error;
 mod extract;
@@ -32,6 +34,8 @@ use std::rc::Rc;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
 
+pub use browsers::{OwnNames, refuse_browsers};
+pub use client::{Client, TrustedProxies};
 pub use error::ApiError;
 pub use log::log_requests;
 pub use metrics::Metrics;
@@ -48,6 +52,10 @@ pub struct Api {
     pub authority: Authority,
     /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
     pub external_url: Option<String>,
+    /// The names by which clients reach it.
+    pub own_names: OwnNames,
+    /// The proxies that may say for which client a request is.
+    pub proxies: TrustedProxies,
     /// As which peer what is below the public root is served by CIDs; none: it is not.
     pub gateway: Option<Peer>,
     /// What is counted.
@@ -66,6 +74,7 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
     let below = |path: &str, methods| counted(path, &format!("/v2{path}"), methods);
     let v2 = web::scope("/v2")
         .wrap(from_fn(caller::identify))
+        .wrap(from_fn(browsers::refuse_pages))
         .service(below("", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
         .service(below("/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
         .service(below("/token", "GET").route(get().to(token::get)))

@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity, Names};
 use roadstead::config::Settings;
-use roadstead::http::{Api, Metrics, routes};
+use roadstead::http::{Api, Metrics, OwnNames, TrustedProxies, routes};
 use roadstead::registry::{Limits, Registry};
 use roadstead::storage::{Place, Turn, Turns};
 use roadstead::{index, storage};
@@ -67,6 +67,8 @@ async fn api(data: &TempDir) -> Data<Api> {
         registry: Registry::new(index, storage, limits),
         authority: Authority::new(Box::new(ByName), Names::default()),
         external_url: None,
+        own_names: OwnNames::default(),
+        proxies: TrustedProxies::default(),
         metrics: Metrics::new(),
     })
 }

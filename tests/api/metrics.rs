@@ -195,8 +195,9 @@ fn who_hangs_up_is_counted_too() {
     let repository = Repository::of(&server, "team/app");
     let place = repository.begin().location;
     let mut connection = Connection::open(&server);
-    connection
-        .send(format!("PATCH {place} HTTP/1.1\r\nhost: x\r\ncontent-length: 50\r\n\r\nfive!"));
+    connection.send(format!(
+        "PATCH {place} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\nfive!"
+    ));
     drop(connection);
     let route = "/v2/{name}/blobs/uploads/{upload}";
     let begun = Instant::now();
