@@ -330,6 +330,8 @@ fn every_setting_refuses_nonsense() {
         ("dnslink.stale_for", &["'400d'", "'1 day'"]),
         ("dnslink.allow_private_addresses", &["'yes'", "1"]),
         ("federation.anonymous", &["'all'", "'Any'", "true", "[]"]),
+        ("federation.cache_files", &["0", "'many'", "-1"]),
+        ("federation.cache_root_percent", &["0", "101", "'half'"]),
         ("federation.kubo.api", &["'kubo:5001'", "'off'", "'ftp://127.0.0.1'", "5"]),
         ("federation.kubo.keep_peers", &["'0s'", "0", "''", "'soon'"]),
         ("auth.method", &["'none'", "''"]),

@@ -8,7 +8,7 @@ use crate::config::{AnonymousAccess, FederationNode, Settings};
 use crate::dnslink::{Past, Resolver};
 use crate::kubo::Kubo;
 use crate::registry::{Federation, OwnNode, Roots};
-use crate::remote::{Answers, Cache};
+use crate::remote::{Answers, Cache, CacheLimits};
 
 /// Opens what serves other people's images, if they are to be served.
 ///
@@ -21,7 +21,12 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     }
     tell_default(settings);
     let folder = settings.server.data.join("cache");
-    let cache = Cache::open(&folder, federation.cache_bytes).map_err(failed)?;
+    let limits = CacheLimits {
+        bytes: federation.cache_bytes,
+        files: federation.cache_files,
+        root_bytes: federation.cache_root_bytes(),
+    };
+    let cache = Cache::open_within(&folder, limits).map_err(failed)?;
     let answers = Answers::open(&folder.join("answers")).map_err(failed)?;
     let past = Past::open(&folder.join("roots")).map_err(failed)?;
     let node = node(settings, Some(folder.join("peers")))?;

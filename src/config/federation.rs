@@ -1,5 +1,6 @@
 //! Whose images are served beside the registry's own.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -27,8 +28,12 @@ pub struct FederationSettings {
     pub gateways: Vec<String>,
     /// The Kubo node that is asked as well.
     pub kubo: FederationKubo,
-    /// How many bytes of other people's content are kept at the most.
+    /// How many bytes of the disk other people's content takes at the most.
     pub cache_bytes: u64,
+    /// How many files of it.
+    pub cache_files: u64,
+    /// How much of it below one root, in percent.
+    pub cache_root_percent: u64,
 }
 
 /// What anonymous clients get of foreign images.
@@ -67,11 +72,22 @@ pub enum FederationNode {
 }
 
 impl FederationSettings {
+    /// Returns how many bytes of the cache the images below one root may take.
+    #[must_use]
+    pub fn cache_root_bytes(&self) -> u64 {
+        let bytes = u128::from(self.cache_bytes) * u128::from(self.cache_root_percent) / 100;
+        u64::try_from(bytes).unwrap_or(self.cache_bytes)
+    }
+
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
         let domains = |name| {
             let domains = values.list(name);
             let are_domains = domains.iter().all(|domain| is_domain(domain));
             if are_domains { Ok(domains) } else { Err(values.refuse(name)) }
+        };
+        let within = |name: &'static str, range: RangeInclusive<u64>| {
+            let number = values.number(name);
+            if range.contains(&number) { Ok(number) } else { Err(values.refuse(name)) }
         };
         let gateways = values.list("federation.gateways");
         let gateways: Option<Vec<String>> =
@@ -99,6 +115,8 @@ impl FederationSettings {
             },
             gateways: gateways.ok_or_else(|| values.refuse("federation.gateways"))?,
             cache_bytes: values.number("federation.cache_bytes"),
+            cache_files: within("federation.cache_files", 1..=u64::MAX)?,
+            cache_root_percent: within("federation.cache_root_percent", 1..=100)?,
         })
     }
 }

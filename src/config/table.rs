@@ -329,9 +329,23 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "10000000000",
         expects: "a number of bytes such as 10000000000",
-        help: "How many bytes of other people's images are kept in the data folder at the most; \
+        help: "How many bytes of the disk other people's images take in the data folder at the most; \
                those that nobody asked for longest go first. What is on its way may take as much \
                again, and nothing longer than this can be pulled.",
+    },
+    Setting {
+        name: "federation.cache_files",
+        kind: Kind::Number,
+        default: "1000000",
+        expects: "a number of files above zero such as 1000000",
+        help: "How many files of other people's images are kept at the most.",
+    },
+    Setting {
+        name: "federation.cache_root_percent",
+        kind: Kind::Number,
+        default: "50",
+        expects: "a percentage from 1 to 100 such as 50",
+        help: "How much of federation.cache_bytes the images below one root (a domain, key or CID) may take.",
     },
     Setting {
         name: "federation.kubo.api",

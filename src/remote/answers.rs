@@ -1,20 +1,24 @@
 //! What links say, kept: under one root a path leads to the same for ever.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{fs, io};
 
 use cid::Cid;
 
+use super::discard::discard;
+use super::notes::entries;
 use crate::oci::CanonicalDigest;
 
-/// How many answers are kept at the most; when there would be more, all are forgotten.
+/// How many answers are kept at the most; when there would be more, all are forgotten: the folder is renamed, and
+/// what is in it removed in the background.
 const MOST: usize = 100_000;
 
 /// What was read of links below somebody's roots, in a folder of its own.
 pub struct Answers {
     folder: PathBuf,
-    count: AtomicUsize,
+    count: Arc<AtomicUsize>,
 }
 
 impl Answers {
@@ -24,32 +28,36 @@ impl Answers {
     /// When it cannot be written to.
     pub fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let mut count = 0;
-        for shard in fs::read_dir(folder)? {
-            count += fs::read_dir(shard?.path())?.count();
-        }
-        let answers = Self { folder: folder.to_owned(), count: AtomicUsize::new(count) };
-        answers.make_room(MOST)?;
-        Ok(answers)
+        let count = Arc::new(AtomicUsize::new(0));
+        let (counted, shards) = (Arc::clone(&count), folder.to_owned());
+        // There are a hundred thousand at most, and nobody has to wait for that.
+        let counting = std::thread::Builder::new().name("answers".to_owned()).spawn(move || {
+            for byte in 0..=255_u8 {
+                let there = entries(&shards.join(format!("{byte:02x}")));
+                counted.fetch_add(there.map_or(0, Iterator::count), Ordering::Relaxed);
+            }
+        });
+        drop(counting?);
+        Ok(Self { folder: folder.to_owned(), count })
     }
 
     /// Forgets all if there are so many.
     fn make_room(&self, most: usize) -> io::Result<()> {
-        if self.count.load(Ordering::Relaxed) >= most {
-            self.count.store(0, Ordering::Relaxed);
-            fs::remove_dir_all(&self.folder)?;
+        let forget = |count| (count >= most).then_some(0);
+        if self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, forget).is_ok() {
+            discard(&self.folder)?;
             fs::create_dir_all(&self.folder)?;
         }
         Ok(())
     }
 
-    /// Returns the digest that the link at a path below a root holds, if it was read before.
+    /// Returns the digest that the link at a path below a root holds, if it was read before. It reads a file.
     #[must_use]
     pub fn recall(&self, root: &Cid, path: &[String]) -> Option<CanonicalDigest> {
         fs::read_to_string(self.place(root, path)).ok()?.parse().ok()
     }
 
-    /// Keeps it. Half of it is never read: it is no digest.
+    /// Keeps it; it writes a file. Half of it is never read: it is no digest.
     ///
     /// # Errors
     /// When it cannot be written.

@@ -2,10 +2,11 @@
 //! first.
 //!
 //! ```text
-//! sha256/<ab>/<hex>         content
-//! links/<ab>/<hex>/<name>   that a name was seen to lead to it; the hash of the name
-//! tmp/                      on its way
-//! leaves/                   blocks that ranges were read from
+//! sha256/<ab>/<hex>   content
+//! notes/<ab>/<hex>    what is known of it: see `notes.rs`
+//! tmp/                on its way
+//! leaves/             blocks that ranges were read from
+//! discarded-<…>/      to be removed
 //! ```
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use tokio::task::spawn_blocking;
 use super::fetch::{Fetch, Fetching};
 use super::kept::{Kept, failed};
 use super::leaves::Leaves;
+use super::ledger::{CacheLimits, RootId};
 use super::room::Room;
 use super::shelf::Shelf;
 use super::{ByteStream, File as RemoteFile, Remote, RemoteError, RemoteErrorKind, Result, ranges};
@@ -64,10 +66,24 @@ impl Cache {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn open(folder: &Path, budget: u64) -> io::Result<Arc<Self>> {
-        let shelf = Arc::new(Shelf::open(folder, budget)?);
-        let leaves = Leaves::open(&folder.join("leaves"), budget / LEAVES)?;
+        Self::open_within(folder, CacheLimits::bytes(budget))
+    }
+
+    /// The same within more limits.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn open_within(folder: &Path, limits: CacheLimits) -> io::Result<Arc<Self>> {
+        let shelf = Shelf::open(folder, limits)?;
+        let leaves = Leaves::open(&folder.join("leaves"), limits.bytes / LEAVES)?;
         let (temporary, fetches) = (AtomicU64::new(0), Mutex::default());
-        Ok(Arc::new(Self { shelf, room: Room::new(budget), leaves, temporary, fetches }))
+        Ok(Arc::new(Self { shelf, room: Room::new(limits.bytes), leaves, temporary, fetches }))
+    }
+
+    /// Returns how many bytes of the disk and how many files the cache takes, as far as it was counted.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        self.shelf.ledger().totals()
     }
 
     /// Returns content that is on its way from below a root, if it has begun to come.
@@ -109,26 +125,32 @@ impl Cache {
     /// to it. A small one that is not is not found; of a long one the first read fails, and then it
     /// is not found either.
     pub async fn find(&self, digest: &CanonicalDigest) -> Option<Kept> {
-        let kept = self.shelf.find(digest)?;
-        if kept.size <= SMALL && kept.file.prove_now().await.is_err() {
-            return None;
-        }
-        Some(kept)
+        let (shelf, digest) = (Arc::clone(&self.shelf), *digest);
+        spawn_blocking(move || shelf.find(&digest, SMALL)).await.ok().flatten()
     }
 
-    /// Tells whether a name was seen to lead to that content, while that was kept.
+    /// Finds content that is kept and that a name was seen to lead to.
+    pub async fn find_known(&self, name: &str, digest: &CanonicalDigest) -> Option<Kept> {
+        let (shelf, name, digest) = (Arc::clone(&self.shelf), name.to_owned(), *digest);
+        let find = move || {
+            if shelf.notes.knows(&name, &digest) { shelf.find(&digest, SMALL) } else { None }
+        };
+        spawn_blocking(find).await.ok().flatten()
+    }
+
+    /// Tells whether a name was seen to lead to that content, while that was kept. It reads a file.
     pub fn knows(&self, name: &str, digest: &CanonicalDigest) -> bool {
-        self.shelf.knows(name, digest)
+        self.shelf.notes.knows(name, digest)
     }
 
-    /// Notes that a name leads to that content, if that is kept or on its way.
+    /// Notes that a name leads to that content, if that is kept or on its way. It writes a file.
     ///
     /// # Errors
     /// Those of the file system.
     pub fn note(&self, name: &str, digest: &CanonicalDigest) -> io::Result<()> {
         let is_coming = || self.fetches().keys().any(|(_, coming)| coming == digest);
         if self.shelf.has(digest) || is_coming() {
-            return self.shelf.note(name, digest);
+            return self.shelf.notes.note(name, digest);
         }
         Ok(())
     }
@@ -145,6 +167,20 @@ impl Cache {
         digest: CanonicalDigest,
         open: impl Future<Output = Result<RemoteFile>>,
     ) -> Result<Arc<Fetch>> {
+        self.fetch_for(&root.to_string(), root, digest, open).await
+    }
+
+    /// The same for a root that has a name: what was fetched counts for that.
+    ///
+    /// # Errors
+    /// Those of [`Self::fetch`].
+    pub async fn fetch_for(
+        self: &Arc<Self>,
+        name: &str,
+        root: Cid,
+        digest: CanonicalDigest,
+        open: impl Future<Output = Result<RemoteFile>>,
+    ) -> Result<Arc<Fetch>> {
         let slot = self.slot((root, digest));
         let mut opening = slot.lock().await;
         match &*opening {
@@ -157,7 +193,10 @@ impl Cache {
             Opening::Failed(kind, what) => return Err(RemoteError::new(*kind, what)),
         }
         let begun = match open.await {
-            Ok(source) => self.begin(Arc::clone(&slot), (root, digest), source),
+            Ok(source) => {
+                let owner = RootId::of(name);
+                self.begin(Arc::clone(&slot), (root, digest), source, owner).await
+            }
             Err(error) => Err(error),
         };
         match begun {
@@ -174,28 +213,32 @@ impl Cache {
         }
     }
 
-    fn begin(
+    async fn begin(
         self: &Arc<Self>,
         slot: Arc<Slot>,
         wish: Wish,
         source: RemoteFile,
+        owner: RootId,
     ) -> Result<Arc<Fetch>> {
         let (root, digest) = wish;
         let share = self.room.share(root, source.size)?;
         let path = self.shelf.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
-        let file = File::options().read(true).write(true).create_new(true).open(&path);
-        let file = Arc::new(file.map_err(failed)?);
+        let opened = path.clone();
+        let file = spawn_blocking(move || {
+            File::options().read(true).write(true).create_new(true).open(opened)
+        });
+        let file = Arc::new(file.await.map_err(io::Error::other).flatten().map_err(failed)?);
         let (fetch, fetching) = Fetching::begin(digest, source, file, share);
         let (cache, held) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
             let fetching = fetching.bring(&held).await;
             let (keeper, is_whole) = (Arc::clone(&cache.shelf), fetching.is_whole());
             let kept = spawn_blocking(move || {
-                let kept = if is_whole { keeper.keep(&path, &digest) } else { Ok(()) };
+                let kept = if is_whole { keeper.keep(&path, &digest, owner) } else { Ok(()) };
                 // It stands there no more if it is kept.
                 let _ = fs::remove_file(&path);
                 if !keeper.has(&digest) {
-                    keeper.forget(&digest);
+                    keeper.notes.forget(&digest);
                 }
                 kept
             });
@@ -232,5 +275,11 @@ impl Cache {
 
     fn fetches(&self) -> MutexGuard<'_, HashMap<Wish, Weak<Slot>>> {
         self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        self.shelf.cleaner.is_closed.store(true, Ordering::Relaxed);
     }
 }

@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use super::shelf::Shelf;
 use super::{ByteStream, RemoteError, RemoteErrorKind, Result};
-use crate::oci::{Algorithm, CanonicalDigest, Hasher};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 use crate::reader;
 
 /// Content that is kept.
@@ -41,32 +41,45 @@ impl KeptFile {
         if self.is_sound.load(Ordering::Acquire) {
             return Ok(());
         }
-        // A file that many ask for at once is read once.
-        let _turn = self.shelf.turn.lock().await;
-        self.prove_now().await
-    }
-
-    /// The same, without waiting for others who read theirs: for a small one.
-    ///
-    /// # Errors
-    /// [`RemoteErrorKind::Failed`]
-    pub(super) async fn prove_now(&self) -> Result<()> {
-        if self.is_sound.load(Ordering::Acquire) {
-            return Ok(());
-        }
+        let proof = self.shelf.proofs.begin(&self.digest).await;
         let (keeper, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
-        let proved = spawn_blocking(move || keeper.prove(&digest, &file));
+        let proved = spawn_blocking(move || {
+            let _proof = proof;
+            keeper.prove(&digest, &file)
+        });
         match proved.await.map_err(io::Error::other).flatten() {
             Ok(true) => {
                 self.is_sound.store(true, Ordering::Release);
                 Ok(())
             }
-            Ok(false) => {
-                let what = format!("what was kept of {} is damaged", self.digest);
-                Err(RemoteError::new(RemoteErrorKind::Failed, what))
-            }
+            Ok(false) => Err(self.damaged()),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// Returns the sha512 digest of the content. It is computed once, for all who ask for it, and noted.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Failed`]
+    pub async fn sha512(&self) -> Result<Digest> {
+        let (shelf, digest) = (Arc::clone(&self.shelf), self.digest);
+        let known = spawn_blocking(move || shelf.notes.sha512(&digest)).await;
+        if let Some(known) = known.map_err(io::Error::other).map_err(failed)? {
+            return Ok(known);
+        }
+        let proof = self.shelf.proofs.begin(&self.digest).await;
+        let (shelf, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
+        let computed = spawn_blocking(move || {
+            let _proof = proof;
+            shelf.sha512(&digest, &file)
+        });
+        let computed = computed.await.map_err(io::Error::other).flatten().map_err(failed)?;
+        computed.ok_or_else(|| self.damaged())
+    }
+
+    fn damaged(&self) -> RemoteError {
+        let what = format!("what was kept of {} is damaged", self.digest);
+        RemoteError::new(RemoteErrorKind::Failed, what)
     }
 }
 
@@ -83,17 +96,31 @@ pub fn read_kept(file: Arc<KeptFile>, range: Range<u64>) -> ByteStream {
 /// Computes the digest of a file.
 pub(super) fn digest_of(file: &File) -> io::Result<CanonicalDigest> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
+    read_all(file, |piece| hasher.update(piece))?;
+    Ok(hasher.finish().canonical().expect("a sha256 is canonical"))
+}
+
+/// Computes the sha256 and the sha512 digest of a file.
+pub(super) fn digests_of(file: &File) -> io::Result<(CanonicalDigest, Digest)> {
+    let (mut sha256, mut sha512) = (Hasher::new(Algorithm::Sha256), Hasher::new(Algorithm::Sha512));
+    read_all(file, |piece| {
+        sha256.update(piece);
+        sha512.update(piece);
+    })?;
+    Ok((sha256.finish().canonical().expect("a sha256 is canonical"), sha512.finish()))
+}
+
+fn read_all(file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     let (mut at, mut piece) = (0, vec![0; 256 * 1024]);
     loop {
         match file.read_at(&mut piece, at)? {
-            0 => break,
+            0 => return Ok(()),
             read => {
-                hasher.update(&piece[..read]);
+                take(&piece[..read]);
                 at += read as u64;
             }
         }
     }
-    Ok(hasher.finish().canonical().expect("a sha256 is canonical"))
 }
 
 /// What the file system did not do.

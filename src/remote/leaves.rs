@@ -17,6 +17,7 @@ use futures_util::FutureExt;
 use futures_util::future::Shared;
 use tokio::task::spawn_blocking;
 
+use super::discard::discard;
 use super::kept::failed;
 use super::{Remote, RemoteError, RemoteErrorKind, Result};
 use crate::ipld::Block;
@@ -86,9 +87,7 @@ impl Leaf {
 impl Leaves {
     /// Begins with none in a folder, which is made if need be; what another process left there is removed.
     pub(super) fn open(folder: &Path, most: u64) -> io::Result<Arc<Self>> {
-        if folder.exists() {
-            fs::remove_dir_all(folder)?;
-        }
+        discard(folder)?;
         fs::create_dir_all(folder)?;
         Ok(Arc::new(Self { folder: folder.to_owned(), most, books: Mutex::default() }))
     }

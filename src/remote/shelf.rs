@@ -1,70 +1,69 @@
-//! The folder of what is kept, within its budget.
+//! The folder of what is in the cache.
 
-use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use super::kept::{Kept, KeptFile, digest_of};
-use crate::oci::CanonicalDigest;
+use quick_cache::unsync::Cache as Lately;
 
-/// Content and who leads to it, by its digest.
+use super::cleaning::Cleaner;
+use super::discard::{discard, remove_leftovers};
+use super::kept::{Kept, KeptFile, digest_of, digests_of};
+use super::ledger::{CacheLimits, Ledger, RootId, room};
+use super::notes::Notes;
+use super::proofs::Proofs;
+use crate::oci::{CanonicalDigest, Digest};
+
+/// Of how many files it is known that they were proved.
+const PROVED: usize = 100_000;
+
+/// How long opening the cache waits for a small one to be counted.
+const COUNTING: Duration = Duration::from_millis(250);
+
+/// How long adding a file waits for a few others to be evicted.
+const EVICTING: Duration = Duration::from_millis(50);
+
+/// Content and what is known of it, by its digest. All of it is file I/O, and so nothing for an async worker.
 pub(super) struct Shelf {
-    folder: PathBuf,
-    /// How many bytes are kept at the most.
-    budget: u64,
-    books: Mutex<Books>,
-    /// Held by whoever reads a file to prove it.
-    pub(super) turn: tokio::sync::Mutex<()>,
-}
-
-struct Books {
-    /// How many bytes are kept.
-    kept: u64,
+    pub(super) folder: PathBuf,
+    pub(super) limits: CacheLimits,
+    pub(super) notes: Notes,
+    ledger: Mutex<Ledger>,
     /// The files that this process has seen to be sound, as they were then.
-    proved: HashMap<CanonicalDigest, Look>,
+    proved: Mutex<Lately<CanonicalDigest, Look>>,
+    pub(super) proofs: Proofs,
+    pub(super) cleaner: Cleaner,
 }
 
 /// By which it is told that nobody has written to a file since.
 type Look = (SystemTime, u64);
 
-impl Books {
-    /// Notes that a file that was proved is used now.
-    fn note_use(&mut self, digest: &CanonicalDigest, file: &File) -> io::Result<()> {
-        // Where the time cannot be set, what is used goes as if it were not.
-        let _ = file.set_modified(SystemTime::now());
-        self.proved.insert(*digest, look(&file.metadata()?)?);
-        Ok(())
-    }
-}
-
 impl Shelf {
-    /// Opens the folder, removes what a crash left on its way, and makes what is there fit the budget.
-    pub(super) fn open(folder: &Path, budget: u64) -> io::Result<Self> {
-        let tmp = folder.join("tmp");
-        if tmp.exists() {
-            fs::remove_dir_all(&tmp)?;
-        }
-        for name in ["tmp", "sha256", "links"] {
+    /// Opens the folder, takes away what a crash left on its way, and counts what is there in the background.
+    pub(super) fn open(folder: &Path, limits: CacheLimits) -> io::Result<Arc<Self>> {
+        fs::create_dir_all(folder)?;
+        remove_leftovers(folder)?;
+        discard(&folder.join("tmp"))?;
+        for name in ["tmp", "sha256"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        let books = Mutex::new(Books { kept: 0, proved: HashMap::new() });
-        let turn = tokio::sync::Mutex::default();
-        let shelf = Self { folder: folder.to_owned(), budget, books, turn };
-        let mut books = shelf.books();
-        books.kept = shelf.files()?.iter().map(|(_, size, _)| size).sum();
-        if books.kept > budget {
-            shelf.evict(&mut books, None)?;
-        }
-        drop(books);
-        shelf.forget_the_rest()?;
+        let shelf = Arc::new(Self {
+            folder: folder.to_owned(),
+            limits,
+            notes: Notes::open(folder)?,
+            ledger: Mutex::default(),
+            proved: Mutex::new(Lately::new(PROVED)),
+            proofs: Proofs::default(),
+            cleaner: Cleaner::default(),
+        });
+        shelf.count_in_background(COUNTING);
         Ok(shelf)
     }
 
-    fn place(&self, kind: &str, digest: &CanonicalDigest) -> PathBuf {
+    pub(super) fn place(&self, kind: &str, digest: &CanonicalDigest) -> PathBuf {
         let hex = digest.hex();
         self.folder.join(kind).join(&hex[..2]).join(hex)
     }
@@ -73,23 +72,29 @@ impl Shelf {
         self.folder.join("tmp").join(number.to_string())
     }
 
-    /// Finds content, and notes that it was asked for.
-    pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest) -> Option<Kept> {
+    /// Finds content, and notes that it was asked for. A file up to `small` is proved.
+    pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest, small: u64) -> Option<Kept> {
         let file = File::open(self.place("sha256", digest)).ok()?;
         let size = file.metadata().ok()?.len();
-        let is_sound = AtomicBool::new(self.touch(digest, &file).ok()?);
-        let file = Arc::new(file);
+        let mut is_sound = self.touch(digest, &file).ok()?;
+        if !is_sound && size <= small {
+            is_sound = self.prove(digest, &file).ok()?;
+            if !is_sound {
+                return None;
+            }
+        }
+        let (file, is_sound) = (Arc::new(file), AtomicBool::new(is_sound));
         let file = KeptFile { file, digest: *digest, shelf: Arc::clone(self), is_sound };
         Some(Kept { file: Arc::new(file), size })
     }
 
     /// Notes that a file is used now, and tells whether it is one that was proved.
     fn touch(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
-        let mut books = self.books();
-        let is_proved = books.proved.get(digest) == Some(&look(&file.metadata()?)?);
+        let mut proved = self.proved();
+        let is_proved = proved.get(digest) == Some(&look(&file.metadata()?)?);
         // Whoever proves the others has to tell whether somebody wrote to them meanwhile.
         if is_proved {
-            books.note_use(digest, file)?;
+            note_use(&mut proved, digest, file)?;
         }
         Ok(is_proved)
     }
@@ -97,127 +102,119 @@ impl Shelf {
     /// Reads a file, and tells whether it is what its digest says; one that is not is removed.
     pub(super) fn prove(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
         let before = look(&file.metadata()?)?;
-        if self.books().proved.get(digest) == Some(&before) {
+        if self.proved().get(digest) == Some(&before) {
             return Ok(true);
         }
-        if digest_of(file)? == *digest {
-            let mut books = self.books();
+        let is_sound = digest_of(file)? == *digest;
+        self.judge(digest, file, before, is_sound)?;
+        Ok(is_sound)
+    }
+
+    /// Returns the sha512 digest of a file, which is computed once; none if it is not what its digest says, and
+    /// then it is removed.
+    pub(super) fn sha512(
+        &self,
+        digest: &CanonicalDigest,
+        file: &File,
+    ) -> io::Result<Option<Digest>> {
+        if let Some(known) = self.notes.sha512(digest) {
+            return Ok(Some(known));
+        }
+        let before = look(&file.metadata()?)?;
+        let (sha256, sha512) = digests_of(file)?;
+        self.judge(digest, file, before, sha256 == *digest)?;
+        if sha256 != *digest {
+            return Ok(None);
+        }
+        self.notes.note_sha512(digest, sha512)?;
+        Ok(Some(sha512))
+    }
+
+    /// Notes that a file, which looked like that before it was read, is sound, or removes it.
+    fn judge(
+        &self,
+        digest: &CanonicalDigest,
+        file: &File,
+        before: Look,
+        is_sound: bool,
+    ) -> io::Result<()> {
+        let mut proved = self.proved();
+        if is_sound {
             if look(&file.metadata()?)? == before {
-                books.note_use(digest, file)?;
+                note_use(&mut proved, digest, file)?;
             }
-            return Ok(true);
+            return Ok(());
         }
+        drop(proved);
         tracing::warn!(%digest, "what was kept is damaged: it is fetched again");
-        let mut books = self.books();
         let place = self.place("sha256", digest);
+        let mut ledger = self.ledger();
         // Sound content may stand there meanwhile.
         let is_same = File::open(&place).and_then(|found| is_same_file(&found, file));
         if is_same.unwrap_or(false) {
+            let (room, root) = (room(&file.metadata()?), RootId::read(&place));
             fs::remove_file(place)?;
-            books.kept = books.kept.saturating_sub(before.1);
-            books.proved.remove(digest);
+            ledger.subtract(room, root);
+            self.proved().remove(digest);
         }
-        Ok(false)
+        Ok(())
     }
 
-    /// Tells whether a name was seen to lead to that content.
-    pub(super) fn knows(&self, name: &str, digest: &CanonicalDigest) -> bool {
-        self.link(name, digest).exists()
-    }
-
-    /// Notes that a name leads to that content.
-    pub(super) fn note(&self, name: &str, digest: &CanonicalDigest) -> io::Result<()> {
-        let link = self.link(name, digest);
-        fs::create_dir_all(link.parent().expect("it stands below the folder"))?;
-        File::create(link).map(drop)
-    }
-
-    fn link(&self, name: &str, digest: &CanonicalDigest) -> PathBuf {
-        self.place("links", digest).join(CanonicalDigest::of(name.as_bytes()).hex())
-    }
-
-    /// Tells whether that content is kept.
+    /// Tells whether that content is there.
     pub(super) fn has(&self, digest: &CanonicalDigest) -> bool {
         self.place("sha256", digest).exists()
     }
 
-    /// Forgets who leads to content.
-    pub(super) fn forget(&self, digest: &CanonicalDigest) {
-        // What is left leads to nothing.
-        let _ = fs::remove_dir_all(self.place("links", digest));
-    }
-
-    /// Keeps a file that was verified, and makes room for it.
-    pub(super) fn keep(&self, path: &Path, digest: &CanonicalDigest) -> io::Result<()> {
+    /// Adds a file that was verified, fetched below that root, and has room made for it.
+    pub(super) fn keep(
+        self: &Arc<Self>,
+        path: &Path,
+        digest: &CanonicalDigest,
+        root: RootId,
+    ) -> io::Result<()> {
         let file = File::open(path)?;
-        let size = file.metadata()?.len();
+        root.write(&file);
         let place = self.place("sha256", digest);
         fs::create_dir_all(place.parent().expect("it stands below the folder"))?;
-        let mut books = self.books();
-        let replaced = fs::metadata(&place).map_or(0, |about| about.len());
+        let mut ledger = self.ledger();
+        let replaced = fs::metadata(&place).ok().map(|it| (room(&it), RootId::read(&place)));
         fs::rename(path, &place)?;
-        books.note_use(digest, &file)?;
-        books.kept = books.kept.saturating_sub(replaced) + size;
-        if books.kept > self.budget {
-            self.evict(&mut books, Some(digest))?;
+        let CanonicalDigest([shard, ..]) = digest;
+        if ledger.counted[usize::from(*shard)] {
+            if let Some((room, root)) = replaced {
+                ledger.subtract(room, root);
+            }
+            ledger.add(room(&file.metadata()?), Some(root));
+        }
+        ledger.newest = Some(*digest);
+        let is_over = ledger.is_over(&self.limits, root);
+        drop(ledger);
+        note_use(&mut self.proved(), digest, &file)?;
+        if is_over {
+            self.evict_in_background(EVICTING);
         }
         Ok(())
     }
 
-    /// Removes what was asked for longest ago, until a tenth of the room is free or but the newest is left.
-    fn evict(&self, books: &mut Books, newest: Option<&CanonicalDigest>) -> io::Result<()> {
-        let mut files = self.files()?;
-        files.sort_unstable_by_key(|(_, _, used)| *used);
-        books.kept = files.iter().map(|(_, size, _)| size).sum();
-        for (path, size, _) in files {
-            if books.kept <= self.budget - self.budget / 10 {
-                break;
-            }
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let digest = format!("sha256:{name}").parse::<CanonicalDigest>().ok();
-            if digest.is_some() && digest.as_ref() == newest {
-                continue;
-            }
-            fs::remove_file(path)?;
-            books.kept -= size;
-            if let Some(digest) = digest {
-                books.proved.remove(&digest);
-                self.forget(&digest);
-            }
-        }
-        Ok(())
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn files(&self) -> io::Result<Vec<(PathBuf, u64, SystemTime)>> {
-        let mut files = Vec::new();
-        for shard in fs::read_dir(self.folder.join("sha256"))? {
-            for file in fs::read_dir(shard?.path())? {
-                let file = file?;
-                let about = file.metadata()?;
-                files.push((file.path(), about.len(), about.modified()?));
-            }
-        }
-        Ok(files)
+    pub(super) fn proved(&self) -> MutexGuard<'_, Lately<CanonicalDigest, Look>> {
+        self.proved.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Forgets who leads to content that is not kept.
-    fn forget_the_rest(&self) -> io::Result<()> {
-        for shard in fs::read_dir(self.folder.join("links"))? {
-            let shard = shard?;
-            let contents = self.folder.join("sha256").join(shard.file_name());
-            for links in fs::read_dir(shard.path())? {
-                let links = links?;
-                if !contents.join(links.file_name()).exists() {
-                    fs::remove_dir_all(links.path())?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// Notes that a file that was proved is used now.
+fn note_use(
+    proved: &mut Lately<CanonicalDigest, Look>,
+    digest: &CanonicalDigest,
+    file: &File,
+) -> io::Result<()> {
+    // Where the time cannot be set, what is used goes as if it were not.
+    let _ = file.set_modified(SystemTime::now());
+    proved.insert(*digest, look(&file.metadata()?)?);
+    Ok(())
 }
 
 fn look(about: &Metadata) -> io::Result<Look> {
@@ -238,10 +235,10 @@ mod tests {
     fn asking_for_a_file_does_not_keep_it_from_being_proved() {
         let folder = tempfile::TempDir::new().unwrap();
         let digest = CanonicalDigest::of(b"content");
-        let shelf = || Arc::new(Shelf::open(folder.path(), 100).unwrap());
+        let shelf = || Shelf::open(folder.path(), CacheLimits::bytes(1 << 20)).unwrap();
         let path = folder.path().join("new");
         fs::write(&path, "content").unwrap();
-        shelf().keep(&path, &digest).unwrap();
+        shelf().keep(&path, &digest, RootId::of("root")).unwrap();
 
         let shelf = shelf();
         let place = shelf.place("sha256", &digest);

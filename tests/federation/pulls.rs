@@ -213,3 +213,43 @@ fn a_new_root_is_followed_within_its_ttl() {
     std::thread::sleep(Duration::from_millis(10));
     assert_eq!(foreign.get(&format!("blobs/{}", sha256(&second.layer))).body, second.layer);
 }
+
+#[test]
+fn a_blob_asked_by_sha512_is_read_once_to_prove_it() {
+    let Some(mut operators) = Operators::start() else { return };
+    let layer = noise(20_000_000, 7);
+    let own = operators.own("team/app");
+    own.push_blob_as(&layer, &sha512(&layer));
+    own.push_blob(b"{}");
+    let mut manifest = image(b"{}", &[&layer]);
+    manifest["layers"][0]["digest"] = sha512(&layer).into();
+    own.push_manifest("v1", &manifest);
+    operators.publish();
+    let path = format!("blobs/{}", sha512(&layer));
+    for restart in [false, true] {
+        if restart {
+            operators.other.stop();
+            operators.other.start_again();
+        }
+        let foreign = operators.foreign("team/app");
+        // The end of it is sent once the whole is proved.
+        let end = || foreign.send(Method::GET, &path, |request| request.header(RANGE, "bytes=-10"));
+        assert_eq!(foreign.get(&path).body, layer);
+        assert_eq!(end().body, layer[layer.len() - 10..]);
+        let before = read_bytes(operators.other.id());
+        std::thread::scope(|scope| {
+            for _ in 0..16 {
+                scope.spawn(|| assert_eq!(end().status, 206));
+            }
+        });
+        let read = read_bytes(operators.other.id()) - before;
+        assert!(read < layer.len() as u64, "{read} bytes were read for 16 answers");
+    }
+}
+
+/// How many bytes a process has read so far, from files and connections.
+fn read_bytes(process: u32) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{process}/io")).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("rchar: "));
+    line.unwrap().parse().unwrap()
+}

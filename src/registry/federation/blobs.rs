@@ -10,7 +10,7 @@ use super::super::{RegistryError, Result, layout};
 use super::place::Place;
 use super::{Federation, PATIENCE, Role, label, missing};
 use crate::ipld::no_root;
-use crate::oci::{CanonicalDigest, Digest, ForeignName, Hasher, RepositoryName};
+use crate::oci::{CanonicalDigest, Digest, ForeignName, RepositoryName};
 use crate::remote::{ByteStream, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept};
 use crate::storage::Content;
 
@@ -117,7 +117,7 @@ impl Federation {
             return Err(unknown());
         }
         let found = found?;
-        self.note(&label, Role::Blob, &expected);
+        self.note(&label, Role::Blob, &expected).await;
         Ok(found)
     }
 
@@ -227,14 +227,19 @@ impl Federation {
         held: &Held,
         digest: &Digest,
     ) -> Result<()> {
-        let canonical = content.canonical;
-        let bytes = held.read(0..content.size);
-        let mut bytes = bytes.ok_or_else(|| missing(&canonical))?;
-        let mut hasher = Hasher::new(digest.algorithm());
-        while let Some(piece) = bytes.try_next().await? {
-            hasher.update(&piece);
-        }
-        if hasher.finish() != *digest {
+        let found = match held {
+            Held::Kept(kept) => kept.file.sha512().await?,
+            Held::Coming(fetch) => {
+                // It is read from where it was written, once it is whole.
+                let mut bytes = fetch.read(0..fetch.size);
+                while bytes.try_next().await?.is_some() {}
+                let kept = self.cache.find(&content.canonical).await;
+                let kept = kept.ok_or_else(|| missing(&content.canonical))?;
+                kept.file.sha512().await?
+            }
+            Held::Here | Held::Away(_) => return Err(missing(&content.canonical).into()),
+        };
+        if found != *digest {
             let what = format!("what stands under {digest} has another digest");
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());
         }

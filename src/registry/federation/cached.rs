@@ -36,7 +36,7 @@ impl Federation {
         let Some(kept) = self.cache.find(&canonical).await else { return Ok(None) };
         self.check_limit(&canonical, kept.size)?;
         let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
-        super::manifests::row(digest.unwrap_or(canonical.into()), canonical, bytes).map(Some)
+        super::manifests::row(digest.unwrap_or(canonical.into()), canonical, bytes).await.map(Some)
     }
 
     /// Finds a blob in the cache.
@@ -72,6 +72,6 @@ impl Federation {
         path: impl Fn(&RepositoryName) -> TreePath,
     ) -> Option<CanonicalDigest> {
         let located = self.roots.recall(&name.root).await?;
-        Place::new(name, located, Arc::clone(&self.answers)).known_link(path)
+        Place::new(name, located, Arc::clone(&self.answers)).known_link(path).await
     }
 }

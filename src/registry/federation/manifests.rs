@@ -1,6 +1,7 @@
 //! Somebody else's manifests: found by tag or digest, and fetched whole before anything of them is told.
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
 use super::super::{RegistryError, Result, layout};
 use super::place::Place;
@@ -9,6 +10,9 @@ use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
 use crate::remote::{RemoteError, RemoteErrorKind, collect, read_kept};
+
+/// The longest manifest that is hashed without a thread of its own.
+const SHORT: usize = 32 * 1024;
 
 impl Federation {
     /// Finds a manifest.
@@ -33,7 +37,7 @@ impl Federation {
                 let link = |name: &RepositoryName| layout::tag_current_link(name, tag);
                 let canonical = place.link(link).await?.ok_or_else(unknown)?;
                 let found = self.manifest_content(&place, canonical, canonical.into()).await?;
-                self.note(&place.label, Role::Manifest, &canonical);
+                self.note(&place.label, Role::Manifest, &canonical).await;
                 Ok(found)
             }
         }
@@ -50,7 +54,7 @@ impl Federation {
             return Ok(None);
         };
         let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
-        row(*digest, canonical, bytes).map(Some)
+        row(*digest, canonical, bytes).await.map(Some)
     }
 
     pub(super) async fn manifest_by_digest(
@@ -68,7 +72,7 @@ impl Federation {
         match link? {
             Some(canonical) if canonical == expected => {
                 let found = found?;
-                self.note(&place.label, Role::Manifest, &expected);
+                self.note(&place.label, Role::Manifest, &expected).await;
                 Ok(Some(found))
             }
             _ => Ok(None),
@@ -84,13 +88,14 @@ impl Federation {
     ) -> Result<ManifestRow> {
         if let Some(kept) = self.cache.find(&canonical).await {
             self.check_limit(&canonical, kept.size)?;
-            return row(digest, canonical, collect(read_kept(kept.file, 0..kept.size)).await?);
+            let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
+            return row(digest, canonical, bytes).await;
         }
         let fetch = self.fetch(place, canonical, true).await?;
         // It may have been begun as a blob.
         self.check_limit(&canonical, fetch.size)?;
         fetch.whole(PATIENCE).await?;
-        row(digest, canonical, collect(fetch.read(0..fetch.size)).await?)
+        row(digest, canonical, collect(fetch.read(0..fetch.size)).await?).await
     }
 
     /// Refuses a manifest that is too long.
@@ -109,7 +114,19 @@ impl Federation {
 }
 
 /// Makes the row of a manifest, which is what both of its digests say.
-pub(super) fn row(digest: Digest, canonical: CanonicalDigest, bytes: Bytes) -> Result<ManifestRow> {
+pub(super) async fn row(
+    digest: Digest,
+    canonical: CanonicalDigest,
+    bytes: Bytes,
+) -> Result<ManifestRow> {
+    if bytes.len() <= SHORT {
+        return verified_row(digest, canonical, bytes);
+    }
+    let row = spawn_blocking(move || verified_row(digest, canonical, bytes)).await;
+    row.map_err(|error| RegistryError::Record(error.to_string()))?
+}
+
+fn verified_row(digest: Digest, canonical: CanonicalDigest, bytes: Bytes) -> Result<ManifestRow> {
     if Digest::of(digest.algorithm(), &bytes) != digest {
         let what = format!("what stands under {digest} has another digest");
         return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());

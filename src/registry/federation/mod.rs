@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use cid::Cid;
 use jiff::Timestamp;
+use tokio::task::spawn_blocking;
 
 use super::{Result, layout};
 use crate::oci::{CanonicalDigest, ForeignName, Tag};
@@ -91,8 +92,7 @@ impl Federation {
         role: Role,
         canonical: &CanonicalDigest,
     ) -> Option<Kept> {
-        let is_noted = self.cache.knows(&role.of(label), canonical);
-        if is_noted { self.cache.find(canonical).await } else { None }
+        self.cache.find_known(&role.of(label), canonical).await
     }
 
     /// Lists the tags of a repository, bytewise; none if there is no such repository.
@@ -119,8 +119,10 @@ impl Federation {
     }
 
     /// Notes that a repository has content, which was proved.
-    fn note(&self, label: &str, role: Role, canonical: &CanonicalDigest) {
-        if let Err(error) = self.cache.note(&role.of(label), canonical) {
+    async fn note(&self, label: &str, role: Role, canonical: &CanonicalDigest) {
+        let (cache, name, canonical) = (Arc::clone(&self.cache), role.of(label), *canonical);
+        let noted = spawn_blocking(move || cache.note(&name, &canonical)).await;
+        if let Err(error) = noted.map_err(std::io::Error::other).flatten() {
             tracing::warn!(%error, "could not note what a repository has");
         }
     }
@@ -140,7 +142,8 @@ impl Federation {
             }
             Ok(file)
         };
-        Ok(self.cache.fetch(place.root(), canonical, open).await?)
+        let name = place.root_name();
+        Ok(self.cache.fetch_for(name, place.root(), canonical, open).await?)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cid::Cid;
+use tokio::task::spawn_blocking;
 
 use super::super::Result;
 use super::label;
@@ -46,6 +47,11 @@ impl Place {
         self.located.remote.clone()
     }
 
+    /// Returns by which name the root was found.
+    pub(super) fn root_name(&self) -> &str {
+        self.label.split_once('/').map_or(self.label.as_str(), |(root, _)| root)
+    }
+
     /// Returns the names that it may have there.
     pub(super) fn names(&self) -> &[RepositoryName] {
         &self.names
@@ -71,7 +77,7 @@ impl Place {
         let Located { root, remote, .. } = &self.located;
         for name in &self.names {
             let path = self.located.below(&path(name));
-            if let Some(digest) = self.answers.recall(root, &path) {
+            if let Some(digest) = self.recall(path.clone()).await {
                 return Ok(Some(digest));
             }
             let found = remote.read(*root, path.clone(), LINK).await?;
@@ -82,7 +88,9 @@ impl Place {
                 RemoteError::new(RemoteErrorKind::Invalid, what)
             };
             let digest = digest.ok_or_else(nonsense)?;
-            if let Err(error) = self.answers.remember(root, &path, &digest) {
+            let (answers, root) = (Arc::clone(&self.answers), *root);
+            let remembered = spawn_blocking(move || answers.remember(&root, &path, &digest)).await;
+            if let Err(error) = remembered.map_err(std::io::Error::other).flatten() {
                 tracing::warn!(%error, "could not keep what a link says");
             }
             return Ok(Some(digest));
@@ -91,13 +99,23 @@ impl Place {
     }
 
     /// Reads a link that was read before, and asks nobody.
-    pub(super) fn known_link(
+    pub(super) async fn known_link(
         &self,
         path: impl Fn(&RepositoryName) -> TreePath,
     ) -> Option<CanonicalDigest> {
-        let Located { root, .. } = &self.located;
-        let paths = self.names.iter().map(|name| self.located.below(&path(name)));
-        paths.into_iter().find_map(|path| self.answers.recall(root, &path))
+        for name in &self.names {
+            let found = self.recall(self.located.below(&path(name))).await;
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Recalls what the link at a path holds.
+    async fn recall(&self, path: Vec<String>) -> Option<CanonicalDigest> {
+        let (answers, root) = (Arc::clone(&self.answers), self.located.root);
+        spawn_blocking(move || answers.recall(&root, &path)).await.ok().flatten()
     }
 
     /// Lists the names in a directory, bytewise.

@@ -1,0 +1,226 @@
+//! What goes on behind the cache's back: counting what is there at the start, and evicting what was used longest
+//! ago. It has a thread of its own while there is something to do, and holds no lock that a request waits for.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashSet};
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::ledger::{Excess, RootId, room};
+use super::notes::entries;
+use super::shelf::Shelf;
+use crate::oci::CanonicalDigest;
+
+/// How many files are chosen at a time to be evicted: each takes some 60 bytes of memory.
+const CHOSEN: usize = 50_000;
+
+/// Whether there is a thread at work.
+#[derive(Default)]
+pub(super) struct Cleaner {
+    is_busy: Mutex<bool>,
+    idle: Condvar,
+    /// Whether the cache is closed.
+    pub(super) is_closed: AtomicBool,
+}
+
+/// A file that may be evicted; the greatest is the one that was used last.
+type Candidate = (SystemTime, CanonicalDigest, u64);
+
+impl Cleaner {
+    /// Waits until nothing is at work, at most so long.
+    fn wait(&self, longest: Duration) {
+        let is_busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = self.idle.wait_timeout_while(is_busy, longest, |is_busy| *is_busy);
+    }
+
+    /// Notes that something begins to work, unless something is at it.
+    fn begin(&self) -> bool {
+        let mut is_busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
+        !std::mem::replace(&mut *is_busy, true)
+    }
+
+    fn end(&self) {
+        *self.is_busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.idle.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Relaxed)
+    }
+}
+
+impl Shelf {
+    /// Counts what is there, and then makes it fit the limits, in the background; a small cache is ready when
+    /// this returns.
+    pub(super) fn count_in_background(self: &Arc<Self>, wait: Duration) {
+        self.in_background(wait, |shelf: &Self| {
+            let begun = Instant::now();
+            if let Err(error) = shelf.count() {
+                tracing::warn!(%error, "could not count the files in the cache");
+            }
+            let mut ledger = shelf.ledger();
+            ledger.counted = [true; 256];
+            let (bytes, files) = ledger.totals();
+            drop(ledger);
+            let duration_ms = begun.elapsed().as_millis();
+            tracing::debug!(bytes, files, duration_ms, "counted the files in the cache");
+        });
+    }
+
+    /// Evicts what is too much, in the background; a small cache is within its limits when this returns.
+    pub(super) fn evict_in_background(self: &Arc<Self>, wait: Duration) {
+        self.in_background(wait, |_| {});
+    }
+
+    fn in_background(self: &Arc<Self>, wait: Duration, first: impl FnOnce(&Self) + Send + 'static) {
+        if !self.cleaner.begin() {
+            return;
+        }
+        let shelf = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
+            first(&shelf);
+            loop {
+                shelf.evict();
+                shelf.cleaner.end();
+                // What came between the two would be left over.
+                let is_left = !shelf.excess_is_stuck() && !shelf.cleaner.is_closed();
+                if !is_left || !shelf.cleaner.begin() {
+                    break;
+                }
+            }
+        });
+        match thread {
+            Ok(_) => self.cleaner.wait(wait),
+            Err(error) => {
+                tracing::warn!(%error, "could not start to clean the cache");
+                self.cleaner.end();
+            }
+        }
+    }
+
+    /// Tells whether nothing was added since what is too much could not be evicted.
+    fn excess_is_stuck(&self) -> bool {
+        let ledger = self.ledger();
+        ledger.excesses(&self.limits).is_empty() || ledger.stuck_at == Some(ledger.changes)
+    }
+
+    /// Counts what is there, one folder after the other.
+    fn count(&self) -> io::Result<()> {
+        // Clocks of file systems are some milliseconds behind.
+        let opened = SystemTime::now() - Duration::from_secs(1);
+        for byte in 0..=255_u8 {
+            if self.cleaner.is_closed() {
+                return Ok(());
+            }
+            let shard = format!("{byte:02x}");
+            let mut contents = HashSet::new();
+            let mut ledger = self.ledger();
+            for file in entries(&self.folder.join("sha256").join(&shard))? {
+                let file = file?;
+                // It may be gone meanwhile.
+                let Ok(about) = file.metadata() else { continue };
+                ledger.add(room(&about), RootId::read(&file.path()));
+                contents.insert(file.file_name().to_string_lossy().into_owned());
+            }
+            ledger.counted[usize::from(byte)] = true;
+            drop(ledger);
+            self.notes.tidy(&shard, &contents, opened)?;
+        }
+        Ok(())
+    }
+
+    /// Evicts what is too much, for as long as that is of use.
+    fn evict(&self) {
+        loop {
+            let excesses = self.ledger().excesses(&self.limits);
+            if excesses.is_empty() {
+                return;
+            }
+            let mut evicted = 0;
+            for excess in excesses {
+                match self.evict_excess(&excess) {
+                    Ok(count) => evicted += count,
+                    Err(error) => tracing::warn!(%error, "could not evict from the cache"),
+                }
+            }
+            if evicted == 0 || self.cleaner.is_closed() {
+                let mut ledger = self.ledger();
+                ledger.stuck_at = Some(ledger.changes);
+                return;
+            }
+            tracing::debug!(files = evicted, "evicted from the cache");
+        }
+    }
+
+    /// Evicts what was used longest ago of what is too much, and returns how many files that were.
+    fn evict_excess(&self, excess: &Excess) -> io::Result<usize> {
+        let mut evicted = 0;
+        let (mut bytes, mut files) = (0, 0);
+        for (used, digest, size) in self.choose(excess)? {
+            if (bytes >= excess.bytes && files >= excess.files) || self.cleaner.is_closed() {
+                break;
+            }
+            let path = self.place("sha256", &digest);
+            // Since it was chosen it may be gone, or have been used.
+            let is_unused = fs::metadata(&path).and_then(|about| about.modified());
+            if is_unused.ok() != Some(used) {
+                continue;
+            }
+            let root = RootId::read(&path);
+            fs::remove_file(&path)?;
+            self.ledger().subtract(size, root);
+            self.proved().remove(&digest);
+            self.notes.forget(&digest);
+            (bytes, files, evicted) = (bytes + size, files + 1, evicted + 1);
+        }
+        Ok(evicted)
+    }
+
+    /// Chooses what was used longest ago, the oldest first, and corrects by the way what is counted.
+    fn choose(&self, excess: &Excess) -> io::Result<Vec<Candidate>> {
+        let (changes, newest) = {
+            let ledger = self.ledger();
+            (ledger.changes, ledger.newest)
+        };
+        let mut oldest: BinaryHeap<Candidate> = BinaryHeap::new();
+        let mut chosen = 0;
+        let (mut bytes, mut files) = (0, 0);
+        for byte in 0..=255_u8 {
+            for file in entries(&self.folder.join("sha256").join(format!("{byte:02x}")))? {
+                if self.cleaner.is_closed() {
+                    return Ok(Vec::new());
+                }
+                let file = file?;
+                let Ok(about) = file.metadata() else { continue };
+                let size = room(&about);
+                (bytes, files) = (bytes + size, files + 1);
+                let name = file.file_name().to_string_lossy().into_owned();
+                let Ok(digest) = format!("sha256:{name}").parse::<CanonicalDigest>() else {
+                    continue;
+                };
+                let is_meant = newest != Some(digest)
+                    && (excess.root.is_none() || excess.root == RootId::read(&file.path()));
+                if !is_meant {
+                    continue;
+                }
+                oldest.push((about.modified()?, digest, size));
+                chosen += size;
+                while let Some((_, _, last)) = oldest.peek()
+                    && (oldest.len() > CHOSEN
+                        || (chosen - last >= excess.bytes && oldest.len() as u64 > excess.files))
+                {
+                    chosen -= last;
+                    oldest.pop();
+                }
+            }
+        }
+        self.ledger().correct(changes, bytes, files);
+        let mut oldest = oldest.into_vec();
+        oldest.sort_unstable_by_key(|(used, ..)| Reverse(*used));
+        oldest.reverse();
+        Ok(oldest)
+    }
+}
