@@ -125,15 +125,15 @@ impl Cache {
     /// to it. A small one that is not is not found; of a long one the first read fails, and then it
     /// is not found either.
     pub async fn find(&self, digest: &CanonicalDigest) -> Option<Kept> {
-        let (shelf, digest) = (Arc::clone(&self.shelf), *digest);
-        spawn_blocking(move || shelf.find(&digest, SMALL)).await.ok().flatten()
+        let (files, digest) = (Arc::clone(&self.shelf), *digest);
+        spawn_blocking(move || files.find(&digest, SMALL)).await.ok().flatten()
     }
 
     /// Finds content that is kept and that a name was seen to lead to.
     pub async fn find_known(&self, name: &str, digest: &CanonicalDigest) -> Option<Kept> {
-        let (shelf, name, digest) = (Arc::clone(&self.shelf), name.to_owned(), *digest);
+        let (files, name, digest) = (Arc::clone(&self.shelf), name.to_owned(), *digest);
         let find = move || {
-            if shelf.notes.knows(&name, &digest) { shelf.find(&digest, SMALL) } else { None }
+            if files.notes.knows(&name, &digest) { files.find(&digest, SMALL) } else { None }
         };
         spawn_blocking(find).await.ok().flatten()
     }

@@ -79,15 +79,15 @@ impl Shelf {
         if !self.cleaner.begin() {
             return;
         }
-        let shelf = Arc::clone(self);
+        let files = Arc::clone(self);
         let thread = std::thread::Builder::new().name("cache".to_owned()).spawn(move || {
-            first(&shelf);
+            first(&files);
             loop {
-                shelf.evict();
-                shelf.cleaner.end();
+                files.evict();
+                files.cleaner.end();
                 // What came between the two would be left over.
-                let is_left = !shelf.excess_is_stuck() && !shelf.cleaner.is_closed();
-                if !is_left || !shelf.cleaner.begin() {
+                let is_left = !files.excess_is_stuck() && !files.cleaner.is_closed();
+                if !is_left || !files.cleaner.begin() {
                     break;
                 }
             }

@@ -62,16 +62,16 @@ impl KeptFile {
     /// # Errors
     /// [`RemoteErrorKind::Failed`]
     pub async fn sha512(&self) -> Result<Digest> {
-        let (shelf, digest) = (Arc::clone(&self.shelf), self.digest);
-        let known = spawn_blocking(move || shelf.notes.sha512(&digest)).await;
+        let (cache, digest) = (Arc::clone(&self.shelf), self.digest);
+        let known = spawn_blocking(move || cache.notes.sha512(&digest)).await;
         if let Some(known) = known.map_err(io::Error::other).map_err(failed)? {
             return Ok(known);
         }
         let proof = self.shelf.proofs.begin(&self.digest).await;
-        let (shelf, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
+        let (cache, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
         let computed = spawn_blocking(move || {
             let _proof = proof;
-            shelf.sha512(&digest, &file)
+            cache.sha512(&digest, &file)
         });
         let computed = computed.await.map_err(io::Error::other).flatten().map_err(failed)?;
         computed.ok_or_else(|| self.damaged())

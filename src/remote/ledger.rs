@@ -42,8 +42,7 @@ pub(super) struct RootId(u64);
 impl RootId {
     pub(super) fn of(name: &str) -> Self {
         let CanonicalDigest(hash) = CanonicalDigest::of(name.as_bytes());
-        let [a, b, c, d, e, f, g, h, ..] = hash;
-        Self(u64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        Self(hash.iter().take(8).fold(0, |id, byte| id << 8 | u64::from(*byte)))
     }
 
     /// Reads for which root a file was fetched.

@@ -152,9 +152,9 @@ impl Shelf {
         // Sound content may stand there meanwhile.
         let is_same = File::open(&place).and_then(|found| is_same_file(&found, file));
         if is_same.unwrap_or(false) {
-            let (room, root) = (room(&file.metadata()?), RootId::read(&place));
+            let (taken, root) = (room(&file.metadata()?), RootId::read(&place));
             fs::remove_file(place)?;
-            ledger.subtract(room, root);
+            ledger.subtract(taken, root);
             self.proved().remove(digest);
         }
         Ok(())
@@ -181,8 +181,8 @@ impl Shelf {
         fs::rename(path, &place)?;
         let CanonicalDigest([shard, ..]) = digest;
         if ledger.counted[usize::from(*shard)] {
-            if let Some((room, root)) = replaced {
-                ledger.subtract(room, root);
+            if let Some((taken, before)) = replaced {
+                ledger.subtract(taken, before);
             }
             ledger.add(room(&file.metadata()?), Some(root));
         }
