@@ -4,6 +4,7 @@
 //! case of [`crate::registry`] and answers; nothing here decides about storage, rows or paths. Who
 //! asks is found out around all of `/v2/`, what a request may do while its grant is extracted.
 
+mod accept;
 mod base;
 mod blobs;
 mod body;

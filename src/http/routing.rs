@@ -4,7 +4,7 @@
 use std::time::SystemTime;
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE, LastModified, VARY};
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, LastModified, VARY};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use cid::Cid;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Api;
+use super::accept::Accept;
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
 use super::gateway;
@@ -99,8 +100,11 @@ fn passes(filter: Option<&str>, protocols: &[&str]) -> bool {
 
 /// Answers with a list of at most one, or with a line for each.
 fn answer(request: &HttpRequest, list: &str, record: Option<Record>) -> HttpResponse {
-    let accept = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-    let is_by_lines = accept.into_iter().any(|value| value.contains(LINES));
+    let accept = Accept::read(request);
+    let ranges = accept.best_first();
+    // Of the two, the one that the client likes better; a wildcard says no more than nothing.
+    let named = ranges.into_iter().find(|it| it.media_type == LINES || it.media_type == JSON);
+    let is_by_lines = named.is_some_and(|it| it.quality > 0.0 && it.media_type == LINES);
     // Whoever has it has it as long as its root is served; who has not may soon.
     let seconds = if record.is_some() { 300 } else { 15 };
     let (content_type, body) = if is_by_lines {

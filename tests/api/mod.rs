@@ -11,6 +11,7 @@ mod deletion;
 mod digests;
 mod errors;
 mod gateway;
+mod gateway_accept;
 mod grants;
 mod hostile;
 mod interrupted;

@@ -3,8 +3,9 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, CACHE_CONTROL};
+use actix_web::http::header::CACHE_CONTROL;
 
+use super::super::accept::{Accept, MediaRange};
 use super::super::error::ApiError;
 use super::super::extract::Query;
 use crate::ipld::{ByteRange, Scope};
@@ -36,108 +37,160 @@ pub(super) struct Asked {
     pub(super) scope: Scope,
     /// Whether nothing shall be fetched for it; nothing ever is.
     pub(super) only_if_cached: bool,
-    /// Whether the format was told by the `Accept` header.
+    /// Whether another `Accept` header may have another answer.
     pub(super) is_negotiated: bool,
 }
 
 impl Asked {
     /// Reads a request.
     pub(super) fn read(request: &HttpRequest, query: &Query) -> Result<Self, ApiError> {
-        let accept: Vec<&str> = request
-            .headers()
-            .get_all(ACCEPT)
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .collect();
+        let accept = Accept::read(request);
         let cache = request.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
-        let only_if_cached =
-            cache.is_some_and(|value| value.split(',').any(|it| it.trim() == "only-if-cached"));
-        let (format, is_negotiated) = match query.get("format") {
-            Some(format) => (named(format, &accept)?, false),
-            None => (accepted(&accept)?, true),
+        let only_if_cached = cache.is_some_and(|value| {
+            value.split(',').any(|it| it.trim().eq_ignore_ascii_case("only-if-cached"))
+        });
+        let named = parameter(query, "format");
+        let format = match named {
+            Some(format) => self::named(format, &accept, query)?,
+            None => negotiated(&accept, query)?,
         };
-        let format = match format {
-            Format::Raw => Format::Raw,
-            Format::Car { dups } => Format::Car { dups: car_parameters(query, dups)? },
-        };
+        // Parameters of a CAR may stand in `Accept` also where the URL names the format.
+        let is_negotiated = named.is_none() || format != Format::Raw;
         Ok(Self { format, scope: scope(query)?, only_if_cached, is_negotiated })
     }
 }
 
-/// Reads the format that the query names; parameters of the type may stand in `Accept` all the same.
-fn named(format: &str, accept: &[&str]) -> Result<Format, ApiError> {
-    match format {
-        "raw" => Ok(Format::Raw),
-        "car" => {
-            let described = accept.iter().find(|range| type_of(range) == CAR);
-            described.map_or(Ok(Format::Car { dups: true }), |range| car(range))
+/// Returns a parameter of the URL; an empty one says nothing.
+fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
+    query.get(name).filter(|value| !value.is_empty())
+}
+
+/// Returns the format that the URL names. What else a CAR shall be may be said by ranges of `Accept`.
+fn named(format: &str, accept: &Accept, query: &Query) -> Result<Format, ApiError> {
+    if format.eq_ignore_ascii_case("raw") {
+        return Ok(Format::Raw);
+    }
+    if !format.eq_ignore_ascii_case("car") {
+        return Err(unacceptable(&format!("the format `{format}`")));
+    }
+    // What the URL says is refused whatever a range says.
+    let plain = CarParameters::read(query, None)?;
+    let ranges = accept.best_first();
+    let ranges = ranges.into_iter().filter(|range| range.quality > 0.0 && range.media_type == CAR);
+    let mut refused = None;
+    for range in ranges {
+        match CarParameters::read(query, Some(range)) {
+            Ok(parameters) => return Ok(parameters.format()),
+            Err(error) => refused = refused.or(Some(error)),
         }
-        other => Err(unacceptable(&format!("the format `{other}`"))),
+    }
+    match refused {
+        // Another range, as `*/*`, may include what can be served.
+        Some(error) if accept.quality(CAR, &plain.served()).is_none_or(|it| it == 0.0) => {
+            Err(error)
+        }
+        _ => Ok(plain.format()),
     }
 }
 
 /// Finds the format that a client likes best among those that there are.
-fn accepted(accept: &[&str]) -> Result<Format, ApiError> {
-    let known = accept.iter().filter(|range| matches!(type_of(range), RAW | CAR));
-    // Of those that it likes as much, the first.
-    let best = known.rev().max_by(|one, other| quality(one).total_cmp(&quality(other)));
-    match best {
-        Some(range) if type_of(range) == RAW => Ok(Format::Raw),
-        Some(range) => car(range),
-        None => Err(unacceptable("what the Accept header names")),
+fn negotiated(accept: &Accept, query: &Query) -> Result<Format, ApiError> {
+    let ranges = accept.best_first();
+    let named: Vec<&MediaRange> =
+        ranges.into_iter().filter(|it| it.media_type == RAW || it.media_type == CAR).collect();
+    let mut refused = None;
+    for range in named.iter().filter(|range| range.quality > 0.0) {
+        if range.media_type == RAW {
+            return Ok(Format::Raw);
+        }
+        match CarParameters::read(query, Some(range)) {
+            Ok(parameters) => {
+                if let Some(it) = parameters.variants().find(|it| !it.is_refused(accept)) {
+                    return Ok(it.format());
+                }
+            }
+            Err(error) => refused = refused.or(Some(error)),
+        }
     }
-}
-
-fn type_of(range: &str) -> &str {
-    range.split(';').next().unwrap_or_default().trim()
-}
-
-fn parameter<'a>(range: &'a str, name: &str) -> Option<&'a str> {
-    let parameters = range.split(';').skip(1).filter_map(|text| text.split_once('='));
-    parameters
-        .map(|(key, value)| (key.trim(), value.trim()))
-        .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then(|| value.trim_matches('"')))
-}
-
-fn quality(range: &str) -> f32 {
-    parameter(range, "q").and_then(|text| text.parse().ok()).unwrap_or(1.0)
-}
-
-/// Reads the parameters of a CAR's type.
-fn car(range: &str) -> Result<Format, ApiError> {
-    check_version(parameter(range, "version"))?;
-    check_order(parameter(range, "order"))?;
-    Ok(Format::Car { dups: dups(parameter(range, "dups"), true)? })
-}
-
-/// Reads what the query says about a CAR; it goes before what the type says.
-fn car_parameters(query: &Query, default: bool) -> Result<bool, ApiError> {
-    check_version(query.get("car-version"))?;
-    check_order(query.get("car-order"))?;
-    dups(query.get("car-dups"), default)
-}
-
-fn check_version(version: Option<&str>) -> Result<(), ApiError> {
-    match version {
-        None | Some("1") => Ok(()),
-        Some(other) => Err(unacceptable(&format!("version {other} of CAR"))),
+    // A wildcard alone is what programs send that know of no blocks. From a client that does know of them, it
+    // means also a CAR of another kind than was named, or the other of the two formats.
+    let types = named.iter().map(|range| range.media_type.as_str());
+    let fallbacks = types.chain([RAW, CAR].into_iter().filter(|_| !named.is_empty()));
+    for media_type in fallbacks {
+        let is_liked = |parameters: &[(&str, &str)]| {
+            accept.quality(media_type, parameters).is_some_and(|quality| quality > 0.0)
+        };
+        if media_type == RAW && is_liked(&[]) {
+            return Ok(Format::Raw);
+        }
+        if media_type == CAR
+            && let Ok(plain) = CarParameters::read(query, None)
+            && let Some(liked) = plain.variants().find(|it| is_liked(&it.served()))
+        {
+            return Ok(liked.format());
+        }
     }
+    Err(refused.unwrap_or_else(|| unacceptable("what the Accept header names")))
 }
 
-fn check_order(order: Option<&str>) -> Result<(), ApiError> {
-    match order {
-        // Whoever takes any order takes this one.
-        None | Some("dfs" | "unk") => Ok(()),
-        Some(other) => Err(unacceptable(&format!("the order `{other}`"))),
+/// Which kind of a CAR is to be sent, of those that there are: version 1, in depth-first order.
+#[derive(Clone, Copy)]
+struct CarParameters {
+    /// Whether a block comes as often as it is met, where that was said.
+    dups: Option<bool>,
+}
+
+impl CarParameters {
+    /// Reads the parameters of a CAR's type; those of the URL replace them.
+    fn read(query: &Query, range: Option<&MediaRange>) -> Result<Self, ApiError> {
+        let of_range = |name| range.and_then(|range| range.parameter(name));
+        match parameter(query, "car-version").or_else(|| of_range("version")) {
+            None | Some("1") => {}
+            Some(other) => return Err(unacceptable(&format!("version {other} of CAR"))),
+        }
+        match parameter(query, "car-order").or_else(|| of_range("order")) {
+            None => {}
+            // A client that takes any order takes this one.
+            Some(order) if ["dfs", "unk"].iter().any(|it| order.eq_ignore_ascii_case(it)) => {}
+            Some(other) => return Err(unacceptable(&format!("the order `{other}`"))),
+        }
+        let dups = |text: &str| match text {
+            "y" | "Y" => Some(true),
+            "n" | "N" => Some(false),
+            _ => None,
+        };
+        let dups = match (parameter(query, "car-dups"), of_range("dups")) {
+            (Some(text), _) => Some(
+                dups(text)
+                    .ok_or_else(|| malformed(&format!("`car-dups` is y or n, not `{text}`")))?,
+            ),
+            (None, Some(text)) => {
+                Some(dups(text).ok_or_else(|| unacceptable(&format!("a CAR with dups={text}")))?)
+            }
+            (None, None) => None,
+        };
+        Ok(Self { dups })
     }
-}
 
-fn dups(dups: Option<&str>, default: bool) -> Result<bool, ApiError> {
-    match dups {
-        None => Ok(default),
-        Some("y") => Ok(true),
-        Some("n") => Ok(false),
-        Some(other) => Err(malformed(&format!("`car-dups` is y or n, not `{other}`"))),
+    fn format(self) -> Format {
+        Format::Car { dups: self.dups.unwrap_or(true) }
+    }
+
+    /// Where duplicates were not spoken of: with them, else without.
+    fn variants(self) -> impl Iterator<Item = Self> {
+        let every = [true, false].map(|dups| Self { dups: Some(dups) });
+        every.into_iter().filter(move |it| self.dups.is_none_or(|dups| it.dups == Some(dups)))
+    }
+
+    /// The parameters of the type of what is sent.
+    fn served(self) -> [(&'static str, &'static str); 3] {
+        let dups = if self.dups.unwrap_or(true) { "y" } else { "n" };
+        [("version", "1"), ("order", "dfs"), ("dups", dups)]
+    }
+
+    /// Tells whether a range says that the client does not take this kind.
+    fn is_refused(self, accept: &Accept) -> bool {
+        accept.quality(CAR, &self.served()) == Some(0.0)
     }
 }
 

@@ -4,6 +4,7 @@
 pub(super) const NAME: &str = "application/openmetrics-text";
 pub(super) const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// What came before it, and is still the default.
+pub(super) const PLAIN_NAME: &str = "text/plain";
 pub(super) const PLAIN: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Turns a text of OpenMetrics into the older format, where a counter is described by the name that

@@ -11,7 +11,7 @@ mod route;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-use actix_web::http::header::{ACCEPT, CONTENT_TYPE};
+use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
@@ -19,6 +19,7 @@ use prometheus_client::registry::Registry;
 
 pub(super) use route::{Measured, RouteMetrics};
 
+use super::accept::Accept;
 use super::error::Answer;
 use super::{Api, caller};
 use crate::auth::Act;
@@ -69,10 +70,15 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     api.authority.decide(&caller::of(&request), Act::List).await?;
     let reading = Reading::take(&api.registry).await;
     let text = api.metrics.write(&reading.registry()).expect("a text takes what is written to it");
-    let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let (content_type, text) = match accept {
-        Some(accept) if accept.contains(exposition::NAME) => (exposition::OPEN, text),
-        _ => (exposition::PLAIN, exposition::plain(&text)),
+    let accept = Accept::read(&request);
+    let known = [exposition::NAME, exposition::PLAIN_NAME];
+    let ranges = accept.best_first();
+    let best = ranges.into_iter().find(|range| known.contains(&range.media_type.as_str()));
+    let is_open = best.is_some_and(|it| it.quality > 0.0 && it.media_type == exposition::NAME);
+    let (content_type, text) = if is_open {
+        (exposition::OPEN, text)
+    } else {
+        (exposition::PLAIN, exposition::plain(&text))
     };
     Ok(HttpResponse::Ok().insert_header((CONTENT_TYPE, content_type)).body(text))
 }
