@@ -357,6 +357,7 @@ fn every_setting_refuses_nonsense() {
         ("publish.rfc2136.key_secret", &["'not base64!'", "'abc'"]),
         ("publish.cloudflare.token", &["'a b'", "5"]),
         ("publish.cloudflare.zone", &["'example'", "'a b'"]),
+        ("publish.cloudflare.zone_id", &["'a-b'", "'a/b'"]),
         ("publish.cloudflare.api", &["''", "'ftp://a'", "'https://a/?b'"]),
         ("publish.exec.command", &["['']", "5"]),
         ("publish.exec.timeout", &["'0s'", "''"]),

@@ -162,18 +162,18 @@ async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
         text.extend(["would write  ", &name, " TXT \"", record, "\"\n"]);
     }
     let mut servers = Vec::new();
-    for Told { server, texts } in &told {
-        let shown = match texts {
+    for told in &told {
+        let Told { server, texts, alias } = told;
+        let mut shown = match texts {
             Ok(texts) => json!({ "server": server, "records": texts }),
             Err(error) => json!({ "server": server, "failure": error.to_string() }),
         };
-        let fact = match texts {
-            Ok(texts) if texts.is_empty() => "nothing".to_owned(),
-            Ok(texts) => texts.join(", "),
-            Err(error) => error.to_string(),
-        };
+        if let Some(target) = alias {
+            shown["alias"] = json!(target);
+        }
         servers.push(shown);
-        let fact: String = fact.chars().filter(|character| !character.is_control()).collect();
+        let fact: String =
+            told.fact().chars().filter(|character| !character.is_control()).collect();
         text.extend([&format!("{server} says  "), &*fact, "\n"]);
     }
     if let Some(conflict) = &conflict {

@@ -79,8 +79,10 @@ pub struct Rfc2136Settings {
 pub struct CloudflareSettings {
     /// A token that may edit the zone.
     pub token: SecretString,
-    /// The zone; empty: the nearest one above the domain that the token sees.
+    /// The zone in ASCII; empty: the nearest one above the domain that the token sees.
     pub zone: String,
+    /// The id of the zone, which need not be looked for then; empty: it is.
+    pub zone_id: String,
     /// The beginning of the URLs of the API, without a slash at its end.
     pub api: String,
 }
@@ -202,7 +204,14 @@ impl CloudflareSettings {
         let is_token = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         Ok(Self {
             token: values.secret("publish.cloudflare.token", is_token)?,
-            zone: optional(values, "publish.cloudflare.zone", is_domain)?,
+            zone: values.parse("publish.cloudflare.zone", |text| {
+                // An international name may be written as it is read.
+                let ascii = idna::domain_to_ascii(text).ok()?;
+                (ascii.is_empty() || is_domain(&ascii)).then_some(ascii)
+            })?,
+            zone_id: optional(values, "publish.cloudflare.zone_id", |text| {
+                text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            })?,
             api: values.parse("publish.cloudflare.api", |text| {
                 let url = Url::parse(text).ok()?;
                 let is_plain = url.query().is_none() && url.fragment().is_none();

@@ -475,6 +475,14 @@ pub const SETTINGS: &[Setting] = &[
                may see.",
     },
     Setting {
+        name: "publish.cloudflare.zone_id",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "an id such as 023e105f4ecef8ad9ca31a8372d0c353",
+        help: "The id of the zone, as its overview in the dashboard shows it: for a token that may not list \
+               zones, or a zone that is not found by its name.",
+    },
+    Setting {
         name: "publish.cloudflare.api",
         kind: Kind::Text,
         default: r#""https://api.cloudflare.com/client/v4""#,

@@ -29,6 +29,10 @@ const MAX_TEXTS: usize = 256;
 /// How many addresses of one name are used.
 const MAX_ADDRESSES: usize = 16;
 
+/// What is said of an answer that is forged, or that cannot be told from one.
+const NOT_VALIDATED: &str = "the answer is not validated by DNSSEC (what a wildcard makes in a zone signed with NSEC \
+                             cannot be: docs/DNSLINK.md)";
+
 /// Asks the servers.
 pub(super) struct Dns {
     servers: Servers,
@@ -175,7 +179,7 @@ impl Dns {
                 Proof::Secure => {}
                 Proof::Insecure => shown = Validation::Insecure,
                 Proof::Bogus | Proof::Indeterminate => {
-                    return Err(Failure::Down("the answer is not validated by DNSSEC".to_owned()));
+                    return Err(Failure::Down(NOT_VALIDATED.to_owned()));
                 }
             }
         }
@@ -244,7 +248,7 @@ fn failure(error: &NetError) -> Failure {
             Failure::Down(format!("the server says {code}"))
         }
         NetError::Dns(DnsError::DnssecBogus | DnsError::Nsec { .. }) => {
-            Failure::Down("the answer is not validated by DNSSEC".to_owned())
+            Failure::Down(NOT_VALIDATED.to_owned())
         }
         other => down(other),
     }

@@ -43,12 +43,18 @@ pub struct Difference {
 /// Somebody who can write records of a domain.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Has `_dnslink.<domain>` hold the wanted records beside those of others, and none of the earlier ones.
-    /// Where that is so already nothing is changed, so it may be repeated after its answer was lost.
+    /// Has `_dnslink.<domain>` hold the wanted records beside those of others, and none of the earlier ones, for
+    /// the wanted TTL. Where that is so already nothing is changed, so it may be repeated after its answer was lost.
     ///
     /// # Errors
     /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is not ours, and nothing was changed.
     async fn write(&self, change: &Change) -> Result<(), PublishError>;
+
+    /// Tells why [`write`](Self::write) would not be made, as far as that can be told without changing anything.
+    ///
+    /// # Errors
+    /// Those of [`write`](Self::write).
+    async fn check(&self, change: &Change) -> Result<(), PublishError>;
 
     /// Tells whether [`write`](Self::write) itself looks for links of others. Otherwise its caller does, at the
     /// servers of the zone.

@@ -58,8 +58,42 @@ pub(super) async fn exchange(server: SocketAddr, request: &[u8]) -> Result<Vec<u
     Ok(answer)
 }
 
+/// What an authoritative server answers about the TXT records of a name.
+///
+/// Both may be made out of a wildcard of the zone (RFC 4592), while nothing is at the name itself: an answer does
+/// not tell that.
+#[derive(Debug, Default)]
+pub(super) struct Answered {
+    /// The records.
+    pub(super) texts: Vec<Text>,
+    /// What the name is an alias of.
+    pub(super) alias: Option<Name>,
+}
+
+/// A TXT record.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    pub(super) data: TXT,
+    /// How long others may cache it, in seconds.
+    pub(super) ttl: u32,
+}
+
+impl Text {
+    /// Joins the segments of the record.
+    pub(super) fn joined(&self) -> String {
+        String::from_utf8_lossy(&self.data.txt_data.concat()).into_owned()
+    }
+}
+
+impl Answered {
+    /// Returns the texts of the records.
+    pub(super) fn joined(&self) -> Vec<String> {
+        self.texts.iter().map(Text::joined).collect()
+    }
+}
+
 /// Asks an authoritative server for the TXT records of a name; none where it has none.
-pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Vec<TXT>, PublishError> {
+pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Answered, PublishError> {
     let mut message = Message::query();
     message.metadata.recursion_desired = false;
     let mut query = Query::new();
@@ -75,24 +109,15 @@ pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Vec<TXT>, P
     if !answer.metadata.authoritative {
         return Err(unavailable(format!("the name server {server} does not answer for {name}")));
     }
-    let mut found = Vec::new();
+    let mut found = Answered::default();
     for record in answer.answers.into_iter().filter(|record| record.name == *name) {
         match record.data {
-            RData::TXT(text) => found.push(text),
-            RData::CNAME(target) => {
-                let context =
-                    format!("{name} is an alias of {}, where no domain is published", target.0);
-                return Err(PublishError::new(PublishErrorKind::Failed, context));
-            }
+            RData::TXT(data) => found.texts.push(Text { data, ttl: record.ttl }),
+            RData::CNAME(target) => found.alias = Some(target.0),
             _ => {}
         }
     }
     Ok(found)
-}
-
-/// Joins the segments of a record.
-pub(super) fn joined(text: &TXT) -> String {
-    String::from_utf8_lossy(&text.txt_data.concat()).into_owned()
 }
 
 /// Makes a name of a text, to which nothing is added.

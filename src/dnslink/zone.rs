@@ -8,7 +8,7 @@ use hickory_resolver::proto::rr::Name;
 
 use super::dns::{Dns, Failure};
 use super::publisher::{PublishError, name};
-use super::wire::{self, absolute, joined, unavailable};
+use super::wire::{self, Answered, absolute, unavailable};
 use super::{Domain, SetupError};
 use crate::config::{DnslinkSettings, NameServer};
 
@@ -33,6 +33,21 @@ pub struct Told {
     pub server: String,
     /// The TXT records of `_dnslink.<domain>`, or why they are not known.
     pub texts: Result<Vec<String>, PublishError>,
+    /// What the name is an alias of, if it is one; a wildcard of the zone makes one out of each name.
+    pub alias: Option<String>,
+}
+
+impl Told {
+    /// Writes what it says for operators.
+    #[must_use]
+    pub fn fact(&self) -> String {
+        match (&self.texts, &self.alias) {
+            (Err(error), _) => error.to_string(),
+            (Ok(_), Some(target)) => format!("an alias of {target}"),
+            (Ok(texts), None) if texts.is_empty() => "nothing".to_owned(),
+            (Ok(texts), None) => texts.join(", "),
+        }
+    }
 }
 
 impl Zone {
@@ -52,7 +67,13 @@ impl Zone {
         let name = absolute(&name(domain))?;
         let asked = self.servers(domain).await?.into_iter().map(|server| {
             let name = &name;
-            async move { Told { texts: texts(&server, name).await, server: server.to_string() } }
+            async move {
+                let (texts, alias) = match answer(&server, name).await {
+                    Ok(found) => (Ok(found.joined()), found.alias.map(|it| it.to_string())),
+                    Err(error) => (Err(error), None),
+                };
+                Told { server: server.to_string(), texts, alias }
+            }
         });
         Ok(join_all(asked).await)
     }
@@ -88,9 +109,8 @@ impl Zone {
 }
 
 /// Asks one server.
-async fn texts(server: &NameServer, name: &Name) -> Result<Vec<String>, PublishError> {
-    let address = wire::address(server).await?;
-    Ok(wire::texts(address, name).await?.iter().map(joined).collect())
+async fn answer(server: &NameServer, name: &Name) -> Result<Answered, PublishError> {
+    wire::texts(wire::address(server).await?, name).await
 }
 
 #[cfg(test)]
@@ -137,7 +157,7 @@ mod tests {
         let zone = Zone { port: address.port(), ..Zone::open(&settings, Vec::new()).unwrap() };
         for domain in ["example.test", "a.b.example.test"] {
             let told = zone.ask(&domain.parse().unwrap()).await.unwrap();
-            let [Told { server, texts: Ok(found) }] = &*told else { panic!("{told:?}") };
+            let [Told { server, texts: Ok(found), .. }] = &*told else { panic!("{told:?}") };
             assert_eq!((server, found), (&address.to_string(), &texts), "{domain}");
         }
         let unknown = zone.ask(&"example.com".parse().unwrap()).await.unwrap_err();

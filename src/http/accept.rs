@@ -59,7 +59,7 @@ impl MediaRange {
         let quality = named("q").and_then(|(_, value)| value.parse::<f32>().ok());
         // Also what is no number of the permitted ones, and says nothing then.
         let quality = quality.filter(|quality| (0.0..=1.0).contains(quality)).unwrap_or(1.0);
-        Some(Self { quality, parameters, media_type })
+        Some(Self { media_type, quality, parameters })
     }
 
     /// Returns the value of a parameter, of several of one name the first; none where it is empty.

@@ -13,6 +13,7 @@ mod caller;
 mod catalog;
 mod client;
 mod condition;
+mod cors;
 mod error;
 mod extract;
 mod gateway;
@@ -32,8 +33,10 @@ mod uploads;
 use std::future::ready;
 use std::rc::Rc;
 
+use actix_web::http::Method;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
+use actix_web::{FromRequest, Handler, Resource, Responder};
 
 pub use browsers::{OwnNames, refuse_browsers};
 pub use client::{Client, TrustedProxies};
@@ -105,6 +108,26 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
                 .route(delete().to(blobs::delete)),
         )
         .default_service(web::to(error::not_found));
+    let shared = |scope: &str, path: &str| {
+        counted(path, &format!("{scope}{path}"), cors::METHODS)
+            .route(web::method(Method::OPTIONS).to(cors::preflight))
+    };
+    let ipfs = web::scope("/ipfs")
+        .wrap(from_fn(cors::share))
+        .service(readable(shared("/ipfs", "/{cid}"), gateway::get))
+        .service(readable(shared("/ipfs", "/{cid}/{path:.*}"), gateway::get))
+        .default_service(web::to(error::not_found));
+    let ipns = web::scope("/ipns")
+        .wrap(from_fn(cors::share))
+        .service(readable(shared("/ipns", "/{key}"), gateway::ipns::get))
+        .service(readable(shared("/ipns", "/{key}/{path:.*}"), gateway::ipns::get))
+        .default_service(web::to(error::not_found));
+    let providers = shared("/routing/v1", "/providers/{cid}");
+    let routing = web::scope("/routing/v1")
+        .wrap(from_fn(cors::share))
+        .service(readable(providers, routing::providers))
+        .service(readable(shared("/routing/v1", "/peers/{id}"), routing::peers))
+        .default_service(web::to(error::not_found));
     config
         .app_data(Rc::new(metrics.route("other")))
         .service(
@@ -122,20 +145,22 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
                 .wrap(from_fn(caller::identify))
                 .route(get().to(metrics::get)),
         )
-        .service(
-            resource("/ipfs/{cid}", "GET, HEAD")
-                .route(get().to(gateway::get))
-                .route(head().to(gateway::get)),
-        )
-        .service(
-            resource("/ipfs/{cid}/{path:.*}", "GET, HEAD")
-                .route(get().to(gateway::get))
-                .route(head().to(gateway::get)),
-        )
-        .service(resource("/routing/v1/providers/{cid}", "GET").route(get().to(routing::providers)))
-        .service(resource("/routing/v1/peers/{id}", "GET").route(get().to(routing::peers)))
+        .service(ipfs)
+        .service(ipns)
+        .service(routing)
         .service(v2)
         .default_service(web::to(error::not_found));
+}
+
+/// Has a handler answer `GET` and `HEAD`.
+fn readable<Arguments>(
+    resource: Resource,
+    handler: impl Handler<Arguments, Output: Responder + 'static>,
+) -> Resource
+where
+    Arguments: FromRequest + 'static,
+{
+    resource.route(get().to(handler.clone())).route(head().to(handler))
 }
 
 /// The headers that every answer has, errors included.

@@ -73,7 +73,7 @@ pub const MAX_WAITING: usize = 1 << 17;
 pub struct Traversal {
     /// The names that were not looked up as yet.
     path: VecDeque<String>,
-    found: usize,
+    found: Vec<Cid>,
     scope: Scope,
     /// What is to come, the next one last.
     waiting: Vec<Want>,
@@ -123,7 +123,7 @@ impl Traversal {
         }
         let mut traversal = Self {
             path,
-            found: 0,
+            found: Vec::new(),
             scope,
             waiting: Vec::new(),
             target: None,
@@ -168,6 +168,12 @@ impl Traversal {
         self.target.as_ref()
     }
 
+    /// What the names of the path lead to, as far as they were looked up and lead anywhere.
+    #[must_use]
+    pub fn found(&self) -> &[Cid] {
+        &self.found
+    }
+
     /// What the root itself adds where its CID holds its content inline, and nothing else: the first step,
     /// before any block.
     #[must_use]
@@ -203,7 +209,7 @@ impl Traversal {
 
     fn advance(&mut self, block: &Block) -> Result<Step, TraversalError> {
         let mut step = Step::default();
-        let known = (self.found, self.target.is_some());
+        let known = (self.found.len(), self.target.is_some());
         match self.waiting.pop_if(|want| is_same(&want.cid, &block.cid)) {
             Some(want) => {
                 self.take(want, &block.bytes, &mut step)?;
@@ -217,7 +223,7 @@ impl Traversal {
             if self.supplied > limit || (self.supplied == limit && !self.waiting.is_empty()) {
                 return Err(TraversalError::Excess { what: "blocks", limit });
             }
-        } else if !step.is_empty() || known != (self.found, self.target.is_some()) {
+        } else if !step.is_empty() || known != (self.found.len(), self.target.is_some()) {
             self.barren = 0;
         } else {
             self.barren += 1;

@@ -25,7 +25,9 @@ impl Kubo {
         let codec = if block.cid.codec() == RAW { "raw" } else { "dag-pb" };
         let part = Part::stream_with_length(block.bytes.clone(), block.bytes.len() as u64);
         let form = Form::new().part("data", part.file_name("block"));
-        let call = self.call("block/put").option("cid-codec", codec).option("pin", "false");
+        // Whatever its settings are: `Import.HashFunction` holds for what does not say more.
+        let call = self.call("block/put").option("cid-codec", codec).option("mhtype", "sha2-256");
+        let call = call.option("pin", "false");
         let answer: Answer = call.json(Some(form)).await?;
         if answer.key != block.cid.to_string() {
             let other = format!("{} came to be {}", block.cid, answer.key);

@@ -27,6 +27,8 @@ pub type Blocks = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
 pub struct Archive {
     /// What stands at the end of the path.
     pub target: Target,
+    /// What the names of the path lead to, from the root on, as far as they lead anywhere.
+    pub roots: Vec<Cid>,
     /// The blocks that prove it, and then those of what was asked for, each as often as it is met.
     pub blocks: Blocks,
 }
@@ -104,12 +106,13 @@ impl Registry {
         }
         let target = reading.target().cloned();
         let target = target.ok_or_else(|| RegistryError::Record(format!("{root} ends nowhere")))?;
+        let roots = [root].into_iter().chain(reading.found().iter().copied()).collect();
         let rest = try_unfold(reading, |mut reading| async move {
             let block = reading.next().await?;
             Ok(block.map(|(block, _)| (block, reading)))
         });
         let known = stream::iter(known.into_iter().map(Ok));
-        Ok(Archive { target, blocks: known.chain(rest).boxed() })
+        Ok(Archive { target, roots, blocks: known.chain(rest).boxed() })
     }
 
     /// Reads a block that was found.

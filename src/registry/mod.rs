@@ -38,6 +38,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use cid::Cid;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 
@@ -49,7 +50,7 @@ pub use error::{RegistryError, Result};
 pub use export::Export;
 pub use federation::{
     Asked, Endpoint, Extent, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Restorable,
-    Roots, Survey,
+    Roots, SignedRecord, Survey,
 };
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
@@ -153,6 +154,13 @@ impl Registry {
     #[must_use]
     pub fn stale_root_count(&self) -> usize {
         self.federation.as_ref().map_or(0, |federation| federation.stale_count())
+    }
+
+    /// Returns the record of an IPNS key that led to a repository of somebody else's a while ago, if it is still
+    /// good; asks nobody.
+    #[must_use]
+    pub fn ipns_record(&self, key: &Cid) -> Option<SignedRecord> {
+        self.federation.as_ref()?.ipns_record(key)
     }
 
     /// Has the operator's Kubo node part from the nodes of other people that it was connected to for pulls.

@@ -40,6 +40,12 @@ impl<E: From<TraversalError>> Ahead<E> {
         self.traversal.target()
     }
 
+    /// Returns what the names of the path lead to, as far as they are looked up and lead anywhere.
+    #[must_use]
+    pub fn found(&self) -> &[Cid] {
+        self.traversal.found()
+    }
+
     /// Returns what the root itself adds, where its CID holds its content.
     #[must_use]
     pub fn inlined(&self) -> &Step {

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use cid::Cid;
 use reqwest::Method;
-use reqwest::header::{ACCEPT, CACHE_CONTROL, IF_NONE_MATCH};
+use reqwest::header::{ACCEPT, CACHE_CONTROL, IF_NONE_MATCH, RANGE};
 use roadstead::ipld::{Block, ByteRange, CarEvent, CarReader, Scope, Target, Traversal, links};
 use serde_json::json;
 
@@ -233,7 +233,7 @@ fn what_cannot_be_verified_or_makes_no_sense_is_refused() {
     let through_a_file = ask(&server, &format!("{root}/{path}/below?format=car"));
     assert_eq!(read_car(&through_a_file).0, [PROBE.parse().unwrap()]);
     let post = http::send(|client| client.post(server.url(&format!("/ipfs/{root}"))));
-    assert_eq!((post.status, post.header("allow")), (405, "GET, HEAD"));
+    assert_eq!((post.status, post.header("allow")), (405, "GET, HEAD, OPTIONS"));
 }
 
 #[test]
@@ -289,4 +289,38 @@ fn where_clients_sign_in_to_pull_there_is_no_gateway() {
         command.env("ROADSTEAD_GATEWAY__ENABLED", "false");
     });
     assert_eq!(ask(&off, &format!("{PROBE}?format=raw")).status, 404);
+}
+
+#[test]
+fn a_client_may_say_under_which_name_an_answer_is_saved() {
+    let (server, ..) = filled();
+    let root = root(&server);
+    for (query, expected) in [
+        ("format=raw&filename=foobar.bin", "attachment; filename=\"foobar.bin\""),
+        ("format=car&filename=foobar.car", "attachment; filename=\"foobar.car\""),
+        ("format=raw&filename=a%22%0D%0Ab", "attachment; filename=\"a___b\""),
+        (
+            "format=car&filename=test%D1%82.car",
+            "attachment; filename=\"test_.car\"; filename*=UTF-8''test%D1%82.car",
+        ),
+    ] {
+        let answer = ask(&server, &format!("{root}?{query}"));
+        assert_eq!(answer.header("content-disposition"), expected, "{query}");
+    }
+}
+
+#[test]
+fn a_range_of_a_block_is_answered_by_it_or_by_the_whole() {
+    let (server, ..) = filled();
+    let root = root(&server);
+    let block = raw(&server, &root).bytes;
+    for range in ["bytes=6-16", "bytes=0-3,6-16", "bytes=-4"] {
+        let url = server.url(&format!("/ipfs/{root}?format=raw"));
+        let answer = http::send(|client| client.get(&url).header(RANGE, range));
+        match answer.status {
+            200 => assert_eq!(answer.body, block),
+            206 if !range.contains(',') => assert!(!answer.header("content-range").is_empty()),
+            status => panic!("{range}: {status}"),
+        }
+    }
 }

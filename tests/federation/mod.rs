@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 mod anonymous;
-mod answering;
+pub(crate) mod answering;
 mod cache;
 mod faults;
 mod hostile;

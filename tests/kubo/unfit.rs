@@ -6,8 +6,9 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::common::{KuboNode, free_address, roadstead, run};
-use crate::kubo::registry::settings;
+use crate::common::repository::Repository;
+use crate::common::{KuboNode, Server, free_address, roadstead, run, succeed};
+use crate::kubo::registry::{Registry, settings};
 
 /// Starts a registry, which must end; returns what it said.
 fn refusal(node: &KuboNode, more: &[(&str, &str)]) -> String {
@@ -34,7 +35,70 @@ fn a_gateway_that_searches_the_network_is_refused() {
     node.ipfs(["config", "--json", "Gateway.NoFetch", "true"]);
     node.stop();
     node.start_again();
-    crate::kubo::registry::Registry::start(&node);
+    Registry::start(&node);
+}
+
+#[test]
+fn a_gateway_that_serves_blocks_alone_is_refused() {
+    let plan = KuboNode::plan().set("Gateway.DeserializedResponses", "false");
+    let Some(mut node) = plan.start() else { return };
+    let said = refusal(&node, &[]);
+    let command = "`ipfs config --json Gateway.DeserializedResponses true`";
+    assert_says(&said, &[command, "start the node again", "`storage.kubo.gateway`"]);
+    // What it says helps.
+    node.ipfs(["config", "--json", "Gateway.DeserializedResponses", "true"]);
+    node.stop();
+    node.start_again();
+    Registry::start(&node);
+}
+
+#[test]
+fn whatever_a_node_makes_of_files_that_are_added_trees_stay_the_same() {
+    let plan = |settings: &[(&str, &str)]| {
+        settings.iter().fold(KuboNode::plan(), |plan, (name, value)| plan.set(name, value)).start()
+    };
+    let expected = {
+        let server = Server::start_embedded();
+        Repository::of(&server, "team/app").push_image("v1", "word");
+        succeed(&mut server.command(["root"]))
+    };
+    let odd: &[&[(&str, &str)]] = &[
+        &[("Import.HashFunction", "\"blake3\"")],
+        &[("Import.HashFunction", "\"sha2-512\""), ("Import.CidVersion", "1")],
+        &[
+            ("Import.CidVersion", "0"),
+            ("Import.UnixFSRawLeaves", "false"),
+            ("Import.UnixFSChunker", "\"size-1000\""),
+            ("Import.UnixFSFileMaxLinks", "3"),
+            ("Import.UnixFSDirectoryMaxLinks", "3"),
+            ("Import.UnixFSHAMTDirectoryMaxFanout", "8"),
+            ("Import.UnixFSHAMTDirectorySizeThreshold", "\"100B\""),
+        ],
+    ];
+    for settings in odd {
+        let Some(node) = plan(settings) else { return };
+        let registry = Registry::start(&node);
+        let pushed = registry.repository("team/app").push_image("v1", "word");
+        assert_eq!(registry.root(), expected, "{settings:?}");
+        registry.assert_whole(&node);
+        let found = registry.repository("team/app").get("manifests/v1");
+        assert_eq!(found.body, pushed.manifest);
+    }
+}
+
+#[test]
+fn a_registry_starts_again_when_its_node_prefers_another_hash_since() {
+    let Some(mut node) = KuboNode::start() else { return };
+    let mut registry = Registry::start(&node);
+    let pushed = registry.repository("team/app").push_image("v1", "word");
+    registry.server.stop();
+    node.ipfs(["config", "Import.HashFunction", "blake3"]);
+    node.stop();
+    node.start_again();
+    registry.server.start_again();
+    assert_eq!(registry.repository("team/app").get("manifests/v1").body, pushed.manifest);
+    registry.repository("team/app").push_image("v2", "other");
+    registry.assert_whole(&node);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use roadstead::dnslink::{Change, PublishErrorKind};
 
-use crate::home::{DOMAIN, Subject};
+use crate::home::{DOMAIN, NAME, Subject};
 
 const A: &str = "dnslink=/ipfs/bafybeiaysi4s6lnjev27ln5icwm6tueaw2vdykrtjkwiphwekaywqhcjze";
 const B: &str = "dnslink=/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi";
@@ -174,4 +174,82 @@ pub(crate) async fn of_two_who_write_at_once_neither_undoes_the_other_unseen(
         let left = subject.texts();
         write(subject, &change(&[A], &left.iter().map(String::as_str).collect::<Vec<_>>())).await;
     }
+}
+
+/// A change of the records of another domain.
+fn below(domain: &str, change: Change) -> Change {
+    Change { domain: format!("{domain}.{DOMAIN}").parse().unwrap(), ..change }
+}
+
+pub(crate) async fn another_ttl_is_written_for_each_record(subject: &mut Subject) {
+    // More than the least that every provider takes.
+    let lasting = |seconds, change| Change { ttl: Duration::from_secs(seconds), ..change };
+    write(subject, &lasting(100, change(&[A, HINT], &[]))).await;
+    let with = |ttl: u64, texts: &[&str]| -> Vec<(String, u64)> {
+        sorted(texts).into_iter().map(|text| (text, ttl)).collect()
+    };
+    for (ttl, ours) in [(200, &[A, HINT][..]), (150, &[])] {
+        write(subject, &lasting(ttl, change(&[A, HINT], ours))).await;
+        assert_eq!(subject.records_of(NAME), with(ttl, &[A, HINT]));
+        let before = subject.count();
+        write(subject, &lasting(ttl, change(&[A, HINT], ours))).await;
+        assert_eq!(subject.count(), before, "the zone was changed");
+    }
+    // Together with another link, also for the hint, which stays.
+    write(subject, &lasting(300, change(&[B, HINT], &[A, HINT]))).await;
+    assert_eq!(subject.records_of(NAME), with(300, &[B, HINT]));
+}
+
+pub(crate) async fn a_wildcard_gives_way_to_what_is_published(subject: &mut Subject) {
+    for domain in ["cname", "txt"] {
+        let name = format!("_dnslink.{domain}.{DOMAIN}");
+        write(subject, &below(domain, change(&[A, HINT], &[]))).await;
+        assert_eq!(subject.texts_of(&name), sorted(&[A, HINT]), "{domain}");
+        let before = subject.count();
+        write(subject, &below(domain, change(&[A, HINT], &[A, HINT]))).await;
+        assert_eq!(subject.count(), before, "{domain}: the zone was changed");
+        write(subject, &below(domain, change(&[B], &[A, HINT]))).await;
+        assert_eq!(subject.texts_of(&name), sorted(&[B]), "{domain}");
+    }
+}
+
+pub(crate) async fn a_link_that_a_wildcard_makes_is_somebody_elses(subject: &mut Subject) {
+    let name = format!("_dnslink.link.{DOMAIN}");
+    // Where nobody looks at the servers of the zone, there is none.
+    if subject.texts_of(&name).is_empty() {
+        return;
+    }
+    let wanted = below("link", change(&[A], &[]));
+    assert_eq!(refusal(subject, &wanted).await, PublishErrorKind::Conflict);
+    write(subject, &Change { force: true, ..wanted }).await;
+    assert_eq!(subject.texts_of(&name), sorted(&[A]));
+}
+
+pub(crate) async fn an_alias_that_stands_at_the_name_is_told(subject: &mut Subject) {
+    if !subject.sees_names() {
+        return;
+    }
+    let before = subject.count();
+    let wanted = below("alias", change(&[A], &[]));
+    for failed in [subject.open().write(&wanted).await, subject.open().check(&wanted).await] {
+        let error = failed.expect_err("a CNAME record is there");
+        assert_eq!(error.kind, PublishErrorKind::Failed, "{error}");
+        assert!(error.to_string().contains(&format!("is an alias of {DOMAIN}.")), "{error}");
+    }
+    assert_eq!(subject.count(), before, "nothing was changed");
+}
+
+pub(crate) async fn what_would_fail_is_told_without_a_change(subject: &mut Subject) {
+    let before = subject.count();
+    let wanted = change(&[A, HINT], &[]);
+    for wanted in [wanted.clone(), below("cname", wanted.clone()), below("txt", wanted.clone())] {
+        subject.open().check(&wanted).await.unwrap_or_else(|error| panic!("{wanted:?}: {error}"));
+    }
+    assert_eq!(subject.count(), before, "nothing was changed");
+    subject.add(B);
+    let checked = subject.open().check(&wanted).await;
+    if subject.open().compares() {
+        assert_eq!(checked.expect_err("it is B's").kind, PublishErrorKind::Conflict);
+    }
+    assert_eq!(subject.texts(), sorted(&[B]));
 }

@@ -27,14 +27,24 @@ const ZONE: &str = "023e105f4ecef8ad9ca31a8372d0c353";
 /// What there is.
 #[derive(Default)]
 struct State {
-    /// By their ids: name and content.
-    records: Vec<(String, String, String)>,
+    records: Vec<Record>,
+    /// The name of the zone as the API writes it; none: `publisher.test`.
+    zone: Option<String>,
     made: u32,
     changes: u32,
     is_down: bool,
     loses: bool,
     /// How long whoever asks has to wait, if at all.
     limited: Option<u32>,
+}
+
+/// A TXT record.
+#[derive(Clone)]
+struct Record {
+    id: String,
+    name: String,
+    content: String,
+    ttl: u64,
 }
 
 /// The server; it ends when it is dropped.
@@ -73,10 +83,11 @@ impl Cloud {
         self.state.lock().unwrap()
     }
 
-    pub(crate) fn texts(&self, name: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, name: &str) -> Vec<(String, u64)> {
         let state = self.state();
-        let of_name = state.records.iter().filter(|(_, owner, _)| owner == name);
-        let mut texts: Vec<String> = of_name.map(|(_, _, content)| plain(content)).collect();
+        let of_name = state.records.iter().filter(|record| record.name == name);
+        let mut texts: Vec<(String, u64)> =
+            of_name.map(|record| (plain(&record.content), record.ttl)).collect();
         texts.sort();
         texts
     }
@@ -86,11 +97,11 @@ impl Cloud {
     }
 
     pub(crate) fn add(&self, name: &str, text: &str) {
-        self.state().put(name, &format!("\"{text}\""));
+        self.state().put(name, &format!("\"{text}\""), 60);
     }
 
     pub(crate) fn remove(&self, text: &str) {
-        self.state().records.retain(|(_, _, content)| plain(content) != text);
+        self.state().records.retain(|record| plain(&record.content) != text);
     }
 
     pub(crate) fn lose_answers(&self, loses: bool) {
@@ -112,10 +123,11 @@ impl Drop for Cloud {
 }
 
 impl State {
-    fn put(&mut self, name: &str, content: &str) -> String {
+    fn put(&mut self, name: &str, content: &str, ttl: u64) -> String {
         self.made += 1;
         let id = format!("{:032x}", self.made);
-        self.records.push((id.clone(), name.to_owned(), content.to_owned()));
+        let (name, content) = (name.to_owned(), content.to_owned());
+        self.records.push(Record { id: id.clone(), name, content, ttl });
         id
     }
 }
@@ -148,13 +160,13 @@ async fn answer(request: HttpRequest, body: Bytes, state: Data<Mutex<State>>) ->
     let parts: Vec<&str> = path.split('/').collect();
     let is_change = request.method() != Method::GET;
     let response = match (request.method().as_str(), &parts[..]) {
-        ("GET", ["zones"]) => zones(&query),
+        ("GET", ["zones"]) => zones(&state, &query),
         ("GET", ["zones", ZONE, "dns_records"]) => list(&state, &query),
         ("POST", ["zones", ZONE, "dns_records"]) => write(&mut state, None, &body),
         ("PATCH" | "PUT", ["zones", ZONE, "dns_records", id]) => write(&mut state, Some(id), &body),
         ("DELETE", ["zones", ZONE, "dns_records", id]) => {
             let before = state.records.len();
-            state.records.retain(|(known, ..)| known != id);
+            state.records.retain(|record| record.id != *id);
             if state.records.len() == before {
                 failure(StatusCode::NOT_FOUND, 81_044, "Record does not exist.")
             } else {
@@ -170,10 +182,11 @@ async fn answer(request: HttpRequest, body: Bytes, state: Data<Mutex<State>>) ->
     response
 }
 
-fn zones(query: &HashMap<String, String>) -> HttpResponse {
-    let is_known = query.get("name").is_none_or(|name| name == "publisher.test");
-    let zones =
-        if is_known { vec![json!({ "id": ZONE, "name": "publisher.test" })] } else { vec![] };
+/// Lists the zones of a name: of an international one only by the form in Unicode, as was reported.
+fn zones(state: &State, query: &HashMap<String, String>) -> HttpResponse {
+    let zone = state.zone.as_deref().unwrap_or("publisher.test");
+    let is_known = query.get("name").is_none_or(|name| name == zone);
+    let zones = if is_known { vec![json!({ "id": ZONE, "name": zone })] } else { vec![] };
     success(&json!(zones), Some(info(1, 20, zones.len())))
 }
 
@@ -184,14 +197,9 @@ fn list(state: &State, query: &HashMap<String, String>) -> HttpResponse {
     // A page has no more than that here, so that few records are several pages.
     let (page, per_page) = (number("page", 1), number("per_page", 100).min(5));
     let wanted = |name: &str| query.get("name.exact").is_none_or(|wanted| wanted == name);
-    let found: Vec<&(String, String, String)> =
-        state.records.iter().filter(|(_, name, _)| wanted(name)).collect();
-    let rows: Vec<Value> = found
-        .iter()
-        .skip((page - 1) * per_page)
-        .take(per_page)
-        .map(|(id, name, content)| row(id, name, content))
-        .collect();
+    let found: Vec<&Record> = state.records.iter().filter(|it| wanted(&it.name)).collect();
+    let rows: Vec<Value> =
+        found.iter().skip((page - 1) * per_page).take(per_page).map(|record| row(record)).collect();
     success(&json!(rows), Some(info(page, per_page, found.len())))
 }
 
@@ -202,7 +210,10 @@ fn write(state: &mut State, id: Option<&str>, body: &[u8]) -> HttpResponse {
     let text = |field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default();
     let (name, content) = (text("name").to_owned(), text("content").to_owned());
     let ttl = record.get("ttl").and_then(Value::as_u64).unwrap_or(1);
-    if text("type") != "TXT" || !name.ends_with("publisher.test") || content.is_empty() {
+    if text("type") != "TXT"
+        || !(name.ends_with("publisher.test") || name.ends_with("xn--bcher-kva.example"))
+        || content.is_empty()
+    {
         return failure(StatusCode::BAD_REQUEST, 9000, "DNS name is invalid.");
     }
     if ttl != 1 && !(60..=86400).contains(&ttl) {
@@ -215,29 +226,30 @@ fn write(state: &mut State, id: Option<&str>, body: &[u8]) -> HttpResponse {
     if !content.starts_with('"') || content.split("\" \"").any(|segment| segment.len() > 257) {
         return failure(StatusCode::BAD_REQUEST, 9101, "Content for TXT record is invalid.");
     }
-    let is_same =
-        |(_, owner, known): &(String, String, String)| *owner == name && *known == content;
+    let is_same = |known: &Record| {
+        known.name == name && known.content == content && Some(known.id.as_str()) != id
+    };
     if state.records.iter().any(is_same) {
         return failure(StatusCode::BAD_REQUEST, 81_058, "An identical record already exists.");
     }
     let id = match id {
-        None => state.put(&name, &content),
-        Some(id) => {
-            let Some(known) = state.records.iter_mut().find(|(known, ..)| known == id) else {
-                return failure(StatusCode::NOT_FOUND, 81_044, "Record does not exist.");
-            };
-            (known.1, known.2) = (name.clone(), content.clone());
-            id.to_owned()
-        }
+        None => state.put(&name, &content, ttl),
+        Some(id) => id.to_owned(),
     };
+    let Some(known) = state.records.iter_mut().find(|known| known.id == id) else {
+        return failure(StatusCode::NOT_FOUND, 81_044, "Record does not exist.");
+    };
+    (known.name, known.content, known.ttl) = (name, content, ttl);
+    let answer = row(known);
     state.changes += 1;
-    success(&row(&id, &name, &content), None)
+    success(&answer, None)
 }
 
-fn row(id: &str, name: &str, content: &str) -> Value {
+fn row(record: &Record) -> Value {
+    let Record { id, name, content, ttl } = record;
     json!({
         "id": id, "name": name, "type": "TXT", "content": content, "proxiable": false, "proxied": false,
-        "ttl": 60, "settings": {}, "meta": {}, "comment": null, "tags": [],
+        "ttl": ttl, "settings": {}, "meta": {}, "comment": null, "tags": [],
         "created_on": "2026-01-01T00:00:00Z", "modified_on": "2026-01-01T00:00:00Z",
     })
 }
@@ -299,6 +311,39 @@ pub(crate) const CASES: &[Case] = &[
         assert_eq!(subject.cloud().texts(NAME).len(), 0);
         let foreign = block_on(subject.open().write(&below("other.test"))).unwrap_err();
         assert_eq!(foreign.kind, PublishErrorKind::Refused, "{foreign}");
+        Ok(())
+    }),
+    ("a_zone_is_found_in_whichever_form_the_api_names_it", |subject| {
+        let wanted = |domain: &str| roadstead::dnslink::Change {
+            domain: domain.parse().unwrap(),
+            ..change(&["dnslink=/ipfs/bafyaabakaieac"], &[])
+        };
+        for zone in ["bücher.example", "xn--bcher-kva.example"] {
+            subject.cloud().state().zone = Some(zone.to_owned());
+            for domain in ["xn--bcher-kva.example", "a.xn--bcher-kva.example"] {
+                let written = block_on(subject.open().write(&wanted(domain)));
+                written.unwrap_or_else(|error| panic!("{zone} {domain}: {error}"));
+            }
+        }
+        subject.cloud().state().zone = Some("bücher.example".to_owned());
+        for given in ["bücher.example", "BÜCHER.example", "xn--bcher-kva.example"] {
+            let set = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE", given)]);
+            block_on(set.write(&wanted("xn--bcher-kva.example"))).unwrap();
+        }
+        let other = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE", "büch.example")]);
+        let refused = block_on(other.write(&wanted("xn--bcher-kva.example"))).unwrap_err();
+        assert_eq!(refused.kind, PublishErrorKind::Refused, "{refused}");
+        Ok(())
+    }),
+    ("a_zone_whose_id_is_set_is_not_looked_for", |subject| {
+        subject.cloud().state().zone = Some("the token may not list it".to_owned());
+        let wanted = change(&["dnslink=/ipfs/bafyaabakaieac"], &[]);
+        let refused = block_on(subject.open().write(&wanted)).unwrap_err();
+        assert_eq!(refused.kind, PublishErrorKind::Refused, "{refused}");
+        assert!(refused.to_string().contains("publish.cloudflare.zone_id"), "{refused}");
+        let set = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE_ID", ZONE)]);
+        block_on(set.write(&wanted)).unwrap();
+        assert_eq!(subject.texts().len(), 1);
         Ok(())
     }),
 ];

@@ -11,10 +11,11 @@ use roadstead::config::{Settings, Sources};
 use roadstead::dnslink::{Provider, ProviderKind, PublishErrorKind};
 use tempfile::TempDir;
 
-use crate::bind::{Bind, KEY};
+use crate::bind::KEY;
 use crate::cases::change;
 use crate::cloud::{Cloud, TOKEN};
 use crate::lossy::Lossy;
+use crate::servers::{Kind, Server};
 use crate::{Case, tools};
 
 /// The domain, which is a zone of its own.
@@ -34,21 +35,21 @@ pub(crate) struct Subject {
 }
 
 enum Place {
-    Name { dns: Bind, proxy: Lossy },
+    Name { dns: Server, proxy: Lossy },
     Cloud(Cloud),
 }
 
-/// Tells whether cases can run on that provider.
-pub(crate) fn is_possible(name: &str) -> bool {
-    name == "cloudflare" || ["named", "nsupdate", "dig"].iter().all(|tool| tools::has(tool))
+/// Tells whether cases can run on that provider, with that name server.
+pub(crate) fn is_possible(name: &str, server: Kind) -> bool {
+    name == "cloudflare" || server.tools().iter().all(|tool| tools::has(tool))
 }
 
 impl Subject {
-    pub(crate) fn new(kind: &'static ProviderKind) -> Result<Self, Failed> {
+    pub(crate) fn new(kind: &'static ProviderKind, server: Kind) -> Result<Self, Failed> {
         let place = if kind.name == "cloudflare" {
             Place::Cloud(Cloud::start())
         } else {
-            let dns = Bind::start(&[(DOMAIN, "")]).ok_or("there is no bind")?;
+            let dns = Server::start(server, DOMAIN).ok_or("there is no name server")?;
             Place::Name { proxy: Lossy::start(dns.address()), dns }
         };
         Ok(Self { kind, place, folder: TempDir::new()? })
@@ -76,6 +77,10 @@ impl Subject {
     }
 
     fn open_with(&self, key: &str, secret: &str, token: &str) -> Arc<dyn Provider> {
+        self.open_by(self.values(key, secret, token))
+    }
+
+    fn values(&self, key: &str, secret: &str, token: &str) -> Vec<(&'static str, String)> {
         let mut values = match &self.place {
             Place::Cloud(cloud) => vec![
                 ("PUBLISH__CLOUDFLARE__API", cloud.url()),
@@ -97,7 +102,7 @@ impl Subject {
         };
         values.push(("PUBLISH__DOMAIN", DOMAIN.to_owned()));
         values.push(("PUBLISH__PROVIDER", self.kind.name.to_owned()));
-        self.open_by(values)
+        values
     }
 
     fn open_by(&self, values: Vec<(&str, String)>) -> Arc<dyn Provider> {
@@ -138,10 +143,32 @@ impl Subject {
 
     /// The TXT records of the name, sorted.
     pub(crate) fn texts(&self) -> Vec<String> {
+        self.texts_of(NAME)
+    }
+
+    /// The same of another name; those that a wildcard makes are among them.
+    pub(crate) fn texts_of(&self, name: &str) -> Vec<String> {
+        self.records_of(name).into_iter().map(|(text, _)| text).collect()
+    }
+
+    /// The TXT records of a name, sorted, with their TTLs.
+    pub(crate) fn records_of(&self, name: &str) -> Vec<(String, u64)> {
         match &self.place {
-            Place::Name { dns, .. } => dns.texts(NAME),
-            Place::Cloud(cloud) => cloud.texts(NAME),
+            Place::Name { dns, .. } => dns.texts(name),
+            Place::Cloud(cloud) => cloud.texts(name),
         }
+    }
+
+    /// Tells whether the provider itself knows what is at a name.
+    pub(crate) fn sees_names(&self) -> bool {
+        self.kind.name == "rfc2136"
+    }
+
+    /// Opens the provider with more settings, as an operator sets it up.
+    pub(crate) fn open_set(&self, more: &[(&'static str, &str)]) -> Arc<dyn Provider> {
+        let mut values = self.values(KEY[0], KEY[2], TOKEN);
+        values.extend(more.iter().map(|(name, value)| (*name, (*value).to_owned())));
+        self.open_by(values)
     }
 
     /// How often the zone was changed.

@@ -1,8 +1,8 @@
 //! What every provider does: each case runs on each row of the table of providers.
 //!
-//! `rfc2136` writes to a real bind, and so does the program that `exec` runs, which is the one in `examples/`;
-//! `cloudflare` to a server of ours that holds to the published contract of the API. Without bind their cases show
-//! as ignored, and fail under `TEST_REQUIRE_ALL=1`.
+//! `rfc2136` writes to a real bind, a real Knot and a real PowerDNS; the program that `exec` runs, which is the one
+//! in `examples/`, to bind; `cloudflare` to a server of ours that holds to the published contract of the API. Cases
+//! whose server is not installed show as ignored, and fail under `TEST_REQUIRE_ALL=1`.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
@@ -19,6 +19,7 @@ mod ports;
 #[path = "../common/process.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod process;
+mod servers;
 #[path = "../common/tools.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod tools;
@@ -27,6 +28,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use roadstead::dnslink::PROVIDERS;
 
 use home::Subject;
+use servers::Kind;
 
 type Case = (&'static str, fn(Subject) -> Result<(), Failed>);
 
@@ -53,6 +55,11 @@ const CASES: &[Case] = cases![
     a_lost_answer_is_settled_by_trying_again,
     a_zone_that_is_down_is_written_to_when_it_is_back,
     of_two_who_write_at_once_neither_undoes_the_other_unseen,
+    another_ttl_is_written_for_each_record,
+    a_wildcard_gives_way_to_what_is_published,
+    a_link_that_a_wildcard_makes_is_somebody_elses,
+    an_alias_that_stands_at_the_name_is_told,
+    what_would_fail_is_told_without_a_change,
 ];
 
 fn main() {
@@ -60,22 +67,29 @@ fn main() {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for kind in PROVIDERS {
-        let is_left_out = !home::is_possible(kind.name) && !is_required;
-        for (name, case) in CASES {
-            let trial =
-                Trial::test(format!("{}::{name}", kind.name), move || case(Subject::new(kind)?));
-            trials.push(trial.with_ignored_flag(is_left_out));
+        let servers = if kind.name == "rfc2136" { &Kind::ALL[..] } else { &[Kind::Bind] };
+        for &server in servers {
+            let is_left_out = !home::is_possible(kind.name, server) && !is_required;
+            let prefix = match server {
+                Kind::Bind => kind.name.to_owned(),
+                other => format!("{}::{}", kind.name, other.name()),
+            };
+            for (name, case) in CASES {
+                let run = move || case(Subject::new(kind, server)?);
+                let trial = Trial::test(format!("{prefix}::{name}"), run);
+                trials.push(trial.with_ignored_flag(is_left_out));
+            }
         }
     }
     trials.extend(home::EXEC_ONLY.iter().map(|(name, case)| {
         let kind = PROVIDERS.iter().find(|kind| kind.name == "exec").unwrap();
-        Trial::test(format!("exec::{name}"), move || case(Subject::new(kind)?))
-            .with_ignored_flag(!home::is_possible("exec") && !is_required)
+        Trial::test(format!("exec::{name}"), move || case(Subject::new(kind, Kind::Bind)?))
+            .with_ignored_flag(!home::is_possible("exec", Kind::Bind) && !is_required)
     }));
     trials.extend(cloud::CASES.iter().map(|(name, case)| {
         Trial::test(format!("cloudflare::{name}"), || {
             let kind = PROVIDERS.iter().find(|kind| kind.name == "cloudflare").unwrap();
-            case(Subject::new(kind)?)
+            case(Subject::new(kind, Kind::Bind)?)
         })
     }));
     libtest_mimic::run(&arguments, trials).exit();

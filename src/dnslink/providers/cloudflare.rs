@@ -39,6 +39,7 @@ struct Cloudflare {
     client: Client,
     api: String,
     token: SecretString,
+    /// The zone in ASCII; empty: the nearest one above the domain.
     zone: String,
     /// The id of the zone, once it is known.
     id: OnceCell<String>,
@@ -56,8 +57,9 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
     let client = client.map_err(|error| {
         PublishError::wrap(PublishErrorKind::Failed, "there can be no client", error)
     })?;
+    let id = OnceCell::new_with(Some(settings.zone_id).filter(|id| !id.is_empty()));
     let (api, token, zone) = (settings.api, settings.token, settings.zone);
-    Ok(Arc::new(Cloudflare { client, api, token, zone, id: OnceCell::new() }))
+    Ok(Arc::new(Cloudflare { client, api, token, zone, id }))
 }
 
 /// What every answer is wrapped in.
@@ -99,12 +101,15 @@ struct Row {
     id: String,
     name: String,
     content: String,
+    #[serde(default)]
+    ttl: u64,
 }
 
 /// A TXT record, by the id that the API knows it by.
 struct Record {
     id: String,
     text: String,
+    ttl: u64,
 }
 
 #[derive(Serialize)]
@@ -122,9 +127,16 @@ impl Provider for Cloudflare {
         let (name, ttl) = (change.name(), change.ttl.as_secs().clamp(TTLS.0, TTLS.1));
         let current = self.records(zone, &name).await?;
         let difference = change.against(&texts(&current))?;
+        let path = format!("zones/{zone}/dns_records");
+        // What stays has the wanted TTL too.
+        let is_late = |record: &&Record| change.wanted.contains(&record.text) && record.ttl != ttl;
+        for Record { id, text, .. } in current.iter().filter(is_late) {
+            let record = Wanted { r#type: "TXT", name: &name, content: quoted(text), ttl };
+            let path = format!("{path}/{id}");
+            self.call::<Row>(Method::PATCH, &path, &[], Some(&record)).await?;
+        }
         let is_gone = |record: &Record| difference.remove.contains(&record.text);
         let mut gone: Vec<Record> = current.into_iter().filter(is_gone).collect();
-        let path = format!("zones/{zone}/dns_records");
         for text in &difference.add {
             let record = Wanted { r#type: "TXT", name: &name, content: quoted(text), ttl };
             let place = gone.iter().position(|record| is_link(&record.text) == is_link(text));
@@ -148,6 +160,11 @@ impl Provider for Cloudflare {
         let context = format!("the records of {name} are not what was written");
         Err(PublishError::new(PublishErrorKind::Unavailable, context))
     }
+
+    async fn check(&self, change: &Change) -> Result<(), PublishError> {
+        let zone = self.zone(&change.domain).await?;
+        change.against(&texts(&self.records(zone, &change.name()).await?)).map(|_| ())
+    }
 }
 
 impl Cloudflare {
@@ -159,18 +176,34 @@ impl Cloudflare {
     async fn find_zone(&self, domain: &Domain) -> Result<String, PublishError> {
         let mut rest = if self.zone.is_empty() { domain.as_str() } else { &self.zone };
         while rest.contains('.') {
-            let (found, _): (Vec<Named>, _) =
-                self.call(Method::GET, "zones", &[("name", rest)], None::<&()>).await?;
-            if let Some(zone) = found.into_iter().find(|zone| zone.name == rest) {
-                return Ok(zone.id);
+            if let Some(id) = self.find_zone_named(rest).await? {
+                return Ok(id);
             }
             if !self.zone.is_empty() {
                 break;
             }
             rest = rest.split_once('.').map_or("", |(_, above)| above);
         }
-        let context = format!("the token sees no zone for {domain}");
+        let context = format!(
+            "the token sees no zone for {domain}: let it read the zone, or set publish.cloudflare.zone_id"
+        );
         Err(PublishError::new(PublishErrorKind::Refused, context))
+    }
+
+    /// Finds the zone of that name in ASCII. The API names an international zone in Unicode, and may know it by
+    /// that form alone.
+    async fn find_zone_named(&self, name: &str) -> Result<Option<String>, PublishError> {
+        let unicode = idna::domain_to_unicode(name).0;
+        let mut forms = vec![name];
+        forms.extend(Some(unicode.as_str()).filter(|unicode| *unicode != name));
+        for form in forms {
+            let (found, _): (Vec<Named>, _) =
+                self.call(Method::GET, "zones", &[("name", form)], None::<&()>).await?;
+            if let Some(zone) = found.into_iter().find(|zone| is_same_name(&zone.name, name)) {
+                return Ok(Some(zone.id));
+            }
+        }
+        Ok(None)
     }
 
     /// Lists the TXT records of a name.
@@ -187,8 +220,12 @@ impl Cloudflare {
             ];
             let (rows, pages): (Vec<Row>, _) =
                 self.call(Method::GET, &path, &query, None::<&()>).await?;
-            let rows = rows.into_iter().filter(|row| row.name.eq_ignore_ascii_case(name));
-            records.extend(rows.map(|row| Record { id: row.id, text: unquoted(&row.content) }));
+            let rows = rows.into_iter().filter(|row| is_same_name(&row.name, name));
+            records.extend(rows.map(|row| Record {
+                id: row.id,
+                text: unquoted(&row.content),
+                ttl: row.ttl,
+            }));
             if page >= pages {
                 return Ok(records);
             }
@@ -284,6 +321,12 @@ fn complaint(status: StatusCode, errors: &[Complaint]) -> PublishError {
         errors.iter().map(|error| format!("{} ({})", error.message, error.code)).collect();
     let context = format!("the API of Cloudflare answers {status}: {}", texts.join(", "));
     PublishError::new(kind, context)
+}
+
+/// Tells whether a name, in Unicode or in ASCII, is the same as one in ASCII.
+fn is_same_name(found: &str, name: &str) -> bool {
+    let is_ascii = found.eq_ignore_ascii_case(name);
+    is_ascii || idna::domain_to_ascii(found).is_ok_and(|found| found.eq_ignore_ascii_case(name))
 }
 
 fn texts(records: &[Record]) -> Vec<String> {

@@ -17,7 +17,7 @@ use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, TSi
 use secrecy::ExposeSecret;
 
 use super::super::publisher::segments;
-use super::super::wire::{absolute, address, exchange, joined, odd, texts, unavailable};
+use super::super::wire::{Text, absolute, address, exchange, odd, texts, unavailable};
 use super::super::{Change, Difference, Provider, PublishError, PublishErrorKind};
 use crate::config::{NameServer, PublishSettings};
 
@@ -53,31 +53,79 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
     Ok(Arc::new(Rfc2136 { server, zone, signer }))
 }
 
+/// What is taken to be at the name while an update is made.
+#[derive(Clone, Copy)]
+enum Basis<'a> {
+    /// These TXT records, and no others.
+    Texts(&'a [Text]),
+    /// Neither TXT records nor an alias. So it is also where the server makes its answers out of a wildcard:
+    /// prerequisites do not see those (RFC 2136, 3.2.4, and RFC 4592, 2.2.1), and what is added takes their place.
+    Nothing,
+}
+
 #[async_trait]
 impl Provider for Rfc2136 {
     async fn write(&self, change: &Change) -> Result<(), PublishError> {
         let name = absolute(&change.name())?;
         let server = address(&self.server).await?;
+        let ttl = u32::try_from(change.ttl.as_secs()).unwrap_or(u32::MAX);
         for _ in 0..TRIES {
             let current = texts(server, &name).await?;
-            let difference = change.against(&current.iter().map(joined).collect::<Vec<_>>())?;
+            let mut difference = change.against(&current.joined())?;
+            let is_own = |text: &&Text| change.wanted.contains(&text.joined());
+            if current.texts.iter().filter(is_own).any(|text| text.ttl != ttl) {
+                // Not every server takes another TTL for a record that is there.
+                difference.remove.extend(current.texts.iter().filter(is_own).map(Text::joined));
+                difference.add.clone_from(&change.wanted);
+            }
             if difference.is_empty() {
                 return Ok(());
             }
-            let ttl = u32::try_from(change.ttl.as_secs()).unwrap_or(u32::MAX);
-            let update = self.update(&name, &current, &difference, ttl);
+            if current.alias.is_none() && !current.texts.is_empty() {
+                let update = self.update(&name, Basis::Texts(&current.texts), &difference, ttl);
+                if self.send(server, update).await? {
+                    return Ok(());
+                }
+            }
+            let whole = Difference { remove: Vec::new(), add: change.wanted.clone() };
+            let update = self.update(&name, Basis::Nothing, &whole, ttl);
             if self.send(server, update).await? {
                 return Ok(());
             }
+            self.expect_no_alias(server, &name).await?;
         }
         Err(unavailable(format!("the records of {name} change all the time")))
+    }
+
+    async fn check(&self, change: &Change) -> Result<(), PublishError> {
+        let name = absolute(&change.name())?;
+        let server = address(&self.server).await?;
+        let current = texts(server, &name).await?;
+        change.against(&current.joined())?;
+        if current.alias.is_none() {
+            return Ok(());
+        }
+        // Prerequisites alone change nothing, and are judged all the same.
+        let nothing = Difference { remove: Vec::new(), add: Vec::new() };
+        if self.send(server, self.update(&name, Basis::Nothing, &nothing, 0)).await? {
+            return Ok(());
+        }
+        self.expect_no_alias(server, &name).await
     }
 }
 
 impl Rfc2136 {
-    /// Makes an update that has an effect only if the name has exactly those records (RFC 2136, 2.4.2 and
-    /// 2.4.3).
-    fn update(&self, name: &Name, current: &[TXT], difference: &Difference, ttl: u32) -> Message {
+    /// Refuses a name that is an alias still, although the server says that something is at it.
+    async fn expect_no_alias(&self, server: SocketAddr, name: &Name) -> Result<(), PublishError> {
+        let Some(target) = texts(server, name).await?.alias else { return Ok(()) };
+        let context = format!(
+            "{name} is an alias of {target}, and so can have no records of its own: remove the CNAME record"
+        );
+        Err(PublishError::new(PublishErrorKind::Failed, context))
+    }
+
+    /// Makes an update that has an effect only if that is at the name (RFC 2136, 2.4.2 and 2.4.3).
+    fn update(&self, name: &Name, basis: Basis<'_>, difference: &Difference, ttl: u32) -> Message {
         let mut zone = Query::new();
         zone.set_name(self.zone.clone())
             .set_query_class(DNSClass::IN)
@@ -88,19 +136,24 @@ impl Rfc2136 {
         message.add_zone(zone);
         let record =
             |text: &TXT, ttl| Record::from_rdata(name.clone(), ttl, RData::TXT(text.clone()));
-        for text in current {
-            message.add_pre_requisite(record(text, 0));
-        }
-        if current.is_empty() {
-            let mut absent = Record::update0(name.clone(), 0, RecordType::TXT);
-            absent.dns_class = DNSClass::NONE;
-            message.add_pre_requisite(absent);
-        }
-        let goes = |text: &&TXT| difference.remove.contains(&joined(text));
-        for text in current.iter().filter(goes) {
-            let mut gone = record(text, 0);
-            gone.dns_class = DNSClass::NONE;
-            message.add_update(gone);
+        match basis {
+            Basis::Texts(texts) => {
+                for text in texts {
+                    message.add_pre_requisite(record(&text.data, 0));
+                }
+                for text in texts.iter().filter(|it| difference.remove.contains(&it.joined())) {
+                    let mut gone = record(&text.data, 0);
+                    gone.dns_class = DNSClass::NONE;
+                    message.add_update(gone);
+                }
+            }
+            Basis::Nothing => {
+                for kind in [RecordType::TXT, RecordType::CNAME] {
+                    let mut absent = Record::update0(name.clone(), 0, kind);
+                    absent.dns_class = DNSClass::NONE;
+                    message.add_pre_requisite(absent);
+                }
+            }
         }
         for text in &difference.add {
             message.add_update(record(&TXT::from_bytes(segments(text)), ttl));

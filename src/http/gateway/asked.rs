@@ -45,10 +45,7 @@ impl Asked {
     /// Reads a request.
     pub(super) fn read(request: &HttpRequest, query: &Query) -> Result<Self, ApiError> {
         let accept = Accept::read(request);
-        let cache = request.headers().get(CACHE_CONTROL).and_then(|value| value.to_str().ok());
-        let only_if_cached = cache.is_some_and(|value| {
-            value.split(',').any(|it| it.trim().eq_ignore_ascii_case("only-if-cached"))
-        });
+        let only_if_cached = only_if_cached(request);
         let named = parameter(query, "format");
         let format = match named {
             Some(format) => self::named(format, &accept, query)?,
@@ -60,8 +57,16 @@ impl Asked {
     }
 }
 
+/// Tells whether nothing shall be fetched for a request.
+pub(super) fn only_if_cached(request: &HttpRequest) -> bool {
+    let values = request.headers().get_all(CACHE_CONTROL).filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|it| it.trim().eq_ignore_ascii_case("only-if-cached"))
+}
+
 /// Returns a parameter of the URL; an empty one says nothing.
-fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
+pub(super) fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
     query.get(name).filter(|value| !value.is_empty())
 }
 

@@ -2,12 +2,15 @@
 //! what is below the public roots, as blocks that whoever asked can verify, and fetches nothing for anybody.
 
 mod asked;
+mod disposition;
+pub(super) mod ipns;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use actix_web::body::BodyStream;
 use actix_web::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, ETAG, HeaderValue,
+    IF_NONE_MATCH, VARY,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::{Bytes, Data};
@@ -22,7 +25,8 @@ use crate::ipld::{Block, Seen, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
 use crate::registry::{Blocks, RegistryError};
 use crate::remote::url_path;
-use asked::{Asked, CAR, Format, RAW, malformed};
+use asked::{Asked, CAR, Format, RAW, malformed, parameter};
+use disposition::attachment;
 
 /// How long whoever comes by may keep an answer: what a CID names is the same for ever.
 const FOREVER: &str = "public, max-age=29030400, immutable";
@@ -38,7 +42,8 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let path = request.match_info().get("path").unwrap_or_default();
     let path: Vec<String> =
         path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
-    let asked = Asked::read(&request, &Query::read(&request)?)?;
+    let query = Query::read(&request)?;
+    let asked = Asked::read(&request, &query)?;
     if asked.format == Format::Raw && !path.is_empty() {
         return Err(malformed("a single block is asked for by its CID alone, without a path"));
     }
@@ -46,15 +51,21 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&asked, &cid))?;
     let mut response = HttpResponse::Ok();
     describe(&mut response, &asked, &cid, &path);
-    let known = request.headers().get_all(IF_NONE_MATCH).filter_map(|value| value.to_str().ok());
+    if let Some(filename) = parameter(&query, "filename") {
+        response.insert_header((CONTENT_DISPOSITION, attachment(filename)));
+    }
     let tag = etag(&asked, &cid, &path);
-    if known.flat_map(|value| value.split(',')).any(|known| is_same(known.trim(), &tag)) {
+    if is_known(request.headers().get_all(IF_NONE_MATCH), &tag) {
         return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
     }
     match asked.format {
         Format::Raw => Ok(response.body(block.bytes)),
         Format::Car { dups } => {
             let archive = api.registry.public_archive(block, path, asked.scope).await?;
+            if !archive.roots.is_empty() {
+                let roots: Vec<String> = archive.roots.iter().map(Cid::to_string).collect();
+                response.insert_header(("X-Ipfs-Roots", roots.join(",")));
+            }
             let blocks = match request.method() {
                 &Method::HEAD => stream::empty().boxed(),
                 _ => archive.blocks,
@@ -121,8 +132,11 @@ fn describe(response: &mut HttpResponseBuilder, asked: &Asked, cid: &Cid, path: 
         .insert_header((CONTENT_TYPE, content_type))
         .insert_header((ETAG, etag(asked, cid, path)))
         .insert_header((CACHE_CONTROL, FOREVER))
-        .insert_header((CONTENT_DISPOSITION, format!("attachment; filename=\"{cid}.{suffix}\"")))
+        .insert_header((CONTENT_DISPOSITION, attachment(&format!("{cid}.{suffix}"))))
         .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}{}", url_path(path))));
+    if path.is_empty() {
+        response.insert_header(("X-Ipfs-Roots", cid.to_string()));
+    }
     if let Format::Car { .. } = asked.format {
         response.insert_header((ACCEPT_RANGES, "none"));
     }
@@ -144,6 +158,12 @@ fn etag(asked: &Asked, cid: &Cid, path: &[String]) -> String {
     }
 }
 
-fn is_same(known: &str, tag: &str) -> bool {
-    known == "*" || known.trim_start_matches("W/") == tag.trim_start_matches("W/")
+/// Tells whether `If-None-Match` names an answer; weak tags are good enough (RFC 9110, 13.1.2).
+fn is_known<'a>(values: impl Iterator<Item = &'a HeaderValue>, tag: &str) -> bool {
+    let opaque = |tag: &'a str| tag.strip_prefix("W/").unwrap_or(tag);
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(',').map(str::trim))
+        .any(|known| known == "*" || opaque(known) == tag)
 }

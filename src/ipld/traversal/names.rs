@@ -74,12 +74,12 @@ impl Traversal {
     pub(super) fn follow(&mut self, answer: &Answer, depth: usize) -> Result<(), TraversalError> {
         match *answer {
             Answer::Absent => {
-                self.target = Some(Target::Absent { found: self.found });
+                self.target = Some(Target::Absent { found: self.found.len() });
                 Ok(())
             }
             Answer::Entry(cid) => {
                 self.path.pop_front();
-                self.found += 1;
+                self.found.push(cid);
                 self.want([(cid, Purpose::Path)])
             }
             Answer::Shard(cid) => self.want([(cid, Purpose::Lookup { depth: depth + 1 })]),

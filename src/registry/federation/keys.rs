@@ -43,8 +43,25 @@ pub(super) struct Keys {
     pub(super) newest: Newest,
 }
 
+/// A record as its owner has signed it, for others who verify it themselves.
+#[derive(Debug, Clone)]
+pub struct SignedRecord {
+    /// The record, of 10 KiB at most.
+    pub bytes: Vec<u8>,
+    /// Until when it is good.
+    pub good_until: Timestamp,
+    /// How long it may be cached before a newer one is looked for.
+    pub ttl: Duration,
+}
+
 /// The newest record of each key that was seen: no older one counts any more.
-pub(super) struct Newest(Cache<Cid, Arc<IpnsRecord>>);
+pub(super) struct Newest(Cache<Cid, Arc<Seen>>);
+
+/// A record that was verified.
+struct Seen {
+    record: IpnsRecord,
+    bytes: Vec<u8>,
+}
 
 impl Default for Newest {
     fn default() -> Self {
@@ -54,13 +71,13 @@ impl Default for Newest {
 
 impl Newest {
     /// Returns the newest of this record and those that were seen.
-    fn take(&self, key: &Cid, record: IpnsRecord) -> Arc<IpnsRecord> {
+    fn take(&self, key: &Cid, found: Seen) -> Arc<Seen> {
         match self.0.get(key) {
-            Some(seen) if rank(&seen) > rank(&record) => seen,
+            Some(seen) if rank(&seen.record) > rank(&found.record) => seen,
             _ => {
-                let record = Arc::new(record);
-                self.0.insert(*key, Arc::clone(&record));
-                record
+                let found = Arc::new(found);
+                self.0.insert(*key, Arc::clone(&found));
+                found
             }
         }
     }
@@ -76,14 +93,15 @@ impl KeyResolver for Keys {
     async fn resolve(&self, key: &Cid, hints: &[Hint]) -> Result<(Link, Duration)> {
         let found = self.ask(key, hints).await;
         let now = Timestamp::now();
-        let record = match found {
-            Ok(record) => self.newest.take(key, record),
+        let seen = match found {
+            Ok(found) => self.newest.take(key, found),
             // Whoever says that there is none, or something else, does not speak for the owner.
-            Err(error) => match self.newest.0.get(key).filter(|seen| seen.good_until > now) {
-                Some(seen) => return Ok((seen.value.clone(), Duration::ZERO)),
+            Err(error) => match self.newest.0.get(key).filter(|it| it.record.good_until > now) {
+                Some(seen) => return Ok((seen.record.value.clone(), Duration::ZERO)),
                 None => return Err(error),
             },
         };
+        let record = &seen.record;
         let left = Duration::try_from(record.good_until.duration_since(now)).unwrap_or_default();
         if left.is_zero() {
             let what = format!("{}: the newest record has expired", name(key));
@@ -94,8 +112,16 @@ impl KeyResolver for Keys {
 }
 
 impl Keys {
+    /// Returns the newest record that was seen of a key, if it is still good; asks nobody.
+    pub(super) fn newest(&self, key: &Cid) -> Option<SignedRecord> {
+        let seen = self.newest.0.get(key)?;
+        let IpnsRecord { good_until, ttl, .. } = seen.record;
+        let is_good = good_until > Timestamp::now();
+        is_good.then(|| SignedRecord { bytes: seen.bytes.clone(), good_until, ttl })
+    }
+
     /// Asks all at once, and returns the newest record that comes soon after the first one.
-    async fn ask(&self, key: &Cid, hints: &[Hint]) -> Result<IpnsRecord> {
+    async fn ask(&self, key: &Cid, hints: &[Hint]) -> Result<Seen> {
         let mut asking: FuturesUnordered<BoxFuture<'_, Result<Vec<u8>>>> = FuturesUnordered::new();
         for url in &self.gateways {
             asking.push(fetch(&self.own, url, key).boxed());
@@ -110,18 +136,18 @@ impl Keys {
         );
         let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, nobody);
         let mut is_first = true;
-        let (mut best, mut until): (Option<IpnsRecord>, Option<Instant>) = (None, None);
+        let (mut best, mut until): (Option<Seen>, Option<Instant>) = (None, None);
         loop {
             let next = match until {
                 Some(until) => timeout_at(until, asking.next()).await.unwrap_or_default(),
                 None => asking.next().await,
             };
             let Some(answer) = next else { break };
-            match answer.and_then(|bytes| verified(key, &bytes)) {
-                Ok(record) => {
+            match answer.and_then(|bytes| verified(key, bytes)) {
+                Ok(found) => {
                     until.get_or_insert(Instant::now() + SECOND_OPINION);
-                    if best.as_ref().is_none_or(|best| rank(best) < rank(&record)) {
-                        best = Some(record);
+                    if best.as_ref().is_none_or(|best| rank(&best.record) < rank(&found.record)) {
+                        best = Some(found);
                     }
                 }
                 Err(error) => {
@@ -151,9 +177,10 @@ fn weight(kind: DnslinkErrorKind) -> u8 {
     }
 }
 
-fn verified(key: &Cid, bytes: &[u8]) -> Result<IpnsRecord> {
-    ipns::verify(key, bytes, Timestamp::now())
-        .map_err(|error| DnslinkError::wrap(DnslinkErrorKind::Invalid, name(key), error))
+fn verified(key: &Cid, bytes: Vec<u8>) -> Result<Seen> {
+    let record = ipns::verify(key, &bytes, Timestamp::now())
+        .map_err(|error| DnslinkError::wrap(DnslinkErrorKind::Invalid, name(key), error))?;
+    Ok(Seen { record, bytes })
 }
 
 /// Asks a gateway (trustless gateway specification, "IPNS Record").

@@ -28,6 +28,7 @@ use crate::oci::{CanonicalDigest, ForeignName, Tag};
 use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
 pub use blobs::Extent;
 pub(super) use blobs::Held;
+pub use keys::SignedRecord;
 use place::Place;
 pub use restorable::Restorable;
 use roots::Located;
@@ -73,6 +74,11 @@ impl Federation {
     /// Tells since when the root of a name that is known is due to be looked up again, if it is.
     pub(super) fn due_since(&self, name: &ForeignName) -> Option<Timestamp> {
         self.roots.due_since(&name.root)
+    }
+
+    /// Returns the record of a key that was resolved here, if it is still good.
+    pub(super) fn ipns_record(&self, key: &Cid) -> Option<SignedRecord> {
+        self.roots.ipns_record(key)
     }
 
     /// Counts the names of which the last root serves on.

@@ -11,7 +11,7 @@ use reqwest::{Client, redirect};
 
 use super::super::RegistryError;
 use super::HINTS;
-use super::keys::{Keys, Newest};
+use super::keys::{Keys, Newest, SignedRecord};
 use super::peers::{Introduced, Named, Peers};
 use super::stale::Stale;
 use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
@@ -38,6 +38,7 @@ pub struct Roots {
     guarded: Client,
     /// The operator's node, if there is one.
     pub(super) node: Option<(Node, Arc<Peers>)>,
+    keys: Arc<Keys>,
     asked: Asked,
     stale: Stale,
 }
@@ -117,14 +118,15 @@ impl Roots {
             .dns_resolver(Arc::new(dialer.clone()))
             .build()?;
         let own = client().build()?;
-        let resolver = resolver.with_keys(Arc::new(Keys {
+        let keys = Arc::new(Keys {
             gateways: gateways.to_vec(),
             own: own.clone(),
             guarded: guarded.clone(),
             dialer: dialer.clone(),
             node: node.as_ref().map(|node| Arc::clone(&node.kubo)),
             newest: Newest::default(),
-        }));
+        });
+        let resolver = resolver.with_keys(Arc::<Keys>::clone(&keys));
         let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
         let gateways = gateways.iter().map(source).collect();
         let node = node.map(|OwnNode { kubo, keep_peers, notes }| {
@@ -132,7 +134,12 @@ impl Roots {
             (Node::new(kubo), peers)
         });
         let (asked, stale) = (Asked(Cache::new(NAMES)), Stale::default());
-        Ok(Self { domains, resolver, dialer, gateways, guarded, node, asked, stale })
+        Ok(Self { domains, resolver, keys, dialer, gateways, guarded, node, asked, stale })
+    }
+
+    /// Returns the record of a key that was resolved, if it is still good.
+    pub(super) fn ipns_record(&self, key: &Cid) -> Option<SignedRecord> {
+        self.keys.newest(key)
     }
 
     /// Refuses a root that the operator does not want to be served.

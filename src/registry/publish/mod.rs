@@ -88,7 +88,7 @@ pub struct Plan {
     pub wanted: Vec<String>,
     /// What each server says now.
     pub told: Vec<Told>,
-    /// Why it would not be written, if that can be told: what is there is somebody else's.
+    /// Why it would not be written, if that can be told.
     pub conflict: Option<PublishError>,
 }
 
@@ -182,7 +182,10 @@ impl Publisher {
         let record = self.record().await?;
         let change = self.change(root, &record, force).await?;
         let told = self.zone.ask(&change.domain).await?;
-        let conflict = conflict(&change, &told);
+        let mut conflict = conflict(&change, &told);
+        if conflict.is_none() {
+            conflict = self.provider.check(&change).await.err();
+        }
         Ok(Plan { name: change.name(), wanted: change.wanted, told, conflict })
     }
 
@@ -203,7 +206,8 @@ impl Publisher {
         // Holding it was a change as well.
         let version = self.registry.index.version().await.map_err(unable)?;
         let change = self.change(&root, record, wish == Wish::Force).await?;
-        if record.root.as_ref() == Some(&root) && record.ours == change.wanted {
+        let has_ttl = record.ttl == Some(change.ttl.as_secs());
+        if record.root.as_ref() == Some(&root) && record.ours == change.wanted && has_ttl {
             let is_told = match self.is_told(&change).await {
                 // Nobody says that anything is wrong, and nobody wants to know.
                 Err(_) if wish == Wish::Routine && record.failure.is_none() => true,
@@ -218,7 +222,7 @@ impl Publisher {
         // Noted before it is written: whatever happens from here, what stands there is known to be ours.
         record.claim(&change.wanted);
         self.save(turn, record).await?;
-        let is_told = match self.write(&change).await {
+        let is_told = match self.write(&change, has_ttl).await {
             Ok(()) => {
                 let since = *record.untold.get_or_insert_with(now);
                 self.wait_until_told(&change, version, since).await
@@ -227,7 +231,7 @@ impl Publisher {
         };
         if matches!(is_told, Ok(true)) {
             self.note(&[root]).await?;
-            record.seen(root, change.wanted, now());
+            record.seen(root, change.wanted, change.ttl, now());
         } else {
             self.note_told(&change).await?;
         }
@@ -273,8 +277,8 @@ impl Publisher {
         self.registry.storage.publish(root, known).await.map_err(unable)
     }
 
-    /// Has the provider write a change, unless that was done already and only its answer was lost.
-    async fn write(&self, change: &Change) -> Result<()> {
+    /// Has the provider write a change, unless that was done already, with this TTL, and only its answer was lost.
+    async fn write(&self, change: &Change, has_ttl: bool) -> Result<()> {
         if !self.provider.compares() {
             let told = self.zone.ask(&change.domain).await?;
             // What nobody tells may be somebody else's.
@@ -284,7 +288,7 @@ impl Publisher {
             if let Some(conflict) = conflict(change, &told) {
                 return Err(conflict);
             }
-            if missing(change, &told).is_none() {
+            if has_ttl && missing(change, &told).is_none() {
                 return Ok(());
             }
         }

@@ -1,5 +1,7 @@
 //! How publishing stands, as the index keeps it for all processes.
 
+use std::time::Duration;
+
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +24,9 @@ pub struct Publication {
     pub root: Option<Cid>,
     /// When, in milliseconds since the Unix epoch.
     pub published: i64,
+    /// The TTL that it was written with, in seconds; none in what earlier versions noted.
+    #[serde(default)]
+    pub ttl: Option<u64>,
     /// Why the last try failed, if it did.
     pub failure: Option<Failure>,
     /// Since when something is written that was not seen there, in milliseconds since the Unix epoch.
@@ -52,6 +57,7 @@ impl Publication {
             ours: Vec::new(),
             root: None,
             published: 0,
+            ttl: None,
             failure: None,
             untold: None,
             answers: Vec::new(),
@@ -65,8 +71,9 @@ impl Publication {
     }
 
     /// Notes that nothing else of ours is there than what was wanted.
-    pub(super) fn seen(&mut self, root: Cid, wanted: Vec<String>, now: i64) {
+    pub(super) fn seen(&mut self, root: Cid, wanted: Vec<String>, ttl: Duration, now: i64) {
         (self.root, self.ours, self.published) = (Some(root), wanted, now);
+        self.ttl = Some(ttl.as_secs());
         self.untold = None;
     }
 

@@ -83,12 +83,12 @@ pub(super) fn conflict(change: &Change, told: &[Told]) -> Option<PublishError> {
 
 /// Says who does not tell the change, if anybody, or if nobody can be asked.
 pub(super) fn missing(change: &Change, told: &[Told]) -> Option<String> {
-    for Told { server, texts } in told {
-        let Ok(texts) = texts else { continue };
+    for told in told {
+        let Ok(texts) = &told.texts else { continue };
         let is_whole = change.wanted.iter().all(|wanted| texts.contains(wanted));
         let links = texts.iter().filter(|text| is_link(text)).count();
         if !is_whole || links != 1 {
-            return Some(format!("{server} says {}", texts.join(", ")));
+            return Some(format!("{} says {}", told.server, told.fact()));
         }
     }
     answers(told).err().map(|error| error.context)

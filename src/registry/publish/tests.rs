@@ -33,6 +33,10 @@ impl Provider for Overwriting {
         Ok(())
     }
 
+    async fn check(&self, _: &Change) -> Result<()> {
+        Ok(())
+    }
+
     fn compares(&self) -> bool {
         false
     }

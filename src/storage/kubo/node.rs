@@ -69,7 +69,7 @@ impl Node {
     async fn check_gateway(&self) -> Result<()> {
         let absent = Block::raw(Bytes::from(Uuid::new_v4().to_string())).cid;
         let answered = self.kubo.says_no_at_once(&absent, SEARCH).await;
-        if !answered.map_err(|error| self.unusable(error))? {
+        if !answered.map_err(|error| self.unreadable(error))? {
             return Err(self.unfit(
                 "its gateway searches the network for what is missing: run `ipfs config --json \
                  Gateway.NoFetch true` there and start the node again",
@@ -79,12 +79,23 @@ impl Node {
         self.kubo.put(&known).await.map_err(|error| self.unusable(error))?;
         match self.kubo.read(&known.cid, 0..known.bytes.len() as u64).await {
             Ok(_) => Ok(()),
-            Err(error) if error.kind == KuboErrorKind::Unavailable => Err(error.into()),
-            Err(error) => Err(self.unfit(&format!(
+            Err(error) => Err(self.unreadable(error)),
+        }
+    }
+
+    /// Says what keeps a gateway from serving files of the node.
+    fn unreadable(&self, error: KuboError) -> StorageError {
+        match error.kind {
+            KuboErrorKind::Unavailable => error.into(),
+            KuboErrorKind::Denied => self.unfit(&format!(
+                "its gateway lets nobody read files ({error}): `storage.kubo.gateway` has to be the gateway of the \
+                 node of `storage.kubo.api`, without a sign-in"
+            )),
+            _ => self.unfit(&format!(
                 "its gateway does not serve what was put on the node ({error}): \
-                 `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, \
-                 with `Gateway.DeserializedResponses` true"
-            ))),
+                 `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, and to serve files: \
+                 run `ipfs config --json Gateway.DeserializedResponses true` there and start the node again"
+            )),
         }
     }
 

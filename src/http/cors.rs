@@ -1,0 +1,56 @@
+//! Pages of any origin may read what is public by its CID (the Fetch standard, "CORS protocol"): the gateway,
+//! as Kubo's lets them, and the routing, as its specification says that it has to. Nothing else of this server.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ALLOW, HeaderName, HeaderValue,
+};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse};
+
+/// The methods of these routes.
+pub(super) const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// What every answer says.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    (ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+    (
+        ACCESS_CONTROL_ALLOW_HEADERS,
+        "Accept, Cache-Control, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, Range, \
+         User-Agent, X-Requested-With",
+    ),
+    (
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        "Accept-Ranges, Allow, Content-Disposition, Content-Length, Content-Range, ETag, Retry-After, \
+         X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output",
+    ),
+];
+
+/// How long a browser may remember the answer to a preflight, in seconds; browsers take less.
+const REMEMBERED: &str = "86400";
+
+/// Lets pages of any origin read the answers of what it stands around, errors among them.
+///
+/// # Errors
+/// Those of what it wraps.
+pub(super) async fn share(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let mut response = next.call(request).await?;
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+/// `OPTIONS`: what a browser asks before it sends a request that a form could not send.
+pub(super) async fn preflight() -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((ALLOW, METHODS))
+        .insert_header((ACCESS_CONTROL_MAX_AGE, REMEMBERED))
+        .finish()
+}
