@@ -9,3 +9,4 @@ mod publisher;
 mod pushes;
 mod replicas;
 mod servers;
+mod zones;

@@ -1,0 +1,98 @@
+//! Zones that have more than the records of a root: wildcards and aliases, and TTLs that change (cases B1 and B11 of
+//! faults.md).
+
+use std::fs;
+
+use crate::common::bind::{Bind, KEY};
+use crate::common::repository::wait;
+use crate::common::{run, succeed};
+use crate::publish::publisher::{DOMAIN, NAME, Publisher, wait_long};
+
+#[test]
+fn in_a_zone_with_a_wildcard_it_is_published_and_dry_run_says_so() {
+    for wildcard in ["* CNAME @", "* TXT \"v=spf1 -all\""] {
+        let Some(dns) = Bind::start(&[(DOMAIN, wildcard)]) else { return };
+        let publisher = Publisher::start_on(dns, |_| {});
+        let planned = run(&mut publisher.command(["publish", "--dry-run"]));
+        assert_eq!(planned.code, Some(0), "{wildcard}: {planned}");
+        publisher.repository().push_image("v1", "one");
+        publisher.wait_until_published();
+        publisher.repository().push_image("v1", "two");
+        publisher.wait_until_published();
+        let links = publisher.links();
+        assert_eq!(publisher.texts().len(), 2, "{wildcard}: a link and a hint: {links:?}");
+    }
+}
+
+#[test]
+fn where_an_alias_stands_it_is_not_published_and_dry_run_says_so() {
+    let Some(dns) = Bind::start(&[(DOMAIN, "_dnslink CNAME @")]) else { return };
+    let publisher = Publisher::start_on(dns, |_| {});
+    let planned = run(publisher.command(["publish", "--dry-run"]).arg("--json"));
+    assert_eq!(planned.code, Some(1), "{planned}");
+    let planned: serde_json::Value = serde_json::from_str(&planned.stdout).unwrap();
+    assert_eq!(planned["servers"][0]["alias"], format!("{DOMAIN}."));
+    assert!(planned["conflict"].as_str().unwrap().contains("is an alias of"), "{planned}");
+    publisher.repository().push_image("v1", "one");
+    let is_told = || publisher.standing()["publishing"].to_string().contains("is an alias of");
+    wait_long(is_told, "nobody is told of the alias");
+    // Once it is gone, the next try publishes.
+    publisher.dns.update(DOMAIN, &format!("update delete {NAME} CNAME"));
+    succeed(&mut publisher.command(["publish", "--wait"]));
+    publisher.wait_until_published();
+}
+
+#[test]
+fn a_program_is_started_where_a_wildcard_makes_an_alias() {
+    for wildcard in ["* CNAME @", "* TXT \"v=spf1 -all\""] {
+        let Some(dns) = Bind::start(&[(DOMAIN, wildcard)]) else { return };
+        let folder = tempfile::TempDir::new().unwrap();
+        let [name, algorithm, secret] = KEY;
+        let key = folder.path().join("key");
+        let text = format!("key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n");
+        fs::write(&key, text).unwrap();
+        let address = dns.address();
+        let (host, port) = address.split_once(':').unwrap();
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/publish-by-nsupdate");
+        let command = [program, host, port, &key.display().to_string()].join(",");
+        let servers = address.clone();
+        let publisher = Publisher::start_on(dns, move |server| {
+            server
+                .env("ROADSTEAD_PUBLISH__PROVIDER", "exec")
+                .env("ROADSTEAD_PUBLISH__SERVERS", &servers)
+                .env("ROADSTEAD_PUBLISH__EXEC__COMMAND", &command);
+        });
+        publisher.repository().push_image("v1", "one");
+        publisher.wait_until_published();
+    }
+}
+
+#[test]
+fn another_ttl_is_written_at_the_next_start() {
+    let ttls = |publisher: &Publisher| -> Vec<String> {
+        let said = publisher.dns.dig(["+noall", "+answer", "TXT", NAME]);
+        said.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+    };
+    let Some(dns) = Bind::start(&[(DOMAIN, "")]) else { return };
+    let ttl = std::sync::Arc::new(std::sync::Mutex::new("60s"));
+    let given = std::sync::Arc::clone(&ttl);
+    let mut publisher = Publisher::start_on(dns, move |command| {
+        command.env("ROADSTEAD_PUBLISH__TTL", *given.lock().unwrap());
+    });
+    publisher.repository().push_image("v1", "one");
+    let root = publisher.wait_until_published();
+    assert_eq!(ttls(&publisher), ["60", "60"]);
+    for (setting, seconds) in [("10s", "10"), ("90s", "90")] {
+        *ttl.lock().unwrap() = setting;
+        publisher.server.stop();
+        publisher.server.start_again();
+        wait(|| ttls(&publisher) == [seconds, seconds], "the TTL is not written");
+        assert_eq!(publisher.wait_until_published(), root);
+    }
+    // Where nothing is different, nothing is written.
+    let before = publisher.dns.serial(DOMAIN);
+    publisher.server.stop();
+    publisher.server.start_again();
+    wait(|| publisher.standing()["publishing"] == "ok", "it is not looked at");
+    assert_eq!(publisher.dns.serial(DOMAIN), before);
+}
