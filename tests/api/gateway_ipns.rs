@@ -53,7 +53,9 @@ impl Owner {
         let mut record = Vec::new();
         for (field, bytes) in [(8, signature.as_ref()), (9, &data)] {
             let length = bytes.len();
-            record.extend([field << 3 | 2_u8, (length % 128 + 128) as u8, (length / 128) as u8]);
+            record.push(field << 3 | 2_u8);
+            let length = [length % 128 + 128, length / 128];
+            record.extend(length.map(|part| u8::try_from(part).expect("it is short")));
             record.extend(bytes);
         }
         record

@@ -1,6 +1,6 @@
 //! What every provider does: each case runs on each row of the table of providers.
 //!
-//! `rfc2136` writes to a real bind, a real Knot and a real PowerDNS; the program that `exec` runs, which is the one
+//! `rfc2136` writes to a real bind, a real Knot and a real `PowerDNS`; the program that `exec` runs, which is the one
 //! in `examples/`, to bind; `cloudflare` to a server of ours that holds to the published contract of the API. Cases
 //! whose server is not installed show as ignored, and fail under `TEST_REQUIRE_ALL=1`.
 

@@ -1,4 +1,4 @@
-//! The name servers that `rfc2136` is tried on: bind, Knot and PowerDNS, each with the same zone.
+//! The name servers that `rfc2136` is tried on: bind, Knot and `PowerDNS`, each with the same zone.
 
 use std::fs;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub(crate) enum Server {
     Other(Other),
 }
 
-/// Knot or PowerDNS.
+/// Knot or `PowerDNS`.
 pub(crate) struct Other {
     // Fields are dropped in this order: the process goes before its folder.
     process: Process,
@@ -205,7 +205,7 @@ fn knotd(folder: &Path) -> Command {
     command
 }
 
-/// Writes the settings and the database of PowerDNS.
+/// Writes the settings and the database of `PowerDNS`.
 fn power_dns(folder: &Path, port: u16, zone: &str) -> Command {
     let place = folder.display();
     let text = format!(

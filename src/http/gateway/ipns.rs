@@ -34,9 +34,10 @@ pub(in super::super) async fn get(request: HttpRequest, api: Data<Api>) -> Answe
     let query = Query::read(&request)?;
     let is_negotiated = check_format(&request, &query)?;
     let absent = || {
-        let status = match only_if_cached(&request) {
-            true => StatusCode::PRECONDITION_FAILED,
-            false => StatusCode::NOT_FOUND,
+        let status = if only_if_cached(&request) {
+            StatusCode::PRECONDITION_FAILED
+        } else {
+            StatusCode::NOT_FOUND
         };
         let message = format!("this registry has no record of {name}");
         ApiError::new(status, ErrorCode::Unsupported, message)
