@@ -112,12 +112,12 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         counted(path, &format!("{scope}{path}"), cors::METHODS)
             .route(web::method(Method::OPTIONS).to(cors::preflight))
     };
-    let ipfs = web::scope("/ipfs")
+    let content = web::scope("/ipfs")
         .wrap(from_fn(cors::share))
         .service(readable(shared("/ipfs", "/{cid}"), gateway::get))
         .service(readable(shared("/ipfs", "/{cid}/{path:.*}"), gateway::get))
         .default_service(web::to(error::not_found));
-    let ipns = web::scope("/ipns")
+    let records = web::scope("/ipns")
         .wrap(from_fn(cors::share))
         .service(readable(shared("/ipns", "/{key}"), gateway::ipns::get))
         .service(readable(shared("/ipns", "/{key}/{path:.*}"), gateway::ipns::get))
@@ -145,8 +145,8 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
                 .wrap(from_fn(caller::identify))
                 .route(get().to(metrics::get)),
         )
-        .service(ipfs)
-        .service(ipns)
+        .service(content)
+        .service(records)
         .service(routing)
         .service(v2)
         .default_service(web::to(error::not_found));

@@ -70,7 +70,7 @@ fn resolving(records: Vec<(String, Vec<u8>)>) -> Server {
         found.map(|(_, record)| record.clone())
     });
     // Of what is below the root it has nothing.
-    let (gateway, resolver) = (gateway.url(), free_address().to_string());
+    let (gateway, resolver) = (gateway.url(), free_address());
     let server = Server::start_with(move |command| {
         command
             .env("ROADSTEAD_DNSLINK__SERVERS", &resolver)

@@ -264,8 +264,8 @@ fn launch(
     daemon.arg("daemon").envs(environment.iter().map(|(name, value)| (name, value)));
     let mut process = Process::start(&mut daemon, log);
     let version = format!("http://127.0.0.1:{api}/api/v0/version");
-    // A CID that holds its own, empty, block.
-    let empty = format!("http://127.0.0.1:{gateway}/ipfs/bafkqaaa");
+    // A CID that holds its own, empty, block: served also where nothing else than blocks is.
+    let empty = format!("http://127.0.0.1:{gateway}/ipfs/bafkqaaa?format=raw");
     process.wait_until(READY, || {
         // Where calls need a token, a refusal is an answer too.
         http::try_send(|client| client.post(&version)).is_ok()

@@ -134,7 +134,7 @@ impl Roots {
             (Node::new(kubo), peers)
         });
         let (asked, stale) = (Asked(Cache::new(NAMES)), Stale::default());
-        Ok(Self { domains, resolver, keys, dialer, gateways, guarded, node, asked, stale })
+        Ok(Self { domains, resolver, dialer, gateways, guarded, node, keys, asked, stale })
     }
 
     /// Returns the record of a key that was resolved, if it is still good.
