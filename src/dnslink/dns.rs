@@ -9,14 +9,12 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use hickory_resolver::TokioResolver;
-use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::timeout;
 
-use super::servers::{QUESTION, Servers};
+use super::servers::{Client, QUESTION, Servers};
 use super::{Domain, Host, SetupError, Validation};
 use crate::config::DnslinkSettings;
 
@@ -26,12 +24,14 @@ const HEAD_START: Duration = Duration::from_millis(500);
 /// How many TXT records of one name are looked at: a full answer has no more that are of any use.
 const MAX_TEXTS: usize = 256;
 
+/// How many aliases are followed that the library does not follow by itself.
+const MAX_ALIASES: usize = 8;
+
 /// How many addresses of one name are used.
 const MAX_ADDRESSES: usize = 16;
 
-/// What is said of an answer that is forged, or that cannot be told from one.
-const NOT_VALIDATED: &str = "the answer is not validated by DNSSEC (what a wildcard makes in a zone signed with NSEC \
-                             cannot be: docs/DNSLINK.md)";
+/// What is said of an answer that is forged, or cannot be told from one.
+const NOT_VALIDATED: &str = "the answer is not validated by DNSSEC";
 
 /// Asks the servers.
 pub(super) struct Dns {
@@ -69,8 +69,7 @@ impl Dns {
     /// Asks for the TXT records of a name.
     pub(super) async fn texts(&self, name: &str) -> Result<Texts, Failure> {
         let question = question(name)?;
-        let lookup = self.ask(&question, RecordType::TXT).await?;
-        let answers = lookup.answers();
+        let answers = self.ask(&question, RecordType::TXT).await?;
         let mut names = vec![question];
         let mut aliases: Vec<(&Name, &Name)> = answers.iter().filter_map(alias).collect();
         while let Some(place) = aliases.iter().position(|(from, _)| names.contains(from)) {
@@ -125,8 +124,8 @@ impl Dns {
     /// Finds the addresses of the servers of a zone: one of each. A name that is no zone has none.
     pub(super) async fn name_servers(&self, zone: &str) -> Result<Vec<IpAddr>, Failure> {
         let question = question(zone)?;
-        let lookup = self.ask(&question, RecordType::NS).await?;
-        let of_zone = lookup.answers().iter().filter(|record| record.name == question);
+        let answers = self.ask(&question, RecordType::NS).await?;
+        let of_zone = answers.iter().filter(|record| record.name == question);
         let names: Vec<String> = of_zone
             .filter_map(|record| match &record.data {
                 RData::NS(name) => Some(name.0.to_ascii()),
@@ -160,9 +159,9 @@ impl Dns {
         if !is_wanted {
             return Err(Failure::Absent);
         }
-        let lookup = self.ask(&question(name.as_str())?, kind).await?;
+        let answers = self.ask(&question(name.as_str())?, kind).await?;
         let is_address = |record: &&Record| record.data.ip_addr().is_some();
-        let used: Vec<&Record> = lookup.answers().iter().filter(is_address).collect();
+        let used: Vec<&Record> = answers.iter().filter(is_address).collect();
         self.validation(&used)?;
         Ok(used.iter().filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES).collect())
     }
@@ -186,7 +185,7 @@ impl Dns {
         Ok(Some(shown))
     }
 
-    async fn ask(&self, question: &Name, kind: RecordType) -> Result<Lookup, Failure> {
+    async fn ask(&self, question: &Name, kind: RecordType) -> Result<Vec<Record>, Failure> {
         let clients = self.servers.clients().await.map_err(|error| down(&error))?;
         let mut rest = clients.iter();
         let mut asked = FuturesUnordered::new();
@@ -224,17 +223,61 @@ fn alias(record: &Record) -> Option<(&Name, &Name)> {
     }
 }
 
-type Asked = BoxFuture<'static, Result<Lookup, Failure>>;
+type Asked = BoxFuture<'static, Result<Vec<Record>, Failure>>;
 
-fn ask_one(client: TokioResolver, question: Name, kind: RecordType) -> Asked {
+fn ask_one(client: Client, question: Name, kind: RecordType) -> Asked {
     async move {
-        match timeout(QUESTION, client.lookup(question, kind)).await {
-            Ok(Ok(lookup)) => Ok(lookup),
-            Ok(Err(error)) => Err(failure(&error)),
-            Err(_) => Err(Failure::Down("no answer in time".to_owned())),
-        }
+        let asked = timeout(QUESTION, look_up(&client, question, kind)).await;
+        asked.unwrap_or_else(|_| Err(Failure::Down("no answer in time".to_owned())))
     }
     .boxed()
+}
+
+/// Asks one server, and goes on where an alias leads that the library refuses although it is proven.
+async fn look_up(
+    client: &Client,
+    question: Name,
+    kind: RecordType,
+) -> Result<Vec<Record>, Failure> {
+    let (mut answers, mut name) = (Vec::new(), question);
+    for _ in 0..MAX_ALIASES {
+        let error = match client.resolver.lookup(name.clone(), kind).await {
+            Ok(lookup) => {
+                answers.extend_from_slice(lookup.answers());
+                return Ok(answers);
+            }
+            Err(error) => error,
+        };
+        let is_refused = matches!(
+            error,
+            NetError::Dns(
+                DnsError::DnssecBogus
+                    | DnsError::Nsec { proof: Proof::Bogus | Proof::Indeterminate, .. }
+            )
+        );
+        let Some(prover) = client.prover.as_ref().filter(|_| is_refused) else {
+            return Err(failure(&error));
+        };
+        let Some(found) = prover.ask(&name, kind).await else { return Err(failure(&error)) };
+        let end = end_of(&name, &found);
+        let is_whole = found.iter().any(|it| it.name == end && it.record_type() == kind);
+        answers.extend(found);
+        if is_whole || end == name {
+            return Ok(answers);
+        }
+        name = end;
+    }
+    Err(Failure::Down("it is an alias of an alias, and so on".to_owned()))
+}
+
+/// Returns where a name leads by the aliases among these records.
+fn end_of(name: &Name, records: &[Record]) -> Name {
+    let mut aliases: Vec<(&Name, &Name)> = records.iter().filter_map(alias).collect();
+    let mut end = name;
+    while let Some(place) = aliases.iter().position(|(from, _)| *from == end) {
+        end = aliases.swap_remove(place).1;
+    }
+    end.clone()
 }
 
 fn failure(error: &NetError) -> Failure {

@@ -32,6 +32,7 @@ mod step;
 #[allow(dead_code, reason = "the tests of the room use the rest")]
 pub(crate) mod test_server;
 mod walk;
+mod wildcard;
 mod wire;
 mod zone;
 

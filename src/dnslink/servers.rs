@@ -7,16 +7,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolverConfig};
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::serialize::txt::ParseError;
 use hickory_resolver::system_conf::read_system_conf;
+use hickory_resolver::{TlsConfig, TokioResolver};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::wildcard::Prover;
 use super::{DnslinkError, DnslinkErrorKind, Result, SetupError};
 use crate::config::{DnsServer, DnslinkSettings};
 
@@ -28,7 +29,15 @@ pub(super) struct Servers {
     given: Vec<DnsServer>,
     anchors: Option<Arc<TrustAnchors>>,
     tls: Option<ClientConfig>,
-    clients: Mutex<Option<Arc<[TokioResolver]>>>,
+    clients: Mutex<Option<Arc<[Client]>>>,
+}
+
+/// What asks one server.
+#[derive(Clone)]
+pub(super) struct Client {
+    pub(super) resolver: TokioResolver,
+    /// Where answers are validated: for what the library refuses, but should not.
+    pub(super) prover: Option<Prover>,
 }
 
 impl Servers {
@@ -50,7 +59,7 @@ impl Servers {
 
     /// Returns a client of each server, the first to be asked first. At the first call, and after
     /// [`forget`](Self::forget), the settings of the system are read, and names of servers looked up.
-    pub(super) async fn clients(&self) -> Result<Arc<[TokioResolver]>> {
+    pub(super) async fn clients(&self) -> Result<Arc<[Client]>> {
         if let Some(clients) = &*self.lock() {
             return Ok(clients.clone());
         }
@@ -58,7 +67,7 @@ impl Servers {
         for server in self.name_servers().await? {
             made.push(self.client(server)?);
         }
-        let clients: Arc<[TokioResolver]> = made.into();
+        let clients: Arc<[Client]> = made.into();
         *self.lock() = Some(clients.clone());
         Ok(clients)
     }
@@ -99,8 +108,8 @@ impl Servers {
         Ok(found)
     }
 
-    fn client(&self, server: NameServerConfig) -> Result<TokioResolver> {
-        let config = ResolverConfig::from_name_servers(vec![server]);
+    fn client(&self, server: NameServerConfig) -> Result<Client> {
+        let config = ResolverConfig::from_name_servers(vec![server.clone()]);
         let provider = TokioRuntimeProvider::default();
         let mut builder = TokioResolver::builder_with_config(config, provider);
         let options = builder.options_mut();
@@ -109,16 +118,28 @@ impl Servers {
         options.attempts = 0;
         // What is kept, and for how long, is for `memory` to say.
         options.cache_size = 0;
+        let options = options.clone();
         if let Some(anchors) = &self.anchors {
             builder = builder.with_trust_anchor(anchors.clone());
         }
         if let Some(tls) = &self.tls {
             builder = builder.with_tls_config(tls.clone());
         }
-        builder.build().map_err(|error| unavailable("the DNS cannot be used", error))
+        let unusable = |error| unavailable("the DNS cannot be used", error);
+        let prover = match &self.anchors {
+            None => None,
+            Some(anchors) => {
+                let tls = match &self.tls {
+                    Some(config) => TlsConfig { config: config.clone() },
+                    None => TlsConfig::new().map_err(unusable)?,
+                };
+                Some(Prover::new(server, options, tls, Arc::clone(anchors)))
+            }
+        };
+        Ok(Client { resolver: builder.build().map_err(unusable)?, prover })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<[TokioResolver]>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<[Client]>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

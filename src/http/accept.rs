@@ -3,6 +3,9 @@
 use actix_web::HttpRequest;
 use actix_web::http::header::ACCEPT;
 
+/// How many ranges are looked at; browsers send a dozen.
+const MOST: usize = 100;
+
 /// What a client accepts, in the order in which it names it; one that sends no header names nothing.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Accept(Vec<MediaRange>);
@@ -21,7 +24,8 @@ impl Accept {
     /// Reads all the headers of that name. What cannot be read is left out, or counts as not said.
     pub(super) fn read(request: &HttpRequest) -> Self {
         let values = request.headers().get_all(ACCEPT).filter_map(|value| value.to_str().ok());
-        Self(values.flat_map(|value| split(value, ',')).filter_map(MediaRange::read).collect())
+        let ranges = values.flat_map(|value| split(value, ',')).filter_map(MediaRange::read);
+        Self(ranges.take(MOST).collect())
     }
 
     /// The ranges, the ones that the client likes best first.

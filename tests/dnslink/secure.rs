@@ -1,8 +1,9 @@
 //! DNSSEC: a zone that a real name server signs, with its key as the one that is trusted.
 
 use std::fs;
+use std::net::IpAddr;
 
-use roadstead::dnslink::{DnslinkErrorKind, Resolver, Step, Validation};
+use roadstead::dnslink::{DnslinkErrorKind, Host, Resolver, Step, Validation};
 use tempfile::TempDir;
 
 use super::server::Server;
@@ -76,23 +77,55 @@ async fn an_answer_that_is_not_signed_or_by_another_key_is_none() {
     assert_eq!(kind(&by_forger, "a.signed.test").await, DnslinkErrorKind::Unavailable);
 }
 
-/// A fault of the library (hickory-dns#3812), which docs/DNSLINK.md tells of: when this fails it is mended, and the
-/// note has to go (case B3 of faults.md).
+/// The library refuses these (hickory-dns#3812; case B3 of faults.md).
 #[tokio::test]
-async fn what_a_wildcard_makes_in_a_zone_signed_with_nsec_is_not_validated_as_yet() {
+async fn what_a_wildcard_makes_is_taken_in_zones_signed_with_nsec() {
     let link = format!("@ TXT \"dnslink=/ipfs/{A}\"\n_dnslink.a TXT \"dnslink=/ipfs/{A}\"\n");
-    for (wildcard, is_found) in
-        [("", true), ("* A 192.0.2.1\n", true), ("* TXT \"x\"\n", false), ("* CNAME @\n", false)]
+    for wildcard in
+        ["", "* A 1.1.1.1\n", "* TXT \"x\"\n", "* CNAME @\n", "*.deep CNAME a\na TXT x\n"]
     {
         let records = format!("{link}{wildcard}");
         let Some(bind) = Bind::start_signed(&[(ZONE, &records)], &[ZONE]) else { return };
-        let resolver = resolver(&bind.address(), &keys(&bind));
-        // A record of its own is found whatever the zone has beside it.
-        assert_eq!(root(&resolver, "a.signed.test").await, A, "{wildcard}");
-        if is_found {
-            assert_eq!(root(&resolver, ZONE).await, A, "{wildcard}");
-        } else {
-            assert_eq!(kind(&resolver, ZONE).await, DnslinkErrorKind::Unavailable, "{wildcard}");
+        let keys = keys(&bind);
+        let resolver = resolver(&bind.address(), &keys);
+        for name in [ZONE, "a.signed.test"] {
+            assert_eq!(root(&resolver, name).await, A, "{name} {wildcard}");
+            let trace = resolver.trace(&domain(name)).await;
+            for step in &trace.steps {
+                if let Step::Query { validation, records, .. } = step
+                    && !records.is_empty()
+                {
+                    assert_eq!(
+                        *validation,
+                        Some(Validation::Secure),
+                        "{name} {wildcard}: {step:?}"
+                    );
+                }
+            }
+        }
+        // The same zone, signed by others.
+        let Some(other) = Bind::start_signed(&[(ZONE, &records)], &[ZONE]) else { return };
+        other.wait_until_signed("_dnslink.a.signed.test");
+        let forged = self::resolver(&other.address(), &keys);
+        assert_eq!(kind(&forged, ZONE).await, DnslinkErrorKind::Unavailable, "{wildcard}");
+    }
+}
+
+#[tokio::test]
+async fn the_address_that_a_wildcard_makes_is_taken_in_zones_signed_with_nsec() {
+    for wildcard in ["* A 1.1.1.1\n", "* CNAME a\na A 1.1.1.1\n", "gw A 1.1.1.1\n"] {
+        let records = format!("{}{wildcard}", records());
+        let Some(bind) = Bind::start_signed(&[(ZONE, &records)], &[ZONE]) else { return };
+        let dialer = resolver(&bind.address(), &keys(&bind)).dialer();
+        for host in ["gw.signed.test", "nothing.a.signed.test"] {
+            let found = dialer.addresses(&Host::Name4(host.parse().unwrap())).await;
+            if host.starts_with("gw") {
+                let expected: Vec<IpAddr> = vec!["1.1.1.1".parse().unwrap()];
+                assert_eq!(found, Ok(expected), "{wildcard}");
+            } else {
+                // Below a name that exists no wildcard makes anything.
+                assert!(found.is_err(), "{wildcard}: {found:?}");
+            }
         }
     }
 }
