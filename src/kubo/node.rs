@@ -46,6 +46,23 @@ impl Kubo {
         Ok(Version { major, minor })
     }
 
+    /// Reads one of the node's settings; none where it is not set, or is not to be known.
+    pub async fn setting(&self, name: &'static str) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Answer {
+            #[serde(rename = "Value")]
+            value: serde_json::Value,
+        }
+
+        // One that is not set is an error too, and a token may be good for other calls alone.
+        let answer: Answer = self.call("config").argument(name).json(None).await.ok()?;
+        match answer.value {
+            serde_json::Value::Null => None,
+            serde_json::Value::String(text) => Some(text),
+            other => Some(other.to_string()),
+        }
+    }
+
     /// Lists where other nodes can reach this one, as multiaddrs with its id; also those that lead nowhere
     /// from outside.
     ///

@@ -66,7 +66,8 @@ fn copy(from: &Path, to: &Path) {
 
 impl Dag {
     fn start(tags: usize) -> Self {
-        let mut server = Server::start_embedded();
+        // What is done to its folder can be done to a folder alone.
+        let mut server = if tags > 0 { Server::start_embedded() } else { Server::start() };
         let repository = Repository::of(&server, "team/app");
         let layer = layer();
         repository.push_blob(&layer);
@@ -258,6 +259,9 @@ fn a_range_of_a_file_needs_the_leaves_that_it_touches_and_no_others() {
             // Of a range beyond the end the first block alone is the proof.
             assert_eq!(found, expected, "{query}");
         }
+    }
+    if dag.server.pair().is_some() {
+        return;
     }
     // What lies elsewhere need not be readable.
     let hex = sha256(&layer()).split_off(7);

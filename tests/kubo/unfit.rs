@@ -53,6 +53,21 @@ fn a_gateway_that_serves_blocks_alone_is_refused() {
 }
 
 #[test]
+fn a_limit_on_what_is_read_by_ranges_is_told() {
+    let plan = KuboNode::plan().set("Gateway.MaxRangeRequestFileSize", "\"1MiB\"");
+    let Some(mut node) = plan.start() else { return };
+    let is_told = |registry: &Registry| {
+        registry.server.log().contains("Gateway.MaxRangeRequestFileSize null")
+    };
+    assert!(is_told(&Registry::start(&node)));
+    // What it says helps.
+    node.ipfs(["config", "--json", "Gateway.MaxRangeRequestFileSize", "null"]);
+    node.stop();
+    node.start_again();
+    assert!(!is_told(&Registry::start(&node)));
+}
+
+#[test]
 fn whatever_a_node_makes_of_files_that_are_added_trees_stay_the_same() {
     let plan = |settings: &[(&str, &str)]| {
         settings.iter().fold(KuboNode::plan(), |plan, (name, value)| plan.set(name, value)).start()

@@ -62,7 +62,21 @@ impl Node {
             )));
         }
         self.check_gateway().await?;
+        self.warn_of_limit().await;
         self.make_folder().await
+    }
+
+    /// Says so where the gateway serves no ranges of large files, which is how blobs are read. It is no reason
+    /// not to start: the limit may lie above all of them.
+    async fn warn_of_limit(&self) {
+        let limit = self.kubo.setting("Gateway.MaxRangeRequestFileSize").await;
+        if let Some(limit) = limit.filter(|limit| limit != "0") {
+            tracing::warn!(
+                limit,
+                "blobs above a limit of the node cannot be pulled: run `ipfs config --json \
+                 Gateway.MaxRangeRequestFileSize null` there and start it again"
+            );
+        }
     }
 
     /// Checks that the gateway is the node's, and that it never searches the network.
