@@ -37,6 +37,33 @@ impl App {
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Self { registry, index, _lock: lock })
     }
+
+    /// As [`App::open_for_rebuild`], for looking at what that would do: nothing is carried out or set aside, and an
+    /// index that is not there is not made where it would stand.
+    ///
+    /// # Errors
+    /// As [`App::open`]; [`AppError::Index`] where the index is damaged.
+    pub async fn open_for_rebuild_plan(settings: &Settings) -> Result<Self, AppError> {
+        let data = &settings.server.data;
+        let lock = DataLock::take(data)?;
+        filling::expect_done(data)?;
+        let is_missing = index_url(settings)
+            .strip_prefix("sqlite:")
+            .is_some_and(|path| !std::path::Path::new(path).exists());
+        let index = if is_missing {
+            // What stands in this folder goes with the next start.
+            let folder = data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string());
+            std::fs::create_dir_all(&folder)
+                .map_err(|source| AppError::Folder { data: data.clone(), source })?;
+            index::open(&format!("sqlite:{}", folder.join("index.sqlite").display())).await?
+        } else {
+            open_index(settings, Access::Full).await?
+        };
+        index.examine().await?;
+        let storage = open_storage(settings, &index).await?;
+        let registry = Registry::new(index.clone(), storage, limits(settings));
+        Ok(Self { registry, index, _lock: lock })
+    }
 }
 
 /// Opens the index, and carries out its queue. Where its file is damaged, an empty one takes its place.

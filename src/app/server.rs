@@ -23,6 +23,9 @@ use crate::telemetry;
 /// How often the root is brought up to date when nobody asks for it.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
+/// How long a deletion waits for others before the root is computed without what was deleted.
+const DELETION_PAUSE: Duration = Duration::from_millis(500);
+
 /// How many bytes of an answer are collected before they are sent; a piece of content, which is
 /// larger, is sent as it is. Each connection keeps that much.
 const WRITE_BUFFER: usize = 64 * 1024;
@@ -244,6 +247,11 @@ async fn keep_house(registry: Registry, settings: Settings) {
                 if let Err(error) = registry.clean_storage().await {
                     tracing::warn!(%error, "could not clean the storage");
                 }
+            }
+            () = registry.deletion() => {
+                // Several in a row cost one root.
+                tokio::time::sleep(DELETION_PAUSE).await;
+                fold.reset_immediately();
             }
             _ = fold.tick() => {
                 if let Err(error) = registry.keep_up().await {

@@ -65,8 +65,30 @@ fn describe(report: &Report) -> String {
         _ => format!("{orphans} blobs ({orphan_bytes} bytes) belong to no repository\n"),
     };
     text += &orphans;
+    text += &leftovers(report);
     text + &format!(
         "{}, {bytes} bytes, root {root}: {verdict}\n",
         output::counts([(*repositories, "repository"), (*tags, "tag"), (*blobs, "blob")])
     )
+}
+
+/// Says what deletions have left, and which manifests have lost their tags.
+fn leftovers(report: &Report) -> String {
+    let mut lines = Vec::new();
+    if report.unreferenced > report.orphans {
+        let what = output::counts([(report.unreferenced, "blob")]);
+        lines.push(format!("{what} ({} bytes) named by no manifest\n", report.unreferenced_bytes));
+    }
+    if report.leftovers > 0 {
+        let what = output::counts([(report.leftovers, "leftover")]);
+        lines.push(format!(
+            "{what} of deletions ({} bytes) in the public tree: `roadstead index rebuild` removes them\n",
+            report.leftover_bytes
+        ));
+    }
+    if report.untagged > 0 {
+        let what = output::counts([(report.untagged, "manifest")]);
+        lines.push(format!("{what} without a tag: `roadstead check --json` names them\n"));
+    }
+    lines.concat()
 }

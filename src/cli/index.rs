@@ -23,12 +23,21 @@ pub(super) struct IndexArguments {
 enum IndexCommand {
     /// Makes the index anew from the tree; no server may run meanwhile
     #[command(
-        after_help = "Changes that were accepted are carried out first. Manifests that a push would \
-        refuse are dropped, and named. An index that is damaged is set aside.\n\n\
-        Exit code 1 means that something was dropped, or that a change may have been lost.\n\n\
-        Example:\n  roadstead index rebuild --data /var/lib/roadstead"
+        after_help = "Have a backup of the data folder first: what is damaged is dropped for good, and --dry-run \
+        shows what that would be.\n\n\
+        Changes that were accepted are carried out first. Manifests that a push would \
+        refuse are dropped, and named. Blobs that no manifest names are forgotten, and removed from the tree. \
+        An index that is damaged is set aside.\n\n\
+        Exit code 1 means that something was dropped, or that a change may have been lost; with --dry-run, that \
+        something would be.\n\n\
+        Examples:\n  roadstead index rebuild --dry-run --data /var/lib/roadstead\n  \
+        roadstead index rebuild --data /var/lib/roadstead"
     )]
-    Rebuild,
+    Rebuild {
+        /// Prints what would be dropped and removed, and changes nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// Runs the subcommand.
@@ -36,12 +45,20 @@ pub(super) fn run(
     common: &CommonArguments,
     arguments: &IndexArguments,
 ) -> anyhow::Result<ExitCode> {
-    let IndexCommand::Rebuild = &arguments.command;
+    let IndexCommand::Rebuild { dry_run } = arguments.command;
     let settings = Settings::load(&common.sources(Vec::new()))?;
     expect_registry(&settings)?;
     let bar = Bar::new(false);
     let mut is_loss = false;
     let rebuilt = runtime()?.block_on(async {
+        if dry_run {
+            let app = App::open_for_rebuild_plan(&settings).await?;
+            let waiting = app.registry.open_change_count().await?;
+            if waiting > 0 {
+                bar.say(&format!("changes that wait and would be carried out first: {waiting}"));
+            }
+            return anyhow::Ok(app.registry.plan_rebuild(&bar).await?);
+        }
         bar.begin("carrying out the queue", Steps::Unknown);
         let mut tell = |notice| match notice {
             Notice::Lost(sentence) => {
@@ -58,7 +75,21 @@ pub(super) fn run(
     drop(bar);
     is_loss |= !rebuilt.dropped.is_empty();
     let mut lines = rebuilt.dropped;
+    if rebuilt.leftovers > 0 {
+        let what = output::counts([(rebuilt.leftovers, "leftover")]);
+        let bytes = rebuilt.leftover_bytes;
+        lines.push(format!("removed {what} of deletions ({bytes} bytes) from the public tree"));
+    }
     lines.extend(rebuilt.left);
+    if dry_run {
+        for line in &mut lines {
+            for (done, planned) in [("dropped ", "would drop "), ("removed ", "would remove ")] {
+                if let Some(rest) = line.strip_prefix(done) {
+                    *line = format!("{planned}{rest}");
+                }
+            }
+        }
+    }
     lines.push(
         output::counts([
             (rebuilt.repositories, "repository"),

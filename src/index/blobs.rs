@@ -304,3 +304,16 @@ pub(super) async fn remove(
     .await
     .map(drop))
 }
+
+/// Forgets a stored blob that no repository has. In a transaction.
+pub(super) async fn forget(connection: &mut Connection, digest: &CanonicalDigest) -> Result<()> {
+    for statement in [
+        "DELETE FROM blob_blocks WHERE blob = (SELECT id FROM blobs WHERE digest = $1)",
+        "DELETE FROM blob_aliases WHERE canonical = $1",
+        "DELETE FROM blobs WHERE digest = $1",
+    ] {
+        on!(connection, "forgetting a blob", db =>
+            sqlx::query(statement).bind(digest.to_string()).execute(db).await.map(drop))?;
+    }
+    Ok(())
+}

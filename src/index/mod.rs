@@ -17,6 +17,7 @@ mod connection;
 mod database;
 mod edges;
 mod error;
+mod links;
 mod maintenance;
 mod manifests;
 mod memory;

@@ -9,7 +9,8 @@ use super::connection::{Connection, kind, on};
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 4] = [(1, "init"), (2, "turns"), (3, "gateway"), (4, "publishing")];
+const MIGRATIONS: [(i64, &str); 5] =
+    [(1, "init"), (2, "turns"), (3, "gateway"), (4, "publishing"), (5, "links")];
 
 /// The newest schema that this program knows.
 const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

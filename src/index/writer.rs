@@ -13,8 +13,8 @@ use super::clock::{self, Clock};
 use super::connection::Connection;
 use super::{
     BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
-    Result, StoredManifest, TagRow, Writer, blobs, edges, maintenance, manifests, nodes, postgres,
-    published, queue, tags,
+    Result, StoredManifest, TagRow, Writer, blobs, edges, links, maintenance, manifests, nodes,
+    postgres, published, queue, tags,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -195,6 +195,39 @@ impl Writer for LockedWriter {
         edges::of_manifest(self.connection(), repository, digest).await
     }
 
+    async fn set_linked(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+        linked: bool,
+    ) -> Result<()> {
+        self.write(async |connection| links::set(connection, repository, names, linked).await).await
+    }
+
+    async fn linked_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>> {
+        links::names(self.connection(), repository, digest).await
+    }
+
+    async fn needed_names(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<Vec<Digest>> {
+        links::needed(self.connection(), repository, names).await
+    }
+
+    async fn is_named(&mut self, digest: &CanonicalDigest) -> Result<bool> {
+        links::is_named(self.connection(), digest).await
+    }
+
+    async fn unsettled_links(&mut self, limit: u32) -> Result<Vec<(RepositoryName, Digest)>> {
+        links::unsettled(self.connection(), limit).await
+    }
+
     async fn put_manifest(
         &mut self,
         repository: &RepositoryName,
@@ -234,6 +267,14 @@ impl Writer for LockedWriter {
         digest: &CanonicalDigest,
     ) -> Result<()> {
         self.write(async |connection| blobs::remove(connection, repository, digest).await).await
+    }
+
+    async fn forget_unlinked(&mut self, repository: &RepositoryName) -> Result<()> {
+        self.write(async |connection| links::forget_unlinked(connection, repository).await).await
+    }
+
+    async fn forget_blob(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        self.write(async |connection| blobs::forget(connection, digest).await).await
     }
 
     async fn put_blob(

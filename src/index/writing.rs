@@ -97,6 +97,35 @@ pub trait Writer: Send {
         digest: &CanonicalDigest,
     ) -> Result<Vec<ManifestEdge>>;
 
+    /// Notes whether the public tree has the links to the repository's blobs by these names. Names by which it has
+    /// no blob are passed over.
+    async fn set_linked(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+        linked: bool,
+    ) -> Result<()>;
+    /// Lists the names of the repository's blob by which the public tree has a link, or may have one, ordered by
+    /// digest as text.
+    async fn linked_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>>;
+    /// Lists those of these names by which a manifest of the repository needs a link to a blob: it names it as
+    /// a blob, or as a child that the repository does not have as a manifest.
+    async fn needed_names(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<Vec<Digest>>;
+    /// Tells whether any repository has content as a manifest, or the public tree has a link to it as a blob, or
+    /// may have one.
+    async fn is_named(&mut self, digest: &CanonicalDigest) -> Result<bool>;
+    /// Lists links of which it is not known whether the public tree has them, since an earlier version did not
+    /// note it; at most `limit`.
+    async fn unsettled_links(&mut self, limit: u32) -> Result<Vec<(RepositoryName, Digest)>>;
+
     /// Gives a stored manifest to the repository under each of its names, with its edges.
     /// Repeating it replaces media type and edges, and adds names. Fails if it is not stored.
     async fn put_manifest(
@@ -127,6 +156,10 @@ pub trait Writer: Send {
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<()>;
+    /// Takes the blobs from the repository under those names to which the public tree has no link.
+    async fn forget_unlinked(&mut self, repository: &RepositoryName) -> Result<()>;
+    /// Forgets a stored blob, its names and its blocks. Fails if a repository has it.
+    async fn forget_blob(&mut self, digest: &CanonicalDigest) -> Result<()>;
     /// Records a blob for a repository as [`Index::record_blob`](super::Index::record_blob) does, inside the transaction.
     async fn put_blob(
         &mut self,

@@ -15,7 +15,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::intent::{Intent, Planned, Refusal};
-use super::{Registry, RegistryError, Result, now};
+use super::walk::LINK_BYTES;
+use super::{Registry, RegistryError, Result, layout, now};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
 use crate::oci::Visibility;
 use crate::storage::{Edit, StorageErrorKind};
@@ -52,7 +53,12 @@ impl Registry {
             let seq = registry.index.enqueue(&record, manifest.as_ref(), now()).await?;
             registry.pass(Step::Enqueued)?;
             match registry.settle(seq).await? {
-                Ok(()) => Ok(()),
+                Ok(()) => {
+                    if matches!(intent, Intent::DeleteManifest { .. } | Intent::DeleteBlob { .. }) {
+                        registry.deletions.notify_one();
+                    }
+                    Ok(())
+                }
                 Err(refusal) => Err(refusal.explain(&intent)),
             }
         });
@@ -105,7 +111,36 @@ impl Registry {
         if !again.is_empty() {
             self.storage.apply(Visibility::Public, &again).await?;
         }
-        self.drain(writer.as_mut()).await
+        self.drain(writer.as_mut()).await?;
+        self.settle_links(writer.as_mut()).await
+    }
+
+    /// Notes which links of an earlier version's blobs the tree has. What cannot be read counts as linked.
+    async fn settle_links(&self, writer: &mut dyn Writer) -> Result<()> {
+        loop {
+            let links = writer.unsettled_links(BATCH).await?;
+            if links.is_empty() {
+                return Ok(());
+            }
+            let mut found = Vec::with_capacity(links.len());
+            for (repository, digest) in links {
+                let path = layout::layer_link(&repository, &digest);
+                let is_there = match self.storage.read(Visibility::Public, &path, LINK_BYTES).await
+                {
+                    Ok(link) => link.is_some(),
+                    Err(error) => {
+                        tracing::warn!(%path, %error, "could not look at a link of the tree");
+                        true
+                    }
+                };
+                found.push((repository, digest, is_there));
+            }
+            writer.begin().await?;
+            for (repository, digest, is_there) in found {
+                writer.set_linked(&repository, &[digest], is_there).await?;
+            }
+            writer.commit().await?;
+        }
     }
 
     /// Carries out all that is in the queue.
@@ -152,8 +187,8 @@ impl Registry {
         self.pass(Step::Applied)?;
 
         writer.begin().await?;
-        for (seq, intent, _) in &accepted {
-            intent.record(writer).await?;
+        for (seq, intent, edits) in &accepted {
+            intent.record(writer, edits).await?;
             close(writer, *seq, &Ok(())).await?;
         }
         writer.commit().await?;
@@ -198,8 +233,8 @@ impl Registry {
         } else {
             intent.plan(writer, self.storage.as_ref(), self.limits.sparse_indexes).await?
         };
-        if plan.is_ok() {
-            intent.record(writer).await?;
+        if let Ok(edits) = &plan {
+            intent.record(writer, edits).await?;
         }
         Ok(plan)
     }

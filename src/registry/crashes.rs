@@ -145,6 +145,18 @@ fn manifest(config: Digest, size: usize) -> Bytes {
     .into()
 }
 
+/// An image without a config of its own, of those layers.
+fn layered(layers: &[&[u8]]) -> Bytes {
+    let descriptor = |bytes: &&[u8]| {
+        let digest = Digest::of(Algorithm::Sha256, bytes);
+        format!(r#"{{"mediaType":"application/json","digest":"{digest}","size":{}}}"#, bytes.len())
+    };
+    let layers: Vec<String> = layers.iter().map(descriptor).collect();
+    let config = &layers[0];
+    let layers = layers.join(",");
+    format!(r#"{{"schemaVersion":2,"config":{config},"layers":[{layers}]}}"#).into()
+}
+
 fn digest_of(bytes: &Bytes) -> String {
     Digest::of(Algorithm::Sha256, bytes).to_string()
 }
@@ -211,6 +223,46 @@ async fn a_deletion_that_was_stopped_anywhere_is_carried_to_its_end() {
         client.delete(registry, &digest_of(&old)).await
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_that_was_stopped_anywhere_leaves_what_another_image_names() {
+    stop_anywhere(async |client, registry| {
+        for blob in [&b"shared"[..], b"own", b"own too"] {
+            client.blob(registry, blob).await;
+        }
+        let going = layered(&[b"own", b"shared", b"old"]);
+        let staying = layered(&[b"own too", b"shared"]);
+        let goes = registry.stop.lock().unwrap().take();
+        client.put(registry, "going", &going).await.unwrap();
+        client.put(registry, "too", &staying).await.unwrap();
+        *registry.stop.lock().unwrap() = goes;
+        client.delete(registry, &digest_of(&going)).await
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_after_its_deletion_was_stopped_anywhere_is_whole() {
+    for step in [Step::Enqueued, Step::Checked, Step::HalfApplied, Step::Applied] {
+        let (client, folder) = (Client::new(), TempDir::new().unwrap());
+        let registry = open(folder.path()).await;
+        let empty = registry.root().await.unwrap();
+        let image = client.image(&registry, b"config").await;
+        client.put(&registry, "tag", &image).await.unwrap();
+        let before = registry.root().await.unwrap();
+        registry.stop_at(step);
+        client.delete(&registry, &digest_of(&image)).await.unwrap_err();
+        *registry.stop.lock().unwrap() = None;
+        client.put(&registry, "tag", &image).await.unwrap();
+        drop(registry);
+        let registry = open(folder.path()).await;
+        assert_eq!(client.get(&registry, "tag").await, Some(image.clone()), "{step:?}");
+        assert_whole(&registry).await;
+        assert_eq!(registry.root().await.unwrap(), before, "{step:?}");
+        client.delete(&registry, &digest_of(&image)).await.unwrap();
+        assert_eq!(registry.root().await.unwrap(), empty, "{step:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,13 +10,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::references::{References, with_canonical};
-use super::{Condition, RegistryError, Result, layout, now};
+use super::{Condition, RegistryError, Result, deletion, layout, now};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Storage};
-
-/// How many manifests are named that keep something from being deleted.
-const REFERENCES: u32 = 100;
 
 /// A mutation of what a pull sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +172,12 @@ impl Intent {
                         before.map(|row| row.digest),
                     ));
                 }
+                // An index may have named it as a blob before it was a manifest.
+                if !writer.linked_names(repository, manifest).await?.is_empty() {
+                    let row = new_manifest(*manifest, vec![*digest], &parsed);
+                    writer.put_manifest(repository, &row, now()).await?;
+                    edits.extend(deletion::unlink(writer, repository, manifest).await?);
+                }
                 Ok(Ok(edits))
             }
             Self::DeleteTag { repository, tag, condition } => match writer
@@ -186,25 +189,16 @@ impl Intent {
                 None => Ok(Err(Refusal::Unknown)),
             },
             Self::DeleteManifest { repository, digest, condition } => {
-                plan_deletion(writer, repository, digest, condition).await
+                deletion::plan_manifest(writer, repository, digest, condition).await
             }
             Self::DeleteBlob { repository, digest } => {
-                let Some(row) = writer.blob(repository, digest).await? else {
-                    return Ok(Err(Refusal::Unknown));
-                };
-                let names = writer.blob_names(repository, &row.canonical).await?;
-                if let Some(refusal) = references(writer, repository, &names).await? {
-                    return Ok(Err(refusal));
-                }
-                let links =
-                    names.iter().map(|name| Edit::remove(layout::layer_link(repository, name)));
-                Ok(Ok(links.collect()))
+                deletion::plan_blob(writer, repository, digest).await
             }
         }
     }
 
-    /// Writes the rows of a checked intent.
-    pub(super) async fn record(&self, writer: &mut dyn Writer) -> Result<()> {
+    /// Writes the rows of a checked intent that came to these edits.
+    pub(super) async fn record(&self, writer: &mut dyn Writer, edits: &[Edit]) -> Result<()> {
         match self {
             Self::PutManifest { repository, manifest, digest, media_type, tags, .. } => {
                 let Some(stored) = writer.stored_manifest(manifest).await? else {
@@ -230,56 +224,27 @@ impl Intent {
                 }
             }
         }
+        let (mut made, mut gone) = (Vec::new(), Vec::new());
+        for edit in edits {
+            match edit {
+                Edit::Put { path, .. } => made.extend(layout::read_layer_link(path)),
+                Edit::Remove { path } => gone.extend(layout::read_layer_link(path)),
+                Edit::Link { .. } => {}
+            }
+        }
+        writer.set_linked(self.repository(), &gone, false).await?;
+        writer.set_linked(self.repository(), &made, true).await?;
         Ok(())
     }
-}
 
-/// Refuses a deletion while manifests of the repository reference one of these names.
-async fn references(
-    writer: &mut dyn Writer,
-    repository: &RepositoryName,
-    names: &[Digest],
-) -> Result<Option<Refusal>> {
-    let by = writer.referencing(repository, names, REFERENCES).await?;
-    let by: Vec<Digest> = by.into_iter().map(Digest::from).collect();
-    Ok((!by.is_empty()).then_some(Refusal::ReferencedBy(by)))
-}
-
-/// Checks the deletion of a manifest.
-async fn plan_deletion(
-    writer: &mut dyn Writer,
-    repository: &RepositoryName,
-    digest: &Digest,
-    condition: &Condition,
-) -> Result<Planned> {
-    let Some(row) = writer.manifest(repository, digest).await? else {
-        return Ok(Err(Refusal::Unknown));
-    };
-    let names = writer.manifest_names(repository, &row.canonical).await?;
-    if let Some(refusal) = references(writer, repository, &names).await? {
-        return Ok(Err(refusal));
-    }
-    // Here too, what is wrong without a condition came first.
-    if !condition.allows(Some(digest)) {
-        return Ok(Err(Refusal::Condition));
-    }
-    let mut edits = Vec::new();
-    for (tag, _) in writer.tags_of(repository, &row.canonical).await? {
-        edits.push(Edit::remove(layout::tag(repository, &tag)));
-    }
-    for name in &names {
-        edits.push(Edit::remove(layout::revision_link(repository, name)));
-    }
-    for edge in writer.edges(repository, &row.canonical).await? {
-        if edge.kind == EdgeKind::Subject {
-            edits.extend(
-                names.iter().map(|name| {
-                    Edit::remove(layout::referrer_link(repository, &edge.target, name))
-                }),
-            );
+    fn repository(&self) -> &RepositoryName {
+        match self {
+            Self::PutManifest { repository, .. }
+            | Self::DeleteTag { repository, .. }
+            | Self::DeleteManifest { repository, .. }
+            | Self::DeleteBlob { repository, .. } => repository,
         }
     }
-    Ok(Ok(edits))
 }
 
 /// Tells whether a manifest may be put where it was pushed to: at a tag, or else at its digest.

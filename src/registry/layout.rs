@@ -63,6 +63,13 @@ pub(super) fn layer_link(name: &RepositoryName, digest: &Digest) -> TreePath {
     path(&format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", named(digest)))
 }
 
+/// Reads the name of a blob out of the path of the link that makes it a repository's; none if it is another path.
+pub(super) fn read_layer_link(path: &TreePath) -> Option<Digest> {
+    let (_, rest) = path.as_str().strip_prefix(ROOT)?.split_once("/_layers/")?;
+    let (algorithm, hex) = rest.strip_suffix(LINK)?.strip_suffix('/')?.split_once('/')?;
+    format!("{algorithm}:{hex}").parse().ok()
+}
+
 /// The link that makes a manifest the repository's.
 pub(super) fn revision_link(name: &RepositoryName, digest: &Digest) -> TreePath {
     path(&format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", named(digest)))
@@ -184,6 +191,8 @@ mod tests {
             ),
         ] {
             assert_eq!(path.as_str(), expected);
+            let layer = expected.contains("_layers").then_some(digest);
+            assert_eq!(read_layer_link(&path), layer, "{expected}");
             match read(&path) {
                 Some(Place::Content(found)) => assert_eq!(found, canonical),
                 Some(Place::Link(found)) => assert_eq!(found, name),

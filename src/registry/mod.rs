@@ -13,6 +13,7 @@ mod commit;
 mod condition;
 #[cfg(test)]
 mod crashes;
+mod deletion;
 mod error;
 mod export;
 mod federation;
@@ -41,6 +42,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cid::Cid;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
 pub use blobs::{Blob, BlobStream};
@@ -100,6 +102,8 @@ pub struct Registry {
     storage: Arc<dyn Storage>,
     limits: Arc<Limits>,
     root_changes: Arc<AtomicU64>,
+    /// Told of each deletion of a manifest or blob.
+    deletions: Arc<Notify>,
     /// Other people's repositories, if they are served.
     federation: Option<Arc<Federation>>,
     /// What is known of publishing, if anything is published.
@@ -120,6 +124,7 @@ impl Registry {
             storage,
             limits: Arc::new(limits),
             root_changes: Arc::default(),
+            deletions: Arc::default(),
             federation: None,
             watched: None,
             runtime: Handle::current(),
@@ -196,6 +201,20 @@ impl Registry {
     #[must_use]
     pub fn root_changes(&self) -> u64 {
         self.root_changes.load(Ordering::Relaxed)
+    }
+
+    /// Returns once this process has deleted a manifest or a blob, now or since the last call. What it took out of
+    /// the tree is served until the root is computed, and for [`Limits::root_grace`] after that.
+    pub async fn deletion(&self) {
+        self.deletions.notified().await;
+    }
+
+    /// Returns how many changes were accepted and not carried out yet.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn open_change_count(&self) -> Result<u64> {
+        Ok(self.index.open_entry_count().await?)
     }
 
     /// Returns how many uploads were begun, and neither finished nor given up.

@@ -4,14 +4,14 @@
 //! it. Every manifest is checked as a PUT would check it. What a PUT would refuse is dropped from the
 //! tree too, for a tree lists nothing that is not whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::blobs::{named_blob, new_blob};
 use super::intent::new_manifest;
 use super::references::References;
 use super::root::{count_links, fold_edits};
 use super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
-use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
+use super::{Progress, Registry, RegistryError, Result, Steps, deletion, layout, now};
 use crate::index::{StoredManifest, TagRow, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::{Content, Edit, Finished, StorageErrorKind, TreePath};
@@ -29,8 +29,30 @@ pub struct Rebuilt {
     pub blobs: usize,
     /// What was dropped from the tree since it was not whole, a sentence each.
     pub dropped: Vec<String>,
+    /// How many leftovers were removed from the tree: blobs that no manifest of their repository names, or none of any.
+    pub leftovers: usize,
+    /// How many bytes of content the tree has less for it.
+    pub leftover_bytes: u64,
     /// What else is not in the index, and stays where it is, a sentence each.
     pub left: Vec<String>,
+}
+
+/// What becomes of what no manifest names.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leftovers {
+    /// It goes from the tree.
+    Remove,
+    /// It stays, so that the root does.
+    Keep,
+}
+
+/// Whether anything is changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// The index is replaced, and what is not whole goes from the tree.
+    Real,
+    /// Nothing is.
+    Dry,
 }
 
 /// A rebuild under way.
@@ -39,10 +61,14 @@ struct Rebuild<'a> {
     blobs: HashMap<CanonicalDigest, Finished>,
     /// What was written a moment ago, and need not be read again.
     fresh: HashMap<CanonicalDigest, Finished>,
+    /// What some repository had a link to that no manifest of it needs.
+    unlinked: HashSet<CanonicalDigest>,
     /// What was looked for, and is not there or is not what it is named.
     lost: HashSet<CanonicalDigest>,
     /// What goes from the tree.
     removals: Vec<Edit>,
+    leftovers: Leftovers,
+    mode: Mode,
     passed: PassedOver,
     result: Rebuilt,
 }
@@ -60,22 +86,44 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::TreeLost`], which changes nothing; those of the index and the storage.
     pub async fn rebuild_index(&self, progress: &dyn Progress) -> Result<Rebuilt> {
-        self.rebuild_index_after(HashMap::new(), progress).await
+        self.rebuild(HashMap::new(), Leftovers::Remove, Mode::Real, progress).await
     }
 
-    /// The same, where what is `fresh` was verified as it was written a moment ago: where the tree holds it,
-    /// it is not read again.
+    /// Says what [`Registry::rebuild_index`] would drop, remove and leave, and changes neither the tree nor the index
+    /// nor what is kept.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn plan_rebuild(&self, progress: &dyn Progress) -> Result<Rebuilt> {
+        self.rebuild(HashMap::new(), Leftovers::Remove, Mode::Dry, progress).await
+    }
+
+    /// The same for a copy, whose root stays with all leftovers that it has. What is `fresh` was verified as it was
+    /// written a moment ago: where the tree holds it, it is not read again.
     pub(super) async fn rebuild_index_after(
         &self,
         fresh: HashMap<CanonicalDigest, Finished>,
+        progress: &dyn Progress,
+    ) -> Result<Rebuilt> {
+        self.rebuild(fresh, Leftovers::Keep, Mode::Real, progress).await
+    }
+
+    async fn rebuild(
+        &self,
+        fresh: HashMap<CanonicalDigest, Finished>,
+        leftovers: Leftovers,
+        mode: Mode,
         progress: &dyn Progress,
     ) -> Result<Rebuilt> {
         let mut rebuild = Rebuild {
             registry: self,
             blobs: HashMap::new(),
             fresh,
+            unlinked: HashSet::new(),
             lost: HashSet::new(),
             removals: Vec::new(),
+            leftovers,
+            mode,
             passed: PassedOver::default(),
             result: Rebuilt::default(),
         };
@@ -93,6 +141,14 @@ impl Registry {
             rebuild.repository(writer.as_mut(), &links).await?;
             progress.advance(1);
         }
+        if leftovers == Leftovers::Remove {
+            rebuild.remove_unnamed(writer.as_mut()).await?;
+        }
+        if mode == Mode::Dry {
+            writer.rollback().await?;
+            rebuild.passed.expect_readable()?;
+            return rebuild.planned().await;
+        }
         progress.begin("computing the root", Steps::Unknown);
         let mut passed = std::mem::take(&mut rebuild.passed);
         let mut edits = self.tree_edits(&|canonical| rebuild.content(canonical), &mut passed).await;
@@ -106,17 +162,61 @@ impl Registry {
         writer.commit().await?;
         self.storage.apply(TREE, &rebuild.removals).await?;
         self.storage.sync().await?;
-        for stray in passed.strays {
-            let why = "no registry has that name; it stays where it is";
-            rebuild.result.left.push(format!("skipped {}/{stray}: {why}", TREE.as_str()));
-        }
-        rebuild.look_at_the_rest().await?;
-        rebuild.result.blobs = rebuild.blobs.len();
-        Ok(rebuild.result)
+        rebuild.passed = passed;
+        rebuild.planned().await
     }
 }
 
 impl Rebuild<'_> {
+    /// Says what there is beside what the index has.
+    async fn planned(mut self) -> Result<Rebuilt> {
+        for stray in std::mem::take(&mut self.passed.strays) {
+            let why = "no registry has that name; it stays where it is";
+            self.result.left.push(format!("skipped {}/{stray}: {why}", TREE.as_str()));
+        }
+        self.look_at_the_rest().await?;
+        self.result.blobs = self.blobs.len();
+        Ok(self.result)
+    }
+
+    /// Removes the links of a repository that none of its manifests needs, and forgets its blobs without a link.
+    async fn remove_links(
+        &mut self,
+        writer: &mut dyn Writer,
+        name: &RepositoryName,
+        linked: BTreeSet<CanonicalDigest>,
+    ) -> Result<()> {
+        for canonical in linked {
+            let edits = deletion::unlink(writer, name, &canonical).await?;
+            if !edits.is_empty() {
+                self.result.leftovers += 1;
+                self.unlinked.insert(canonical);
+                self.removals.extend(edits);
+            }
+        }
+        Ok(writer.forget_unlinked(name).await?)
+    }
+
+    /// Removes content that no repository of the tree names.
+    async fn remove_unnamed(&mut self, writer: &mut dyn Writer) -> Result<()> {
+        let mut unnamed = Vec::new();
+        for canonical in self.blobs.keys() {
+            if !writer.is_named(canonical).await? {
+                unnamed.push(*canonical);
+            }
+        }
+        unnamed.sort_unstable();
+        for canonical in unnamed {
+            writer.forget_blob(&canonical).await?;
+            self.removals.push(Edit::remove(layout::blob_data(&canonical)));
+            if let Some(finished) = self.blobs.remove(&canonical) {
+                self.result.leftovers += usize::from(!self.unlinked.contains(&canonical));
+                self.result.leftover_bytes += finished.content.size;
+            }
+        }
+        Ok(())
+    }
+
     fn drop_link(&mut self, path: &TreePath, what: &str) {
         self.result.dropped.push(format!("dropped {what}"));
         self.removals.push(Edit::remove(path.clone()));
@@ -172,7 +272,9 @@ impl Rebuild<'_> {
             }
             sound => {
                 let sound = sound?;
-                storage.adopt(TREE, &path, &sound.content).await?;
+                if self.mode == Mode::Real {
+                    storage.adopt(TREE, &path, &sound.content).await?;
+                }
                 self.blobs.insert(*canonical, sound);
                 return Ok(Ok(()));
             }
@@ -181,6 +283,11 @@ impl Rebuild<'_> {
             self.lost.insert(*canonical);
             return Ok(Err(why));
         };
+        if self.mode == Mode::Dry {
+            // Its blocks are of no use, since no row stays.
+            self.blobs.insert(*canonical, Finished { content: kept, leaves: Vec::new() });
+            return Ok(Ok(()));
+        }
         storage.apply(TREE, &[Edit::link(path.clone(), &kept)]).await?;
         let finished = storage.identify(TREE, &path).await?;
         self.blobs.insert(*canonical, finished);
@@ -209,6 +316,7 @@ impl Rebuild<'_> {
                     count += 1;
                     bytes += kept.size;
                 }
+                Ok(None) if self.mode == Mode::Dry => {}
                 Ok(None) => storage.forget(&canonical).await?,
                 Err(error) => {
                     let line = format!("skipped blob {canonical}, which cannot be read: {error}");
@@ -253,6 +361,7 @@ impl Rebuild<'_> {
 
     async fn repository(&mut self, writer: &mut dyn Writer, links: &RepositoryLinks) -> Result<()> {
         let name = &links.name;
+        let (mut layers, mut linked) = (Vec::with_capacity(links.layers.len()), BTreeSet::new());
         for link in &links.layers {
             let Some(content) = self.is_sound(writer, link).await? else {
                 self.drop_link(
@@ -264,10 +373,16 @@ impl Rebuild<'_> {
             // Its blocks are noted already.
             let blob = named_blob(&content, vec![link.name]);
             writer.put_blob(Some(name), &blob, now()).await?;
+            layers.push(link.name);
+            linked.insert(content.canonical);
         }
+        writer.set_linked(name, &layers, true).await?;
         let kept = self.manifests(writer, name, &links.revisions).await?;
         for tag in &links.tags {
             self.tag(writer, name, tag, &kept).await?;
+        }
+        if self.leftovers == Leftovers::Remove {
+            self.remove_links(writer, name, linked).await?;
         }
         for link in &links.referrers {
             let whole = link.target.is_some_and(|target| kept.contains_key(&target));
@@ -291,7 +406,8 @@ impl Rebuild<'_> {
         name: &RepositoryName,
         revisions: &[Link<Digest>],
     ) -> Result<HashMap<CanonicalDigest, Vec<Digest>>> {
-        let mut waiting: Vec<(Content, Vec<&Link<Digest>>)> = Vec::new();
+        let mut candidates: Vec<Candidate<'_>> = Vec::new();
+        let mut places: HashMap<CanonicalDigest, usize> = HashMap::new();
         for link in revisions {
             let Some(content) = self.is_sound(writer, link).await? else {
                 self.drop_link(
@@ -300,39 +416,47 @@ impl Rebuild<'_> {
                 );
                 continue;
             };
-            match waiting.iter_mut().find(|(known, _)| known.canonical == content.canonical) {
-                Some((_, links)) => links.push(link),
-                None => waiting.push((content, vec![link])),
+            let place = *places.entry(content.canonical).or_insert(candidates.len());
+            if place == candidates.len() {
+                candidates.push(Candidate { content, links: Vec::new() });
             }
+            candidates[place].links.push(link);
+        }
+        let mut by_name = HashMap::new();
+        for (place, candidate) in candidates.iter().enumerate() {
+            by_name.extend(candidate.links.iter().map(|link| (link.name, place)));
+        }
+        let mut children: Vec<Vec<usize>> = Vec::with_capacity(candidates.len());
+        for candidate in &candidates {
+            let named = self.children(&candidate.content).await?;
+            children.push(named.iter().filter_map(|name| by_name.get(name)).copied().collect());
         }
         let mut kept = HashMap::new();
-        loop {
-            let mut later = Vec::new();
-            let before = waiting.len();
-            for (content, links) in waiting {
-                match self.manifest(writer, name, &content, &links).await? {
-                    Ok(()) => {
-                        kept.insert(
-                            content.canonical,
-                            links.iter().map(|link| link.name).collect(),
-                        );
-                    }
-                    Err(why) => later.push((content, links, why)),
+        for place in children_first(&children) {
+            let Candidate { content, links } = &candidates[place];
+            match self.manifest(writer, name, content, links).await? {
+                Ok(()) => {
+                    kept.insert(content.canonical, links.iter().map(|link| link.name).collect());
                 }
-            }
-            if later.len() == before {
-                for (_, links, why) in later {
+                Err(why) => {
                     for link in links {
-                        self.drop_link(
-                            &link.path,
-                            &format!("manifest {} of `{name}`: {why}", link.name),
-                        );
+                        let what = format!("manifest {} of `{name}`: {why}", link.name);
+                        self.drop_link(&link.path, &what);
                     }
                 }
-                return Ok(kept);
             }
-            waiting = later.into_iter().map(|(content, links, _)| (content, links)).collect();
         }
+        Ok(kept)
+    }
+
+    /// Lists the manifests that a manifest names; none of one that cannot be read, which is said elsewhere.
+    async fn children(&self, content: &Content) -> Result<Vec<Digest>> {
+        let Some(bytes) = self.registry.tree_manifest(&content.canonical).await? else {
+            return Ok(Vec::new());
+        };
+        let parsed = Manifest::parse(&bytes, None);
+        let children = parsed.map(|manifest| manifest.children).unwrap_or_default();
+        Ok(children.into_iter().map(|child| child.digest).collect())
     }
 
     /// Gives the repository one manifest, or says why a PUT would refuse it.
@@ -384,5 +508,55 @@ impl Rebuild<'_> {
         writer.put_tag(name, &tag.current.name, &TagRow { digest, canonical }, now()).await?;
         self.result.tags += 1;
         Ok(())
+    }
+}
+
+/// A manifest of a repository that is looked at.
+struct Candidate<'a> {
+    content: Content,
+    /// Its names.
+    links: Vec<&'a Link<Digest>>,
+}
+
+/// Orders manifests, of each of which it is said which ones it names, so that each comes after those; in time that
+/// follows their number. Nothing names itself, since a digest depends on what it is the digest of.
+fn children_first(children: &[Vec<usize>]) -> Vec<usize> {
+    let mut parents: Vec<Vec<usize>> = vec![Vec::new(); children.len()];
+    let mut open: Vec<usize> = children.iter().map(Vec::len).collect();
+    for (place, children) in children.iter().enumerate() {
+        for child in children {
+            parents[*child].push(place);
+        }
+    }
+    let mut ordered: Vec<usize> =
+        (0..children.len()).filter(|place| children[*place].is_empty()).collect();
+    let mut done = 0;
+    while let Some(place) = ordered.get(done).copied() {
+        for parent in std::mem::take(&mut parents[place]) {
+            open[parent] -= 1;
+            if open[parent] == 0 {
+                ordered.push(parent);
+            }
+        }
+        done += 1;
+    }
+    ordered
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: usize = 500_000;
+
+    #[test]
+    fn what_is_named_comes_first_also_in_a_long_chain() {
+        assert_eq!(children_first(&[]), [0; 0]);
+        assert_eq!(children_first(&[vec![2, 1], vec![], vec![1, 1], vec![0]]), [1, 2, 0, 3]);
+        // Each names the next: with a pass for each this would not end.
+        let chain: Vec<Vec<usize>> = (0..LENGTH)
+            .map(|place| if place + 1 < LENGTH { vec![place + 1] } else { Vec::new() })
+            .collect();
+        assert!(children_first(&chain).into_iter().eq((0..LENGTH).rev()));
     }
 }

@@ -11,7 +11,7 @@ use crate::storage::{
 };
 
 /// The longest link file; a longer one is not a link.
-const LINK_BYTES: u64 = 1024;
+pub(super) const LINK_BYTES: u64 = 1024;
 
 /// A link file: the name that it stands under, and what it holds.
 pub(super) struct Link<T> {

@@ -35,4 +35,5 @@ mod signing_in;
 mod stop;
 mod tags;
 mod tls;
+mod unnamed;
 mod uploads;

@@ -146,6 +146,55 @@ fn content_of_no_repository_is_counted_and_no_damage() {
 }
 
 #[test]
+fn what_deletions_leave_is_counted() {
+    let server = Server::start();
+    let text = push::image(&server, "team/app", "v1", "layer");
+    let other = push::image(&server, "team/app", "v2", "other");
+    let digest = push::sha256(text.as_bytes());
+    let index = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{}}}]}}"#,
+        push::sha256(other.as_bytes()),
+        other.len()
+    );
+    assert_eq!(push::manifest(&server, "team/app", "all", &index).status, 201);
+    let referrer = text.replacen('{', &format!(r#"{{"artifactType":"application/x","subject":{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{}}},"#, push::sha256(index.as_bytes()), index.len()), 1);
+    let of_referrer = push::sha256(referrer.as_bytes()).to_string();
+    assert_eq!(push::manifest(&server, "team/app", &of_referrer, &referrer).status, 201);
+    let report = || -> serde_json::Value {
+        serde_json::from_str(&succeed(&mut server.command(["check", "--json"]))).unwrap()
+    };
+    let delete = |path: String| {
+        assert_eq!(push::delete(&server, &format!("/v2/team/app/{path}")), 202);
+    };
+    let counts = |report: &serde_json::Value| {
+        ["untagged", "unreferenced", "unreferenced_bytes", "orphans", "orphan_bytes", "leftovers"]
+            .map(|name| report[name].as_u64().unwrap())
+    };
+    assert_eq!(counts(&report()), [0; 6]);
+
+    // The index names one of them, and the referrer has its subject.
+    delete("manifests/v2".to_owned());
+    assert_eq!(counts(&report()), [0; 6]);
+    delete("manifests/v1".to_owned());
+    let untagged = report();
+    assert_eq!(counts(&untagged), [1, 0, 0, 0, 0, 0]);
+    let named = serde_json::json!([format!("team/app@{digest}")]);
+    assert_eq!(untagged["untagged_manifests"], named);
+    let said = succeed(&mut server.command(["check"]));
+    assert!(said.starts_with("1 manifest without a tag"), "{said}");
+
+    // The referrer names the same blobs.
+    delete(format!("manifests/{digest}"));
+    let bytes = text.len() as u64;
+    assert_eq!(counts(&report()), [0, 1, bytes, 1, bytes, 0]);
+    delete(format!("manifests/{of_referrer}"));
+    let bytes = bytes + referrer.len() as u64;
+    assert_eq!(counts(&report()), [0, 3, bytes + 5, 2, bytes, 0]);
+    delete(format!("blobs/{}", push::sha256(b"layer")));
+    assert_eq!(counts(&report()), [0, 3, bytes + 5, 3, bytes + 5, 0]);
+}
+
+#[test]
 fn a_truncated_file_is_healed_by_pushing_it_again() {
     let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();

@@ -134,6 +134,75 @@ fn what_a_push_would_refuse_is_dropped_and_named() {
 }
 
 #[test]
+fn a_dry_run_says_what_would_be_dropped_and_changes_nothing() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
+    let mut server = Server::start();
+    push::image(&server, "team/app", "good", "layer");
+    push::image(&server, "team/app", "bad", "other");
+    server.stop();
+    let root = succeed(&mut server.command(["root"]));
+    fs::write(content(&server, b"other"), b"rotten").unwrap();
+    let rebuild = |server: &Server, more: &[&str]| {
+        let mut command = server.command(["index", "rebuild"]);
+        run(command.args(more))
+    };
+    for _ in 0..2 {
+        let planned = rebuild(&server, &["--dry-run"]);
+        assert_eq!(planned.code, Some(1), "{planned}");
+        for expected in
+            ["would drop tag `team/app:bad`", "1 repository, 1 manifest, 1 tag, 3 blobs"]
+        {
+            assert!(planned.stdout.contains(expected), "{planned}");
+        }
+        assert_eq!(succeed(&mut server.command(["root"])), root);
+    }
+    // The bytes were never lost: nothing was.
+    fs::write(content(&server, b"other"), b"other").unwrap();
+    let rebuilt = rebuild(&server, &[]);
+    assert!(rebuilt.succeeded() && !rebuilt.stdout.contains("would"), "{rebuilt}");
+    server.start_again();
+    let report = succeed(&mut server.command(["check"]));
+    assert!(report.ends_with(": all is well"), "{report}");
+    let tags = http::get(&server.url("/v2/team/app/tags/list")).json();
+    assert_eq!(tags["tags"], serde_json::json!(["bad", "good"]));
+}
+
+#[test]
+fn a_dry_run_needs_no_index_and_makes_none() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
+    let mut server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    server.lose_index();
+    let planned = succeed(&mut server.command(["index", "rebuild", "--dry-run"]));
+    assert!(planned.contains("1 repository, 1 manifest, 1 tag, 3 blobs"), "{planned}");
+    assert!(!server.data().join("index.sqlite").exists());
+    succeed(&mut server.command(["index", "rebuild"]));
+    server.start_again();
+    assert_eq!(http::get(&server.url("/v2/team/app/manifests/v1")).status, 200);
+}
+
+#[test]
+fn blobs_that_no_manifest_names_are_forgotten() {
+    let mut server = Server::start();
+    let image = push::image(&server, "team/app", "v1", "layer");
+    push::image(&server, "team/app", "v2", "other");
+    let digest = push::sha256(image.as_bytes());
+    assert_eq!(push::delete(&server, &format!("/v2/team/app/manifests/{digest}")), 202);
+    let layer = format!("/v2/team/app/blobs/{}", push::sha256(b"layer"));
+    assert_eq!(http::get(&server.url(&layer)).status, 200);
+    let root = succeed(&mut server.command(["root"]));
+    server.stop();
+    succeed(&mut server.command(["index", "rebuild"]));
+    server.start_again();
+    assert_eq!(http::get(&server.url(&layer)).status, 404);
+    assert_eq!(succeed(&mut server.command(["root"])), root);
+    push::image(&server, "team/app", "v1", "layer");
+    let report = run(&mut server.command(["check"]));
+    assert!(report.succeeded(), "{report}");
+}
+
+#[test]
 fn a_tree_without_its_content_folder_is_enough() {
     let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();

@@ -108,15 +108,29 @@ pub(super) fn assert_root(server: &Server, root: &str) {
     assert_eq!(http::get(&server.url(&path)).status, 200, "the gateway has its root");
 }
 
-/// Pushes, and makes the index anew, which leaves everything as it is but for what no manifest names.
+/// What `roadstead check` says.
+fn report(server: &Server) -> Value {
+    serde_json::from_str(&succeed(&mut server.command(["check", "--json"]))).expect("it is JSON")
+}
+
+/// Pushes, and makes the index anew, which leaves everything as it is but for what no manifest names: that goes from
+/// the tree, too.
 pub(super) fn assert_goes_on(server: &mut Server, facts: &Facts) {
     let pushed = Repository::of(server, "team/new").push_image("v1", "new");
-    let root = succeed(&mut server.command(["root"]));
+    let before = report(server);
     server.stop();
+    let planned = run(&mut server.command(["index", "rebuild", "--dry-run"]));
+    assert!(planned.succeeded(), "{planned}");
+    assert_eq!(report(server)["leftovers"], before["leftovers"], "nothing is changed by a look");
     let rebuilt = run(&mut server.command(["index", "rebuild"]));
     assert!(rebuilt.succeeded(), "{rebuilt}");
+    assert_eq!(rebuilt.stdout, planned.stdout.replace("would remove", "removed"));
+    let after = report(server);
+    assert_eq!((&after["leftovers"], &after["leftover_bytes"]), (&0.into(), &0.into()));
+    let has_leftovers = before["leftovers"] != 0;
+    assert_eq!(after["root"] != before["root"], has_leftovers, "{before}");
     server.start_again();
-    assert_root(server, &root);
+    assert_root(server, after["root"].as_str().expect("it is a CID"));
     let repository = Repository::of(server, "team/new");
     assert_eq!(repository.get("manifests/v1").body, pushed.manifest);
     let found = Repository::of(server, "team/hello").get("manifests/v1");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use cid::Cid;
 
 use super::super::{Progress, Registry, Result, Steps};
+use super::look::Look;
 use super::{Finding, cannot_read};
 use crate::oci::CanonicalDigest;
 use crate::storage::{Content, StorageErrorKind};
@@ -18,8 +19,6 @@ pub(super) struct Reading<'a> {
     registry: &'a Registry,
     /// What it is, where that is what it should be.
     seen: HashMap<CanonicalDigest, Option<Content>>,
-    /// The sizes of what the index did not know when it was read.
-    unknown: HashMap<CanonicalDigest, u64>,
     /// How much was read.
     pub(super) blobs: usize,
     pub(super) bytes: u64,
@@ -29,14 +28,7 @@ pub(super) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(super) fn new(registry: &'a Registry) -> Self {
-        Self {
-            registry,
-            seen: HashMap::new(),
-            unknown: HashMap::new(),
-            blobs: 0,
-            bytes: 0,
-            findings: Vec::new(),
-        }
+        Self { registry, seen: HashMap::new(), blobs: 0, bytes: 0, findings: Vec::new() }
     }
 
     /// Reads all content that there is now.
@@ -67,9 +59,6 @@ impl<'a> Reading<'a> {
         self.blobs += 1;
         self.bytes += found.size;
         let expected = self.expected(canonical).await?;
-        if expected.is_none() {
-            self.unknown.insert(*canonical, found.size);
-        }
         match expected {
             _ if found.canonical != *canonical => {
                 self.condemn(canonical, format!("its bytes are {}", found.canonical));
@@ -94,27 +83,57 @@ impl<'a> Reading<'a> {
         self.seen.get(canonical).copied().flatten()
     }
 
-    /// Counts what the index does not know and the tree does not have, with its bytes.
-    pub(super) async fn orphans(&self, in_tree: &HashSet<CanonicalDigest>) -> Result<(usize, u64)> {
-        let mut orphans: Vec<(CanonicalDigest, u64)> = Vec::new();
-        for (canonical, size) in &self.unknown {
-            if !in_tree.contains(canonical) && self.expected(canonical).await?.is_none() {
-                orphans.push((*canonical, *size));
+    /// Counts what no repository has and the tree does not have either, with its bytes.
+    pub(super) async fn orphans(&self, look: &Look) -> Result<(usize, u64)> {
+        let (mut orphans, mut unsure) = (Vec::new(), Vec::new());
+        for (canonical, size) in self.sizes() {
+            if look.in_tree.contains(&canonical) || look.named.contains(&canonical) {
+                continue;
+            }
+            let is_known = self.expected(&canonical).await?.is_some();
+            if !is_known {
+                unsure.push((canonical, size));
+            } else if !self.has_repository(&canonical).await? {
+                orphans.push(size);
             }
         }
-        if orphans.is_empty() {
-            return Ok((0, 0));
+        if !unsure.is_empty() {
+            // Content comes before its row.
+            tokio::time::sleep(ROW_LIMIT).await;
         }
-        // Content comes before its row.
-        tokio::time::sleep(ROW_LIMIT).await;
-        let (mut count, mut bytes) = (0, 0);
-        for (canonical, size) in orphans {
+        for (canonical, size) in unsure {
             if self.expected(&canonical).await?.is_none() {
-                count += 1;
-                bytes += size;
+                orphans.push(size);
             }
         }
-        Ok((count, bytes))
+        Ok((orphans.len(), orphans.iter().sum()))
+    }
+
+    /// Counts what no manifest names, with its bytes.
+    pub(super) fn unreferenced(&self, look: &Look) -> (usize, u64) {
+        let sizes = self.sizes().filter(|(canonical, _)| !look.named.contains(canonical));
+        sizes.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes + size))
+    }
+
+    /// Counts what the tree has although no manifest names it, with the bytes of content among it.
+    pub(super) fn leftovers(&self, look: &Look) -> (usize, u64) {
+        let linked: HashSet<&CanonicalDigest> =
+            look.leftover_links.iter().map(|(_, canonical)| canonical).collect();
+        let (mut count, mut bytes) = (look.leftover_links.len(), 0);
+        for canonical in look.in_tree.difference(&look.named) {
+            count += usize::from(!linked.contains(canonical));
+            bytes += self.sound(canonical).map_or(0, |content| content.size);
+        }
+        (count, bytes)
+    }
+
+    fn sizes(&self) -> impl Iterator<Item = (CanonicalDigest, u64)> {
+        self.seen.iter().filter_map(|(canonical, found)| Some((*canonical, (*found)?.size)))
+    }
+
+    async fn has_repository(&self, canonical: &CanonicalDigest) -> Result<bool> {
+        let digest = (*canonical).into();
+        Ok(!self.registry.index.repositories_with_blob(&digest, 1).await?.is_empty())
     }
 
     /// Returns what the index says of content: its CID and size.

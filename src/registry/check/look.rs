@@ -21,6 +21,12 @@ pub(super) struct Look {
     pub(super) root: String,
     /// The content that has a place in the tree.
     pub(super) in_tree: HashSet<CanonicalDigest>,
+    /// The content that is a manifest of some repository, or that one of its repository names.
+    pub(super) named: HashSet<CanonicalDigest>,
+    /// What no manifest of a repository names although that has a link to it.
+    pub(super) leftover_links: HashSet<(RepositoryName, CanonicalDigest)>,
+    /// Manifests that neither a tag nor an index leads to: `name@digest`.
+    pub(super) untagged: BTreeSet<String>,
     pub(super) findings: BTreeSet<Finding>,
 }
 
@@ -117,9 +123,12 @@ impl Registry {
                 look.find(&link.path, "the index does not know the blob");
             }
         }
+        let mut needs = Needs::default();
         for link in &links.revisions {
-            self.look_at_manifest(look, name, link, &layers, &revisions).await?;
+            let manifest = self.look_at_manifest(look, name, link, &layers, &revisions).await?;
+            needs.add(link.target, manifest);
         }
+        look.count(links, &revisions, &needs);
         for digest in self.index.manifests(name).await? {
             if !revisions.contains_key(&digest) {
                 look.find(
@@ -172,23 +181,26 @@ impl Registry {
         link: &Link<Digest>,
         layers: &HashSet<Digest>,
         revisions: &HashMap<Digest, CanonicalDigest>,
-    ) -> Result<()> {
+    ) -> Result<Option<Manifest>> {
         let row = self.index.manifest(name, &link.name).await?;
         if row.is_none() {
             look.find(&link.path, "the index does not know the manifest");
         }
-        let Some(target) = link.target else { return Ok(()) };
+        let Some(target) = link.target else { return Ok(None) };
         let bytes = match self.tree_manifest(&target).await {
             Ok(Some(bytes)) => bytes,
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(None),
             Err(error) => {
                 look.find(layout::blob_data(&target), cannot_read(&error));
-                return Ok(());
+                return Ok(None);
             }
         };
         // The media type may have come with the push alone.
         match Manifest::parse(&bytes, row.as_ref().map(|row| row.media_type.as_str())) {
-            Err(error) => look.find(&link.path, error.to_string()),
+            Err(error) => {
+                look.find(&link.path, error.to_string());
+                Ok(None)
+            }
             Ok(manifest) => {
                 let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
                 let missing =
@@ -202,9 +214,9 @@ impl Registry {
                 for digest in missing.chain(orphans) {
                     look.find(&link.path, format!("it references {digest}, which is not there"));
                 }
+                Ok(Some(manifest))
             }
         }
-        Ok(())
     }
 
     async fn look_at_tags(
@@ -261,7 +273,68 @@ impl Registry {
     }
 }
 
+/// What the manifests of a repository name.
+#[derive(Default)]
+struct Needs {
+    blobs: HashSet<Digest>,
+    children: HashSet<Digest>,
+    /// The subject of each manifest that has one.
+    subjects: HashMap<CanonicalDigest, Digest>,
+}
+
+impl Needs {
+    fn add(&mut self, target: Option<CanonicalDigest>, manifest: Option<Manifest>) {
+        let (Some(target), Some(manifest)) = (target, manifest) else { return };
+        let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
+        self.blobs.extend(blobs.map(|blob| blob.digest));
+        self.children.extend(manifest.children.iter().map(|child| child.digest));
+        if let Some(subject) = manifest.subject {
+            self.subjects.insert(target, subject.digest);
+        }
+    }
+}
+
 impl Look {
+    /// Counts what no manifest of a repository names, and what neither a tag nor an index leads to.
+    fn count(
+        &mut self,
+        links: &RepositoryLinks,
+        revisions: &HashMap<Digest, CanonicalDigest>,
+        needs: &Needs,
+    ) {
+        let is_needed = |name: &Digest| {
+            needs.blobs.contains(name)
+                || needs.children.contains(name) && !revisions.contains_key(name)
+        };
+        let needed: HashSet<CanonicalDigest> = links
+            .layers
+            .iter()
+            .filter(|link| is_needed(&link.name))
+            .filter_map(|link| link.target)
+            .collect();
+        for link in &links.layers {
+            let Some(target) = link.target else { continue };
+            // The canonical link goes with every other one.
+            let is_canonical = link.name == target.into() && needed.contains(&target);
+            if !is_needed(&link.name) && !is_canonical {
+                self.leftover_links.insert((links.name.clone(), target));
+            }
+        }
+        self.named.extend(needed);
+        self.named.extend(revisions.values());
+        let tagged: HashSet<CanonicalDigest> =
+            links.tags.iter().filter_map(|tag| tag.current.target).collect();
+        let children: HashSet<CanonicalDigest> =
+            needs.children.iter().filter_map(|child| revisions.get(child)).copied().collect();
+        for target in revisions.values() {
+            let subject = needs.subjects.get(target);
+            let is_referrer = subject.is_some_and(|subject| revisions.contains_key(subject));
+            if !tagged.contains(target) && !children.contains(target) && !is_referrer {
+                self.untagged.insert(format!("{}@{target}", links.name));
+            }
+        }
+    }
+
     fn find(&mut self, about: impl Into<About>, what: impl Into<String>) {
         self.findings.insert(Finding { about: about.into().0, what: what.into() });
     }

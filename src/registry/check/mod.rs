@@ -40,11 +40,25 @@ pub struct Report {
     pub blobs: usize,
     /// How many bytes that was.
     pub bytes: u64,
-    /// How many of the blobs the index does not know and the tree does not have. That is no damage:
-    /// an upload that was never finished with leaves it, say.
+    /// How many of the blobs belong to no repository and are not in the tree. That is no damage: deletions leave
+    /// them, and uploads that were never finished.
     pub orphans: usize,
     /// How many bytes those have.
     pub orphan_bytes: u64,
+    /// How many of the blobs no manifest of any repository names, orphans and leftovers among them: pushed and not
+    /// named yet, or left by deletions.
+    pub unreferenced: usize,
+    /// How many bytes those have.
+    pub unreferenced_bytes: u64,
+    /// How many blobs the public tree has although no manifest names them, counted for each repository that links
+    /// one: deletions of earlier versions left them. `index rebuild` removes them.
+    pub leftovers: usize,
+    /// How many bytes of content the tree would have less without them.
+    pub leftover_bytes: u64,
+    /// How many manifests neither a tag nor an index leads to, and that refer to no manifest of their repository.
+    pub untagged: usize,
+    /// Which those are: `name@digest`.
+    pub untagged_manifests: Vec<String>,
     /// How many repositories were looked at.
     pub repositories: usize,
     /// How many tags were looked at.
@@ -83,7 +97,9 @@ impl Registry {
                 break;
             }
         }
-        let (orphans, orphan_bytes) = reading.orphans(&look.in_tree).await?;
+        let (orphans, orphan_bytes) = reading.orphans(&look).await?;
+        let (unreferenced, unreferenced_bytes) = reading.unreferenced(&look);
+        let (leftovers, leftover_bytes) = reading.leftovers(&look);
         let mut findings = reading.findings;
         findings.extend(persistent.unwrap_or_default());
         Ok(Report {
@@ -91,6 +107,12 @@ impl Registry {
             bytes: reading.bytes,
             orphans,
             orphan_bytes,
+            unreferenced,
+            unreferenced_bytes,
+            leftovers,
+            leftover_bytes,
+            untagged: look.untagged.len(),
+            untagged_manifests: look.untagged.into_iter().collect(),
             repositories: look.repositories,
             tags: look.tags,
             root: look.root,

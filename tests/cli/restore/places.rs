@@ -54,7 +54,6 @@ impl Original {
             format!("team/app/manifests/{digest}"),
             format!("team/app/referrers/{digest}"),
             format!("team/app/manifests/{gone}"),
-            format!("team/app/blobs/{}", push::sha256(b"deleted")),
             format!("team/app/nested/blobs/{}", push::sha256(large.as_bytes())),
             format!("long/manifests/{name}"),
             format!("long/blobs/{long}"),
