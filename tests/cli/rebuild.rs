@@ -142,12 +142,12 @@ fn a_dry_run_says_what_would_be_dropped_and_changes_nothing() {
     server.stop();
     let root = succeed(&mut server.command(["root"]));
     fs::write(content(&server, b"other"), b"rotten").unwrap();
-    let rebuild = |server: &Server, more: &[&str]| {
+    let rebuild_with = |server: &Server, more: &[&str]| {
         let mut command = server.command(["index", "rebuild"]);
         run(command.args(more))
     };
     for _ in 0..2 {
-        let planned = rebuild(&server, &["--dry-run"]);
+        let planned = rebuild_with(&server, &["--dry-run"]);
         assert_eq!(planned.code, Some(1), "{planned}");
         for expected in
             ["would drop tag `team/app:bad`", "1 repository, 1 manifest, 1 tag, 3 blobs"]
@@ -158,7 +158,7 @@ fn a_dry_run_says_what_would_be_dropped_and_changes_nothing() {
     }
     // The bytes were never lost: nothing was.
     fs::write(content(&server, b"other"), b"other").unwrap();
-    let rebuilt = rebuild(&server, &[]);
+    let rebuilt = rebuild_with(&server, &[]);
     assert!(rebuilt.succeeded() && !rebuilt.stdout.contains("would"), "{rebuilt}");
     server.start_again();
     let report = succeed(&mut server.command(["check"]));
