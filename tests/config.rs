@@ -104,6 +104,7 @@ fn without_any_source_the_defaults_stand() {
     assert!(!settings.auth.htpasswd.anonymous_pull);
     assert!(settings.server.tls.is_none());
     assert_eq!(settings.uploads.expire_after, Duration::from_hours(7 * 24));
+    assert_eq!(settings.uploads.idle_timeout, Duration::from_mins(15));
     assert_eq!(settings.uploads.purge_interval, Duration::from_hours(1));
     assert_eq!(settings.manifests.max_bytes, 4_194_304);
     assert!(!settings.manifests.allow_sparse_indexes);
@@ -362,6 +363,7 @@ fn every_setting_refuses_nonsense() {
         ("publish.exec.command", &["['']", "5"]),
         ("publish.exec.timeout", &["'0s'", "''"]),
         ("uploads.expire_after", &["'0'", "'7 days'"]),
+        ("uploads.idle_timeout", &["0", "'-1s'"]),
         ("uploads.purge_interval", &["0", "'1h30m'"]),
         ("manifests.max_bytes", &["0", "-1", "'4MiB'", "1.5"]),
         ("manifests.allow_sparse_indexes", &["'si'", "0"]),

@@ -85,6 +85,7 @@ pub async fn serve(
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
         own_names: own_names(settings),
         proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
+        body_idle: settings.uploads.idle_timeout,
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
         metrics: Metrics::new(),
     });
@@ -128,6 +129,7 @@ pub async fn serve(
     if let Some(watching) = watching {
         watching.abort();
     }
+    app.registry.save_uploads().await;
     app.registry.leave_peers().await;
     if let Err(error) = app.registry.keep_up().await {
         tracing::warn!(%error, "could not bring the root up to date before the end");

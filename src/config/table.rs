@@ -511,6 +511,14 @@ pub const SETTINGS: &[Setting] = &[
         help: "How long an upload that nobody continues is kept.",
     },
     Setting {
+        name: "uploads.idle_timeout",
+        kind: Kind::Duration,
+        default: r#""15m""#,
+        expects: "a duration above zero such as 15m",
+        help: "How long a client may send nothing in the middle of a layer or a manifest. Then the \
+               request ends with 408; what an upload has received stays.",
+    },
+    Setting {
         name: "uploads.purge_interval",
         kind: Kind::Duration,
         default: r#""1h""#,

@@ -9,6 +9,8 @@ use super::{SettingsError, Values};
 pub struct UploadSettings {
     /// How long an upload that nobody continues is kept.
     pub expire_after: Duration,
+    /// How long a client may send nothing of a body.
+    pub idle_timeout: Duration,
     /// How often expired uploads are looked for.
     pub purge_interval: Duration,
 }
@@ -17,6 +19,7 @@ impl UploadSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
         Ok(Self {
             expire_after: values.positive_duration("uploads.expire_after")?,
+            idle_timeout: values.positive_duration("uploads.idle_timeout")?,
             purge_interval: values.positive_duration("uploads.purge_interval")?,
         })
     }

@@ -51,6 +51,11 @@ impl ApiError {
         Self { detail, ..self }
     }
 
+    /// The same with another code.
+    pub(super) fn coded(self, code: ErrorCode) -> Self {
+        Self { code, ..self }
+    }
+
     fn saying(self, message: &str) -> Self {
         Self { message: message.to_owned(), ..self }
     }
@@ -109,6 +114,10 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
+        if self.status == StatusCode::REQUEST_TIMEOUT {
+            // The rest of the body may come at any time, or never.
+            response.force_close();
+        }
         for (name, value) in &self.headers {
             response.insert_header((*name, value.as_str()));
         }
@@ -125,16 +134,20 @@ impl From<RegistryError> for ApiError {
         let (status, code) = match error {
             E::BlobUnknown(..) => (StatusCode::NOT_FOUND, ErrorCode::BlobUnknown),
             E::UploadUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::BlobUploadUnknown),
-            E::UploadOffset { offset } | E::UploadBusy { offset } => {
-                let refused =
-                    Self::new(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, message)
-                        .with(RANGE.as_str(), super::range::received(offset));
-                return match error {
-                    E::UploadBusy { .. } => refused.with(RETRY_AFTER.as_str(), "1"),
-                    _ => refused,
-                };
+            E::UploadOffset { offset } | E::UploadTakenOver { offset } => {
+                return Self::new(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    ErrorCode::RangeInvalid,
+                    message,
+                )
+                .with(RANGE.as_str(), super::range::received(offset));
+            }
+            E::UploadBusy => {
+                return Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+                    .with(RETRY_AFTER.as_str(), "1");
             }
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+            E::BodyRested(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
             E::DigestMismatch(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
             // The code that clients know for this request, whichever of the two is absent.

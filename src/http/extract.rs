@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::{Api, caller, log};
+use super::{Api, caller, log, range};
 use crate::auth::{
     Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, PullGrant, PushGrant,
 };
@@ -132,16 +132,30 @@ impl Read for Reference {
     }
 }
 
-/// The name of an upload.
-pub(super) struct UploadId(pub(super) String);
+/// Which upload a request is about, and where its client believes it to stand: `<id>` or
+/// `<id>.<offset>`, as `Location` told.
+pub(super) struct UploadPlace {
+    pub(super) id: String,
+    pub(super) offset: Option<u64>,
+}
 
-impl Read for UploadId {
+impl UploadPlace {
+    /// Writes it as [`Read`] reads it.
+    pub(super) fn segment(id: &str, offset: u64) -> String {
+        format!("{id}.{offset}")
+    }
+}
+
+impl Read for UploadPlace {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        let id = request.match_info().query("upload");
-        match Uuid::try_parse(id) {
-            Ok(_) => Ok(Self(id.to_owned())),
-            Err(_) => Err(RegistryError::UploadUnknown(id.to_owned()).into()),
-        }
+        let segment = request.match_info().query("upload");
+        let unknown = || ApiError::from(RegistryError::UploadUnknown(segment.to_owned()));
+        let (id, offset) = match segment.split_once('.') {
+            Some((id, offset)) => (id, Some(range::number(offset).ok_or_else(unknown)?)),
+            None => (segment, None),
+        };
+        Uuid::try_parse(id).map_err(|_| unknown())?;
+        Ok(Self { id: id.to_owned(), offset })
     }
 }
 

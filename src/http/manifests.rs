@@ -4,10 +4,11 @@ use actix_web::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
+use super::Api;
+use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
 use super::respond::{self, CONTENT_DIGEST};
-use super::{Api, body};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{ErrorCode, Reference, Tag};
 use crate::registry::Condition;
@@ -46,6 +47,7 @@ pub(super) async fn put(
         ApiError::malformed(ErrorCode::ManifestInvalid, "the Content-Type is not text")
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
+    let body = Body::new(body, api.body_idle);
     let bytes = body::read(&request, body, api.registry.manifest_limit()).await?;
     let registry = &api.registry;
     let pushed =

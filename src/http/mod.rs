@@ -32,6 +32,7 @@ mod uploads;
 
 use std::future::ready;
 use std::rc::Rc;
+use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::middleware::{DefaultHeaders, from_fn};
@@ -60,6 +61,8 @@ pub struct Api {
     pub own_names: OwnNames,
     /// The proxies that may say for which client a request is.
     pub proxies: TrustedProxies,
+    /// How long a client may send nothing of a body.
+    pub body_idle: Duration,
     /// As which peer what is below the public root is served by CIDs; none: it is not.
     pub gateway: Option<Peer>,
     /// What is counted.

@@ -56,7 +56,7 @@ pub(super) fn extent(header: Option<&str>) -> Extent {
 }
 
 /// Reads digits; a number beyond what fits stands for the largest.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }

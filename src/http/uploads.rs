@@ -4,13 +4,14 @@ use actix_web::http::header::{CONTENT_RANGE, LOCATION, RANGE};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
+use super::body::{self, Body};
 use super::error::{Answer, ApiError};
-use super::extract::{Granted, Query, UploadId};
+use super::extract::{Granted, Query, UploadPlace};
 use super::respond::{self, CONTENT_DIGEST};
-use super::{Api, body, range};
+use super::{Api, range};
 use crate::auth::PushGrant;
 use crate::oci::{Algorithm, Digest, ErrorCode};
-use crate::registry::{Blob, RegistryError, Upload};
+use crate::registry::{Beside, Blob, RegistryError, Upload};
 
 /// The name of an upload.
 const UPLOAD_ID: &str = "Docker-Upload-UUID";
@@ -33,14 +34,16 @@ pub(super) async fn post(
     query.parse::<Algorithm>("digest-algorithm")?;
     let digest = query.parse::<Digest>("digest")?;
     let id = api.registry.begin_upload(&grant).await?;
-    match digest {
-        None => Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, 0).finish()),
-        Some(digest) => {
-            let finished = finish(&grant, &id, &digest, Retry::Anew, &request, body, &api).await;
-            if finished.is_err() {
-                let _ = api.registry.cancel_upload(&grant, &id).await;
-            }
-            finished
+    let Some(digest) = digest else {
+        return Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, 0).finish());
+    };
+    let put = Put { grant: &grant, id: &id, digest, request: &request, api: &api };
+    match put.whole(&mut Body::new(body, api.body_idle)).await {
+        Ok(blob) => Ok(created(&api, &grant, &blob)),
+        Err(error) => {
+            // Its client was never told its name, and begins anew.
+            let _ = api.registry.cancel_upload(&grant, &id).await;
+            Err(error)
         }
     }
 }
@@ -68,28 +71,40 @@ async fn mount(
 
 /// `GET`: how far an upload has come.
 pub(super) async fn status(
-    Granted(grant, UploadId(id)): Granted<PushGrant, UploadId>,
+    Granted(grant, UploadPlace { id, .. }): Granted<PushGrant, UploadPlace>,
     api: Data<Api>,
 ) -> Answer {
     let offset = api.registry.upload_offset(&grant, &id).await?;
     Ok(upload_head(HttpResponse::NoContent(), &api, &grant, &id, offset).finish())
 }
 
-/// `PATCH`: appends a chunk, or a stream that says neither where it belongs nor how long it is.
+/// `PATCH`: appends a chunk, or a stream that says neither where it belongs nor how long it is. What
+/// comes by an old `Location` is 416, since it was sent before.
 pub(super) async fn patch(
-    Granted(grant, UploadId(id)): Granted<PushGrant, UploadId>,
+    Granted(grant, place): Granted<PushGrant, UploadPlace>,
     request: HttpRequest,
-    mut body: Payload,
+    body: Payload,
     api: Data<Api>,
 ) -> Answer {
-    let upload = append(&grant, &id, Retry::WhereItStands, &request, &mut body, &api).await?;
-    let offset = upload.save().await?;
+    let UploadPlace { id, offset } = place;
+    let chunk = Chunk::of(&request)?;
+    let start = chunk.as_ref().map(|chunk| chunk.start).or(offset);
+    let mut body = Body::new(body, api.body_idle);
+    let patched = async {
+        let mut upload = api.registry.claim_upload(&grant, &id, start).await?;
+        if let Some(ending) = body.append(&request, &mut upload, None).await? {
+            return Err(upload.give_way(ending).await);
+        }
+        check_length(chunk, start, upload).await?.save().await
+    };
+    let offset = patched.await.map_err(|error| misplaced(error, &api, &grant, &id))?;
     Ok(upload_head(HttpResponse::Accepted(), &api, &grant, &id, offset).finish())
 }
 
-/// `PUT`: ends an upload, with or without a last chunk.
+/// `PUT`: ends an upload, with or without a last chunk. A body that has the digest by itself is taken,
+/// whatever the upload had before; and what the repository has by then, it was sent.
 pub(super) async fn put(
-    Granted(grant, (UploadId(id), query)): Granted<PushGrant, (UploadId, Query)>,
+    Granted(grant, (place, query)): Granted<PushGrant, (UploadPlace, Query)>,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
@@ -100,89 +115,189 @@ pub(super) async fn put(
             "the parameter `digest` is missing",
         ));
     };
-    finish(&grant, &id, &digest, Retry::WhereItStands, &request, body, &api).await
+    let UploadPlace { id, offset } = place;
+    let mut body = Body::new(body, api.body_idle);
+    let put = Put { grant: &grant, id: &id, digest, request: &request, api: &api };
+    let ended = if !body.has_bytes(&request).await? {
+        put.nothing().await
+    } else if let Some(chunk) = Chunk::of(&request)? {
+        put.chunk(chunk, &mut body).await
+    } else {
+        put.rest_or_whole(offset, &mut body).await
+    };
+    let error = match ended {
+        Ok(blob) => return Ok(created(&api, &grant, &blob)),
+        Err(error) => error,
+    };
+    match error {
+        RegistryError::UploadTakenOver { .. } => api.registry.upload_over(&id).await,
+        RegistryError::UploadUnknown(_) => {}
+        _ => return Err(misplaced(error, &api, &grant, &id)),
+    }
+    // The answer to the same request may have been lost.
+    let Some(blob) = api.registry.pushed_blob(&grant, &digest).await? else {
+        return Err(misplaced(error, &api, &grant, &id));
+    };
+    // A client that is still sending could not read the answer. One that breaks off needs none.
+    let _ = body.drain(&request).await;
+    Ok(created(&api, &grant, &blob))
 }
 
 /// `DELETE`: ends an upload without a result.
 pub(super) async fn cancel(
-    Granted(grant, UploadId(id)): Granted<PushGrant, UploadId>,
+    Granted(grant, UploadPlace { id, .. }): Granted<PushGrant, UploadPlace>,
     api: Data<Api>,
 ) -> Answer {
     api.registry.cancel_upload(&grant, &id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// What a client does whose request broke off.
-#[derive(Clone, Copy)]
-enum Retry {
-    /// It goes on with the upload.
-    WhereItStands,
-    /// It begins anew, since it was never told the upload's name.
-    Anew,
+/// Where a chunk says that it belongs.
+struct Chunk {
+    start: u64,
+    length: u64,
 }
 
-/// Claims an upload and appends the body. If the body breaks off, what arrived stays; if it is not
-/// what its headers said, the upload is as it was before.
-async fn append(
-    grant: &PushGrant,
-    id: &str,
-    retry: Retry,
-    request: &HttpRequest,
-    body: &mut Payload,
-    api: &Api,
-) -> Result<Upload, ApiError> {
-    let header =
-        request.headers().get(CONTENT_RANGE).map(|value| value.to_str().unwrap_or_default());
-    let chunk = header.map(range::chunk).transpose()?;
-    let announced = body::length(request)?;
-    if let (Some(chunk), Some(received)) = (&chunk, announced) {
-        let expected = chunk.end - chunk.start;
-        if expected != received {
-            return Err(RegistryError::SizeMismatch { expected, received }.into());
+impl Chunk {
+    /// Reads the `Content-Range` of a request, if it has one; the length that is announced has to fit.
+    fn of(request: &HttpRequest) -> Result<Option<Self>, ApiError> {
+        let announced = body::length(request)?;
+        let Some(header) = request.headers().get(CONTENT_RANGE) else { return Ok(None) };
+        let range = range::chunk(header.to_str().unwrap_or_default())?;
+        let (start, length) = (range.start, range.end - range.start);
+        match announced {
+            Some(received) if received != length => {
+                Err(RegistryError::SizeMismatch { expected: length, received }.into())
+            }
+            _ => Ok(Some(Self { start, length })),
         }
     }
-    let start = chunk.as_ref().map(|chunk| chunk.start);
-    let claimed = api.registry.claim_upload(grant, id, start).await;
-    let mut upload = claimed.map_err(|error| misplaced(error, api, grant, id))?;
-    if let Retry::Anew = retry {
+}
+
+/// Gives an upload back as it was before, if the chunk that was appended is not as long as it was to be.
+async fn check_length(
+    chunk: Option<Chunk>,
+    start: Option<u64>,
+    upload: Upload,
+) -> Result<Upload, RegistryError> {
+    let (Some(chunk), Some(start)) = (chunk, start) else { return Ok(upload) };
+    let received = upload.offset() - start;
+    if received == chunk.length {
+        return Ok(upload);
+    }
+    upload.abandon().await?;
+    Err(RegistryError::SizeMismatch { expected: chunk.length, received })
+}
+
+/// A request that ends an upload.
+struct Put<'a> {
+    grant: &'a PushGrant,
+    id: &'a str,
+    digest: Digest,
+    request: &'a HttpRequest,
+    api: &'a Api,
+}
+
+impl Put<'_> {
+    async fn claim(&self, offset: Option<u64>) -> Result<Upload, RegistryError> {
+        self.api.registry.claim_upload(self.grant, self.id, offset).await
+    }
+
+    async fn append(
+        &self,
+        body: &mut Body,
+        mut upload: Upload,
+        beside: Option<&mut Beside>,
+    ) -> Result<Upload, RegistryError> {
+        match body.append(self.request, &mut upload, beside).await? {
+            Some(ending) => Err(upload.give_way(ending).await),
+            None => Ok(upload),
+        }
+    }
+
+    /// Ends the upload with what it has. Where a `Content-Range` says that nothing belongs, does not matter.
+    async fn nothing(&self) -> Result<Blob, RegistryError> {
+        self.claim(None).await?.finish(&self.digest).await
+    }
+
+    /// Takes the whole blob, into an upload that nobody can come back to.
+    async fn whole(&self, body: &mut Body) -> Result<Blob, ApiError> {
+        let chunk = Chunk::of(self.request)?;
+        let start = chunk.as_ref().map(|chunk| chunk.start);
+        let mut upload = self.claim(start).await?;
         upload.forget_on_drop();
+        let upload = self.append(body, upload, None).await?;
+        Ok(check_length(chunk, start, upload).await?.finish(&self.digest).await?)
     }
-    let before = upload.offset();
-    body::append(request, body, &mut upload).await?;
-    let received = upload.offset() - before;
-    match chunk.map(|chunk| chunk.end - chunk.start) {
-        Some(expected) if expected != received => {
-            upload.abandon().await?;
-            Err(RegistryError::SizeMismatch { expected, received }.into())
-        }
-        _ => Ok(upload),
-    }
-}
 
-/// Appends what the request has, and ends the upload.
-async fn finish(
-    grant: &PushGrant,
-    id: &str,
-    digest: &Digest,
-    retry: Retry,
-    request: &HttpRequest,
-    mut body: Payload,
-    api: &Api,
-) -> Answer {
-    let upload = append(grant, id, retry, request, &mut body, api).await?;
-    let blob = upload.finish(digest).await?;
-    Ok(created(api, grant, &blob))
+    /// Ends the upload with a chunk that belongs where it says.
+    async fn chunk(&self, chunk: Chunk, body: &mut Body) -> Result<Blob, RegistryError> {
+        let start = Some(chunk.start);
+        let upload = self.claim(start).await?;
+        let upload = self.append(body, upload, None).await?;
+        check_length(Some(chunk), start, upload).await?.finish(&self.digest).await
+    }
+
+    /// Ends the upload with a body that may be the rest of the blob, or the whole of it once more: by an
+    /// old `Location` it can only be that.
+    async fn rest_or_whole(
+        &self,
+        offset: Option<u64>,
+        body: &mut Body,
+    ) -> Result<Blob, RegistryError> {
+        let registry = &self.api.registry;
+        let upload = match self.claim(offset).await {
+            Err(RegistryError::UploadOffset { .. }) => {
+                let mut beside = registry.begin_beside().await?;
+                while let Some(bytes) = body.next().await? {
+                    super::log::received(self.request, bytes.len());
+                    beside.append(bytes).await?;
+                }
+                return match self.finish_beside(beside).await? {
+                    Some(blob) => Ok(blob),
+                    None => {
+                        let offset = registry.upload_offset(self.grant, self.id).await?;
+                        Err(RegistryError::UploadOffset { offset })
+                    }
+                };
+            }
+            claimed => claimed?,
+        };
+        if upload.offset() == 0 {
+            return self.append(body, upload, None).await?.finish(&self.digest).await;
+        }
+        let mut beside = registry.begin_beside().await?;
+        let upload = self.append(body, upload, Some(&mut beside)).await?;
+        match upload.finish(&self.digest).await {
+            Err(error @ RegistryError::DigestMismatch(_)) => {
+                self.finish_beside(beside).await?.ok_or(error)
+            }
+            ended => ended,
+        }
+    }
+
+    /// Ends the upload by what came beside it, if that is the blob.
+    async fn finish_beside(&self, beside: Beside) -> Result<Option<Blob>, RegistryError> {
+        let Some(blob) = beside.finish(self.grant, &self.digest).await? else { return Ok(None) };
+        match self.api.registry.cancel_upload(self.grant, self.id).await {
+            Ok(()) | Err(RegistryError::UploadUnknown(_)) => {}
+            // It expires.
+            Err(error) => tracing::warn!(upload = self.id, %error, "could not end an upload"),
+        }
+        Ok(Some(blob))
+    }
 }
 
 /// Says where an upload goes on to a client that was mistaken about it.
 fn misplaced(error: RegistryError, api: &Api, grant: &PushGrant, id: &str) -> ApiError {
-    let is_misplaced =
-        matches!(error, RegistryError::UploadOffset { .. } | RegistryError::UploadBusy { .. });
-    let error = ApiError::from(error);
-    if !is_misplaced {
-        return error;
+    match error {
+        RegistryError::UploadOffset { offset } | RegistryError::UploadTakenOver { offset } => {
+            ApiError::from(error)
+                .with(LOCATION.as_str(), upload_location(api, grant, id, offset))
+                .with(UPLOAD_ID, id)
+        }
+        error => error.into(),
     }
-    error.with(LOCATION.as_str(), upload_location(api, grant, id)).with(UPLOAD_ID, id)
 }
 
 fn upload_head(
@@ -193,14 +308,17 @@ fn upload_head(
     offset: u64,
 ) -> HttpResponseBuilder {
     response
-        .insert_header((LOCATION, upload_location(api, grant, id)))
+        .insert_header((LOCATION, upload_location(api, grant, id, offset)))
         .insert_header((RANGE, range::received(offset)))
         .insert_header((UPLOAD_ID, id));
     response
 }
 
-fn upload_location(api: &Api, grant: &PushGrant, id: &str) -> String {
-    respond::location(api, grant.repository(), &format!("blobs/uploads/{id}"))
+/// Tells where an upload goes on. The offset is part of it, so that what is sent again can be told from
+/// what comes next.
+fn upload_location(api: &Api, grant: &PushGrant, id: &str, offset: u64) -> String {
+    let place = UploadPlace::segment(id, offset);
+    respond::location(api, grant.repository(), &format!("blobs/uploads/{place}"))
 }
 
 fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {

@@ -19,8 +19,9 @@ use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
-    PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, Turn, UploadRow, Writer,
-    blobs, edges, manifests, nodes, published, queue, repositories, secrets, sqlite, tags, uploads,
+    PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, Turn, UploadKey, UploadRow,
+    Writer, blobs, edges, manifests, nodes, published, queue, repositories, secrets, sqlite, tags,
+    uploads,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -225,20 +226,19 @@ impl Index for Database {
         uploads::create(&mut self.write_hastily().await?, id, repository, owner, now).await
     }
 
-    async fn upload(&self, repository: &RepositoryName, id: &str) -> Result<Option<UploadRow>> {
-        uploads::find(&mut self.read().await?, repository, id).await
+    async fn upload(&self, key: &UploadKey<'_>) -> Result<Option<UploadRow>> {
+        uploads::find(&mut self.read().await?, key).await
     }
 
     async fn claim_upload(
         &self,
-        repository: &RepositoryName,
-        id: &str,
+        key: &UploadKey<'_>,
         offset: Option<u64>,
         claim: &str,
         stale_before: i64,
         now: i64,
     ) -> Result<Claim> {
-        let request = ClaimRequest { repository, id, offset, claim, stale_before, now };
+        let request = ClaimRequest { key, offset, claim, stale_before, now };
         let mut connection = self.write_hastily().await?;
         connection.begin().await?;
         let claimed = uploads::claim(&mut connection, &request).await?;
@@ -266,6 +266,24 @@ impl Index for Database {
 
     async fn release_upload(&self, id: &str, claim: &str) -> Result<()> {
         uploads::release(&mut self.write_hastily().await?, id, claim).await
+    }
+
+    async fn finish_upload(
+        &self,
+        id: &str,
+        claim: &str,
+        repository: &RepositoryName,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<bool> {
+        let mut connection = self.begin().await?;
+        if !uploads::remove_claimed(&mut connection, id, claim).await? {
+            connection.rollback().await?;
+            return Ok(false);
+        }
+        blobs::record(&mut connection, Some(repository), blob, now).await?;
+        connection.commit().await?;
+        Ok(true)
     }
 
     async fn remove_upload(&self, id: &str) -> Result<bool> {

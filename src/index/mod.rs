@@ -48,7 +48,7 @@ pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, 
 pub use rows::{
     BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
     NewBlob, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow, StoredManifest,
-    TagRow, UploadRow,
+    TagRow, UploadKey, UploadRow,
 };
 pub use turns::Turn;
 pub use writing::Writer;
@@ -163,16 +163,15 @@ pub trait Index: Send + Sync {
         now: i64,
     ) -> Result<()>;
 
-    /// Finds an upload of the repository.
-    async fn upload(&self, repository: &RepositoryName, id: &str) -> Result<Option<UploadRow>>;
+    /// Finds an upload of the repository that this user began.
+    async fn upload(&self, key: &UploadKey<'_>) -> Result<Option<UploadRow>>;
 
-    /// Claims an upload for one request, if nobody holds a claim on it that is younger than
+    /// Claims an upload that this user began for one request, if no claim on it is younger than
     /// `stale_before`, and if its offset is `offset` (where given). `claim` is a fresh token. An
-    /// upload that is held is [`Claim::Busy`], wherever it stands.
+    /// upload with such a claim is [`Claim::Busy`], wherever it stands.
     async fn claim_upload(
         &self,
-        repository: &RepositoryName,
-        id: &str,
+        key: &UploadKey<'_>,
         offset: Option<u64>,
         claim: &str,
         stale_before: i64,
@@ -195,6 +194,17 @@ pub trait Index: Send + Sync {
 
     /// Gives a claim back, leaving offset and checkpoint as they are. Succeeds when it is not held.
     async fn release_upload(&self, id: &str, claim: &str) -> Result<()>;
+
+    /// Forgets an upload and records the blob that it came to, in one step, if the claim is held.
+    /// Returns false, changing nothing, when it is not.
+    async fn finish_upload(
+        &self,
+        id: &str,
+        claim: &str,
+        repository: &RepositoryName,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<bool>;
 
     /// Forgets an upload. Returns whether it was there.
     async fn remove_upload(&self, id: &str) -> Result<bool>;

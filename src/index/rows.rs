@@ -150,6 +150,17 @@ pub struct ReferrerRow {
     pub bytes: Bytes,
 }
 
+/// What an upload is found by: its name alone is not enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UploadKey<'a> {
+    /// Where it goes.
+    pub repository: &'a RepositoryName,
+    /// Who began it; empty for an anonymous client.
+    pub owner: &'a str,
+    /// Its name in URLs.
+    pub id: &'a str,
+}
+
 /// An upload under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadRow {

@@ -2,7 +2,7 @@
 
 use super::columns::{signed, unsigned};
 use super::connection::{Connection, on};
-use super::{Claim, Result, UploadRow};
+use super::{Claim, Result, UploadKey, UploadRow};
 use crate::oci::RepositoryName;
 
 /// Records a new upload.
@@ -27,31 +27,39 @@ pub(super) async fn create(
     .map(drop))
 }
 
-/// Finds an upload of the repository.
+/// Finds an upload of the repository that this user began.
 pub(super) async fn find(
     connection: &mut Connection,
-    repository: &RepositoryName,
-    id: &str,
+    key: &UploadKey<'_>,
 ) -> Result<Option<UploadRow>> {
-    let found: Option<(String, i64, Vec<u8>)> = on!(connection, "finding an upload", db => sqlx::query_as(
-            "SELECT owner, received, checkpoint FROM uploads WHERE id = $1 AND repository = $2",
+    let found: Option<(i64, Vec<u8>)> = on!(connection, "finding an upload", db => sqlx::query_as(
+            "SELECT received, checkpoint FROM uploads \
+             WHERE id = $1 AND repository = $2 AND owner = $3",
         )
-        .bind(id)
-        .bind(repository.as_str())
+        .bind(key.id)
+        .bind(key.repository.as_str())
+        .bind(key.owner)
         .fetch_optional(db)
         .await)?;
-    let Some((owner, received, checkpoint)) = found else { return Ok(None) };
+    let Some((received, checkpoint)) = found else { return Ok(None) };
     let offset = unsigned(received)?;
-    let (id, repository) = (id.to_owned(), repository.clone());
-    Ok(Some(UploadRow { id, repository, owner, offset, checkpoint }))
+    Ok(Some(row(key, offset, checkpoint)))
+}
+
+fn row(key: &UploadKey<'_>, offset: u64, checkpoint: Vec<u8>) -> UploadRow {
+    UploadRow {
+        id: key.id.to_owned(),
+        repository: key.repository.clone(),
+        owner: key.owner.to_owned(),
+        offset,
+        checkpoint,
+    }
 }
 
 /// What a request asks for when it claims an upload.
 pub(super) struct ClaimRequest<'a> {
-    /// Of which repository.
-    pub(super) repository: &'a RepositoryName,
-    /// Which upload.
-    pub(super) id: &'a str,
+    /// Which upload, and who asks.
+    pub(super) key: &'a UploadKey<'a>,
     /// Where the request believes it to stand.
     pub(super) offset: Option<u64>,
     /// A fresh token.
@@ -69,11 +77,12 @@ pub(super) async fn claim(
 ) -> Result<Claim> {
     // An update that changes nothing keeps everybody else off the row until the transaction ends.
     let found: Option<(i64, Option<i64>)> = on!(connection, "looking at an upload", db => sqlx::query_as(
-            "UPDATE uploads SET touched = touched WHERE id = $1 AND repository = $2 \
+            "UPDATE uploads SET touched = touched WHERE id = $1 AND repository = $2 AND owner = $3 \
              RETURNING received, CASE WHEN claim IS NULL THEN NULL ELSE claimed END",
         )
-        .bind(request.id)
-        .bind(request.repository.as_str())
+        .bind(request.key.id)
+        .bind(request.key.repository.as_str())
+        .bind(request.key.owner)
         .fetch_optional(db)
         .await)?;
     let Some((received, claimed)) = found else { return Ok(Claim::Unknown) };
@@ -84,22 +93,16 @@ pub(super) async fn claim(
     if request.offset.is_some_and(|offset| offset != stands_at) {
         return Ok(Claim::Offset(stands_at));
     }
-    let (owner, checkpoint): (String, Vec<u8>) = on!(connection, "claiming an upload", db => sqlx::query_as(
+    let (checkpoint,): (Vec<u8>,) = on!(connection, "claiming an upload", db => sqlx::query_as(
             "UPDATE uploads SET claim = $2, claimed = $3, touched = $3 WHERE id = $1 \
-             RETURNING owner, checkpoint",
+             RETURNING checkpoint",
         )
-        .bind(request.id)
+        .bind(request.key.id)
         .bind(request.claim)
         .bind(request.now)
         .fetch_one(db)
         .await)?;
-    Ok(Claim::Held(UploadRow {
-        id: request.id.to_owned(),
-        repository: request.repository.clone(),
-        owner,
-        offset: stands_at,
-        checkpoint,
-    }))
+    Ok(Claim::Held(row(request.key, stands_at, checkpoint)))
 }
 
 /// Stores a checkpoint and gives the claim back, if it is held.
@@ -173,6 +176,22 @@ pub(super) async fn remove(connection: &mut Connection, id: &str) -> Result<bool
     let removed = on!(connection, "removing an upload", db =>
         sqlx::query("DELETE FROM uploads WHERE id = $1")
             .bind(id)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+    Ok(removed > 0)
+}
+
+/// Forgets an upload, if the claim on it is held; returns whether it is.
+pub(super) async fn remove_claimed(
+    connection: &mut Connection,
+    id: &str,
+    claim: &str,
+) -> Result<bool> {
+    let removed = on!(connection, "ending an upload", db =>
+        sqlx::query("DELETE FROM uploads WHERE id = $1 AND claim = $2")
+            .bind(id)
+            .bind(claim)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;

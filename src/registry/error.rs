@@ -1,5 +1,7 @@
 //! What a use case can answer instead of a result.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::auth::AuthError;
@@ -22,21 +24,29 @@ pub enum RegistryError {
     /// The repository has no such upload.
     #[error("there is no upload `{0}`")]
     UploadUnknown(String),
-    /// The upload stands at another offset, or another request is appending to it.
-    #[error("the upload stands at byte {offset}")]
+    /// The upload stands at another offset.
+    #[error("the upload stands at byte {offset}: go on there")]
     UploadOffset {
         /// How many bytes the upload has.
         offset: u64,
     },
-    /// Another request is appending to the upload.
-    #[error("another request is appending to the upload, which stands at byte {offset}")]
-    UploadBusy {
-        /// Where it was last known to stand.
+    /// A newer request goes on with the upload.
+    #[error(
+        "the request ended: a newer one goes on with the upload, which stands at byte {offset}"
+    )]
+    UploadTakenOver {
+        /// How many bytes the upload has.
         offset: u64,
     },
+    /// An older request is finishing the upload.
+    #[error("another request is finishing the upload: try again in a moment")]
+    UploadBusy,
     /// The body broke off, or could not be read.
     #[error("the body ended early: {0}")]
     BodyBroken(String),
+    /// Nothing of the body came for that long.
+    #[error("nothing came for {} seconds: send the rest again", .0.as_secs())]
+    BodyRested(Duration),
     /// The body is not as long as was said.
     #[error("{expected} bytes were announced, {received} came")]
     SizeMismatch {

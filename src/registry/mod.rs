@@ -64,7 +64,7 @@ pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
-pub use uploads::Upload;
+pub use uploads::{Beside, Ending, Upload};
 
 use crate::auth::{AuthError, PullGrant};
 use crate::index::Index;
@@ -108,6 +108,8 @@ pub struct Registry {
     federation: Option<Arc<Federation>>,
     /// What is known of publishing, if anything is published.
     watched: Option<Arc<publish::Watched>>,
+    /// The requests that go on with uploads.
+    ongoing: Arc<uploads::Ongoing>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -127,6 +129,7 @@ impl Registry {
             deletions: Arc::default(),
             federation: None,
             watched: None,
+            ongoing: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

@@ -242,10 +242,11 @@ pub trait Ingest: Send {
     /// appended so far survives a killed process.
     async fn checkpoint(&mut self) -> Result<Vec<u8>>;
 
-    /// Ends the ingest: content of the expected digest is kept, durably; any other is dropped. What
-    /// was kept under that digest with another length gives way.
+    /// Ends the ingest: content of the expected digest is kept, durably. What was kept under that
+    /// digest with another length gives way.
     ///
     /// # Errors
-    /// [`StorageErrorKind::DigestMismatch`] when the bytes have another digest.
+    /// [`StorageErrorKind::DigestMismatch`] when the bytes have another digest, after which an earlier
+    /// checkpoint can be gone on from.
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished>;
 }

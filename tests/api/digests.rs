@@ -18,7 +18,9 @@ fn a_blob_is_pushed_and_pulled_by_sha512() {
     let begun = repository.post("blobs/uploads/?digest-algorithm=sha512");
     assert_eq!(begun.status, 202);
     let upload = crate::common::repository::Upload::at(&server, begun.header("location"));
-    assert_eq!(upload.stream(&content[..MIB]).status, 202);
+    let patched = upload.stream(&content[..MIB]);
+    assert_eq!(patched.status, 202);
+    let upload = crate::common::repository::Upload::at(&server, patched.header("location"));
     let finished = upload.finish_with(&digest, &content[MIB..]);
     assert_eq!(finished.status, 201, "{}", finished.text());
     assert_eq!(finished.header("docker-content-digest"), digest);

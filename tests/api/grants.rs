@@ -69,6 +69,7 @@ async fn api(data: &TempDir) -> Data<Api> {
         external_url: None,
         own_names: OwnNames::default(),
         proxies: TrustedProxies::default(),
+        body_idle: std::time::Duration::from_mins(1),
         metrics: Metrics::new(),
     })
 }

@@ -107,34 +107,6 @@ fn a_single_request_that_broke_off_leaves_nothing() {
 }
 
 #[test]
-fn only_one_request_at_a_time_appends() {
-    let server = Server::start();
-    let repository = Repository::of(&server, "team/app");
-    let upload = repository.begin();
-    let mut first = Connection::open(&server);
-    first.ask("PATCH", &upload.location, &[("Content-Length", "10")]);
-    first.send("01234567");
-    wait_for_bytes(&server);
-    let digest = sha256(b"0123456789");
-    for second in [
-        upload.stream(b"other"),
-        upload.chunk(0, b"other"),
-        upload.chunk(8, b"other"),
-        upload.finish(&digest),
-        upload.finish_with(&digest, b"other"),
-    ] {
-        assert_refused(&second, 416, "RANGE_INVALID");
-        assert_eq!(second.header("range"), "0-0", "nothing is acknowledged yet");
-    }
-    assert_eq!(upload.status().status, 204, "who only asks is answered");
-    first.send("89");
-    let answer = first.answer();
-    assert_eq!((answer.status, answer.header("range")), (202, Some("0-9")));
-    assert_eq!(upload.finish(&digest).status, 201);
-    assert_eq!(repository.get(&format!("blobs/{digest}")).body, b"0123456789");
-}
-
-#[test]
 fn of_many_chunks_for_one_place_one_is_taken() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");

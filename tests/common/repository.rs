@@ -61,8 +61,15 @@ impl<'server> Repository<'server> {
         http::send(|client| build(client.request(method, url)))
     }
 
-    /// Begins an upload.
+    /// Begins an upload. Its location is without the offset, so that it is good for every request.
     pub(crate) fn begin(&self) -> Upload<'server> {
+        let begun = self.begin_as_told();
+        let (plain, _) = begun.location.rsplit_once('.').expect("it carries the offset");
+        Upload { location: plain.to_owned(), ..begun }
+    }
+
+    /// Begins an upload whose location is the one that the server tells, with its offset.
+    pub(crate) fn begin_as_told(&self) -> Upload<'server> {
         let response = self.post("blobs/uploads/");
         assert_eq!(response.status, 202, "{}", response.text());
         Upload { server: self.server, location: response.header("location").to_owned() }
@@ -118,7 +125,7 @@ impl<'server> Repository<'server> {
 /// An upload under way.
 pub(crate) struct Upload<'server> {
     server: &'server Server,
-    /// As the server said it last: a path.
+    /// Where its requests go: a path.
     pub(crate) location: String,
 }
 
@@ -135,6 +142,11 @@ impl<'server> Upload<'server> {
     ) -> Response {
         let url = self.server.url(&self.location);
         http::send(|client| build(client.request(method, url)))
+    }
+
+    /// The location of an upload that stands there, as the server tells it.
+    pub(crate) fn told_at(&self, offset: usize) -> String {
+        format!("{}.{offset}", self.location)
     }
 
     /// Asks how far it has come.

@@ -5,7 +5,7 @@ use cid::Cid;
 use multihash::Multihash;
 use roadstead::index::{
     BlobBlock, BlobRow, EdgeKind, ManifestEdge, NewBlob, NewManifest, Result, StoredManifest,
-    TagRow, Writer,
+    TagRow, UploadKey, Writer,
 };
 use roadstead::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag};
 
@@ -16,6 +16,11 @@ pub(crate) const IMAGE: &str = "application/vnd.oci.image.manifest.v1+json";
 
 pub(crate) fn repository(name: &str) -> RepositoryName {
     name.parse().expect("the suite writes names well")
+}
+
+/// An upload that an anonymous client began.
+pub(crate) fn key<'a>(repository: &'a RepositoryName, id: &'a str) -> UploadKey<'a> {
+    UploadKey { repository, owner: "", id }
 }
 
 pub(crate) fn tag(name: &str) -> Tag {

@@ -5,7 +5,8 @@ use roadstead::index::{EdgeKind, EntryState, IndexErrorKind};
 use roadstead::oci::Visibility::Public;
 
 use crate::fixtures::{
-    NOW, blob_with_alias, canonical, cid, edge, give, manifest, repository, sha256, tag, target,
+    NOW, blob_with_alias, canonical, cid, edge, give, key, manifest, repository, sha256, tag,
+    target,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -153,7 +154,7 @@ async fn closed_entries_are_pruned_in_time(home: Home) -> Outcome {
 async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     let mine = repository("app");
     home.execute("INSERT INTO users (name, created) VALUES ('anna', 1)").await?;
-    home.index.create_upload("1", &mine, "anna", NOW).await?;
+    home.index.create_upload("1", &mine, "", NOW).await?;
     home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;
     home.index.enqueue(b"entry", None, NOW).await?;
     let mut writer = home.index.lock().await?;
@@ -173,7 +174,7 @@ async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     assert_eq!(home.index.open_entry_count().await?, 0);
     assert_eq!(writer.folding(Public).await?.root, None);
     assert_eq!(writer.node_refs(&[cid("node")]).await?[0].1, 0);
-    assert!(home.index.upload(&mine, "1").await?.is_some());
+    assert!(home.index.upload(&key(&mine, "1")).await?.is_some());
     assert_eq!(home.number("SELECT COUNT(*) FROM users").await?, 1);
     drop(writer);
     home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use roadstead::index::{self, Index, IndexErrorKind};
 
-use crate::fixtures::{NOW, blob, cid, give, manifest, repository, sha256, tag, target};
+use crate::fixtures::{NOW, blob, cid, give, key, manifest, repository, sha256, tag, target};
 use crate::{Case, Outcome, case, case_on, home::Home};
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -28,7 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
 async fn fill(index: &dyn Index) -> Outcome {
     let mine = repository("app");
     index.record_blob(&mine, &blob("layer"), NOW).await?;
-    index.create_upload("1", &mine, "anna", NOW).await?;
+    index.create_upload("1", &mine, "", NOW).await?;
     index.enqueue(b"entry", None, NOW).await?;
     let mut writer = index.lock().await?;
     writer.begin().await?;
@@ -41,7 +41,7 @@ async fn fill(index: &dyn Index) -> Outcome {
 async fn check(index: &dyn Index) -> Outcome {
     let mine = repository("app");
     assert!(index.blob(&mine, &sha256("layer")).await?.is_some());
-    assert!(index.upload(&mine, "1").await?.is_some());
+    assert!(index.upload(&key(&mine, "1")).await?.is_some());
     assert_eq!(index.open_entry_count().await?, 1);
     assert!(index.tagged_manifest(&mine, &tag("v1")).await?.is_some());
     Ok(())
@@ -109,7 +109,7 @@ async fn an_index_opened_for_reading_cannot_be_written_to(home: Home) -> Outcome
     assert!(reader.record_blob(&mine, &blob("layer"), NOW).await.is_err());
     assert!(reader.mount_blob(&mine, &sha256("layer"), NOW).await.is_err());
     assert!(reader.create_upload("1", &mine, "", NOW).await.is_err());
-    assert!(reader.claim_upload(&mine, "1", None, "a", 0, NOW).await.is_err());
+    assert!(reader.claim_upload(&key(&mine, "1"), None, "a", 0, NOW).await.is_err());
     assert!(reader.save_upload("1", "a", 0, b"", NOW).await.is_err());
     assert!(reader.release_upload("1", "a").await.is_err());
     assert!(reader.remove_upload("1").await.is_err());

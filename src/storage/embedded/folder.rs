@@ -2,9 +2,13 @@
 
 use std::fs::{self, DirEntry, File};
 use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rustix::fs::{AtFlags, CWD, linkat};
+use rustix::io::Errno;
 
 use super::super::edit::linked;
 use super::super::{Content, Edit, Finished, Kind, Result, StorageError, TreePath, files};
@@ -49,7 +53,6 @@ fn replace(layout: &Layout, source: &Path, target: &Path) -> io::Result<()> {
 }
 
 fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
     let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
     Ok(one.ino() == other.ino() && one.dev() == other.dev())
 }
@@ -104,26 +107,54 @@ fn remove(layout: &Layout, root: &Path, target: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Keeps a finished file as content: linked under its digest, durably, before its own name goes.
-/// Where the content is there already, the new file is dropped; but one of another length is not
-/// that content, and gives way.
-pub(super) fn keep(layout: &Layout, file: &Path, digest: &CanonicalDigest) -> Result<()> {
+/// Keeps a finished file, which is open and stands at `path`, as content: linked under its digest,
+/// durably, before its own name goes. What is linked is the open file, whatever stands at the path by
+/// then. Where the content is there already, the new file is dropped; but one of another length is
+/// not that content, and gives way.
+pub(super) fn keep(
+    layout: &Layout,
+    file: &File,
+    path: &Path,
+    digest: &CanonicalDigest,
+) -> Result<()> {
     let target = layout.content(digest);
-    let kept = match fs::hard_link(file, &target) {
+    let kept = match link_open(file, path, &target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            has_same_length(file, &target)
-                .and_then(|same| if same { Ok(()) } else { replace(layout, file, &target) })
+            has_same_length(file, &target).and_then(|same| {
+                if same {
+                    return Ok(());
+                }
+                let temporary = layout.temporary();
+                link_open(file, path, &temporary)?;
+                fs::rename(&temporary, &target)
+            })
         }
         linked => linked,
     };
     // Also where another upload came first: it may not have synced the directory yet.
     kept.and_then(|()| sync_parent(&target))
-        .and_then(|()| fs::remove_file(file))
+        .and_then(|()| fs::remove_file(path))
         .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
 }
 
-fn has_same_length(one: &Path, other: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(one)?.len() == fs::metadata(other)?.len())
+/// Makes `target` a hard link to an open file that stands at `path`.
+fn link_open(file: &File, path: &Path, target: &Path) -> io::Result<()> {
+    let opened = format!("/proc/self/fd/{}", file.as_raw_fd());
+    match linkat(CWD, &opened, CWD, target, AtFlags::SYMLINK_FOLLOW) {
+        // Where there is no /proc, the path has to lead to the file.
+        Err(Errno::NOENT) if !Path::new(&opened).exists() => {
+            let (open, found) = (file.metadata()?, fs::symlink_metadata(path)?);
+            if open.ino() != found.ino() || open.dev() != found.dev() {
+                return Err(io::ErrorKind::NotFound.into());
+            }
+            fs::hard_link(path, target)
+        }
+        linked => Ok(linked?),
+    }
+}
+
+fn has_same_length(file: &File, other: &Path) -> io::Result<bool> {
+    Ok(file.metadata()?.len() == fs::metadata(other)?.len())
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

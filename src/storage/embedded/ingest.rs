@@ -36,14 +36,15 @@ impl FileIngest {
     /// Starts a file, in the place of one that an earlier start has left: that may be content already.
     pub(super) fn begin(layout: Arc<Layout>, id: String) -> Result<Self> {
         let path = layout.upload(&id);
-        folder::remove_file(&path)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)
-            .map_err(|error| StorageError::io(format!("creating {}", path.display()), error))?;
-        Ok(Self::new(layout, id, 0, Progress::begin(file)))
+        let writer = layout.writers.take(&id);
+        let file =
+            writer.write(|| {
+                folder::remove_file(&path)?;
+                OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(
+                    |error| StorageError::io(format!("creating {}", path.display()), error),
+                )
+            })?;
+        Ok(Self::new(layout, id, 0, Progress::begin(file, writer)))
     }
 
     /// Goes on with a file.
@@ -57,6 +58,7 @@ impl FileIngest {
             return Self::begin(layout, id);
         }
         let path = layout.upload(&id);
+        let writer = layout.writers.take(&id);
         let context = || format!("resuming {}", path.display());
         let file = OpenOptions::new()
             .read(true)
@@ -72,8 +74,9 @@ impl FileIngest {
         if found.nlink() > 1 {
             return Err(gone("it is content already, and must not change".to_owned()));
         }
-        file.set_len(offset).map_err(|error| StorageError::io(context(), error))?;
-        let progress = Progress::resume(&layout, &id, file, offset, checkpoint)
+        writer
+            .write(|| file.set_len(offset).map_err(|error| StorageError::io(context(), error)))?;
+        let progress = Progress::resume(&layout, &id, (file, writer), offset, checkpoint)
             .map_err(|error| StorageError::io(context(), error))?;
         Ok(Self::new(layout, id, offset, progress))
     }
@@ -176,7 +179,7 @@ mod tests {
     /// Appends more than a chunk, and returns the storage's layout, the file and the checkpoint.
     async fn interrupted(bytes: &Bytes) -> (TempDir, Arc<Layout>, Vec<u8>) {
         let folder = TempDir::new().unwrap();
-        let layout = Arc::new(Layout { data: folder.path().to_owned() });
+        let layout = Arc::new(Layout::new(folder.path()));
         for name in ["tmp/uploads", "content/sha256/00"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
         }

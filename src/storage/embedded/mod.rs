@@ -10,6 +10,7 @@ mod lane;
 mod leaves;
 mod progress;
 mod take;
+mod writers;
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -28,13 +29,14 @@ use super::{
 use crate::oci::{CanonicalDigest, Visibility};
 use crate::reader;
 use ingest::FileIngest;
+use writers::Writers;
 
 /// Opens the storage in a data folder, creating what is missing.
 ///
 /// # Errors
 /// When the folder cannot be made.
 pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
-    let layout = Arc::new(Layout { data: data.to_owned() });
+    let layout = Arc::new(Layout::new(data));
     let shards = (0..=255_u8).map(|byte| format!("content/sha256/{byte:02x}"));
     let folders = ["public", "private", "tmp/uploads", "tmp/files"].map(str::to_owned);
     for folder in folders.into_iter().chain(shards) {
@@ -51,9 +53,14 @@ fn unusable(path: &Path, error: &io::Error) -> StorageError {
 /// Where everything stands in the data folder.
 struct Layout {
     data: PathBuf,
+    writers: Writers,
 }
 
 impl Layout {
+    fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), writers: Writers::default() }
+    }
+
     fn content(&self, digest: &CanonicalDigest) -> PathBuf {
         let hex = digest.hex();
         self.data.join("content/sha256").join(&hex[..2]).join(hex)

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::super::{Content, Finished, Result, StorageError, StorageErrorKind};
 use super::leaves::Leaves;
+use super::writers::Writer;
 use super::{Layout, folder};
 use crate::ipld::file::TwinHasher;
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
@@ -31,21 +32,23 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 /// All that appended bytes change.
 pub(super) struct Progress {
     pub(super) file: Arc<File>,
+    writer: Writer,
     hasher: TwinHasher,
     leaves: Leaves,
 }
 
 impl Progress {
     /// Begins with an empty file.
-    pub(super) fn begin(file: File) -> Self {
-        Self { file: Arc::new(file), hasher: TwinHasher::new(), leaves: Leaves::new() }
+    pub(super) fn begin(file: File, writer: Writer) -> Self {
+        let (hasher, leaves) = (TwinHasher::new(), Leaves::new());
+        Self { file: Arc::new(file), writer, hasher, leaves }
     }
 
     /// Goes on with a file of that many bytes; one whose checkpoint does not count is read again.
     pub(super) fn resume(
         layout: &Layout,
         id: &str,
-        file: File,
+        (file, writer): (File, Writer),
         offset: u64,
         checkpoint: &[u8],
     ) -> io::Result<Self> {
@@ -53,24 +56,13 @@ impl Progress {
             Some(restored) => restored,
             None => Self::hash_again(&file, offset)?,
         };
-        Ok(Self { file: Arc::new(file), hasher, leaves })
+        Ok(Self { file: Arc::new(file), writer, hasher, leaves })
     }
 
     /// Writes bytes and hashes them.
     pub(super) fn absorb(&mut self, pieces: &[Bytes]) -> Result<()> {
-        let failed = |error| StorageError::io("writing an upload", error);
-        let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|bytes| IoSlice::new(bytes)).collect();
-        let (mut left, mut offset) = (&mut slices[..], self.hasher.length());
-        while !left.is_empty() {
-            let next = &left[..left.len().min(MOST_SLICES)];
-            let written = retry_on_intr(|| pwritev(&self.file, next, offset))
-                .map_err(|error| failed(error.into()))?;
-            if written == 0 {
-                return Err(failed(io::ErrorKind::WriteZero.into()));
-            }
-            offset += written as u64;
-            IoSlice::advance_slices(&mut left, written);
-        }
+        let position = self.hasher.length();
+        self.writer.write(|| write(&self.file, position, pieces))?;
         for bytes in pieces {
             self.hasher.append(bytes, &mut |leaf| self.leaves.push(leaf));
         }
@@ -83,7 +75,7 @@ impl Progress {
     /// The file is not synced. After a loss of power its pages may be gone although the state says
     /// that they were hashed, so a checkpoint counts only until the machine starts anew.
     pub(super) fn save(&mut self, layout: &Layout, id: &str) -> Result<Vec<u8>> {
-        let spine = self.leaves.save(layout, id)?;
+        let spine = self.writer.write(|| self.leaves.save(layout, id))?;
         let hasher = self.hasher.to_bytes();
         let mut checkpoint = vec![CHECKPOINT_VERSION];
         checkpoint.extend_from_slice(boot().unwrap_or(&[0; 16]));
@@ -129,6 +121,11 @@ impl Progress {
 
     /// Compares the digest, then keeps the file as content, durably.
     pub(super) fn keep(self, layout: &Layout, id: &str, expected: &Digest) -> Result<Finished> {
+        let writer = self.writer.clone();
+        writer.write(|| self.keep_alone(layout, id, expected))
+    }
+
+    fn keep_alone(self, layout: &Layout, id: &str, expected: &Digest) -> Result<Finished> {
         let finished = finish(self.hasher, self.leaves, layout, id)?;
         let canonical = finished.content.canonical;
         let found = match expected.algorithm() {
@@ -143,10 +140,35 @@ impl Progress {
             ));
         }
         self.file.sync_all().map_err(|error| sync_failed(layout, id, error))?;
-        folder::keep(layout, &layout.upload(id), &canonical)?;
+        let length = self.file.metadata().map(|found| found.len());
+        if length.map_err(|error| StorageError::io("looking at an upload", error))?
+            != finished.content.size
+        {
+            let what = format!("the file of upload {id} is not as long as what was written");
+            return Err(StorageError::new(StorageErrorKind::NotFound, what));
+        }
+        folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;
         folder::remove_file(&layout.leaves(id))?;
         Ok(finished)
     }
+}
+
+/// Writes all of the pieces to a file, one behind the other.
+fn write(file: &File, mut position: u64, pieces: &[Bytes]) -> Result<()> {
+    let failed = |error| StorageError::io("writing an upload", error);
+    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|bytes| IoSlice::new(bytes)).collect();
+    let mut left = &mut slices[..];
+    while !left.is_empty() {
+        let next = &left[..left.len().min(MOST_SLICES)];
+        let written = retry_on_intr(|| pwritev(file, next, position))
+            .map_err(|error| failed(error.into()))?;
+        if written == 0 {
+            return Err(failed(io::ErrorKind::WriteZero.into()));
+        }
+        position += written as u64;
+        IoSlice::advance_slices(&mut left, written);
+    }
+    Ok(())
 }
 
 /// Computes content, digest and leaves of an open file, and returns them; reads it once.

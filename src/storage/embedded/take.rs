@@ -67,7 +67,7 @@ fn take_by(
         return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
     }
     own.sync_all().map_err(|error| StorageError::io("syncing a copy", error))?;
-    folder::keep(layout, temporary, expected)?;
+    folder::keep(layout, &own, temporary, expected)?;
     Ok(Taken { finished, is_linked })
 }
 

@@ -302,7 +302,7 @@ impl Arrival {
         let (whole, last) = hasher.finish();
         let canonical = CanonicalDigest(whole);
         if expected.algorithm() == Algorithm::Sha256 && *expected != canonical.into() {
-            return Err(self.refuse(expected, canonical.into()));
+            return Err(refusal(expected, canonical.into()));
         }
         if let Some(last) = last {
             let Chunk { bytes, loan, parked, .. } = mem::take(&mut self.chunk);
@@ -347,16 +347,15 @@ impl Arrival {
         if is_sha512 {
             let found = self.store.sha512(content).await?;
             if found != *expected {
-                return Err(self.refuse(expected, found));
+                return Err(refusal(expected, found));
             }
         }
         node.keep(canonical, *cid, None).await
     }
+}
 
-    /// Drops what has arrived, since it is not what was expected.
-    fn refuse(&mut self, expected: &Digest, found: Digest) -> StorageError {
-        self.store.release(&self.id);
-        let what = format!("{expected} was expected, the content is {found}");
-        StorageError::new(StorageErrorKind::DigestMismatch, what)
-    }
+/// Says that what has arrived is not what was expected.
+fn refusal(expected: &Digest, found: Digest) -> StorageError {
+    let what = format!("{expected} was expected, the content is {found}");
+    StorageError::new(StorageErrorKind::DigestMismatch, what)
 }

@@ -1,0 +1,101 @@
+//! Content that comes beside an upload: the whole of a blob, for an upload that has bytes already.
+
+use bytes::Bytes;
+
+use super::super::blobs::new_blob;
+use super::super::{Blob, Registry, RegistryError, Result, now};
+use super::new_id;
+use crate::auth::PushGrant;
+use crate::oci::Digest;
+use crate::storage::{Ingest, StorageErrorKind};
+
+/// Content on its way in that belongs to no upload. Dropped, it is forgotten.
+pub struct Beside {
+    registry: Registry,
+    id: String,
+    ingest: Option<Box<dyn Ingest>>,
+}
+
+impl Registry {
+    /// Begins to take in content that belongs to no upload.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn begin_beside(&self) -> Result<Beside> {
+        let id = new_id();
+        let ingest = Some(self.storage.begin(&id).await?);
+        Ok(Beside { registry: self.clone(), id, ingest })
+    }
+
+    /// Returns the blob of that digest, if the repository has it.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn pushed_blob(&self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
+        let row = self.index.blob(grant.repository(), digest).await?;
+        Ok(row.map(|row| Blob::here(*digest, super::super::blobs::content(&row))))
+    }
+}
+
+impl Beside {
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// Those of the storage, after which nothing can be appended.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
+        let Some(ingest) = &mut self.ingest else {
+            return Err(RegistryError::UploadUnknown(self.id.clone()));
+        };
+        let appended = ingest.append(bytes).await;
+        if appended.is_err() {
+            self.forget();
+        }
+        Ok(appended?)
+    }
+
+    /// Makes it a blob of the repository, if it has that digest; else it is forgotten. Goes on to its
+    /// end even if this future is dropped.
+    ///
+    /// # Errors
+    /// Those of the storage and the index.
+    pub async fn finish(mut self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
+        let Some(ingest) = self.ingest.take() else { return Ok(None) };
+        let (registry, repository) = (self.registry.clone(), grant.repository().clone());
+        let (id, digest) = (self.id.clone(), *digest);
+        let finishing = async move {
+            let finished = match ingest.finish(&digest).await {
+                Ok(finished) => finished,
+                Err(error) => {
+                    registry.storage.discard(&id).await?;
+                    return match error.kind {
+                        StorageErrorKind::DigestMismatch => Ok(None),
+                        _ => Err(error.into()),
+                    };
+                }
+            };
+            let blob = new_blob(&finished, vec![digest])?;
+            registry.index.record_blob(&repository, &blob, now()).await?;
+            Ok(Some(Blob::here(digest, finished.content)))
+        };
+        self.registry.to_its_end(finishing).await
+    }
+
+    fn forget(&mut self) {
+        let Some(mut ingest) = self.ingest.take() else { return };
+        let (registry, id) = (self.registry.clone(), self.id.clone());
+        self.registry.runtime.spawn(async move {
+            // Only to wait for what is being written.
+            let _ = ingest.checkpoint().await;
+            drop(ingest);
+            if let Err(error) = registry.storage.discard(&id).await {
+                tracing::info!(upload = id, %error, "could not forget what came beside an upload");
+            }
+        });
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        self.forget();
+    }
+}

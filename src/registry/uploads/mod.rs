@@ -1,0 +1,275 @@
+//! Uploads: content on its way in. Of the requests that go on with one the newest does: within a process
+//! `ongoing` has the older end, and between processes the claim in the index does.
+
+mod beside;
+mod ongoing;
+mod upload;
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use uuid::Uuid;
+
+pub use beside::Beside;
+pub use ongoing::Ending;
+pub(super) use ongoing::Ongoing;
+use ongoing::{Entry, Way};
+pub use upload::Upload;
+
+use super::{Registry, RegistryError, Result, now};
+use crate::auth::PushGrant;
+use crate::index::{Claim, UploadKey, UploadRow};
+use crate::storage::StorageErrorKind;
+
+/// How long a claim is good for; a process that died holds none for longer.
+const CLAIM: Duration = Duration::from_mins(1);
+
+/// How often it is renewed while its request lives.
+const RENEWAL: Duration = Duration::from_secs(20);
+
+/// How long a request waits for an older one to end.
+const TAKEOVER: Duration = Duration::from_secs(30);
+
+/// How often a request looks whether another process has finished an upload.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// How long the end of a request is waited for whose upload is gone already.
+const AFTERMATH: Duration = Duration::from_secs(5);
+
+/// For how long nothing may come until a request is taken to receive no more.
+const STILL: Duration = Duration::from_millis(200);
+
+/// How long an answer waits for that.
+const COMING: Duration = Duration::from_secs(2);
+
+/// How old an upload has to be that no process has noted, to be taken for left behind.
+const ORPHAN: Duration = Duration::from_hours(24);
+
+impl Registry {
+    /// Begins an upload and returns its name.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
+        let id = new_id();
+        self.index.create_upload(&id, grant.repository(), owner(grant), now()).await?;
+        Ok(id)
+    }
+
+    /// Returns how many bytes an upload has, with those that a request of this process has received. While
+    /// more are coming it waits for a moment, so that a client whose connection broke learns the end.
+    ///
+    /// # Errors
+    /// [`RegistryError::UploadUnknown`], also for an upload that another user began.
+    pub async fn upload_offset(&self, grant: &PushGrant, id: &str) -> Result<u64> {
+        let limit = Instant::now() + COMING;
+        let mut before = None;
+        loop {
+            let current = self.ongoing.current(id);
+            let row = self.find_upload(grant, id).await?;
+            let Some(request) = current else { return Ok(row.offset) };
+            let received = request.received();
+            // What one that has ended has received may have been saved or dropped since.
+            let is_still = before == Some(received) || Instant::now() > limit;
+            if is_still && !request.is_over() {
+                return Ok(received);
+            }
+            before = Some(received);
+            // It may end while this waits.
+            let _ = timeout(STILL, request.over()).await;
+        }
+    }
+
+    async fn find_upload(&self, grant: &PushGrant, id: &str) -> Result<UploadRow> {
+        let key = UploadKey { repository: grant.repository(), owner: owner(grant), id };
+        let found = self.index.upload(&key).await?;
+        found.ok_or_else(|| RegistryError::UploadUnknown(id.to_owned()))
+    }
+
+    /// Claims an upload to append to it; at that offset, if one is given. A request that appends to it
+    /// already ends, if this one can go on: what it has received stays, unless this one begins where that
+    /// one began.
+    ///
+    /// # Errors
+    /// [`RegistryError::UploadUnknown`], also for an upload that another user began;
+    /// [`RegistryError::UploadOffset`] when it stands elsewhere; [`RegistryError::UploadBusy`] when the
+    /// older request does not come to its end.
+    pub async fn claim_upload(
+        &self,
+        grant: &PushGrant,
+        id: &str,
+        offset: Option<u64>,
+    ) -> Result<Upload> {
+        let registry = self.clone();
+        // With the repository and the owner, which the grant tells.
+        let row = UploadRow {
+            id: id.to_owned(),
+            repository: grant.repository().clone(),
+            owner: owner(grant).to_owned(),
+            offset: 0,
+            checkpoint: Vec::new(),
+        };
+        self.to_its_end(async move { registry.claim(&row, offset).await }).await
+    }
+
+    async fn claim(&self, wanted: &UploadRow, offset: Option<u64>) -> Result<Upload> {
+        let limit = Instant::now() + TAKEOVER;
+        let busy = |_| RegistryError::UploadBusy;
+        let entry = timeout_at(limit, self.ongoing.enter(&wanted.id)).await.map_err(busy)?;
+        if let Some(older) = entry.older() {
+            // Only its owner may end it.
+            let found = self.index.upload(&key(wanted)).await?;
+            found.ok_or_else(|| RegistryError::UploadUnknown(wanted.id.clone()))?;
+            match older.way(offset) {
+                Way::Ends(ending) => older.end(ending),
+                Way::Misplaced(offset) => return Err(RegistryError::UploadOffset { offset }),
+            }
+            timeout_at(limit, older.over()).await.map_err(busy)?;
+        }
+        let claim = Uuid::new_v4().to_string();
+        let row = loop {
+            let claimed = self
+                .index
+                .claim_upload(&key(wanted), offset, &claim, finishing_since(), now())
+                .await?;
+            match claimed {
+                Claim::Held(row) => break row,
+                Claim::Busy(_) if Instant::now() < limit => sleep(LOOK).await,
+                Claim::Busy(_) => return Err(RegistryError::UploadBusy),
+                Claim::Offset(offset) => return Err(RegistryError::UploadOffset { offset }),
+                Claim::Unknown => return Err(RegistryError::UploadUnknown(wanted.id.clone())),
+            }
+        };
+        self.resume(&entry, row, claim).await
+    }
+
+    async fn resume(&self, entry: &Entry, row: UploadRow, claim: String) -> Result<Upload> {
+        match self.storage.resume(&row.id, row.offset, &row.checkpoint).await {
+            Ok(ingest) => {
+                let going = entry.begin(row.offset);
+                Ok(Upload::new(self, row, claim, going, ingest))
+            }
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                tracing::warn!(upload = row.id, %error, "forgot an upload whose bytes are gone");
+                self.forget_upload(&row.id).await?;
+                Err(RegistryError::UploadUnknown(row.id))
+            }
+            Err(error) => {
+                self.release(&row.id, &claim).await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Waits until no request of this process goes on with the upload, or is about to, at most so long
+    /// as a newer request waits for an older one.
+    pub async fn upload_over(&self, id: &str) {
+        let over = async {
+            while let Some(request) = self.ongoing.enter(id).await.older() {
+                request.over().await;
+            }
+        };
+        // What it has come to by then counts.
+        let _ = timeout(TAKEOVER, over).await;
+    }
+
+    /// Saves what the requests have received that go on with uploads, when the server stops.
+    pub async fn save_uploads(&self) {
+        if !self.ongoing.end_all(TAKEOVER).await {
+            tracing::warn!("could not save all uploads before the end");
+        }
+    }
+
+    /// Gives a claim back. It lapses anyway if that fails.
+    async fn release(&self, id: &str, claim: &str) {
+        if let Err(error) = self.index.release_upload(id, claim).await {
+            tracing::warn!(upload = id, %error, "could not give back the claim on an upload");
+        }
+    }
+
+    async fn forget_upload(&self, id: &str) -> Result<()> {
+        self.index.remove_upload(id).await?;
+        Ok(self.storage.discard(id).await?)
+    }
+
+    /// Ends an upload without a result, and the request that goes on with it.
+    ///
+    /// # Errors
+    /// [`RegistryError::UploadUnknown`], also for an upload that another user began.
+    pub async fn cancel_upload(&self, grant: &PushGrant, id: &str) -> Result<()> {
+        self.find_upload(grant, id).await?;
+        let (registry, id) = (self.clone(), id.to_owned());
+        let cancelled = self.to_its_end(async move {
+            registry.index.remove_upload(&id).await?;
+            if let Some(request) = registry.ongoing.current(&id) {
+                request.end(Ending::Dropped);
+                let _ = timeout(AFTERMATH, request.over()).await;
+            }
+            Ok(registry.storage.discard(&id).await?)
+        });
+        cancelled.await
+    }
+
+    /// Forgets uploads that nobody has touched for that long, and bytes in the storage that belong
+    /// to none. Returns how many went. The first time it must not run beside requests of this process,
+    /// since a manifest on its way in has no upload; of other processes that share the storage only what
+    /// was begun a day ago is taken for left behind.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn purge_uploads(&self, older_than: Duration, orphans: bool) -> Result<usize> {
+        let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
+        let before = now().saturating_sub(age);
+        let mut purged = self.index.purge_uploads(before, claimed_since()).await?;
+        if orphans {
+            let known: HashSet<String> = self.index.upload_ids().await?.into_iter().collect();
+            let is_alone = !self.storage.is_shared();
+            let is_orphan = |id: &String| !known.contains(id) && (is_alone || is_old(id));
+            purged.extend(self.storage.ingests().await?.into_iter().filter(is_orphan));
+        }
+        for id in &purged {
+            self.storage.discard(id).await?;
+        }
+        Ok(purged.len())
+    }
+}
+
+/// Makes a name for an upload, which tells when that was.
+pub(super) fn new_id() -> String {
+    Uuid::now_v7().to_string()
+}
+
+/// Tells whether an upload was begun so long ago that nobody is at work on it who has not noted it.
+fn is_old(id: &str) -> bool {
+    let begun = Uuid::try_parse(id).ok().and_then(|id| id.get_timestamp());
+    begun.is_some_and(|begun| {
+        let (seconds, _) = begun.to_unix();
+        Duration::from_millis(now().unsigned_abs()) > Duration::from_secs(seconds) + ORPHAN
+    })
+}
+
+/// Who sends a request, as an upload's owner.
+fn owner(grant: &PushGrant) -> &str {
+    grant.identity().user.as_deref().unwrap_or_default()
+}
+
+fn key(row: &UploadRow) -> UploadKey<'_> {
+    UploadKey { repository: &row.repository, owner: &row.owner, id: &row.id }
+}
+
+/// Returns the time since when a claim must have been renewed to be good.
+fn claimed_since() -> i64 {
+    now().saturating_sub(millis(CLAIM))
+}
+
+/// Returns the time since when a claim must have been made for the upload to be one that is being
+/// finished: of these a claim is renewed ahead of time, by more than clocks differ. Any other is taken
+/// over at once.
+fn finishing_since() -> i64 {
+    now().saturating_add(millis(CLAIM / 2))
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,305 @@
+//! An upload that one request goes on with.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use tokio::task::AbortHandle;
+
+use super::super::blobs::new_blob;
+use super::super::{Blob, Registry, RegistryError, Result, now};
+use super::ongoing::{Ending, Going, Request};
+use super::{CLAIM, RENEWAL, key, millis};
+use crate::index::UploadRow;
+use crate::oci::Digest;
+use crate::storage::{Ingest, StorageErrorKind};
+
+/// An upload that one request has claimed. Saved or finished, it is given back; dropped before
+/// that, what arrived is saved in the background.
+pub struct Upload {
+    held: Option<(Held, Box<dyn Ingest>)>,
+    id: String,
+    is_resumable: bool,
+}
+
+/// A claim, good for as long as this lives, unless another process takes the upload over.
+struct Held {
+    registry: Registry,
+    /// The upload before this request.
+    row: UploadRow,
+    claim: String,
+    lease: Lease,
+    going: Going,
+}
+
+/// Renews a claim until it is dropped.
+struct Lease {
+    renewing: AbortHandle,
+    /// Whether the upload is being finished, when no other process may take it over.
+    is_finishing: Arc<AtomicBool>,
+}
+
+impl Upload {
+    pub(super) fn new(
+        registry: &Registry,
+        row: UploadRow,
+        claim: String,
+        going: Going,
+        ingest: Box<dyn Ingest>,
+    ) -> Self {
+        let lease = Lease::begin(registry, &row.id, &claim, &going.request);
+        let id = row.id.clone();
+        let held = Held { registry: registry.clone(), row, claim, lease, going };
+        Self { held: Some((held, ingest)), id, is_resumable: true }
+    }
+
+    /// Returns how many bytes the upload has with those appended so far.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.held.as_ref().map_or(0, |(_, ingest)| ingest.offset())
+    }
+
+    /// Makes it an upload that nobody can come back to: dropped, it is forgotten with its bytes.
+    pub fn forget_on_drop(&mut self) {
+        self.is_resumable = false;
+    }
+
+    /// Waits until the request has to end, since a newer one goes on with the upload.
+    pub fn ending(&self) -> impl Future<Output = Ending> + use<> {
+        let request = self.held.as_ref().map(|(held, _)| Arc::clone(&held.going.request));
+        async move {
+            match request {
+                Some(request) => request.ending().await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Appends bytes.
+    ///
+    /// # Errors
+    /// Those of the storage, after which the upload stands where it was last saved.
+    pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
+        let Some((held, ingest)) = &mut self.held else { return Err(self.unknown()) };
+        let appended = ingest.append(bytes).await;
+        held.going.request.note(ingest.offset());
+        if appended.is_err()
+            && let Some((held, _)) = self.held.take()
+        {
+            held.release().await;
+        }
+        Ok(appended?)
+    }
+
+    /// Saves what was appended, gives the upload back, and returns its offset. Goes on to its end
+    /// even if this future is dropped.
+    ///
+    /// # Errors
+    /// [`RegistryError::UploadUnknown`] when it was cancelled meanwhile, and
+    /// [`RegistryError::UploadTakenOver`]; those of the storage.
+    pub async fn save(mut self) -> Result<u64> {
+        let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
+        held.registry.clone().to_its_end(held.save(ingest)).await
+    }
+
+    /// Gives the upload back as it was before this claim.
+    ///
+    /// # Errors
+    /// None so far.
+    pub async fn abandon(mut self) -> Result<()> {
+        let Some((held, ingest)) = self.held.take() else { return Ok(()) };
+        held.registry.clone().to_its_end(held.abandon(ingest)).await
+    }
+
+    /// Gives the upload to the request that goes on with it, and returns what this one is answered.
+    pub async fn give_way(mut self, ending: Ending) -> RegistryError {
+        let Some((held, ingest)) = self.held.take() else { return self.unknown() };
+        let registry = held.registry.clone();
+        let gone = registry.to_its_end(async move {
+            let (registry, row) = (held.registry.clone(), held.row.clone());
+            match ending {
+                Ending::Saved => drop(held.save(ingest).await?),
+                Ending::Dropped => held.abandon(ingest).await?,
+            }
+            registry.gone(&row).await
+        });
+        match gone.await {
+            Ok(error) | Err(error) => error,
+        }
+    }
+
+    /// Ends the upload: its bytes are a blob of the repository if they have that digest. Goes on to
+    /// its end even if this future is dropped.
+    ///
+    /// # Errors
+    /// [`RegistryError::DigestMismatch`], after which the upload stands where it stood before this
+    /// claim; [`RegistryError::UploadTakenOver`] and [`RegistryError::UploadUnknown`] when the claim
+    /// is lost.
+    pub async fn finish(mut self, digest: &Digest) -> Result<Blob> {
+        let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
+        let is_resumable = self.is_resumable;
+        held.registry.clone().to_its_end(held.finish(ingest, *digest, is_resumable)).await
+    }
+
+    fn unknown(&self) -> RegistryError {
+        RegistryError::UploadUnknown(self.id.clone())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        let Some((held, ingest)) = self.held.take() else { return };
+        let (id, is_resumable) = (held.row.id.clone(), self.is_resumable);
+        held.registry.runtime.clone().spawn(async move {
+            let ended = if is_resumable {
+                held.save(ingest).await.map(drop)
+            } else {
+                held.forget(ingest).await
+            };
+            if let Err(error) = ended {
+                tracing::info!(upload = id, %error, "could not put away an upload that broke off");
+            }
+        });
+    }
+}
+
+impl Held {
+    async fn save(self, mut ingest: Box<dyn Ingest>) -> Result<u64> {
+        let checkpoint = match ingest.checkpoint().await {
+            Ok(checkpoint) => checkpoint,
+            Err(error) => {
+                self.release().await;
+                return Err(error.into());
+            }
+        };
+        let (index, offset) = (&self.registry.index, ingest.offset());
+        match index.save_upload(&self.row.id, &self.claim, offset, &checkpoint, now()).await {
+            Ok(true) => Ok(offset),
+            Ok(false) => {
+                let gone = self.registry.gone(&self.row).await?;
+                if matches!(gone, RegistryError::UploadUnknown(_)) {
+                    self.registry.storage.discard(&self.row.id).await?;
+                }
+                Err(gone)
+            }
+            Err(error) => {
+                self.release().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    async fn abandon(self, mut ingest: Box<dyn Ingest>) -> Result<()> {
+        // Only to wait for what is being written; where it stands is not recorded.
+        let _ = ingest.checkpoint().await;
+        self.release().await;
+        Ok(())
+    }
+
+    async fn finish(
+        self,
+        ingest: Box<dyn Ingest>,
+        digest: Digest,
+        is_resumable: bool,
+    ) -> Result<Blob> {
+        let Self { registry, row, claim, .. } = &self;
+        // From here on no other process takes the upload over, as long as this one lives.
+        self.lease.is_finishing.store(true, Ordering::Relaxed);
+        if !registry.index.renew_upload(&row.id, claim, now().saturating_add(millis(CLAIM))).await?
+        {
+            return Err(registry.gone(row).await?);
+        }
+        let finished = match ingest.finish(&digest).await {
+            Ok(finished) => finished,
+            Err(error) if error.kind == StorageErrorKind::DigestMismatch => {
+                tracing::info!(upload = row.id, %error, "refused an upload");
+                if is_resumable {
+                    self.rewind().await;
+                } else {
+                    registry.forget_upload(&row.id).await?;
+                }
+                return Err(RegistryError::DigestMismatch(digest));
+            }
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                tracing::warn!(upload = row.id, %error, "forgot an upload whose bytes are gone");
+                registry.forget_upload(&row.id).await?;
+                return Err(RegistryError::UploadUnknown(row.id.clone()));
+            }
+            Err(error) => {
+                self.release().await;
+                return Err(error.into());
+            }
+        };
+        let blob = new_blob(&finished, vec![digest])?;
+        match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
+            Ok(true) => Ok(Blob::here(digest, finished.content)),
+            Ok(false) => Err(registry.gone(row).await?),
+            Err(error) => {
+                self.release().await;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Drops what this request has appended, and gives the upload back.
+    async fn rewind(&self) {
+        let UploadRow { id, offset, checkpoint, .. } = &self.row;
+        if let Err(error) = self.registry.storage.resume(id, *offset, checkpoint).await {
+            tracing::warn!(upload = id, %error, "could not drop what a request appended in vain");
+        }
+        self.release().await;
+    }
+
+    async fn forget(self, mut ingest: Box<dyn Ingest>) -> Result<()> {
+        // Only to wait for what is being written.
+        let _ = ingest.checkpoint().await;
+        self.registry.forget_upload(&self.row.id).await
+    }
+
+    async fn release(&self) {
+        self.registry.release(&self.row.id, &self.claim).await;
+    }
+}
+
+impl Registry {
+    /// Says why a request has lost its upload.
+    async fn gone(&self, row: &UploadRow) -> Result<RegistryError> {
+        let found = self.index.upload(&key(row)).await?;
+        Ok(match found {
+            Some(row) => RegistryError::UploadTakenOver { offset: row.offset },
+            None => RegistryError::UploadUnknown(row.id.clone()),
+        })
+    }
+}
+
+impl Lease {
+    fn begin(registry: &Registry, id: &str, claim: &str, request: &Arc<Request>) -> Self {
+        let (index, id, claim) = (registry.index.clone(), id.to_owned(), claim.to_owned());
+        let (request, is_finishing) = (Arc::clone(request), Arc::new(AtomicBool::new(false)));
+        let finishing = Arc::clone(&is_finishing);
+        let renewing = registry.runtime.spawn(async move {
+            loop {
+                tokio::time::sleep(RENEWAL).await;
+                let ahead = if finishing.load(Ordering::Relaxed) { millis(CLAIM) } else { 0 };
+                match index.renew_upload(&id, &claim, now().saturating_add(ahead)).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        tracing::info!(upload = id, "another process goes on with an upload");
+                        request.end(Ending::Dropped);
+                        return;
+                    }
+                    Err(error) => tracing::warn!(
+                        upload = id, %error, "could not renew the claim on an upload"
+                    ),
+                }
+            }
+        });
+        Self { renewing: renewing.abort_handle(), is_finishing }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewing.abort();
+    }
+}
