@@ -18,7 +18,7 @@ const READY: Duration = Duration::from_mins(1);
 /// Without the part for Kubernetes, which looks into /etc/cni and would listen.
 const CONFIG: &str = "version = 2\ndisabled_plugins = ['io.containerd.grpc.v1.cri']\n";
 
-struct Containerd {
+pub(crate) struct Containerd {
     // Fields are dropped in this order: the daemon goes before its folder.
     daemon: Process,
     home: Home,
@@ -27,7 +27,7 @@ struct Containerd {
 }
 
 impl Containerd {
-    fn start(target: &Target) -> Option<Self> {
+    pub(crate) fn start(target: &Target) -> Option<Self> {
         let (client, daemon) = (require("ctr")?, require("containerd")?);
         require("runc")?;
         require_root()?;
@@ -56,7 +56,7 @@ impl Containerd {
     }
 
     /// A command that speaks to the registry.
-    fn remote(&self, subcommand: &str, reference: &str) -> Command {
+    pub(crate) fn remote(&self, subcommand: &str, reference: &str) -> Command {
         let mut command = self.command(&["images", subcommand, "--hosts-dir"]);
         command.arg(self.home.path().join("hosts"));
         if let Some(user) = self.target.user() {
@@ -66,7 +66,7 @@ impl Containerd {
         command
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.home.command(&self.client);
         command.arg("--address").arg(self.home.path().join("containerd/sock")).args(words);
         command

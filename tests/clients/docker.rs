@@ -119,7 +119,7 @@ impl Docker {
         command
     }
 
-    fn command(&self, subcommand: &str) -> Command {
+    pub(crate) fn command(&self, subcommand: &str) -> Command {
         let mut command = self.daemon.command(&self.home, &self.client);
         command
             .arg(subcommand)

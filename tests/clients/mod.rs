@@ -4,6 +4,7 @@
 //! `scripts/test` installs what these tests need. Each of them has a server of its own.
 
 mod buildah;
+mod chaos;
 mod containerd;
 mod cosign;
 mod crane;

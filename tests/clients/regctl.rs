@@ -39,7 +39,7 @@ impl Regctl {
         succeed(&mut self.command(words))
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = self.home.command(&self.program);
         command.env("REGCTL_CONFIG", self.home.path().join("regctl.json")).args(words);
         command

@@ -51,6 +51,11 @@ impl Skopeo {
         self.copy(&["--preserve-digests"], &layout.transport(), &docker(reference));
     }
 
+    /// The command that pushes it, which may fail.
+    pub(crate) fn push_command(&self, layout: &Layout, reference: &str) -> Command {
+        self.copy_command(&["--preserve-digests"], &layout.transport(), &docker(reference))
+    }
+
     /// Pulls what `reference` names.
     pub(crate) fn pull(&self, reference: &str) -> Copy {
         let copy = Copy::empty();
@@ -77,9 +82,13 @@ impl Skopeo {
 
     /// Copies between two places, each named with its transport.
     fn copy(&self, options: &[&str], from: &str, to: &str) {
+        succeed(&mut self.copy_command(options, from, to));
+    }
+
+    fn copy_command(&self, options: &[&str], from: &str, to: &str) -> Command {
         let mut command = self.command("copy");
         command.args([self.verify("src-"), self.verify("dest-")]).args(options).args([from, to]);
-        succeed(&mut command);
+        command
     }
 
     fn verify(&self, side: &str) -> String {
