@@ -253,13 +253,11 @@ impl Put<'_> {
                     super::log::received(self.request, bytes.len());
                     beside.append(bytes).await?;
                 }
-                return match self.finish_beside(beside).await? {
-                    Some(blob) => Ok(blob),
-                    None => {
-                        let offset = registry.upload_offset(self.grant, self.id).await?;
-                        Err(RegistryError::UploadOffset { offset })
-                    }
-                };
+                if let Some(blob) = self.finish_beside(beside).await? {
+                    return Ok(blob);
+                }
+                let offset = registry.upload_offset(self.grant, self.id).await?;
+                return Err(RegistryError::UploadOffset { offset });
             }
             claimed => claimed?,
         };

@@ -186,6 +186,7 @@ mod tests {
     use cid::Cid;
 
     use super::*;
+    use crate::index::UploadKey;
     use crate::oci::RepositoryName;
 
     #[tokio::test]
@@ -196,7 +197,8 @@ mod tests {
         let index = open_file(&path, options).await.unwrap();
         let name: RepositoryName = "app".parse().unwrap();
         index.create_upload("1", &name, "", 0).await.unwrap();
-        index.claim_upload(&name, "1", None, "a", 0, 0).await.unwrap();
+        let key = UploadKey { repository: &name, owner: "", id: "1" };
+        index.claim_upload(&key, None, "a", 0, 0).await.unwrap();
         let saved = index.save_upload("1", "a", 1, &vec![7; 1 << 20], 0).await;
         assert_eq!(saved.map_err(|error| error.kind), Err(IndexErrorKind::Full));
 
@@ -209,7 +211,7 @@ mod tests {
         assert!(writer.commit().await.is_err());
         writer.rollback().await.unwrap();
         writer.put_nodes(&[(cid, None)]).await.unwrap();
-        assert_eq!(index.upload(&name, "1").await.unwrap().unwrap().checkpoint, b"");
+        assert_eq!(index.upload(&key).await.unwrap().unwrap().checkpoint, b"");
         assert!(index.save_upload("1", "a", 1, b"small", 1).await.unwrap());
     }
 

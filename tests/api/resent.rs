@@ -46,10 +46,14 @@ fn cut(
     connection.send(&body[..body.len() * 2 / 3]);
     wait_for_bytes(server);
     if let Cut::Reset = cut {
-        connection.reset()
+        connection.reset();
     } else {
-        drop(connection)
+        drop(connection);
     }
+    // It is logged when it has ended.
+    let path = target.split('?').next().expect("there is a path");
+    let line = format!("{method} {path}\"");
+    wait(|| server.log().contains(&line), "the end was not noticed");
     received(upload)
 }
 

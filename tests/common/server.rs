@@ -8,6 +8,7 @@ use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::http;
@@ -181,6 +182,11 @@ impl Server {
     /// Ends it by SIGTERM, as a service manager does, and waits.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.stop()
+    }
+
+    /// Sends it a signal, such as those by which it stands still and goes on.
+    pub(crate) fn signal(&self, signal: Signal) {
+        self.process.signal(signal);
     }
 
     /// Ends it by SIGKILL, as the loss of power would, and waits.

@@ -33,7 +33,7 @@ async fn a_new_upload_stands_at_nothing(home: Home) -> Outcome {
     let upload = UploadRow {
         id: "1".to_owned(),
         repository: mine.clone(),
-        owner: "".to_owned(),
+        owner: String::new(),
         offset: 0,
         checkpoint: Vec::new(),
     };
@@ -92,12 +92,15 @@ async fn an_upload_ends_as_a_blob_for_the_holder_of_its_claim_alone(home: Home) 
 
 async fn of_many_claims_at_once_one_is_held(home: Home) -> Outcome {
     let mine = repository("app");
+    let upload = key(&mine, "1");
     home.index.create_upload("1", &mine, "", NOW).await?;
     for round in 0..5_u64 {
         let tokens: Vec<_> = (0..8).map(|request| format!("{round}.{request}")).collect();
-        let claims = join_all(tokens.iter().map(|token| {
-            home.index.claim_upload(&key(&mine, "1"), Some(round), token, NOW - 1, NOW)
-        }))
+        let claims = join_all(
+            tokens
+                .iter()
+                .map(|token| home.index.claim_upload(&upload, Some(round), token, NOW - 1, NOW)),
+        )
         .await;
         let mut held = Vec::new();
         for (token, claim) in tokens.iter().zip(claims) {

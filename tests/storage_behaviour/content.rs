@@ -165,6 +165,54 @@ pub(crate) async fn a_checkpoint_that_was_tampered_with_does_no_harm(subject: &m
     }
 }
 
+/// A request that was thought to be gone goes on beside the one that has taken its place.
+pub(crate) async fn of_two_ingests_of_one_upload_neither_ends_as_the_others_bytes(
+    subject: &mut Subject,
+) {
+    let common = noise(20, CHUNK_SIZE + 5000);
+    for (resumes, slow_first) in [(true, true), (true, false), (false, true), (false, false)] {
+        let bytes = |seed: u64| {
+            let base = if resumes { common.clone() } else { Vec::new() };
+            [base, noise(seed, CHUNK_SIZE + 777)].concat()
+        };
+        let (slow_bytes, fast_bytes) = (bytes(21), bytes(22));
+        let base = if resumes { common.len() } else { 0 };
+        let mut slow = subject.storage.begin("upload").await.unwrap();
+        slow.append(slow_bytes[..base].to_vec().into()).await.unwrap();
+        let checkpoint = slow.checkpoint().await.unwrap();
+        // The first part of what only the slow one has is on its way.
+        let middle = base + 300_000;
+        slow.append(slow_bytes[base..middle].to_vec().into()).await.unwrap();
+        let resumed = subject.storage.resume("upload", base as u64, &checkpoint).await;
+        let mut fast = resumed.unwrap();
+        fast.append(fast_bytes[base..middle].to_vec().into()).await.unwrap();
+        // It may be refused, or go on by itself.
+        let went_on = slow.append(slow_bytes[middle..].to_vec().into()).await.is_ok();
+        fast.append(fast_bytes[middle..].to_vec().into()).await.unwrap();
+        let end_slow = async {
+            if went_on {
+                let _ = slow.finish(&sha256(&slow_bytes)).await;
+            }
+        };
+        if slow_first {
+            end_slow.await;
+            fast.finish(&sha256(&fast_bytes)).await.unwrap();
+        } else {
+            fast.finish(&sha256(&fast_bytes)).await.unwrap();
+            end_slow.await;
+        }
+        assert!(subject.storage.contains(&content(&fast_bytes)).await.unwrap());
+        for bytes in [&slow_bytes, &fast_bytes] {
+            let content = content(bytes);
+            if subject.storage.contains(&content).await.unwrap() {
+                assert_eq!(&read(subject, &content, 0..content.size).await, bytes);
+                subject.storage.forget(&content.canonical).await.unwrap();
+            }
+        }
+        subject.storage.discard("upload").await.unwrap();
+    }
+}
+
 pub(crate) async fn a_checkpoint_is_bounded(subject: &mut Subject) {
     let piece = bytes::Bytes::from(noise(6, CHUNK_SIZE));
     let mut ingest = subject.storage.begin("upload").await.unwrap();

@@ -69,6 +69,7 @@ const CASES: &[Case] = cases![
     content::what_came_after_a_checkpoint_is_dropped,
     content::a_checkpoint_that_cannot_be_read_costs_a_second_reading,
     content::a_checkpoint_that_was_tampered_with_does_no_harm,
+    content::of_two_ingests_of_one_upload_neither_ends_as_the_others_bytes,
     content::a_checkpoint_is_bounded,
     content::bytes_of_another_digest_are_not_kept,
     content::content_is_checked_against_a_sha512_digest_too,

@@ -57,7 +57,7 @@ pub(super) struct Entry {
     id: String,
     slot: Arc<Slot>,
     /// None while an older request is about to go on.
-    entry: Option<OwnedMutexGuard<()>>,
+    turn: Option<OwnedMutexGuard<()>>,
 }
 
 /// A request that goes on with an upload as long as this lives.
@@ -73,8 +73,8 @@ impl Ongoing {
     pub(super) async fn enter(self: &Arc<Self>, id: &str) -> Entry {
         let slot = Arc::clone(lock(&self.0).entry(id.to_owned()).or_default());
         let lock = Arc::clone(&slot.entry);
-        let mut entry = Entry { ongoing: Arc::clone(self), id: id.to_owned(), slot, entry: None };
-        entry.entry = Some(lock.lock_owned().await);
+        let mut entry = Entry { ongoing: Arc::clone(self), id: id.to_owned(), slot, turn: None };
+        entry.turn = Some(lock.lock_owned().await);
         entry
     }
 
@@ -138,7 +138,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.entry = None;
+        self.turn = None;
         self.ongoing.tidy(&self.id, &self.slot);
     }
 }

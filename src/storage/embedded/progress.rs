@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn a_checkpoint_of_version_0_is_gone_on_with_until_the_machine_starts_anew() {
         let home = tempfile::TempDir::new().unwrap();
-        let layout = Layout { data: home.path().to_owned() };
+        let layout = Layout::new(home.path());
         fs::create_dir_all(layout.upload("")).unwrap();
         let mut checkpoint = golden(include_str!("../../../tests/golden/v0/checkpoint.hex"));
         let size = 2_621_440;

@@ -3,7 +3,7 @@
 use std::env;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Numbers by the SplitMix64 sequence.
+/// Numbers by the sequence `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 
@@ -17,7 +17,7 @@ impl Dice {
             },
             |seed| seed.parse().expect("TEST_SEED is a number"),
         );
-        println!("TEST_SEED={seed}");
+        eprintln!("TEST_SEED={seed}");
         Self(seed)
     }
 

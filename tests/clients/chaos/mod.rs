@@ -6,7 +6,6 @@
 mod dice;
 mod proxy;
 
-use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,24 +84,24 @@ fn pushes_through_a_network_that_fails_end_well() {
             .map(|((mut client, share), proxy)| {
                 let mut dice = dice.branch();
                 let (done, pushed) = (&done, &pushed);
-                let pushes = (count * share).div_ceil(SHARES);
+                let own = (count * share).div_ceil(SHARES);
                 scope.spawn(move || {
                     let name = client.name();
                     let mut tally = Tally::default();
-                    for number in 0..pushes {
+                    for number in 0..own {
                         let repository = format!("{name}/image{number}");
                         let one = push(&mut *client, proxy, &repository, &mut dice, &mut tally);
                         lock(pushed).push(one);
                         done.fetch_add(1, Ordering::SeqCst);
                     }
-                    println!("{name}: {tally:?}, {:?}", proxy.met());
+                    eprintln!("{name}: {tally:?}, {:?}", proxy.met());
                 })
             })
             .collect();
         // A stop in the middle, and a kill.
         for part in 1..=2 {
             while done.load(Ordering::SeqCst) < count * part / 3
-                && !tasks.iter().all(|task| task.is_finished())
+                && !tasks.iter().all(thread::ScopedJoinHandle::is_finished)
             {
                 thread::sleep(Duration::from_millis(20));
             }
@@ -119,7 +118,7 @@ fn pushes_through_a_network_that_fails_end_well() {
         check(&server, one);
     }
     succeed(&mut server.command(["check"]));
-    println!("{} pushes came back byte for byte", lock(&pushed).len());
+    eprintln!("{} pushes came back byte for byte", lock(&pushed).len());
 }
 
 /// How the pushes are shared: docker takes longest.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::dice::Dice;
 
 /// How long either side may say nothing before its connection is given up.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 
 /// How long the server's side of a request stays open that hangs.
 const HANGING: Duration = Duration::from_secs(8);
@@ -219,7 +219,7 @@ impl Shared {
                 };
                 let answers = if fate == Fate::TwiceAtOnce {
                     thread::scope(|scope| {
-                        let other = scope.spawn(&ask);
+                        let other = scope.spawn(ask);
                         let one = ask();
                         [one, other.join().expect("it does not panic")]
                     })
