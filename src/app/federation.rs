@@ -8,7 +8,7 @@ use crate::config::{AnonymousAccess, FederationNode, Settings};
 use crate::dnslink::{Past, Resolver};
 use crate::kubo::Kubo;
 use crate::registry::{Federation, OwnNode, Roots};
-use crate::remote::{Answers, Cache, CacheLimits};
+use crate::remote::{Answers, Cache, CacheLimits, ReadLimits};
 
 /// Opens what serves other people's images, if they are to be served.
 ///
@@ -31,7 +31,13 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     let past = Past::open(&folder.join("roots")).map_err(failed)?;
     let node = node(settings, Some(folder.join("peers")))?;
     let roots = roots_by(settings, node, |resolver| resolver.with_past(past))?;
-    Ok(Some(Federation::new(cache, answers, roots, settings.manifests.max_bytes)))
+    let longest = settings.manifests.max_bytes;
+    let limits = ReadLimits {
+        reads: federation.max_reads,
+        reads_per_root: federation.max_reads_per_root,
+        bytes: federation.max_read_bytes,
+    };
+    Ok(Some(Federation::new(cache, answers, roots, longest, limits)))
 }
 
 /// Names the setting where its default bounds anonymous clients that there may be.

@@ -10,6 +10,10 @@ use super::{ExternalUrl, SettingsError, Values};
 use crate::kubo::Address;
 use crate::oci::is_domain;
 
+/// The most reads that a setting may allow, and the least memory for them: a few blocks.
+const MOST_READS: usize = 10_000;
+const LEAST_BYTES: u64 = 8 << 20;
+
 /// Whose images are served beside the registry's own.
 #[derive(Debug, Clone)]
 pub struct FederationSettings {
@@ -34,6 +38,12 @@ pub struct FederationSettings {
     pub cache_files: u64,
     /// How much of it below one root, in percent.
     pub cache_root_percent: u64,
+    /// How many transfers of other people's content there are at once, and how many other reads.
+    pub max_reads: usize,
+    /// The same, below one root.
+    pub max_reads_per_root: usize,
+    /// How many bytes the blocks have that are being received.
+    pub max_read_bytes: u64,
 }
 
 /// What anonymous clients get of foreign images.
@@ -92,6 +102,13 @@ impl FederationSettings {
         let gateways = values.list("federation.gateways");
         let gateways: Option<Vec<String>> =
             gateways.iter().map(|url| ExternalUrl::parse(url).map(|url| url.to_string())).collect();
+        let count = |name| {
+            let count = usize::try_from(values.number(name)).ok();
+            let count = count.filter(|count| (1..=MOST_READS).contains(count));
+            count.ok_or_else(|| values.refuse(name))
+        };
+        let bytes = Some(values.number("federation.max_read_bytes"));
+        let refused = || values.refuse("federation.max_read_bytes");
         Ok(Self {
             enabled: values.flag("federation.enabled"),
             domains: domains("federation.domains")?,
@@ -117,6 +134,9 @@ impl FederationSettings {
             cache_bytes: values.number("federation.cache_bytes"),
             cache_files: within("federation.cache_files", 1..=u64::MAX)?,
             cache_root_percent: within("federation.cache_root_percent", 1..=100)?,
+            max_reads: count("federation.max_reads")?,
+            max_reads_per_root: count("federation.max_reads_per_root")?,
+            max_read_bytes: bytes.filter(|bytes| *bytes >= LEAST_BYTES).ok_or_else(refused)?,
         })
     }
 }

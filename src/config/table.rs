@@ -348,6 +348,29 @@ pub const SETTINGS: &[Setting] = &[
         help: "How much of federation.cache_bytes the images below one root (a domain, key or CID) may take.",
     },
     Setting {
+        name: "federation.max_reads",
+        kind: Kind::Number,
+        default: "64",
+        expects: "a number from 1 to 10000",
+        help: "How much of other people's content is read at once: so many transfers, and so many links \
+               and the like. What does not begin within five seconds is answered with 503.",
+    },
+    Setting {
+        name: "federation.max_reads_per_root",
+        kind: Kind::Number,
+        default: "8",
+        expects: "a number from 1 to 10000",
+        help: "The same, of what is below one root.",
+    },
+    Setting {
+        name: "federation.max_read_bytes",
+        kind: Kind::Number,
+        default: "67108864",
+        expects: "a number of bytes from 8388608",
+        help: "How much memory the blocks take that are being received. A quarter of it is for what is \
+               below one root.",
+    },
+    Setting {
         name: "federation.kubo.api",
         kind: Kind::Text,
         default: r#""""#,

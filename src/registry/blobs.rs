@@ -78,7 +78,9 @@ impl Registry {
                 let (content, held) = found.ok_or_else(|| not_fetched(refusal))?;
                 return Ok(Blob { digest, content, held });
             }
-            let (content, held) = federation.blob(name, repository, &digest, extent).await?;
+            // It is long, and what is this registry's own has no use for it.
+            let found = Box::pin(federation.blob(name, repository, &digest, extent)).await?;
+            let (content, held) = found;
             return Ok(Blob { digest, content, held });
         }
         let row = self.index.blob(repository, &digest).await?;

@@ -171,6 +171,13 @@ impl Registry {
         self.federation.as_ref()?.ipns_record(key)
     }
 
+    /// Counts the reads of other people's content that are under way, and those that were refused because there
+    /// were too many.
+    #[must_use]
+    pub fn foreign_reads(&self) -> (u64, u64) {
+        self.federation.as_ref().map_or((0, 0), |federation| federation.reads())
+    }
+
     /// Has the operator's Kubo node part from the nodes of other people that it was connected to for pulls.
     pub async fn leave_peers(&self) {
         if let Some(federation) = &self.federation {

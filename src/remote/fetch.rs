@@ -6,6 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,10 @@ const HELD_BACK: u64 = 64 * 1024;
 /// for the first byte has it, and then more and more, for each time costs a thread.
 const BATCH: usize = 1024 * 1024;
 const SECOND_BATCH: usize = 64 * 1024;
+
+/// How much all transfers of the process collect, and how many there are.
+const MEMORY: usize = 16 * 1024 * 1024;
+static TRANSFERS: AtomicUsize = AtomicUsize::new(0);
 
 /// How long a transfer goes on after its last client has gone: one whose connection was cut comes back at once.
 const GRACE: Duration = Duration::from_secs(1);
@@ -92,6 +97,7 @@ impl Fetching {
     pub(super) async fn bring(mut self, fetch: &Arc<Fetch>) -> Ended {
         let (digest, size, state) = (self.digest, self.source.size, self.state.clone());
         let ended = self.share.ended();
+        TRANSFERS.fetch_add(1, Ordering::Relaxed);
         let brought = tokio::select! {
             brought = self.take() => brought,
             error = ended => Err(error),
@@ -100,6 +106,7 @@ impl Fetching {
                 Err(RemoteError::new(RemoteErrorKind::Abandoned, what))
             }
         };
+        TRANSFERS.fetch_sub(1, Ordering::Relaxed);
         if let Err(error) = &brought {
             let cause = error.source();
             tracing::warn!(%error, cause, digest = %self.digest, "could not fetch it");
@@ -128,7 +135,8 @@ impl Fetching {
                 }
                 Ok((hasher, at))
             });
-            enough = (enough * 2).clamp(SECOND_BATCH, BATCH);
+            let share = MEMORY / TRANSFERS.load(Ordering::Relaxed).max(1);
+            enough = (enough * 2).clamp(SECOND_BATCH, BATCH.min(share).max(SECOND_BATCH));
             // What comes next comes while this is written.
             let state = &self.state;
             let written_down = async {

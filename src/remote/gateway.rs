@@ -12,7 +12,8 @@ use reqwest::{Client, Response};
 use super::progress::{Patience, Progress};
 use super::reading::{self, Body};
 use super::{
-    Ahead, BlockAnswer, BlockStream, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted,
+    Ahead, BlockAnswer, BlockStream, Events, RemoteError, RemoteErrorKind, Result, RootBounds,
+    Source, Wanted,
 };
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope, Traversal};
 
@@ -83,7 +84,7 @@ impl Gateway {
 
     /// Asks for an archive; none if it would not be in an order that can be followed.
     async fn archive(&self, wanted: &Wanted) -> Result<Option<Body>> {
-        let Wanted { root, path, scope } = wanted;
+        let Wanted { root, path, scope, .. } = wanted;
         let scope = match scope {
             Scope::Block => "dag-scope=block".to_owned(),
             Scope::Entity(None) => "dag-scope=entity".to_owned(),
@@ -110,30 +111,43 @@ impl Gateway {
     }
 
     /// Asks for one block after the other.
-    fn blocks_of(&self, traversal: Traversal) -> Ahead<RemoteError> {
-        let gateway = self.clone();
+    fn blocks_of(&self, traversal: Traversal, wanted: &Wanted) -> Ahead<RemoteError> {
+        let (gateway, most, bounds) = (self.clone(), wanted.block, wanted.bounds.clone());
         Ahead::new(traversal, WIDTH, move |cid| {
-            let gateway = gateway.clone();
-            Box::pin(async move { gateway.block_of(cid).await })
+            let (gateway, bounds) = (gateway.clone(), bounds.clone());
+            Box::pin(async move {
+                let response = gateway.get(&format!("{cid}?format=raw"), RAW).await?;
+                gateway.read_block(response, cid, most, &bounds).await
+            })
         })
     }
 
-    async fn block_of(&self, cid: Cid) -> Result<Block> {
-        let response = self.get(&format!("{cid}?format=raw"), RAW).await?;
-        self.read_block(response, cid).await
-    }
-
-    async fn read_block(&self, response: Response, cid: Cid) -> Result<Block> {
+    async fn read_block(
+        &self,
+        response: Response,
+        cid: Cid,
+        most: usize,
+        bounds: &RootBounds,
+    ) -> Result<Block> {
+        let too_long = || {
+            let what = format!("{} sent more than a block for {cid}", self.base);
+            RemoteError::new(RemoteErrorKind::Invalid, what)
+        };
+        let told = response.content_length().and_then(|length| usize::try_from(length).ok());
+        let length = told.unwrap_or(most);
+        if length > most {
+            return Err(too_long());
+        }
+        let _memory = bounds.memory(length).await?;
         let (mut body, mut progress) = (response.bytes_stream(), Progress::begin(self.patience));
         let mut bytes = BytesMut::new();
         while let Some(piece) = progress.wait(body.next()).await? {
             let piece = piece.map_err(|error| self.unreachable(error))?;
             progress.note(piece.len());
-            bytes.extend_from_slice(&piece);
-            if bytes.len() > MAX_BLOCK_SIZE {
-                let what = format!("{} sent more than a block for {cid}", self.base);
-                return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+            if bytes.len() + piece.len() > length {
+                return Err(too_long());
             }
+            bytes.extend_from_slice(&piece);
         }
         Block::verify(cid, bytes.freeze()).map_err(|error| {
             let what = format!("{} sent other bytes", self.base);
@@ -152,8 +166,8 @@ impl Source for Gateway {
         let traversal = wanted.traversal()?;
         let progress = Progress::begin(self.patience);
         Ok(match self.archive(wanted).await? {
-            Some(body) => reading::archive(body, traversal, progress),
-            None => reading::single(self.blocks_of(traversal), progress),
+            Some(body) => reading::archive(body, traversal, wanted, progress),
+            None => reading::single(self.blocks_of(traversal, wanted), progress),
         })
     }
 
@@ -163,13 +177,15 @@ impl Source for Gateway {
             let what = format!("{} has no archives whose order is known", self.base);
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
-        Ok(reading::blocks(body, traversal, Progress::begin(self.patience)))
+        Ok(reading::blocks(body, traversal, wanted, Progress::begin(self.patience)))
     }
 
-    async fn block(&self, cid: Cid) -> Result<BlockAnswer> {
+    async fn block(&self, cid: Cid, bounds: &RootBounds) -> Result<BlockAnswer> {
         let response = self.get(&format!("{cid}?format=raw"), RAW).await?;
-        let gateway = self.clone();
-        Ok(Box::pin(async move { gateway.read_block(response, cid).await }))
+        let (gateway, bounds) = (self.clone(), bounds.clone());
+        Ok(Box::pin(
+            async move { gateway.read_block(response, cid, MAX_BLOCK_SIZE, &bounds).await },
+        ))
     }
 }
 

@@ -8,6 +8,7 @@
 mod ahead;
 mod answers;
 mod archive;
+mod bounds;
 mod cache;
 mod cleaning;
 mod discard;
@@ -43,6 +44,7 @@ use futures_util::{Stream, TryStreamExt};
 pub use ahead::Ahead;
 pub use answers::Answers;
 pub use archive::{Archive, Draft};
+pub use bounds::{Bounds, ReadLimits, RootBounds};
 pub use cache::Cache;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
@@ -55,6 +57,7 @@ pub use single::BlockAnswer;
 pub use subtree::BlockStream;
 
 use crate::ipld::{Entry, Scope, Step, Target, Traversal};
+use bounds::Purpose;
 use race::Race;
 
 /// How long a better known source is ahead of the next one.
@@ -75,6 +78,10 @@ pub struct Wanted {
     pub path: Vec<String>,
     /// How much of what stands at its end.
     pub scope: Scope,
+    /// How long a block may be.
+    pub block: usize,
+    /// What bounds the memory that blocks take.
+    pub bounds: RootBounds,
 }
 
 impl Wanted {
@@ -120,7 +127,7 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
-    async fn block(&self, _: Cid) -> Result<BlockAnswer> {
+    async fn block(&self, _: Cid, _: &RootBounds) -> Result<BlockAnswer> {
         Err(single::no_blocks(self))
     }
 }
@@ -146,6 +153,8 @@ pub struct Remote {
     head_start: Duration,
     /// How long they may take until something is told, if that is bounded.
     limit: Option<Duration>,
+    /// What bounds how much is read at once.
+    bounds: RootBounds,
 }
 
 impl Remote {
@@ -159,7 +168,8 @@ impl Remote {
     #[must_use]
     pub fn with(sources: Vec<Arc<dyn Source>>, head_start: Duration) -> Self {
         let (sources, best) = (sources.into(), Arc::default());
-        Self { sources, best, is_first_near: false, head_start, limit: None }
+        let (limit, bounds) = (None, RootBounds::default());
+        Self { sources, best, is_first_near: false, head_start, limit, bounds }
     }
 
     /// The same, where somebody waits: none of it may take longer than that. Of an open file it is told within
@@ -167,6 +177,12 @@ impl Remote {
     #[must_use]
     pub fn within(self, limit: Duration) -> Self {
         Self { limit: Some(limit), ..self }
+    }
+
+    /// The same, within bounds.
+    #[must_use]
+    pub fn bounded(self, bounds: RootBounds) -> Self {
+        Self { bounds, ..self }
     }
 
     async fn timely<T>(&self, telling: impl Future<Output = Result<T>>) -> Result<T> {
@@ -202,7 +218,7 @@ impl Remote {
         path: Vec<String>,
         part: Option<Range<u64>>,
     ) -> Result<Option<File>> {
-        self.timely(Race::new(self, root, path).open(part)).await
+        self.timely(Race::new(self, root, path, Purpose::Transfer).open(part)).await
     }
 
     /// Tells how long the file at a path is, and its root; none if it is proved that there is none.
@@ -210,10 +226,15 @@ impl Remote {
     /// # Errors
     /// When no source can tell.
     pub async fn stat(&self, root: Cid, path: Vec<String>) -> Result<Option<(Cid, u64)>> {
-        Ok(match self.timely(Race::new(self, root, path).begin(Scope::Block)).await? {
-            Target::File { cid, size } => Some((cid, size)),
-            _ => None,
-        })
+        Ok(
+            match self
+                .timely(Race::new(self, root, path, Purpose::Small).begin(Scope::Block))
+                .await?
+            {
+                Target::File { cid, size } => Some((cid, size)),
+                _ => None,
+            },
+        )
     }
 
     /// Reads a small file as a whole; none if it is proved that there is none.
@@ -227,7 +248,8 @@ impl Remote {
         limit: u64,
     ) -> Result<Option<(Cid, Bytes)>> {
         let reading = async {
-            let Some(file) = self.open(root, path, None).await? else { return Ok(None) };
+            let race = Race::new(self, root, path, Purpose::Small);
+            let Some(file) = race.open(None).await? else { return Ok(None) };
             if file.size > limit {
                 let what = format!("{} has {} bytes, more than {limit}", file.cid, file.size);
                 return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
@@ -237,17 +259,19 @@ impl Remote {
         self.timely(reading).await
     }
 
-    /// Lists the directory at a path, sorted bytewise; none if it is proved that there is none.
+    /// Lists the directory at a path, sorted bytewise, without names of more than 255 bytes; none if it is proved
+    /// that there is none.
     ///
     /// # Errors
-    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries; when no source can tell.
+    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries, or more than 16 MiB of names; when no
+    /// source can tell.
     pub async fn list(
         &self,
         root: Cid,
         path: Vec<String>,
         limit: usize,
     ) -> Result<Option<Vec<Entry>>> {
-        let listing = Race::new(self, root, path).list(limit);
+        let listing = Race::new(self, root, path, Purpose::List).list(limit);
         let Some(mut entries) = self.timely(listing).await? else {
             return Ok(None);
         };

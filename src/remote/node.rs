@@ -8,10 +8,10 @@ use tokio::sync::Semaphore;
 
 use super::progress::{Patience, Progress};
 use super::{
-    Ahead, BlockAnswer, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading,
-    single,
+    Ahead, BlockAnswer, Events, RemoteError, RemoteErrorKind, Result, RootBounds, Source, Wanted,
+    reading, single,
 };
-use crate::ipld::{Block, Traversal};
+use crate::ipld::{Block, MAX_BLOCK_SIZE, Traversal};
 use crate::kubo::{Kubo, KuboError, KuboErrorKind};
 
 /// How many blocks a read asks for at a time.
@@ -51,7 +51,8 @@ impl Node {
         &self.kubo
     }
 
-    async fn block_of(&self, cid: Cid) -> Result<Block> {
+    async fn block_of(&self, cid: Cid, bounds: &RootBounds) -> Result<Block> {
+        let _memory = bounds.memory(MAX_BLOCK_SIZE).await?;
         let _turn = self.turns.acquire().await.expect("it is never closed");
         let bytes = self.kubo.fetch(&cid).await.map_err(|error| self.failed(error))?;
         Block::verify(cid, bytes).map_err(|error| {
@@ -83,18 +84,18 @@ impl Source for Node {
     }
 
     async fn open(&self, wanted: &Wanted) -> Result<Events> {
-        let Wanted { root, path, scope } = wanted;
+        let Wanted { root, path, scope, .. } = wanted;
         let traversal = Traversal::new(*root, path.iter().cloned(), *scope)?;
-        let node = self.clone();
+        let (node, bounds) = (self.clone(), wanted.bounds.clone());
         let blocks = Ahead::new(traversal, WIDTH, move |cid| {
-            let node = node.clone();
-            Box::pin(async move { node.block_of(cid).await })
+            let (node, bounds) = (node.clone(), bounds.clone());
+            Box::pin(async move { node.block_of(cid, &bounds).await })
         });
         Ok(reading::single(blocks, Progress::begin(self.patience)))
     }
 
-    async fn block(&self, cid: Cid) -> Result<BlockAnswer> {
-        let read = Progress::begin(self.patience).wait(self.block_of(cid)).await?;
+    async fn block(&self, cid: Cid, bounds: &RootBounds) -> Result<BlockAnswer> {
+        let read = Progress::begin(self.patience).wait(self.block_of(cid, bounds)).await?;
         Ok(single::answered(read?))
     }
 }

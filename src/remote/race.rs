@@ -10,9 +10,17 @@ use cid::Cid;
 use futures_util::stream::{FuturesUnordered, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
 
+use super::bounds::{Permit, Purpose};
 use super::error::NO_SOURCE;
 use super::{Event, Events, File, Remote, RemoteError, RemoteErrorKind, Result, Source, Wanted};
-use crate::ipld::{ByteRange, Entry, Scope, Target};
+use crate::ipld::{ByteRange, Entry, MAX_BLOCK_SIZE, Scope, Target};
+
+/// The longest block of a directory or a link: other blocks hold content.
+const MAX_SMALL_BLOCK: usize = 1 << 20;
+
+/// The longest name that a directory may have, as on a disk, and how long all of them may be.
+const NAME: usize = 255;
+const NAMES: usize = 16 << 20;
 
 /// How many sources a read may wear out.
 const REPLACEMENTS: usize = 4;
@@ -22,8 +30,11 @@ pub(super) struct Race {
     remote: Remote,
     root: Cid,
     path: Vec<String>,
+    purpose: Purpose,
     /// Which sources are out of it.
     broken: Vec<usize>,
+    /// Its place among all reads.
+    permit: Option<Permit>,
 }
 
 /// What a source told first.
@@ -34,8 +45,8 @@ struct Begun {
 }
 
 impl Race {
-    pub(super) fn new(remote: &Remote, root: Cid, path: Vec<String>) -> Self {
-        Self { remote: remote.clone(), root, path, broken: Vec::new() }
+    pub(super) fn new(remote: &Remote, root: Cid, path: Vec<String>, purpose: Purpose) -> Self {
+        Self { remote: remote.clone(), root, path, purpose, broken: Vec::new(), permit: None }
     }
 
     /// Finds what stands at the end of the path.
@@ -110,7 +121,15 @@ impl Race {
     /// Asks the sources that are not broken, each a while after the one before it, or as soon as that has
     /// failed; those that lose are dropped.
     async fn run(&mut self, scope: Scope) -> Result<Begun> {
-        let wanted = Wanted { root: self.root, path: self.path.clone(), scope };
+        if self.permit.is_none() {
+            self.permit = Some(self.remote.bounds.begin(self.purpose).await?);
+        }
+        let block = match self.purpose {
+            Purpose::Transfer => MAX_BLOCK_SIZE,
+            Purpose::Small | Purpose::List => MAX_SMALL_BLOCK,
+        };
+        let bounds = self.remote.bounds.clone();
+        let wanted = Wanted { root: self.root, path: self.path.clone(), scope, block, bounds };
         let mut waiting = self.order();
         let mut running = FuturesUnordered::new();
         let mut worst = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
@@ -165,12 +184,17 @@ pub(super) fn range(part: &Range<u64>) -> Result<ByteRange> {
     range.ok_or_else(|| RemoteError::new(RemoteErrorKind::Invalid, what()))
 }
 
-/// Collects the entries of a directory; none if there are more than that.
+/// Collects the entries of a directory, but those whose names are longer than any; none if there are more than that.
 async fn entries(mut events: Events, limit: usize) -> Result<Option<Vec<Entry>>> {
-    let mut entries = Vec::new();
+    let (mut entries, mut length) = (Vec::new(), 0);
     while let Some(event) = events.try_next().await? {
         let Event::More(step) = event else { continue };
-        entries.extend(step.entries);
+        length += step.entries.iter().map(|entry| entry.name.len()).sum::<usize>();
+        if length > NAMES {
+            let what = format!("the names of a directory have more than {NAMES} bytes");
+            return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+        }
+        entries.extend(step.entries.into_iter().filter(|entry| entry.name.len() <= NAME));
         if entries.len() > limit {
             return Ok(None);
         }
@@ -234,5 +258,38 @@ impl Transfer {
         }
         self.begun = begun;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+    use crate::ipld::{Step, no_root};
+
+    async fn listed(names: impl Iterator<Item = usize>) -> Result<Option<usize>> {
+        let entry = |length| Entry { name: "n".repeat(length), cid: no_root(), size: 1 };
+        let steps: Vec<_> = names
+            .map(|length| {
+                let entries = (0..100).map(|_| entry(length)).collect();
+                Ok(Event::More(Step { content: Vec::new(), entries }))
+            })
+            .collect();
+        let found = entries(stream::iter(steps).boxed(), 100_000).await?;
+        Ok(found.map(|entries| entries.len()))
+    }
+
+    #[tokio::test]
+    async fn a_listing_has_names_as_a_disk_has_and_is_not_endless() {
+        let lengths = |length| std::iter::repeat_n(length, 1000);
+        assert_eq!(listed(lengths(100)).await.unwrap(), Some(100_000));
+        assert_eq!(listed(lengths(100).chain([1])).await.unwrap(), None);
+        assert_eq!(listed([255].into_iter()).await.unwrap(), Some(100));
+        assert_eq!(listed([256, 10].into_iter()).await.unwrap(), Some(100));
+        for lengths in [200, 20_000] {
+            let long = listed(std::iter::repeat_n(lengths, 1000)).await;
+            assert_eq!(long.unwrap_err().kind, RemoteErrorKind::Invalid);
+        }
     }
 }

@@ -7,8 +7,11 @@ use bytes::Bytes;
 use futures_util::stream::{self, try_unfold};
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
+use super::bounds::Permit;
 use super::progress::Progress;
-use super::{Ahead, BlockStream, Event, Events, RemoteError, RemoteErrorKind, Result};
+use super::{
+    Ahead, BlockStream, Event, Events, RemoteError, RemoteErrorKind, Result, RootBounds, Wanted,
+};
 use crate::ipld::{Block, CarEvent, CarReader, Step, Target, Traversal};
 
 /// The body of an answer.
@@ -25,6 +28,9 @@ struct Archive {
     body: Body,
     reader: CarReader,
     traversal: Traversal,
+    bounds: RootBounds,
+    /// The memory of the block that is being received.
+    memory: Option<Permit>,
 }
 
 /// A read under way.
@@ -36,8 +42,13 @@ struct Reading {
 }
 
 /// Reads an archive as it comes.
-pub(super) fn archive(body: Body, traversal: Traversal, progress: Progress) -> Events {
-    let archive = Archive { body, reader: CarReader::new(), traversal };
+pub(super) fn archive(
+    body: Body,
+    traversal: Traversal,
+    wanted: &Wanted,
+    progress: Progress,
+) -> Events {
+    let archive = Archive::new(body, traversal, wanted);
     Reading::events(Blocks::Archive(archive), progress)
 }
 
@@ -47,8 +58,13 @@ pub(super) fn single(blocks: Ahead<RemoteError>, progress: Progress) -> Events {
 }
 
 /// Reads the blocks of an archive as they come.
-pub(super) fn blocks(body: Body, traversal: Traversal, progress: Progress) -> BlockStream {
-    let reading = (Archive { body, reader: CarReader::new(), traversal }, progress);
+pub(super) fn blocks(
+    body: Body,
+    traversal: Traversal,
+    wanted: &Wanted,
+    progress: Progress,
+) -> BlockStream {
+    let reading = (Archive::new(body, traversal, wanted), progress);
     try_unfold(reading, |(mut archive, mut progress)| async move {
         let next = archive.next(&mut progress).await?;
         Ok(next.map(|(block, _)| (block, (archive, progress))))
@@ -114,17 +130,28 @@ impl Blocks {
 }
 
 impl Archive {
+    fn new(body: Body, traversal: Traversal, wanted: &Wanted) -> Self {
+        let reader = CarReader::at_most(wanted.block);
+        Self { body, reader, traversal, bounds: wanted.bounds.clone(), memory: None }
+    }
+
     /// Returns the next block, and what it adds; none at the end.
     async fn next(&mut self, progress: &mut Progress) -> Result<Option<(Block, Step)>> {
         // What comes after the last wanted block is of no interest, nor waited for.
         while self.traversal.wanted().is_some() {
             match self.reader.next_event()? {
                 Some(CarEvent::Block(block)) => {
+                    self.memory = None;
                     let step = self.traversal.supply(&block)?;
                     return Ok(Some((block, step)));
                 }
                 Some(CarEvent::Header { .. }) => {}
                 None => {
+                    let pending = self.reader.pending();
+                    if pending > self.memory.as_ref().map_or(0, Permit::size) {
+                        self.memory = None;
+                        self.memory = Some(self.bounds.memory(pending).await?);
+                    }
                     let Some(piece) = progress.wait(self.body.next()).await? else {
                         let what = "the archive ended before all that is wanted had come";
                         return Err(RemoteError::new(RemoteErrorKind::Unreachable, what));

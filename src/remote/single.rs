@@ -10,6 +10,7 @@ use cid::Cid;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::error::NO_SOURCE;
 use super::{Remote, RemoteError, RemoteErrorKind, Result, Source};
 use crate::ipld::Block;
 
@@ -24,11 +25,11 @@ impl Remote {
     pub async fn block(&self, cid: Cid) -> Result<Block> {
         let mut waiting = self.sources_in_order();
         let mut running = FuturesUnordered::new();
-        let mut worst = RemoteError::new(RemoteErrorKind::NoSource, "nobody is known who has it");
+        let mut worst = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
         loop {
             if let Some(source) = waiting.pop_front() {
-                let sources = Arc::clone(&self.sources);
-                running.push(async move { (source, sources[source].block(cid).await) });
+                let (sources, bounds) = (Arc::clone(&self.sources), self.bounds.clone());
+                running.push(async move { (source, sources[source].block(cid, &bounds).await) });
             }
             let next = if waiting.is_empty() {
                 running.next().await

@@ -9,7 +9,7 @@ use futures_util::{Stream, TryStreamExt};
 use super::archive::Draft;
 use super::error::NO_SOURCE;
 use super::{Remote, RemoteError, RemoteErrorKind, Result, Wanted};
-use crate::ipld::{Block, Scope};
+use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope};
 
 /// Blocks as they come, verified and in the order of a traversal; an error ends them, and what came before it
 /// is not the whole.
@@ -28,7 +28,8 @@ impl Remote {
         (blocks, bytes): (u64, u64),
         draft: &mut Draft,
     ) -> Result<()> {
-        let wanted = Wanted { root, path, scope: Scope::All { limit: blocks } };
+        let (scope, bounds) = (Scope::All { limit: blocks }, self.bounds.clone());
+        let wanted = Wanted { root, path, scope, block: MAX_BLOCK_SIZE, bounds };
         let best = self.best.load(Ordering::Relaxed);
         let mut order: Vec<usize> = (0..self.sources.len()).collect();
         order.sort_by_key(|&source| source != best);

@@ -9,6 +9,7 @@ mod cache;
 mod faults;
 mod hostile;
 mod keys;
+mod limits;
 mod names;
 mod nodes;
 pub(crate) mod operators;

@@ -16,6 +16,8 @@ pub(super) struct Reading {
     uploads: Option<u64>,
     root_changes: u64,
     stale_roots: u64,
+    /// Under way, and refused.
+    foreign_reads: (u64, u64),
     /// None when nothing is published, or the index does not answer.
     publishing: Option<registry::Standing>,
     process: Process,
@@ -31,6 +33,7 @@ impl Reading {
             uploads: uploads.ok(),
             root_changes: registry.root_changes(),
             stale_roots: registry.stale_root_count() as u64,
+            foreign_reads: registry.foreign_reads(),
             publishing: registry.publishing().await.ok().flatten(),
             process: Process::look(),
         }
@@ -57,6 +60,19 @@ impl Reading {
             "roadstead_stale_roots",
             "Names of other people's roots that could not be looked up again when that was due",
             Some(self.stale_roots),
+        );
+        let (reads, refused) = self.foreign_reads;
+        gauge(
+            &mut registry,
+            "roadstead_foreign_reads",
+            "Reads of other people's content that are under way",
+            Some(reads),
+        );
+        counter(
+            &mut registry,
+            "roadstead_foreign_reads_refused",
+            "Reads of other people's content that were refused because there were too many",
+            refused,
         );
         if let Some(standing) = &self.publishing {
             publishing(&mut registry, standing);

@@ -36,8 +36,10 @@ pub enum CarEvent {
 /// that came within one piece shares its memory; else its bytes are copied once.
 ///
 /// Hashing is done in [`next_event`](Self::next_event): about half a millisecond for a block of 1 MiB.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CarReader {
+    /// How long a block may be.
+    most: usize,
     pieces: VecDeque<Bytes>,
     /// What there is of the next section's length, and how many bytes told it.
     varint: (u64, usize),
@@ -55,7 +57,28 @@ impl CarReader {
     /// A reader that was given nothing as yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self::at_most(MAX_BLOCK_SIZE)
+    }
+
+    /// The same, where no block is expected that is longer than that.
+    #[must_use]
+    pub fn at_most(most: usize) -> Self {
+        Self {
+            most: most.min(MAX_BLOCK_SIZE),
+            pieces: VecDeque::new(),
+            varint: (0, 0),
+            length: None,
+            section: BytesMut::new(),
+            has_header: false,
+            position: 0,
+            failed: None,
+        }
+    }
+
+    /// How long the section is that has begun and is not whole: so much memory it is about to take.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.length.unwrap_or_default()
     }
 
     /// Gives it the bytes that come next.
@@ -76,7 +99,7 @@ impl CarReader {
         }
         let outcome = self.advance();
         if let Err(error) = &outcome {
-            *self = Self { failed: Some(error.clone()), ..Self::default() };
+            *self = Self { failed: Some(error.clone()), ..Self::at_most(self.most) };
         }
         outcome
     }
@@ -111,7 +134,7 @@ impl CarReader {
         let Some(section) = self.gather(length) else { return Ok(None) };
         self.length = None;
         if mem::replace(&mut self.has_header, true) {
-            read_block(&section).map(|block| Some(CarEvent::Block(block)))
+            read_block(&section, self.most).map(|block| Some(CarEvent::Block(block)))
         } else {
             header::decode(&section).map(|roots| Some(CarEvent::Header { roots }))
         }
@@ -138,7 +161,7 @@ impl CarReader {
     }
 
     fn within_bounds(&self, length: u64) -> Result<usize, CarError> {
-        let limit = if self.has_header { MAX_CID + MAX_BLOCK_SIZE } else { MAX_CAR_HEADER };
+        let limit = if self.has_header { MAX_CID + self.most } else { MAX_CAR_HEADER };
         match usize::try_from(length) {
             Ok(0) => Err(CarError::Length("is zero")),
             Ok(length) if length <= limit => Ok(length),
@@ -179,16 +202,22 @@ impl CarReader {
 }
 
 /// The block of a section: its CID, then its bytes.
-fn read_block(section: &Bytes) -> Result<Block, CarError> {
+fn read_block(section: &Bytes, most: usize) -> Result<Block, CarError> {
     let (cid, bytes) = block::read_cid(section).ok_or(CarError::Cid)?;
     if !block::is_known(&cid) {
         return Err(CarError::Unsupported(Box::new(cid)));
     }
-    if bytes.len() > MAX_BLOCK_SIZE {
-        return Err(CarError::TooLong { length: bytes.len() as u64, limit: MAX_BLOCK_SIZE });
+    if bytes.len() > most {
+        return Err(CarError::TooLong { length: bytes.len() as u64, limit: most });
     }
     let bytes = section.slice_ref(bytes);
     Block::verify(cid, bytes).map_err(|error| CarError::Block(Box::new(error)))
+}
+
+impl Default for CarReader {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 #[cfg(test)]

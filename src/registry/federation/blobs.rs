@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{RegistryError, Result, layout};
 use super::place::Place;
-use super::{Federation, PATIENCE, Role, label, missing};
+use super::{Federation, PATIENCE, Role, label, linked, missing};
 use crate::ipld::no_root;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, RepositoryName};
 use crate::remote::{ByteStream, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept};
@@ -100,23 +100,15 @@ impl Federation {
             };
         };
         let label = place.label.clone();
-        let (link, found) = if extent == Extent::Whole {
-            // The link and what it leads to are asked for at once.
-            let link = place.link(|name| layout::layer_link(name, digest));
-            tokio::join!(link, self.coming(&place, expected))
+        let link = place.link(|name| layout::layer_link(name, digest));
+        let is_linked = async { Ok(link.await? == Some(expected)) };
+        let found = if extent == Extent::Whole {
+            linked(is_linked, self.coming(&place, expected)).await?.ok_or_else(unknown)?
+        } else if Box::pin(is_linked).await? {
+            self.away(place, (expected, digest), extent).await?
         } else {
-            let link = place.link(|name| layout::layer_link(name, digest)).await;
-            match link {
-                Ok(Some(link)) if link == expected => {
-                    (Ok(Some(link)), self.away(place, (expected, digest), extent).await)
-                }
-                other => return Err(other.err().unwrap_or_else(unknown)),
-            }
-        };
-        if link? != Some(expected) {
             return Err(unknown());
-        }
-        let found = found?;
+        };
         self.note(&label, Role::Blob, &expected).await;
         Ok(found)
     }

@@ -5,7 +5,7 @@ use tokio::task::spawn_blocking;
 
 use super::super::{RegistryError, Result, layout};
 use super::place::Place;
-use super::{Federation, PATIENCE, Role, label};
+use super::{Federation, PATIENCE, Role, label, linked};
 use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
@@ -67,16 +67,12 @@ impl Federation {
             let Some(canonical) = link.await? else { return Ok(None) };
             return self.manifest_content(place, canonical, *digest).await.map(Some);
         };
-        // The link and what it leads to are asked for at once.
-        let (link, found) = tokio::join!(link, self.manifest_content(place, expected, *digest));
-        match link? {
-            Some(canonical) if canonical == expected => {
-                let found = found?;
-                self.note(&place.label, Role::Manifest, &expected).await;
-                Ok(Some(found))
-            }
-            _ => Ok(None),
+        let is_linked = async { Ok(link.await? == Some(expected)) };
+        let found = linked(is_linked, self.manifest_content(place, expected, *digest)).await?;
+        if found.is_some() {
+            self.note(&place.label, Role::Manifest, &expected).await;
         }
+        Ok(found)
     }
 
     /// Reads a manifest, whoever has it.

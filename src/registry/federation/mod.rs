@@ -20,12 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cid::Cid;
+use futures_util::future::{Either, select};
 use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::{Result, layout};
 use crate::oci::{CanonicalDigest, ForeignName, Tag};
-use crate::remote::{Answers, Cache, Fetch, Kept, RemoteError, RemoteErrorKind};
+use crate::remote::{
+    Answers, Bounds, Cache, Fetch, Kept, ReadLimits, RemoteError, RemoteErrorKind,
+};
 pub use blobs::Extent;
 pub(super) use blobs::Held;
 pub use keys::SignedRecord;
@@ -55,15 +58,24 @@ pub struct Federation {
     /// The roots of files and their lengths, by the root that they were found under.
     sizes: quick_cache::sync::Cache<(Cid, CanonicalDigest), (Cid, u64)>,
     manifest_limit: u64,
+    /// How much is read at once.
+    bounds: Arc<Bounds>,
 }
 
 impl Federation {
     /// Serves what is below the roots that `roots` finds, and keeps it.
     #[must_use]
-    pub fn new(cache: Arc<Cache>, answers: Answers, roots: Roots, manifest_limit: usize) -> Self {
+    pub fn new(
+        cache: Arc<Cache>,
+        answers: Answers,
+        roots: Roots,
+        manifest_limit: usize,
+        limits: ReadLimits,
+    ) -> Self {
         let answers = Arc::new(answers);
         let sizes = quick_cache::sync::Cache::new(SIZES);
-        Self { cache, answers, roots, sizes, manifest_limit: manifest_limit as u64 }
+        let (bounds, manifest_limit) = (Bounds::new(limits), manifest_limit as u64);
+        Self { cache, answers, roots, sizes, manifest_limit, bounds }
     }
 
     /// Tells since when the root of a name could not be asked for again, although that is due.
@@ -84,6 +96,11 @@ impl Federation {
     /// Counts the names of which the last root serves on.
     pub(super) fn stale_count(&self) -> usize {
         self.roots.stale_count()
+    }
+
+    /// Counts the reads of other people's content that are under way, and those that were refused.
+    pub(super) fn reads(&self) -> (u64, u64) {
+        (self.bounds.reading(), self.bounds.refused())
     }
 
     /// Has the operator's node stay connected to nobody because of pulls.
@@ -120,7 +137,8 @@ impl Federation {
 
     async fn find(&self, name: &ForeignName) -> Result<Place> {
         let Located { root, path, remote } = self.roots.find(&name.root).await?;
-        let located = Located { root, path, remote: remote.within(TELLING) };
+        let located =
+            Located { root, path, remote: remote.within(TELLING).bounded(self.bounds.root(root)) };
         Ok(Place::new(name, located, Arc::clone(&self.answers)))
     }
 
@@ -173,6 +191,29 @@ impl Role {
 /// By what it is noted what a repository leads to.
 fn label(name: &ForeignName) -> String {
     format!("{}/{}", name.root, name.repository)
+}
+
+/// Asks for a link and for what it leads to at once. Without the link nothing of that is told, nor waited for.
+async fn linked<T>(
+    is_linked: impl Future<Output = Result<bool>>,
+    found: impl Future<Output = Result<T>>,
+) -> Result<Option<T>> {
+    match select(Box::pin(is_linked), Box::pin(found)).await {
+        Either::Left((is_linked, found)) => {
+            if is_linked? {
+                found.await.map(Some)
+            } else {
+                Ok(None)
+            }
+        }
+        Either::Right((found, is_linked)) => {
+            if is_linked.await? {
+                found.map(Some)
+            } else {
+                Ok(None)
+            }
+        }
+    }
 }
 
 fn missing(canonical: &CanonicalDigest) -> RemoteError {

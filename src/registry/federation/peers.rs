@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::acquaintances::Acquaintances;
 use crate::dnslink::{Dialer, Peer};
 use crate::kubo::Kubo;
-use crate::remote::{self, BlockAnswer, Events, Node, Source, Wanted};
+use crate::remote::{self, BlockAnswer, Events, Node, RootBounds, Source, Wanted};
 
 /// How long a read waits until the node knows one of those who are said to have it. The node goes on asking for
 /// what it was asked for, and asks whoever comes later too.
@@ -231,8 +231,8 @@ impl Source for Introduced {
         self.node.open(wanted).await
     }
 
-    async fn block(&self, cid: Cid) -> remote::Result<BlockAnswer> {
+    async fn block(&self, cid: Cid, bounds: &RootBounds) -> remote::Result<BlockAnswer> {
         self.peers.introduce(&self.named).await;
-        self.node.block(cid).await
+        self.node.block(cid, bounds).await
     }
 }

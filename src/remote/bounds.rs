@@ -1,0 +1,266 @@
+//! How much of other people's content is read at once: in all, and from below one root.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use cid::Cid;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::{RemoteError, RemoteErrorKind, Result};
+
+/// How long a read waits until others have ended.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// How long a block waits until there is memory for it: a running transfer is not to break off.
+const WAIT_FOR_MEMORY: Duration = Duration::from_secs(30);
+
+/// Which part of the memory the reads below one root may take.
+const SHARE: u32 = 4;
+
+/// How many directories are listed at once, in all and below one root: their names are in memory.
+const LISTS: usize = 4;
+const LISTS_PER_ROOT: usize = 2;
+
+/// In what memory is counted.
+const UNIT: usize = 1024;
+
+/// The most that is read at once.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadLimits {
+    /// How many reads of links, manifests and the like, and how many transfers beside them.
+    pub reads: usize,
+    /// The same, below one root.
+    pub reads_per_root: usize,
+    /// How many bytes the blocks have that are being received.
+    pub bytes: u64,
+}
+
+impl Default for ReadLimits {
+    fn default() -> Self {
+        Self { reads: 64, reads_per_root: 8, bytes: 64 << 20 }
+    }
+}
+
+/// What bounds all reads of the process.
+pub struct Bounds {
+    limits: ReadLimits,
+    all: Places,
+    roots: Mutex<HashMap<Cid, Weak<RootPlaces>>>,
+    refused: AtomicU64,
+    /// How long a read waits, and a block.
+    waits: [Duration; 2],
+}
+
+/// Places for reads, of each kind so many.
+struct Places {
+    small: Arc<Semaphore>,
+    transfers: Arc<Semaphore>,
+    lists: Arc<Semaphore>,
+    /// In units.
+    memory: Arc<Semaphore>,
+    most_memory: u32,
+}
+
+struct RootPlaces {
+    bounds: Arc<Bounds>,
+    own: Places,
+}
+
+/// What bounds the reads below one root; by default nothing does.
+#[derive(Clone, Default)]
+pub struct RootBounds(Option<Arc<RootPlaces>>);
+
+impl fmt::Debug for RootBounds {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("RootBounds").finish_non_exhaustive()
+    }
+}
+
+/// What a read does, by how long it may take and what it needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Purpose {
+    /// Reads a few blocks.
+    Small,
+    /// Reads content, for as long as that takes.
+    Transfer,
+    /// Lists a directory.
+    List,
+}
+
+/// A place that a read has taken, until it is dropped.
+pub(super) struct Permit {
+    _taken: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+    size: usize,
+}
+
+impl Places {
+    fn new(reads: usize, lists: usize, memory: u32) -> Self {
+        let semaphore = |count| Arc::new(Semaphore::new(count));
+        Self {
+            small: semaphore(reads),
+            transfers: semaphore(reads),
+            lists: semaphore(lists),
+            memory: semaphore(memory as usize),
+            most_memory: memory,
+        }
+    }
+
+    fn of(&self, purpose: Purpose) -> Arc<Semaphore> {
+        Arc::clone(match purpose {
+            Purpose::Small => &self.small,
+            Purpose::Transfer => &self.transfers,
+            Purpose::List => &self.lists,
+        })
+    }
+}
+
+impl Bounds {
+    /// Bounds all reads of the process by these.
+    #[must_use]
+    pub fn new(limits: ReadLimits) -> Arc<Self> {
+        Self::with(limits, [WAIT, WAIT_FOR_MEMORY])
+    }
+
+    fn with(limits: ReadLimits, waits: [Duration; 2]) -> Arc<Self> {
+        let units = units(usize::try_from(limits.bytes).unwrap_or(usize::MAX));
+        Arc::new(Self {
+            limits,
+            all: Places::new(limits.reads.max(1), LISTS, units),
+            roots: Mutex::default(),
+            refused: AtomicU64::new(0),
+            waits,
+        })
+    }
+
+    /// Returns what bounds the reads below a root.
+    pub fn root(self: &Arc<Self>, root: Cid) -> RootBounds {
+        let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(places) = roots.get(&root).and_then(Weak::upgrade) {
+            return RootBounds(Some(places));
+        }
+        roots.retain(|_, places| places.strong_count() > 0);
+        let reads = self.limits.reads_per_root.clamp(1, self.limits.reads.max(1));
+        let memory = (self.all.most_memory / SHARE).max(1);
+        let own = Places::new(reads, LISTS_PER_ROOT, memory);
+        let places = Arc::new(RootPlaces { bounds: Arc::clone(self), own });
+        roots.insert(root, Arc::downgrade(&places));
+        RootBounds(Some(places))
+    }
+
+    /// Counts the reads that are under way.
+    #[must_use]
+    pub fn reading(&self) -> u64 {
+        let places = &self.all;
+        let free = places.small.available_permits() + places.transfers.available_permits();
+        let lists = LISTS - places.lists.available_permits();
+        (2 * self.limits.reads.max(1) - free + lists) as u64
+    }
+
+    /// Counts the reads that were refused because there were too many.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+impl RootBounds {
+    /// Takes a place for a read.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Busy`] when none gets free.
+    pub(super) async fn begin(&self, purpose: Purpose) -> Result<Permit> {
+        let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size: 0 }) };
+        let taking = async {
+            // Those that wait for their own root take nothing from the others.
+            let own = places.own.of(purpose).acquire_owned().await;
+            (own, places.bounds.all.of(purpose).acquire_owned().await)
+        };
+        self.wait(places.bounds.waits[0], taking, 0).await
+    }
+
+    /// Takes the memory for a block of at most that size.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Busy`] when there is none.
+    pub(super) async fn memory(&self, size: usize) -> Result<Permit> {
+        let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size }) };
+        let (own, all) = (&places.own, &places.bounds.all);
+        let taking = async {
+            let wanted = units(size).min(own.most_memory);
+            let taken = Arc::clone(&own.memory).acquire_many_owned(wanted).await;
+            (taken, Arc::clone(&all.memory).acquire_many_owned(wanted).await)
+        };
+        self.wait(places.bounds.waits[1], taking, size).await
+    }
+
+    async fn wait<E>(
+        &self,
+        limit: Duration,
+        taking: impl Future<
+            Output = (
+                std::result::Result<OwnedSemaphorePermit, E>,
+                std::result::Result<OwnedSemaphorePermit, E>,
+            ),
+        >,
+        size: usize,
+    ) -> Result<Permit> {
+        if let Ok((Ok(own), Ok(all))) = timeout(limit, taking).await {
+            return Ok(Permit { _taken: Some((own, all)), size });
+        }
+        if let Some(places) = &self.0 {
+            places.bounds.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        let what = "too much of other people's content is read at once; try again later";
+        Err(RemoteError::new(RemoteErrorKind::Busy, what))
+    }
+}
+
+impl Permit {
+    /// For how large a block it is.
+    pub(super) fn size(&self) -> usize {
+        self.size
+    }
+}
+
+fn units(size: usize) -> u32 {
+    u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX).clamp(1, u32::MAX / 8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipld::raw_cid;
+
+    #[tokio::test]
+    async fn one_root_leaves_places_to_the_others_and_what_waits_too_long_is_refused() {
+        let limits = ReadLimits { reads: 3, reads_per_root: 2, bytes: 64 * 1024 };
+        let bounds = Bounds::with(limits, [Duration::from_millis(20); 2]);
+        let [one, other] = [1, 2].map(|number| bounds.root(raw_cid([number; 32])));
+        let first = one.begin(Purpose::Transfer).await.unwrap();
+        let second = one.begin(Purpose::Transfer).await.unwrap();
+        assert_eq!(one.begin(Purpose::Transfer).await.err().unwrap().kind, RemoteErrorKind::Busy);
+        // What is small does not wait for transfers.
+        one.begin(Purpose::Small).await.unwrap();
+        let third = other.begin(Purpose::Transfer).await.unwrap();
+        assert!(other.begin(Purpose::Transfer).await.is_err());
+        assert_eq!((bounds.reading(), bounds.refused()), (3, 2));
+        drop((first, second));
+        other.begin(Purpose::Transfer).await.unwrap();
+        drop(third);
+        assert_eq!(bounds.reading(), 0);
+
+        let quarter = one.memory(16 * 1024).await.unwrap();
+        assert!(one.memory(1).await.is_err());
+        other.memory(16 * 1024).await.unwrap();
+        drop(quarter);
+        // What is larger than all of it has all of it.
+        one.memory(1 << 30).await.unwrap();
+        drop((one, other));
+        bounds.root(raw_cid([3; 32]));
+        assert_eq!(bounds.roots.lock().unwrap().len(), 1);
+    }
+}
