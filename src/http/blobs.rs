@@ -1,21 +1,28 @@
 //! `/v2/<name>/blobs/<digest>`
 
+use std::cell::Cell;
+use std::ops::Range;
+
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, LOCATION,
 };
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, TryStreamExt, stream};
 
+use super::byteranges::ByteRanges;
 use super::error::{Answer, ApiError};
 use super::extract::Granted;
 use super::range::{Wanted, extent, wanted};
 use super::{Api, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
-use crate::registry::Blob;
+use crate::registry::{Blob, RegistryError};
 use crate::storage::StorageError;
+
+/// The media type of every blob.
+const OCTETS: &str = "application/octet-stream";
 
 /// `HEAD` (distribution-spec, "Checking if content exists in the registry")
 pub(super) async fn head(
@@ -49,26 +56,69 @@ pub(super) async fn get(
         return Ok(response.insert_header((LOCATION, location)).finish());
     }
     let size = blob.size();
-    let wanted = wanted(header, size);
-    let (range, mut response) = match wanted {
-        Wanted::Whole => (0..size, HttpResponse::Ok()),
+    let wanted = wanted(header, size, respond::joined(&request));
+    let mut response = match wanted {
+        Wanted::Whole => HttpResponse::Ok(),
         Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
-        Wanted::Part(range) => {
-            let mut response = HttpResponse::PartialContent();
-            response.insert_header((
-                CONTENT_RANGE,
-                format!("bytes {}-{}/{size}", range.start, range.end - 1),
-            ));
-            (range, response)
-        }
+        Wanted::Part(_) | Wanted::Parts(_) => HttpResponse::PartialContent(),
     };
-    let bytes = api.registry.read_blob(&blob, range.clone()).await?;
-    let bytes = bytes.inspect(move |piece| {
-        if let Err(error) = piece {
-            tracing::error!(%digest, %error, "cut a client off in mid-transfer");
+    describe(&mut response, &blob);
+    match wanted {
+        Wanted::Parts(ranges) => parts(response, &api, blob, ranges).await,
+        Wanted::Part(range) => {
+            let (first, last) = (range.start, range.end - 1);
+            response.insert_header((CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
+            part(response, &api, &blob, range).await
+        }
+        Wanted::Whole | Wanted::Nothing => part(response, &api, &blob, 0..size).await,
+    }
+}
+
+/// Answers with the bytes of one range.
+async fn part(
+    mut response: HttpResponseBuilder,
+    api: &Api,
+    blob: &Blob,
+    range: Range<u64>,
+) -> Answer {
+    let length = range.end - range.start;
+    let bytes = api.registry.read_blob(blob, range).await?;
+    Ok(response.body(SizedStream::new(length, logged(blob.digest, bytes))))
+}
+
+/// Answers with several ranges, which are opened one after the other.
+async fn parts(
+    mut response: HttpResponseBuilder,
+    api: &Data<Api>,
+    blob: Blob,
+    ranges: Vec<Range<u64>>,
+) -> Answer {
+    // What cannot be read at all is refused before anything is sent.
+    let first = api.registry.read_blob(&blob, ranges[0].clone()).await?;
+    let first = Cell::new(Some(first));
+    let answer = ByteRanges::new(ranges, blob.size(), OCTETS);
+    response.insert_header((CONTENT_TYPE, answer.content_type()));
+    let (length, digest, api) = (answer.length(), blob.digest, Data::clone(api));
+    let bytes = answer.body(move |range| {
+        let (opened, api, blob) = (first.take(), Data::clone(&api), blob.clone());
+        async move {
+            match opened {
+                Some(bytes) => Ok(bytes),
+                None => api.registry.read_blob(&blob, range).await,
+            }
         }
     });
-    Ok(describe(&mut response, &blob).body(SizedStream::new(range.end - range.start, bytes)))
+    Ok(response.body(SizedStream::new(length, logged(digest, bytes))))
+}
+
+/// Logs what ends an answer early.
+fn logged(
+    digest: Digest,
+    bytes: impl Stream<Item = Result<Bytes, RegistryError>>,
+) -> impl Stream<Item = Result<Bytes, RegistryError>> {
+    bytes.inspect_err(move |error| {
+        tracing::error!(%digest, %error, "cut a client off in mid-transfer");
+    })
 }
 
 /// `DELETE` (distribution-spec, "Deleting Blobs")
@@ -82,7 +132,7 @@ pub(super) async fn delete(
 
 fn describe<'a>(response: &'a mut HttpResponseBuilder, blob: &Blob) -> &'a mut HttpResponseBuilder {
     respond::describe(response, &blob.digest, blob.cid())
-        .insert_header((CONTENT_TYPE, "application/octet-stream"))
+        .insert_header((CONTENT_TYPE, OCTETS))
         .insert_header((ACCEPT_RANGES, "bytes"))
         .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
 }

@@ -9,6 +9,7 @@ mod base;
 mod blobs;
 mod body;
 mod browsers;
+mod byteranges;
 mod caller;
 mod catalog;
 mod client;

@@ -6,6 +6,9 @@ use super::error::ApiError;
 use crate::oci::ErrorCode;
 use crate::registry::Extent;
 
+/// How many ranges one request may ask for: as many as podman does at most. Beyond that the header is ignored.
+pub(super) const MAX_RANGES: usize = 1024;
+
 /// What a `Range` header asks of content.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
@@ -13,45 +16,113 @@ pub(super) enum Wanted {
     Whole,
     /// These bytes.
     Part(Range<u64>),
+    /// These bytes, in this order: two ranges at least, which neither overlap nor touch.
+    Parts(Vec<Range<u64>>),
     /// Bytes that it does not have, or that nothing can have.
     Nothing,
 }
 
-/// Reads a `Range` header (RFC 9110, 14.2). One range is served; what is not a byte range, and
-/// several ranges, are ignored. A range that ends before it begins may be ignored or refused; the
-/// conformance suite counts only the refusal.
-pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
-    let Some(spec) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else {
+/// Which of several ranges are made one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joined {
+    /// Those that overlap or touch (RFC 9110, 15.3.7.2).
+    Touching,
+    /// Only those that overlap: for clients that take the nth part for the nth range that they asked for.
+    Overlapping,
+}
+
+/// What one range of a header asks of content.
+enum Spec {
+    Satisfiable(Range<u64>),
+    Unsatisfiable,
+    /// It ends before it begins.
+    Reversed,
+    Malformed,
+}
+
+/// Reads a `Range` header (RFC 9110, 14.2). What is no set of byte ranges is ignored, and so are more than
+/// [`MAX_RANGES`]. A range that ends before it begins may be ignored or refused; the conformance suite
+/// counts only the refusal. Of several, those that the content does not have are left out, and some are `joined`.
+pub(super) fn wanted(header: Option<&str>, size: u64, joined: Joined) -> Wanted {
+    let Some(set) = header.and_then(byte_ranges) else { return Wanted::Whole };
+    let specs = || set.split(',').map(str::trim).filter(|spec| !spec.is_empty());
+    if !(1..=MAX_RANGES).contains(&specs().take(MAX_RANGES + 1).count()) {
         return Wanted::Whole;
-    };
-    let Some((first, last)) = spec.trim().split_once('-') else { return Wanted::Whole };
+    }
+    let mut ranges = Vec::new();
+    let mut is_reversed = false;
+    for spec in specs() {
+        match read_spec(spec, size) {
+            Spec::Satisfiable(range) => ranges.push(range),
+            Spec::Unsatisfiable => {}
+            Spec::Reversed => is_reversed = true,
+            Spec::Malformed => return Wanted::Whole,
+        }
+    }
+    let mut ranges = if is_reversed { Vec::new() } else { merged(ranges, joined) };
+    match ranges.len() {
+        0 => Wanted::Nothing,
+        1 => Wanted::Part(ranges.remove(0)),
+        _ => Wanted::Parts(ranges),
+    }
+}
+
+/// Returns what follows the unit, which is compared without case, if it is the one of bytes.
+fn byte_ranges(header: &str) -> Option<&str> {
+    let (unit, set) = header.trim().split_once('=')?;
+    unit.eq_ignore_ascii_case("bytes").then_some(set)
+}
+
+fn read_spec(spec: &str, size: u64) -> Spec {
+    let Some((first, last)) = spec.split_once('-') else { return Spec::Malformed };
     let (first, last) = (first.trim(), last.trim());
     if first.is_empty() {
         return match number(last) {
-            Some(0) => Wanted::Nothing,
-            Some(_) if size == 0 => Wanted::Nothing,
-            Some(length) => Wanted::Part(size.saturating_sub(length)..size),
-            None => Wanted::Whole,
+            None => Spec::Malformed,
+            Some(length) if length == 0 || size == 0 => Spec::Unsatisfiable,
+            Some(length) => Spec::Satisfiable(size.saturating_sub(length)..size),
         };
     }
-    let Some(first) = number(first) else { return Wanted::Whole };
+    let Some(first) = number(first) else { return Spec::Malformed };
     let end = match (last, number(last)) {
         ("", _) => size,
-        (_, Some(last)) if last < first => return Wanted::Nothing,
+        (_, Some(last)) if last < first => return Spec::Reversed,
         (_, Some(last)) => size.min(last.saturating_add(1)),
-        (_, None) => return Wanted::Whole,
+        (_, None) => return Spec::Malformed,
     };
-    if first >= size { Wanted::Nothing } else { Wanted::Part(first..end) }
+    if first >= size { Spec::Unsatisfiable } else { Spec::Satisfiable(first..end) }
+}
+
+/// Makes one of ranges that overlap or touch; it comes where the first of them was asked for.
+fn merged(ranges: Vec<Range<u64>>, joined: Joined) -> Vec<Range<u64>> {
+    let gap = u64::from(joined == Joined::Overlapping);
+    let mut asked: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
+    asked.sort_by_key(|(_, range)| range.start);
+    let mut merged: Vec<(usize, Range<u64>)> = Vec::with_capacity(asked.len());
+    for (position, range) in asked {
+        match merged.last_mut() {
+            Some((first, last)) if range.start + gap <= last.end => {
+                last.end = last.end.max(range.end);
+                *first = position.min(*first);
+            }
+            _ => merged.push((position, range)),
+        }
+    }
+    merged.sort_by_key(|(position, _)| *position);
+    merged.into_iter().map(|(_, range)| range).collect()
 }
 
 /// Tells how much of content a `Range` header may ask for, whatever its length is. One that is to be ignored asks
 /// for the whole.
 pub(super) fn extent(header: Option<&str>) -> Extent {
-    let Some(header) = header else { return Extent::Whole };
-    match wanted(Some(header), u64::MAX) {
+    let Some(set) = header.and_then(byte_ranges) else { return Extent::Whole };
+    let is_open = |spec: &str| spec.starts_with('-') || spec.ends_with('-');
+    match wanted(header, u64::MAX, Joined::Touching) {
         Wanted::Whole => Extent::Whole,
-        Wanted::Part(_) if header.trim().ends_with('-') || header.contains("=-") => Extent::Open,
-        Wanted::Part(_) | Wanted::Nothing => Extent::Closed,
+        Wanted::Part(_) | Wanted::Parts(_) if set.split(',').map(str::trim).any(is_open) => {
+            Extent::Open
+        }
+        Wanted::Part(_) | Wanted::Parts(_) | Wanted::Nothing => Extent::Closed,
     }
 }
 
@@ -114,16 +185,47 @@ mod tests {
             ("bytes=5-2", Wanted::Nothing),
             ("bytes=-", Wanted::Whole),
             ("bytes=a-b", Wanted::Whole),
-            ("bytes=0-1,3-4", Wanted::Whole),
+            ("BYTES=2-5", Wanted::Part(2..6)),
+            ("bytes=,", Wanted::Whole),
+            ("bytes=", Wanted::Whole),
+            ("bytes=0-1,a-b", Wanted::Whole),
+            ("bytes=0-1,5-2", Wanted::Nothing),
+            ("bytes=10-,-0", Wanted::Nothing),
             ("bytes=+1-2", Wanted::Whole),
             ("chunks=0-1", Wanted::Whole),
             ("", Wanted::Whole),
         ] {
-            assert_eq!(wanted(Some(header), 10), expected, "{header}");
+            assert_eq!(wanted(Some(header), 10, Joined::Touching), expected, "{header}");
         }
-        assert_eq!(wanted(None, 10), Wanted::Whole);
-        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Nothing);
-        assert_eq!(wanted(Some("bytes=-1"), 0), Wanted::Nothing);
+        assert_eq!(wanted(None, 10, Joined::Touching), Wanted::Whole);
+        assert_eq!(wanted(Some("bytes=0-"), 0, Joined::Touching), Wanted::Nothing);
+        assert_eq!(wanted(Some("bytes=-1"), 0, Joined::Touching), Wanted::Nothing);
+    }
+
+    #[test]
+    fn several_ranges_come_as_asked_and_merged() {
+        let parts = |header: &str| match wanted(Some(header), 100, Joined::Touching) {
+            Wanted::Parts(ranges) => ranges,
+            Wanted::Part(range) => vec![range],
+            Wanted::Whole | Wanted::Nothing => Vec::new(),
+        };
+        assert_eq!(parts("bytes=0-1,3-4"), [0..2, 3..5]);
+        assert_eq!(parts("bytes=50-59 , 3-4,\t,-1"), [50..60, 3..5, 99..100]);
+        assert_eq!(parts("bytes=0-1,2-3"), [0..4], "they touch");
+        assert_eq!(parts("bytes=90-,50-59,-20"), [80..100, 50..60], "the first two are one");
+        assert_eq!(parts("bytes=50-59,0-0,10-20,15-49"), [10..60, 0..1]);
+        assert_eq!(parts("bytes=7-7,7-7,7-7"), [7..8]);
+        assert_eq!(parts("bytes=100-,5-6"), [5..7], "one is left");
+        assert_eq!(parts("bytes=100-,5-6,-0,8-8,200-300"), [5..7, 8..9]);
+        assert_eq!(parts("bytes=50-,0-49"), [0..100]);
+        let apart = wanted(Some("bytes=2-3,0-1,3-4,6-6"), 100, Joined::Overlapping);
+        assert_eq!(apart, Wanted::Parts(vec![2..5, 0..2, 6..7]), "those that touch stay apart");
+        let many = |count: u64| {
+            let specs: Vec<_> = (0..count).map(|it| format!("{0}-{0}", it * 2)).collect();
+            wanted(Some(&format!("bytes={}", specs.join(","))), 100_000, Joined::Touching)
+        };
+        assert!(matches!(many(1024), Wanted::Parts(ranges) if ranges.len() == 1024));
+        assert_eq!(many(1025), Wanted::Whole);
     }
 
     #[test]
@@ -145,7 +247,7 @@ mod tests {
 
     /// One range of RFC 9110, 14.1.2.
     static RANGE: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new("^bytes=([0-9]*)-([0-9]*)$").unwrap());
+        LazyLock::new(|| Regex::new("^(?i:bytes)=([0-9]*)-([0-9]*)$").unwrap());
 
     /// The `Content-Range` of distribution-spec, and what is tolerated around it.
     static CHUNK: LazyLock<Regex> =
@@ -178,13 +280,44 @@ mod tests {
             header in hostile::texts("bytes=[0-9]{0,3}-[0-9]{0,21}"),
             size in prop_oneof![0_u64..2000, any::<u64>()],
         ) {
-            let wanted = wanted(Some(&header), size);
+            let wanted = wanted(Some(&header), size, Joined::Touching);
             if let Wanted::Part(range) = &wanted {
                 prop_assert!(range.start < range.end && range.end <= size, "{range:?} of {size}");
             }
             if let Some(expected) = expected(&header, size) {
                 prop_assert_eq!(wanted, expected);
             }
+        }
+
+        #[test]
+        fn several_ranges_cover_what_was_asked_for_and_lie_apart(
+            asked in prop::collection::vec((0_u64..1000, 0_u64..200), 1..40),
+            size in 0_u64..1000,
+        ) {
+            let specs: Vec<_> = asked.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
+            let ranges = match wanted(Some(&format!("bytes={}", specs.join(","))), size, Joined::Touching) {
+                Wanted::Parts(ranges) => ranges,
+                Wanted::Part(range) => vec![range],
+                Wanted::Nothing => Vec::new(),
+                Wanted::Whole => return Err(TestCaseError::fail("it is a set of ranges")),
+            };
+            for byte in 0..size {
+                let is_asked = asked.iter().any(|(first, more)| (*first..=first + more).contains(&byte));
+                let count = ranges.iter().filter(|range| range.contains(&byte)).count();
+                prop_assert_eq!(count, usize::from(is_asked), "byte {}", byte);
+            }
+            // Each comes where the first range that lies in it was asked for.
+            let mut expected = Vec::new();
+            for (first, _) in asked.iter().filter(|(first, _)| *first < size) {
+                let position = ranges.iter().position(|range| range.contains(first)).unwrap();
+                if !expected.contains(&position) {
+                    expected.push(position);
+                }
+            }
+            prop_assert!(expected.is_sorted(), "{:?}", expected);
+            let mut sorted = ranges.clone();
+            sorted.sort_by_key(|range| range.start);
+            prop_assert!(sorted.windows(2).all(|pair| pair[0].end < pair[1].start));
         }
 
         #[test]

@@ -5,6 +5,7 @@ use actix_web::http::header::{ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
+use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
@@ -45,6 +46,13 @@ pub(super) fn range<'a>(request: &'a HttpRequest, digest: &Digest) -> Option<&'a
     let text = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     let is_known = text(IF_RANGE).is_none_or(|tag| tag == format!("\"{digest}\""));
     text(RANGE).filter(|_| is_known)
+}
+
+/// Tells which of several ranges are made one for a client. containers/image (podman, CRI-O, Buildah), which sends
+/// this header with every request, asks for ranges that touch, and takes the nth part for the nth of them.
+pub(super) fn joined(request: &HttpRequest) -> Joined {
+    let counts_parts = request.headers().contains_key("Docker-Distribution-API-Version");
+    if counts_parts { Joined::Overlapping } else { Joined::Touching }
 }
 
 /// Returns where something is to be found, as the operator wants it to be said.

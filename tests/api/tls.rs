@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::common::connection::Connection;
 use crate::common::content::noise;
 use crate::common::http::{self, Response};
+use crate::common::multipart::assert_parts;
 use crate::common::repository::{Repository, streamed};
 use crate::common::{Server, roadstead, run};
 
@@ -65,6 +66,14 @@ fn images_are_pushed_and_pulled_by_http_2() {
     let digest = crate::common::content::sha256(&large);
     assert_eq!(upload.finish(&digest).status, 201);
     assert!(repository.get(&format!("blobs/{digest}")).body == large);
+    let specs: Vec<_> =
+        (0..1024).map(|it| format!("{:015}-{:015}", it * 2000, it * 2000)).collect();
+    let ranges: Vec<_> = (0..1024).map(|it| it * 2000..it * 2000 + 1).collect();
+    let parts = repository.send(reqwest::Method::GET, &format!("blobs/{digest}"), |request| {
+        request.header(reqwest::header::RANGE, format!("bytes={}", specs.join(",")))
+    });
+    assert_eq!(parts.version, Version::HTTP_2);
+    assert_parts(&parts, &large, &ranges);
     // Refused before its body was read.
     let refused = repository
         .send(reqwest::Method::PUT, "manifests/.x", |request| request.body(streamed(&large)));

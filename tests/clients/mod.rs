@@ -17,6 +17,7 @@ mod home;
 mod image;
 mod layout;
 mod oras;
+mod partial;
 mod podman;
 mod proxy;
 mod regctl;

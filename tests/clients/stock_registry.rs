@@ -22,7 +22,7 @@ use crate::common::{Process, Server, free_address, http, require, roadstead, run
 const READY: Duration = Duration::from_secs(30);
 
 /// The stock registry, serving a folder.
-struct StockRegistry {
+pub(crate) struct StockRegistry {
     // Fields are dropped in this order: the process goes before its folder.
     _process: Process,
     _folder: TempDir,
@@ -30,7 +30,7 @@ struct StockRegistry {
 }
 
 impl StockRegistry {
-    fn start(program: &Path, root: &Path, is_read_only: bool) -> Self {
+    pub(crate) fn start(program: &Path, root: &Path, is_read_only: bool) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let address = free_address();
         let config = folder.path().join("config.yml");
@@ -56,6 +56,11 @@ impl StockRegistry {
             http::try_send(|client| client.get(&url)).is_ok_and(|response| response.status == 200)
         });
         Self { _process: process, _folder: folder, address }
+    }
+
+    /// The host and port where it is.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     fn url(&self, path: &str) -> String {

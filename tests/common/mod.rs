@@ -11,6 +11,7 @@ pub(crate) mod disk;
 pub(crate) mod http;
 pub(crate) mod ipfs;
 pub(crate) mod kubo;
+pub(crate) mod multipart;
 pub(crate) mod pair;
 pub(crate) mod ports;
 pub(crate) mod postgres;

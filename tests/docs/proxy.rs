@@ -2,10 +2,11 @@
 
 use std::fs;
 
+use reqwest::Version;
 use roadstead::oci::{Algorithm, Digest, Hasher};
 use tempfile::TempDir;
 
-use crate::common::{http, require, succeed};
+use crate::common::{http, multipart, require, succeed};
 use crate::docs::sandbox::Sandbox;
 
 /// A layer beyond what any proxy collects by default.
@@ -92,10 +93,32 @@ fn clients_push_and_pull_through_nginx() {
     ));
     let exported = fs::read(folder.path().join("exported")).unwrap();
     assert_eq!(Digest::of(Algorithm::Sha256, &exported), layer);
+    // As many ranges as podman asks for at once, in 32 KiB of header.
+    let pulled = format!("/v2/team/app/blobs/{}", pushed_layer(&url("/v2/team/app/manifests/v1")));
+    let specs: Vec<_> = (0..1024).map(|it| format!("{0:015}-{0:015}", it * 1000)).collect();
+    let ranges = format!("bytes={}", specs.join(","));
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let parts = http::try_send_by(
+            |client| {
+                let client = client.tls_danger_accept_invalid_certs(true);
+                if version == Version::HTTP_11 { client.http1_only() } else { client }
+            },
+            |client| client.get(url(&pulled)).header("Range", &ranges),
+        );
+        let parts = parts.unwrap();
+        assert_eq!((parts.status, parts.version), (206, version), "{}", parts.text());
+        assert_eq!(multipart::parts(&parts).len(), 1024);
+    }
     let root =
         succeed(&mut sandbox.shell(&format!(
             "roadstead check --data {}",
             sandbox.path("var/lib/roadstead").display()
         )));
     assert!(root.ends_with(": all is well"), "{root}");
+}
+
+/// The digest of the layer of an image.
+fn pushed_layer(manifest: &str) -> String {
+    let manifest = http::get(manifest).json();
+    manifest["layers"][0]["digest"].as_str().unwrap().to_owned()
 }

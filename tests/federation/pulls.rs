@@ -7,6 +7,7 @@ use reqwest::header::{IF_NONE_MATCH, RANGE};
 use serde_json::json;
 
 use crate::common::content::{OCI_MANIFEST, descriptor, image, index, noise, sha256, sha512};
+use crate::common::multipart::assert_parts;
 use crate::common::repository::{assert_refused, wait};
 use crate::federation::operators::{DOMAIN, Operators};
 
@@ -72,6 +73,31 @@ fn a_part_of_a_blob_comes_once_the_whole_is_verified() {
         .foreign("team/app")
         .send(Method::GET, &blob, |request| request.header(RANGE, "bytes=3000000-"));
     assert_eq!(beyond.status, 416);
+}
+
+#[test]
+fn several_parts_of_a_blob_come_in_one_answer() {
+    let Some(operators) = Operators::start() else { return };
+    let layer = noise(3_000_000, 3);
+    let own = operators.own("team/app");
+    own.push_blob(&layer);
+    own.push_blob(b"{}");
+    own.push_manifest("v1", &image(b"{}", &[&layer]));
+    operators.publish();
+    let foreign = operators.foreign("team/app");
+    let blob = format!("blobs/{}", sha256(&layer));
+    let expected = [2_000_000..2_000_010, 5..1_100_000, 2_999_999..3_000_000];
+    // The first time from afar, then from the cache.
+    for _ in 0..2 {
+        let theirs = foreign.send(Method::GET, &blob, |request| {
+            request.header(RANGE, "bytes=2000000-2000009,5-1049999,1050000-1099999,-1")
+        });
+        assert_parts(&theirs, &layer, &expected);
+    }
+    let beyond = foreign.send(Method::GET, &blob, |request| {
+        request.header(RANGE, "bytes=3000000-,4000000-4000001")
+    });
+    assert_eq!((beyond.status, beyond.header("content-range")), (416, "bytes */3000000"));
 }
 
 #[test]

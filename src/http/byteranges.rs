@@ -1,0 +1,72 @@
+//! `multipart/byteranges`: several ranges of content in one body (RFC 9110, 14.6).
+
+use std::ops::Range;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
+use uuid::Uuid;
+
+/// The body of an answer that has several ranges of content.
+pub(super) struct ByteRanges {
+    ranges: Vec<Range<u64>>,
+    size: u64,
+    content_type: &'static str,
+    /// Random, so that nobody can push content that has it.
+    boundary: String,
+}
+
+impl ByteRanges {
+    /// Prepares an answer of these ranges, none of which is empty, of content that long.
+    pub(super) fn new(ranges: Vec<Range<u64>>, size: u64, content_type: &'static str) -> Self {
+        Self { ranges, size, content_type, boundary: Uuid::new_v4().simple().to_string() }
+    }
+
+    /// Returns the media type of the whole.
+    pub(super) fn content_type(&self) -> String {
+        format!("multipart/byteranges; boundary={}", self.boundary)
+    }
+
+    /// Returns the length of the whole.
+    pub(super) fn length(&self) -> u64 {
+        let parts = self.ranges.iter().enumerate();
+        let parts = parts
+            .map(|(place, range)| self.head(place, range).len() as u64 + (range.end - range.start));
+        parts.sum::<u64>() + self.end().len() as u64
+    }
+
+    /// Writes what stands before the bytes of a range.
+    fn head(&self, place: usize, range: &Range<u64>) -> String {
+        let Self { boundary, content_type, size, .. } = self;
+        let line = if place == 0 { "" } else { "\r\n" };
+        let (first, last) = (range.start, range.end - 1);
+        format!(
+            "{line}--{boundary}\r\nContent-Type: {content_type}\r\n\
+             Content-Range: bytes {first}-{last}/{size}\r\n\r\n"
+        )
+    }
+
+    fn end(&self) -> String {
+        format!("\r\n--{}--\r\n", self.boundary)
+    }
+
+    /// Writes the whole. `open` is called for one range after the other, when the bytes before it were sent.
+    pub(super) fn body<Bytewise, Opening, Error>(
+        self,
+        open: impl Fn(Range<u64>) -> Opening,
+    ) -> impl Stream<Item = Result<Bytes, Error>>
+    where
+        Bytewise: Stream<Item = Result<Bytes, Error>>,
+        Opening: Future<Output = Result<Bytewise, Error>>,
+    {
+        let end = Bytes::from(self.end());
+        stream::iter(0..self.ranges.len())
+            .then(move |place| {
+                let range = self.ranges[place].clone();
+                let head = Bytes::from(self.head(place, &range));
+                let opening = open(range);
+                async move { Ok(stream::once(future::ok(head)).chain(opening.await?)) }
+            })
+            .try_flatten()
+            .chain(stream::once(future::ok(end)))
+    }
+}
