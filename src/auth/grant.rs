@@ -2,7 +2,7 @@
 //! this room can make one.
 
 use super::{AuthError, Identity};
-use crate::oci::{ForeignName, RepositoryName};
+use crate::oci::{ForeignName, RepositoryName, RootName};
 
 /// The right to read a repository.
 #[derive(Debug, Clone)]
@@ -10,6 +10,8 @@ pub struct PullGrant {
     granted: Granted,
     foreign: Option<ForeignName>,
     cache_only: Option<AuthError>,
+    own: Option<RepositoryName>,
+    instead_of: Option<(RootName, AuthError)>,
 }
 
 /// The right to write to a repository.
@@ -38,7 +40,33 @@ impl PullGrant {
         identity: Identity,
         cache_only: Option<AuthError>,
     ) -> Self {
-        Self { granted: Granted { repository, identity }, foreign, cache_only }
+        let granted = Granted { repository, identity };
+        Self { granted, foreign, cache_only, own: None, instead_of: None }
+    }
+
+    /// Adds the repository of this registry that may be read in its stead.
+    pub(super) fn or(self, own: Option<RepositoryName>) -> Self {
+        Self { own, ..self }
+    }
+
+    /// Says that it stands in for a repository below a root, which is refused.
+    pub(super) fn instead_of(self, root: RootName, refusal: AuthError) -> Self {
+        Self { instead_of: Some((root, refusal)), ..self }
+    }
+
+    /// Returns the right to read the repository of this registry that may stand in for somebody else's, if there
+    /// may be one.
+    #[must_use]
+    pub fn own(&self) -> Option<Self> {
+        let own = self.own.clone()?;
+        Some(Self::new(own, None, self.granted.identity.clone(), None))
+    }
+
+    /// Returns below which root the repository is for which this one stands in, and the answer where this one is
+    /// not there.
+    #[must_use]
+    pub fn refused(&self) -> Option<&(RootName, AuthError)> {
+        self.instead_of.as_ref()
     }
 
     /// Returns the repository.

@@ -19,7 +19,7 @@ pub use anonymous::AnonymousBound;
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 pub use methods::{METHODS, Method, Opened, SetupError};
 
-pub use names::Names;
+pub use names::{Meant, Names};
 
 use crate::oci::{ForeignName, RepositoryName};
 use anonymous::Reach;
@@ -177,19 +177,30 @@ impl Authority {
         self.authenticator.token(authorization).await
     }
 
-    /// Allows a client to read a repository.
+    /// Allows a client to read a repository, and the one that may stand in for it.
     ///
     /// # Errors
     /// Why it is not allowed.
     pub async fn pull(
         &self,
         identity: &Identity,
-        name: RepositoryName,
+        Meant { name, own }: Meant,
     ) -> Result<PullGrant, AuthError> {
         let foreign = self.names.foreign(&name);
-        let cache_only = self.bound(identity, &name, foreign.as_ref())?;
+        let bound = self.bound(identity, &name, foreign.as_ref());
+        if let Some(own) = &own {
+            self.decide(identity, Act::On(Action::Pull, own)).await?;
+        }
+        let cache_only = match (bound, foreign.as_ref(), &own) {
+            (Ok(cache_only), ..) => cache_only,
+            (Err(refusal), Some(foreign), Some(own)) => {
+                let own = PullGrant::new(own.clone(), None, identity.clone(), None);
+                return Ok(own.instead_of(foreign.root.clone(), refusal));
+            }
+            (Err(refusal), ..) => return Err(refusal),
+        };
         self.decide(identity, Act::On(Action::Pull, &name)).await?;
-        Ok(PullGrant::new(name, foreign, identity.clone(), cache_only))
+        Ok(PullGrant::new(name, foreign, identity.clone(), cache_only).or(own))
     }
 
     /// Bounds what a client gets of a foreign repository: an error where that is nothing, and the answer to
@@ -224,7 +235,7 @@ impl Authority {
     pub async fn push(
         &self,
         identity: &Identity,
-        name: RepositoryName,
+        Meant { name, .. }: Meant,
     ) -> Result<PushGrant, AuthError> {
         self.decide(identity, Act::On(Action::Push, &name)).await?;
         self.refuse_foreign(&name)?;
@@ -238,7 +249,7 @@ impl Authority {
     pub async fn delete(
         &self,
         identity: &Identity,
-        name: RepositoryName,
+        Meant { name, .. }: Meant,
     ) -> Result<DeleteGrant, AuthError> {
         self.decide(identity, Act::On(Action::Delete, &name)).await?;
         self.refuse_foreign(&name)?;

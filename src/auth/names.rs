@@ -15,6 +15,22 @@ pub struct Names {
     pub hosts: Vec<String>,
 }
 
+/// What a request means by a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Meant {
+    /// The repository.
+    pub name: RepositoryName,
+    /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
+    /// the name as the client said it.
+    pub own: Option<RepositoryName>,
+}
+
+impl From<RepositoryName> for Meant {
+    fn from(name: RepositoryName) -> Self {
+        Self { name, own: None }
+    }
+}
+
 impl Names {
     /// Returns the repository that a request means by a name: at the host `host`, and on behalf of the
     /// registry `namespace` (containerd's `?ns=`), each if it is known.
@@ -26,20 +42,21 @@ impl Names {
         name: RepositoryName,
         host: Option<&str>,
         namespace: Option<&str>,
-    ) -> Result<RepositoryName, NameError> {
+    ) -> Result<Meant, NameError> {
         if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
-            return Ok(own);
+            return Ok(own.into());
         }
         if self.is_local(&name) || !self.federates || name.foreign().is_some() {
-            return Ok(name);
+            return Ok(name.into());
         }
         let host = host.map(without_port).filter(|host| self.hosts.iter().any(|it| it == host));
-        let domain = namespace.filter(|text| is_domain(text)).or(host);
-        match domain {
+        let namespace = namespace.filter(|text| is_domain(text));
+        match namespace.or(host) {
             Some(domain) if !self.own.iter().any(|own| own == domain) => {
-                format!("{domain}/{name}").parse()
+                let own = namespace.map(|_| name.clone());
+                Ok(Meant { name: format!("{domain}/{name}").parse()?, own })
             }
-            _ => Ok(name),
+            _ => Ok(name.into()),
         }
     }
 
@@ -78,7 +95,7 @@ mod tests {
     }
 
     fn meant(name: &str, host: Option<&str>, namespace: Option<&str>) -> String {
-        names().meant(name.parse().unwrap(), host, namespace).unwrap().to_string()
+        names().meant(name.parse().unwrap(), host, namespace).unwrap().name.to_string()
     }
 
     #[test]
@@ -106,10 +123,32 @@ mod tests {
     }
 
     #[test]
+    fn an_own_repository_stands_in_for_a_namespace_and_never_for_a_host() {
+        let own = |name: &str, host, namespace| {
+            let meant = names().meant(name.parse().unwrap(), host, namespace).unwrap();
+            meant.own.map(|own| own.to_string())
+        };
+        let (host, far) = (Some("host.example"), Some("far.example"));
+        assert_eq!(own("team/api", None, far).as_deref(), Some("team/api"));
+        assert_eq!(own("team/api", host, far).as_deref(), Some("team/api"));
+        assert_eq!(own("team/api", host, None), None);
+        assert_eq!(
+            own("far.example/team/api", None, far),
+            None,
+            "the name itself says whose it is"
+        );
+        assert_eq!(
+            own("team/api", None, Some("own.example")),
+            None,
+            "it is this registry's anyway"
+        );
+    }
+
+    #[test]
     fn without_federation_a_name_is_what_it_says() {
         let names = Names { federates: false, ..names() };
         let meant = names.meant("api".parse().unwrap(), Some("host.example"), Some("far.example"));
-        assert_eq!(meant.unwrap().as_str(), "api");
+        assert_eq!(meant.unwrap().name.as_str(), "api");
     }
 
     #[test]

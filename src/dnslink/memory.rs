@@ -42,6 +42,8 @@ struct Kept {
     until: Instant,
     /// What was last found, if it may still stand in for what cannot be asked.
     good: Option<Good>,
+    /// Whether it ever led anywhere.
+    was_found: bool,
 }
 
 #[derive(Clone)]
@@ -104,6 +106,17 @@ impl Memory {
         Some(Answer { stale_since: is_due.then_some(good.due_time), ..good.answer() })
     }
 
+    /// Tells whether a name was ever seen to lead anywhere, as far as that is remembered.
+    pub(super) async fn was_found(&self, name: &Target) -> bool {
+        if self.kept.get(name).is_some_and(|kept| kept.was_found) {
+            return true;
+        }
+        match &self.past {
+            Some(past) => past.knows(name).await,
+            None => false,
+        }
+    }
+
     /// Takes up what an earlier process has found, if this one knows nothing of the name.
     async fn recall(&self, name: &Target) {
         let Some(past) = self.past.as_ref().filter(|_| self.kept.get(name).is_none()) else {
@@ -116,7 +129,8 @@ impl Memory {
         let Some(due) = now.checked_sub(age.try_into().unwrap_or_default()) else { return };
         let good = Good { resolved: Arc::new(resolved), due, due_time };
         if due.elapsed() < self.stale_for && self.kept.get(name).is_none() {
-            let kept = Kept { outcome: Ok(good.answer()), until: now, good: Some(good) };
+            let kept =
+                Kept { outcome: Ok(good.answer()), until: now, good: Some(good), was_found: true };
             self.kept.insert(name.clone(), Arc::new(kept));
         }
     }
@@ -177,20 +191,23 @@ impl Memory {
     fn keep(&self, name: &Target, found: Result<Resolved>) -> Result<Answer> {
         let now = Instant::now();
         let before = self.kept.get(name);
+        let was_found = before.as_ref().is_some_and(|kept| kept.was_found);
         let kept = match found {
             Ok(resolved) => {
                 let (ttl, resolved) = (resolved.ttl, Arc::new(resolved));
                 let due_time = Timestamp::now().saturating_add(ttl).unwrap_or(Timestamp::MAX);
                 let good = Good { resolved: resolved.clone(), due: now + ttl, due_time };
                 let outcome = Ok(Answer { resolved, stale_since: None });
-                Kept { outcome, until: now + ttl, good: Some(good) }
+                Kept { outcome, until: now + ttl, good: Some(good), was_found: true }
             }
             Err(error) if error.is_retryable() => {
                 let good = before.and_then(|kept| self.standing_in(&kept));
                 let outcome = good.as_ref().map(Good::answer).ok_or(error);
-                Kept { outcome, until: now + NEGATIVE, good }
+                Kept { outcome, until: now + NEGATIVE, good, was_found }
             }
-            Err(error) => Kept { outcome: Err(error), until: now + NEGATIVE, good: None },
+            Err(error) => {
+                Kept { outcome: Err(error), until: now + NEGATIVE, good: None, was_found }
+            }
         };
         let outcome = kept.outcome.clone();
         self.kept.insert(name.clone(), Arc::new(kept));

@@ -35,6 +35,9 @@ struct Note {
     hints: Vec<String>,
     /// When it was to be asked for again.
     due: Timestamp,
+    /// Whether its owner has taken it away since.
+    #[serde(default)]
+    gone: bool,
 }
 
 impl Past {
@@ -62,6 +65,7 @@ impl Past {
             path: resolved.path.clone(),
             hints: resolved.hints.iter().map(Hint::multiaddr).collect(),
             due,
+            gone: false,
         };
         let Ok(text) = serde_json::to_vec(&note) else { return };
         if text.len() > MAX_NOTE {
@@ -74,17 +78,24 @@ impl Past {
         }
     }
 
-    /// Forgets a name that leads to nothing any more.
+    /// Forgets what a name led to that leads to nothing any more, but not that it did.
     pub(super) async fn forget(&self, name: &Target) {
-        let (past, place) = (self.clone(), self.place(name));
+        let (past, place, name) = (self.clone(), self.place(name), name.to_string());
         let forgetting = spawn_blocking(move || {
-            if fs::remove_file(place).is_ok() {
-                let mut count = past.count.lock().unwrap_or_else(PoisonError::into_inner);
-                *count = count.saturating_sub(1);
-            }
+            let Some(note) = parse(&place, &name).filter(|note| !note.gone) else { return Ok(()) };
+            let note =
+                Note { gone: true, root: String::new(), path: vec![], hints: vec![], ..note };
+            past.write(&place, &serde_json::to_vec(&note)?)
         });
-        // It only fails while the process ends.
-        let _ = forgetting.await;
+        if let Err(error) = forgetting.await.map_err(io::Error::other).flatten() {
+            tracing::warn!(%error, "could not note that a name leads to nothing any more");
+        }
+    }
+
+    /// Tells whether a name was ever seen to lead anywhere.
+    pub(super) async fn knows(&self, name: &Target) -> bool {
+        let (place, name) = (self.place(name), name.to_string());
+        spawn_blocking(move || parse(&place, &name).is_some()).await.unwrap_or(false)
     }
 
     fn write(&self, place: &Path, text: &[u8]) -> io::Result<()> {
@@ -92,8 +103,10 @@ impl Past {
         if !place.exists() {
             *count += 1;
         }
-        // Half a note, after a loss of power, is none.
-        fs::write(place, text)?;
+        // Half a note, after a loss of power, is none; while it is written, the one before is read.
+        let new = place.with_extension("new");
+        fs::write(&new, text)?;
+        fs::rename(new, place)?;
         if *count > MOST {
             *count = self.thin_out()?;
         }
@@ -120,11 +133,13 @@ impl Past {
     }
 }
 
-fn read(place: &Path, name: &str) -> Option<(Resolved, Timestamp)> {
+fn parse(place: &Path, name: &str) -> Option<Note> {
     let note: Note = serde_json::from_slice(&fs::read(place).ok()?).ok()?;
-    if note.name != name {
-        return None;
-    }
+    (note.name == name).then_some(note)
+}
+
+fn read(place: &Path, name: &str) -> Option<(Resolved, Timestamp)> {
+    let note = parse(place, name).filter(|note| !note.gone)?;
     let hints = note.hints.iter().filter_map(|hint| hint.parse().ok()).collect();
     let (root, path) = (note.root.parse().ok()?, note.path);
     Some((Resolved { root, path, hints, ttl: std::time::Duration::ZERO }, note.due))
@@ -161,7 +176,13 @@ mod tests {
         assert_eq!(again.recall(&name(1)).await, Some((found(), due)));
         assert_eq!(again.recall(&name(2)).await, None);
         again.forget(&name(1)).await;
+        again.forget(&name(2)).await;
         assert_eq!(again.recall(&name(1)).await, None);
+        let later = Past::open(folder.path()).unwrap();
+        assert!(later.knows(&name(1)).await, "it did lead somewhere");
+        assert!(!later.knows(&name(2)).await);
+        later.note(&name(1), &found(), due).await;
+        assert_eq!(later.recall(&name(1)).await, Some((found(), due)), "it does again");
     }
 
     #[tokio::test]

@@ -103,6 +103,15 @@ impl Resolver {
         self.memory.last(&target(name).ok()?)?.stale_since
     }
 
+    /// Tells whether a name was ever seen to lead to a root, as far as that is remembered. Nothing is asked.
+    pub async fn was_found(&self, name: &RootName) -> bool {
+        match target(name) {
+            Ok(Target::Cid(_)) => true,
+            Ok(target) => self.memory.was_found(&target).await,
+            Err(_) => false,
+        }
+    }
+
     /// Looks a name up anew, and tells each step. Nothing is kept.
     pub async fn trace(&self, name: &RootName) -> Trace {
         match target(name) {

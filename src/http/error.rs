@@ -168,6 +168,9 @@ impl From<RegistryError> for ApiError {
             E::FederationDenied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),
+            E::NamespaceUnserved { error, .. } => {
+                return Self { message, ..error.into() };
+            }
             E::Remote(error) => return error.into(),
             E::PathUnreadable(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
             E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),

@@ -13,9 +13,10 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::{Api, caller, log, range};
 use crate::auth::{
-    Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, PullGrant, PushGrant,
+    Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, Meant, PullGrant,
+    PushGrant,
 };
-use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName};
+use crate::oci::{Digest, ErrorCode, Reference, ReferenceError};
 use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -36,7 +37,7 @@ impl<Grant: Ask + 'static, Rest: Read + 'static> FromRequest for Granted<Grant, 
         let request = request.clone();
         Box::pin(async move {
             let api = request.app_data::<Data<Api>>().expect("the server is made with it");
-            let grant = Grant::ask(&request, &api.authority).await?;
+            let grant = Grant::ask(&request, api).await?;
             Ok(Self(grant, Rest::read(&request)?))
         })
     }
@@ -45,7 +46,7 @@ impl<Grant: Ask + 'static, Rest: Read + 'static> FromRequest for Granted<Grant, 
 /// A right that can be asked for.
 pub(super) trait Ask: Sized {
     /// Asks for it on behalf of the caller.
-    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError>;
+    async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError>;
 }
 
 /// Asks for a grant about the repository of the path, whose name is read only once that makes sense.
@@ -53,7 +54,7 @@ async fn ask<Grant>(
     request: &HttpRequest,
     authority: &Authority,
     action: Action,
-    ask: impl AsyncFnOnce(&Authority, &Identity, RepositoryName) -> Result<Grant, AuthError>,
+    ask: impl AsyncFnOnce(&Authority, &Identity, Meant) -> Result<Grant, AuthError>,
 ) -> Result<Grant, ApiError> {
     log::about(request);
     let identity = caller::of(request);
@@ -61,34 +62,40 @@ async fn ask<Grant>(
     let name = segment(request, "name")?;
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
-    let name = authority.names().meant(name, host, namespace.as_deref())?;
-    if let Some(namespace) = namespace.filter(|it| name.namespace() == Some(it.as_str())) {
+    let meant = authority.names().meant(name, host, namespace.as_deref())?;
+    if let Some(namespace) = namespace.filter(|it| meant.name.namespace() == Some(it.as_str())) {
         request.extensions_mut().insert(Namespace(namespace));
     }
-    Ok(ask(authority, &identity, name).await?)
+    Ok(ask(authority, &identity, meant).await?)
 }
 
 impl Ask for PullGrant {
-    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
-        ask(request, authority, Action::Pull, Authority::pull).await
+    async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+        let grant = ask(request, &api.authority, Action::Pull, Authority::pull).await?;
+        let grant = api.registry.choose_repository(grant).await?;
+        if grant.foreign().is_none() {
+            // The answer is this registry's own.
+            request.extensions_mut().remove::<Namespace>();
+        }
+        Ok(grant)
     }
 }
 
 impl Ask for PushGrant {
-    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
-        ask(request, authority, Action::Push, Authority::push).await
+    async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+        ask(request, &api.authority, Action::Push, Authority::push).await
     }
 }
 
 impl Ask for DeleteGrant {
-    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
-        ask(request, authority, Action::Delete, Authority::delete).await
+    async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+        ask(request, &api.authority, Action::Delete, Authority::delete).await
     }
 }
 
 impl Ask for CatalogGrant {
-    async fn ask(request: &HttpRequest, authority: &Authority) -> Result<Self, ApiError> {
-        Ok(authority.catalog(&caller::of(request)).await?)
+    async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
+        Ok(api.authority.catalog(&caller::of(request)).await?)
     }
 }
 

@@ -118,6 +118,19 @@ pub enum RegistryError {
     /// It is not in the cache, and nothing is fetched for the client.
     #[error(transparent)]
     NotFetched(AuthError),
+    /// A request on behalf of a domain can be answered neither from there nor by a repository of this registry.
+    #[error(
+        "{error}; and there is no repository `{repository}` here to serve in its place: push to it, or set \
+         server.domains = [\"{domain}\"] or federation.enabled = false where `{domain}` is this registry's own"
+    )]
+    NamespaceUnserved {
+        /// The domain.
+        domain: String,
+        /// The name that a repository of this registry would have.
+        repository: RepositoryName,
+        /// Why nothing comes from there.
+        error: DnslinkError,
+    },
     /// A path below a root cannot be read: it is too long, or leads through what is no UnixFS.
     #[error(transparent)]
     PathUnreadable(#[from] TraversalError),

@@ -23,6 +23,7 @@ mod golden;
 mod intent;
 mod layout;
 mod manifests;
+mod namespace;
 mod progress;
 mod publish;
 mod rebuild;

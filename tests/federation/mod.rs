@@ -10,6 +10,7 @@ mod faults;
 mod hostile;
 mod keys;
 mod limits;
+mod mirror;
 mod names;
 mod nodes;
 pub(crate) mod operators;

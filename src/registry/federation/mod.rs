@@ -15,6 +15,7 @@ mod restorable;
 mod roots;
 mod stale;
 mod survey;
+mod unpublished;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +26,8 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 
 use super::{Result, layout};
-use crate::oci::{CanonicalDigest, ForeignName, Tag};
+use crate::dnslink::DnslinkError;
+use crate::oci::{CanonicalDigest, ForeignName, RootName, Tag};
 use crate::remote::{
     Answers, Bounds, Cache, Fetch, Kept, ReadLimits, RemoteError, RemoteErrorKind,
 };
@@ -101,6 +103,25 @@ impl Federation {
     /// Counts the reads of other people's content that are under way, and those that were refused.
     pub(super) fn reads(&self) -> (u64, u64) {
         (self.bounds.reading(), self.bounds.refused())
+    }
+
+    /// Refuses a root that the operator does not want to be served.
+    pub(super) fn allow(&self, name: &RootName) -> Result<()> {
+        self.roots.allow(name)
+    }
+
+    /// Tells whether a root of that name was ever seen, as far as that is remembered.
+    pub(super) async fn was_found(&self, name: &RootName) -> bool {
+        self.roots.was_found(name).await
+    }
+
+    /// Looks a name up that may well have no root, for at most so long. A failure counts for half a minute.
+    pub(super) async fn look_up(
+        &self,
+        name: &RootName,
+        limit: Option<Duration>,
+    ) -> std::result::Result<(), DnslinkError> {
+        self.roots.look_up(name, limit).await
     }
 
     /// Has the operator's node stay connected to nobody because of pulls.

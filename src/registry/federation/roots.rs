@@ -8,13 +8,15 @@ use cid::Cid;
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use reqwest::{Client, redirect};
+use tokio::time::timeout;
 
 use super::super::RegistryError;
 use super::HINTS;
 use super::keys::{Keys, Newest, SignedRecord};
 use super::peers::{Introduced, Named, Peers};
 use super::stale::Stale;
-use crate::dnslink::{self, DialError, Dialer, Hint, Resolver};
+use super::unpublished::Unpublished;
+use crate::dnslink::{self, DialError, Dialer, DnslinkError, DnslinkErrorKind, Hint, Resolver};
 use crate::kubo::Kubo;
 use crate::oci::RootName;
 use crate::remote::{Gateway, Node, Remote, Source};
@@ -41,6 +43,7 @@ pub struct Roots {
     keys: Arc<Keys>,
     asked: Asked,
     stale: Stale,
+    unpublished: Unpublished,
 }
 
 /// A Kubo node of the operator's, which fetches what its peers have.
@@ -134,7 +137,19 @@ impl Roots {
             (Node::new(kubo), peers)
         });
         let (asked, stale) = (Asked(Cache::new(NAMES)), Stale::default());
-        Ok(Self { domains, resolver, dialer, gateways, guarded, node, keys, asked, stale })
+        let unpublished = Unpublished::default();
+        Ok(Self {
+            domains,
+            resolver,
+            dialer,
+            gateways,
+            guarded,
+            node,
+            keys,
+            asked,
+            stale,
+            unpublished,
+        })
     }
 
     /// Returns the record of a key that was resolved, if it is still good.
@@ -152,6 +167,34 @@ impl Roots {
             return Ok(());
         }
         Err(RegistryError::FederationDenied(name.to_string()))
+    }
+
+    /// Tells whether a root of that name was ever seen, as far as that is remembered.
+    pub(super) async fn was_found(&self, name: &RootName) -> bool {
+        self.resolver.was_found(name).await
+    }
+
+    /// Looks a name up that may well have no root, for at most so long. A failure counts for a while.
+    pub(super) async fn look_up(
+        &self,
+        name: &RootName,
+        limit: Option<Duration>,
+    ) -> Result<(), DnslinkError> {
+        if let Some(error) = self.unpublished.get(name) {
+            return Err(error);
+        }
+        // It goes on beyond the limit, and what it finds counts for the next request.
+        let looking = self.resolver.resolve(name);
+        let answer = match limit {
+            Some(limit) => timeout(limit, looking).await.unwrap_or_else(|_| {
+                let context = format!("{name}: no answer within {} ms", limit.as_millis());
+                Err(DnslinkError::new(DnslinkErrorKind::Unavailable, context))
+            }),
+            None => looking.await,
+        };
+        let Err(error) = answer else { return Ok(()) };
+        self.unpublished.note(name, &error);
+        Err(error)
     }
 
     /// Finds a root, and who may have what is below it.
