@@ -8,7 +8,9 @@ mod anonymous;
 mod grant;
 mod methods;
 mod names;
+mod scope;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +22,7 @@ pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 pub use methods::{METHODS, Method, Opened, SetupError};
 
 pub use names::{Meant, Names};
+pub use scope::Scopes;
 
 use crate::oci::{ForeignName, RepositoryName};
 use anonymous::Reach;
@@ -29,6 +32,16 @@ use anonymous::Reach;
 pub struct Identity {
     /// The user's name; none for an anonymous client.
     pub user: Option<String>,
+    /// What the token is good for that it sends; none: it sends no token.
+    pub scopes: Option<Arc<Scopes>>,
+}
+
+impl Identity {
+    /// A user who has signed in by name and password.
+    #[must_use]
+    pub fn user(name: String) -> Self {
+        Self { user: Some(name), scopes: None }
+    }
 }
 
 /// What a client wants to do with a repository.
@@ -68,7 +81,18 @@ pub enum Challenge {
     Token {
         /// What the token has to be good for, where that is known.
         scope: Option<String>,
+        /// What is wrong with the token that was sent, if one was.
+        fault: Option<TokenFault>,
     },
+}
+
+/// What is wrong with a token (RFC 6750, 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenFault {
+    /// It is none of ours, or not good any more.
+    Invalid,
+    /// It is not good for what the client asks.
+    InsufficientScope,
 }
 
 /// What a client may send instead of its password for a while.
@@ -94,6 +118,25 @@ pub enum AuthError {
     Denied(String),
 }
 
+impl AuthError {
+    /// Says in a challenge what a token has to be good for.
+    #[must_use]
+    pub fn about(mut self, action: Action, name: &RepositoryName) -> Self {
+        if let Self::Unauthorized(Challenge::Token { scope, .. }) = &mut self {
+            *scope = scope::needed(Act::On(action, name));
+        }
+        self
+    }
+
+    /// Says in a challenge that the token is not good for that.
+    fn with_token_of(mut self, identity: &Identity) -> Self {
+        if let Self::Unauthorized(Challenge::Token { fault, .. }) = &mut self {
+            *fault = identity.scopes.as_ref().map(|_| TokenFault::InsufficientScope);
+        }
+        self
+    }
+}
+
 /// A way to sign in and to decide.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
@@ -110,11 +153,16 @@ pub trait Authenticator: Send + Sync {
     /// Why it is not allowed.
     async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError>;
 
-    /// Makes a token for who sends these credentials; none where clients do not sign in by tokens.
+    /// Makes a token for who sends these credentials, which is good for no more than those scopes; none where
+    /// clients do not sign in by tokens.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
-    async fn token(&self, _authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+    async fn token(
+        &self,
+        _authorization: Option<&str>,
+        _scopes: Scopes,
+    ) -> Result<Option<Token>, AuthError> {
         Ok(None)
     }
 
@@ -166,15 +214,44 @@ impl Authority {
     /// # Errors
     /// Why it is not allowed.
     pub async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
-        self.authenticator.decide(identity, act).await
+        let decision = self.authenticator.decide(identity, act).await;
+        decision.map_err(|error| error.with_token_of(identity))?;
+        match &identity.scopes {
+            Some(scopes) if !scopes.allow(act) => Err(lacking(act)),
+            _ => Ok(()),
+        }
     }
 
-    /// Makes a token for who sends these credentials; none where clients do not sign in by tokens.
+    /// Decides about an act on a repository. Clients ask for tokens by the name that they know.
+    async fn decide_on(
+        &self,
+        identity: &Identity,
+        action: Action,
+        meant: &Meant,
+    ) -> Result<(), AuthError> {
+        let Meant { name, asked, .. } = meant;
+        let decision = self.authenticator.decide(identity, Act::On(action, name)).await;
+        decision.map_err(|error| error.about(action, asked).with_token_of(identity))?;
+        let is_good = |scopes: &Arc<Scopes>| {
+            [name, asked].into_iter().any(|name| scopes.allow(Act::On(action, name)))
+        };
+        match &identity.scopes {
+            Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, asked))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes a token for who sends these credentials, which is good for no more than those scopes; none where
+    /// clients do not sign in by tokens.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
-    pub async fn token(&self, authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
-        self.authenticator.token(authorization).await
+    pub async fn token(
+        &self,
+        authorization: Option<&str>,
+        scopes: Scopes,
+    ) -> Result<Option<Token>, AuthError> {
+        self.authenticator.token(authorization, scopes).await
     }
 
     /// Allows a client to read a repository, and the one that may stand in for it.
@@ -184,23 +261,34 @@ impl Authority {
     pub async fn pull(
         &self,
         identity: &Identity,
-        Meant { name, own }: Meant,
+        meant: impl Into<Meant>,
     ) -> Result<PullGrant, AuthError> {
-        let foreign = self.names.foreign(&name);
-        let bound = self.bound(identity, &name, foreign.as_ref());
-        if let Some(own) = &own {
-            self.decide(identity, Act::On(Action::Pull, own)).await?;
+        let meant = meant.into();
+        let foreign = self.names.foreign(&meant.name);
+        let bound = self.bound(identity, &meant, foreign.as_ref());
+        if let (Err(refusal), None) = (&bound, &meant.own) {
+            return Err(refusal.clone());
         }
-        let cache_only = match (bound, foreign.as_ref(), &own) {
-            (Ok(cache_only), ..) => cache_only,
+        self.decide_on(identity, Action::Pull, &meant).await?;
+        let Meant { name, own, .. } = meant;
+        if let Some(own) = &own {
+            self.authenticator.decide(identity, Act::On(Action::Pull, own)).await?;
+        }
+        match (bound, foreign, own) {
             (Err(refusal), Some(foreign), Some(own)) => {
-                let own = PullGrant::new(own.clone(), None, identity.clone(), None);
-                return Ok(own.instead_of(foreign.root.clone(), refusal));
+                let own = PullGrant::new(own, None, identity.clone(), None);
+                Ok(own.instead_of(foreign.root, refusal))
             }
-            (Err(refusal), ..) => return Err(refusal),
-        };
-        self.decide(identity, Act::On(Action::Pull, &name)).await?;
-        Ok(PullGrant::new(name, foreign, identity.clone(), cache_only).or(own))
+            (bound, foreign, own) => {
+                Ok(PullGrant::new(name, foreign, identity.clone(), bound?).or(own))
+            }
+        }
+    }
+
+    /// Tells whether anonymous clients may read all of a repository.
+    pub async fn is_public(&self, name: &RepositoryName) -> bool {
+        let grant = self.pull(&Identity::default(), name.clone()).await;
+        grant.is_ok_and(|grant| grant.cache_only().is_none())
     }
 
     /// Bounds what a client gets of a foreign repository: an error where that is nothing, and the answer to
@@ -208,14 +296,14 @@ impl Authority {
     fn bound(
         &self,
         identity: &Identity,
-        name: &RepositoryName,
+        Meant { name, asked, .. }: &Meant,
         foreign: Option<&ForeignName>,
     ) -> Result<Option<AuthError>, AuthError> {
         let Some(foreign) = foreign.filter(|_| self.names.federates && identity.user.is_none())
         else {
             return Ok(None);
         };
-        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, name)) {
+        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, asked)) {
             Some(challenge) => AuthError::Unauthorized(challenge),
             None => {
                 AuthError::Denied(format!("cannot pull from `{name}`: {why}; ask the operator"))
@@ -235,9 +323,11 @@ impl Authority {
     pub async fn push(
         &self,
         identity: &Identity,
-        Meant { name, .. }: Meant,
+        meant: impl Into<Meant>,
     ) -> Result<PushGrant, AuthError> {
-        self.decide(identity, Act::On(Action::Push, &name)).await?;
+        let meant = meant.into();
+        self.decide_on(identity, Action::Push, &meant).await?;
+        let name = meant.name;
         self.refuse_foreign(&name)?;
         Ok(PushGrant::new(name, identity.clone()))
     }
@@ -249,9 +339,11 @@ impl Authority {
     pub async fn delete(
         &self,
         identity: &Identity,
-        Meant { name, .. }: Meant,
+        meant: impl Into<Meant>,
     ) -> Result<DeleteGrant, AuthError> {
-        self.decide(identity, Act::On(Action::Delete, &name)).await?;
+        let meant = meant.into();
+        self.decide_on(identity, Action::Delete, &meant).await?;
+        let name = meant.name;
         self.refuse_foreign(&name)?;
         Ok(DeleteGrant::new(name, identity.clone()))
     }
@@ -274,4 +366,12 @@ impl Authority {
              server.local_namespaces"
         )))
     }
+}
+
+/// Refuses a token that is not good for an act.
+fn lacking(act: Act<'_>) -> AuthError {
+    AuthError::Unauthorized(Challenge::Token {
+        scope: scope::needed(act),
+        fault: Some(TokenFault::InsufficientScope),
+    })
 }

@@ -20,6 +20,8 @@ pub struct Names {
 pub struct Meant {
     /// The repository.
     pub name: RepositoryName,
+    /// Its name as the client said it, by which it asks for tokens, too.
+    pub asked: RepositoryName,
     /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
     /// the name as the client said it.
     pub own: Option<RepositoryName>,
@@ -27,7 +29,7 @@ pub struct Meant {
 
 impl From<RepositoryName> for Meant {
     fn from(name: RepositoryName) -> Self {
-        Self { name, own: None }
+        Self { asked: name.clone(), name, own: None }
     }
 }
 
@@ -44,7 +46,7 @@ impl Names {
         namespace: Option<&str>,
     ) -> Result<Meant, NameError> {
         if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
-            return Ok(own.into());
+            return Ok(Meant { name: own, asked: name, own: None });
         }
         if self.is_local(&name) || !self.federates || name.foreign().is_some() {
             return Ok(name.into());
@@ -54,7 +56,7 @@ impl Names {
         match namespace.or(host) {
             Some(domain) if !self.own.iter().any(|own| own == domain) => {
                 let own = namespace.map(|_| name.clone());
-                Ok(Meant { name: format!("{domain}/{name}").parse()?, own })
+                Ok(Meant { name: format!("{domain}/{name}").parse()?, asked: name, own })
             }
             _ => Ok(name.into()),
         }

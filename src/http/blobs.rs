@@ -4,9 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use actix_web::body::SizedStream;
-use actix_web::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, LOCATION,
-};
+use actix_web::http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, LOCATION};
 use actix_web::web::{Bytes, Data};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use futures_util::{Stream, TryStreamExt, stream};
@@ -32,10 +30,12 @@ pub(super) async fn head(
 ) -> Answer {
     let blob = api.registry.stat_blob(&grant, &digest).await?;
     if respond::is_known(&request, &digest) {
-        return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
+        return not_modified(&api, &grant, &blob).await;
     }
+    let mut response = HttpResponse::Ok();
+    describe(&mut response, &api, &grant, &blob).await;
     let nothing = stream::empty::<Result<_, StorageError>>();
-    Ok(describe(&mut HttpResponse::Ok(), &blob).body(SizedStream::new(blob.size(), nothing)))
+    Ok(response.body(SizedStream::new(blob.size(), nothing)))
 }
 
 /// `GET` (distribution-spec, "Pulling blobs")
@@ -46,7 +46,7 @@ pub(super) async fn get(
 ) -> Answer {
     if respond::is_known(&request, &digest) {
         let blob = api.registry.stat_blob(&grant, &digest).await?;
-        return Ok(describe(&mut HttpResponse::NotModified(), &blob).finish());
+        return not_modified(&api, &grant, &blob).await;
     }
     let header = respond::range(&request, &digest);
     let blob = api.registry.open_blob(&grant, &digest, extent(header)).await?;
@@ -62,7 +62,7 @@ pub(super) async fn get(
         Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
         Wanted::Part(_) | Wanted::Parts(_) => HttpResponse::PartialContent(),
     };
-    describe(&mut response, &blob);
+    describe(&mut response, &api, &grant, &blob).await;
     match wanted {
         Wanted::Parts(ranges) => parts(response, &api, blob, ranges).await,
         Wanted::Part(range) => {
@@ -130,9 +130,15 @@ pub(super) async fn delete(
     Ok(respond::accepted())
 }
 
-fn describe<'a>(response: &'a mut HttpResponseBuilder, blob: &Blob) -> &'a mut HttpResponseBuilder {
+async fn not_modified(api: &Api, grant: &PullGrant, blob: &Blob) -> Answer {
+    let mut response = HttpResponse::NotModified();
+    describe(&mut response, api, grant, blob).await;
+    Ok(response.finish())
+}
+
+async fn describe(response: &mut HttpResponseBuilder, api: &Api, grant: &PullGrant, blob: &Blob) {
     respond::describe(response, &blob.digest, blob.cid())
         .insert_header((CONTENT_TYPE, OCTETS))
-        .insert_header((ACCEPT_RANGES, "bytes"))
-        .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
+        .insert_header((ACCEPT_RANGES, "bytes"));
+    respond::allow_caching(response, api, grant).await;
 }

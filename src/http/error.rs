@@ -9,13 +9,16 @@ use actix_web::http::header::{
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
-use crate::auth::{AuthError, Challenge};
+use crate::auth::{AuthError, Challenge, TokenFault};
 use crate::dnslink::{DnslinkError, DnslinkErrorKind};
 use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
 use crate::remote::{RemoteError, RemoteErrorKind};
 use crate::storage::{StorageError, StorageErrorKind};
+
+/// How many digests an error names in its `detail`: clients read no answer of any length.
+const NAMED: usize = 100;
 
 /// An error as a client sees it (distribution-spec, "Error codes").
 #[derive(Debug)]
@@ -156,7 +159,11 @@ impl From<RegistryError> for ApiError {
             }
             E::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
             E::ManifestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
-            E::MissingReferences(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown),
+            E::MissingReferences { missing, .. } => {
+                let first = &missing[..missing.len().min(NAMED)];
+                return Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown, message)
+                    .detailed(json!(first));
+            }
             E::Referenced { by, .. } => {
                 return Self::new(StatusCode::CONFLICT, ErrorCode::Referenced, message)
                     .detailed(json!(by));
@@ -293,10 +300,15 @@ impl From<AuthError> for ApiError {
 fn told(challenge: &Challenge) -> String {
     match challenge {
         Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),
-        Challenge::Token { scope } => {
+        Challenge::Token { scope, fault } => {
             let scope = scope.as_ref().map(|scope| format!(",scope=\"{scope}\""));
             let scope = scope.unwrap_or_default();
-            format!("Bearer realm=\"{}\",service=\"roadstead\"{scope}", super::token::PATH)
+            let fault = match fault {
+                Some(TokenFault::Invalid) => ",error=\"invalid_token\"",
+                Some(TokenFault::InsufficientScope) => ",error=\"insufficient_scope\"",
+                None => "",
+            };
+            format!("Bearer realm=\"{}\",service=\"roadstead\"{scope}{fault}", super::token::PATH)
         }
     }
 }

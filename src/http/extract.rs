@@ -16,7 +16,7 @@ use crate::auth::{
     Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, Meant, PullGrant,
     PushGrant,
 };
-use crate::oci::{Digest, ErrorCode, Reference, ReferenceError};
+use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName};
 use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -58,8 +58,15 @@ async fn ask<Grant>(
 ) -> Result<Grant, ApiError> {
     log::about(request);
     let identity = caller::of(request);
-    authority.decide(&identity, Act::Any(action)).await?;
-    let name = segment(request, "name")?;
+    let name = segment::<RepositoryName>(request, "name");
+    if let Err(refusal) = authority.decide(&identity, Act::Any(action)).await {
+        // Some clients ask for a token by nothing but the challenge.
+        return Err(match name {
+            Ok(name) => refusal.about(action, &name).into(),
+            Err(_) => refusal.into(),
+        });
+    }
+    let name = name?;
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
     let meant = authority.names().meant(name, host, namespace.as_deref())?;
@@ -174,6 +181,11 @@ impl Query {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// Returns the values of a parameter that may be there several times.
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
     /// Reads a parameter, if it is there.
     pub(super) fn parse<T: FromStr<Err: Into<ApiError>>>(
         &self,
@@ -187,8 +199,7 @@ impl Query {
         &self,
         name: &str,
     ) -> Result<Vec<T>, ApiError> {
-        let values = self.0.iter().filter(|(key, _)| key == name);
-        values.map(|(_, value)| value.parse().map_err(Into::into)).collect()
+        self.all(name).map(|value| value.parse().map_err(Into::into)).collect()
     }
 }
 

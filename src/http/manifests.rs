@@ -25,6 +25,9 @@ pub(super) async fn get(
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     respond::describe(&mut response, &manifest.digest, Some(&manifest.cid));
     respond::tell_age(&mut response, &api, &grant);
+    if let Reference::Digest(_) = reference {
+        respond::allow_caching(&mut response, &api, &grant).await;
+    }
     if is_known {
         return Ok(response.finish());
     }

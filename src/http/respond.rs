@@ -1,7 +1,7 @@
 //! Headers that several answers share.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
@@ -25,6 +25,22 @@ pub(super) fn describe<'a>(
     response
         .insert_header((CONTENT_DIGEST, digest.to_string()))
         .insert_header((ETAG, format!("\"{digest}\"")))
+}
+
+/// Says that content which its digest names never changes, and whether a shared cache may give it to others: only
+/// what anonymous clients may pull as well.
+pub(super) async fn allow_caching(
+    response: &mut HttpResponseBuilder,
+    api: &Api,
+    grant: &PullGrant,
+) {
+    let is_public = api.authority.is_public(grant.repository()).await;
+    let control = if is_public {
+        "public, max-age=31536000, immutable"
+    } else {
+        "private, max-age=31536000, immutable"
+    };
+    response.insert_header((CACHE_CONTROL, control));
 }
 
 /// Says of a name that was looked up below somebody's root that it may be out of date.

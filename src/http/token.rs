@@ -8,15 +8,20 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 
 use super::error::{self, Answer};
+use super::extract::{Query, Read};
 use super::{Api, caller};
+use crate::auth::Scopes;
 
 /// Where it is.
 pub(super) const PATH: &str = "/v2/token";
 
-/// `GET`: a token for who sends the request. What is asked for (`scope`) is not looked at: a token says
-/// who its bearer is, and each request is decided when it comes.
+/// `GET`: a token for who sends the request, good for no more than what is asked for (`scope`). What a client may not
+/// do is left out without a word: clients ask for several things at once, and end at a refusal. When it was issued is
+/// not told, since clients would compare that with clocks of their own; each counts from when it came.
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
-    let Some(token) = api.authority.token(caller::authorization(&request)).await? else {
+    let query = Query::read(&request)?;
+    let scopes = Scopes::asked(query.all("scope"));
+    let Some(token) = api.authority.token(caller::authorization(&request), scopes).await? else {
         return error::not_found(request).await;
     };
     let text = token.text.expose_secret();

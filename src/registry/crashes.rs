@@ -300,7 +300,7 @@ async fn what_is_refused_leaves_nothing_and_later_entries_go_on() {
     let bad = manifest(Digest::of(Algorithm::Sha256, b"never pushed"), 12);
     let root = registry.root().await.unwrap();
     let refused = client.put(&registry, "bad", &bad).await.unwrap_err();
-    assert!(matches!(refused, RegistryError::MissingReferences(_)), "{refused}");
+    assert!(matches!(refused, RegistryError::MissingReferences { .. }), "{refused}");
     assert_eq!(registry.root().await.unwrap(), root);
     client.put(&registry, "good", &good).await.unwrap();
     let used = Digest::of(Algorithm::Sha256, b"config");

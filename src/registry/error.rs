@@ -74,8 +74,17 @@ pub enum RegistryError {
         limit: usize,
     },
     /// The repository does not have what the manifest references.
-    #[error("the manifest references what the repository does not have: {}", list(.0))]
-    MissingReferences(Vec<Digest>),
+    #[error(
+        "the manifest names what the repository does not have: {}; {}",
+        first(.missing),
+        cure(*.of_index)
+    )]
+    MissingReferences {
+        /// What it does not have.
+        missing: Vec<Digest>,
+        /// Whether the manifest is an index, which may be taken without its platforms.
+        of_index: bool,
+    },
     /// Manifests of the repository still reference it.
     #[error("cannot delete {what}: it is referenced by {}; delete first what references it", list(.by))]
     Referenced {
@@ -165,4 +174,24 @@ impl From<serde_json::Error> for RegistryError {
 
 fn list(digests: &[Digest]) -> String {
     digests.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Names the first few.
+fn first(digests: &[Digest]) -> String {
+    const NAMED: usize = 10;
+
+    let named = list(&digests[..digests.len().min(NAMED)]);
+    match digests.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
+}
+
+/// Says what to do about what is missing.
+fn cure(of_index: bool) -> &'static str {
+    if of_index {
+        "push it first, or set manifests.allow_sparse_indexes = true to take an index without all of its platforms"
+    } else {
+        "push it first"
+    }
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::references::{References, with_canonical};
 use super::{Condition, RegistryError, Result, deletion, layout, now};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
+use crate::oci::{CanonicalDigest, Digest, Manifest, MediaType, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Storage};
 
 /// A mutation of what a pull sees.
@@ -92,7 +92,16 @@ impl Refusal {
             }
         };
         match self {
-            Self::MissingReferences(missing) => RegistryError::MissingReferences(missing),
+            Self::MissingReferences(missing) => {
+                let Intent::PutManifest { media_type, .. } = intent else {
+                    return RegistryError::Record(format!("no manifest is put: {what}"));
+                };
+                let of_index = matches!(
+                    MediaType::parse(media_type),
+                    Some(MediaType::OciIndex | MediaType::DockerList)
+                );
+                RegistryError::MissingReferences { missing, of_index }
+            }
             Self::Referenced(by) => RegistryError::Referenced { what, by: vec![by] },
             Self::ReferencedBy(by) => RegistryError::Referenced { what, by },
             Self::Condition => RegistryError::ConditionFailed(what, repository.clone()),

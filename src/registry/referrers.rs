@@ -13,8 +13,12 @@ use crate::auth::PullGrant;
 use crate::index::ReferrerRow;
 use crate::oci::{Digest, ForeignName, Manifest, RepositoryName};
 
-/// How many bytes of descriptors make a full page; one more descriptor always fits.
-const PAGE_BYTES: usize = 2 << 20;
+/// How long the descriptors of a page are as JSON, at most: with what stands around them no answer is longer than the
+/// 4 MiB that clients read.
+const PAGE_BYTES: usize = (4 << 20) - 1024;
+
+/// The longest artifact type that is listed beside annotations that are too long.
+const ARTIFACT_TYPE: usize = 1024;
 
 /// How many manifests are in memory at a time.
 const BATCH: u32 = 16;
@@ -92,10 +96,9 @@ impl Registry {
                 self.index.referrers(repository, subject, artifact_type, last, BATCH).await?;
             let is_end = rows.len() < BATCH as usize;
             for row in rows {
-                if page.is_full() {
+                if page.is_full() || !page.add(row)? {
                     return Ok(page.unfinished());
                 }
-                page.add(row)?;
             }
             if is_end {
                 return Ok(page.ended());
@@ -121,8 +124,12 @@ async fn foreign_referrers(
             return Ok(page.unfinished());
         }
         looked_at += 1;
+        if let Some(row) = row
+            && !page.add(row)?
+        {
+            return Ok(page.unfinished());
+        }
         page.last = Some(digest);
-        row.map_or(Ok(()), |row| page.add(row))?;
     }
     Ok(page.ended())
 }
@@ -131,7 +138,7 @@ async fn foreign_referrers(
 struct Draft<'a> {
     query: &'a ReferrersQuery,
     referrers: Vec<ReferrerDescriptor>,
-    /// How many bytes they make, about.
+    /// How many bytes they make as JSON, with a comma each.
     bytes: usize,
     /// The last one that was looked at.
     last: Option<Digest>,
@@ -143,19 +150,30 @@ impl<'a> Draft<'a> {
     }
 
     fn is_full(&self) -> bool {
-        self.bytes > PAGE_BYTES || self.referrers.len() >= self.query.limit as usize
+        self.referrers.len() >= self.query.limit as usize
     }
 
-    /// Adds one, if it is of the type that is asked for.
-    fn add(&mut self, row: ReferrerRow) -> Result<()> {
-        self.last = Some(row.digest);
-        let descriptor = describe(row)?;
+    /// Adds one, if it is of the type that is asked for; tells whether it fits.
+    fn add(&mut self, row: ReferrerRow) -> Result<bool> {
+        let digest = row.digest;
+        let mut descriptor = describe(row)?;
         let wanted = self.query.artifact_type.as_ref();
         if wanted.is_none_or(|wanted| descriptor.artifact_type.as_ref() == Some(wanted)) {
-            self.bytes += descriptor.weight();
+            let mut weight = descriptor.weight()?;
+            if weight > PAGE_BYTES {
+                // No page has room for it. Who needs its annotations reads the manifest.
+                descriptor.annotations.clear();
+                descriptor.artifact_type.take_if(|text| text.len() > ARTIFACT_TYPE);
+                weight = descriptor.weight()?;
+            }
+            if self.bytes + weight > PAGE_BYTES {
+                return Ok(false);
+            }
+            self.bytes += weight;
             self.referrers.push(descriptor);
         }
-        Ok(())
+        self.last = Some(digest);
+        Ok(true)
     }
 
     fn unfinished(self) -> ReferrersPage {
@@ -168,11 +186,9 @@ impl<'a> Draft<'a> {
 }
 
 impl ReferrerDescriptor {
-    /// About how many bytes it takes in an answer.
-    fn weight(&self) -> usize {
-        let annotations: usize =
-            self.annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
-        512 + annotations
+    /// How many bytes it takes in an answer, with the comma behind it.
+    fn weight(&self) -> Result<usize> {
+        Ok(serde_json::to_vec(self)?.len() + 1)
     }
 }
 

@@ -25,7 +25,7 @@ struct ByName;
 #[async_trait]
 impl Authenticator for ByName {
     async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
-        Ok(Identity { user: authorization.map(str::to_owned) })
+        Ok(Identity { user: authorization.map(str::to_owned), scopes: None })
     }
 
     async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {

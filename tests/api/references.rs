@@ -24,14 +24,29 @@ fn a_manifest_whose_blobs_are_missing_is_refused_and_names_them() {
         for reference in ["v1", &sha256(bytes.as_bytes())] {
             let response = repository.put(reference, OCI_MANIFEST, bytes.as_bytes());
             assert_refused(&response, 400, "MANIFEST_BLOB_UNKNOWN");
-            for content in &missing {
-                let digest = sha256(content.as_bytes());
-                assert!(response.text().contains(&digest), "{}", response.text());
-            }
+            let named: Vec<_> = missing.iter().map(|it| sha256(it.as_bytes())).collect();
+            assert_eq!(response.json()["errors"][0]["detail"], json!(named));
+            assert!(!response.text().contains("allow_sparse_indexes"), "{}", response.text());
             assert_eq!(repository.head(&format!("manifests/{reference}")).status, 404);
         }
     }
     assert_refused(&Repository::of(&server, "nothing").get("tags/list"), 404, "NAME_UNKNOWN");
+}
+
+/// C17: the error for 40,000 missing layers had 2.9 MB.
+#[test]
+fn of_what_is_missing_a_hundred_are_named() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    repository.push_blob(b"config");
+    let layers: Vec<_> = (0..5000).map(|number| format!("absent {number}").into_bytes()).collect();
+    let layers: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let manifest = image(b"config", &layers).to_string();
+    let refused = repository.put("v1", OCI_MANIFEST, manifest.as_bytes());
+    assert_refused(&refused, 400, "MANIFEST_BLOB_UNKNOWN");
+    let first: Vec<_> = layers[..100].iter().map(|layer| sha256(layer)).collect();
+    assert_eq!(refused.json()["errors"][0]["detail"], json!(first));
+    assert!(refused.body.len() < 16 * 1024, "{}", refused.body.len());
 }
 
 /// A blob that is stored, but was never pushed to this repository, is not this repository's.
@@ -61,7 +76,10 @@ fn an_index_whose_children_are_missing_is_refused() {
         ]);
         let response = repository.put("multi", media_type, list.to_string().as_bytes());
         assert_refused(&response, 400, "MANIFEST_BLOB_UNKNOWN");
-        assert!(response.text().contains(&sha256(absent.as_bytes())), "{}", response.text());
+        let named = json!([sha256(absent.as_bytes())]);
+        assert_eq!(response.json()["errors"][0]["detail"], named);
+        // The cure is named (D15).
+        assert!(response.text().contains("allow_sparse_indexes"), "{}", response.text());
         assert!(!response.text().contains(&present.digest), "{}", response.text());
     }
 }

@@ -101,11 +101,17 @@ impl Guarded {
 
     /// Fetches a token where the challenge says.
     fn token(&self, who: Option<(&str, &str)>) -> Response {
+        self.token_for(who, &["repository:a:pull"])
+    }
+
+    /// The same, with each of these scopes.
+    fn token_for(&self, who: Option<(&str, &str)>, scopes: &[&str]) -> Response {
         let challenge = self.get("/v2/", None).header("www-authenticate").to_owned();
         let realm = challenge.split('"').nth(1).expect("the challenge has a realm").to_owned();
         assert_eq!(realm, self.server.url("/v2/token"), "{challenge}");
         http::send(|client| {
-            let request = client.get(format!("{realm}?service=roadstead&scope=repository:a:pull"));
+            let scopes: Vec<_> = scopes.iter().map(|scope| ("scope", *scope)).collect();
+            let request = client.get(realm).query(&[("service", "roadstead")]).query(&scopes);
             match who {
                 Some((user, password)) => request.basic_auth(user, Some(password)),
                 None => request,
@@ -348,7 +354,9 @@ fn clients_sign_in_by_a_token_where_anonymous_ones_may_pull() {
         assert!(answer["expires_in"].as_u64() >= Some(60), "{answer}");
         answer["token"].as_str().expect("it is text").to_owned()
     };
-    let (nobodys, annas) = (read(&guarded.token(None)), read(&guarded.token(Some(ANNA))));
+    let everything = ["repository:a:pull,push registry:catalog:*"];
+    let token = |who| read(&guarded.token_for(who, &everything));
+    let (nobodys, annas) = (token(None), token(Some(ANNA)));
     for (token, may_push) in [(&nobodys, false), (&annas, true)] {
         let ask = |method, path| guarded.with_token(method, path, token).status;
         assert_eq!(ask(Method::GET, "/v2/a/manifests/v1"), 200);
@@ -362,6 +370,132 @@ fn clients_sign_in_by_a_token_where_anonymous_ones_may_pull() {
     fs::write(guarded.file(), line(BOB.0, BOB.1)).expect("the folder is ours");
     guarded.wait(Some(ANNA), 401);
     assert_eq!(guarded.with_token(Method::GET, "/v2/", &annas).status, 401, "she has left");
+}
+
+/// D4: a token that was asked for to pull pushed and deleted.
+#[test]
+fn a_token_is_good_for_what_it_was_asked_for_and_no_more() {
+    let guarded = Guarded::start(true);
+    let digest = guarded.push("team/app");
+    guarded.push("other");
+    let mut asked = 0;
+    let mut check = |who, scopes: &[&str], allowed: &[&str]| {
+        let answer = guarded.token_for(who, scopes).json();
+        let token = answer["token"].as_str().expect("it is text").to_owned();
+        for (method, path, needed) in [
+            ("GET", "/v2/team/app/manifests/v1".to_owned(), "repository:team/app:pull"),
+            ("HEAD", "/v2/team/app/manifests/v1".to_owned(), "repository:team/app:pull"),
+            ("GET", "/v2/team/app/tags/list".to_owned(), "repository:team/app:pull"),
+            ("GET", format!("/v2/team/app/blobs/{digest}"), "repository:team/app:pull"),
+            ("GET", format!("/v2/team/app/referrers/{digest}"), "repository:team/app:pull"),
+            ("POST", "/v2/team/app/blobs/uploads/".to_owned(), "repository:team/app:pull,push"),
+            ("PUT", "/v2/team/app/manifests/v2".to_owned(), "repository:team/app:pull,push"),
+            ("DELETE", "/v2/team/app/manifests/absent".to_owned(), "repository:team/app:delete"),
+            ("DELETE", format!("/v2/team/app/blobs/{digest}"), "repository:team/app:delete"),
+            ("GET", "/v2/other/manifests/v1".to_owned(), "repository:other:pull"),
+            ("GET", "/v2/team/manifests/v1".to_owned(), "repository:team:pull"),
+            ("POST", "/v2/other/blobs/uploads/".to_owned(), "repository:other:pull,push"),
+            ("GET", "/v2/_catalog".to_owned(), "registry:catalog:*"),
+        ] {
+            asked += 1;
+            let method: Method = method.parse().expect("it is a method");
+            let answer = guarded.with_token(method.clone(), &path, &token);
+            let is_allowed = allowed.contains(&needed);
+            assert_eq!(answer.status != 401, is_allowed, "{scopes:?}: {method} {path}");
+            if !is_allowed {
+                let challenge = answer.header("www-authenticate");
+                let end = format!(",scope=\"{needed}\",error=\"insufficient_scope\"");
+                assert!(challenge.ends_with(&end), "{scopes:?}: {method} {path}: {challenge}");
+            }
+        }
+        token
+    };
+    let (pull, push) = ("repository:team/app:pull", "repository:team/app:pull,push");
+    check(Some(ANNA), &[pull], &[pull]);
+    check(Some(ANNA), &["repository:team/app:push,pull"], &[pull, push]);
+    check(Some(ANNA), &[pull, "repository:other:pull"], &[pull, "repository:other:pull"]);
+    let joined = "repository:team/app:pull,push repository:other:pull";
+    check(Some(ANNA), &[joined], &[pull, push, "repository:other:pull"]);
+    check(Some(ANNA), &["repository:other:pull"], &["repository:other:pull"]);
+    check(Some(ANNA), &["registry:catalog:*"], &["registry:catalog:*"]);
+    check(Some(ANNA), &["repository:team/app:delete"], &["repository:team/app:delete"]);
+    // An anonymous client gets what it may have.
+    check(None, &["repository:team/app:pull,push,delete", "registry:catalog:*"], &[pull]);
+    // A login asks for nothing, and is one.
+    let login = check(Some(ANNA), &[], &[]);
+    assert_eq!(guarded.with_token(Method::GET, "/v2/", &login).status, 200);
+    // Last, since it deletes.
+    check(Some(ANNA), &["repository:team/app:*"], &[pull, push, "repository:team/app:delete"]);
+    assert!(asked > 100);
+}
+
+/// A shared cache must not give away what needed a sign-in.
+#[test]
+fn content_is_public_for_caches_only_where_strangers_may_pull() {
+    for (anonymous_pull, expected) in [(false, "private"), (true, "public")] {
+        let guarded = Guarded::start(anonymous_pull);
+        let digest = guarded.push("a");
+        let manifest = guarded.get("/v2/a/manifests/v1", Some(ANNA));
+        assert_eq!(manifest.header("cache-control"), "", "a tag moves");
+        let by_digest = format!("/v2/a/manifests/{}", manifest.header("docker-content-digest"));
+        let blob = format!("/v2/a/blobs/{digest}");
+        for path in [&blob, &by_digest] {
+            for method in [Method::GET, Method::HEAD] {
+                let got = guarded.ask(method, path, Some(ANNA));
+                let control = format!("{expected}, max-age=31536000, immutable");
+                assert_eq!((got.status, got.header("cache-control")), (200, control.as_str()));
+            }
+        }
+        let part = http::send(|client| {
+            let request = client.get(guarded.server.url(&blob)).basic_auth(ANNA.0, Some(ANNA.1));
+            request.header("Range", "bytes=0-0,2-2")
+        });
+        assert_eq!(part.status, 206);
+        assert!(part.header("cache-control").starts_with(expected));
+        let known = http::send(|client| {
+            let request = client.get(guarded.server.url(&blob)).basic_auth(ANNA.0, Some(ANNA.1));
+            request.header("If-None-Match", format!("\"{digest}\""))
+        });
+        assert_eq!(known.status, 304);
+        assert!(known.header("cache-control").starts_with(expected));
+    }
+}
+
+#[test]
+fn a_mount_needs_a_token_that_is_good_for_its_source() {
+    let guarded = Guarded::start(true);
+    let digest = guarded.push("from");
+    let mount = |scope: &str, query: &str| {
+        let answer = guarded.token_for(Some(ANNA), &[scope]).json();
+        let path = format!("/v2/to/blobs/uploads/?mount={digest}{query}");
+        guarded
+            .with_token(Method::POST, &path, answer["token"].as_str().expect("it is text"))
+            .status
+    };
+    assert_eq!(mount("repository:to:pull,push", "&from=from"), 202, "the client uploads then");
+    assert_eq!(mount("repository:to:pull,push", ""), 202);
+    let both = "repository:to:pull,push repository:from:pull";
+    assert_eq!(mount(both, "&from=from"), 201);
+    assert_eq!(mount(both, ""), 201);
+}
+
+#[test]
+fn a_token_that_is_none_of_ours_is_challenged_as_such() {
+    let guarded = Guarded::start(true);
+    guarded.push("a");
+    let answer = guarded.token(Some(ANNA)).json();
+    let token = answer["token"].as_str().expect("it is text");
+    let flipped = format!("{}x", &token[..token.len() - 1]);
+    for bad in ["x.y", "opaque", &flipped] {
+        let refused = guarded.with_token(Method::GET, "/v2/a/manifests/v1", bad);
+        assert_refused(&refused, 401, "UNAUTHORIZED");
+        let challenge = refused.header("www-authenticate");
+        assert!(challenge.ends_with("error=\"invalid_token\""), "{challenge}");
+    }
+    // Who sends no token has not sent a bad one.
+    let refused = guarded.ask(Method::POST, "/v2/a/blobs/uploads/", None);
+    let challenge = refused.header("www-authenticate");
+    assert!(challenge.ends_with(",scope=\"repository:a:pull,push\""), "{challenge}");
 }
 
 #[test]

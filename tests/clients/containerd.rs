@@ -1,6 +1,7 @@
 //! containerd of the test's own, asked by its `ctr`.
 
 use std::fmt::Write;
+use std::net::UdpSocket;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use crate::clients::image::{Image, sums};
 use crate::clients::registry::Registry;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
-use crate::common::{Process, require, require_root, run, succeed};
+use crate::common::{Process, Server, require, require_root, run, succeed};
 
 const READY: Duration = Duration::from_mins(1);
 
@@ -134,4 +135,34 @@ fn containerd_pulls_as_a_stranger_by_a_token() {
     let refused = run(&mut containerd.remote("push", &other));
     assert!(!refused.succeeded() && refused.stderr.contains("401"), "{refused}");
     assert_eq!(registry.repositories(), ["team/app"]);
+}
+
+/// A4: as a mirror of docker.io the registry had none of its images.
+#[test]
+fn containerd_pulls_from_a_mirror_of_docker_io() {
+    // A name server that says nothing: nothing leaves this machine.
+    let dns = UdpSocket::bind("127.0.0.1:0").expect("loopback has free ports");
+    let servers = dns.local_addr().expect("a bound socket has an address").to_string();
+    let server = Server::start_with(move |command| {
+        command
+            .env("ROADSTEAD_DNSLINK__SERVERS", &servers)
+            .env("ROADSTEAD_FEDERATION__KUBO__API", "none");
+    });
+    let target = Target::of(&server);
+    let Some(containerd) = Containerd::start(&target) else { return };
+    let Some(skopeo) = Skopeo::find(&target) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let layout = Image::new(&busybox).write_layout();
+    skopeo.push(&layout, &target.reference("library/demo:1"));
+    let url = target.url("");
+    containerd.home.write(
+        "hosts/docker.io/hosts.toml",
+        format!("server = {url:?}\n[host.{url:?}]\ncapabilities = ['pull', 'resolve']\n"),
+    );
+
+    containerd.pull("docker.io/library/demo:1");
+
+    let images = succeed(&mut containerd.command(&["images", "ls"]));
+    assert!(images.contains(&layout.contents().manifest), "{images}");
+    assert!(images.contains("docker.io/library/demo:1"), "{images}");
 }

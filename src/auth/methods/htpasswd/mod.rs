@@ -21,7 +21,10 @@ use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Semaphore;
 
-use super::super::{Act, Action, AuthError, Authenticator, Challenge, Identity, Token};
+use super::super::scope::needed;
+use super::super::{
+    Act, Action, AuthError, Authenticator, Challenge, Identity, Scopes, Token, TokenFault,
+};
 use super::SetupError;
 use crate::config::AuthSettings;
 use file::{Edition, PasswordFile};
@@ -79,10 +82,13 @@ impl Authenticator for Htpasswd {
             }
             (Some(Credentials::Password { user, password }), _) => {
                 let is_right = self.check(&edition, &user, &password).await?;
-                is_right.then_some(Identity { user: Some(user) }).ok_or_else(|| self.refusal(None))
+                is_right.then(|| Identity::user(user)).ok_or_else(|| self.refusal(None))
             }
             (Some(Credentials::Token(token)), Some(tokens)) => {
-                tokens.read(&token, &edition.users).ok_or_else(|| self.refusal(None))
+                let fault = Some(TokenFault::Invalid);
+                let challenge = Challenge::Token { scope: None, fault };
+                let read = tokens.read(&token, &edition.users);
+                read.ok_or(AuthError::Unauthorized(challenge))
             }
             _ => Err(self.refusal(None)),
         }
@@ -93,22 +99,28 @@ impl Authenticator for Htpasswd {
         if identity.user.is_some() || (is_pull && self.tokens.is_some()) {
             return Ok(());
         }
-        Err(self.refusal(scope(act)))
+        Err(self.refusal(needed(act)))
     }
 
-    async fn token(&self, authorization: Option<&str>) -> Result<Option<Token>, AuthError> {
+    async fn token(
+        &self,
+        authorization: Option<&str>,
+        scopes: Scopes,
+    ) -> Result<Option<Token>, AuthError> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
         // A token is no way to get the next one.
         if matches!(authorization.map(credentials), Some(Some(Credentials::Token(_)))) {
             return Err(self.refusal(None));
         }
-        let identity = self.identify(authorization).await?;
+        let mut identity = self.identify(authorization).await?;
+        let scopes = if identity.user.is_some() { scopes } else { scopes.only_pulls() };
+        identity.scopes = Some(Arc::new(scopes));
         Ok(tokens.issue(&identity, &self.file.current().await.users))
     }
 
     fn challenge(&self, act: Act<'_>) -> Option<Challenge> {
         Some(match self.tokens {
-            Some(_) => Challenge::Token { scope: scope(act) },
+            Some(_) => Challenge::Token { scope: needed(act), fault: None },
             None => Challenge::Basic,
         })
     }
@@ -117,7 +129,7 @@ impl Authenticator for Htpasswd {
 impl Htpasswd {
     fn refusal(&self, scope: Option<String>) -> AuthError {
         let challenge = match self.tokens {
-            Some(_) => Challenge::Token { scope },
+            Some(_) => Challenge::Token { scope, fault: None },
             None => Challenge::Basic,
         };
         AuthError::Unauthorized(challenge)
@@ -169,17 +181,6 @@ fn credentials(authorization: &str) -> Option<Credentials> {
     let text = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
     Some(Credentials::Password { user: user.to_owned(), password: password.into() })
-}
-
-/// Says what a token would have to be good for, as clients know it.
-fn scope(act: Act<'_>) -> Option<String> {
-    match act {
-        Act::Ask | Act::SignIn | Act::Any(_) => None,
-        Act::List => Some("registry:catalog:*".to_owned()),
-        Act::On(Action::Pull, name) => Some(format!("repository:{name}:pull")),
-        Act::On(Action::Push, name) => Some(format!("repository:{name}:pull,push")),
-        Act::On(Action::Delete, name) => Some(format!("repository:{name}:delete")),
-    }
 }
 
 #[cfg(test)]

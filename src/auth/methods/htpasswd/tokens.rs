@@ -1,17 +1,23 @@
-//! Tokens, for clients that sign in once and then say who they are. They hold a name and an end, and
-//! are signed by a key that all processes share; what they allow is decided at each request.
+//! Tokens, for clients that sign in once and then say who they are. They hold an end, a name and the scopes that
+//! they were asked for with, and are signed by a key that all processes share. What their bearer may do is decided at
+//! each request, and is never more than the scopes.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::super::super::{Identity, Token};
+use super::super::super::{Identity, Scopes, Token};
 use super::users::Users;
 
 /// How long one is good; clients fetch another when it is not.
 const LIFETIME: Duration = Duration::from_mins(5);
+
+/// How the second line begins that names a user, and what it is for anonymous clients.
+const USER: &str = "user:";
+const ANYBODY: &str = "anonymous";
 
 /// Makes tokens and reads them.
 pub(super) struct Tokens {
@@ -26,10 +32,12 @@ impl Tokens {
     /// Makes one for a user of the file, or for an anonymous client.
     pub(super) fn issue(&self, identity: &Identity, users: &Users) -> Option<Token> {
         let end = now() + LIFETIME.as_secs();
-        let claim = match &identity.user {
-            Some(user) => format!("{end}:{user}"),
-            None => end.to_string(),
-        };
+        let scopes = identity.scopes.as_ref().map(|scopes| scopes.lines()).unwrap_or_default();
+        let bearer = identity
+            .user
+            .as_ref()
+            .map_or_else(|| ANYBODY.to_owned(), |user| format!("{USER}{user}"));
+        let claim = [vec![end.to_string(), bearer], scopes].concat().join("\n");
         let signed = hmac::sign(&self.key, &signed(&claim, identity, users)?);
         let [claim, signature] =
             [claim.as_bytes(), signed.as_ref()].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
@@ -42,11 +50,13 @@ impl Tokens {
         let (claim, signature) = token.split_once('.')?;
         let claim = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claim).ok()?).ok()?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let (end, user) = match claim.split_once(':') {
-            Some((end, user)) => (end, Some(user.to_owned())),
-            None => (claim.as_str(), None),
+        let mut lines = claim.split('\n');
+        let (end, bearer) = (lines.next()?, lines.next()?);
+        let user = match bearer {
+            ANYBODY => None,
+            bearer => Some(bearer.strip_prefix(USER)?.to_owned()),
         };
-        let identity = Identity { user };
+        let identity = Identity { user, scopes: Some(Arc::new(Scopes::asked(lines))) };
         hmac::verify(&self.key, &signed(&claim, &identity, users)?, &signature).ok()?;
         (now() < end.parse().ok()?).then_some(identity)
     }
@@ -80,7 +90,8 @@ mod tests {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
         let tokens = Tokens::new(&KEY);
         for user in [None, Some("anna".to_owned())] {
-            let identity = Identity { user };
+            let scopes = Scopes::asked(["repository:team/app:pull,push registry:catalog:*"]);
+            let identity = Identity { user, scopes: Some(Arc::new(scopes)) };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();
             assert_eq!(tokens.read(text, &users), Some(identity.clone()));
@@ -97,13 +108,13 @@ mod tests {
     fn a_token_ends_with_the_password() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
         let tokens = Tokens::new(&KEY);
-        let anna = Identity { user: Some("anna".to_owned()) };
+        let anna = Identity::user("anna".to_owned());
         let token = tokens.issue(&anna, &users).unwrap();
         let changed = Users::parse(&format!("anna:{}", HASH.replace("2y", "2b"))).unwrap();
         for later in [changed, Users::parse("").unwrap()] {
             assert_eq!(tokens.read(token.text.expose_secret(), &later), None);
         }
-        let nobody = Identity { user: Some("bob".to_owned()) };
+        let nobody = Identity::user("bob".to_owned());
         assert!(tokens.issue(&nobody, &users).is_none());
     }
 
@@ -114,7 +125,8 @@ mod tests {
         ) {
             let users = Users::parse(&format!("anna:{HASH}")).unwrap();
             let tokens = Tokens::new(&KEY);
-            let identity = Identity { user: is_annas.then(|| "anna".to_owned()) };
+            let user = is_annas.then(|| "anna".to_owned());
+            let identity = Identity { user, scopes: Some(Arc::default()) };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();
             // What the edits left stands for the token's own bytes in that place.

@@ -1,0 +1,167 @@
+//! What a token is good for: the scopes that a client asked for it with, in the words of the stock registry's
+//! token authentication (`repository:team/app:pull,push`, `registry:catalog:*`).
+
+use std::collections::BTreeMap;
+
+use super::{Act, Action};
+use crate::oci::RepositoryName;
+
+/// How many repositories one token is good for; what is asked for beyond is left out.
+const REPOSITORIES: usize = 64;
+
+/// What a token is good for. Without any scope that is no more than to say who its bearer is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scopes {
+    repositories: BTreeMap<RepositoryName, Actions>,
+    catalog: bool,
+}
+
+/// What may be done with one repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Actions {
+    pull: bool,
+    push: bool,
+    delete: bool,
+}
+
+impl Scopes {
+    /// Reads scopes as clients ask for them: several values, each of several scopes, in any order, also twice.
+    /// What is not known here is left out.
+    #[must_use]
+    pub fn asked<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut scopes = Self::default();
+        for scope in values.into_iter().flat_map(str::split_ascii_whitespace) {
+            scopes.add(scope);
+        }
+        scopes
+    }
+
+    fn add(&mut self, scope: &str) {
+        let Some((kind, rest)) = scope.split_once(':') else { return };
+        let Some((name, actions)) = rest.rsplit_once(':') else { return };
+        // A class may follow the kind: `repository(plugin)`.
+        let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
+        match kind {
+            "registry" if name == "catalog" && actions.split(',').any(|it| it == "*") => {
+                self.catalog = true;
+            }
+            "repository" => {
+                let Ok(name) = name.parse::<RepositoryName>() else { return };
+                let is_full = self.repositories.len() >= REPOSITORIES;
+                if is_full && !self.repositories.contains_key(&name) {
+                    return;
+                }
+                let known = self.repositories.entry(name).or_default();
+                for action in actions.split(',') {
+                    known.pull |= matches!(action, "pull" | "*");
+                    known.push |= matches!(action, "push" | "*");
+                    known.delete |= matches!(action, "delete" | "*");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Leaves no more than what anonymous clients may do.
+    #[must_use]
+    pub fn only_pulls(mut self) -> Self {
+        self.catalog = false;
+        for actions in self.repositories.values_mut() {
+            *actions = Actions { pull: actions.pull, ..Actions::default() };
+        }
+        self
+    }
+
+    /// Tells whether a token of these scopes is good for an act. Who its bearer is decides about everything that
+    /// is about no repository.
+    pub(super) fn allow(&self, act: Act<'_>) -> bool {
+        match act {
+            Act::Ask | Act::SignIn | Act::Any(_) => true,
+            Act::List => self.catalog,
+            Act::On(action, name) => self.repositories.get(name).is_some_and(|it| match action {
+                Action::Pull => it.pull,
+                Action::Push => it.push,
+                Action::Delete => it.delete,
+            }),
+        }
+    }
+
+    /// Writes them, each on a line; [`Self::asked`] reads them again.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let repositories = self.repositories.iter().map(|(name, actions)| {
+            let words =
+                [(actions.pull, "pull"), (actions.push, "push"), (actions.delete, "delete")];
+            let words: Vec<_> =
+                words.into_iter().filter_map(|(is_in, word)| is_in.then_some(word)).collect();
+            format!("repository:{name}:{}", words.join(","))
+        });
+        repositories.chain(self.catalog.then(|| CATALOG.to_owned())).collect()
+    }
+}
+
+const CATALOG: &str = "registry:catalog:*";
+
+/// Says what a token would have to be good for, as clients know it.
+pub(super) fn needed(act: Act<'_>) -> Option<String> {
+    match act {
+        Act::Ask | Act::SignIn | Act::Any(_) => None,
+        Act::List => Some(CATALOG.to_owned()),
+        Act::On(Action::Pull, name) => Some(format!("repository:{name}:pull")),
+        Act::On(Action::Push, name) => Some(format!("repository:{name}:pull,push")),
+        Act::On(Action::Delete, name) => Some(format!("repository:{name}:delete")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(values: &[&str]) -> Vec<String> {
+        Scopes::asked(values.iter().copied()).lines()
+    }
+
+    #[test]
+    fn scopes_are_read_as_clients_send_them() {
+        for (values, expected) in [
+            (&["repository:a/b:pull"][..], &["repository:a/b:pull"][..]),
+            (&["repository:a:push,pull"], &["repository:a:pull,push"]),
+            (&["repository:a:pull repository:a:push,pull"], &["repository:a:pull,push"]),
+            (
+                &["repository:b:pull", "repository:a:pull"],
+                &["repository:a:pull", "repository:b:pull"],
+            ),
+            (&["repository:a:*"], &["repository:a:pull,push,delete"]),
+            (&["repository(plugin):a:pull"], &["repository:a:pull"]),
+            (&["registry:catalog:*"], &["registry:catalog:*"]),
+            (&["registry:catalog:pull", "registry:other:*"], &[]),
+            (&["", "  ", "nonsense", "repository:A:pull", "repository::pull", "other:a:pull"], &[]),
+            (&["repository:a:fly"], &["repository:a:"]),
+        ] {
+            assert_eq!(lines(values), expected, "{values:?}");
+            let again = lines(values);
+            assert_eq!(lines(&again.iter().map(String::as_str).collect::<Vec<_>>()), again);
+        }
+    }
+
+    #[test]
+    fn a_scope_is_good_for_its_repository_and_its_actions() {
+        let name = |text: &str| text.parse::<RepositoryName>().unwrap();
+        let (own, other) = (name("a"), name("a/b"));
+        let scopes = Scopes::asked(["repository:a:pull,push"]);
+        assert!(
+            scopes.allow(Act::On(Action::Pull, &own)) && scopes.allow(Act::On(Action::Push, &own))
+        );
+        assert!(!scopes.allow(Act::On(Action::Delete, &own)));
+        assert!(!scopes.allow(Act::On(Action::Pull, &other)));
+        assert!(scopes.allow(Act::SignIn) && scopes.allow(Act::Ask) && !scopes.allow(Act::List));
+        let pulls = Scopes::asked(["repository:a:* registry:catalog:*"]).only_pulls();
+        assert_eq!(pulls.lines(), ["repository:a:pull"]);
+    }
+
+    #[test]
+    fn no_token_is_good_for_more_repositories_than_it_can_name() {
+        let many: Vec<_> = (0..1000).map(|number| format!("repository:n{number}:pull")).collect();
+        let scopes = Scopes::asked(many.iter().map(String::as_str));
+        assert_eq!(scopes.lines().len(), REPOSITORIES);
+    }
+}
