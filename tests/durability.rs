@@ -70,7 +70,7 @@ fn a_blob_is_on_the_disk_before_it_is_acknowledged() {
         &calls,
         &[
             &["fsync(", "/tmp/uploads/"],
-            &["link", "/tmp/uploads/", &hex],
+            &["link", "/proc/self/fd/", &hex],
             &["fsync(", &folder],
             &["sync(", "index.sqlite-wal"],
             &["HTTP/1.1 201 Created"],

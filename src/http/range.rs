@@ -203,6 +203,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one range is what is left")]
     fn several_ranges_come_as_asked_and_merged() {
         let parts = |header: &str| match wanted(Some(header), 100, Joined::Touching) {
             Wanted::Parts(ranges) => ranges,

@@ -13,7 +13,7 @@ use super::commit::Step;
 use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Act, AuthError, Authenticator, Authority, Identity, Names};
 use crate::index;
-use crate::oci::{Algorithm, Digest, Reference};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 use crate::storage::open_embedded;
 
 const STEPS: [Step; 5] =
@@ -70,7 +70,11 @@ impl Client {
     }
 
     async fn blob(&self, registry: &Registry, bytes: &'static [u8]) -> Digest {
-        let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let grant = self
+            .0
+            .push(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
+            .await
+            .unwrap();
         let id = registry.begin_upload(&grant).await.unwrap();
         let mut upload = registry.claim_upload(&grant, &id, None).await.unwrap();
         upload.append(Bytes::from_static(bytes)).await.unwrap();
@@ -100,7 +104,11 @@ impl Client {
         bytes: &Bytes,
         condition: Condition,
     ) -> Result<()> {
-        let grant = self.0.push(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let grant = self
+            .0
+            .push(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
+            .await
+            .unwrap();
         let reference: Reference = reference.parse().unwrap();
         let tags = Vec::new();
         registry
@@ -119,17 +127,29 @@ impl Client {
         reference: &str,
         condition: Condition,
     ) -> Result<()> {
-        let grant = self.0.delete(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let grant = self
+            .0
+            .delete(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
+            .await
+            .unwrap();
         registry.delete_manifest(&grant, &reference.parse().unwrap(), condition).await
     }
 
     async fn delete_blob(&self, registry: &Registry, digest: &Digest) -> Result<()> {
-        let grant = self.0.delete(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let grant = self
+            .0
+            .delete(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
+            .await
+            .unwrap();
         registry.delete_blob(&grant, digest).await
     }
 
     async fn get(&self, registry: &Registry, reference: &str) -> Option<Bytes> {
-        let grant = self.0.pull(&Identity::default(), "team/app".parse().unwrap()).await.unwrap();
+        let grant = self
+            .0
+            .pull(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
+            .await
+            .unwrap();
         registry
             .manifest(&grant, &reference.parse().unwrap())
             .await

@@ -151,7 +151,6 @@ fn podman_fetches_no_more_of_a_layer_than_from_the_stock_registry() {
         counter.take()
     });
 
-    println!("podman fetched {ours} bytes from Roadstead, {stocks} from the stock registry");
     assert!(stocks < FILES * LENGTH / 10, "podman fetched {stocks} bytes: the whole layer");
     assert!(ours * 100 <= stocks * 105, "{ours} bytes, and {stocks} from the stock registry");
 }
