@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::registry::{Progress, Steps};
 
@@ -82,10 +82,9 @@ impl Bar {
         let mut terminate = signal(SignalKind::terminate())?;
         let bar = self.bar.clone();
         runtime.spawn(async move {
-            let received = async |signal: &mut Signal| signal.recv().await;
             let code = tokio::select! {
-                _ = received(&mut interrupt) => INTERRUPTED,
-                _ = received(&mut terminate) => TERMINATED,
+                _ = interrupt.recv() => INTERRUPTED,
+                _ = terminate.recv() => TERMINATED,
             };
             bar.finish_and_clear();
             if let Some(draft) = draft {

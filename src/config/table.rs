@@ -330,7 +330,7 @@ pub const SETTINGS: &[Setting] = &[
         default: "10000000000",
         expects: "a number of bytes such as 10000000000",
         help: "How many bytes of the disk other people's images take in the data folder at the most; \
-               those that nobody asked for longest go first. What is on its way may take as much \
+               the least recently used go first. What is on its way may take as much \
                again, and nothing longer than this can be pulled.",
     },
     Setting {

@@ -156,8 +156,8 @@ impl Cache {
     }
 
     /// Begins to fetch content, or joins whoever does already below the same root: whoever publishes another one
-    /// can claim to have anything, and then be slow. It goes on when nobody waits for it any more, unless what
-    /// is on its way takes more than half as much room as the budget.
+    /// can claim to have anything, and then be slow. It ends soon after its last reader has gone, unless it is
+    /// nearly whole.
     ///
     /// # Errors
     /// Those of opening it, by whoever began; [`RemoteErrorKind::Full`] when it is longer than the budget.

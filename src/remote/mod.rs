@@ -263,7 +263,8 @@ impl Remote {
     /// that there is none.
     ///
     /// # Errors
-    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries, or more than 16 MiB of names; when no
+    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries, or names of more than 168
+    /// bytes on average where it has as many as that; when no
     /// source can tell.
     pub async fn list(
         &self,

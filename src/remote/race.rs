@@ -18,9 +18,10 @@ use crate::ipld::{ByteRange, Entry, MAX_BLOCK_SIZE, Scope, Target};
 /// The longest block of a directory or a link: other blocks hold content.
 const MAX_SMALL_BLOCK: usize = 1 << 20;
 
-/// The longest name that a directory may have, as on a disk, and how long all of them may be.
+/// The longest name that a directory may have, as on a disk, and how long each may be on average where a directory
+/// has as many as it may: 16 MiB for 100,000.
 const NAME: usize = 255;
-const NAMES: usize = 16 << 20;
+const NAMES: usize = 168;
 
 /// How many sources a read may wear out.
 const REPLACEMENTS: usize = 4;
@@ -190,8 +191,9 @@ async fn entries(mut events: Events, limit: usize) -> Result<Option<Vec<Entry>>>
     while let Some(event) = events.try_next().await? {
         let Event::More(step) = event else { continue };
         length += step.entries.iter().map(|entry| entry.name.len()).sum::<usize>();
-        if length > NAMES {
-            let what = format!("the names of a directory have more than {NAMES} bytes");
+        let most = limit.saturating_mul(NAMES);
+        if length > most {
+            let what = format!("the names of a directory have more than {most} bytes");
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
         }
         entries.extend(step.entries.into_iter().filter(|entry| entry.name.len() <= NAME));

@@ -83,6 +83,9 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     home.execute("DROP TABLE secrets").await?;
     home.execute("DROP TABLE publication").await?;
     home.execute("CREATE TABLE remote_roots (name TEXT)").await?;
+    home.execute("DROP INDEX repository_blobs_linked").await?;
+    home.execute("DROP INDEX repository_blobs_unsettled").await?;
+    home.execute("ALTER TABLE repository_blobs DROP COLUMN linked").await?;
     home.execute("DELETE FROM _sqlx_migrations WHERE version > 1").await?;
     assert!(index::open_read_only(&home.url).await.is_err(), "nobody may migrate it by reading");
     let again = home.open_again().await?;
