@@ -69,6 +69,8 @@ impl Registry {
             let (certificate, key) = authority::issue();
             settings.push(("SERVER__TLS__CERTIFICATE", write("cert.pem", certificate)));
             settings.push(("SERVER__TLS__KEY", write("key.pem", key)));
+            // docker knows an encrypted registry by that name.
+            settings.push(("SERVER__HOSTS", authority::NAME.to_owned()));
         }
         let configure = move |command: &mut Command| {
             for (name, value) in &settings {
