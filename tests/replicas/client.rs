@@ -83,11 +83,15 @@ fn try_pieces(places: &Places, uploads: &str, bytes: &[u8], digest: &str) -> boo
         |answer| !may_succeed_later(answer),
     );
     assert_eq!(begun.status, 202, "{}", begun.text());
-    let location = begun.header("location").to_owned();
-    let try_once = |build: &dyn Fn(&Client, String) -> RequestBuilder, expected: u16| {
+    // Each answer says where the next request goes, as the specification has it: the link carries the offset.
+    let mut location = begun.header("location").to_owned();
+    let mut try_once = |build: &dyn Fn(&Client, String) -> RequestBuilder, expected: u16| {
         let place = format!("http://{}{location}", places.any(random()));
         match http::try_send(|client| build(client, place)) {
-            Ok(answer) if answer.status == expected => true,
+            Ok(answer) if answer.status == expected => {
+                location = answer.header("location").to_owned();
+                true
+            }
             Ok(answer) => {
                 let is_told = [201, 202, 404, 416, 503].contains(&answer.status);
                 assert!(is_told, "{}: {}", answer.status, answer.text());
