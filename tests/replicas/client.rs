@@ -89,7 +89,7 @@ fn try_pieces(places: &Places, uploads: &str, bytes: &[u8], digest: &str) -> boo
         let place = format!("http://{}{location}", places.any(random()));
         match http::try_send(|client| build(client, place)) {
             Ok(answer) if answer.status == expected => {
-                location = answer.header("location").to_owned();
+                answer.header("location").clone_into(&mut location);
                 true
             }
             Ok(answer) => {
