@@ -2,13 +2,24 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 use super::{AppError, make_folder};
 
-/// The lock, held until it is dropped or the process ends.
+/// The lock, held until it is dropped or the process ends. Where it is dropped, its file names no process.
 pub(super) struct DataLock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for DataLock {
+    fn drop(&mut self) {
+        // Of a file that keeps the number, the lock itself is free all the same.
+        let _ = self.file.set_len(0);
+    }
 }
 
 impl DataLock {
@@ -34,6 +45,20 @@ impl DataLock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(Self { _file: file })
+        hide_from_others(data);
+        Ok(Self { file })
+    }
+}
+
+/// Has what this process makes from now on hidden from other users, and says so where they can look into
+/// the folder all the same: the index holds keys, and images may be private.
+fn hide_from_others(data: &Path) {
+    // There is no way to ask for it without setting it.
+    let before = umask(Mode::RWXO);
+    umask(before | Mode::RWXO);
+    let mode = std::fs::metadata(data).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o007 != 0 {
+        let data = data.display();
+        tracing::warn!("other users of this machine can look into {data}: run `chmod 700 {data}`");
     }
 }

@@ -12,6 +12,7 @@ mod server;
 mod tls;
 mod turns;
 
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -308,7 +309,16 @@ fn advice(address: std::net::SocketAddr, error: &io::Error) -> String {
     format!(": port {} is taken; stop the other program, or use `--listen {other}`", address.port())
 }
 
-/// Makes a folder with what is above it.
+/// Makes a folder, which is nobody else's, with what is above it.
 fn make_folder(data: &Path) -> Result<(), AppError> {
-    fs::create_dir_all(data).map_err(|source| AppError::Folder { data: data.to_owned(), source })
+    let make = || {
+        if let Some(above) = data.parent() {
+            fs::create_dir_all(above)?;
+        }
+        match fs::DirBuilder::new().mode(0o700).create(data) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::create_dir_all(data),
+            made => made,
+        }
+    };
+    make().map_err(|source| AppError::Folder { data: data.to_owned(), source })
 }

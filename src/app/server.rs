@@ -7,6 +7,7 @@ use std::time::Duration;
 use actix_web::HttpServer;
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
@@ -16,7 +17,7 @@ use super::{App, AppError, authority, federation, publish};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
-use crate::http::{self, Api, Metrics, OwnNames, Peer, TrustedProxies};
+use crate::http::{self, Api, LimitSettings, Limits, Metrics, OwnNames, Peer, TrustedProxies};
 use crate::registry::Registry;
 use crate::telemetry;
 
@@ -54,10 +55,16 @@ pub async fn serve(
     ready: impl AsyncFnOnce(SocketAddr, &Registry),
 ) -> Result<(), AppError> {
     let signals = StopSignals::new()?;
-    allow_many_connections();
+    let descriptors = allow_many_connections();
+    let limits = limits(settings, descriptors);
     let address = settings.server.listen;
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
+    // Inherited by each connection: one whose client takes nothing is ended by the system.
+    let send_timeout = u32::try_from(limits.send_timeout.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = set_tcp_user_timeout(&listener, send_timeout) {
+        tracing::warn!(%error, "could not have the system end connections that rest");
+    }
     let address = listener.local_addr().map_err(AppError::Server)?;
     // Whether it can be made is told before anything else is; the key is in the index.
     authority(settings, &[0; 32])?;
@@ -79,24 +86,29 @@ pub async fn serve(
         id: key_of_seed(&app.index.secret("peer").await?),
         gateway: reached_at(settings, address),
     };
+    let proxies = Arc::new(TrustedProxies::new(settings.server.trusted_proxies.clone()));
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
         own_names: own_names(settings),
-        proxies: TrustedProxies::new(settings.server.trusted_proxies.clone()),
         body_idle: settings.uploads.idle_timeout,
+        limits: Limits::new(limits, Arc::clone(&proxies)),
+        proxies,
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
         metrics: Metrics::new(),
     });
+    let connected = api.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
             .wrap(from_fn(http::refuse_browsers))
+            .wrap(from_fn(http::bound))
             .wrap(from_fn(http::log_requests))
             .wrap(http::default_headers())
             .configure(|config| http::routes(config, &api.metrics))
     })
+    .on_connect(move |stream, data| connected.limits.connect(&connected.metrics, stream, data))
     .h1_write_buffer_size(WRITE_BUFFER)
     .worker_max_blocking_threads(BLOCKING_THREADS)
     // Longer than proxies and clients keep a connection that they may use again.
@@ -159,14 +171,40 @@ fn reached_at(settings: &Settings, address: SocketAddr) -> Option<Gateway> {
     (!address.ip().is_unspecified()).then(|| Gateway::from_url(&format!("{scheme}://{address}")))?
 }
 
-/// Raises the number of files and connections to what the system allows; by default it is low, for
-/// the sake of programs that nobody writes any more.
-fn allow_many_connections() {
+/// Raises the number of files and connections to what the system allows, and returns it; by default it
+/// is low, for the sake of programs that are no longer written.
+fn allow_many_connections() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
+    let before = limit.current;
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "could not raise the number of open files");
+        limit.current = before;
     }
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// Returns what clients may have under way, within what the system allows.
+fn limits(settings: &Settings, descriptors: u64) -> LimitSettings {
+    let set = &settings.server.limits;
+    let limits = LimitSettings {
+        requests_per_connection: set.requests_per_connection,
+        transfers: set.transfers,
+        transfers_per_client: set.transfers_per_client,
+        connections: set.connections,
+        connections_per_client: set.connections_per_client,
+        send_timeout: set.send_timeout,
+    };
+    let within = limits.within(descriptors);
+    tracing::info!(
+        descriptors,
+        connections = within.connections,
+        connections_per_client = within.connections_per_client,
+        transfers = within.transfers,
+        transfers_per_client = within.transfers_per_client,
+        "limits of what clients may have under way"
+    );
+    within
 }
 
 /// Says so when passwords would cross a network for everybody to read. It is not refused, since a

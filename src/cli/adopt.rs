@@ -85,7 +85,8 @@ fn find(folder: &Path) -> anyhow::Result<SourceFolder> {
 fn describe(adopted: &Adopted) -> String {
     let mut text = String::new();
     for LeftOut { about, why, .. } in &adopted.left_out {
-        text.extend(["left out ", about, ": ", why, "\n"]);
+        // Names of the folder may hold anything, also what a terminal would obey.
+        text.extend(format!("left out {}: {}\n", about.escape_debug(), why.escape_debug()).chars());
     }
     let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out, .. } =
         adopted;

@@ -25,6 +25,8 @@ pub struct ServerSettings {
     pub domains: Vec<String>,
     /// First components that are local although they look like somebody's root.
     pub local_namespaces: Vec<String>,
+    /// What clients may have under way.
+    pub limits: ServerLimits,
     /// With which certificate connections are encrypted; none: they are not.
     pub tls: Option<TlsSettings>,
     /// How long transfers may still run when the server is told to stop.
@@ -40,6 +42,48 @@ pub struct TlsSettings {
     pub certificate: PathBuf,
     /// The file of its key.
     pub key: PathBuf,
+}
+
+/// What clients may have under way.
+#[derive(Debug, Clone)]
+pub struct ServerLimits {
+    /// How many requests one connection may have under way.
+    pub requests_per_connection: usize,
+    /// How many transfers there may be.
+    pub transfers: usize,
+    /// How many of them may be of one client.
+    pub transfers_per_client: usize,
+    /// How many connections there may be.
+    pub connections: usize,
+    /// How many of them may be of one client.
+    pub connections_per_client: usize,
+    /// How long a client may take nothing of an answer.
+    pub send_timeout: Duration,
+}
+
+impl ServerLimits {
+    fn read(values: &Values) -> Result<Self, SettingsError> {
+        let number = |name: &str| {
+            let number = usize::try_from(values.number(name)).ok();
+            number
+                .filter(|number| (1..=1_000_000).contains(number))
+                .ok_or_else(|| values.refuse(name))
+        };
+        let send_timeout = "server.limits.send_timeout";
+        let most = Duration::from_hours(24);
+        Ok(Self {
+            requests_per_connection: number("server.limits.requests_per_connection")?,
+            transfers: number("server.limits.transfers")?,
+            transfers_per_client: number("server.limits.transfers_per_client")?,
+            connections: number("server.limits.connections")?,
+            connections_per_client: number("server.limits.connections_per_client")?,
+            send_timeout: values
+                .positive_duration(send_timeout)
+                .ok()
+                .filter(|timeout| *timeout <= most)
+                .ok_or_else(|| values.refuse(send_timeout))?,
+        })
+    }
 }
 
 impl TlsSettings {
@@ -82,6 +126,7 @@ impl ServerSettings {
             trusted_proxies: proxies.ok_or_else(|| values.refuse("server.trusted_proxies"))?,
             domains,
             local_namespaces,
+            limits: ServerLimits::read(values)?,
             tls: TlsSettings::read(values)?,
             shutdown_grace: values.duration("server.shutdown_grace")?,
             request_timeout: values.positive_duration("server.request_timeout")?,

@@ -75,6 +75,53 @@ pub const SETTINGS: &[Setting] = &[
                client is told to come back; it may land later.",
     },
     Setting {
+        name: "server.limits.requests_per_connection",
+        kind: Kind::Number,
+        default: "100",
+        expects: "a number from 1 to 1000000 such as 100",
+        help: "How many requests one connection may have under way; beyond, they are answered 429.",
+    },
+    Setting {
+        name: "server.limits.transfers",
+        kind: Kind::Number,
+        default: "4096",
+        expects: "a number from 1 to 1000000 such as 4096",
+        help: "How many requests that may open files may be under way, and no more than a quarter of the \
+               files that the system lets the process open; beyond, they are answered 503.",
+    },
+    Setting {
+        name: "server.limits.transfers_per_client",
+        kind: Kind::Number,
+        default: "2048",
+        expects: "a number from 1 to 1000000 such as 2048",
+        help: "How many of them may be of one client: one address, or one network /64 of IPv6. Beyond, \
+               they are answered 429.",
+    },
+    Setting {
+        name: "server.limits.connections",
+        kind: Kind::Number,
+        default: "16384",
+        expects: "a number from 1 to 1000000 such as 16384",
+        help: "How many connections there may be, and no more than half of the files that the system lets \
+               the process open; beyond, they are closed.",
+    },
+    Setting {
+        name: "server.limits.connections_per_client",
+        kind: Kind::Number,
+        default: "1024",
+        expects: "a number from 1 to 1000000 such as 1024",
+        help: "How many of them may be of one client; beyond, they are closed. A proxy that is trusted has \
+               no such limit.",
+    },
+    Setting {
+        name: "server.limits.send_timeout",
+        kind: Kind::Duration,
+        default: r#""60s""#,
+        expects: "a duration above zero and of at most a day such as 60s",
+        help: "How long a client may take nothing of an answer before the transfer is ended and its files \
+               are closed.",
+    },
+    Setting {
         name: "server.tls.certificate",
         kind: Kind::Text,
         default: r#""""#,

@@ -6,6 +6,8 @@ use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 
 use super::error::ApiError;
 use super::extract::Namespace;
@@ -31,6 +33,9 @@ pub(super) async fn identify(
             next.call(request).await?.map_into_left_body()
         }
         Err(error) => {
+            if let (AuthError::Unauthorized(_), Some(user)) = (&error, user(request.request())) {
+                log::tried(request.request(), &user);
+            }
             let response = ApiError::from(error).error_response();
             request.into_response(response).map_into_right_body()
         }
@@ -75,6 +80,15 @@ async fn identity(request: &HttpRequest) -> Result<Identity, AuthError> {
 
 fn api(request: &HttpRequest) -> &Data<Api> {
     request.app_data().expect("the server is made with it")
+}
+
+/// Returns the user of the password that a request has, if it has one (RFC 7617).
+fn user(request: &HttpRequest) -> Option<String> {
+    let (scheme, text) = authorization(request)?.split_once(' ')?;
+    let bytes = BASE64_STANDARD.decode(text.trim()).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (user, _) = text.split_once(':')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| user.to_owned())
 }
 
 /// Returns the credentials that a request has; what is no text is malformed like any other nonsense.

@@ -5,7 +5,9 @@ use actix_web::web::Data;
 use serde_json::json;
 
 use super::Api;
+use crate::index::IndexErrorKind;
 use crate::registry::RegistryError;
+use crate::storage::StorageErrorKind;
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn live() -> HttpResponse {
@@ -23,17 +25,32 @@ pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
     let mut parts = json!({ "index": part(index), "storage": part(storage) });
     // A registry serves on while it cannot publish, so that never makes it unready.
     if let Ok(Some(standing)) = api.registry.publishing().await {
-        parts["publishing"] = standing.to_string().into();
+        let is_failing = standing.publication.is_some_and(|record| record.failure.is_some());
+        let state = match (is_failing, standing.is_pending) {
+            (true, _) => "failing",
+            (false, true) => "pending",
+            (false, false) => "ok",
+        };
+        parts["publishing"] = state.into();
     }
     response.json(parts)
 }
 
-fn part(answer: Result<(), RegistryError>) -> String {
-    match answer {
-        Ok(()) => "ok".to_owned(),
-        Err(error) => {
-            tracing::warn!(%error, "not ready");
-            error.to_string()
-        }
+/// Says how a part is to whoever asks; why, and where, is for the log.
+fn part(answer: Result<(), RegistryError>) -> &'static str {
+    let Err(error) = answer else { return "ok" };
+    tracing::warn!(%error, "not ready");
+    match error {
+        RegistryError::Storage(error) => match error.kind {
+            StorageErrorKind::Full => "has no room",
+            StorageErrorKind::ReadOnly => "can only be read",
+            _ => "not available",
+        },
+        RegistryError::Index(error) => match error.kind {
+            IndexErrorKind::Full => "has no room",
+            IndexErrorKind::ReadOnly => "can only be read",
+            _ => "not available",
+        },
+        _ => "not available",
     }
 }

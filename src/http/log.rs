@@ -20,18 +20,34 @@ use super::metrics::{Measured, RouteMetrics};
 use super::respond::CONTENT_DIGEST;
 use crate::auth::Identity;
 
+/// The most that is logged of a path, in bytes.
+const LONGEST_PATH: usize = 512;
+
+/// The most that is logged of a name, in bytes.
+const LONGEST_NAME: usize = 256;
+
 /// What is found out while a request is being answered; a client that hangs up ends that anywhere.
 struct Noted {
     route: Rc<RouteMetrics>,
     user: Option<String>,
     repository: Option<String>,
+    reference: Option<String>,
+    ipfs_cid: Option<String>,
     digest: Option<String>,
     received: u64,
 }
 
 impl Noted {
     fn of(route: &Rc<RouteMetrics>) -> Self {
-        Self { route: Rc::clone(route), user: None, repository: None, digest: None, received: 0 }
+        Self {
+            route: Rc::clone(route),
+            user: None,
+            repository: None,
+            reference: None,
+            ipfs_cid: None,
+            digest: None,
+            received: 0,
+        }
     }
 }
 
@@ -45,15 +61,33 @@ fn note(request: &HttpRequest, note: impl FnOnce(&mut Noted)) {
 
 /// Says who sends a request.
 pub(super) fn from(request: &HttpRequest, identity: &Identity) {
-    note(request, |noted| noted.user.clone_from(&identity.user));
+    let user = identity.user.as_deref().map(|user| cut(user, LONGEST_NAME).to_owned());
+    note(request, |noted| noted.user = user);
+}
+
+/// Says whose password a request had that was refused.
+pub(super) fn tried(request: &HttpRequest, user: &str) {
+    let user = cut(user, LONGEST_NAME).escape_debug().to_string();
+    let client = client::of(request);
+    tracing::warn!(
+        service = "roadstead",
+        event = "sign_in_refused",
+        client_address = display(client.peer),
+        forwarded_address = client.forwarded.map(display),
+        user,
+        "refused a sign-in"
+    );
+    note(request, |noted| noted.user = Some(user));
 }
 
 /// Says which route a request took, and which repository it is about.
 pub(super) fn about(request: &HttpRequest) {
-    let name = request.match_info().get("name").map(str::to_owned);
+    let segment = |name| request.match_info().get(name).map(|it| cut(it, LONGEST_NAME).to_owned());
+    let (name, reference) = (segment("name"), segment("reference"));
     let route = Rc::clone(route(request));
     note(request, |noted| {
         noted.repository = name;
+        noted.reference = reference;
         noted.route = route;
     });
 }
@@ -99,6 +133,11 @@ pub async fn log_requests(
     }))
 }
 
+/// Returns the beginning of a text.
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}
+
 /// What the line says.
 struct Line {
     client: Option<Client>,
@@ -116,7 +155,7 @@ impl Line {
         Self {
             client: None,
             method: request.method().clone(),
-            path: request.path().to_owned(),
+            path: cut(request.path(), LONGEST_PATH).to_owned(),
             notes: Rc::new(RefCell::new(Noted::of(route(request.request())))),
             status: None,
             sent: 0,
@@ -132,8 +171,20 @@ impl Line {
         let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
         let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
         let digest = told.or(asked.filter(|reference| reference.contains(':')));
-        self.notes.borrow_mut().digest = digest.map(str::to_owned);
+        let cid = response.headers().get("x-ipfs-path").and_then(|value| value.to_str().ok());
+        let mut noted = self.notes.borrow_mut();
+        noted.digest = digest.map(|digest| cut(digest, LONGEST_NAME).to_owned());
+        noted.ipfs_cid = cid.map(|path| path.trim_start_matches("/ipfs/").to_owned());
         self.status = Some(response.status().as_u16());
+    }
+}
+
+impl Line {
+    /// Names what has happened.
+    fn event(&self, noted: &Noted) -> &'static str {
+        let is_made = self.method == Method::PUT && self.status == Some(201);
+        // An upload is named by what it ends with, which is a digest.
+        if is_made && noted.reference.is_some() { "manifest_pushed" } else { "http_request" }
     }
 }
 
@@ -154,9 +205,14 @@ impl Drop for Line {
             client_address = client.map(|client| display(client.peer)),
             forwarded_address = client.and_then(|client| client.forwarded).map(display),
             user = noted.user,
+            service = "roadstead",
+            event = self.event(&noted),
             repository = noted.repository,
+            reference = noted.reference,
             digest = noted.digest,
+            ipfs_cid = noted.ipfs_cid,
             status = self.status,
+            size = noted.received.max(self.sent),
             received_bytes = noted.received,
             sent_bytes = self.sent,
             duration_ms,

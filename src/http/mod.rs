@@ -19,6 +19,7 @@ mod error;
 mod extract;
 mod gateway;
 mod health;
+mod limits;
 mod log;
 mod manifests;
 mod metrics;
@@ -33,6 +34,7 @@ mod uploads;
 
 use std::future::ready;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::http::Method;
@@ -43,6 +45,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder};
 pub use browsers::{OwnNames, refuse_browsers};
 pub use client::{Client, TrustedProxies};
 pub use error::ApiError;
+pub use limits::{LimitSettings, Limits, bound};
 pub use log::log_requests;
 pub use metrics::Metrics;
 pub use routing::Peer;
@@ -61,11 +64,13 @@ pub struct Api {
     /// The names by which clients reach it.
     pub own_names: OwnNames,
     /// The proxies that may say for which client a request is.
-    pub proxies: TrustedProxies,
+    pub proxies: Arc<TrustedProxies>,
     /// How long a client may send nothing of a body.
     pub body_idle: Duration,
     /// As which peer what is below the public root is served by CIDs; none: it is not.
     pub gateway: Option<Peer>,
+    /// What may be under way.
+    pub limits: Limits,
     /// What is counted.
     pub metrics: Metrics,
 }

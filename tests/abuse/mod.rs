@@ -2,10 +2,15 @@
 
 mod browsers;
 mod forwarded;
+mod http2;
+mod log;
+mod slow_readers;
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+
+use crate::common::Server;
 
 /// Has a server know anna, whose password is `secret`.
 fn with_anna(command: &mut Command) {
@@ -14,4 +19,16 @@ fn with_anna(command: &mut Command) {
     let hash = bcrypt::hash("secret", 4).expect("4 is a cost");
     fs::write(&file, format!("anna:{hash}\n")).expect("the folder is there");
     command.env("ROADSTEAD_AUTH__METHOD", "htpasswd").env("ROADSTEAD_AUTH__HTPASSWD__FILE", file);
+}
+
+/// How many files and connections a server has open.
+fn descriptors(server: &Server) -> usize {
+    fs::read_dir(format!("/proc/{}/fd", server.id())).expect("it runs").count()
+}
+
+/// What a metric says, of the series that begins so.
+fn metric(server: &Server, series: &str) -> u64 {
+    let text = crate::common::http::get(&server.url("/metrics")).text();
+    let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+    value.map_or(0, |value| value.parse().expect("it is a number"))
 }

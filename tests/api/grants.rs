@@ -11,7 +11,7 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity, Names};
 use roadstead::config::Settings;
-use roadstead::http::{Api, Metrics, OwnNames, TrustedProxies, routes};
+use roadstead::http::{self, Api, Metrics, OwnNames, routes};
 use roadstead::registry::{Limits, Registry};
 use roadstead::storage::{Place, Turn, Turns};
 use roadstead::{index, storage};
@@ -68,8 +68,9 @@ async fn api(data: &TempDir) -> Data<Api> {
         authority: Authority::new(Box::new(ByName), Names::default()),
         external_url: None,
         own_names: OwnNames::default(),
-        proxies: TrustedProxies::default(),
         body_idle: std::time::Duration::from_mins(1),
+        limits: http::Limits::new(http::LimitSettings::default(), Arc::default()),
+        proxies: Arc::default(),
         metrics: Metrics::new(),
     })
 }

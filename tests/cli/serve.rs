@@ -103,7 +103,8 @@ fn health_and_readiness_are_told() {
     fs::rename(server.data().join("tmp"), server.data().join("gone")).unwrap();
     let not_ready = http::get(&server.url("/readyz"));
     assert_eq!((not_ready.status, not_ready.json()["index"].as_str()), (503, Some("ok")));
-    assert_ne!(not_ready.json()["storage"], "ok");
+    assert_eq!(not_ready.json()["storage"], "not available", "neither a cause nor a path");
+    assert!(server.log().contains("not ready"), "the cause is in the log");
     fs::rename(server.data().join("gone"), server.data().join("tmp")).unwrap();
     assert_eq!(http::get(&server.url("/readyz")).status, 200);
 }

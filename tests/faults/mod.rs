@@ -2,11 +2,11 @@
 //! be half-done, and whoever asks is told.
 
 mod broken_disk;
-mod crowd;
+pub(crate) mod crowd;
 mod disk;
 mod kill;
 mod pulls;
-mod rude;
+pub(crate) mod rude;
 
 use crate::common::{Server, roadstead, run, succeed};
 

@@ -13,9 +13,10 @@ const FOREIGN: &str = "dnslink=/ipfs/bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqab
 impl Publisher {
     /// Waits until the registry says why it cannot publish, and gives that.
     fn wait_for_failure(&self, words: &str) -> String {
-        let said = || self.standing()["publishing"].as_str().unwrap().to_owned();
-        wait(|| said().contains(words), "the registry does not say why");
-        said()
+        wait(|| self.failure().contains(words), "the registry does not say why");
+        let standing = self.standing();
+        assert_eq!(standing["publishing"], "failing", "the cause is for the operator");
+        self.failure()
     }
 
     fn metric(&self, name: &str) -> String {

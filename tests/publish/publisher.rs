@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common::bind::{Bind, KEY};
 use crate::common::repository::{Repository, wait};
-use crate::common::{Server, http, succeed};
+use crate::common::{Server, http, run, succeed};
 
 /// The domain, which is a zone of its own.
 pub(crate) const DOMAIN: &str = "publisher.test";
@@ -111,6 +111,13 @@ impl Publisher {
         self.wait_for(&root);
         wait(|| self.standing()["publishing"] == "ok", "the registry does not know it");
         root
+    }
+
+    /// Why the last try to publish has failed, as `roadstead status` says.
+    pub(crate) fn failure(&self) -> String {
+        let finished = run(self.command(["status"]).arg("--json"));
+        let status: Value = serde_json::from_str(&finished.stdout).unwrap_or_default();
+        status["publishing"]["failure"].to_string()
     }
 
     /// What `/readyz` says.

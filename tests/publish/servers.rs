@@ -69,7 +69,7 @@ fn a_program_that_overwrites_everything_is_run_only_where_nothing_of_others_is_t
     let foreign = "dnslink=/ipns/example.net";
     second.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{foreign}\""));
     publisher.repository().push_image("v1", "two");
-    wait_long(|| standing().contains(foreign), "the registry does not say why");
+    wait_long(|| publisher.failure().contains(foreign), "the registry does not say why");
     tells(&root);
 
     second.update(DOMAIN, &format!("update delete {NAME} TXT \"{foreign}\""));

@@ -15,6 +15,8 @@ use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use prometheus_client::encoding::text::{encode_eof, encode_registry};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
 pub(super) use route::{Measured, RouteMetrics};
@@ -30,6 +32,7 @@ use route::Families;
 #[derive(Clone)]
 pub struct Metrics {
     families: Families,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
     registry: Arc<Registry>,
 }
 
@@ -40,12 +43,23 @@ impl Metrics {
         LazyLock::force(&process::STARTED);
         let mut registry = Registry::with_prefix("roadstead");
         let families = Families::register(&mut registry);
-        Self { families, registry: Arc::new(registry) }
+        let refused = Family::default();
+        registry.register(
+            "limit_refusals",
+            "Requests and connections that were refused since a limit was reached, by limit",
+            refused.clone(),
+        );
+        Self { families, refused, registry: Arc::new(registry) }
     }
 
     /// Returns the handles of a route for one thread. `pattern` is as the route is written.
     pub(super) fn route(&self, pattern: &str) -> RouteMetrics {
         RouteMetrics::new(self.families.clone(), pattern)
+    }
+
+    /// Counts what was refused since a limit was reached.
+    pub(super) fn refused(&self, limit: &'static str) {
+        self.refused.get_or_create(&[("limit", limit)]).inc();
     }
 
     /// Writes everything in the format of OpenMetrics.
@@ -68,7 +82,7 @@ impl Default for Metrics {
 /// of OpenMetrics for who asks for it, as Prometheus does, and in the older one for everybody else.
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     api.authority.decide(&caller::of(&request), Act::List).await?;
-    let reading = Reading::take(&api.registry).await;
+    let reading = Reading::take(&api).await;
     let text = api.metrics.write(&reading.registry()).expect("a text takes what is written to it");
     let accept = Accept::read(&request);
     let known = [exposition::NAME, exposition::PLAIN_NAME];

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use super::process::Process;
+use crate::http::Api;
 use crate::registry;
 
 /// The numbers of one moment.
@@ -21,10 +22,14 @@ pub(super) struct Reading {
     /// None when nothing is published, or the index does not answer.
     publishing: Option<registry::Standing>,
     process: Process,
+    /// How many there are and may be, by name.
+    limits: [(&'static str, &'static str, usize); 4],
 }
 
 impl Reading {
-    pub(super) async fn take(registry: &registry::Registry) -> Self {
+    pub(super) async fn take(api: &Api) -> Self {
+        let registry = &api.registry;
+        let limits = api.limits.settings();
         let uploads = registry.upload_count().await;
         if let Err(error) = &uploads {
             tracing::warn!(%error, "could not count uploads for the metrics");
@@ -36,6 +41,24 @@ impl Reading {
             foreign_reads: registry.foreign_reads(),
             publishing: registry.publishing().await.ok().flatten(),
             process: Process::look(),
+            limits: [
+                ("roadstead_connections", "Connections of clients", api.limits.connection_count()),
+                (
+                    "roadstead_connections_limit",
+                    "How many connections of clients there may be",
+                    limits.connections,
+                ),
+                (
+                    "roadstead_transfers",
+                    "Requests under way that may have files open",
+                    api.limits.transfer_count(),
+                ),
+                (
+                    "roadstead_transfers_limit",
+                    "How many requests under way may have files open",
+                    limits.transfers,
+                ),
+            ],
         }
     }
 
@@ -74,6 +97,9 @@ impl Reading {
             "Reads of other people's content that were refused because there were too many",
             refused,
         );
+        for (name, help, value) in self.limits {
+            gauge(&mut registry, name, help, u64::try_from(value).ok());
+        }
         if let Some(standing) = &self.publishing {
             publishing(&mut registry, standing);
         }

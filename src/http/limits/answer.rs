@@ -1,0 +1,174 @@
+//! The body of an answer, which gives its files back when the client takes nothing of it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::rt;
+use actix_web::web::Bytes;
+
+use super::connection::UnderWay;
+use super::count::Counted;
+
+/// How often answers are looked at that may rest, at the least.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// A body that is sent.
+pub(super) struct Answer<B> {
+    sent: Rc<Sent<B>>,
+    is_watched: bool,
+    size: BodySize,
+    send_timeout: Duration,
+    /// Until the connection is done with it, whatever became of the body.
+    _under_way: Option<UnderWay>,
+}
+
+/// What holds files, and a number among transfers.
+struct Sent<B> {
+    body: RefCell<Option<(Pin<Box<B>>, Option<Counted>)>>,
+    /// Since when the client has what it was given last; none while the body itself is waited for.
+    rests_since: Cell<Option<Instant>>,
+    count: Cell<u64>,
+    is_given_back: Cell<bool>,
+}
+
+/// Why an answer ends early.
+#[derive(Debug)]
+pub(super) enum AnswerError {
+    /// The client took nothing for too long.
+    Rested,
+    /// The body broke.
+    Body(Box<dyn std::error::Error>),
+}
+
+impl fmt::Display for AnswerError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rested => {
+                formatter.write_str("the client took nothing of the answer for too long")
+            }
+            Self::Body(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for AnswerError {}
+
+impl<B: MessageBody + 'static> Answer<B> {
+    pub(super) fn new(
+        body: B,
+        transfer: Option<Counted>,
+        under_way: Option<UnderWay>,
+        send_timeout: Duration,
+    ) -> Self {
+        let size = body.size();
+        let sent = Sent {
+            body: RefCell::new(Some((Box::pin(body), transfer))),
+            rests_since: Cell::new(None),
+            count: Cell::new(0),
+            is_given_back: Cell::new(false),
+        };
+        let sent = Rc::new(sent);
+        Self { sent, is_watched: false, size, send_timeout, _under_way: under_way }
+    }
+}
+
+impl<B: MessageBody + 'static> MessageBody for Answer<B> {
+    type Error = AnswerError;
+
+    fn size(&self) -> BodySize {
+        self.size
+    }
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, AnswerError>>> {
+        let sent = Rc::clone(&self.sent);
+        let mut held = sent.body.borrow_mut();
+        let Some((body, _)) = held.as_mut() else {
+            let error = sent.is_given_back.get().then_some(Err(AnswerError::Rested));
+            return Poll::Ready(error);
+        };
+        sent.rests_since.set(None);
+        match body.as_mut().poll_next(context) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                held.take();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                held.take();
+                Poll::Ready(Some(Err(AnswerError::Body(error.into()))))
+            }
+            Poll::Ready(Some(Ok(bytes))) => {
+                sent.rests_since.set(Some(Instant::now()));
+                sent.count.set(sent.count.get() + bytes.len() as u64);
+                if !self.is_watched {
+                    self.is_watched = true;
+                    let watched: Rc<dyn Rest> = Rc::<Sent<B>>::clone(&sent);
+                    watch(Rc::downgrade(&watched), self.send_timeout);
+                }
+                Poll::Ready(Some(Ok(bytes)))
+            }
+        }
+    }
+}
+
+/// An answer that may rest.
+trait Rest {
+    /// Gives back what it holds if it has rested for that long.
+    fn look(&self, now: Instant, send_timeout: Duration);
+}
+
+impl<B> Rest for Sent<B> {
+    fn look(&self, now: Instant, send_timeout: Duration) {
+        let Some(since) = self.rests_since.get() else { return };
+        if now.duration_since(since) < send_timeout {
+            return;
+        }
+        let held = self.body.borrow_mut().take();
+        if held.is_some() {
+            self.is_given_back.set(true);
+            tracing::info!(
+                event = "answer_given_up",
+                sent_bytes = self.count.get(),
+                "gave up an answer of which the client took nothing for {send_timeout:?}"
+            );
+        }
+    }
+}
+
+thread_local! {
+    /// The answers of this thread that may rest.
+    static WATCHED: RefCell<Vec<Weak<dyn Rest>>> = const { RefCell::new(Vec::new()) };
+    static IS_WATCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has an answer looked at from time to time.
+fn watch(answer: Weak<dyn Rest>, send_timeout: Duration) {
+    WATCHED.with_borrow_mut(|watched| watched.push(answer));
+    if IS_WATCHING.replace(true) {
+        return;
+    }
+    rt::spawn(async move {
+        loop {
+            rt::time::sleep(INTERVAL.min(send_timeout / 2)).await;
+            // Taken out while it is gone through: what is dropped may bring up others.
+            let mut watched = WATCHED.take();
+            let now = Instant::now();
+            watched.retain(|answer| match answer.upgrade() {
+                Some(answer) => {
+                    answer.look(now, send_timeout);
+                    true
+                }
+                None => false,
+            });
+            WATCHED.with_borrow_mut(|since| since.append(&mut watched));
+        }
+    });
+}

@@ -1,0 +1,220 @@
+//! What one client, and all together, may have under way.
+//!
+//! A request that may open files counts as a transfer until its answer was sent: [`bound`] stands around
+//! every route and refuses what is too much before anything is opened. [`Limits::connect`] counts
+//! connections. What a client does not take gives its files back ([`answer`]), so that nobody keeps them by
+//! doing nothing.
+
+mod answer;
+mod connection;
+mod count;
+
+use std::any::Any;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_tls::accept::rustls_0_23::TlsStream;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::RETRY_AFTER;
+use actix_web::middleware::Next;
+use actix_web::rt::net::TcpStream;
+use actix_web::web::Data;
+use actix_web::{Error, HttpResponse, ResponseError};
+use rustix::net::{Shutdown, shutdown};
+
+use super::error::ApiError;
+use super::{Api, Metrics, TrustedProxies, client};
+use crate::oci::ErrorCode;
+use answer::Answer;
+use connection::{Connection, UnderWay};
+use count::{Counted, Full, Totals};
+
+/// The paths of requests that open nothing, and are answered however much is under way.
+const LIGHT: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/", "/v2/token"];
+
+/// The limits, as the operator set them and as the system allows.
+#[derive(Debug, Clone, Copy)]
+pub struct LimitSettings {
+    /// How many requests one connection may have under way.
+    pub requests_per_connection: usize,
+    /// How many transfers there may be.
+    pub transfers: usize,
+    /// How many of them may be of one client.
+    pub transfers_per_client: usize,
+    /// How many connections there may be.
+    pub connections: usize,
+    /// How many of them may be of one client; a proxy that is trusted has as many as it likes.
+    pub connections_per_client: usize,
+    /// How long a client may take nothing of an answer.
+    pub send_timeout: Duration,
+}
+
+impl LimitSettings {
+    /// Makes them fit into the number of files that the process may have open: half is for
+    /// connections, and a transfer needs up to two.
+    #[must_use]
+    pub fn within(self, descriptors: u64) -> Self {
+        /// What is open whatever clients do: the index, the log, the DNS, peers.
+        const OWN: u64 = 128;
+        let free = usize::try_from(descriptors.saturating_sub(OWN).max(32)).unwrap_or(usize::MAX);
+        let (connections, transfers) =
+            (self.connections.min(free / 2), self.transfers.min(free / 4));
+        Self {
+            connections,
+            transfers,
+            connections_per_client: self.connections_per_client.min(connections),
+            transfers_per_client: self.transfers_per_client.min(transfers),
+            ..self
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self {
+            requests_per_connection: 100,
+            transfers: 4096,
+            transfers_per_client: 2048,
+            connections: 16_384,
+            connections_per_client: 1024,
+            send_timeout: Duration::from_mins(1),
+        }
+    }
+}
+
+/// What is under way, and how much of it there may be.
+pub struct Limits {
+    settings: LimitSettings,
+    transfers: Arc<Totals>,
+    connections: Arc<Totals>,
+    proxies: Arc<TrustedProxies>,
+}
+
+impl Limits {
+    /// Counts by these limits.
+    #[must_use]
+    pub fn new(settings: LimitSettings, proxies: Arc<TrustedProxies>) -> Self {
+        Self {
+            settings,
+            transfers: Totals::new(settings.transfers, settings.transfers_per_client),
+            connections: Totals::new(settings.connections, settings.connections_per_client),
+            proxies,
+        }
+    }
+
+    /// Returns how many transfers there are.
+    pub(super) fn transfer_count(&self) -> usize {
+        self.transfers.count()
+    }
+
+    /// Returns how many connections there are.
+    pub(super) fn connection_count(&self) -> usize {
+        self.connections.count()
+    }
+
+    /// Returns the limits.
+    pub(super) fn settings(&self) -> &LimitSettings {
+        &self.settings
+    }
+
+    /// Counts a new connection, or ends it where there are too many.
+    pub fn connect(&self, metrics: &Metrics, stream: &dyn Any, data: &mut Extensions) {
+        let encrypted = stream.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
+        let Some(tcp) = stream.downcast_ref::<TcpStream>().or(encrypted) else { return };
+        let Ok(peer) = tcp.peer_addr() else { return };
+        // All clients of a proxy come from its address.
+        let client = Some(peer.ip()).filter(|peer| !self.proxies.include(*peer));
+        let connection = match self.connections.take(client.map(client::group)) {
+            Ok(counted) => Connection::counted(counted),
+            Err(full) => {
+                let (limit, status) = match full {
+                    Full::Client => ("connections_per_client", "429 Too Many Requests"),
+                    Full::All => ("connections", "503 Service Unavailable"),
+                };
+                metrics.refused(limit);
+                if encrypted.is_none() {
+                    let answer = format!(
+                        "HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                    );
+                    // It is as good as gone, and need not learn why.
+                    let _ = tcp.try_write(answer.as_bytes());
+                }
+                let _ = shutdown(tcp, Shutdown::Both);
+                Connection::refused()
+            }
+        };
+        data.insert(Rc::new(connection));
+    }
+}
+
+/// Refuses a request where too much is under way already; else counts it until its answer was sent.
+///
+/// # Errors
+/// Those of what it wraps.
+pub async fn bound(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let api: Data<Api> = Data::clone(request.app_data().expect("the server is made with it"));
+    let under_way = request.conn_data::<Rc<Connection>>().map(Connection::begin);
+    let send_timeout = api.limits.settings.send_timeout;
+    let transfer = match admit(&api, &request, under_way.as_ref()) {
+        Ok(transfer) => transfer,
+        Err(refusal) => {
+            let response = request.into_response(refusal);
+            let answer = |_: &mut _, body| Answer::new(body, None, under_way, send_timeout);
+            return Ok(response.map_body(answer).map_into_right_body());
+        }
+    };
+    let response = next.call(request).await?;
+    let answer = |_: &mut _, body| Answer::new(body, transfer, under_way, send_timeout);
+    Ok(response.map_body(answer).map_into_left_body())
+}
+
+/// Counts a request, or says why it is too much. One that opens nothing is not counted.
+fn admit(
+    api: &Api,
+    request: &ServiceRequest,
+    under_way: Option<&UnderWay>,
+) -> Result<Option<Counted>, HttpResponse> {
+    let most = api.limits.settings.requests_per_connection;
+    if under_way.is_some_and(UnderWay::is_refused) {
+        return Err(too_many("there are too many connections").error_response());
+    }
+    if let Some(number) = under_way.map(UnderWay::number).filter(|number| *number > most) {
+        api.metrics.refused("requests_per_connection");
+        if number > 2 * most {
+            // The reason would wait until the client reads it, and who goes on like this does not.
+            let mut refusal = HttpResponse::TooManyRequests();
+            return Err(refusal.insert_header((RETRY_AFTER, "1")).finish());
+        }
+        let refusal = too_many("this connection has too many requests under way");
+        return Err(refusal.error_response());
+    }
+    if LIGHT.contains(&request.path()) {
+        return Ok(None);
+    }
+    let client = client::of(request.request()).group();
+    let refusal = match api.limits.transfers.take(Some(client)) {
+        Ok(transfer) => return Ok(Some(transfer)),
+        Err(Full::Client) => {
+            api.metrics.refused("transfers_per_client");
+            too_many("this client has too many transfers under way")
+        }
+        Err(Full::All) => {
+            api.metrics.refused("transfers");
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            let message = "there are too many transfers under way";
+            ApiError::new(status, ErrorCode::Unavailable, message).with(RETRY_AFTER.as_str(), "5")
+        }
+    };
+    Err(refusal.error_response())
+}
+
+fn too_many(message: &str) -> ApiError {
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+        .with(RETRY_AFTER.as_str(), "1")
+}

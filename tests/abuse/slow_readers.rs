@@ -1,0 +1,105 @@
+//! Clients that ask for much and read nothing.
+
+use std::time::Duration;
+
+use crate::abuse::{descriptors, metric};
+use crate::common::Server;
+use crate::common::connection::{Connection, ask};
+use crate::common::content::{MIB, noise};
+use crate::common::http;
+use crate::common::repository::{Repository, wait};
+use crate::faults::crowd::raise_limit;
+use crate::faults::rude::connections;
+
+/// Begins to pull a blob that no connection takes at once, and reads nothing.
+fn pull(server: &Server, path: &str, headers: &[(&str, &str)]) -> Connection {
+    let mut connection = Connection::open(server);
+    connection.ask("GET", path, headers);
+    connection
+}
+
+#[test]
+fn clients_that_read_nothing_are_disconnected() {
+    raise_limit();
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_SERVER__LIMITS__SEND_TIMEOUT", "3s");
+    });
+    let repository = Repository::of(&server, "team/app");
+    let digest = repository.push_blob(&noise(16 * MIB, 1));
+    let path = repository.path(&format!("blobs/{digest}"));
+    let before = descriptors(&server);
+    let idle: Vec<Connection> = (0..400).map(|_| pull(&server, &path, &[])).collect();
+    assert_eq!(http::get(&server.url("/healthz")).status, 200);
+    wait(|| connections(&server) == 0, "the connections stay open");
+    wait(|| descriptors(&server) <= before + 10, "files stay open");
+    wait(|| metric(&server, "roadstead_transfers") == 0, "it still counts");
+    drop(idle);
+    // One that reads is served to the end, however long that takes.
+    let mut reader = pull(&server, &path, &[]);
+    let (mut buffer, mut read) = (vec![0; MIB], 0);
+    while read < 16 * MIB {
+        read += reader.read_some(&mut buffer);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn one_client_and_all_clients_have_no_more_transfers_than_they_may() {
+    let server = Server::start_with(|command| {
+        command
+            .env("ROADSTEAD_SERVER__LIMITS__TRANSFERS", "6")
+            .env("ROADSTEAD_SERVER__LIMITS__TRANSFERS_PER_CLIENT", "4");
+    });
+    let repository = Repository::of(&server, "team/app");
+    let digest = repository.push_blob(&noise(16 * MIB, 1));
+    let path = repository.path(&format!("blobs/{digest}"));
+    let [one, neighbour, other] = ["2001:db8::1", "2001:db8::2", "203.0.113.9"];
+    let from = |address| [("X-Forwarded-For", address)];
+    let mut held: Vec<Connection> = (0..4).map(|_| pull(&server, &path, &from(one))).collect();
+    wait(|| metric(&server, "roadstead_transfers") == 4, "they are not counted");
+    for address in [one, neighbour] {
+        for (method, path) in [("GET", &*path), ("HEAD", &*path), ("POST", "/v2/a/blobs/uploads/")]
+        {
+            let refused = ask(&server, method, path, &from(address));
+            assert_eq!(refused.status, 429, "{method} {address}");
+            assert!(refused.header("retry-after").is_some());
+        }
+        assert_eq!(ask(&server, "GET", "/v2/", &from(address)).status, 200, "it opens nothing");
+    }
+    held.extend((0..2).map(|_| pull(&server, &path, &from(other))));
+    wait(|| metric(&server, "roadstead_transfers") == 6, "they are not counted");
+    let refused = ask(&server, "GET", &path, &from("198.51.100.7"));
+    assert_eq!((refused.status, refused.code().as_str()), (503, "UNAVAILABLE"));
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(http::get(&server.url("/healthz")).status, 200);
+    drop(held);
+    wait(|| metric(&server, "roadstead_transfers") == 0, "it still counts");
+    assert_eq!(ask(&server, "HEAD", &path, &from(one)).status, 200);
+}
+
+#[test]
+fn one_client_has_no_more_connections_than_it_may() {
+    let server = Server::start_with(|command| {
+        command
+            .env("ROADSTEAD_SERVER__TRUSTED_PROXIES", "192.0.2.1")
+            .env("ROADSTEAD_SERVER__LIMITS__CONNECTIONS_PER_CLIENT", "20");
+    });
+    let mut held: Vec<Connection> = (0..20).map(|_| Connection::open(&server)).collect();
+    for connection in &mut held {
+        connection.ask("GET", "/v2/", &[]);
+        assert_eq!(connection.answer().status, 200);
+    }
+    let mut more = Connection::open(&server);
+    more.ask("GET", "/v2/", &[]);
+    let answer = more.try_answer(false);
+    assert!(answer.is_none_or(|answer| answer.status == 429));
+    drop(held);
+    wait(
+        || {
+            let mut again = Connection::open(&server);
+            again.ask("GET", "/healthz", &[]);
+            again.try_answer(false).is_some_and(|answer| answer.status == 200)
+        },
+        "it still counts",
+    );
+}
