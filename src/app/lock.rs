@@ -25,6 +25,7 @@ impl Drop for DataLock {
 impl DataLock {
     /// Takes the lock, making the folder where it is missing.
     pub(super) fn take(data: &Path) -> Result<Self, AppError> {
+        hide_from_others();
         make_folder(data)?;
         let failed = |source| AppError::Folder { data: data.to_owned(), source };
         let mut file = OpenOptions::new()
@@ -45,17 +46,21 @@ impl DataLock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-        hide_from_others(data);
+        warn_if_open(data);
         Ok(Self { file })
     }
 }
 
-/// Has what this process makes from now on hidden from other users, and says so where they can look into
-/// the folder all the same: the index holds keys, and images may be private.
-fn hide_from_others(data: &Path) {
-    // There is no way to ask for it without setting it.
+/// Has files that this process creates from now on hidden from other users: the index has keys, and images may
+/// be private.
+fn hide_from_others() {
+    // There is no way to read the mask without setting it.
     let before = umask(Mode::RWXO);
     umask(before | Mode::RWXO);
+}
+
+/// Warns where other users can read the folder, as they can one that an earlier version or the operator made.
+fn warn_if_open(data: &Path) {
     let mode = std::fs::metadata(data).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o007 != 0 {
         let data = data.display();

@@ -86,7 +86,8 @@ fn describe(adopted: &Adopted) -> String {
     let mut text = String::new();
     for LeftOut { about, why, .. } in &adopted.left_out {
         // Names of the folder may hold anything, also what a terminal would obey.
-        text.extend(format!("left out {}: {}\n", about.escape_debug(), why.escape_debug()).chars());
+        let [about, why] = [about, why].map(|text| output::escape(text));
+        text.extend(["left out ", &about, ": ", &why, "\n"]);
     }
     let Adopted { root, repositories, manifests, tags, blobs, bytes, linked, left_out, .. } =
         adopted;

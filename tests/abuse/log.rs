@@ -13,9 +13,9 @@ fn a_wrong_password_is_in_the_log_with_its_user_and_its_client() {
     let server = Server::start_with(with_anna);
     let name = "x".repeat(5000);
     // anna:wrong, "a\x1b[31m\n":wrong, and 5,000 letters
-    let long = format!("Basic {}", base64(&format!("{name}:wrong")));
-    let odd = format!("Basic {}", base64("a\u{1b}[31m\n:wrong"));
-    for credentials in ["Basic YW5uYTp3cm9uZw==", &odd, &long] {
+    let endless = format!("Basic {}", base64(&format!("{name}:wrong")));
+    let escaping = format!("Basic {}", base64("a\u{1b}[31m\n:wrong"));
+    for credentials in ["Basic YW5uYTp3cm9uZw==", &escaping, &endless] {
         let from = [("Authorization", credentials), ("X-Forwarded-For", "203.0.113.9")];
         assert_eq!(ask(&server, "GET", "/v2/", &from).status, 401);
     }

@@ -119,7 +119,8 @@ fn a_key_that_is_refused_is_told_and_pushes_go_on() {
     };
     publisher.repository().push_image("v1", "one");
     let said = publisher.wait_for_failure("does not know the key nobody");
-    assert!(said.starts_with("the change is refused: "), "{said}");
+    assert!(said.contains("the change is refused: "), "{said}");
+    assert!(said.contains("\"kind\":\"refused\""), "{said}");
     publisher.repository().push_image("v2", "two");
     assert_eq!(publisher.texts(), Vec::<String>::new());
 }

@@ -1,7 +1,5 @@
 //! Publishing: what is pushed to a server becomes a record in a real name server, whatever comes in between.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
-
 mod commands;
 mod faults;
 mod nodes;

@@ -27,9 +27,12 @@ pub(super) struct Answer<B> {
     _under_way: Option<UnderWay>,
 }
 
+/// A body that has more to give, and the transfer that it counts as.
+type Open<B> = (Pin<Box<B>>, Option<Counted>);
+
 /// What holds files, and a number among transfers.
 struct Sent<B> {
-    body: RefCell<Option<(Pin<Box<B>>, Option<Counted>)>>,
+    body: RefCell<Option<Open<B>>>,
     /// Since when the client has what it was given last; none while the body itself is waited for.
     rests_since: Cell<Option<Instant>>,
     count: Cell<u64>,

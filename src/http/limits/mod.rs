@@ -158,13 +158,13 @@ pub async fn bound(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let api: Data<Api> = Data::clone(request.app_data().expect("the server is made with it"));
+    let api = Data::clone(api(&request));
     let under_way = request.conn_data::<Rc<Connection>>().map(Connection::begin);
     let send_timeout = api.limits.settings.send_timeout;
     let transfer = match admit(&api, &request, under_way.as_ref()) {
         Ok(transfer) => transfer,
         Err(refusal) => {
-            let response = request.into_response(refusal);
+            let response = request.into_response(refusal.response());
             let answer = |_: &mut _, body| Answer::new(body, None, under_way, send_timeout);
             return Ok(response.map_body(answer).map_into_right_body());
         }
@@ -179,20 +179,18 @@ fn admit(
     api: &Api,
     request: &ServiceRequest,
     under_way: Option<&UnderWay>,
-) -> Result<Option<Counted>, HttpResponse> {
+) -> Result<Option<Counted>, Refusal> {
     let most = api.limits.settings.requests_per_connection;
     if under_way.is_some_and(UnderWay::is_refused) {
-        return Err(too_many("there are too many connections").error_response());
+        return Err(Refusal::Said(too_many("there are too many connections")));
     }
     if let Some(number) = under_way.map(UnderWay::number).filter(|number| *number > most) {
         api.metrics.refused("requests_per_connection");
         if number > 2 * most {
             // The reason would wait until the client reads it, and who goes on like this does not.
-            let mut refusal = HttpResponse::TooManyRequests();
-            return Err(refusal.insert_header((RETRY_AFTER, "1")).finish());
+            return Err(Refusal::Bare);
         }
-        let refusal = too_many("this connection has too many requests under way");
-        return Err(refusal.error_response());
+        return Err(Refusal::Said(too_many("this connection has too many requests under way")));
     }
     if LIGHT.contains(&request.path()) {
         return Ok(None);
@@ -211,7 +209,30 @@ fn admit(
             ApiError::new(status, ErrorCode::Unavailable, message).with(RETRY_AFTER.as_str(), "5")
         }
     };
-    Err(refusal.error_response())
+    Err(Refusal::Said(refusal))
+}
+
+/// How a request is refused.
+enum Refusal {
+    /// Without a text.
+    Bare,
+    /// With an error that says why.
+    Said(ApiError),
+}
+
+impl Refusal {
+    fn response(&self) -> HttpResponse {
+        match self {
+            Self::Bare => {
+                HttpResponse::TooManyRequests().insert_header((RETRY_AFTER, "1")).finish()
+            }
+            Self::Said(error) => error.error_response(),
+        }
+    }
+}
+
+fn api(request: &ServiceRequest) -> &Data<Api> {
+    request.app_data().expect("the server is made with it")
 }
 
 fn too_many(message: &str) -> ApiError {
