@@ -34,7 +34,7 @@ fn where_an_alias_stands_it_is_not_published_and_dry_run_says_so() {
     assert_eq!(planned["servers"][0]["alias"], format!("{DOMAIN}."));
     assert!(planned["conflict"].as_str().unwrap().contains("is an alias of"), "{planned}");
     publisher.repository().push_image("v1", "one");
-    let is_told = || publisher.standing()["publishing"].to_string().contains("is an alias of");
+    let is_told = || publisher.failure().contains("is an alias of");
     wait_long(is_told, "nobody is told of the alias");
     // Once it is gone, the next try publishes.
     publisher.dns.update(DOMAIN, &format!("update delete {NAME} CNAME"));
