@@ -210,9 +210,9 @@ async fn is_free(url: &str) -> Result<bool, IndexError> {
 
 /// Tells whether nothing was ever pushed to the registry of an index, nor is being pushed.
 async fn is_unused(index: &dyn Index) -> Result<bool, IndexError> {
-    let folding = index.folding(Visibility::Public).await?;
-    Ok(folding.root.is_none()
-        && folding.edits.is_empty()
+    let state = index.tree_state(Visibility::Public).await?;
+    Ok(state.root.is_none()
+        && state.last.is_none()
         && index.open_entry_count().await? == 0
         && index.upload_count().await? == 0
         && index.stored_content(None, 1).await?.is_empty())

@@ -1,7 +1,7 @@
 //! The lock on a data folder: one process owns it.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -45,7 +45,11 @@ impl DataLock {
             }
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
+        match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
+            // The number is for whoever finds the lock taken; without it the lock holds all the same.
+            Err(error) if error.kind() == ErrorKind::StorageFull => {}
+            written => written.map_err(failed)?,
+        }
         warn_if_open(data);
         Ok(Self { file })
     }

@@ -11,6 +11,7 @@ mod rebuild;
 mod server;
 mod tls;
 mod turns;
+mod uploads;
 
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
-use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError};
+use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError, StorageErrorKind};
 use lock::DataLock;
 use turns::IndexTurns;
 
@@ -36,6 +37,7 @@ pub use publish::{publisher, request_publication};
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;
+pub use uploads::Uploads;
 
 /// A registry that this process owns, with the lock on its data folder.
 pub struct App {
@@ -79,6 +81,11 @@ pub enum AppError {
     /// The tree holds something, the index nothing.
     #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
     IndexLost,
+    /// Uploads that another process has are not in its data folder.
+    #[error(
+        "uploads on a Kubo node cannot be cleared while a server runs: stop it, or wait for uploads.expire_after"
+    )]
+    UploadsInUse,
     /// What is to be filled holds something.
     #[error("{} is not empty: take a folder that is new", .0.display())]
     NotEmpty(PathBuf),
@@ -150,8 +157,21 @@ impl App {
     /// [`AppError::Locked`] while another process has the folder; whatever else is in the way.
     pub async fn open(settings: &Settings) -> Result<Self, AppError> {
         let app = Self::open_unrecovered(settings).await?;
-        app.registry.recover().await?;
-        app.registry.purge_uploads(settings.uploads.expire_after, true).await?;
+        let caught_up = async {
+            // Of all that is done here this alone makes room.
+            app.registry.purge_uploads(settings.uploads.expire_after, true).await?;
+            app.registry.recover().await
+        };
+        match caught_up.await {
+            Err(error) if error.is_full() => {
+                tracing::warn!(
+                    %error,
+                    "started without room: pulls work, changes wait until there is some; \
+                     `roadstead uploads clear` takes away what uploads under way have sent"
+                );
+            }
+            caught_up => caught_up?,
+        }
         Ok(app)
     }
 
@@ -171,15 +191,20 @@ impl App {
     async fn compose(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
         let index = open_index(settings, Access::Full).await?;
         let storage = open_storage(settings, &index).await?;
-        storage.tidy().await?;
+        match storage.tidy().await {
+            Err(error) if error.kind == StorageErrorKind::Full => {
+                tracing::warn!(%error, "the storage could not be tried out: there is no room");
+            }
+            tidied => tidied?,
+        }
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Self { registry, index, _lock: lock })
     }
 
     /// Refuses a registry whose index was lost.
     async fn expect_index(&self) -> Result<(), AppError> {
-        let folding = self.index.folding(Visibility::Public).await?;
-        let is_new = folding.root.is_none() && folding.edits.is_empty();
+        let state = self.index.tree_state(Visibility::Public).await?;
+        let is_new = state.root.is_none() && state.last.is_none();
         let is_lost = is_new
             && self.index.open_entry_count().await? == 0
             && !self.registry.is_tree_empty().await?;

@@ -21,6 +21,7 @@ mod restore;
 mod root;
 mod serve;
 mod status;
+mod uploads;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -65,6 +66,7 @@ enum Command {
     Root(root::RootArguments),
     Status(status::StatusArguments),
     Publish(publish::PublishArguments),
+    Uploads(uploads::UploadsArguments),
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
@@ -114,6 +116,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Root(command) => root::run(common, command),
         Command::Status(command) => status::run(common, command),
         Command::Publish(command) => publish::run(common, command),
+        Command::Uploads(command) => uploads::run(common, command),
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),

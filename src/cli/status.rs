@@ -18,7 +18,8 @@ const WIDTH: usize = 17;
 /// Shows the root, what of it is published, and what waits; also beside a running server
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code 1 means that it could not be told, or that publishing does not work.\n\n\
+    after_help = "Exit code 1 means that something is broken: it could not be looked at, the storage cannot be written \
+    to, or publishing does not work.\n\n\
     Examples:\n  roadstead status\n  roadstead status --json | jq .publishing.pending"
 )]
 pub(super) struct StatusArguments {
@@ -35,6 +36,7 @@ struct Status {
     driver: &'static str,
     index: &'static str,
     queue: u64,
+    broken: Vec<String>,
     publishing: Option<Publishing>,
 }
 
@@ -78,12 +80,15 @@ pub(super) fn run(
         describe(&status)
     };
     output::print(&text).context("cannot write to standard output")?;
-    let is_failing = status.publishing.is_some_and(|publishing| publishing.failure.is_some());
+    let is_failing = !status.broken.is_empty()
+        || status.publishing.is_some_and(|publishing| publishing.failure.is_some());
     Ok(if is_failing { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 async fn look(settings: &Settings) -> anyhow::Result<Status> {
-    let Beside { index, .. } = App::at_once(settings).await?;
+    let Beside { index, registry } = App::at_once(settings).await?;
+    let pinged = registry.ping_storage().await;
+    let broken = pinged.err().map(|error| format!("storage: {error}"));
     let root = peek_root(index.clone()).await?.to_string();
     let publishing = if settings.publish.is_wanted() {
         let record = published(index.as_ref()).await?;
@@ -100,7 +105,15 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
     };
     let (driver, queue) = (settings.storage.driver, index.open_entry_count().await?);
     let data = settings.server.data.display().to_string();
-    Ok(Status { data, root, driver, index: index_kind(settings), queue, publishing })
+    Ok(Status {
+        data,
+        root,
+        driver,
+        index: index_kind(settings),
+        queue,
+        broken: broken.into_iter().collect(),
+        publishing,
+    })
 }
 
 fn publishing(
@@ -136,7 +149,7 @@ fn moment(milliseconds: i64) -> Option<Timestamp> {
 }
 
 fn describe(status: &Status) -> String {
-    let Status { data, root, driver, index, queue, publishing } = status;
+    let Status { data, root, driver, index, queue, broken, publishing } = status;
     let mut text = String::new();
     let mut add = |what: &str, fact: &str| {
         let space = " ".repeat(WIDTH.saturating_sub(what.len()));
@@ -149,6 +162,9 @@ fn describe(status: &Status) -> String {
     add("storage", driver);
     add("index", index);
     add("waiting changes", &queue.to_string());
+    for what in broken {
+        add("broken", what);
+    }
     let Some(publishing) = publishing else {
         add("publishing", "no: publish.domain is not set");
         return text;

@@ -14,7 +14,7 @@ const UNITS: [(&str, u64); 6] = [
 
 /// Parses one whole number with a unit (`500ms`, `30s`, `15m`, `2h`, `7d`, `1w`), or without one:
 /// seconds.
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub fn parse(text: &str) -> Option<Duration> {
     let (digits, milliseconds) = UNITS
         .iter()
         .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)))

@@ -30,6 +30,7 @@ mod values;
 
 pub use auth::{AuthSettings, HtpasswdSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};
+pub use duration::parse as parse_duration;
 pub use error::SettingsError;
 pub use external_url::ExternalUrl;
 pub use federation::{AnonymousAccess, FederationKubo, FederationNode, FederationSettings};

@@ -14,10 +14,14 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: each part can do its work.
+/// `GET /readyz`: each part can serve pulls; what keeps it from taking pushes is told.
 pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
     let (index, storage) = (api.registry.ping_index().await, api.registry.ping_storage().await);
-    let mut response = if index.is_ok() && storage.is_ok() {
+    // Out of service, it would answer no pulls either: a full disk alone is no reason.
+    let serves = |part: &Result<(), RegistryError>| {
+        part.as_ref().map_or_else(RegistryError::is_of_writing, |()| true)
+    };
+    let mut response = if serves(&index) && serves(&storage) {
         HttpResponse::Ok()
     } else {
         HttpResponse::ServiceUnavailable()

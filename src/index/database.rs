@@ -19,9 +19,9 @@ use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
-    PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, Turn, UploadKey, UploadRow,
-    Writer, blobs, edges, manifests, nodes, published, queue, repositories, secrets, sqlite, tags,
-    uploads,
+    PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, TreeState, Turn, UploadKey,
+    UploadRow, UploadState, Writer, blobs, edges, manifests, nodes, published, queue, repositories,
+    secrets, sqlite, tags, uploads,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -42,6 +42,8 @@ pub(super) struct Database {
     pub(super) clock: Arc<Clock>,
     /// What it was opened for.
     pub(super) access: Access,
+    /// Whether it could only be opened for reading, since there was no room to write anything.
+    pub(super) had_no_room: bool,
     /// What was found of late.
     pub(super) memory: Memory,
     /// How long a statement of a request may take, where there is a network between.
@@ -96,6 +98,10 @@ impl Database {
     }
 
     fn check_access(&self) -> Result<()> {
+        if self.had_no_room {
+            let why = "there was none at the start: make room, and restart";
+            return Err(IndexError::new(IndexErrorKind::Full, "writing", why));
+        }
         match self.access {
             Access::Full => Ok(()),
             Access::ReadOnly => Err(misuse("writing", "the index was opened for reading")),
@@ -298,6 +304,10 @@ impl Index for Database {
         uploads::count(&mut self.read().await?).await
     }
 
+    async fn uploads(&self, stale_before: i64) -> Result<Vec<UploadState>> {
+        uploads::states(&mut self.read().await?, stale_before).await
+    }
+
     async fn upload_ids(&self) -> Result<Vec<String>> {
         uploads::ids(&mut self.read().await?).await
     }
@@ -320,6 +330,10 @@ impl Index for Database {
 
     async fn unfolded_entry_count(&self) -> Result<u64> {
         queue::unfolded_count(&mut self.read().await?).await
+    }
+
+    async fn tree_state(&self, tree: Visibility) -> Result<TreeState> {
+        queue::tree_state(&mut self.read().await?, tree).await
     }
 
     async fn folding(&self, tree: Visibility) -> Result<Folding> {

@@ -48,7 +48,7 @@ pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, 
 pub use rows::{
     BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
     NewBlob, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow, StoredManifest,
-    TagRow, UploadKey, UploadRow,
+    TagRow, TreeState, UploadKey, UploadRow, UploadState,
 };
 pub use turns::Turn;
 pub use writing::Writer;
@@ -216,6 +216,10 @@ pub trait Index: Send + Sync {
     /// Returns how many uploads there are.
     async fn upload_count(&self) -> Result<u64>;
 
+    /// Lists uploads with what an operator wants to know of them, those that were continued longest ago first;
+    /// claims older than `stale_before` have lapsed.
+    async fn uploads(&self, stale_before: i64) -> Result<Vec<UploadState>>;
+
     /// Lists every upload.
     async fn upload_ids(&self) -> Result<Vec<String>>;
 
@@ -236,7 +240,11 @@ pub trait Index: Send + Sync {
     /// done but not folded.
     async fn unfolded_entry_count(&self) -> Result<u64>;
 
-    /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still.
+    /// Tells how far a tree is folded.
+    async fn tree_state(&self, tree: Visibility) -> Result<TreeState>;
+
+    /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still: all of it, however
+    /// much that is.
     async fn folding(&self, tree: Visibility) -> Result<Folding>;
 
     /// Returns the bytes of a tree's node.

@@ -77,6 +77,7 @@ pub(super) async fn open(
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(clock),
         access,
+        had_no_room: false,
         memory: Memory::new(),
         hasty: None,
         limit: settings.statement_timeout + GRACE,

@@ -4,8 +4,13 @@ use cid::Cid;
 
 use super::columns::{cid, damaged, unsigned};
 use super::connection::{Connection, misuse, on};
-use super::{Entry, EntryState, Folding, Result, StoredManifest, manifests, postgres};
+use super::{Entry, EntryState, Folding, Result, StoredManifest, TreeState, manifests, postgres};
 use crate::oci::Visibility;
+
+/// How many entries are folded at a time, and how many bytes of edits, about: what they are made of in memory takes
+/// ten times that.
+const PART_ENTRIES: i64 = 500;
+const PART_BYTES: i64 = 1024 * 1024;
 
 fn state(text: &str) -> Result<EntryState> {
     match text {
@@ -160,6 +165,59 @@ pub(super) async fn folding(connection: &mut Connection, tree: Visibility) -> Re
         }
     }
     Ok(folding)
+}
+
+/// Tells how far a tree is folded.
+pub(super) async fn tree_state(connection: &mut Connection, tree: Visibility) -> Result<TreeState> {
+    let found: (Option<Vec<u8>>, Option<i64>) = on!(connection, "reading a root", db => sqlx::query_as(
+        "SELECT (SELECT root FROM trees WHERE name = $1), (SELECT MAX(seq) FROM pending_edits \
+         WHERE state = 'done' AND tree = $1 AND folded = 0)",
+    )
+    .bind(tree.as_str())
+    .fetch_one(db)
+    .await)?;
+    let (root, last) = found;
+    Ok(TreeState { root: root.map(|root| cid(&root)).transpose()?, last })
+}
+
+/// Reads a tree's root and the first entries that came since, after one number and up to another.
+pub(super) async fn folding_part(
+    connection: &mut Connection,
+    tree: Visibility,
+    after: i64,
+    through: i64,
+) -> Result<Folding> {
+    let root = tree_state(connection, tree).await?.root;
+    let sizes: Vec<(i64, i64)> = on!(connection, "measuring what is to be folded", db =>
+        sqlx::query_as(
+            "SELECT seq, CAST(LENGTH(edits) AS BIGINT) FROM pending_edits \
+             WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
+             AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+        )
+        .bind(tree.as_str())
+        .bind(after)
+        .bind(through)
+        .bind(PART_ENTRIES)
+        .fetch_all(db)
+        .await)?;
+    let mut left = PART_BYTES;
+    let fitting = sizes.iter().take_while(|(_, size)| {
+        let fits = left > 0;
+        left -= size;
+        fits
+    });
+    let Some((end, _)) = fitting.last() else { return Ok(Folding { root, edits: Vec::new() }) };
+    let edits = on!(connection, "reading what is to be folded", db => sqlx::query_as(
+        "SELECT seq, edits FROM pending_edits \
+         WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
+         AND seq > $2 AND seq <= $3 ORDER BY seq",
+    )
+    .bind(tree.as_str())
+    .bind(after)
+    .bind(end)
+    .fetch_all(db)
+    .await)?;
+    Ok(Folding { root, edits })
 }
 
 /// Sets a tree's root, into which all that was done up to `through` is folded. In a transaction.

@@ -226,5 +226,29 @@ pub struct Folding {
     pub edits: Vec<(i64, Vec<u8>)>,
 }
 
+/// An upload under way, as an operator sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadState {
+    /// Its name.
+    pub id: String,
+    /// The repository that it is for, which need not exist.
+    pub repository: RepositoryName,
+    /// How many of its bytes are saved.
+    pub received: u64,
+    /// When it was continued last.
+    pub touched: i64,
+    /// Whether a request has claimed it.
+    pub is_claimed: bool,
+}
+
+/// How far a tree is folded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TreeState {
+    /// The root of what was folded; none before the first time.
+    pub root: Option<Cid>,
+    /// The number of the last entry that is done but not folded, if there is any.
+    pub last: Option<i64>,
+}
+
 /// Counts of links to nodes, in the order asked.
 pub type NodeRefs = Vec<(Cid, i64)>;

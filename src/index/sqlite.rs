@@ -58,7 +58,13 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
         .busy_timeout(BUSY);
-    let pool = pools(CONNECTIONS).connect_with(options.clone()).await.map_err(failed)?;
+    let pool = match pools(CONNECTIONS).connect_with(options.clone()).await.map_err(failed) {
+        Err(error) if error.kind == IndexErrorKind::Full && is_settled(path) => {
+            tracing::warn!(%error, "the index is opened for reading, until a restart with more room");
+            return open_without_room(path).await;
+        }
+        pool => pool?,
+    };
     let hasty = pools(1).connect_lazy_with(options.synchronous(SqliteSynchronous::Normal));
     let gate = Some(Arc::new(Mutex::new(())));
     let mut database = Database {
@@ -69,14 +75,21 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::Row),
         access: Access::Full,
+        had_no_room: false,
         memory: Memory::new(),
         limit: GATE_LIMIT,
     };
     let prepared = async {
         schema::migrator(MIGRATIONS).run(&pool).await.map_err(schema::refused)?;
-        let mut connection = database.write().await?;
-        uploads::release_all(&mut connection).await?;
-        clock::version(&mut connection).await
+        let released = uploads::release_all(&mut database.write().await?).await;
+        match released {
+            // Claims lapse by themselves, and the disk may be full of uploads.
+            Err(error) if error.kind == IndexErrorKind::Full => {
+                tracing::warn!(%error, "claims on uploads lapse in a minute");
+            }
+            released => released?,
+        }
+        clock::version(&mut database.read().await?).await
     };
     match prepared.await {
         Ok(version) => database.clock = Arc::new(Clock::owned(version)),
@@ -92,7 +105,12 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
 
 async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
-    let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
+    let pool = match pools(CONNECTIONS).connect_with(options).await.map_err(failed) {
+        Err(error) if error.kind == IndexErrorKind::Full && is_settled(path) => {
+            return open_without_room(path).await;
+        }
+        pool => pool?,
+    };
     let database = Database {
         turns: Turns::of_process(pool.clone(), None),
         pool: Pool::Lite(pool),
@@ -101,11 +119,42 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::Row),
         access: Access::ReadOnly,
+        had_no_room: false,
         memory: Memory::new(),
         limit: GATE_LIMIT,
     };
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))
+}
+
+/// Opens a file that cannot be written to for want of room, not even what SQLite needs beside it: nobody writes to it
+/// then, so it is read as it stands.
+async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
+    let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
+    let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
+    let mut database = Database {
+        turns: Turns::of_process(pool.clone(), None),
+        pool: Pool::Lite(pool),
+        hasty: None,
+        gate: None,
+        lock: Arc::new(Mutex::new(())),
+        clock: Arc::new(Clock::Row),
+        access: Access::Full,
+        had_no_room: true,
+        memory: Memory::new(),
+        limit: GATE_LIMIT,
+    };
+    schema::check(&mut database.read().await?).await?;
+    let version = clock::version(&mut database.read().await?).await?;
+    database.clock = Arc::new(Clock::owned(version));
+    Ok(Arc::new(database))
+}
+
+/// Tells whether the file is all there is: whatever was committed is in it.
+fn is_settled(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    std::fs::metadata(log).map_or(true, |log| log.len() == 0)
 }
 
 /// Renames the file and what SQLite keeps beside it; an earlier one that was set aside stays.

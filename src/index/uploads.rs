@@ -1,8 +1,8 @@
 //! Uploads under way, and who of several requests may go on with one.
 
-use super::columns::{signed, unsigned};
+use super::columns::{damaged, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{Claim, Result, UploadKey, UploadRow};
+use super::{Claim, Result, UploadKey, UploadRow, UploadState};
 use crate::oci::RepositoryName;
 
 /// Records a new upload.
@@ -220,6 +220,25 @@ pub(super) async fn count(connection: &mut Connection) -> Result<u64> {
     let (count,): (i64,) = on!(connection, "counting uploads", db =>
         sqlx::query_as("SELECT count(*) FROM uploads").fetch_one(db).await)?;
     unsigned(count)
+}
+
+/// Lists uploads, those that were continued longest ago first.
+pub(super) async fn states(
+    connection: &mut Connection,
+    stale_before: i64,
+) -> Result<Vec<UploadState>> {
+    let rows: Vec<(String, String, i64, i64, bool)> = on!(connection, "listing uploads", db => sqlx::query_as(
+        "SELECT id, repository, received, touched, claim IS NOT NULL AND claimed >= $1 FROM uploads \
+         ORDER BY touched, id",
+    )
+    .bind(stale_before)
+    .fetch_all(db)
+    .await)?;
+    let state = |(id, name, received, touched, is_claimed): (_, String, _, _, _)| {
+        let repository = name.parse().map_err(|_| damaged("listing uploads", "a name is none"))?;
+        Ok(UploadState { id, repository, received: unsigned(received)?, touched, is_claimed })
+    };
+    rows.into_iter().map(state).collect()
 }
 
 /// Lists every upload.

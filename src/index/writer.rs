@@ -13,8 +13,8 @@ use super::clock::{self, Clock};
 use super::connection::Connection;
 use super::{
     BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
-    Result, StoredManifest, TagRow, Writer, blobs, edges, links, maintenance, manifests, nodes,
-    postgres, published, queue, tags,
+    Result, StoredManifest, TagRow, TreeState, Writer, blobs, edges, links, maintenance, manifests,
+    nodes, postgres, published, queue, tags,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -290,8 +290,21 @@ impl Writer for LockedWriter {
         self.write(async |connection| manifests::store(connection, manifest).await).await
     }
 
+    async fn tree_state(&mut self, tree: Visibility) -> Result<TreeState> {
+        queue::tree_state(self.connection(), tree).await
+    }
+
     async fn folding(&mut self, tree: Visibility) -> Result<Folding> {
         queue::folding(self.connection(), tree).await
+    }
+
+    async fn folding_part(
+        &mut self,
+        tree: Visibility,
+        after: i64,
+        through: i64,
+    ) -> Result<Folding> {
+        queue::folding_part(self.connection(), tree, after, through).await
     }
 
     async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()> {

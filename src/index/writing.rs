@@ -8,7 +8,7 @@ use cid::Cid;
 
 use super::{
     BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
-    Result, StoredManifest, TagRow,
+    Result, StoredManifest, TagRow, TreeState,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -170,8 +170,14 @@ pub trait Writer: Send {
     /// Stores a manifest's bytes as [`Index::enqueue`](super::Index::enqueue) does, inside the transaction.
     async fn put_stored_manifest(&mut self, manifest: &StoredManifest) -> Result<()>;
 
+    /// Tells how far a tree is folded.
+    async fn tree_state(&mut self, tree: Visibility) -> Result<TreeState>;
     /// Reads a tree's root as last folded, and the edits that came since.
     async fn folding(&mut self, tree: Visibility) -> Result<Folding>;
+    /// The same of the first entries after `after` and up to `through`: as many as memory is to hold at a time, and at
+    /// least one where there is any.
+    async fn folding_part(&mut self, tree: Visibility, after: i64, through: i64)
+    -> Result<Folding>;
     /// Sets a tree's root, and marks the entries up to `through` as folded into it.
     async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()>;
     /// Returns the bytes of a tree's node.

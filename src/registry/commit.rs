@@ -103,14 +103,20 @@ impl Registry {
     }
 
     async fn recover_once(&self) -> Result<()> {
+        self.unrecovered.store(true, Ordering::Release);
         let mut writer = self.index.lock().await?;
-        let mut again = Vec::new();
-        for (_, edits) in writer.folding(Visibility::Public).await?.edits {
-            again.extend(decode(&edits)?);
-        }
-        if !again.is_empty() {
+        let mut after = 0;
+        loop {
+            let part = writer.folding_part(Visibility::Public, after, i64::MAX).await?.edits;
+            let Some((last, _)) = part.last() else { break };
+            after = *last;
+            let mut again = Vec::new();
+            for (_, edits) in part {
+                again.extend(decode(&edits)?);
+            }
             self.storage.apply(Visibility::Public, &again).await?;
         }
+        self.unrecovered.store(false, Ordering::Release);
         self.drain(writer.as_mut()).await?;
         self.settle_links(writer.as_mut()).await
     }

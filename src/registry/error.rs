@@ -6,11 +6,11 @@ use thiserror::Error;
 
 use crate::auth::AuthError;
 use crate::dnslink::DnslinkError;
-use crate::index::IndexError;
+use crate::index::{IndexError, IndexErrorKind};
 use crate::ipld::TraversalError;
 use crate::oci::{Digest, ManifestError, RepositoryName};
 use crate::remote::RemoteError;
-use crate::storage::StorageError;
+use crate::storage::{StorageError, StorageErrorKind};
 
 /// What every use case returns.
 pub type Result<T> = std::result::Result<T, RegistryError>;
@@ -155,6 +155,28 @@ impl RegistryError {
             Self::Waiting => true,
             Self::Storage(error) => error.is_retryable(),
             Self::Index(error) => error.is_retryable(),
+            _ => false,
+        }
+    }
+}
+
+impl RegistryError {
+    /// Tells whether it is about writing alone, so that pulls go on.
+    #[must_use]
+    pub fn is_of_writing(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.kind == StorageErrorKind::ReadOnly || self.is_full(),
+            Self::Index(error) => error.kind == IndexErrorKind::ReadOnly || self.is_full(),
+            _ => false,
+        }
+    }
+
+    /// Tells whether there was no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Storage(error) => error.kind == StorageErrorKind::Full,
+            Self::Index(error) => error.kind == IndexErrorKind::Full,
             _ => false,
         }
     }

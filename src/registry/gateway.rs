@@ -69,7 +69,7 @@ impl Registry {
         }
         // A root that was just told may not be folded yet, and what is below it is not known before.
         let is_folded = self.index.unfolded_entry_count().await? == 0
-            && self.index.folding(Visibility::Public).await?.root.is_some();
+            && self.index.tree_state(Visibility::Public).await?.root.is_some();
         if is_folded {
             return Ok(None);
         }

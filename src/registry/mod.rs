@@ -9,6 +9,7 @@ mod adopt;
 mod blobs;
 mod catalog;
 mod check;
+mod clearing;
 mod commit;
 mod condition;
 #[cfg(test)]
@@ -37,7 +38,7 @@ mod uploads;
 mod walk;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cid::Cid;
@@ -48,6 +49,7 @@ use tokio::sync::Notify;
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
 pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
+pub use clearing::UploadSummary;
 pub use condition::{Condition, Wanted};
 pub use error::{RegistryError, Result};
 pub use export::Export;
@@ -105,6 +107,8 @@ pub struct Registry {
     root_changes: Arc<AtomicU64>,
     /// Told of each deletion of a manifest or blob.
     deletions: Arc<Notify>,
+    /// Whether what a crash left is still to be carried on.
+    unrecovered: Arc<AtomicBool>,
     /// Other people's repositories, if they are served.
     federation: Option<Arc<Federation>>,
     /// What is known of publishing, if anything is published.
@@ -128,6 +132,7 @@ impl Registry {
             limits: Arc::new(limits),
             root_changes: Arc::default(),
             deletions: Arc::default(),
+            unrecovered: Arc::default(),
             federation: None,
             watched: None,
             ongoing: Arc::default(),

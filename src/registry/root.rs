@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -11,10 +12,13 @@ use tokio::task::spawn_blocking;
 
 use super::commit::decode;
 use super::{Registry, RegistryError, Result, now};
-use crate::index::{Folding, Index, Writer};
+use crate::index::{Folding, Index, TreeState, Writer};
 use crate::ipld::{self, Load};
 use crate::oci::Visibility;
 use crate::storage::{Edit, Folded, fold};
+
+/// How many nodes go into one statement.
+const AT_ONCE: usize = 1000;
 
 impl Registry {
     /// Returns the public root, of all that was acknowledged. Commits under way are waited for.
@@ -22,19 +26,26 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn root(&self) -> Result<Cid> {
+        // What is folded is never applied again: it has to be, where a start had no room for it.
+        if self.unrecovered.load(Ordering::Acquire) {
+            self.recover().await?;
+        }
         let mut writer = self.index.lock().await?;
         self.drain(writer.as_mut()).await?;
-        let Folding { root, edits } = writer.folding(Visibility::Public).await?;
-        let through = match (root, edits.last()) {
-            (Some(root), None) => return Ok(root),
-            (_, last) => last.map_or(0, |(seq, _)| *seq),
+        let through = match writer.tree_state(Visibility::Public).await? {
+            TreeState { root: Some(root), last: None } => return Ok(root),
+            TreeState { last, .. } => last.unwrap_or_default(),
         };
         drop(writer);
         // A folded entry is never applied again, so it has to be on the disk; not under the lock, for
         // pushes need not wait until all that the machine has written is there.
         self.storage.sync().await?;
-        let mut writer = self.index.lock().await?;
-        self.fold(writer.as_mut(), through).await
+        loop {
+            let mut writer = self.index.lock().await?;
+            if let Some(root) = self.fold_part(writer.as_mut(), through).await? {
+                return Ok(root);
+            }
+        }
     }
 
     /// Carries out what waits in the queue and folds it; bounds what a start has to do again.
@@ -48,20 +59,25 @@ impl Registry {
         Ok(())
     }
 
-    /// Folds entries up to that number, which are on the disk.
-    async fn fold(&self, writer: &mut dyn Writer, through: i64) -> Result<Cid> {
-        let Folding { root: old, mut edits } = writer.folding(Visibility::Public).await?;
-        edits.retain(|(seq, _)| *seq <= through);
+    /// Folds entries up to that number, which are on the disk: as many as memory is to hold at a time. Returns the root
+    /// when all are folded.
+    async fn fold_part(&self, writer: &mut dyn Writer, through: i64) -> Result<Option<Cid>> {
+        let Folding { root: old, edits } =
+            writer.folding_part(Visibility::Public, 0, through).await?;
         if let (Some(root), true) = (old, edits.is_empty()) {
-            return Ok(root);
+            return Ok(Some(root));
         }
+        let reached = edits.last().map_or(through, |(seq, _)| *seq);
         let folded = fold_entries(self.index.clone(), old, edits).await?;
         writer.begin().await?;
         count_links(writer, old, &folded).await?;
-        writer.set_root(Visibility::Public, &folded.root, through).await?;
+        writer.set_root(Visibility::Public, &folded.root, reached).await?;
         writer.commit().await?;
+        if reached < through {
+            return Ok(None);
+        }
         writer.prune(self.grace_began()).await?;
-        Ok(folded.root)
+        Ok(Some(folded.root))
     }
 }
 
@@ -134,8 +150,12 @@ pub(super) async fn count_links(
     }
     let added: HashMap<Cid, &Bytes> =
         folded.added.iter().map(|block| (block.cid, &block.bytes)).collect();
-    let known: Vec<Cid> = added.keys().copied().collect();
-    let mut counts: HashMap<Cid, i64> = writer.node_refs(&known).await?.into_iter().collect();
+    // Most of it is new, and has no links: only what has some is remembered.
+    let mut counts: HashMap<Cid, i64> = HashMap::new();
+    for part in folded.added.chunks(AT_ONCE) {
+        let cids: Vec<Cid> = part.iter().map(|block| block.cid).collect();
+        counts.extend(writer.node_refs(&cids).await?.into_iter().filter(|(_, refs)| *refs != 0));
+    }
     let mut deltas: HashMap<Cid, i64> = HashMap::new();
     let mut content = Vec::new();
 
@@ -157,14 +177,24 @@ pub(super) async fn count_links(
 
     deltas.retain(|_, delta| *delta != 0);
     let nodes = added.iter().map(|(cid, bytes)| (*cid, Some((*bytes).clone())));
-    let nodes: Vec<_> = nodes
-        .chain(content)
-        .filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0))
-        .collect();
-    writer.put_nodes(&nodes).await?;
-    let deltas: Vec<_> = deltas.into_iter().collect();
-    writer.add_node_refs(&deltas, now()).await?;
-    Ok(())
+    let mut nodes =
+        nodes.chain(content).filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0));
+    loop {
+        let part: Vec<_> = nodes.by_ref().take(AT_ONCE).collect();
+        if part.is_empty() {
+            break;
+        }
+        writer.put_nodes(&part).await?;
+    }
+    drop(nodes);
+    let (mut deltas, now) = (deltas.into_iter(), now());
+    loop {
+        let part: Vec<_> = deltas.by_ref().take(AT_ONCE).collect();
+        if part.is_empty() {
+            return Ok(());
+        }
+        writer.add_node_refs(&part, now).await?;
+    }
 }
 
 /// Takes away one link to a root, and those of all that die of it. In a transaction.

@@ -3,11 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use cid::Cid;
 
 use super::edit::linked;
 use super::{Edit, StorageError, TreePath};
-use crate::ipld::{self, Block, Directory, Entry, Load, file};
+use crate::ipld::{self, Block, Directory, Entry, Error, Load, file};
+
+/// How many directories are in memory at the most, about: beyond that they are written as they stand.
+const MOST_FOLDERS: usize = 2048;
 
 /// What folding came to.
 #[derive(Debug)]
@@ -42,12 +46,19 @@ pub fn fold<L: Load>(
     edits: &[Edit],
     load: &mut L,
 ) -> Result<Folded, FoldError<L::Error>> {
-    let mut tree = match root {
+    let top = match root {
         Some(root) => Folder::open(root, load)?,
         None => Folder::empty(),
     };
+    let mut tree = Tree { top, opened: 0 };
     let mut added = BTreeMap::new();
+    let mut was_flushed = false;
     for edit in edits {
+        if tree.opened > MOST_FOLDERS {
+            tree.flush(&mut added, load)?;
+            was_flushed = true;
+        }
+        let load = &mut Overlay { added: &added, load };
         match edit {
             Edit::Link { path, digest, cid, size } => {
                 let content = linked(digest, cid, *size)?;
@@ -58,17 +69,105 @@ pub fn fold<L: Load>(
                 tree.insert(path, block.cid, text.len() as u64, load)?;
                 added.insert(block.cid, block);
             }
-            Edit::Remove { path } => tree.remove(&path.components().collect::<Vec<_>>(), load)?,
+            Edit::Remove { path } => tree.remove(path, load)?,
         }
     }
-    let (root, dag_size) = tree.flush(&mut |block| drop(added.insert(block.cid, block)), load)?;
+    let (root, dag_size) = tree.flush(&mut added, load)?;
+    if was_flushed {
+        keep_reachable(&root, &mut added)?;
+    }
     Ok(Folded { root, dag_size, added: added.into_values().collect() })
+}
+
+/// Removes blocks that the tree does not have: directories as they were in between.
+fn keep_reachable<E>(root: &Cid, added: &mut BTreeMap<Cid, Block>) -> Result<(), FoldError<E>> {
+    let mut reached = BTreeMap::new();
+    let mut next = vec![*root];
+    while let Some(cid) = next.pop() {
+        let Some(block) = added.remove(&cid) else { continue };
+        let links = ipld::links(&cid, &block.bytes)
+            .map_err(|source| Error::Decode { cid: Box::new(cid), source })?;
+        next.extend(links.into_iter().map(|entry| entry.cid));
+        reached.insert(cid, block);
+    }
+    *added = reached;
+    Ok(())
+}
+
+/// The blocks that were added before all others.
+struct Overlay<'fold, L> {
+    added: &'fold BTreeMap<Cid, Block>,
+    load: &'fold mut L,
+}
+
+impl<L: Load> Load for Overlay<'_, L> {
+    type Error = L::Error;
+
+    fn load(&mut self, cid: &Cid) -> Result<Bytes, L::Error> {
+        match self.added.get(cid) {
+            Some(block) => Ok(block.bytes.clone()),
+            None => self.load.load(cid),
+        }
+    }
+}
+
+/// A tree in memory, as far as it was touched since it was written last.
+struct Tree {
+    top: Folder,
+    /// How many directories were opened or made since, the top aside.
+    opened: usize,
+}
+
+impl Tree {
+    fn insert<L: Load>(
+        &mut self,
+        path: &TreePath,
+        cid: Cid,
+        dag_size: u64,
+        load: &mut L,
+    ) -> Result<(), FoldError<L::Error>> {
+        let parts: Vec<&str> = path.components().collect();
+        let Some((name, parents)) = parts.split_last() else { return Ok(()) };
+        let mut folder = &mut self.top;
+        for parent in parents {
+            if folder.enter(parent, &mut self.opened, load)?.is_none() {
+                self.opened += 1;
+                folder.touched.insert((*parent).to_owned(), Box::new(Folder::empty()));
+            }
+            folder = folder.touched.get_mut(*parent).expect("it was entered or made just now");
+        }
+        folder.directory.insert(Entry { name: (*name).to_owned(), cid, size: dag_size }, load)?;
+        Ok(())
+    }
+
+    fn remove<L: Load>(
+        &mut self,
+        path: &TreePath,
+        load: &mut L,
+    ) -> Result<(), FoldError<L::Error>> {
+        self.top.remove(&path.components().collect::<Vec<_>>(), &mut self.opened, load)
+    }
+
+    /// Writes what was touched, and returns the root and its Tsize.
+    fn flush<L: Load>(
+        &mut self,
+        added: &mut BTreeMap<Cid, Block>,
+        load: &mut L,
+    ) -> Result<(Cid, u64), FoldError<L::Error>> {
+        self.opened = 0;
+        let mut written = Vec::new();
+        let load = &mut Overlay { added, load };
+        let flushed = self.top.flush(&mut |block| written.push(block), load)?;
+        added.extend(written.into_iter().map(|block| (block.cid, block)));
+        Ok(flushed)
+    }
 }
 
 /// A directory of the tree with those of its directories that were touched.
 struct Folder {
     directory: Directory,
-    touched: BTreeMap<String, Folder>,
+    // In boxes: a map has room for eleven at the least, and most of these have one.
+    touched: BTreeMap<String, Box<Folder>>,
 }
 
 impl Folder {
@@ -84,44 +183,31 @@ impl Folder {
     fn enter<L: Load>(
         &mut self,
         name: &str,
+        opened: &mut usize,
         load: &mut L,
     ) -> Result<Option<&mut Self>, FoldError<L::Error>> {
         if !self.touched.contains_key(name) {
             let Some(entry) = self.directory.get(name, load)? else { return Ok(None) };
-            self.touched.insert(name.to_owned(), Self::open(&entry.cid, load)?);
+            self.touched.insert(name.to_owned(), Box::new(Self::open(&entry.cid, load)?));
+            *opened += 1;
         }
-        Ok(self.touched.get_mut(name))
+        Ok(self.touched.get_mut(name).map(Box::as_mut))
     }
 
-    fn insert<L: Load>(
+    fn remove<L: Load>(
         &mut self,
-        path: &TreePath,
-        cid: Cid,
-        dag_size: u64,
+        path: &[&str],
+        opened: &mut usize,
         load: &mut L,
     ) -> Result<(), FoldError<L::Error>> {
-        let parts: Vec<&str> = path.components().collect();
-        let Some((name, parents)) = parts.split_last() else { return Ok(()) };
-        let mut folder = self;
-        for parent in parents {
-            if folder.enter(parent, load)?.is_none() {
-                folder.touched.insert((*parent).to_owned(), Self::empty());
-            }
-            folder = folder.touched.get_mut(*parent).expect("it was entered or made just now");
-        }
-        folder.directory.insert(Entry { name: (*name).to_owned(), cid, size: dag_size }, load)?;
-        Ok(())
-    }
-
-    fn remove<L: Load>(&mut self, path: &[&str], load: &mut L) -> Result<(), FoldError<L::Error>> {
         let Some((name, rest)) = path.split_first() else { return Ok(()) };
         if rest.is_empty() {
             self.touched.remove(*name);
             self.directory.remove(name, load)?;
             return Ok(());
         }
-        let Some(folder) = self.enter(name, load)? else { return Ok(()) };
-        folder.remove(rest, load)
+        let Some(folder) = self.enter(name, opened, load)? else { return Ok(()) };
+        folder.remove(rest, opened, load)
     }
 
     /// Writes what was touched, from below; a directory that is left empty goes.
@@ -139,5 +225,76 @@ impl Folder {
             }
         }
         Ok(self.directory.flush(added, &mut |_| ()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    /// Blocks by their CIDs.
+    struct Store(HashMap<Cid, Bytes>);
+
+    impl Load for Store {
+        type Error = StorageError;
+
+        fn load(&mut self, cid: &Cid) -> Result<Bytes, StorageError> {
+            Ok(self.0.get(cid).cloned().expect("what the tree has was kept"))
+        }
+    }
+
+    fn path(text: &str) -> TreePath {
+        text.split('/').fold(TreePath::root(), |path, part| path.child(part).unwrap())
+    }
+
+    /// Edits of more directories than are in memory at a time; some come back to what others wrote before.
+    fn edits() -> Vec<Edit> {
+        let mut edits = Vec::new();
+        for number in 0..2 * MOST_FOLDERS {
+            let folder = format!("repositories/team{}/app{number}", number % 7);
+            edits.push(Edit::put(path(&format!("{folder}/tags/v1/link")), format!("{number}")));
+            edits.push(Edit::put(path(&format!("{folder}/layers/link")), "same"));
+            if number % 3 == 0 {
+                edits.push(Edit::remove(path(&format!("{folder}/tags/v1"))));
+            }
+            if number % 5 == 0 {
+                let earlier = format!("repositories/team{}/app{}", number / 2 % 7, number / 2);
+                edits.push(Edit::remove(path(&earlier)));
+                edits.push(Edit::put(path(&format!("{earlier}/again/link")), "again"));
+            }
+        }
+        edits
+    }
+
+    #[test]
+    fn what_is_written_in_between_changes_neither_root_nor_blocks() {
+        let edits = edits();
+        let whole = fold(None, &edits, &mut Store(HashMap::new())).unwrap();
+        let (mut store, mut root) = (Store(HashMap::new()), None);
+        for part in edits.chunks(100) {
+            let folded = fold(root.as_ref(), part, &mut store).unwrap();
+            store.0.extend(folded.added.into_iter().map(|block| (block.cid, block.bytes)));
+            root = Some(folded.root);
+        }
+        assert_eq!(Some(whole.root), root);
+
+        // Just the blocks of the tree, each once.
+        let count = whole.added.len();
+        let mut added: BTreeMap<Cid, Block> =
+            whole.added.into_iter().map(|block| (block.cid, block)).collect();
+        assert_eq!(added.len(), count);
+        let mut next = vec![whole.root];
+        let mut reached = std::collections::HashSet::new();
+        while let Some(cid) = next.pop() {
+            if reached.insert(cid) {
+                let block = added.remove(&cid).expect("a block is missing");
+                next.extend(
+                    ipld::links(&cid, &block.bytes).unwrap().into_iter().map(|link| link.cid),
+                );
+            }
+        }
+        assert!(added.is_empty(), "{} blocks of no tree", added.len());
     }
 }

@@ -16,6 +16,7 @@ mod path;
 mod source;
 mod turns;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::pin::Pin;
 
@@ -118,6 +119,11 @@ pub trait Storage: Send + Sync {
 
     /// Lists the names of unfinished ingests that have stored anything.
     async fn ingests(&self) -> Result<Vec<String>>;
+
+    /// Returns how many bytes unfinished ingests have stored, where more may be stored than was saved.
+    async fn ingest_sizes(&self) -> Result<HashMap<String, u64>> {
+        Ok(HashMap::new())
+    }
 
     /// Takes a file of a folder in as content of that digest, durably: linked to it where that is
     /// possible, else copied. Repeating it succeeds.

@@ -1,11 +1,14 @@
 //! A disk that is full.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::common::repository::{Repository, assert_refused};
+use crate::common::http;
+use crate::common::repository::{Repository, Upload, assert_refused};
 use crate::common::{Disk, Server, embedded_only, roadstead, run, succeed};
 use crate::faults::assert_whole;
 
@@ -50,6 +53,94 @@ fn a_full_disk_refuses_pushes_loses_nothing_and_goes_on_when_there_is_room() {
     assert_eq!(repository.get("manifests/after").body, after.manifest);
     assert_whole(&server);
     drop(server);
+}
+
+/// Takes all room that is left on a disk, to the last byte.
+fn take_the_rest(disk: &Disk) {
+    let path = disk.path().join("something-else");
+    let mut file = File::options().create(true).append(true).open(path).expect("it has a name");
+    for size in [MIB, 4096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+}
+
+#[test]
+fn a_full_disk_does_not_keep_a_registry_from_starting() {
+    let Some(()) = embedded_only("the disk is the data folder's") else { return };
+    let Some(disk) = Disk::mount("24m") else { return };
+    let mut server = Server::start_on(&disk.path().join("data"));
+    let before = Repository::of(&server, "team/app").push_image("before", "word");
+    let upload = Repository::of(&server, "team/big").begin();
+    assert_eq!(upload.stream(&noise(5 * MIB, 1)).status, 202);
+    let location = upload.location;
+    let root = succeed(&mut server.command(["root"]));
+    let home = TempDir::new().expect("a temporary folder can be made");
+
+    for is_killed in [true, false] {
+        take_the_rest(&disk);
+        if is_killed {
+            server.kill();
+        } else {
+            server.stop();
+        }
+        take_the_rest(&disk);
+        let archive = home.path().join(format!("{is_killed}-apart.car"));
+        let checked = run(&mut server.command(["check"]));
+        assert!(checked.succeeded(), "{checked}");
+        let exported = run(server.command(["export"]).arg(&archive));
+        assert!(exported.succeeded() && exported.stdout.contains(&root), "{exported}");
+
+        take_the_rest(&disk);
+        server.start_again();
+        let repository = Repository::of(&server, "team/app");
+        assert_eq!(repository.get("manifests/before").body, before.manifest, "pulls go on");
+        assert_eq!(repository.get(&format!("blobs/{}", sha256(&before.layer))).body, before.layer);
+        let pushed = repository.put("after", OCI_MANIFEST, &before.manifest);
+        assert_refused(&pushed, 507, "UNAVAILABLE");
+        assert_eq!(http::get(&server.url("/readyz")).status, 200, "pulls are served");
+        assert_eq!(succeed(&mut server.command(["root"])), root);
+    }
+
+    // What is taken away makes room for all else; the server begins to write when it starts again.
+    let listed = succeed(&mut server.command(["uploads", "list", "--json"]));
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("it is JSON");
+    assert_eq!(listed[0]["repository"], "team/big", "{listed}");
+    assert_eq!(listed[0]["bytes"], 5 * MIB, "{listed}");
+    server.stop();
+    let id = listed[0]["id"].as_str().expect("it is text").to_owned();
+    let young = succeed(&mut server.command(["uploads", "clear", "--older-than", "1d", &id]));
+    assert!(young.starts_with("0 uploads"), "{young}");
+    let cleared = succeed(&mut server.command(["uploads", "clear", &id]));
+    assert!(cleared.starts_with("1 upload, "), "{cleared}");
+    let unknown = run(&mut server.command(["uploads", "clear", "no-such-upload"]));
+    assert_eq!(unknown.code, Some(1), "{unknown}");
+
+    server.start_again();
+    assert_eq!(Upload::at(&server, &location).stream(b"more").status, 404);
+    let after = Repository::of(&server, "team/app").push_image("after", "other word");
+    assert_eq!(Repository::of(&server, "team/app").get("manifests/after").body, after.manifest);
+    assert_whole(&server);
+    drop(server);
+}
+
+#[test]
+fn uploads_are_cleared_beside_a_server_that_goes_on() {
+    let Some(()) = embedded_only("over Kubo a server has to be stopped for it") else { return };
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let uploads = [b"first", b"other"].map(|bytes| {
+        let upload = repository.begin();
+        assert_eq!(upload.stream(bytes).status, 202);
+        upload.location
+    });
+    let cleared = succeed(&mut server.command(["uploads", "clear"]));
+    assert!(cleared.starts_with("2 uploads, 10 bytes"), "{cleared}");
+    for location in uploads {
+        let upload = Upload::at(&server, &location);
+        assert_eq!(upload.stream(b"more").status, 404);
+    }
+    assert_eq!(repository.begin().stream(b"new").status, 202);
+    assert_whole(&server);
 }
 
 #[test]

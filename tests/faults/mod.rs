@@ -4,6 +4,7 @@
 mod broken_disk;
 pub(crate) mod crowd;
 mod disk;
+mod growth;
 mod kill;
 mod pulls;
 pub(crate) mod rude;

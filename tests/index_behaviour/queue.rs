@@ -1,7 +1,7 @@
 //! Cases about the queue of edits and its folding.
 
 use futures_util::future::join_all;
-use roadstead::index::{Entry, EntryState, Folding};
+use roadstead::index::{Entry, EntryState, Folding, TreeState};
 use roadstead::oci::Visibility::{Private, Public};
 
 use crate::fixtures::{NOW, cid, stored_manifest};
@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(an_entry_is_queued_beside_other_writes),
         case(a_closed_entry_stays_as_it_is),
         case(what_is_done_is_folded_in_order_and_once),
+        case(what_takes_much_memory_is_folded_in_parts),
         case(each_tree_folds_its_own_entries),
         case(a_number_is_never_given_twice),
     ]
@@ -138,6 +139,14 @@ async fn what_is_done_is_folded_in_order_and_once(home: Home) -> Outcome {
     writer.set_outcome(numbers[1], EntryState::Refused, b"").await?;
     let done = vec![(numbers[0], b"1".to_vec()), (numbers[2], b"3".to_vec())];
     assert_eq!(home.index.folding(Public).await?, Folding { root: None, edits: done });
+    assert_eq!(writer.tree_state(Public).await?, TreeState { root: None, last: Some(numbers[2]) });
+    let parts = [(0, numbers[0]), (0, numbers[2]), (numbers[0], i64::MAX), (numbers[2], i64::MAX)];
+    for ((after, through), expected) in parts.into_iter().zip([&[0][..], &[0, 2], &[2], &[]]) {
+        let part = writer.folding_part(Public, after, through).await?;
+        let found: Vec<i64> = part.edits.iter().map(|(seq, _)| *seq).collect();
+        let expected: Vec<i64> = expected.iter().map(|&place: &usize| numbers[place]).collect();
+        assert_eq!((part.root, found), (None, expected));
+    }
     writer.set_root(Public, &cid("first"), numbers[0]).await?;
     let rest = vec![(numbers[2], b"3".to_vec())];
     let expected = Folding { root: Some(cid("first")), edits: rest };
@@ -147,6 +156,27 @@ async fn what_is_done_is_folded_in_order_and_once(home: Home) -> Outcome {
     writer.set_root(Public, &cid("second"), numbers[3]).await?;
     let expected = Folding { root: Some(cid("second")), edits: Vec::new() };
     assert_eq!(home.index.folding(Public).await?, expected);
+    let state = TreeState { root: expected.root, last: None };
+    assert_eq!(home.index.tree_state(Public).await?, state);
+    Ok(())
+}
+
+async fn what_takes_much_memory_is_folded_in_parts(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    let large = vec![b' '; 700 * 1024];
+    for _ in 0..3 {
+        let seq = home.index.enqueue(b"entry", None, NOW).await?;
+        writer.set_checked(seq, Public, &large).await?;
+        writer.set_outcome(seq, EntryState::Done, b"").await?;
+    }
+    let (mut after, mut sizes) = (0, Vec::new());
+    loop {
+        let part = writer.folding_part(Public, after, i64::MAX).await?.edits;
+        let Some((last, _)) = part.last() else { break };
+        after = *last;
+        sizes.push(part.len());
+    }
+    assert_eq!(sizes, [2, 1]);
     Ok(())
 }
 

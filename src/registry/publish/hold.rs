@@ -23,7 +23,7 @@ impl Publisher {
             return Ok(true);
         }
         let mut writer = index.lock().await.map_err(unable)?;
-        if writer.folding(Visibility::Public).await.map_err(unable)?.root != Some(*root) {
+        if writer.tree_state(Visibility::Public).await.map_err(unable)?.root != Some(*root) {
             return Ok(false);
         }
         let now = now();

@@ -12,6 +12,7 @@ mod progress;
 mod take;
 mod writers;
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,7 +48,15 @@ pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
 }
 
 fn unusable(path: &Path, error: &io::Error) -> StorageError {
-    StorageError::new(StorageErrorKind::Unusable, format!("{}: {error}", path.display()))
+    StorageError::new(unusable_kind(error), format!("{}: {error}", path.display()))
+}
+
+/// Want of room passes; all else that keeps a folder from being written to does not.
+fn unusable_kind(error: &io::Error) -> StorageErrorKind {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
+        _ => StorageErrorKind::Unusable,
+    }
 }
 
 /// Where everything stands in the data folder.
@@ -110,7 +119,7 @@ impl Layout {
                         self.data.display(),
                         place.display()
                     );
-                    StorageError::new(StorageErrorKind::Unusable, what)
+                    StorageError::new(unusable_kind(&error), what)
                 })
             });
         }
@@ -180,6 +189,19 @@ impl Storage for Embedded {
         self.blocking(|layout| {
             let names = folder::names(&layout.data.join("tmp/uploads"))?;
             Ok(names.into_iter().filter(|name| !name.ends_with(".leaves")).collect())
+        })
+        .await
+    }
+
+    async fn ingest_sizes(&self) -> Result<HashMap<String, u64>> {
+        self.blocking(|layout| {
+            let names = folder::names(&layout.data.join("tmp/uploads"))?;
+            let sizes = names.into_iter().filter_map(|name| {
+                // One may have ended meanwhile.
+                let size = fs::metadata(layout.upload(&name)).ok()?.len();
+                (!name.ends_with(".leaves")).then_some((name, size))
+            });
+            Ok(sizes.collect())
         })
         .await
     }

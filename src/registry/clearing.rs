@@ -1,0 +1,66 @@
+//! Uploads under way, as an operator sees them.
+
+use super::{Registry, Result, now};
+use crate::index::IndexErrorKind;
+use crate::oci::RepositoryName;
+
+/// A claim that was not renewed for so long is nobody's any more.
+const CLAIM_MILLISECONDS: i64 = 60_000;
+
+/// An upload that was begun and has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadSummary {
+    /// Its name.
+    pub id: String,
+    /// The repository that it is for, where that is known.
+    pub repository: Option<RepositoryName>,
+    /// How many bytes it takes.
+    pub bytes: u64,
+    /// When a client continued it last, in milliseconds since the Unix epoch.
+    pub touched: i64,
+    /// Whether a request appends to it.
+    pub is_active: bool,
+}
+
+impl Registry {
+    /// Lists uploads under way.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn uploads(&self) -> Result<Vec<UploadSummary>> {
+        // What arrived and was not saved, since the disk was full or the process killed, takes room as well.
+        let sizes = self.storage.ingest_sizes().await?;
+        let rows = self.index.uploads(now() - CLAIM_MILLISECONDS).await?;
+        let uploads = rows.into_iter().map(|row| UploadSummary {
+            bytes: row.received.max(sizes.get(&row.id).copied().unwrap_or_default()),
+            id: row.id,
+            repository: Some(row.repository),
+            touched: row.touched,
+            is_active: row.is_claimed,
+        });
+        Ok(uploads.collect())
+    }
+
+    /// Forgets an upload with its bytes.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn clear_upload(&self, id: &str) -> Result<()> {
+        // The bytes first: their room may be what the index needs.
+        self.clear_bytes(id).await?;
+        match self.index.remove_upload(id).await {
+            // One without bytes is forgotten when its client comes back, or when it expires.
+            Err(error) if error.kind == IndexErrorKind::Full => Ok(()),
+            removed => removed.map(drop).map_err(Into::into),
+        }
+    }
+
+    /// Removes the bytes of an upload that is in another process's index: that process forgets it when its client comes
+    /// back.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub async fn clear_bytes(&self, id: &str) -> Result<()> {
+        Ok(self.storage.discard(id).await?)
+    }
+}
