@@ -9,12 +9,13 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::federation::{Extent, Held};
 use super::intent::Intent;
-use super::{Registry, RegistryError, Result, not_fetched, now};
+use super::walk::TREE;
+use super::{Registry, RegistryError, Result, layout, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
-use crate::storage::{Content, Finished, StorageError};
+use crate::storage::{Content, Edit, Finished, StorageError};
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATES: u32 = 100;
@@ -146,6 +147,20 @@ impl Registry {
     pub async fn delete_blob(&self, grant: &DeleteGrant, digest: &Digest) -> Result<()> {
         let repository = grant.repository().clone();
         self.commit(Intent::DeleteBlob { repository, digest: *digest }, None).await
+    }
+
+    /// Makes the row of content that was just finished. Where other bytes gave way to it, the tree links to it from
+    /// then on.
+    pub(super) async fn row(&self, finished: &Finished, aliases: Vec<Digest>) -> Result<NewBlob> {
+        let content = &finished.content;
+        if finished.is_replaced {
+            let mut writer = self.index.lock().await?;
+            if writer.is_named(&content.canonical).await? {
+                let edit = Edit::link(layout::blob_data(&content.canonical), content);
+                self.storage.apply(TREE, &[edit]).await?;
+            }
+        }
+        new_blob(finished, aliases)
     }
 
     /// Computes the sha512 digest of content.

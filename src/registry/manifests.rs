@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::blobs::new_blob;
 use super::intent::Intent;
 use super::uploads::new_id;
 use super::{Condition, Registry, RegistryError, Result, not_fetched, now};
@@ -130,10 +129,11 @@ impl Registry {
             self.storage.discard(&id).await?;
         }
         let kept = kept?;
+        let row = self.row(&kept, Vec::new()).await?;
         // One that is a single block is found by its digest, which is in its CID.
         if kept.leaves.len() > 1 {
             let mut writer = self.index.lock().await?;
-            writer.put_blob(None, &new_blob(&kept, Vec::new())?, now()).await?;
+            writer.put_blob(None, &row, now()).await?;
         }
         Ok(kept)
     }

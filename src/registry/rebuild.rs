@@ -285,7 +285,8 @@ impl Rebuild<'_> {
         };
         if self.mode == Mode::Dry {
             // Its blocks are of no use, since no row stays.
-            self.blobs.insert(*canonical, Finished { content: kept, leaves: Vec::new() });
+            let (content, leaves) = (kept, Vec::new());
+            self.blobs.insert(*canonical, Finished { content, leaves, is_replaced: false });
             return Ok(Ok(()));
         }
         storage.apply(TREE, &[Edit::link(path.clone(), &kept)]).await?;

@@ -62,6 +62,8 @@ pub struct Finished {
     pub content: Content,
     /// The sha256 digests of its leaves in order, of 1 MiB each but the last.
     pub leaves: Vec<[u8; 32]>,
+    /// Whether other bytes were stored as this content before. A tree that links to them does so still.
+    pub is_replaced: bool,
 }
 
 /// What taking in a file came to.
@@ -248,8 +250,8 @@ pub trait Ingest: Send {
     /// appended so far survives a killed process.
     async fn checkpoint(&mut self) -> Result<Vec<u8>>;
 
-    /// Ends the ingest: content of the expected digest is kept, durably. What was kept under that
-    /// digest with another length gives way.
+    /// Ends the ingest: content of the expected digest is kept, durably. Where the driver can find other
+    /// bytes under that digest, they give way ([`Finished::is_replaced`]).
     ///
     /// # Errors
     /// [`StorageErrorKind::DigestMismatch`] when the bytes have another digest, after which an earlier

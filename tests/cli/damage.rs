@@ -2,12 +2,15 @@
 //! names it, and `index rebuild` mends what can be mended.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, Executor, SqliteConnection};
 
 use crate::cli::push;
+use crate::common::content::{OCI_MANIFEST, image, noise, sha256, sha512};
 use crate::common::process::Finished;
+use crate::common::repository::Repository;
 use crate::common::{Server, http, run, succeed};
 
 fn tree(server: &Server) -> PathBuf {
@@ -117,6 +120,60 @@ fn a_blob_that_is_not_what_it_was_is_named_and_dropped_and_may_be_pushed_again()
         assert_pulled(&server, "hurt", &hurt, "other");
         assert_well(&server);
     }
+}
+
+/// Changes the last byte of a blob where it stands, which leaves its length.
+fn flip_the_end(server: &Server, bytes: &[u8]) {
+    let file = data_file(server, bytes);
+    let mut found = fs::read(&file).unwrap();
+    assert_eq!(found, bytes);
+    *found.last_mut().unwrap() ^= 1;
+    fs::write(&file, found).unwrap();
+}
+
+#[test]
+fn wrong_bytes_of_the_right_length_give_way_to_the_same_content_pushed_again() {
+    let server = Server::start_embedded();
+    let repository = Repository::of(&server, "hurt");
+    let layers = ["posted", "streamed", "other-name", "beside"].map(|word| {
+        let mut bytes = noise(600 * 1024, 1);
+        bytes.extend_from_slice(word.as_bytes());
+        bytes
+    });
+    let [posted, streamed, other_name, beside] = &layers;
+    let config = b"{}";
+    for bytes in layers.iter().map(Vec::as_slice).chain([&config[..]]) {
+        repository.push_blob(bytes);
+    }
+    let references: Vec<&[u8]> = layers.iter().map(Vec::as_slice).collect();
+    let manifest = image(config, &references).to_string().into_bytes();
+    assert_eq!(repository.put("v1", OCI_MANIFEST, &manifest).status, 201);
+    for bytes in references.iter().copied().chain([&config[..], &manifest]) {
+        flip_the_end(&server, bytes);
+    }
+
+    repository.push_blob(posted);
+    repository.push_blob(config);
+    let upload = repository.begin();
+    assert_eq!(upload.stream(streamed).status, 202);
+    assert_eq!(upload.finish(&sha256(streamed)).status, 201);
+    repository.push_blob_as(other_name, &sha512(other_name));
+    let upload = repository.begin();
+    assert_eq!(upload.stream(b"what came before").status, 202);
+    assert_eq!(upload.finish_with(&sha256(beside), beside).status, 201);
+    for bytes in references.iter().copied().chain([&config[..]]) {
+        let found = repository.get(&format!("blobs/{}", sha256(bytes)));
+        assert!(found.status == 200 && found.body == bytes, "{}", sha256(bytes));
+        assert_eq!(fs::read(data_file(&server, bytes)).unwrap(), bytes, "the tree has it as well");
+    }
+    assert_eq!(repository.put("v1", OCI_MANIFEST, &manifest).status, 201);
+    assert_eq!(fs::read(data_file(&server, &manifest)).unwrap(), manifest);
+    assert_well(&server);
+    // What is sound stays the file that it was.
+    let before = fs::metadata(data_file(&server, posted)).unwrap().ino();
+    repository.push_blob(posted);
+    assert_eq!(fs::metadata(data_file(&server, posted)).unwrap().ino(), before);
+    assert_well(&server);
 }
 
 #[test]

@@ -171,7 +171,7 @@ async fn known(
     };
     let Some(content) = found else { return Ok(None) };
     let is_kept = registry.storage.contains(&content).await?;
-    Ok(is_kept.then(|| Finished { content, leaves: Vec::new() }))
+    Ok(is_kept.then(|| Finished { content, leaves: Vec::new(), is_replaced: false }))
 }
 
 /// Says what is wrong with content, if the fault is that of the folder.

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use super::super::blobs::new_blob;
 use super::super::{Blob, Registry, RegistryError, Result, now};
 use super::new_id;
 use crate::auth::PushGrant;
@@ -73,7 +72,7 @@ impl Beside {
                     };
                 }
             };
-            let blob = new_blob(&finished, vec![digest])?;
+            let blob = registry.row(&finished, vec![digest]).await?;
             registry.index.record_blob(&repository, &blob, now()).await?;
             Ok(Some(Blob::here(digest, finished.content)))
         };

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use tokio::task::AbortHandle;
 
-use super::super::blobs::new_blob;
 use super::super::{Blob, Registry, RegistryError, Result, now};
 use super::ongoing::{Ending, Going, Request};
 use super::{CLAIM, RENEWAL, key, millis};
@@ -230,7 +229,13 @@ impl Held {
                 return Err(error.into());
             }
         };
-        let blob = new_blob(&finished, vec![digest])?;
+        let blob = match registry.row(&finished, vec![digest]).await {
+            Ok(blob) => blob,
+            Err(error) => {
+                self.release().await;
+                return Err(error);
+            }
+        };
         match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
             Ok(true) => Ok(Blob::here(digest, finished.content)),
             Ok(false) => Err(registry.gone(row).await?),

@@ -3,7 +3,7 @@
 use std::fs::{self, DirEntry, File};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -14,6 +14,9 @@ use super::super::edit::linked;
 use super::super::{Content, Edit, Finished, Kind, Result, StorageError, TreePath, files};
 use super::{Layout, progress};
 use crate::oci::{CanonicalDigest, Visibility};
+
+/// How many bytes of two files are compared at a time.
+const PIECE: usize = 256 * 1024;
 
 /// Applies one edit; a reader meets what stood there before or what stands there after.
 pub(super) fn apply(layout: &Layout, tree: Visibility, edit: &Edit) -> Result<()> {
@@ -109,31 +112,33 @@ fn remove(layout: &Layout, root: &Path, target: &Path) -> io::Result<()> {
 
 /// Keeps a finished file, which is open and stands at `path`, as content: linked under its digest,
 /// durably, before its own name goes. What is linked is the open file, whatever stands at the path by
-/// then. Where the content is there already, the new file is dropped; but one of another length is
-/// not that content, and gives way.
+/// then. Where the content is there already, the new file is dropped; but other bytes are not that content,
+/// and give way. Returns whether they did.
 pub(super) fn keep(
     layout: &Layout,
     file: &File,
     path: &Path,
     digest: &CanonicalDigest,
-) -> Result<()> {
+) -> Result<bool> {
     let target = layout.content(digest);
     let kept = match link_open(file, path, &target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            has_same_length(file, &target).and_then(|same| {
+            has_same_bytes(file, &target).and_then(|same| {
                 if same {
-                    return Ok(());
+                    return Ok(false);
                 }
                 let temporary = layout.temporary();
                 link_open(file, path, &temporary)?;
-                fs::rename(&temporary, &target)
+                fs::rename(&temporary, &target)?;
+                tracing::warn!(%digest, "replaced content whose bytes were wrong");
+                Ok(true)
             })
         }
-        linked => linked,
+        linked => linked.map(|()| false),
     };
     // Also where another upload came first: it may not have synced the directory yet.
-    kept.and_then(|()| sync_parent(&target))
-        .and_then(|()| fs::remove_file(path))
+    kept.and_then(|replaced| sync_parent(&target).map(|()| replaced))
+        .and_then(|replaced| fs::remove_file(path).map(|()| replaced))
         .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
 }
 
@@ -153,8 +158,33 @@ fn link_open(file: &File, path: &Path, target: &Path) -> io::Result<()> {
     }
 }
 
-fn has_same_length(file: &File, other: &Path) -> io::Result<bool> {
-    Ok(file.metadata()?.len() == fs::metadata(other)?.len())
+/// Compares a file with what stands at a path. What cannot be read there is not the same.
+fn has_same_bytes(file: &File, path: &Path) -> io::Result<bool> {
+    let found = match File::open(path) {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+        Err(_) => return Ok(false),
+    };
+    let (own, other) = (file.metadata()?, found.metadata()?);
+    if own.ino() == other.ino() && own.dev() == other.dev() {
+        return Ok(true);
+    }
+    if own.len() != other.len() {
+        return Ok(false);
+    }
+    let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
+    let mut position = 0;
+    while position < own.len() {
+        let size = usize::try_from(own.len() - position).map_or(PIECE, |left| left.min(PIECE));
+        file.read_exact_at(&mut ours[..size], position)?;
+        if found.read_exact_at(&mut theirs[..size], position).is_err()
+            || ours[..size] != theirs[..size]
+        {
+            return Ok(false);
+        }
+        position += size as u64;
+    }
+    Ok(true)
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {

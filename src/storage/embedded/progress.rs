@@ -126,7 +126,7 @@ impl Progress {
     }
 
     fn keep_alone(self, layout: &Layout, id: &str, expected: &Digest) -> Result<Finished> {
-        let finished = finish(self.hasher, self.leaves, layout, id)?;
+        let mut finished = finish(self.hasher, self.leaves, layout, id)?;
         let canonical = finished.content.canonical;
         let found = match expected.algorithm() {
             Algorithm::Sha256 => Digest::from(canonical),
@@ -147,7 +147,8 @@ impl Progress {
             let what = format!("the file of upload {id} is not as long as what was written");
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
-        folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;
+        finished.is_replaced =
+            folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;
         folder::remove_file(&layout.leaves(id))?;
         Ok(finished)
     }
@@ -183,7 +184,8 @@ fn finish(hasher: TwinHasher, leaves: Leaves, layout: &Layout, id: &str) -> Resu
     let size = hasher.length();
     let (whole, last) = hasher.finish();
     let (cid, leaves) = leaves.close(layout, id, size, last)?;
-    Ok(Finished { content: Content { canonical: CanonicalDigest(whole), cid, size }, leaves })
+    let content = Content { canonical: CanonicalDigest(whole), cid, size };
+    Ok(Finished { content, leaves, is_replaced: false })
 }
 
 fn digest_file(file: &File) -> io::Result<Digest> {

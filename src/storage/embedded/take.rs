@@ -60,14 +60,14 @@ fn take_by(
         Ok(own) => progress::identify(&own, layout).map(|finished| (own, finished)),
         Err(error) => Err(failed(error)),
     };
-    let (own, finished) =
+    let (own, mut finished) =
         finished.map_err(|error| if is_linked { blame(path, error) } else { error })?;
     let found = finished.content.canonical;
     if found != *expected {
         return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
     }
     own.sync_all().map_err(|error| StorageError::io("syncing a copy", error))?;
-    folder::keep(layout, &own, temporary, expected)?;
+    finished.is_replaced = folder::keep(layout, &own, temporary, expected)?;
     Ok(Taken { finished, is_linked })
 }
 

@@ -320,7 +320,7 @@ impl Arrival {
         self.keep(&content, expected).await?;
         let leaves = self.store.leaves(&content).await?;
         self.store.release(&self.id);
-        Ok(Finished { content, leaves })
+        Ok(Finished { content, leaves, is_replaced: false })
     }
 
     /// Puts the nodes above the leaves into the window, and names the file.

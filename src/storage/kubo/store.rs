@@ -87,7 +87,8 @@ impl Store {
         }
         let cid = spine.finish(&mut drop).cid;
         let content = Content { canonical: CanonicalDigest(whole), cid, size };
-        Ok(Finished { content, leaves: leaves.into_iter().map(|(leaf, _)| leaf).collect() })
+        let leaves = leaves.into_iter().map(|(leaf, _)| leaf).collect();
+        Ok(Finished { content, leaves, is_replaced: false })
     }
 
     /// Reads content, and computes its sha512 digest.
