@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
-use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError, StorageErrorKind};
+use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError};
 use lock::DataLock;
 use turns::IndexTurns;
 
@@ -192,7 +192,7 @@ impl App {
         let index = open_index(settings, Access::Full).await?;
         let storage = open_storage(settings, &index).await?;
         match storage.tidy().await {
-            Err(error) if error.kind == StorageErrorKind::Full => {
+            Err(error) if error.is_full() => {
                 tracing::warn!(%error, "the storage could not be tried out: there is no room");
             }
             tidied => tidied?,

@@ -10,7 +10,6 @@ use super::{App, AppError, driver};
 use crate::config::Settings;
 use crate::index::IndexErrorKind;
 use crate::registry::{Registry, RegistryError, UploadSummary};
-use crate::storage::StorageErrorKind;
 
 /// What ends the names of files that belong to an upload of the embedded store.
 const LEAVES: &str = ".leaves";
@@ -83,7 +82,7 @@ impl Uploads {
 fn is_full(error: &AppError) -> bool {
     match error {
         AppError::Index(error) => error.kind == IndexErrorKind::Full,
-        AppError::Storage(error) => error.kind == StorageErrorKind::Full,
+        AppError::Storage(error) => error.is_full(),
         AppError::Registry(error) => RegistryError::is_full(error),
         _ => false,
     }

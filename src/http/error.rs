@@ -180,7 +180,9 @@ impl From<RegistryError> for ApiError {
             }
             E::Remote(error) => return error.into(),
             E::PathUnreadable(_) => (StatusCode::BAD_REQUEST, ErrorCode::Unsupported),
-            E::Waiting => return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
+            E::Waiting | E::RootBehind => {
+                return Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message);
+            }
             E::Storage(error) => return error.into(),
             E::Index(error) => return error.into(),
             E::TreeLost | E::Record(_) => return Self::internal(&error),
@@ -195,6 +197,10 @@ impl From<StorageError> for ApiError {
             StorageErrorKind::Full => {
                 tracing::error!(error = %chain(&error), "the storage is full");
                 Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the storage has no room")
+            }
+            StorageErrorKind::Stuck => {
+                tracing::error!(error = %chain(&error), "the storage is full");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage has no room")
             }
             StorageErrorKind::ReadOnly => {
                 tracing::error!(error = %chain(&error), "the storage can only be read");

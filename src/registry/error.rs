@@ -102,6 +102,9 @@ pub enum RegistryError {
     /// The change was accepted, but could not be carried out in time; it may still be.
     #[error("the change waits for its turn and may still be made")]
     Waiting,
+    /// What was pushed is not in the root yet.
+    #[error("the root could not be computed: the index or the storage does not answer; try again")]
+    RootBehind,
     /// The tree has nothing of what the index lists.
     #[error(
         "the public tree holds no repository, but the index lists some: bring the tree back, or remove the index to begin with nothing"
@@ -152,7 +155,7 @@ impl RegistryError {
     /// Tells whether the same may succeed when somebody has made room or mended a disk or a network.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Waiting => true,
+            Self::Waiting | Self::RootBehind => true,
             Self::Storage(error) => error.is_retryable(),
             Self::Index(error) => error.is_retryable(),
             _ => false,
@@ -175,7 +178,7 @@ impl RegistryError {
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {
-            Self::Storage(error) => error.kind == StorageErrorKind::Full,
+            Self::Storage(error) => error.is_full(),
             Self::Index(error) => error.kind == IndexErrorKind::Full,
             _ => false,
         }

@@ -73,7 +73,7 @@ impl Registry {
         if is_folded {
             return Ok(None);
         }
-        self.root().await?;
+        self.catch_up().await?;
         Ok(self.index.public_block(cid, self.grace_began()).await?)
     }
 

@@ -18,6 +18,7 @@ mod deletion;
 mod error;
 mod export;
 mod federation;
+mod folds;
 mod gateway;
 #[cfg(test)]
 mod golden;
@@ -107,6 +108,7 @@ pub struct Registry {
     root_changes: Arc<AtomicU64>,
     /// Told of each deletion of a manifest or blob.
     deletions: Arc<Notify>,
+    folds: Arc<folds::Folds>,
     /// Whether what a crash left is still to be carried on.
     unrecovered: Arc<AtomicBool>,
     /// Other people's repositories, if they are served.
@@ -132,6 +134,7 @@ impl Registry {
             limits: Arc::new(limits),
             root_changes: Arc::default(),
             deletions: Arc::default(),
+            folds: Arc::default(),
             unrecovered: Arc::default(),
             federation: None,
             watched: None,

@@ -26,6 +26,12 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn root(&self) -> Result<Cid> {
+        let _running = self.folds.running.lock().await;
+        self.fold_alone().await
+    }
+
+    /// The same, while the caller keeps others of this process from folding.
+    pub(super) async fn fold_alone(&self) -> Result<Cid> {
         // What is folded is never applied again: it has to be, where a start had no room for it.
         if self.unrecovered.load(Ordering::Acquire) {
             self.recover().await?;
@@ -37,6 +43,7 @@ impl Registry {
             TreeState { last, .. } => last.unwrap_or_default(),
         };
         drop(writer);
+        self.folds.note();
         // A folded entry is never applied again, so it has to be on the disk; not under the lock, for
         // pushes need not wait until all that the machine has written is there.
         self.storage.sync().await?;

@@ -22,6 +22,8 @@ pub enum StorageErrorKind {
     DigestMismatch,
     /// There is no room: try again when there is.
     Full,
+    /// There was no room, and it takes nothing until there is some and it was started again.
+    Stuck,
     /// It can only be read: try again when somebody has mended it.
     ReadOnly,
     /// The storage does not answer: try again.
@@ -70,9 +72,15 @@ impl StorageError {
     /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        use StorageErrorKind::{Full, ReadOnly, Unavailable};
+        use StorageErrorKind::{Full, ReadOnly, Stuck, Unavailable};
 
-        matches!(self.kind, Full | ReadOnly | Unavailable)
+        matches!(self.kind, Full | Stuck | ReadOnly | Unavailable)
+    }
+
+    /// Tells whether it is for want of room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self.kind, StorageErrorKind::Full | StorageErrorKind::Stuck)
     }
 }
 
@@ -81,7 +89,7 @@ impl fmt::Display for StorageError {
         let what = match self.kind {
             StorageErrorKind::NotFound => "not found in the storage",
             StorageErrorKind::DigestMismatch => "the digest does not match",
-            StorageErrorKind::Full => "the storage has no room",
+            StorageErrorKind::Full | StorageErrorKind::Stuck => "the storage has no room",
             StorageErrorKind::ReadOnly => "the storage can only be read",
             StorageErrorKind::Unavailable => "the storage is not available",
             StorageErrorKind::Damaged => "the storage is damaged",

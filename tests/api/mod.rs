@@ -37,5 +37,6 @@ mod stop;
 mod tags;
 mod takeover;
 mod tls;
+mod unknown_cids;
 mod unnamed;
 mod uploads;

@@ -16,6 +16,7 @@ pub(super) struct Reading {
     /// None when the index does not answer.
     uploads: Option<u64>,
     root_changes: u64,
+    folds: u64,
     stale_roots: u64,
     /// Under way, and refused.
     foreign_reads: (u64, u64),
@@ -37,6 +38,7 @@ impl Reading {
         Self {
             uploads: uploads.ok(),
             root_changes: registry.root_changes(),
+            folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,
             foreign_reads: registry.foreign_reads(),
             publishing: registry.publishing().await.ok().flatten(),
@@ -77,6 +79,12 @@ impl Reading {
             "roadstead_root_changes",
             "Changes of the public tree that were carried out: pushes of manifests, and deletions",
             self.root_changes,
+        );
+        counter(
+            &mut registry,
+            "roadstead_folds",
+            "How often changes were folded into the public root",
+            self.folds,
         );
         gauge(
             &mut registry,

@@ -181,6 +181,7 @@ fn blame(error: StorageError) -> Result<String> {
         StorageErrorKind::DigestMismatch => Ok(format!("its bytes are {}", error.context)),
         StorageErrorKind::Damaged => Ok(format!("its content cannot be read: {}", error.context)),
         StorageErrorKind::Full
+        | StorageErrorKind::Stuck
         | StorageErrorKind::Unavailable
         | StorageErrorKind::ReadOnly
         | StorageErrorKind::Unusable

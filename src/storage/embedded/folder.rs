@@ -122,8 +122,8 @@ pub(super) fn keep(
 ) -> Result<bool> {
     let target = layout.content(digest);
     let kept = match link_open(file, path, &target) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            has_same_bytes(file, &target).and_then(|same| {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => has_same_bytes(file, &target)
+            .and_then(|same| {
                 if same {
                     return Ok(false);
                 }
@@ -132,8 +132,7 @@ pub(super) fn keep(
                 fs::rename(&temporary, &target)?;
                 tracing::warn!(%digest, "replaced content whose bytes were wrong");
                 Ok(true)
-            })
-        }
+            }),
         linked => linked.map(|()| false),
     };
     // Also where another upload came first: it may not have synced the directory yet.

@@ -147,8 +147,7 @@ impl Progress {
             let what = format!("the file of upload {id} is not as long as what was written");
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
-        finished.is_replaced =
-            folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;
+        finished.is_replaced = folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;
         folder::remove_file(&layout.leaves(id))?;
         Ok(finished)
     }

@@ -11,9 +11,7 @@ impl From<KuboError> for StorageError {
         let (kind, what) = match error.kind {
             K::NotFound | K::MissingBlock => (S::NotFound, "something on the node"),
             // Measured: a write that failed for want of room leaves the node unable to write.
-            K::Full => {
-                (S::Unavailable, "the disk of the node is full: it needs room, and a restart")
-            }
+            K::Full => (S::Stuck, "the disk of the node is full: it needs room, and a restart"),
             K::Unavailable => (S::Unavailable, "the node does not answer"),
             K::Exists | K::Denied | K::Disabled | K::Failed => (S::Failed, "the node refused"),
         };
