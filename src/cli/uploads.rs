@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::{CommonArguments, output, runtime};
 use crate::app::{Uploads, expect_registry};
 use crate::config::{Settings, parse_duration};
+use crate::oci::RepositoryName;
 use crate::registry::UploadSummary;
 
 /// Lists uploads under way, and clears them
@@ -117,7 +118,7 @@ async fn clear(
 
 fn as_json(uploads: &[UploadSummary]) -> anyhow::Result<String> {
     let listed = uploads.iter().map(|upload| Listed {
-        repository: upload.repository.as_ref().map(|name| name.as_str()),
+        repository: upload.repository.as_ref().map(RepositoryName::as_str),
         id: &upload.id,
         bytes: upload.bytes,
         touched: Timestamp::from_millisecond(upload.touched).ok(),
@@ -129,15 +130,14 @@ fn as_json(uploads: &[UploadSummary]) -> anyhow::Result<String> {
 fn describe(uploads: &[UploadSummary]) -> String {
     let mut text = String::new();
     for upload in uploads {
-        let repository = upload.repository.as_ref().map_or("?", |name| name.as_str());
+        let repository = upload.repository.as_ref().map_or("?", RepositoryName::as_str);
         let age = Timestamp::now().as_millisecond().saturating_sub(upload.touched).max(0) / 1000;
         let active = if upload.is_active { ", a request appends to it" } else { "" };
-        text += &format!(
-            "{}  {repository}  {} bytes  continued {} ago{active}\n",
-            upload.id,
-            upload.bytes,
-            short(age)
-        );
+        let (id, bytes, age) = (&upload.id, upload.bytes, short(age));
+        text.extend([
+            format!("{id}  {repository}  {bytes} bytes"),
+            format!("  continued {age} ago{active}\n"),
+        ]);
     }
     let bytes: u64 = uploads.iter().map(|upload| upload.bytes).sum();
     text + &format!("{}, {bytes} bytes\n", output::counts([(uploads.len(), "upload")]))

@@ -88,7 +88,7 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn recover(&self) -> Result<()> {
         for _ in 1..RECOVERIES {
-            match self.recover_once().await {
+            match Box::pin(self.recover_once()).await {
                 // A shared storage may still be at the last commit of a process that was killed.
                 Err(RegistryError::Storage(error))
                     if error.kind == StorageErrorKind::Unavailable =>
@@ -99,7 +99,7 @@ impl Registry {
                 recovered => return recovered,
             }
         }
-        self.recover_once().await
+        Box::pin(self.recover_once()).await
     }
 
     async fn recover_once(&self) -> Result<()> {

@@ -111,10 +111,8 @@ impl Client {
             .unwrap();
         let reference: Reference = reference.parse().unwrap();
         let tags = Vec::new();
-        registry
-            .put_manifest(&grant, &reference, tags, None, bytes.clone(), condition)
-            .await
-            .map(drop)
+        let put = registry.put_manifest(&grant, &reference, tags, None, bytes.clone(), condition);
+        Box::pin(put).await.map(drop)
     }
 
     async fn delete(&self, registry: &Registry, reference: &str) -> Result<()> {
@@ -150,11 +148,9 @@ impl Client {
             .pull(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
             .await
             .unwrap();
-        registry
-            .manifest(&grant, &reference.parse().unwrap())
-            .await
-            .ok()
-            .map(|manifest| manifest.bytes)
+        let reference = reference.parse().unwrap();
+        let found = Box::pin(registry.manifest(&grant, &reference)).await;
+        found.ok().map(|manifest| manifest.bytes)
     }
 }
 
@@ -182,7 +178,7 @@ fn digest_of(bytes: &Bytes) -> String {
 }
 
 async fn assert_whole(registry: &Registry) {
-    let report = registry.check(&Silent).await.unwrap();
+    let report = Box::pin(registry.check(&Silent)).await.unwrap();
     assert_eq!(report.findings, []);
 }
 
@@ -193,7 +189,7 @@ async fn stop_anywhere(mutate: impl AsyncFn(&Client, &Registry) -> Result<()>) {
     let mut roots = Vec::new();
     for stop in STEPS.into_iter().map(Some).chain([None]) {
         let folder = TempDir::new().unwrap();
-        let registry = open(folder.path()).await;
+        let registry = Box::pin(open(folder.path())).await;
         let old = client.image(&registry, b"old").await;
         let new = client.image(&registry, b"new").await;
         client.put(&registry, "moving", &old).await.unwrap();
@@ -206,7 +202,7 @@ async fn stop_anywhere(mutate: impl AsyncFn(&Client, &Registry) -> Result<()>) {
             mutate(&client, &registry).await.unwrap();
         }
         drop(registry);
-        let registry = open(folder.path()).await;
+        let registry = Box::pin(open(folder.path())).await;
         assert_whole(&registry).await;
         roots.push((stop, registry.root().await.unwrap(), client.get(&registry, "moving").await));
     }

@@ -129,7 +129,7 @@ impl Registry {
             self.storage.discard(&id).await?;
         }
         let kept = kept?;
-        let row = self.row(&kept, Vec::new()).await?;
+        let row = Box::pin(self.row(&kept, Vec::new())).await?;
         // One that is a single block is found by its digest, which is in its CID.
         if kept.leaves.len() > 1 {
             let mut writer = self.index.lock().await?;

@@ -27,14 +27,14 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn root(&self) -> Result<Cid> {
         let _running = self.folds.running.lock().await;
-        self.fold_alone().await
+        Box::pin(self.fold_alone()).await
     }
 
     /// The same, while the caller keeps others of this process from folding.
     pub(super) async fn fold_alone(&self) -> Result<Cid> {
         // What is folded is never applied again: it has to be, where a start had no room for it.
         if self.unrecovered.load(Ordering::Acquire) {
-            self.recover().await?;
+            Box::pin(self.recover()).await?;
         }
         let mut writer = self.index.lock().await?;
         self.drain(writer.as_mut()).await?;
