@@ -46,7 +46,7 @@ fn part(answer: Result<(), RegistryError>) -> &'static str {
     tracing::warn!(%error, "not ready");
     match error {
         RegistryError::Storage(error) => match error.kind {
-            StorageErrorKind::Full => "has no room",
+            StorageErrorKind::Full | StorageErrorKind::Stuck => "has no room",
             StorageErrorKind::ReadOnly => "can only be read",
             _ => "not available",
         },
