@@ -27,6 +27,9 @@ pub enum KuboErrorKind {
     Exists,
     /// A block is not on the node.
     MissingBlock,
+    /// The node dropped a folder from its cache while a name was made in it, because of a change at the top of its
+    /// files: nothing was made, or nothing that lasts. It can be tried again.
+    Displaced,
     /// The node's disk has no room. It may need a restart once there is some.
     Full,
     /// The node does not let us: a token is missing, or is another.
@@ -104,7 +107,14 @@ impl KuboError {
     }
 }
 
+/// What a copy says that was made in a folder which the node has meanwhile dropped from its cache: a text at its
+/// begin, and one at its end.
+const DISPLACED: (&str, &str) = ("cannot flush the created file", "file does not exist");
+
 fn kind_of_text(message: &str) -> Option<KuboErrorKind> {
+    if message.contains(DISPLACED.0) && message.ends_with(DISPLACED.1) {
+        return Some(KuboErrorKind::Displaced);
+    }
     TEXTS.iter().find(|(text, _)| message.contains(text)).map(|(_, kind)| *kind)
 }
 

@@ -75,13 +75,17 @@ impl Kubo {
         self.copying(cid, path).patience(patience).send(None).await.map(drop)
     }
 
-    /// The same, with the directories above the name that are missing.
+    /// Makes a directory, and those above it that are missing; one that is there is left as it is. When it returns
+    /// that is not yet on the disk: a [`Kubo::copy`] into it brings it there.
+    ///
+    /// Unlike a copy, it does not have the node drop what it knows of the folders beside it, which would take
+    /// away what is being linked in them.
     ///
     /// # Errors
-    /// Those of [`Kubo::copy`].
-    pub async fn copy_deep(&self, cid: &Cid, path: &str) -> Result<()> {
-        let call = self.copying(cid, path).option("parents", "true");
-        call.patience(Patience::Endless).send(None).await.map(drop)
+    /// Those of the node.
+    pub async fn make_directory(&self, path: &str) -> Result<()> {
+        let call = self.call("files/mkdir").option("parents", "true").option("cid-version", "1");
+        call.argument(path).patience(Patience::Endless).send(None).await.map(drop)
     }
 
     fn copying(&self, cid: &Cid, path: &str) -> super::rpc::Call<'_> {

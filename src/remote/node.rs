@@ -69,6 +69,7 @@ impl Node {
             KuboErrorKind::Unavailable
             | KuboErrorKind::Denied
             | KuboErrorKind::Disabled
+            | KuboErrorKind::Displaced
             | KuboErrorKind::Full
             | KuboErrorKind::Exists
             | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "cannot be read"),

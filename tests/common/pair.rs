@@ -55,7 +55,8 @@ impl Pair {
         let pair = Self {
             api: api.to_owned(),
             gateway: gateway.to_owned(),
-            mfs_root: format!("/test_{name}"),
+            // A copy to the top would take away what the servers of other tests link meanwhile.
+            mfs_root: format!("/test_{name}/registry"),
             database: database.to_owned(),
             schema: format!("roadstead_server_{name}"),
         };
@@ -135,6 +136,12 @@ impl Pair {
                 .body(body)
         });
         assert_eq!(import.status, 200, "{}", import.text());
+        let above = self.mfs_root.strip_suffix("/registry").expect("it was made so");
+        let made = http::send(|client| {
+            let url = format!("{}/api/v0/files/mkdir", self.api);
+            client.post(url).query(&[("arg", above)])
+        });
+        assert_eq!(made.status, 200, "{}", made.text());
         let copy = http::send(|client| {
             let source = format!("/ipfs/{cid}");
             let url = format!("{}/api/v0/files/cp", self.api);

@@ -111,6 +111,46 @@ async fn assert_there(
     assert_eq!(found.len(), kept.len(), "{moment}");
 }
 
+/// The folder of a new registry is made at the top, where the node drops what it knows of every folder there.
+#[test]
+fn what_one_registry_links_outlasts_the_folders_that_others_make() {
+    let Some(mut node) = KuboNode::start() else { return };
+    let runtime = Runtime::new().unwrap();
+    let kept = runtime.block_on(async {
+        let storage = storage::open(&node, "/first").await;
+        let mut writers = JoinSet::new();
+        for writer in 0..WRITERS {
+            let storage = Arc::clone(&storage);
+            writers.spawn(async move {
+                let mut kept = Vec::new();
+                for number in 0..LINKS / 4 {
+                    kept.push(keep(&storage, &format!("{writer} keeps {number}")).await);
+                }
+                kept
+            });
+        }
+        let mut kept = Vec::new();
+        let mut number = 0;
+        while !writers.is_empty() {
+            drop(storage::open(&node, &format!("/other{number}")).await);
+            number += 1;
+            while let Some(written) = writers.try_join_next() {
+                kept.extend(written.unwrap());
+            }
+        }
+        assert!(number > 20, "only {number} folders were made");
+        kept
+    });
+    for moment in ["while the node runs", "after it was killed"] {
+        runtime.block_on(async {
+            let storage = storage::open(&node, "/first").await;
+            assert_there(&storage, &kept, &[], moment).await;
+        });
+        node.kill();
+        node.start_again();
+    }
+}
+
 /// The same with nothing between the client and the node: no pauses, and a removal every few
 /// milliseconds.
 #[test]

@@ -117,7 +117,9 @@ fn what_is_missing_or_taken_is_told() {
         assert_kind(copy(&here.cid, "/absent/name").await, KuboErrorKind::NotFound);
         copy(&here.cid, "/folder/name").await.unwrap();
         assert_kind(copy(&here.cid, "/folder/name").await, KuboErrorKind::Exists);
-        assert_kind(kubo.copy_deep(&here.cid, "/folder/name").await, KuboErrorKind::Exists);
+        kubo.make_directory("/folder").await.unwrap();
+        assert!(kubo.make_directory("/folder/name/below").await.is_err(), "a file is on the way");
+        assert_eq!(kubo.list("/folder").await.unwrap(), Some(vec!["name".to_owned()]));
         assert_eq!(kubo.stat("/folder/name/below").await.unwrap(), None);
         assert_kind(copy(&absent.cid, "/folder/other").await, KuboErrorKind::MissingBlock);
         assert_kind(kubo.block(&absent.cid).await, KuboErrorKind::MissingBlock);
@@ -194,7 +196,8 @@ fn a_token_allows_what_the_driver_does_and_none_or_another_allows_nothing() {
         kubo.put(&here).await.unwrap();
         kubo.import(&[block("one"), block("two")]).await.unwrap();
         kubo.block(&here.cid).await.unwrap();
-        kubo.copy_deep(&here.cid, "/folder/one").await.unwrap();
+        kubo.make_directory("/folder").await.unwrap();
+        kubo.copy(&here.cid, "/folder/one", Patience::Limited).await.unwrap();
         kubo.copy(&here.cid, "/folder/two", Patience::Limited).await.unwrap();
         assert_eq!(kubo.list("/folder").await.unwrap().unwrap().len(), 2);
         let folder = kubo.stat("/folder").await.unwrap().unwrap().cid;

@@ -228,6 +228,7 @@ async fn search(kubo: &Kubo, key: &Cid) -> Result<Vec<u8>> {
             | KuboErrorKind::Full
             | KuboErrorKind::Denied
             | KuboErrorKind::Disabled
+            | KuboErrorKind::Displaced
             | KuboErrorKind::Unavailable
             | KuboErrorKind::Failed => DnslinkErrorKind::Unavailable,
         };

@@ -13,6 +13,9 @@ impl From<KuboError> for StorageError {
             // Measured: a write that failed for want of room leaves the node unable to write.
             K::Full => (S::Stuck, "the disk of the node is full: it needs room, and a restart"),
             K::Unavailable => (S::Unavailable, "the node does not answer"),
+            K::Displaced => {
+                (S::Unavailable, "others change the top of the node's files all the time")
+            }
             K::Exists | K::Denied | K::Disabled | K::Failed => (S::Failed, "the node refused"),
         };
         Self::wrap(kind, what, error)

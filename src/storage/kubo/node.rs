@@ -29,6 +29,9 @@ const SEARCH: Duration = Duration::from_secs(3);
 /// How often a link is tried again whose block was collected before it was linked.
 const TRIES: usize = 100;
 
+/// How often a link is tried again whose folder the node dropped from its cache, and the pause before each.
+const DISPLACED: (usize, Duration) = (20, Duration::from_millis(25));
+
 /// How many digests are remembered as durably kept.
 const REMEMBERED: usize = 10_000;
 
@@ -115,27 +118,31 @@ impl Node {
 
     async fn make_folder(self: &Arc<Self>) -> Result<()> {
         let root = self.places.root();
-        let (cid, blocks) = places::skeleton();
-        let found = self.kubo.stat(root).await?;
-        if found.is_none() {
+        let folders = [self.places.all_content(), self.places.all_held(), self.places.roots()];
+        let names = self.kubo.list(root).await?.unwrap_or_default();
+        let is_ours = |name: &String| folders.contains(&format!("{root}/{name}"));
+        let (tops, blocks) = places::skeleton();
+        // One that is empty, or of which a crash let only a part come to be, becomes a registry's.
+        if names.len() < folders.len() && names.iter().all(is_ours) {
             let node = Arc::clone(self);
-            let top = blocks.last().expect("a skeleton has a root").clone();
             self.in_turn(async move {
-                node.kubo.put(&top).await?;
-                match node.kubo.copy_deep(&cid, node.places.root()).await {
-                    Err(error) if error.kind == KuboErrorKind::Exists => Ok(()),
-                    Err(error) if error.kind == KuboErrorKind::Failed => Err(node.unfit(&format!(
+                match node.kubo.make_directory(node.places.root()).await {
+                    Err(error) if error.kind == KuboErrorKind::Unavailable => Err(error.into()),
+                    Err(error) => Err(node.unfit(&format!(
                         "{} cannot be made ({error}): give another `storage.kubo.mfs_root`",
                         node.places.root()
                     ))),
-                    copied => Ok(copied?),
+                    Ok(()) => Ok(()),
                 }
             })
             .await?;
+            for (top, path) in tops.iter().zip(&folders) {
+                self.put(top, path).await?;
+            }
         }
         // What a crash kept from coming; all of it is below a name now.
         self.kubo.import(&blocks).await?;
-        for place in [self.places.roots(), self.places.all_held(), self.places.all_content()] {
+        for place in folders {
             if !self.kubo.stat(&place).await?.is_some_and(|stat| stat.is_directory) {
                 return Err(self.unfit(&format!(
                     "{root} is there, but is not of a registry, since {place} is not: give another \
@@ -286,12 +293,22 @@ impl Node {
     async fn link(self: &Arc<Self>, cid: Cid, path: String, patience: Patience) -> Result<Named> {
         let node = Arc::clone(self);
         let linking = async move {
-            match node.kubo.copy(&cid, &path, patience).await {
-                Ok(()) => Ok(Named::Now),
-                Err(error) if error.kind == KuboErrorKind::Exists => Ok(Named::Before),
-                Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(Named::Not),
-                Err(error) => Err(error.into()),
+            let (tries, pause) = DISPLACED;
+            for try_number in 1.. {
+                match node.kubo.copy(&cid, &path, patience).await {
+                    Ok(()) => return Ok(Named::Now),
+                    Err(error) if error.kind == KuboErrorKind::Exists => return Ok(Named::Before),
+                    Err(error) if error.kind == KuboErrorKind::MissingBlock => {
+                        return Ok(Named::Not);
+                    }
+                    // Another registry, or the operator, made a folder at the top of the node's files.
+                    Err(error) if error.kind == KuboErrorKind::Displaced && try_number < tries => {
+                        tokio::time::sleep(pause).await;
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
+            unreachable!("the last try returns")
         };
         self.in_turn(linking).await
     }
