@@ -84,6 +84,28 @@ pub(super) fn is_known(cid: &Cid) -> bool {
     matches!(cid.codec(), RAW | DAG_PB) && (digest_of(cid).is_some() || inlined(cid).is_some())
 }
 
+/// The name of the hash function that a CID is made by, as the table of multicodecs has it, where it is one whose
+/// blocks are not read.
+#[must_use]
+pub fn hash_name(cid: &Cid) -> Option<String> {
+    if digest_of(cid).is_some() || inlined(cid).is_some() {
+        return None;
+    }
+    Some(match cid.hash().code() {
+        0x11 => "sha1".to_owned(),
+        // Its digest is cut short.
+        SHA2_256 => "a shortened sha2-256".to_owned(),
+        0x13 => "sha2-512".to_owned(),
+        0x14 => "sha3-512".to_owned(),
+        0x16 => "sha3-256".to_owned(),
+        0x1b => "keccak-256".to_owned(),
+        0x1e => "blake3".to_owned(),
+        0xb220 => "blake2b-256".to_owned(),
+        0xb260 => "blake2s-256".to_owned(),
+        code => format!("hash function {code:#x}"),
+    })
+}
+
 /// The content of a CID that is its content rather than a hash of it.
 pub(super) fn inlined(cid: &Cid) -> Option<&[u8]> {
     (cid.hash().code() == IDENTITY).then(|| cid.hash().digest())

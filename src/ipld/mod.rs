@@ -28,7 +28,7 @@ mod wire;
 pub use cid::Cid;
 
 pub use bag::{BAG_LINKS, bag};
-pub use block::{Block, MAX_BLOCK_SIZE, RAW, digest_of, raw_cid};
+pub use block::{Block, MAX_BLOCK_SIZE, RAW, digest_of, hash_name, raw_cid};
 pub use car::{CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car_header, no_root};
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, CarError, DecodeError, Error, RangeError, TraversalError};

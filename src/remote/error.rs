@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::ipld::{CarError, TraversalError};
+use cid::Cid;
+
+use crate::ipld::{CarError, TraversalError, hash_name};
 
 /// What a read says that has no source to fetch from.
 pub(super) const NO_SOURCE: &str =
@@ -72,7 +74,11 @@ impl Error for RemoteError {
 
 impl From<TraversalError> for RemoteError {
     fn from(error: TraversalError) -> Self {
-        Self::wrap(RemoteErrorKind::Invalid, "what came is not what is below the root", error)
+        let what = match &error {
+            TraversalError::Unsupported(cid) => unsupported(cid),
+            _ => "what came is not what is below the root".to_owned(),
+        };
+        Self::wrap(RemoteErrorKind::Invalid, what, error)
     }
 }
 
@@ -82,7 +88,20 @@ impl From<CarError> for RemoteError {
             CarError::Truncated => {
                 Self::wrap(RemoteErrorKind::Unreachable, "the archive broke off", error)
             }
+            CarError::Unsupported(ref cid) => {
+                Self::wrap(RemoteErrorKind::Invalid, unsupported(cid), error)
+            }
             _ => Self::wrap(RemoteErrorKind::Invalid, "what came is no sound archive", error),
+        }
+    }
+}
+
+/// Says why a block of that name is not read.
+fn unsupported(cid: &Cid) -> String {
+    match hash_name(cid) {
+        Some(name) => format!("blocks named by {name} are not supported, only those by sha2-256"),
+        None => {
+            format!("blocks of codec {:#x} are not supported, only raw and dag-pb", cid.codec())
         }
     }
 }

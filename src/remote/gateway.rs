@@ -6,9 +6,10 @@ use bytes::BytesMut;
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response};
 
+use super::address::{AskError, GatewayAddress, shown};
 use super::progress::{Patience, Progress};
 use super::reading::{self, Body};
 use super::{
@@ -31,6 +32,7 @@ const WIDTH: usize = 6;
 pub struct Gateway {
     client: Client,
     base: String,
+    address: GatewayAddress,
     patience: Patience,
 }
 
@@ -45,41 +47,61 @@ impl Gateway {
     /// Asks the gateway at that URL, and waits so long for it.
     #[must_use]
     pub fn with(client: Client, base: impl Into<String>, patience: Patience) -> Self {
-        Self { client, base: base.into(), patience }
+        let base = base.into();
+        Self { client, address: GatewayAddress::of_publisher(&base), base, patience }
+    }
+
+    /// Asks a gateway that the operator names, and follows its redirects. The client must not follow any itself.
+    #[must_use]
+    pub fn of_operator(client: Client, base: impl Into<String>) -> Self {
+        let gateway = Self::new(client, base);
+        Self { address: GatewayAddress::of_operator(&gateway.base), ..gateway }
     }
 
     async fn get(&self, target: &str, accept: &str) -> Result<Response> {
-        let url = format!("{}/ipfs/{target}", self.base);
-        let request = self.client.get(url).header(ACCEPT, accept);
-        let response =
-            tokio::time::timeout(self.patience.answer, request.send()).await.map_err(|_| {
-                RemoteError::new(
-                    RemoteErrorKind::TimedOut,
-                    format!("{} does not answer", self.base),
-                )
-            })?;
-        let response = response.map_err(|error| self.unreachable(error))?;
-        let status = response.status().as_u16();
-        match status {
+        let response = self.send(target, accept).await?;
+        self.check(response)
+    }
+
+    /// Sends a request, and returns what is answered, whatever it is.
+    async fn send(&self, target: &str, accept: &str) -> Result<Response> {
+        let target = format!("/ipfs/{target}");
+        let sending = self.address.get(&self.client, &target, accept);
+        let response = tokio::time::timeout(self.patience.answer, sending).await.map_err(|_| {
+            RemoteError::new(RemoteErrorKind::TimedOut, format!("{} does not answer", self.base))
+        })?;
+        response.map_err(|AskError { redirected_to, error }| match redirected_to {
+            // Another server than the one that the operator named.
+            Some(other) => {
+                let what = format!("{} redirected to {other}, which cannot be read", self.base);
+                RemoteError::wrap(kind(&error), what, error.without_url())
+            }
+            None => self.unreachable(error),
+        })
+    }
+
+    /// Refuses an answer that is not the one that was asked for.
+    fn check(&self, response: Response) -> Result<Response> {
+        let status = response.status();
+        match status.as_u16() {
             200 => Ok(response),
             404 | 410 | 412 => {
-                let what = format!("{} does not have it ({status})", self.base);
+                let what = format!("{} does not have it ({})", self.base, status.as_u16());
                 Err(RemoteError::new(RemoteErrorKind::Absent, what))
             }
-            _ => {
-                let what = format!("{} answered {status}", self.base);
+            code => {
+                let location = response.headers().get(LOCATION).filter(|_| status.is_redirection());
+                let location = location.and_then(|location| location.to_str().ok());
+                let location = location.map(|url| format!(", which leads to {}", shown(url)));
+                let what = format!("{} answered {code}{}", self.base, location.unwrap_or_default());
                 Err(RemoteError::new(RemoteErrorKind::Unreachable, what))
             }
         }
     }
 
     fn unreachable(&self, error: reqwest::Error) -> RemoteError {
-        let kind = if error.is_timeout() {
-            RemoteErrorKind::TimedOut
-        } else {
-            RemoteErrorKind::Unreachable
-        };
-        RemoteError::wrap(kind, format!("{} cannot be read", self.base), error.without_url())
+        let what = format!("{} cannot be read", self.base);
+        RemoteError::wrap(kind(&error), what, error.without_url())
     }
 
     /// Asks for an archive; none if it would not be in an order that can be followed.
@@ -97,7 +119,13 @@ impl Gateway {
         }
         let target = format!("{root}{}", url_path(path));
         let query = format!("format=car&{scope}&car-order=dfs&car-dups=y");
-        let response = self.get(&format!("{target}?{query}"), CAR).await?;
+        let response = self.send(&format!("{target}?{query}"), CAR).await?;
+        // Raw blocks are what every gateway has; archives, or this kind of them, it may lack (trustless gateway
+        // specification, "Response Codes").
+        if matches!(response.status().as_u16(), 400 | 406 | 415 | 501) {
+            return Ok(None);
+        }
+        let response = self.check(response)?;
         // In another order, or where what comes twice is left out, no bounded memory could follow.
         let described = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let described = described.unwrap_or_default().replace(' ', "");
@@ -174,7 +202,7 @@ impl Source for Gateway {
     async fn blocks(&self, wanted: &Wanted) -> Result<BlockStream> {
         let traversal = wanted.traversal()?;
         let Some(body) = self.archive(wanted).await? else {
-            let what = format!("{} has no archives whose order is known", self.base);
+            let what = format!("{} has no archives, or none whose order is known", self.base);
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
         Ok(reading::blocks(body, traversal, wanted, Progress::begin(self.patience)))
@@ -187,6 +215,10 @@ impl Source for Gateway {
             async move { gateway.read_block(response, cid, MAX_BLOCK_SIZE, &bounds).await },
         ))
     }
+}
+
+fn kind(error: &reqwest::Error) -> RemoteErrorKind {
+    if error.is_timeout() { RemoteErrorKind::TimedOut } else { RemoteErrorKind::Unreachable }
 }
 
 /// Writes names as a path of a URL: each with a slash before it.

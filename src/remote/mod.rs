@@ -5,6 +5,7 @@
 //! replaced where it stopped. Each block is checked against the root as it comes: a source can keep
 //! something back, but never make anything up. Nothing here knows of repositories or of HTTP's other side.
 
+mod address;
 mod ahead;
 mod answers;
 mod archive;
@@ -41,6 +42,7 @@ use bytes::Bytes;
 use cid::Cid;
 use futures_util::{Stream, TryStreamExt};
 
+pub use address::{AskError, GatewayAddress, Localhost};
 pub use ahead::Ahead;
 pub use answers::Answers;
 pub use archive::{Archive, Draft};

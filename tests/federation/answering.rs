@@ -5,12 +5,36 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
 
+/// What is asked of it.
+pub(crate) struct Asked {
+    /// The path with its query.
+    pub(crate) path: String,
+    /// By which name.
+    pub(crate) host: String,
+}
+
+/// What it answers.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// Lines of the head, each with its end.
+    pub(crate) fields: String,
+    pub(crate) body: Vec<u8>,
+}
+
 /// A gateway; it ends with the process of the tests.
 pub(crate) struct Answering(String);
 
 impl Answering {
     /// Answers a path with its query by these bytes; 404 where there are none.
     pub(crate) fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+        Self::start_with(move |asked| match answer(&asked.path) {
+            Some(body) => Answer { status: 200, fields: String::new(), body },
+            None => Answer { status: 404, fields: String::new(), body: Vec::new() },
+        })
+    }
+
+    /// Answers requests as the test likes.
+    pub(crate) fn start_with(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
@@ -33,7 +57,7 @@ impl Answering {
     }
 }
 
-fn serve(client: TcpStream, answer: &dyn Fn(&str) -> Option<Vec<u8>>) {
+fn serve(client: TcpStream, answer: &dyn Fn(&Asked) -> Answer) {
     let mut reader = BufReader::new(client.try_clone().unwrap());
     let mut client = client;
     loop {
@@ -41,16 +65,17 @@ fn serve(client: TcpStream, answer: &dyn Fn(&str) -> Option<Vec<u8>>) {
         if reader.read_line(&mut first).unwrap_or(0) == 0 {
             return;
         }
-        let mut line = String::new();
+        let (mut line, mut host) = (String::new(), String::new());
         while reader.read_line(&mut line).unwrap_or(0) > 2 {
+            if let Some(("host", value)) = line.to_ascii_lowercase().split_once(':') {
+                value.trim().clone_into(&mut host);
+            }
             line.clear();
         }
-        let path = first.split(' ').nth(1).unwrap_or_default();
-        let (status, body) = match answer(path) {
-            Some(body) => ("200 OK", body),
-            None => ("404 Not Found", Vec::new()),
-        };
-        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());
+        let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
+        let Answer { status, fields, body } = answer(&Asked { path, host });
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} Answer\r\n{fields}content-length: {length}\r\n\r\n");
         if client.write_all(&[head.as_bytes(), &body].concat()).is_err() {
             return;
         }

@@ -73,11 +73,14 @@ fn an_image_is_pulled_by_a_key_whose_record_a_node_or_a_gateway_has() {
     let key = generate(&node, "one");
     lead(&node, "one", &format!("/ipfs/{}", operators.root()), "24h");
     let content = operators.publisher.url("");
+    let named = node.gateway().replace("127.0.0.1", "localhost");
     // By a name of its own, and by a domain that leads to the key.
     operators.publish_as(&format!("dnslink=/ipns/{key}"), &operators.hint());
     for (gateways, api) in [
         (vec![content.as_str()], node.api()),
         (vec![content.as_str(), &node.gateway()], "none".to_owned()),
+        // By this name the node redirects to a name below it.
+        (vec![content.as_str(), &named], "none".to_owned()),
     ] {
         let mut resolve = roadstead(["resolve", &key]);
         resolve

@@ -7,6 +7,7 @@ mod anonymous;
 pub(crate) mod answering;
 mod cache;
 mod faults;
+mod gateways;
 mod hostile;
 mod keys;
 mod limits;

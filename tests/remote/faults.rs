@@ -114,6 +114,44 @@ async fn an_error_of_the_peer() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_has_no_such_archives_is_asked_for_blocks() {
+    let world = World::new();
+    for status in [400, 406, 415, 501] {
+        let peer = Peer::start(&world, Manner::Status(status, String::new())).await;
+        assert_sound(&remote([patient(&peer)]), &world).await;
+        let listed = remote([patient(&peer)]).list(world.root, path(SHARDS), 2500).await.unwrap();
+        assert!(listed.is_some(), "{status}");
+        let asked = peer.asked();
+        assert!(asked.iter().any(|target| target.contains("format=raw")), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_other_answer_is_taken_for_a_lack_of_archives() {
+    let world = World::new();
+    for (status, expected) in [
+        (401, Unreachable),
+        (403, Unreachable),
+        (404, Absent),
+        (405, Unreachable),
+        (410, Absent),
+        (412, Absent),
+        (429, Unreachable),
+        (500, Unreachable),
+        (502, Unreachable),
+        (503, Unreachable),
+        (504, Unreachable),
+        (204, Unreachable),
+    ] {
+        let peer = Peer::start(&world, Manner::Status(status, String::new())).await;
+        let (_, error) = read(&remote([patient(&peer)]), &world).await;
+        assert_eq!(kind(error), expected, "{status}");
+        let asked = peer.asked();
+        assert!(asked.iter().all(|target| !target.contains("format=raw")), "{status}: {asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_redirect_is_not_followed() {
     let world = World::new();
     let elsewhere = Peer::good(&world).await;

@@ -12,13 +12,13 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use quick_cache::sync::Cache;
 use reqwest::Client;
-use reqwest::header::ACCEPT;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::HINTS;
 use crate::dnslink::ipns::{self, IpnsRecord, MAX_RECORD};
 use crate::dnslink::{Dialer, DnslinkError, DnslinkErrorKind, Hint, KeyResolver, Link, Result};
 use crate::kubo::{Kubo, KuboErrorKind};
+use crate::remote::GatewayAddress;
 
 const RECORD: &str = "application/vnd.ipfs.ipns-record";
 
@@ -124,10 +124,11 @@ impl Keys {
     async fn ask(&self, key: &Cid, hints: &[Hint]) -> Result<Seen> {
         let mut asking: FuturesUnordered<BoxFuture<'_, Result<Vec<u8>>>> = FuturesUnordered::new();
         for url in &self.gateways {
-            asking.push(fetch(&self.own, url, key).boxed());
+            asking.push(fetch(&self.own, url, GatewayAddress::of_operator(url), key).boxed());
         }
         for hint in hints.iter().filter_map(|hint| self.gateway(hint)).take(HINTS) {
-            asking.push(fetch(&self.guarded, hint, key).boxed());
+            let address = GatewayAddress::of_publisher(hint);
+            asking.push(fetch(&self.guarded, hint, address, key).boxed());
         }
         asking.extend(self.node.iter().map(|kubo| search(kubo, key).boxed()));
         let nobody = format!(
@@ -184,14 +185,14 @@ fn verified(key: &Cid, bytes: Vec<u8>) -> Result<Seen> {
 }
 
 /// Asks a gateway (trustless gateway specification, "IPNS Record").
-async fn fetch(client: &Client, base: &str, key: &Cid) -> Result<Vec<u8>> {
+async fn fetch(client: &Client, base: &str, address: GatewayAddress, key: &Cid) -> Result<Vec<u8>> {
     let key = name(key);
     let unavailable = |what: &str| {
         DnslinkError::new(DnslinkErrorKind::Unavailable, format!("{key}: {base} {what}"))
     };
     let answer = async {
-        let url = format!("{base}/ipns/{key}?format=ipns-record");
-        let response = client.get(url).header(ACCEPT, RECORD).send().await;
+        let target = format!("/ipns/{key}?format=ipns-record");
+        let response = address.get(client, &target, RECORD).await;
         let response = response.map_err(|_| unavailable("cannot be reached"))?;
         match response.status().as_u16() {
             200 => {}

@@ -19,7 +19,7 @@ use super::unpublished::Unpublished;
 use crate::dnslink::{self, DialError, Dialer, DnslinkError, DnslinkErrorKind, Hint, Resolver};
 use crate::kubo::Kubo;
 use crate::oci::RootName;
-use crate::remote::{Gateway, Node, Remote, Source};
+use crate::remote::{Gateway, Localhost, Node, Remote, Source};
 use crate::storage::TreePath;
 
 /// How long a connection to somebody may take.
@@ -115,12 +115,12 @@ impl Roots {
     ) -> reqwest::Result<Self> {
         let dialer = resolver.dialer();
         // A proxy would dial whatever it is told to, and a redirect lead anywhere.
-        let client = || Client::builder().connect_timeout(CONNECT).no_proxy();
-        let guarded = client()
-            .redirect(redirect::Policy::none())
-            .dns_resolver(Arc::new(dialer.clone()))
-            .build()?;
-        let own = client().build()?;
+        let client = || {
+            let client = Client::builder().connect_timeout(CONNECT).no_proxy();
+            client.redirect(redirect::Policy::none())
+        };
+        let guarded = client().dns_resolver(Arc::new(dialer.clone())).build()?;
+        let own = client().dns_resolver(Arc::new(Localhost)).build()?;
         let keys = Arc::new(Keys {
             gateways: gateways.to_vec(),
             own: own.clone(),
@@ -130,7 +130,8 @@ impl Roots {
             newest: Newest::default(),
         });
         let resolver = resolver.with_keys(Arc::<Keys>::clone(&keys));
-        let source = |url: &String| Arc::new(Gateway::new(own.clone(), url)) as Arc<dyn Source>;
+        let source =
+            |url: &String| Arc::new(Gateway::of_operator(own.clone(), url)) as Arc<dyn Source>;
         let gateways = gateways.iter().map(source).collect();
         let node = node.map(|OwnNode { kubo, keep_peers, notes }| {
             let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers, notes);

@@ -21,12 +21,14 @@ fn names_and_links_cost_no_round_trip_each() {
 #[test]
 fn a_peer_without_archives_that_can_be_followed_is_asked_block_by_block() {
     let original = Original::start();
-    let proxy = Proxy::start(original.server.address(), Manner::Unordered);
-    let copy = Copy::new();
-    let restored = copy.restore(&original.root, &proxy.url());
-    assert!(restored.succeeded(), "{restored}");
-    copy.assert_is(&original.root);
-    assert!(proxy.asked() > 100, "{}", proxy.asked());
+    for manner in [Manner::Unordered, Manner::NoArchives(406), Manner::NoArchives(501)] {
+        let proxy = Proxy::start(original.server.address(), manner);
+        let copy = Copy::new();
+        let restored = copy.restore(&original.root, &proxy.url());
+        assert!(restored.succeeded(), "{restored}");
+        copy.assert_is(&original.root);
+        assert!(proxy.asked() > 100, "{}", proxy.asked());
+    }
 }
 
 #[test]

@@ -13,6 +13,8 @@ pub(super) enum Manner {
     Good,
     /// Does not say in which order blocks are.
     Unordered,
+    /// Answers what asks for an archive by this status.
+    NoArchives(u16),
     /// Changes the last byte of each answer of a file.
     Wrong,
     /// Ends each answer that is long in its middle.
@@ -90,6 +92,15 @@ impl Shared {
             Manner::Flaky if number % 3 == 2 => return Ok(()),
             Manner::Lost if number >= 12 => return Ok(()),
             _ => {}
+        }
+        if let Manner::NoArchives(status) = self.manner
+            && head.lines().next().is_some_and(|first| first.contains("format=car"))
+        {
+            let body = "<p>no archives";
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes())?;
+            return stream.shutdown(Shutdown::Write);
         }
         let mut server = TcpStream::connect(&self.target)?;
         let (first, rest) = head.split_once("\r\n").unwrap();

@@ -1,0 +1,186 @@
+//! Gateways that are not as others: without archives, on this machine by a name, with redirects, with trees by another
+//! hash.
+
+use std::fs;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
+
+use crate::common::content::sha256;
+use crate::common::http::{self, Response};
+use crate::common::repository::{Pushed, Repository, assert_refused};
+use crate::common::{KuboNode, Server, roadstead, run, succeed};
+use crate::federation::answering::{Answer, Answering, Asked};
+
+/// A publisher with an image, and its root.
+fn publisher() -> (Server, Pushed, String) {
+    let server = Server::start();
+    let pushed = Repository::of(&server, "team/app").push_image("v1", "layer");
+    let root = succeed(&mut server.command(["root"])).trim().to_owned();
+    (server, pushed, root)
+}
+
+/// A registry that asks these gateways and nothing else.
+fn asking(gateways: &str) -> Server {
+    let gateways = gateways.to_owned();
+    Server::start_with(move |command| {
+        command
+            .env("ROADSTEAD_FEDERATION__GATEWAYS", &gateways)
+            .env("ROADSTEAD_FEDERATION__KUBO__API", "none");
+    })
+}
+
+fn assert_pulled(server: &Server, root: &str, pushed: &Pushed) {
+    let foreign = Repository::of(server, &format!("{root}/team/app"));
+    assert_eq!(foreign.get("tags/list").json()["tags"], serde_json::json!(["v1"]));
+    for reference in ["v1", &pushed.digest] {
+        assert_eq!(foreign.head(&format!("manifests/{reference}")).status, 200);
+        assert_eq!(foreign.get(&format!("manifests/{reference}")).body, pushed.manifest);
+    }
+    for blob in [&pushed.layer, &pushed.config] {
+        let place = format!("blobs/{}", sha256(blob));
+        assert_eq!(foreign.head(&place).status, 200);
+        assert_eq!(&foreign.get(&place).body, blob);
+    }
+    assert_eq!(foreign.get("manifests/v2").status, 404);
+}
+
+/// Answers as the publisher's gateway does.
+fn pass_on(publisher: &str, asked: &Asked) -> Answer {
+    let Response { status, headers, body, .. } = http::get(&format!("{publisher}{}", asked.path));
+    let kind = headers.get("content-type").and_then(|value| value.to_str().ok());
+    let fields = format!("content-type: {}\r\n", kind.unwrap_or_default());
+    Answer { status, fields, body }
+}
+
+fn refused(status: u16, fields: &str) -> Answer {
+    Answer { status, fields: fields.to_owned(), body: b"<p>no".to_vec() }
+}
+
+#[test]
+fn a_gateway_without_archives_is_read_block_by_block() {
+    let (publisher, pushed, root) = publisher();
+    for status in [400, 406, 415, 501] {
+        let url = publisher.url("");
+        let gateway = Answering::start_with(move |asked| {
+            if asked.path.contains("format=car") {
+                refused(status, "")
+            } else {
+                pass_on(&url, asked)
+            }
+        });
+        assert_pulled(&asking(&gateway.url()), &root, &pushed);
+        let mut resolve = roadstead(["resolve", &root]);
+        let told = succeed(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", gateway.url()));
+        assert!(told.contains("team/app"), "{told}");
+    }
+}
+
+#[test]
+fn a_gateway_that_fails_is_not_asked_for_blocks_in_the_place_of_an_archive() {
+    let (publisher, _, root) = publisher();
+    for status in [403, 404, 429, 500, 503] {
+        let (url, raw) = (publisher.url(""), Arc::new(Mutex::new(0)));
+        let count = Arc::clone(&raw);
+        let gateway = Answering::start_with(move |asked| {
+            if asked.path.contains("format=car") {
+                return refused(status, "");
+            }
+            *count.lock().unwrap() += 1;
+            pass_on(&url, asked)
+        });
+        let server = asking(&gateway.url());
+        let answer = Repository::of(&server, &format!("{root}/team/app")).get("manifests/v1");
+        assert_eq!((answer.status, *raw.lock().unwrap()), (502, 0), "{status}");
+    }
+}
+
+#[test]
+fn a_node_is_asked_by_the_name_localhost() {
+    let Some(node) = KuboNode::start() else { return };
+    let (publisher, pushed, root) = publisher();
+    let folder = TempDir::new().unwrap();
+    let archive = folder.path().join("root.car");
+    let url = publisher.url(&format!("/ipfs/{root}?format=car"));
+    fs::write(&archive, http::get(&url).body).unwrap();
+    node.ipfs(["dag", "import", archive.to_str().unwrap()]);
+    let named = node.gateway().replace("127.0.0.1", "localhost");
+    // By that name it leads elsewhere.
+    let asked = http::try_send_by(
+        |client| client.redirect(reqwest::redirect::Policy::none()),
+        |client| client.get(format!("{named}/ipfs/{root}?format=raw")),
+    );
+    let asked = asked.unwrap();
+    assert_eq!(asked.status, 301, "{}", asked.text());
+    assert!(asked.header("location").contains(".ipfs.localhost:"));
+    assert_pulled(&asking(&named), &root, &pushed);
+    let mut resolve = roadstead(["resolve", &root]);
+    let told = succeed(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", &named));
+    assert!(told.contains("team/app") && told.contains(&named), "{told}");
+}
+
+#[test]
+fn names_below_localhost_are_this_machine_and_other_redirects_are_told() {
+    let (publisher, pushed, root) = publisher();
+    let url = publisher.url("");
+    // As a node does that is asked by the name of one of its gateways.
+    let gateway = Answering::start_with(move |asked| {
+        if asked.host.ends_with(".localhost") || asked.host.contains(".ipfs.gateway.localhost:") {
+            return pass_on(&url, asked);
+        }
+        let port = asked.host.rsplit_once(':').unwrap().1;
+        let place = format!("http://root.ipfs.gateway.localhost:{port}{}", asked.path);
+        refused(301, &format!("location: {place}\r\n"))
+    });
+    let named = gateway.url().replace("127.0.0.1", "gateway.localhost");
+    assert_pulled(&asking(&named), &root, &pushed);
+
+    let gateway = Answering::start_with(|asked| {
+        let place = format!("http://nowhere.invalid{}", asked.path);
+        refused(301, &format!("location: {place}\r\n"))
+    });
+    let server = asking(&gateway.url());
+    let answer = Repository::of(&server, &format!("{root}/team/app")).get("manifests/v1");
+    assert_refused(&answer, 502, "UNAVAILABLE");
+    assert!(answer.text().contains("http://nowhere.invalid"), "{}", answer.text());
+}
+
+#[test]
+fn a_tree_by_another_hash_is_told_as_that() {
+    let Some(node) = KuboNode::start() else { return };
+    let publisher = Server::start_embedded();
+    Repository::of(&publisher, "team/app").push_image("v1", "layer");
+    let folder = publisher.public();
+    for hash in ["blake3", "blake2b-256", "sha2-512", "sha3-256"] {
+        let option = format!("--hash={hash}");
+        let root = node.ipfs(["add", "-rQ", &option, folder.to_str().unwrap()]).trim().to_owned();
+        let gateway = node.gateway();
+        let told = format!("blocks named by {hash} are not supported");
+        let answers = [asking(&gateway), over_node(&node)].map(|server| {
+            let foreign = Repository::of(&server, &format!("{root}/team/app"));
+            [foreign.get("manifests/v1"), foreign.get("tags/list")]
+        });
+        for answer in answers.iter().flatten() {
+            assert_refused(answer, 502, "UNAVAILABLE");
+            assert!(answer.text().contains(&told), "{}", answer.text());
+        }
+        let mut resolve = roadstead(["resolve", &root]);
+        let resolved = run(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway));
+        assert!(format!("{resolved}").contains(&told), "{resolved}");
+        let data = TempDir::new().unwrap();
+        let mut restore = roadstead(["restore", "--from", &root, "--data"]);
+        restore.arg(data.path().join("data")).env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway);
+        let restored = run(&mut restore);
+        assert_eq!(restored.code, Some(1), "{restored}");
+        assert!(restored.stderr.contains(&told), "{restored}");
+    }
+}
+
+/// A registry that asks a node and nothing else.
+fn over_node(node: &KuboNode) -> Server {
+    let api = node.api();
+    Server::start_with(move |command: &mut Command| {
+        command.env("ROADSTEAD_FEDERATION__KUBO__API", &api);
+    })
+}
