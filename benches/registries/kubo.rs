@@ -1,6 +1,6 @@
 //! Over a Kubo node and a Postgres, beside what the same node does when it is asked directly.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -8,13 +8,14 @@ use std::thread;
 
 use tempfile::TempDir;
 
+use crate::common::pair::Pair;
 use crate::common::replicas::Replicas;
 use crate::common::{Server, succeed};
 use crate::content::{Content, EMPTY, digest, image, image_of};
 use crate::pulls::requests_per_second;
 use crate::subject::{Subject, peak_memory_of};
 use crate::table::Row;
-use crate::{Arguments, MB, rounds, rows, timed};
+use crate::{Arguments, BEFORE, MB, rounds, rows, timed};
 
 const REPOSITORY: &str = "bench/kubo";
 
@@ -46,7 +47,13 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
         found.extend(pulls(arguments, &replicas, &subjects));
     }
     if is_wanted("commit") {
-        found.extend(commits(&subjects[..1]));
+        let before = arguments.before.clone().map(|binary| {
+            let (node, database) = (&replicas.node, replicas.postgres.url());
+            let pair = Pair::make_on(&node.api(), &node.gateway(), &database);
+            Subject::before_over(&arguments.folder, binary, pair)
+        });
+        let subjects: Vec<&Subject> = subjects[..1].iter().copied().chain(&before).collect();
+        found.extend(commits(&subjects));
     }
     if is_wanted("manifest") {
         found.extend(manifests(arguments, subjects[0]));
@@ -157,24 +164,28 @@ const CID: &str = "x-ipfs-path: /ipfs/";
 
 /// Manifests of images whose layers are there.
 fn commits(subjects: &[&Subject]) -> Vec<Row> {
-    let mut client = subjects[0].client();
     let mut content = Content::new(20_000);
-    let mut figures = Vec::new();
-    for number in 0..COMMITS {
-        let repository = format!("bench/commit-{number}");
-        client.push(&repository, &digest(EMPTY), EMPTY);
-        let mut layers = Vec::new();
-        for _ in 0..LAYERS {
-            content.renew();
-            client.push(&repository, &content.digest, &content.bytes);
-            layers.push((content.digest.clone(), content.bytes.len()));
-        }
-        let manifest = image_of(&layers);
-        let seconds = timed(|| client.push_manifest(&repository, "v1", manifest.as_bytes()));
-        figures.push(seconds * 1e3);
-    }
+    let number = Cell::new(0);
+    let figures = rounds(
+        COMMITS,
+        subjects,
+        || number.set(number.get() + 1),
+        |subject| {
+            let mut client = subject.client();
+            let repository = format!("bench/commit-{}", number.get());
+            client.push(&repository, &digest(EMPTY), EMPTY);
+            let mut layers = Vec::new();
+            for _ in 0..LAYERS {
+                content.renew();
+                client.push(&repository, &content.digest, &content.bytes);
+                layers.push((content.digest.clone(), content.bytes.len()));
+            }
+            let manifest = image_of(&layers);
+            timed(|| client.push_manifest(&repository, "v1", manifest.as_bytes())) * 1e3
+        },
+    );
     let work = "commit of an image of 10 layers";
-    rows(work, &[("Roadstead", "≤ 60")], "ms", subjects, &[figures])
+    rows(work, &[("Roadstead", "≤ 60"), (BEFORE, "≤ 0.8")], "ms", subjects, &figures)
 }
 
 /// Manifests by tag, beside the embedded store and its index.

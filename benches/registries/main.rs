@@ -54,6 +54,9 @@ struct Arguments {
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
     #[arg(long, value_name = "NAME=HOST:PORT")]
     other: Vec<String>,
+    /// Another build of Roadstead to compare with, such as one of an earlier version
+    #[arg(long, value_name = "BINARY")]
+    before: Option<PathBuf>,
     /// Where everything is kept; on a disk, its speed is a part of every push
     #[arg(long, default_value = env!("CARGO_TARGET_TMPDIR"))]
     folder: PathBuf,
@@ -61,6 +64,9 @@ struct Arguments {
     #[arg(long, hide = true)]
     bench: bool,
 }
+
+/// What another build of Roadstead is called.
+const BEFORE: &str = "before";
 
 type Phase = fn(&Arguments, &mut [Subject]) -> Vec<Row>;
 
@@ -140,6 +146,9 @@ fn main() {
 fn embedded(arguments: &Arguments) -> Vec<Row> {
     let mut subjects = vec![Subject::roadstead(&arguments.folder)];
     subjects.extend(Subject::stock(&arguments.folder));
+    if let Some(binary) = &arguments.before {
+        subjects.push(Subject::before(&arguments.folder, binary.clone()));
+    }
     for other in &arguments.other {
         let (name, address) = other.split_once('=').expect("--other takes NAME=HOST:PORT");
         subjects.push(Subject::other(name, address));

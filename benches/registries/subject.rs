@@ -8,7 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::BEFORE;
 use crate::client::Client;
+use crate::common::pair::Pair;
 use crate::common::{Process, free_address, require, roadstead};
 
 const READY: Duration = Duration::from_secs(30);
@@ -33,6 +35,25 @@ impl Subject {
         Self::start(place, "Roadstead", |folder, address| {
             let mut command = roadstead(["serve", "--listen", address, "--data"]);
             command.arg(folder.join("data"));
+            command
+        })
+    }
+
+    /// Another build of Roadstead, as it comes.
+    pub(crate) fn before(place: &Path, binary: PathBuf) -> Self {
+        Self::start(place, BEFORE, move |folder, address| {
+            let mut command = Command::new(&binary);
+            command.args(["serve", "--listen", address, "--data"]).arg(folder.join("data"));
+            command
+        })
+    }
+
+    /// The same over a node and a database.
+    pub(crate) fn before_over(place: &Path, binary: PathBuf, pair: Pair) -> Self {
+        Self::start(place, BEFORE, move |folder, address| {
+            let mut command = Command::new(&binary);
+            command.args(["serve", "--listen", address, "--data"]).arg(folder.join("data"));
+            pair.configure(&mut command);
             command
         })
     }
