@@ -20,11 +20,11 @@ struct Guarded {
 
 impl Guarded {
     fn start(cost: u32, wrong_passwords: &'static str) -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = TempDir::new().expect("a temporary folder can be made");
         let file = folder.path().join("htpasswd");
-        let hash = bcrypt::hash("secret", cost).unwrap();
-        fs::write(&file, (0..20).map(|user| format!("user{user}:{hash}\n")).collect::<String>())
-            .unwrap();
+        let hash = bcrypt::hash("secret", cost).expect("it is a cost");
+        let lines: Vec<String> = (0..20).map(|user| format!("user{user}:{hash}\n")).collect();
+        fs::write(&file, lines.concat()).expect("the folder is ours");
         let server = Server::start_with(move |command| {
             command
                 .env("ROADSTEAD_AUTH__METHOD", "htpasswd")
@@ -44,8 +44,8 @@ impl Guarded {
     /// Has the server forget whose password was right, as it does when the file changes.
     fn forget(&self) {
         let file = self.folder.path().join("htpasswd");
-        let text = fs::read_to_string(&file).unwrap();
-        fs::write(&file, format!("# again\n{text}")).unwrap();
+        let text = fs::read_to_string(&file).expect("it is there");
+        fs::write(&file, format!("# again\n{text}")).expect("it is ours");
         wait(|| self.server.log().contains("read the password file again"), "it is not read");
     }
 }
