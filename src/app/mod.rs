@@ -7,6 +7,7 @@ mod federation;
 mod filling;
 mod lock;
 mod publish;
+mod purge;
 mod rebuild;
 mod server;
 mod tls;
@@ -34,6 +35,7 @@ use turns::IndexTurns;
 pub use federation::roots;
 pub use filling::Filling;
 pub use publish::{publisher, request_publication};
+pub use purge::{PurgeAnswer, PurgeRequest, purge_answer, request_purge};
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;
@@ -171,6 +173,9 @@ impl App {
                 );
             }
             caught_up => caught_up?,
+        }
+        if let Err(error) = app.registry.finish_purges().await {
+            tracing::warn!(%error, "could not remove the bytes of what was purged");
         }
         Ok(app)
     }

@@ -10,10 +10,10 @@ use actix_web::web::Data;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::timeout;
 
 use super::tls::Certificate;
-use super::{App, AppError, authority, federation, publish};
+use super::{App, AppError, authority, federation, publish, purge};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
@@ -40,9 +40,6 @@ const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
-
-/// How often it is looked whether the operator has changed who may sign in.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a client may take to agree on the encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -102,7 +99,6 @@ pub async fn serve(
         metrics: Metrics::new(),
     });
     let connected = api.clone();
-    let refreshed = api.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
@@ -129,25 +125,19 @@ pub async fn serve(
     let running = server.map_err(AppError::Server)?.run();
 
     let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
-    let refreshing = tokio::spawn(async move {
-        let mut interval = tokio::time::interval(REFRESH_INTERVAL);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            refreshed.authority.refresh().await;
-        }
-    });
-    let publishing = publisher.map(|publisher| {
-        let data = settings.server.data.clone();
-        tokio::spawn(publish::keep_published(Arc::new(publisher), data))
-    });
+    let publisher = publisher.map(Arc::new);
+    let data = settings.server.data.clone();
+    let purging =
+        tokio::spawn(purge::keep_purging(app.registry.clone(), publisher.clone(), data.clone()));
+    let publishing =
+        publisher.map(|publisher| tokio::spawn(publish::keep_published(publisher, data)));
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
     let ended = running.await.map_err(AppError::Server);
     housekeeping.abort();
-    refreshing.abort();
+    purging.abort();
     if let Some(publishing) = publishing {
         publishing.abort();
     }

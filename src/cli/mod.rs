@@ -16,6 +16,7 @@ mod man;
 mod output;
 mod progress;
 mod publish;
+mod purge;
 mod resolve;
 mod restore;
 mod root;
@@ -67,6 +68,7 @@ enum Command {
     Status(status::StatusArguments),
     Publish(publish::PublishArguments),
     Uploads(uploads::UploadsArguments),
+    Purge(purge::PurgeArguments),
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
@@ -117,6 +119,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Status(command) => status::run(common, command),
         Command::Publish(command) => publish::run(common, command),
         Command::Uploads(command) => uploads::run(common, command),
+        Command::Purge(command) => purge::run(common, command),
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),

@@ -172,6 +172,7 @@ impl From<RegistryError> for ApiError {
                 (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed)
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
+            E::NotPublic(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
             E::FederationDenied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),
@@ -292,10 +293,9 @@ impl From<AuthError> for ApiError {
                     .with(CACHE_CONTROL.as_str(), "no-store")
                     .with(VARY.as_str(), "Authorization")
             }
-            AuthError::Busy { retry_after, .. } => {
-                let seconds = retry_after.as_secs_f64().ceil().max(1.0);
+            AuthError::Busy => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
-                    .with(RETRY_AFTER.as_str(), seconds.to_string())
+                    .with(RETRY_AFTER.as_str(), "1")
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }

@@ -205,7 +205,8 @@ pub(super) async fn block(
         Some(removed_after) => sqlx::query_as(
             "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
              JOIN blobs b ON b.id = bb.blob JOIN nodes n ON n.cid = b.cid \
-             WHERE bb.cid = $1 AND (n.refs > 0 OR n.removed > $2) LIMIT 1",
+             WHERE bb.cid = $1 AND (n.refs > 0 OR n.removed > $2) \
+             AND NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.cid = b.cid) LIMIT 1",
         )
         .bind(block.to_bytes())
         .bind(removed_after)

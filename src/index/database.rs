@@ -21,7 +21,7 @@ use super::{
     Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
     PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, TreeState, Turn, UploadKey,
     UploadRow, UploadState, Writer, blobs, edges, manifests, nodes, published, queue, repositories,
-    secrets, sqlite, tags, uploads,
+    secrets, sqlite, tags, uploads, withdrawn,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -356,6 +356,10 @@ impl Index for Database {
             None => {}
         }
         blobs::block(&mut connection, cid, Some(removed_after)).await
+    }
+
+    async fn is_withdrawn(&self, cid: &Cid) -> Result<bool> {
+        withdrawn::has(&mut self.read().await?, cid).await
     }
 
     async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>> {

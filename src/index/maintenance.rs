@@ -21,7 +21,15 @@ pub(super) async fn prune(connection: &mut Connection, before: i64) -> Result<u6
     .execute(db)
     .await
     .map(|done| done.rows_affected()))?;
-    Ok(nodes + entries)
+    // By then no root that is served leads to them.
+    let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
+        "DELETE FROM withdrawn WHERE forgotten = 1 \
+         AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cid = withdrawn.cid)",
+    )
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(nodes + entries + withdrawn)
 }
 
 /// Deletes all that can be rebuilt from the trees. In a transaction.
@@ -43,6 +51,8 @@ pub(super) async fn clear(connection: &mut Connection) -> Result<()> {
         // Their links went with the nodes.
         "DELETE FROM published_roots",
         "DELETE FROM pending_edits",
+        // No root but that of the tree is left.
+        "DELETE FROM withdrawn",
     ] {
         on!(connection, "clearing the index", db =>
             sqlx::query(statement).execute(db).await.map(drop))?;

@@ -199,3 +199,15 @@ pub(super) async fn remove(
     }
     Ok(())
 }
+
+/// Forgets a stored manifest, unless a repository has it. In a transaction.
+pub(super) async fn forget(connection: &mut Connection, digest: &CanonicalDigest) -> Result<()> {
+    on!(connection, "forgetting a manifest", db => sqlx::query(
+        "DELETE FROM manifests WHERE digest = $1 \
+         AND NOT EXISTS (SELECT 1 FROM repository_manifests WHERE canonical = $1)",
+    )
+    .bind(digest.to_string())
+    .execute(db)
+    .await
+    .map(drop))
+}

@@ -36,6 +36,7 @@ mod sqlite;
 mod tags;
 mod turns;
 mod uploads;
+mod withdrawn;
 mod writer;
 mod writing;
 
@@ -251,8 +252,11 @@ pub trait Index: Send + Sync {
     async fn node(&self, cid: &Cid) -> Result<Option<Bytes>>;
 
     /// Finds a block of the public tree, as last folded, or of what was taken from it after
-    /// `removed_after`: of directories, links, manifests or blobs.
+    /// `removed_after`: of directories, links, manifests or blobs. What was [withdrawn](Writer::withdraw) is not found.
     async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>>;
+
+    /// Tells whether a file of a tree was withdrawn, by the CID of its root.
+    async fn is_withdrawn(&self, cid: &Cid) -> Result<bool>;
 
     /// Finds a block of a tree or of stored content, whether or not it is public.
     async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>>;

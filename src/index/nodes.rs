@@ -30,7 +30,10 @@ pub(super) async fn public(
     removed_after: i64,
 ) -> Result<Option<Option<Bytes>>> {
     let found: Option<(Option<Vec<u8>>,)> = on!(connection, "finding a public node", db =>
-        sqlx::query_as("SELECT bytes FROM nodes WHERE cid = $1 AND (refs > 0 OR removed > $2)")
+        sqlx::query_as(
+            "SELECT bytes FROM nodes WHERE cid = $1 AND (refs > 0 OR removed > $2) \
+             AND NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.cid = nodes.cid)",
+        )
             .bind(cid.to_bytes())
             .bind(removed_after)
             .fetch_optional(db)

@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::{
     BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
     Result, StoredManifest, TagRow, TreeState, Writer, blobs, edges, links, maintenance, manifests,
-    nodes, postgres, published, queue, tags,
+    nodes, postgres, published, queue, tags, withdrawn,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
@@ -226,6 +226,41 @@ impl Writer for LockedWriter {
 
     async fn unsettled_links(&mut self, limit: u32) -> Result<Vec<(RepositoryName, Digest)>> {
         links::unsettled(self.connection(), limit).await
+    }
+
+    async fn is_needed(&mut self, digest: &CanonicalDigest) -> Result<bool> {
+        withdrawn::is_needed(self.connection(), digest).await
+    }
+
+    async fn content_cid(&mut self, digest: &CanonicalDigest) -> Result<Option<Cid>> {
+        if let Some(blob) = blobs::stored(self.connection(), digest).await? {
+            return Ok(Some(blob.cid));
+        }
+        Ok(manifests::stored(self.connection(), digest).await?.map(|manifest| manifest.cid))
+    }
+
+    async fn linking(&mut self, digest: &CanonicalDigest) -> Result<Vec<RepositoryName>> {
+        withdrawn::linking(self.connection(), digest).await
+    }
+
+    async fn withdraw(&mut self, digest: &CanonicalDigest, files: &[Cid]) -> Result<()> {
+        self.write(async |connection| withdrawn::add(connection, digest, files).await).await
+    }
+
+    async fn end_withdrawal(&mut self, digests: &[CanonicalDigest]) -> Result<()> {
+        self.write(async |connection| withdrawn::remove(connection, digests).await).await
+    }
+
+    async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>> {
+        withdrawn::kept(self.connection()).await
+    }
+
+    async fn set_forgotten(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        self.write(async |connection| withdrawn::set_forgotten(connection, digest).await).await
+    }
+
+    async fn forget_manifest(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        self.write(async |connection| manifests::forget(connection, digest).await).await
     }
 
     async fn put_manifest(

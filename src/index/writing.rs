@@ -126,6 +126,24 @@ pub trait Writer: Send {
     /// note it; at most `limit`.
     async fn unsettled_links(&mut self, limit: u32) -> Result<Vec<(RepositoryName, Digest)>>;
 
+    /// Tells whether any repository has content as a manifest, or has a manifest that needs it as a blob.
+    async fn is_needed(&mut self, digest: &CanonicalDigest) -> Result<bool>;
+    /// Returns the CID of stored content, of a blob or a manifest.
+    async fn content_cid(&mut self, digest: &CanonicalDigest) -> Result<Option<Cid>>;
+    /// Lists the repositories to whose blob of that content the public tree has a link, or may have one.
+    async fn linking(&mut self, digest: &CanonicalDigest) -> Result<Vec<RepositoryName>>;
+    /// Notes that these files of content are withdrawn: [`Index::public_block`](super::Index::public_block) finds
+    /// none of their blocks any more, whichever root leads to them.
+    async fn withdraw(&mut self, digest: &CanonicalDigest, files: &[Cid]) -> Result<()>;
+    /// Withdraws content no longer.
+    async fn end_withdrawal(&mut self, digests: &[CanonicalDigest]) -> Result<()>;
+    /// Lists withdrawn content whose bytes are kept still.
+    async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>>;
+    /// Notes that the bytes of withdrawn content are no longer kept.
+    async fn set_forgotten(&mut self, digest: &CanonicalDigest) -> Result<()>;
+    /// Forgets a stored manifest, unless a repository has it.
+    async fn forget_manifest(&mut self, digest: &CanonicalDigest) -> Result<()>;
+
     /// Gives a stored manifest to the repository under each of its names, with its edges.
     /// Repeating it replaces media type and edges, and adds names. Fails if it is not stored.
     async fn put_manifest(

@@ -146,7 +146,7 @@ impl Registry {
     /// [`RegistryError::BlobUnknown`]; [`RegistryError::Referenced`] while a manifest names it.
     pub async fn delete_blob(&self, grant: &DeleteGrant, digest: &Digest) -> Result<()> {
         let repository = grant.repository().clone();
-        self.commit(Intent::DeleteBlob { repository, digest: *digest }, None).await
+        self.commit(Intent::DeleteBlob { repository, digest: *digest }).await
     }
 
     /// Makes the row of content that was just finished. Where other bytes gave way to it, the tree links to it from

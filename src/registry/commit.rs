@@ -11,14 +11,17 @@
 //! in the same order. When the storage is full or down, entries wait: the client is told so, and
 //! they may land later.
 
+use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::OwnedRwLockReadGuard;
+
 use super::intent::{Intent, Planned, Refusal};
 use super::walk::LINK_BYTES;
-use super::{Registry, RegistryError, Result, layout, now};
+use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
-use crate::oci::Visibility;
+use crate::oci::{CanonicalDigest, Visibility};
 use crate::storage::{Edit, StorageErrorKind};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
@@ -42,19 +45,27 @@ pub(super) enum Step {
 impl Registry {
     /// Makes a change and returns when it lasts. What was enqueued is carried to its end even if
     /// this future is dropped.
-    pub(super) async fn commit(
+    pub(super) async fn commit(&self, intent: Intent) -> Result<()> {
+        self.commit_stored(intent, None).await
+    }
+
+    /// The same with the bytes of the manifest that the change is about, which nobody may forget before it is
+    /// enqueued.
+    pub(super) async fn commit_stored(
         &self,
         intent: Intent,
-        manifest: Option<StoredManifest>,
+        stored: Option<(StoredManifest, OwnedRwLockReadGuard<()>)>,
     ) -> Result<()> {
         let registry = self.clone();
         let task = self.to_its_end(async move {
             let record = serde_json::to_vec(&intent)?;
+            let (manifest, storing) = stored.unzip();
             let seq = registry.index.enqueue(&record, manifest.as_ref(), now()).await?;
+            drop(storing);
             registry.pass(Step::Enqueued)?;
             match registry.settle(seq).await? {
                 Ok(()) => {
-                    if matches!(intent, Intent::DeleteManifest { .. } | Intent::DeleteBlob { .. }) {
+                    if !matches!(intent, Intent::PutManifest { .. } | Intent::DeleteTag { .. }) {
                         registry.deletions.notify_one();
                     }
                     Ok(())
@@ -193,10 +204,19 @@ impl Registry {
         self.pass(Step::Applied)?;
 
         writer.begin().await?;
+        let mut linked = Vec::new();
         for (seq, intent, edits) in &accepted {
-            intent.record(writer, edits).await?;
+            if let Intent::Purge { contents, .. } = intent {
+                writer.end_withdrawal(&mem::take(&mut linked)).await?;
+                intent.record(writer, edits).await?;
+                purge::withdraw(writer, contents).await?;
+            } else {
+                intent.record(writer, edits).await?;
+            }
+            linked.extend(edits.iter().filter_map(linked_content));
             close(writer, *seq, &Ok(())).await?;
         }
+        writer.end_withdrawal(&linked).await?;
         writer.commit().await?;
         let changes = accepted.iter().filter(|(_, _, edits)| !edits.is_empty()).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
@@ -253,6 +273,14 @@ impl Registry {
     )]
     fn pass(&self, _step: Step) -> Result<()> {
         Ok(())
+    }
+}
+
+/// Returns the content to which an edit makes the tree link.
+pub(super) fn linked_content(edit: &Edit) -> Option<CanonicalDigest> {
+    match edit {
+        Edit::Link { digest, .. } => digest.parse().ok(),
+        Edit::Put { .. } | Edit::Remove { .. } => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests that stop a commit between any two steps and go on in the next process.
 
 mod conditions;
+mod purge;
 
 use std::fs;
 use std::path::Path;
@@ -44,6 +45,7 @@ pub(super) async fn open(data: &Path) -> Registry {
         index::open(&format!("sqlite:{}", data.join("index.sqlite").display())).await.unwrap();
     let registry = Registry::new(index, storage, Limits::default());
     registry.recover().await.unwrap();
+    registry.finish_purges().await.unwrap();
     registry
 }
 
@@ -52,11 +54,7 @@ struct Everybody;
 
 #[async_trait]
 impl Authenticator for Everybody {
-    async fn identify(
-        &self,
-        _: Option<&str>,
-        _: std::net::IpAddr,
-    ) -> std::result::Result<Identity, AuthError> {
+    async fn identify(&self, _: Option<&str>) -> std::result::Result<Identity, AuthError> {
         Ok(Identity::default())
     }
 

@@ -116,7 +116,7 @@ pub(super) async fn unlink(
 }
 
 /// Removes content that no repository of the tree names any more.
-async fn unnamed(
+pub(super) async fn unnamed(
     writer: &mut dyn Writer,
     contents: impl IntoIterator<Item = CanonicalDigest>,
 ) -> Result<Vec<Edit>> {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cid::Cid;
 use thiserror::Error;
 
 use crate::auth::AuthError;
@@ -143,6 +144,9 @@ pub enum RegistryError {
         /// Why nothing comes from there.
         error: DnslinkError,
     },
+    /// A block is not below a public root, or was withdrawn.
+    #[error("{0} is not below a public root of this registry")]
+    NotPublic(Cid),
     /// A path below a root cannot be read: it is too long, or leads through what is no UnixFS.
     #[error(transparent)]
     PathUnreadable(#[from] TraversalError),

@@ -1,7 +1,8 @@
 //! The gateway: what is below the public root, by CIDs, for whoever can verify it.
 //!
 //! A block is public while a folded public root has it, and for [`Limits::root_grace`](super::Limits) after
-//! the last one that had it: whoever resolved that root a moment ago may still be reading.
+//! the last one that had it: whoever resolved that root a moment ago may still be reading. Only what was
+//! [withdrawn](Registry::purge) is refused at once.
 
 use std::pin::Pin;
 
@@ -81,7 +82,8 @@ impl Registry {
     /// leads nowhere is proved to do so.
     ///
     /// # Errors
-    /// Those of the index and the storage; [`RegistryError::PathUnreadable`]
+    /// Those of the index and the storage; [`RegistryError::PathUnreadable`]; [`RegistryError::NotPublic`] where
+    /// the path leads through what was withdrawn.
     pub async fn public_archive(
         &self,
         first: Block,
@@ -127,8 +129,13 @@ impl Registry {
     }
 
     async fn expect_public(&self, cid: Cid) -> Result<Block> {
-        let found = self.index.public_block(&cid, self.grace_began()).await?;
-        let missing = || RegistryError::Record(format!("{cid}, below a public root, is missing"));
-        self.read_found(&cid, found.ok_or_else(missing)?).await
+        let Some(found) = self.index.public_block(&cid, self.grace_began()).await? else {
+            return Err(if self.index.is_withdrawn(&cid).await? {
+                RegistryError::NotPublic(cid)
+            } else {
+                RegistryError::Record(format!("{cid}, below a public root, is missing"))
+            });
+        };
+        self.read_found(&cid, found).await
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::references::{References, with_canonical};
-use super::{Condition, RegistryError, Result, deletion, layout, now};
+use super::{Condition, RegistryError, Result, deletion, layout, now, purge};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, MediaType, RepositoryName, Tag};
 use crate::storage::{Content, Edit, Storage};
@@ -47,6 +47,16 @@ pub(super) enum Intent {
         #[serde(default, skip_serializing_if = "Condition::is_none")]
         condition: Condition,
     },
+    /// A manifest or blob goes, if it is there still, and with it all that nothing else needs of what it names; that
+    /// is withdrawn.
+    Purge {
+        repository: RepositoryName,
+        digest: Digest,
+        /// The manifest and what it names, directly or by a child; or the blob.
+        contents: Vec<CanonicalDigest>,
+        /// Which of these it names as children, directly or by one.
+        children: Vec<CanonicalDigest>,
+    },
     /// A blob goes, by every name.
     DeleteBlob { repository: RepositoryName, digest: Digest },
 }
@@ -82,6 +92,7 @@ impl Refusal {
                 (repository, tags[0].to_string())
             }
             Intent::PutManifest { repository, digest, .. }
+            | Intent::Purge { repository, digest, .. }
             | Intent::DeleteManifest { repository, digest, .. } => (repository, digest.to_string()),
             Intent::DeleteTag { repository, tag, .. } => (repository, tag.to_string()),
             Intent::DeleteBlob { repository, digest } => {
@@ -200,13 +211,16 @@ impl Intent {
             Self::DeleteManifest { repository, digest, condition } => {
                 deletion::plan_manifest(writer, repository, digest, condition).await
             }
+            Self::Purge { repository, digest, contents, children } => {
+                purge::plan(writer, repository, digest, contents, children).await
+            }
             Self::DeleteBlob { repository, digest } => {
                 deletion::plan_blob(writer, repository, digest).await
             }
         }
     }
 
-    /// Writes the rows of a checked intent that came to these edits.
+    /// Writes the rows of a checked intent that came to these edits. In a transaction.
     pub(super) async fn record(&self, writer: &mut dyn Writer, edits: &[Edit]) -> Result<()> {
         match self {
             Self::PutManifest { repository, manifest, digest, media_type, tags, .. } => {
@@ -227,12 +241,20 @@ impl Intent {
                     writer.remove_manifest(repository, &row.canonical).await?;
                 }
             }
+            Self::Purge { repository, digest, contents, children } => {
+                purge::record(writer, repository, digest, contents, children).await?;
+            }
             Self::DeleteBlob { repository, digest } => {
                 if let Some(row) = writer.blob(repository, digest).await? {
                     writer.remove_blob(repository, &row.canonical).await?;
                 }
             }
         }
+        self.record_links(writer, edits).await
+    }
+
+    /// Notes which links the tree has now.
+    async fn record_links(&self, writer: &mut dyn Writer, edits: &[Edit]) -> Result<()> {
         let (mut made, mut gone) = (Vec::new(), Vec::new());
         for edit in edits {
             match edit {
@@ -241,7 +263,12 @@ impl Intent {
                 Edit::Link { .. } => {}
             }
         }
-        writer.set_linked(self.repository(), &gone, false).await?;
+        // A purge takes links of other repositories, too.
+        for links in gone.chunk_by(|(one, _), (other, _)| one == other) {
+            let names: Vec<Digest> = links.iter().map(|(_, digest)| *digest).collect();
+            writer.set_linked(&links[0].0, &names, false).await?;
+        }
+        let made: Vec<Digest> = made.into_iter().map(|(_, digest)| digest).collect();
         writer.set_linked(self.repository(), &made, true).await?;
         Ok(())
     }
@@ -251,6 +278,7 @@ impl Intent {
             Self::PutManifest { repository, .. }
             | Self::DeleteTag { repository, .. }
             | Self::DeleteManifest { repository, .. }
+            | Self::Purge { repository, .. }
             | Self::DeleteBlob { repository, .. } => repository,
         }
     }

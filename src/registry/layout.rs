@@ -63,11 +63,12 @@ pub(super) fn layer_link(name: &RepositoryName, digest: &Digest) -> TreePath {
     path(&format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", named(digest)))
 }
 
-/// Reads the name of a blob out of the path of the link that makes it a repository's; none if it is another path.
-pub(super) fn read_layer_link(path: &TreePath) -> Option<Digest> {
-    let (_, rest) = path.as_str().strip_prefix(ROOT)?.split_once("/_layers/")?;
+/// Reads a repository and the name of its blob out of the path of the link to that; none if it is another path.
+pub(super) fn read_layer_link(path: &TreePath) -> Option<(RepositoryName, Digest)> {
+    let below = path.as_str().strip_prefix(ROOT)?.strip_prefix("/repositories/")?;
+    let (name, rest) = below.split_once("/_layers/")?;
     let (algorithm, hex) = rest.strip_suffix(LINK)?.strip_suffix('/')?.split_once('/')?;
-    format!("{algorithm}:{hex}").parse().ok()
+    Some((name.parse().ok()?, format!("{algorithm}:{hex}").parse().ok()?))
 }
 
 /// The link that makes a manifest the repository's.
@@ -191,7 +192,7 @@ mod tests {
             ),
         ] {
             assert_eq!(path.as_str(), expected);
-            let layer = expected.contains("_layers").then_some(digest);
+            let layer = expected.contains("_layers").then_some((name.clone(), digest));
             assert_eq!(read_layer_link(&path), layer, "{expected}");
             match read(&path) {
                 Some(Place::Content(found)) => assert_eq!(found, canonical),

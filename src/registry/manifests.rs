@@ -79,6 +79,7 @@ impl Registry {
         }
         let manifest = Manifest::parse(&bytes, content_type)?;
         let (registry, kept) = (self.clone(), bytes.clone());
+        let storing = self.storing.clone().read_owned().await;
         let content = self.to_its_end(async move { registry.keep(kept).await }).await?.content;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
@@ -90,7 +91,7 @@ impl Registry {
             condition,
         };
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
-        self.commit(intent, Some(stored)).await?;
+        self.commit_stored(intent, Some((stored, storing))).await?;
         let subject = manifest.subject.map(|subject| subject.digest);
         Ok(PushedManifest { digest, cid: content.cid, subject, tags })
     }
@@ -113,7 +114,7 @@ impl Registry {
                 Intent::DeleteManifest { repository, digest: *digest, condition }
             }
         };
-        self.commit(intent, None).await
+        self.commit(intent).await
     }
 
     /// Takes a manifest's bytes in as content.

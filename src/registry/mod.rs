@@ -28,6 +28,7 @@ mod manifests;
 mod namespace;
 mod progress;
 mod publish;
+mod purge;
 mod rebuild;
 mod references;
 mod referrers;
@@ -45,7 +46,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use cid::Cid;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
 pub use blobs::{Blob, BlobStream};
@@ -64,6 +65,7 @@ pub use progress::{Progress, Silent, Steps};
 pub use publish::{
     Failure, Outcome, Plan, Publication, Publisher, Standing, Terms, Wish, published,
 };
+pub use purge::{Purged, Withdrawn};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use restore::{RestoreError, Restored};
@@ -111,6 +113,8 @@ pub struct Registry {
     folds: Arc<folds::Folds>,
     /// Whether what a crash left is still to be carried on.
     unrecovered: Arc<AtomicBool>,
+    /// Content that was stored has its row before this is given back; content is forgotten by who has it alone.
+    storing: Arc<RwLock<()>>,
     /// Other people's repositories, if they are served.
     federation: Option<Arc<Federation>>,
     /// What is known of publishing, if anything is published.
@@ -136,6 +140,7 @@ impl Registry {
             deletions: Arc::default(),
             folds: Arc::default(),
             unrecovered: Arc::default(),
+            storing: Arc::default(),
             federation: None,
             watched: None,
             ongoing: Arc::default(),

@@ -92,6 +92,9 @@ fn describe(intent: &[u8]) -> String {
         Ok(Intent::DeleteBlob { repository, digest, .. }) => {
             format!("the deletion of blob {digest} of `{repository}`")
         }
+        Ok(Intent::Purge { repository, digest, .. }) => {
+            format!("the purge of {digest} of `{repository}`")
+        }
         Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

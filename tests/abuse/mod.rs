@@ -4,7 +4,6 @@ mod browsers;
 mod forwarded;
 mod http2;
 mod log;
-mod signing_in;
 mod slow_readers;
 
 use std::fs;

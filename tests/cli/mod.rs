@@ -11,6 +11,7 @@ mod interrupt;
 mod local_settings;
 mod manual;
 mod progress;
+mod purge;
 mod push;
 mod rebuild;
 mod resolve;

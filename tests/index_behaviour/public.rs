@@ -1,11 +1,12 @@
 //! Cases about blocks of the public tree, which anybody may ask for by their CID.
 
 use bytes::Bytes;
-use roadstead::index::{BlobBlock, IndexErrorKind, PublicBlock};
+use roadstead::index::{BlobBlock, EdgeKind, IndexErrorKind, ManifestEdge, PublicBlock};
 use roadstead::ipld::Block;
 
 use crate::fixtures::{
-    NOW, blob, cid, give, leaf, manifest, repository, stored_blob, stored_manifest,
+    NOW, blob, canonical, cid, give, leaf, manifest, repository, sha256, stored_blob,
+    stored_manifest,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -15,6 +16,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_part_of_a_blob_is_public_as_its_file_is),
         case(a_node_above_leaves_is_kept),
         case(a_manifest_is_found_by_its_cid),
+        case(what_is_withdrawn_is_not_public_until_it_is_linked_again),
+        case(content_is_needed_by_manifests_and_not_by_who_merely_has_it),
         case(blobs_of_a_manifest_are_found_by_one_call),
     ]
 }
@@ -79,6 +82,88 @@ async fn a_manifest_is_found_by_its_cid(home: Home) -> Outcome {
     writer.add_node_refs(&[(stored.cid, 1)], NOW).await?;
     let found = home.index.public_block(&stored.cid, NOW).await?;
     assert_eq!(found, Some(PublicBlock::Kept(stored.bytes)));
+    Ok(())
+}
+
+async fn what_is_withdrawn_is_not_public_until_it_is_linked_again(home: Home) -> Outcome {
+    let app = repository("app");
+    let mut new = blob("large");
+    new.blocks = [("shared", 0), ("own", 1 << 20)].map(|(text, start)| leaf(text, start, 5)).into();
+    let mut other = blob("other");
+    other.blocks = vec![leaf("shared", 0, 5)];
+    let mut writer = home.index.lock().await?;
+    for blob in [&new, &other] {
+        home.index.record_blob(&app, blob, NOW).await?;
+        writer.put_nodes(&[(blob.blob.cid, None)]).await?;
+        writer.add_node_refs(&[(blob.blob.cid, 1)], NOW).await?;
+    }
+    let link = (cid("link"), Some(Bytes::from_static(b"link")));
+    writer.put_nodes(&[link]).await?;
+    writer.add_node_refs(&[(cid("link"), 1)], NOW).await?;
+    let files = [new.blob.cid, cid("link")];
+    assert!(!home.index.is_withdrawn(&files[0]).await?);
+    for _ in 0..2 {
+        writer.withdraw(&canonical("large"), &files).await?;
+    }
+    for file in &files {
+        assert!(home.index.is_withdrawn(file).await?);
+        assert_eq!(home.index.public_block(file, 0).await?, None);
+    }
+    assert_eq!(home.index.public_block(&cid("own"), 0).await?, None);
+    let shared = home.index.public_block(&cid("shared"), 0).await?;
+    assert_eq!(shared, Some(PublicBlock::Part { blob: other.blob, start: 0, length: 5 }));
+    // Whether its bytes are kept is another matter.
+    assert_eq!(writer.withdrawn().await?, [canonical("large")]);
+    writer.set_forgotten(&canonical("large")).await?;
+    assert!(writer.withdrawn().await?.is_empty());
+    writer.prune(NOW + 1).await?;
+    assert!(home.index.is_withdrawn(&files[0]).await?, "roots lead to it still");
+    writer.withdraw(&canonical("large"), &files).await?;
+    assert_eq!(writer.withdrawn().await?, [canonical("large")]);
+    writer.end_withdrawal(&[canonical("other"), canonical("large")]).await?;
+    writer.end_withdrawal(&[]).await?;
+    assert!(writer.withdrawn().await?.is_empty());
+    assert!(home.index.public_block(&cid("own"), 0).await?.is_some());
+    assert!(home.index.public_block(&cid("link"), 0).await?.is_some());
+    // A note goes with the nodes that it is about.
+    writer.withdraw(&canonical("large"), &files).await?;
+    writer.set_forgotten(&canonical("large")).await?;
+    for file in &files {
+        writer.add_node_refs(&[(*file, -1)], NOW).await?;
+    }
+    writer.prune(NOW + 1).await?;
+    assert!(!home.index.is_withdrawn(&files[0]).await?);
+    Ok(())
+}
+
+async fn content_is_needed_by_manifests_and_not_by_who_merely_has_it(home: Home) -> Outcome {
+    let (app, other) = (repository("app"), repository("other"));
+    for holder in [&app, &other] {
+        home.index.record_blob(holder, &blob("layer"), NOW).await?;
+    }
+    let layer = canonical("layer");
+    let mut writer = home.index.lock().await?;
+    assert!(!writer.is_needed(&layer).await?);
+    assert!(writer.linking(&layer).await?.is_empty());
+    let mut image = manifest("image");
+    image.edges = vec![ManifestEdge { kind: EdgeKind::Blob, target: sha256("layer") }];
+    give(writer.as_mut(), &app, "image", &image).await?;
+    writer.set_linked(&app, &[sha256("layer")], true).await?;
+    // A link that nothing needs.
+    writer.set_linked(&other, &[sha256("layer")], true).await?;
+    assert!(writer.is_needed(&layer).await?);
+    assert!(writer.is_needed(&canonical("image")).await?);
+    assert_eq!(writer.linking(&layer).await?, [app.clone(), other]);
+    assert_eq!(writer.content_cid(&layer).await?, Some(cid("layer")));
+    assert_eq!(writer.content_cid(&canonical("image")).await?, Some(cid("image")));
+    assert_eq!(writer.content_cid(&canonical("absent")).await?, None);
+    writer.forget_manifest(&canonical("image")).await?;
+    assert!(writer.stored_manifest(&canonical("image")).await?.is_some(), "a repository has it");
+    writer.remove_manifest(&app, &canonical("image")).await?;
+    assert!(!writer.is_needed(&layer).await?);
+    assert!(!writer.is_needed(&canonical("image")).await?);
+    writer.forget_manifest(&canonical("image")).await?;
+    assert!(writer.stored_manifest(&canonical("image")).await?.is_none());
     Ok(())
 }
 

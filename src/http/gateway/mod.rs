@@ -101,7 +101,12 @@ fn car(
     let frames = blocks
         .map_ok(|block| stream::iter(car_frame(&block).map(Ok)))
         .try_flatten()
-        .inspect_err(|error| tracing::error!(%error, "cut a reader of the gateway off"));
+        .inspect_err(|error| match error {
+            RegistryError::NotPublic(cid) => {
+                tracing::info!(%cid, "ended an archive at a withdrawn block");
+            }
+            error => tracing::error!(%error, "cut a reader of the gateway off"),
+        });
     stream::once(future::ok(car_header(&root))).chain(frames)
 }
 
@@ -116,7 +121,7 @@ fn nothing() -> Cid {
 fn absent(asked: &Asked, cid: &Cid) -> ApiError {
     let status =
         if asked.only_if_cached { StatusCode::PRECONDITION_FAILED } else { StatusCode::NOT_FOUND };
-    let message = format!("{cid} is not below a public root of this registry");
+    let message = RegistryError::NotPublic(*cid).to_string();
     ApiError::new(status, ErrorCode::Unsupported, message)
 }
 

@@ -208,6 +208,7 @@ impl Held {
         {
             return Err(registry.gone(row).await?);
         }
+        let _storing = registry.storing.read().await;
         let finished = match ingest.finish(&digest).await {
             Ok(finished) => finished,
             Err(error) if error.kind == StorageErrorKind::DigestMismatch => {

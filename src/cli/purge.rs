@@ -1,0 +1,178 @@
+//! `roadstead purge`: an image that should never have been pushed.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::progress::Bar;
+use super::{CommonArguments, output, runtime};
+use crate::app::{
+    App, AppError, PurgeRequest, expect_registry, publisher, purge_answer, request_purge,
+};
+use crate::config::Settings;
+use crate::oci::{Digest, RepositoryName};
+use crate::registry::{Outcome, Progress, Publisher, Purged, Steps, Wish, Withdrawn};
+
+/// How long a running server may take to see a request.
+const NOTICE: Duration = Duration::from_secs(10);
+
+/// How long its answer may take.
+const ANSWER: Duration = Duration::from_mins(5);
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Deletes a manifest and withdraws all that only it needs, from earlier roots too
+#[derive(Debug, Args)]
+#[command(
+    after_help = "For an image with a password in it, say. The manifest is deleted with its tags, and so are its \
+    children (of an index) that no tag and no other index names. Manifests and blobs that nothing else needs are \
+    refused by the gateway and the routing from now on, below every root, and their bytes are removed. The new root \
+    is published at once. A manifest or blob that was deleted before can be purged, too. Where a server runs on \
+    the data folder it does the work, else the command.\n\n\
+    What others have fetched cannot be called back: the output lists it. A password that was public is to be changed.\n\n\
+    Exit code 1 means that it was not done, or that the new root could not be published.\n\n\
+    Example:\n  roadstead purge \
+    team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 --data /var/lib/roadstead"
+)]
+pub(super) struct PurgeArguments {
+    /// The repository and the digest, as `team/app@sha256:0123…`
+    #[arg(value_name = "NAME@DIGEST", value_parser = parse)]
+    target: Target,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be purged.
+#[derive(Debug, Clone)]
+struct Target {
+    repository: RepositoryName,
+    digest: Digest,
+}
+
+fn parse(text: &str) -> Result<Target, String> {
+    let (name, digest) = text
+        .split_once('@')
+        .ok_or("a digest is missing: give NAME@DIGEST, as `team/app@sha256:0123…`")?;
+    let repository = name.parse().map_err(|error| format!("`{name}`: {error}"))?;
+    let digest = digest.parse().map_err(|error| format!("`{digest}`: {error}"))?;
+    Ok(Target { repository, digest })
+}
+
+/// Purges.
+pub(super) fn run(
+    common: &CommonArguments,
+    arguments: &PurgeArguments,
+) -> anyhow::Result<ExitCode> {
+    let Target { repository, digest } = &arguments.target;
+    let settings = Settings::load(&common.sources(Vec::new()))?;
+    expect_registry(&settings)?;
+    let bar = Bar::new(arguments.json);
+    bar.begin("purging", Steps::Unknown);
+    let (purged, unpublished) = runtime()?.block_on(async {
+        match App::open(&settings).await {
+            Ok(app) => {
+                let purged = app.registry.purge(repository, digest).await?;
+                let published = match publisher(&settings, &app.registry)? {
+                    Some(publisher) => publish(&publisher).await,
+                    None => Ok(()),
+                };
+                anyhow::Ok((purged, published.err()))
+            }
+            Err(AppError::Locked { .. }) => {
+                let request = request_purge(&settings.server.data, repository, digest)?;
+                Ok((answer(&request).await?, None))
+            }
+            Err(error) => Err(error.into()),
+        }
+    })?;
+    drop(bar);
+    let text = if arguments.json {
+        let Purged { root, withdrawn, needed } = &purged;
+        let unpublished = unpublished.as_ref().map(|error| format!("{error:#}"));
+        let shown = json!({
+            "repository": repository,
+            "digest": digest,
+            "root": root,
+            "withdrawn": withdrawn,
+            "needed": needed,
+            "unpublished": unpublished,
+        });
+        serde_json::to_string_pretty(&shown)? + "\n"
+    } else {
+        describe(&settings, &arguments.target, &purged)
+    };
+    output::print(&text).context("cannot write to standard output")?;
+    match unpublished {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) => Err(error.context(
+            "purged, but the new root is not published: mend that and run `roadstead publish`",
+        )),
+    }
+}
+
+async fn publish(publisher: &Publisher) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match publisher.publish(Wish::Now).await? {
+            Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
+            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > ANSWER => {
+                bail!("another process has been publishing for too long");
+            }
+            Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
+        }
+    }
+}
+
+/// Waits until the server that runs on the data folder has answered.
+async fn answer(request: &PurgeRequest) -> anyhow::Result<Purged> {
+    let begun = Instant::now();
+    while begun.elapsed() < ANSWER {
+        if let Some(answer) = purge_answer(request).context("cannot read the server's answer")? {
+            return answer.map_err(|why| anyhow::anyhow!("{why}"));
+        }
+        if begun.elapsed() > NOTICE && std::fs::remove_file(&request.request).is_ok() {
+            bail!(
+                "the process that has the data folder is no server that purges: wait until that \
+                 command has ended, or start the server of this version"
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    bail!("the server has not answered yet: its log says when it is done")
+}
+
+fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
+    let mut lines = vec![format!("purged     {}@{}", target.repository, target.digest)];
+    for Withdrawn { digest, size, kept_for } in &purged.withdrawn {
+        let mut line = format!("withdrawn  {digest}, {size} bytes");
+        if !kept_for.is_empty() {
+            let names = kept_for.join(", ");
+            line.extend(["; the bytes stay for repositories that have it as a blob: ", &names]);
+        }
+        lines.push(line);
+    }
+    for needed in &purged.needed {
+        lines.push(format!("stays      {needed}, which other manifests need"));
+    }
+    lines.push(format!("root       {}\n\nThis cannot be called back:", purged.root));
+    for lasting in [
+        "- what clients, caches, other registries, nodes and backups have fetched",
+        "- names of tags and digests in the directories of earlier roots",
+    ] {
+        lines.push(lasting.to_owned());
+    }
+    if settings.publish.is_wanted() {
+        let ttl = settings.publish.ttl.as_secs();
+        lines.push(format!(
+            "- the earlier root in the DNS, until the new one is published and {ttl} seconds have passed"
+        ));
+    }
+    if settings.storage.driver == "kubo" {
+        lines.push("- blocks on the Kubo node, until `ipfs repo gc`".to_owned());
+    }
+    lines.join("\n") + "\n"
+}

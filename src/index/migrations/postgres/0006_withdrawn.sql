@@ -1,0 +1,8 @@
+-- Files that were withdrawn from the public tree: the gateway refuses them under every root. `digest` is that of the
+-- content, whose file and link these are; `forgotten` says whether its bytes are no longer kept.
+CREATE TABLE withdrawn (
+    cid       BYTEA PRIMARY KEY NOT NULL,
+    digest    TEXT COLLATE "C" NOT NULL,
+    forgotten BIGINT NOT NULL DEFAULT 0
+);
+CREATE INDEX withdrawn_digest ON withdrawn (digest);

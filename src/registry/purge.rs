@@ -1,0 +1,330 @@
+//! Purging: an operator takes back what a manifest brought.
+//!
+//! The manifest goes as a deletion takes it, and with it those of its children that no tag and no other manifest of
+//! the repository names. What nothing else needs of what they name is *withdrawn*: the gateway and the routing refuse
+//! its blocks under every root, earlier ones too, and its bytes are removed, unless a repository has them as a blob
+//! still. The rest of those roots is served on.
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use cid::Cid;
+use serde::{Deserialize, Serialize};
+use tokio::time::{sleep, timeout};
+
+use super::commit::{decode, linked_content};
+use super::intent::{Intent, Planned, Refusal};
+use super::{Condition, Registry, RegistryError, Result, deletion};
+use crate::index::Writer;
+use crate::ipld::Block;
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Visibility};
+use crate::storage::Edit;
+
+/// How many repositories are named that have a blob still.
+const NAMED: u32 = 100;
+
+/// How often it is tried to remove bytes, how long each attempt waits for what is being stored, and for how long
+/// it rests.
+const ATTEMPTS: usize = 30;
+const WAIT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a purge came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Purged {
+    /// The public root without it.
+    pub root: String,
+    /// What was withdrawn: manifests and blobs.
+    pub withdrawn: Vec<Withdrawn>,
+    /// What other manifests need, and is served on.
+    pub needed: Vec<String>,
+}
+
+/// Content that was withdrawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Withdrawn {
+    /// Its digest.
+    pub digest: String,
+    /// In bytes; 0 where its bytes were gone before.
+    pub size: u64,
+    /// The repositories that have it as a blob still, for which its bytes stay; the first hundred.
+    pub kept_for: Vec<String>,
+}
+
+/// What a purge is about.
+#[derive(Default)]
+struct Contents {
+    all: BTreeSet<CanonicalDigest>,
+    children: BTreeSet<CanonicalDigest>,
+}
+
+impl Registry {
+    /// Deletes a manifest or a blob of a repository, and withdraws what only that needs. One that the repository
+    /// has no longer is withdrawn all the same. Returns when the bytes are gone; repeating it succeeds as long as
+    /// anything of it is stored.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`] when nothing of that digest is stored; [`RegistryError::Referenced`] while
+    /// a manifest of the repository references it; [`RegistryError::Waiting`] when it was withdrawn, and its bytes
+    /// could not be removed yet: the next start or purge does that.
+    pub async fn purge(&self, repository: &RepositoryName, digest: &Digest) -> Result<Purged> {
+        let Contents { all, children } = self.contents(repository, digest).await?;
+        let mut sizes = Vec::with_capacity(all.len());
+        for canonical in &all {
+            sizes.push(self.size(canonical).await?);
+        }
+        let intent = Intent::Purge {
+            repository: repository.clone(),
+            digest: *digest,
+            contents: all.iter().copied().collect(),
+            children: children.into_iter().collect(),
+        };
+        self.commit(intent).await?;
+        let root = self.forget_withdrawn().await?;
+        let (mut withdrawn, mut needed) = (Vec::new(), Vec::new());
+        let mut writer = self.index.lock().await?;
+        for (canonical, size) in all.iter().zip(sizes) {
+            if writer.is_needed(canonical).await? {
+                needed.push(canonical.to_string());
+                continue;
+            }
+            let holders = self.index.repositories_with_blob(&(*canonical).into(), NAMED).await?;
+            withdrawn.push(Withdrawn {
+                digest: canonical.to_string(),
+                size,
+                kept_for: holders.iter().map(ToString::to_string).collect(),
+            });
+        }
+        drop(writer);
+        // Others read earlier published roots, which may have it, from a storage that keeps them for that.
+        self.storage.release_published(&[root]).await?;
+        self.storage.clean().await?;
+        Ok(Purged { root: root.to_string(), withdrawn, needed })
+    }
+
+    /// Removes the bytes that a purge left which did not come to its end. To be called at start.
+    ///
+    /// # Errors
+    /// Those of the index and the storage; [`RegistryError::Waiting`]
+    pub async fn finish_purges(&self) -> Result<()> {
+        if !self.index.lock().await?.withdrawn().await?.is_empty() {
+            self.forget_withdrawn().await?;
+        }
+        Ok(())
+    }
+
+    /// Lists a manifest with what it names, or a blob.
+    async fn contents(&self, repository: &RepositoryName, digest: &Digest) -> Result<Contents> {
+        let mut contents = Contents::default();
+        let first = self.canonical(repository, digest).await?;
+        let first = first.ok_or_else(|| {
+            RegistryError::ManifestUnknown(digest.to_string(), repository.clone())
+        })?;
+        contents.all.insert(first);
+        let mut open = vec![first];
+        while let Some(canonical) = open.pop() {
+            let Some(stored) = self.index.stored_manifest(&canonical).await? else { continue };
+            let row = self.index.manifest(repository, &canonical.into()).await?;
+            let media_type = row.map(|row| row.media_type);
+            let Ok(manifest) = Manifest::parse(&stored.bytes, media_type.as_deref()) else {
+                continue;
+            };
+            for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
+                contents.all.extend(self.canonical(repository, &blob.digest).await?);
+            }
+            for child in &manifest.children {
+                let Some(canonical) = self.canonical(repository, &child.digest).await? else {
+                    continue;
+                };
+                contents.all.insert(canonical);
+                if canonical != first && contents.children.insert(canonical) {
+                    open.push(canonical);
+                }
+            }
+        }
+        Ok(contents)
+    }
+
+    /// Finds stored content by a name, that of a repository if it has it.
+    async fn canonical(
+        &self,
+        repository: &RepositoryName,
+        name: &Digest,
+    ) -> Result<Option<CanonicalDigest>> {
+        if let Some(row) = self.index.manifest(repository, name).await? {
+            return Ok(Some(row.canonical));
+        }
+        if let Some(row) = self.index.blob(repository, name).await? {
+            return Ok(Some(row.canonical));
+        }
+        let Some(canonical) = name.canonical() else { return Ok(None) };
+        let is_stored = self.index.stored_manifest(&canonical).await?.is_some()
+            || self.index.stored_blob(&canonical).await?.is_some();
+        Ok(is_stored.then_some(canonical))
+    }
+
+    async fn size(&self, canonical: &CanonicalDigest) -> Result<u64> {
+        if let Some(row) = self.index.stored_blob(canonical).await? {
+            return Ok(row.size);
+        }
+        let manifest = self.index.stored_manifest(canonical).await?;
+        Ok(manifest.map_or(0, |manifest| manifest.bytes.len() as u64))
+    }
+
+    /// Removes the bytes of what is withdrawn and no repository has. Returns the public root.
+    ///
+    /// Changes that link such content are folded before, so none of them is applied again. A crash leaves notes by
+    /// which the next start goes on.
+    pub(super) async fn forget_withdrawn(&self) -> Result<Cid> {
+        for _ in 0..ATTEMPTS {
+            let root = self.root().await?;
+            // What was stored a moment ago has its row, or its change is in the queue.
+            if let Ok(_alone) = timeout(WAIT, self.storing.write()).await {
+                let mut writer = self.index.lock().await?;
+                if self.forget_all(writer.as_mut()).await? {
+                    return Ok(root);
+                }
+            }
+            sleep(PAUSE).await;
+        }
+        Err(RegistryError::Waiting)
+    }
+
+    /// Does it under the lock; returns false where a change has to be folded before.
+    async fn forget_all(&self, writer: &mut dyn Writer) -> Result<bool> {
+        self.drain(writer).await?;
+        let mut unfolded = HashSet::new();
+        let mut after = 0;
+        loop {
+            let part = writer.folding_part(Visibility::Public, after, i64::MAX).await?.edits;
+            let Some((last, _)) = part.last() else { break };
+            after = *last;
+            for (_, edits) in part {
+                unfolded.extend(decode(&edits)?.iter().filter_map(linked_content));
+            }
+        }
+        let mut is_done = true;
+        for canonical in writer.withdrawn().await? {
+            if unfolded.contains(&canonical) {
+                is_done = false;
+                continue;
+            }
+            writer.begin().await?;
+            let holders = self.index.repositories_with_blob(&canonical.into(), 1).await?;
+            if !holders.is_empty() || writer.is_named(&canonical).await? {
+                writer.rollback().await?;
+                continue;
+            }
+            writer.forget_blob(&canonical).await?;
+            writer.forget_manifest(&canonical).await?;
+            writer.commit().await?;
+            self.storage.forget(&canonical).await?;
+            writer.set_forgotten(&canonical).await?;
+        }
+        Ok(is_done)
+    }
+}
+
+/// Checks a purge, and takes rows away in the open transaction.
+pub(super) async fn plan(
+    writer: &mut dyn Writer,
+    repository: &RepositoryName,
+    digest: &Digest,
+    contents: &[CanonicalDigest],
+    children: &[CanonicalDigest],
+) -> Result<Planned> {
+    let mut edits = match remove(writer, repository, digest, children).await? {
+        Ok(edits) => edits,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    for canonical in contents {
+        if writer.is_needed(canonical).await? {
+            continue;
+        }
+        // What deletions of earlier versions left.
+        for name in writer.linking(canonical).await? {
+            edits.extend(deletion::unlink(writer, &name, canonical).await?);
+        }
+        edits.extend(deletion::unnamed(writer, [*canonical]).await?);
+    }
+    Ok(Ok(edits))
+}
+
+/// Takes rows away as [`plan`] has found, in the open transaction.
+pub(super) async fn record(
+    writer: &mut dyn Writer,
+    repository: &RepositoryName,
+    digest: &Digest,
+    contents: &[CanonicalDigest],
+    children: &[CanonicalDigest],
+) -> Result<()> {
+    // The same comes out of it as when it was checked.
+    let _: Planned = remove(writer, repository, digest, children).await?;
+    for canonical in contents {
+        if !writer.is_needed(canonical).await? {
+            writer.remove_blob(repository, canonical).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes down what a recorded purge withdraws.
+pub(super) async fn withdraw(writer: &mut dyn Writer, contents: &[CanonicalDigest]) -> Result<()> {
+    for canonical in contents {
+        if writer.is_needed(canonical).await? {
+            continue;
+        }
+        let link = Block::raw(canonical.to_string().into());
+        let content = writer.content_cid(canonical).await?;
+        let files: Vec<Cid> = content.into_iter().chain([link.cid]).collect();
+        writer.withdraw(canonical, &files).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the manifest or the blob, if it is there, and children that nothing names then. In a transaction, in which
+/// their rows go.
+async fn remove(
+    writer: &mut dyn Writer,
+    repository: &RepositoryName,
+    digest: &Digest,
+    children: &[CanonicalDigest],
+) -> Result<Planned> {
+    let deleted = if writer.manifest(repository, digest).await?.is_some() {
+        deletion::plan_manifest(writer, repository, digest, &Condition::default()).await?
+    } else {
+        deletion::plan_blob(writer, repository, digest).await?
+    };
+    let mut edits: Vec<Edit> = match deleted {
+        Ok(edits) => edits,
+        // It was deleted before.
+        Err(Refusal::Unknown) => Vec::new(),
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    // An index that goes may have been the last to name another one.
+    let mut open: Vec<CanonicalDigest> = children.to_vec();
+    loop {
+        let (mut left, before) = (Vec::new(), open.len());
+        for canonical in open {
+            let name = Digest::from(canonical);
+            if writer.manifest(repository, &name).await?.is_none() {
+                continue;
+            }
+            let names = writer.manifest_names(repository, &canonical).await?;
+            if writer.tags_of(repository, &canonical).await?.is_empty()
+                && writer.referencing(repository, &names, 1).await?.is_empty()
+                && let Ok(gone) =
+                    deletion::plan_manifest(writer, repository, &name, &Condition::default())
+                        .await?
+            {
+                edits.extend(gone);
+            } else {
+                left.push(canonical);
+            }
+        }
+        if left.len() == before || left.is_empty() {
+            return Ok(Ok(edits));
+        }
+        open = left;
+    }
+}
