@@ -1,5 +1,6 @@
 //! Whole subtrees: every block below a path, from the first source that has them all.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
@@ -14,6 +15,10 @@ use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope};
 /// Blocks as they come, verified and in the order of a traversal; an error ends them, and what came before it
 /// is not the whole.
 pub type BlockStream = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
+
+/// How many blocks there may be for each that differs from the others, beside some.
+const REPEATED: usize = 500;
+const SOME: usize = 10_000;
 
 impl Remote {
     /// Keeps every block below a path, and those on the way to it, in a draft: at most so many, with at most so
@@ -37,7 +42,15 @@ impl Remote {
         for source in order {
             let kept = async {
                 let mut stream = self.sources[source].blocks(&wanted).await?;
+                let (mut known, mut count) = (HashSet::new(), 0);
                 while let Some(block) = stream.try_next().await? {
+                    // By the beginning of their hash, which is enough to count them.
+                    known.insert(block.cid.hash().digest().first_chunk::<8>().copied());
+                    count += 1;
+                    if count > SOME + REPEATED * known.len() {
+                        let what = "the same blocks come again and again";
+                        return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
+                    }
                     draft.add(&block)?;
                     if draft.length() > bytes {
                         let what = format!("there are more than {bytes} bytes");
@@ -52,5 +65,66 @@ impl Remote {
             }
         }
         Err(failure)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+
+    use async_trait::async_trait;
+    use futures_util::{StreamExt, stream};
+
+    use super::*;
+    use crate::remote::{Events, Source};
+
+    /// Sends so many blocks that differ, again and again, and counts all.
+    struct Repeating {
+        blocks: Vec<Block>,
+        sent: Arc<AtomicUsize>,
+    }
+
+    #[async_trait]
+    impl Source for Repeating {
+        fn name(&self) -> &'static str {
+            "a test"
+        }
+
+        async fn open(&self, _: &Wanted) -> Result<Events> {
+            unreachable!("whole subtrees are asked for")
+        }
+
+        async fn blocks(&self, _: &Wanted) -> Result<BlockStream> {
+            let (blocks, sent) = (self.blocks.clone(), Arc::clone(&self.sent));
+            let all = (0..AHEAD_OF_TESTS).map(move |number| {
+                sent.fetch_add(1, Ordering::Relaxed);
+                Ok(blocks[number % blocks.len()].clone())
+            });
+            Ok(stream::iter(all).boxed())
+        }
+    }
+
+    const AHEAD_OF_TESTS: usize = 1_000_000;
+
+    async fn sent(distinct: usize) -> (Result<()>, usize) {
+        let blocks: Vec<_> =
+            (0..distinct).map(|number| Block::raw(number.to_string().into())).collect();
+        let (root, sent) = (blocks[0].cid, Arc::new(AtomicUsize::new(0)));
+        let remote = Remote::new(vec![Arc::new(Repeating { blocks, sent: Arc::clone(&sent) })]);
+        let file = || tempfile::tempfile().unwrap();
+        let mut draft = Draft::new(file(), file());
+        let taken = remote.subtree(root, Vec::new(), (2_000_000, 1 << 30), &mut draft).await;
+        (taken, sent.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn the_same_blocks_come_again_but_not_without_end() {
+        let (taken, count) = sent(31).await;
+        assert_eq!(taken.unwrap_err().kind, RemoteErrorKind::Invalid);
+        assert_eq!(count, SOME + 31 * REPEATED + 1);
+        let (taken, count) = sent(AHEAD_OF_TESTS / REPEATED).await;
+        taken.unwrap();
+        assert_eq!(count, AHEAD_OF_TESTS);
     }
 }

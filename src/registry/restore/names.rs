@@ -1,5 +1,7 @@
 //! The names of a tree that is restored: its directories and links.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::StreamExt;
@@ -22,12 +24,17 @@ const DEPTH: usize = 140;
 /// How many names a tree may have, so that one that leads to the same directory again and again has an end.
 const NAMES: usize = 20_000_000;
 
+/// How many names there may be for each that stands in a directory of its own, beside some: directories that are
+/// the same in many repositories are met in each of them, but not without end.
+const REPEATED: usize = 500;
+const SOME: usize = 10_000;
+
 /// How many names may be known and not looked at.
 const WAITING: usize = 1_000_000;
 
 /// What stands at a path.
 enum Met {
-    Directory(Vec<(TreePath, Entry)>),
+    Directory(Cid, Vec<(TreePath, Entry)>),
     Link(TreePath, CanonicalDigest),
 }
 
@@ -36,6 +43,8 @@ impl Restoration<'_> {
     pub(super) async fn take_names(&mut self, root: Cid) -> Result<Option<Cid>> {
         let remote = self.names_from.clone();
         let (mut content, mut count) = (None, 0);
+        // Directories by the beginning of their hash, which is enough to count them.
+        let (mut known, mut distinct) = (HashSet::new(), 0);
         let mut waiting = vec![(TreePath::root(), root)];
         let mut running = FuturesUnordered::new();
         loop {
@@ -46,8 +55,15 @@ impl Restoration<'_> {
             }
             let Some(met) = running.next().await else { return Ok(content) };
             match met? {
-                Met::Directory(entries) => {
+                Met::Directory(cid, entries) => {
                     count += entries.len();
+                    if known.insert(beginning(&cid)) {
+                        distinct += entries.len();
+                    }
+                    if count > SOME + REPEATED * distinct {
+                        let why = "it leads to the same directories again and again";
+                        return Err(RestoreError::unfit("", why));
+                    }
                     if count > NAMES || waiting.len() + entries.len() > WAITING {
                         let why =
                             format!("there are more than {NAMES} names, or too many at a time");
@@ -104,7 +120,7 @@ impl Restoration<'_> {
 
 async fn meet(remote: &Remote, path: TreePath, cid: Cid) -> Result<Met> {
     if cid.codec() != RAW {
-        return Ok(Met::Directory(list(remote, cid, &path).await?));
+        return Ok(Met::Directory(cid, list(remote, cid, &path).await?));
     }
     let read = patiently(async || {
         let read = remote.read(cid, Vec::new(), LINK).await;
@@ -115,6 +131,11 @@ async fn meet(remote: &Remote, path: TreePath, cid: Cid) -> Result<Met> {
     let canonical = digest(&bytes)
         .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is a link that holds no digest"))?;
     Ok(Met::Link(path, canonical))
+}
+
+/// Returns the beginning of a hash.
+fn beginning(cid: &Cid) -> Option<[u8; 8]> {
+    cid.hash().digest().first_chunk().copied()
 }
 
 /// Reads what a link holds, if it is written as links are.

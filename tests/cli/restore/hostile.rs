@@ -158,6 +158,24 @@ fn a_directory_of_too_many_entries_and_one_without_end_are_refused() {
 }
 
 #[test]
+fn a_small_tree_of_millions_of_names_has_an_end() {
+    // Some thirty blocks with 2^22 names, all of which could be on the way to a repository.
+    let mut blocks = Vec::new();
+    let empty = Directory::empty().flush(&mut |block| blocks.push(block), &mut drop);
+    let (mut cid, mut size) = empty;
+    for _ in 0..22 {
+        let mut directory = Directory::empty();
+        for name in ["a", "b"] {
+            insert(&mut directory, Entry { name: name.to_owned(), cid, size });
+        }
+        (cid, size) = directory.flush(&mut |block| blocks.push(block), &mut drop);
+        size = size.min(1 << 40);
+    }
+    let made = below(cid, size, &["repositories"], blocks);
+    refused(&made, "it leads to the same directories again and again");
+}
+
+#[test]
 fn trees_that_are_made_otherwise_are_refused_since_their_root_would_be_another() {
     // A file of five bytes as older profiles have it: in a node.
     let block = Block::dag_pb(b"\x0a\x0b\x08\x02\x12\x05hello\x18\x05".as_slice().into());
