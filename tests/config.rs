@@ -96,6 +96,8 @@ fn without_any_source_the_defaults_stand() {
     assert!(settings.dnslink.servers.is_empty());
     assert!(!settings.dnslink.dnssec && !settings.dnslink.allow_private_addresses);
     assert_eq!((settings.dnslink.trust_anchors, settings.dnslink.https_authority), (None, None));
+    assert_eq!(settings.dnslink.max_new_names_per_client, 120);
+    assert_eq!(settings.dnslink.max_new_names, 1200);
     assert_eq!(settings.dnslink.ttl_floor, Duration::from_secs(5));
     assert_eq!(settings.dnslink.ttl_ceiling, Duration::from_hours(1));
     assert_eq!(settings.dnslink.stale_for, Duration::from_hours(24));
@@ -148,6 +150,8 @@ fn every_setting_can_be_given_in_the_environment() {
         .variable("ROADSTEAD_DNSLINK__TTL_FLOOR", "1")
         .variable("ROADSTEAD_DNSLINK__TTL_CEILING", "1m")
         .variable("ROADSTEAD_DNSLINK__STALE_FOR", "0")
+        .variable("ROADSTEAD_DNSLINK__MAX_NEW_NAMES_PER_CLIENT", "30")
+        .variable("ROADSTEAD_DNSLINK__MAX_NEW_NAMES", "300")
         .variable("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
         .variable("ROADSTEAD_FEDERATION__KUBO__API", "/ip4/192.0.2.1/tcp/5001")
         .variable("ROADSTEAD_FEDERATION__KUBO__TOKEN", "secret")
@@ -182,6 +186,8 @@ fn every_setting_can_be_given_in_the_environment() {
         ttl_floor: Duration::from_secs(1),
         ttl_ceiling: Duration::from_mins(1),
         stale_for: Duration::ZERO,
+        max_new_names_per_client: 30,
+        max_new_names: 300,
         allow_private_addresses: true,
     };
     assert_eq!(settings.dnslink, expected);
@@ -330,6 +336,8 @@ fn every_setting_refuses_nonsense() {
         ("index.postgres.statement_timeout", &["'0s'", "0", "'30d'", "'1h30m'"]),
         ("dnslink.servers", &["'dns.example'", "['192.0.2.1', '']", "'http://192.0.2.1/'", "5"]),
         ("dnslink.dnssec", &["'yes'", "1"]),
+        ("dnslink.max_new_names_per_client", &["0", "-1", "1000001", "'ten'"]),
+        ("dnslink.max_new_names", &["0", "1000001"]),
         ("dnslink.trust_anchors", &["5", "[]"]),
         ("dnslink.https_authority", &["5", "[]"]),
         ("dnslink.ttl_floor", &["'0s'", "0", "'2h'", "'soon'"]),

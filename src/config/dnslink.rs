@@ -19,6 +19,9 @@ const PORT: u16 = 53;
 /// More servers than that are asked by nobody.
 const MOST_SERVERS: usize = 8;
 
+/// More names in a minute are as good as no limit.
+const MOST_NAMES: u32 = 1_000_000;
+
 /// The longest that anything is kept: TTLs above a week are a mistake (RFC 8767, 4).
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
@@ -42,6 +45,10 @@ pub struct DnslinkSettings {
     pub ttl_ceiling: Duration,
     /// How long an answer that is due serves on while no server can be asked.
     pub stale_for: Duration,
+    /// How many new names are looked up for one client in a minute.
+    pub max_new_names_per_client: u32,
+    /// How many new names are looked up for all clients in a minute.
+    pub max_new_names: u32,
     /// Whether addresses out of the DNS may lead to this machine and its networks.
     pub allow_private_addresses: bool,
 }
@@ -76,6 +83,12 @@ impl DnslinkSettings {
         if ttl_floor > ttl_ceiling {
             return Err(values.refuse(FLOOR));
         }
+        let count = |name| {
+            let count = u32::try_from(values.number(name)).ok();
+            count
+                .filter(|count| (1..=MOST_NAMES).contains(count))
+                .ok_or_else(|| values.refuse(name))
+        };
         Ok(Self {
             servers: servers.ok_or_else(|| values.refuse(SERVERS))?,
             dnssec: values.flag("dnslink.dnssec"),
@@ -84,6 +97,8 @@ impl DnslinkSettings {
             ttl_floor,
             ttl_ceiling,
             stale_for: within(STALE_FOR, LONGEST_STALE)?,
+            max_new_names_per_client: count("dnslink.max_new_names_per_client")?,
+            max_new_names: count("dnslink.max_new_names")?,
             allow_private_addresses: values.flag("dnslink.allow_private_addresses"),
         })
     }

@@ -276,6 +276,21 @@ pub const SETTINGS: &[Setting] = &[
         help: "How long a root that is due serves on while no server can be asked for a newer one.",
     },
     Setting {
+        name: "dnslink.max_new_names_per_client",
+        kind: Kind::Number,
+        default: "120",
+        expects: "a number from 1 to 1000000, such as 120",
+        help: "How many new names are looked up for one client in a minute: names that were never \
+               seen to lead anywhere. Beyond it the client gets 429.",
+    },
+    Setting {
+        name: "dnslink.max_new_names",
+        kind: Kind::Number,
+        default: "1200",
+        expects: "a number from 1 to 1000000, such as 1200",
+        help: "How many new names are looked up for all clients together in a minute.",
+    },
+    Setting {
         name: "dnslink.allow_private_addresses",
         kind: Kind::Flag,
         default: "false",

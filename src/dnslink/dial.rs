@@ -24,6 +24,9 @@ use super::{Domain, Gateway, Hint, Host, Multiaddr, Peer};
 /// How many addresses a node is given of one peer.
 const MAX_ADDRESSES: usize = 16;
 
+/// How many names are asked for to find the addresses of one peer.
+const MAX_NAMES: usize = 16;
+
 /// How many `/dnsaddr/…` may lead to each other.
 const MAX_DEPTH: usize = 4;
 
@@ -164,7 +167,7 @@ impl Dialer {
     }
 
     /// Finds where a peer listens, as literal addresses that a node may be given; at least one. A
-    /// `/dnsaddr/…` is followed to those of its records that have the same peer. It takes ten seconds at most.
+    /// `/dnsaddr/…` is followed to those of its records that have the same peer. It takes ten seconds and 16 names at most.
     ///
     /// # Errors
     /// Why there is none.
@@ -181,20 +184,33 @@ impl Dialer {
         let mut error = DialError::NotFound(peer.address.to_string());
         let mut asked: Vec<Domain> = Vec::new();
         let mut open = vec![(peer.address.clone(), 0)];
+        let mut names = 0;
         while let Some((address, depth)) = open.pop() {
+            let is_asked_for = match &address.place {
+                Place::Port(host, _) => !matches!(host, Host::Ip(_)),
+                Place::Dnsaddr(domain) => depth < MAX_DEPTH && !asked.contains(domain),
+            };
+            if is_asked_for {
+                if names == MAX_NAMES {
+                    let why = "its records lead to too many names".to_owned();
+                    error = DialError::Unavailable(peer.address.to_string(), why);
+                    continue;
+                }
+                names += 1;
+            }
             match &address.place {
                 Place::Port(host, _) => match self.addresses(host).await {
                     Ok(ips) => found.extend(ips.into_iter().filter_map(|ip| address.at(ip))),
                     Err(why) => error = why,
                 },
-                Place::Dnsaddr(domain) if depth < MAX_DEPTH && !asked.contains(domain) => {
+                Place::Dnsaddr(domain) if is_asked_for => {
                     asked.push(domain.clone());
                     let next = self.dnsaddr(domain, &peer.peer_id).await;
                     open.extend(next.into_iter().map(|address| (address, depth + 1)));
                 }
                 Place::Dnsaddr(_) => {}
             }
-            if found.len() >= MAX_ADDRESSES || asked.len() > MAX_ADDRESSES {
+            if found.len() >= MAX_ADDRESSES {
                 break;
             }
         }

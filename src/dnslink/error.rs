@@ -39,6 +39,8 @@ pub enum DnslinkErrorKind {
     Invalid,
     /// No server answers, or not with something that can be believed: try again.
     Unavailable,
+    /// Too many new names were looked up for the client, or for all of them: try again later.
+    TooMany,
     /// The name leads back to itself.
     Loop,
     /// The name leads through more others than anybody follows.
@@ -74,6 +76,9 @@ impl fmt::Display for DnslinkError {
             DnslinkErrorKind::NotFound => return formatter.write_str(&self.context),
             DnslinkErrorKind::Invalid => "there is no valid record",
             DnslinkErrorKind::Unavailable => "could not look up the name",
+            DnslinkErrorKind::TooMany => {
+                "could not look up the name: too many new names were asked for; try again later"
+            }
             DnslinkErrorKind::Loop => "the name leads back to itself",
             DnslinkErrorKind::TooLong => "the name leads through too many others",
         };

@@ -70,6 +70,12 @@ impl Memory {
         Self { past: Some(past), ..Self::new(self.stale_for) }
     }
 
+    /// Tells whether a name would have to be looked up, and never led anywhere, as far as that is remembered.
+    pub(super) async fn is_new(&self, name: &Target) -> bool {
+        let is_known = self.fresh(name).is_some() || self.flights().contains_key(name);
+        !is_known && !self.was_found(name).await
+    }
+
     /// Answers from memory, or by a look-up that `look_up` makes: one for all who ask at the same time.
     /// It goes on when nobody waits for it any more.
     pub(super) async fn answer<Look>(

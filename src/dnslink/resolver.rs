@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::dns::Dns;
 use super::memory::Memory;
+use super::questions::Questions;
 use super::walk::Walk;
 use super::{
     Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Past, Resolved, Result,
@@ -36,6 +37,7 @@ pub struct Resolver {
 struct Asking {
     dns: Arc<Dns>,
     turns: Semaphore,
+    questions: Questions,
     ttl_floor: Duration,
     ttl_ceiling: Duration,
     guard: Guard,
@@ -51,6 +53,7 @@ impl Resolver {
         let asking = Asking {
             dns: Arc::new(Dns::open(settings)?),
             turns: Semaphore::new(LOOK_UPS),
+            questions: Questions::new(settings.max_new_names_per_client, settings.max_new_names),
             ttl_floor: settings.ttl_floor,
             ttl_ceiling: settings.ttl_ceiling,
             guard: Guard { allow_private: settings.allow_private_addresses },
@@ -73,7 +76,8 @@ impl Resolver {
 
     /// Finds the root of a name. All who ask for one name at the same time share a look-up, which goes on
     /// when they are gone; what it finds is kept for its TTL, and that there is nothing for five seconds.
-    /// While no server answers, what was last found serves on for `dnslink.stale_for`.
+    /// While no server answers, what was last found serves on for `dnslink.stale_for`. New names that are looked up
+    /// [on behalf of a client](super::on_behalf_of) are limited.
     ///
     /// # Errors
     /// Why there is no root.
@@ -81,6 +85,9 @@ impl Resolver {
         let target = target(name)?;
         if let Target::Cid(root) = target {
             return Ok(self.itself(root));
+        }
+        if self.memory.is_new(&target).await {
+            self.asking.questions.admit(&target)?;
         }
         let look_up = || {
             let (resolver, target) = (self.clone(), target.clone());

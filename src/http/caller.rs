@@ -13,6 +13,7 @@ use super::error::ApiError;
 use super::extract::Namespace;
 use super::{Api, client, log, token};
 use crate::auth::{AuthError, Identity};
+use crate::dnslink::on_behalf_of;
 
 /// Tells on whose behalf an answer is given.
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
@@ -30,7 +31,13 @@ pub(super) async fn identify(
         Ok(identity) => {
             log::from(request.request(), &identity);
             request.extensions_mut().insert(identity);
-            next.call(request).await?.map_into_left_body()
+            let api = Data::clone(api(request.request()));
+            let client = client::of(request.request()).group();
+            let (response, exceeded) = on_behalf_of(client, next.call(request)).await;
+            if let Some(limit) = exceeded {
+                api.metrics.refused(limit);
+            }
+            response?.map_into_left_body()
         }
         Err(error) => {
             if let (AuthError::Unauthorized(_), Some(user)) = (&error, user(request.request())) {

@@ -230,6 +230,15 @@ impl From<DnslinkError> for ApiError {
                 (StatusCode::BAD_GATEWAY, ErrorCode::Unavailable)
             }
             DnslinkErrorKind::Unavailable => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable),
+            DnslinkErrorKind::TooMany => {
+                tracing::debug!(%error, "refused to look up a new name");
+                return Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::TooManyRequests,
+                    message,
+                )
+                .with(RETRY_AFTER.as_str(), "5");
+            }
         };
         if error.kind == DnslinkErrorKind::NotFound {
             // Whoever mistypes a name is told, and that is all.

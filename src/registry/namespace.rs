@@ -43,10 +43,15 @@ impl Registry {
             DnslinkErrorKind::Invalid | DnslinkErrorKind::Loop | DnslinkErrorKind::TooLong => {
                 Err(error.into())
             }
-            DnslinkErrorKind::NotFound | DnslinkErrorKind::Unavailable if has_own => {
+            DnslinkErrorKind::NotFound
+            | DnslinkErrorKind::Unavailable
+            | DnslinkErrorKind::TooMany
+                if has_own =>
+            {
                 tracing::debug!(%domain, %repository, %error, "an own repository stands in");
                 Ok(own)
             }
+            DnslinkErrorKind::TooMany => Err(error.into()),
             DnslinkErrorKind::NotFound | DnslinkErrorKind::Unavailable => {
                 let (domain, repository) = (domain.to_string(), repository.clone());
                 Err(RegistryError::NamespaceUnserved { domain, repository, error })

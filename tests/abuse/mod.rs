@@ -5,6 +5,7 @@ mod forwarded;
 mod http2;
 mod log;
 mod slow_readers;
+mod zones;
 
 use std::fs;
 use std::path::Path;

@@ -141,3 +141,34 @@ async fn a_peer_whose_records_lead_to_names_that_nobody_answers_for_is_given_up(
     let why = "its records lead too far".to_owned();
     assert_eq!(given_up, Err(DialError::Unavailable(address, why)));
 }
+
+/// Records of a peer that name so many hosts, and so many domains that have such records again.
+fn spread(hosts: usize, domains: usize) -> Vec<String> {
+    let host = |number| format!("dnsaddr=/dns4/n{number}.%/tcp/1/p2p/{ID}");
+    let domain = |number| format!("dnsaddr=/dnsaddr/d{number}.%/p2p/{ID}");
+    (0..hosts).map(host).chain((0..domains).map(domain)).collect()
+}
+
+#[tokio::test]
+async fn a_peer_is_looked_for_under_a_few_names_however_many_its_records_name() {
+    let peer = peer(&format!("/dnsaddr/a.test/p2p/{ID}"));
+    for (hosts, domains) in [(8, 3), (5, 5)] {
+        let server = Server::start(Manner::Spread(spread(hosts, domains))).await;
+        let found = dialer(&server, true).peer_addresses(&peer).await;
+        assert!(matches!(found, Err(DialError::Unavailable(..))), "{found:?}");
+        let asked = server.asked();
+        // Repeated questions are counted once. There would be hundreds of names.
+        assert!(asked.len() == 16, "{hosts} {domains}: {asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn addresses_that_need_no_question_are_found_among_many_names() {
+    let literal = format!("dnsaddr=/ip4/192.0.2.1/tcp/1/p2p/{ID}");
+    let records = [literal].into_iter().chain(spread(7, 3)).collect();
+    let server = Server::start(Manner::Spread(records)).await;
+    let peer = peer(&format!("/dnsaddr/a.test/p2p/{ID}"));
+    let found = dialer(&server, true).peer_addresses(&peer).await.unwrap();
+    let found: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert!(found.iter().all(|address| address.starts_with("/ip4/192.0.2.1/")), "{found:?}");
+}

@@ -10,7 +10,7 @@ mod https;
 mod keys;
 mod records;
 mod secure;
-mod server;
+pub(crate) mod server;
 
 use std::time::{Duration, Instant};
 

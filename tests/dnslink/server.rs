@@ -22,6 +22,9 @@ pub(crate) enum Manner {
     Alone(Vec<String>),
     /// The same for names that begin with `_dnsaddr.`.
     Dnsaddr(Vec<String>),
+    /// The same, with the rest of the name that is asked for in the place of each `%`; no other name is there.
+    #[allow(dead_code, reason = "only tests of limits use it")]
+    Spread(Vec<String>),
     /// Answers for a zone of which it is the only server, with these TXT records as [`Manner::Texts`] does.
     #[allow(dead_code, reason = "only the tests beside `Zone` use it")]
     Zone(&'static str, Vec<String>),
@@ -90,6 +93,13 @@ impl Server {
         *self.shared.manner.lock().unwrap() = manner;
     }
 
+    /// Each name that it was asked for, as often as it was.
+    #[allow(dead_code, reason = "only tests of limits use it")]
+    pub(crate) fn asked(&self) -> Vec<String> {
+        let asked = self.shared.asked.lock().unwrap();
+        asked.iter().map(|(name, ..)| name.clone()).collect()
+    }
+
     /// How often it was asked for that name.
     pub(crate) fn count(&self, name: &str) -> usize {
         self.shared.count(name)
@@ -154,6 +164,15 @@ impl Shared {
             Manner::Silence => return Vec::new(),
             Manner::Alone(_) if !name_of(&query).starts_with("_dnslink.") => return Vec::new(),
             Manner::Dnsaddr(_) if !name_of(&query).starts_with("_dnsaddr.") => return Vec::new(),
+            Manner::Spread(_) if !name_of(&query).starts_with("_dnsaddr.") => {
+                answer.metadata.response_code = ResponseCode::NXDomain;
+            }
+            Manner::Spread(texts) => {
+                let name = name_of(&query);
+                let rest = name.trim_start_matches("_dnsaddr.").trim_end_matches('.');
+                let texts: Vec<_> = texts.iter().map(|text| text.replace('%', rest)).collect();
+                put_texts(&mut answer, &texts, 1);
+            }
             Manner::Dnsaddr(texts) => put_texts(&mut answer, &texts, 1),
             Manner::Garbage => return vec![[&question.id.to_be_bytes()[..], b"garbage"].concat()],
             Manner::Code(code) => answer.metadata.response_code = code,

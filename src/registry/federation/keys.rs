@@ -174,7 +174,7 @@ fn weight(kind: DnslinkErrorKind) -> u8 {
     match kind {
         DnslinkErrorKind::NotFound => 0,
         DnslinkErrorKind::Invalid | DnslinkErrorKind::Loop | DnslinkErrorKind::TooLong => 1,
-        DnslinkErrorKind::Unavailable => 2,
+        DnslinkErrorKind::Unavailable | DnslinkErrorKind::TooMany => 2,
     }
 }
 

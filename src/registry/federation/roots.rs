@@ -194,7 +194,10 @@ impl Roots {
             None => looking.await,
         };
         let Err(error) = answer else { return Ok(()) };
-        self.unpublished.note(name, &error);
+        // Too many questions of one client say nothing to others.
+        if error.kind != DnslinkErrorKind::TooMany {
+            self.unpublished.note(name, &error);
+        }
         Err(error)
     }
 
