@@ -108,6 +108,8 @@ fn without_any_source_the_defaults_stand() {
     assert_eq!(settings.uploads.expire_after, Duration::from_hours(7 * 24));
     assert_eq!(settings.uploads.idle_timeout, Duration::from_mins(15));
     assert_eq!(settings.uploads.purge_interval, Duration::from_hours(1));
+    assert_eq!(settings.manifests.max_memory, 64 << 20);
+    assert_eq!(settings.uploads.max_bytes, 100_000_000_000);
     assert_eq!(settings.manifests.max_bytes, 4_194_304);
     assert!(!settings.manifests.allow_sparse_indexes);
     assert_eq!(settings.log.format, LogFormat::Auto);
@@ -381,6 +383,8 @@ fn every_setting_refuses_nonsense() {
         ("publish.exec.timeout", &["'0s'", "''"]),
         ("uploads.expire_after", &["'0'", "'7 days'"]),
         ("uploads.idle_timeout", &["0", "'-1s'"]),
+        ("manifests.max_memory", &["0", "4194303", "'64 MiB'"]),
+        ("uploads.max_bytes", &["0", "'100 GB'", "-1"]),
         ("uploads.purge_interval", &["0", "'1h30m'"]),
         ("manifests.max_bytes", &["0", "-1", "'4MiB'", "1.5"]),
         ("manifests.allow_sparse_indexes", &["'si'", "0"]),

@@ -126,7 +126,7 @@ fn push_image(client: &mut Client, repository: &str, number: usize) -> String {
     manifest
 }
 
-fn is_there(address: &str, target: &str) -> bool {
+pub(crate) fn is_there(address: &str, target: &str) -> bool {
     let headers = [("Accept", MANIFEST_TYPE)];
     Client::try_open(address)
         .and_then(|mut client| client.try_ask("GET", target, &headers, Body::Whole(b"")))

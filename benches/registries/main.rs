@@ -19,6 +19,7 @@ mod far;
 mod federation;
 mod growth;
 mod kubo;
+mod many;
 mod pulls;
 mod pushes;
 mod subject;
@@ -47,6 +48,12 @@ struct Arguments {
     /// Measures pulls of other people's images instead, beside two Kubo nodes
     #[arg(long)]
     federation: bool,
+    /// Measures memory and lists with very many repositories, tags and blobs instead
+    #[arg(long)]
+    growth: bool,
+    /// How much of that is made, in percent
+    #[arg(long, default_value_t = 100)]
+    percent: usize,
     /// Only the phases whose name has this in it: push, pull, growth; of kubo push, pull, commit, manifest,
     /// replicas
     #[arg(long, default_value = "")]
@@ -128,6 +135,7 @@ fn rows(
 fn main() {
     let arguments = Arguments::parse();
     let found = match arguments.storage.as_str() {
+        _ if arguments.growth => many::measure(&arguments),
         _ if arguments.federation => federation::measure(&arguments),
         "kubo" => kubo::measure(&arguments),
         _ => embedded(&arguments),

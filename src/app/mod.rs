@@ -5,6 +5,7 @@
 
 mod federation;
 mod filling;
+mod housekeeping;
 mod lock;
 mod publish;
 mod purge;
@@ -306,6 +307,7 @@ async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<dy
 fn limits(settings: &Settings) -> Limits {
     Limits {
         manifest_bytes: settings.manifests.max_bytes,
+        upload_bytes: settings.uploads.max_bytes,
         sparse_indexes: settings.manifests.allow_sparse_indexes,
         commit_wait: settings.server.request_timeout,
         root_grace: settings.gateway.root_grace,

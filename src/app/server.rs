@@ -13,19 +13,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 
 use super::tls::Certificate;
-use super::{App, AppError, authority, federation, publish, purge};
+use super::{App, AppError, authority, federation, housekeeping, publish, purge};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
-use crate::http::{self, Api, LimitSettings, Limits, Metrics, OwnNames, Peer, TrustedProxies};
+use crate::http::{
+    self, Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, TrustedProxies,
+};
 use crate::registry::Registry;
 use crate::telemetry;
-
-/// How often the root is brought up to date when nobody asks for it.
-const FOLD_INTERVAL: Duration = Duration::from_secs(30);
-
-/// How long a deletion waits for others before the root is computed without what was deleted.
-const DELETION_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many bytes of an answer are collected before they are sent; a piece of content, which is
 /// larger, is sent as it is. Each connection keeps that much.
@@ -96,6 +92,7 @@ pub async fn serve(
         limits: Limits::new(limits, Arc::clone(&proxies)),
         proxies,
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
+        manifest_memory: ManifestMemory::new(settings.manifests.max_memory),
         metrics: Metrics::new(),
     });
     let connected = api.clone();
@@ -124,7 +121,7 @@ pub async fn serve(
     };
     let running = server.map_err(AppError::Server)?.run();
 
-    let housekeeping = tokio::spawn(keep_house(app.registry.clone(), settings.clone()));
+    let housekeeping = housekeeping::begin(&app.registry, settings);
     let publisher = publisher.map(Arc::new);
     let data = settings.server.data.clone();
     let purging =
@@ -136,7 +133,7 @@ pub async fn serve(
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
     let ended = running.await.map_err(AppError::Server);
-    housekeeping.abort();
+    drop(housekeeping);
     purging.abort();
     if let Some(publishing) = publishing {
         publishing.abort();
@@ -144,11 +141,7 @@ pub async fn serve(
     if let Some(watching) = watching {
         watching.abort();
     }
-    app.registry.save_uploads().await;
-    app.registry.leave_peers().await;
-    if let Err(error) = app.registry.keep_up().await {
-        tracing::warn!(%error, "could not bring the root up to date before the end");
-    }
+    housekeeping::end(&app.registry, settings.server.shutdown_grace).await;
     tracing::info!("stopped");
     ended
 }
@@ -276,38 +269,5 @@ impl StopSignals {
             telemetry::end();
             std::process::exit(1);
         });
-    }
-}
-
-/// Forgets stale uploads, folds edits and cleans the storage, now and then.
-async fn keep_house(registry: Registry, settings: Settings) {
-    let mut fold = tokio::time::interval(FOLD_INTERVAL);
-    let mut purge = tokio::time::interval(settings.uploads.purge_interval);
-    let mut clean = tokio::time::interval(settings.storage.kubo.clean_interval);
-    loop {
-        tokio::select! {
-            _ = clean.tick() => {
-                if let Err(error) = registry.clean_storage().await {
-                    tracing::warn!(%error, "could not clean the storage");
-                }
-            }
-            () = registry.deletion() => {
-                // Several in a row cost one root.
-                tokio::time::sleep(DELETION_PAUSE).await;
-                fold.reset_immediately();
-            }
-            _ = fold.tick() => {
-                if let Err(error) = registry.keep_up().await {
-                    tracing::warn!(%error, "could not bring the root up to date");
-                }
-            }
-            _ = purge.tick() => {
-                match registry.purge_uploads(settings.uploads.expire_after, false).await {
-                    Ok(0) => {}
-                    Ok(count) => tracing::info!(count, "forgot stale uploads"),
-                    Err(error) => tracing::warn!(%error, "could not forget stale uploads"),
-                }
-            }
-        }
     }
 }

@@ -107,6 +107,7 @@ fn files(folder: &std::path::Path) -> io::Result<Vec<UploadSummary>> {
             id,
             repository: None,
             bytes: about.len(),
+            saved: 0,
             touched,
             is_active: false,
         });

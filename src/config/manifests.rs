@@ -7,6 +7,8 @@ use super::{SettingsError, Values};
 pub struct ManifestSettings {
     /// The largest manifest, in bytes.
     pub max_bytes: usize,
+    /// How many bytes manifests may have in memory, all together.
+    pub max_memory: usize,
     /// Whether an index may name images that the repository does not have.
     pub allow_sparse_indexes: bool,
 }
@@ -17,7 +19,11 @@ impl ManifestSettings {
             .ok()
             .filter(|bytes| *bytes > 0)
             .ok_or_else(|| values.refuse("manifests.max_bytes"))?;
+        let max_memory = usize::try_from(values.number("manifests.max_memory"))
+            .ok()
+            .filter(|bytes| *bytes >= max_bytes)
+            .ok_or_else(|| values.refuse("manifests.max_memory"))?;
         let allow_sparse_indexes = values.flag("manifests.allow_sparse_indexes");
-        Ok(Self { max_bytes, allow_sparse_indexes })
+        Ok(Self { max_bytes, max_memory, allow_sparse_indexes })
     }
 }

@@ -604,6 +604,14 @@ pub const SETTINGS: &[Setting] = &[
                request ends with 408; what an upload has received stays.",
     },
     Setting {
+        name: "uploads.max_bytes",
+        kind: Kind::Number,
+        default: "100000000000",
+        expects: "a number of bytes above zero such as 100000000000",
+        help: "How many bytes uploads under way may have together, and so also the largest blob that can be \
+               pushed. Beyond it requests that begin or continue uploads are refused with 429.",
+    },
+    Setting {
         name: "uploads.purge_interval",
         kind: Kind::Duration,
         default: r#""1h""#,
@@ -616,6 +624,14 @@ pub const SETTINGS: &[Setting] = &[
         default: "4194304",
         expects: "a number of bytes above zero such as 4194304",
         help: "The largest manifest that is accepted, in bytes. Clients expect at least 4 MiB.",
+    },
+    Setting {
+        name: "manifests.max_memory",
+        kind: Kind::Number,
+        default: "67108864",
+        expects: "a number of bytes, at least manifests.max_bytes, such as 67108864",
+        help: "How many bytes of memory the manifests may take together that clients send or are sent. The first \
+               64 KiB of each do not count. Beyond it requests for larger ones are answered with 503.",
     },
     Setting {
         name: "manifests.allow_sparse_indexes",

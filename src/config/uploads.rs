@@ -11,6 +11,8 @@ pub struct UploadSettings {
     pub expire_after: Duration,
     /// How long a client may send nothing of a body.
     pub idle_timeout: Duration,
+    /// How many bytes uploads under way may have together.
+    pub max_bytes: u64,
     /// How often expired uploads are looked for.
     pub purge_interval: Duration,
 }
@@ -20,6 +22,9 @@ impl UploadSettings {
         Ok(Self {
             expire_after: values.positive_duration("uploads.expire_after")?,
             idle_timeout: values.positive_duration("uploads.idle_timeout")?,
+            max_bytes: Some(values.number("uploads.max_bytes"))
+                .filter(|bytes| *bytes > 0)
+                .ok_or_else(|| values.refuse("uploads.max_bytes"))?,
             purge_interval: values.positive_duration("uploads.purge_interval")?,
         })
     }

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 
 use super::error::ApiError;
 use super::log;
+use super::memory::{Loan, ManifestMemory};
 use crate::oci::ErrorCode;
 use crate::registry::{Beside, Ending, RegistryError, Upload};
 
@@ -97,6 +98,10 @@ impl Body {
         upload: &mut Upload,
         mut beside: Option<&mut Beside>,
     ) -> Result<Option<Ending>, RegistryError> {
+        // What cannot be read of it is refused elsewhere.
+        if let Ok(Some(announced)) = length(request) {
+            upload.expect_room(announced).await?;
+        }
         let mut ending = pin!(upload.ending());
         loop {
             let piece = tokio::select! {
@@ -119,7 +124,8 @@ pub(super) async fn read(
     request: &HttpRequest,
     mut body: Body,
     limit: usize,
-) -> Result<Bytes, ApiError> {
+    memory: &ManifestMemory,
+) -> Result<(Bytes, Loan), ApiError> {
     let too_large = || {
         let message = format!("the body has more than {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, message)
@@ -127,14 +133,15 @@ pub(super) async fn read(
     if length(request)?.is_some_and(|length| length > limit as u64) {
         return Err(too_large());
     }
-    let mut bytes = BytesMut::new();
+    let (mut bytes, mut loan) = (BytesMut::new(), Loan::default());
     let broken = |error| ApiError::from(error).coded(ErrorCode::ManifestInvalid);
     while let Some(piece) = body.next().await.map_err(broken)? {
         if bytes.len() + piece.len() > limit {
             return Err(too_large());
         }
         log::received(request, piece.len());
+        memory.raise(&mut loan, bytes.len() + piece.len()).await?;
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes.freeze())
+    Ok((bytes.freeze(), loan))
 }

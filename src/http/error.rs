@@ -79,7 +79,7 @@ impl ApiError {
     }
 
     /// Something that the registry cannot do now; the cause goes to the log.
-    fn unavailable(status: StatusCode, message: &str) -> Self {
+    pub(super) fn unavailable(status: StatusCode, message: &str) -> Self {
         Self::new(status, ErrorCode::Unavailable, message).with(RETRY_AFTER.as_str(), "5")
     }
 
@@ -149,6 +149,15 @@ impl From<RegistryError> for ApiError {
                 return Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
                     .with(RETRY_AFTER.as_str(), "1");
             }
+            E::UploadsFull => {
+                return Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    ErrorCode::TooManyRequests,
+                    message,
+                )
+                .with(RETRY_AFTER.as_str(), "5");
+            }
+            E::UploadTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::BodyRested(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),

@@ -8,6 +8,7 @@ use super::Api;
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
+use super::memory;
 use super::respond::{self, CONTENT_DIGEST};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{ErrorCode, Reference, Tag};
@@ -31,7 +32,9 @@ pub(super) async fn get(
     if is_known {
         return Ok(response.finish());
     }
-    Ok(response.insert_header((CONTENT_TYPE, manifest.media_type)).body(manifest.bytes))
+    response.insert_header((CONTENT_TYPE, manifest.media_type));
+    let loan = api.manifest_memory.lend(manifest.bytes.len())?;
+    Ok(response.body(memory::body(manifest.bytes, loan)))
 }
 
 /// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query. A condition
@@ -51,7 +54,8 @@ pub(super) async fn put(
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
     let body = Body::new(body, api.body_idle);
-    let bytes = body::read(&request, body, api.registry.manifest_limit()).await?;
+    let limit = api.registry.manifest_limit();
+    let (bytes, _loan) = body::read(&request, body, limit, &api.manifest_memory).await?;
     let registry = &api.registry;
     let pushed =
         registry.put_manifest(&grant, &reference, tags, content_type, bytes, condition).await?;

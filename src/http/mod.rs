@@ -22,6 +22,7 @@ mod health;
 mod limits;
 mod log;
 mod manifests;
+mod memory;
 mod metrics;
 mod page;
 mod range;
@@ -47,6 +48,7 @@ pub use client::{Client, TrustedProxies};
 pub use error::ApiError;
 pub use limits::{LimitSettings, Limits, bound};
 pub use log::log_requests;
+pub use memory::ManifestMemory;
 pub use metrics::Metrics;
 pub use routing::Peer;
 
@@ -71,6 +73,8 @@ pub struct Api {
     pub gateway: Option<Peer>,
     /// What may be under way.
     pub limits: Limits,
+    /// What manifests may take.
+    pub manifest_memory: ManifestMemory,
     /// What is counted.
     pub metrics: Metrics,
 }

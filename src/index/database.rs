@@ -304,6 +304,10 @@ impl Index for Database {
         uploads::count(&mut self.read().await?).await
     }
 
+    async fn upload_bytes(&self) -> Result<u64> {
+        uploads::bytes(&mut self.read().await?).await
+    }
+
     async fn uploads(&self, stale_before: i64) -> Result<Vec<UploadState>> {
         uploads::states(&mut self.read().await?, stale_before).await
     }

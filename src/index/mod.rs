@@ -217,6 +217,9 @@ pub trait Index: Send + Sync {
     /// Returns how many uploads there are.
     async fn upload_count(&self) -> Result<u64>;
 
+    /// Returns how many bytes all uploads have saved.
+    async fn upload_bytes(&self) -> Result<u64>;
+
     /// Lists uploads with what an operator wants to know of them, those that were continued longest ago first;
     /// claims older than `stale_before` have lapsed.
     async fn uploads(&self, stale_before: i64) -> Result<Vec<UploadState>>;

@@ -222,6 +222,16 @@ pub(super) async fn count(connection: &mut Connection) -> Result<u64> {
     unsigned(count)
 }
 
+/// Returns how many bytes all uploads have saved.
+pub(super) async fn bytes(connection: &mut Connection) -> Result<u64> {
+    let (bytes,): (i64,) = on!(connection, "measuring uploads", db => sqlx::query_as(
+        "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads",
+    )
+    .fetch_one(db)
+    .await)?;
+    unsigned(bytes)
+}
+
 /// Lists uploads, those that were continued longest ago first.
 pub(super) async fn states(
     connection: &mut Connection,

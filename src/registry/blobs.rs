@@ -149,6 +149,20 @@ impl Registry {
         self.commit(Intent::DeleteBlob { repository, digest: *digest }).await
     }
 
+    /// Tells the storage of content that is about to come where the index has it: whoever recorded it was told that
+    /// it lasts, so that a storage which processes share need not make sure of that again, with all others waiting.
+    pub(super) async fn recall(&self, digest: &Digest) -> Result<()> {
+        let Some(canonical) = digest.canonical().filter(|_| self.storage.is_shared()) else {
+            return Ok(());
+        };
+        if self.index.stored_blob(&canonical).await?.is_some()
+            || self.index.stored_manifest(&canonical).await?.is_some()
+        {
+            self.storage.recall(&canonical);
+        }
+        Ok(())
+    }
+
     /// Makes the row of content that was just finished. Where other bytes gave way to it, the tree links to it from
     /// then on.
     pub(super) async fn row(&self, finished: &Finished, aliases: Vec<Digest>) -> Result<NewBlob> {

@@ -16,6 +16,8 @@ pub struct UploadSummary {
     pub repository: Option<RepositoryName>,
     /// How many bytes it takes.
     pub bytes: u64,
+    /// How many of them its client can go on from.
+    pub saved: u64,
     /// When a client continued it last, in milliseconds since the Unix epoch.
     pub touched: i64,
     /// Whether a request appends to it.
@@ -33,6 +35,7 @@ impl Registry {
         let rows = self.index.uploads(now() - CLAIM_MILLISECONDS).await?;
         let uploads = rows.into_iter().map(|row| UploadSummary {
             bytes: row.received.max(sizes.get(&row.id).copied().unwrap_or_default()),
+            saved: row.received,
             id: row.id,
             repository: Some(row.repository),
             touched: row.touched,

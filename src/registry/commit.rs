@@ -11,13 +11,17 @@
 //! in the same order. When the storage is full or down, entries wait: the client is told so, and
 //! they may land later.
 
+use std::collections::{HashMap, HashSet};
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::OwnedRwLockReadGuard;
 
+use super::documents::{Document, Found};
 use super::intent::{Intent, Planned, Refusal};
+use super::references::{self, Lost};
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
@@ -30,6 +34,24 @@ const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
 
 /// How many entries are taken from the queue at a time.
 const BATCH: u32 = 256;
+
+/// How many bytes of manifests are read from the queue at a time, about.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// An entry that is being carried out.
+struct Waiting {
+    entry: Entry,
+    intent: Intent,
+    manifest: Option<Found>,
+}
+
+/// A manifest that a request pushes.
+pub(super) struct Pushed {
+    pub(super) stored: StoredManifest,
+    pub(super) document: Arc<Document>,
+    /// Nobody may forget the bytes before the change is enqueued.
+    pub(super) storing: OwnedRwLockReadGuard<()>,
+}
 
 /// A point between two steps, for tests to stop at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,19 +73,23 @@ impl Registry {
 
     /// The same with the bytes of the manifest that the change is about, which nobody may forget before it is
     /// enqueued.
-    pub(super) async fn commit_stored(
-        &self,
-        intent: Intent,
-        stored: Option<(StoredManifest, OwnedRwLockReadGuard<()>)>,
-    ) -> Result<()> {
+    pub(super) async fn commit_stored(&self, intent: Intent, pushed: Option<Pushed>) -> Result<()> {
         let registry = self.clone();
         let task = self.to_its_end(async move {
             let record = serde_json::to_vec(&intent)?;
-            let (manifest, storing) = stored.unzip();
-            let seq = registry.index.enqueue(&record, manifest.as_ref(), now()).await?;
-            drop(storing);
+            let (manifest, seq) = match pushed {
+                Some(Pushed { stored, document, storing }) => {
+                    let seq = registry.index.enqueue(&record, Some(&stored), now()).await?;
+                    drop(storing);
+                    // It is known until the change is made.
+                    (Some(document), seq)
+                }
+                None => (None, registry.index.enqueue(&record, None, now()).await?),
+            };
             registry.pass(Step::Enqueued)?;
-            match registry.settle(seq).await? {
+            let settled = registry.settle(seq).await?;
+            drop(manifest);
+            match settled {
                 Ok(()) => {
                     if !matches!(intent, Intent::PutManifest { .. } | Intent::DeleteTag { .. }) {
                         registry.deletions.notify_one();
@@ -172,21 +198,20 @@ impl Registry {
         if entries.is_empty() {
             return Ok(false);
         }
-        writer.begin().await?;
-        let planned = self.plan(writer, entries).await;
-        writer.rollback().await?;
-        let planned = planned?;
+        let batch = self.read(writer, entries).await?;
+        let planned = self.plan_soundly(writer, &batch).await?;
 
         writer.begin().await?;
         let mut accepted = Vec::with_capacity(planned.len());
-        for (entry, intent, plan) in planned {
+        for (waiting, plan) in batch.iter().zip(planned) {
+            let Waiting { entry, .. } = waiting;
             match plan {
                 Ok(edits) => {
                     if entry.state == EntryState::Waiting {
                         let edits = serde_json::to_vec(&edits)?;
                         writer.set_checked(entry.seq, Visibility::Public, &edits).await?;
                     }
-                    accepted.push((entry.seq, intent, edits));
+                    accepted.push((waiting, edits));
                 }
                 Err(refusal) => close(writer, entry.seq, &Err(refusal)).await?,
             }
@@ -194,7 +219,7 @@ impl Registry {
         writer.commit().await?;
         self.pass(Step::Checked)?;
 
-        let edits: Vec<Edit> = accepted.iter().flat_map(|(_, _, edits)| edits).cloned().collect();
+        let edits: Vec<Edit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
         #[cfg(test)]
         if self.stops_at(Step::HalfApplied) {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
@@ -205,23 +230,71 @@ impl Registry {
 
         writer.begin().await?;
         let mut linked = Vec::new();
-        for (seq, intent, edits) in &accepted {
+        for (Waiting { entry, intent, manifest }, edits) in &accepted {
             if let Intent::Purge { contents, .. } = intent {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
-                intent.record(writer, edits).await?;
+                intent.record(writer, manifest.as_ref(), edits).await?;
                 purge::withdraw(writer, contents).await?;
             } else {
-                intent.record(writer, edits).await?;
+                intent.record(writer, manifest.as_ref(), edits).await?;
             }
             linked.extend(edits.iter().filter_map(linked_content));
-            close(writer, *seq, &Ok(())).await?;
+            close(writer, entry.seq, &Ok(())).await?;
         }
         writer.end_withdrawal(&linked).await?;
         writer.commit().await?;
-        let changes = accepted.iter().filter(|(_, _, edits)| !edits.is_empty()).count();
+        let changes = accepted.iter().filter(|(_, edits)| !edits.is_empty()).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.pass(Step::Recorded)?;
         Ok(true)
+    }
+
+    /// Reads the first entries, with the manifests that they put: as many as memory is to hold at a time.
+    async fn read(&self, writer: &mut dyn Writer, entries: Vec<Entry>) -> Result<Vec<Waiting>> {
+        let (mut batch, mut bytes) = (Vec::with_capacity(entries.len()), 0);
+        for entry in entries {
+            let intent: Intent = serde_json::from_slice(&entry.intent)?;
+            let manifest = self.documents.find(writer, &intent).await?;
+            if let Some(Found::Parsed(document)) = &manifest {
+                bytes += document.content.size;
+            }
+            batch.push(Waiting { entry, intent, manifest });
+            if bytes > BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(batch)
+    }
+
+    /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage. The
+    /// storage is asked between transactions, never inside of one: others could not write for as long.
+    async fn plan_soundly(
+        &self,
+        writer: &mut dyn Writer,
+        batch: &[Waiting],
+    ) -> Result<Vec<Planned>> {
+        let (mut seen, mut lost) = (HashSet::new(), HashMap::new());
+        loop {
+            writer.begin().await?;
+            let planned = self.plan(writer, batch, &lost).await;
+            writer.rollback().await?;
+            let planned = planned?;
+            let mut linked = Vec::new();
+            for (waiting, plan) in batch.iter().zip(&planned) {
+                if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
+                    // Its own bytes were stored before it was enqueued.
+                    let own = waiting.intent.manifest();
+                    linked.extend(edits.iter().filter_map(Edit::content).filter(|content| {
+                        Some(&content.canonical) != own && seen.insert(content.canonical)
+                    }));
+                }
+            }
+            let fresh = references::lost(self.storage.as_ref(), linked).await?;
+            if fresh.is_empty() {
+                return Ok(planned);
+            }
+            lost.extend(fresh);
+        }
     }
 
     /// Checks entries in order, each seeing the rows of those before it. One that cannot be carried
@@ -230,20 +303,21 @@ impl Registry {
     async fn plan(
         &self,
         writer: &mut dyn Writer,
-        entries: Vec<Entry>,
-    ) -> Result<Vec<(Entry, Intent, Planned)>> {
-        let mut planned = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let intent: Intent = serde_json::from_slice(&entry.intent)?;
-            let plan = match self.plan_entry(writer, &entry, &intent).await {
-                Err(error) if entry.state == EntryState::Waiting && !error.may_pass() => {
-                    tracing::error!(seq = entry.seq, %error, "refused a change that cannot be made");
-                    planned.push((entry, intent, Err(Refusal::Failed(error.to_string()))));
+        batch: &[Waiting],
+        lost: &Lost,
+    ) -> Result<Vec<Planned>> {
+        let mut planned = Vec::with_capacity(batch.len());
+        for waiting in batch {
+            let plan = match self.plan_entry(writer, waiting, lost).await {
+                Err(error) if waiting.entry.state == EntryState::Waiting && !error.may_pass() => {
+                    let seq = waiting.entry.seq;
+                    tracing::error!(seq, %error, "refused a change that cannot be made");
+                    planned.push(Err(Refusal::Failed(error.to_string())));
                     break;
                 }
                 plan => plan?,
             };
-            planned.push((entry, intent, plan));
+            planned.push(plan);
         }
         Ok(planned)
     }
@@ -251,16 +325,17 @@ impl Registry {
     async fn plan_entry(
         &self,
         writer: &mut dyn Writer,
-        entry: &Entry,
-        intent: &Intent,
+        waiting: &Waiting,
+        lost: &Lost,
     ) -> Result<Planned> {
+        let Waiting { entry, intent, manifest } = waiting;
         let plan = if let Some(edits) = &entry.edits {
             Ok(decode(edits)?)
         } else {
-            intent.plan(writer, self.storage.as_ref(), self.limits.sparse_indexes).await?
+            intent.plan(writer, manifest.as_ref(), lost, self.limits.sparse_indexes).await?
         };
         if let Ok(edits) = &plan {
-            intent.record(writer, edits).await?;
+            intent.record(writer, manifest.as_ref(), edits).await?;
         }
         Ok(plan)
     }

@@ -428,3 +428,19 @@ async fn what_waits_lands_without_another_push() {
     assert_eq!(client.get(&registry, "tag").await, Some(image));
     assert_whole(&registry).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_is_parsed_once() {
+    let (client, folder) = (Client::new(), TempDir::new().unwrap());
+    let registry = open(folder.path()).await;
+    let (old, new) = (client.image(&registry, b"old").await, client.image(&registry, b"new").await);
+    client.put(&registry, "tag", &old).await.unwrap();
+    client.put(&registry, "tag", &old).await.unwrap();
+    assert_eq!(registry.documents.read_count(), 0, "the request has parsed it");
+    registry.stop_at(Step::Enqueued);
+    client.put(&registry, "tag", &new).await.unwrap_err();
+    drop(registry);
+    let registry = open(folder.path()).await;
+    assert_eq!(registry.documents.read_count(), 1, "nobody else has");
+    assert_eq!(client.get(&registry, "tag").await, Some(new));
+}

@@ -42,6 +42,20 @@ pub enum RegistryError {
     /// An older request is finishing the upload.
     #[error("another request is finishing the upload: try again in a moment")]
     UploadBusy,
+    /// The blob alone is larger than all uploads together may be.
+    #[error(
+        "the blob is too large: uploads have at most {limit} bytes here; ask the operator to raise uploads.max_bytes"
+    )]
+    UploadTooLarge {
+        /// In bytes.
+        limit: u64,
+    },
+    /// Uploads under way have as many bytes as they may.
+    #[error(
+        "no room for the upload: others that are under way take all of it; try again later, or cancel uploads that \
+         are not needed"
+    )]
+    UploadsFull,
     /// The body broke off, or could not be read.
     #[error("the body ended early: {0}")]
     BodyBroken(String),

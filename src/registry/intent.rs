@@ -9,11 +9,12 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::references::{References, with_canonical};
+use super::documents::{Document, Found};
+use super::references::{Lost, References, with_canonical};
 use super::{Condition, RegistryError, Result, deletion, layout, now, purge};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, MediaType, RepositoryName, Tag};
-use crate::storage::{Content, Edit, Storage};
+use crate::storage::Edit;
 
 /// A mutation of what a pull sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,49 +130,35 @@ impl Refusal {
 pub(super) type Planned = std::result::Result<Vec<Edit>, Refusal>;
 
 impl Intent {
-    /// Checks the intent against the rows, and content against the storage; returns its edits.
+    /// Checks the intent against the rows, and against what is known to be `lost` from the storage; returns its edits.
     pub(super) async fn plan(
         &self,
         writer: &mut dyn Writer,
-        storage: &dyn Storage,
+        document: Option<&Found>,
+        lost: &Lost,
         sparse_indexes: bool,
     ) -> Result<Planned> {
         match self {
-            Self::PutManifest {
-                repository,
-                manifest,
-                digest,
-                media_type,
-                tags,
-                by_tag,
-                condition,
-            } => {
-                let Some(stored) = writer.stored_manifest(manifest).await? else {
-                    return Ok(Err(Refusal::Unknown));
+            Self::PutManifest { repository, manifest, digest, tags, by_tag, condition, .. } => {
+                let Document { content: own, manifest: parsed } = match document {
+                    Some(Found::Parsed(document)) => document.as_ref(),
+                    Some(Found::Invalid) => return Ok(Err(Refusal::Invalid)),
+                    Some(Found::Absent) | None => return Ok(Err(Refusal::Unknown)),
                 };
-                let Ok(parsed) = Manifest::parse(&stored.bytes, Some(media_type)) else {
-                    return Ok(Err(Refusal::Invalid));
-                };
-                let needs = References::find(writer, repository, &parsed, sparse_indexes).await?;
+                let needs = References::find(writer, repository, parsed, sparse_indexes).await?;
                 if !needs.missing.is_empty() {
                     return Ok(Err(Refusal::MissingReferences(needs.missing)));
                 }
-                if let Some(digest) = needs.lost(storage).await? {
-                    let why = format!("the content of {digest} is gone from the storage");
-                    return Ok(Err(Refusal::Failed(why)));
+                if let Some(why) = needs.first_lost(lost) {
+                    return Ok(Err(Refusal::Failed(why.to_owned())));
                 }
                 // What is wrong without a condition comes before it (RFC 9110, 13.2.1).
                 let by_tag = tags.first().filter(|_| *by_tag);
                 if !is_allowed(writer, repository, by_tag, digest, condition).await? {
                     return Ok(Err(Refusal::Condition));
                 }
-                let own = Content {
-                    canonical: *manifest,
-                    cid: stored.cid,
-                    size: stored.bytes.len() as u64,
-                };
                 let mut edits = needs.edits(repository);
-                edits.push(Edit::link(layout::blob_data(manifest), &own));
+                edits.push(Edit::link(layout::blob_data(manifest), own));
                 let names = with_canonical(*manifest, *digest);
                 if let Some(subject) = &parsed.subject {
                     edits.extend(names.iter().map(|name| {
@@ -194,7 +181,7 @@ impl Intent {
                 }
                 // An index may have named it as a blob before it was a manifest.
                 if !writer.linked_names(repository, manifest).await?.is_empty() {
-                    let row = new_manifest(*manifest, vec![*digest], &parsed);
+                    let row = new_manifest(*manifest, vec![*digest], parsed);
                     writer.put_manifest(repository, &row, now()).await?;
                     edits.extend(deletion::unlink(writer, repository, manifest).await?);
                 }
@@ -221,14 +208,19 @@ impl Intent {
     }
 
     /// Writes the rows of a checked intent that came to these edits. In a transaction.
-    pub(super) async fn record(&self, writer: &mut dyn Writer, edits: &[Edit]) -> Result<()> {
+    pub(super) async fn record(
+        &self,
+        writer: &mut dyn Writer,
+        document: Option<&Found>,
+        edits: &[Edit],
+    ) -> Result<()> {
         match self {
-            Self::PutManifest { repository, manifest, digest, media_type, tags, .. } => {
-                let Some(stored) = writer.stored_manifest(manifest).await? else {
-                    return Err(RegistryError::Record(format!("the bytes of {manifest} are gone")));
+            Self::PutManifest { repository, manifest, digest, tags, .. } => {
+                let Some(found) = document else {
+                    return Err(RegistryError::Record(format!("{manifest} was not read")));
                 };
-                let parsed = Manifest::parse(&stored.bytes, Some(media_type))?;
-                let row = new_manifest(*manifest, vec![*digest], &parsed);
+                let parsed = &found.expect(manifest)?.manifest;
+                let row = new_manifest(*manifest, vec![*digest], parsed);
                 writer.put_manifest(repository, &row, now()).await?;
                 let target = TagRow { digest: *digest, canonical: *manifest };
                 for tag in tags {
@@ -271,6 +263,17 @@ impl Intent {
         let made: Vec<Digest> = made.into_iter().map(|(_, digest)| digest).collect();
         writer.set_linked(self.repository(), &made, true).await?;
         Ok(())
+    }
+
+    /// The manifest that it puts, if it puts one.
+    pub(super) fn manifest(&self) -> Option<&CanonicalDigest> {
+        match self {
+            Self::PutManifest { manifest, .. } => Some(manifest),
+            Self::DeleteTag { .. }
+            | Self::DeleteManifest { .. }
+            | Self::DeleteBlob { .. }
+            | Self::Purge { .. } => None,
+        }
     }
 
     fn repository(&self) -> &RepositoryName {

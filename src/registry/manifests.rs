@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::commit::Pushed;
 use super::intent::Intent;
 use super::uploads::new_id;
 use super::{Condition, Registry, RegistryError, Result, not_fetched, now};
@@ -90,9 +91,10 @@ impl Registry {
             by_tag: matches!(reference, Reference::Tag(_)),
             condition,
         };
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest);
+        let document = self.documents.remember(content, manifest);
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
-        self.commit_stored(intent, Some((stored, storing))).await?;
-        let subject = manifest.subject.map(|subject| subject.digest);
+        self.commit_stored(intent, Some(Pushed { stored, document, storing })).await?;
         Ok(PushedManifest { digest, cid: content.cid, subject, tags })
     }
 
@@ -120,6 +122,7 @@ impl Registry {
     /// Takes a manifest's bytes in as content.
     async fn keep(&self, bytes: Bytes) -> Result<Finished> {
         let digest = CanonicalDigest::of(&bytes).into();
+        self.recall(&digest).await?;
         let id = new_id();
         let mut ingest = self.storage.begin(&id).await?;
         let kept = match ingest.append(bytes).await {

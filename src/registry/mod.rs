@@ -15,6 +15,7 @@ mod condition;
 #[cfg(test)]
 mod crashes;
 mod deletion;
+mod documents;
 mod error;
 mod export;
 mod federation;
@@ -82,6 +83,8 @@ use crate::storage::Storage;
 pub struct Limits {
     /// The largest manifest in bytes.
     pub manifest_bytes: usize,
+    /// How many bytes uploads under way may have together.
+    pub upload_bytes: u64,
     /// Whether an index may name manifests that the repository does not have.
     pub sparse_indexes: bool,
     /// How long a request waits for its change to be made.
@@ -94,6 +97,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             manifest_bytes: 4 << 20,
+            upload_bytes: u64::MAX,
             sparse_indexes: false,
             commit_wait: Duration::from_mins(1),
             root_grace: Duration::from_hours(1),
@@ -111,6 +115,7 @@ pub struct Registry {
     /// Told of each deletion of a manifest or blob.
     deletions: Arc<Notify>,
     folds: Arc<folds::Folds>,
+    documents: Arc<documents::Documents>,
     /// Whether what a crash left is still to be carried on.
     unrecovered: Arc<AtomicBool>,
     /// Content that was stored has its row before this is given back; content is forgotten by who has it alone.
@@ -121,6 +126,8 @@ pub struct Registry {
     watched: Option<Arc<publish::Watched>>,
     /// The requests that go on with uploads.
     ongoing: Arc<uploads::Ongoing>,
+    /// What uploads take.
+    quota: Arc<uploads::Quota>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -139,11 +146,13 @@ impl Registry {
             root_changes: Arc::default(),
             deletions: Arc::default(),
             folds: Arc::default(),
+            documents: Arc::default(),
             unrecovered: Arc::default(),
             storing: Arc::default(),
             federation: None,
             watched: None,
             ongoing: Arc::default(),
+            quota: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

@@ -1,7 +1,6 @@
 //! What a manifest needs of its repository.
 
-use std::collections::HashSet;
-use std::pin::pin;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 
@@ -57,15 +56,9 @@ impl References {
         Ok(references)
     }
 
-    /// Finds one whose content is not kept, though there is a row for it.
-    pub(super) async fn lost(&self, storage: &dyn Storage) -> Result<Option<Digest>> {
-        let absent = stream::iter(self.found.clone())
-            .map(|(digest, content)| async move {
-                Ok((!storage.contains(&content).await?).then_some(digest))
-            })
-            .buffered(CHECKS)
-            .try_filter_map(future::ok);
-        pin!(absent).try_next().await
+    /// Says what is wrong with the first whose content the storage does not have, though there is a row for it.
+    pub(super) fn first_lost<'a>(&self, lost: &'a Lost) -> Option<&'a str> {
+        self.found.iter().find_map(|(_, content)| lost.get(&content.canonical).map(String::as_str))
     }
 
     /// Content first, then the links to it.
@@ -81,6 +74,32 @@ impl References {
         });
         data.chain(links).collect()
     }
+}
+
+/// Content that the storage does not have, and what to say of it.
+pub(super) type Lost = HashMap<CanonicalDigest, String>;
+
+/// Looks content up in the storage.
+///
+/// # Errors
+/// Those of the storage that may pass.
+pub(super) async fn lost(storage: &dyn Storage, contents: Vec<Content>) -> Result<Lost> {
+    let absent = stream::iter(contents)
+        .map(|content| async move {
+            let canonical = content.canonical;
+            match storage.contains(&content).await {
+                Ok(true) => Ok(None),
+                Ok(false) => {
+                    let why = format!("the content of {canonical} is gone from the storage");
+                    Ok(Some((canonical, why)))
+                }
+                Err(error) if error.is_retryable() => Err(error.into()),
+                Err(error) => Ok(Some((canonical, error.to_string()))),
+            }
+        })
+        .buffered(CHECKS)
+        .try_filter_map(future::ok);
+    absent.try_collect().await
 }
 
 /// Lists the canonical name, and the other one where it is another.

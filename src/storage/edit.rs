@@ -43,6 +43,13 @@ impl Edit {
         }
     }
 
+    /// The content that it links, if it links any.
+    #[must_use]
+    pub fn content(&self) -> Option<Content> {
+        let Self::Link { digest, cid, size, .. } = self else { return None };
+        linked(digest, cid, *size).ok()
+    }
+
     /// Makes the edit that links content.
     #[must_use]
     pub fn link(path: TreePath, content: &Content) -> Self {

@@ -177,6 +177,9 @@ pub trait Storage: Send + Sync {
     /// Keeps content no longer; what a tree links to stays there. Repeating it succeeds.
     async fn forget(&self, canonical: &CanonicalDigest) -> Result<()>;
 
+    /// Says that content was recorded as stored a while ago: it was durable then, and need not be made so again.
+    fn recall(&self, _canonical: &CanonicalDigest) {}
+
     /// Lists the content that is kept, in no order.
     async fn contents(&self) -> Result<Vec<CanonicalDigest>>;
 

@@ -6,8 +6,9 @@ use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 
+use crate::common::connection::Connection;
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
-use crate::common::repository::{Repository, assert_refused, streamed};
+use crate::common::repository::{Repository, assert_refused, streamed, wait};
 use crate::common::{Server, http};
 
 /// A valid manifest of exactly that many bytes.
@@ -107,4 +108,35 @@ fn peak_kib(process: u32) -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
     let number = line.trim().strip_suffix(" kB").expect("it is in kB");
     number.parse().expect("it is a number")
+}
+
+#[test]
+fn large_manifests_take_no_more_memory_than_they_may_and_small_ones_are_served_beside_them() {
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_MANIFESTS__MAX_MEMORY", (4 * MIB).to_string());
+    });
+    let repository = Repository::of(&server, "team/app");
+    repository.push_blob(b"config");
+    let (large, small) = (padded(3 * MIB), padded(1000));
+    assert_eq!(repository.put("stored", OCI_MANIFEST, &large).status, 201);
+    let mut slow = Connection::open(&server);
+    let target = repository.path("manifests/slow");
+    slow.send(format!(
+        "PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {OCI_MANIFEST}\r\nContent-Length: {}\r\n\r\n",
+        large.len()
+    ));
+    slow.send(&large[..large.len() - 1]);
+    wait(|| repository.get("manifests/stored").status == 503, "what came of it counts");
+    let refused = repository.put("large", OCI_MANIFEST, &large);
+    assert_refused(&refused, 503, "UNAVAILABLE");
+    assert!(!refused.header("retry-after").is_empty());
+    assert_eq!(repository.head("manifests/large").status, 404);
+    assert_eq!(repository.put("small", OCI_MANIFEST, &small).status, 201);
+    assert!(repository.get("manifests/small").body == small);
+    slow.send(&large[large.len() - 1..]);
+    assert_eq!(slow.answer().status, 201);
+    assert_eq!(repository.put("large", OCI_MANIFEST, &large).status, 201);
+    for tag in ["stored", "slow", "large"] {
+        assert!(repository.get(&format!("manifests/{tag}")).body == large, "{tag}");
+    }
 }

@@ -39,4 +39,5 @@ mod takeover;
 mod tls;
 mod unknown_cids;
 mod unnamed;
+mod upload_room;
 mod uploads;

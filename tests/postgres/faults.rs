@@ -173,6 +173,28 @@ fn postgres_may_hang() {
     Repository::of(&server, "app").push_image("v2", "another");
 }
 
+/// Each step of a stop has a limit of its own.
+#[test]
+fn a_server_stops_in_time_while_postgres_hangs() {
+    let Some(postgres) = Postgres::start(&[]) else { return };
+    let url = postgres.url();
+    let mut server = Server::start_with(move |command| {
+        command
+            .env("ROADSTEAD_INDEX__URL", &url)
+            .env("ROADSTEAD_SERVER__SHUTDOWN_GRACE", "1s")
+            .env("ROADSTEAD_INDEX__POSTGRES__STATEMENT_TIMEOUT", "30m")
+            .env("ROADSTEAD_INDEX__POSTGRES__ACQUIRE_TIMEOUT", "30m");
+    });
+    Repository::of(&server, "app").push_image("v1", "word");
+    postgres.freeze();
+    let begun = Instant::now();
+    server.stop();
+    assert!(begun.elapsed() < Duration::from_mins(1), "{:?}", begun.elapsed());
+    postgres.thaw();
+    server.start_again();
+    assert_eq!(http::get(&server.url("/v2/app/manifests/v1")).status, 200);
+}
+
 /// A writer whose session ended with the server cannot commit, and another one is writer meanwhile.
 #[test]
 fn a_restart_ends_the_writer() {

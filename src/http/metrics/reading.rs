@@ -15,6 +15,7 @@ use crate::registry;
 pub(super) struct Reading {
     /// None when the index does not answer.
     uploads: Option<u64>,
+    upload_bytes: Option<u64>,
     root_changes: u64,
     folds: u64,
     stale_roots: u64,
@@ -37,6 +38,7 @@ impl Reading {
         }
         Self {
             uploads: uploads.ok(),
+            upload_bytes: registry.upload_bytes().await.ok(),
             root_changes: registry.root_changes(),
             folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,
@@ -74,6 +76,12 @@ impl Reading {
             let help = "Uploads that were begun, and neither finished nor given up";
             registry.register("roadstead_uploads", help, ConstGauge::new(uploads));
         }
+        gauge(
+            &mut registry,
+            "roadstead_upload_bytes",
+            "How many bytes uploads under way take",
+            self.upload_bytes,
+        );
         counter(
             &mut registry,
             "roadstead_root_changes",

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
 use super::new_id;
+use super::quota::Share;
 use crate::auth::PushGrant;
 use crate::oci::Digest;
 use crate::storage::{Ingest, StorageErrorKind};
@@ -13,6 +14,7 @@ pub struct Beside {
     registry: Registry,
     id: String,
     ingest: Option<Box<dyn Ingest>>,
+    share: Share,
 }
 
 impl Registry {
@@ -23,7 +25,7 @@ impl Registry {
     pub async fn begin_beside(&self) -> Result<Beside> {
         let id = new_id();
         let ingest = Some(self.storage.begin(&id).await?);
-        Ok(Beside { registry: self.clone(), id, ingest })
+        Ok(Beside { registry: self.clone(), id, ingest, share: Share::new(self, 0) })
     }
 
     /// Returns the blob of that digest, if the repository has it.
@@ -40,16 +42,20 @@ impl Beside {
     /// Appends bytes.
     ///
     /// # Errors
-    /// Those of the storage, after which nothing can be appended.
+    /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`] and those of the storage, after which nothing
+    /// can be appended.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
         let Some(ingest) = &mut self.ingest else {
             return Err(RegistryError::UploadUnknown(self.id.clone()));
         };
-        let appended = ingest.append(bytes).await;
+        let appended = match self.registry.admit(&mut self.share, bytes.len() as u64).await {
+            Ok(()) => ingest.append(bytes).await.map_err(Into::into),
+            refused => refused,
+        };
         if appended.is_err() {
             self.forget();
         }
-        Ok(appended?)
+        appended
     }
 
     /// Makes it a blob of the repository, if it has that digest; else it is forgotten. Goes on to its
@@ -62,6 +68,7 @@ impl Beside {
         let (registry, repository) = (self.registry.clone(), grant.repository().clone());
         let (id, digest) = (self.id.clone(), *digest);
         let finishing = async move {
+            registry.recall(&digest).await?;
             let finished = match ingest.finish(&digest).await {
                 Ok(finished) => finished,
                 Err(error) => {

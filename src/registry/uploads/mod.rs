@@ -3,6 +3,7 @@
 
 mod beside;
 mod ongoing;
+mod quota;
 mod upload;
 
 use std::collections::HashSet;
@@ -15,6 +16,7 @@ pub use beside::Beside;
 pub use ongoing::Ending;
 pub(super) use ongoing::Ongoing;
 use ongoing::{Entry, Way};
+pub(super) use quota::Quota;
 pub use upload::Upload;
 
 use super::{Registry, RegistryError, Result, now};
@@ -50,8 +52,9 @@ impl Registry {
     /// Begins an upload and returns its name.
     ///
     /// # Errors
-    /// Those of the index.
+    /// [`RegistryError::UploadsFull`]; those of the index.
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
+        self.expect_room(0, 1).await?;
         let id = new_id();
         self.index.create_upload(&id, grant.repository(), owner(grant), now()).await?;
         Ok(id)
@@ -231,6 +234,7 @@ impl Registry {
         for id in &purged {
             self.storage.discard(id).await?;
         }
+        self.measure_excess().await?;
         Ok(purged.len())
     }
 }

@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
 use super::ongoing::{Ending, Going, Request};
+use super::quota::Share;
 use super::{CLAIM, RENEWAL, key, millis};
 use crate::index::UploadRow;
 use crate::oci::Digest;
@@ -29,6 +30,7 @@ struct Held {
     claim: String,
     lease: Lease,
     going: Going,
+    share: Share,
 }
 
 /// Renews a claim until it is dropped.
@@ -48,7 +50,8 @@ impl Upload {
     ) -> Self {
         let lease = Lease::begin(registry, &row.id, &claim, &going.request);
         let id = row.id.clone();
-        let held = Held { registry: registry.clone(), row, claim, lease, going };
+        let share = Share::new(registry, row.offset);
+        let held = Held { registry: registry.clone(), row, claim, lease, going, share };
         Self { held: Some((held, ingest)), id, is_resumable: true }
     }
 
@@ -74,18 +77,30 @@ impl Upload {
         }
     }
 
+    /// Fails where that many more bytes, which were announced, do not fit.
+    ///
+    /// # Errors
+    /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
+    pub async fn expect_room(&self, announced: u64) -> Result<()> {
+        let Some((held, _)) = &self.held else { return Err(self.unknown()) };
+        held.registry.expect_room(self.offset().saturating_add(announced), announced).await
+    }
+
     /// Appends bytes.
     ///
     /// # Errors
-    /// Those of the storage, after which the upload stands where it was last saved.
+    /// [`RegistryError::UploadTooLarge`] and [`RegistryError::UploadsFull`], after which the upload has what came
+    /// before; those of the storage, after which it stands where it was last saved.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
         let Some((held, ingest)) = &mut self.held else { return Err(self.unknown()) };
+        held.registry.clone().admit(&mut held.share, bytes.len() as u64).await?;
         let appended = ingest.append(bytes).await;
         held.going.request.note(ingest.offset());
         if appended.is_err()
             && let Some((held, _)) = self.held.take()
         {
-            held.release().await;
+            // What was written in vain takes room.
+            held.rewind().await;
         }
         Ok(appended?)
     }
@@ -173,7 +188,10 @@ impl Held {
         };
         let (index, offset) = (&self.registry.index, ingest.offset());
         match index.save_upload(&self.row.id, &self.claim, offset, &checkpoint, now()).await {
-            Ok(true) => Ok(offset),
+            Ok(true) => {
+                self.share.save();
+                Ok(offset)
+            }
             Ok(false) => {
                 let gone = self.registry.gone(&self.row).await?;
                 if matches!(gone, RegistryError::UploadUnknown(_)) {
@@ -207,6 +225,10 @@ impl Held {
         if !registry.index.renew_upload(&row.id, claim, now().saturating_add(millis(CLAIM))).await?
         {
             return Err(registry.gone(row).await?);
+        }
+        if let Err(error) = registry.recall(&digest).await {
+            self.release().await;
+            return Err(error);
         }
         let _storing = registry.storing.read().await;
         let finished = match ingest.finish(&digest).await {

@@ -237,6 +237,10 @@ impl Storage for KuboStorage {
         self.store.remove(&[self.store.node.places.content(canonical)]).await
     }
 
+    fn recall(&self, canonical: &CanonicalDigest) {
+        self.store.node.remember(*canonical);
+    }
+
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
         let places = &self.store.node.places;
         let shards = self.store.names(&places.all_content()).await?;

@@ -317,7 +317,8 @@ impl Node {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
     }
 
-    fn remember(&self, canonical: CanonicalDigest) {
+    /// Notes content whose name outlasts the node.
+    pub(super) fn remember(&self, canonical: CanonicalDigest) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= REMEMBERED {
             kept.clear();

@@ -1,0 +1,104 @@
+//! What goes on beside requests, each task by itself and for a limited time: one that hangs delays no other.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use crate::config::Settings;
+use crate::registry::{Registry, RegistryError};
+
+/// How often the root is brought up to date when nobody asks for it.
+const FOLD_INTERVAL: Duration = Duration::from_secs(30);
+
+/// How long a deletion waits for others before the root is computed without what was deleted.
+const DELETION_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long each task may take; what it has not done by then the next run does.
+const FOLD_LIMIT: Duration = Duration::from_mins(5);
+const PURGE_LIMIT: Duration = Duration::from_mins(5);
+const CLEAN_LIMIT: Duration = Duration::from_mins(10);
+
+/// How long each step of a stop may take after the last transfer, where the settings give transfers less or more.
+const STEP_LIMITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
+
+/// Begins all tasks; dropping what is returned ends them.
+pub(super) fn begin(registry: &Registry, settings: &Settings) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(fold(registry.clone()));
+    tasks.spawn(purge(registry.clone(), settings.clone()));
+    tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
+    tasks
+}
+
+/// Saves uploads and brings the root up to date when the server stops, with a limit for each step.
+pub(super) async fn end(registry: &Registry, grace: Duration) {
+    let [least, most] = STEP_LIMITS;
+    let limit = grace.clamp(least, most);
+    let saved = async {
+        registry.save_uploads().await;
+        Ok(())
+    };
+    within(limit, "save uploads before the end", saved).await;
+    let parted = async {
+        registry.leave_peers().await;
+        Ok(())
+    };
+    within(limit, "leave peers before the end", parted).await;
+    within(limit, "bring the root up to date before the end", registry.keep_up()).await;
+}
+
+/// Runs work for at most that long; returns what it came to. What fails is logged.
+async fn within<T>(
+    limit: Duration,
+    what: &str,
+    work: impl Future<Output = Result<T, RegistryError>>,
+) -> Option<T> {
+    match timeout(limit, work).await {
+        Ok(Ok(done)) => Some(done),
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "could not {what}");
+            None
+        }
+        Err(_) => {
+            tracing::warn!(seconds = limit.as_secs(), "could not {what} in time");
+            None
+        }
+    }
+}
+
+async fn fold(registry: Registry) {
+    let mut fold = interval(FOLD_INTERVAL);
+    loop {
+        tokio::select! {
+            () = registry.deletion() => {
+                // Several in a row cost one root.
+                tokio::time::sleep(DELETION_PAUSE).await;
+                fold.reset_immediately();
+            }
+            _ = fold.tick() => {
+                within(FOLD_LIMIT, "bring the root up to date", registry.keep_up()).await;
+            }
+        }
+    }
+}
+
+async fn purge(registry: Registry, settings: Settings) {
+    let mut purge = interval(settings.uploads.purge_interval);
+    loop {
+        purge.tick().await;
+        let purged = registry.purge_uploads(settings.uploads.expire_after, false);
+        match within(PURGE_LIMIT, "forget stale uploads", purged).await {
+            None | Some(0) => {}
+            Some(count) => tracing::info!(count, "forgot stale uploads"),
+        }
+    }
+}
+
+async fn clean(registry: Registry, every: Duration) {
+    let mut clean = interval(every);
+    loop {
+        clean.tick().await;
+        within(CLEAN_LIMIT, "clean the storage", registry.clean_storage()).await;
+    }
+}
