@@ -121,8 +121,9 @@ fn large_manifests_take_no_more_memory_than_they_may_and_small_ones_are_served_b
     assert_eq!(repository.put("stored", OCI_MANIFEST, &large).status, 201);
     let mut slow = Connection::open(&server);
     let target = repository.path("manifests/slow");
+    let host = server.address();
     slow.send(format!(
-        "PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Type: {OCI_MANIFEST}\r\nContent-Length: {}\r\n\r\n",
+        "PUT {target} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {OCI_MANIFEST}\r\nContent-Length: {}\r\n\r\n",
         large.len()
     ));
     slow.send(&large[..large.len() - 1]);
