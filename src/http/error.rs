@@ -157,7 +157,6 @@ impl From<RegistryError> for ApiError {
                 )
                 .with(RETRY_AFTER.as_str(), "5");
             }
-            E::UploadTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::BodyRested(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
@@ -167,7 +166,9 @@ impl From<RegistryError> for ApiError {
                 (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
             }
             E::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),
-            E::ManifestTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid),
+            E::ManifestTooLarge { .. } | E::UploadTooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid)
+            }
             E::MissingReferences { missing, .. } => {
                 let first = &missing[..missing.len().min(NAMED)];
                 return Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown, message)

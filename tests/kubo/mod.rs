@@ -6,7 +6,6 @@
 mod apart;
 mod away;
 mod kills;
-mod meanwhile;
 pub(crate) mod proxy;
 mod rebuild;
 mod redirect;
