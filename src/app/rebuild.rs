@@ -1,6 +1,7 @@
 //! Opening a registry whose index is to be made anew, and is given up where it is damaged.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lock::DataLock;
@@ -38,32 +39,60 @@ impl App {
         Ok(Self { registry, index, _lock: lock })
     }
 
-    /// As [`App::open_for_rebuild`], for looking at what that would do: nothing is carried out or set aside, and an
-    /// index that is not there is not made where it would stand.
+    /// As [`App::open_for_rebuild`], for looking at what that would do: nothing is carried out or set aside, an index
+    /// that is not there is not made where it would stand, and one of an older version is not migrated.
     ///
     /// # Errors
-    /// As [`App::open`]; [`AppError::Index`] where the index is damaged.
+    /// As [`App::open`]; [`AppError::Index`] where the index is damaged, or is a Postgres of an older version.
     pub async fn open_for_rebuild_plan(settings: &Settings) -> Result<Self, AppError> {
         let data = &settings.server.data;
         let lock = DataLock::take(data)?;
         filling::expect_done(data)?;
-        let is_missing = index_url(settings)
-            .strip_prefix("sqlite:")
-            .is_some_and(|path| !std::path::Path::new(path).exists());
-        let index = if is_missing {
-            // What stands in this folder goes with the next start.
-            let folder = data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string());
-            std::fs::create_dir_all(&folder)
-                .map_err(|source| AppError::Folder { data: data.clone(), source })?;
-            index::open(&format!("sqlite:{}", folder.join("index.sqlite").display())).await?
-        } else {
-            open_index(settings, Access::Full).await?
+        let url = index_url(settings);
+        let file = url.strip_prefix("sqlite:").map(PathBuf::from);
+        let index = match file {
+            Some(file) if !file.exists() => open_elsewhere(data, None).await?,
+            file => match (open_index(settings, Access::ReadOnly).await, file) {
+                (Err(error), Some(file)) if error.kind == IndexErrorKind::Older => {
+                    open_elsewhere(data, Some(&file)).await?
+                }
+                (Err(error), None) if error.kind == IndexErrorKind::Older => {
+                    return Err(error.into());
+                }
+                (opened, _) => {
+                    if let Ok(index) = opened {
+                        index.close().await;
+                    }
+                    open_index(settings, Access::Full).await?
+                }
+            },
         };
         index.examine().await?;
         let storage = open_storage(settings, &index).await?;
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Self { registry, index, _lock: lock })
     }
+}
+
+/// Opens an index of SQLite in a folder that goes with the next start: a new one, or a copy.
+async fn open_elsewhere(data: &Path, original: Option<&Path>) -> Result<Arc<dyn Index>, AppError> {
+    let folder = data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string());
+    let copied = folder.join("index.sqlite");
+    let copy = async {
+        tokio::fs::create_dir_all(&folder).await?;
+        let Some(original) = original else { return Ok(()) };
+        // What was committed last may stand beside it.
+        for suffix in ["", "-wal"] {
+            let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+            match tokio::fs::copy(with(original), with(&copied)).await {
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !suffix.is_empty() => {}
+                copied => drop(copied?),
+            }
+        }
+        Ok(())
+    };
+    copy.await.map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
+    Ok(index::open(&format!("sqlite:{}", copied.display())).await?)
 }
 
 /// Opens the index, and carries out its queue. Where its file is damaged, an empty one takes its place.

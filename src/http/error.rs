@@ -178,8 +178,11 @@ impl From<RegistryError> for ApiError {
                 return Self::new(StatusCode::CONFLICT, ErrorCode::Referenced, message)
                     .detailed(json!(by));
             }
-            E::ConditionFailed(..) => {
-                (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed)
+            E::ConditionFailed { current, .. } => {
+                let (status, code) =
+                    (StatusCode::PRECONDITION_FAILED, ErrorCode::PreconditionFailed);
+                return Self::new(status, code, message)
+                    .detailed(json!(current.and_then(|current| *current)));
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::NotPublic(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
@@ -294,9 +297,10 @@ impl From<IndexError> for ApiError {
                 tracing::error!(error = %chain(&error), "the index is not available");
                 Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index is not available")
             }
-            IndexErrorKind::Newer | IndexErrorKind::Damaged | IndexErrorKind::Failed => {
-                Self::internal(&error)
-            }
+            IndexErrorKind::Newer
+            | IndexErrorKind::Older
+            | IndexErrorKind::Damaged
+            | IndexErrorKind::Failed => Self::internal(&error),
         }
     }
 }

@@ -24,6 +24,8 @@ pub enum IndexErrorKind {
     ReadOnly,
     /// The database was made by a newer version of this program.
     Newer,
+    /// The database has the schema of an older version, and may not be changed.
+    Older,
     /// A stored row cannot be read, or the database is damaged.
     Damaged,
     /// Anything else.
@@ -56,6 +58,7 @@ impl fmt::Display for IndexError {
             IndexErrorKind::Full => "the index has no room",
             IndexErrorKind::ReadOnly => "the index can only be read",
             IndexErrorKind::Newer => "the index was written by a newer version",
+            IndexErrorKind::Older => "the index was written by an older version",
             IndexErrorKind::Damaged => {
                 "the index is damaged, `roadstead index rebuild` makes it anew"
             }

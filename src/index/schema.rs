@@ -42,7 +42,7 @@ pub(super) async fn check(connection: &mut Connection) -> Result<()> {
         version if version > VERSION => Err(newer(version)),
         VERSION => Ok(()),
         version => Err(IndexError::new(
-            IndexErrorKind::Failed,
+            IndexErrorKind::Older,
             "reading the version of its schema",
             format!("the schema is number {version}: a server of this version has to migrate it"),
         )),

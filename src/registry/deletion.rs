@@ -31,7 +31,7 @@ pub(super) async fn plan_manifest(
     }
     // Here too, what is wrong without a condition came first.
     if !condition.allows(Some(digest)) {
-        return Ok(Err(Refusal::Condition));
+        return Ok(Err(Refusal::ConditionOn(Some(*digest))));
     }
     let mut edits = Vec::new();
     for (tag, _) in writer.tags_of(repository, &row.canonical).await? {

@@ -109,8 +109,15 @@ pub enum RegistryError {
         by: Vec<Digest>,
     },
     /// Something else stands there than the client demands.
-    #[error("{0} of `{1}` has another digest than the request's If-Match or If-None-Match allows")]
-    ConditionFailed(String, RepositoryName),
+    #[error("{}", condition(what, repository, current.as_deref()))]
+    ConditionFailed {
+        /// A tag, or a digest.
+        what: String,
+        /// Where.
+        repository: RepositoryName,
+        /// The digest that stands there, or that nothing does; none where that was not noted.
+        current: Option<Box<Option<Digest>>>,
+    },
     /// There is no such repository.
     #[error("repository `{0}` is not known")]
     NameUnknown(RepositoryName),
@@ -212,6 +219,21 @@ impl From<StorageError> for RegistryError {
 impl From<serde_json::Error> for RegistryError {
     fn from(error: serde_json::Error) -> Self {
         Self::Record(error.to_string())
+    }
+}
+
+/// Says what stands where a condition demands something else.
+fn condition(what: &str, repository: &RepositoryName, current: Option<&Option<Digest>>) -> String {
+    let refused = "If-Match or If-None-Match of the request does not allow that";
+    match current {
+        Some(Some(digest)) if digest.to_string() == what => {
+            format!("manifest {what} is in `{repository}`; {refused}")
+        }
+        Some(Some(digest)) => {
+            format!("tag `{what}` of `{repository}` points to {digest} now; {refused}")
+        }
+        Some(None) => format!("there is no {what} in `{repository}`; {refused}"),
+        None => format!("{what} of `{repository}` has another digest; {refused}"),
     }
 }
 

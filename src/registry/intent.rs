@@ -73,8 +73,12 @@ pub(super) enum Refusal {
     Referenced(Digest),
     #[error("referenced by {} or more manifests", .0.len())]
     ReferencedBy(Vec<Digest>),
+    /// As earlier versions stored it.
     #[error("not as demanded")]
     Condition,
+    /// What stands there in the place of what the condition demands.
+    #[error("not as demanded")]
+    ConditionOn(Option<Digest>),
     #[error("not there")]
     Unknown,
     #[error("not a manifest")]
@@ -88,7 +92,7 @@ impl Refusal {
     pub(super) fn explain(self, intent: &Intent) -> RegistryError {
         let (repository, what) = match intent {
             Intent::PutManifest { repository, tags, by_tag: true, .. }
-                if self == Self::Condition && !tags.is_empty() =>
+                if matches!(self, Self::Condition | Self::ConditionOn(_)) && !tags.is_empty() =>
             {
                 (repository, tags[0].to_string())
             }
@@ -116,7 +120,14 @@ impl Refusal {
             }
             Self::Referenced(by) => RegistryError::Referenced { what, by: vec![by] },
             Self::ReferencedBy(by) => RegistryError::Referenced { what, by },
-            Self::Condition => RegistryError::ConditionFailed(what, repository.clone()),
+            Self::Condition => {
+                let current = None;
+                RegistryError::ConditionFailed { what, repository: repository.clone(), current }
+            }
+            Self::ConditionOn(current) => {
+                let current = Some(Box::new(current));
+                RegistryError::ConditionFailed { what, repository: repository.clone(), current }
+            }
             Self::Unknown => RegistryError::ManifestUnknown(what, repository.clone()),
             Self::Invalid => {
                 RegistryError::Record(format!("the stored bytes of {what} are no manifest"))
@@ -154,8 +165,10 @@ impl Intent {
                 }
                 // What is wrong without a condition comes before it (RFC 9110, 13.2.1).
                 let by_tag = tags.first().filter(|_| *by_tag);
-                if !is_allowed(writer, repository, by_tag, digest, condition).await? {
-                    return Ok(Err(Refusal::Condition));
+                if let Some(refusal) =
+                    refused(writer, repository, by_tag, digest, condition).await?
+                {
+                    return Ok(Err(refusal));
                 }
                 let mut edits = needs.edits(repository);
                 edits.push(Edit::link(layout::blob_data(manifest), own));
@@ -187,14 +200,15 @@ impl Intent {
                 }
                 Ok(Ok(edits))
             }
-            Self::DeleteTag { repository, tag, condition } => match writer
-                .tag(repository, tag)
-                .await?
-            {
-                Some(row) if !condition.allows(Some(&row.digest)) => Ok(Err(Refusal::Condition)),
-                Some(_) => Ok(Ok(vec![Edit::remove(layout::tag(repository, tag))])),
-                None => Ok(Err(Refusal::Unknown)),
-            },
+            Self::DeleteTag { repository, tag, condition } => {
+                match writer.tag(repository, tag).await? {
+                    Some(row) if !condition.allows(Some(&row.digest)) => {
+                        Ok(Err(Refusal::ConditionOn(Some(row.digest))))
+                    }
+                    Some(_) => Ok(Ok(vec![Edit::remove(layout::tag(repository, tag))])),
+                    None => Ok(Err(Refusal::Unknown)),
+                }
+            }
             Self::DeleteManifest { repository, digest, condition } => {
                 deletion::plan_manifest(writer, repository, digest, condition).await
             }
@@ -287,22 +301,22 @@ impl Intent {
     }
 }
 
-/// Tells whether a manifest may be put where it was pushed to: at a tag, or else at its digest.
-async fn is_allowed(
+/// Refuses a manifest that may not be put where it was pushed to: at a tag, or else at its digest.
+async fn refused(
     writer: &mut dyn Writer,
     repository: &RepositoryName,
     tag: Option<&Tag>,
     digest: &Digest,
     condition: &Condition,
-) -> Result<bool> {
+) -> Result<Option<Refusal>> {
     if condition.is_none() {
-        return Ok(true);
+        return Ok(None);
     }
     let current = match tag {
         Some(tag) => writer.tag(repository, tag).await?.map(|row| row.digest),
         None => writer.manifest(repository, digest).await?.map(|_| *digest),
     };
-    Ok(condition.allows(current.as_ref()))
+    Ok((!condition.allows(current.as_ref())).then_some(Refusal::ConditionOn(current)))
 }
 
 /// Makes the row of a manifest out of its parsed form.

@@ -56,7 +56,10 @@ fn a_tag_moves_only_from_where_the_client_knows_it() {
     assert_eq!(moved.header("etag"), format!("\"{}\"", sha256(&new)), "for the next change");
     let refused = put(&repository, "v1", &other, &[("if-match", &etag)]);
     assert_refused(&refused, 412, "PRECONDITION_FAILED");
-    assert!(refused.text().contains("v1 of `team/app`"), "{}", refused.text());
+    // The client learns what stands there now.
+    let error = &refused.json()["errors"][0];
+    assert_eq!(error["detail"], sha256(&new));
+    assert!(error["message"].as_str().unwrap().contains(&sha256(&new)), "{error}");
     assert_eq!(tagged(&repository, "v1"), sha256(&new));
     assert_eq!(repository.get(&format!("manifests/{}", sha256(&other))).status, 404);
 
@@ -80,6 +83,12 @@ fn a_tag_moves_only_from_where_the_client_knows_it() {
     ] {
         let response = put(&repository, tag, &other, headers);
         assert_eq!(response.status, status, "{tag} {headers:?}: {}", response.text());
+        if status == 412 {
+            let current = repository.head(&format!("manifests/{tag}"));
+            let current =
+                (current.status == 200).then(|| current.header("docker-content-digest").to_owned());
+            assert_eq!(response.json()["errors"][0]["detail"], serde_json::json!(current));
+        }
     }
 }
 
@@ -108,7 +117,9 @@ fn a_deletion_may_have_a_condition() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let image = repository.push_image("v1", "word");
-    assert_refused(&delete(&repository, "v1", NOBODYS), 412, "PRECONDITION_FAILED");
+    let refused = delete(&repository, "v1", NOBODYS);
+    assert_refused(&refused, 412, "PRECONDITION_FAILED");
+    assert_eq!(refused.json()["errors"][0]["detail"], image.digest);
     assert_refused(&delete(&repository, &image.digest, NOBODYS), 412, "PRECONDITION_FAILED");
     assert_eq!(repository.get("manifests/v1").body, image.manifest);
     // What would fail without a condition fails in the same way with one (13.2.1).

@@ -15,7 +15,7 @@ use super::shared::{
 use crate::common::content::{noise, sha256};
 use crate::common::http;
 use crate::common::repository::Repository;
-use crate::common::{Server, embedded_only, free_address};
+use crate::common::{Server, embedded_only, free_address, roadstead, run};
 
 /// Makes a data folder out of the text files, with that dump as its index.
 fn data_folder(version: &str, dump: &str) -> TempDir {
@@ -147,5 +147,19 @@ fn an_index_as_each_earlier_migration_left_it_is_migrated_and_served() {
         assert_root(&server, facts.text("root_fresh"));
         finish_upload(&server, &facts, &noise_of(&facts, "upload_noise"));
         assert_goes_on(&mut server, &facts);
+    }
+}
+
+#[test]
+fn a_dry_run_of_a_rebuild_leaves_an_index_of_an_earlier_version_as_it_is() {
+    let Some(()) = embedded_only("it is the store's own folder") else { return };
+    for dump in ["index-after-1.sql", "index-after-2.sql", "index-after-3.sql", "index.sql"] {
+        let data = data_folder("v0", dump);
+        let index = data.path().join("index.sqlite");
+        let before = fs::read(&index).expect("it was loaded");
+        let mut command = roadstead(["index", "rebuild", "--dry-run", "--data"]);
+        let planned = run(command.arg(data.path()));
+        assert!(planned.stdout.contains(" manifests, "), "{dump}: {planned}");
+        assert!(fs::read(&index).expect("it is there") == before, "{dump} was changed");
     }
 }

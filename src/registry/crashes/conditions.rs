@@ -43,7 +43,7 @@ async fn of_two_changes_on_one_condition_the_first_is_made_wherever_it_stopped()
         drop(registry);
         let registry = open(folder.path()).await;
         let refused = client.put_if(&registry, "tag", &second, only_if(&old)).await.unwrap_err();
-        assert!(matches!(refused, RegistryError::ConditionFailed(..)), "{step:?}: {refused}");
+        assert!(matches!(refused, RegistryError::ConditionFailed { .. }), "{step:?}: {refused}");
         assert_eq!(client.get(&registry, "tag").await, Some(first), "{step:?}");
         assert_eq!(client.get(&registry, &digest_of(&second)).await, None, "{step:?}");
         assert_whole(&registry).await;
