@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use roadstead::oci::{Algorithm, Digest};
 
@@ -491,4 +492,43 @@ fn what_may_be_lost_is_told_also_when_the_rebuild_fails_then() {
     assert_eq!(rebuilt, "");
     assert!(told.starts_with("may have lost the push of ") && told.contains("error: "), "{told}");
     assert!(!left.exists());
+}
+
+/// How many manifests there are at first, and how many times as many then.
+const MANIFESTS: usize = 150;
+const TIMES: usize = 5;
+
+#[test]
+fn the_time_follows_the_number_of_manifests() {
+    let Some(()) = embedded_only("what is measured is the registry's own") else { return };
+    let mut server = Server::start();
+    let config = push::sha256(b"{}");
+    push::blob(&server, "team/app", &config, b"{}");
+    let mut pushed = 0;
+    let mut took = Vec::new();
+    for count in [MANIFESTS, MANIFESTS * TIMES] {
+        for number in pushed..count {
+            let text = push::image_text(&config, &config).replacen(
+                '{',
+                &format!(r#"{{"annotations":{{"n":"{number}"}},"#),
+                1,
+            );
+            let digest = push::sha256(text.as_bytes()).to_string();
+            assert_eq!(push::manifest(&server, "team/app", &digest, &text).status, 201);
+        }
+        pushed = count;
+        server.stop();
+        // The least of three has the least of what else the machine does.
+        let times = (0..3).map(|_| {
+            let begun = Instant::now();
+            let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
+            assert!(rebuilt.contains(&format!("{count} manifests")), "{rebuilt}");
+            begun.elapsed()
+        });
+        took.push(times.min().expect("there are three"));
+        server.start_again();
+    }
+    // In the square of the number it would be 25 times as long.
+    let ratio = took[1].as_secs_f64() / took[0].as_secs_f64();
+    assert!(ratio < 2.5 * TIMES as f64, "{took:?}");
 }

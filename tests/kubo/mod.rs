@@ -6,6 +6,7 @@
 mod apart;
 mod away;
 mod kills;
+mod meanwhile;
 pub(crate) mod proxy;
 mod rebuild;
 mod redirect;

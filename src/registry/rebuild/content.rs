@@ -1,0 +1,137 @@
+//! The content of the tree: read as a whole, and compared with its name.
+
+use super::super::blobs::new_blob;
+use super::super::walk::{Link, TREE};
+use super::super::{Progress, Result, Steps, layout, now};
+use super::{Mode, Rebuild};
+use crate::index::Writer;
+use crate::oci::{Algorithm, CanonicalDigest, Digest};
+use crate::storage::{Content, Edit, Finished, StorageErrorKind};
+
+impl Rebuild<'_> {
+    /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
+    pub(super) async fn read_blobs(&mut self, progress: &dyn Progress) -> Result<()> {
+        let blobs = self.registry.tree().blobs(&mut self.passed).await;
+        progress.begin("reading blobs", Steps::each(&blobs));
+        for canonical in blobs {
+            progress.advance(1);
+            if let Err(why) = self.read_blob(&canonical).await? {
+                // Takes the directory with it where that is empty.
+                let path = layout::blob_data(&canonical);
+                self.drop_link(&path, &format!("blob {canonical}: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a blob in the tree or, where that has not got it, as it is kept; says what is wrong
+    /// with it if neither is what it is named.
+    async fn read_blob(
+        &mut self,
+        canonical: &CanonicalDigest,
+    ) -> Result<std::result::Result<(), String>> {
+        let storage = &self.registry.storage;
+        let path = layout::blob_data(canonical);
+        if let Some(fresh) = self.fresh.remove(canonical)
+            && storage.holds(TREE, &path, &fresh.content).await?
+        {
+            self.blobs.insert(*canonical, fresh);
+            return Ok(Ok(()));
+        }
+        let why = match storage.identify(TREE, &path).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                "its content is missing".to_owned()
+            }
+            Ok(found) if found.content.canonical != *canonical => {
+                format!("its bytes are {}", found.content.canonical)
+            }
+            sound => {
+                let sound = sound?;
+                if self.mode == Mode::Real {
+                    storage.adopt(TREE, &path, &sound.content).await?;
+                }
+                self.blobs.insert(*canonical, sound);
+                return Ok(Ok(()));
+            }
+        };
+        let Some(kept) = self.kept(canonical).await? else {
+            self.lost.insert(*canonical);
+            return Ok(Err(why));
+        };
+        if self.mode == Mode::Dry {
+            // Its blocks are of no use, since no row stays.
+            let (content, leaves) = (kept, Vec::new());
+            self.blobs.insert(*canonical, Finished { content, leaves, is_replaced: false });
+            return Ok(Ok(()));
+        }
+        storage.apply(TREE, &[Edit::link(path.clone(), &kept)]).await?;
+        let finished = storage.identify(TREE, &path).await?;
+        self.blobs.insert(*canonical, finished);
+        Ok(Ok(()))
+    }
+
+    /// Reads what is kept under a digest; none if that is not what it is named.
+    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        match self.registry.storage.examine(canonical).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            examined => Ok(Some(examined?).filter(|kept| kept.canonical == *canonical)),
+        }
+    }
+
+    /// Looks at what is kept and not in the tree. It stays if it is what it is named; what is not
+    /// goes, for a push of that digest would be content with it.
+    pub(super) async fn look_at_the_rest(&mut self) -> Result<()> {
+        let storage = &self.registry.storage;
+        let (mut count, mut bytes) = (0_u64, 0);
+        for canonical in storage.contents().await? {
+            if self.blobs.contains_key(&canonical) {
+                continue;
+            }
+            match self.kept(&canonical).await {
+                Ok(Some(kept)) => {
+                    count += 1;
+                    bytes += kept.size;
+                }
+                Ok(None) if self.mode == Mode::Dry => {}
+                Ok(None) => storage.forget(&canonical).await?,
+                Err(error) => {
+                    let line = format!("skipped blob {canonical}, which cannot be read: {error}");
+                    self.result.left.push(line);
+                }
+            }
+        }
+        if count > 0 {
+            let blobs = if count == 1 { "blob" } else { "blobs" };
+            let line =
+                format!("kept {count} {blobs} ({bytes} bytes) that nothing in the tree names");
+            self.result.left.push(line);
+        }
+        Ok(())
+    }
+
+    pub(super) fn content(&self, canonical: &CanonicalDigest) -> Option<Content> {
+        self.blobs.get(canonical).map(|finished| finished.content)
+    }
+
+    /// Tells whether the bytes that a link leads to have the name that it stands under.
+    pub(super) async fn is_sound(
+        &mut self,
+        writer: &mut dyn Writer,
+        link: &Link<Digest>,
+    ) -> Result<Option<Content>> {
+        let Some(target) = link.target else { return Ok(None) };
+        if !self.blobs.contains_key(&target) && !self.lost.contains(&target) {
+            // The tree lost its directory too.
+            let _ = self.read_blob(&target).await?;
+            if let Some(finished) = self.blobs.get(&target) {
+                writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
+            }
+        }
+        let Some(content) = self.content(&target) else { return Ok(None) };
+        let sound = match link.name.algorithm() {
+            Algorithm::Sha256 => link.name == content.canonical.into(),
+            Algorithm::Sha512 => link.name == self.registry.sha512(&content).await?,
+        };
+        Ok(sound.then_some(content))
+    }
+}
