@@ -529,6 +529,5 @@ fn the_time_follows_the_number_of_manifests() {
         server.start_again();
     }
     // In the square of the number it would be 25 times as long.
-    let ratio = took[1].as_secs_f64() / took[0].as_secs_f64();
-    assert!(ratio < 2.5 * TIMES as f64, "{took:?}");
+    assert!(took[1] < took[0] * 12, "{took:?}");
 }
