@@ -11,14 +11,14 @@ use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::{require, require_root, succeed};
 
-struct Podman {
+pub(crate) struct Podman {
     program: PathBuf,
     home: Home,
     tls_verify: String,
 }
 
 impl Podman {
-    fn find(target: &Target) -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let program = require("podman")?;
         require("runc")?;
         require_root()?;
@@ -37,7 +37,7 @@ impl Podman {
     }
 
     /// Pulls an image; gives its id, which is the digest of its config.
-    fn pull(&self, reference: &str) -> String {
+    pub(crate) fn pull(&self, reference: &str) -> String {
         let id = succeed(self.command("pull").args(["--quiet", &self.tls_verify, reference]));
         format!("sha256:{id}")
     }
