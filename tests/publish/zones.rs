@@ -2,6 +2,10 @@
 //! faults.md).
 
 use std::fs;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use tempfile::TempDir;
 
 use crate::common::bind::{Bind, KEY};
 use crate::common::repository::wait;
@@ -42,57 +46,85 @@ fn where_an_alias_stands_it_is_not_published_and_dry_run_says_so() {
     publisher.wait_until_published();
 }
 
+/// Has a registry publish to a name server by the program of the examples, with what `configure` adds.
+fn by_a_program(
+    dns: Bind,
+    configure: impl Fn(&mut Command) + Send + Sync + 'static,
+) -> (Publisher, TempDir) {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let [name, algorithm, secret] = KEY;
+    let key = folder.path().join("key");
+    let text = format!("key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n");
+    fs::write(&key, text).expect("the folder is ours");
+    let servers = dns.address();
+    let (host, port) = servers.split_once(':').expect("it has a port");
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/publish-by-nsupdate");
+    let command = [program, host, port, &key.display().to_string()].join(",");
+    let servers = servers.clone();
+    let publisher = Publisher::start_on(dns, move |server| {
+        server
+            .env("ROADSTEAD_PUBLISH__PROVIDER", "exec")
+            .env("ROADSTEAD_PUBLISH__SERVERS", &servers)
+            .env("ROADSTEAD_PUBLISH__EXEC__COMMAND", &command);
+        configure(server);
+    });
+    (publisher, folder)
+}
+
 #[test]
 fn a_program_is_started_where_a_wildcard_makes_an_alias() {
     for wildcard in ["* CNAME @", "* TXT \"v=spf1 -all\""] {
         let Some(dns) = Bind::start(&[(DOMAIN, wildcard)]) else { return };
-        let folder = tempfile::TempDir::new().unwrap();
-        let [name, algorithm, secret] = KEY;
-        let key = folder.path().join("key");
-        let text = format!("key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n");
-        fs::write(&key, text).unwrap();
-        let address = dns.address();
-        let (host, port) = address.split_once(':').unwrap();
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/publish-by-nsupdate");
-        let command = [program, host, port, &key.display().to_string()].join(",");
-        let servers = address.clone();
-        let publisher = Publisher::start_on(dns, move |server| {
-            server
-                .env("ROADSTEAD_PUBLISH__PROVIDER", "exec")
-                .env("ROADSTEAD_PUBLISH__SERVERS", &servers)
-                .env("ROADSTEAD_PUBLISH__EXEC__COMMAND", &command);
-        });
+        let (publisher, _folder) = by_a_program(dns, |_| {});
         publisher.repository().push_image("v1", "one");
         publisher.wait_until_published();
     }
 }
 
 #[test]
-fn another_ttl_is_written_at_the_next_start() {
+fn another_ttl_and_another_hint_are_written_at_the_next_start() {
     let ttls = |publisher: &Publisher| -> Vec<String> {
         let said = publisher.dns.dig(["+noall", "+answer", "TXT", NAME]);
         said.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
     };
-    let Some(dns) = Bind::start(&[(DOMAIN, "")]) else { return };
-    let ttl = std::sync::Arc::new(std::sync::Mutex::new("60s"));
-    let given = std::sync::Arc::clone(&ttl);
-    let mut publisher = Publisher::start_on(dns, move |command| {
-        command.env("ROADSTEAD_PUBLISH__TTL", *given.lock().unwrap());
-    });
-    publisher.repository().push_image("v1", "one");
-    let root = publisher.wait_until_published();
-    assert_eq!(ttls(&publisher), ["60", "60"]);
-    for (setting, seconds) in [("10s", "10"), ("90s", "90")] {
-        *ttl.lock().unwrap() = setting;
+    for is_program in [false, true] {
+        let Some(dns) = Bind::start(&[(DOMAIN, "")]) else { return };
+        let settings = Arc::new(Mutex::new(("60s", "/dns4/a.test/tcp/443/https")));
+        let given = Arc::clone(&settings);
+        let configure = move |command: &mut Command| {
+            let (ttl, hint) = *given.lock().unwrap();
+            command.env("ROADSTEAD_PUBLISH__TTL", ttl).env("ROADSTEAD_PUBLISH__HINT", hint);
+        };
+        let (mut publisher, _folder) = if is_program {
+            let (publisher, folder) = by_a_program(dns, configure);
+            (publisher, Some(folder))
+        } else {
+            (Publisher::start_on(dns, configure), None)
+        };
+        publisher.repository().push_image("v1", "one");
+        let root = publisher.wait_until_published();
+        assert_eq!(ttls(&publisher), ["60", "60"]);
+        for (ttl, seconds, host) in [("10s", "10", "a"), ("90s", "90", "a"), ("90s", "90", "b")] {
+            let hint = if host == "a" {
+                "/dns4/a.test/tcp/443/https"
+            } else {
+                "/dns4/b.test/tcp/443/https"
+            };
+            *settings.lock().unwrap() = (ttl, hint);
+            publisher.server.stop();
+            publisher.server.start_again();
+            let is_written = || {
+                ttls(&publisher) == [seconds, seconds]
+                    && publisher.texts().contains(&format!("ipfsnode={hint}"))
+            };
+            wait(is_written, "another setting is not written");
+            assert_eq!(publisher.wait_until_published(), root);
+        }
+        // Where nothing is different, nothing is written.
+        let before = publisher.dns.serial(DOMAIN);
         publisher.server.stop();
         publisher.server.start_again();
-        wait(|| ttls(&publisher) == [seconds, seconds], "the TTL is not written");
-        assert_eq!(publisher.wait_until_published(), root);
+        wait(|| publisher.standing()["publishing"] == "ok", "it is not looked at");
+        assert_eq!(publisher.dns.serial(DOMAIN), before);
     }
-    // Where nothing is different, nothing is written.
-    let before = publisher.dns.serial(DOMAIN);
-    publisher.server.stop();
-    publisher.server.start_again();
-    wait(|| publisher.standing()["publishing"] == "ok", "it is not looked at");
-    assert_eq!(publisher.dns.serial(DOMAIN), before);
 }
