@@ -10,7 +10,7 @@ use actix_web::web::Data;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 
 use super::tls::Certificate;
 use super::{App, AppError, authority, federation, housekeeping, publish, purge};
@@ -36,6 +36,9 @@ const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether the operator has changed who may sign in.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a client may take to agree on the encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -96,6 +99,7 @@ pub async fn serve(
         metrics: Metrics::new(),
     });
     let connected = api.clone();
+    let refreshed = api.clone();
     let server = HttpServer::new(move || {
         actix_web::App::new()
             .app_data(api.clone())
@@ -128,6 +132,14 @@ pub async fn serve(
         tokio::spawn(purge::keep_purging(app.registry.clone(), publisher.clone(), data.clone()));
     let publishing =
         publisher.map(|publisher| tokio::spawn(publish::keep_published(publisher, data)));
+    let refreshing = tokio::spawn(async move {
+        let mut interval = tokio::time::interval(REFRESH_INTERVAL);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            refreshed.authority.refresh().await;
+        }
+    });
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
@@ -135,6 +147,7 @@ pub async fn serve(
     let ended = running.await.map_err(AppError::Server);
     drop(housekeeping);
     purging.abort();
+    refreshing.abort();
     if let Some(publishing) = publishing {
         publishing.abort();
     }

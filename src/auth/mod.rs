@@ -10,6 +10,7 @@ mod methods;
 mod names;
 mod scope;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -110,9 +111,14 @@ pub enum AuthError {
     /// The client has to say who it is.
     #[error("authentication is required")]
     Unauthorized(Challenge),
-    /// Too many passwords wait to be checked.
-    #[error("too many clients are signing in")]
-    Busy,
+    /// The client has to come back later: too many passwords wait to be checked, or it sent too many wrong ones.
+    #[error("too many sign-ins; try again in {} s", .retry_after.as_secs().max(1))]
+    Busy {
+        /// The limit that was reached, by its name in the metrics.
+        limit: &'static str,
+        /// When it may come back.
+        retry_after: Duration,
+    },
     /// The client may not do that, whoever it is; the sentence says why.
     #[error("{0}")]
     Denied(String),
@@ -141,11 +147,15 @@ impl AuthError {
 #[async_trait]
 pub trait Authenticator: Send + Sync {
     /// Returns who sends these credentials: the value of the `Authorization` header, empty where it
-    /// is no text, if there is one.
+    /// is no text, if there is one. `client` is the address that limits count by.
     ///
     /// # Errors
-    /// [`AuthError::Unauthorized`] when they are wrong.
-    async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError>;
+    /// [`AuthError::Unauthorized`] when they are wrong, [`AuthError::Busy`] when they were not looked at.
+    async fn identify(
+        &self,
+        authorization: Option<&str>,
+        client: IpAddr,
+    ) -> Result<Identity, AuthError>;
 
     /// Decides about one act.
     ///
@@ -161,10 +171,14 @@ pub trait Authenticator: Send + Sync {
     async fn token(
         &self,
         _authorization: Option<&str>,
+        _client: IpAddr,
         _scopes: Scopes,
     ) -> Result<Option<Token>, AuthError> {
         Ok(None)
     }
+
+    /// Looks whether the operator has changed who there is. A method that reads no file has nothing to do.
+    async fn refresh(&self) {}
 
     /// Returns how a client can sign in that may not do this without; none where there are no users.
     fn challenge(&self, _act: Act<'_>) -> Option<Challenge> {
@@ -203,8 +217,12 @@ impl Authority {
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong, or are needed.
-    pub async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
-        let identity = self.authenticator.identify(authorization).await?;
+    pub async fn identify(
+        &self,
+        authorization: Option<&str>,
+        client: IpAddr,
+    ) -> Result<Identity, AuthError> {
+        let identity = self.authenticator.identify(authorization, client).await?;
         self.decide(&identity, Act::Ask).await?;
         Ok(identity)
     }
@@ -249,9 +267,15 @@ impl Authority {
     pub async fn token(
         &self,
         authorization: Option<&str>,
+        client: IpAddr,
         scopes: Scopes,
     ) -> Result<Option<Token>, AuthError> {
-        self.authenticator.token(authorization, scopes).await
+        self.authenticator.token(authorization, client, scopes).await
+    }
+
+    /// Looks whether the operator has changed who there is; to be called each second.
+    pub async fn refresh(&self) {
+        self.authenticator.refresh().await;
     }
 
     /// Allows a client to read a repository, and the one that may stand in for it.

@@ -1,6 +1,7 @@
 //! Who may do what.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::{SettingsError, Values};
 
@@ -11,8 +12,43 @@ pub struct AuthSettings {
     pub method: &'static str,
     /// Whether open access may be offered to other machines; loading refuses it otherwise.
     pub allow_open: bool,
+    /// How many passwords are checked.
+    pub sign_ins: SignInSettings,
     /// For the method of that name.
     pub htpasswd: HtpasswdSettings,
+}
+
+/// How many passwords are checked.
+#[derive(Debug, Clone, Copy)]
+pub struct SignInSettings {
+    /// How many may wait.
+    pub waiting: usize,
+    /// How many of them may be of one client.
+    pub per_client: usize,
+    /// How many wrong ones a client may send until it has to pause.
+    pub wrong_passwords: u32,
+    /// How long it pauses at the most.
+    pub longest_pause: Duration,
+}
+
+impl SignInSettings {
+    fn read(values: &Values) -> Result<Self, SettingsError> {
+        let number = |name: &str, most: u32| {
+            let number = u32::try_from(values.number(name)).ok();
+            number.filter(|number| (1..=most).contains(number)).ok_or_else(|| values.refuse(name))
+        };
+        let longest_pause = "auth.sign_ins.longest_pause";
+        Ok(Self {
+            waiting: number("auth.sign_ins.waiting", 10_000)? as usize,
+            per_client: number("auth.sign_ins.per_client", 10_000)? as usize,
+            wrong_passwords: number("auth.sign_ins.wrong_passwords", 1_000_000)?,
+            longest_pause: values
+                .positive_duration(longest_pause)
+                .ok()
+                .filter(|pause| *pause <= Duration::from_mins(10))
+                .ok_or_else(|| values.refuse(longest_pause))?,
+        })
+    }
 }
 
 /// Users and passwords in a file.
@@ -43,6 +79,7 @@ impl AuthSettings {
         Ok(Self {
             method,
             allow_open: values.flag("auth.allow_open"),
+            sign_ins: SignInSettings::read(values)?,
             htpasswd: HtpasswdSettings {
                 file: file.unwrap_or_default(),
                 anonymous_pull: values.flag("auth.htpasswd.anonymous_pull"),

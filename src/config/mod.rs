@@ -28,7 +28,7 @@ mod table;
 mod uploads;
 mod values;
 
-pub use auth::{AuthSettings, HtpasswdSettings};
+pub use auth::{AuthSettings, HtpasswdSettings, SignInSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};
 pub use duration::parse as parse_duration;
 pub use error::SettingsError;

@@ -313,6 +313,36 @@ pub const SETTINGS: &[Setting] = &[
         help: "Allows open access on an address that other machines can reach.",
     },
     Setting {
+        name: "auth.sign_ins.waiting",
+        kind: Kind::Number,
+        default: "256",
+        expects: "a number from 1 to 10000 such as 256",
+        help: "How many passwords may wait to be checked, of which one client takes no more than are left to \
+               others; beyond, sign-ins are answered 429.",
+    },
+    Setting {
+        name: "auth.sign_ins.per_client",
+        kind: Kind::Number,
+        default: "32",
+        expects: "a number from 1 to 10000 such as 32",
+        help: "How many of them may be of one client: one address, or one network /64 of IPv6.",
+    },
+    Setting {
+        name: "auth.sign_ins.wrong_passwords",
+        kind: Kind::Number,
+        default: "10",
+        expects: "a number from 1 to 1000000 such as 10",
+        help: "How many wrong passwords a client may send until it has to pause: a second, and twice as long \
+               after each further one. They are forgotten after a quarter of an hour without another.",
+    },
+    Setting {
+        name: "auth.sign_ins.longest_pause",
+        kind: Kind::Duration,
+        default: r#""60s""#,
+        expects: "a duration above zero and of at most 10m such as 60s",
+        help: "How long a client has to pause at the most after a wrong password.",
+    },
+    Setting {
         name: "auth.htpasswd.file",
         kind: Kind::Text,
         default: r#""""#,

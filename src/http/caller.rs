@@ -40,8 +40,10 @@ pub(super) async fn identify(
             response?.map_into_left_body()
         }
         Err(error) => {
-            if let (AuthError::Unauthorized(_), Some(user)) = (&error, user(request.request())) {
-                log::tried(request.request(), &user);
+            match (&error, user(request.request())) {
+                (AuthError::Unauthorized(_), Some(user)) => log::tried(request.request(), &user),
+                (AuthError::Busy { .. }, Some(user)) => log::named(request.request(), &user),
+                _ => {}
             }
             let response = ApiError::from(error).error_response();
             request.into_response(response).map_into_right_body()
@@ -82,7 +84,12 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
 
 async fn identity(request: &HttpRequest) -> Result<Identity, AuthError> {
     let api = Data::clone(api(request));
-    api.authority.identify(authorization(request)).await
+    let client = client::of(request).group();
+    let identified = api.authority.identify(authorization(request), client).await;
+    if let Err(AuthError::Busy { limit, .. }) = &identified {
+        api.metrics.refused(limit);
+    }
+    identified
 }
 
 fn api(request: &HttpRequest) -> &Data<Api> {

@@ -316,9 +316,10 @@ impl From<AuthError> for ApiError {
                     .with(CACHE_CONTROL.as_str(), "no-store")
                     .with(VARY.as_str(), "Authorization")
             }
-            AuthError::Busy => {
+            AuthError::Busy { retry_after, .. } => {
+                let seconds = retry_after.as_secs_f64().ceil().max(1.0);
                 Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
-                    .with(RETRY_AFTER.as_str(), "1")
+                    .with(RETRY_AFTER.as_str(), seconds.to_string())
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }

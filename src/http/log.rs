@@ -67,7 +67,8 @@ pub(super) fn from(request: &HttpRequest, identity: &Identity) {
 
 /// Says whose password a request had that was refused.
 pub(super) fn tried(request: &HttpRequest, user: &str) {
-    let user = cut(user, LONGEST_NAME).escape_debug().to_string();
+    named(request, user);
+    let user = shown(user);
     let client = client::of(request);
     tracing::warn!(
         service = "roadstead",
@@ -77,7 +78,16 @@ pub(super) fn tried(request: &HttpRequest, user: &str) {
         user,
         "refused a sign-in"
     );
-    note(request, |noted| noted.user = Some(user));
+}
+
+/// Says which user a request names whose password was not looked at.
+pub(super) fn named(request: &HttpRequest, user: &str) {
+    note(request, |noted| noted.user = Some(shown(user)));
+}
+
+/// Writes a name that anybody may have sent.
+fn shown(user: &str) -> String {
+    cut(user, LONGEST_NAME).escape_debug().to_string()
 }
 
 /// Says which route a request took, and which repository it is about.

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::{self, Answer};
 use super::extract::{Query, Read};
-use super::{Api, caller};
+use super::{Api, caller, client};
 use crate::auth::Scopes;
 
 /// Where it is.
@@ -21,7 +21,9 @@ pub(super) const PATH: &str = "/v2/token";
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let query = Query::read(&request)?;
     let scopes = Scopes::asked(query.all("scope"));
-    let Some(token) = api.authority.token(caller::authorization(&request), scopes).await? else {
+    let client = client::of(&request).group();
+    let authorization = caller::authorization(&request);
+    let Some(token) = api.authority.token(authorization, client, scopes).await? else {
         return error::not_found(request).await;
     };
     let text = token.text.expose_secret();

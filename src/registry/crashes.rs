@@ -54,7 +54,11 @@ struct Everybody;
 
 #[async_trait]
 impl Authenticator for Everybody {
-    async fn identify(&self, _: Option<&str>) -> std::result::Result<Identity, AuthError> {
+    async fn identify(
+        &self,
+        _: Option<&str>,
+        _: std::net::IpAddr,
+    ) -> std::result::Result<Identity, AuthError> {
         Ok(Identity::default())
     }
 

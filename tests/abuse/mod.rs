@@ -4,6 +4,7 @@ mod browsers;
 mod forwarded;
 mod http2;
 mod log;
+mod signing_in;
 mod slow_readers;
 mod zones;
 

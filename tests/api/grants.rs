@@ -1,6 +1,7 @@
 //! What a client may not see. `open` allows everything, so that these tests bring a way to decide of
 //! their own, and the API runs in the test's process.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,11 @@ struct ByName;
 
 #[async_trait]
 impl Authenticator for ByName {
-    async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
+    async fn identify(
+        &self,
+        authorization: Option<&str>,
+        _: IpAddr,
+    ) -> Result<Identity, AuthError> {
         Ok(Identity { user: authorization.map(str::to_owned), scopes: None })
     }
 

@@ -1,6 +1,8 @@
 //! Everybody may do everything: for one machine, and for a network that is trusted as a whole.
 //! Credentials are passed over, also such as no other method would take.
 
+use std::net::IpAddr;
+
 use async_trait::async_trait;
 
 use super::super::{Act, AuthError, Authenticator, Identity};
@@ -17,7 +19,7 @@ struct Open;
 
 #[async_trait]
 impl Authenticator for Open {
-    async fn identify(&self, _authorization: Option<&str>) -> Result<Identity, AuthError> {
+    async fn identify(&self, _: Option<&str>, _: IpAddr) -> Result<Identity, AuthError> {
         Ok(Identity::default())
     }
 

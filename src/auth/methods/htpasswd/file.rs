@@ -10,7 +10,7 @@ use super::users::Users;
 use super::verified::Verified;
 
 /// How often the file is looked at, at most.
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_millis(500);
 
 /// A password file.
 pub(super) struct PasswordFile {

@@ -8,18 +8,18 @@
 //! (`Bearer`), which an anonymous one gets as well. `Basic` is understood all the same.
 
 mod file;
+mod sign_ins;
 mod tokens;
 mod users;
 mod verified;
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
 use async_trait::async_trait;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret, SecretString};
-use tokio::sync::Semaphore;
 
 use super::super::scope::needed;
 use super::super::{
@@ -28,10 +28,8 @@ use super::super::{
 use super::SetupError;
 use crate::config::AuthSettings;
 use file::{Edition, PasswordFile};
+use sign_ins::SignIns;
 use tokens::Tokens;
-
-/// How many requests may wait for their password to be checked.
-const QUEUE: usize = 64;
 
 /// Makes the method. The key signs tokens.
 pub(super) fn open(
@@ -44,13 +42,10 @@ pub(super) fn open(
         file: path.clone(),
         reason,
     })?;
-    // Half of the machine, so that wrong passwords cannot keep it from serving.
-    let checks = available_parallelism().map_or(1, |count| (count.get() / 2).max(1));
     Ok(Box::new(Htpasswd {
         file,
         tokens: settings.htpasswd.anonymous_pull.then(|| Tokens::new(key)),
-        queue: Semaphore::new(QUEUE),
-        checks: Arc::new(Semaphore::new(checks)),
+        sign_ins: SignIns::new(settings.sign_ins),
     }))
 }
 
@@ -58,8 +53,7 @@ struct Htpasswd {
     file: PasswordFile,
     /// Where anonymous clients may pull.
     tokens: Option<Tokens>,
-    queue: Semaphore,
-    checks: Arc<Semaphore>,
+    sign_ins: Arc<SignIns>,
 }
 
 /// What an `Authorization` header says.
@@ -70,7 +64,11 @@ enum Credentials {
 
 #[async_trait]
 impl Authenticator for Htpasswd {
-    async fn identify(&self, authorization: Option<&str>) -> Result<Identity, AuthError> {
+    async fn identify(
+        &self,
+        authorization: Option<&str>,
+        client: IpAddr,
+    ) -> Result<Identity, AuthError> {
         let Some(authorization) = authorization else { return Ok(Identity::default()) };
         let edition = self.file.current().await;
         match (credentials(authorization), &self.tokens) {
@@ -81,7 +79,7 @@ impl Authenticator for Htpasswd {
                 Ok(Identity::default())
             }
             (Some(Credentials::Password { user, password }), _) => {
-                let is_right = self.check(&edition, &user, &password).await?;
+                let is_right = self.check(&edition, client, &user, &password).await?;
                 is_right.then(|| Identity::user(user)).ok_or_else(|| self.refusal(None))
             }
             (Some(Credentials::Token(token)), Some(tokens)) => {
@@ -105,6 +103,7 @@ impl Authenticator for Htpasswd {
     async fn token(
         &self,
         authorization: Option<&str>,
+        client: IpAddr,
         scopes: Scopes,
     ) -> Result<Option<Token>, AuthError> {
         let Some(tokens) = &self.tokens else { return Ok(None) };
@@ -112,10 +111,14 @@ impl Authenticator for Htpasswd {
         if matches!(authorization.map(credentials), Some(Some(Credentials::Token(_)))) {
             return Err(self.refusal(None));
         }
-        let mut identity = self.identify(authorization).await?;
+        let mut identity = self.identify(authorization, client).await?;
         let scopes = if identity.user.is_some() { scopes } else { scopes.only_pulls() };
         identity.scopes = Some(Arc::new(scopes));
         Ok(tokens.issue(&identity, &self.file.current().await.users))
+    }
+
+    async fn refresh(&self) {
+        self.file.current().await;
     }
 
     fn challenge(&self, act: Act<'_>) -> Option<Challenge> {
@@ -139,6 +142,7 @@ impl Htpasswd {
     async fn check(
         &self,
         edition: &Edition,
+        client: IpAddr,
         user: &str,
         password: &SecretString,
     ) -> Result<bool, AuthError> {
@@ -146,21 +150,21 @@ impl Htpasswd {
         if edition.verified.has(&proof) {
             return Ok(true);
         }
-        let _place = self.queue.try_acquire().map_err(|_| AuthError::Busy)?;
-        let permit = Arc::clone(&self.checks).acquire_owned().await.expect("it is never closed");
+        let attempt = self.sign_ins.begin(client, user).await?;
         // A push sends several requests at once: the first one has found out for the others.
         if edition.verified.has(&proof) {
             return Ok(true);
         }
         let known = edition.users.hash(user);
         let hash = known.unwrap_or(edition.users.nobodys()).to_owned();
-        let password = password.clone();
+        let (is_known, user, password) = (known.is_some(), user.to_owned(), password.clone());
+        // It counts also when the client is gone before the end.
         let checked = tokio::task::spawn_blocking(move || {
-            // Held to the end of the work, also when the client is gone before that.
-            let _permit = permit;
-            bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false)
+            let is_right = bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false);
+            attempt.end(&user, is_right && is_known);
+            is_right && is_known
         });
-        let is_right = checked.await.unwrap_or(false) && known.is_some();
+        let is_right = checked.await.unwrap_or(false);
         if is_right {
             edition.verified.remember(proof);
         }

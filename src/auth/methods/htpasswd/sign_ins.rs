@@ -1,0 +1,309 @@
+//! Whose password is checked when: each check costs as much as the hashes of the file, so they wait in a queue
+//! of which one client cannot take all, and a client that sends wrong passwords has to pause.
+//!
+//! Clients take turns: of one client one password is checked at a time, and the queue lets it have no more places
+//! than are left. A user who has signed in from an address before is counted apart from the others there, so that
+//! wrong passwords of a neighbour behind the same address do not keep that user out.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::super::super::AuthError;
+use crate::config::SignInSettings;
+
+/// For how long after the last one wrong passwords count.
+const REMEMBERED: Duration = Duration::from_mins(15);
+
+/// For how long a user who has signed in from an address is known there.
+const KNOWN: Duration = Duration::from_hours(24);
+
+/// How many clients are remembered, and how many users with their addresses; the oldest go first.
+const CAPACITY: usize = 10_000;
+
+/// How long a client is told to wait where the queue has no place for it.
+const SOON: Duration = Duration::from_secs(1);
+
+/// The queue, and what is remembered of clients.
+pub(super) struct SignIns {
+    limits: SignInSettings,
+    checks: Arc<Semaphore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    waiting: usize,
+    clients: HashMap<IpAddr, Waiting>,
+    wrong: HashMap<Suspect, Wrong>,
+    known: HashMap<(IpAddr, String), Instant>,
+}
+
+/// What one client has in the queue.
+struct Waiting {
+    count: usize,
+    /// One at a time.
+    turn: Arc<Semaphore>,
+}
+
+/// For whom wrong passwords are counted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Suspect {
+    /// A client, for all users who have not signed in from there.
+    Client(IpAddr),
+    /// A user who has.
+    User(IpAddr, String),
+}
+
+#[derive(Clone, Copy)]
+struct Wrong {
+    count: u32,
+    last: Instant,
+}
+
+/// A check that is under way. Dropped without an end, it says nothing about its client.
+pub(super) struct Attempt {
+    sign_ins: Arc<SignIns>,
+    client: IpAddr,
+    suspect: Suspect,
+    permits: Vec<OwnedSemaphorePermit>,
+}
+
+impl SignIns {
+    pub(super) fn new(limits: SignInSettings) -> Arc<Self> {
+        // Half of the machine, so that wrong passwords cannot keep it from serving.
+        let checks = available_parallelism().map_or(1, |count| (count.get() / 2).max(1));
+        let checks = Arc::new(Semaphore::new(checks));
+        Arc::new(Self { limits, checks, state: Mutex::default() })
+    }
+
+    /// Waits until a password of this client may be checked.
+    ///
+    /// # Errors
+    /// [`AuthError::Busy`] where it has to come back later.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        client: IpAddr,
+        user: &str,
+    ) -> Result<Attempt, AuthError> {
+        let (mut attempt, turn) = self.enter(client, user, Instant::now())?;
+        attempt.permits.extend(turn.acquire_owned().await);
+        // The one before may have been wrong.
+        self.state().pause(&attempt.suspect, &self.limits, Instant::now())?;
+        attempt.permits.extend(Arc::clone(&self.checks).acquire_owned().await);
+        Ok(attempt)
+    }
+
+    /// Takes a place in the queue.
+    fn enter(
+        self: &Arc<Self>,
+        client: IpAddr,
+        user: &str,
+        now: Instant,
+    ) -> Result<(Attempt, Arc<Semaphore>), AuthError> {
+        let mut state = self.state();
+        let suspect = state.suspect(client, user, now);
+        state.pause(&suspect, &self.limits, now)?;
+        let own = state.clients.get(&client).map_or(0, |waiting| waiting.count);
+        if own >= self.limits.per_client {
+            return Err(busy("sign_ins_per_client", SOON));
+        }
+        // The more of the queue is taken, the fewer one client may have; who has none needs one that is left.
+        if own >= self.limits.waiting.saturating_sub(state.waiting) {
+            return Err(busy("sign_ins", SOON));
+        }
+        state.waiting += 1;
+        let entry = state.clients.entry(client);
+        let waiting =
+            entry.or_insert_with(|| Waiting { count: 0, turn: Arc::new(Semaphore::new(1)) });
+        waiting.count += 1;
+        let turn = Arc::clone(&waiting.turn);
+        let sign_ins = Arc::clone(self);
+        Ok((Attempt { sign_ins, client, suspect, permits: Vec::new() }, turn))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Attempt {
+    /// Ends it: the password of that user was right, or was not.
+    pub(super) fn end(self, user: &str, is_right: bool) {
+        let now = Instant::now();
+        let mut state = self.sign_ins.state();
+        if is_right {
+            bounded(&mut state.known, (self.client, user.to_owned()), now, |since| *since);
+            state.wrong.remove(&Suspect::User(self.client, user.to_owned()));
+            return;
+        }
+        let count = state.recent(&self.suspect, now).map_or(0, |wrong| wrong.count);
+        let wrong = Wrong { count: count.saturating_add(1), last: now };
+        bounded(&mut state.wrong, self.suspect.clone(), wrong, |wrong| wrong.last);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        let mut state = self.sign_ins.state();
+        state.waiting -= 1;
+        if let Some(waiting) = state.clients.get_mut(&self.client) {
+            waiting.count -= 1;
+            if waiting.count == 0 {
+                state.clients.remove(&self.client);
+            }
+        }
+    }
+}
+
+impl State {
+    fn suspect(&self, client: IpAddr, user: &str, now: Instant) -> Suspect {
+        let key = (client, user.to_owned());
+        match self.known.get(&key) {
+            Some(since) if now.saturating_duration_since(*since) < KNOWN => {
+                Suspect::User(key.0, key.1)
+            }
+            _ => Suspect::Client(client),
+        }
+    }
+
+    /// Returns the wrong passwords that still count.
+    fn recent(&self, suspect: &Suspect, now: Instant) -> Option<Wrong> {
+        let wrong = *self.wrong.get(suspect)?;
+        (now.saturating_duration_since(wrong.last) < REMEMBERED).then_some(wrong)
+    }
+
+    /// Refuses one that has to pause.
+    fn pause(
+        &self,
+        suspect: &Suspect,
+        limits: &SignInSettings,
+        now: Instant,
+    ) -> Result<(), AuthError> {
+        let Some(wrong) = self.recent(suspect, now) else { return Ok(()) };
+        let passed = now.saturating_duration_since(wrong.last);
+        match pause(wrong.count, limits).checked_sub(passed) {
+            None | Some(Duration::ZERO) => Ok(()),
+            Some(rest) => Err(busy("wrong_passwords", rest)),
+        }
+    }
+}
+
+/// Returns how long a client pauses after so many wrong passwords: a second after the first one too many, and
+/// twice as long after each further one.
+fn pause(count: u32, limits: &SignInSettings) -> Duration {
+    let Some(beyond) = count.checked_sub(limits.wrong_passwords) else { return Duration::ZERO };
+    let seconds = 1_u64.checked_shl(beyond).unwrap_or(u64::MAX);
+    Duration::from_secs(seconds).min(limits.longest_pause)
+}
+
+/// Puts something into a map that is bounded; the oldest goes where it is full.
+fn bounded<K: Clone + Eq + Hash, V>(
+    map: &mut HashMap<K, V>,
+    key: K,
+    value: V,
+    since: impl Fn(&V) -> Instant,
+) {
+    if map.len() >= CAPACITY && !map.contains_key(&key) {
+        let oldest = map.iter().min_by_key(|(_, value)| since(value));
+        if let Some(oldest) = oldest.map(|(key, _)| key.clone()) {
+            map.remove(&oldest);
+        }
+    }
+    map.insert(key, value);
+}
+
+fn busy(limit: &'static str, retry_after: Duration) -> AuthError {
+    AuthError::Busy { limit, retry_after }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: SignInSettings = SignInSettings {
+        waiting: 8,
+        per_client: 4,
+        wrong_passwords: 3,
+        longest_pause: Duration::from_mins(1),
+    };
+
+    fn client(number: u8) -> IpAddr {
+        [198, 51, 100, number].into()
+    }
+
+    fn limit<T>(result: Result<T, AuthError>) -> &'static str {
+        match result {
+            Ok(_) => "none",
+            Err(AuthError::Busy { limit, .. }) => limit,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_limit() {
+        let seconds = |count| pause(count, &LIMITS).as_secs();
+        assert_eq!([0, 1, 2, 3, 4, 5].map(seconds), [0, 0, 0, 1, 2, 4]);
+        assert_eq!([9, 66, 67, 68, u32::MAX].map(seconds), [60; 5]);
+    }
+
+    #[test]
+    fn one_client_leaves_places_to_others() {
+        let sign_ins = SignIns::new(LIMITS);
+        let now = Instant::now();
+        let enter = |number| sign_ins.enter(client(number), "anna", now);
+        let mut waiting: Vec<_> = (0..4).map(|_| enter(1)).collect();
+        assert_eq!(limit(enter(1)), "sign_ins_per_client");
+        // Half of the queue is left: another may have half of that, and one more each as long as there are any.
+        waiting.extend((0..2).map(|_| enter(2)));
+        assert_eq!(limit(enter(2)), "sign_ins");
+        for number in 3..5 {
+            waiting.push(enter(number));
+        }
+        assert!(waiting.iter().all(Result::is_ok));
+        assert_eq!(limit(enter(5)), "sign_ins");
+        drop(waiting);
+        assert_eq!(limit(enter(5)), "none");
+        assert!(sign_ins.state().clients.is_empty());
+        assert_eq!(sign_ins.state().waiting, 0);
+    }
+
+    #[tokio::test]
+    async fn wrong_passwords_cost_their_client_a_pause_and_nobody_else() {
+        let sign_ins = SignIns::new(LIMITS);
+        let begin = |number, user| {
+            let sign_ins = Arc::clone(&sign_ins);
+            async move { sign_ins.begin(client(number), user).await }
+        };
+        begin(1, "bob").await.unwrap().end("bob", true);
+        for _ in 0..3 {
+            begin(1, "anna").await.unwrap().end("anna", false);
+        }
+        assert_eq!(limit(begin(1, "anna").await), "wrong_passwords");
+        assert_eq!(limit(begin(1, "carol").await), "wrong_passwords", "whichever user it tries");
+        assert_eq!(limit(begin(2, "anna").await), "none");
+        assert_eq!(limit(begin(1, "bob").await), "none", "who has signed in from there");
+        for _ in 0..3 {
+            begin(1, "bob").await.unwrap().end("bob", false);
+        }
+        assert_eq!(limit(begin(1, "bob").await), "wrong_passwords");
+        let later = Instant::now() + Duration::from_secs(2);
+        assert_eq!(limit(sign_ins.enter(client(1), "anna", later)), "none");
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut map = HashMap::new();
+        let now = Instant::now();
+        for number in 0..=CAPACITY as u64 {
+            bounded(&mut map, number, now + Duration::from_millis(number), |since| *since);
+        }
+        assert_eq!(map.len(), CAPACITY);
+        assert!(!map.contains_key(&0) && map.contains_key(&1));
+    }
+}
