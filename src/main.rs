@@ -30,8 +30,8 @@ fn main() -> ExitCode {
 /// Writes the error and its causes, a line each. There is nobody to tell if that fails.
 fn report(error: &anyhow::Error) {
     let mut output = io::stderr().lock();
-    let _ = writeln!(output, "error: {error}");
+    let _ = writeln!(output, "error: {}", cli::printable(&error.to_string()));
     for cause in error.chain().skip(1) {
-        let _ = writeln!(output, "  caused by: {cause}");
+        let _ = writeln!(output, "  caused by: {}", cli::printable(&cause.to_string()));
     }
 }

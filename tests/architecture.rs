@@ -39,6 +39,10 @@ const BESIDE: &[(&str, &[&str], &[&str])] = &[
 /// starts the server, so it has to know whose server that is.
 const CRATES: &[(&str, &[&str])] = &[
     ("actix_web", &["http/", "app", "cli/serve.rs"]),
+    ("actix_http", &["http/", "app/encrypted.rs"]),
+    ("actix_server", &["app/"]),
+    ("actix_service", &["app/encrypted.rs"]),
+    ("actix_tls", &["http/limits/", "app/encrypted.rs"]),
     ("sqlx", &["index/"]),
     ("rustls", &["app/tls.rs", "dnslink/servers.rs"]),
     ("hickory_resolver", &["dnslink/"]),

@@ -1,19 +1,22 @@
 //! The server: the API on a listener, and what goes on in the background.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpServer;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
+use actix_web::{Error, HttpServer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::tls::Certificate;
-use super::{App, AppError, authority, federation, housekeeping, publish, purge};
+use super::{App, AppError, authority, encrypted, federation, housekeeping, publish, purge};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
@@ -25,14 +28,14 @@ use crate::telemetry;
 
 /// How many bytes of an answer are collected before they are sent; a piece of content, which is
 /// larger, is sent as it is. Each connection keeps that much.
-const WRITE_BUFFER: usize = 64 * 1024;
+pub(super) const WRITE_BUFFER: usize = 64 * 1024;
 
 /// How many threads each worker may have for what blocks: a fast upload holds one, and a pull of what
 /// is not in the page cache.
 const BLOCKING_THREADS: usize = 256;
 
-/// How long a connection may be idle.
-const KEEP_ALIVE: Duration = Duration::from_mins(2);
+/// How long a connection may be idle: longer than proxies and clients keep one that they may use again.
+pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(2);
 
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
@@ -40,8 +43,8 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// How often it is looked whether the operator has changed who may sign in.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a client may take to agree on the encryption.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long the body of a request is drained that was refused early, so that the client reads the answer.
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
@@ -91,6 +94,8 @@ pub async fn serve(
         authority,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
         own_names: own_names(settings),
+        address,
+        is_encrypted: settings.server.tls.is_some(),
         body_idle: settings.uploads.idle_timeout,
         limits: Limits::new(limits, Arc::clone(&proxies)),
         proxies,
@@ -98,32 +103,10 @@ pub async fn serve(
         manifest_memory: ManifestMemory::new(settings.manifests.max_memory),
         metrics: Metrics::new(),
     });
-    let connected = api.clone();
     let refreshed = api.clone();
-    let server = HttpServer::new(move || {
-        actix_web::App::new()
-            .app_data(api.clone())
-            .wrap(from_fn(http::refuse_browsers))
-            .wrap(from_fn(http::bound))
-            .wrap(from_fn(http::log_requests))
-            .wrap(http::default_headers())
-            .configure(|config| http::routes(config, &api.metrics))
-    })
-    .on_connect(move |stream, data| connected.limits.connect(&connected.metrics, stream, data))
-    .h1_write_buffer_size(WRITE_BUFFER)
-    .worker_max_blocking_threads(BLOCKING_THREADS)
-    // Longer than proxies and clients keep a connection that they may use again.
-    .keep_alive(KEEP_ALIVE)
-    // An early refusal is read by the client only if its body is drained for a while.
-    .client_disconnect_timeout(Duration::from_secs(5))
-    .shutdown_timeout(settings.server.shutdown_grace.as_secs())
-    .tls_handshake_timeout(HANDSHAKE)
-    .shutdown_signal(signals.stop(settings.server.shutdown_grace));
-    let server = match &certificate {
-        Some(certificate) => server.listen_rustls_0_23(listener, certificate.config()),
-        None => server.listen(listener),
-    };
-    let running = server.map_err(AppError::Server)?.run();
+    let stop = signals.stop(settings.server.shutdown_grace);
+    let running = begin(settings, listener, certificate.as_ref(), api, stop);
+    let running = running.map_err(AppError::Server)?;
 
     let housekeeping = housekeeping::begin(&app.registry, settings);
     let publisher = publisher.map(Arc::new);
@@ -132,14 +115,7 @@ pub async fn serve(
         tokio::spawn(purge::keep_purging(app.registry.clone(), publisher.clone(), data.clone()));
     let publishing =
         publisher.map(|publisher| tokio::spawn(publish::keep_published(publisher, data)));
-    let refreshing = tokio::spawn(async move {
-        let mut interval = tokio::time::interval(REFRESH_INTERVAL);
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            interval.tick().await;
-            refreshed.authority.refresh().await;
-        }
-    });
+    let refreshing = tokio::spawn(refresh_users(refreshed));
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
@@ -157,6 +133,69 @@ pub async fn serve(
     housekeeping::end(&app.registry, settings.server.shutdown_grace).await;
     tracing::info!("stopped");
     ended
+}
+
+/// Begins to answer requests.
+fn begin(
+    settings: &Settings,
+    listener: TcpListener,
+    certificate: Option<&Arc<Certificate>>,
+    api: Data<Api>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<Server> {
+    let grace = settings.server.shutdown_grace.as_secs();
+    let Some(certificate) = certificate else {
+        let connected = api.clone();
+        return Ok(HttpServer::new(move || application(api.clone()))
+            .on_connect(move |stream, data| {
+                connected.limits.connect(&connected.metrics, stream, data);
+            })
+            .h1_write_buffer_size(WRITE_BUFFER)
+            .worker_max_blocking_threads(BLOCKING_THREADS)
+            .keep_alive(KEEP_ALIVE)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .shutdown_timeout(grace)
+            .shutdown_signal(stop)
+            .listen(listener)?
+            .run());
+    };
+    let builder = Server::build()
+        .worker_max_blocking_threads(BLOCKING_THREADS)
+        .shutdown_timeout(grace)
+        .shutdown_signal(stop);
+    Ok(encrypted::listen(builder, listener, certificate, api)?.run())
+}
+
+/// Looks each second whether the operator has changed who may sign in.
+async fn refresh_users(api: Data<Api>) {
+    let mut interval = tokio::time::interval(REFRESH_INTERVAL);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        api.authority.refresh().await;
+    }
+}
+
+/// Makes the API for one worker.
+pub(super) fn application(
+    api: Data<Api>,
+) -> actix_web::App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    let metrics = api.metrics.clone();
+    actix_web::App::new()
+        .app_data(api)
+        .wrap(from_fn(http::refuse_browsers))
+        .wrap(from_fn(http::bound))
+        .wrap(from_fn(http::log_requests))
+        .wrap(http::default_headers())
+        .configure(|config| http::routes(config, &metrics))
 }
 
 /// Returns the names by which clients reach this server.

@@ -63,7 +63,7 @@ pub(super) fn run(
     let line = format!("{root}\n");
     if is_piped {
         // There is nobody to tell if that fails.
-        let _ = io::stderr().write_all(line.as_bytes());
+        let _ = io::stderr().write_all(output::printable(&line).as_bytes());
     } else {
         output::print(&line).context("cannot write to standard output")?;
     }

@@ -24,6 +24,8 @@ mod serve;
 mod status;
 mod uploads;
 
+pub use output::printable;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

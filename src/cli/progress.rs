@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::output::printable;
 use crate::registry::{Progress, Steps};
 
 /// How often the bar moves although nothing was done.
@@ -57,7 +58,7 @@ impl Bar {
     pub(super) fn say(&self, line: &str) {
         // There is nobody to tell if that fails.
         self.bar.suspend(|| {
-            let _ = writeln!(io::stderr(), "{line}");
+            let _ = writeln!(io::stderr(), "{}", printable(line));
         });
     }
 
@@ -90,7 +91,7 @@ impl Bar {
             if let Some(draft) = draft {
                 let _ = fs::remove_file(draft);
             }
-            let _ = writeln!(io::stderr(), "interrupted: {advice}");
+            let _ = writeln!(io::stderr(), "interrupted: {}", printable(&advice));
             process::exit(code);
         });
         Ok(())

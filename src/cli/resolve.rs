@@ -101,13 +101,7 @@ impl Facts {
     /// Adds a line. What others publish cannot move the cursor or begin another one.
     fn add(&mut self, what: &str, fact: &str) {
         self.0.extend([what, &" ".repeat(WIDTH.saturating_sub(what.len()))]);
-        for character in fact.chars() {
-            match character {
-                '"' | '\'' | '\\' => self.0.push(character),
-                _ => self.0.extend(character.escape_debug()),
-            }
-        }
-        self.0 += "\n";
+        self.0.extend([&output::escape(fact), "\n"]);
     }
 
     fn step(&mut self, step: &Step) {

@@ -63,7 +63,8 @@ pub(super) async fn identify(
 
 /// Says where tokens are had by the URL that the client reaches this server by.
 fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
-    let external = api(request).external_url.clone();
+    let api = api(request);
+    let external = api.external_url.clone();
     let base = external.unwrap_or_else(|| {
         let client = client::of(request);
         let named = client.host.or_else(|| {
@@ -74,9 +75,9 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
         // Of what a client says, no more than is a host is said to it again.
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
         let host = named.filter(|host| !host.is_empty() && host.bytes().all(is_part));
-        let is_encrypted = client.is_encrypted.unwrap_or(request.app_config().secure());
+        let is_encrypted = client.is_encrypted.unwrap_or(api.is_encrypted);
         let scheme = if is_encrypted { "https" } else { "http" };
-        format!("{scheme}://{}", host.as_deref().unwrap_or(request.app_config().host()))
+        format!("{scheme}://{}", host.unwrap_or_else(|| api.address.to_string()))
     });
     let (realm, url) = (format!("\"{}\"", token::PATH), format!("\"{base}{}\"", token::PATH));
     HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()

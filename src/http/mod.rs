@@ -34,6 +34,7 @@ mod token;
 mod uploads;
 
 use std::future::ready;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,10 @@ pub struct Api {
     pub authority: Authority,
     /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
     pub external_url: Option<String>,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it encrypts.
+    pub is_encrypted: bool,
     /// The names by which clients reach it.
     pub own_names: OwnNames,
     /// The proxies that may say for which client a request is.

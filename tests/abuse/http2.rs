@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::abuse::{descriptors, metric};
+use crate::abuse::{descriptors, memory, metric};
 use crate::common::content::{MIB, noise};
 use crate::common::repository::{Repository, wait};
 use crate::common::{Server, embedded_only};
@@ -149,4 +149,42 @@ fn one_connection_that_takes_nothing_opens_no_more_than_its_share() {
     assert_eq!(repository.get(&format!("blobs/{digest}")).status, 200);
     drop(connection);
     runtime.shutdown_background();
+}
+
+#[test]
+fn streams_that_are_opened_and_reset_again_and_again_cost_others_nothing() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let server = start(folder.path());
+    let repository = Repository::of(&server, "team/app");
+    let content = noise(MIB, 1);
+    let digest = repository.push_blob(&content);
+    let path = repository.path(&format!("blobs/{digest}"));
+    let (files, bytes) = (descriptors(&server), memory(&server));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime needs nothing from outside");
+    for _ in 0..10 {
+        runtime.block_on(async {
+            let mut client = connect(&server).await;
+            for _ in 0..1000 {
+                // The server may have had enough of this connection.
+                let Ok(Ok(ready)) = timeout(STEP, client.ready()).await else { return };
+                client = ready;
+                let request = ::http::Request::get(format!("https://127.0.0.1{path}")).body(());
+                let Ok((_, mut stream)) = client.send_request(request.expect("it is one"), false)
+                else {
+                    return;
+                };
+                stream.send_reset(h2::Reason::CANCEL);
+            }
+        });
+        assert_eq!(crate::common::http::get(&server.url("/healthz")).status, 200);
+        assert!(repository.get(&format!("blobs/{digest}")).body == content, "other bytes");
+    }
+    runtime.shutdown_background();
+    assert!(memory(&server) < bytes + 64 * MIB, "{bytes} {}", memory(&server));
+    wait(|| descriptors(&server) <= files + 20, "files or connections stay open");
+    wait(|| metric(&server, "roadstead_transfers") == 0, "it still counts");
 }

@@ -2,6 +2,7 @@
 
 mod browsers;
 mod forwarded;
+mod http1;
 mod http2;
 mod log;
 mod signing_in;
@@ -26,6 +27,14 @@ fn with_anna(command: &mut Command) {
 /// How many files and connections a server has open.
 fn descriptors(server: &Server) -> usize {
     fs::read_dir(format!("/proc/{}/fd", server.id())).expect("it runs").count()
+}
+
+/// How many bytes of memory a server has.
+fn memory(server: &Server) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", server.id())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
+    let kib = line.trim().trim_end_matches(" kB").parse::<usize>().expect("it is a number");
+    kib * 1024
 }
 
 /// What a metric says, of the series that begins so.

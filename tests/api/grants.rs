@@ -72,6 +72,8 @@ async fn api(data: &TempDir) -> Data<Api> {
         registry: Registry::new(index, storage, limits),
         authority: Authority::new(Box::new(ByName), Names::default()),
         external_url: None,
+        address: ([127, 0, 0, 1], 5000).into(),
+        is_encrypted: false,
         own_names: OwnNames::default(),
         body_idle: std::time::Duration::from_mins(1),
         limits: http::Limits::new(http::LimitSettings::default(), Arc::default()),

@@ -95,7 +95,7 @@ fn http_1_is_spoken_as_well() {
     // What is not encrypted is not answered.
     let mut connection = Connection::open(&server);
     connection.ask("GET", "/v2/", &[]);
-    assert!(connection.try_answer(false).is_none());
+    assert_eq!(connection.answer().status, 400);
     assert_eq!(http::get(&server.url("/v2/")).status, 200, "and others are served on");
 }
 
@@ -167,4 +167,47 @@ fn files_that_cannot_be_used_are_refused_at_start() {
         assert!(refused.stderr.contains(&named) && refused.stderr.contains(reason), "{refused}");
         assert!(!folder.path().join("data").exists(), "nothing is made before that");
     }
+}
+
+#[test]
+fn what_is_not_encrypted_is_told_so_and_the_port_goes_on() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let issued = issue();
+    write(folder.path(), &issued);
+    let server = start(folder.path());
+    for method in ["GET", "POST", "PUT", "DELETE", "OPTIONS", "PRI", "brew"] {
+        let mut connection = Connection::open(&server);
+        connection.ask(method, "/v2/team/app/blobs/uploads/", &[("Content-Length", "3000")]);
+        // An answer is read also where the body is still on its way.
+        connection.send([b'x'; 3000]);
+        let answer = connection.answer();
+        assert_eq!(answer.status, 400, "{method}");
+        assert_eq!(answer.code(), "UNSUPPORTED", "{method}");
+        assert!(answer.text().contains("HTTP request to an HTTPS server"), "{}", answer.text());
+        assert_eq!(answer.header("connection"), Some("close"));
+    }
+    let mut connection = Connection::open(&server);
+    connection.ask("HEAD", "/v2/", &[]);
+    assert_eq!(connection.answer_to_head().status, 400);
+    assert_eq!(connection.read_some(&mut [0; 16]), 0, "no body follows");
+    assert!(server.log().contains("plain_http_refused"), "the log does not tell");
+
+    // Neither that, nor silence, nor nonsense keeps others from it.
+    let silent: Vec<Connection> = (0..300).map(|_| Connection::open(&server)).collect();
+    let begun: Vec<Connection> = (0..300)
+        .map(|_| {
+            let mut connection = Connection::open(&server);
+            connection.send([0x16, 0x03]);
+            connection
+        })
+        .collect();
+    for nonsense in [&b"\x00\x00\x00\x00\x00"[..], b"\x15\x03\x01\x00\x02\x02\x00", b"\xff\xff\xff"]
+    {
+        Connection::open(&server).send(nonsense);
+    }
+    let answer = get_by(&server, &issued).expect("the certificate is known");
+    assert_eq!((answer.status, answer.version), (200, Version::HTTP_2));
+    drop((silent, begun));
+    let pushed = Repository::of(&server, "team/app").push_image("v1", "word");
+    assert_eq!(Repository::of(&server, "team/app").get("manifests/v1").body, pushed.manifest);
 }

@@ -18,3 +18,4 @@ mod resolve;
 mod restore;
 mod root;
 mod serve;
+mod terminal;

@@ -10,6 +10,9 @@ mod connection;
 mod count;
 
 use std::any::Any;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::middleware::Next;
+use actix_web::rt;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse, ResponseError};
@@ -120,21 +124,55 @@ impl Limits {
         &self.settings
     }
 
+    /// Returns how many connections there may be.
+    #[must_use]
+    pub fn most_connections(&self) -> usize {
+        self.settings.connections
+    }
+
+    /// Counts a connection that is yet to be encrypted, for as long as that may take or until [`Limits::connect`]
+    /// takes it over; false where there are too many.
+    pub fn accept(&self, metrics: &Metrics, stream: &TcpStream, handshake: Duration) -> bool {
+        let Ok(peer) = stream.peer_addr() else { return false };
+        match self.count(metrics, peer.ip()) {
+            Ok(counted) => {
+                let number = ACCEPTED.with_borrow_mut(|accepted| accepted.add(peer, counted));
+                rt::spawn(async move {
+                    // Once for the first byte, once for the rest.
+                    rt::time::sleep(2 * handshake).await;
+                    ACCEPTED.with_borrow_mut(|accepted| accepted.forget(peer, number));
+                });
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Counts one more connection of a client.
+    fn count(&self, metrics: &Metrics, peer: IpAddr) -> Result<Counted, Full> {
+        // All clients of a proxy come from its address.
+        let client = Some(peer).filter(|peer| !self.proxies.include(*peer));
+        self.connections.take(client.map(client::group)).inspect_err(|full| {
+            metrics.refused(match full {
+                Full::Client => "connections_per_client",
+                Full::All => "connections",
+            });
+        })
+    }
+
     /// Counts a new connection, or ends it where there are too many.
     pub fn connect(&self, metrics: &Metrics, stream: &dyn Any, data: &mut Extensions) {
         let encrypted = stream.downcast_ref::<TlsStream<TcpStream>>().map(|tls| tls.get_ref().0);
         let Some(tcp) = stream.downcast_ref::<TcpStream>().or(encrypted) else { return };
         let Ok(peer) = tcp.peer_addr() else { return };
-        // All clients of a proxy come from its address.
-        let client = Some(peer.ip()).filter(|peer| !self.proxies.include(*peer));
-        let connection = match self.connections.take(client.map(client::group)) {
+        let accepted = ACCEPTED.with_borrow_mut(|accepted| accepted.take(peer));
+        let connection = match accepted.map_or_else(|| self.count(metrics, peer.ip()), Ok) {
             Ok(counted) => Connection::counted(counted),
             Err(full) => {
-                let (limit, status) = match full {
-                    Full::Client => ("connections_per_client", "429 Too Many Requests"),
-                    Full::All => ("connections", "503 Service Unavailable"),
+                let status = match full {
+                    Full::Client => "429 Too Many Requests",
+                    Full::All => "503 Service Unavailable",
                 };
-                metrics.refused(limit);
                 if encrypted.is_none() {
                     let answer = format!(
                         "HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -147,6 +185,37 @@ impl Limits {
             }
         };
         data.insert(Rc::new(connection));
+    }
+}
+
+thread_local! {
+    /// The connections of this thread that are yet to be encrypted.
+    static ACCEPTED: RefCell<Accepted> = RefCell::default();
+}
+
+/// Connections that are yet to be encrypted, by their other ends.
+#[derive(Default)]
+struct Accepted {
+    last: u64,
+    counted: HashMap<SocketAddr, (u64, Counted)>,
+}
+
+impl Accepted {
+    /// Gives the connection a number, since its address may come again.
+    fn add(&mut self, peer: SocketAddr, counted: Counted) -> u64 {
+        self.last += 1;
+        self.counted.insert(peer, (self.last, counted));
+        self.last
+    }
+
+    fn take(&mut self, peer: SocketAddr) -> Option<Counted> {
+        self.counted.remove(&peer).map(|(_, counted)| counted)
+    }
+
+    fn forget(&mut self, peer: SocketAddr, number: u64) {
+        if self.counted.get(&peer).is_some_and(|(last, _)| *last == number) {
+            self.counted.remove(&peer);
+        }
     }
 }
 
