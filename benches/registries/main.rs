@@ -13,6 +13,7 @@ use clap::Parser;
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod common;
 
+mod calm;
 mod client;
 mod content;
 mod far;
@@ -51,6 +52,10 @@ struct Arguments {
     /// Measures memory and lists with very many repositories, tags and blobs instead
     #[arg(long)]
     growth: bool,
+    /// Measures how soon others are answered while a million files of the cache are counted and a fifth of them
+    /// evicted, and while 10 GB of somebody else's are hashed, instead
+    #[arg(long)]
+    calm: bool,
     /// How much of that is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
@@ -136,6 +141,7 @@ fn main() {
     let arguments = Arguments::parse();
     let found = match arguments.storage.as_str() {
         _ if arguments.growth => many::measure(&arguments),
+        _ if arguments.calm => calm::measure(&arguments),
         _ if arguments.federation => federation::measure(&arguments),
         "kubo" => kubo::measure(&arguments),
         _ => embedded(&arguments),

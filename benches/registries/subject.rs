@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::json;
@@ -14,6 +15,9 @@ use crate::common::pair::Pair;
 use crate::common::{Process, free_address, require, roadstead};
 
 const READY: Duration = Duration::from_secs(30);
+
+/// Settings that may be others at the next start.
+pub(crate) type Settings = Arc<Mutex<Vec<(&'static str, String)>>>;
 
 type Start = Box<dyn Fn(&Path, &str) -> Command + Sync>;
 
@@ -37,6 +41,21 @@ impl Subject {
             command.arg(folder.join("data"));
             command
         })
+    }
+
+    /// Roadstead with settings, each as its environment has it.
+    pub(crate) fn roadstead_with(place: &Path, settings: Settings) -> Self {
+        Self::start(place, "Roadstead", move |folder, address| {
+            let mut command = roadstead(["serve", "--listen", address, "--data"]);
+            let settings = settings.lock().expect("nobody panicked").clone();
+            command.arg(folder.join("data")).envs(settings);
+            command
+        })
+    }
+
+    /// Where its data are.
+    pub(crate) fn data(&self) -> Option<PathBuf> {
+        self.folder.as_ref().map(|folder| folder.path().join("data"))
     }
 
     /// Another build of Roadstead, as it comes.

@@ -201,6 +201,13 @@ impl Registry {
         self.federation.as_ref().map_or((0, 0), |federation| federation.reads())
     }
 
+    /// Returns how many bytes of the disk and how many files the cache of other people's images takes, as far as
+    /// it was counted; none where there is none.
+    #[must_use]
+    pub fn cache_totals(&self) -> Option<(u64, u64)> {
+        self.federation.as_ref().map(|federation| federation.cache_totals())
+    }
+
     /// Has the operator's Kubo node part from the nodes of other people that it was connected to for pulls.
     pub async fn leave_peers(&self) {
         if let Some(federation) = &self.federation {

@@ -21,6 +21,8 @@ pub(super) struct Reading {
     stale_roots: u64,
     /// Under way, and refused.
     foreign_reads: (u64, u64),
+    /// The bytes and the files of the cache; none where there is none.
+    cache: Option<(u64, u64)>,
     /// None when nothing is published, or the index does not answer.
     publishing: Option<registry::Standing>,
     process: Process,
@@ -43,6 +45,7 @@ impl Reading {
             folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,
             foreign_reads: registry.foreign_reads(),
+            cache: registry.cache_totals(),
             publishing: registry.publishing().await.ok().flatten(),
             process: Process::look(),
             limits: [
@@ -112,6 +115,19 @@ impl Reading {
             "roadstead_foreign_reads_refused",
             "Reads of other people's content that were refused because there were too many",
             refused,
+        );
+        let (bytes, files) = self.cache.unzip();
+        gauge(
+            &mut registry,
+            "roadstead_cache_bytes",
+            "Room on the disk that the cache of other people's images takes",
+            bytes,
+        );
+        gauge(
+            &mut registry,
+            "roadstead_cache_files",
+            "Files in the cache of other people's images",
+            files,
         );
         for (name, help, value) in self.limits {
             gauge(&mut registry, name, help, u64::try_from(value).ok());

@@ -80,6 +80,10 @@ impl Federation {
         Self { cache, answers, roots, sizes, manifest_limit, bounds }
     }
 
+    pub(super) fn cache_totals(&self) -> (u64, u64) {
+        self.cache.totals()
+    }
+
     /// Tells since when the root of a name could not be asked for again, although that is due.
     pub(super) fn stale_since(&self, name: &ForeignName) -> Option<Timestamp> {
         self.roots.stale_since(&name.root)
