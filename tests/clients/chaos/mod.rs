@@ -28,7 +28,7 @@ use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::content::sha256;
 use crate::common::process::{Finished, run_within};
-use crate::common::{Server, http};
+use crate::common::{Server, http, succeed};
 
 /// How many pushes there are where nobody says how many.
 const PUSHES: usize = 50;
