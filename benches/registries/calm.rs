@@ -65,7 +65,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
         thread::sleep(Duration::from_millis(1));
     }
     let counted = || until(&address, |counted| counted >= files as u64);
-    let work = format!("a start with {} files in the cache", files);
+    let work = format!("a start with {files} files in the cache");
     found.push(row(&work, &watch(&address, counted)));
 
     server.stop();
