@@ -36,6 +36,7 @@ const MB: usize = 1_000_000;
 
 /// Measures registries
 #[derive(Debug, Parser)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of the command line")]
 struct Arguments {
     /// Rounds of which the median is told
     #[arg(long, default_value_t = 5)]
