@@ -111,7 +111,7 @@ impl<'a> Adoption<'a> {
         if let Some(foreign) = self.names.foreign(name) {
             let first = foreign.root;
             let why = format!(
-                "`{first}` names somebody's root; list it in server.local_namespaces to keep it here"
+                "`{first}` begins the names of other people's images; list it in server.local_namespaces to keep it here"
             );
             self.leave_out(LeftOutKind::Repository, format!("repository `{name}`"), why);
             return Ok(());

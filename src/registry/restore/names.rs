@@ -103,7 +103,7 @@ impl Restoration<'_> {
             let name: RepositoryName = name.parse().map_err(|_| stray())?;
             if let Some(foreign) = self.names.foreign(&name) {
                 let why = format!(
-                    "`{}` names somebody's root: list it in server.local_namespaces to have it here, \
+                    "`{}` begins the names of other people's images: list it in server.local_namespaces to have it here, \
                      unless the tree is that of another program",
                     foreign.root
                 );

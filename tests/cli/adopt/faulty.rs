@@ -81,7 +81,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
             "left out tag `team/app:gone`: manifest {} is not there, or was left out",
             digest(b"gone")
         ),
-        "left out repository `example.com/copy`: `example.com` names somebody's root; list it in \
+        "left out repository `example.com/copy`: `example.com` begins the names of other people's images; list it in \
          server.local_namespaces to keep it here"
             .to_owned(),
         format!("left out {place}/repositories/Not/A/Name: no registry has that name"),

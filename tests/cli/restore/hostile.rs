@@ -66,7 +66,7 @@ fn odd_names_are_refused_where_they_stand() {
         (&["repositories", "team", "_uploads", "1", "data"], "_uploads/1/data` cannot be taken: "),
         (
             &["repositories", "far.example", "app", "_layers", "x"],
-            "`far.example` names somebody's root: ",
+            "`far.example` begins the names of other people's images: ",
         ),
         (&["odd"], "`docker/registry/v2/odd` cannot be taken: "),
         (&["blobs", "sha512", "x"], "blobs/sha512` cannot be taken: "),
