@@ -34,8 +34,7 @@ const PAUSE: Duration = Duration::from_millis(100);
     the data folder it does the work, else the command.\n\n\
     What others have fetched cannot be called back: the output lists it. A password that was public is to be changed.\n\n\
     Exit code 1 means that it was not done, or that the new root could not be published.\n\n\
-    Example:\n  roadstead purge \
-    team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 --data /var/lib/roadstead"
+    Example:\n  roadstead purge team/app@$DIGEST --data /var/lib/roadstead"
 )]
 pub(super) struct PurgeArguments {
     /// The repository and the digest, as `team/app@sha256:0123…`

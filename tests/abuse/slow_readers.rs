@@ -84,15 +84,17 @@ fn one_client_has_no_more_connections_than_it_may() {
             .env("ROADSTEAD_SERVER__TRUSTED_PROXIES", "192.0.2.1")
             .env("ROADSTEAD_SERVER__LIMITS__CONNECTIONS_PER_CLIENT", "20");
     });
-    let mut held: Vec<Connection> = (0..20).map(|_| Connection::open(&server)).collect();
+    let mut held: Vec<Connection> = (0..25).map(|_| Connection::open(&server)).collect();
+    let mut served = 0;
     for connection in &mut held {
         connection.ask("GET", "/v2/", &[]);
-        assert_eq!(connection.answer().status, 200);
+        match connection.try_answer(false).map(|answer| answer.status) {
+            Some(200) => served += 1,
+            refused => assert!(refused.is_none_or(|status| status == 429), "{refused:?}"),
+        }
     }
-    let mut more = Connection::open(&server);
-    more.ask("GET", "/v2/", &[]);
-    let answer = more.try_answer(false);
-    assert!(answer.is_none_or(|answer| answer.status == 429));
+    // Those by which it was seen to run may count for a moment longer.
+    assert!((15..=20).contains(&served), "{served}");
     drop(held);
     wait(
         || {
