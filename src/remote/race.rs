@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
+use std::mem;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -65,8 +66,8 @@ impl Race {
         let begun = self.run(scope).await?;
         let Target::File { cid, size } = begun.target else { return Ok(None) };
         let left = part.map_or(0..size, |part| part.start.min(size)..part.end.min(size));
-        let transfer =
-            Transfer { race: self, cid, left, begun, pieces: VecDeque::new(), replaced: 0 };
+        let (pieces, has_come) = (VecDeque::new(), false);
+        let transfer = Transfer { race: self, cid, left, begun, pieces, has_come, replaced: 0 };
         let bytes = try_unfold(transfer, |mut transfer| async move {
             let piece = transfer.next().await?;
             Ok(piece.map(|piece| (piece, transfer)))
@@ -212,6 +213,8 @@ struct Transfer {
     left: Range<u64>,
     begun: Begun,
     pieces: VecDeque<Bytes>,
+    /// Whether something came from the present source since it was asked.
+    has_come: bool,
     replaced: usize,
 }
 
@@ -230,7 +233,10 @@ impl Transfer {
                 return Ok(None);
             }
             match self.begun.events.try_next().await {
-                Ok(Some(Event::More(step))) => self.pieces.extend(step.content),
+                Ok(Some(Event::More(step))) => {
+                    self.has_come |= !step.content.is_empty();
+                    self.pieces.extend(step.content);
+                }
                 Ok(Some(Event::Found(_))) => {}
                 Ok(None) => {
                     let what = format!("{} bytes are missing", self.left.end - self.left.start);
@@ -241,7 +247,8 @@ impl Transfer {
         }
     }
 
-    /// Goes on with another source, where the last one stopped.
+    /// Goes on where the last source stopped: with another one, or, where there is none, with the same one if only
+    /// its connection broke after something had come.
     async fn replace(&mut self, error: RemoteError) -> Result<()> {
         self.race.give_up(self.begun.source, &error);
         self.replaced += 1;
@@ -249,7 +256,17 @@ impl Transfer {
             return Err(error);
         }
         let scope = Scope::Entity(Some(range(&self.left)?));
-        let begun = match self.race.run(scope).await {
+        let is_worth_another_try =
+            mem::take(&mut self.has_come) && error.kind == RemoteErrorKind::Unreachable;
+        let found = match self.race.run(scope.clone()).await {
+            Err(_) if is_worth_another_try => {
+                let source = self.begun.source;
+                self.race.broken.retain(|broken| *broken != source);
+                self.race.run(scope).await
+            }
+            found => found,
+        };
+        let begun = match found {
             Ok(begun) => begun,
             Err(another) if another.kind > error.kind => return Err(another),
             Err(_) => return Err(error),

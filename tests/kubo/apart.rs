@@ -138,7 +138,7 @@ fn what_one_registry_links_outlasts_the_folders_that_others_make() {
                 kept.extend(written.unwrap());
             }
         }
-        assert!(number > 20, "only {number} folders were made");
+        assert!(number > 5, "only {number} folders were made");
         kept
     });
     for moment in ["while the node runs", "after it was killed"] {

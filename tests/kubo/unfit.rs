@@ -145,10 +145,10 @@ fn a_folder_that_is_something_else_is_refused() {
 #[test]
 fn a_token_is_asked_for() {
     let Some(node) = KuboNode::plan().token("secret").start() else { return };
-    for more in [&[][..], &[("STORAGE__KUBO__TOKEN", "other")]] {
+    for more in [&[][..], &[("STORAGE__KUBO__TOKEN", "mistyped")]] {
         let said = refusal(&node, more);
         assert_says(&said, &["`storage.kubo.token`", "`API.Authorizations`"]);
-        assert!(!said.contains("other"), "{said}");
+        assert!(!said.contains("mistyped"), "{said}");
     }
 }
 

@@ -11,7 +11,7 @@ use roadstead::remote::{Cache, Fetch, Remote, RemoteError, RemoteErrorKind, read
 use tempfile::TempDir;
 
 use super::peer::{Manner, Peer};
-use super::world::{LEAF, World};
+use super::world::{BEFORE, LEAF, World};
 use super::{drain, impatient, kind, noise, open, patient, remote, until};
 
 /// More than anything here takes.
@@ -213,10 +213,10 @@ async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_no
 async fn a_transfer_that_breaks_off_is_an_error_and_not_kept() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
-    let peer = Peer::start(&world, Manner::Cut(6)).await;
+    let peer = Peer::start(&world, Manner::Wrong(BEFORE.cast_signed() + 2)).await;
     let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
     let (bytes, error) = drain(fetched.read(0..fetched.size)).await;
-    assert_eq!(kind(error), RemoteErrorKind::Unreachable);
+    assert_eq!(kind(error), RemoteErrorKind::Invalid);
     assert!(bytes.len() < world.content.len() && world.content.starts_with(&bytes));
     assert_eq!(temporaries(folder.path()), 0);
     fetch_all(&cache, &world).await;

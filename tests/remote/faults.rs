@@ -1,10 +1,12 @@
 //! Bad peers: alone, each comes to an error of its kind and not one wrong byte; before a good one, to
 //! the right bytes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use roadstead::ipld::{CarEvent, CarReader, Scope};
 use roadstead::remote::RemoteErrorKind::{self, Absent, Invalid, NoSource, TimedOut, Unreachable};
+use roadstead::remote::Source;
 
 use super::peer::{Manner, Peer};
 use super::world::{BEFORE, FILE, LEAF, SHARDS, World};
@@ -19,8 +21,24 @@ async fn assert_fails(manner: Manner, leaves: usize, expected: RemoteErrorKind) 
     assert_eq!(kind(error), expected);
     assert!(bytes == world.content[..leaves * LEAF], "{} bytes came", bytes.len());
 
-    let good = Peer::good(&world).await;
-    assert_sound(&remote([source(), patient(&good)]), &world).await;
+    assert_replaced(&world, leaves, source).await;
+}
+
+/// Asserts that a peer whose connection breaks after so many leaves is asked for the rest when it is alone.
+async fn assert_asked_again(manner: Manner, leaves: usize) {
+    let world = World::new();
+    let bad = Peer::start(&world, manner).await;
+    assert_sound(&remote([patient(&bad)]), &world).await;
+    let asked = bad.asked();
+    let part = format!("&entity-bytes={}:{}&", leaves * LEAF, world.content.len() - 1);
+    assert!(asked.len() == 2 && asked[1].contains(&part), "{asked:?}");
+    assert_replaced(&world, leaves, || patient(&bad)).await;
+}
+
+/// Asserts that a good peer is asked for what a bad one before it has not told.
+async fn assert_replaced(world: &World, leaves: usize, source: impl Fn() -> Arc<dyn Source>) {
+    let good = Peer::good(world).await;
+    assert_sound(&remote([source(), patient(&good)]), world).await;
     let asked = good.asked();
     let part = format!("&entity-bytes={}:{}&", leaves * LEAF, world.content.len() - 1);
     let is_part = asked[0].contains(&part);
@@ -55,7 +73,7 @@ async fn wrong_bytes_in_the_last_block() {
 
 #[tokio::test]
 async fn an_archive_that_ends_too_soon() {
-    assert_fails(Manner::Short(BEFORE + 3), 3, Unreachable).await;
+    assert_asked_again(Manner::Short(BEFORE + 3), 3).await;
 }
 
 #[tokio::test]
@@ -65,7 +83,7 @@ async fn an_archive_that_ends_before_anything_is_known() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut() {
-    assert_fails(Manner::Cut(BEFORE + 3), 3, Unreachable).await;
+    assert_asked_again(Manner::Cut(BEFORE + 3), 3).await;
 }
 
 #[tokio::test]

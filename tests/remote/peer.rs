@@ -186,6 +186,8 @@ impl Shared {
         // The head, how much of the archive there is, and what comes behind it.
         let length = |count: usize| archive(root, &blocks[..count]).len();
         let end = match &self.manner {
+            // Who has fewer blocks to tell comes to the end.
+            Manner::Short(count) | Manner::Cut(count) if *count >= blocks.len() => None,
             Manner::Short(count) | Manner::Cut(count) => Some(length(*count) + 50),
             Manner::Unwanted(count)
             | Manner::Empty(count)
@@ -213,7 +215,7 @@ impl Shared {
         }
         let fields = match self.manner {
             Manner::Unordered | Manner::Huge => "Content-Type: application/vnd.ipld.car\r\n",
-            Manner::Cut(_) => &format!("{car}Content-Length: {}\r\n", 1 << 30),
+            Manner::Cut(_) if end.is_some() => &format!("{car}Content-Length: {}\r\n", 1 << 30),
             _ => car,
         };
         head(stream, 200, fields).await?;
