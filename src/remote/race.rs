@@ -258,7 +258,7 @@ impl Transfer {
         let scope = Scope::Entity(Some(range(&self.left)?));
         let is_worth_another_try =
             mem::take(&mut self.has_come) && error.kind == RemoteErrorKind::Unreachable;
-        let found = match self.race.run(scope.clone()).await {
+        let found = match self.race.run(scope).await {
             Err(_) if is_worth_another_try => {
                 let source = self.begun.source;
                 self.race.broken.retain(|broken| *broken != source);
