@@ -57,7 +57,7 @@ fn parse(text: &str) -> Result<Target, String> {
         .split_once('@')
         .ok_or("a digest is missing: give NAME@DIGEST, as `team/app@sha256:0123…`")?;
     let repository = name.parse().map_err(|error| format!("`{name}`: {error}"))?;
-    let digest = digest.parse().map_err(|error| format!("`{digest}`: {error}"))?;
+    let digest = digest.parse().map_err(|error: crate::oci::DigestError| error.to_string())?;
     Ok(Target { repository, digest })
 }
 
