@@ -34,7 +34,7 @@ fn clients_that_read_nothing_are_disconnected() {
     wait(|| descriptors(&server) <= before + 10, "files stay open");
     wait(|| metric(&server, "roadstead_transfers") == 0, "it still counts");
     drop(idle);
-    // One that reads is served to the end, however long that takes.
+    // One that reads is answered to the end, however long that takes.
     let mut reader = pull(&server, &path, &[]);
     let (mut buffer, mut read) = (vec![0; MIB], 0);
     while read < 16 * MIB {
@@ -85,16 +85,16 @@ fn one_client_has_no_more_connections_than_it_may() {
             .env("ROADSTEAD_SERVER__LIMITS__CONNECTIONS_PER_CLIENT", "20");
     });
     let mut held: Vec<Connection> = (0..25).map(|_| Connection::open(&server)).collect();
-    let mut served = 0;
+    let mut answered = 0;
     for connection in &mut held {
         connection.ask("GET", "/v2/", &[]);
         match connection.try_answer(false).map(|answer| answer.status) {
-            Some(200) => served += 1,
+            Some(200) => answered += 1,
             refused => assert!(refused.is_none_or(|status| status == 429), "{refused:?}"),
         }
     }
     // Those by which it was seen to run may count for a moment longer.
-    assert!((15..=20).contains(&served), "{served}");
+    assert!((15..=20).contains(&answered), "{answered}");
     drop(held);
     wait(
         || {
