@@ -9,7 +9,9 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_http::{HttpService, TlsAcceptorConfig};
 use actix_server::ServerBuilder;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
+};
 use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
 use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
@@ -44,7 +46,6 @@ pub(super) fn listen(
     let stopping = builder.graceful_shutdown_signal();
     builder.listen("encrypted", listener, move || {
         let (accepting, connecting, stopping) = (api.clone(), api.clone(), stopping.clone());
-        let accept = fn_service(move |stream: TcpStream| accept(stream, accepting.clone()));
         let application =
             application(api.clone()).into_factory().map_err(|error| error.error_response());
         let service = HttpService::build()
@@ -64,18 +65,23 @@ pub(super) fn listen(
                 config.clone(),
                 TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE),
             );
-        accept.and_then(service)
+        let service = fn_service(accept).and_then(service);
+        apply_fn_factory(service, move |stream: TcpStream, service| {
+            // Until the end of the connection, however early that is.
+            let accepting = accepting.limits.accept(&accepting.metrics, &stream);
+            let serving = accepting.map(|accepting| (accepting, service.call(stream)));
+            async move {
+                match serving {
+                    Some((_accepting, serving)) => serving.await,
+                    None => Err(TlsError::Tls(io::Error::other("there are too many connections"))),
+                }
+            }
+        })
     })
 }
 
 /// Passes a connection on that begins as TLS does.
-async fn accept(
-    stream: TcpStream,
-    api: Data<Api>,
-) -> Result<TcpStream, TlsError<io::Error, DispatchError>> {
-    if !api.limits.accept(&api.metrics, &stream, HANDSHAKE) {
-        return Err(TlsError::Tls(io::Error::other("there are too many connections")));
-    }
+async fn accept(stream: TcpStream) -> Result<TcpStream, TlsError<io::Error, DispatchError>> {
     let mut begin = [0; 5];
     let count = match timeout(HANDSHAKE, stream.peek(&mut begin)).await {
         Ok(count) => count.map_err(TlsError::Tls)?,

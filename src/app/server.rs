@@ -12,6 +12,7 @@ use actix_web::web::Data;
 use actix_web::{Error, HttpServer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
+use socket2::SockRef;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, timeout};
 
@@ -21,7 +22,8 @@ use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
-    self, Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, TrustedProxies,
+    self, Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, Readiness,
+    TrustedProxies,
 };
 use crate::registry::Registry;
 use crate::telemetry;
@@ -29,6 +31,10 @@ use crate::telemetry;
 /// How many bytes of an answer are collected before they are sent; a piece of content, which is
 /// larger, is sent as it is. Each connection keeps that much.
 pub(super) const WRITE_BUFFER: usize = 64 * 1024;
+
+/// How many bytes of an answer the system takes before they can be sent. Without it a connection takes more only
+/// once a third of its buffer is free, of megabytes: a client that reads slowly would seem to read nothing.
+const UNSENT: u32 = 128 * 1024;
 
 /// How many threads each worker may have for what blocks: a fast upload holds one, and a pull of what
 /// is not in the page cache.
@@ -67,6 +73,10 @@ pub async fn serve(
     if let Err(error) = set_tcp_user_timeout(&listener, send_timeout) {
         tracing::warn!(%error, "could not have the system end connections that rest");
     }
+    // Inherited as well.
+    if let Err(error) = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT) {
+        tracing::warn!(%error, "could not bound what the system has of an answer");
+    }
     let address = listener.local_addr().map_err(AppError::Server)?;
     // Whether it can be made is told before anything else is; the key is in the index.
     authority(settings, &[0; 32])?;
@@ -100,6 +110,7 @@ pub async fn serve(
         limits: Limits::new(limits, Arc::clone(&proxies)),
         proxies,
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
+        readiness: Readiness::default(),
         manifest_memory: ManifestMemory::new(settings.manifests.max_memory),
         metrics: Metrics::new(),
     });

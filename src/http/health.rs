@@ -1,13 +1,33 @@
 //! `/healthz` and `/readyz`.
 
-use actix_web::HttpResponse;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use actix_web::http::StatusCode;
 use actix_web::web::Data;
-use serde_json::json;
+use actix_web::{HttpResponse, rt};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::Api;
 use crate::index::IndexErrorKind;
 use crate::registry::RegistryError;
 use crate::storage::StorageErrorKind;
+
+/// How long an outcome is good for others.
+const SHARED: Duration = Duration::from_secs(1);
+
+/// How the parts were when they were last looked at. A look writes to each part, and any client may ask.
+#[derive(Default)]
+pub struct Readiness {
+    last: Arc<Mutex<Option<(Instant, Outcome)>>>,
+}
+
+#[derive(Clone)]
+struct Outcome {
+    status: StatusCode,
+    parts: Value,
+}
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn live() -> HttpResponse {
@@ -16,17 +36,9 @@ pub(super) async fn live() -> HttpResponse {
 
 /// `GET /readyz`: each part can serve pulls; what keeps it from taking pushes is told.
 pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
-    let (index, storage) = (api.registry.ping_index().await, api.registry.ping_storage().await);
-    // Out of service, it would answer no pulls either: a full disk alone is no reason.
-    let serves = |part: &Result<(), RegistryError>| {
-        part.as_ref().map_or_else(RegistryError::is_of_writing, |()| true)
+    let Some(Outcome { status, mut parts }) = outcome(&api).await else {
+        return HttpResponse::ServiceUnavailable().finish();
     };
-    let mut response = if serves(&index) && serves(&storage) {
-        HttpResponse::Ok()
-    } else {
-        HttpResponse::ServiceUnavailable()
-    };
-    let mut parts = json!({ "index": part(index), "storage": part(storage) });
     // A registry serves on while it cannot publish, so that never makes it unready.
     if let Ok(Some(standing)) = api.registry.publishing().await {
         let is_failing = standing.publication.is_some_and(|record| record.failure.is_some());
@@ -37,7 +49,37 @@ pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
         };
         parts["publishing"] = state.into();
     }
-    response.json(parts)
+    HttpResponse::build(status).json(parts)
+}
+
+/// Looks at each part, unless that was just done; none if it cannot be looked at.
+async fn outcome(api: &Data<Api>) -> Option<Outcome> {
+    // One look at a time: the others wait for its outcome.
+    let mut last = Arc::clone(&api.readiness.last).lock_owned().await;
+    if let Some((_, known)) = last.as_ref().filter(|(since, _)| since.elapsed() < SHARED) {
+        return Some(known.clone());
+    }
+    let api = Data::clone(api);
+    // Goes on when the client hangs up, or the next would begin another beside it.
+    let looking = rt::spawn(async move {
+        let outcome = look(&api).await;
+        *last = Some((Instant::now(), outcome.clone()));
+        outcome
+    });
+    looking.await.ok()
+}
+
+/// Looks at each part.
+async fn look(api: &Api) -> Outcome {
+    let (index, storage) = (api.registry.ping_index().await, api.registry.ping_storage().await);
+    // Out of service, it would answer no pulls either: a full disk alone is no reason.
+    let serves = |part: &Result<(), RegistryError>| {
+        part.as_ref().map_or_else(RegistryError::is_of_writing, |()| true)
+    };
+    let is_ready = serves(&index) && serves(&storage);
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let parts = json!({ "index": part(index), "storage": part(storage) });
+    Outcome { status, parts }
 }
 
 /// Says how a part is to whoever asks; why, and where, is for the log.

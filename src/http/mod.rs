@@ -47,6 +47,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder};
 pub use browsers::{OwnNames, refuse_browsers};
 pub use client::{Client, TrustedProxies};
 pub use error::ApiError;
+pub use health::Readiness;
 pub use limits::{LimitSettings, Limits, bound};
 pub use log::log_requests;
 pub use memory::ManifestMemory;
@@ -78,6 +79,8 @@ pub struct Api {
     pub gateway: Option<Peer>,
     /// What may be under way.
     pub limits: Limits,
+    /// What `/readyz` answers.
+    pub readiness: Readiness,
     /// What manifests may take.
     pub manifest_memory: ManifestMemory,
     /// What is counted.

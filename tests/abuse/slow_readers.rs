@@ -1,6 +1,7 @@
 //! Clients that ask for much and read nothing.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::abuse::{descriptors, metric};
 use crate::common::Server;
@@ -39,8 +40,35 @@ fn clients_that_read_nothing_are_disconnected() {
     let (mut buffer, mut read) = (vec![0; MIB], 0);
     while read < 16 * MIB {
         read += reader.read_some(&mut buffer);
-        std::thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// A connection takes more of an answer before its buffer of megabytes is nearly empty.
+#[test]
+fn a_client_that_reads_slowly_but_steadily_is_not_disconnected() {
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_SERVER__LIMITS__SEND_TIMEOUT", "4s");
+    });
+    let repository = Repository::of(&server, "team/app");
+    let digest = repository.push_blob(&noise(32 * MIB, 1));
+    let path = repository.path(&format!("blobs/{digest}"));
+    let mut steady = pull(&server, &path, &[]);
+    let idle = pull(&server, &path, &[]);
+    let (mut buffer, begun) = ([0; 15_000], Instant::now());
+    while begun.elapsed() < Duration::from_secs(12) {
+        assert_ne!(steady.read_some(&mut buffer), 0, "it was disconnected");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(metric(&server, "roadstead_transfers"), 1, "one that reads nothing is disconnected");
+    // A transfer that was given up ends with what the system has of it, a few megabytes.
+    let (mut buffer, mut read) = (vec![0; MIB], 0);
+    while read < 16 * MIB {
+        let count = steady.read_some(&mut buffer);
+        assert_ne!(count, 0, "it was disconnected");
+        read += count;
+    }
+    drop(idle);
 }
 
 #[test]
@@ -95,6 +123,18 @@ fn one_client_has_no_more_connections_than_it_may() {
     }
     // Those by which it was seen to run may count for a moment longer.
     assert!((15..=20).contains(&answered), "{answered}");
+    let mut refused = 0;
+    while refused < 20 {
+        let mut more = Connection::open(&server);
+        more.ask("GET", "/v2/", &[]);
+        let answer = more.try_answer(false).expect("one too many is answered, too");
+        if answer.status == 200 {
+            held.push(more);
+            continue;
+        }
+        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("5")));
+        refused += 1;
+    }
     drop(held);
     wait(
         || {

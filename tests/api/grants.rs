@@ -12,7 +12,7 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity, Names};
 use roadstead::config::Settings;
-use roadstead::http::{self, Api, ManifestMemory, Metrics, OwnNames, routes};
+use roadstead::http::{self, Api, ManifestMemory, Metrics, OwnNames, Readiness, routes};
 use roadstead::registry::{Limits, Registry};
 use roadstead::storage::{Place, Turn, Turns};
 use roadstead::{index, storage};
@@ -78,6 +78,7 @@ async fn api(data: &TempDir) -> Data<Api> {
         body_idle: std::time::Duration::from_mins(1),
         limits: http::Limits::new(http::LimitSettings::default(), Arc::default()),
         proxies: Arc::default(),
+        readiness: Readiness::default(),
         manifest_memory: ManifestMemory::new(64 << 20),
         metrics: Metrics::new(),
     })

@@ -13,7 +13,7 @@ use crate::common::connection::Connection;
 use crate::common::content::noise;
 use crate::common::http::{self, Response};
 use crate::common::multipart::assert_parts;
-use crate::common::repository::{Repository, streamed};
+use crate::common::repository::{Repository, streamed, wait};
 use crate::common::{Server, roadstead, run};
 
 /// Makes a certificate for 127.0.0.1.
@@ -210,4 +210,29 @@ fn what_is_not_encrypted_is_told_so_and_the_port_goes_on() {
     drop((silent, begun));
     let pushed = Repository::of(&server, "team/app").push_image("v1", "word");
     assert_eq!(Repository::of(&server, "team/app").get("manifests/v1").body, pushed.manifest);
+}
+
+/// Nothing but a connection counts as one: neither a client that hangs up while it is encrypted, nor what is no TLS.
+#[test]
+fn a_connection_that_ends_before_it_is_encrypted_no_longer_counts() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let issued = issue();
+    write(folder.path(), &issued);
+    let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.path().join(name));
+    let server = Server::start_encrypted(move |command| {
+        command
+            .env("ROADSTEAD_SERVER__TLS__CERTIFICATE", &certificate)
+            .env("ROADSTEAD_SERVER__TLS__KEY", &key)
+            .env("ROADSTEAD_SERVER__LIMITS__CONNECTIONS_PER_CLIENT", "20");
+    });
+    let begun = Instant::now();
+    for begin in ["", "\x16\x03", "\x16\x03\x01\0\x05hello", "GET / HTTP/1.1\r\n\r\n"] {
+        for _ in 0..20 {
+            Connection::open(&server).send(begin);
+        }
+        let is_served = || get_by(&server, &issued).is_ok_and(|answer| answer.status == 200);
+        wait(is_served, "it is locked out");
+    }
+    // With twenty for each kind, of which each would count for twice the ten seconds of the beginning.
+    assert!(begun.elapsed() < Duration::from_secs(18), "{:?}", begun.elapsed());
 }

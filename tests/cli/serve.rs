@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use crate::cli::push;
+use crate::common::repository::wait;
 use crate::common::{Server, embedded_only, http, roadstead, run};
 
 #[test]
@@ -101,10 +103,30 @@ fn health_and_readiness_are_told() {
         (200, serde_json::json!({ "index": "ok", "storage": "ok" }))
     );
     fs::rename(server.data().join("tmp"), server.data().join("gone")).unwrap();
+    wait(|| http::get(&server.url("/readyz")).status == 503, "it is not told");
     let not_ready = http::get(&server.url("/readyz"));
     assert_eq!((not_ready.status, not_ready.json()["index"].as_str()), (503, Some("ok")));
     assert_eq!(not_ready.json()["storage"], "not available", "neither a cause nor a path");
     assert!(server.log().contains("not ready"), "the cause is in the log");
     fs::rename(server.data().join("gone"), server.data().join("tmp")).unwrap();
-    assert_eq!(http::get(&server.url("/readyz")).status, 200);
+    wait(|| http::get(&server.url("/readyz")).status == 200, "it is not ready again");
+}
+
+/// Each look writes to the index and the storage, and needs no name.
+#[test]
+fn many_who_ask_whether_it_is_ready_have_one_look_made() {
+    let Some(()) = embedded_only("it moves a folder of the data folder") else { return };
+    let server = Server::start();
+    fs::rename(server.data().join("tmp"), server.data().join("gone")).unwrap();
+    let begun = Instant::now();
+    let asking = || (0..25).for_each(|_| assert_eq!(http::get(&server.url("/readyz")).status, 503));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(asking);
+        }
+    });
+    // Each look has its line in the log.
+    let looks = server.log().matches("not ready").count() as u64;
+    let most = 2 + begun.elapsed().as_secs();
+    assert!((1..=most).contains(&looks), "{looks} looks for 200 requests");
 }

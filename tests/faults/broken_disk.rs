@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
-use crate::common::repository::{Pushed, Repository, Upload, assert_refused};
+use crate::common::repository::{Pushed, Repository, Upload, assert_refused, wait};
 use crate::common::{Server, embedded_only, require, require_root, roadstead, run, succeed};
 use crate::faults::assert_whole;
 
@@ -138,6 +138,8 @@ fn a_disk_that_can_only_be_read_serves_pulls_and_refuses_pushes_until_it_is_mend
             assert_ne!(refused.header("retry-after"), "", "{what}");
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "nobody waits for it");
+        let is_told = || told(&http::get(&server.url("/readyz")), "index") != "ok";
+        wait(is_told, "it is not told");
         let ready = http::get(&server.url("/readyz"));
         assert_eq!(ready.status, 200, "pulls are served: {}", ready.text());
         for part in ["index", "storage"] {

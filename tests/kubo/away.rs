@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http::{self, Response};
-use crate::common::repository::{Repository, Upload, assert_refused};
+use crate::common::repository::{Repository, Upload, assert_refused, wait};
 use crate::common::{KuboNode, run};
 use crate::kubo::proxy::Proxy;
 use crate::kubo::registry::{MFS_ROOT, Registry};
@@ -53,12 +53,12 @@ fn a_node_that_is_gone_is_told_of_and_what_waits_for_it_is_done_when_it_is_back(
         assert_unavailable(&repository.delete("manifests/waiting"));
         assert_unavailable(&repository.get(&format!("blobs/{}", sha256(&before.layer))));
         assert_unavailable(&begun.chunk(3 * MIB, &noise(3 * MIB, 2)));
-        let ready = http::get(&registry.server.url("/readyz"));
-        assert_eq!(ready.status, 503, "{}", ready.text());
+        let ready = || http::get(&registry.server.url("/readyz")).status;
+        wait(|| ready() == 503, "it is not told");
         assert_eq!(http::get(&registry.server.url("/healthz")).status, 200);
 
         node.start_again();
-        assert_eq!(http::get(&registry.server.url("/readyz")).status, 200);
+        wait(|| ready() == 200, "it is not ready again");
         assert_eq!(repository.get(&format!("manifests/{way}")).body, before.manifest);
         assert_eq!(repository.get(&format!("blobs/{}", sha256(&before.layer))).body, before.layer);
         wait_until_deleted(&repository);

@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http::{self, Response};
-use crate::common::repository::{Repository, assert_refused};
+use crate::common::repository::{Repository, assert_refused, wait};
 use crate::common::{Disk, KuboNode};
 use crate::kubo::registry::Registry;
 
@@ -72,7 +72,7 @@ fn a_node_without_room_refuses_pushes_loses_nothing_and_goes_on_when_there_is_ro
     assert_eq!(repository.get("manifests/waiting").body, waiting);
     assert_eq!(repository.get("manifests/going").status, 404, "what waited is done");
     assert_eq!(repository.get("manifests/after").body, after.manifest);
-    assert_eq!(http::get(&registry.server.url("/readyz")).status, 200);
+    wait(|| http::get(&registry.server.url("/readyz")).status == 200, "it is not ready again");
     for digest in kept {
         let found = repository.get(&format!("blobs/{digest}"));
         assert_eq!(sha256(&found.body), digest, "{}", found.status);

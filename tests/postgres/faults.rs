@@ -111,7 +111,7 @@ fn under_load(stop: impl Fn(&mut Postgres)) {
         let refused = seen.refusals();
         stop(&mut postgres);
         wait("a refusal", || seen.refusals() > refused + 4);
-        assert_eq!(http::get(&server.url("/readyz")).status, 503);
+        wait("an outage", || http::get(&server.url("/readyz")).status == 503);
         postgres.start_again();
         wait("recovery", || http::get(&server.url("/readyz")).status == 200);
     }

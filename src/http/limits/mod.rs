@@ -23,11 +23,10 @@ use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
 use actix_web::middleware::Next;
-use actix_web::rt;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
 use actix_web::{Error, HttpResponse, ResponseError};
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::error::ApiError;
 use super::{Api, Metrics, TrustedProxies, client};
@@ -130,22 +129,13 @@ impl Limits {
         self.settings.connections
     }
 
-    /// Counts a connection that is yet to be encrypted, for as long as that may take or until [`Limits::connect`]
-    /// takes it over; false where there are too many.
-    pub fn accept(&self, metrics: &Metrics, stream: &TcpStream, handshake: Duration) -> bool {
-        let Ok(peer) = stream.peer_addr() else { return false };
-        match self.count(metrics, peer.ip()) {
-            Ok(counted) => {
-                let number = ACCEPTED.with_borrow_mut(|accepted| accepted.add(peer, counted));
-                rt::spawn(async move {
-                    // Once for the first byte, once for the rest.
-                    rt::time::sleep(2 * handshake).await;
-                    ACCEPTED.with_borrow_mut(|accepted| accepted.forget(peer, number));
-                });
-                true
-            }
-            Err(_) => false,
-        }
+    /// Counts a connection that is yet to be encrypted, until what is returned is dropped or [`Limits::connect`]
+    /// takes it over; none where there are too many.
+    pub fn accept(&self, metrics: &Metrics, stream: &TcpStream) -> Option<Accepting> {
+        let peer = stream.peer_addr().ok()?;
+        let counted = self.count(metrics, peer.ip()).ok()?;
+        let number = ACCEPTED.with_borrow_mut(|accepted| accepted.add(peer, counted));
+        Some(Accepting { peer, number })
     }
 
     /// Counts one more connection of a client.
@@ -177,8 +167,9 @@ impl Limits {
                     let answer = format!(
                         "HTTP/1.1 {status}\r\nRetry-After: 5\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
                     );
-                    // It is as good as gone, and need not learn why.
-                    let _ = tcp.try_write(answer.as_bytes());
+                    // Its buffer is empty, and takes that at once; tokio does not know yet that it may write.
+                    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                    let _ = send(tcp, answer.as_bytes(), flags);
                 }
                 let _ = shutdown(tcp, Shutdown::Both);
                 Connection::refused()
@@ -191,6 +182,22 @@ impl Limits {
 thread_local! {
     /// The connections of this thread that are yet to be encrypted.
     static ACCEPTED: RefCell<Accepted> = RefCell::default();
+}
+
+/// A connection that is yet to be encrypted: it no longer counts as one when this is dropped.
+#[must_use]
+pub struct Accepting {
+    peer: SocketAddr,
+    number: u64,
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        // At the end of the thread there is nothing left to count.
+        let _ = ACCEPTED.try_with(|accepted| {
+            accepted.borrow_mut().forget(self.peer, self.number);
+        });
+    }
 }
 
 /// Connections that are yet to be encrypted, by their other ends.
