@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::commit::Step;
 use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
-use crate::auth::{Act, AuthError, Authenticator, Authority, Identity, Names};
+use crate::auth::{Act, AuthError, Authenticator, Authority, Identity, Names, PushGrant};
 use crate::index;
 use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
 use crate::storage::open_embedded;
@@ -75,12 +75,13 @@ impl Client {
         Self(Authority::new(Box::new(Everybody), Names::default()))
     }
 
+    pub(super) async fn push(&self) -> PushGrant {
+        let name = "team/app".parse::<RepositoryName>().unwrap();
+        self.0.push(&Identity::default(), name).await.unwrap()
+    }
+
     async fn blob(&self, registry: &Registry, bytes: &'static [u8]) -> Digest {
-        let grant = self
-            .0
-            .push(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
-            .await
-            .unwrap();
+        let grant = self.push().await;
         let id = registry.begin_upload(&grant).await.unwrap();
         let mut upload = registry.claim_upload(&grant, &id, None).await.unwrap();
         upload.append(Bytes::from_static(bytes)).await.unwrap();
@@ -110,11 +111,7 @@ impl Client {
         bytes: &Bytes,
         condition: Condition,
     ) -> Result<()> {
-        let grant = self
-            .0
-            .push(&Identity::default(), "team/app".parse::<RepositoryName>().unwrap())
-            .await
-            .unwrap();
+        let grant = self.push().await;
         let reference: Reference = reference.parse().unwrap();
         let tags = Vec::new();
         let put = registry.put_manifest(&grant, &reference, tags, None, bytes.clone(), condition);

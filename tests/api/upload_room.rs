@@ -1,10 +1,11 @@
 //! How many bytes uploads under way take together (`uploads.max_bytes`).
 
 use reqwest::Method;
+use reqwest::header::CONTENT_RANGE;
 
 use crate::common::content::{MIB, noise, sha256};
 use crate::common::http::{self, Response};
-use crate::common::repository::{Repository, Upload, assert_refused, wait};
+use crate::common::repository::{Repository, Upload, assert_refused, streamed, wait};
 use crate::common::{Server, embedded_only};
 
 /// What the servers of these tests allow.
@@ -123,4 +124,45 @@ fn what_a_killed_process_had_not_saved_counts_until_it_is_gone() {
     // What was not saved goes when its client comes back.
     assert_eq!(Upload::at(&server, &location).chunk(5, b" again").status, 202);
     wait(|| other.chunk(0, &noise(2 * MIB, 2)).status == 202, "there is room again");
+}
+
+/// How many bytes of content the files of all uploads have.
+fn on_disk(server: &Server) -> u64 {
+    let files = std::fs::read_dir(server.data().join("tmp/uploads")).expect("there is a folder");
+    let files = files.map(|file| file.expect("it is listed").path());
+    let content = files.filter(|file| file.extension().is_none());
+    content.map(|file| file.metadata().expect("it is a file").len()).sum()
+}
+
+#[test]
+fn a_chunk_that_is_longer_than_it_says_leaves_nothing_behind() {
+    let server = server();
+    let repository = Repository::of(&server, "team/app");
+    let bytes = noise(2 * MIB, 1);
+    let refuse = |upload: &Upload<'_>, method: Method, range: &str| {
+        let refused = upload.send(method, |request| {
+            let request = request.query(&[("digest", sha256(&bytes))]);
+            request.header(CONTENT_RANGE, range).body(streamed(&bytes))
+        });
+        assert_refused(&refused, 400, "SIZE_INVALID");
+    };
+    let uploads: Vec<_> = (0..3).map(|_| repository.begin()).collect();
+    for upload in &uploads {
+        refuse(upload, Method::PATCH, "0-0");
+    }
+    let begun = repository.begin();
+    assert_eq!(begun.stream(b"saved").status, 202);
+    refuse(&begun, Method::PATCH, "5-5");
+    refuse(&begun, Method::PUT, "5-5");
+    assert_eq!(taken(&server), 5);
+    if server.pair().is_none() {
+        assert_eq!(on_disk(&server), 5);
+    }
+    assert_eq!(begun.chunk(5, b" again").status, 202);
+    assert_eq!(begun.finish(&sha256(b"saved again")).status, 201);
+    for upload in &uploads {
+        assert_eq!(offset(upload), 0);
+    }
+    assert_eq!(uploads[0].chunk(0, &bytes).status, 202);
+    assert_eq!(uploads[0].finish(&sha256(&bytes)).status, 201);
 }

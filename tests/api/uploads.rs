@@ -1,6 +1,7 @@
 //! Uploads: every way in which clients push a blob.
 
 use std::collections::HashSet;
+use std::fs;
 use std::thread;
 
 use reqwest::Method;
@@ -8,8 +9,10 @@ use reqwest::header::CONTENT_RANGE;
 
 use crate::common::connection::Connection;
 use crate::common::content::{MIB, noise, sha256};
-use crate::common::repository::{Repository, assert_nothing_is_left, assert_refused, streamed};
-use crate::common::{Server, http};
+use crate::common::repository::{
+    Repository, assert_nothing_is_left, assert_refused, streamed, wait,
+};
+use crate::common::{Server, embedded_only, http};
 
 #[test]
 fn an_upload_begins_with_a_place_of_its_own() {
@@ -324,4 +327,37 @@ fn an_upload_that_nobody_continues_expires_and_takes_its_bytes_along() {
     assert_nothing_is_left(&server);
     assert_refused(&upload.status(), 404, "BLOB_UPLOAD_UNKNOWN");
     assert_refused(&upload.finish(&sha256(b"01234")), 404, "BLOB_UPLOAD_UNKNOWN");
+}
+
+#[test]
+fn an_upload_whose_bytes_cannot_be_removed_is_tried_again_and_stops_no_other() {
+    let Some(()) = embedded_only("over Kubo it is no file") else { return };
+    let mut server = Server::start_with(|command| {
+        command
+            .env("ROADSTEAD_UPLOADS__EXPIRE_AFTER", "1s")
+            .env("ROADSTEAD_UPLOADS__PURGE_INTERVAL", "1s");
+    });
+    let files: Vec<_> = (0..3)
+        .map(|_| {
+            let upload = Repository::of(&server, "team/app").begin();
+            let place = upload.location.rsplit('/').next().expect("it is a path");
+            let id = place.split('.').next().expect("it has a name");
+            server.data().join("tmp/uploads").join(id)
+        })
+        .collect();
+    server.stop();
+    // A folder cannot be removed as a file is.
+    for odd in [&files[0], &files[2]] {
+        fs::create_dir(odd).expect("nothing was sent");
+    }
+    fs::write(&files[1], b"01234").expect("there is room");
+    server.start_again();
+    wait(|| !files[1].exists(), "it expires");
+    assert!(files[0].exists() && files[2].exists());
+    for odd in [&files[0], &files[2]] {
+        fs::remove_dir(odd).expect("it is empty");
+        fs::write(odd, b"01234").expect("there is room");
+    }
+    // One of them may have been looked for in between.
+    wait(|| files.iter().filter(|file| file.exists()).count() < 2, "it is not tried again");
 }

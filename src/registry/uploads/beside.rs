@@ -66,13 +66,15 @@ impl Beside {
     pub async fn finish(mut self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
         let Some(ingest) = self.ingest.take() else { return Ok(None) };
         let (registry, repository) = (self.registry.clone(), grant.repository().clone());
-        let (id, digest) = (self.id.clone(), *digest);
+        let (id, digest, share) = (self.id.clone(), *digest, self.take_share());
         let finishing = async move {
             registry.recall(&digest).await?;
+            let _storing = registry.storing.read().await;
             let finished = match ingest.finish(&digest).await {
                 Ok(finished) => finished,
                 Err(error) => {
-                    registry.storage.discard(&id).await?;
+                    registry.discard_upload(&id).await?;
+                    share.clear();
                     return match error.kind {
                         StorageErrorKind::DigestMismatch => Ok(None),
                         _ => Err(error.into()),
@@ -81,6 +83,7 @@ impl Beside {
             };
             let blob = registry.row(&finished, vec![digest]).await?;
             registry.index.record_blob(&repository, &blob, now()).await?;
+            share.clear();
             Ok(Some(Blob::here(digest, finished.content)))
         };
         self.registry.to_its_end(finishing).await
@@ -88,20 +91,57 @@ impl Beside {
 
     fn forget(&mut self) {
         let Some(mut ingest) = self.ingest.take() else { return };
-        let (registry, id) = (self.registry.clone(), self.id.clone());
+        let (registry, id, share) = (self.registry.clone(), self.id.clone(), self.take_share());
         self.registry.runtime.spawn(async move {
             // Only to wait for what is being written.
             let _ = ingest.checkpoint().await;
             drop(ingest);
-            if let Err(error) = registry.storage.discard(&id).await {
-                tracing::info!(upload = id, %error, "could not forget what came beside an upload");
+            match registry.discard_upload(&id).await {
+                Ok(()) => share.clear(),
+                Err(error) => tracing::info!(
+                    upload = id, %error, "could not forget what came beside an upload"
+                ),
             }
         });
+    }
+
+    /// Returns what counts the bytes, for the task that they end with.
+    fn take_share(&mut self) -> Share {
+        std::mem::replace(&mut self.share, Share::new(&self.registry, 0))
     }
 }
 
 impl Drop for Beside {
     fn drop(&mut self) {
         self.forget();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tempfile::TempDir;
+    use tokio::time::timeout;
+
+    use super::super::super::crashes::{Client, open};
+    use super::*;
+    use crate::oci::Algorithm;
+
+    #[tokio::test]
+    async fn nothing_is_stored_while_content_is_forgotten() {
+        let folder = TempDir::new().unwrap();
+        let registry = open(folder.path()).await;
+        let grant = Client::new().push().await;
+        let mut beside = registry.begin_beside().await.unwrap();
+        beside.append(Bytes::from_static(b"bytes")).await.unwrap();
+        let digest = Digest::of(Algorithm::Sha256, b"bytes");
+        let alone = registry.storing.write().await;
+        let finishing = beside.finish(&grant, &digest);
+        tokio::pin!(finishing);
+        let early = timeout(Duration::from_secs(1), &mut finishing).await;
+        assert!(early.is_err(), "it does not wait");
+        drop(alone);
+        assert!(finishing.await.unwrap().is_some());
     }
 }

@@ -193,7 +193,15 @@ impl Registry {
 
     async fn forget_upload(&self, id: &str) -> Result<()> {
         self.index.remove_upload(id).await?;
-        Ok(self.storage.discard(id).await?)
+        self.discard_upload(id).await
+    }
+
+    /// Removes the bytes of an upload that is forgotten. If that fails, the next purge tries it again.
+    async fn discard_upload(&self, id: &str) -> Result<()> {
+        self.quota.leftovers().insert(id.to_owned());
+        self.storage.discard(id).await?;
+        self.quota.leftovers().remove(id);
+        Ok(())
     }
 
     /// Ends an upload without a result, and the request that goes on with it.
@@ -209,15 +217,16 @@ impl Registry {
                 request.end(Ending::Dropped);
                 let _ = timeout(AFTERMATH, request.over()).await;
             }
-            Ok(registry.storage.discard(&id).await?)
+            registry.discard_upload(&id).await
         });
         cancelled.await
     }
 
     /// Forgets uploads that nobody has touched for that long, and bytes in the storage that belong
-    /// to none. Returns how many went. The first time it must not run beside requests of this process,
-    /// since a manifest on its way in has no upload; of other processes that share the storage only what
-    /// was begun a day ago is taken for left behind.
+    /// to none. Returns how many went; bytes that could not be removed are tried again the next time. The
+    /// first time it must not run beside requests of this process, since a manifest on its way in has no
+    /// upload; of other processes that share the storage only what was begun a day ago is taken for left
+    /// behind.
     ///
     /// # Errors
     /// Those of the index and the storage.
@@ -231,11 +240,20 @@ impl Registry {
             let is_orphan = |id: &String| !known.contains(id) && (is_alone || is_old(id));
             purged.extend(self.storage.ingests().await?.into_iter().filter(is_orphan));
         }
-        for id in &purged {
-            self.storage.discard(id).await?;
+        // Whether or not this comes to its end, their bytes are not forgotten.
+        self.quota.leftovers().extend(purged);
+        let leftovers = self.quota.leftovers().clone();
+        let mut count = 0;
+        for id in &leftovers {
+            match self.discard_upload(id).await {
+                Ok(()) => count += 1,
+                Err(error) => {
+                    tracing::warn!(upload = id, %error, "could not remove the bytes of an upload");
+                }
+            }
         }
         self.measure_excess().await?;
-        Ok(purged.len())
+        Ok(count)
     }
 }
 

@@ -3,8 +3,9 @@
 //! What they have saved is in the index, for all processes; what arrives is counted here until it is saved. The sum of
 //! the index is looked up again when it is old, and before anything is refused.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -23,6 +24,8 @@ pub(in crate::registry) struct Quota {
     /// What requests of this process have received and not saved.
     arriving: AtomicU64,
     looked: Mutex<Option<Instant>>,
+    /// The uploads that are forgotten, but whose bytes could not be removed.
+    leftovers: Mutex<HashSet<String>>,
 }
 
 impl Quota {
@@ -42,19 +45,29 @@ impl Quota {
         self.saved.store(bytes, Ordering::Relaxed);
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
+
+    pub(super) fn leftovers(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.leftovers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// What one request has received, until this is dropped.
+/// What one request has received, until this is dropped. Neither saved nor cleared, it is taken to be on the disk
+/// still.
 pub(super) struct Share {
     quota: Arc<Quota>,
     /// What its upload had before.
     base: u64,
     bytes: u64,
+    is_cleared: AtomicBool,
 }
 
 impl Share {
     pub(super) fn new(registry: &Registry, base: u64) -> Self {
-        Self { quota: Arc::clone(&registry.quota), base, bytes: 0 }
+        Self::of(Arc::clone(&registry.quota), base)
+    }
+
+    fn of(quota: Arc<Quota>, base: u64) -> Self {
+        Self { quota, base, bytes: 0, is_cleared: AtomicBool::new(false) }
     }
 
     fn take(&mut self, bytes: u64) {
@@ -70,11 +83,21 @@ impl Share {
     /// Counts what was received as saved.
     pub(super) fn save(self) {
         self.quota.saved.fetch_add(self.bytes, Ordering::Relaxed);
+        self.clear();
+    }
+
+    /// Says that what was received is on the disk no more, or is no upload any longer.
+    pub(super) fn clear(&self) {
+        self.is_cleared.store(true, Ordering::Relaxed);
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
+        if !*self.is_cleared.get_mut() {
+            // Looked for before anything is refused for it.
+            self.quota.excess.fetch_add(self.bytes, Ordering::Relaxed);
+        }
         self.give_back(self.bytes);
     }
 }
@@ -125,8 +148,39 @@ impl Registry {
     pub(super) async fn measure_excess(&self) -> Result<()> {
         let uploads = self.uploads().await?;
         let rest = uploads.iter().filter(|upload| self.ongoing.current(&upload.id).is_none());
-        let excess = rest.map(|upload| upload.bytes.saturating_sub(upload.saved)).sum();
+        let mut excess: u64 = rest.map(|upload| upload.bytes.saturating_sub(upload.saved)).sum();
+        let leftovers = self.quota.leftovers().clone();
+        if !leftovers.is_empty() {
+            let sizes = self.storage.ingest_sizes().await?;
+            excess += leftovers.iter().filter_map(|id| sizes.get(id)).sum::<u64>();
+        }
         self.quota.excess.store(excess, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn dropped(end: impl FnOnce(Share)) -> u64 {
+        let quota = Arc::<Quota>::default();
+        let mut share = Share::of(Arc::clone(&quota), 0);
+        share.take(7);
+        assert_eq!(quota.total(), 7);
+        end(share);
+        assert_eq!(quota.arriving.load(Ordering::Relaxed), 0);
+        quota.total()
+    }
+
+    #[test]
+    fn what_was_neither_saved_nor_cleared_counts_on() {
+        assert_eq!(dropped(drop), 7);
+        assert_eq!(dropped(Share::save), 7);
+        assert_eq!(dropped(|share| share.clear()), 0);
+        let refused = |mut share: Share| {
+            share.give_back(7);
+        };
+        assert_eq!(dropped(refused), 0, "it was not written");
     }
 }

@@ -116,10 +116,10 @@ impl Upload {
         held.registry.clone().to_its_end(held.save(ingest)).await
     }
 
-    /// Gives the upload back as it was before this claim.
+    /// Gives the upload back as it was before this claim; what was appended is dropped.
     ///
     /// # Errors
-    /// None so far.
+    /// Those of the index and the storage.
     pub async fn abandon(mut self) -> Result<()> {
         let Some((held, ingest)) = self.held.take() else { return Ok(()) };
         held.registry.clone().to_its_end(held.abandon(ingest)).await
@@ -195,7 +195,8 @@ impl Held {
             Ok(false) => {
                 let gone = self.registry.gone(&self.row).await?;
                 if matches!(gone, RegistryError::UploadUnknown(_)) {
-                    self.registry.storage.discard(&self.row.id).await?;
+                    self.registry.discard_upload(&self.row.id).await?;
+                    self.share.clear();
                 }
                 Err(gone)
             }
@@ -209,7 +210,23 @@ impl Held {
     async fn abandon(self, mut ingest: Box<dyn Ingest>) -> Result<()> {
         // Only to wait for what is being written; where it stands is not recorded.
         let _ = ingest.checkpoint().await;
-        self.release().await;
+        drop(ingest);
+        // While this drops what was appended, no other process may go on with the upload.
+        self.lease.is_finishing.store(true, Ordering::Relaxed);
+        let (index, UploadRow { id, .. }) = (&self.registry.index, &self.row);
+        match index.renew_upload(id, &self.claim, now().saturating_add(millis(CLAIM))).await {
+            Ok(true) => self.rewind().await,
+            Ok(false) => {
+                if matches!(self.registry.gone(&self.row).await?, RegistryError::UploadUnknown(_)) {
+                    self.registry.discard_upload(id).await?;
+                    self.share.clear();
+                }
+            }
+            Err(error) => {
+                tracing::warn!(upload = id, %error, "could not drop what a request appended in vain");
+                self.release().await;
+            }
+        }
         Ok(())
     }
 
@@ -239,12 +256,14 @@ impl Held {
                     self.rewind().await;
                 } else {
                     registry.forget_upload(&row.id).await?;
+                    self.share.clear();
                 }
                 return Err(RegistryError::DigestMismatch(digest));
             }
             Err(error) if error.kind == StorageErrorKind::NotFound => {
                 tracing::warn!(upload = row.id, %error, "forgot an upload whose bytes are gone");
                 registry.forget_upload(&row.id).await?;
+                self.share.clear();
                 return Err(RegistryError::UploadUnknown(row.id.clone()));
             }
             Err(error) => {
@@ -260,7 +279,10 @@ impl Held {
             }
         };
         match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
-            Ok(true) => Ok(Blob::here(digest, finished.content)),
+            Ok(true) => {
+                self.share.clear();
+                Ok(Blob::here(digest, finished.content))
+            }
             Ok(false) => Err(registry.gone(row).await?),
             Err(error) => {
                 self.release().await;
@@ -272,8 +294,11 @@ impl Held {
     /// Drops what this request has appended, and gives the upload back.
     async fn rewind(&self) {
         let UploadRow { id, offset, checkpoint, .. } = &self.row;
-        if let Err(error) = self.registry.storage.resume(id, *offset, checkpoint).await {
-            tracing::warn!(upload = id, %error, "could not drop what a request appended in vain");
+        match self.registry.storage.resume(id, *offset, checkpoint).await {
+            Ok(_) => self.share.clear(),
+            Err(error) => tracing::warn!(
+                upload = id, %error, "could not drop what a request appended in vain"
+            ),
         }
         self.release().await;
     }
@@ -281,7 +306,9 @@ impl Held {
     async fn forget(self, mut ingest: Box<dyn Ingest>) -> Result<()> {
         // Only to wait for what is being written.
         let _ = ingest.checkpoint().await;
-        self.registry.forget_upload(&self.row.id).await
+        self.registry.forget_upload(&self.row.id).await?;
+        self.share.clear();
+        Ok(())
     }
 
     async fn release(&self) {
