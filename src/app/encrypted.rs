@@ -26,7 +26,7 @@ use crate::http::Api;
 /// How long a client may take to agree on the encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// What a client is told that sends a request unencrypted: the sentence that others answer and clients know.
+/// The answer to a request without encryption: the sentence of Go's server, by which clients know the case.
 const SENTENCE: &str = "Client sent an HTTP request to an HTTPS server.";
 
 /// How much of an unencrypted request is read, so that the client reads the answer.

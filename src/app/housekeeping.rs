@@ -8,7 +8,7 @@ use tokio::time::{interval, timeout};
 use crate::config::Settings;
 use crate::registry::{Registry, RegistryError};
 
-/// How often the root is brought up to date when nobody asks for it.
+/// How often the server brings the root up to date by itself.
 const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// How long a deletion waits for others before the root is computed without what was deleted.

@@ -17,7 +17,7 @@ pub(super) struct DataLock {
 
 impl Drop for DataLock {
     fn drop(&mut self) {
-        // Of a file that keeps the number, the lock itself is free all the same.
+        // If that fails the file keeps the number; the lock is released with the file in any case.
         let _ = self.file.set_len(0);
     }
 }
@@ -46,7 +46,7 @@ impl DataLock {
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
         match file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id())) {
-            // The number is for whoever finds the lock taken; without it the lock holds all the same.
+            // The number only tells another process which one has the lock, which holds without it.
             Err(error) if error.kind() == ErrorKind::StorageFull => {}
             written => written.map_err(failed)?,
         }

@@ -11,6 +11,7 @@ mod lock;
 mod publish;
 mod purge;
 mod rebuild;
+mod requests;
 mod server;
 mod tls;
 mod turns;

@@ -1,14 +1,11 @@
 //! What publishes the root, out of the settings; and how another process has a running server do it.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use uuid::Uuid;
-
-use super::AppError;
+use super::{AppError, requests};
 use crate::config::{NameServer, Settings};
 use crate::dnslink::{Gateway, Guard, Hint, PROVIDERS, Zone};
 use crate::registry::{Publisher, Registry, Terms, Wish};
@@ -23,9 +20,6 @@ const NOW: &str = "now";
 
 /// How long a written record may take until all servers of the zone tell it.
 const PATIENCE: Duration = Duration::from_mins(2);
-
-/// How often a server looks for them.
-const TICK: Duration = Duration::from_millis(250);
 
 /// Opens what publishes the root of a registry, if it is to be published. It needs no lock on the data folder.
 ///
@@ -69,20 +63,16 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
 /// # Errors
 /// [`AppError::Folder`] when the folder cannot be written to.
 pub fn request_publication(data: &Path, force: bool) -> Result<(PathBuf, String), AppError> {
-    let token = Uuid::new_v4().to_string();
-    let (path, draft) = (data.join(format!("{REQUEST}{token}")), data.join(format!(".{token}")));
-    fs::write(&draft, if force { FORCE } else { NOW })
-        .and_then(|()| fs::rename(&draft, &path))
-        .map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
-    Ok((path, token))
+    requests::send(data, REQUEST, if force { FORCE } else { NOW }.as_bytes())
 }
 
 /// Publishes what changes, and when somebody asks for it. Never returns.
 pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
     let watching = async {
         loop {
-            tokio::time::sleep(TICK).await;
-            if let Err(error) = take_requests(&data, |wish, token| publisher.ask(wish, token)) {
+            tokio::time::sleep(requests::TICK).await;
+            if let Err(error) = take_requests(&data, |wish, token| publisher.ask(wish, token)).await
+            {
                 tracing::warn!(%error, "could not read a request to publish");
             }
         }
@@ -91,16 +81,9 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
 }
 
 /// Takes all requests that there are, and hands each on.
-fn take_requests(data: &Path, mut ask: impl FnMut(Wish, String)) -> io::Result<()> {
-    for entry in fs::read_dir(data)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(token) = name.to_str().and_then(|name| name.strip_prefix(REQUEST)) else {
-            continue;
-        };
-        let is_forced = fs::read(entry.path())? == FORCE.as_bytes();
-        fs::remove_file(entry.path())?;
-        ask(if is_forced { Wish::Force } else { Wish::Now }, token.to_owned());
+async fn take_requests(data: &Path, mut ask: impl FnMut(Wish, String)) -> io::Result<()> {
+    while let Some((token, text)) = requests::take(data, REQUEST).await? {
+        ask(if text == FORCE.as_bytes() { Wish::Force } else { Wish::Now }, token);
     }
     Ok(())
 }
@@ -111,19 +94,21 @@ fn refused(setting: &str, error: impl std::fmt::Display) -> AppError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use tempfile::TempDir;
 
     use super::*;
 
-    #[test]
-    fn of_those_who_ask_at_once_nobody_takes_the_place_of_another() {
+    #[tokio::test]
+    async fn of_those_who_ask_at_once_nobody_takes_the_place_of_another() {
         let data = TempDir::new().unwrap();
         let asked = [true, false, false].map(|force| request_publication(data.path(), force));
         let mut expected = asked.map(|asked| asked.unwrap().1);
         let forced = expected[0].clone();
         expected.sort();
         let mut taken = Vec::new();
-        take_requests(data.path(), |wish, token| taken.push((wish, token))).unwrap();
+        take_requests(data.path(), |wish, token| taken.push((wish, token))).await.unwrap();
         taken.sort_by(|(_, one), (_, other)| one.cmp(other));
         assert!(taken.iter().map(|(_, token)| token).eq(&expected), "{taken:?}");
         for (wish, token) in taken {

@@ -4,13 +4,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::fs;
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::AppError;
+use super::{AppError, requests};
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{Publisher, Purged, Registry, Wish};
 
@@ -19,9 +18,6 @@ const REQUEST: &str = "purge-";
 
 /// What the names of answers begin with.
 const ANSWER: &str = "purged-";
-
-/// How often a server looks for requests.
-const TICK: Duration = Duration::from_millis(250);
 
 /// A request: what is to be purged.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,14 +46,10 @@ pub fn request_purge(
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<PurgeRequest, AppError> {
-    let token = Uuid::new_v4().to_string();
-    let request = data.join(format!("{REQUEST}{token}"));
-    let draft = data.join(format!(".{token}"));
-    let text = serde_json::to_vec(&Request { repository: repository.clone(), digest: *digest });
-    text.map_err(io::Error::other)
-        .and_then(|text| std::fs::write(&draft, text))
-        .and_then(|()| std::fs::rename(&draft, &request))
-        .map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
+    let request = Request { repository: repository.clone(), digest: *digest };
+    let text = serde_json::to_vec(&request)
+        .map_err(|error| AppError::Folder { data: data.to_owned(), source: error.into() })?;
+    let (request, token) = requests::send(data, REQUEST, &text)?;
     Ok(PurgeRequest { request, answer: data.join(format!("{ANSWER}{token}")) })
 }
 
@@ -84,7 +76,7 @@ pub(super) async fn keep_purging(
         tracing::warn!(%error, "could not remove answers that were not read");
     }
     loop {
-        tokio::time::sleep(TICK).await;
+        tokio::time::sleep(requests::TICK).await;
         if let Err(error) = take_requests(&registry, publisher.as_deref(), &data).await {
             tracing::warn!(%error, "could not read a request to purge");
         }
@@ -93,20 +85,8 @@ pub(super) async fn keep_purging(
 
 /// Removes what was answered to a process that ended before it read it.
 async fn forget_answers(data: &Path) -> io::Result<()> {
-    for name in names(data, ANSWER).await? {
-        fs::remove_file(data.join(name)).await?;
-    }
+    while requests::take(data, ANSWER).await?.is_some() {}
     Ok(())
-}
-
-async fn names(data: &Path, prefix: &str) -> io::Result<Vec<String>> {
-    let (mut found, mut entries) = (Vec::new(), fs::read_dir(data).await?);
-    while let Some(entry) = entries.next_entry().await? {
-        found.extend(
-            entry.file_name().to_str().filter(|name| name.starts_with(prefix)).map(str::to_owned),
-        );
-    }
-    Ok(found)
 }
 
 async fn take_requests(
@@ -114,12 +94,9 @@ async fn take_requests(
     publisher: Option<&Publisher>,
     data: &Path,
 ) -> io::Result<()> {
-    for name in names(data, REQUEST).await? {
-        let path = data.join(&name);
-        let text = fs::read(&path).await?;
-        fs::remove_file(&path).await?;
+    while let Some((token, text)) = requests::take(data, REQUEST).await? {
         let Ok(Request { repository, digest }) = serde_json::from_slice(&text) else {
-            tracing::warn!(name, "removed a request to purge that cannot be read");
+            tracing::warn!(token, "removed a request to purge that cannot be read");
             continue;
         };
         let purged = registry.purge(&repository, &digest).await;
@@ -131,10 +108,8 @@ async fn take_requests(
             publisher.ask(Wish::Now, Uuid::new_v4().to_string());
         }
         let answer: PurgeAnswer = purged.map_err(|error| error.to_string());
-        let token = name.strip_prefix(REQUEST).unwrap_or_default();
-        let draft = data.join(format!(".{token}"));
-        fs::write(&draft, serde_json::to_vec(&answer)?).await?;
-        fs::rename(&draft, data.join(format!("{ANSWER}{token}"))).await?;
+        let (data, answer) = (data.to_owned(), serde_json::to_vec(&answer)?);
+        spawn_blocking(move || requests::write(&data, ANSWER, &token, &answer)).await??;
     }
     Ok(())
 }

@@ -83,6 +83,12 @@ impl ApiError {
         Self::new(status, ErrorCode::Unavailable, message).with(RETRY_AFTER.as_str(), "5")
     }
 
+    /// Too much of something; the client may come back after so many seconds.
+    pub(super) fn too_many(message: impl Into<String>, seconds: u64) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
+            .with(RETRY_AFTER.as_str(), seconds.to_string())
+    }
+
     fn internal(error: &dyn std::error::Error) -> Self {
         tracing::error!(error = %chain(error), "answered 500");
         Self::new(
@@ -149,14 +155,7 @@ impl From<RegistryError> for ApiError {
                 return Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
                     .with(RETRY_AFTER.as_str(), "1");
             }
-            E::UploadsFull => {
-                return Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    ErrorCode::TooManyRequests,
-                    message,
-                )
-                .with(RETRY_AFTER.as_str(), "5");
-            }
+            E::UploadsFull => return Self::too_many(message, 5),
             E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::BodyRested(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
@@ -245,12 +244,7 @@ impl From<DnslinkError> for ApiError {
             DnslinkErrorKind::Unavailable => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable),
             DnslinkErrorKind::TooMany => {
                 tracing::debug!(%error, "refused to look up a new name");
-                return Self::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    ErrorCode::TooManyRequests,
-                    message,
-                )
-                .with(RETRY_AFTER.as_str(), "5");
+                return Self::too_many(message, 5);
             }
         };
         if error.kind == DnslinkErrorKind::NotFound {
@@ -317,9 +311,8 @@ impl From<AuthError> for ApiError {
                     .with(VARY.as_str(), "Authorization")
             }
             AuthError::Busy { retry_after, .. } => {
-                let seconds = retry_after.as_secs_f64().ceil().max(1.0);
-                Self::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
-                    .with(RETRY_AFTER.as_str(), seconds.to_string())
+                let rest = u64::from(retry_after.subsec_nanos() > 0);
+                Self::too_many(message, (retry_after.as_secs() + rest).max(1))
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }

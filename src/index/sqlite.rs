@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use tokio::sync::Mutex;
 
 use super::clock::{self, Clock};
@@ -112,18 +114,7 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
         }
         pool => pool?,
     };
-    let database = Database {
-        turns: Turns::of_process(pool.clone(), None),
-        pool: Pool::Lite(pool),
-        hasty: None,
-        gate: None,
-        lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::Row),
-        access: Access::ReadOnly,
-        had_no_room: false,
-        memory: Memory::new(),
-        limit: GATE_LIMIT,
-    };
+    let database = only_read(pool, Access::ReadOnly);
     schema::check(&mut database.read().await?).await?;
     Ok(Arc::new(database))
 }
@@ -133,22 +124,27 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
 async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
-    let mut database = Database {
+    let mut database = Database { had_no_room: true, ..only_read(pool, Access::Full) };
+    schema::check(&mut database.read().await?).await?;
+    let version = clock::version(&mut database.read().await?).await?;
+    database.clock = Arc::new(Clock::owned(version));
+    Ok(Arc::new(database))
+}
+
+/// A database whose file is not written to.
+fn only_read(pool: SqlitePool, access: Access) -> Database {
+    Database {
         turns: Turns::of_process(pool.clone(), None),
         pool: Pool::Lite(pool),
         hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),
         clock: Arc::new(Clock::Row),
-        access: Access::Full,
-        had_no_room: true,
+        access,
+        had_no_room: false,
         memory: Memory::new(),
         limit: GATE_LIMIT,
-    };
-    schema::check(&mut database.read().await?).await?;
-    let version = clock::version(&mut database.read().await?).await?;
-    database.clock = Arc::new(Clock::owned(version));
-    Ok(Arc::new(database))
+    }
 }
 
 /// Tells whether the file is all there is: whatever was committed is in it.

@@ -1,11 +1,9 @@
 //! Uploads under way, as an operator sees them.
 
-use super::{Registry, Result, now};
+use super::uploads::claimed_since;
+use super::{Registry, Result};
 use crate::index::IndexErrorKind;
 use crate::oci::RepositoryName;
-
-/// A claim that was not renewed for so long is nobody's any more.
-const CLAIM_MILLISECONDS: i64 = 60_000;
 
 /// An upload that was begun and has not ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +30,7 @@ impl Registry {
     pub async fn uploads(&self) -> Result<Vec<UploadSummary>> {
         // What arrived and was not saved, since the disk was full or the process killed, takes room as well.
         let sizes = self.storage.ingest_sizes().await?;
-        let rows = self.index.uploads(now() - CLAIM_MILLISECONDS).await?;
+        let rows = self.index.uploads(claimed_since()).await?;
         let uploads = rows.into_iter().map(|row| UploadSummary {
             bytes: row.received.max(sizes.get(&row.id).copied().unwrap_or_default()),
             saved: row.received,

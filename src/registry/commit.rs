@@ -25,7 +25,7 @@ use super::references::{self, Lost};
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
-use crate::oci::{CanonicalDigest, Visibility};
+use crate::oci::Visibility;
 use crate::storage::{Edit, StorageErrorKind};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
@@ -143,14 +143,7 @@ impl Registry {
         self.unrecovered.store(true, Ordering::Release);
         let mut writer = self.index.lock().await?;
         let mut after = 0;
-        loop {
-            let part = writer.folding_part(Visibility::Public, after, i64::MAX).await?.edits;
-            let Some((last, _)) = part.last() else { break };
-            after = *last;
-            let mut again = Vec::new();
-            for (_, edits) in part {
-                again.extend(decode(&edits)?);
-            }
+        while let Some(again) = next_unfolded(writer.as_mut(), &mut after).await? {
             self.storage.apply(Visibility::Public, &again).await?;
         }
         self.unrecovered.store(false, Ordering::Release);
@@ -238,7 +231,7 @@ impl Registry {
             } else {
                 intent.record(writer, manifest.as_ref(), edits).await?;
             }
-            linked.extend(edits.iter().filter_map(linked_content));
+            linked.extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
             close(writer, entry.seq, &Ok(())).await?;
         }
         writer.end_withdrawal(&linked).await?;
@@ -351,12 +344,19 @@ impl Registry {
     }
 }
 
-/// Returns the content to which an edit makes the tree link.
-pub(super) fn linked_content(edit: &Edit) -> Option<CanonicalDigest> {
-    match edit {
-        Edit::Link { digest, .. } => digest.parse().ok(),
-        Edit::Put { .. } | Edit::Remove { .. } => None,
+/// Reads the next edits that are carried out and not folded, behind the entry `after`; none where there are no more.
+pub(super) async fn next_unfolded(
+    writer: &mut dyn Writer,
+    after: &mut i64,
+) -> Result<Option<Vec<Edit>>> {
+    let part = writer.folding_part(Visibility::Public, *after, i64::MAX).await?.edits;
+    let Some((last, _)) = part.last() else { return Ok(None) };
+    *after = *last;
+    let mut edits = Vec::new();
+    for (_, record) in part {
+        edits.extend(decode(&record)?);
     }
+    Ok(Some(edits))
 }
 
 /// Closes an entry with what it came to.

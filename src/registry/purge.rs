@@ -12,12 +12,12 @@ use cid::Cid;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
-use super::commit::{decode, linked_content};
+use super::commit::next_unfolded;
 use super::intent::{Intent, Planned, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion};
 use crate::index::Writer;
 use crate::ipld::Block;
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Visibility};
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::Edit;
 
 /// How many repositories are named that have a blob still.
@@ -195,13 +195,9 @@ impl Registry {
         self.drain(writer).await?;
         let mut unfolded = HashSet::new();
         let mut after = 0;
-        loop {
-            let part = writer.folding_part(Visibility::Public, after, i64::MAX).await?.edits;
-            let Some((last, _)) = part.last() else { break };
-            after = *last;
-            for (_, edits) in part {
-                unfolded.extend(decode(&edits)?.iter().filter_map(linked_content));
-            }
+        while let Some(edits) = next_unfolded(writer, &mut after).await? {
+            unfolded
+                .extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
         }
         let mut is_done = true;
         for canonical in writer.withdrawn().await? {

@@ -26,6 +26,7 @@ mod proofs;
 mod race;
 mod ranges;
 mod reading;
+mod repeats;
 mod room;
 mod shelf;
 mod single;
@@ -55,6 +56,7 @@ pub use kept::{Kept, KeptFile, read_kept};
 pub use ledger::CacheLimits;
 pub use node::Node;
 pub use progress::Patience;
+pub use repeats::Repeats;
 pub use single::BlockAnswer;
 pub use subtree::BlockStream;
 

@@ -1,6 +1,5 @@
 //! Whole subtrees: every block below a path, from the first source that has them all.
 
-use std::collections::HashSet;
 use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
@@ -9,16 +8,13 @@ use futures_util::{Stream, TryStreamExt};
 
 use super::archive::Draft;
 use super::error::NO_SOURCE;
+use super::repeats::Repeats;
 use super::{Remote, RemoteError, RemoteErrorKind, Result, Wanted};
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope};
 
 /// Blocks as they come, verified and in the order of a traversal; an error ends them, and what came before it
 /// is not the whole.
 pub type BlockStream = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
-
-/// How many blocks there may be for each that differs from the others, beside some.
-const REPEATED: usize = 500;
-const SOME: usize = 10_000;
 
 impl Remote {
     /// Keeps every block below a path, and those on the way to it, in a draft: at most so many, with at most so
@@ -42,12 +38,9 @@ impl Remote {
         for source in order {
             let kept = async {
                 let mut stream = self.sources[source].blocks(&wanted).await?;
-                let (mut known, mut count) = (HashSet::new(), 0);
+                let mut repeats = Repeats::default();
                 while let Some(block) = stream.try_next().await? {
-                    // By the beginning of their hash, which is enough to count them.
-                    known.insert(block.cid.hash().digest().first_chunk::<8>().copied());
-                    count += 1;
-                    if count > SOME + REPEATED * known.len() {
+                    if repeats.is_endless(&block.cid, 1) {
                         let what = "the same blocks come again and again";
                         return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
                     }
@@ -76,6 +69,7 @@ mod tests {
     use async_trait::async_trait;
     use futures_util::{StreamExt, stream};
 
+    use super::super::repeats::{REPEATED, SOME};
     use super::*;
     use crate::remote::{Events, Source};
 

@@ -30,7 +30,6 @@ use rustix::net::{SendFlags, Shutdown, send, shutdown};
 
 use super::error::ApiError;
 use super::{Api, Metrics, TrustedProxies, client};
-use crate::oci::ErrorCode;
 use answer::Answer;
 use connection::{Connection, UnderWay};
 use count::{Counted, Full, Totals};
@@ -258,7 +257,7 @@ fn admit(
 ) -> Result<Option<Counted>, Refusal> {
     let most = api.limits.settings.requests_per_connection;
     if under_way.is_some_and(UnderWay::is_refused) {
-        return Err(Refusal::Said(too_many("there are too many connections")));
+        return Err(Refusal::Said(ApiError::too_many("there are too many connections", 1)));
     }
     if let Some(number) = under_way.map(UnderWay::number).filter(|number| *number > most) {
         api.metrics.refused("requests_per_connection");
@@ -266,7 +265,8 @@ fn admit(
             // The reason would wait until the client reads it, and who goes on like this does not.
             return Err(Refusal::Bare);
         }
-        return Err(Refusal::Said(too_many("this connection has too many requests under way")));
+        let message = "this connection has too many requests under way";
+        return Err(Refusal::Said(ApiError::too_many(message, 1)));
     }
     if LIGHT.contains(&request.path()) {
         return Ok(None);
@@ -276,13 +276,12 @@ fn admit(
         Ok(transfer) => return Ok(Some(transfer)),
         Err(Full::Client) => {
             api.metrics.refused("transfers_per_client");
-            too_many("this client has too many transfers under way")
+            ApiError::too_many("this client has too many transfers under way", 1)
         }
         Err(Full::All) => {
             api.metrics.refused("transfers");
-            let status = StatusCode::SERVICE_UNAVAILABLE;
             let message = "there are too many transfers under way";
-            ApiError::new(status, ErrorCode::Unavailable, message).with(RETRY_AFTER.as_str(), "5")
+            ApiError::unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
         }
     };
     Err(Refusal::Said(refusal))
@@ -309,9 +308,4 @@ impl Refusal {
 
 fn api(request: &ServiceRequest) -> &Data<Api> {
     request.app_data().expect("the server is made with it")
-}
-
-fn too_many(message: &str) -> ApiError {
-    ApiError::new(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message)
-        .with(RETRY_AFTER.as_str(), "1")
 }

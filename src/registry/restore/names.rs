@@ -1,7 +1,5 @@
 //! The names of a tree that is restored: its directories and links.
 
-use std::collections::HashSet;
-
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::StreamExt;
@@ -12,7 +10,7 @@ use super::error::Result;
 use super::{BATCH, Restoration, RestoreError, STRAY, WIDTH, blobs, list, patiently};
 use crate::ipld::{Entry, RAW};
 use crate::oci::{CanonicalDigest, RepositoryName};
-use crate::remote::Remote;
+use crate::remote::{Remote, Repeats};
 use crate::storage::{Edit, TreePath};
 
 /// The longest link that is read.
@@ -23,11 +21,6 @@ const DEPTH: usize = 140;
 
 /// How many names a tree may have, so that one that leads to the same directory again and again has an end.
 const NAMES: usize = 20_000_000;
-
-/// How many names there may be for each that stands in a directory of its own, beside some: directories that are
-/// the same in many repositories are met in each of them, but not without end.
-const REPEATED: usize = 500;
-const SOME: usize = 10_000;
 
 /// How many names may be known and not looked at.
 const WAITING: usize = 1_000_000;
@@ -43,8 +36,7 @@ impl Restoration<'_> {
     pub(super) async fn take_names(&mut self, root: Cid) -> Result<Option<Cid>> {
         let remote = self.names_from.clone();
         let (mut content, mut count) = (None, 0);
-        // Directories by the beginning of their hash, which is enough to count them.
-        let (mut known, mut distinct) = (HashSet::new(), 0);
+        let mut repeats = Repeats::default();
         let mut waiting = vec![(TreePath::root(), root)];
         let mut running = FuturesUnordered::new();
         loop {
@@ -57,10 +49,7 @@ impl Restoration<'_> {
             match met? {
                 Met::Directory(cid, entries) => {
                     count += entries.len();
-                    if known.insert(beginning(&cid)) {
-                        distinct += entries.len();
-                    }
-                    if count > SOME + REPEATED * distinct {
+                    if repeats.is_endless(&cid, entries.len()) {
                         let why = "it leads to the same directories again and again";
                         return Err(RestoreError::unfit("", why));
                     }
@@ -131,11 +120,6 @@ async fn meet(remote: &Remote, path: TreePath, cid: Cid) -> Result<Met> {
     let canonical = digest(&bytes)
         .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is a link that holds no digest"))?;
     Ok(Met::Link(path, canonical))
-}
-
-/// Returns the beginning of a hash.
-fn beginning(cid: &Cid) -> Option<[u8; 8]> {
-    cid.hash().digest().first_chunk().copied()
 }
 
 /// Reads what a link holds, if it is written as links are.

@@ -281,7 +281,7 @@ fn key(row: &UploadRow) -> UploadKey<'_> {
 }
 
 /// Returns the time since when a claim must have been renewed to be good.
-fn claimed_since() -> i64 {
+pub(super) fn claimed_since() -> i64 {
     now().saturating_sub(millis(CLAIM))
 }
 

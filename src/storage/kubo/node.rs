@@ -294,21 +294,21 @@ impl Node {
         let node = Arc::clone(self);
         let linking = async move {
             let (tries, pause) = DISPLACED;
-            for try_number in 1.. {
-                match node.kubo.copy(&cid, &path, patience).await {
-                    Ok(()) => return Ok(Named::Now),
-                    Err(error) if error.kind == KuboErrorKind::Exists => return Ok(Named::Before),
-                    Err(error) if error.kind == KuboErrorKind::MissingBlock => {
-                        return Ok(Named::Not);
-                    }
-                    // Another registry, or the operator, made a folder at the top of the node's files.
-                    Err(error) if error.kind == KuboErrorKind::Displaced && try_number < tries => {
-                        tokio::time::sleep(pause).await;
-                    }
-                    Err(error) => return Err(error.into()),
+            let mut copied = node.kubo.copy(&cid, &path, patience).await;
+            for _ in 1..tries {
+                // Another registry, or the operator, made a name at the top of the node's files.
+                if !matches!(&copied, Err(error) if error.kind == KuboErrorKind::Displaced) {
+                    break;
                 }
+                tokio::time::sleep(pause).await;
+                copied = node.kubo.copy(&cid, &path, patience).await;
             }
-            unreachable!("the last try returns")
+            match copied {
+                Ok(()) => Ok(Named::Now),
+                Err(error) if error.kind == KuboErrorKind::Exists => Ok(Named::Before),
+                Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(Named::Not),
+                Err(error) => Err(error.into()),
+            }
         };
         self.in_turn(linking).await
     }

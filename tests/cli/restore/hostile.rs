@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use cid::Cid;
 use roadstead::ipld::{Block, Directory, Entry};
 use roadstead::oci::{Algorithm, Digest};
 
@@ -144,8 +145,15 @@ fn a_directory_of_too_many_entries_and_one_without_end_are_refused() {
 
     // Each level leads to the next one twice: more paths than anybody can go.
     let mut blocks = Vec::new();
-    let (mut cid, mut size) = (link.cid, 8);
-    for _ in 0..200 {
+    let (cid, size) = doubled(200, (link.cid, 8), &mut blocks);
+    let made = below(cid, size, &["repositories"], blocks);
+    refused(&made, " cannot be taken: ");
+}
+
+/// Makes so many levels of directories, each of which leads to the next one twice.
+fn doubled(levels: usize, end: (Cid, u64), blocks: &mut Vec<Block>) -> (Cid, u64) {
+    let (mut cid, mut size) = end;
+    for _ in 0..levels {
         let mut directory = Directory::empty();
         for name in ["a", "b"] {
             insert(&mut directory, Entry { name: name.to_owned(), cid, size });
@@ -153,8 +161,7 @@ fn a_directory_of_too_many_entries_and_one_without_end_are_refused() {
         (cid, size) = directory.flush(&mut |block| blocks.push(block), &mut drop);
         size = size.min(1 << 40);
     }
-    let made = below(cid, size, &["repositories"], blocks);
-    refused(&made, " cannot be taken: ");
+    (cid, size)
 }
 
 #[test]
@@ -162,15 +169,7 @@ fn a_small_tree_of_millions_of_names_has_an_end() {
     // Some thirty blocks with 2^22 names, all of which could be on the way to a repository.
     let mut blocks = Vec::new();
     let empty = Directory::empty().flush(&mut |block| blocks.push(block), &mut drop);
-    let (mut cid, mut size) = empty;
-    for _ in 0..22 {
-        let mut directory = Directory::empty();
-        for name in ["a", "b"] {
-            insert(&mut directory, Entry { name: name.to_owned(), cid, size });
-        }
-        (cid, size) = directory.flush(&mut |block| blocks.push(block), &mut drop);
-        size = size.min(1 << 40);
-    }
+    let (cid, size) = doubled(22, empty, &mut blocks);
     let made = below(cid, size, &["repositories"], blocks);
     refused(&made, "it leads to the same directories again and again");
 }

@@ -1,0 +1,43 @@
+//! Requests of another process to the server that runs on a data folder: a file for each, which the server takes away.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::fs;
+use uuid::Uuid;
+
+use super::AppError;
+
+/// How often a server looks for requests.
+pub(super) const TICK: Duration = Duration::from_millis(250);
+
+/// Writes a request, whose file's name begins with its kind. Returns the file, and the token that follows in its name.
+pub(super) fn send(data: &Path, kind: &str, bytes: &[u8]) -> Result<(PathBuf, String), AppError> {
+    let token = Uuid::new_v4().to_string();
+    let path = write(data, kind, &token, bytes)
+        .map_err(|source| AppError::Folder { data: data.to_owned(), source })?;
+    Ok((path, token))
+}
+
+/// Writes a file of that kind, whole or not at all.
+pub(super) fn write(data: &Path, kind: &str, token: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+    let (path, draft) = (data.join(format!("{kind}{token}")), data.join(format!(".{token}")));
+    std::fs::write(&draft, bytes)?;
+    std::fs::rename(&draft, &path)?;
+    Ok(path)
+}
+
+/// Takes a request of that kind away: its token, and what it says; none where there is none.
+pub(super) async fn take(data: &Path, kind: &str) -> io::Result<Option<(String, Vec<u8>)>> {
+    let mut entries = fs::read_dir(data).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let name = entry.file_name();
+        if let Some(token) = name.to_str().and_then(|name| name.strip_prefix(kind)) {
+            let bytes = fs::read(entry.path()).await?;
+            fs::remove_file(entry.path()).await?;
+            return Ok(Some((token.to_owned(), bytes)));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,30 @@
+//! An end for trees of a few blocks that lead to each other again and again: such a tree has millions of paths.
+
+use std::collections::HashSet;
+
+use cid::Cid;
+
+/// How much there may be for each that differs from the others, beside some: directories that are the same in many
+/// repositories are met in each of them, but not without end.
+pub(super) const REPEATED: usize = 500;
+pub(super) const SOME: usize = 10_000;
+
+/// What was met of a tree.
+#[derive(Debug, Default)]
+pub struct Repeats {
+    /// By the beginning of their hash, which is enough to count them.
+    known: HashSet<Option<[u8; 8]>>,
+    count: usize,
+    distinct: usize,
+}
+
+impl Repeats {
+    /// Notes that a block was met which counts so much; returns whether the same ones come again and again.
+    pub fn is_endless(&mut self, cid: &Cid, weight: usize) -> bool {
+        self.count += weight;
+        if self.known.insert(cid.hash().digest().first_chunk().copied()) {
+            self.distinct += weight;
+        }
+        self.count > SOME + REPEATED * self.distinct
+    }
+}
