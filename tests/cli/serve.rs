@@ -107,7 +107,7 @@ fn health_and_readiness_are_told() {
     let not_ready = http::get(&server.url("/readyz"));
     assert_eq!((not_ready.status, not_ready.json()["index"].as_str()), (503, Some("ok")));
     assert_eq!(not_ready.json()["storage"], "not available", "neither a cause nor a path");
-    assert!(server.log().contains("not ready"), "the cause is in the log");
+    wait(|| server.log().contains("not ready"), "the cause is not in the log");
     fs::rename(server.data().join("gone"), server.data().join("tmp")).unwrap();
     wait(|| http::get(&server.url("/readyz")).status == 200, "it is not ready again");
 }
