@@ -19,7 +19,7 @@ use actix_web::web::Data;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::server::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
+use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::tls::Certificate;
 use crate::http::Api;
 

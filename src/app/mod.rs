@@ -3,6 +3,7 @@
 //! `cli` calls [`App::open`] for a command that owns the data folder and [`App::beside`] for one
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
+mod application;
 mod encrypted;
 mod federation;
 mod filling;

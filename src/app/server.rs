@@ -5,32 +5,26 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::middleware::from_fn;
+use actix_web::HttpServer;
+use actix_web::dev::Server;
 use actix_web::web::Data;
-use actix_web::{Error, HttpServer};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::SockRef;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, timeout};
 
+use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::tls::Certificate;
 use super::{App, AppError, authority, encrypted, federation, housekeeping, publish, purge};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
-    self, Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, Readiness,
-    TrustedProxies,
+    Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, Readiness, TrustedProxies,
 };
 use crate::registry::Registry;
 use crate::telemetry;
-
-/// How many bytes of an answer are collected before they are sent; a piece of content, which is
-/// larger, is sent as it is. Each connection keeps that much.
-pub(super) const WRITE_BUFFER: usize = 64 * 1024;
 
 /// How many bytes of an answer the system takes before they can be sent. Without it a connection takes more only
 /// once a third of its buffer is free, of megabytes: a client that reads slowly would seem to read nothing.
@@ -40,17 +34,11 @@ const UNSENT: u32 = 128 * 1024;
 /// is not in the page cache.
 const BLOCKING_THREADS: usize = 256;
 
-/// How long a connection may be idle: longer than proxies and clients keep one that they may use again.
-pub(super) const KEEP_ALIVE: Duration = Duration::from_mins(2);
-
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the operator has changed who may sign in.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long the body of a request is drained that was refused early, so that the client reads the answer.
-pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Serves until the process is told to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
@@ -185,28 +173,6 @@ async fn refresh_users(api: Data<Api>) {
         interval.tick().await;
         api.authority.refresh().await;
     }
-}
-
-/// Makes the API for one worker.
-pub(super) fn application(
-    api: Data<Api>,
-) -> actix_web::App<
-    impl ServiceFactory<
-        ServiceRequest,
-        Config = (),
-        Response = ServiceResponse<impl MessageBody>,
-        Error = Error,
-        InitError = (),
-    >,
-> {
-    let metrics = api.metrics.clone();
-    actix_web::App::new()
-        .app_data(api)
-        .wrap(from_fn(http::refuse_browsers))
-        .wrap(from_fn(http::bound))
-        .wrap(from_fn(http::log_requests))
-        .wrap(http::default_headers())
-        .configure(|config| http::routes(config, &metrics))
 }
 
 /// Returns the names by which clients reach this server.
