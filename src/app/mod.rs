@@ -4,6 +4,7 @@
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
 mod application;
+mod clearing;
 mod encrypted;
 mod federation;
 mod filling;
@@ -89,7 +90,8 @@ pub enum AppError {
     IndexLost,
     /// Uploads that another process has are not in its data folder.
     #[error(
-        "uploads on a Kubo node cannot be cleared while a server runs: stop it, or wait for uploads.expire_after"
+        "the process that has the data folder does not clear uploads: wait until that command has ended, stop it, or \
+         wait for uploads.expire_after"
     )]
     UploadsInUse,
     /// What is to be filled holds something.

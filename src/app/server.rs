@@ -16,7 +16,9 @@ use tokio::time::{MissedTickBehavior, timeout};
 
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::tls::Certificate;
-use super::{App, AppError, authority, encrypted, federation, housekeeping, publish, purge};
+use super::{
+    App, AppError, authority, clearing, encrypted, federation, housekeeping, publish, purge,
+};
 use crate::auth::{Act, Action, Identity};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
@@ -112,6 +114,7 @@ pub async fn serve(
     let data = settings.server.data.clone();
     let purging =
         tokio::spawn(purge::keep_purging(app.registry.clone(), publisher.clone(), data.clone()));
+    let clearing = tokio::spawn(clearing::keep_clearing(app.registry.clone(), data.clone()));
     let publishing =
         publisher.map(|publisher| tokio::spawn(publish::keep_published(publisher, data)));
     let refreshing = tokio::spawn(refresh_users(refreshed));
@@ -122,6 +125,7 @@ pub async fn serve(
     let ended = running.await.map_err(AppError::Server);
     drop(housekeeping);
     purging.abort();
+    clearing.abort();
     refreshing.abort();
     if let Some(publishing) = publishing {
         publishing.abort();

@@ -1,18 +1,15 @@
 //! Uploads under way, for an operator who lists or clears them: also where there is no room for the index to be
 //! opened.
 
-use std::fs;
-use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use super::{App, AppError, driver};
+use super::{App, AppError, clearing, driver};
 use crate::config::Settings;
 use crate::index::IndexErrorKind;
 use crate::registry::{Registry, RegistryError, UploadSummary};
-
-/// What ends the names of files that belong to an upload of the embedded store.
-const LEAVES: &str = ".leaves";
+use crate::storage::{UploadFile, UploadFiles};
 
 /// The uploads of a registry.
 pub struct Uploads(Access);
@@ -20,10 +17,10 @@ pub struct Uploads(Access);
 enum Access {
     /// This process has the data folder.
     Own(Box<App>),
-    /// A running server has it; whether its bytes may be removed.
-    Beside(Registry, bool),
-    /// The index cannot be opened for want of room: the files in this folder are all there is to see.
-    Files(PathBuf),
+    /// A running server has it, which clears uploads; where it does not, whether their bytes may be removed.
+    Beside { registry: Registry, data: PathBuf, is_embedded: bool },
+    /// The index cannot be opened for want of room: the files in the data folder are all there is to see.
+    Files(UploadFiles, PathBuf),
 }
 
 impl Uploads {
@@ -32,16 +29,18 @@ impl Uploads {
     /// # Errors
     /// Whatever keeps the registry from being opened, want of room aside.
     pub async fn open(settings: &Settings) -> Result<Self, AppError> {
-        let is_embedded = driver(settings)?.is_in_data_folder;
+        let driver = driver(settings)?;
+        let data = settings.server.data.clone();
         let access = match App::open_unrecovered(settings).await {
             Ok(app) => Access::Own(Box::new(app)),
             Err(AppError::Locked { .. }) => {
-                Access::Beside(App::at_once(settings).await?.registry, is_embedded)
+                let registry = App::at_once(settings).await?.registry;
+                Access::Beside { registry, data, is_embedded: driver.is_in_data_folder }
             }
-            Err(error) if is_embedded && is_full(&error) => {
-                Access::Files(settings.server.data.join("tmp/uploads"))
-            }
-            Err(error) => return Err(error),
+            Err(error) => match driver.upload_files {
+                Some(files) if is_full(&error) => Access::Files(files, data),
+                _ => return Err(error),
+            },
         };
         Ok(Self(access))
     }
@@ -53,28 +52,33 @@ impl Uploads {
     pub async fn list(&self) -> Result<Vec<UploadSummary>, AppError> {
         match &self.0 {
             Access::Own(app) => Ok(app.registry.uploads().await?),
-            Access::Beside(registry, _) => Ok(registry.uploads().await?),
-            Access::Files(folder) => files(folder).map_err(|error| unreadable(folder, error)),
+            Access::Beside { registry, .. } => Ok(registry.uploads().await?),
+            Access::Files(files, data) => {
+                let found = (files.list)(data).map_err(|error| unreadable(data, error))?;
+                Ok(found.into_iter().map(summary).collect())
+            }
         }
     }
 
-    /// Removes an upload with its bytes. Beside a running server, which forgets it when its client comes back, it
-    /// removes the bytes.
+    /// Removes an upload with its bytes. A running server does that itself; where it does not answer, the bytes are
+    /// removed, and it forgets the upload when its client comes back.
     ///
     /// # Errors
     /// [`AppError::UploadsInUse`]; those of the index and the storage.
     pub async fn clear(&self, id: &str) -> Result<(), AppError> {
         match &self.0 {
             Access::Own(app) => Ok(app.registry.clear_upload(id).await?),
-            Access::Beside(registry, true) => Ok(registry.clear_bytes(id).await?),
-            Access::Beside(_, false) => Err(AppError::UploadsInUse),
-            Access::Files(folder) => [id.to_owned(), format!("{id}{LEAVES}")]
-                .into_iter()
-                .try_for_each(|name| match fs::remove_file(folder.join(name)) {
-                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-                    removed => removed,
-                })
-                .map_err(|error| unreadable(folder, error)),
+            Access::Beside { registry, data, is_embedded } => {
+                let is_done = clearing::request(data, id).await;
+                match is_done.map_err(|error| unreadable(data, error))? {
+                    true => Ok(()),
+                    false if *is_embedded => Ok(registry.clear_bytes(id).await?),
+                    false => Err(AppError::UploadsInUse),
+                }
+            }
+            Access::Files(files, data) => {
+                (files.remove)(data, id).map_err(|error| unreadable(data, error))
+            }
         }
     }
 }
@@ -88,30 +92,13 @@ fn is_full(error: &AppError) -> bool {
     }
 }
 
-fn unreadable(folder: &std::path::Path, source: io::Error) -> AppError {
-    AppError::Folder { data: folder.to_owned(), source }
+fn unreadable(data: &Path, source: io::Error) -> AppError {
+    AppError::Folder { data: data.to_owned(), source }
 }
 
-fn files(folder: &std::path::Path) -> io::Result<Vec<UploadSummary>> {
-    let mut found = Vec::new();
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        let Ok(id) = file.file_name().into_string() else { continue };
-        if id.ends_with(LEAVES) {
-            continue;
-        }
-        let about = file.metadata()?;
-        let touched = about.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let touched = i64::try_from(touched.as_millis()).unwrap_or(i64::MAX);
-        found.push(UploadSummary {
-            id,
-            repository: None,
-            bytes: about.len(),
-            saved: 0,
-            touched,
-            is_active: false,
-        });
-    }
-    found.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(found)
+fn summary(file: UploadFile) -> UploadSummary {
+    let UploadFile { id, bytes, touched } = file;
+    let touched = touched.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let touched = i64::try_from(touched.as_millis()).unwrap_or(i64::MAX);
+    UploadSummary { id, repository: None, bytes, saved: 0, touched, is_active: false }
 }

@@ -90,7 +90,7 @@ pub(super) fn run(
     })?;
     drop(bar);
     let text = if arguments.json {
-        let Purged { root, withdrawn, needed } = &purged;
+        let Purged { root, withdrawn, needed, needed_by } = &purged;
         let unpublished = unpublished.as_ref().map(|error| format!("{error:#}"));
         let shown = json!({
             "repository": repository,
@@ -98,6 +98,7 @@ pub(super) fn run(
             "root": root,
             "withdrawn": withdrawn,
             "needed": needed,
+            "needed_by": needed_by,
             "unpublished": unpublished,
         });
         serde_json::to_string_pretty(&shown)? + "\n"
@@ -155,7 +156,8 @@ fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
         lines.push(line);
     }
     for needed in &purged.needed {
-        lines.push(format!("stays      {needed}, which other manifests need"));
+        let by = purged.needed_by.get(needed).map_or_else(String::new, |by| by.join(", "));
+        lines.push(format!("stays      {needed}, which other manifests need: {by}"));
     }
     lines.push(format!("root       {}\n\nThis cannot be called back:", purged.root));
     for lasting in [

@@ -35,8 +35,8 @@ enum UploadsCommand {
     },
     /// Removes the bytes of uploads under way; their clients have to begin again
     #[command(
-        after_help = "Uploads that a request appends to are left out. Beside a running server this works with the embedded \
-        store only.\n\n\
+        after_help = "Uploads that a request appends to are left out. Where a server runs on the data folder it does the \
+        work, else the command.\n\n\
         Examples:\n  roadstead uploads clear\n  roadstead uploads clear --older-than 1d"
     )]
     Clear {

@@ -151,7 +151,7 @@ impl From<RegistryError> for ApiError {
                 )
                 .with(RANGE.as_str(), super::range::received(offset));
             }
-            E::UploadBusy => {
+            E::UploadBusy | E::Purged(_) => {
                 return Self::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
                     .with(RETRY_AFTER.as_str(), "1");
             }
@@ -161,7 +161,7 @@ impl From<RegistryError> for ApiError {
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
             E::DigestMismatch(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),
             // The code that clients know for this request, whichever of the two is absent.
-            E::ManifestUnknown(..) | E::RepositoryAbsent(_) => {
+            E::ManifestUnknown(..) | E::RepositoryAbsent(_) | E::NothingStored(_) => {
                 (StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown)
             }
             E::ManifestInvalid(_) => (StatusCode::BAD_REQUEST, ErrorCode::ManifestInvalid),

@@ -366,6 +366,10 @@ impl Index for Database {
         withdrawn::has(&mut self.read().await?, cid).await
     }
 
+    async fn is_content_withdrawn(&self, digest: &CanonicalDigest) -> Result<bool> {
+        withdrawn::has_content(&mut self.read().await?, digest).await
+    }
+
     async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
         let mut connection = self.read().await?;
         if let Some(bytes) = nodes::bytes(&mut connection, cid).await? {

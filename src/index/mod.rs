@@ -261,6 +261,9 @@ pub trait Index: Send + Sync {
     /// Tells whether a file of a tree was withdrawn, by the CID of its root.
     async fn is_withdrawn(&self, cid: &Cid) -> Result<bool>;
 
+    /// Tells whether content was withdrawn, by its digest.
+    async fn is_content_withdrawn(&self, digest: &CanonicalDigest) -> Result<bool>;
+
     /// Finds a block of a tree or of stored content, whether or not it is public.
     async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>>;
 

@@ -209,6 +209,20 @@ pub(super) async fn keep_others_off(connection: &mut Connection) -> Result<()> {
     .map(drop))
 }
 
+/// Waits for the transactions that record blobs or manifests, and keeps others from doing so until this one ends.
+/// They touch these tables first. Nothing to do on SQLite.
+pub(super) async fn hold_stores(connection: &mut Connection) -> Result<()> {
+    if let Link::Lite(_) = connection.link() {
+        return Ok(());
+    }
+    on!(connection, "waiting for what is being recorded", db => sqlx::query(
+        "LOCK TABLE blobs, manifests IN SHARE ROW EXCLUSIVE MODE",
+    )
+    .execute(db)
+    .await
+    .map(drop))
+}
+
 /// Says what a caller can do about an SQLSTATE (Postgres manual, appendix A).
 pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
     match code {

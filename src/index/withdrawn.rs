@@ -96,6 +96,41 @@ pub(super) async fn is_needed(
     Ok(found.is_some())
 }
 
+/// Lists the manifests for which [`is_needed`] says so, with their repositories.
+pub(super) async fn needing(
+    connection: &mut Connection,
+    digest: &CanonicalDigest,
+    limit: u32,
+) -> Result<Vec<(RepositoryName, CanonicalDigest)>> {
+    let rows: Vec<(String, String)> = on!(connection, "listing who needs content", db => sqlx::query_as(
+        "SELECT r.name, rm.canonical FROM repository_manifests rm \
+         JOIN repositories r ON r.id = rm.repository WHERE rm.canonical = $1 \
+         UNION SELECT r.name, e.canonical FROM repository_blobs rb \
+         JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
+         JOIN repositories r ON r.id = rb.repository \
+         WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') \
+         ORDER BY 1, 2 LIMIT $2",
+    )
+    .bind(digest.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(db)
+    .await)?;
+    rows.iter().map(|(name, canonical)| Ok((parsed(name)?, parsed(canonical)?))).collect()
+}
+
+/// Tells whether content is withdrawn, by its digest.
+pub(super) async fn has_content(
+    connection: &mut Connection,
+    digest: &CanonicalDigest,
+) -> Result<bool> {
+    let found: Option<(i64,)> = on!(connection, "finding withdrawn content", db =>
+        sqlx::query_as("SELECT forgotten FROM withdrawn WHERE digest = $1 LIMIT 1")
+            .bind(digest.to_string())
+            .fetch_optional(db)
+            .await)?;
+    Ok(found.is_some())
+}
+
 /// Lists the repositories to whose blob of that content the public tree has a link, or may have one.
 pub(super) async fn linking(
     connection: &mut Connection,

@@ -251,6 +251,18 @@ impl Writer for LockedWriter {
         self.write(async |connection| withdrawn::remove(connection, digests).await).await
     }
 
+    async fn needing(
+        &mut self,
+        digest: &CanonicalDigest,
+        limit: u32,
+    ) -> Result<Vec<(RepositoryName, CanonicalDigest)>> {
+        withdrawn::needing(self.connection(), digest, limit).await
+    }
+
+    async fn hold_stores(&mut self) -> Result<()> {
+        postgres::hold_stores(self.connection()).await
+    }
+
     async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>> {
         withdrawn::kept(self.connection()).await
     }

@@ -137,6 +137,15 @@ pub trait Writer: Send {
     async fn withdraw(&mut self, digest: &CanonicalDigest, files: &[Cid]) -> Result<()>;
     /// Withdraws content no longer.
     async fn end_withdrawal(&mut self, digests: &[CanonicalDigest]) -> Result<()>;
+    /// Lists manifests that need content, the manifest itself among them, with their repositories; at most `limit`.
+    async fn needing(
+        &mut self,
+        digest: &CanonicalDigest,
+        limit: u32,
+    ) -> Result<Vec<(RepositoryName, CanonicalDigest)>>;
+    /// Waits until no other process records a blob or a manifest, and keeps them from it until the transaction ends.
+    /// In a transaction.
+    async fn hold_stores(&mut self) -> Result<()>;
     /// Lists withdrawn content whose bytes are kept still.
     async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>>;
     /// Notes that the bytes of withdrawn content are no longer kept.

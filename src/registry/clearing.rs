@@ -42,13 +42,14 @@ impl Registry {
         Ok(uploads.collect())
     }
 
-    /// Forgets an upload with its bytes.
+    /// Forgets an upload with its bytes, and ends the request that goes on with it.
     ///
     /// # Errors
     /// Those of the index and the storage.
     pub async fn clear_upload(&self, id: &str) -> Result<()> {
+        self.end_upload(id).await;
         // The bytes first: their room may be what the index needs.
-        self.clear_bytes(id).await?;
+        self.discard_upload(id).await?;
         match self.index.remove_upload(id).await {
             // One without bytes is forgotten when its client comes back, or when it expires.
             Err(error) if error.kind == IndexErrorKind::Full => Ok(()),

@@ -25,7 +25,7 @@ use super::references::{self, Lost};
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
-use crate::oci::Visibility;
+use crate::oci::{CanonicalDigest, Visibility};
 use crate::storage::{Edit, StorageErrorKind};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
@@ -192,7 +192,7 @@ impl Registry {
             return Ok(false);
         }
         let batch = self.read(writer, entries).await?;
-        let planned = self.plan_soundly(writer, &batch).await?;
+        let (planned, present) = self.plan_soundly(writer, &batch).await?;
 
         writer.begin().await?;
         let mut accepted = Vec::with_capacity(planned.len());
@@ -218,7 +218,7 @@ impl Registry {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
             self.pass(Step::HalfApplied)?;
         }
-        self.storage.apply(Visibility::Public, &edits).await?;
+        let applied = self.storage.carry_out(Visibility::Public, &edits, &present).await?;
         self.pass(Step::Applied)?;
 
         writer.begin().await?;
@@ -236,6 +236,10 @@ impl Registry {
         }
         writer.end_withdrawal(&linked).await?;
         writer.commit().await?;
+        if let Some(applied) = applied {
+            let entries = accepted.iter().map(|(waiting, _)| waiting.entry.seq);
+            self.commits.note(entries.collect(), applied);
+        }
         let changes = accepted.iter().filter(|(_, edits)| !edits.is_empty()).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.pass(Step::Recorded)?;
@@ -259,13 +263,14 @@ impl Registry {
         Ok(batch)
     }
 
-    /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage. The
-    /// storage is asked between transactions, never inside of one: others could not write for as long.
+    /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage; returns
+    /// that content too. The storage is asked between transactions, never inside of one: others could not write for
+    /// as long.
     async fn plan_soundly(
         &self,
         writer: &mut dyn Writer,
         batch: &[Waiting],
-    ) -> Result<Vec<Planned>> {
+    ) -> Result<(Vec<Planned>, HashSet<CanonicalDigest>)> {
         let (mut seen, mut lost) = (HashSet::new(), HashMap::new());
         loop {
             writer.begin().await?;
@@ -275,16 +280,23 @@ impl Registry {
             let mut linked = Vec::new();
             for (waiting, plan) in batch.iter().zip(&planned) {
                 if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
-                    // Its own bytes were stored before it was enqueued.
-                    let own = waiting.intent.manifest();
-                    linked.extend(edits.iter().filter_map(Edit::content).filter(|content| {
-                        Some(&content.canonical) != own && seen.insert(content.canonical)
-                    }));
+                    let contents = edits.iter().filter_map(Edit::content);
+                    linked.extend(contents.filter(|content| seen.insert(content.canonical)));
                 }
             }
-            let fresh = references::lost(self.storage.as_ref(), linked).await?;
+            let mut fresh = references::lost(self.storage.as_ref(), linked).await?;
+            for Waiting { intent, .. } in batch {
+                // Another process may have purged the same manifest between the two steps of its push.
+                if let Some(own) = intent.manifest()
+                    && fresh.contains_key(own)
+                    && self.keep_again(writer, own).await?
+                {
+                    fresh.remove(own);
+                }
+            }
             if fresh.is_empty() {
-                return Ok(planned);
+                seen.retain(|canonical| !lost.contains_key(canonical));
+                return Ok((planned, seen));
             }
             lost.extend(fresh);
         }

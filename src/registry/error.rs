@@ -124,6 +124,12 @@ pub enum RegistryError {
     /// The change was accepted, but could not be carried out in time; it may still be.
     #[error("the change waits for its turn and may still be made")]
     Waiting,
+    /// Nothing of that digest is stored, under any name that is known.
+    #[error("nothing of {0} is stored here; if that is not its sha256 digest, give that one")]
+    NothingStored(Digest),
+    /// What was pushed was purged at the same moment.
+    #[error("{0} was purged while it was pushed: push it again")]
+    Purged(Digest),
     /// What was pushed is not in the root yet.
     #[error("the root could not be computed: the index or the storage does not answer; try again")]
     RootBehind,
@@ -180,7 +186,7 @@ impl RegistryError {
     /// Tells whether the same may succeed when somebody has made room or mended a disk or a network.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Waiting | Self::RootBehind => true,
+            Self::Waiting | Self::RootBehind | Self::Purged(_) => true,
             Self::Storage(error) => error.is_retryable(),
             Self::Index(error) => error.is_retryable(),
             _ => false,

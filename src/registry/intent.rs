@@ -160,7 +160,7 @@ impl Intent {
                 if !needs.missing.is_empty() {
                     return Ok(Err(Refusal::MissingReferences(needs.missing)));
                 }
-                if let Some(why) = needs.first_lost(lost) {
+                if let Some(why) = needs.first_lost(manifest, lost) {
                     return Ok(Err(Refusal::Failed(why.to_owned())));
                 }
                 // What is wrong without a condition comes before it (RFC 9110, 13.2.1).

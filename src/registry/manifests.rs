@@ -1,15 +1,20 @@
 //! Manifests: pulling, pushing, deleting.
 
 use bytes::Bytes;
+use tokio::task::spawn_blocking;
 
+use super::blobs::new_blob;
 use super::commit::Pushed;
 use super::intent::Intent;
 use super::uploads::new_id;
 use super::{Condition, Registry, RegistryError, Result, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
-use crate::index::{ManifestRow, StoredManifest};
+use crate::index::{ManifestRow, StoredManifest, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
 use crate::storage::Finished;
+
+/// How many bytes are hashed and parsed where others wait meanwhile: that takes less than half a millisecond.
+const AT_ONCE: usize = 64 * 1024;
 
 /// A manifest that was pushed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,17 +76,16 @@ impl Registry {
         if bytes.len() > limit {
             return Err(RegistryError::ManifestTooLarge { limit });
         }
-        let (digest, tags) = match reference {
-            Reference::Tag(tag) => (Digest::of(Algorithm::Sha256, &bytes), vec![tag.clone()]),
-            Reference::Digest(digest) => (*digest, tags),
+        let read = read(bytes.clone(), reference.clone(), content_type.map(str::to_owned)).await?;
+        let (canonical, digest, manifest) = read;
+        let tags = match reference {
+            Reference::Tag(tag) => vec![tag.clone()],
+            Reference::Digest(_) => tags,
         };
-        if Digest::of(digest.algorithm(), &bytes) != digest {
-            return Err(RegistryError::DigestMismatch(digest));
-        }
-        let manifest = Manifest::parse(&bytes, content_type)?;
         let (registry, kept) = (self.clone(), bytes.clone());
         let storing = self.storing.clone().read_owned().await;
-        let content = self.to_its_end(async move { registry.keep(kept).await }).await?.content;
+        let keeping = async move { registry.keep(canonical, kept).await };
+        let content = self.to_its_end(keeping).await?.content;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -120,9 +124,34 @@ impl Registry {
     }
 
     /// Takes a manifest's bytes in as content.
-    async fn keep(&self, bytes: Bytes) -> Result<Finished> {
-        let digest = CanonicalDigest::of(&bytes).into();
-        self.recall(&digest).await?;
+    async fn keep(&self, canonical: CanonicalDigest, bytes: Bytes) -> Result<Finished> {
+        self.recall(&canonical.into()).await?;
+        let kept = self.store(canonical, bytes).await?;
+        let row = Box::pin(self.row(&kept, Vec::new())).await?;
+        // One that is a single block is found by its digest, which is in its CID.
+        if kept.leaves.len() > 1 {
+            let mut writer = self.index.lock().await?;
+            writer.put_blob(None, &row, now()).await?;
+        }
+        Ok(kept)
+    }
+
+    /// Takes the bytes of a manifest of the queue in once more; returns false where there are none.
+    pub(super) async fn keep_again(
+        &self,
+        writer: &mut dyn Writer,
+        manifest: &CanonicalDigest,
+    ) -> Result<bool> {
+        let Some(stored) = writer.stored_manifest(manifest).await? else { return Ok(false) };
+        let kept = self.store(*manifest, stored.bytes).await?;
+        if kept.leaves.len() > 1 {
+            writer.put_blob(None, &new_blob(&kept, Vec::new())?, now()).await?;
+        }
+        Ok(true)
+    }
+
+    async fn store(&self, canonical: CanonicalDigest, bytes: Bytes) -> Result<Finished> {
+        let digest = canonical.into();
         let id = new_id();
         let mut ingest = self.storage.begin(&id).await?;
         let kept = match ingest.append(bytes).await {
@@ -132,13 +161,36 @@ impl Registry {
         if kept.is_err() {
             self.storage.discard(&id).await?;
         }
-        let kept = kept?;
-        let row = Box::pin(self.row(&kept, Vec::new())).await?;
-        // One that is a single block is found by its digest, which is in its CID.
-        if kept.leaves.len() > 1 {
-            let mut writer = self.index.lock().await?;
-            writer.put_blob(None, &row, now()).await?;
-        }
-        Ok(kept)
+        Ok(kept?)
     }
+}
+
+/// Hashes and parses what is pushed by a reference: its sha256 digest, the digest of that reference, the manifest.
+async fn read(
+    bytes: Bytes,
+    reference: Reference,
+    content_type: Option<String>,
+) -> Result<(CanonicalDigest, Digest, Manifest)> {
+    let size = bytes.len();
+    let reading = move || {
+        let canonical = CanonicalDigest::of(&bytes);
+        let digest = match reference {
+            Reference::Tag(_) => canonical.into(),
+            Reference::Digest(digest) => digest,
+        };
+        let is_right = match digest.algorithm() {
+            Algorithm::Sha256 => digest == canonical.into(),
+            other @ Algorithm::Sha512 => digest == Digest::of(other, &bytes),
+        };
+        if !is_right {
+            return Err(RegistryError::DigestMismatch(digest));
+        }
+        let manifest = Manifest::parse(&bytes, content_type.as_deref())?;
+        Ok((canonical, digest, manifest))
+    };
+    if size <= AT_ONCE {
+        return reading();
+    }
+    let read = spawn_blocking(reading).await;
+    read.unwrap_or_else(|error| Err(RegistryError::Record(error.to_string())))
 }

@@ -6,6 +6,7 @@
 //! [`crate::index`].
 
 mod adopt;
+mod applied;
 mod blobs;
 mod catalog;
 mod check;
@@ -115,6 +116,8 @@ pub struct Registry {
     /// Told of each deletion of a manifest or blob.
     deletions: Arc<Notify>,
     folds: Arc<folds::Folds>,
+    /// What this process's commits have made of the tree.
+    commits: Arc<applied::Commits>,
     documents: Arc<documents::Documents>,
     /// Whether what a crash left is still to be carried on.
     unrecovered: Arc<AtomicBool>,
@@ -146,6 +149,7 @@ impl Registry {
             root_changes: Arc::default(),
             deletions: Arc::default(),
             folds: Arc::default(),
+            commits: Arc::default(),
             documents: Arc::default(),
             unrecovered: Arc::default(),
             storing: Arc::default(),

@@ -5,23 +5,29 @@
 //! its blocks under every root, earlier ones too, and its bytes are removed, unless a repository has them as a blob
 //! still. The rest of those roots is served on.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use cid::Cid;
+use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
+use super::blobs::named_blob;
 use super::commit::next_unfolded;
 use super::intent::{Intent, Planned, Refusal};
-use super::{Condition, Registry, RegistryError, Result, deletion};
+use super::{Condition, Registry, RegistryError, Result, deletion, now};
 use crate::index::Writer;
 use crate::ipld::Block;
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
-use crate::storage::Edit;
+use crate::storage::{Content, Edit, StorageErrorKind};
 
-/// How many repositories are named that have a blob still.
+/// How many repositories are named that have a blob still, and how many manifests that need one.
 const NAMED: u32 = 100;
+
+/// How many entries of the queue are looked at.
+const QUEUED: u32 = 10_000;
 
 /// How often it is tried to remove bytes, how long each attempt waits for what is being stored, and for how long
 /// it rests.
@@ -38,6 +44,9 @@ pub struct Purged {
     pub withdrawn: Vec<Withdrawn>,
     /// What other manifests need, and is served on.
     pub needed: Vec<String>,
+    /// Which these are, as `team/app@sha256:0123…`, by what they need; the first hundred of each.
+    #[serde(default)]
+    pub needed_by: BTreeMap<String, Vec<String>>,
 }
 
 /// Content that was withdrawn.
@@ -56,6 +65,8 @@ pub struct Withdrawn {
 struct Contents {
     all: BTreeSet<CanonicalDigest>,
     children: BTreeSet<CanonicalDigest>,
+    /// What is stored, and not in the index: a rebuild forgets what no manifest names.
+    forgotten: BTreeMap<CanonicalDigest, Content>,
 }
 
 impl Registry {
@@ -68,10 +79,20 @@ impl Registry {
     /// a manifest of the repository references it; [`RegistryError::Waiting`] when it was withdrawn, and its bytes
     /// could not be removed yet: the next start or purge does that.
     pub async fn purge(&self, repository: &RepositoryName, digest: &Digest) -> Result<Purged> {
-        let Contents { all, children } = self.contents(repository, digest).await?;
+        let Contents { all, children, forgotten } = self.contents(repository, digest).await?;
         let mut sizes = Vec::with_capacity(all.len());
         for canonical in &all {
-            sizes.push(self.size(canonical).await?);
+            sizes.push(match forgotten.get(canonical) {
+                Some(content) => content.size,
+                None => self.size(canonical).await?,
+            });
+        }
+        if !forgotten.is_empty() {
+            // It is withdrawn, and its bytes removed, as what the index has.
+            let mut writer = self.index.lock().await?;
+            for content in forgotten.values() {
+                writer.put_blob(None, &named_blob(content, Vec::new()), now()).await?;
+            }
         }
         let intent = Intent::Purge {
             repository: repository.clone(),
@@ -81,11 +102,14 @@ impl Registry {
         };
         self.commit(intent).await?;
         let root = self.forget_withdrawn().await?;
-        let (mut withdrawn, mut needed) = (Vec::new(), Vec::new());
+        let (mut withdrawn, mut needed, mut needed_by) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut writer = self.index.lock().await?;
         for (canonical, size) in all.iter().zip(sizes) {
-            if writer.is_needed(canonical).await? {
+            let by = writer.needing(canonical, NAMED).await?;
+            if !by.is_empty() {
+                let by = by.iter().map(|(name, manifest)| format!("{name}@{manifest}"));
                 needed.push(canonical.to_string());
+                needed_by.insert(canonical.to_string(), by.collect());
                 continue;
             }
             let holders = self.index.repositories_with_blob(&(*canonical).into(), NAMED).await?;
@@ -99,7 +123,7 @@ impl Registry {
         // Others read earlier published roots, which may have it, from a storage that keeps them for that.
         self.storage.release_published(&[root]).await?;
         self.storage.clean().await?;
-        Ok(Purged { root: root.to_string(), withdrawn, needed })
+        Ok(Purged { root: root.to_string(), withdrawn, needed, needed_by })
     }
 
     /// Removes the bytes that a purge left which did not come to its end. To be called at start.
@@ -116,26 +140,24 @@ impl Registry {
     /// Lists a manifest with what it names, or a blob.
     async fn contents(&self, repository: &RepositoryName, digest: &Digest) -> Result<Contents> {
         let mut contents = Contents::default();
-        let first = self.canonical(repository, digest).await?;
-        let first = first.ok_or_else(|| {
-            RegistryError::ManifestUnknown(digest.to_string(), repository.clone())
-        })?;
+        let first = self.find(repository, digest, &mut contents).await?;
+        let first = first.ok_or(RegistryError::NothingStored(*digest))?;
         contents.all.insert(first);
         let mut open = vec![first];
         while let Some(canonical) = open.pop() {
-            let Some(stored) = self.index.stored_manifest(&canonical).await? else { continue };
+            let Some(bytes) = self.manifest_bytes(&canonical, &contents).await? else { continue };
             let row = self.index.manifest(repository, &canonical.into()).await?;
             let media_type = row.map(|row| row.media_type);
-            let Ok(manifest) = Manifest::parse(&stored.bytes, media_type.as_deref()) else {
+            let Ok(manifest) = Manifest::parse(&bytes, media_type.as_deref()) else {
                 continue;
             };
             for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
-                contents.all.extend(self.canonical(repository, &blob.digest).await?);
+                let found = self.find(repository, &blob.digest, &mut contents).await?;
+                contents.all.extend(found);
             }
             for child in &manifest.children {
-                let Some(canonical) = self.canonical(repository, &child.digest).await? else {
-                    continue;
-                };
+                let found = self.find(repository, &child.digest, &mut contents).await?;
+                let Some(canonical) = found else { continue };
                 contents.all.insert(canonical);
                 if canonical != first && contents.children.insert(canonical) {
                     open.push(canonical);
@@ -146,10 +168,11 @@ impl Registry {
     }
 
     /// Finds stored content by a name, that of a repository if it has it.
-    async fn canonical(
+    async fn find(
         &self,
         repository: &RepositoryName,
         name: &Digest,
+        contents: &mut Contents,
     ) -> Result<Option<CanonicalDigest>> {
         if let Some(row) = self.index.manifest(repository, name).await? {
             return Ok(Some(row.canonical));
@@ -158,9 +181,43 @@ impl Registry {
             return Ok(Some(row.canonical));
         }
         let Some(canonical) = name.canonical() else { return Ok(None) };
-        let is_stored = self.index.stored_manifest(&canonical).await?.is_some()
-            || self.index.stored_blob(&canonical).await?.is_some();
-        Ok(is_stored.then_some(canonical))
+        if contents.forgotten.contains_key(&canonical)
+            || self.index.stored_manifest(&canonical).await?.is_some()
+            || self.index.stored_blob(&canonical).await?.is_some()
+        {
+            return Ok(Some(canonical));
+        }
+        match self.storage.examine(&canonical).await {
+            Ok(content) if content.canonical == canonical => {
+                contents.forgotten.insert(canonical, content);
+                Ok(Some(canonical))
+            }
+            // Other bytes under that name are not what was to be purged.
+            Ok(_) => Ok(None),
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads what may be a manifest; none where it is too large for one.
+    async fn manifest_bytes(
+        &self,
+        canonical: &CanonicalDigest,
+        contents: &Contents,
+    ) -> Result<Option<Bytes>> {
+        let Some(content) = contents.forgotten.get(canonical) else {
+            let stored = self.index.stored_manifest(canonical).await?;
+            return Ok(stored.map(|stored| stored.bytes));
+        };
+        if content.size > self.limits.manifest_bytes as u64 {
+            return Ok(None);
+        }
+        let mut bytes = BytesMut::new();
+        let mut pieces = self.storage.open(content, 0..content.size).await?;
+        while let Some(piece) = pieces.try_next().await? {
+            bytes.extend_from_slice(&piece);
+        }
+        Ok(Some(bytes.freeze()))
     }
 
     async fn size(&self, canonical: &CanonicalDigest) -> Result<u64> {
@@ -199,25 +256,65 @@ impl Registry {
             unfolded
                 .extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
         }
+        let withdrawn = writer.withdrawn().await?;
+        let mut gone = Vec::new();
+        writer.begin().await?;
+        // Whatever another process has acknowledged has its row from here on, and what comes later finds the note that
+        // it was withdrawn.
+        writer.hold_stores().await?;
+        let mut queued = HashSet::new();
+        for entry in writer.open_entries(QUEUED).await? {
+            let intent: Intent = serde_json::from_slice(&entry.intent)?;
+            queued.extend(intent.manifest().copied());
+        }
         let mut is_done = true;
-        for canonical in writer.withdrawn().await? {
-            if unfolded.contains(&canonical) {
+        for canonical in withdrawn {
+            if unfolded.contains(&canonical) || queued.contains(&canonical) {
                 is_done = false;
-                continue;
+            } else if self.index.repositories_with_blob(&canonical.into(), 1).await?.is_empty()
+                && !writer.is_named(&canonical).await?
+            {
+                writer.forget_blob(&canonical).await?;
+                writer.forget_manifest(&canonical).await?;
+                gone.push(canonical);
             }
-            writer.begin().await?;
-            let holders = self.index.repositories_with_blob(&canonical.into(), 1).await?;
-            if !holders.is_empty() || writer.is_named(&canonical).await? {
-                writer.rollback().await?;
-                continue;
-            }
-            writer.forget_blob(&canonical).await?;
-            writer.forget_manifest(&canonical).await?;
-            writer.commit().await?;
-            self.storage.forget(&canonical).await?;
-            writer.set_forgotten(&canonical).await?;
+        }
+        writer.commit().await?;
+        self.storage.forget_all(&gone).await?;
+        for canonical in &gone {
+            writer.set_forgotten(canonical).await?;
         }
         Ok(is_done)
+    }
+
+    /// Makes sure that content is stored which was recorded a moment ago as a blob of a repository: another process may
+    /// have removed its bytes between the two steps. This process does not, since it waits for those who store.
+    ///
+    /// # Errors
+    /// [`RegistryError::Purged`], after which nothing is recorded.
+    pub(super) async fn expect_kept(
+        &self,
+        repository: &RepositoryName,
+        content: &Content,
+    ) -> Result<()> {
+        let Content { canonical, .. } = content;
+        if !self.storage.is_shared() || !self.index.is_content_withdrawn(canonical).await? {
+            return Ok(());
+        }
+        // Who removes bytes has the lock meanwhile, and removes none that a row is there for.
+        let mut writer = self.index.lock().await?;
+        if self.storage.contains(content).await? {
+            return Ok(());
+        }
+        writer.begin().await?;
+        writer.hold_stores().await?;
+        let holders = self.index.repositories_with_blob(&(*canonical).into(), 2).await?;
+        writer.remove_blob(repository, canonical).await?;
+        if holders.iter().all(|holder| holder == repository) {
+            writer.forget_blob(canonical).await?;
+        }
+        writer.commit().await?;
+        Err(RegistryError::Purged((*canonical).into()))
     }
 }
 

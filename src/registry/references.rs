@@ -11,7 +11,7 @@ use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::{Content, Edit, Storage};
 
 /// How many contents are looked for at a time.
-const CHECKS: usize = 8;
+const CHECKS: usize = 16;
 
 /// What a manifest needs of its repository.
 pub(super) struct References {
@@ -56,9 +56,15 @@ impl References {
         Ok(references)
     }
 
-    /// Says what is wrong with the first whose content the storage does not have, though there is a row for it.
-    pub(super) fn first_lost<'a>(&self, lost: &'a Lost) -> Option<&'a str> {
-        self.found.iter().find_map(|(_, content)| lost.get(&content.canonical).map(String::as_str))
+    /// Says what is wrong with the first whose content the storage does not have, though there is a row for it; the
+    /// manifest's own content is among them.
+    pub(super) fn first_lost<'a>(
+        &self,
+        manifest: &CanonicalDigest,
+        lost: &'a Lost,
+    ) -> Option<&'a str> {
+        let found = self.found.iter().map(|(_, content)| &content.canonical);
+        found.chain([manifest]).find_map(|canonical| lost.get(canonical).map(String::as_str))
     }
 
     /// Content first, then the links to it.

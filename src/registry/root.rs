@@ -74,8 +74,12 @@ impl Registry {
         if let (Some(root), true) = (old, edits.is_empty()) {
             return Ok(Some(root));
         }
-        let reached = edits.last().map_or(through, |(seq, _)| *seq);
-        let folded = fold_entries(self.index.clone(), old, edits).await?;
+        let entries: Vec<i64> = edits.iter().map(|(seq, _)| *seq).collect();
+        let (count, folded) = match self.commits.take(old, &entries) {
+            Some(known) => known,
+            None => (entries.len(), fold_entries(self.index.clone(), old, edits).await?),
+        };
+        let reached = entries[..count].last().copied().unwrap_or(through);
         writer.begin().await?;
         count_links(writer, old, &folded).await?;
         writer.set_root(Visibility::Public, &folded.root, reached).await?;

@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
+use cid::Cid;
 
 use super::{Registry, RegistryError, Result, layout};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
+use crate::remote::Repeats;
 use crate::storage::{
     Content, Edit, Kind, Listing, SourceFolder, Storage, StorageError, StorageErrorKind, TreePath,
 };
@@ -48,12 +50,28 @@ pub(super) struct PassedOver {
     pub(super) strays: Vec<TreePath>,
     /// What cannot be read, and why; to the walk it is as if it held nothing.
     pub(super) unreadable: Vec<(TreePath, StorageError)>,
+    /// What was met, and whether the same directories came again and again: then nothing more is listed.
+    repeats: Repeats,
+    pub(super) is_endless: bool,
 }
 
 impl PassedOver {
     /// Fails if there was anything that cannot be read.
     pub(super) fn expect_readable(&mut self) -> Result<()> {
         self.unreadable.pop().map_or(Ok(()), |(_, error)| Err(RegistryError::Storage(error)))
+    }
+
+    /// Notes that a directory was met from which so many names lead on. Returns false, and says so of that path, where
+    /// the same ones come again and again, as in a tree of a few blocks with millions of names.
+    fn goes_on(&mut self, cid: &Cid, names: usize, path: &TreePath) -> bool {
+        if !self.repeats.is_endless(cid, names) {
+            return true;
+        }
+        self.is_endless = true;
+        let what = "a few directories of the tree lead to each other again and again: it is no tree of a registry";
+        let error = StorageError::new(StorageErrorKind::Damaged, what);
+        self.unreadable.push((path.clone(), error));
+        false
     }
 
     /// Parses the last component of a path, which is a stray if it does not parse.
@@ -159,6 +177,7 @@ impl Walk<'_> {
         passed: &mut PassedOver,
     ) -> Vec<(String, Kind)> {
         let names = match self {
+            Self::Own(_) if passed.is_endless => return Vec::new(),
             Self::Own(storage) => storage.list(TREE, path).await,
             Self::Foreign(folder) => folder.list(path).await.map(|listing| {
                 listing.map(|Listing { entries, unreadable }| {
@@ -211,7 +230,18 @@ impl Walk<'_> {
         let (mut found, mut folders) = (Vec::new(), vec![(String::new(), layout::repositories())]);
         while let Some((prefix, folder)) = folders.pop() {
             let mut has_links = false;
-            for (name, kind) in self.names(&folder, passed).await {
+            let names = self.names(&folder, passed).await;
+            let leads_on =
+                |(name, kind): &&(String, Kind)| *kind == Kind::Directory && !name.starts_with('_');
+            let on = names.iter().filter(leads_on).count();
+            if let (Self::Own(storage), 1..) = (self, on) {
+                match storage.directory_cid(TREE, &folder).await {
+                    Ok(Some(cid)) if !passed.goes_on(&cid, on, &folder) => return Vec::new(),
+                    Ok(_) => {}
+                    Err(error) => passed.unreadable.push((folder.clone(), error)),
+                }
+            }
+            for (name, kind) in names {
                 has_links |= match name.as_str() {
                     "_layers" | "_manifests" | "_referrers" => true,
                     "_uploads" => matches!(self, Self::Foreign(_)),
@@ -316,4 +346,40 @@ pub(super) const TREE: Visibility = Visibility::Public;
 
 pub(super) fn below(path: &TreePath, name: &str) -> TreePath {
     path.child(name).expect("the layout's own names are components")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ipld::Block;
+
+    fn cid(number: usize) -> Cid {
+        Block::raw(number.to_string().into()).cid
+    }
+
+    #[test]
+    fn a_few_directories_with_millions_of_names_have_an_end() {
+        let (mut passed, mut met, mut folders) = (PassedOver::default(), 0, vec![22_usize]);
+        while let Some(level) = folders.pop() {
+            met += 1;
+            if level > 0 {
+                if !passed.goes_on(&cid(level), 2, &TreePath::root()) {
+                    break;
+                }
+                folders.extend([level - 1; 2]);
+            }
+        }
+        assert!(passed.is_endless && met < 100_000, "{met}");
+        assert!(passed.expect_readable().is_err());
+    }
+
+    #[test]
+    fn the_same_repositories_in_many_folders_are_no_such_tree() {
+        let mut passed = PassedOver::default();
+        assert!(passed.goes_on(&cid(0), 500, &TreePath::root()));
+        for _ in 0..500 {
+            assert!(passed.goes_on(&cid(1), 500, &TreePath::root()));
+        }
+        passed.expect_readable().unwrap();
+    }
 }

@@ -1,10 +1,12 @@
 //! The table of drivers, and what they are opened with.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+use super::embedded::uploads::UploadFile;
 use super::{Result, Storage, Turns, embedded, kubo};
 use crate::config::StorageSettings;
 
@@ -17,8 +19,19 @@ pub struct Driver {
     pub name: &'static str,
     /// Whether all of it stands in the data folder, which one process owns.
     pub is_in_data_folder: bool,
+    /// How unfinished ingests are seen and removed where the storage cannot be opened, if that is possible.
+    pub upload_files: Option<UploadFiles>,
     /// Opens the storage. Nothing need be there yet: [`Storage::tidy`] makes what is missing.
     pub open: fn(Place<'_>) -> Opening<'_>,
+}
+
+/// Unfinished ingests in a data folder that is not open.
+#[derive(Clone, Copy)]
+pub struct UploadFiles {
+    /// Lists them.
+    pub list: fn(&Path) -> io::Result<Vec<UploadFile>>,
+    /// Removes the one of that name.
+    pub remove: fn(&Path, &str) -> io::Result<()>,
 }
 
 /// Where a storage is.
@@ -43,11 +56,16 @@ pub const DRIVERS: &[Driver] = &[
     Driver {
         name: "embedded",
         is_in_data_folder: true,
+        upload_files: Some(UploadFiles {
+            list: embedded::uploads::list,
+            remove: embedded::uploads::remove,
+        }),
         open: |place| Box::pin(async move { embedded::open(place.data) }),
     },
     Driver {
         name: "kubo",
         is_in_data_folder: false,
+        upload_files: None,
         open: |place| Box::pin(async move { kubo::open(&place) }),
     },
 ];

@@ -76,6 +76,7 @@ pub fn fold<L: Load>(
     if was_flushed {
         keep_reachable(&root, &mut added)?;
     }
+    tracing::trace!(edits = edits.len(), blocks = added.len(), "folded edits into a tree");
     Ok(Folded { root, dag_size, added: added.into_values().collect() })
 }
 

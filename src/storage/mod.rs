@@ -16,7 +16,7 @@ mod path;
 mod source;
 mod turns;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::pin::Pin;
 
@@ -27,8 +27,9 @@ use futures_util::{Stream, TryStreamExt};
 
 #[cfg(test)]
 pub(crate) use drivers::open_embedded;
-pub use drivers::{DRIVERS, Driver, Opening, Place};
+pub use drivers::{DRIVERS, Driver, Opening, Place, UploadFiles};
 pub use edit::Edit;
+pub use embedded::uploads::UploadFile;
 pub use error::{StorageError, StorageErrorKind};
 pub use files::Listing;
 pub use fold::{Folded, fold};
@@ -73,6 +74,15 @@ pub struct Taken {
     pub finished: Finished,
     /// Whether it shares its bytes with the file.
     pub is_linked: bool,
+}
+
+/// What edits made of a tree.
+#[derive(Debug)]
+pub struct Applied {
+    /// The root that the tree had before them.
+    pub before: Cid,
+    /// What it has become.
+    pub folded: Folded,
 }
 
 /// What stands at a path of a tree.
@@ -177,6 +187,14 @@ pub trait Storage: Send + Sync {
     /// Keeps content no longer; what a tree links to stays there. Repeating it succeeds.
     async fn forget(&self, canonical: &CanonicalDigest) -> Result<()>;
 
+    /// Does as [`Storage::forget`] for each of them.
+    async fn forget_all(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+        for canonical in canonicals {
+            self.forget(canonical).await?;
+        }
+        Ok(())
+    }
+
     /// Says that content was recorded as stored a while ago: it was durable then, and need not be made so again.
     fn recall(&self, _canonical: &CanonicalDigest) {}
 
@@ -186,6 +204,19 @@ pub trait Storage: Send + Sync {
     /// Applies edits to a tree in their order. Each is idempotent and seen by readers as a whole or
     /// not at all. After a failure a prefix of them may have been applied: the caller repeats all.
     async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()>;
+
+    /// Applies edits as [`Storage::apply`] does. The caller has looked the content of `present` up and keeps others
+    /// from forgetting it, so it need not be looked up again. Returns what the edits made of the tree, where applying
+    /// them computes that: nobody has to compute it once more.
+    async fn carry_out(
+        &self,
+        tree: Visibility,
+        edits: &[Edit],
+        _present: &HashSet<CanonicalDigest>,
+    ) -> Result<Option<Applied>> {
+        self.apply(tree, edits).await?;
+        Ok(None)
+    }
 
     /// Returns when all that was applied survives a loss of power.
     async fn sync(&self) -> Result<()>;
@@ -197,6 +228,12 @@ pub trait Storage: Send + Sync {
     /// Lists a directory of a tree, sorted bytewise; none if there is no directory. What goes while
     /// it is listed may be in the list or not.
     async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>>;
+
+    /// Returns the CID of a directory of a tree, where the storage has it at once: of one that has none, each directory
+    /// is where it is and nowhere else.
+    async fn directory_cid(&self, _tree: Visibility, _path: &TreePath) -> Result<Option<Cid>> {
+        Ok(None)
+    }
 
     /// Reads a whole file of a tree and computes its digest and CID. The caller compares the digest
     /// with the name that it stands under.

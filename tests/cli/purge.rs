@@ -84,6 +84,8 @@ fn a_purged_image_is_refused_at_once_beside_a_server_and_without_one() {
         let result = purged(&server, "team/oops", &sha256(&oops));
         assert_eq!(result["withdrawn"].as_array().unwrap().len(), 3, "{result}");
         assert_eq!(result["needed"], serde_json::json!([sha256(b"base")]));
+        let by = serde_json::json!([format!("team/base@{}", sha256(&base))]);
+        assert_eq!(result["needed_by"][sha256(b"base")], by, "{result}");
         if !beside {
             server.start_again();
         }
@@ -123,6 +125,39 @@ fn what_was_deleted_before_can_be_purged() {
     assert_eq!(status(&server, cid(b"secret")), 200);
     purged(&server, "team/oops", &sha256(&oops));
     assert_gone(&server, &before, &[b"secret", b"config", &oops], &[]);
+}
+
+#[test]
+fn what_a_rebuild_of_the_index_has_forgotten_can_be_purged() {
+    let mut server = Server::start();
+    let large = noise(2 * MIB + 10, 5);
+    let repository = Repository::of(&server, "team/oops");
+    push(&Repository::of(&server, "team/app"), "v1", b"other", &[b"base"]);
+    let oops = push(&repository, "v1", b"config", &[&large, b"base"]);
+    let list = repository.push_manifest("all", &index(&[&oops]));
+    let alone = repository.push_blob(b"alone");
+    for digest in [&list, &oops].map(|bytes| sha256(bytes)) {
+        assert_eq!(repository.delete(&format!("manifests/{digest}")).status, 202);
+    }
+    server.stop();
+    succeed(&mut server.command(["index", "rebuild"]));
+    server.start_again();
+    let before = root(&server);
+    assert_eq!(Repository::of(&server, "team/oops").head(&format!("blobs/{alone}")).status, 404);
+    // The index of manifests leads to all of them.
+    let result = purged(&server, "team/oops", &sha256(&list));
+    assert_eq!(result["needed"], serde_json::json!([sha256(b"base")]), "{result}");
+    let withdrawn = result["withdrawn"].as_array().unwrap();
+    let sizes: u64 = withdrawn.iter().map(|withdrawn| withdrawn["size"].as_u64().unwrap()).sum();
+    let expected = [&large[..], b"config", &oops, &list].map(<[u8]>::len).iter().sum::<usize>();
+    assert_eq!((withdrawn.len(), sizes), (4, expected as u64), "{result}");
+    purged(&server, "team/oops", &alone);
+    assert_gone(&server, &before, &[b"config", &oops, &list, &large, b"alone"], &[b"base"]);
+    for digest in [&sha256(&list), &alone] {
+        let again = run(&mut purge(&server, "team/oops", digest));
+        assert_eq!(again.code, Some(1), "{again}");
+        assert!(again.stderr.contains("nothing of"), "{again}");
+    }
 }
 
 #[test]

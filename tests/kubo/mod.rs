@@ -5,9 +5,11 @@
 
 mod apart;
 mod away;
+mod commits;
 mod kills;
 mod meanwhile;
 pub(crate) mod proxy;
+mod purge;
 mod rebuild;
 mod redirect;
 mod registry;

@@ -4,6 +4,7 @@ mod commands;
 mod faults;
 mod nodes;
 mod publisher;
+mod purges;
 mod pushes;
 mod replicas;
 mod servers;

@@ -3,6 +3,7 @@
 
 mod client;
 mod load;
+mod purges;
 mod tags;
 mod uploads;
 

@@ -153,7 +153,7 @@ impl<'a> Adoption<'a> {
     }
 
     fn tell_passed_over(&mut self) {
-        let PassedOver { strays, unreadable } = std::mem::take(&mut self.passed);
+        let PassedOver { strays, unreadable, .. } = std::mem::take(&mut self.passed);
         for stray in strays {
             let why = "no registry has that name";
             self.leave_out(LeftOutKind::Place, stray.to_string(), why);

@@ -209,7 +209,7 @@ impl Rebuild<'_> {
     /// Lists the repositories of the tree, which has some if the index has.
     async fn repositories(&mut self) -> Result<Vec<RepositoryName>> {
         let repositories = self.registry.tree().repositories(&mut self.passed).await;
-        if repositories.is_empty() {
+        if repositories.is_empty() || self.passed.is_endless {
             self.passed.expect_readable()?;
             if !self.registry.index.repositories(None, 1).await?.is_empty() {
                 return Err(RegistryError::TreeLost);

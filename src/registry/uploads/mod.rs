@@ -197,7 +197,7 @@ impl Registry {
     }
 
     /// Removes the bytes of an upload that is forgotten. If that fails, the next purge tries it again.
-    async fn discard_upload(&self, id: &str) -> Result<()> {
+    pub(super) async fn discard_upload(&self, id: &str) -> Result<()> {
         self.quota.leftovers().insert(id.to_owned());
         self.storage.discard(id).await?;
         self.quota.leftovers().remove(id);
@@ -213,13 +213,18 @@ impl Registry {
         let (registry, id) = (self.clone(), id.to_owned());
         let cancelled = self.to_its_end(async move {
             registry.index.remove_upload(&id).await?;
-            if let Some(request) = registry.ongoing.current(&id) {
-                request.end(Ending::Dropped);
-                let _ = timeout(AFTERMATH, request.over()).await;
-            }
+            registry.end_upload(&id).await;
             registry.discard_upload(&id).await
         });
         cancelled.await
+    }
+
+    /// Ends the request of this process that goes on with an upload, and waits for that.
+    pub(super) async fn end_upload(&self, id: &str) {
+        if let Some(request) = self.ongoing.current(id) {
+            request.end(Ending::Dropped);
+            let _ = timeout(AFTERMATH, request.over()).await;
+        }
     }
 
     /// Forgets uploads that nobody has touched for that long, and bytes in the storage that belong

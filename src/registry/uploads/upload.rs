@@ -281,6 +281,7 @@ impl Held {
         match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
             Ok(true) => {
                 self.share.clear();
+                registry.expect_kept(&row.repository, &finished.content).await?;
                 Ok(Blob::here(digest, finished.content))
             }
             Ok(false) => Err(registry.gone(row).await?),

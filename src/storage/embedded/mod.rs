@@ -10,6 +10,7 @@ mod lane;
 mod leaves;
 mod progress;
 mod take;
+pub(super) mod uploads;
 mod writers;
 
 use std::collections::HashMap;
@@ -76,12 +77,12 @@ impl Layout {
     }
 
     fn upload(&self, id: &str) -> PathBuf {
-        self.data.join("tmp/uploads").join(id)
+        self.data.join(uploads::FOLDER).join(id)
     }
 
     /// The digests of the leaves that a checkpoint has left behind, 32 bytes each.
     fn leaves(&self, id: &str) -> PathBuf {
-        self.data.join("tmp/uploads").join(format!("{id}.leaves"))
+        self.data.join(uploads::FOLDER).join(format!("{id}{}", uploads::LEAVES))
     }
 
     /// A file name of one use.
@@ -187,19 +188,19 @@ impl Storage for Embedded {
 
     async fn ingests(&self) -> Result<Vec<String>> {
         self.blocking(|layout| {
-            let names = folder::names(&layout.data.join("tmp/uploads"))?;
-            Ok(names.into_iter().filter(|name| !name.ends_with(".leaves")).collect())
+            let names = folder::names(&layout.data.join(uploads::FOLDER))?;
+            Ok(names.into_iter().filter(|name| !name.ends_with(uploads::LEAVES)).collect())
         })
         .await
     }
 
     async fn ingest_sizes(&self) -> Result<HashMap<String, u64>> {
         self.blocking(|layout| {
-            let names = folder::names(&layout.data.join("tmp/uploads"))?;
+            let names = folder::names(&layout.data.join(uploads::FOLDER))?;
             let sizes = names.into_iter().filter_map(|name| {
                 // One may have ended meanwhile.
                 let size = fs::metadata(layout.upload(&name)).ok()?.len();
-                (!name.ends_with(".leaves")).then_some((name, size))
+                (!name.ends_with(uploads::LEAVES)).then_some((name, size))
             });
             Ok(sizes.collect())
         })

@@ -220,7 +220,7 @@ impl Arrival {
         let store = Arc::clone(&self.store);
         self.held.clone_from(&name);
         self.sending.push_back(tokio::spawn(async move {
-            let sent = store.node.send(&name, &blocks).await;
+            let sent = store.node.send(&name, &blocks, 1).await;
             for block in blocks {
                 if block.cid.codec() == RAW {
                     store.budget.reuse(block.bytes);

@@ -21,7 +21,7 @@ mod pull;
 mod store;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,8 +32,8 @@ use uuid::Uuid;
 
 use super::edit::linked;
 use super::{
-    ByteStream, Content, Edit, Finished, Ingest, Kind, Place, Result, SourceFolder, Storage,
-    StorageError, StorageErrorKind, Taken, TreePath,
+    Applied, ByteStream, Content, Edit, Finished, Ingest, Kind, Place, Result, SourceFolder,
+    Storage, StorageError, StorageErrorKind, Taken, TreePath,
 };
 use crate::ipld::Cid;
 use crate::kubo::{Kubo, KuboErrorKind};
@@ -103,12 +103,19 @@ impl KuboStorage {
         Ok(stat.map(|stat| stat.cid))
     }
 
-    /// Fails if content is not kept that edits are to link.
-    async fn expect_linked(&self, edits: &[Edit]) -> Result<()> {
+    /// Fails if content is not kept that edits are to link, that which is `present` aside.
+    async fn expect_linked(
+        &self,
+        edits: &[Edit],
+        present: &HashSet<CanonicalDigest>,
+    ) -> Result<()> {
         let mut contents = Vec::new();
         for edit in edits {
             if let Edit::Link { digest, cid, size, .. } = edit {
-                contents.push(linked(digest, cid, *size)?);
+                let content = linked(digest, cid, *size)?;
+                if !present.contains(&content.canonical) {
+                    contents.push(content);
+                }
             }
         }
         stream::iter(contents)
@@ -230,11 +237,20 @@ impl Storage for KuboStorage {
     }
 
     async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
-        self.store.node.forget(canonical);
-        if self.kept(canonical).await?.is_none() {
-            return Ok(());
+        self.forget_all(&[*canonical]).await
+    }
+
+    async fn forget_all(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+        let node = &self.store.node;
+        let mut places = Vec::new();
+        for canonical in canonicals {
+            node.forget(canonical);
+            if self.kept(canonical).await?.is_some() {
+                places.push(node.places.content(canonical));
+            }
         }
-        self.store.remove(&[self.store.node.places.content(canonical)]).await
+        // Each removal has all others wait for half a second.
+        if places.is_empty() { Ok(()) } else { self.store.remove(&places).await }
     }
 
     fn recall(&self, canonical: &CanonicalDigest) {
@@ -254,7 +270,17 @@ impl Storage for KuboStorage {
     }
 
     async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
-        self.store.snapshots.apply(tree, edits, self.expect_linked(edits)).await
+        self.carry_out(tree, edits, &HashSet::new()).await.map(drop)
+    }
+
+    async fn carry_out(
+        &self,
+        tree: Visibility,
+        edits: &[Edit],
+        present: &HashSet<CanonicalDigest>,
+    ) -> Result<Option<Applied>> {
+        let check = self.expect_linked(edits, present);
+        self.store.snapshots.apply(tree, edits, check).await.map(Some)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -268,6 +294,11 @@ impl Storage for KuboStorage {
 
     async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
         self.reading(tree, |tree| async move { tree.list(path).await }).await
+    }
+
+    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>> {
+        let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
+        Ok(found.filter(|(_, kind)| *kind == Kind::Directory).map(|(entry, _)| entry.cid))
     }
 
     async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
@@ -231,13 +232,19 @@ impl Node {
         }
     }
 
-    /// Sends blocks, which are held by that name before they are sent.
-    pub(super) async fn send(self: &Arc<Self>, name: &str, blocks: &[Block]) -> Result<()> {
+    /// Sends blocks, which are held by that name before they are sent; in so many parts at a time.
+    pub(super) async fn send(
+        self: &Arc<Self>,
+        name: &str,
+        blocks: &[Block],
+        parts: usize,
+    ) -> Result<()> {
         let cids: Vec<Cid> = blocks.iter().map(|block| block.cid).collect();
         let begun = Instant::now();
         self.hold(&bag(&cids), name).await?;
         let held = begun.elapsed();
-        self.kubo.import(blocks).await?;
+        let sending = blocks.chunks(blocks.len().div_ceil(parts).max(1));
+        try_join_all(sending.map(|part| self.kubo.import(part))).await?;
         let sent = begun.elapsed().saturating_sub(held);
         tracing::debug!(name, blocks = blocks.len(), ?held, ?sent, "sent blocks to the node");
         Ok(())
