@@ -364,7 +364,7 @@ fn every_setting_refuses_nonsense() {
         ("server.tls.certificate", &["5", "true"]),
         ("server.tls.key", &["5", "[]"]),
         ("auth.allow_open", &["'yes'", "1", "''"]),
-        ("publish.domain", &["'localhost'", "'Example.com'", "'a/b.c'", "5"]),
+        ("publish.domain", &["'localhost'", "'a b.example'", "'a/b.c'", "5"]),
         ("publish.provider", &["'route53'", "1"]),
         ("publish.debounce", &["'0s'", "''", "-1"]),
         ("publish.ttl", &["'0s'", "'100ms'", "'25h'", "'soon'"]),
@@ -402,6 +402,42 @@ fn every_setting_refuses_nonsense() {
             let end = format!("for `{name}` in roadstead.toml: expected {}", row.expects);
             assert!(refusal.ends_with(&end), "{name} = {value}: {refusal}");
         }
+    }
+}
+
+/// In upper case, in Unicode and with a dot at its end a domain is the same (RFC 4343, RFC 5891).
+#[test]
+fn a_domain_is_read_however_it_is_written() {
+    for written in
+        ["bücher.example", "BÜCHER.Example.", "XN--BCHER-KVA.example", "xn--bcher-kva.example."]
+    {
+        let expected = "xn--bcher-kva.example";
+        let text = format!(
+            "server.domains = ['{written}']\nserver.hosts = ['{written}']\nserver.local_namespaces = ['{written}']\n\
+             federation.domains = ['{written}']\nfederation.hosts = ['{written}']\n\
+             publish.domain = '{written}'\npublish.provider = 'rfc2136'\npublish.servers = ['ns.{written}']\n\
+             publish.rfc2136.server = '{written}'\npublish.rfc2136.zone = '{written}'\n\
+             publish.rfc2136.key_name = 'key.'\npublish.rfc2136.key_secret = 'YWJj'\n\
+             publish.cloudflare.zone = '{written}'\n"
+        );
+        let Settings { server, federation, publish, .. } = Given::nothing().file(&text).settings();
+        let lists = [server.domains, server.local_namespaces, federation.domains, federation.hosts];
+        for list in lists {
+            assert_eq!(list, [expected], "{written}");
+        }
+        let host = server.hosts[0].trim_end_matches('.').to_ascii_lowercase();
+        assert_eq!(host, expected, "{written}");
+        assert_eq!(
+            (&*publish.domain, &*publish.cloudflare.zone),
+            (expected, expected),
+            "{written}"
+        );
+        for name in [&publish.rfc2136.zone, &publish.rfc2136.server.host] {
+            assert_eq!(name.to_ascii_lowercase(), expected, "{written}");
+        }
+        let server = publish.servers[0].host.to_ascii_lowercase();
+        assert_eq!(server, format!("ns.{expected}"), "{written}");
+        assert_eq!(publish.rfc2136.key_name, "key");
     }
 }
 

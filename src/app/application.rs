@@ -37,6 +37,7 @@ pub(super) fn application(
         .app_data(api)
         .wrap(from_fn(http::refuse_browsers))
         .wrap(from_fn(http::bound))
+        .wrap(from_fn(http::share_public))
         .wrap(from_fn(http::log_requests))
         .wrap(http::default_headers())
         .configure(|config| http::routes(config, &metrics))

@@ -39,7 +39,7 @@ use turns::IndexTurns;
 
 pub use federation::roots;
 pub use filling::Filling;
-pub use publish::{publisher, request_publication};
+pub use publish::{place, publisher, request_publication};
 pub use purge::{PurgeAnswer, PurgeRequest, purge_answer, request_purge};
 pub use rebuild::Notice;
 pub use server::serve;

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
+
 use super::{AppError, requests};
-use crate::config::{NameServer, Settings};
+use crate::config::{NameServer, PublishSettings, Settings};
 use crate::dnslink::{Gateway, Guard, Hint, PROVIDERS, Zone};
+use crate::oci::{Algorithm, Digest};
 use crate::registry::{Publisher, Registry, Terms, Wish};
 
 /// What the files in the data folder begin with by which a server is asked to publish at once; the token of
@@ -47,6 +50,7 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
     let terms = Terms {
         domain,
         debounce: publish.debounce,
+        place: place(publish),
         ttl: publish.ttl,
         keep: publish.keep,
         patience: PATIENCE,
@@ -55,6 +59,32 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
         guard: Guard { allow_private: settings.dnslink.allow_private_addresses },
     };
     Ok(Some(Publisher::new(registry.clone(), provider, zone, terms)))
+}
+
+/// Returns by what the provider is known: another text where any setting of it is another one.
+///
+/// The index keeps it. So little of a hash tells nothing of the secrets among the settings.
+#[must_use]
+pub fn place(settings: &PublishSettings) -> String {
+    let PublishSettings { rfc2136, cloudflare, exec, .. } = settings;
+    let facts: Vec<&str> = match settings.provider {
+        "rfc2136" => vec![
+            &rfc2136.server.host,
+            &rfc2136.zone,
+            &rfc2136.key_name,
+            rfc2136.key_algorithm,
+            rfc2136.key_secret.expose_secret(),
+        ],
+        "cloudflare" => vec![
+            &cloudflare.api,
+            &cloudflare.zone,
+            &cloudflare.zone_id,
+            cloudflare.token.expose_secret(),
+        ],
+        _ => exec.command.iter().map(String::as_str).collect(),
+    };
+    let text = format!("{}\0{}\0{}", settings.provider, rfc2136.server.port, facts.join("\0"));
+    Digest::of(Algorithm::Sha256, text.as_bytes()).hex()[..8].to_owned()
 }
 
 /// Asks the server that runs on a data folder to publish at once; with `force` over what others have written.

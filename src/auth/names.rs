@@ -1,6 +1,6 @@
 //! Whose repository a name means.
 
-use crate::oci::{ForeignName, NameError, RepositoryName, is_domain};
+use crate::oci::{ForeignName, NameError, RepositoryName, read_domain};
 
 /// What the operator says about names that look like somebody's root.
 #[derive(Debug, Clone, Default)]
@@ -51,11 +51,13 @@ impl Names {
         if self.is_local(&name) || !self.federates || name.foreign().is_some() {
             return Ok(name.into());
         }
-        let host = host.map(without_port).filter(|host| self.hosts.iter().any(|it| it == host));
-        let namespace = namespace.filter(|text| is_domain(text));
+        // Names of the DNS are the same in upper and in lower case.
+        let host = host.map(without_port).and_then(read_domain);
+        let host = host.filter(|host| self.hosts.contains(host));
+        let namespace = namespace.and_then(read_domain);
+        let own = namespace.as_ref().map(|_| name.clone());
         match namespace.or(host) {
-            Some(domain) if !self.own.iter().any(|own| own == domain) => {
-                let own = namespace.map(|_| name.clone());
+            Some(domain) if !self.own.contains(&domain) => {
                 Ok(Meant { name: format!("{domain}/{name}").parse()?, asked: name, own })
             }
             _ => Ok(name.into()),
@@ -119,9 +121,21 @@ mod tests {
         assert_eq!(meant("api", Some("other.example"), None), "api");
         assert_eq!(meant("api", Some("127.0.0.1:5000"), Some("far.example")), "far.example/api");
         assert_eq!(meant("api", Some("host.example"), Some("far.example")), "far.example/api");
-        for odd in ["localhost:5000", "far.example:5000", "UP.example", "a/b.c", "", "nodot"] {
+        for odd in ["localhost:5000", "far.example:5000", "a/b.c", "", "nodot"] {
             assert_eq!(meant("api", None, Some(odd)), "api", "{odd}");
         }
+    }
+
+    #[test]
+    fn a_host_and_a_namespace_mean_the_same_however_they_are_written() {
+        for host in ["Host.Example:5000", "host.example.", "HOST.EXAMPLE.:443"] {
+            assert_eq!(meant("api", Some(host), None), "host.example/api", "{host}");
+        }
+        for namespace in ["xn--bcher-kva.example", "XN--BCHER-KVA.Example.", "Bücher.example"] {
+            let expected = "xn--bcher-kva.example/api";
+            assert_eq!(meant("api", None, Some(namespace)), expected, "{namespace}");
+        }
+        assert_eq!(meant("api", None, Some("OWN.example")), "api");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! `roadstead man`: the manual, a page for each command.
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::{fs, io};
 
 use anyhow::Context;
 use clap::error::ErrorKind;
@@ -33,7 +33,7 @@ pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
     if let Some(folder) = &arguments.out {
         let context = || format!("cannot write to {}", folder.display());
         fs::create_dir_all(folder).with_context(context)?;
-        clap_mangen::generate_to(root, folder).with_context(context)?;
+        write_all(&root, folder).with_context(context)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut command: &Command = &root;
@@ -45,8 +45,21 @@ pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
         command = found;
     }
     let mut page = Vec::new();
-    Man::new(command.clone()).render(&mut page).context("a page cannot be made")?;
+    page_of(command).render(&mut page).context("a page cannot be made")?;
     let page = String::from_utf8(page).context("a page is not UTF-8")?;
     output::print(&page).context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes the pages of a command and of all below it.
+fn write_all(command: &Command, folder: &Path) -> io::Result<()> {
+    for command in command.get_subcommands().filter(|command| !command.is_hide_set()) {
+        write_all(command, folder)?;
+    }
+    page_of(command).generate_to(folder).map(drop)
+}
+
+/// The page of a command, which says at its foot of which version it is.
+fn page_of(command: &Command) -> Man {
+    Man::new(command.clone()).source(concat!("roadstead ", env!("CARGO_PKG_VERSION")))
 }

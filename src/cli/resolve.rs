@@ -11,7 +11,7 @@ use super::{CommonArguments, output, runtime};
 use crate::app::roots;
 use crate::config::Settings;
 use crate::dnslink::{Domain, Step, Validation};
-use crate::oci::RootName;
+use crate::oci::{RootName, read_domain};
 use crate::registry::{
     Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Progress, Steps, Survey,
 };
@@ -39,7 +39,9 @@ pub(super) struct ResolveArguments {
 
 /// Reads what names a root.
 pub(super) fn read_name(text: &str) -> anyhow::Result<RootName> {
-    let name = text.parse()?;
+    // A domain may be written as people read it.
+    let domain = read_domain(text);
+    let name = domain.as_deref().unwrap_or(text).parse()?;
     if let RootName::Domain(domain) = &name {
         domain.parse::<Domain>()?;
     }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{CommonArguments, output, runtime};
-use crate::app::{App, Beside, expect_registry, index_kind};
+use crate::app::{App, Beside, expect_registry, index_kind, place};
 use crate::config::Settings;
 use crate::registry::{Failure, Publication, peek_root, published};
 
@@ -38,6 +38,15 @@ struct Status {
     queue: u64,
     broken: Vec<String>,
     publishing: Option<Publishing>,
+    /// What was published last, where nothing is any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    formerly: Option<Formerly>,
+}
+
+#[derive(Serialize)]
+struct Formerly {
+    domain: String,
+    root: String,
 }
 
 #[derive(Serialize)]
@@ -90,8 +99,11 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
     let pinged = registry.ping_storage().await;
     let broken = pinged.err().map(|error| format!("storage: {error}"));
     let root = peek_root(index.clone()).await?.to_string();
+    let record = published(index.as_ref()).await?;
+    let formerly = record.as_ref().filter(|_| !settings.publish.is_wanted()).and_then(|record| {
+        Some(Formerly { domain: record.domain.clone(), root: record.root?.to_string() })
+    });
     let publishing = if settings.publish.is_wanted() {
-        let record = published(index.as_ref()).await?;
         let record = record.filter(|record| record.domain == settings.publish.domain);
         let mut held = index.published_roots().await?;
         held.sort_by_key(|held| held.held);
@@ -113,6 +125,7 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
         queue,
         broken: broken.into_iter().collect(),
         publishing,
+        formerly,
     })
 }
 
@@ -129,13 +142,23 @@ fn publishing(
     Publishing {
         domain: settings.publish.domain.clone(),
         provider: settings.publish.provider,
-        pending: known.as_ref().is_none_or(|(known, _)| known != root),
+        pending: known.as_ref().is_none_or(|(known, _)| known != root)
+            || record.as_ref().is_some_and(|record| !is_in_force(settings, record)),
         published: known.as_ref().and_then(|(_, published)| moment(*published)),
         root: known.map(|(known, _)| known),
         hints: hints.collect(),
         kept,
         failure: record.and_then(|record| record.failure).map(failing),
     }
+}
+
+/// Tells whether the records were written by the settings as they are.
+fn is_in_force(settings: &Settings, record: &Publication) -> bool {
+    let publish = &settings.publish;
+    let mut hints = publish.hint.iter().map(|hint| format!("ipfsnode={hint}"));
+    record.ttl == Some(publish.ttl.as_secs())
+        && record.place.as_deref() == Some(&*place(publish))
+        && hints.all(|hint| record.ours.contains(&hint))
 }
 
 fn failing(failure: Failure) -> Failing {
@@ -149,7 +172,7 @@ fn moment(milliseconds: i64) -> Option<Timestamp> {
 }
 
 fn describe(status: &Status) -> String {
-    let Status { data, root, driver, index, queue, broken, publishing } = status;
+    let Status { data, root, driver, index, queue, broken, publishing, formerly } = status;
     let mut text = String::new();
     let mut add = |what: &str, fact: &str| {
         let space = " ".repeat(WIDTH.saturating_sub(what.len()));
@@ -167,6 +190,9 @@ fn describe(status: &Status) -> String {
     }
     let Some(publishing) = publishing else {
         add("publishing", "no: publish.domain is not set");
+        if let Some(Formerly { domain, root }) = formerly {
+            add("still served", &format!("{root}, which was published under {domain}"));
+        }
         return text;
     };
     let Publishing { domain, provider, root, published, pending, hints, kept, failure } =

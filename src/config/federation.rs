@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use super::storage::token;
 use super::{ExternalUrl, SettingsError, Values};
 use crate::kubo::Address;
-use crate::oci::is_domain;
+use crate::oci::read_domain;
 
 /// The most reads that a setting may allow, and the least memory for them: a few blocks.
 const MOST_READS: usize = 10_000;
@@ -92,8 +92,9 @@ impl FederationSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
         let domains = |name| {
             let domains = values.list(name);
-            let are_domains = domains.iter().all(|domain| is_domain(domain));
-            if are_domains { Ok(domains) } else { Err(values.refuse(name)) }
+            let domains: Option<Vec<String>> =
+                domains.iter().map(|domain| read_domain(domain)).collect();
+            domains.ok_or_else(|| values.refuse(name))
         };
         let within = |name: &'static str, range: RangeInclusive<u64>| {
             let number = values.number(name);

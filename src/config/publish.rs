@@ -10,7 +10,7 @@ use reqwest::Url;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{SettingsError, Values};
-use crate::oci::is_domain;
+use crate::oci::read_domain;
 
 const DOMAIN: &str = "publish.domain";
 const PROVIDER: &str = "publish.provider";
@@ -107,7 +107,7 @@ pub struct NameServer {
 
 impl PublishSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
-        let domain = optional(values, DOMAIN, is_domain)?;
+        let domain = optional(values, DOMAIN, read_domain)?;
         let provider = values.choice(PROVIDER)?;
         let within = |name: &'static str, longest: Duration| {
             let duration = values.positive_duration(name)?;
@@ -191,8 +191,8 @@ impl Rfc2136Settings {
                 "" => Some(NameServer::default()),
                 text => NameServer::parse(text),
             })?,
-            zone: optional(values, "publish.rfc2136.zone", is_zone)?,
-            key_name: optional(values, "publish.rfc2136.key_name", is_zone)?,
+            zone: optional(values, "publish.rfc2136.zone", dns_name)?,
+            key_name: optional(values, "publish.rfc2136.key_name", dns_name)?,
             key_algorithm: values.choice("publish.rfc2136.key_algorithm")?,
             key_secret: values.secret("publish.rfc2136.key_secret", is_secret)?,
         })
@@ -204,13 +204,11 @@ impl CloudflareSettings {
         let is_token = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
         Ok(Self {
             token: values.secret("publish.cloudflare.token", is_token)?,
-            zone: values.parse("publish.cloudflare.zone", |text| {
-                // An international name may be written as it is read.
-                let ascii = idna::domain_to_ascii(text).ok()?;
-                (ascii.is_empty() || is_domain(&ascii)).then_some(ascii)
-            })?,
+            zone: optional(values, "publish.cloudflare.zone", read_domain)?,
             zone_id: optional(values, "publish.cloudflare.zone_id", |text| {
-                text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                let is_id =
+                    text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+                is_id.then(|| text.to_owned())
             })?,
             api: values.parse("publish.cloudflare.api", |text| {
                 let url = Url::parse(text).ok()?;
@@ -235,7 +233,7 @@ impl ExecSettings {
 
 impl NameServer {
     /// Reads `192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1`, `[2001:db8::1]:5353`, `ns.example.com` or
-    /// `ns.example.com:5353`.
+    /// `ns.example.com:5353`; names also with a dot at their end, or in Unicode.
     fn parse(text: &str) -> Option<Self> {
         let at = |host: &str, port| Self { host: host.to_owned(), port };
         let server = match (text.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
@@ -246,11 +244,12 @@ impl NameServer {
                 None => at(text, PORT),
             },
         };
-        let is_host = server.host.parse::<IpAddr>().map_or_else(
-            |_| is_zone(&server.host) && server.host.contains(|it: char| it.is_ascii_alphabetic()),
-            |ip| !ip.is_unspecified(),
-        );
-        (is_host && server.port != 0).then_some(server)
+        let host = match server.host.parse::<IpAddr>() {
+            Ok(ip) => Some(server.host).filter(|_| !ip.is_unspecified()),
+            Err(_) => dns_name(&server.host)
+                .filter(|host| host.contains(|it: char| it.is_ascii_alphabetic())),
+        };
+        host.filter(|_| server.port != 0).map(|host| Self { host, port: server.port })
     }
 }
 
@@ -270,9 +269,18 @@ impl fmt::Display for NameServer {
 fn optional(
     values: &Values,
     name: &'static str,
-    is_right: impl Fn(&str) -> bool,
+    read: impl Fn(&str) -> Option<String>,
 ) -> Result<String, SettingsError> {
-    values.parse(name, |text| (text.is_empty() || is_right(text)).then(|| text.to_owned()))
+    values.parse(name, |text| if text.is_empty() { Some(String::new()) } else { read(text) })
+}
+
+/// Reads a name of the DNS, with a dot at its end or without, also in Unicode.
+fn dns_name(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if is_zone(text) {
+        return Some(text.to_owned());
+    }
+    idna::domain_to_ascii(text).ok().filter(|ascii| is_zone(ascii))
 }
 
 /// Tells whether a text is a name of the DNS, without a dot at its end.

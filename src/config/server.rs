@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ExternalUrl, SettingsError, Values};
-use crate::oci::{RepositoryName, is_domain};
+use crate::oci::{RepositoryName, read_domain};
 
 /// Where the registry listens, and where its data stand.
 #[derive(Debug, Clone)]
@@ -100,18 +100,11 @@ impl TlsSettings {
 
 impl ServerSettings {
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
-        let local_namespaces = values.list("server.local_namespaces");
-        if !local_namespaces.iter().all(|component| is_component(component)) {
-            return Err(values.refuse("server.local_namespaces"));
-        }
-        let domains = values.list("server.domains");
-        if !domains.iter().all(|domain| is_domain(domain)) {
-            return Err(values.refuse("server.domains"));
-        }
-        let hosts = values.list("server.hosts");
-        if !hosts.iter().all(|host| is_host(host)) {
-            return Err(values.refuse("server.hosts"));
-        }
+        let list = |name, read: fn(&str) -> Option<String>| {
+            let texts: Option<Vec<String>> =
+                values.list(name).iter().map(|text| read(text)).collect();
+            texts.ok_or_else(|| values.refuse(name))
+        };
         let proxies = values.list("server.trusted_proxies");
         let proxies = proxies.iter().map(|text| network(text)).collect::<Option<_>>();
         Ok(Self {
@@ -122,10 +115,10 @@ impl ServerSettings {
                 "" => Some(None),
                 url => ExternalUrl::parse(url).map(Some),
             })?,
-            hosts,
+            hosts: list("server.hosts", host)?,
             trusted_proxies: proxies.ok_or_else(|| values.refuse("server.trusted_proxies"))?,
-            domains,
-            local_namespaces,
+            domains: list("server.domains", read_domain)?,
+            local_namespaces: list("server.local_namespaces", component)?,
             limits: ServerLimits::read(values)?,
             tls: TlsSettings::read(values)?,
             shutdown_grace: values.duration("server.shutdown_grace")?,
@@ -134,8 +127,18 @@ impl ServerSettings {
     }
 }
 
-fn is_component(text: &str) -> bool {
-    !text.contains('/') && text.parse::<RepositoryName>().is_ok()
+/// Reads the first component of a repository's name, which may be a domain.
+fn component(text: &str) -> Option<String> {
+    let is_component = !text.contains('/') && text.parse::<RepositoryName>().is_ok();
+    if is_component { Some(text.to_owned()) } else { read_domain(text) }
+}
+
+/// Reads a name or an address, as it stands in a URL; a name may be written in Unicode.
+fn host(text: &str) -> Option<String> {
+    if is_host(text) {
+        return Some(text.to_owned());
+    }
+    idna::domain_to_ascii(text).ok().filter(|ascii| is_host(ascii))
 }
 
 /// Tells whether the text is a name or an address, as it stands in a URL.

@@ -48,7 +48,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "server.domains",
         kind: Kind::List,
         default: "[]",
-        expects: r#"domains in lower case, such as ["example.com"]"#,
+        expects: r#"domains such as ["example.com"]"#,
         help: "Domains that are this registry's own: example.com/api is then its repository api.",
     },
     Setting {
@@ -386,7 +386,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "federation.domains",
         kind: Kind::List,
         default: "[]",
-        expects: r#"domains in lower case, such as ["example.com"]"#,
+        expects: r#"domains such as ["example.com"]"#,
         help: "The domains whose images are served, and no others; roots that are named by a CID or \
                a key are not served then. Empty: everybody's.",
     },
@@ -404,7 +404,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "federation.hosts",
         kind: Kind::List,
         default: "[]",
-        expects: r#"domains in lower case, such as ["example.com"]"#,
+        expects: r#"domains such as ["example.com"]"#,
         help: "Names by which this server is reached that stand for a domain: with example.com, a \
                request for api at that host is for example.com/api.",
     },
@@ -489,7 +489,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "publish.domain",
         kind: Kind::Text,
         default: r#""""#,
-        expects: "a domain in lower case such as example.com",
+        expects: "a domain such as example.com",
         help: "The domain under which the public root is published, in the TXT records of \
                _dnslink.<domain> (docs/PUBLISHING.md). Empty: it is not published.",
     },

@@ -32,17 +32,26 @@ const HEADERS: [(HeaderName, &str); 4] = [
 /// How long a browser may remember the answer to a preflight, in seconds; browsers take less.
 const REMEMBERED: &str = "86400";
 
-/// Lets pages of any origin read the answers of what it stands around, errors among them.
+/// The paths whose answers are shared, and what is below each.
+const SHARED: [&str; 3] = ["/ipfs", "/ipns", "/routing/v1"];
+
+/// Lets pages of any origin read the answers below the paths that are shared, also those of what refuses a request
+/// before it comes to its route.
 ///
 /// # Errors
 /// Those of what it wraps.
-pub(super) async fn share(
+pub async fn share_public(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let is_below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+    let is_shared =
+        SHARED.iter().any(|path| request.path().strip_prefix(path).is_some_and(is_below));
     let mut response = next.call(request).await?;
-    for (name, value) in HEADERS {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    if is_shared {
+        for (name, value) in HEADERS {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
     }
     Ok(response)
 }

@@ -16,7 +16,7 @@ use crate::auth::{
     Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, Meant, PullGrant,
     PushGrant,
 };
-use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName};
+use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName, read_domain};
 use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
@@ -70,6 +70,7 @@ async fn ask<Grant>(
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
     let meant = authority.names().meant(name, host, namespace.as_deref())?;
+    let namespace = namespace.as_deref().and_then(read_domain);
     if let Some(namespace) = namespace.filter(|it| meant.name.namespace() == Some(it.as_str())) {
         request.extensions_mut().insert(Namespace(namespace));
     }

@@ -46,6 +46,7 @@ use actix_web::{FromRequest, Handler, Resource, Responder};
 
 pub use browsers::{OwnNames, refuse_browsers};
 pub use client::{Client, TrustedProxies};
+pub use cors::share_public;
 pub use error::ApiError;
 pub use health::Readiness;
 pub use limits::{LimitSettings, Limits, bound};
@@ -134,18 +135,15 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
             .route(web::method(Method::OPTIONS).to(cors::preflight))
     };
     let content = web::scope("/ipfs")
-        .wrap(from_fn(cors::share))
         .service(readable(shared("/ipfs", "/{cid}"), gateway::get))
         .service(readable(shared("/ipfs", "/{cid}/{path:.*}"), gateway::get))
         .default_service(web::to(error::not_found));
     let records = web::scope("/ipns")
-        .wrap(from_fn(cors::share))
         .service(readable(shared("/ipns", "/{key}"), gateway::ipns::get))
         .service(readable(shared("/ipns", "/{key}/{path:.*}"), gateway::ipns::get))
         .default_service(web::to(error::not_found));
     let providers = shared("/routing/v1", "/providers/{cid}");
     let routing = web::scope("/routing/v1")
-        .wrap(from_fn(cors::share))
         .service(readable(providers, routing::providers))
         .service(readable(shared("/routing/v1", "/peers/{id}"), routing::peers))
         .default_service(web::to(error::not_found));

@@ -37,7 +37,7 @@ pub(super) async fn refuse(options: &PgConnectOptions) -> Result<()> {
                  extra_float_digits`, or name Postgres itself"
             ),
         )),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(failed(options, error)),
     }
 }
 

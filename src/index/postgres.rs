@@ -54,12 +54,16 @@ pub(super) async fn open(
     access: Access,
     settings: &PostgresSettings,
 ) -> Result<Arc<dyn Index>> {
-    let options = PgConnectOptions::from_str(url).map_err(failed)?.application_name("roadstead");
+    let options = PgConnectOptions::from_str(url);
+    let options = options.map_err(|error| failed(&PgConnectOptions::new(), error))?;
+    let options = options.application_name("roadstead");
+    let place = options.clone();
+    let unable = |error| failed(&place, error);
     pooler::refuse(&options).await?;
     if access == Access::Full {
         // On a connection of its own: a migration that is refused leaves the lock held on it.
         let only = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT);
-        let pool = only.connect_with(options.clone()).await.map_err(failed)?;
+        let pool = only.connect_with(options.clone()).await.map_err(unable)?;
         let migrated = schema::migrator(MIGRATIONS).run(&pool).await;
         pool.close().await;
         migrated.map_err(schema::refused)?;
@@ -72,7 +76,7 @@ pub(super) async fn open(
         Access::ReadOnly => Clock::Row,
     };
     let database = Database {
-        pool: Pool::Postgres(pool.map_err(failed)?),
+        pool: Pool::Postgres(pool.map_err(unable)?),
         turns: Turns::of_server(turns),
         gate: None,
         lock: Arc::new(Mutex::new(())),
@@ -117,8 +121,8 @@ fn pool_options(connections: u32, access: Access, settings: &PostgresSettings) -
         })
 }
 
-/// Says why a database cannot be opened.
-pub(super) fn failed(error: sqlx::Error) -> IndexError {
+/// Says why the database of these options cannot be opened.
+pub(super) fn failed(options: &PgConnectOptions, error: sqlx::Error) -> IndexError {
     const DOING: &str = "opening a Postgres database";
 
     let is_of_encryption = match &error {
@@ -134,7 +138,14 @@ pub(super) fn failed(error: sqlx::Error) -> IndexError {
         );
         return IndexError::new(IndexErrorKind::Failed, DOING, why);
     }
-    IndexError::new(kind(&error), DOING, error)
+    let kind = kind(&error);
+    match error {
+        sqlx::Error::Io(cause) => {
+            let why = format!("{}:{}: {cause}", options.get_host(), options.get_port());
+            IndexError::new(kind, DOING, why)
+        }
+        error => IndexError::new(kind, DOING, error),
+    }
 }
 
 /// Gives up on a query that takes too long. The connection is of no use then.

@@ -126,6 +126,17 @@ pub fn is_domain(text: &str) -> bool {
     text.contains('.') && !text.contains('/') && text.parse::<RepositoryName>().is_ok()
 }
 
+/// Reads a domain however it is written: in upper case, in Unicode, with a dot at its end. Returns it as repository
+/// names have it: in lower case, in ASCII (RFC 5891), and without that dot.
+#[must_use]
+pub fn read_domain(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
+    if is_domain(text) {
+        return Some(text.to_owned());
+    }
+    idna::domain_to_ascii(text).ok().filter(|ascii| is_domain(ascii))
+}
+
 fn is_component(text: &str) -> bool {
     let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = text.as_bytes();
@@ -157,7 +168,7 @@ pub enum NameError {
     TooLong(usize),
     /// The text names nobody's root.
     #[error(
-        "`{0}` is neither a domain in lower case such as example.com, nor a CID of version 1 such as bafy…, \
+        "`{0}` is neither a domain such as example.com, nor a CID of version 1 such as bafy…, \
          nor an IPNS key in base36 such as k51…"
     )]
     Root(String),
@@ -206,6 +217,17 @@ mod tests {
         }
         assert!("a".repeat(255).parse::<RepositoryName>().is_ok());
         assert_eq!("a".repeat(256).parse::<RepositoryName>(), Err(NameError::TooLong(256)));
+    }
+
+    #[test]
+    fn a_domain_is_read_in_any_spelling() {
+        for text in ["bücher.example", "Bücher.EXAMPLE.", "xn--bcher-kva.example."] {
+            assert_eq!(read_domain(text).as_deref(), Some("xn--bcher-kva.example"), "{text}");
+        }
+        assert_eq!(read_domain("Docker.IO").as_deref(), Some("docker.io"));
+        for text in ["", ".", "a", "a b.c", "a..b", "a/b.c", "a.b..", "a.b:53", "[::1].a", "-.b"] {
+            assert_eq!(read_domain(text), None, "{text}");
+        }
     }
 
     #[test]

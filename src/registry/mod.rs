@@ -65,7 +65,7 @@ pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
 pub use publish::{
-    Failure, Outcome, Plan, Publication, Publisher, Standing, Terms, Wish, published,
+    Failure, FormerDomain, Outcome, Plan, Publication, Publisher, Standing, Terms, Wish, published,
 };
 pub use purge::{Purged, Withdrawn};
 pub use rebuild::Rebuilt;

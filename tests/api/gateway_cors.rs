@@ -3,8 +3,9 @@
 use reqwest::Method;
 use reqwest::header::{ACCEPT, IF_NONE_MATCH, ORIGIN};
 
+use crate::common::connection::Connection;
 use crate::common::http::{self, Response};
-use crate::common::repository::Repository;
+use crate::common::repository::{Repository, wait};
 use crate::common::{Server, succeed};
 
 const PAGE: &str = "https://page.example";
@@ -83,6 +84,35 @@ fn every_answer_below_the_gateway_and_the_routing_may_be_read() {
         assert_eq!(answer.status, status, "{method} {path}: {}", answer.text());
         assert_shared(&answer);
     }
+}
+
+/// Before a request comes to its route it may be refused: because of its `Origin`, or because too much is under way.
+#[test]
+fn a_refusal_may_be_read_by_the_page_too() {
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_SERVER__LIMITS__TRANSFERS_PER_CLIENT", "1");
+    });
+    let paths =
+        ["/ipfs/bafkqaaa?format=raw", "/ipns/k51?format=ipns-record", "/routing/v1/peers/a"];
+    for path in paths {
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            let answer = send(&server, &method, path, &[]);
+            assert!([403, 405].contains(&answer.status), "{method} {path}: {}", answer.status);
+            assert_shared(&answer);
+        }
+    }
+    // An upload whose bytes do not come is all that may be under way.
+    let mut upload = Connection::open(&server);
+    upload.ask("POST", "/v2/team/app/blobs/uploads/?digest=sha256:0", &[("Content-Length", "9")]);
+    for path in paths {
+        wait(|| send(&server, &Method::GET, path, &[]).status == 429, "it is not refused");
+        let answer = send(&server, &Method::GET, path, &[]);
+        assert_shared(&answer);
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    let answer = send(&server, &Method::GET, "/v2/team/app/tags/list", &[]);
+    assert_eq!(answer.status, 429);
+    assert_eq!(answer.header("access-control-allow-origin"), "");
 }
 
 #[test]

@@ -25,6 +25,13 @@ fn every_command_has_a_page_that_groff_takes_without_a_warning() {
     assert_eq!(succeed(&mut roadstead(["man", "index", "rebuild"])), page.trim_end());
     assert!(page.contains("\\-\\-data"), "flags that every command has are on each page: {page}");
 
+    let version = format!("roadstead {}", env!("CARGO_PKG_VERSION"));
+    for name in &names {
+        let page = fs::read_to_string(pages.join(name)).unwrap();
+        let title = page.lines().find(|line| line.starts_with(".TH")).unwrap();
+        assert!(title.contains(&format!("\"{version}\"")), "{name}: {title}");
+    }
+
     let Some(groff) = require("groff") else { return };
     for name in names {
         // As `man` calls it.

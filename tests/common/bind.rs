@@ -208,7 +208,7 @@ fn settings(
         "key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n\
          options {{ directory \"{place}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
          pid-file \"named.pid\"; session-keyfile \"session.key\"; recursion no; notify no;\n\
-         dnssec-validation no; }};\n\
+         dnssec-validation no; check-names primary ignore; }};\n\
          controls {{ }};\n{zones}"
     )
 }

@@ -201,7 +201,8 @@ pub(crate) async fn another_ttl_is_written_for_each_record(subject: &mut Subject
 }
 
 pub(crate) async fn a_wildcard_gives_way_to_what_is_published(subject: &mut Subject) {
-    for domain in ["cname", "txt"] {
+    // The last ones stand more than one label above the name.
+    for domain in ["cname", "txt", "mx", "many", "a.b.cname", "a.b.txt", "a.b.many"] {
         let name = format!("_dnslink.{domain}.{DOMAIN}");
         write(subject, &below(domain, change(&[A, HINT], &[]))).await;
         assert_eq!(subject.texts_of(&name), sorted(&[A, HINT]), "{domain}");
@@ -210,6 +211,61 @@ pub(crate) async fn a_wildcard_gives_way_to_what_is_published(subject: &mut Subj
         assert_eq!(subject.count(), before, "{domain}: the zone was changed");
         write(subject, &below(domain, change(&[B], &[A, HINT]))).await;
         assert_eq!(subject.texts_of(&name), sorted(&[B]), "{domain}");
+        // Other names below the wildcard are what they were, where no name came to be between (RFC 4592, 2.2.2).
+        if subject.sees_names() && !domain.contains('.') {
+            let other = format!("other.{domain}.{DOMAIN}");
+            let is_text = domain.ends_with("txt") || domain.ends_with("many");
+            assert_eq!(subject.texts_of(&other).contains(&"v=spf1 -all".to_owned()), is_text);
+        }
+    }
+}
+
+pub(crate) async fn a_wildcard_of_the_whole_zone_and_a_delegation_are_in_nobodys_way(
+    subject: &mut Subject,
+) {
+    for (domain, zone) in [
+        ("alias.test", "alias.test"),
+        ("text.test", "text.test"),
+        ("a.b.alias.test", "alias.test"),
+        ("delegated.publisher.test", "_dnslink.delegated.publisher.test"),
+    ] {
+        if !subject.has_zones() {
+            return;
+        }
+        let provider = subject.open_set(&[("PUBLISH__RFC2136__ZONE", zone)]);
+        let at = |change| Change { domain: domain.parse().unwrap(), ..change };
+        let name = format!("_dnslink.{domain}");
+        let done = async |change: Change| {
+            let change = at(change);
+            provider.check(&change).await.unwrap_or_else(|error| panic!("{domain}: {error}"));
+            provider.write(&change).await.unwrap_or_else(|error| panic!("{domain}: {error}"));
+        };
+        done(change(&[A, HINT], &[])).await;
+        assert_eq!(subject.texts_of(&name), sorted(&[A, HINT]), "{domain}");
+        let longer = Duration::from_secs(100);
+        done(Change { ttl: longer, ..change(&[A, HINT], &[A, HINT]) }).await;
+        let ttls: Vec<u64> = subject.records_of(&name).into_iter().map(|(_, ttl)| ttl).collect();
+        assert_eq!(ttls, [100, 100], "{domain}");
+        done(change(&[B], &[A, HINT])).await;
+        assert_eq!(subject.texts_of(&name), sorted(&[B]), "{domain}");
+        let foreign = provider.write(&at(change(&[C], &[]))).await;
+        assert_eq!(foreign.expect_err("B is not ours").kind, PublishErrorKind::Conflict);
+    }
+}
+
+pub(crate) async fn another_ttl_is_written_beside_records_of_others(subject: &mut Subject) {
+    subject.add("v=spf1 -all");
+    for ttl in [100, 200, 150] {
+        let wanted = Change { ttl: Duration::from_secs(ttl), ..change(&[A, HINT], &[A, HINT]) };
+        write(subject, &wanted).await;
+        let records = subject.records_of(NAME);
+        assert_eq!(records.len(), 3, "{records:?}");
+        for (text, found) in records.iter().filter(|(text, _)| !text.starts_with("v=")) {
+            assert_eq!(*found, ttl, "{text}");
+        }
+        let before = subject.count();
+        write(subject, &wanted).await;
+        assert_eq!(subject.count(), before, "the zone was changed");
     }
 }
 
@@ -230,11 +286,14 @@ pub(crate) async fn an_alias_that_stands_at_the_name_is_told(subject: &mut Subje
         return;
     }
     let before = subject.count();
-    let wanted = below("alias", change(&[A], &[]));
-    for failed in [subject.open().write(&wanted).await, subject.open().check(&wanted).await] {
-        let error = failed.expect_err("a CNAME record is there");
-        assert_eq!(error.kind, PublishErrorKind::Failed, "{error}");
-        assert!(error.to_string().contains(&format!("is an alias of {DOMAIN}.")), "{error}");
+    // Of the second one a wildcard would stand for the name, were the alias not there.
+    for domain in ["alias", "both"] {
+        let wanted = below(domain, change(&[A], &[]));
+        for failed in [subject.open().write(&wanted).await, subject.open().check(&wanted).await] {
+            let error = failed.expect_err("a CNAME record is there");
+            assert_eq!(error.kind, PublishErrorKind::Failed, "{error}");
+            assert!(error.to_string().contains(&format!("is an alias of {DOMAIN}.")), "{error}");
+        }
     }
     assert_eq!(subject.count(), before, "nothing was changed");
 }
@@ -250,6 +309,10 @@ pub(crate) async fn what_would_fail_is_told_without_a_change(subject: &mut Subje
     let checked = subject.open().check(&wanted).await;
     if subject.open().compares() {
         assert_eq!(checked.expect_err("it is B's").kind, PublishErrorKind::Conflict);
+        for stranger in subject.open_as_strangers() {
+            let refused = stranger.check(&change(&[B], &[])).await.expect_err("nobody knows it");
+            assert_eq!(refused.kind, PublishErrorKind::Refused, "{refused}");
+        }
     }
     assert_eq!(subject.texts(), sorted(&[B]));
 }

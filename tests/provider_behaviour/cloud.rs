@@ -30,6 +30,8 @@ struct State {
     records: Vec<Record>,
     /// The name of the zone as the API writes it; none: `publisher.test`.
     zone: Option<String>,
+    /// Whether it knows the names of records by their form in Unicode alone.
+    is_unicode: bool,
     made: u32,
     changes: u32,
     is_down: bool,
@@ -210,8 +212,11 @@ fn write(state: &mut State, id: Option<&str>, body: &[u8]) -> HttpResponse {
     let text = |field: &str| record.get(field).and_then(Value::as_str).unwrap_or_default();
     let (name, content) = (text("name").to_owned(), text("content").to_owned());
     let ttl = record.get("ttl").and_then(Value::as_u64).unwrap_or(1);
+    let name = if state.is_unicode { name.replace("xn--bcher-kva", "bücher") } else { name };
     if text("type") != "TXT"
-        || !(name.ends_with("publisher.test") || name.ends_with("xn--bcher-kva.example"))
+        || !(name.ends_with("publisher.test")
+            || name.ends_with("xn--bcher-kva.example")
+            || name.ends_with("bücher.example"))
         || content.is_empty()
     {
         return failure(StatusCode::BAD_REQUEST, 9000, "DNS name is invalid.");
@@ -333,6 +338,25 @@ pub(crate) const CASES: &[Case] = &[
         let other = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE", "büch.example")]);
         let refused = block_on(other.write(&wanted("xn--bcher-kva.example"))).unwrap_err();
         assert_eq!(refused.kind, PublishErrorKind::Refused, "{refused}");
+        Ok(())
+    }),
+    ("records_are_found_in_whichever_form_the_api_names_them", |subject| {
+        subject.cloud().state().zone = Some("bücher.example".to_owned());
+        subject.cloud().state().is_unicode = true;
+        let wanted = |text: &str, ours: &[&str]| roadstead::dnslink::Change {
+            domain: "xn--bcher-kva.example".parse().unwrap(),
+            ..change(&[text], ours)
+        };
+        let (first, second) = ("dnslink=/ipfs/bafyaabakaieac", "dnslink=/ipfs/bafkqaaa");
+        let provider = subject.open();
+        block_on(provider.write(&wanted(first, &[]))).unwrap();
+        let before = subject.count();
+        block_on(provider.write(&wanted(first, &[first]))).unwrap();
+        assert_eq!(subject.count(), before, "the zone was changed");
+        let foreign = block_on(provider.write(&wanted(second, &[]))).unwrap_err();
+        assert_eq!(foreign.kind, PublishErrorKind::Conflict, "{foreign}");
+        block_on(provider.write(&wanted(second, &[first]))).unwrap();
+        assert_eq!(subject.texts_of("_dnslink.bücher.example"), [second]);
         Ok(())
     }),
     ("a_zone_whose_id_is_set_is_not_looked_for", |subject| {

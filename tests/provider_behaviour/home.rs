@@ -164,6 +164,11 @@ impl Subject {
         self.kind.name == "rfc2136"
     }
 
+    /// Tells whether there are further zones.
+    pub(crate) fn has_zones(&self) -> bool {
+        matches!(self.place, Place::Name { .. })
+    }
+
     /// Opens the provider with more settings, as an operator sets it up.
     pub(crate) fn open_set(&self, more: &[(&'static str, &str)]) -> Arc<dyn Provider> {
         let mut values = self.values(KEY[0], KEY[2], TOKEN);

@@ -15,9 +15,20 @@ use crate::tools::require;
 /// How long a server may take until it answers.
 const READY: Duration = Duration::from_mins(1);
 
-/// What the zone has beside its own records: names below wildcards, and an alias.
+/// What the zone has beside its own records: names below wildcards, aliases (one of them in the place of a wildcard),
+/// and a delegation.
 const RECORDS: &str = "*.cname CNAME @\n*.txt TXT \"v=spf1 -all\"\n*.link TXT \"dnslink=/ipns/example.net\"\n\
-                       _dnslink.alias CNAME @\n";
+                       *.mx MX 10 ns\n*.many TXT \"v=spf1 -all\"\n*.many MX 10 ns\n*.many A 127.0.0.1\n\
+                       _dnslink.alias CNAME @\n*.both TXT \"v=spf1 -all\"\n\
+                       _dnslink.both CNAME @\n_dnslink.delegated NS ns\n";
+
+/// Further zones, each with its records: one to which the records of a domain are delegated, and two whose wildcard
+/// stands for every name.
+const ZONES: [(&str, &str); 3] = [
+    ("_dnslink.delegated.publisher.test", "* TXT \"v=spf1 -all\"\n"),
+    ("alias.test", "* CNAME @\n"),
+    ("text.test", "* TXT \"v=spf1 -all\"\n* MX 10 ns\n"),
+];
 
 /// Which program it is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,16 +79,19 @@ impl Server {
     /// Starts one; none, or a failure, where it is not installed.
     pub(crate) fn start(kind: Kind, zone: &'static str) -> Option<Self> {
         if kind == Kind::Bind {
-            return Bind::start(&[(zone, RECORDS)]).map(Self::Bind);
+            let zones = [&[(zone, RECORDS)][..], &ZONES].concat();
+            return Bind::start(&zones).map(Self::Bind);
         }
         for tool in kind.tools() {
             require(tool)?;
         }
         let (folder, port) = (TempDir::new().unwrap(), free_port());
-        let text = format!(
-            "$ORIGIN {zone}.\n$TTL 1\n@ SOA ns hostmaster 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{RECORDS}"
-        );
-        fs::write(folder.path().join("zone"), text).unwrap();
+        for (zone, records) in [(zone, RECORDS)].into_iter().chain(ZONES) {
+            let text = format!(
+                "$ORIGIN {zone}.\n$TTL 1\n@ SOA ns hostmaster 1 3600 600 86400 1\n@ NS ns\nns A 127.0.0.1\n{records}"
+            );
+            fs::write(folder.path().join(zone), text).unwrap();
+        }
         let mut command = match kind {
             Kind::Knot => knot(folder.path(), port, zone),
             _ => power_dns(folder.path(), port, zone),
@@ -193,9 +207,12 @@ fn knot(folder: &Path, port: u16, zone: &str) -> Command {
          log:\n- target: stderr\n  any: info\n\
          key:\n- id: {name}\n  algorithm: {algorithm}\n  secret: {secret}\n\
          acl:\n- id: update\n  key: {name}\n  action: update\n\
-         zone:\n- domain: {zone}\n  storage: {place}\n  file: zone\n  acl: update\n"
+         zone:\n"
     );
-    fs::write(folder.join("knot.conf"), text).unwrap();
+    let zones = [zone].into_iter().chain(ZONES.map(|(zone, _)| zone)).map(|zone| {
+        format!("- domain: {zone}\n  storage: {place}\n  file: {zone}\n  acl: update\n")
+    });
+    fs::write(folder.join("knot.conf"), text + &zones.collect::<String>()).unwrap();
     knotd(folder)
 }
 
@@ -218,15 +235,15 @@ fn power_dns(folder: &Path, port: u16, zone: &str) -> Command {
     let schema = "/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql";
     succeed(Command::new("sqlite3").arg(folder.join("database")).arg(format!(".read {schema}")));
     let [name, algorithm, secret] = KEY;
-    let path = folder.join("zone").display().to_string();
-    for arguments in [
-        &["load-zone", zone, &path][..],
-        &["import-tsig-key", name, algorithm, secret],
-        &["set-meta", zone, "TSIG-ALLOW-DNSUPDATE", name],
-        &["set-meta", zone, "SOA-EDIT-DNSUPDATE", "INCREASE"],
-    ] {
+    let set = |arguments: &[&str]| {
         let mut command = Command::new("pdnsutil");
         succeed(command.arg(format!("--config-dir={place}")).args(arguments));
+    };
+    set(&["import-tsig-key", name, algorithm, secret]);
+    for zone in [zone].into_iter().chain(ZONES.map(|(zone, _)| zone)) {
+        set(&["load-zone", zone, &folder.join(zone).display().to_string()]);
+        set(&["set-meta", zone, "TSIG-ALLOW-DNSUPDATE", name]);
+        set(&["set-meta", zone, "SOA-EDIT-DNSUPDATE", "INCREASE"]);
     }
     pdns_server(folder)
 }

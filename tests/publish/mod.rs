@@ -8,4 +8,5 @@ mod purges;
 mod pushes;
 mod replicas;
 mod servers;
+mod settings;
 mod zones;

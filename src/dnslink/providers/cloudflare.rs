@@ -193,12 +193,9 @@ impl Cloudflare {
     /// Finds the zone of that name in ASCII. The API names an international zone in Unicode, and may know it by
     /// that form alone.
     async fn find_zone_named(&self, name: &str) -> Result<Option<String>, PublishError> {
-        let unicode = idna::domain_to_unicode(name).0;
-        let mut forms = vec![name];
-        forms.extend(Some(unicode.as_str()).filter(|unicode| *unicode != name));
-        for form in forms {
+        for form in forms(name) {
             let (found, _): (Vec<Named>, _) =
-                self.call(Method::GET, "zones", &[("name", form)], None::<&()>).await?;
+                self.call(Method::GET, "zones", &[("name", &*form)], None::<&()>).await?;
             if let Some(zone) = found.into_iter().find(|zone| is_same_name(&zone.name, name)) {
                 return Ok(Some(zone.id));
             }
@@ -206,15 +203,30 @@ impl Cloudflare {
         Ok(None)
     }
 
-    /// Lists the TXT records of a name.
+    /// Lists the TXT records of a name in ASCII, under whichever form the API knows it.
     async fn records(&self, zone: &str, name: &str) -> Result<Vec<Record>, PublishError> {
+        for form in forms(name) {
+            let records = self.records_named(zone, &form, name).await?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn records_named(
+        &self,
+        zone: &str,
+        form: &str,
+        name: &str,
+    ) -> Result<Vec<Record>, PublishError> {
         let mut records = Vec::new();
         for page in 1..=MOST_PAGES {
             let path = format!("zones/{zone}/dns_records");
             let page_text = page.to_string();
             let query = [
                 ("type", "TXT"),
-                ("name.exact", name),
+                ("name.exact", form),
                 ("per_page", PER_PAGE),
                 ("page", &page_text),
             ];
@@ -321,6 +333,13 @@ fn complaint(status: StatusCode, errors: &[Complaint]) -> PublishError {
         errors.iter().map(|error| format!("{} ({})", error.message, error.code)).collect();
     let context = format!("the API of Cloudflare answers {status}: {}", texts.join(", "));
     PublishError::new(kind, context)
+}
+
+/// Returns the forms of a name in ASCII by which the API may know it: itself, and in Unicode if that is another one.
+fn forms(name: &str) -> Vec<String> {
+    let mut forms = vec![name.to_owned()];
+    forms.extend(Some(idna::domain_to_unicode(name).0).filter(|unicode| *unicode != name));
+    forms
 }
 
 /// Tells whether a name, in Unicode or in ASCII, is the same as one in ASCII.

@@ -102,12 +102,10 @@ impl Provider for Rfc2136 {
         let server = address(&self.server).await?;
         let current = texts(server, &name).await?;
         change.against(&current.joined())?;
-        if current.alias.is_none() {
-            return Ok(());
-        }
-        // Prerequisites alone change nothing, and are judged all the same.
+        // Prerequisites alone change nothing, and they are judged all the same, and the key is.
         let nothing = Difference { remove: Vec::new(), add: Vec::new() };
-        if self.send(server, self.update(&name, Basis::Nothing, &nothing, 0)).await? {
+        let is_free = self.send(server, self.update(&name, Basis::Nothing, &nothing, 0)).await?;
+        if is_free || current.alias.is_none() {
             return Ok(());
         }
         self.expect_no_alias(server, &name).await

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use cid::Cid;
 
-pub use record::{Failure, Publication, published};
+pub use record::{Failure, FormerDomain, Publication, published};
 pub use standing::Standing;
 pub(super) use standing::Watched;
 
@@ -40,6 +40,9 @@ pub struct Terms {
     pub domain: Domain,
     /// How long a push waits for others.
     pub debounce: Duration,
+    /// By what the provider is known: where it is another than before, it is asked to write although the records
+    /// are there.
+    pub place: String,
     /// How long others may keep the record.
     pub ttl: Duration,
     /// How long a root is held after another one was published.
@@ -90,6 +93,13 @@ pub struct Plan {
     pub told: Vec<Told>,
     /// Why it would not be written, if that can be told.
     pub conflict: Option<PublishError>,
+}
+
+/// Which settings are those by which the records were written.
+#[derive(Debug, Clone, Copy)]
+struct Same {
+    ttl: bool,
+    place: bool,
 }
 
 /// What operators have asked for and have no answer to yet.
@@ -147,6 +157,7 @@ impl Publisher {
                 record.failure = None;
                 if let Outcome::Published(root) = outcome {
                     tracing::info!(%root, domain = %self.terms.domain, "published");
+                    self.tell_of_former(&before);
                 } else if failed.is_some() {
                     tracing::info!(domain = %self.terms.domain, "publishing works again");
                 }
@@ -206,8 +217,12 @@ impl Publisher {
         // Holding it was a change as well.
         let version = self.registry.index.version().await.map_err(unable)?;
         let change = self.change(&root, record, wish == Wish::Force).await?;
-        let has_ttl = record.ttl == Some(change.ttl.as_secs());
-        if record.root.as_ref() == Some(&root) && record.ours == change.wanted && has_ttl {
+        let same = Same {
+            ttl: record.ttl == Some(change.ttl.as_secs()),
+            place: record.place.as_ref() == Some(&self.terms.place),
+        };
+        let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
+        if is_known && same.ttl && same.place {
             let is_told = match self.is_told(&change).await {
                 // Nobody says that anything is wrong, and nobody wants to know.
                 Err(_) if wish == Wish::Routine && record.failure.is_none() => true,
@@ -222,7 +237,7 @@ impl Publisher {
         // Noted before it is written: whatever happens from here, what stands there is known to be ours.
         record.claim(&change.wanted);
         self.save(turn, record).await?;
-        let is_told = match self.write(&change, has_ttl).await {
+        let is_told = match self.write(&change, same).await {
             Ok(()) => {
                 let since = *record.untold.get_or_insert_with(now);
                 self.wait_until_told(&change, version, since).await
@@ -231,7 +246,7 @@ impl Publisher {
         };
         if matches!(is_told, Ok(true)) {
             self.note(&[root]).await?;
-            record.seen(root, change.wanted, change.ttl, now());
+            record.seen(root, change, &self.terms.place, now());
         } else {
             self.note_told(&change).await?;
         }
@@ -242,7 +257,12 @@ impl Publisher {
     /// Says what is to be written for a root.
     async fn change(&self, root: &Cid, record: &Publication, force: bool) -> Result<Change> {
         let mut wanted = vec![link(root)];
-        wanted.extend(self.hints().await?.into_iter().map(|hint| format!("ipfsnode={hint}")));
+        for hint in self.hints().await? {
+            let text = format!("ipfsnode={hint}");
+            if !wanted.contains(&text) {
+                wanted.push(text);
+            }
+        }
         // A server that was away may tell any of those that are held still.
         let mut held = self.registry.index.published_roots().await.map_err(unable)?;
         held.sort_by_key(|held| held.held);
@@ -277,8 +297,9 @@ impl Publisher {
         self.registry.storage.publish(root, known).await.map_err(unable)
     }
 
-    /// Has the provider write a change, unless that was done already, with this TTL, and only its answer was lost.
-    async fn write(&self, change: &Change, has_ttl: bool) -> Result<()> {
+    /// Has the provider write a change, unless that was done already, with these settings, and only its answer was
+    /// lost.
+    async fn write(&self, change: &Change, same: Same) -> Result<()> {
         if !self.provider.compares() {
             let told = self.zone.ask(&change.domain).await?;
             // What nobody tells may be somebody else's.
@@ -288,11 +309,25 @@ impl Publisher {
             if let Some(conflict) = conflict(change, &told) {
                 return Err(conflict);
             }
-            if has_ttl && missing(change, &told).is_none() {
+            if same.ttl && same.place && missing(change, &told).is_none() {
                 return Ok(());
             }
         }
+        if !same.place {
+            // Also where nothing is to be changed, a key that is refused is found out.
+            self.provider.check(change).await?;
+        }
         self.provider.write(change).await
+    }
+
+    /// Logs where records are left, when another domain was published for the first time.
+    fn tell_of_former(&self, before: &Publication) {
+        let Some(former) = before.former.last().filter(|_| before.root.is_none()) else { return };
+        tracing::warn!(
+            domain = %self.terms.domain,
+            former = former.domain,
+            "the records of the former domain were left as they are: remove them, or they lead to an old root"
+        );
     }
 
     async fn is_empty(&self, root: &Cid) -> Result<bool> {
@@ -300,12 +335,11 @@ impl Publisher {
         Ok(empty.map_err(unable)?.root == *root)
     }
 
-    /// Reads how publishing stands; what was published under another domain is none of this one's.
+    /// Reads how publishing stands under this domain.
     async fn record(&self) -> Result<Publication> {
         let domain = self.terms.domain.as_str();
         let record = published(self.registry.index.as_ref()).await.map_err(unable)?;
-        let record = record.filter(|record| record.domain == domain);
-        Ok(record.unwrap_or_else(|| Publication::new(domain)))
+        Ok(record.map_or_else(|| Publication::new(domain), |record| record.under(domain)))
     }
 
     /// Writes down how publishing stands, unless somebody else does so by now.

@@ -1,16 +1,17 @@
 //! How publishing stands, as the index keeps it for all processes.
 
-use std::time::Duration;
-
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::super::{RegistryError, Result};
-use crate::dnslink::PublishError;
+use crate::dnslink::{Change, PublishError};
 use crate::index::Index;
 
 /// How many claims and how many answers are kept.
 const MOST: usize = 100;
+
+/// How many domains are remembered under which the root was published before.
+const MOST_DOMAINS: usize = 8;
 
 /// How publishing stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,12 @@ pub struct Publication {
     /// The TTL that it was written with, in seconds; none in what earlier versions noted.
     #[serde(default)]
     pub ttl: Option<u64>,
+    /// By what the provider was known when it wrote: [`Terms::place`](super::Terms::place).
+    #[serde(default)]
+    pub place: Option<String>,
+    /// The domains under which the root was published before this one, the latest last.
+    #[serde(default)]
+    pub former: Vec<FormerDomain>,
     /// Why the last try failed, if it did.
     pub failure: Option<Failure>,
     /// Since when something is written that was not seen there, in milliseconds since the Unix epoch.
@@ -35,6 +42,15 @@ pub struct Publication {
     /// Whose wishes were carried out last, or could not be, by the tokens that came with them.
     #[serde(default)]
     pub answers: Vec<String>,
+}
+
+/// A domain under which the root was published once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormerDomain {
+    /// The domain.
+    pub domain: String,
+    /// What we may have written there.
+    pub ours: Vec<String>,
 }
 
 /// Why publishing does not work.
@@ -58,10 +74,27 @@ impl Publication {
             root: None,
             published: 0,
             ttl: None,
+            place: None,
+            former: Vec::new(),
             failure: None,
             untold: None,
             answers: Vec::new(),
         }
+    }
+
+    /// Goes over to a domain; what was published under another one is none of this one's, and is remembered: its
+    /// records are ours should it come back.
+    pub(super) fn under(self, domain: &str) -> Self {
+        if self.domain == domain {
+            return self;
+        }
+        let mut former = self.former;
+        let known = former.iter().position(|it| it.domain == domain);
+        let ours = known.map(|place| former.remove(place).ours).unwrap_or_default();
+        former.push(FormerDomain { domain: self.domain, ours: self.ours });
+        let surplus = former.len().saturating_sub(MOST_DOMAINS);
+        former.drain(..surplus);
+        Self { ours, former, ..Self::new(domain) }
     }
 
     /// Notes what is about to be written.
@@ -71,9 +104,9 @@ impl Publication {
     }
 
     /// Notes that nothing else of ours is there than what was wanted.
-    pub(super) fn seen(&mut self, root: Cid, wanted: Vec<String>, ttl: Duration, now: i64) {
-        (self.root, self.ours, self.published) = (Some(root), wanted, now);
-        self.ttl = Some(ttl.as_secs());
+    pub(super) fn seen(&mut self, root: Cid, change: Change, place: &str, now: i64) {
+        (self.root, self.ours, self.published) = (Some(root), change.wanted, now);
+        (self.ttl, self.place) = (Some(change.ttl.as_secs()), Some(place.to_owned()));
         self.untold = None;
     }
 

@@ -62,6 +62,7 @@ impl Stage {
         let terms = Terms {
             domain: DOMAIN.parse().unwrap(),
             debounce: Duration::from_millis(10),
+            place: "here".to_owned(),
             ttl: Duration::from_secs(1),
             keep: Duration::from_hours(1),
             patience,
@@ -318,4 +319,19 @@ fn a_record_of_an_earlier_version_is_read() {
         r#"{"domain":"a.test","ours":[],"root":null,"published":0,"failure":null,"answered":"x"}"#;
     let record: Publication = serde_json::from_str(text).unwrap();
     assert_eq!(record, Publication::new("a.test"));
+}
+
+#[test]
+fn what_was_written_at_a_former_domain_is_ours_when_it_comes_back() {
+    let mut record = Publication::new(DOMAIN);
+    record.claim(&["dnslink=one".to_owned()]);
+    let other = record.clone().under("other.test");
+    assert_eq!((other.ours.len(), other.former.len()), (0, 1));
+    let mut back = other.under(DOMAIN);
+    assert_eq!((&back.ours, &*back.former[0].domain), (&record.ours, "other.test"));
+    for number in 0..100 {
+        back = back.under(&format!("{number}.test"));
+    }
+    assert_eq!(back.former.len(), 8);
+    assert_eq!(back.clone().under("99.test"), back);
 }
