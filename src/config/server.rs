@@ -135,6 +135,7 @@ fn component(text: &str) -> Option<String> {
 
 /// Reads a name or an address, as it stands in a URL; a name may be written in Unicode.
 fn host(text: &str) -> Option<String> {
+    let text = text.strip_suffix('.').unwrap_or(text);
     if is_host(text) {
         return Some(text.to_owned());
     }

@@ -103,7 +103,8 @@ fn a_refusal_may_be_read_by_the_page_too() {
     }
     // An upload whose bytes do not come is all that may be under way.
     let mut upload = Connection::open(&server);
-    upload.ask("POST", "/v2/team/app/blobs/uploads/?digest=sha256:0", &[("Content-Length", "9")]);
+    let path = format!("/v2/team/app/blobs/uploads/?digest=sha256:{:064}", 0);
+    upload.ask("POST", &path, &[("Content-Length", "9")]);
     for path in paths {
         wait(|| send(&server, &Method::GET, path, &[]).status == 429, "it is not refused");
         let answer = send(&server, &Method::GET, path, &[]);
