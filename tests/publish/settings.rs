@@ -26,7 +26,7 @@ impl Changing {
         let seen = Arc::clone(&given);
         set(&given, settings);
         let publisher = Publisher::start_on(dns, move |command| {
-            command.envs(seen.lock().unwrap().iter().cloned());
+            command.envs(seen.lock().expect("no holder panics").iter().cloned());
         });
         Self { publisher, settings: given }
     }
@@ -40,7 +40,7 @@ impl Changing {
 
     /// `roadstead status` by the settings as they are.
     fn status(&self) -> Value {
-        self.status_by(&self.settings.lock().unwrap())
+        self.status_by(&self.settings.lock().expect("no holder panics"))
     }
 
     fn status_by(&self, settings: &[(String, String)]) -> Value {
@@ -65,7 +65,7 @@ impl Changing {
 fn set(place: &Mutex<Vec<(String, String)>>, settings: &[(&str, &str)]) {
     let name = |name: &str| format!("ROADSTEAD_PUBLISH__{name}");
     let settings = settings.iter().map(|(key, value)| (name(key), (*value).to_owned()));
-    *place.lock().unwrap() = settings.collect();
+    *place.lock().expect("no holder panics") = settings.collect();
 }
 
 fn links(dns: &Bind, domain: &str) -> Vec<String> {
