@@ -1,5 +1,7 @@
 //! Whose repository a name means.
 
+use std::net::Ipv4Addr;
+
 use crate::oci::{ForeignName, NameError, RepositoryName, read_domain};
 
 /// What the operator says about names that look like somebody's root.
@@ -54,7 +56,9 @@ impl Names {
         // Names of the DNS are the same in upper and in lower case.
         let host = host.map(without_port).and_then(read_domain);
         let host = host.filter(|host| self.hosts.contains(host));
+        // An address has no record that could say whose images it means.
         let namespace = namespace.and_then(read_domain);
+        let namespace = namespace.filter(|it| it.parse::<Ipv4Addr>().is_err());
         let own = namespace.as_ref().map(|_| name.clone());
         match namespace.or(host) {
             Some(domain) if !self.own.contains(&domain) => {
@@ -121,6 +125,10 @@ mod tests {
         assert_eq!(meant("api", Some("other.example"), None), "api");
         assert_eq!(meant("api", Some("127.0.0.1:5000"), Some("far.example")), "far.example/api");
         assert_eq!(meant("api", Some("host.example"), Some("far.example")), "far.example/api");
+        let addresses = ["127.0.0.1", "192.0.2.1", "127.0.0.1:5000", "[::1]", "[::1]:5000", "::1"];
+        for odd in addresses {
+            assert_eq!(meant("api", None, Some(odd)), "api", "{odd}");
+        }
         for odd in ["localhost:5000", "far.example:5000", "a/b.c", "", "nodot"] {
             assert_eq!(meant("api", None, Some(odd)), "api", "{odd}");
         }

@@ -97,6 +97,11 @@ fn an_own_repository_answers_for_a_domain_that_publishes_nothing() {
     let own = Repository::of(&operators.other, "library/demo");
     let pushed = own.push_image("v1", "word");
     assert_own(&own, &pushed, NOTHING);
+    // By whatever name a client knows a registry: a host with its port, an address, a domain in capitals.
+    for name in ["Other.TEST", "127.0.0.1", "192.0.2.1:5000", "localhost:5000", "[::1]:5000", "k3s"]
+    {
+        assert_own(&own, &pushed, name);
+    }
     // No repository of that name, by any route.
     let absent = Repository::of(&operators.other, "library/absent");
     for rest in ["manifests/v1", "tags/list", &format!("blobs/{}", pushed.digest)] {
