@@ -76,8 +76,13 @@ fn decode_link(message: Bytes) -> Result<Entry, DecodeError> {
         match (number, value, &mut link) {
             (1, Value::Bytes(bytes), None) => {
                 let mut rest = bytes.as_ref();
-                let cid = Cid::read_bytes(&mut rest)
-                    .map_err(|_| fields.malformed("the hash of a link is not a CID"))?;
+                let cid = Cid::read_bytes(&mut rest).map_err(|_| match *bytes {
+                    // Kubo has content of up to 128 bytes there (`--inline-limit`), a CID here 64.
+                    [1, _, 0, ..] if bytes.len() > 68 => {
+                        DecodeError::Unsupported("link that holds its content itself")
+                    }
+                    _ => fields.malformed("the hash of a link is not a CID"),
+                })?;
                 if !rest.is_empty() {
                     return Err(fields.malformed("the hash of a link is more than a CID"));
                 }
@@ -149,6 +154,22 @@ mod tests {
         let mut message = Vec::new();
         wire::put_bytes(&mut message, 1, &cid.to_bytes());
         message
+    }
+
+    #[test]
+    fn a_link_that_holds_its_content_is_said_to_be_unsupported_where_that_is_long() {
+        let link = |length: u8| {
+            // Version 1, raw, identity.
+            let cid = [&[1, 0x55, 0, length][..], &vec![7; length.into()]].concat();
+            let (mut message, mut node) = (Vec::new(), Vec::new());
+            wire::put_bytes(&mut message, 1, &cid);
+            wire::put_bytes(&mut node, 2, &message);
+            decode(&node.into())
+        };
+        assert_eq!(link(64).unwrap().links.len(), 1);
+        for length in [65, 127] {
+            assert!(matches!(link(length), Err(DecodeError::Unsupported(_))), "{length}");
+        }
     }
 
     proptest! {

@@ -5,6 +5,9 @@ use std::fs;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
+use cid::Cid;
+use cid::multihash::Multihash;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use crate::common::content::sha256;
@@ -174,6 +177,42 @@ fn a_tree_by_another_hash_is_told_as_that() {
         let restored = run(&mut restore);
         assert_eq!(restored.code, Some(1), "{restored}");
         assert!(restored.stderr.contains(&told), "{restored}");
+    }
+}
+
+#[test]
+fn a_root_that_cannot_be_read_here_is_told_as_that() {
+    // A map of dag-cbor, and a directory with a link that holds a file of 80 bytes itself, as `--inline` makes it.
+    let bytes = [&[1, 0x55, 0, 80][..], &[7; 80]].concat();
+    let link = [&[0x0a, 84][..], &bytes, b"\x12\x06docker\x18\x50"].concat();
+    let directory = [&[0x12, 96][..], &link, b"\x0a\x02\x08\x01"].concat();
+    let hashed = |codec: u64, bytes: &[u8]| {
+        let hash = Multihash::wrap(0x12, &Sha256::digest(bytes)).unwrap();
+        Cid::new_v1(codec, hash)
+    };
+    for (codec, block, told) in [
+        (0x71, vec![0xa0], "codec 0x71"),
+        (0x70, directory, "unsupported link that holds its content itself"),
+    ] {
+        let root = hashed(codec, &block);
+        let gateway = Answering::start_with(move |asked| {
+            if asked.path.contains("format=car") {
+                return refused(406, "");
+            }
+            Answer { status: 200, fields: String::new(), body: block.clone() }
+        });
+        let server = asking(&gateway.url());
+        let foreign = Repository::of(&server, &format!("{root}/team/app"));
+        let digest = sha256(b"layer");
+        for rest in ["manifests/v1", "tags/list", &format!("blobs/{digest}")] {
+            let answer = foreign.get(rest);
+            assert_refused(&answer, 502, "UNAVAILABLE");
+            assert!(answer.text().contains(told), "{}", answer.text());
+        }
+        assert_eq!(foreign.head(&format!("blobs/{digest}")).status, 502);
+        let mut resolve = roadstead(["resolve", &root.to_string()]);
+        let resolved = run(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", gateway.url()));
+        assert!(format!("{resolved}").contains(told), "{resolved}");
     }
 }
 
