@@ -21,9 +21,12 @@ const WAIT_FOR_MEMORY: Duration = Duration::from_secs(30);
 /// Which part of the memory the reads below one root may take.
 const SHARE: u32 = 4;
 
-/// How many directories are listed at once, in all and below one root: their names are in memory.
-const LISTS: usize = 4;
-const LISTS_PER_ROOT: usize = 2;
+/// How many single blocks are read at once for each read that there may be: ranges read a few blocks ahead.
+const BLOCKS: usize = 4;
+
+/// How many bytes the entries of directories may have that are being listed, in all and below one root.
+const NAMES: usize = 64 << 20;
+const NAMES_PER_ROOT: usize = 32 << 20;
 
 /// In what memory is counted.
 const UNIT: usize = 1024;
@@ -60,9 +63,12 @@ struct Places {
     small: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     lists: Arc<Semaphore>,
+    blocks: Arc<Semaphore>,
     /// In units.
     memory: Arc<Semaphore>,
     most_memory: u32,
+    /// The same, for entries of directories.
+    names: Arc<Semaphore>,
 }
 
 struct RootPlaces {
@@ -89,6 +95,8 @@ pub(super) enum Purpose {
     Transfer,
     /// Lists a directory.
     List,
+    /// Reads one block of content.
+    Block,
 }
 
 /// A place that a read has taken, until it is dropped.
@@ -98,14 +106,16 @@ pub(super) struct Permit {
 }
 
 impl Places {
-    fn new(reads: usize, lists: usize, memory: u32) -> Self {
+    fn new(reads: usize, memory: u32, names: usize) -> Self {
         let semaphore = |count| Arc::new(Semaphore::new(count));
         Self {
             small: semaphore(reads),
             transfers: semaphore(reads),
-            lists: semaphore(lists),
+            lists: semaphore(reads),
+            blocks: semaphore(reads * BLOCKS),
             memory: semaphore(memory as usize),
             most_memory: memory,
+            names: semaphore(names / UNIT),
         }
     }
 
@@ -114,6 +124,7 @@ impl Places {
             Purpose::Small => &self.small,
             Purpose::Transfer => &self.transfers,
             Purpose::List => &self.lists,
+            Purpose::Block => &self.blocks,
         })
     }
 }
@@ -129,7 +140,7 @@ impl Bounds {
         let units = units(usize::try_from(limits.bytes).unwrap_or(usize::MAX));
         Arc::new(Self {
             limits,
-            all: Places::new(limits.reads.max(1), LISTS, units),
+            all: Places::new(limits.reads.max(1), units, NAMES),
             roots: Mutex::default(),
             refused: AtomicU64::new(0),
             waits,
@@ -145,7 +156,7 @@ impl Bounds {
         roots.retain(|_, places| places.strong_count() > 0);
         let reads = self.limits.reads_per_root.clamp(1, self.limits.reads.max(1));
         let memory = (self.all.most_memory / SHARE).max(1);
-        let own = Places::new(reads, LISTS_PER_ROOT, memory);
+        let own = Places::new(reads, memory, NAMES_PER_ROOT);
         let places = Arc::new(RootPlaces { bounds: Arc::clone(self), own });
         roots.insert(root, Arc::downgrade(&places));
         RootBounds(Some(places))
@@ -155,9 +166,10 @@ impl Bounds {
     #[must_use]
     pub fn reading(&self) -> u64 {
         let places = &self.all;
-        let free = places.small.available_permits() + places.transfers.available_permits();
-        let lists = LISTS - places.lists.available_permits();
-        (2 * self.limits.reads.max(1) - free + lists) as u64
+        let reads = self.limits.reads.max(1);
+        let taken = |semaphore: &Semaphore, all: usize| all - semaphore.available_permits();
+        let reading = [&places.small, &places.transfers, &places.lists].map(|it| taken(it, reads));
+        (reading.iter().sum::<usize>() + taken(&places.blocks, reads * BLOCKS)) as u64
     }
 
     /// Counts the reads that were refused because there were too many.
@@ -179,7 +191,9 @@ impl RootBounds {
             let own = places.own.of(purpose).acquire_owned().await;
             (own, places.bounds.all.of(purpose).acquire_owned().await)
         };
-        self.wait(places.bounds.waits[0], taking, 0).await
+        // A range is under way when its blocks are asked for.
+        let is_part = matches!(purpose, Purpose::Block);
+        self.wait(places.bounds.waits[usize::from(is_part)], taking, 0).await
     }
 
     /// Takes the memory for a block of at most that size.
@@ -195,6 +209,21 @@ impl RootBounds {
             (taken, Arc::clone(&all.memory).acquire_many_owned(wanted).await)
         };
         self.wait(places.bounds.waits[1], taking, size).await
+    }
+
+    /// Takes the memory for entries of a directory that have so many bytes.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Busy`] when there is none.
+    pub(super) async fn names(&self, size: usize) -> Result<Permit> {
+        let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size }) };
+        let taking = async {
+            let wanted = units(size);
+            let taken = Arc::clone(&places.own.names).acquire_many_owned(wanted).await;
+            let all = Arc::clone(&places.bounds.all.names).acquire_many_owned(wanted).await;
+            (taken, all)
+        };
+        self.wait(places.bounds.waits[0], taking, size).await
     }
 
     async fn wait<E>(

@@ -5,7 +5,7 @@ use std::fmt;
 
 use cid::Cid;
 
-use crate::ipld::{CarError, TraversalError, hash_name};
+use crate::ipld::{CarError, DecodeError, TraversalError, hash_name};
 
 /// What a read says that has no source to fetch from.
 pub(super) const NO_SOURCE: &str =
@@ -18,6 +18,8 @@ pub struct RemoteError {
     pub kind: RemoteErrorKind,
     /// What happened.
     pub context: String,
+    /// Whether a connection broke on the way.
+    broke_off: bool,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -47,7 +49,7 @@ pub enum RemoteErrorKind {
 impl RemoteError {
     /// Makes an error that has no cause of its own.
     pub fn new(kind: RemoteErrorKind, context: impl Into<String>) -> Self {
-        Self { kind, context: context.into(), source: None }
+        Self { kind, context: context.into(), broke_off: false, source: None }
     }
 
     /// Makes an error of that kind with a cause.
@@ -56,7 +58,17 @@ impl RemoteError {
         context: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self { kind, context: context.into(), source: Some(source.into()) }
+        Self { kind, context: context.into(), broke_off: false, source: Some(source.into()) }
+    }
+
+    /// The same failure, and whether it is that a connection broke on the way.
+    pub(super) fn breaking_off(self, broke_off: bool) -> Self {
+        Self { broke_off, ..self }
+    }
+
+    /// Tells whether a connection broke on the way: the same source may well have it when it is asked again.
+    pub(super) fn broke_off(&self) -> bool {
+        self.broke_off
     }
 }
 
@@ -76,6 +88,9 @@ impl From<TraversalError> for RemoteError {
     fn from(error: TraversalError) -> Self {
         let what = match &error {
             TraversalError::Unsupported(cid) => unsupported(cid),
+            TraversalError::Decode { source: source @ DecodeError::Unsupported(_), .. } => {
+                format!("what is below the root cannot be read here: {source}")
+            }
             _ => "what came is not what is below the root".to_owned(),
         };
         Self::wrap(RemoteErrorKind::Invalid, what, error)
@@ -86,7 +101,8 @@ impl From<CarError> for RemoteError {
     fn from(error: CarError) -> Self {
         match error {
             CarError::Truncated => {
-                Self::wrap(RemoteErrorKind::Unreachable, "the archive broke off", error)
+                let what = "the archive broke off";
+                Self::wrap(RemoteErrorKind::Unreachable, what, error).breaking_off(true)
             }
             CarError::Unsupported(ref cid) => {
                 Self::wrap(RemoteErrorKind::Invalid, unsupported(cid), error)

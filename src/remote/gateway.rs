@@ -1,6 +1,8 @@
 //! A trustless gateway as a source: one archive for a whole path, or, where it gives none in an order that
 //! can be followed, block by block.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::BytesMut;
 use cid::Cid;
@@ -26,6 +28,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'
 
 /// How many blocks are asked for at a time where they are asked for one by one.
 const WIDTH: usize = 6;
+
+/// The pauses before a block is asked for again because the connection broke.
+const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
 
 /// A gateway that speaks the trustless gateway protocol.
 #[derive(Clone)]
@@ -101,7 +106,8 @@ impl Gateway {
 
     fn unreachable(&self, error: reqwest::Error) -> RemoteError {
         let what = format!("{} cannot be read", self.base);
-        RemoteError::wrap(kind(&error), what, error.without_url())
+        let has_connected = !(error.is_builder() || error.is_connect() || error.is_timeout());
+        RemoteError::wrap(kind(&error), what, error.without_url()).breaking_off(has_connected)
     }
 
     /// Asks for an archive; none if it would not be in an order that can be followed.
@@ -143,11 +149,27 @@ impl Gateway {
         let (gateway, most, bounds) = (self.clone(), wanted.block, wanted.bounds.clone());
         Ahead::new(traversal, WIDTH, move |cid| {
             let (gateway, bounds) = (gateway.clone(), bounds.clone());
-            Box::pin(async move {
-                let response = gateway.get(&format!("{cid}?format=raw"), RAW).await?;
-                gateway.read_block(response, cid, most, &bounds).await
-            })
+            Box::pin(async move { gateway.fetch_block(cid, most, &bounds).await })
         })
+    }
+
+    /// Reads a block, which is asked for again where the connection breaks.
+    async fn fetch_block(&self, cid: Cid, most: usize, bounds: &RootBounds) -> Result<Block> {
+        let mut pauses = PAUSES.iter();
+        loop {
+            let reading = async {
+                let response = self.get(&format!("{cid}?format=raw"), RAW).await?;
+                self.read_block(response, cid, most, bounds).await
+            };
+            let error = match reading.await {
+                Ok(block) => return Ok(block),
+                Err(error) => error,
+            };
+            let pause = pauses.next().filter(|_| error.broke_off());
+            // No other asks again what was asked for again here.
+            let Some(pause) = pause else { return Err(error.breaking_off(false)) };
+            tokio::time::sleep(*pause).await;
+        }
     }
 
     async fn read_block(
@@ -209,11 +231,20 @@ impl Source for Gateway {
     }
 
     async fn block(&self, cid: Cid, bounds: &RootBounds) -> Result<BlockAnswer> {
-        let response = self.get(&format!("{cid}?format=raw"), RAW).await?;
+        let target = format!("{cid}?format=raw");
+        let response = match self.get(&target, RAW).await {
+            Err(error) if error.broke_off() => self.get(&target, RAW).await?,
+            answered => answered?,
+        };
         let (gateway, bounds) = (self.clone(), bounds.clone());
-        Ok(Box::pin(
-            async move { gateway.read_block(response, cid, MAX_BLOCK_SIZE, &bounds).await },
-        ))
+        Ok(Box::pin(async move {
+            match gateway.read_block(response, cid, MAX_BLOCK_SIZE, &bounds).await {
+                Err(error) if error.broke_off() => {
+                    gateway.fetch_block(cid, MAX_BLOCK_SIZE, &bounds).await
+                }
+                read => read,
+            }
+        }))
     }
 }
 

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
@@ -24,6 +25,9 @@ use crate::ipld::Block;
 
 /// What a block takes at the least: its file has no less.
 const LEAST: u64 = 4096;
+
+/// How often it is looked whether a client still waits for a block that no source was asked for yet.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The blocks, and those that are on their way.
 pub(super) struct Leaves {
@@ -50,7 +54,7 @@ struct Entry {
     used: u64,
 }
 
-/// A block on its way: it goes on when nobody waits for it any more.
+/// A block on its way: once it is asked for, it goes on when no client waits for it any more.
 pub(super) type Coming =
     Shared<Pin<Box<dyn Future<Output = std::result::Result<Leaf, Failure>> + Send>>>;
 
@@ -101,7 +105,10 @@ impl Leaves {
         let (leaves, remote, known) = (Arc::clone(self), remote.clone(), books.touch(&cid));
         let fetching = tokio::spawn(async move {
             let found = leaves.bring(&remote, cid, known).await;
-            leaves.books().coming.remove(&cid);
+            // One that was abandoned may be on its way for others again.
+            if !matches!(&found, Err(error) if error.kind == RemoteErrorKind::Abandoned) {
+                leaves.books().coming.remove(&cid);
+            }
             found.map_err(|error| Failure(error.kind, error.to_string()))
         });
         let ended = fetching.map(|ended| {
@@ -125,10 +132,31 @@ impl Leaves {
                 return Ok(Leaf { cid, file: Arc::new(file), length });
             }
         }
+        let _permit = tokio::select! {
+            permit = remote.place_for_block() => permit?,
+            () = self.abandoned(&cid) => {
+                let what = format!("every client that waited for block {cid} went away");
+                return Err(RemoteError::new(RemoteErrorKind::Abandoned, what));
+            }
+        };
         let block = remote.block(cid).await?;
         let leaves = Arc::clone(self);
         let written = spawn_blocking(move || leaves.keep(cid, &block.bytes)).await;
         written.map_err(io::Error::other).flatten().map_err(failed)
+    }
+
+    /// Ends when no client waits for a block any more, which is not looked for then.
+    async fn abandoned(&self, cid: &Cid) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            let mut books = self.books();
+            let waiting = books.coming.get(cid).and_then(Shared::strong_count);
+            // One is here.
+            if waiting.is_none_or(|waiting| waiting <= 1) {
+                books.coming.remove(cid);
+                return;
+            }
+        }
     }
 
     /// Writes a block, and removes those used longest ago where there is no room.

@@ -5,13 +5,15 @@ use std::collections::VecDeque;
 use std::error::Error;
 use std::mem;
 use std::ops::Range;
+use std::time::Duration;
 
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::stream::{FuturesUnordered, try_unfold};
 use futures_util::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
 
-use super::bounds::{Permit, Purpose};
+use super::bounds::{Permit, Purpose, RootBounds};
 use super::error::NO_SOURCE;
 use super::{Event, Events, File, Remote, RemoteError, RemoteErrorKind, Result, Source, Wanted};
 use crate::ipld::{ByteRange, Entry, MAX_BLOCK_SIZE, Scope, Target};
@@ -24,8 +26,20 @@ const MAX_SMALL_BLOCK: usize = 1 << 20;
 const NAME: usize = 255;
 const NAMES: usize = 168;
 
+/// In which steps memory is taken for them.
+const NAMES_STEP: usize = 256 * 1024;
+
 /// How many sources a read may wear out.
 const REPLACEMENTS: usize = 4;
+
+/// After how many bytes a transfer may have as many replacements again.
+const MUCH: u64 = 16 * 1024 * 1024;
+
+/// How often, and for how long, sources of a read are asked again whose connections break before a block has come, and
+/// how long the first pause is; each is twice as long as the one before it.
+const TRIES: u32 = 4;
+const TRYING: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A read under way.
 pub(super) struct Race {
@@ -35,6 +49,8 @@ pub(super) struct Race {
     purpose: Purpose,
     /// Which sources are out of it.
     broken: Vec<usize>,
+    /// How often sources were asked again.
+    tries: u32,
     /// Its place among all reads.
     permit: Option<Permit>,
 }
@@ -48,7 +64,8 @@ struct Begun {
 
 impl Race {
     pub(super) fn new(remote: &Remote, root: Cid, path: Vec<String>, purpose: Purpose) -> Self {
-        Self { remote: remote.clone(), root, path, purpose, broken: Vec::new(), permit: None }
+        let (remote, broken) = (remote.clone(), Vec::new());
+        Self { remote, root, path, purpose, broken, tries: 0, permit: None }
     }
 
     /// Finds what stands at the end of the path.
@@ -66,8 +83,8 @@ impl Race {
         let begun = self.run(scope).await?;
         let Target::File { cid, size } = begun.target else { return Ok(None) };
         let left = part.map_or(0..size, |part| part.start.min(size)..part.end.min(size));
-        let (pieces, has_come) = (VecDeque::new(), false);
-        let transfer = Transfer { race: self, cid, left, begun, pieces, has_come, replaced: 0 };
+        let (pieces, came, since) = (VecDeque::new(), [0; 2], Instant::now());
+        let transfer = Transfer { race: self, cid, left, begun, pieces, came, since, replaced: 0 };
         let bytes = try_unfold(transfer, |mut transfer| async move {
             let piece = transfer.next().await?;
             Ok(piece.map(|piece| (piece, transfer)))
@@ -79,6 +96,7 @@ impl Race {
     /// the beginning: what it told is no part of a directory that another one could go on from.
     pub(super) async fn list(mut self, limit: usize) -> Result<Option<Vec<Entry>>> {
         let mut worst: Option<RemoteError> = None;
+        let since = Instant::now();
         loop {
             let begun = match (self.run(Scope::Entity(None)).await, worst) {
                 (Ok(begun), before) => {
@@ -89,13 +107,17 @@ impl Race {
                 (Err(error), _) => return Err(error),
             };
             let Target::Directory { cid } = begun.target else { return Ok(None) };
-            match entries(begun.events, limit).await {
+            match entries(begun.events, limit, &self.remote.bounds).await {
                 Ok(Some(entries)) => return Ok(Some(entries)),
                 Ok(None) => {
                     let what = format!("directory {cid} has more than {limit} entries");
                     return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
                 }
                 Err(error) => {
+                    if let Some(pause) = self.pause(&error, since) {
+                        tokio::time::sleep(pause).await;
+                        continue;
+                    }
                     self.give_up(begun.source, &error);
                     if worst.as_ref().is_none_or(|worst| error.kind >= worst.kind) {
                         worst = Some(error);
@@ -113,6 +135,15 @@ impl Race {
         self.broken.push(source);
     }
 
+    /// Returns after which pause the source is asked again that failed in that way, if it is.
+    fn pause(&mut self, error: &RemoteError, since: Instant) -> Option<Duration> {
+        let is_asked = error.broke_off() && self.tries < TRIES && since.elapsed() < TRYING;
+        is_asked.then(|| {
+            self.tries += 1;
+            PAUSE * 2_u32.pow(self.tries - 1)
+        })
+    }
+
     /// Returns the sources that are not broken, in the order in which they are asked.
     fn order(&self) -> VecDeque<usize> {
         let mut order = self.remote.sources_in_order();
@@ -121,24 +152,32 @@ impl Race {
     }
 
     /// Asks the sources that are not broken, each a while after the one before it, or as soon as that has
-    /// failed; those that lose are dropped.
+    /// failed; those that lose are dropped. One whose connection breaks is asked again, a few times.
     async fn run(&mut self, scope: Scope) -> Result<Begun> {
         if self.permit.is_none() {
             self.permit = Some(self.remote.bounds.begin(self.purpose).await?);
         }
         let block = match self.purpose {
-            Purpose::Transfer => MAX_BLOCK_SIZE,
+            Purpose::Transfer | Purpose::Block => MAX_BLOCK_SIZE,
             Purpose::Small | Purpose::List => MAX_SMALL_BLOCK,
         };
         let bounds = self.remote.bounds.clone();
         let wanted = Wanted { root: self.root, path: self.path.clone(), scope, block, bounds };
+        let sources = self.remote.sources.clone();
+        let ask = |source: usize, pause: Duration| {
+            let (sources, wanted) = (sources.clone(), wanted.clone());
+            async move {
+                tokio::time::sleep(pause).await;
+                (source, first(&*sources[source], &wanted).await)
+            }
+        };
+        let since = Instant::now();
         let mut waiting = self.order();
         let mut running = FuturesUnordered::new();
         let mut worst = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
         loop {
             if let Some(source) = waiting.pop_front() {
-                let (sources, wanted) = (self.remote.sources.clone(), wanted.clone());
-                running.push(async move { (source, first(&*sources[source], &wanted).await) });
+                running.push(ask(source, Duration::ZERO));
             }
             // Those that run go on when the head start of the last one is over.
             let next = if waiting.is_empty() {
@@ -153,6 +192,10 @@ impl Race {
                     return Ok(Begun { source, target, events });
                 }
                 Some((source, Err(error))) => {
+                    if let Some(pause) = self.pause(&error, since) {
+                        running.push(ask(source, pause));
+                        continue;
+                    }
                     self.give_up(source, &error);
                     if error.kind >= worst.kind {
                         worst = error;
@@ -187,8 +230,14 @@ pub(super) fn range(part: &Range<u64>) -> Result<ByteRange> {
 }
 
 /// Collects the entries of a directory, but those whose names are longer than any; none if there are more than that.
-async fn entries(mut events: Events, limit: usize) -> Result<Option<Vec<Entry>>> {
+async fn entries(
+    mut events: Events,
+    limit: usize,
+    bounds: &RootBounds,
+) -> Result<Option<Vec<Entry>>> {
     let (mut entries, mut length) = (Vec::new(), 0);
+    // The memory of what has come is taken as it comes: a source that sends nothing takes none.
+    let (mut memory, mut taken, mut needed) = (Vec::new(), 0, 0);
     while let Some(event) = events.try_next().await? {
         let Event::More(step) = event else { continue };
         length += step.entries.iter().map(|entry| entry.name.len()).sum::<usize>();
@@ -197,7 +246,15 @@ async fn entries(mut events: Events, limit: usize) -> Result<Option<Vec<Entry>>>
             let what = format!("the names of a directory have more than {most} bytes");
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
         }
-        entries.extend(step.entries.into_iter().filter(|entry| entry.name.len() <= NAME));
+        let added = step.entries.into_iter().filter(|entry| entry.name.len() <= NAME);
+        let before = entries.len();
+        entries.extend(added);
+        let added = entries[before..].iter().map(|entry| entry.name.len() + size_of::<Entry>());
+        needed += added.sum::<usize>();
+        while taken < needed {
+            memory.push(bounds.names(NAMES_STEP).await?);
+            taken += NAMES_STEP;
+        }
         if entries.len() > limit {
             return Ok(None);
         }
@@ -213,8 +270,10 @@ struct Transfer {
     left: Range<u64>,
     begun: Begun,
     pieces: VecDeque<Bytes>,
-    /// Whether something came from the present source since it was asked.
-    has_come: bool,
+    /// How many bytes came since the present source was asked, and since replacements were counted anew.
+    came: [u64; 2],
+    /// Since when it is asked again because nothing comes.
+    since: Instant,
     replaced: usize,
 }
 
@@ -234,7 +293,8 @@ impl Transfer {
             }
             match self.begun.events.try_next().await {
                 Ok(Some(Event::More(step))) => {
-                    self.has_come |= !step.content.is_empty();
+                    let length = step.content.iter().map(|piece| piece.len() as u64).sum::<u64>();
+                    self.came = self.came.map(|came| came + length);
                     self.pieces.extend(step.content);
                 }
                 Ok(Some(Event::Found(_))) => {}
@@ -248,24 +308,30 @@ impl Transfer {
     }
 
     /// Goes on where the last source stopped: with another one, or, where there is none, with the same one if only
-    /// its connection broke after something had come.
+    /// its connection broke.
     async fn replace(&mut self, error: RemoteError) -> Result<()> {
-        self.race.give_up(self.begun.source, &error);
+        let source = self.begun.source;
+        self.race.give_up(source, &error);
+        if self.came[1] >= MUCH {
+            (self.replaced, self.race.tries, self.came[1]) = (0, 0, 0);
+        }
         self.replaced += 1;
         if self.replaced > REPLACEMENTS {
             return Err(error);
         }
         let scope = Scope::Entity(Some(range(&self.left)?));
-        let is_worth_another_try =
-            mem::take(&mut self.has_come) && error.kind == RemoteErrorKind::Unreachable;
-        let found = match self.race.run(scope).await {
-            Err(_) if is_worth_another_try => {
-                let source = self.begun.source;
-                self.race.broken.retain(|broken| *broken != source);
-                self.race.run(scope).await
-            }
-            found => found,
+        let pause = if mem::take(&mut self.came[0]) > 0 {
+            self.since = Instant::now();
+            (error.kind == RemoteErrorKind::Unreachable).then_some(Duration::ZERO)
+        } else {
+            self.race.pause(&error, self.since)
         };
+        let mut found = self.race.run(scope).await;
+        if let (Err(_), Some(pause)) = (&found, pause) {
+            tokio::time::sleep(pause).await;
+            self.race.broken.retain(|broken| *broken != source);
+            found = self.race.run(scope).await;
+        }
         let begun = match found {
             Ok(begun) => begun,
             Err(another) if another.kind > error.kind => return Err(another),
@@ -295,7 +361,8 @@ mod tests {
                 Ok(Event::More(Step { content: Vec::new(), entries }))
             })
             .collect();
-        let found = entries(stream::iter(steps).boxed(), 100_000).await?;
+        let bounds = RootBounds::default();
+        let found = entries(stream::iter(steps).boxed(), 100_000, &bounds).await?;
         Ok(found.map(|entries| entries.len()))
     }
 

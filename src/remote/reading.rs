@@ -154,7 +154,8 @@ impl Archive {
                     }
                     let Some(piece) = progress.wait(self.body.next()).await? else {
                         let what = "the archive ended before all that is wanted had come";
-                        return Err(RemoteError::new(RemoteErrorKind::Unreachable, what));
+                        let error = RemoteError::new(RemoteErrorKind::Unreachable, what);
+                        return Err(error.breaking_off(true));
                     };
                     let piece = piece?;
                     progress.note(piece.len());

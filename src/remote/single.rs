@@ -10,6 +10,7 @@ use cid::Cid;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
+use super::bounds::{Permit, Purpose};
 use super::error::NO_SOURCE;
 use super::{Remote, RemoteError, RemoteErrorKind, Result, Source};
 use crate::ipld::Block;
@@ -18,6 +19,14 @@ use crate::ipld::Block;
 pub type BlockAnswer = Pin<Box<dyn Future<Output = Result<Block>> + Send>>;
 
 impl Remote {
+    /// Takes a place for a block that is read.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Busy`] when none gets free.
+    pub(super) async fn place_for_block(&self) -> Result<Permit> {
+        self.bounds.begin(Purpose::Block).await
+    }
+
     /// Reads one block. A source that has begun to answer is the only one that is asked until it fails.
     ///
     /// # Errors

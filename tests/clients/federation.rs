@@ -8,6 +8,7 @@ use std::{io, thread};
 
 use crate::clients::docker::Docker;
 use crate::clients::image::{Image, LAYERS};
+use crate::clients::podman::Podman;
 use crate::clients::regctl::Regctl;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
@@ -121,5 +122,15 @@ fn regctl_pulls_from_a_publisher_whose_connections_are_cut() {
     let layout = format!("ocidir://{}:v1", folder.display());
     regctl.say(&["image", "copy", &image.reference(), &layout]);
     assert_eq!(regctl.say(&["image", "digest", &layout]), image.manifest);
+    assert_eq!(image.cut.load(Ordering::SeqCst), CUTS);
+}
+
+#[test]
+fn podman_pulls_from_a_publisher_whose_connections_are_cut() {
+    let Some(image) = Interrupted::start() else { return };
+    let Some(podman) = Podman::find(&Target::open(image.operators.other.address())) else {
+        return;
+    };
+    podman.pull(&image.reference());
     assert_eq!(image.cut.load(Ordering::SeqCst), CUTS);
 }

@@ -77,7 +77,7 @@ async fn an_archive_that_ends_too_soon() {
 }
 
 #[tokio::test]
-async fn an_archive_that_ends_before_anything_is_known() {
+async fn an_archive_that_ends_before_anything_is_known_each_time() {
     assert_fails(Manner::Short(1), 0, Unreachable).await;
 }
 

@@ -4,6 +4,7 @@
 
 mod cache;
 mod cleaning;
+mod cuts;
 mod damage;
 mod faults;
 mod peer;

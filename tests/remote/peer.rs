@@ -35,6 +35,10 @@ pub(crate) enum Manner {
     Short(usize),
     /// The same, and promised more.
     Cut(usize),
+    /// Breaks off the first so many answers after so many bytes.
+    Breaking(usize, usize),
+    /// The same, and does not say in which order the blocks are.
+    BreakingBlocks(usize, usize),
     /// After so many blocks there are others, without end.
     Unwanted(usize),
     /// After so many blocks there are empty ones, without end.
@@ -145,7 +149,23 @@ impl Shared {
         }
         let head = String::from_utf8(head).unwrap();
         let target = head.split(' ').nth(1).unwrap().to_owned();
-        self.asked.lock().unwrap().push(target.clone());
+        let number = {
+            let mut asked = self.asked.lock().unwrap();
+            asked.push(target.clone());
+            asked.len()
+        };
+        let cut = match self.manner {
+            Manner::Breaking(times, length) | Manner::BreakingBlocks(times, length)
+                if number <= times =>
+            {
+                Some(length)
+            }
+            _ => None,
+        };
+        // Not even a head.
+        if cut == Some(0) {
+            return Ok(());
+        }
         let (place, query) = target.split_once('?').unwrap();
         let query: HashMap<String, String> = query
             .split('&')
@@ -155,7 +175,7 @@ impl Shared {
         let mut names = path(place.strip_prefix("/ipfs/").unwrap()).into_iter();
         let root: Cid = names.next().unwrap().parse().unwrap();
         if query["format"] == "raw" {
-            return self.raw(&mut stream, &root).await;
+            return self.raw(&mut stream, &root, cut).await;
         }
         assert_eq!((&query["car-order"][..], &query["car-dups"][..]), ("dfs", "y"));
         let names = names.map(|name| unescaped(&name)).collect();
@@ -163,17 +183,22 @@ impl Shared {
             Manner::Other(other) => other.walk(other.root, names, scope(&query)),
             _ => self.world.walk(root, names, scope(&query)),
         };
-        self.answer(&mut stream, &root, blocks).await
+        self.answer(&mut stream, &root, blocks, cut).await
     }
 
-    async fn raw(&self, stream: &mut TcpStream, cid: &Cid) -> std::io::Result<()> {
+    async fn raw(
+        &self,
+        stream: &mut TcpStream,
+        cid: &Cid,
+        cut: Option<usize>,
+    ) -> std::io::Result<()> {
         let bytes = match self.manner {
             Manner::Huge => noise(10 << 20, 9),
             _ => self.world.block(cid).unwrap().clone(),
         };
         let length = format!("Content-Length: {}\r\n", bytes.len());
         head(stream, 200, &format!("Content-Type: application/vnd.ipld.raw\r\n{length}")).await?;
-        self.send(stream, &bytes).await
+        self.send(stream, &bytes[..cut.unwrap_or(bytes.len()).min(bytes.len())]).await
     }
 
     async fn answer(
@@ -181,6 +206,7 @@ impl Shared {
         stream: &mut TcpStream,
         root: &Cid,
         mut blocks: Vec<Block>,
+        cut: Option<usize>,
     ) -> std::io::Result<()> {
         let car = "Content-Type: application/vnd.ipld.car; version=1; order=dfs; dups=y\r\n";
         // The head, how much of the archive there is, and what comes behind it.
@@ -203,6 +229,7 @@ impl Shared {
             block.bytes = bytes.into();
         }
         let mut body = archive(root, &blocks);
+        let end = cut.or(end);
         body.truncate(end.unwrap_or(body.len()));
         match &self.manner {
             Manner::Silent => return wait(stream).await,
@@ -214,8 +241,12 @@ impl Shared {
             _ => {}
         }
         let fields = match self.manner {
-            Manner::Unordered | Manner::Huge => "Content-Type: application/vnd.ipld.car\r\n",
-            Manner::Cut(_) if end.is_some() => &format!("{car}Content-Length: {}\r\n", 1 << 30),
+            Manner::Unordered | Manner::Huge | Manner::BreakingBlocks(..) => {
+                "Content-Type: application/vnd.ipld.car\r\n"
+            }
+            Manner::Cut(_) | Manner::Breaking(..) if end.is_some() => {
+                &format!("{car}Content-Length: {}\r\n", 1 << 30)
+            }
             _ => car,
         };
         head(stream, 200, fields).await?;

@@ -36,7 +36,6 @@ fn a_peer_that_hangs_up_now_and_then_is_asked_again() {
     let original = Original::start();
     let proxy = Proxy::start(original.server.address(), Manner::Flaky);
     let copy = Copy::new();
-    // The first thing is asked once only.
     let restored = copy.restore(&original.root, &proxy.url());
     assert!(restored.succeeded(), "{restored}");
     copy.assert_is(&original.root);

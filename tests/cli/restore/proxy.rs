@@ -98,7 +98,8 @@ impl Shared {
         {
             let body = "<p>no archives";
             let length = body.len();
-            let answer = format!("HTTP/1.1 {status} No\r\ncontent-length: {length}\r\n\r\n{body}");
+            let fields = format!("connection: close\r\ncontent-length: {length}");
+            let answer = format!("HTTP/1.1 {status} No\r\n{fields}\r\n\r\n{body}");
             stream.write_all(answer.as_bytes())?;
             return stream.shutdown(Shutdown::Write);
         }

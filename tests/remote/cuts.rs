@@ -1,0 +1,87 @@
+//! Peers whose connections break before a block has come: they are asked again, a few times.
+
+use roadstead::remote::RemoteErrorKind::Unreachable;
+
+use super::peer::{Manner, Peer};
+use super::world::{FILE, LEAF, SHARDS, World};
+use super::{assert_sound, kind, path, patient, read, remote};
+
+/// How often a peer is asked in all that never gets anywhere.
+const ASKED: usize = 5;
+
+/// After how many bytes connections break: before the head, in the header of an archive, in its first block, and in
+/// the first leaf.
+const PLACES: [usize; 4] = [0, 10, 100, 20_000];
+
+#[tokio::test]
+async fn a_peer_whose_connections_break_before_the_first_block_is_asked_again() {
+    let world = World::new();
+    for place in PLACES {
+        let start = || Peer::start(&world, Manner::Breaking(ASKED - 1, place));
+        let peer = start().await;
+        assert_sound(&remote([patient(&peer)]), &world).await;
+        assert_eq!(peer.asked().len(), ASKED, "{place}");
+
+        let (root, file) = (world.root, path(FILE));
+        let peer = start().await;
+        let (_, size) = remote([patient(&peer)]).stat(root, file.clone()).await.unwrap().unwrap();
+        assert_eq!(size, world.content.len() as u64);
+        let peer = start().await;
+        let read = remote([patient(&peer)]).read(root, file.clone(), size).await.unwrap().unwrap();
+        assert!(read.1 == world.content);
+        let peer = start().await;
+        let part = remote([patient(&peer)]).open(root, file, Some(1..2)).await.unwrap().unwrap();
+        assert_eq!(super::drain(part.bytes).await.0, world.content[1..2]);
+        let peer = start().await;
+        let listed = remote([patient(&peer)]).list(root, path(SHARDS), 2500).await;
+        assert_eq!(listed.unwrap().unwrap().len(), world.names.len(), "{place}");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_that_breaks_in_its_middle_is_asked_for_again() {
+    let world = World::new();
+    let peer = Peer::start(&world, Manner::Breaking(2, 100_000)).await;
+    let listed = remote([patient(&peer)]).list(world.root, path(SHARDS), 2500).await;
+    assert_eq!(listed.unwrap().unwrap().len(), world.names.len());
+    assert_eq!(peer.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_peer_whose_connections_always_break_is_asked_a_few_times_only() {
+    let world = World::new();
+    for place in PLACES {
+        let peer = Peer::start(&world, Manner::Breaking(usize::MAX, place)).await;
+        let (_, error) = read(&remote([patient(&peer)]), &world).await;
+        assert_eq!(kind(error), Unreachable);
+        assert_eq!(peer.asked().len(), ASKED, "{place}");
+        // What is sound beside it is not waited for.
+        let good = Peer::good(&world).await;
+        assert_sound(&remote([patient(&peer), patient(&good)]), &world).await;
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_that_gets_on_is_not_ended_by_the_number_of_its_breaks() {
+    let world = World::of(super::noise(70 * LEAF, 3));
+    // More breaks than a transfer has that gets nowhere.
+    let peer = Peer::start(&world, Manner::Breaking(6, 9 << 20)).await;
+    assert_sound(&remote([patient(&peer)]), &world).await;
+    assert_eq!(peer.asked().len(), 7);
+}
+
+#[tokio::test]
+async fn a_block_whose_connection_breaks_is_asked_for_again() {
+    let world = World::new();
+    for place in [0, 10] {
+        let peer = Peer::start(&world, Manner::BreakingBlocks(2, place)).await;
+        assert_sound(&remote([patient(&peer)]), &world).await;
+        let peer = Peer::start(&world, Manner::BreakingBlocks(1, place)).await;
+        let block = remote([patient(&peer)]).block(world.root).await.unwrap();
+        assert_eq!(block.cid, world.root);
+        let peer = Peer::start(&world, Manner::BreakingBlocks(usize::MAX, place)).await;
+        let error = remote([patient(&peer)]).block(world.root).await.err();
+        assert_eq!(kind(error), Unreachable);
+        assert!(peer.asked().len() <= 4, "{:?}", peer.asked());
+    }
+}
