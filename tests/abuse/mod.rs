@@ -5,6 +5,7 @@ mod forwarded;
 mod http1;
 mod http2;
 mod log;
+mod peer;
 mod signing_in;
 mod slow_readers;
 mod zones;

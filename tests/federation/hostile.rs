@@ -16,7 +16,7 @@ use crate::federation::answering::Answering;
 use crate::federation::operators::{DOMAIN, Operators};
 
 /// What stands below a root, by names that nobody looks at.
-pub(super) enum Node {
+pub(crate) enum Node {
     File(Vec<u8>),
     /// A mebibyte of nothing, so many times.
     Long(usize),
@@ -24,12 +24,12 @@ pub(super) enum Node {
 }
 
 impl Node {
-    pub(super) fn folder() -> Self {
+    pub(crate) fn folder() -> Self {
         Self::Folder(BTreeMap::new())
     }
 
     /// Puts something where a path leads to, by names that are good.
-    pub(super) fn put(&mut self, path: &str, node: Node) {
+    pub(crate) fn put(&mut self, path: &str, node: Node) {
         self.put_named(&path.split('/').collect::<Vec<_>>(), node);
     }
 
@@ -43,7 +43,7 @@ impl Node {
         }
     }
 
-    pub(super) fn build(&self, blocks: &mut HashMap<Cid, Bytes>) -> (Cid, u64) {
+    pub(crate) fn build(&self, blocks: &mut HashMap<Cid, Bytes>) -> (Cid, u64) {
         match self {
             Self::File(bytes) => {
                 let bytes = Bytes::copy_from_slice(bytes);
@@ -112,14 +112,14 @@ fn publish_noting(operators: &Operators, tree: &Node) -> (Answering, Requests) {
     (gateway, requests)
 }
 
-pub(super) const REPOSITORY: &str = "docker/registry/v2/repositories/team/app";
+pub(crate) const REPOSITORY: &str = "docker/registry/v2/repositories/team/app";
 
-pub(super) fn data(bytes: &[u8]) -> String {
+pub(crate) fn data(bytes: &[u8]) -> String {
     let hex = sha256(bytes).split_off(7);
     format!("docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2])
 }
 
-pub(super) fn link(bytes: &[u8]) -> Node {
+pub(crate) fn link(bytes: &[u8]) -> Node {
     Node::File(sha256(bytes).into_bytes())
 }
 

@@ -15,9 +15,9 @@ use crate::federation::hostile::{Node, REPOSITORY, data, link};
 use crate::federation::operators::Operators;
 
 /// A tree that is published, and how its blocks are told.
-pub(super) struct Publisher {
+pub(crate) struct Publisher {
     root: Cid,
-    pub(super) gateway: Answering,
+    pub(crate) gateway: Answering,
     state: Arc<(Mutex<State>, Condvar)>,
 }
 
@@ -31,20 +31,20 @@ struct State {
 }
 
 /// The leaves of content, in its order.
-pub(super) fn leaves(content: &[u8]) -> Vec<Cid> {
+pub(crate) fn leaves(content: &[u8]) -> Vec<Cid> {
     let leaf = |chunk: &[u8]| Block::raw(Bytes::copy_from_slice(chunk)).cid;
     content.chunks(file::CHUNK_SIZE).map(leaf).collect()
 }
 
 /// A tree whose repository has a blob, by both of its names; what stands there is `content`.
-pub(super) fn tree_of(claimed: &[u8], content: &[u8]) -> Node {
+pub(crate) fn tree_of(claimed: &[u8], content: &[u8]) -> Node {
     let mut tree = Node::folder();
     add(&mut tree, claimed, content);
     tree
 }
 
 /// Adds a blob to a tree.
-pub(super) fn add(tree: &mut Node, claimed: &[u8], content: &[u8]) {
+pub(crate) fn add(tree: &mut Node, claimed: &[u8], content: &[u8]) {
     tree.put(&data(claimed), Node::File(content.to_vec()));
     for digest in [sha256(claimed), sha512(claimed)] {
         let (algorithm, hex) = digest.split_once(':').unwrap();
@@ -54,7 +54,7 @@ pub(super) fn add(tree: &mut Node, claimed: &[u8], content: &[u8]) {
 
 impl Publisher {
     /// Tells the blocks of a tree.
-    pub(super) fn of(tree: &Node) -> Self {
+    pub(crate) fn of(tree: &Node) -> Self {
         let mut blocks = HashMap::new();
         let (root, _) = tree.build(&mut blocks);
         let state: Arc<(Mutex<State>, Condvar)> = Arc::default();
@@ -85,7 +85,7 @@ impl Publisher {
     }
 
     /// Names it in the DNS.
-    pub(super) fn publish(&self, operators: &Operators) {
+    pub(crate) fn publish(&self, operators: &Operators) {
         operators.publish_as(&format!("dnslink=/ipfs/{}", self.root), &self.gateway.hint());
     }
 
@@ -97,21 +97,21 @@ impl Publisher {
     }
 
     /// Lets each mebibyte take so long.
-    pub(super) fn slow_down(&self, per_mebibyte: Duration) {
+    pub(crate) fn slow_down(&self, per_mebibyte: Duration) {
         self.change(|state| state.per_mebibyte = per_mebibyte);
     }
 
     /// Keeps these blocks back until they are [released](Self::release).
-    pub(super) fn withhold(&self, cids: &[Cid]) {
+    pub(crate) fn withhold(&self, cids: &[Cid]) {
         self.change(|state| state.withheld.extend(cids));
     }
 
-    pub(super) fn release(&self) {
+    pub(crate) fn release(&self) {
         self.change(|state| state.withheld.clear());
     }
 
     /// How often it was asked for each of these blocks.
-    pub(super) fn asked(&self, cids: &[Cid]) -> Vec<usize> {
+    pub(crate) fn asked(&self, cids: &[Cid]) -> Vec<usize> {
         self.change(|state| {
             cids.iter().map(|cid| state.asked.get(cid).copied().unwrap_or_default()).collect()
         })
