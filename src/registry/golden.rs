@@ -1,5 +1,7 @@
 //! What earlier versions stored in the queue and of publishing is read to what it meant (`tests/golden/README.md`).
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 
 use super::condition::{Condition, Wanted};
@@ -94,6 +96,40 @@ fn outcomes_of_version_0_are_what_they_were() {
     // Those that no request brings about by itself.
     let more: Vec<Outcome> = read("{\"Err\":\"invalid\"}\n{\"Err\":{\"failed\":\"why\"}}");
     assert_eq!(more, [Err(Refusal::Invalid), Err(Refusal::Failed("why".to_owned()))]);
+}
+
+#[test]
+fn purges_and_outcomes_of_version_1_are_what_they_were() {
+    type Outcome = Result<(), Refusal>;
+    let intents: Vec<Intent> = read(include_str!("../../tests/golden/v1/intents.jsonl"));
+    let purges: Vec<&Intent> =
+        intents.iter().filter(|intent| matches!(intent, Intent::Purge { .. })).collect();
+    for word in ["oops", "secret"] {
+        let [config, layer] = [format!("{{\"{word}\": 0}}"), format!("{word}\n").repeat(20)];
+        let expected = [config, layer].map(|text| sha256(text.as_bytes()).parse().unwrap());
+        let is_it = |intent: &&&Intent| {
+            let Intent::Purge { repository, digest, contents, children } = intent else {
+                return false;
+            };
+            let names = expected.iter().copied().chain(digest.canonical());
+            repository.as_str() == "team/hello"
+                && children.is_empty()
+                && names.collect::<HashSet<_>>() == contents.iter().copied().collect()
+        };
+        assert!(purges.iter().any(|purge| is_it(&purge)), "{word} is not among {purges:#?}");
+    }
+    let outcomes: Vec<Outcome> = read(include_str!("../../tests/golden/v1/outcomes.jsonl"));
+    let hello = "sha256:ccb3f9be255d516c0a161b658715ab04d43d882d2e395791f53acf98951bb870";
+    let index = "sha256:82531ae52cd131db1d15553935980f69b81b031f915bbf090edbad1bbcf2c35e";
+    for expected in [
+        Ok(()),
+        Err(Refusal::Unknown),
+        Err(Refusal::ConditionOn(Some(hello.parse().unwrap()))),
+        Err(Refusal::ReferencedBy(vec![index.parse().unwrap()])),
+        Err(Refusal::MissingReferences(vec![sha256(b"missing").parse().unwrap()])),
+    ] {
+        assert!(outcomes.contains(&expected), "{expected:?} is not among {outcomes:?}");
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ mod salvage;
 mod tags;
 mod uploads;
 mod walk;
+mod withdrawal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

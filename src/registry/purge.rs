@@ -5,17 +5,14 @@
 //! its blocks under every root, earlier ones too, and its bytes are removed, unless a repository has them as a blob
 //! still. The rest of those roots is served on.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use tokio::time::{sleep, timeout};
 
 use super::blobs::named_blob;
-use super::commit::next_unfolded;
 use super::intent::{Intent, Planned, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion, now};
 use crate::index::Writer;
@@ -25,15 +22,6 @@ use crate::storage::{Content, Edit, StorageErrorKind};
 
 /// How many repositories are named that have a blob still, and how many manifests that need one.
 const NAMED: u32 = 100;
-
-/// How many entries of the queue are looked at.
-const QUEUED: u32 = 10_000;
-
-/// How often it is tried to remove bytes, how long each attempt waits for what is being stored, and for how long
-/// it rests.
-const ATTEMPTS: usize = 30;
-const WAIT: Duration = Duration::from_secs(1);
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// What a purge came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,95 +214,6 @@ impl Registry {
         }
         let manifest = self.index.stored_manifest(canonical).await?;
         Ok(manifest.map_or(0, |manifest| manifest.bytes.len() as u64))
-    }
-
-    /// Removes the bytes of what is withdrawn and no repository has. Returns the public root.
-    ///
-    /// Changes that link such content are folded before, so none of them is applied again. A crash leaves notes by
-    /// which the next start goes on.
-    pub(super) async fn forget_withdrawn(&self) -> Result<Cid> {
-        for _ in 0..ATTEMPTS {
-            let root = self.root().await?;
-            // What was stored a moment ago has its row, or its change is in the queue.
-            if let Ok(_alone) = timeout(WAIT, self.storing.write()).await {
-                let mut writer = self.index.lock().await?;
-                if self.forget_all(writer.as_mut()).await? {
-                    return Ok(root);
-                }
-            }
-            sleep(PAUSE).await;
-        }
-        Err(RegistryError::Waiting)
-    }
-
-    /// Does it under the lock; returns false where a change has to be folded before.
-    async fn forget_all(&self, writer: &mut dyn Writer) -> Result<bool> {
-        self.drain(writer).await?;
-        let mut unfolded = HashSet::new();
-        let mut after = 0;
-        while let Some(edits) = next_unfolded(writer, &mut after).await? {
-            unfolded
-                .extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
-        }
-        let withdrawn = writer.withdrawn().await?;
-        let mut gone = Vec::new();
-        writer.begin().await?;
-        // Whatever another process has acknowledged has its row from here on, and what comes later finds the note that
-        // it was withdrawn.
-        writer.hold_stores().await?;
-        let mut queued = HashSet::new();
-        for entry in writer.open_entries(QUEUED).await? {
-            let intent: Intent = serde_json::from_slice(&entry.intent)?;
-            queued.extend(intent.manifest().copied());
-        }
-        let mut is_done = true;
-        for canonical in withdrawn {
-            if unfolded.contains(&canonical) || queued.contains(&canonical) {
-                is_done = false;
-            } else if self.index.repositories_with_blob(&canonical.into(), 1).await?.is_empty()
-                && !writer.is_named(&canonical).await?
-            {
-                writer.forget_blob(&canonical).await?;
-                writer.forget_manifest(&canonical).await?;
-                gone.push(canonical);
-            }
-        }
-        writer.commit().await?;
-        self.storage.forget_all(&gone).await?;
-        for canonical in &gone {
-            writer.set_forgotten(canonical).await?;
-        }
-        Ok(is_done)
-    }
-
-    /// Makes sure that content is stored which was recorded a moment ago as a blob of a repository: another process may
-    /// have removed its bytes between the two steps. This process does not, since it waits for those who store.
-    ///
-    /// # Errors
-    /// [`RegistryError::Purged`], after which nothing is recorded.
-    pub(super) async fn expect_kept(
-        &self,
-        repository: &RepositoryName,
-        content: &Content,
-    ) -> Result<()> {
-        let Content { canonical, .. } = content;
-        if !self.storage.is_shared() || !self.index.is_content_withdrawn(canonical).await? {
-            return Ok(());
-        }
-        // Who removes bytes has the lock meanwhile, and removes none that a row is there for.
-        let mut writer = self.index.lock().await?;
-        if self.storage.contains(content).await? {
-            return Ok(());
-        }
-        writer.begin().await?;
-        writer.hold_stores().await?;
-        let holders = self.index.repositories_with_blob(&(*canonical).into(), 2).await?;
-        writer.remove_blob(repository, canonical).await?;
-        if holders.iter().all(|holder| holder == repository) {
-            writer.forget_blob(canonical).await?;
-        }
-        writer.commit().await?;
-        Err(RegistryError::Purged((*canonical).into()))
     }
 }
 

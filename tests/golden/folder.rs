@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use tempfile::TempDir;
 
 use super::shared::{
-    Facts, assert_goes_on, assert_landed, assert_pulls, assert_root, finish_upload, layer_of,
-    noise_of, read, unhex,
+    Facts, assert_goes_on, assert_landed, assert_pulls, assert_purged, assert_root, finish_upload,
+    layer_of, noise_of, read, unhex,
 };
 use crate::common::content::{noise, sha256};
 use crate::common::http;
@@ -94,9 +94,18 @@ fn serve(data: &TempDir) -> Server {
 
 #[test]
 fn a_data_folder_of_version_0_opens_and_everything_in_it_goes_on() {
+    opens_and_goes_on("v0");
+}
+
+#[test]
+fn a_data_folder_of_version_1_opens_and_everything_in_it_goes_on() {
+    opens_and_goes_on("v1");
+}
+
+fn opens_and_goes_on(version: &str) {
     let Some(()) = embedded_only("it is the store's own folder") else { return };
-    let facts = Facts::read("v0/facts.json");
-    let data = data_folder("v0", "index.sql");
+    let facts = Facts::read(&format!("{version}/facts.json"));
+    let data = data_folder(version, "index.sql");
     let mut server = serve(&data);
 
     assert_pulls(&server, &facts);
@@ -104,6 +113,9 @@ fn a_data_folder_of_version_0_opens_and_everything_in_it_goes_on() {
     assert!(moved.text().contains(&sha256(&layer_of("moved"))), "{}", moved.text());
     assert_landed(&server, &facts, facts.text("pending"), moved.header("docker-content-digest"));
     assert_root(&server, facts.text("root_after"));
+    if version != "v0" {
+        assert_purged(&server, &facts);
+    }
     finish_upload(&server, &facts, &noise_of(&facts, "upload_noise"));
 
     // The root that was published is held, and the key says who serves it.
@@ -137,9 +149,9 @@ fn what_version_0_kept_of_others_is_served_without_them() {
 #[test]
 fn an_index_as_each_earlier_migration_left_it_is_migrated_and_served() {
     let Some(()) = embedded_only("it is the store's own folder") else { return };
-    let facts = Facts::read("v0/facts.json");
-    for version in 1..=3 {
-        let data = data_folder("v0", &format!("index-after-{version}.sql"));
+    for (made, version) in [("v0", 1), ("v0", 2), ("v0", 3), ("v1", 4), ("v1", 5)] {
+        let facts = Facts::read(&format!("{made}/facts.json"));
+        let data = data_folder(made, &format!("index-after-{version}.sql"));
         let mut server = serve(&data);
         assert_pulls(&server, &facts);
         let fresh = Repository::of(&server, "team/hello").get("manifests/fresh");

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use roadstead::ipld::raw_cid;
 use serde_json::Value;
+use sha2::Digest as _;
 
 use crate::common::content::{OCI_INDEX, noise, sha256, sha512};
 use crate::common::http;
@@ -85,6 +87,21 @@ pub(super) fn assert_landed(server: &Server, facts: &Facts, pending: &str, moved
         assert_eq!(repository.get(&format!("manifests/{gone}")).status, 404, "{gone}");
     }
     assert_eq!(repository.get(&format!("blobs/{}", facts.text("loose"))).status, 404);
+}
+
+/// Checks that what was purged, and what was to be purged, is gone.
+pub(super) fn assert_purged(server: &Server, facts: &Facts) {
+    let repository = Repository::of(server, "team/hello");
+    for gone in ["secret", "oops", facts.text("secret")] {
+        assert_eq!(repository.get(&format!("manifests/{gone}")).status, 404, "{gone}");
+    }
+    for word in ["secret", "oops"] {
+        let layer = layer_of(word);
+        let cid = raw_cid(sha2::Sha256::digest(&layer).into());
+        assert_eq!(http::get(&server.url(&format!("/ipfs/{cid}?format=raw"))).status, 404);
+        let blob = repository.get(&format!("blobs/{}", sha256(&layer)));
+        assert_eq!(blob.status, 404, "{word}");
+    }
 }
 
 /// Ends the upload that was under way, whose bytes those are.
