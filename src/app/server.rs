@@ -8,7 +8,6 @@ use std::time::Duration;
 use actix_web::HttpServer;
 use actix_web::dev::Server;
 use actix_web::web::Data;
-use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::SockRef;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -58,12 +57,7 @@ pub async fn serve(
     let address = settings.server.listen;
     let listener =
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
-    // Inherited by each connection: one whose client takes nothing is ended by the system.
-    let send_timeout = u32::try_from(limits.send_timeout.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = set_tcp_user_timeout(&listener, send_timeout) {
-        tracing::warn!(%error, "could not have the system end connections that rest");
-    }
-    // Inherited as well.
+    // Inherited by each connection.
     if let Err(error) = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT) {
         tracing::warn!(%error, "could not bound what the system has of an answer");
     }
@@ -89,6 +83,7 @@ pub async fn serve(
         gateway: reached_at(settings, address),
     };
     let proxies = Arc::new(TrustedProxies::new(settings.server.trusted_proxies.clone()));
+    let metrics = Metrics::new();
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
@@ -97,12 +92,17 @@ pub async fn serve(
         address,
         is_encrypted: settings.server.tls.is_some(),
         body_idle: settings.uploads.idle_timeout,
+        manifest_idle: settings.manifests.idle_timeout,
         limits: Limits::new(limits, Arc::clone(&proxies)),
         proxies,
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
         readiness: Readiness::default(),
-        manifest_memory: ManifestMemory::new(settings.manifests.max_memory),
-        metrics: Metrics::new(),
+        manifest_memory: ManifestMemory::new(
+            settings.manifests.max_memory,
+            settings.manifests.max_bytes,
+            metrics.clone(),
+        ),
+        metrics,
     });
     let refreshed = api.clone();
     let stop = signals.stop(settings.server.shutdown_grace);

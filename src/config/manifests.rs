@@ -1,5 +1,7 @@
 //! Which manifests are accepted.
 
+use std::time::Duration;
+
 use super::{SettingsError, Values};
 
 /// Which manifests are accepted.
@@ -9,6 +11,8 @@ pub struct ManifestSettings {
     pub max_bytes: usize,
     /// How many bytes manifests may have in memory, all together.
     pub max_memory: usize,
+    /// How long a client may send nothing of a large manifest.
+    pub idle_timeout: Duration,
     /// Whether an index may name images that the repository does not have.
     pub allow_sparse_indexes: bool,
 }
@@ -23,7 +27,8 @@ impl ManifestSettings {
             .ok()
             .filter(|bytes| *bytes >= max_bytes)
             .ok_or_else(|| values.refuse("manifests.max_memory"))?;
+        let idle_timeout = values.positive_duration("manifests.idle_timeout")?;
         let allow_sparse_indexes = values.flag("manifests.allow_sparse_indexes");
-        Ok(Self { max_bytes, max_memory, allow_sparse_indexes })
+        Ok(Self { max_bytes, max_memory, idle_timeout, allow_sparse_indexes })
     }
 }

@@ -102,7 +102,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "16384",
         expects: "a number from 1 to 1000000 such as 16384",
-        help: "How many connections there may be, and no more than half of the files that the system lets \
+        help: "How many connections there may be, and no more than a quarter of the files that the system lets \
                the process open; beyond, they are closed.",
     },
     Setting {
@@ -661,7 +661,17 @@ pub const SETTINGS: &[Setting] = &[
         default: "67108864",
         expects: "a number of bytes, at least manifests.max_bytes, such as 67108864",
         help: "How many bytes of memory the manifests may take together that clients send or are sent. The first \
-               64 KiB of each do not count. Beyond it requests for larger ones are answered with 503.",
+               64 KiB of each do not count. Beyond it requests for larger ones are answered with 503; beyond a \
+               quarter of it those of the same client are answered with 429.",
+    },
+    Setting {
+        name: "manifests.idle_timeout",
+        kind: Kind::Duration,
+        default: r#""1m""#,
+        expects: "a duration above zero such as 1m",
+        help: "How long a client may send nothing in the middle of a manifest of more than 64 KiB, which has to \
+               arrive within ten times as long. Then the request ends with 408. Smaller ones may rest for \
+               uploads.idle_timeout.",
     },
     Setting {
         name: "manifests.allow_sparse_indexes",

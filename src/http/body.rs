@@ -1,7 +1,7 @@
 //! Reading what a client sends.
 
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::CONTENT_LENGTH;
@@ -10,13 +10,16 @@ use actix_web::{HttpRequest, rt};
 use futures_util::StreamExt;
 
 use super::error::ApiError;
-use super::log;
-use super::memory::{Loan, ManifestMemory};
+use super::memory::Loan;
+use super::{Api, client, log};
 use crate::oci::ErrorCode;
 use crate::registry::{Beside, Ending, RegistryError, Upload};
 
 /// How long it takes at the most until the answer to a body that rested is on its way.
 const ANSWERED: Duration = Duration::from_secs(10);
+
+/// How many times as long as it may rest a large manifest may take to arrive.
+const WHOLE: u32 = 10;
 
 /// Returns the announced length, if there is one.
 pub(super) fn length(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
@@ -33,6 +36,8 @@ pub(super) struct Body {
     payload: Option<Payload>,
     /// How long the client may send nothing.
     idle: Duration,
+    /// When it has to be there, if ever.
+    deadline: Option<Instant>,
     /// What was looked at before it was needed.
     first: Option<Bytes>,
 }
@@ -40,7 +45,13 @@ pub(super) struct Body {
 impl Body {
     /// Takes the body of a request that may rest for so long.
     pub(super) fn new(payload: Payload, idle: Duration) -> Self {
-        Self { payload: Some(payload), idle, first: None }
+        Self { payload: Some(payload), idle, deadline: None, first: None }
+    }
+
+    /// Has it rest no longer than that from now on, and be there in time.
+    fn hurry(&mut self, idle: Duration, deadline: Instant) {
+        self.idle = self.idle.min(idle);
+        self.deadline = Some(deadline);
     }
 
     /// Waits for the next piece; none at the end.
@@ -51,7 +62,9 @@ impl Body {
         let Some(payload) = &mut self.payload else {
             return Err(RegistryError::BodyRested(self.idle));
         };
-        match tokio::time::timeout(self.idle, payload.next()).await {
+        let left = self.deadline.map(|deadline| deadline.duration_since(Instant::now()));
+        let wait = left.map_or(self.idle, |left| left.min(self.idle));
+        match tokio::time::timeout(wait, payload.next()).await {
             Ok(None) => Ok(None),
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
             Ok(Some(Err(error))) => Err(RegistryError::BodyBroken(error.to_string())),
@@ -119,28 +132,33 @@ impl Body {
     }
 }
 
-/// Reads the body of a manifest.
+/// Reads the body of a manifest. A large one takes memory that others need as well, so it may not rest for long.
 pub(super) async fn read(
     request: &HttpRequest,
     mut body: Body,
-    limit: usize,
-    memory: &ManifestMemory,
+    api: &Api,
 ) -> Result<(Bytes, Loan), ApiError> {
+    let limit = api.registry.manifest_limit();
     let too_large = || {
         let message = format!("the body has more than {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, message)
     };
-    if length(request)?.is_some_and(|length| length > limit as u64) {
-        return Err(too_large());
-    }
-    let (mut bytes, mut loan) = (BytesMut::new(), Loan::default());
+    let announced = length(request)?.unwrap_or_default();
+    let announced =
+        usize::try_from(announced).ok().filter(|it| *it <= limit).ok_or_else(too_large)?;
+    let memory = &api.manifest_memory;
+    let (mut bytes, mut loan) = (BytesMut::new(), memory.begin(client::of(request).group()));
     let broken = |error| ApiError::from(error).coded(ErrorCode::ManifestInvalid);
     while let Some(piece) = body.next().await.map_err(broken)? {
         if bytes.len() + piece.len() > limit {
             return Err(too_large());
         }
         log::received(request, piece.len());
-        memory.raise(&mut loan, bytes.len() + piece.len()).await?;
+        let was_free = !loan.counts();
+        memory.raise(&mut loan, bytes.len() + piece.len(), announced).await?;
+        if was_free && loan.counts() {
+            body.hurry(api.manifest_idle, Instant::now() + WHOLE * api.manifest_idle);
+        }
         bytes.extend_from_slice(&piece);
     }
     Ok((bytes.freeze(), loan))

@@ -2,7 +2,7 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
@@ -67,11 +67,7 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
     let external = api.external_url.clone();
     let base = external.unwrap_or_else(|| {
         let client = client::of(request);
-        let named = client.host.or_else(|| {
-            let target = request.uri().authority().map(ToString::to_string);
-            let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-            header.map(str::to_owned).or(target)
-        });
+        let named = client.host.or_else(|| client::host(request).map(str::to_owned));
         // Of what a client says, no more than is a host is said to it again.
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
         let host = named.filter(|host| !host.is_empty() && host.bytes().all(is_part));

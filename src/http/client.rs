@@ -3,12 +3,16 @@
 //!
 //! [`of`] is the one place that says so. The log, and everything that counts by client, take it from
 //! there; whatever a client itself says about its address is worth nothing.
+//!
+//! Of the headers that a trusted proxy sends, `X-Forwarded-*` count: proxies append to `X-Forwarded-For`, and the last
+//! entry that is no trusted proxy is the client. `Forwarded` counts where none of the others is there.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::header::{FORWARDED, HeaderMap, HeaderName};
+use actix_web::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
+use actix_web::http::uri::Authority;
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest};
 
@@ -102,20 +106,22 @@ impl Client {
             );
             return client;
         }
-        let (hops, proto, host) = match (is_standard, is_older) {
-            // A proxy writes one kind and passes the other on as the client sent it.
-            (true, true) => {
-                let both =
-                    "the proxy passes on both Forwarded and X-Forwarded-*; have it remove one";
-                proxies.warn(peer, both);
-                return client;
+        // Nearly all proxies write the older headers, and pass `Forwarded` on as the client sent it.
+        let (hops, proto, host) = if is_older {
+            if is_standard {
+                proxies.warn(
+                    peer,
+                    "Forwarded does not count beside X-Forwarded-*; have the proxy remove those headers of clients \
+                     that it does not write itself",
+                );
             }
-            (true, false) => standard(headers),
-            _ => (
+            (
                 listed(headers, &X_FORWARDED_FOR).iter().map(|hop| address(hop)).collect(),
                 listed(headers, &X_FORWARDED_PROTO).pop(),
                 listed(headers, &X_FORWARDED_HOST).pop(),
-            ),
+            )
+        } else {
+            standard(headers)
         };
         client.forwarded = nearest(&hops, proxies);
         client.host = host;
@@ -128,6 +134,13 @@ impl Client {
 pub(super) fn of(request: &HttpRequest) -> Client {
     let found = request.extensions().get::<Client>().cloned();
     found.unwrap_or_else(|| read(request))
+}
+
+/// Returns the host that a request is for, and maybe a port: HTTP/2 has it in the target, and so may HTTP/1.1, where
+/// it counts more than `Host` (RFC 9112, 3.2.2).
+pub(super) fn host(request: &HttpRequest) -> Option<&str> {
+    let target = request.uri().authority().map(Authority::as_str);
+    target.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
 /// Finds out who sends a request, for [`of`].
@@ -336,13 +349,30 @@ mod tests {
     }
 
     #[test]
-    fn others_and_both_kinds_at_once_are_not_believed() {
+    fn others_are_not_believed() {
         let of = [("x-forwarded-for", "198.51.100.1"), ("x-forwarded-proto", "https")];
         let stranger = client("203.0.113.9", &of);
         assert_eq!(stranger.address().to_string(), "203.0.113.9");
         assert_eq!((stranger.host, stranger.is_encrypted), (None, None));
-        let both = [("x-forwarded-for", "198.51.100.1"), ("forwarded", "for=198.51.100.2")];
-        assert_eq!(client("127.0.0.1", &both).address().to_string(), "127.0.0.1");
+    }
+
+    #[test]
+    fn the_standard_header_does_not_count_beside_what_proxies_write() {
+        let forged = ("forwarded", "for=198.51.100.2;host=evil.example;proto=http");
+        for (headers, found) in [
+            (&[("x-forwarded-for", "198.51.100.1"), forged][..], "198.51.100.1"),
+            (&[forged, ("x-forwarded-for", "6.6.6.6, 198.51.100.1")], "198.51.100.1"),
+            (&[forged, ("x-forwarded-for", "nonsense")], "127.0.0.1"),
+            // A proxy that names no client.
+            (&[forged, ("x-forwarded-proto", "https")], "127.0.0.1"),
+            (&[forged, ("x-forwarded-host", "a.example")], "127.0.0.1"),
+            (&[forged], "198.51.100.2"),
+        ] {
+            let found_client = client("127.0.0.1", headers);
+            assert_eq!(found_client.address().to_string(), found, "{headers:?}");
+            let is_alone = headers.len() == 1;
+            assert_eq!(found_client.host.as_deref() == Some("evil.example"), is_alone);
+        }
     }
 
     #[test]

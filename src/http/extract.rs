@@ -4,14 +4,13 @@ use std::pin::Pin;
 use std::str::FromStr;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::HOST;
 use actix_web::http::{Method, StatusCode};
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use uuid::Uuid;
 
 use super::error::ApiError;
-use super::{Api, caller, log, range};
+use super::{Api, caller, client, log, range};
 use crate::auth::{
     Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, Meant, PullGrant,
     PushGrant,
@@ -67,9 +66,8 @@ async fn ask<Grant>(
         });
     }
     let name = name?;
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
-    let meant = authority.names().meant(name, host, namespace.as_deref())?;
+    let meant = authority.names().meant(name, client::host(request), namespace.as_deref())?;
     let namespace = namespace.as_deref().and_then(read_domain);
     if let Some(namespace) = namespace.filter(|it| meant.name.namespace() == Some(it.as_str())) {
         request.extensions_mut().insert(Namespace(namespace));

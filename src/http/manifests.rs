@@ -8,8 +8,8 @@ use super::Api;
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
-use super::memory;
 use super::respond::{self, CONTENT_DIGEST};
+use super::{client, memory};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{ErrorCode, Reference, Tag};
 use crate::registry::Condition;
@@ -33,7 +33,7 @@ pub(super) async fn get(
         return Ok(response.finish());
     }
     response.insert_header((CONTENT_TYPE, manifest.media_type));
-    let loan = api.manifest_memory.lend(manifest.bytes.len())?;
+    let loan = api.manifest_memory.lend(client::of(&request).group(), manifest.bytes.len())?;
     Ok(response.body(memory::body(manifest.bytes, loan)))
 }
 
@@ -53,9 +53,7 @@ pub(super) async fn put(
         ApiError::malformed(ErrorCode::ManifestInvalid, "the Content-Type is not text")
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
-    let body = Body::new(body, api.body_idle);
-    let limit = api.registry.manifest_limit();
-    let (bytes, _loan) = body::read(&request, body, limit, &api.manifest_memory).await?;
+    let (bytes, _loan) = body::read(&request, Body::new(body, api.body_idle), &api).await?;
     let registry = &api.registry;
     let pushed =
         registry.put_manifest(&grant, &reference, tags, content_type, bytes, condition).await?;

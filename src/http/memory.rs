@@ -1,6 +1,8 @@
-//! The memory of manifests that clients send, or are sent: bounded, of all together.
+//! The memory of manifests that clients send, or are sent: bounded, of all together and of each client.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use actix_web::body::SizedStream;
@@ -10,6 +12,7 @@ use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::Metrics;
 use super::error::ApiError;
 
 /// How much of each is free: nearly all manifests have less, and a connection has buffers as large.
@@ -21,65 +24,142 @@ const UNIT: usize = 1024;
 /// How long a request that sends a manifest waits for others.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// What all manifests may take.
-pub struct ManifestMemory(Arc<Semaphore>);
+/// Which part of the memory one client may have.
+const SHARE: usize = 4;
 
-/// What one of them takes, until this is dropped.
-#[derive(Default)]
-pub(super) struct Loan(Option<OwnedSemaphorePermit>);
+/// What all manifests may take.
+pub struct ManifestMemory {
+    all: Arc<Semaphore>,
+    /// How many units one client may have.
+    share: usize,
+    clients: Clients,
+    metrics: Metrics,
+}
+
+type Clients = Arc<Mutex<HashMap<IpAddr, Weak<Client>>>>;
+
+/// One that has manifests in memory.
+struct Client {
+    address: IpAddr,
+    share: Arc<Semaphore>,
+    clients: Clients,
+}
+
+/// What one manifest takes, until this is dropped.
+pub(super) struct Loan {
+    client: Arc<Client>,
+    /// Of the client's share, and of all.
+    permits: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
+}
 
 impl ManifestMemory {
-    /// Lends at most so many bytes.
+    /// Lends at most so many bytes; a client has a quarter of them, but always enough for the largest manifest.
     #[must_use]
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS))))
+    pub fn new(bytes: usize, largest: usize, metrics: Metrics) -> Self {
+        let units = (bytes / UNIT).min(Semaphore::MAX_PERMITS);
+        let share = (units / SHARE).max(largest.div_ceil(UNIT)).min(units);
+        Self { all: Arc::new(Semaphore::new(units)), share, clients: Clients::default(), metrics }
     }
 
-    /// Raises a loan to that of a manifest of so many bytes; waits for others to end.
-    pub(super) async fn raise(&self, loan: &mut Loan, bytes: usize) -> Result<(), ApiError> {
-        let more = loan.missing(bytes);
+    /// Begins with a manifest of a client of which nothing is in memory.
+    pub(super) fn begin(&self, address: IpAddr) -> Loan {
+        let mut clients = lock(&self.clients);
+        let known = clients.get(&address).and_then(Weak::upgrade);
+        let client = known.unwrap_or_else(|| {
+            let share = Arc::new(Semaphore::new(self.share));
+            let client = Arc::new(Client { address, share, clients: Arc::clone(&self.clients) });
+            clients.insert(address, Arc::downgrade(&client));
+            client
+        });
+        Loan { client, permits: None }
+    }
+
+    /// Raises a loan to that of a manifest of which so many bytes are there, and so many are announced; waits for
+    /// others to end. It is all or nothing, lest many that are there in part wait for each other.
+    pub(super) async fn raise(
+        &self,
+        loan: &mut Loan,
+        bytes: usize,
+        announced: usize,
+    ) -> Result<(), ApiError> {
+        let more = loan.missing(if bytes > FREE { bytes.max(announced) } else { bytes });
         if more == 0 {
             return Ok(());
         }
-        match timeout(WAIT, Arc::clone(&self.0).acquire_many_owned(more)).await {
-            Ok(Ok(permit)) => {
-                loan.add(permit);
-                Ok(())
-            }
-            _ => Err(busy()),
-        }
+        let own = Arc::clone(&loan.client.share).acquire_many_owned(more);
+        let Ok(Ok(own)) = timeout(WAIT, own).await else { return Err(self.refuse_client(more)) };
+        let all = Arc::clone(&self.all).acquire_many_owned(more);
+        let Ok(Ok(all)) = timeout(WAIT, all).await else { return Err(self.refuse()) };
+        loan.add(own, all);
+        Ok(())
     }
 
     /// Lends what a manifest takes that is in memory already.
-    pub(super) fn lend(&self, bytes: usize) -> Result<Loan, ApiError> {
-        let mut loan = Loan::default();
+    pub(super) fn lend(&self, address: IpAddr, bytes: usize) -> Result<Loan, ApiError> {
+        let mut loan = self.begin(address);
         let more = loan.missing(bytes);
         if more > 0 {
-            loan.add(Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| busy())?);
+            let own = Arc::clone(&loan.client.share).try_acquire_many_owned(more);
+            let own = own.map_err(|_| self.refuse_client(more))?;
+            let all = Arc::clone(&self.all).try_acquire_many_owned(more);
+            loan.add(own, all.map_err(|_| self.refuse())?);
         }
         Ok(loan)
+    }
+
+    fn refuse(&self) -> ApiError {
+        self.metrics.refused("manifest_memory");
+        let message = "large manifests are being sent or received: try again later";
+        ApiError::unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
+    }
+
+    /// Refuses a client for want of so many units of its share, or of all.
+    fn refuse_client(&self, more: u32) -> ApiError {
+        if self.all.available_permits() < more as usize {
+            return self.refuse();
+        }
+        self.metrics.refused("manifest_memory_per_client");
+        let message = "this client sends or receives too many large manifests: try again later";
+        ApiError::too_many(message, 5)
     }
 }
 
 impl Loan {
+    /// Tells whether it takes anything of what is bounded.
+    pub(super) fn counts(&self) -> bool {
+        self.permits.is_some()
+    }
+
     /// How many units it lacks for so many bytes.
     fn missing(&self, bytes: usize) -> u32 {
         let units = bytes.saturating_sub(FREE).div_ceil(UNIT);
-        let has = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let has = self.permits.as_ref().map_or(0, |(own, _)| own.num_permits());
         u32::try_from(units.saturating_sub(has)).unwrap_or(u32::MAX)
     }
 
-    fn add(&mut self, permit: OwnedSemaphorePermit) {
-        match &mut self.0 {
-            Some(own) => own.merge(permit),
-            none => *none = Some(permit),
+    fn add(&mut self, own: OwnedSemaphorePermit, all: OwnedSemaphorePermit) {
+        match &mut self.permits {
+            Some((own_before, all_before)) => {
+                own_before.merge(own);
+                all_before.merge(all);
+            }
+            none => *none = Some((own, all)),
         }
     }
 }
 
-fn busy() -> ApiError {
-    let message = "large manifests are being sent or received: try again later";
-    ApiError::unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
+impl Drop for Client {
+    fn drop(&mut self) {
+        let mut clients = lock(&self.clients);
+        // Another request of the same client may have come in between.
+        if clients.get(&self.address).is_some_and(|client| client.strong_count() == 0) {
+            clients.remove(&self.address);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The body of a manifest that takes its loan until the last of it is sent.
@@ -96,4 +176,37 @@ pub(super) fn body(
         Some((Ok(piece), (bytes, loan)))
     });
     SizedStream::new(length, pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_client_has_a_quarter_and_gives_it_back() {
+        let (kib, mib) = (1024, 1024 * 1024);
+        let memory = ManifestMemory::new(16 * mib, 2 * mib, Metrics::new());
+        let [anna, bob] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
+        let full = 2 * mib + FREE;
+        let mut loans: Vec<Loan> = (0..2).map(|_| memory.lend(anna, full).unwrap()).collect();
+        assert!(memory.lend(anna, FREE + 1).is_err());
+        assert!(!memory.lend(anna, FREE).unwrap().counts(), "small ones are free");
+        let mut more = memory.begin(anna);
+        assert!(memory.raise(&mut more, FREE, full).await.is_ok());
+        let waits =
+            timeout(Duration::from_millis(20), memory.raise(&mut more, FREE + kib, 0)).await;
+        assert!(waits.is_err());
+        let mut other = memory.begin(bob);
+        memory.raise(&mut other, FREE + 1, full).await.unwrap();
+        memory.raise(&mut other, full + mib, 0).await.unwrap();
+        assert!(other.counts());
+        loans.pop();
+        memory.raise(&mut more, FREE + kib, 0).await.unwrap();
+        drop((loans, more, other));
+        assert!(lock(&memory.clients).is_empty());
+        assert_eq!(memory.all.available_permits(), 16 * 1024);
+        // There is always room for the largest.
+        let small = ManifestMemory::new(2 * mib, 2 * mib, Metrics::new());
+        assert!(small.lend(anna, 2 * mib).is_ok());
+    }
 }

@@ -76,6 +76,8 @@ pub struct Api {
     pub proxies: Arc<TrustedProxies>,
     /// How long a client may send nothing of a body.
     pub body_idle: Duration,
+    /// How long a client may send nothing of a large manifest.
+    pub manifest_idle: Duration,
     /// As which peer what is below the public root is served by CIDs; none: it is not.
     pub gateway: Option<Peer>,
     /// What may be under way.
@@ -87,6 +89,9 @@ pub struct Api {
     /// What is counted.
     pub metrics: Metrics,
 }
+
+/// The methods of what can only be read.
+const READ: &str = "GET, HEAD";
 
 /// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first.
 /// Below `/v2` each request is asked first who sends it. What has no route is counted as `other`.
@@ -101,12 +106,12 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
     let v2 = web::scope("/v2")
         .wrap(from_fn(caller::identify))
         .wrap(from_fn(browsers::refuse_pages))
-        .service(below("", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
-        .service(below("/", "GET, HEAD").route(get().to(base::ping)).route(head().to(base::ping)))
+        .service(readable(below("", READ), base::ping))
+        .service(readable(below("/", READ), base::ping))
         .service(below("/token", "GET").route(get().to(token::get)))
-        .service(below("/_catalog", "GET").route(get().to(catalog::list)))
-        .service(below("/{name:.+}/tags/list", "GET").route(get().to(tags::list)))
-        .service(below("/{name:.+}/referrers/{digest}", "GET").route(get().to(referrers::list)))
+        .service(readable(below("/_catalog", READ), catalog::list))
+        .service(readable(below("/{name:.+}/tags/list", READ), tags::list))
+        .service(readable(below("/{name:.+}/referrers/{digest}", READ), referrers::list))
         .service(
             below("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
                 .route(get().to(manifests::get))
@@ -117,8 +122,9 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .service(below("/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
         .service(below("/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
         .service(
-            below("/{name:.+}/blobs/uploads/{upload}", "GET, PATCH, PUT, DELETE")
+            below("/{name:.+}/blobs/uploads/{upload}", "GET, HEAD, PATCH, PUT, DELETE")
                 .route(get().to(uploads::status))
+                .route(head().to(uploads::status))
                 .route(patch().to(uploads::patch))
                 .route(put().to(uploads::put))
                 .route(delete().to(uploads::cancel)),
@@ -149,21 +155,9 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .default_service(web::to(error::not_found));
     config
         .app_data(Rc::new(metrics.route("other")))
-        .service(
-            resource("/healthz", "GET, HEAD")
-                .route(get().to(health::live))
-                .route(head().to(health::live)),
-        )
-        .service(
-            resource("/readyz", "GET, HEAD")
-                .route(get().to(health::ready))
-                .route(head().to(health::ready)),
-        )
-        .service(
-            resource("/metrics", "GET")
-                .wrap(from_fn(caller::identify))
-                .route(get().to(metrics::get)),
-        )
+        .service(readable(resource("/healthz", READ), health::live))
+        .service(readable(resource("/readyz", READ), health::ready))
+        .service(readable(resource("/metrics", READ), metrics::get).wrap(from_fn(caller::identify)))
         .service(content)
         .service(records)
         .service(routing)

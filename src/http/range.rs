@@ -144,7 +144,8 @@ pub(super) fn chunk(header: &str) -> Result<Range<u64>, ApiError> {
         )
     };
     let spec = header.trim();
-    let spec = spec.strip_prefix("bytes").map_or(spec, |rest| rest.trim_start_matches([' ', '=']));
+    let unit = spec.get(..5).filter(|unit| unit.eq_ignore_ascii_case("bytes"));
+    let spec = unit.map_or(spec, |unit| spec[unit.len()..].trim_start_matches([' ', '=']));
     let spec = spec.split_once('/').map_or(spec, |(range, _)| range);
     let (first, last) = spec.split_once('-').ok_or_else(malformed)?;
     let first = number(first).ok_or_else(malformed)?;
@@ -234,6 +235,7 @@ mod tests {
         assert_eq!(chunk("0-9").unwrap(), 0..10);
         assert_eq!(chunk("bytes 10-19").unwrap(), 10..20);
         assert_eq!(chunk("bytes 10-19/*").unwrap(), 10..20);
+        assert_eq!(chunk("Bytes 10-19/30").unwrap(), 10..20);
         for header in ["", "-", "5", "9-0", "a-b", "0-", "-5", "0-18446744073709551615", "1.5-2"] {
             assert!(chunk(header).is_err(), "{header}");
         }
@@ -252,7 +254,7 @@ mod tests {
 
     /// The `Content-Range` of distribution-spec, and what is tolerated around it.
     static CHUNK: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new("(?s)^(bytes[ =]*)?([0-9]+)-([0-9]+)(/.*)?$").unwrap());
+        LazyLock::new(|| Regex::new("(?s)^((?i:bytes)[ =]*)?([0-9]+)-([0-9]+)(/.*)?$").unwrap());
 
     /// What the specification says of a range, reckoned with numbers that never overflow here.
     fn expected(header: &str, size: u64) -> Option<Wanted> {

@@ -69,7 +69,7 @@ async fn mount(
     Ok(None)
 }
 
-/// `GET`: how far an upload has come.
+/// `GET` and `HEAD`: how far an upload has come.
 pub(super) async fn status(
     Granted(grant, UploadPlace { id, .. }): Granted<PushGrant, UploadPlace>,
     api: Data<Api>,

@@ -61,7 +61,13 @@ fn what_trusted_proxies_forward_counts_up_to_the_first_that_is_not_trusted() {
         ("/v2/a", &[("X-Forwarded-For", "6.6.6.6, 203.0.113.9, 10.1.0.5")][..], "203.0.113.9"),
         ("/v2/b", &[("X-Forwarded-For", "6.6.6.6, what, 10.1.0.5")], "10.1.0.5"),
         ("/v2/c", &[("Forwarded", "for=6.6.6.6, for=\"[2001:db8::1]:80\"")], "2001:db8::1"),
-        ("/v2/d", &[("X-Forwarded-For", "6.6.6.6"), ("Forwarded", "for=6.6.6.7")], ""),
+        // As a proxy sends it on that appends to the one and leaves the other as the client sent it.
+        (
+            "/v2/d",
+            &[("Forwarded", "for=6.6.6.7"), ("X-Forwarded-For", "203.0.113.9")],
+            "203.0.113.9",
+        ),
+        ("/v2/e", &[("X-Forwarded-Proto", "https"), ("Forwarded", "for=6.6.6.7")], ""),
     ] {
         assert_eq!(ask(&server, "GET", path, headers).status, 404);
         let line = &lines(&server, path, 1)[0];

@@ -5,6 +5,8 @@ mod forwarded;
 mod http1;
 mod http2;
 mod log;
+mod manifests;
+mod metrics;
 mod peer;
 mod signing_in;
 mod slow_readers;

@@ -62,8 +62,12 @@ fn sign_in_beside(guarded: &Guarded, address: impl Fn(usize) -> String + Sync) -
         for number in 0..60 {
             let (is_over, wrong, address) = (&is_over, &wrong, &address);
             scope.spawn(move || {
-                while !is_over.load(Ordering::Relaxed) {
-                    let answer = guarded.sign_in(&address(number), "user0", "guess");
+                for guess in 0_u64.. {
+                    if is_over.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let guess = format!("guess {number} {guess}");
+                    let answer = guarded.sign_in(&address(number), "user0", &guess);
                     match answer.status {
                         401 => {
                             wrong.fetch_add(1, Ordering::Relaxed);
@@ -113,8 +117,8 @@ fn each_further_wrong_password_costs_its_client_a_longer_pause() {
     let guarded = Guarded::start(4, "3");
     let [bad, good] = ["198.51.100.1", "198.51.100.2"];
     assert_eq!(guarded.sign_in(bad, "user1", "secret").status, 200);
-    for _ in 0..3 {
-        assert_eq!(guarded.sign_in(bad, "user0", "guess").status, 401);
+    for guess in ["1", "2", "3"] {
+        assert_eq!(guarded.sign_in(bad, "user0", guess).status, 401);
     }
     let first = retry_after(&guarded.sign_in(bad, "user0", "guess"));
     assert_eq!(first, 1);
@@ -131,8 +135,8 @@ fn each_further_wrong_password_costs_its_client_a_longer_pause() {
     guarded.forget();
     assert_eq!(guarded.sign_in(bad, "user1", "secret").status, 200);
     // Whose password is guessed from there all the same is kept out, and only that user.
-    for _ in 0..3 {
-        assert_eq!(guarded.sign_in(bad, "user1", "guess").status, 401);
+    for guess in ["1", "2", "3"] {
+        assert_eq!(guarded.sign_in(bad, "user1", guess).status, 401);
     }
     retry_after(&guarded.sign_in(bad, "user1", "guess"));
     assert_eq!(guarded.sign_in(bad, "user1", "secret").status, 200, "it was right a moment ago");
@@ -151,4 +155,60 @@ fn each_further_wrong_password_costs_its_client_a_longer_pause() {
         metrics.contains("roadstead_limit_refusals_total{limit=\"wrong_passwords\"}"),
         "{metrics}"
     );
+}
+
+#[test]
+fn one_wrong_password_that_is_repeated_is_one_guess() {
+    let guarded = Guarded::start(4, "3");
+    let [office, other] = ["198.51.100.1", "198.51.100.2"];
+    let stale = |times| {
+        for _ in 0..times {
+            assert_eq!(guarded.sign_in(office, "user0", "stale").status, 401);
+        }
+    };
+    stale(20);
+    // A user who is new at that address is not kept out, and neither are two with old passwords of their own.
+    assert_eq!(guarded.sign_in(office, "user1", "secret").status, 200);
+    assert_eq!(guarded.sign_in(office, "user2", "old").status, 401);
+    stale(5);
+    assert_eq!(guarded.sign_in(office, "user2", "secret").status, 200);
+    // Another guess is the third, and the next one too many; the old password is known to be wrong all the same.
+    assert_eq!(guarded.sign_in(office, "user3", "guess").status, 401);
+    assert_eq!(retry_after(&guarded.sign_in(office, "user3", "another")), 1);
+    stale(5);
+    assert_eq!(
+        guarded.sign_in(office, "user2", "old").status,
+        401,
+        "user2 is counted apart by now"
+    );
+    // The same words of another client are a guess.
+    assert_eq!(guarded.sign_in(other, "user0", "stale").status, 401);
+    guarded.forget();
+    wait(|| guarded.sign_in(office, "user0", "stale").status == 401, "the pause has no end");
+}
+
+#[test]
+fn a_wrong_password_is_right_once_the_file_says_so() {
+    let guarded = Guarded::start(4, "3");
+    let client = "198.51.100.1";
+    for _ in 0..3 {
+        assert_eq!(guarded.sign_in(client, "user0", "next").status, 401);
+    }
+    let file = guarded.folder.path().join("htpasswd");
+    let hash = bcrypt::hash("next", 4).expect("it is a cost");
+    fs::write(&file, format!("user0:{hash}\n")).expect("it is ours");
+    wait(|| guarded.sign_in(client, "user0", "next").status == 200, "it is still wrong");
+}
+
+#[test]
+fn requests_that_send_one_wrong_password_at_once_are_one_guess() {
+    let guarded = Guarded::start(8, "3");
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                assert_eq!(guarded.sign_in("198.51.100.1", "user0", "stale").status, 401);
+            });
+        }
+    });
+    assert_eq!(guarded.sign_in("198.51.100.1", "user1", "secret").status, 200);
 }

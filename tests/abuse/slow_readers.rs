@@ -71,6 +71,37 @@ fn a_client_that_reads_slowly_but_steadily_is_not_disconnected() {
     drop(idle);
 }
 
+/// Its connection asks for nothing more for minutes: what it takes is seen by the system alone.
+#[test]
+fn a_client_that_reads_a_few_kilobytes_a_second_is_not_disconnected() {
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_SERVER__LIMITS__SEND_TIMEOUT", "4s");
+    });
+    let repository = Repository::of(&server, "team/app");
+    let digest = repository.push_blob(&noise(8 * MIB, 1));
+    let path = repository.path(&format!("blobs/{digest}"));
+    let mut steady = Connection::open_with_small_buffer(&server);
+    steady.ask("GET", &path, &[]);
+    let mut idle = Connection::open_with_small_buffer(&server);
+    idle.ask("GET", &path, &[]);
+    let (mut buffer, mut read, begun) = ([0; 400], 0, Instant::now());
+    while begun.elapsed() < Duration::from_secs(16) {
+        let count = steady.read_some(&mut buffer);
+        assert_ne!(count, 0, "it was disconnected");
+        read += count;
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert!(read < 100_000, "{read} bytes say nothing about slow readers");
+    assert_eq!(metric(&server, "roadstead_transfers"), 1, "one that reads nothing is disconnected");
+    let (mut buffer, mut left) = (vec![0; MIB], 8 * MIB - read);
+    while left > 0 {
+        let count = steady.read_some(&mut buffer);
+        assert_ne!(count, 0, "it was disconnected");
+        left = left.saturating_sub(count);
+    }
+    drop(idle);
+}
+
 #[test]
 fn one_client_and_all_clients_have_no_more_transfers_than_they_may() {
     let server = Server::start_with(|command| {

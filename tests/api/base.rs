@@ -53,16 +53,16 @@ fn a_method_that_a_path_does_not_have_is_405_and_the_others_are_named() {
     for (path, method, allowed) in [
         ("/v2/", "POST", "GET, HEAD"),
         ("/v2", "DELETE", "GET, HEAD"),
-        ("/v2/_catalog", "PUT", "GET"),
-        ("/v2/a/tags/list", "DELETE", "GET"),
+        ("/v2/_catalog", "PUT", "GET, HEAD"),
+        ("/v2/a/tags/list", "DELETE", "GET, HEAD"),
         ("/v2/a/manifests/v1", "PATCH", "GET, HEAD, PUT, DELETE"),
         ("/v2/a/manifests/v1", "POST", "GET, HEAD, PUT, DELETE"),
         (&blob, "PUT", "GET, HEAD, DELETE"),
         (&blob, "POST", "GET, HEAD, DELETE"),
-        (&referrers, "PUT", "GET"),
+        (&referrers, "PUT", "GET, HEAD"),
         ("/v2/a/blobs/uploads/", "GET", "POST"),
         ("/v2/a/blobs/uploads", "PUT", "POST"),
-        ("/v2/a/blobs/uploads/some-upload", "POST", "GET, PATCH, PUT, DELETE"),
+        ("/v2/a/blobs/uploads/some-upload", "POST", "GET, HEAD, PATCH, PUT, DELETE"),
         ("/v2/", "OPTIONS", "GET, HEAD"),
         ("/v2/", "NONSENSE", "GET, HEAD"),
         ("/healthz", "DELETE", "GET, HEAD"),
@@ -72,6 +72,42 @@ fn a_method_that_a_path_does_not_have_is_405_and_the_others_are_named() {
         assert_eq!(answer.code(), "UNSUPPORTED", "{method} {path}");
         assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
     }
+}
+
+/// RFC 9110, 9.1: what can be read answers a `HEAD` as well, with the same headers and without a body.
+#[test]
+fn a_head_says_what_a_get_would() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let pushed = repository.push_image("v1", "word");
+    let referrers = repository.path(&format!("referrers/{}", pushed.digest));
+    let upload = repository.begin();
+    let place = upload.location.strip_prefix(&server.url("")).unwrap_or(&upload.location);
+    for path in [
+        "/v2/",
+        "/v2",
+        "/v2/_catalog",
+        "/v2/team/app/tags/list",
+        "/v2/team/app/manifests/v1",
+        &referrers,
+        place,
+        "/healthz",
+        "/readyz",
+    ] {
+        let read = ask(&server, "GET", path, &[]);
+        let mut connection = Connection::open(&server);
+        connection.ask("HEAD", path, &[]);
+        let head = connection.answer_to_head();
+        assert_eq!(head.status, read.status, "{path}");
+        for name in ["content-type", "content-length", "link", "range", "location", "etag"] {
+            assert_eq!(head.header(name), read.header(name), "{name} of {path}");
+        }
+        // Nothing of a body stands before the next answer.
+        connection.ask("GET", "/healthz", &[]);
+        assert_eq!(connection.answer().status, 200, "{path}");
+    }
+    assert_eq!(ask(&server, "HEAD", "/metrics", &[]).status, 200);
+    assert_eq!(ask(&server, "HEAD", "/v2/absent/tags/list", &[]).status, 404);
 }
 
 #[test]

@@ -76,10 +76,11 @@ async fn api(data: &TempDir) -> Data<Api> {
         is_encrypted: false,
         own_names: OwnNames::default(),
         body_idle: std::time::Duration::from_mins(1),
+        manifest_idle: Duration::from_mins(1),
         limits: http::Limits::new(http::LimitSettings::default(), Arc::default()),
         proxies: Arc::default(),
         readiness: Readiness::default(),
-        manifest_memory: ManifestMemory::new(64 << 20),
+        manifest_memory: ManifestMemory::new(64 << 20, 4 << 20, Metrics::new()),
         metrics: Metrics::new(),
     })
 }

@@ -2,8 +2,10 @@
 //! that libraries tidy up.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::common::Server;
 
@@ -47,8 +49,20 @@ impl Connection {
         Self::to(server.address())
     }
 
+    /// One of which the system receives no more than the least that it can before that is read.
+    pub(crate) fn open_with_small_buffer(server: &Server) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there are sockets");
+        socket.set_recv_buffer_size(1).expect("the system takes its least");
+        let address: SocketAddr = server.address().parse().expect("it is an address");
+        socket.connect(&address.into()).expect("the server listens");
+        Self::by(socket.into())
+    }
+
     pub(crate) fn to(address: &str) -> Self {
-        let stream = TcpStream::connect(address).expect("the server listens");
+        Self::by(TcpStream::connect(address).expect("the server listens"))
+    }
+
+    fn by(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
         stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
         Self { stream }

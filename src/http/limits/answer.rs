@@ -11,24 +11,39 @@ use actix_web::body::{BodySize, MessageBody};
 use actix_web::rt;
 use actix_web::web::Bytes;
 
-use super::connection::UnderWay;
+use super::connection::{Connection, UnderWay};
 use super::count::Counted;
 
 /// How often answers are looked at that may rest, at the least.
 const INTERVAL: Duration = Duration::from_secs(5);
+
+/// The most of an answer that an HTTP/2 stream takes at a time, as its client lets it: what one takes slowly is seen.
+const PIECE: usize = 16 * 1024;
+
+/// The same of a connection that takes a piece more slowly than that.
+const SMALL: usize = 64 * 1024;
+const SLOW: Duration = Duration::from_secs(1);
 
 /// A body that is sent.
 pub(super) struct Answer<B> {
     sent: Rc<Sent<B>>,
     is_watched: bool,
     size: BodySize,
+    /// How much it gives at a time.
+    piece: usize,
     send_timeout: Duration,
     /// Until the connection is done with it, whatever became of the body.
     _under_way: Option<UnderWay>,
 }
 
-/// A body that has more to give, and the transfer that it counts as.
-type Open<B> = (Pin<Box<B>>, Option<Counted>);
+/// A body that has more to give.
+struct Open<B> {
+    body: Pin<Box<B>>,
+    /// What it gave, and the connection has not taken.
+    rest: Bytes,
+    /// The transfer that it counts as.
+    _transfer: Option<Counted>,
+}
 
 /// What holds files, and a number among transfers.
 struct Sent<B> {
@@ -36,6 +51,9 @@ struct Sent<B> {
     /// Since when the client has what it was given last; none while the body itself is waited for.
     rests_since: Cell<Option<Instant>>,
     count: Cell<u64>,
+    connection: Option<Rc<Connection>>,
+    /// Whether other answers are sent by it at the same time.
+    is_multiplexed: bool,
     is_given_back: Cell<bool>,
 }
 
@@ -67,16 +85,21 @@ impl<B: MessageBody + 'static> Answer<B> {
         transfer: Option<Counted>,
         under_way: Option<UnderWay>,
         send_timeout: Duration,
+        is_multiplexed: bool,
     ) -> Self {
         let size = body.size();
+        let open = Open { body: Box::pin(body), rest: Bytes::new(), _transfer: transfer };
         let sent = Sent {
-            body: RefCell::new(Some((Box::pin(body), transfer))),
+            body: RefCell::new(Some(open)),
             rests_since: Cell::new(None),
             count: Cell::new(0),
+            connection: under_way.as_ref().map(UnderWay::connection),
+            is_multiplexed,
             is_given_back: Cell::new(false),
         };
         let sent = Rc::new(sent);
-        Self { sent, is_watched: false, size, send_timeout, _under_way: under_way }
+        let piece = if is_multiplexed { PIECE } else { usize::MAX };
+        Self { sent, is_watched: false, size, piece, send_timeout, _under_way: under_way }
     }
 }
 
@@ -93,12 +116,23 @@ impl<B: MessageBody + 'static> MessageBody for Answer<B> {
     ) -> Poll<Option<Result<Bytes, AnswerError>>> {
         let sent = Rc::clone(&self.sent);
         let mut held = sent.body.borrow_mut();
-        let Some((body, _)) = held.as_mut() else {
+        let Some(Open { body, rest, .. }) = held.as_mut() else {
             let error = sent.is_given_back.get().then_some(Err(AnswerError::Rested));
             return Poll::Ready(error);
         };
-        sent.rests_since.set(None);
-        match body.as_mut().poll_next(context) {
+        // One that takes long is given less at a time, so that it is seen to take something.
+        let taken = sent.rests_since.take().map(|since| since.elapsed());
+        let most = if taken.is_some_and(|taken| taken > SLOW) { SMALL } else { usize::MAX };
+        let piece = self.piece.min(most);
+        if let Some(connection) = &sent.connection {
+            connection.takes(Instant::now());
+        }
+        let given = if rest.is_empty() {
+            body.as_mut().poll_next(context)
+        } else {
+            Poll::Ready(Some(Ok(std::mem::take(rest))))
+        };
+        match given {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
                 held.take();
@@ -108,7 +142,10 @@ impl<B: MessageBody + 'static> MessageBody for Answer<B> {
                 held.take();
                 Poll::Ready(Some(Err(AnswerError::Body(error.into()))))
             }
-            Poll::Ready(Some(Ok(bytes))) => {
+            Poll::Ready(Some(Ok(mut bytes))) => {
+                if bytes.len() > piece {
+                    *rest = bytes.split_off(piece);
+                }
                 sent.rests_since.set(Some(Instant::now()));
                 sent.count.set(sent.count.get() + bytes.len() as u64);
                 if !self.is_watched {
@@ -131,6 +168,9 @@ trait Rest {
 impl<B> Rest for Sent<B> {
     fn look(&self, now: Instant, send_timeout: Duration) {
         let Some(since) = self.rests_since.get() else { return };
+        let received = self.connection.as_ref().filter(|_| !self.is_multiplexed);
+        let received = received.and_then(|connection| connection.received());
+        let since = received.map_or(since, |received| received.max(since));
         if now.duration_since(since) < send_timeout {
             return;
         }
@@ -160,7 +200,7 @@ fn watch(answer: Weak<dyn Rest>, send_timeout: Duration) {
     }
     rt::spawn(async move {
         loop {
-            rt::time::sleep(INTERVAL.min(send_timeout / 2)).await;
+            rt::time::sleep(INTERVAL.min(send_timeout / 4)).await;
             // Taken out while it is gone through: what is dropped may bring up others.
             let mut watched = WATCHED.take();
             let now = Instant::now();

@@ -8,6 +8,7 @@
 mod answer;
 mod connection;
 mod count;
+mod send_queues;
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -20,8 +21,8 @@ use std::time::Duration;
 use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::{StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
@@ -56,14 +57,14 @@ pub struct LimitSettings {
 
 impl LimitSettings {
     /// Makes them fit into the number of files that the process may have open: half is for
-    /// connections, and a transfer needs up to two.
+    /// connections, and half for transfers; each needs up to two.
     #[must_use]
     pub fn within(self, descriptors: u64) -> Self {
         /// What is open whatever clients do: the index, the log, the DNS, peers.
         const OWN: u64 = 128;
         let free = usize::try_from(descriptors.saturating_sub(OWN).max(32)).unwrap_or(usize::MAX);
         let (connections, transfers) =
-            (self.connections.min(free / 2), self.transfers.min(free / 4));
+            (self.connections.min(free / 4), self.transfers.min(free / 4));
         Self {
             connections,
             transfers,
@@ -156,7 +157,7 @@ impl Limits {
         let Ok(peer) = tcp.peer_addr() else { return };
         let accepted = ACCEPTED.with_borrow_mut(|accepted| accepted.take(peer));
         let connection = match accepted.map_or_else(|| self.count(metrics, peer.ip()), Ok) {
-            Ok(counted) => Connection::counted(counted),
+            Ok(counted) => Connection::counted(counted, tcp, self.settings.send_timeout),
             Err(full) => {
                 let status = match full {
                     Full::Client => "429 Too Many Requests",
@@ -174,7 +175,7 @@ impl Limits {
                 Connection::refused()
             }
         };
-        data.insert(Rc::new(connection));
+        data.insert(connection);
     }
 }
 
@@ -236,16 +237,19 @@ pub async fn bound(
     let api = Data::clone(api(&request));
     let under_way = request.conn_data::<Rc<Connection>>().map(Connection::begin);
     let send_timeout = api.limits.settings.send_timeout;
+    let is_multiplexed = request.version() == Version::HTTP_2;
     let transfer = match admit(&api, &request, under_way.as_ref()) {
         Ok(transfer) => transfer,
         Err(refusal) => {
             let response = request.into_response(refusal.response());
-            let answer = |_: &mut _, body| Answer::new(body, None, under_way, send_timeout);
+            let answer =
+                |_: &mut _, body| Answer::new(body, None, under_way, send_timeout, is_multiplexed);
             return Ok(response.map_body(answer).map_into_right_body());
         }
     };
     let response = next.call(request).await?;
-    let answer = |_: &mut _, body| Answer::new(body, transfer, under_way, send_timeout);
+    let answer =
+        |_: &mut _, body| Answer::new(body, transfer, under_way, send_timeout, is_multiplexed);
     Ok(response.map_body(answer).map_into_left_body())
 }
 

@@ -7,6 +7,7 @@ mod exposition;
 mod process;
 mod reading;
 mod route;
+mod shared;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -25,8 +26,9 @@ use super::accept::Accept;
 use super::error::Answer;
 use super::{Api, caller};
 use crate::auth::Act;
-use reading::Reading;
+use reading::{Counts, Reading};
 use route::Families;
+use shared::Shared;
 
 /// All that is counted, shared by the threads of the server.
 #[derive(Clone)]
@@ -34,6 +36,8 @@ pub struct Metrics {
     families: Families,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     registry: Arc<Registry>,
+    /// What is asked of the index.
+    counts: Shared<Counts>,
 }
 
 impl Metrics {
@@ -49,7 +53,7 @@ impl Metrics {
             "Requests and connections that were refused since a limit was reached, by limit",
             refused.clone(),
         );
-        Self { families, refused, registry: Arc::new(registry) }
+        Self { families, refused, registry: Arc::new(registry), counts: Shared::default() }
     }
 
     /// Returns the handles of a route for one thread. `pattern` is as the route is written.

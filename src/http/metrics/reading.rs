@@ -2,38 +2,31 @@
 
 use std::sync::atomic::AtomicU64;
 
+use actix_web::web::Data;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
+use tokio::task::spawn_blocking;
 
 use super::process::Process;
 use crate::http::Api;
 use crate::registry;
 
-/// The numbers of one moment.
-pub(super) struct Reading {
+/// What has to be asked for elsewhere.
+#[derive(Clone)]
+pub(super) struct Counts {
     /// None when the index does not answer.
     uploads: Option<u64>,
     upload_bytes: Option<u64>,
-    root_changes: u64,
-    folds: u64,
-    stale_roots: u64,
-    /// Under way, and refused.
-    foreign_reads: (u64, u64),
-    /// The bytes and the files of the cache; none where there is none.
-    cache: Option<(u64, u64)>,
     /// None when nothing is published, or the index does not answer.
     publishing: Option<registry::Standing>,
-    process: Process,
-    /// How many there are and may be, by name.
-    limits: [(&'static str, &'static str, usize); 4],
+    process: Option<Process>,
 }
 
-impl Reading {
-    pub(super) async fn take(api: &Api) -> Self {
+impl Counts {
+    async fn ask(api: &Api) -> Self {
         let registry = &api.registry;
-        let limits = api.limits.settings();
         let uploads = registry.upload_count().await;
         if let Err(error) = &uploads {
             tracing::warn!(%error, "could not count uploads for the metrics");
@@ -41,13 +34,38 @@ impl Reading {
         Self {
             uploads: uploads.ok(),
             upload_bytes: registry.upload_bytes().await.ok(),
+            publishing: registry.publishing().await.ok().flatten(),
+            process: spawn_blocking(Process::look).await.ok(),
+        }
+    }
+}
+
+/// The numbers of one moment.
+pub(super) struct Reading {
+    counts: Option<Counts>,
+    root_changes: u64,
+    folds: u64,
+    stale_roots: u64,
+    /// Under way, and refused.
+    foreign_reads: (u64, u64),
+    /// The bytes and the files of the cache; none where there is none.
+    cache: Option<(u64, u64)>,
+    /// How many there are and may be, by name.
+    limits: [(&'static str, &'static str, usize); 4],
+}
+
+impl Reading {
+    pub(super) async fn take(api: &Data<Api>) -> Self {
+        let registry = &api.registry;
+        let limits = api.limits.settings();
+        let asked = Data::clone(api);
+        Self {
+            counts: api.metrics.counts.get(async move || Counts::ask(&asked).await).await,
             root_changes: registry.root_changes(),
             folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,
             foreign_reads: registry.foreign_reads(),
             cache: registry.cache_totals(),
-            publishing: registry.publishing().await.ok().flatten(),
-            process: Process::look(),
             limits: [
                 ("roadstead_connections", "Connections of clients", api.limits.connection_count()),
                 (
@@ -75,7 +93,8 @@ impl Reading {
         let build = Family::<[(&str, &str); 1], Gauge>::default();
         build.get_or_create(&[("version", env!("CARGO_PKG_VERSION"))]).set(1);
         registry.register("roadstead_build_info", "The version that runs", build);
-        if let Some(uploads) = self.uploads {
+        let counts = self.counts.as_ref();
+        if let Some(uploads) = counts.and_then(|counts| counts.uploads) {
             let help = "Uploads that were begun, and neither finished nor given up";
             registry.register("roadstead_uploads", help, ConstGauge::new(uploads));
         }
@@ -83,7 +102,7 @@ impl Reading {
             &mut registry,
             "roadstead_upload_bytes",
             "How many bytes uploads under way take",
-            self.upload_bytes,
+            counts.and_then(|counts| counts.upload_bytes),
         );
         counter(
             &mut registry,
@@ -132,24 +151,30 @@ impl Reading {
         for (name, help, value) in self.limits {
             gauge(&mut registry, name, help, u64::try_from(value).ok());
         }
-        if let Some(standing) = &self.publishing {
+        if let Some(standing) = counts.and_then(|counts| counts.publishing.as_ref()) {
             publishing(&mut registry, standing);
         }
-        let Process { resident_bytes, open_files, most_files, cpu_seconds, started } = self.process;
-        gauge(&mut registry, "process_resident_memory_bytes", "Memory in use", resident_bytes);
-        gauge(&mut registry, "process_open_fds", "Open files and connections", open_files);
-        gauge(&mut registry, "process_max_fds", "How many there may be at most", most_files);
-        gauge(
-            &mut registry,
-            "process_start_time_seconds",
-            "When the process began, since the Unix epoch",
-            started,
-        );
-        let cpu = Counter::<f64, AtomicU64>::default();
-        cpu.inc_by(cpu_seconds);
-        registry.register("process_cpu_seconds", "Time on processors", cpu);
+        if let Some(process) = counts.and_then(|counts| counts.process) {
+            system(&mut registry, process);
+        }
         registry
     }
+}
+
+fn system(registry: &mut Registry, process: Process) {
+    let Process { resident_bytes, open_files, most_files, cpu_seconds, started } = process;
+    gauge(registry, "process_resident_memory_bytes", "Memory in use", resident_bytes);
+    gauge(registry, "process_open_fds", "Open files and connections", open_files);
+    gauge(registry, "process_max_fds", "How many there may be at most", most_files);
+    gauge(
+        registry,
+        "process_start_time_seconds",
+        "When the process began, since the Unix epoch",
+        started,
+    );
+    let cpu = Counter::<f64, AtomicU64>::default();
+    cpu.inc_by(cpu_seconds);
+    registry.register("process_cpu_seconds", "Time on processors", cpu);
 }
 
 fn publishing(registry: &mut Registry, standing: &registry::Standing) {

@@ -141,7 +141,7 @@ impl Htpasswd {
     /// Tells whether a password is right; it takes as long for a user that there is not.
     async fn check(
         &self,
-        edition: &Edition,
+        edition: &Arc<Edition>,
         client: IpAddr,
         user: &str,
         password: &SecretString,
@@ -150,25 +150,37 @@ impl Htpasswd {
         if edition.verified.has(&proof) {
             return Ok(true);
         }
-        let attempt = self.sign_ins.begin(client, user).await?;
+        // A machine that goes on sending an old password has guessed once.
+        if edition.verified.is_wrong(client, &proof) {
+            return Ok(false);
+        }
+        let attempt = self.sign_ins.begin(client, user).await;
         // A push sends several requests at once: the first one has found out for the others.
         if edition.verified.has(&proof) {
             return Ok(true);
         }
+        if edition.verified.is_wrong(client, &proof) {
+            return Ok(false);
+        }
+        let attempt = attempt?;
         let known = edition.users.hash(user);
         let hash = known.unwrap_or(edition.users.nobodys()).to_owned();
         let (is_known, user, password) = (known.is_some(), user.to_owned(), password.clone());
+        let edition = Arc::clone(edition);
         // It counts also when the client is gone before the end.
         let checked = tokio::task::spawn_blocking(move || {
             let is_right = bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false);
-            attempt.end(&user, is_right && is_known);
-            is_right && is_known
+            let is_right = is_right && is_known;
+            if is_right {
+                edition.verified.remember(proof);
+            } else {
+                edition.verified.remember_wrong(client, proof);
+            }
+            // Last: the next of this client goes on then, and finds what this one has found out.
+            attempt.end(&user, is_right);
+            is_right
         });
-        let is_right = checked.await.unwrap_or(false);
-        if is_right {
-            edition.verified.remember(proof);
-        }
-        Ok(is_right)
+        Ok(checked.await.unwrap_or(false))
     }
 }
 

@@ -18,7 +18,7 @@ use super::super::super::AuthError;
 use crate::config::SignInSettings;
 
 /// For how long after the last one wrong passwords count.
-const REMEMBERED: Duration = Duration::from_mins(15);
+pub(super) const REMEMBERED: Duration = Duration::from_mins(15);
 
 /// For how long a user who has signed in from an address is known there.
 const KNOWN: Duration = Duration::from_hours(24);

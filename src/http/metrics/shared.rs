@@ -1,0 +1,85 @@
+//! Answers that several clients share: one question at a time, however many ask at once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use actix_web::rt;
+use tokio::sync::Mutex;
+
+/// The answer to a question that is asked again and again.
+pub(super) struct Shared<T>(Arc<Mutex<Option<(Instant, T)>>>);
+
+impl<T> Clone for Shared<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Shared<T> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<T: Clone + 'static> Shared<T> {
+    /// Asks, unless that was begun since this was called; none where it failed.
+    pub(super) async fn get(&self, ask: impl AsyncFnOnce() -> T + 'static) -> Option<T> {
+        let called = Instant::now();
+        let mut last = Arc::clone(&self.0).lock_owned().await;
+        if let Some((_, known)) = last.as_ref().filter(|(begun, _)| *begun >= called) {
+            return Some(known.clone());
+        }
+        // Goes on when the client hangs up, or the next would begin another beside it.
+        let asking = rt::spawn(async move {
+            let begun = Instant::now();
+            let answer = ask().await;
+            *last = Some((begun, answer.clone()));
+            answer
+        });
+        asking.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn those_that_ask_at_once_share_one_answer_and_each_is_new() {
+        let shared = Shared::default();
+        let (asked, running) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let get = || {
+            let (asked, running) = (Rc::clone(&asked), Rc::clone(&running));
+            shared.get(async move || {
+                assert_eq!(running.replace(1), 0, "two at a time");
+                rt::time::sleep(Duration::from_millis(20)).await;
+                running.set(0);
+                asked.set(asked.get() + 1);
+                asked.get()
+            })
+        };
+        let answers = join_all((0..50).map(|_| get())).await;
+        assert!(answers.iter().all(Option::is_some));
+        assert!(asked.get() <= 2, "{}", asked.get());
+        let before = asked.get();
+        assert_eq!(get().await, Some(before + 1));
+        assert_eq!(get().await, Some(before + 2));
+    }
+
+    #[actix_web::test]
+    async fn one_that_hangs_up_keeps_no_other_waiting() {
+        let shared = Shared::default();
+        let first = shared.get(async || {
+            rt::time::sleep(Duration::from_millis(50)).await;
+            1
+        });
+        assert!(rt::time::timeout(Duration::from_millis(5), first).await.is_err());
+        assert_eq!(shared.get(async || 2).await, Some(2));
+    }
+}
