@@ -82,8 +82,8 @@ impl Socket {
     }
 
     /// Ends the connection if its client has received nothing for that long of what was sent.
-    fn look(&self, now: Instant, send_timeout: Duration, queues: &SendQueues) {
-        let Some(queued) = queues.of(&self.ends) else { return };
+    fn look(&self, now: Instant, send_timeout: Duration, look: &SendQueues) {
+        let Some(queued) = look.of(&self.ends) else { return };
         let (before, since) = self.queued.get();
         if queued == 0 || queued != before {
             self.queued.set((queued, now));

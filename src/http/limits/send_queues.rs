@@ -60,7 +60,7 @@ impl SendQueues {
     }
 }
 
-/// Reads a line (proc_pid_net(5)): number, local and remote address, state, `tx_queue:rx_queue`.
+/// Reads a line (`proc_pid_net(5)`): number, local and remote address, state, `tx_queue:rx_queue`.
 fn line(text: &str) -> Option<(Ends, u64)> {
     let mut fields = text.split_ascii_whitespace().skip(1);
     let (local, peer) = (end(fields.next()?)?, end(fields.next()?)?);
@@ -113,7 +113,7 @@ mod tests {
             let (mut server, peer) = listener.accept().unwrap();
             let ends = Ends::new(server.local_addr().unwrap(), peer);
             server.set_nonblocking(true).unwrap();
-            while server.write(&[0; 65_536]).is_ok() {}
+            while server.write(&[0; 4096]).is_ok() {}
             *LAST.lock().await = None;
             let queued = SendQueues::look().await.unwrap().of(&ends);
             assert!(queued.is_some_and(|queued| queued > 0), "{queued:?} of {address}");
