@@ -176,7 +176,9 @@ impl Line {
     /// Takes over what is known once there is an answer.
     fn read(&mut self, response: &ServiceResponse<impl MessageBody>) {
         let request = response.request();
-        about(request);
+        if self.notes.borrow().repository.is_none() {
+            about(request);
+        }
         let segments = request.match_info();
         let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
         let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));

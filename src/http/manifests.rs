@@ -33,8 +33,10 @@ pub(super) async fn get(
         return Ok(response.finish());
     }
     response.insert_header((CONTENT_TYPE, manifest.media_type));
-    let loan = api.manifest_memory.lend(client::of(&request).group(), manifest.bytes.len())?;
-    Ok(response.body(memory::body(manifest.bytes, loan)))
+    match api.manifest_memory.lend(client::of(&request).group(), manifest.bytes.len())? {
+        None => Ok(response.body(manifest.bytes)),
+        Some(loan) => Ok(response.body(memory::body(manifest.bytes, loan))),
+    }
 }
 
 /// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query. A condition

@@ -94,17 +94,18 @@ impl ManifestMemory {
         Ok(())
     }
 
-    /// Lends what a manifest takes that is in memory already.
-    pub(super) fn lend(&self, address: IpAddr, bytes: usize) -> Result<Loan, ApiError> {
+    /// Lends what a manifest takes that is in memory already; none, where that is free.
+    pub(super) fn lend(&self, address: IpAddr, bytes: usize) -> Result<Option<Loan>, ApiError> {
+        if bytes <= FREE {
+            return Ok(None);
+        }
         let mut loan = self.begin(address);
         let more = loan.missing(bytes);
-        if more > 0 {
-            let own = Arc::clone(&loan.client.share).try_acquire_many_owned(more);
-            let own = own.map_err(|_| self.refuse_client(more))?;
-            let all = Arc::clone(&self.all).try_acquire_many_owned(more);
-            loan.add(own, all.map_err(|_| self.refuse())?);
-        }
-        Ok(loan)
+        let own = Arc::clone(&loan.client.share).try_acquire_many_owned(more);
+        let own = own.map_err(|_| self.refuse_client(more))?;
+        let all = Arc::clone(&self.all).try_acquire_many_owned(more);
+        loan.add(own, all.map_err(|_| self.refuse())?);
+        Ok(Some(loan))
     }
 
     fn refuse(&self) -> ApiError {

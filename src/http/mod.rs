@@ -93,8 +93,9 @@ pub struct Api {
 /// The methods of what can only be read.
 const READ: &str = "GET, HEAD";
 
-/// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first.
-/// Below `/v2` each request is asked first who sends it. What has no route is counted as `other`.
+/// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first, and
+/// manifests before the other routes, since they are asked for most. Below `/v2` each request is asked first who
+/// sends it. What has no route is counted as `other`.
 pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
     let counted = |path: &str, route: &str, methods: &'static str| {
         let refuse = move |request| ready(error::method_not_allowed(&request, methods));
@@ -110,8 +111,6 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .service(readable(below("/", READ), base::ping))
         .service(below("/token", "GET").route(get().to(token::get)))
         .service(readable(below("/_catalog", READ), catalog::list))
-        .service(readable(below("/{name:.+}/tags/list", READ), tags::list))
-        .service(readable(below("/{name:.+}/referrers/{digest}", READ), referrers::list))
         .service(
             below("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
                 .route(get().to(manifests::get))
@@ -119,6 +118,8 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
                 .route(put().to(manifests::put))
                 .route(delete().to(manifests::delete)),
         )
+        .service(readable(below("/{name:.+}/tags/list", READ), tags::list))
+        .service(readable(below("/{name:.+}/referrers/{digest}", READ), referrers::list))
         .service(below("/{name:.+}/blobs/uploads", "POST").route(post().to(uploads::post)))
         .service(below("/{name:.+}/blobs/uploads/", "POST").route(post().to(uploads::post)))
         .service(

@@ -1,9 +1,10 @@
 //! The body of an answer, which gives its files back when the client takes nothing of it.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ const SLOW: Duration = Duration::from_secs(1);
 /// A body that is sent.
 pub(super) struct Answer<B> {
     sent: Rc<Sent<B>>,
-    is_watched: bool,
+    /// Its number among those that may rest, once it is one.
+    watched: Option<u64>,
     size: BodySize,
     /// How much it gives at a time.
     piece: usize,
@@ -99,7 +101,7 @@ impl<B: MessageBody + 'static> Answer<B> {
         };
         let sent = Rc::new(sent);
         let piece = if is_multiplexed { PIECE } else { usize::MAX };
-        Self { sent, is_watched: false, size, piece, send_timeout, _under_way: under_way }
+        Self { sent, watched: None, size, piece, send_timeout, _under_way: under_way }
     }
 }
 
@@ -148,10 +150,8 @@ impl<B: MessageBody + 'static> MessageBody for Answer<B> {
                 }
                 sent.rests_since.set(Some(Instant::now()));
                 sent.count.set(sent.count.get() + bytes.len() as u64);
-                if !self.is_watched {
-                    self.is_watched = true;
-                    let watched: Rc<dyn Rest> = Rc::<Sent<B>>::clone(&sent);
-                    watch(Rc::downgrade(&watched), self.send_timeout);
+                if self.watched.is_none() {
+                    self.watched = Some(watch(Rc::<Sent<B>>::clone(&sent), self.send_timeout));
                 }
                 Poll::Ready(Some(Ok(bytes)))
             }
@@ -186,32 +186,36 @@ impl<B> Rest for Sent<B> {
     }
 }
 
-thread_local! {
-    /// The answers of this thread that may rest.
-    static WATCHED: RefCell<Vec<Weak<dyn Rest>>> = const { RefCell::new(Vec::new()) };
-    static IS_WATCHING: Cell<bool> = const { Cell::new(false) };
+impl<B> Drop for Answer<B> {
+    fn drop(&mut self) {
+        if let Some(number) = self.watched {
+            // At the end of the thread nothing is watched any more.
+            let _ = WATCHED.try_with(|watched| watched.borrow_mut().remove(&number));
+        }
+    }
 }
 
-/// Has an answer looked at from time to time.
-fn watch(answer: Weak<dyn Rest>, send_timeout: Duration) {
-    WATCHED.with_borrow_mut(|watched| watched.push(answer));
-    if IS_WATCHING.replace(true) {
-        return;
+thread_local! {
+    /// The answers of this thread that may rest, by their numbers.
+    static WATCHED: RefCell<HashMap<u64, Rc<dyn Rest>>> = RefCell::default();
+    static LAST: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Has an answer looked at from time to time; returns its number.
+fn watch(answer: Rc<dyn Rest>, send_timeout: Duration) -> u64 {
+    let number = LAST.get() + 1;
+    LAST.set(number);
+    WATCHED.with_borrow_mut(|watched| watched.insert(number, answer));
+    if number == 1 {
+        rt::spawn(async move {
+            loop {
+                rt::time::sleep(INTERVAL.min(send_timeout / 4)).await;
+                // Looked at outside of the map: what is dropped may end other answers.
+                let watched: Vec<_> = WATCHED.with_borrow(|it| it.values().cloned().collect());
+                let now = Instant::now();
+                watched.iter().for_each(|answer| answer.look(now, send_timeout));
+            }
+        });
     }
-    rt::spawn(async move {
-        loop {
-            rt::time::sleep(INTERVAL.min(send_timeout / 4)).await;
-            // Taken out while it is gone through: what is dropped may bring up others.
-            let mut watched = WATCHED.take();
-            let now = Instant::now();
-            watched.retain(|answer| match answer.upgrade() {
-                Some(answer) => {
-                    answer.look(now, send_timeout);
-                    true
-                }
-                None => false,
-            });
-            WATCHED.with_borrow_mut(|since| since.append(&mut watched));
-        }
-    });
+    number
 }
