@@ -17,7 +17,7 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::client::{self, Client};
 use super::metrics::{Measured, RouteMetrics};
-use super::respond::CONTENT_DIGEST;
+use super::respond::{CONTENT_DIGEST, IPFS_PATH};
 use crate::auth::Identity;
 
 /// The most that is logged of a path, in bytes.
@@ -183,7 +183,7 @@ impl Line {
         let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
         let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
         let digest = told.or(asked.filter(|reference| reference.contains(':')));
-        let cid = response.headers().get("x-ipfs-path").and_then(|value| value.to_str().ok());
+        let cid = response.headers().get(IPFS_PATH).and_then(|value| value.to_str().ok());
         let mut noted = self.notes.borrow_mut();
         noted.digest = digest.map(|digest| cut(digest, LONGEST_NAME).to_owned());
         noted.ipfs_cid = cid.map(|path| path.trim_start_matches("/ipfs/").to_owned());

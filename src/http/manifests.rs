@@ -8,7 +8,7 @@ use super::Api;
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
-use super::respond::{self, CONTENT_DIGEST};
+use super::respond::{self, CONTENT_DIGEST, IPFS_PATH};
 use super::{client, memory};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{ErrorCode, Reference, Tag};
@@ -66,7 +66,7 @@ pub(super) async fn put(
         .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, pushed.digest.to_string()))
         .insert_header((ETAG, format!("\"{}\"", pushed.digest)))
-        .insert_header(("X-Ipfs-Path", format!("/ipfs/{}", pushed.cid)));
+        .insert_header((IPFS_PATH, format!("/ipfs/{}", pushed.cid)));
     if let Some(subject) = pushed.subject {
         response.insert_header(("OCI-Subject", subject.to_string()));
     }

@@ -1,7 +1,7 @@
 //! Headers that several answers share.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
@@ -11,7 +11,10 @@ use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
 
 /// The digest of the content that an answer is about.
-pub(super) const CONTENT_DIGEST: &str = "Docker-Content-Digest";
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// Where the content stands in IPFS.
+pub(super) const IPFS_PATH: HeaderName = HeaderName::from_static("x-ipfs-path");
 
 /// Says what the content is: its digest, its tag for caches, and where it stands in IPFS, if that is known.
 pub(super) fn describe<'a>(
@@ -20,11 +23,10 @@ pub(super) fn describe<'a>(
     cid: Option<&Cid>,
 ) -> &'a mut HttpResponseBuilder {
     if let Some(cid) = cid {
-        response.insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}")));
+        response.insert_header((IPFS_PATH, format!("/ipfs/{cid}")));
     }
-    response
-        .insert_header((CONTENT_DIGEST, digest.to_string()))
-        .insert_header((ETAG, format!("\"{digest}\"")))
+    let digest = digest.to_string();
+    response.insert_header((ETAG, format!("\"{digest}\""))).insert_header((CONTENT_DIGEST, digest))
 }
 
 /// Says that content which its digest names never changes, and whether a shared cache may give it to others: only

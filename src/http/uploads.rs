@@ -7,7 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPlace};
-use super::respond::{self, CONTENT_DIGEST};
+use super::respond::{self, CONTENT_DIGEST, IPFS_PATH};
 use super::{Api, range};
 use crate::auth::PushGrant;
 use crate::oci::{Algorithm, Digest, ErrorCode};
@@ -326,7 +326,7 @@ fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {
         .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, blob.digest.to_string()));
     if let Some(cid) = blob.cid() {
-        response.insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}")));
+        response.insert_header((IPFS_PATH, format!("/ipfs/{cid}")));
     }
     response.finish()
 }

@@ -13,6 +13,7 @@ use super::super::Api;
 use super::super::accept::Accept;
 use super::super::error::{Answer, ApiError};
 use super::super::extract::{Query, Read};
+use super::super::respond::IPFS_PATH;
 use super::asked::{malformed, only_if_cached, parameter};
 use super::disposition::attachment;
 use super::{expect_enabled, is_known};
@@ -55,7 +56,7 @@ pub(in super::super) async fn get(request: HttpRequest, api: Data<Api>) -> Answe
         .insert_header((ETAG, tag.as_str()))
         .insert_header((CACHE_CONTROL, format!("public, max-age={seconds}")))
         .insert_header((CONTENT_DISPOSITION, attachment(&filename)))
-        .insert_header(("X-Ipfs-Path", format!("/ipns/{name}")));
+        .insert_header((IPFS_PATH, format!("/ipns/{name}")));
     if is_negotiated {
         response.insert_header((VARY, "Accept"));
     }

@@ -20,6 +20,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
+use super::respond::IPFS_PATH;
 use super::{Api, Peer};
 use crate::ipld::{Block, Seen, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
@@ -138,7 +139,7 @@ fn describe(response: &mut HttpResponseBuilder, asked: &Asked, cid: &Cid, path: 
         .insert_header((ETAG, etag(asked, cid, path)))
         .insert_header((CACHE_CONTROL, FOREVER))
         .insert_header((CONTENT_DISPOSITION, attachment(&format!("{cid}.{suffix}"))))
-        .insert_header(("X-Ipfs-Path", format!("/ipfs/{cid}{}", url_path(path))));
+        .insert_header((IPFS_PATH, format!("/ipfs/{cid}{}", url_path(path))));
     if path.is_empty() {
         response.insert_header(("X-Ipfs-Roots", cid.to_string()));
     }

@@ -213,7 +213,9 @@ fn watch(answer: Rc<dyn Rest>, send_timeout: Duration) -> u64 {
                 // Looked at outside of the map: what is dropped may end other answers.
                 let watched: Vec<_> = WATCHED.with_borrow(|it| it.values().cloned().collect());
                 let now = Instant::now();
-                watched.iter().for_each(|answer| answer.look(now, send_timeout));
+                for answer in watched {
+                    answer.look(now, send_timeout);
+                }
             }
         });
     }

@@ -4,6 +4,8 @@
 //! thread of its own writes them, as many at once as there are, so that no request waits for a
 //! terminal or a file. None is dropped: when too many wait, requests wait too.
 
+mod json;
+
 use std::env;
 use std::io::{self, BufWriter, IsTerminal};
 use std::sync::{Mutex, PoisonError};
@@ -14,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::config::{LogFormat, LogSettings};
+use json::JsonLines;
 
 /// What the HTTP library says of broken requests is of no use to the operator, and would let any
 /// client write errors into the log; what the database driver says of tables that are there already, and of connections that it
@@ -78,7 +81,7 @@ where
         let is_coloured = is_terminal && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
         lines.with_ansi(is_coloured).into()
     } else {
-        lines.json().flatten_event(true).into()
+        lines.event_format(JsonLines).into()
     }
 }
 
@@ -104,14 +107,19 @@ mod tests {
 
     /// Logs an event and one below the level, and returns the lines.
     fn logged(format: LogFormat, is_terminal: bool) -> String {
+        lines(format, is_terminal, || {
+            tracing::info!(size_bytes = 5, "stored blob");
+            tracing::debug!("not to be seen");
+        })
+    }
+
+    /// Returns the lines of what is logged.
+    fn lines(format: LogFormat, is_terminal: bool, log: impl FnOnce()) -> String {
         let buffer = Buffer::default();
         let settings = LogSettings { format, level: "info".to_owned() };
         let writer = buffer.clone();
         let dispatch = dispatch(&settings, is_terminal, move || writer.clone());
-        tracing::dispatcher::with_default(&dispatch, || {
-            tracing::info!(size_bytes = 5, "stored blob");
-            tracing::debug!("not to be seen");
-        });
+        tracing::dispatcher::with_default(&dispatch, log);
         String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap()
     }
 
@@ -127,6 +135,39 @@ mod tests {
             assert!(text.contains("stored blob") && !text.starts_with('{'), "{text}");
             assert_eq!(text.lines().count(), 1, "{text}");
         }
+    }
+
+    #[test]
+    fn a_line_of_json_says_what_was_logged_whatever_that_is() {
+        let odd = "\"quoted\" \\ and\nlines\r\t\u{1b}[31m \u{0} \u{7f} caf\u{e9} \u{1f980}";
+        let lines = lines(LogFormat::Json, false, || {
+            let absent: Option<&str> = None;
+            tracing::info!(
+                text = odd,
+                shown = %odd,
+                debugged = ?odd,
+                least = i64::MIN,
+                most = u64::MAX,
+                is_so = true,
+                is_not = false,
+                absent,
+                r#type = "a keyword",
+                some.name = 1,
+                "{odd}"
+            );
+        });
+        let line: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        for name in ["text", "shown", "message"] {
+            assert_eq!(line[name], odd, "{name}");
+        }
+        assert_eq!(line["debugged"], format!("{odd:?}"));
+        assert_eq!((&line["least"], &line["most"]), (&i64::MIN.into(), &u64::MAX.into()));
+        assert_eq!((&line["is_so"], &line["is_not"]), (&true.into(), &false.into()));
+        assert_eq!((&line["type"], &line["some.name"]), (&"a keyword".into(), &1.into()));
+        assert!(line.get("absent").is_none(), "{line}");
+        assert_eq!(line["target"], module_path!());
+        assert!(line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{line}");
+        assert_eq!(lines.matches('\n').count(), 1, "{lines}");
     }
 
     #[test]
