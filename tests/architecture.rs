@@ -284,7 +284,7 @@ fn every_import_points_inwards() {
 }
 
 #[test]
-fn unsafe_code_stands_in_one_place() {
+fn unsafe_code_stands_in_two_places() {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let blocks = |path: &PathBuf| {
         let code = code_only(&fs::read_to_string(path).unwrap());
@@ -292,8 +292,10 @@ fn unsafe_code_stands_in_one_place() {
         let count = words.filter(|word| *word == "unsafe").count();
         (count > 0).then(|| (path.strip_prefix(&source).unwrap().to_owned(), count))
     };
-    let found: Vec<_> = rust_files(&source).iter().filter_map(blocks).collect();
-    assert_eq!(found, [(PathBuf::from("ipld/sha256/mod.rs"), 1)]);
+    let mut found: Vec<_> = rust_files(&source).iter().filter_map(blocks).collect();
+    found.sort();
+    let places = ["ipld/sha256/mod.rs", "main.rs"].map(|file| (PathBuf::from(file), 1));
+    assert_eq!(found, places);
 }
 
 #[test]
