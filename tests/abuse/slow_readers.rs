@@ -102,6 +102,26 @@ fn a_client_that_reads_a_few_kilobytes_a_second_is_not_disconnected() {
     drop(idle);
 }
 
+/// Each of its requests adds to what it has yet to receive.
+#[test]
+fn a_client_that_goes_on_asking_and_reads_nothing_is_disconnected() {
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_SERVER__LIMITS__SEND_TIMEOUT", "3s");
+    });
+    let mut asking = Connection::open_with_small_buffer(&server);
+    for _ in 0..100 {
+        asking.ask("GET", "/v2/", &[]);
+    }
+    wait(
+        || {
+            asking.ask("GET", "/v2/", &[]);
+            thread::sleep(Duration::from_millis(200));
+            connections(&server) == 0
+        },
+        "it stays connected",
+    );
+}
+
 #[test]
 fn one_client_and_all_clients_have_no_more_transfers_than_they_may() {
     let server = Server::start_with(|command| {

@@ -25,6 +25,10 @@ const PIECE: usize = 16 * 1024;
 const SMALL: usize = 64 * 1024;
 const SLOW: Duration = Duration::from_secs(1);
 
+/// More of an answer than waits in this process (HTTP/2 has 400 KiB of each): the system took what is beyond that, so
+/// the client is likely to have received something.
+const BUFFERED: u64 = 512 * 1024;
+
 /// A body that is sent.
 pub(super) struct Answer<B> {
     sent: Rc<Sent<B>>,
@@ -126,8 +130,11 @@ impl<B: MessageBody + 'static> MessageBody for Answer<B> {
         let taken = sent.rests_since.take().map(|since| since.elapsed());
         let most = if taken.is_some_and(|taken| taken > SLOW) { SMALL } else { usize::MAX };
         let piece = self.piece.min(most);
-        if let Some(connection) = &sent.connection {
-            connection.takes(Instant::now());
+        if let Some(connection) = &sent.connection
+            && taken.is_some()
+            && sent.count.get() > BUFFERED
+        {
+            connection.receives(Instant::now());
         }
         let given = if rest.is_empty() {
             body.as_mut().poll_next(context)

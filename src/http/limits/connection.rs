@@ -12,7 +12,7 @@ use rustix::net::sockopt::set_tcp_user_timeout;
 use rustix::net::{Shutdown, shutdown};
 
 use super::count::Counted;
-use super::send_queues::{Ends, SendQueues};
+use super::send_queues::{Ends, SendQueue, SendQueues};
 
 /// How often connections are looked at, at the least.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -25,7 +25,7 @@ pub(super) struct Connection {
     /// None when it was refused.
     counted: Option<Counted>,
     under_way: Cell<usize>,
-    /// None when it had ended before it was looked at.
+    /// None when it was refused.
     socket: Option<Socket>,
 }
 
@@ -34,17 +34,46 @@ struct Socket {
     ends: Ends,
     /// The library owns the connection itself.
     copy: OwnedFd,
-    /// What the client had yet to receive, and since when that is so.
-    queued: Cell<(u64, Instant)>,
+    receipt: Cell<Receipt>,
+}
+
+/// How a client receives what is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Receipt {
+    /// How many bytes it has yet to receive.
+    queued: u64,
+    /// Since when it has received nothing.
+    since: Instant,
+}
+
+impl Receipt {
+    /// Returns how it is once so much is queued. What was added does not say that the client received anything: it has
+    /// that done by every small request.
+    fn then(self, queue: SendQueue, now: Instant) -> Self {
+        let begins = self.queued == 0 && queue.bytes > 0;
+        let received = queue.bytes < self.queued || queue.is_in_flight;
+        let since = if begins || received { now } else { self.since };
+        Self { queued: queue.bytes, since }
+    }
+
+    /// Tells whether the client has received nothing for so long, though there is something.
+    fn rests(self, now: Instant, send_timeout: Duration) -> bool {
+        self.queued > 0 && now.duration_since(self.since) >= send_timeout
+    }
 }
 
 impl Connection {
     /// One that counts as long as it lasts, and is ended when its client receives nothing of what is sent for so long.
-    pub(super) fn counted(counted: Counted, tcp: &TcpStream, send_timeout: Duration) -> Rc<Self> {
-        let socket = Socket::of(tcp);
+    /// None where that cannot be seen: it has ended already, or no more files can be opened.
+    pub(super) fn counted(
+        counted: Counted,
+        tcp: &TcpStream,
+        send_timeout: Duration,
+    ) -> Option<Rc<Self>> {
+        let socket = Some(Socket::of(tcp)?);
         let connection = Rc::new(Self { counted: Some(counted), under_way: Cell::new(0), socket });
         watch(Rc::downgrade(&connection), send_timeout);
-        connection
+        Some(connection)
     }
 
     /// One too many.
@@ -52,18 +81,16 @@ impl Connection {
         Rc::new(Self { counted: None, under_way: Cell::new(0), socket: None })
     }
 
-    /// Notes that it takes more of an answer.
-    pub(super) fn takes(&self, now: Instant) {
+    /// Notes that the client has received something.
+    pub(super) fn receives(&self, now: Instant) {
         if let Some(socket) = &self.socket {
-            let (queued, _) = socket.queued.get();
-            socket.queued.set((queued, now));
+            socket.receipt.set(Receipt { since: now, ..socket.receipt.get() });
         }
     }
 
     /// Returns since when the client has received nothing, as far as that is known.
     pub(super) fn received(&self) -> Option<Instant> {
-        let (_, since) = self.socket.as_ref()?.queued.get();
-        Some(since)
+        Some(self.socket.as_ref()?.receipt.get().since)
     }
 
     /// Begins a request.
@@ -78,21 +105,19 @@ impl Socket {
     fn of(tcp: &TcpStream) -> Option<Self> {
         let ends = Ends::new(tcp.local_addr().ok()?, tcp.peer_addr().ok()?);
         let copy = fcntl_dupfd_cloexec(tcp, 0).ok()?;
-        Some(Self { ends, copy, queued: Cell::new((0, Instant::now())) })
+        Some(Self { ends, copy, receipt: Cell::new(Receipt { queued: 0, since: Instant::now() }) })
     }
 
     /// Ends the connection if its client has received nothing for that long of what was sent.
     fn look(&self, now: Instant, send_timeout: Duration, look: &SendQueues) {
-        let Some(queued) = look.of(&self.ends) else { return };
-        let (before, since) = self.queued.get();
-        if queued == 0 || queued != before {
-            self.queued.set((queued, now));
-        } else if now.duration_since(since) >= send_timeout {
+        let mut receipt = self.receipt.get().then(look.of(&self.ends), now);
+        if receipt.rests(now, send_timeout) {
             tracing::info!(event = "connection_given_up", "ended a connection that rested");
             let _ = set_tcp_user_timeout(&self.copy, ENDED);
             let _ = shutdown(&self.copy, Shutdown::Both);
-            self.queued.set((queued, now));
+            receipt.since = now;
         }
+        self.receipt.set(receipt);
     }
 }
 
@@ -158,4 +183,41 @@ fn watch(connection: Weak<Connection>, send_timeout: Duration) {
             WATCHED.with_borrow_mut(|since| since.extend(watched));
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_mins(1);
+
+    /// Looks every five seconds, and returns after how many seconds the connection is ended.
+    fn ended(queues: impl IntoIterator<Item = (u64, bool)>) -> Option<u64> {
+        let begun = Instant::now();
+        let mut receipt = Receipt { queued: 0, since: begun };
+        for (seconds, (bytes, is_in_flight)) in (0..).step_by(5).zip(queues) {
+            let now = begun + Duration::from_secs(seconds);
+            receipt = receipt.then(SendQueue { bytes, is_in_flight }, now);
+            if receipt.rests(now, TIMEOUT) {
+                return Some(seconds);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_client_that_receives_nothing_is_ended_whatever_it_has_added() {
+        assert_eq!(ended([(100, false); 99]), Some(60));
+        assert_eq!(ended((100..200).map(|bytes| (bytes, false))), Some(60));
+        let idle_at_first = [(0, false); 20].into_iter().chain([(7, false); 20]);
+        assert_eq!(ended(idle_at_first), Some(160));
+    }
+
+    #[test]
+    fn a_client_that_receives_something_is_not_ended() {
+        assert_eq!(ended([(0, false); 99]), None, "nothing is sent");
+        assert_eq!(ended((0..99).map(|it| (1000 - it, false))), None, "less and less is left");
+        assert_eq!(ended((0..99).map(|it| (500 + it % 12, false))), None, "it is refilled");
+        assert_eq!(ended([(300, true); 99]), None, "always one more answer is under way");
+    }
 }

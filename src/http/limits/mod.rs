@@ -156,8 +156,15 @@ impl Limits {
         let Some(tcp) = stream.downcast_ref::<TcpStream>().or(encrypted) else { return };
         let Ok(peer) = tcp.peer_addr() else { return };
         let accepted = ACCEPTED.with_borrow_mut(|accepted| accepted.take(peer));
-        let connection = match accepted.map_or_else(|| self.count(metrics, peer.ip()), Ok) {
-            Ok(counted) => Connection::counted(counted, tcp, self.settings.send_timeout),
+        let counted = accepted.map_or_else(|| self.count(metrics, peer.ip()), Ok);
+        let watched = counted.and_then(|counted| {
+            Connection::counted(counted, tcp, self.settings.send_timeout).ok_or_else(|| {
+                metrics.refused("connections");
+                Full::All
+            })
+        });
+        let connection = match watched {
+            Ok(connection) => connection,
             Err(full) => {
                 let status = match full {
                     Full::Client => "429 Too Many Requests",
