@@ -143,9 +143,14 @@ pub(super) async fn read(
         let message = format!("the body has more than {limit} bytes");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, message)
     };
-    let announced = length(request)?.unwrap_or_default();
-    let announced =
-        usize::try_from(announced).ok().filter(|it| *it <= limit).ok_or_else(too_large)?;
+    // One of which no length is announced counts as the largest: those that took what they need step by step would
+    // wait for each other.
+    let announced = match length(request)? {
+        None => limit,
+        Some(length) => {
+            usize::try_from(length).ok().filter(|it| *it <= limit).ok_or_else(too_large)?
+        }
+    };
     let memory = &api.manifest_memory;
     let (mut bytes, mut loan) = (BytesMut::new(), memory.begin(client::of(request).group()));
     let broken = |error| ApiError::from(error).coded(ErrorCode::ManifestInvalid);
@@ -161,5 +166,6 @@ pub(super) async fn read(
         }
         bytes.extend_from_slice(&piece);
     }
+    loan.lower(bytes.len());
     Ok((bytes.freeze(), loan))
 }

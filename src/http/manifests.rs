@@ -1,8 +1,13 @@
 //! `/v2/<name>/manifests/<reference>`
 
+use std::convert::Infallible;
+
+use actix_web::body::SizedStream;
+use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, ETAG, LOCATION};
-use actix_web::web::{Data, Payload};
+use actix_web::web::{Bytes, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::stream;
 
 use super::Api;
 use super::body::{self, Body};
@@ -21,8 +26,24 @@ pub(super) async fn get(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
-    let manifest = api.registry.manifest(&grant, &reference).await?;
-    let is_known = respond::is_known(&request, &manifest.digest);
+    let is_head = request.method() == Method::HEAD;
+    let mut lent = None;
+    let (manifest, is_known) = loop {
+        let manifest = api.registry.manifest(&grant, &reference).await?;
+        let is_known = respond::is_known(&request, &manifest.digest);
+        let bytes = manifest.bytes.len();
+        if is_known || is_head || bytes <= memory::FREE {
+            break (manifest, is_known);
+        }
+        let memory = &api.manifest_memory;
+        let loan = lent.get_or_insert_with(|| memory.begin(client::of(&request).group()));
+        if memory.try_raise(loan, bytes) {
+            break (manifest, is_known);
+        }
+        // Requests that wait for memory have none: it is read again.
+        drop(manifest);
+        memory.raise(loan, bytes, bytes).await?;
+    };
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     respond::describe(&mut response, &manifest.digest, Some(&manifest.cid));
     respond::tell_age(&mut response, &api, &grant);
@@ -33,7 +54,11 @@ pub(super) async fn get(
         return Ok(response.finish());
     }
     response.insert_header((CONTENT_TYPE, manifest.media_type));
-    match api.manifest_memory.lend(client::of(&request).group(), manifest.bytes.len())? {
+    if is_head {
+        let nothing = stream::empty::<Result<Bytes, Infallible>>();
+        return Ok(response.body(SizedStream::new(manifest.bytes.len() as u64, nothing)));
+    }
+    match lent {
         None => Ok(response.body(manifest.bytes)),
         Some(loan) => Ok(response.body(memory::body(manifest.bytes, loan))),
     }

@@ -10,18 +10,18 @@ use actix_web::http::StatusCode;
 use actix_web::web::Bytes;
 use futures_util::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::Metrics;
 use super::error::ApiError;
 
 /// How much of each is free: nearly all manifests have less, and a connection has buffers as large.
-const FREE: usize = 64 * 1024;
+pub(super) const FREE: usize = 64 * 1024;
 
 /// In what memory is counted.
 const UNIT: usize = 1024;
 
-/// How long a request that sends a manifest waits for others.
+/// How long a request for a large manifest, or with one, waits for others in all.
 const WAIT: Duration = Duration::from_secs(5);
 
 /// Which part of the memory one client may have.
@@ -86,26 +86,28 @@ impl ManifestMemory {
         if more == 0 {
             return Ok(());
         }
+        let deadline = Instant::now() + WAIT;
         let own = Arc::clone(&loan.client.share).acquire_many_owned(more);
-        let Ok(Ok(own)) = timeout(WAIT, own).await else { return Err(self.refuse_client(more)) };
+        let Ok(Ok(own)) = timeout_at(deadline, own).await else {
+            return Err(self.refuse_client(more));
+        };
         let all = Arc::clone(&self.all).acquire_many_owned(more);
-        let Ok(Ok(all)) = timeout(WAIT, all).await else { return Err(self.refuse()) };
+        let Ok(Ok(all)) = timeout_at(deadline, all).await else { return Err(self.refuse()) };
         loan.add(own, all);
         Ok(())
     }
 
-    /// Lends what a manifest takes that is in memory already; none, where that is free.
-    pub(super) fn lend(&self, address: IpAddr, bytes: usize) -> Result<Option<Loan>, ApiError> {
-        if bytes <= FREE {
-            return Ok(None);
-        }
-        let mut loan = self.begin(address);
+    /// Raises a loan to that of a manifest which is in memory already, if that is free at once.
+    pub(super) fn try_raise(&self, loan: &mut Loan, bytes: usize) -> bool {
         let more = loan.missing(bytes);
+        if more == 0 {
+            return true;
+        }
         let own = Arc::clone(&loan.client.share).try_acquire_many_owned(more);
-        let own = own.map_err(|_| self.refuse_client(more))?;
         let all = Arc::clone(&self.all).try_acquire_many_owned(more);
-        loan.add(own, all.map_err(|_| self.refuse())?);
-        Ok(Some(loan))
+        let (Ok(own), Ok(all)) = (own, all) else { return false };
+        loan.add(own, all);
+        true
     }
 
     fn refuse(&self) -> ApiError {
@@ -136,6 +138,15 @@ impl Loan {
         let units = bytes.saturating_sub(FREE).div_ceil(UNIT);
         let has = self.permits.as_ref().map_or(0, |(own, _)| own.num_permits());
         u32::try_from(units.saturating_sub(has)).unwrap_or(u32::MAX)
+    }
+
+    /// Gives back what a manifest of so many bytes does not need.
+    pub(super) fn lower(&mut self, bytes: usize) {
+        let units = bytes.saturating_sub(FREE).div_ceil(UNIT);
+        if let Some((own, all)) = &mut self.permits {
+            let more = own.num_permits().saturating_sub(units);
+            drop((own.split(more), all.split(more)));
+        }
     }
 
     fn add(&mut self, own: OwnedSemaphorePermit, all: OwnedSemaphorePermit) {
@@ -181,7 +192,15 @@ pub(super) fn body(
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
+
+    /// Lends what is free at once.
+    fn lend(memory: &ManifestMemory, address: IpAddr, bytes: usize) -> Option<Loan> {
+        let mut loan = memory.begin(address);
+        memory.try_raise(&mut loan, bytes).then_some(loan)
+    }
 
     #[tokio::test]
     async fn one_client_has_a_quarter_and_gives_it_back() {
@@ -189,10 +208,9 @@ mod tests {
         let memory = ManifestMemory::new(16 * mib, 2 * mib, Metrics::new());
         let [anna, bob] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
         let full = 2 * mib + FREE;
-        let mut loans: Vec<Loan> =
-            (0..2).filter_map(|_| memory.lend(anna, full).unwrap()).collect();
-        assert!(memory.lend(anna, FREE + 1).is_err());
-        assert!(memory.lend(anna, FREE).unwrap().is_none(), "small ones are free");
+        let mut loans: Vec<Loan> = (0..2).map(|_| lend(&memory, anna, full).unwrap()).collect();
+        assert!(lend(&memory, anna, FREE + 1).is_none());
+        assert!(!lend(&memory, anna, FREE).unwrap().counts(), "small ones are free");
         let mut more = memory.begin(anna);
         assert!(memory.raise(&mut more, FREE, full).await.is_ok());
         let waits =
@@ -202,6 +220,10 @@ mod tests {
         memory.raise(&mut other, FREE + 1, full).await.unwrap();
         memory.raise(&mut other, full + mib, 0).await.unwrap();
         assert!(other.counts());
+        other.lower(FREE + kib);
+        assert_eq!(memory.all.available_permits(), (16 - 4) * 1024 - 1);
+        other.lower(full);
+        assert_eq!(memory.all.available_permits(), (16 - 4) * 1024 - 1, "it has less already");
         loans.pop();
         memory.raise(&mut more, FREE + kib, 0).await.unwrap();
         drop((loans, more, other));
@@ -209,6 +231,6 @@ mod tests {
         assert_eq!(memory.all.available_permits(), 16 * 1024);
         // There is always room for the largest.
         let small = ManifestMemory::new(2 * mib, 2 * mib, Metrics::new());
-        assert!(small.lend(anna, 2 * mib).is_ok());
+        assert!(lend(&small, anna, 2 * mib).is_some());
     }
 }
