@@ -79,6 +79,21 @@ impl Visit for Fields<'_, '_> {
         self.add(field, |writer| write!(writer, "{value}"));
     }
 
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.add(field, |writer| write!(writer, "{value}"));
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.add(field, |writer| write!(writer, "{value}"));
+    }
+
+    /// JSON has no number that is infinite, or none.
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, |writer| {
+            if value.is_finite() { write!(writer, "{value:?}") } else { writer.write_str("null") }
+        });
+    }
+
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.add(field, |writer| writer.write_str(if value { "true" } else { "false" }));
     }

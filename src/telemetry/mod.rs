@@ -148,6 +148,11 @@ mod tests {
                 debugged = ?odd,
                 least = i64::MIN,
                 most = u64::MAX,
+                huge = u128::MAX,
+                tiny = i128::MIN,
+                part = 1.5,
+                large = 1e300,
+                endless = f64::INFINITY,
                 is_so = true,
                 is_not = false,
                 absent,
@@ -162,6 +167,9 @@ mod tests {
         }
         assert_eq!(line["debugged"], format!("{odd:?}"));
         assert_eq!((&line["least"], &line["most"]), (&i64::MIN.into(), &u64::MAX.into()));
+        assert!(lines.contains(&format!(",\"huge\":{},\"tiny\":{},", u128::MAX, i128::MIN)));
+        assert_eq!((&line["part"], &line["large"]), (&1.5.into(), &1e300.into()));
+        assert!(line.get("endless").is_some_and(serde_json::Value::is_null), "{line}");
         assert_eq!((&line["is_so"], &line["is_not"]), (&true.into(), &false.into()));
         assert_eq!((&line["type"], &line["some.name"]), (&"a keyword".into(), &1.into()));
         assert!(line.get("absent").is_none(), "{line}");

@@ -4,11 +4,13 @@ use std::thread;
 
 use crate::abuse::metric;
 use crate::common::Server;
-use crate::common::repository::Repository;
+use crate::common::repository::{Repository, wait};
 
 #[test]
 fn many_readers_of_the_metrics_leave_the_server_to_others() {
-    let server = Server::start();
+    let server = Server::start_with(|command| {
+        command.env("ROADSTEAD_LOG__LEVEL", "info,roadstead::http::metrics=trace");
+    });
     thread::scope(|scope| {
         for _ in 0..16 {
             scope.spawn(|| {
@@ -22,4 +24,7 @@ fn many_readers_of_the_metrics_leave_the_server_to_others() {
             assert_eq!(upload.cancel().status, 204);
         }
     });
+    let asked = || server.log().matches("asked the index for the metrics").count();
+    wait(|| asked() > 0, "the log says it");
+    assert!(asked() < 16 * 20, "none of them share a question: {}", asked());
 }

@@ -26,6 +26,7 @@ pub(super) struct Counts {
 
 impl Counts {
     async fn ask(api: &Api) -> Self {
+        tracing::trace!("asked the index for the metrics");
         let registry = &api.registry;
         let uploads = registry.upload_count().await;
         if let Err(error) = &uploads {
