@@ -148,6 +148,11 @@ pub(super) fn failed(options: &PgConnectOptions, error: sqlx::Error) -> IndexErr
     }
 }
 
+/// Takes the tables of what is stored, and waits for them for a moment only; the locks after it are waited for as long
+/// as [`SESSION`] says.
+const HOLD_STORES: &str = "SET LOCAL lock_timeout = '2s'; \
+    LOCK TABLE blobs, manifests IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = '10s'";
+
 /// Gives up on a query that takes too long. The connection is of no use then.
 pub(super) async fn within<T>(
     limit: Duration,
@@ -222,16 +227,20 @@ pub(super) async fn keep_others_off(connection: &mut Connection) -> Result<()> {
 
 /// Waits for the transactions that record blobs or manifests, and keeps others from doing so until this one ends.
 /// They touch these tables first. Nothing to do on SQLite.
-pub(super) async fn hold_stores(connection: &mut Connection) -> Result<()> {
-    if let Link::Lite(_) = connection.link() {
-        return Ok(());
+///
+/// Returns false where they do not end soon, or something else has the tables (a VACUUM, say): all that is recorded
+/// waits behind this one meanwhile. The transaction can only be rolled back then.
+pub(super) async fn hold_stores(connection: &mut Connection) -> Result<bool> {
+    let limit = connection.limit();
+    let Link::Postgres(link) = connection.link() else { return Ok(true) };
+    match within(limit, sqlx::raw_sql(HOLD_STORES).execute(&mut **link)).await {
+        Ok(_) => Ok(true),
+        Err(error) => {
+            let is_taken = is_lock_timeout(&error);
+            let error = connection.failed("waiting for what is being recorded", error);
+            if is_taken { Ok(false) } else { Err(error) }
+        }
     }
-    on!(connection, "waiting for what is being recorded", db => sqlx::query(
-        "LOCK TABLE blobs, manifests IN SHARE ROW EXCLUSIVE MODE",
-    )
-    .execute(db)
-    .await
-    .map(drop))
 }
 
 /// Says what a caller can do about an SQLSTATE (Postgres manual, appendix A).

@@ -239,6 +239,14 @@ impl Writer for LockedWriter {
         Ok(manifests::stored(self.connection(), digest).await?.map(|manifest| manifest.cid))
     }
 
+    async fn repositories_with(
+        &mut self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        blobs::repositories_with(self.connection(), digest, limit).await
+    }
+
     async fn linking(&mut self, digest: &CanonicalDigest) -> Result<Vec<RepositoryName>> {
         withdrawn::linking(self.connection(), digest).await
     }
@@ -259,7 +267,7 @@ impl Writer for LockedWriter {
         withdrawn::needing(self.connection(), digest, limit).await
     }
 
-    async fn hold_stores(&mut self) -> Result<()> {
+    async fn hold_stores(&mut self) -> Result<bool> {
         postgres::hold_stores(self.connection()).await
     }
 

@@ -130,6 +130,13 @@ pub trait Writer: Send {
     async fn is_needed(&mut self, digest: &CanonicalDigest) -> Result<bool>;
     /// Returns the CID of stored content, of a blob or a manifest.
     async fn content_cid(&mut self, digest: &CanonicalDigest) -> Result<Option<Cid>>;
+    /// Lists repositories that have the blob, as
+    /// [`Index::repositories_with_blob`](super::Index::repositories_with_blob) does.
+    async fn repositories_with(
+        &mut self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>>;
     /// Lists the repositories to whose blob of that content the public tree has a link, or may have one.
     async fn linking(&mut self, digest: &CanonicalDigest) -> Result<Vec<RepositoryName>>;
     /// Notes that these files of content are withdrawn: [`Index::public_block`](super::Index::public_block) finds
@@ -144,8 +151,10 @@ pub trait Writer: Send {
         limit: u32,
     ) -> Result<Vec<(RepositoryName, CanonicalDigest)>>;
     /// Waits until no other process records a blob or a manifest, and keeps them from it until the transaction ends.
-    /// In a transaction.
-    async fn hold_stores(&mut self) -> Result<()>;
+    /// In a transaction. Returns false where that would take long; the transaction can only be rolled back then.
+    ///
+    /// Until the end, nothing may be read but by this writer: those who wait may have all other connections.
+    async fn hold_stores(&mut self) -> Result<bool>;
     /// Lists withdrawn content whose bytes are kept still.
     async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>>;
     /// Notes that the bytes of withdrawn content are no longer kept.

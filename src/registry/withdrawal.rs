@@ -43,7 +43,8 @@ impl Registry {
         Err(RegistryError::Waiting)
     }
 
-    /// Does it under the lock; returns false where a change has to be folded before.
+    /// Does it under the lock; returns false where a change has to be folded before, or others record what they store
+    /// for too long.
     async fn forget_all(&self, writer: &mut dyn Writer) -> Result<bool> {
         self.drain(writer).await?;
         let mut unfolded = HashSet::new();
@@ -57,7 +58,10 @@ impl Registry {
         writer.begin().await?;
         // Whatever another process has acknowledged has its row from here on, and what comes later finds the note that
         // it was withdrawn.
-        writer.hold_stores().await?;
+        if !writer.hold_stores().await? {
+            writer.rollback().await?;
+            return Ok(false);
+        }
         let mut queued = HashSet::new();
         for entry in writer.open_entries(QUEUED).await? {
             let intent: Intent = serde_json::from_slice(&entry.intent)?;
@@ -67,7 +71,7 @@ impl Registry {
         for canonical in withdrawn {
             if unfolded.contains(&canonical) || queued.contains(&canonical) {
                 is_done = false;
-            } else if self.index.repositories_with_blob(&canonical.into(), 1).await?.is_empty()
+            } else if writer.repositories_with(&canonical.into(), 1).await?.is_empty()
                 && !writer.is_named(&canonical).await?
             {
                 writer.forget_blob(&canonical).await?;
@@ -102,9 +106,8 @@ impl Registry {
         if self.storage.contains(content).await? {
             return Ok(());
         }
-        writer.begin().await?;
-        writer.hold_stores().await?;
-        let holders = self.index.repositories_with_blob(&(*canonical).into(), 2).await?;
+        begin_holding_stores(writer.as_mut()).await?;
+        let holders = writer.repositories_with(&(*canonical).into(), 2).await?;
         writer.remove_blob(repository, canonical).await?;
         if holders.iter().all(|holder| holder == repository) {
             writer.forget_blob(canonical).await?;
@@ -112,4 +115,17 @@ impl Registry {
         writer.commit().await?;
         Err(RegistryError::Purged((*canonical).into()))
     }
+}
+
+/// Begins a transaction in which no other process records what it stores; tries it again where they take long.
+async fn begin_holding_stores(writer: &mut dyn Writer) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        writer.begin().await?;
+        if writer.hold_stores().await? {
+            return Ok(());
+        }
+        writer.rollback().await?;
+        sleep(PAUSE).await;
+    }
+    Err(RegistryError::Waiting)
 }

@@ -96,6 +96,13 @@ async fn repositories_with_a_blob_are_listed_as_they_came_up_to_a_limit(home: Ho
     let first = home.index.repositories_with_blob(&sha256("layer"), 2).await?;
     assert_eq!(first, [repository("a_b"), repository("a-b")]);
     assert_eq!(home.index.repositories_with_blob(&sha256("none"), 9).await?, []);
+    // Its own connection is all that one has who keeps others from recording anything.
+    let mut writer = home.index.lock().await?;
+    writer.begin().await?;
+    assert!(writer.hold_stores().await?);
+    writer.remove_blob(&repository("a_b"), &canonical("layer")).await?;
+    assert_eq!(writer.repositories_with(&sha512("layer"), 1).await?, [repository("a-b")]);
+    writer.rollback().await?;
     Ok(())
 }
 

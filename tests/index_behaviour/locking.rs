@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roadstead::index::{EdgeKind, IndexErrorKind};
+use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
 use crate::fixtures::{
@@ -34,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_commit_whose_caller_went_away_happened_or_did_not),
         case_on("postgres", a_writer_whose_session_ended_cannot_commit),
         case_on("postgres", the_lock_and_the_version_are_shared_between_processes),
+        case_on("postgres", tables_that_something_else_has_are_waited_for_for_a_moment),
     ]
 }
 
@@ -315,5 +317,25 @@ async fn a_writer_whose_session_ended_cannot_commit(home: Home) -> Outcome {
     assert_eq!(next.node_refs(&[cid("node")]).await?[0].1, 0);
     drop((writer, next));
     drop(timeout(LONG, home.index.lock()).await??);
+    Ok(())
+}
+
+async fn tables_that_something_else_has_are_waited_for_for_a_moment(home: Home) -> Outcome {
+    let mut other = PgConnection::connect(&home.url).await?;
+    let mut vacuum = other.begin().await?;
+    // As VACUUM does.
+    sqlx::query("LOCK TABLE blobs IN SHARE UPDATE EXCLUSIVE MODE").execute(&mut *vacuum).await?;
+    let mut writer = home.index.lock().await?;
+    writer.begin().await?;
+    assert!(!timeout(LONG, writer.hold_stores()).await??);
+    assert!(writer.commit().await.is_err());
+    // What waited behind it goes on, and so does the writer.
+    home.index.record_blob(&repository("app"), &blob("layer"), NOW).await?;
+    writer.rollback().await?;
+    vacuum.rollback().await?;
+    writer.begin().await?;
+    assert!(timeout(LONG, writer.hold_stores()).await??);
+    writer.commit().await?;
+    other.close().await?;
     Ok(())
 }
