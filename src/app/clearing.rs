@@ -3,12 +3,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::requests;
+use super::{AppError, requests};
 use crate::registry::Registry;
 
 /// What the names of requests begin with; a token follows, by which the answer is found.
@@ -22,39 +22,67 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A request: the upload.
+/// A request: the upload, and when it was sent.
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
     id: String,
+    sent: SystemTime,
+}
+
+/// A request that was sent.
+pub(super) struct Sent {
+    data: PathBuf,
+    request: PathBuf,
+    token: String,
 }
 
 /// What a server answered: that it is done, or why not.
 type Answer = Result<(), String>;
 
-/// Has the server that runs on a data folder clear an upload. Returns false where none does so in time, or where there
-/// is no room for the request.
+/// Asks the server that runs on a data folder to clear an upload.
 ///
 /// # Errors
-/// Why the server could not; those of the data folder.
-pub(super) async fn request(data: &Path, id: &str) -> io::Result<bool> {
-    let text = serde_json::to_vec(&Request { id: id.to_owned() })?;
-    let Ok((request, token)) = requests::send(data, REQUEST, &text) else { return Ok(false) };
-    let (answer, begun) = (data.join(format!("{ANSWER}{token}")), Instant::now());
-    while begun.elapsed() < PATIENCE {
-        match tokio::fs::read(&answer).await {
-            Ok(text) => {
-                tokio::fs::remove_file(&answer).await?;
-                let cleared: Answer = serde_json::from_slice(&text)?;
-                return cleared.map(|()| true).map_err(io::Error::other);
+/// Those of the data folder, of which there may be no room.
+pub(super) fn send(data: &Path, id: &str) -> Result<Sent, AppError> {
+    let request = Request { id: id.to_owned(), sent: SystemTime::now() };
+    let text = serde_json::to_vec(&request)
+        .map_err(|error| AppError::Folder { data: data.to_owned(), source: error.into() })?;
+    let (request, token) = requests::send(data, REQUEST, &text)?;
+    Ok(Sent { data: data.to_owned(), request, token })
+}
+
+impl Sent {
+    /// Waits until the upload is cleared. Returns false where no server does so in time.
+    ///
+    /// # Errors
+    /// Why the server could not; those of the data folder.
+    pub(super) async fn wait(self) -> io::Result<bool> {
+        let Self { data, request, token } = self;
+        let (answer, begun) = (data.join(format!("{ANSWER}{token}")), Instant::now());
+        while begun.elapsed() < PATIENCE {
+            match tokio::fs::read(&answer).await {
+                Ok(text) => {
+                    tokio::fs::remove_file(&answer).await?;
+                    let cleared: Answer = serde_json::from_slice(&text)?;
+                    return cleared.map(|()| true).map_err(io::Error::other);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(PAUSE).await;
+        match tokio::fs::remove_file(&request).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(false),
+        }
     }
-    match tokio::fs::remove_file(&request).await {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(false),
+}
+
+impl Request {
+    /// Tells whether the process that sent it waits no longer: it may have ended before it took the request away, and
+    /// the upload's client may have gone on since.
+    fn is_over(&self) -> bool {
+        self.sent.elapsed().is_ok_and(|age| age > PATIENCE)
     }
 }
 
@@ -79,10 +107,15 @@ async fn forget_answers(data: &Path) -> io::Result<()> {
 
 async fn take_requests(registry: &Registry, data: &Path) -> io::Result<()> {
     while let Some((token, text)) = requests::take(data, REQUEST).await? {
-        let Ok(Request { id }) = serde_json::from_slice(&text) else {
+        let Ok(request) = serde_json::from_slice::<Request>(&text) else {
             tracing::warn!(token, "removed a request to clear an upload that cannot be read");
             continue;
         };
+        if request.is_over() {
+            tracing::warn!(token, "removed a request to clear an upload that nothing waits for");
+            continue;
+        }
+        let id = request.id;
         let cleared = registry.clear_upload(&id).await;
         match &cleared {
             Ok(()) => tracing::info!(upload = id, "cleared an upload"),

@@ -23,8 +23,12 @@ pub(super) fn send(data: &Path, kind: &str, bytes: &[u8]) -> Result<(PathBuf, St
 /// Writes a file of that kind, whole or not at all.
 pub(super) fn write(data: &Path, kind: &str, token: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     let (path, draft) = (data.join(format!("{kind}{token}")), data.join(format!(".{token}")));
-    std::fs::write(&draft, bytes)?;
-    std::fs::rename(&draft, &path)?;
+    let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, &path));
+    if let Err(error) = written {
+        // What there was no room for is not left either.
+        let _ = std::fs::remove_file(&draft);
+        return Err(error);
+    }
     Ok(path)
 }
 
@@ -40,4 +44,19 @@ pub(super) async fn take(data: &Path, kind: &str) -> io::Result<Option<(String, 
         }
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn of_a_file_that_cannot_be_written_nothing_is_left() {
+        let data = TempDir::new().unwrap();
+        std::fs::create_dir(data.path().join("kind-token")).unwrap();
+        write(data.path(), "kind-", "token", b"text").unwrap_err();
+        assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1);
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
 use super::{App, AppError, clearing, driver};
@@ -17,10 +18,20 @@ pub struct Uploads(Access);
 enum Access {
     /// This process has the data folder.
     Own(Box<App>),
-    /// A running server has it, which clears uploads; where it does not, whether their bytes may be removed.
-    Beside { registry: Registry, data: PathBuf, is_embedded: bool },
+    /// A running server has it, which clears uploads; or another command, which does not.
+    Beside(OtherProcess),
     /// The index cannot be opened for want of room: the files in the data folder are all there is to see.
     Files(UploadFiles, PathBuf),
+}
+
+/// Access beside the process that has the data folder.
+struct OtherProcess {
+    registry: Registry,
+    data: PathBuf,
+    /// Whether the bytes of uploads are in the data folder, and may be removed there.
+    is_embedded: bool,
+    /// Whether a request had no answer: the process that has the data folder may be another command.
+    is_unanswered: AtomicBool,
 }
 
 impl Uploads {
@@ -35,7 +46,9 @@ impl Uploads {
             Ok(app) => Access::Own(Box::new(app)),
             Err(AppError::Locked { .. }) => {
                 let registry = App::at_once(settings).await?.registry;
-                Access::Beside { registry, data, is_embedded: driver.is_in_data_folder }
+                let (is_embedded, is_unanswered) =
+                    (driver.is_in_data_folder, AtomicBool::default());
+                Access::Beside(OtherProcess { registry, data, is_embedded, is_unanswered })
             }
             Err(error) => match driver.upload_files {
                 Some(files) if is_full(&error) => Access::Files(files, data),
@@ -52,7 +65,7 @@ impl Uploads {
     pub async fn list(&self) -> Result<Vec<UploadSummary>, AppError> {
         match &self.0 {
             Access::Own(app) => Ok(app.registry.uploads().await?),
-            Access::Beside { registry, .. } => Ok(registry.uploads().await?),
+            Access::Beside(beside) => Ok(beside.registry.uploads().await?),
             Access::Files(files, data) => {
                 let found = (files.list)(data).map_err(|error| unreadable(data, error))?;
                 Ok(found.into_iter().map(summary).collect())
@@ -68,18 +81,38 @@ impl Uploads {
     pub async fn clear(&self, id: &str) -> Result<(), AppError> {
         match &self.0 {
             Access::Own(app) => Ok(app.registry.clear_upload(id).await?),
-            Access::Beside { registry, data, is_embedded } => {
-                let is_done = clearing::request(data, id).await;
-                match is_done.map_err(|error| unreadable(data, error))? {
-                    true => Ok(()),
-                    false if *is_embedded => Ok(registry.clear_bytes(id).await?),
-                    false => Err(AppError::UploadsInUse),
-                }
-            }
+            Access::Beside(beside) => beside.clear(id).await,
             Access::Files(files, data) => {
                 (files.remove)(data, id).map_err(|error| unreadable(data, error))
             }
         }
+    }
+}
+
+impl OtherProcess {
+    async fn clear(&self, id: &str) -> Result<(), AppError> {
+        if self.is_cleared_by_server(id).await? {
+            Ok(())
+        } else if self.is_embedded {
+            Ok(self.registry.clear_bytes(id).await?)
+        } else {
+            Err(AppError::UploadsInUse)
+        }
+    }
+
+    /// Has the server clear an upload; returns false where none does, or there is no room for the request and its
+    /// bytes can be removed without.
+    async fn is_cleared_by_server(&self, id: &str) -> Result<bool, AppError> {
+        if self.is_unanswered.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        let sent = match clearing::send(&self.data, id) {
+            Err(_) if self.is_embedded => return Ok(false),
+            sent => sent?,
+        };
+        let is_cleared = sent.wait().await.map_err(|error| unreadable(&self.data, error))?;
+        self.is_unanswered.store(!is_cleared, Ordering::Relaxed);
+        Ok(is_cleared)
     }
 }
 

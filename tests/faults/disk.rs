@@ -1,6 +1,6 @@
 //! A disk that is full.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http;
-use crate::common::repository::{Repository, Upload, assert_refused};
+use crate::common::repository::{Repository, Upload, assert_refused, wait};
 use crate::common::{Disk, Server, embedded_only, roadstead, run, succeed};
 use crate::faults::assert_whole;
 
@@ -145,6 +145,41 @@ fn uploads_are_cleared_beside_a_server_that_goes_on() {
     }
     assert_eq!(repository.begin().stream(b"new").status, 202);
     assert_whole(&server);
+}
+
+#[test]
+fn a_request_to_clear_an_upload_is_not_carried_out_once_nothing_waits_for_it() {
+    let server = Server::start();
+    let upload = Repository::of(&server, "team/app").begin();
+    assert_eq!(upload.stream(b"first").status, 202);
+    let listed = succeed(&mut server.command(["uploads", "list", "--json"]));
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("it is JSON");
+    let sent = serde_json::json!({ "secs_since_epoch": 1_700_000_000, "nanos_since_epoch": 0 });
+    let request = serde_json::json!({ "id": listed[0]["id"], "sent": sent }).to_string();
+    let (draft, path) = (server.data().join(".draft"), server.data().join("clear-of-a-command"));
+    fs::write(&draft, request).expect("there is room");
+    fs::rename(&draft, &path).expect("it is there");
+    wait(|| !path.exists(), "the request is not taken away");
+    assert_eq!(upload.stream(b"more").status, 202);
+}
+
+#[test]
+fn uploads_are_cleared_beside_a_command_that_does_not_clear_any() {
+    let Some(()) = embedded_only("their bytes are in the data folder") else { return };
+    let mut server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    for _ in 0..20 {
+        assert_eq!(repository.begin().stream(b"first").status, 202);
+    }
+    server.stop();
+    let lock = File::open(server.data().join("lock")).expect("the server has made it");
+    lock.lock().expect("the server has ended");
+    // The answer to one request is waited for; that of each would take longer than any command may.
+    let cleared = succeed(&mut server.command(["uploads", "clear"]));
+    assert!(cleared.starts_with("20 uploads, "), "{cleared}");
+    let names = fs::read_dir(server.data()).expect("it is there");
+    let mut names = names.map(|entry| entry.expect("it can be read").file_name());
+    assert!(names.all(|name| !name.to_string_lossy().starts_with("clear-")));
 }
 
 #[test]
