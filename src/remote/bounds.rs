@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use cid::Cid;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::{RemoteError, RemoteErrorKind, Result};
@@ -27,6 +27,9 @@ const BLOCKS: usize = 4;
 /// How many bytes the entries of directories may have that are being listed, in all and below one root.
 const NAMES: usize = 64 << 20;
 const NAMES_PER_ROOT: usize = 32 << 20;
+
+/// In which steps memory is taken for them.
+const NAMES_STEP: usize = 256 * 1024;
 
 /// In what memory is counted.
 const UNIT: usize = 1024;
@@ -69,6 +72,8 @@ struct Places {
     most_memory: u32,
     /// The same, for entries of directories.
     names: Arc<Semaphore>,
+    /// One, for the listing that waits longest where there is no memory for all.
+    first: Arc<Semaphore>,
 }
 
 struct RootPlaces {
@@ -99,6 +104,13 @@ pub(super) enum Purpose {
     Block,
 }
 
+/// The memory that a listing has taken for entries, until it is dropped.
+pub(super) struct Listing {
+    bounds: RootBounds,
+    taken: Vec<OwnedSemaphorePermit>,
+    size: usize,
+}
+
 /// A place that a read has taken, until it is dropped.
 pub(super) struct Permit {
     _taken: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
@@ -116,6 +128,7 @@ impl Places {
             memory: semaphore(memory as usize),
             most_memory: memory,
             names: semaphore(names / UNIT),
+            first: semaphore(1),
         }
     }
 
@@ -188,12 +201,13 @@ impl RootBounds {
         let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size: 0 }) };
         let taking = async {
             // Those that wait for their own root take nothing from the others.
-            let own = places.own.of(purpose).acquire_owned().await;
-            (own, places.bounds.all.of(purpose).acquire_owned().await)
+            let own = places.own.of(purpose).acquire_owned().await?;
+            Ok((own, places.bounds.all.of(purpose).acquire_owned().await?))
         };
         // A range is under way when its blocks are asked for.
         let is_part = matches!(purpose, Purpose::Block);
-        self.wait(places.bounds.waits[usize::from(is_part)], taking, 0).await
+        let taken = self.wait(places.bounds.waits[usize::from(is_part)], taking).await?;
+        Ok(Permit { _taken: Some(taken), size: 0 })
     }
 
     /// Takes the memory for a block of at most that size.
@@ -205,46 +219,63 @@ impl RootBounds {
         let (own, all) = (&places.own, &places.bounds.all);
         let taking = async {
             let wanted = units(size).min(own.most_memory);
-            let taken = Arc::clone(&own.memory).acquire_many_owned(wanted).await;
-            (taken, Arc::clone(&all.memory).acquire_many_owned(wanted).await)
+            let taken = Arc::clone(&own.memory).acquire_many_owned(wanted).await?;
+            Ok((taken, Arc::clone(&all.memory).acquire_many_owned(wanted).await?))
         };
-        self.wait(places.bounds.waits[1], taking, size).await
+        let taken = self.wait(places.bounds.waits[1], taking).await?;
+        Ok(Permit { _taken: Some(taken), size })
     }
 
-    /// Takes the memory for entries of a directory that have so many bytes.
-    ///
-    /// # Errors
-    /// [`RemoteErrorKind::Busy`] when there is none.
-    pub(super) async fn names(&self, size: usize) -> Result<Permit> {
-        let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size }) };
-        let taking = async {
-            let wanted = units(size);
-            let taken = Arc::clone(&places.own.names).acquire_many_owned(wanted).await;
-            let all = Arc::clone(&places.bounds.all.names).acquire_many_owned(wanted).await;
-            (taken, all)
-        };
-        self.wait(places.bounds.waits[0], taking, size).await
+    /// Begins a listing, which has no memory yet.
+    pub(super) fn list(&self) -> Listing {
+        Listing { bounds: self.clone(), taken: Vec::new(), size: 0 }
     }
 
-    async fn wait<E>(
+    async fn wait<T>(
         &self,
         limit: Duration,
-        taking: impl Future<
-            Output = (
-                std::result::Result<OwnedSemaphorePermit, E>,
-                std::result::Result<OwnedSemaphorePermit, E>,
-            ),
-        >,
-        size: usize,
-    ) -> Result<Permit> {
-        if let Ok((Ok(own), Ok(all))) = timeout(limit, taking).await {
-            return Ok(Permit { _taken: Some((own, all)), size });
+        taking: impl Future<Output = std::result::Result<T, AcquireError>>,
+    ) -> Result<T> {
+        if let Ok(Ok(taken)) = timeout(limit, taking).await {
+            return Ok(taken);
         }
         if let Some(places) = &self.0 {
             places.bounds.refused.fetch_add(1, Ordering::Relaxed);
         }
         let what = "too much of other people's content is read at once; try again later";
         Err(RemoteError::new(RemoteErrorKind::Busy, what))
+    }
+}
+
+impl Listing {
+    /// Takes memory until there is enough for entries that have so many bytes.
+    ///
+    /// Listings that have some and need more may wait for each other: the first of them waits twice as long as the
+    /// others, and so has what these leave when they give up.
+    ///
+    /// # Errors
+    /// [`RemoteErrorKind::Busy`] when there is none.
+    pub(super) async fn grow(&mut self, needed: usize) -> Result<()> {
+        let bounds = self.bounds.clone();
+        let Some(root) = &bounds.0 else { return Ok(()) };
+        let step = units(NAMES_STEP);
+        let waits = root.bounds.waits[0];
+        while self.size < needed {
+            for places in [&root.own, &root.bounds.all] {
+                let names = Arc::clone(&places.names);
+                let taken = if let Ok(taken) = Arc::clone(&names).try_acquire_many_owned(step) {
+                    taken
+                } else {
+                    // One that has nothing keeps no other waiting.
+                    let first = places.first.try_acquire().ok().filter(|_| self.size > 0);
+                    let limit = if first.is_some() { waits * 2 } else { waits };
+                    bounds.wait(limit, names.acquire_many_owned(step)).await?
+                };
+                self.taken.push(taken);
+            }
+            self.size += NAMES_STEP;
+        }
+        Ok(())
     }
 }
 
@@ -291,5 +322,30 @@ mod tests {
         drop((one, other));
         bounds.root(raw_cid([3; 32]));
         assert_eq!(bounds.roots.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn of_large_listings_for_which_there_is_no_memory_one_goes_on() {
+        const MIB: usize = 1 << 20;
+
+        let bounds = Bounds::with(ReadLimits::default(), [Duration::from_millis(50); 2]);
+        // They grow at the same speed.
+        let list = |root: u8| {
+            let mut listing = bounds.root(raw_cid([root; 32])).list();
+            async move {
+                for size in 1..=30 {
+                    listing.grow(size * MIB).await?;
+                    tokio::task::yield_now().await;
+                }
+                Result::Ok(())
+            }
+        };
+        // Two of one root, for which that has too little; and of three roots, for which there is too little in all.
+        let (one, other) = tokio::join!(list(1), list(1));
+        assert!(one.is_ok() || other.is_ok());
+        let (one, other, third) = tokio::join!(list(1), list(2), list(3));
+        assert!(one.is_ok() || other.is_ok() || third.is_ok());
+        // All of it is free again.
+        assert!(list(1).await.is_ok());
     }
 }

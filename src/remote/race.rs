@@ -26,9 +26,6 @@ const MAX_SMALL_BLOCK: usize = 1 << 20;
 const NAME: usize = 255;
 const NAMES: usize = 168;
 
-/// In which steps memory is taken for them.
-const NAMES_STEP: usize = 256 * 1024;
-
 /// How many sources a read may wear out.
 const REPLACEMENTS: usize = 4;
 
@@ -237,7 +234,7 @@ async fn entries(
 ) -> Result<Option<Vec<Entry>>> {
     let (mut entries, mut length) = (Vec::new(), 0);
     // The memory of what has come is taken as it comes: a source that sends nothing takes none.
-    let (mut memory, mut taken, mut needed) = (Vec::new(), 0, 0);
+    let (mut memory, mut needed) = (bounds.list(), 0);
     while let Some(event) = events.try_next().await? {
         let Event::More(step) = event else { continue };
         length += step.entries.iter().map(|entry| entry.name.len()).sum::<usize>();
@@ -251,10 +248,7 @@ async fn entries(
         entries.extend(added);
         let added = entries[before..].iter().map(|entry| entry.name.len() + size_of::<Entry>());
         needed += added.sum::<usize>();
-        while taken < needed {
-            memory.push(bounds.names(NAMES_STEP).await?);
-            taken += NAMES_STEP;
-        }
+        memory.grow(needed).await?;
         if entries.len() > limit {
             return Ok(None);
         }
