@@ -14,6 +14,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -121,6 +122,10 @@ pub struct Publisher {
     asked: Mutex<Asked>,
     /// Whether nobody was told yet that there is no hint.
     is_hintless: Mutex<bool>,
+    /// Whether the records were found, or written, by the provider as it is set here. From then on another one that has
+    /// written them is another process's, whose settings differ: to write them again, and that process in turn, would
+    /// go on for ever.
+    is_place_known: AtomicBool,
 }
 
 impl Publisher {
@@ -129,7 +134,8 @@ impl Publisher {
     pub fn new(registry: Registry, provider: Arc<dyn Provider>, zone: Zone, terms: Terms) -> Self {
         let watched = Arc::new(Watched::new(terms.domain.to_string()));
         let (asked, is_hintless) = (Mutex::default(), Mutex::default());
-        Self { registry, provider, zone, terms, watched, asked, is_hintless }
+        let is_place_known = AtomicBool::default();
+        Self { registry, provider, zone, terms, watched, asked, is_hintless, is_place_known }
     }
 
     /// Publishes the public root as it is now, unless that is so already.
@@ -155,6 +161,9 @@ impl Publisher {
             Ok(Outcome::Busy | Outcome::Overtaken) => {}
             Ok(outcome) => {
                 record.failure = None;
+                if record.root.is_some() {
+                    self.is_place_known.store(true, Ordering::Relaxed);
+                }
                 if let Outcome::Published(root) = outcome {
                     tracing::info!(%root, domain = %self.terms.domain, "published");
                     self.tell_of_former(&before);
@@ -219,7 +228,10 @@ impl Publisher {
         let change = self.change(&root, record, wish == Wish::Force).await?;
         let same = Same {
             ttl: record.ttl == Some(change.ttl.as_secs()),
-            place: record.place.as_ref() == Some(&self.terms.place),
+            place: record.place.as_ref() == Some(&self.terms.place)
+                || wish == Wish::Routine
+                    && record.root.is_some()
+                    && self.is_place_known.load(Ordering::Relaxed),
         };
         let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
         if is_known && same.ttl && same.place {

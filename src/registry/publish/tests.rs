@@ -83,6 +83,13 @@ impl Stage {
         registry.root().await.unwrap()
     }
 
+    /// What publishes in another process, by a provider that is set in another way.
+    fn elsewhere(&self) -> Publisher {
+        let zone = Zone::at(&[self.first.server.address(), self.second.address()]);
+        let terms = Terms { place: "elsewhere".to_owned(), ..self.publisher.terms.clone() };
+        Publisher::new(self.publisher.registry.clone(), self.first.clone(), zone, terms)
+    }
+
     async fn publish(&self, wish: Wish) -> Result<Outcome> {
         self.publisher.publish(wish).await
     }
@@ -124,6 +131,30 @@ impl Stage {
 
 async fn nothing() -> Server {
     Server::start(Manner::Texts(Vec::new(), 1)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn processes_whose_settings_differ_do_not_write_again_what_the_other_wrote() {
+    let stage = Stage::start(LONG).await;
+    let root = stage.push("second").await;
+    stage.second.change(stage.texts(&root));
+    let other = stage.elsewhere();
+    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Published(root));
+    // The first look by other settings is how they take effect.
+    assert_eq!(other.publish(Wish::Routine).await.unwrap(), Outcome::Published(root));
+    assert_eq!((stage.writes(), stage.record().await.place.as_deref()), (2, Some("elsewhere")));
+    for _ in 0..3 {
+        assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+        assert_eq!(other.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+    }
+    assert_eq!(stage.writes(), 2);
+    // An operator has it written.
+    assert_eq!(stage.publish(Wish::Now).await.unwrap(), Outcome::Published(root));
+    assert_eq!((stage.writes(), stage.record().await.place.as_deref()), (3, Some("here")));
+    let root = stage.push("third").await;
+    stage.second.change(stage.texts(&root));
+    assert_eq!(other.publish(Wish::Routine).await.unwrap(), Outcome::Published(root));
+    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
 }
 
 /// What is no answer.
