@@ -1,5 +1,6 @@
 //! `roadstead status`: how a registry stands.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -155,10 +156,12 @@ fn publishing(
 /// Tells whether the records were written by the settings as they are.
 fn is_in_force(settings: &Settings, record: &Publication) -> bool {
     let publish = &settings.publish;
-    let mut hints = publish.hint.iter().map(|hint| format!("ipfsnode={hint}"));
+    let wanted: BTreeSet<&str> = publish.hint.iter().map(String::as_str).collect();
+    let known = record.ours.iter().filter_map(|text| text.strip_prefix("ipfsnode="));
     record.ttl == Some(publish.ttl.as_secs())
         && record.place.as_deref() == Some(&*place(publish))
-        && hints.all(|hint| record.ours.contains(&hint))
+        // Where none is given, only the server finds out which are wanted.
+        && (wanted.is_empty() || known.collect::<BTreeSet<_>>() == wanted)
 }
 
 fn failing(failure: Failure) -> Failing {

@@ -8,7 +8,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::common::bind::Bind;
-use crate::common::repository::wait;
 use crate::common::{run, succeed};
 use crate::publish::publisher::{DOMAIN, Publisher, wait_long};
 
@@ -41,6 +40,13 @@ impl Changing {
     /// `roadstead status` by the settings as they are.
     fn status(&self) -> Value {
         self.status_by(&self.settings.lock().expect("no holder panics"))
+    }
+
+    /// Has the running server look whether its root is published, and waits until it has.
+    fn publish(&self) {
+        let mut command = self.publisher.command(["publish", "--wait"]);
+        command.envs(self.settings.lock().expect("no holder panics").iter().cloned());
+        succeed(&mut command);
     }
 
     fn status_by(&self, settings: &[(String, String)]) -> Value {
@@ -155,7 +161,7 @@ fn another_provider_is_asked_to_write_once() {
     wait_long(|| count() == 1, "the program is not run");
     changing.wait();
     changing.restart(&by_program);
-    wait(|| changing.publisher.standing()["publishing"] == "ok", "it is not looked at");
+    changing.publish();
     assert_eq!(count(), 1, "nothing is different");
     let more = format!("{program},--verbose");
     changing.restart(&[by_program[0], by_program[1], ("EXEC__COMMAND", &more)]);
@@ -188,6 +194,14 @@ fn a_setting_that_is_not_in_force_yet_is_pending() {
         texts.filter_map(|text| text.strip_prefix("ipfsnode=").map(str::to_owned)).collect()
     };
     wait_long(|| hints(&changing) == [hint], "the hint is not written");
+    // One that is taken away from beside others.
+    let both = format!("{hint},/dns4/c.test/tcp/443/https");
+    changing.restart(&[("HINT", &both)]);
+    wait_long(|| hints(&changing).len() == 2, "the other hint is not written");
+    changing.wait();
+    let fewer = [("ROADSTEAD_PUBLISH__HINT".to_owned(), hint.to_owned())];
+    let status = changing.status_by(&fewer);
+    assert_eq!(status["publishing"]["pending"], true, "{status}");
     changing.restart(&[]);
     let own = "/ip4/127.0.0.1/tcp/5000/http";
     wait_long(|| hints(&changing) == [own], "the hint stays");
