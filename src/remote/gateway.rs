@@ -106,7 +106,9 @@ impl Gateway {
 
     fn unreachable(&self, error: reqwest::Error) -> RemoteError {
         let what = format!("{} cannot be read", self.base);
-        let has_connected = !(error.is_builder() || error.is_connect() || error.is_timeout());
+        // A redirect that is not followed is an answer. What is cut on its way counts as undecodable.
+        let is_other = error.is_builder() || error.is_redirect();
+        let has_connected = !(is_other || error.is_connect() || error.is_timeout());
         RemoteError::wrap(kind(&error), what, error.without_url()).breaking_off(has_connected)
     }
 
