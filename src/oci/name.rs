@@ -7,6 +7,9 @@ use cid::Cid;
 use cid::multibase::Base;
 use thiserror::Error;
 
+/// The longest text in bytes that is read as a domain. One has 253 characters, of which each has at most four bytes.
+const MAX_DOMAIN: usize = 1024;
+
 /// The multicodec of a libp2p public key, which an IPNS name is the CID of.
 const LIBP2P_KEY: u64 = 0x72;
 
@@ -134,6 +137,10 @@ pub fn read_domain(text: &str) -> Option<String> {
     if is_domain(text) {
         return Some(text.to_owned());
     }
+    // Clients choose the text, and a long one takes long to convert.
+    if text.len() > MAX_DOMAIN {
+        return None;
+    }
     idna::domain_to_ascii(text).ok().filter(|ascii| is_domain(ascii))
 }
 
@@ -228,6 +235,10 @@ mod tests {
         for text in ["", ".", "a", "a b.c", "a..b", "a/b.c", "a.b..", "a.b:53", "[::1].a", "-.b"] {
             assert_eq!(read_domain(text), None, "{text}");
         }
+        // Ignored characters shorten it; of a text that long nothing is converted.
+        let ignored = |count| format!("b\u{fc}cher{}.example", "\u{ad}".repeat(count));
+        assert_eq!(read_domain(&ignored(500)).as_deref(), Some("xn--bcher-kva.example"));
+        assert_eq!(read_domain(&ignored(50_000)), None);
     }
 
     #[test]
