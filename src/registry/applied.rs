@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use cid::Cid;
 
-use crate::ipld::Directory;
+use crate::ipld::{Block, Directory};
 use crate::storage::{Applied, Folded};
 
 /// How many bytes of new blocks are remembered. Beyond that the oldest are dropped, and computed once more.
@@ -49,9 +49,13 @@ impl Commits {
     /// Takes out what the first of these entries have made of a tree with that root, and returns it with how many of
     /// them it was; none where this process did not apply them to that root.
     pub(super) fn take(&self, root: Option<Cid>, entries: &[i64]) -> Option<(usize, Folded)> {
-        let mut at = root.unwrap_or_else(empty);
+        let nothing = empty();
+        let mut at = root.unwrap_or(nothing.cid);
+        // The index has no block before its first root, which may be that of an empty tree still: what changes nothing
+        // adds nothing.
+        let mut added: Vec<Block> = root.is_none().then_some(nothing).into_iter().collect();
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut count, mut dag_size, mut added) = (0, 0, Vec::new());
+        let (mut count, mut dag_size) = (0, 0);
         while let Some(first) = known.commits.front() {
             let left = &entries[count..];
             if left.starts_with(&first.entries) && first.applied.before == at {
@@ -81,9 +85,11 @@ impl Known {
     }
 }
 
-/// The root of a tree without anything.
-fn empty() -> Cid {
-    Directory::empty().flush(&mut drop, &mut |_| ()).0
+/// The only block of a tree without anything.
+fn empty() -> Block {
+    let mut blocks = Vec::new();
+    Directory::empty().flush(&mut |block| blocks.push(block), &mut |_| ());
+    blocks.pop().expect("an empty directory is a block")
 }
 
 #[cfg(test)]
@@ -115,7 +121,7 @@ mod tests {
 
     /// Applies an entry each to a tree, and returns the roots: the empty one, and one after each.
     fn commit(commits: &Commits, entries: std::ops::Range<i64>) -> Vec<Cid> {
-        let (mut store, mut roots) = (Store(HashMap::new()), vec![empty()]);
+        let (mut store, mut roots) = (Store(HashMap::new()), vec![empty().cid]);
         let nothing = fold(None, &[], &mut store).unwrap().added;
         store.0.extend(nothing.into_iter().map(|block| (block.cid, block.bytes)));
         for entry in entries {
@@ -140,6 +146,19 @@ mod tests {
     }
 
     #[test]
+    fn the_first_root_has_its_block_where_nothing_was_changed() {
+        let commits = Commits::default();
+        let nothing = empty();
+        let mut store = Store(HashMap::from([(nothing.cid, nothing.bytes.clone())]));
+        let gone = Edit::remove(TreePath::root().child("gone").unwrap());
+        let folded = fold(Some(&nothing.cid), &[gone], &mut store).unwrap();
+        commits.note(vec![1], Applied { before: nothing.cid, folded });
+        let (_, folded) = commits.take(None, &[1]).expect("it was noted");
+        assert_eq!(folded.root, nothing.cid);
+        assert!(folded.added.iter().any(|block| block.cid == folded.root));
+    }
+
+    #[test]
     fn entries_of_others_and_other_roots_are_not_taken_for_known() {
         let commits = Commits::default();
         let roots = commit(&commits, 1..4);
@@ -161,9 +180,9 @@ mod tests {
         let commits = Commits::default();
         for entry in 0..20 {
             let bytes = vec![b'x'; MOST / 10];
-            let block = crate::ipld::Block::raw(bytes.into());
+            let block = Block::raw(bytes.into());
             let folded = Folded { root: block.cid, dag_size: 0, added: vec![block] };
-            commits.note(vec![entry], Applied { before: empty(), folded });
+            commits.note(vec![entry], Applied { before: empty().cid, folded });
         }
         let known = commits.0.lock().unwrap();
         assert!(known.bytes <= MOST && known.commits.len() == 9, "{}", known.commits.len());
