@@ -1,7 +1,7 @@
 //! A log line as one object of JSON, written field by field.
 //!
-//! The formatter that comes with the library takes twice as long for the same line, which was an eighth of the time
-//! of a manifest's pull (`scripts/bench --only pull`). Spans are left out: this program makes none.
+//! With the formatter that comes with the library the line took an eighth of the processor time of a manifest's pull
+//! (docs/PERFORMANCE.md). Spans are left out: this program makes none.
 
 use std::fmt::{self, Debug, Write};
 
