@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 
 use super::{AppError, requests};
 use crate::registry::Registry;
@@ -45,9 +44,7 @@ type Answer = Result<(), String>;
 /// Those of the data folder, of which there may be no room.
 pub(super) fn send(data: &Path, id: &str) -> Result<Sent, AppError> {
     let request = Request { id: id.to_owned(), sent: SystemTime::now() };
-    let text = serde_json::to_vec(&request)
-        .map_err(|error| AppError::Folder { data: data.to_owned(), source: error.into() })?;
-    let (request, token) = requests::send(data, REQUEST, &text)?;
+    let (request, token) = requests::send_json(data, REQUEST, &request)?;
     Ok(Sent { data: data.to_owned(), request, token })
 }
 
@@ -88,21 +85,13 @@ impl Request {
 
 /// Clears uploads at the request of other processes. Never returns.
 pub(super) async fn keep_clearing(registry: Registry, data: PathBuf) {
-    if let Err(error) = forget_answers(&data).await {
-        tracing::warn!(%error, "could not remove answers that were not read");
-    }
+    requests::forget_answers(&data, ANSWER).await;
     loop {
         tokio::time::sleep(requests::TICK).await;
         if let Err(error) = take_requests(&registry, &data).await {
             tracing::warn!(%error, "could not read a request to clear an upload");
         }
     }
-}
-
-/// Removes what was answered to a process that ended before it read it.
-async fn forget_answers(data: &Path) -> io::Result<()> {
-    while requests::take(data, ANSWER).await?.is_some() {}
-    Ok(())
 }
 
 async fn take_requests(registry: &Registry, data: &Path) -> io::Result<()> {
@@ -122,8 +111,7 @@ async fn take_requests(registry: &Registry, data: &Path) -> io::Result<()> {
             Err(error) => tracing::warn!(upload = id, %error, "could not clear an upload"),
         }
         let answer: Answer = cleared.map_err(|error| error.to_string());
-        let (data, answer) = (data.to_owned(), serde_json::to_vec(&answer)?);
-        spawn_blocking(move || requests::write(&data, ANSWER, &token, &answer)).await??;
+        requests::answer(data, ANSWER, token, &answer).await?;
     }
     Ok(())
 }

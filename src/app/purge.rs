@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{AppError, requests};
@@ -47,9 +46,7 @@ pub fn request_purge(
     digest: &Digest,
 ) -> Result<PurgeRequest, AppError> {
     let request = Request { repository: repository.clone(), digest: *digest };
-    let text = serde_json::to_vec(&request)
-        .map_err(|error| AppError::Folder { data: data.to_owned(), source: error.into() })?;
-    let (request, token) = requests::send(data, REQUEST, &text)?;
+    let (request, token) = requests::send_json(data, REQUEST, &request)?;
     Ok(PurgeRequest { request, answer: data.join(format!("{ANSWER}{token}")) })
 }
 
@@ -72,21 +69,13 @@ pub(super) async fn keep_purging(
     publisher: Option<Arc<Publisher>>,
     data: PathBuf,
 ) {
-    if let Err(error) = forget_answers(&data).await {
-        tracing::warn!(%error, "could not remove answers that were not read");
-    }
+    requests::forget_answers(&data, ANSWER).await;
     loop {
         tokio::time::sleep(requests::TICK).await;
         if let Err(error) = take_requests(&registry, publisher.as_deref(), &data).await {
             tracing::warn!(%error, "could not read a request to purge");
         }
     }
-}
-
-/// Removes what was answered to a process that ended before it read it.
-async fn forget_answers(data: &Path) -> io::Result<()> {
-    while requests::take(data, ANSWER).await?.is_some() {}
-    Ok(())
 }
 
 async fn take_requests(
@@ -108,8 +97,7 @@ async fn take_requests(
             publisher.ask(Wish::Now, Uuid::new_v4().to_string());
         }
         let answer: PurgeAnswer = purged.map_err(|error| error.to_string());
-        let (data, answer) = (data.to_owned(), serde_json::to_vec(&answer)?);
-        spawn_blocking(move || requests::write(&data, ANSWER, &token, &answer)).await??;
+        requests::answer(data, ANSWER, token, &answer).await?;
     }
     Ok(())
 }

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::fs;
+use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::AppError;
@@ -20,8 +22,44 @@ pub(super) fn send(data: &Path, kind: &str, bytes: &[u8]) -> Result<(PathBuf, St
     Ok((path, token))
 }
 
+/// Writes a request as JSON; as [`send`] does.
+pub(super) fn send_json(
+    data: &Path,
+    kind: &str,
+    request: &impl Serialize,
+) -> Result<(PathBuf, String), AppError> {
+    let text = serde_json::to_vec(request)
+        .map_err(|error| AppError::Folder { data: data.to_owned(), source: error.into() })?;
+    send(data, kind, &text)
+}
+
+/// Writes the answer to the request with that token, as JSON.
+pub(super) async fn answer(
+    data: &Path,
+    kind: &'static str,
+    token: String,
+    answer: &impl Serialize,
+) -> io::Result<()> {
+    let (data, text) = (data.to_owned(), serde_json::to_vec(answer)?);
+    spawn_blocking(move || write(&data, kind, &token, &text)).await?.map(drop)
+}
+
+/// Removes the answers to processes that ended before they read them.
+pub(super) async fn forget_answers(data: &Path, kind: &str) {
+    loop {
+        match take(data, kind).await {
+            Ok(Some(_)) => {}
+            Ok(None) => return,
+            Err(error) => {
+                tracing::warn!(%error, "could not remove answers that were not read");
+                return;
+            }
+        }
+    }
+}
+
 /// Writes a file of that kind, whole or not at all.
-pub(super) fn write(data: &Path, kind: &str, token: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+fn write(data: &Path, kind: &str, token: &str, bytes: &[u8]) -> io::Result<PathBuf> {
     let (path, draft) = (data.join(format!("{kind}{token}")), data.join(format!(".{token}")));
     let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, &path));
     if let Err(error) = written {
