@@ -74,8 +74,8 @@ impl ManifestMemory {
         Loan { client, permits: None }
     }
 
-    /// Raises a loan to that of a manifest of which so many bytes are there, and so many are announced; waits for
-    /// others to end. It is all or nothing, lest many that are there in part wait for each other.
+    /// Raises a loan to that of a manifest of which so many bytes have arrived, and so many are announced; waits until
+    /// other manifests end. It reserves the whole at once: manifests that each had a part would wait for each other.
     pub(super) async fn raise(
         &self,
         loan: &mut Loan,

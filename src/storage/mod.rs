@@ -207,7 +207,7 @@ pub trait Storage: Send + Sync {
 
     /// Applies edits as [`Storage::apply`] does. The caller has looked the content of `present` up and keeps others
     /// from forgetting it, so it need not be looked up again. Returns what the edits made of the tree, where applying
-    /// them computes that: nobody has to compute it once more.
+    /// them computes that, so that the caller does not compute it again.
     async fn carry_out(
         &self,
         tree: Visibility,

@@ -1,4 +1,4 @@
-//! The files of unfinished ingests, for whoever has nothing else: the folder of a registry that cannot be opened.
+//! The files of unfinished ingests in a data folder whose registry cannot be opened.
 
 use std::path::Path;
 use std::time::SystemTime;
