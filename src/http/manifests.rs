@@ -6,7 +6,8 @@ use actix_web::body::SizedStream;
 use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_TYPE, ETAG, LOCATION};
 use actix_web::web::{Bytes, Data, Payload};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use cid::Cid;
 use futures_util::stream;
 
 use super::Api;
@@ -16,7 +17,7 @@ use super::extract::{Granted, Query};
 use super::respond::{self, CONTENT_DIGEST, IPFS_PATH};
 use super::{client, memory};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
-use crate::oci::{ErrorCode, Reference, Tag};
+use crate::oci::{Digest, ErrorCode, Reference, Tag};
 use crate::registry::Condition;
 
 /// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is not asked: clients that
@@ -27,10 +28,18 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Answer {
     let is_head = request.method() == Method::HEAD;
+    let known = respond::known(&request);
+    if let Some(known) = &known
+        && let Some(digest) = api.registry.known_manifest(&grant, &reference, known).await?
+    {
+        let mut response = HttpResponse::NotModified();
+        describe(&mut response, &api, &grant, &reference, (&digest, None)).await;
+        return Ok(response.finish());
+    }
     let mut lent = None;
     let (manifest, is_known) = loop {
         let manifest = api.registry.manifest(&grant, &reference).await?;
-        let is_known = respond::is_known(&request, &manifest.digest);
+        let is_known = known.as_ref().is_some_and(|known| known.includes(&manifest.digest));
         let bytes = manifest.bytes.len();
         if is_known || is_head || bytes <= memory::FREE {
             break (manifest, is_known);
@@ -45,11 +54,8 @@ pub(super) async fn get(
         memory.raise(loan, bytes, bytes).await?;
     };
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    respond::describe(&mut response, &manifest.digest, Some(&manifest.cid));
-    respond::tell_age(&mut response, &api, &grant);
-    if let Reference::Digest(_) = reference {
-        respond::allow_caching(&mut response, &api, &grant).await;
-    }
+    let what = (&manifest.digest, Some(&manifest.cid));
+    describe(&mut response, &api, &grant, &reference, what).await;
     if is_known {
         return Ok(response.finish());
     }
@@ -61,6 +67,21 @@ pub(super) async fn get(
     match lent {
         None => Ok(response.body(manifest.bytes)),
         Some(loan) => Ok(response.body(memory::body(manifest.bytes, loan))),
+    }
+}
+
+/// Says which manifest it is, and how long that is so.
+async fn describe(
+    response: &mut HttpResponseBuilder,
+    api: &Api,
+    grant: &PullGrant,
+    reference: &Reference,
+    (digest, cid): (&Digest, Option<&Cid>),
+) {
+    respond::describe(response, digest, cid);
+    respond::tell_age(response, api, grant);
+    if let Reference::Digest(_) = reference {
+        respond::allow_caching(response, api, grant).await;
     }
 }
 

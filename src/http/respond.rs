@@ -9,6 +9,7 @@ use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
+use crate::registry::Wanted;
 
 /// The digest of the content that an answer is about.
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -52,10 +53,14 @@ pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &Pu
     }
 }
 
+/// Returns the content that the client has already, as far as it says so.
+pub(super) fn known(request: &HttpRequest) -> Option<Wanted> {
+    condition::wanted(request, &IF_NONE_MATCH).ok().flatten()
+}
+
 /// Tells whether the client has the content already.
 pub(super) fn is_known(request: &HttpRequest, digest: &Digest) -> bool {
-    let known = condition::wanted(request, &IF_NONE_MATCH).ok().flatten();
-    known.is_some_and(|known| known.includes(digest))
+    known(request).is_some_and(|known| known.includes(digest))
 }
 
 /// Returns the value of the `Range` header, if it is to be heeded: a client may want a part only of

@@ -7,7 +7,7 @@ use super::blobs::new_blob;
 use super::commit::Pushed;
 use super::intent::Intent;
 use super::uploads::new_id;
-use super::{Condition, Registry, RegistryError, Result, not_fetched, now};
+use super::{Condition, Registry, RegistryError, Result, Wanted, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
@@ -54,6 +54,25 @@ impl Registry {
             return Err(RegistryError::ManifestUnknown(reference.to_string(), repository.clone()));
         }
         Err(RegistryError::RepositoryAbsent(repository.clone()))
+    }
+
+    /// Returns the digest of a manifest that a client has already, as far as it is somebody else's: finding that out
+    /// is less work than [finding the manifest](Self::manifest). None says nothing.
+    ///
+    /// # Errors
+    /// Those of the lookup.
+    pub async fn known_manifest(
+        &self,
+        grant: &PullGrant,
+        reference: &Reference,
+        known: &Wanted,
+    ) -> Result<Option<Digest>> {
+        match self.foreign(grant) {
+            Some((federation, name)) if grant.cache_only().is_none() => {
+                federation.known_manifest(name, reference, known).await
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Stores a manifest and what it was pushed as; returns when both last. `tags` are those that

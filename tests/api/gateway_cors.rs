@@ -110,6 +110,8 @@ fn a_refusal_may_be_read_by_the_page_too() {
         let answer = send(&server, &Method::GET, path, &[]);
         assert_shared(&answer);
         assert!(!answer.header("retry-after").is_empty());
+        // What a browser asks before the request opens nothing.
+        assert_eq!(send(&server, &Method::OPTIONS, path, &[]).status, 204, "{path}");
     }
     let answer = send(&server, &Method::GET, "/v2/team/app/tags/list", &[]);
     assert_eq!(answer.status, 429);

@@ -6,6 +6,7 @@
 mod anonymous;
 pub(crate) mod answering;
 mod cache;
+mod conditions;
 mod faults;
 mod gateways;
 pub(crate) mod hostile;

@@ -22,7 +22,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::body::MessageBody;
 use actix_web::dev::{Extensions, ServiceRequest, ServiceResponse};
 use actix_web::http::header::RETRY_AFTER;
-use actix_web::http::{StatusCode, Version};
+use actix_web::http::{Method, StatusCode, Version};
 use actix_web::middleware::Next;
 use actix_web::rt::net::TcpStream;
 use actix_web::web::Data;
@@ -35,7 +35,8 @@ use answer::Answer;
 use connection::{Connection, UnderWay};
 use count::{Counted, Full, Totals};
 
-/// The paths of requests that open nothing, and are answered however much is under way.
+/// The paths of requests that open nothing, and are answered however much is under way; so is what a browser asks
+/// before a request (`OPTIONS`).
 const LIGHT: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/", "/v2/token"];
 
 /// The limits, as the operator set them and as the system allows.
@@ -279,7 +280,7 @@ fn admit(
         let message = "this connection has too many requests under way";
         return Err(Refusal::Said(ApiError::too_many(message, 1)));
     }
-    if LIGHT.contains(&request.path()) {
+    if *request.method() == Method::OPTIONS || LIGHT.contains(&request.path()) {
         return Ok(None);
     }
     let client = client::of(request.request()).group();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::super::{RegistryError, Result, layout};
+use super::super::{RegistryError, Result, Wanted, layout};
 use super::place::Place;
 use super::{Federation, PATIENCE, Role, label, linked};
 use crate::index::ManifestRow;
@@ -41,6 +41,38 @@ impl Federation {
                 Ok(found)
             }
         }
+    }
+
+    /// Returns the digest of a manifest that a client has, where the tree names it: its content is not fetched.
+    pub(in super::super) async fn known_manifest(
+        &self,
+        name: &ForeignName,
+        reference: &Reference,
+        known: &Wanted,
+    ) -> Result<Option<Digest>> {
+        self.roots.allow(&name.root)?;
+        let named = match reference {
+            Reference::Digest(digest) if !known.includes(digest) => return Ok(None),
+            Reference::Digest(digest) => {
+                let canonical = digest.canonical();
+                if let Some(canonical) = canonical
+                    && self.remembered(&label(name), Role::Manifest, &canonical).await.is_some()
+                {
+                    return Ok(Some(*digest));
+                }
+                let place = self.find(name).await?;
+                let linked = place.link(|name| layout::revision_link(name, digest)).await?;
+                linked
+                    .filter(|it| canonical.is_none_or(|canonical| canonical == *it))
+                    .map(|_| *digest)
+            }
+            Reference::Tag(tag) => {
+                let place = self.find(name).await?;
+                let linked = place.link(|name| layout::tag_current_link(name, tag)).await?;
+                linked.map(Digest::from)
+            }
+        };
+        Ok(named.filter(|digest| known.includes(digest)))
     }
 
     pub(super) async fn remembered_manifest(
