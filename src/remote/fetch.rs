@@ -35,8 +35,9 @@ const SECOND_BATCH: usize = 64 * 1024;
 const MEMORY: usize = 16 * 1024 * 1024;
 static TRANSFERS: AtomicUsize = AtomicUsize::new(0);
 
-/// How long a transfer goes on after its last client has gone: one whose connection was cut comes back at once.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long a transfer goes on after its last client has gone: one whose connection was cut comes back, podman after
+/// a pause of 1.1 seconds.
+const GRACE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What may still come then: so much in any case, or a tenth of the whole, but no more than that.

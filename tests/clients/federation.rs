@@ -1,15 +1,17 @@
 //! docker pulls from a registry that knows no more than the publisher's domain.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{io, thread};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use crate::clients::docker::Docker;
 use crate::clients::image::{Image, LAYERS};
+use crate::clients::layout::Layout;
+use crate::clients::link::{Link, Manner};
 use crate::clients::podman::Podman;
 use crate::clients::regctl::Regctl;
+use crate::clients::release::Release;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::{require, succeed};
@@ -45,92 +47,124 @@ fn docker_pulls_below_a_domain_what_docker_pushed_to_its_operator() {
     assert!(report.ends_with(": all is well"), "{report}");
 }
 
-/// How many connections are cut, and after how many bytes.
+/// How many connections to the publisher are cut, and after how many bytes.
 const CUTS: usize = 3;
 const CUT_AFTER: usize = 150_000;
 
-/// Stands before a publisher, and cuts the first connections that carry much; returns its port, and how many were cut.
-fn cutting(publisher: &str) -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
-    let port = listener.local_addr().expect("a bound listener has an address").port();
-    let (cut, publisher) = (Arc::new(AtomicUsize::new(0)), publisher.to_owned());
-    let counted = Arc::clone(&cut);
-    thread::spawn(move || {
-        for client in listener.incoming().flatten() {
-            let (counted, publisher) = (Arc::clone(&counted), publisher.clone());
-            // Whoever breaks off meets the end of its connection.
-            thread::spawn(move || carry(client, &publisher, &counted));
-        }
-    });
-    (port, cut)
-}
-
-fn carry(mut client: TcpStream, publisher: &str, cut: &AtomicUsize) -> io::Result<()> {
-    let mut server = TcpStream::connect(publisher)?;
-    let (mut requests, mut to_server) = (client.try_clone()?, server.try_clone()?);
-    thread::spawn(move || io::copy(&mut requests, &mut to_server));
-    let (mut buffer, mut carried) = ([0; 8192], 0);
-    loop {
-        let length = server.read(&mut buffer)?;
-        carried += length;
-        let is_cut = carried > CUT_AFTER
-            && cut
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
-                    (count < CUTS).then_some(count + 1)
-                })
-                .is_ok();
-        if length == 0 || is_cut {
-            let _ = server.shutdown(Shutdown::Both);
-            return client.shutdown(Shutdown::Both);
-        }
-        client.write_all(&buffer[..length])?;
-    }
-}
-
-/// An image at a publisher whose connections are cut in the middle.
-struct Interrupted {
+/// An image at a publisher, who is reached by a link of that manner.
+struct Published {
     operators: Operators,
     manifest: String,
-    cut: Arc<AtomicUsize>,
+    link: Link,
 }
 
-impl Interrupted {
-    fn start() -> Option<Self> {
-        let busybox = require("busybox")?;
+impl Published {
+    fn start(layout: &Layout, manner: Manner) -> Option<Self> {
         let operators = Operators::start()?;
         let skopeo = Skopeo::find(&Target::open(operators.publisher.address()))?;
-        let layout = Image::new(&busybox).write_layout();
-        skopeo.push(&layout, &format!("{}/team/app:v1", operators.publisher.address()));
-        let (port, cut) = cutting(operators.publisher.address());
-        let link = format!("dnslink=/ipfs/{}", operators.root());
-        operators.publish_as(&link, &format!("/ip4/127.0.0.1/tcp/{port}/http"));
-        Some(Self { operators, manifest: layout.contents().manifest.clone(), cut })
+        skopeo.push(layout, &format!("{}/team/app:v1", operators.publisher.address()));
+        let link = Link::start(operators.publisher.address(), manner);
+        operators.publish_as(&format!("dnslink=/ipfs/{}", operators.root()), &link.hint());
+        Some(Self { operators, manifest: layout.contents().manifest.clone(), link })
+    }
+
+    /// One whose connections are cut in the middle.
+    fn interrupted() -> Option<Self> {
+        let layout = Image::new(&require("busybox")?).write_layout();
+        Self::start(&layout, Manner { cuts: CUTS, cut_after: CUT_AFTER, ..Manner::default() })
+    }
+
+    fn target(&self) -> Target {
+        Target::open(self.operators.other.address())
+    }
+
+    fn reference_at(address: &str) -> String {
+        format!("{address}/{DOMAIN}/team/app:v1")
     }
 
     fn reference(&self) -> String {
-        format!("{}/{DOMAIN}/team/app:v1", self.operators.other.address())
+        Self::reference_at(self.operators.other.address())
     }
+}
+
+/// Copies an image into a layout, and returns its digest.
+fn copy(regctl: &Regctl, reference: &str) -> String {
+    let folder = regctl.home.path().join("pulled");
+    let layout = format!("ocidir://{}:v1", folder.display());
+    regctl.say(&["image", "copy", reference, &layout]);
+    regctl.say(&["image", "digest", &layout])
 }
 
 #[test]
 fn regctl_pulls_from_a_publisher_whose_connections_are_cut() {
-    let Some(image) = Interrupted::start() else { return };
-    let Some(regctl) = Regctl::find(&Target::open(image.operators.other.address())) else {
-        return;
-    };
-    let folder = regctl.home.path().join("pulled");
-    let layout = format!("ocidir://{}:v1", folder.display());
-    regctl.say(&["image", "copy", &image.reference(), &layout]);
-    assert_eq!(regctl.say(&["image", "digest", &layout]), image.manifest);
-    assert_eq!(image.cut.load(Ordering::SeqCst), CUTS);
+    let Some(image) = Published::interrupted() else { return };
+    let Some(regctl) = Regctl::find(&image.target()) else { return };
+    assert_eq!(copy(&regctl, &image.reference()), image.manifest);
+    assert_eq!(image.link.cut(), CUTS);
 }
 
 #[test]
 fn podman_pulls_from_a_publisher_whose_connections_are_cut() {
-    let Some(image) = Interrupted::start() else { return };
-    let Some(podman) = Podman::find(&Target::open(image.operators.other.address())) else {
-        return;
-    };
-    podman.pull(&image.reference());
-    assert_eq!(image.cut.load(Ordering::SeqCst), CUTS);
+    for release in [Release::Debian, Release::Newest] {
+        let Some(image) = Published::interrupted() else { return };
+        let Some(podman) = Podman::find(release, &image.target()) else { return };
+        podman.pull(&image.reference());
+        assert_eq!(image.link.cut(), CUTS, "{release:?}");
+    }
+}
+
+/// How long the layer is of which a client loses the connection, and after how much of it.
+const LAYER: usize = 6_000_000;
+const LOST_AFTER: usize = 2_000_000;
+/// How much of the layer the publisher tells before a client has begun again, and with how much.
+const TOLD: usize = 4_000_000;
+const AGAIN: usize = 1_000_000;
+
+/// A7: the range by which a client began again was waited for, and then answered with all of the blob.
+///
+/// Has a client pull a layer through a link that is cut once, while the rest of the layer comes only after the client
+/// has been answered again.
+fn lose_a_connection(pull: impl FnOnce(&Target) -> Option<String>) {
+    let layout = Image::write_one_layer(LAYER);
+    let manner = Manner { stop_after: TOLD, ..Manner::default() };
+    let Some(image) = Published::start(&layout, manner) else { return };
+    let manner = Manner { cuts: 1, cut_after: LOST_AFTER, ..Manner::default() };
+    let link = Link::start(image.operators.other.address(), manner);
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::SeqCst) {
+                if link.cut() == 1 && link.since_cut() > AGAIN {
+                    image.link.go_on();
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let pulled = panic::catch_unwind(AssertUnwindSafe(|| pull(&Target::open(&link.address()))));
+        is_done.store(true, Ordering::SeqCst);
+        let Some(manifest) = pulled.unwrap_or_else(|panic| panic::resume_unwind(panic)) else {
+            return;
+        };
+        assert_eq!(manifest, image.manifest);
+        assert_eq!(link.cut(), 1);
+        assert!(link.take() < LAYER + LOST_AFTER, "what had come was sent again");
+    });
+}
+
+#[test]
+fn podman_goes_on_with_a_layer_on_its_way_when_it_has_lost_the_connection() {
+    lose_a_connection(|target| {
+        let podman = Podman::find(Release::Newest, target)?;
+        let reference = Published::reference_at(target.address());
+        podman.pull(&reference);
+        Some(podman.digest(&reference))
+    });
+}
+
+#[test]
+fn regctl_goes_on_with_a_layer_on_its_way_when_it_has_lost_the_connection() {
+    lose_a_connection(|target| {
+        let regctl = Regctl::find(target)?;
+        Some(copy(&regctl, &Published::reference_at(target.address())))
+    });
 }

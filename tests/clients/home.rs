@@ -1,13 +1,15 @@
 //! A home for a client: its settings, caches and credentials stand in a folder of the test.
 
 use std::env;
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::json;
 use tempfile::TempDir;
 
+use crate::clients::release::Release;
 use crate::clients::target::Target;
 
 /// Where each of the places is that clients look for settings and leave things in.
@@ -34,6 +36,9 @@ mkdir -p /var/lib/containers/cache
 mount --bind "$XDG_CACHE_HOME" /var/lib/containers/cache
 exec "$@"
 "#;
+
+/// The same with cgroup v2, without which podman 6 does nothing.
+const WITH_CGROUP2: &str = "set -e\nmount -t cgroup2 none /sys/fs/cgroup\n";
 
 /// A folder in which clients feel at home. Nothing of the machine's own settings is seen from it.
 pub(crate) struct Home {
@@ -65,10 +70,11 @@ impl Home {
     pub(crate) fn trusting(target: &Target) -> Self {
         let home = Self::new();
         if let Some(authority) = target.authority() {
-            home.write(
-                &format!(".config/containers/certs.d/{}/ca.crt", target.address()),
-                authority,
-            );
+            // podman 6 holds to XDG_CONFIG_HOME.
+            for folder in [".config", "config"] {
+                let name = format!("{folder}/containers/certs.d/{}/ca.crt", target.address());
+                home.write(&name, authority);
+            }
         }
         home
     }
@@ -111,8 +117,28 @@ impl Home {
 
     /// A command that sees this home where the machine keeps what it remembers of registries.
     pub(crate) fn private_command(&self, program: &Path) -> Command {
+        self.privately(PRIVATELY, program)
+    }
+
+    /// A command of podman, of that release.
+    pub(crate) fn podman_command(&self, release: Release, program: &Path) -> Command {
+        if release == Release::Debian {
+            return self.private_command(program);
+        }
+        // podman 6 looks for a program of networks before it does anything, and nothing here has a network.
+        let network = self.write("helpers/netavark", "");
+        fs::set_permissions(&network, Permissions::from_mode(0o755)).expect("the file is ours");
+        let folder = self.path().join("helpers");
+        let helpers =
+            format!("[engine]\nhelper_binaries_dir = [{:?}]\n", folder.display().to_string());
+        let mut command = self.privately(&format!("{WITH_CGROUP2}{PRIVATELY}"), program);
+        command.env("CONTAINERS_CONF_OVERRIDE", self.write("helpers.conf", helpers));
+        command
+    }
+
+    fn privately(&self, script: &str, program: &Path) -> Command {
         let mut command = self.command(Path::new("unshare"));
-        command.args(["--mount", "sh", "-c", PRIVATELY, "sh"]).arg(program);
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(program);
         command
     }
 }

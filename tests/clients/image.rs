@@ -68,6 +68,14 @@ impl Image {
         image
     }
 
+    /// Writes an image of one layer, which is one file of so many bytes.
+    pub(crate) fn write_one_layer(length: usize) -> Layout {
+        let image = Self { folder: TempDir::new().expect("a temporary folder can be made") };
+        fs::create_dir(image.layer(0)).expect("a folder can be made");
+        fs::write(image.layer(0).join("file"), random(length)).expect("a file can be written");
+        Layout::write(&image.parts_of(1, "amd64", &[PLAIN]))
+    }
+
     /// Where the folders of the layers stand: a build context.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
@@ -114,9 +122,13 @@ impl Image {
 
     /// What goes into a layout, the layers in each of the media types in turn.
     fn parts(&self, architecture: &str, media_types: &[&'static str]) -> Parts {
+        self.parts_of(LAYERS, architecture, media_types)
+    }
+
+    fn parts_of(&self, count: usize, architecture: &str, media_types: &[&'static str]) -> Parts {
         let mut layers = Vec::new();
         let mut diff_ids = Vec::new();
-        for index in 0..LAYERS {
+        for index in 0..count {
             let mut file = self.tar(index);
             diff_ids.push(format!("sha256:{}", sha256(&file)));
             let media_type = media_types[index % media_types.len()];

@@ -1,29 +1,33 @@
 //! podman, with a store of the test's own.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::clients::face::{Face, on_each_face};
 use crate::clients::home::Home;
 use crate::clients::image::{Image, sums};
+use crate::clients::layout::sha256;
 use crate::clients::registry::Registry;
+use crate::clients::release::Release;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::{require, require_root, succeed};
 
 pub(crate) struct Podman {
+    release: Release,
     program: PathBuf,
     home: Home,
     tls_verify: String,
 }
 
 impl Podman {
-    pub(crate) fn find(target: &Target) -> Option<Self> {
-        let program = require("podman")?;
+    pub(crate) fn find(release: Release, target: &Target) -> Option<Self> {
+        let program = release.require("podman")?;
         require("runc")?;
         require_root()?;
         let tls_verify = format!("--tls-verify={}", !target.is_plain());
-        let podman = Self { program, home: Home::trusting(target), tls_verify };
+        let podman = Self { release, program, home: Home::trusting(target), tls_verify };
         if let Some(user) = target.user() {
             let mut login = podman.command("login");
             login.args(["--username", user.name, "--password", user.password]);
@@ -42,8 +46,20 @@ impl Podman {
         format!("sha256:{id}")
     }
 
+    /// The digest of the manifest of an image that podman has.
+    pub(crate) fn digest(&self, reference: &str) -> String {
+        succeed(self.command("image").args(["inspect", "--format", "{{.Digest}}", reference]))
+    }
+
+    /// The SHA-256 of each file of the image, where podman has it.
+    fn files(&self, reference: &str, image: &Image) -> BTreeMap<String, String> {
+        let folder = succeed(self.command("image").args(["mount", reference]));
+        let paths = image.files().into_keys();
+        paths.map(|path| (path.clone(), sha256(Path::new(&format!("{folder}{path}"))))).collect()
+    }
+
     fn command(&self, subcommand: &str) -> Command {
-        let mut command = self.home.private_command(&self.program);
+        let mut command = self.home.podman_command(self.release, &self.program);
         command.arg(subcommand);
         command
     }
@@ -53,7 +69,7 @@ on_each_face!(podman_pulls_runs_and_pushes_an_image_of_ten_layers);
 
 fn podman_pulls_runs_and_pushes_an_image_of_ten_layers(face: Face) {
     let registry = Registry::start_as(face);
-    let Some(podman) = Podman::find(registry.target()) else { return };
+    let Some(podman) = Podman::find(Release::Debian, registry.target()) else { return };
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let Some(busybox) = require("busybox") else { return };
     let image = Image::new(&busybox);
@@ -74,4 +90,28 @@ fn podman_pulls_runs_and_pushes_an_image_of_ten_layers(face: Face) {
     assert_eq!(succeed(podman.command("images").arg("--quiet")), "");
     assert_eq!(podman.pull(&other), id);
     assert_eq!(registry.config("other/app", "v2"), id);
+}
+
+on_each_face!(the_newest_podman_pulls_and_pushes_an_image_of_ten_layers);
+
+/// It does not run the image: it would want cgroup v2 of the whole machine, or a newer runtime.
+fn the_newest_podman_pulls_and_pushes_an_image_of_ten_layers(face: Face) {
+    let registry = Registry::start_as(face);
+    let Some(podman) = Podman::find(Release::Newest, registry.target()) else { return };
+    let Some(skopeo) = Skopeo::find(registry.target()) else { return };
+    let Some(busybox) = require("busybox") else { return };
+    let image = Image::new(&busybox);
+    let (app, other) = (registry.reference("team/app:v1"), registry.reference("other/app:v2"));
+    skopeo.push(&image.write_layout(), &app);
+    let id = registry.config("team/app", "v1");
+
+    assert_eq!(podman.pull(&app), id);
+    assert_eq!(podman.files(&app, &image), image.files());
+    succeed(podman.command("tag").args([&app, &other]));
+    podman.push(&other);
+    succeed(podman.command("rmi").args([&app, &other]));
+    assert_eq!(succeed(podman.command("images").arg("--quiet")), "");
+    assert_eq!(podman.pull(&other), id);
+    assert_eq!(registry.config("other/app", "v2"), id);
+    assert_eq!(podman.files(&other, &image), image.files());
 }

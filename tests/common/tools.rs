@@ -5,13 +5,17 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// The environment variables by which `scripts/test` names the tools that it built itself.
-const BUILT: [(&str, &str); 8] = [
+const BUILT: [(&str, &str); 11] = [
     ("ipfs", "ROADSTEAD_TEST_IPFS"),
     ("registry", "ROADSTEAD_TEST_REGISTRY"),
     ("crane", "ROADSTEAD_TEST_CRANE"),
     ("regctl", "ROADSTEAD_TEST_REGCTL"),
     ("helm", "ROADSTEAD_TEST_HELM"),
     ("cosign", "ROADSTEAD_TEST_COSIGN"),
+    // Beside those that Debian has.
+    ("newest podman", "ROADSTEAD_TEST_PODMAN"),
+    ("newest containerd", "ROADSTEAD_TEST_CONTAINERD"),
+    ("newest ctr", "ROADSTEAD_TEST_CTR"),
     // A Python that has the module.
     ("oras-python", "ROADSTEAD_TEST_ORAS_PYTHON"),
     ("ipfs-car", "ROADSTEAD_TEST_IPFS_CAR"),

@@ -157,6 +157,24 @@ fn a_range_to_the_end_comes_while_the_rest_is_on_its_way() {
 }
 
 #[test]
+fn a_client_that_comes_back_after_a_pause_goes_on_where_it_was() {
+    let Some(blob) = Blob::sound(6 * MEBIBYTE) else { return };
+    blob.publisher.withhold(&leaves(&blob.content)[3..4]);
+    let (mut connection, head) = blob.begin("bytes=0-");
+    assert!(head.starts_with("HTTP/1.1 206"), "{head}");
+    assert!(read(&mut connection, MEBIBYTE) == blob.content[..MEBIBYTE]);
+    connection.reset();
+    // As podman does.
+    thread::sleep(Duration::from_millis(1500));
+    let (mut connection, head) = blob.begin(&format!("bytes={MEBIBYTE}-"));
+    assert!(head.starts_with("HTTP/1.1 206"), "{head}");
+    assert!(read(&mut connection, MEBIBYTE) == blob.content[MEBIBYTE..2 * MEBIBYTE]);
+    blob.publisher.release();
+    assert!(read(&mut connection, 4 * MEBIBYTE) == blob.content[2 * MEBIBYTE..]);
+    assert_eq!(blob.fetched(), [1; 6], "what had come was fetched again");
+}
+
+#[test]
 fn a_range_to_the_end_of_what_has_another_digest_is_cut_off_before_its_last_byte() {
     let content = noise(3 * MEBIBYTE, 8);
     let Some(mut blob) = Blob::claimed(b"something else", content) else { return };

@@ -24,6 +24,7 @@ use crate::clients::docker::Docker;
 use crate::clients::home::Home;
 use crate::clients::layout::{Layout, Parts};
 use crate::clients::regctl::Regctl;
+use crate::clients::release::Release;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::content::sha256;
@@ -132,7 +133,13 @@ fn clients(proxies: &[Proxy]) -> Option<Vec<(Box<dyn Client>, usize)>> {
     Some(vec![
         (Box::new(ByRegctl { regctl: Regctl::find(&first)?, target: first, layout: None }), 5),
         (Box::new(BySkopeo { skopeo: Skopeo::find(&second)?, target: second, layout: None }), 5),
-        (Box::new(ByContainerd { containerd: Containerd::start(&third)?, target: third }), 4),
+        (
+            Box::new(ByContainerd {
+                containerd: Containerd::start(Release::Debian, &third)?,
+                target: third,
+            }),
+            4,
+        ),
         (Box::new(ByDocker { docker: Docker::find(&fourth)?, home: Home::new() }), 2),
     ])
 }
