@@ -37,7 +37,19 @@ impl Podman {
     }
 
     fn push(&self, reference: &str) {
-        succeed(self.command("push").args([&self.tls_verify, reference]));
+        succeed(&mut self.push_command(reference));
+    }
+
+    /// The command that pushes an image, which may fail.
+    pub(crate) fn push_command(&self, reference: &str) -> Command {
+        let mut command = self.command("push");
+        command.args([&self.tls_verify, reference]);
+        command
+    }
+
+    /// Makes an image of a layer; gives its id, which is the digest of its config.
+    pub(crate) fn import(&self, layer: &Path, reference: &str) -> String {
+        succeed(self.command("import").arg("--quiet").arg(layer).arg(reference))
     }
 
     /// Pulls an image; gives its id, which is the digest of its config.

@@ -23,6 +23,7 @@ use crate::clients::containerd::Containerd;
 use crate::clients::docker::Docker;
 use crate::clients::home::Home;
 use crate::clients::layout::{Layout, Parts};
+use crate::clients::podman::Podman;
 use crate::clients::regctl::Regctl;
 use crate::clients::release::Release;
 use crate::clients::skopeo::Skopeo;
@@ -74,7 +75,7 @@ fn pushes_through_a_network_that_fails_end_well() {
         command.env("ROADSTEAD_SERVER__SHUTDOWN_GRACE", "2s");
     });
     let registry = Arc::new(Mutex::new(server.address().to_owned()));
-    let proxies: Vec<Proxy> = (0..4).map(|_| Proxy::start(&registry, dice.branch())).collect();
+    let proxies: Vec<Proxy> = (0..6).map(|_| Proxy::start(&registry, dice.branch())).collect();
     let Some(clients) = clients(&proxies) else { return };
     let done = AtomicUsize::new(0);
     let pushed = Mutex::new(Vec::new());
@@ -128,19 +129,26 @@ fn pushes_through_a_network_that_fails_end_well() {
 const SHARES: usize = 16;
 
 fn clients(proxies: &[Proxy]) -> Option<Vec<(Box<dyn Client>, usize)>> {
-    let [first, second, third, fourth] =
-        [0, 1, 2, 3].map(|number| Target::open(proxies[number].address()));
+    let [first, second, third, fourth, fifth, sixth] =
+        [0, 1, 2, 3, 4, 5].map(|number| Target::open(proxies[number].address()));
+    let by_containerd = |name, release, target| {
+        let containerd = Containerd::start(release, &target)?;
+        Some(Box::new(ByContainerd { name, containerd, target }))
+    };
     Some(vec![
         (Box::new(ByRegctl { regctl: Regctl::find(&first)?, target: first, layout: None }), 5),
-        (Box::new(BySkopeo { skopeo: Skopeo::find(&second)?, target: second, layout: None }), 5),
+        (Box::new(BySkopeo { skopeo: Skopeo::find(&second)?, target: second, layout: None }), 3),
+        (by_containerd("containerd", Release::Debian, third)?, 2),
+        (by_containerd("newest-containerd", Release::Newest, fourth)?, 2),
         (
-            Box::new(ByContainerd {
-                containerd: Containerd::start(Release::Debian, &third)?,
-                target: third,
+            Box::new(ByPodman {
+                podman: Podman::find(Release::Newest, &fifth)?,
+                target: fifth,
+                home: Home::new(),
             }),
-            4,
+            2,
         ),
-        (Box::new(ByDocker { docker: Docker::find(&fourth)?, home: Home::new() }), 2),
+        (Box::new(ByDocker { docker: Docker::find(&sixth)?, home: Home::new() }), 2),
     ])
 }
 
@@ -272,13 +280,14 @@ impl Client for BySkopeo {
 }
 
 struct ByContainerd {
+    name: &'static str,
     containerd: Containerd,
     target: Target,
 }
 
 impl Client for ByContainerd {
     fn name(&self) -> &'static str {
-        "containerd"
+        self.name
     }
 
     fn prepare(&mut self, repository: &str, dice: &mut Dice) -> (Pushed, Command) {
@@ -305,6 +314,37 @@ fn name_image(layout: &Path, reference: &str) {
     fs::write(path, index.to_string()).expect("the layout is ours");
 }
 
+struct ByPodman {
+    podman: Podman,
+    target: Target,
+    home: Home,
+}
+
+impl Client for ByPodman {
+    fn name(&self) -> &'static str {
+        "newest-podman"
+    }
+
+    fn prepare(&mut self, repository: &str, dice: &mut Dice) -> (Pushed, Command) {
+        let length = 16 + usize::try_from(dice.below(3_000_000)).expect("it is small");
+        let archive = archive(&self.home, dice.bytes(length));
+        let reference = self.target.reference(&format!("{repository}:v1"));
+        let id = Some(self.podman.import(&archive, &reference));
+        let command = self.podman.push_command(&reference);
+        (Pushed { repository: repository.to_owned(), blobs: None, id }, command)
+    }
+}
+
+/// Makes an archive of one file, as a layer is.
+fn archive(home: &Home, content: Vec<u8>) -> PathBuf {
+    home.write("layer/file", content);
+    let archive = home.path().join("layer.tar");
+    let mut tar = Command::new("tar");
+    tar.arg("--create").arg("--file").arg(&archive).arg("--directory");
+    succeed(tar.arg(home.path().join("layer")).arg("."));
+    archive
+}
+
 struct ByDocker {
     docker: Docker,
     home: Home,
@@ -317,11 +357,7 @@ impl Client for ByDocker {
 
     fn prepare(&mut self, repository: &str, dice: &mut Dice) -> (Pushed, Command) {
         let length = 16 + usize::try_from(dice.below(3_000_000)).expect("it is small");
-        self.home.write("layer/file", dice.bytes(length));
-        let archive: PathBuf = self.home.path().join("layer.tar");
-        let mut tar = Command::new("tar");
-        tar.arg("--create").arg("--file").arg(&archive).arg("--directory");
-        succeed(tar.arg(self.home.path().join("layer")).arg("."));
+        let archive = archive(&self.home, dice.bytes(length));
         let reference = self.docker.reference(&format!("{repository}:v1"));
         succeed(self.docker.command("import").arg(&archive).arg(&reference));
         let id = Some(self.docker.image_id(&reference));
