@@ -2,16 +2,17 @@
 //! TLS library would send an alert that no client of HTTP understands.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, TlsAcceptorConfig};
+use actix_http::{HttpService, Protocol};
 use actix_server::ServerBuilder;
 use actix_service::{
     IntoServiceFactory, Service, ServiceFactoryExt, apply_fn_factory, fn_service, map_config,
 };
+use actix_tls::accept::rustls_0_23::{Acceptor, TlsStream};
 use actix_tls::accept::{TlsError, max_concurrent_tls_connect};
 use actix_web::dev::AppConfig;
 use actix_web::rt::net::TcpStream;
@@ -21,7 +22,9 @@ use tokio::time::timeout;
 
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::tls::Certificate;
-use crate::http::Api;
+use crate::http::{Api, BoundedHeads};
+
+type Encrypted = TlsStream<TcpStream>;
 
 /// How long a client may take to agree on the encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -57,15 +60,15 @@ pub(super) fn listen(
             .client_disconnect_timeout(DISCONNECT_TIMEOUT)
             .h1_write_buffer_size(WRITE_BUFFER)
             .local_addr(address)
-            .on_connect_ext(move |stream, data| {
-                connecting.limits.connect(&connecting.metrics, stream, data);
+            .on_connect_ext(move |stream: &BoundedHeads<Encrypted>, data| {
+                connecting.limits.connect(&connecting.metrics, stream.stream(), data);
             })
             .finish(map_config(application, |()| AppConfig::default()))
-            .rustls_0_23_with_config(
-                config.clone(),
-                TlsAcceptorConfig::default().handshake_timeout(HANDSHAKE),
-            );
-        let service = fn_service(accept).and_then(service);
+            .map_err(TlsError::Service);
+        let mut acceptor = Acceptor::new(config.clone());
+        acceptor.set_handshake_timeout(HANDSHAKE);
+        let acceptor = acceptor.map_err(TlsError::into_service_error).map(bound);
+        let service = fn_service(accept).and_then(acceptor).and_then(service);
         apply_fn_factory(service, move |stream: TcpStream, service| {
             // Until the end of the connection, however early that is.
             let accepting = accepting.limits.accept(&accepting.metrics, &stream);
@@ -78,6 +81,14 @@ pub(super) fn listen(
             }
         })
     })
+}
+
+/// Tells what a connection speaks, and has the heads of its requests watched.
+fn bound(stream: Encrypted) -> (BoundedHeads<Encrypted>, Protocol, Option<SocketAddr>) {
+    let (tcp, tls) = stream.get_ref();
+    let (peer, is_multiplexed) = (tcp.peer_addr().ok(), tls.alpn_protocol() == Some(b"h2"));
+    let protocol = if is_multiplexed { Protocol::Http2 } else { Protocol::Http1 };
+    (BoundedHeads::new(stream, is_multiplexed), protocol, peer)
 }
 
 /// Passes a connection on that begins as TLS does.

@@ -74,13 +74,15 @@ impl Certificate {
         }))
     }
 
-    /// Makes what a listener needs: TLS 1.2 and 1.3. The HTTP library adds its protocols.
+    /// Makes what a listener needs: TLS 1.2 and 1.3, and below them HTTP/2 or 1.1.
     pub(super) fn config(self: &Arc<Self>) -> ServerConfig {
-        ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider has what both versions need")
             .with_no_client_auth()
-            .with_cert_resolver(Arc::<Self>::clone(self))
+            .with_cert_resolver(Arc::<Self>::clone(self));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config
     }
 
     /// Shows new connections what the files hold, as long as that is good.

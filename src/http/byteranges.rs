@@ -2,9 +2,13 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 use uuid::Uuid;
+
+/// How many bytes of short parts are gathered until they are sent: HTTP/2 makes a frame of each piece, and clients end
+/// a connection that has too many small ones.
+const PIECE: usize = 16 * 1024;
 
 /// The body of an answer that has several ranges of content.
 pub(super) struct ByteRanges {
@@ -59,7 +63,7 @@ impl ByteRanges {
         Opening: Future<Output = Result<Bytewise, Error>>,
     {
         let end = Bytes::from(self.end());
-        stream::iter(0..self.ranges.len())
+        let pieces = stream::iter(0..self.ranges.len())
             .then(move |place| {
                 let range = self.ranges[place].clone();
                 let head = Bytes::from(self.head(place, &range));
@@ -67,6 +71,48 @@ impl ByteRanges {
                 async move { Ok(stream::once(future::ok(head)).chain(opening.await?)) }
             })
             .try_flatten()
-            .chain(stream::once(future::ok(end)))
+            .chain(stream::once(future::ok(end)));
+        gathered(pieces)
+    }
+}
+
+/// Makes longer pieces of short ones.
+fn gathered<Error>(
+    pieces: impl Stream<Item = Result<Bytes, Error>>,
+) -> impl Stream<Item = Result<Bytes, Error>> {
+    stream::try_unfold(Box::pin(pieces.fuse()), async |mut pieces| {
+        let mut gathered = BytesMut::new();
+        while gathered.len() < PIECE
+            && let Some(piece) = pieces.try_next().await?
+        {
+            if gathered.is_empty() && piece.len() >= PIECE {
+                return Ok(Some((piece, pieces)));
+            }
+            gathered.extend_from_slice(&piece);
+        }
+        Ok((!gathered.is_empty()).then(|| (gathered.freeze(), pieces)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn short_pieces_are_gathered_and_long_ones_are_sent_as_they_are() {
+        let long = Bytes::from(vec![7; 3 * PIECE]);
+        let short = std::iter::repeat_n(Bytes::from_static(b"x"), 2 * PIECE + 5);
+        let pieces: Vec<_> = short.chain([long.clone(), long.clone()]).collect();
+        let whole = pieces.concat();
+        let sent = gathered(stream::iter(pieces.into_iter().map(Ok::<_, ()>)));
+        let sent: Vec<_> = sent.try_collect().await.unwrap();
+        let lengths: Vec<_> = sent.iter().map(Bytes::len).collect();
+        assert_eq!(lengths, [PIECE, PIECE, 5 + long.len(), long.len()]);
+        assert_eq!(sent[3].as_ptr(), long.as_ptr(), "it was copied");
+        assert!(sent.concat() == whole);
+        let broken =
+            gathered(stream::iter([Ok(long), Ok(Bytes::from_static(b"x")), Err("broken")]));
+        let broken: Vec<_> = broken.map_ok(|piece| piece.len()).collect().await;
+        assert_eq!(broken, [Ok(3 * PIECE), Err("broken")]);
     }
 }

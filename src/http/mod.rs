@@ -49,7 +49,7 @@ pub use client::{Client, TrustedProxies};
 pub use cors::share_public;
 pub use error::ApiError;
 pub use health::Readiness;
-pub use limits::{LimitSettings, Limits, bound};
+pub use limits::{BoundedHeads, LimitSettings, Limits, bound};
 pub use log::log_requests;
 pub use memory::ManifestMemory;
 pub use metrics::Metrics;

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::abuse::{descriptors, memory, metric};
 use crate::common::content::{MIB, noise};
@@ -64,7 +65,7 @@ impl ServerCertVerifier for Any {
     }
 }
 
-fn start(folder: &Path) -> Server {
+pub(super) fn start(folder: &Path) -> Server {
     let issued = generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("it is a name");
     let [certificate, key] = ["cert.pem", "key.pem"].map(|name| folder.join(name));
     std::fs::write(&certificate, issued.cert.pem()).expect("the folder is ours");
@@ -77,8 +78,8 @@ fn start(folder: &Path) -> Server {
     })
 }
 
-/// Opens a connection whose window for answers is zero.
-async fn connect(server: &Server) -> h2::client::SendRequest<bytes::Bytes> {
+/// Opens a connection on which HTTP/2 is spoken.
+pub(super) async fn encrypted(server: &Server) -> TlsStream<TcpStream> {
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has what they need")
@@ -89,10 +90,15 @@ async fn connect(server: &Server) -> h2::client::SendRequest<bytes::Bytes> {
     let stream = TcpStream::connect(server.address()).await.expect("the server listens");
     let name = ServerName::try_from("127.0.0.1").expect("it is an address");
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    stream.expect("any certificate will do")
+}
+
+/// Opens a connection whose window for answers is zero.
+async fn connect(server: &Server) -> h2::client::SendRequest<bytes::Bytes> {
     let (client, connection) = h2::client::Builder::new()
         .initial_window_size(0)
         .initial_max_send_streams(REQUESTS)
-        .handshake::<_, bytes::Bytes>(stream.expect("any certificate will do"))
+        .handshake::<_, bytes::Bytes>(encrypted(server).await)
         .await
         .expect("the server speaks HTTP/2");
     // It ends with the runtime.

@@ -2,6 +2,7 @@
 
 mod browsers;
 mod forwarded;
+mod heads;
 mod http1;
 mod http2;
 mod log;

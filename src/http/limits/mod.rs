@@ -8,6 +8,7 @@
 mod answer;
 mod connection;
 mod count;
+mod heads;
 mod send_queues;
 
 use std::any::Any;
@@ -34,6 +35,7 @@ use super::{Api, Metrics, TrustedProxies, client};
 use answer::Answer;
 use connection::{Connection, UnderWay};
 use count::{Counted, Full, Totals};
+pub use heads::BoundedHeads;
 
 /// The paths of requests that open nothing, and are answered however much is under way; so is what a browser asks
 /// before a request (`OPTIONS`).

@@ -67,6 +67,8 @@ impl Registry {
     /// [`RegistryError::UploadUnknown`], also for an upload that another user began.
     pub async fn upload_offset(&self, grant: &PushGrant, id: &str) -> Result<u64> {
         let limit = Instant::now() + COMING;
+        // One that is about to go on with it has received something by then.
+        drop(timeout_at(limit, self.ongoing.enter(id)).await);
         let mut before = None;
         loop {
             let current = self.ongoing.current(id);
@@ -299,4 +301,28 @@ fn finishing_since() -> i64 {
 
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::pin;
+
+    use super::super::crashes::{Client, open};
+    use super::*;
+
+    #[tokio::test]
+    async fn how_far_an_upload_has_come_is_told_once_no_request_is_about_to_go_on() {
+        let folder = TempDir::new().unwrap();
+        let registry = open(folder.path()).await;
+        let grant = Client::new().push().await;
+        let id = registry.begin_upload(&grant).await.unwrap();
+        let entry = registry.ongoing.enter(&id).await;
+        let asking = registry.upload_offset(&grant, &id);
+        pin!(asking);
+        let early = timeout(Duration::from_millis(300), &mut asking).await;
+        assert!(early.is_err(), "it does not wait");
+        drop(entry);
+        assert_eq!(asking.await.unwrap(), 0);
+    }
 }
