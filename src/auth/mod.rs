@@ -87,6 +87,23 @@ pub enum Challenge {
     },
 }
 
+impl Challenge {
+    /// Says why the client has to sign in.
+    fn why(&self) -> &'static str {
+        let fault = match self {
+            Self::Token { fault, .. } => *fault,
+            Self::Basic => None,
+        };
+        match fault {
+            None => "authentication is required",
+            Some(TokenFault::Invalid) => "the token is invalid or has expired; ask for another one",
+            Some(TokenFault::InsufficientScope) => {
+                "the token was asked for something else; ask for one with the scope of this request"
+            }
+        }
+    }
+}
+
 /// What is wrong with a token (RFC 6750, 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
@@ -109,7 +126,7 @@ pub struct Token {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum AuthError {
     /// The client has to say who it is.
-    #[error("authentication is required")]
+    #[error("{}", .0.why())]
     Unauthorized(Challenge),
     /// The client has to come back later: too many passwords wait to be checked, or it sent too many wrong ones.
     #[error("too many sign-ins; try again in {} s", .retry_after.as_secs().max(1))]

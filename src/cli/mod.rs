@@ -42,7 +42,8 @@ use crate::config::{Flag, Sources};
     arg_required_else_help = true,
     after_help = "Settings come from their defaults, then the file, then the environment \
                   (ROADSTEAD_SERVER__LISTEN=…), then flags.\n\
-                  Exit codes: 0 done, 1 found wrong or failed, 2 wrong usage or wrong settings.\n\n\
+                  Exit codes: 0 done, 1 found wrong or failed, 2 wrong usage or wrong settings.\n\
+                  There is no garbage collection yet: `roadstead purge` removes the bytes of one image.\n\n\
                   Example:\n  roadstead serve"
 )]
 pub struct Arguments {

@@ -16,6 +16,10 @@ use crate::registry::{
     Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Progress, Steps, Survey,
 };
 
+/// Why nothing below a root can be pulled.
+const NO_SOURCE: &str = "no source has the root; see what each answered, or name others in `federation.gateways` or \
+    `federation.kubo.api`";
+
 /// How wide the names of facts are, with the space behind them.
 const WIDTH: usize = 12;
 
@@ -25,7 +29,8 @@ const WIDTH: usize = 12;
     after_help = "It needs neither a data folder nor a running server, and keeps nothing. What is told are the \
     records of the DNS with what was passed over and why, the root, where its publisher can be reached, which \
     gateways have the root, whether your Kubo node has it, and the repositories below it: of names of up to two components the first hundred.\n\n\
-    Exit code 1 means that no root was found.\n\n\
+    Exit code 0 means that a root was found and a source has it, 1 that none was found or no source has it, 2 that the \
+    argument is not a domain, key or CID.\n\n\
     Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
 )]
 pub(super) struct ResolveArguments {
@@ -72,15 +77,19 @@ pub(super) fn run(
         runtime()?.block_on(async { anyhow::Ok(roots(&settings)?.survey(name).await) })?;
     drop(bar);
     let found = outcome.as_ref().ok();
+    let is_unreachable = found.is_some_and(|found| found.repositories.is_none());
     let text = if *json {
         let failure = outcome.as_ref().err().map(ToString::to_string);
+        let failure = failure.or_else(|| is_unreachable.then(|| NO_SOURCE.to_owned()));
         let shown = Shown { name: name.to_string(), steps: &steps, found, failure };
         serde_json::to_string_pretty(&shown)? + "\n"
     } else {
         describe(name, &steps, found)
     };
     output::print(&text).context("cannot write to standard output")?;
-    outcome.map(|_| ExitCode::SUCCESS).with_context(|| format!("`{name}` leads to no root"))
+    outcome.with_context(|| format!("`{name}` leads to no root"))?;
+    anyhow::ensure!(!is_unreachable, "nothing below `{name}` can be pulled: {NO_SOURCE}");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn describe(name: &RootName, steps: &[Step], found: Option<&Found>) -> String {

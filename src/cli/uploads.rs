@@ -107,7 +107,11 @@ async fn clear(
     let mut text =
         format!("{}, {freed} bytes cleared\n", output::counts([(wanted.len(), "upload")]));
     for upload in active {
-        text.extend(["left out: a request appends to ", &upload.id, "\n"]);
+        text.extend([
+            "left out: a request appends to ",
+            &upload.id,
+            ", or did within the last minute\n",
+        ]);
     }
     for id in &unknown {
         text.extend(["there is no upload ", &id.escape_debug().to_string(), "\n"]);

@@ -67,7 +67,10 @@ impl Body {
         match tokio::time::timeout(wait, payload.next()).await {
             Ok(None) => Ok(None),
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
-            Ok(Some(Err(error))) => Err(RegistryError::BodyBroken(error.to_string())),
+            Ok(Some(Err(error))) => {
+                tracing::debug!(%error, "could not read the body of a request");
+                Err(RegistryError::BodyBroken(error.to_string()))
+            }
             Err(_) => {
                 let rested = self.payload.take();
                 // actix goes on reading a chunked body that is dropped, and keeps the connection for it. One

@@ -117,7 +117,11 @@ impl FromStr for RepositoryName {
             return Err(NameError::TooLong(text.len()));
         }
         if !text.split('/').all(is_component) {
-            return Err(NameError::Form(text.to_owned()));
+            let meant = respelled(text).map(|name| (text.to_owned(), name));
+            return Err(meant.map_or_else(
+                || NameError::Form(text.to_owned()),
+                |(text, name)| NameError::Spelling { text, name },
+            ));
         }
         Ok(Self(text.to_owned()))
     }
@@ -142,6 +146,14 @@ pub fn read_domain(text: &str) -> Option<String> {
         return None;
     }
     idna::domain_to_ascii(text).ok().filter(|ascii| is_domain(ascii))
+}
+
+/// Writes the domain that a text begins with as names of repositories have it; none if the text is no name then either.
+fn respelled(text: &str) -> Option<String> {
+    let (first, rest) = text.split_once('/')?;
+    let name = format!("{}/{rest}", read_domain(first)?);
+    let is_name = name.len() <= RepositoryName::MAX_LENGTH && name.split('/').all(is_component);
+    is_name.then_some(name)
 }
 
 fn is_component(text: &str) -> bool {
@@ -170,6 +182,16 @@ pub enum NameError {
     /// A component breaks the grammar.
     #[error("`{0}` is not a repository name")]
     Form(String),
+    /// The domain that it begins with is written in another way than names of repositories have it.
+    #[error(
+        "`{text}` is not a repository name: domains stand in it in lower case and in ASCII; use `{name}`"
+    )]
+    Spelling {
+        /// As it came.
+        text: String,
+        /// As it has to be.
+        name: String,
+    },
     /// The name has more than [`RepositoryName::MAX_LENGTH`] characters.
     #[error("a repository name has at most 255 characters, this one has {0}")]
     TooLong(usize),
@@ -224,6 +246,30 @@ mod tests {
         }
         assert!("a".repeat(255).parse::<RepositoryName>().is_ok());
         assert_eq!("a".repeat(256).parse::<RepositoryName>(), Err(NameError::TooLong(256)));
+    }
+
+    #[test]
+    fn a_name_below_a_domain_in_another_spelling_is_refused_with_the_right_one() {
+        let right = |text: &str| match text.parse::<RepositoryName>() {
+            Err(NameError::Spelling { name, .. }) => Some(name),
+            other => {
+                assert!(other.is_err(), "{text}");
+                None
+            }
+        };
+        let expected = Some("xn--bcher-kva.example/team/app".to_owned());
+        for domain in ["b\u{fc}cher.example", "B\u{dc}cher.Example.", "XN--bcher-kva.example"] {
+            assert_eq!(right(&format!("{domain}/team/app")), expected, "{domain}");
+        }
+        assert_eq!(
+            right("Docker.IO/library/busybox").as_deref(),
+            Some("docker.io/library/busybox")
+        );
+        for text in
+            ["b\u{fc}cher.example", "b\u{fc}cher.example/", "b\u{fc}cher/app", "A.b/C", "a.b./_x"]
+        {
+            assert_eq!(right(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -56,8 +56,8 @@ pub enum RegistryError {
          are not needed"
     )]
     UploadsFull,
-    /// The body broke off, or could not be read.
-    #[error("the body ended early: {0}")]
+    /// The body broke off, or could not be read; why is for the log.
+    #[error("the body is malformed or ended early; send it again")]
     BodyBroken(String),
     /// Nothing of the body came for that long.
     #[error("nothing came for {} seconds: send the rest again", .0.as_secs())]

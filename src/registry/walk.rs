@@ -64,7 +64,18 @@ impl PassedOver {
     /// Notes that a directory was met from which so many names lead on. Returns false, and says so of that path, where
     /// the same ones come again and again, as in a tree of a few blocks with millions of names.
     fn goes_on(&mut self, cid: &Cid, names: usize, path: &TreePath) -> bool {
-        if !self.repeats.is_endless(cid, names) {
+        let is_endless = self.repeats.is_endless(cid, names);
+        self.judge(is_endless, path)
+    }
+
+    /// The same of a directory that was listed.
+    fn goes_on_with(&mut self, entries: &[(String, Kind)], path: &TreePath) -> bool {
+        let is_endless = self.repeats.is_endless_listing(&entries, entries.len());
+        self.judge(is_endless, path)
+    }
+
+    fn judge(&mut self, is_endless: bool, path: &TreePath) -> bool {
+        if !is_endless {
             return true;
         }
         self.is_endless = true;
@@ -144,8 +155,15 @@ impl Registry {
     /// Lists every file of the public tree with its size, in no order.
     async fn tree_files(&self, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
         let (mut files, mut folders) = (Vec::new(), vec![TreePath::root()]);
+        // Only where directories have CIDs one can stand in many places at no cost.
+        let root = self.storage.directory_cid(TREE, &TreePath::root()).await;
+        let can_repeat = !matches!(root, Ok(None));
         while let Some(folder) = folders.pop() {
-            for (name, kind) in self.tree().names(&folder, passed).await {
+            let names = self.tree().names(&folder, passed).await;
+            if can_repeat && !passed.goes_on_with(&names, &folder) {
+                return Vec::new();
+            }
+            for (name, kind) in names {
                 let Some(path) = folder.child(&name) else { continue };
                 match kind {
                     Kind::File(size) => files.push((path, size)),
@@ -371,6 +389,23 @@ mod tests {
         }
         assert!(passed.is_endless && met < 100_000, "{met}");
         assert!(passed.expect_readable().is_err());
+    }
+
+    #[test]
+    fn so_have_listings_of_millions_of_files() {
+        let wide = |kind: &dyn Fn(usize) -> Kind| -> Vec<_> {
+            (0..1_000).map(|number| (number.to_string(), kind(number))).collect()
+        };
+        let (outer, inner) = (wide(&|_| Kind::Directory), wide(&|_| Kind::File(1)));
+        let mut passed = PassedOver::default();
+        assert!(passed.goes_on_with(&outer, &TreePath::root()));
+        let ended = (0..1_000).position(|_| !passed.goes_on_with(&inner, &TreePath::root()));
+        assert!(
+            ended.is_none(),
+            "a thousand names, each with the same thousand files, are not many"
+        );
+        let ended = (0..100_000).position(|_| !passed.goes_on_with(&inner, &TreePath::root()));
+        assert!(ended.is_some());
     }
 
     #[test]

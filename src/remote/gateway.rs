@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use bytes::BytesMut;
 use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response};
 
@@ -259,4 +259,18 @@ fn kind(error: &reqwest::Error) -> RemoteErrorKind {
 pub fn url_path(names: &[String]) -> String {
     let escaped = |name: &String| format!("/{}", utf8_percent_encode(name, ESCAPED));
     names.iter().map(escaped).collect()
+}
+
+/// Reads the names of a URL's path. An escaped slash separates names as another one does, since no name has one; empty
+/// names are left out. None if an escape is malformed, or what is escaped is no UTF-8.
+#[must_use]
+pub fn read_url_path(path: &str) -> Option<Vec<String>> {
+    let is_escape = |rest: &str| {
+        rest.as_bytes().first_chunk::<2>().is_some_and(|it| it.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !path.split('%').skip(1).all(is_escape) {
+        return None;
+    }
+    let path = percent_decode_str(path).decode_utf8().ok()?;
+    Some(path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }

@@ -51,7 +51,7 @@ pub use bounds::{Bounds, ReadLimits, RootBounds};
 pub use cache::Cache;
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
-pub use gateway::{Gateway, url_path};
+pub use gateway::{Gateway, read_url_path, url_path};
 pub use kept::{Kept, KeptFile, read_kept};
 pub use ledger::CacheLimits;
 pub use node::Node;

@@ -1,6 +1,7 @@
 //! An end for trees of a few blocks that lead to each other again and again: such a tree has millions of paths.
 
 use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use cid::Cid;
 
@@ -21,8 +22,19 @@ pub struct Repeats {
 impl Repeats {
     /// Notes that a block was met which counts so much; returns whether the same ones come again and again.
     pub fn is_endless(&mut self, cid: &Cid, weight: usize) -> bool {
+        self.comes_again(cid.hash().digest().first_chunk().copied(), weight)
+    }
+
+    /// The same of a directory of which nothing but its entries is known.
+    pub fn is_endless_listing(&mut self, entries: &impl Hash, weight: usize) -> bool {
+        let mut hasher = DefaultHasher::new();
+        entries.hash(&mut hasher);
+        self.comes_again(Some(hasher.finish().to_le_bytes()), weight)
+    }
+
+    fn comes_again(&mut self, key: Option<[u8; 8]>, weight: usize) -> bool {
         self.count += weight;
-        if self.known.insert(cid.hash().digest().first_chunk().copied()) {
+        if self.known.insert(key) {
             self.distinct += weight;
         }
         self.count > SOME + REPEATED * self.distinct

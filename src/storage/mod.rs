@@ -86,7 +86,7 @@ pub struct Applied {
 }
 
 /// What stands at a path of a tree.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A file of that many bytes.
     File(u64),

@@ -128,6 +128,52 @@ fn a_path_is_answered_by_the_blocks_that_prove_it() {
 }
 
 #[test]
+fn a_path_is_read_with_its_escapes() {
+    let (server, path, _) = filled();
+    let root = root(&server);
+    let query = "format=car&dag-scope=block";
+    let plain = ask(&server, &format!("{root}/{path}?{query}"));
+    for written in [
+        path.replacen("docker", "%64ocke%72", 1),
+        path.replacen('/', "%2F", 2),
+        path.replacen('/', "%2f", 1) + "/",
+        path.replacen('/', "//", 1),
+    ] {
+        let answer = ask(&server, &format!("{root}/{written}?{query}"));
+        assert_eq!(answer.header("x-ipfs-path"), format!("/ipfs/{root}/{path}"), "{written}");
+        assert_eq!(answer.header("etag"), plain.header("etag"), "{written}");
+        assert!(answer.body == plain.body, "{written}");
+    }
+    for (written, name) in [("a%2Bb", "a+b"), ("a+b", "a+b"), ("100%25", "100%"), ("%252F", "%2F")]
+    {
+        let answer = ask(&server, &format!("{root}/{written}?{query}"));
+        let (_, blocks) = read_car(&answer);
+        let (target, _) = follow(root, name, Scope::Block, &blocks);
+        assert!(matches!(target, Target::Absent { .. }), "{written}: {target:?}");
+        let shown = name.replace('%', "%25").replace('+', "%2B");
+        assert_eq!(answer.header("x-ipfs-path"), format!("/ipfs/{root}/{shown}"));
+    }
+    for written in ["docker%zz", "docker%", "docker%6", "%ff", "a/%C3/b"] {
+        for method in [Method::GET, Method::HEAD] {
+            let url = server.url(&format!("/ipfs/{root}/{written}?{query}"));
+            let answer = http::send(|client| client.request(method.clone(), &url));
+            assert_eq!(answer.status, 400, "{method} {written}");
+        }
+    }
+}
+
+#[test]
+fn a_parameter_without_a_value_says_nothing() {
+    let (server, path, _) = filled();
+    let root = root(&server);
+    let whole = ask(&server, &format!("{root}/{path}?format=car"));
+    let empty = "format=car&dag-scope=&entity-bytes=&car-order=&car-dups=&car-version=";
+    let answer = ask(&server, &format!("{root}/{path}?{empty}"));
+    assert_eq!((answer.status, answer.header("etag")), (200, whole.header("etag")));
+    assert!(answer.body == whole.body);
+}
+
+#[test]
 fn a_path_that_leads_nowhere_is_proved_to() {
     let (server, ..) = filled();
     let root = root(&server);

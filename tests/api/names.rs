@@ -29,6 +29,29 @@ fn assert_works(server: &Server, name: &str) {
 }
 
 #[test]
+fn a_domain_in_another_spelling_is_refused_with_the_one_that_works() {
+    let server = Server::start();
+    let right = "xn--bcher-kva.example/team/app";
+    for written in ["b%C3%BCcher.example/team/app", "B%C3%9Ccher.Example./team/app"] {
+        for rest in ["manifests/v1", "tags/list", "blobs/uploads/"] {
+            let url = server.url(&format!("/v2/{written}/{rest}"));
+            let answer = match rest {
+                "blobs/uploads/" => http::send(|client| client.post(&url)),
+                _ => http::get(&url),
+            };
+            assert_refused(&answer, 400, "NAME_INVALID");
+            assert!(answer.text().contains(right), "{}", answer.text());
+        }
+        let head =
+            http::send(|client| client.head(server.url(&format!("/v2/{written}/manifests/v1"))));
+        assert_eq!(head.status, 400);
+    }
+    let other = http::get(&server.url("/v2/b%C3%BCcher/app/manifests/v1"));
+    assert_refused(&other, 400, "NAME_INVALID");
+    assert!(!other.text().contains("xn--"), "{}", other.text());
+}
+
+#[test]
 fn names_that_look_like_paths_of_the_api_are_names() {
     let server = Server::start();
     let names = [

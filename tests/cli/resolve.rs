@@ -28,6 +28,14 @@ fn json_of(command: &mut Command) -> Value {
     serde_json::from_str(&succeed(command)).unwrap()
 }
 
+/// What is printed of a root that no source has.
+fn without_source(command: &mut Command) -> String {
+    let finished = run(command);
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.stderr.contains("no source has the root"), "{finished}");
+    finished.stdout
+}
+
 /// The facts of that name among what was printed.
 fn facts<'text>(text: &'text str, name: &str) -> Vec<&'text str> {
     let of_name = |line: &'text str| {
@@ -147,7 +155,9 @@ fn a_private_hint_is_told_and_not_dialled() {
         records(&root, &hint)
     );
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
-    let told = json_of(&mut resolve(&dns, &["a.test", "--json"]));
+    let text = without_source(&mut resolve(&dns, &["a.test", "--json"]));
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert!(told["failure"].as_str().unwrap().contains("no source has the root"), "{told}");
     let hints = told["hints"].as_array().unwrap();
     assert_eq!(hints.len(), 3, "{told}");
     for hint in hints {
@@ -156,7 +166,7 @@ fn a_private_hint_is_told_and_not_dialled() {
         assert_eq!(hint["addresses"], json!([]));
     }
     assert_eq!((&told["sources"], told.get("repositories")), (&json!([]), None), "{told}");
-    let text = succeed(&mut resolve(&dns, &["a.test"]));
+    let text = without_source(&mut resolve(&dns, &["a.test"]));
     assert_eq!(text.matches(": not asked: ").count(), 3, "{text}");
     assert_eq!(facts(&text, "repository"), ["not known: no source has the root"], "{text}");
     assert!(!server.log().contains("/ipfs/"), "{}", server.log());
@@ -175,10 +185,24 @@ fn a_cid_needs_no_records() {
     assert_eq!(facts(&text, "repository"), ["team/app", "tool"], "{text}");
 
     let mut command = roadstead(["resolve", ROOT]);
-    let text = succeed(command.env("ROADSTEAD_FEDERATION__GATEWAYS", server.url("")));
+    let text = without_source(command.env("ROADSTEAD_FEDERATION__GATEWAYS", server.url("")));
     assert!(facts(&text, "source").join("\n").contains("does not have it (404)"), "{text}");
-    let text = succeed(&mut roadstead(["resolve", ROOT]));
+    let text = without_source(&mut roadstead(["resolve", ROOT]));
     assert!(facts(&text, "source").join("\n").starts_with("none: "), "{text}");
+}
+
+#[test]
+fn a_root_whose_only_source_cannot_be_reached_is_an_error() {
+    // Nobody listens there.
+    let hint = format!("/ip4/127.0.0.1/tcp/{}/http", free_address().rsplit_once(':').unwrap().1);
+    let peer = "/ip4/127.0.0.1/tcp/1/p2p/12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
+    let zones = [("a.test", &*records(ROOT, &hint)), ("b.test", &*records(ROOT, peer))];
+    let Some(dns) = Bind::start(&zones) else { return };
+    for domain in ["a.test", "b.test"] {
+        let text = without_source(&mut resolve_in_lab(&dns, &[domain]));
+        assert_eq!(facts(&text, "root"), [ROOT], "{text}");
+        assert_eq!(facts(&text, "repository"), ["not known: no source has the root"], "{text}");
+    }
 }
 
 #[test]
@@ -226,7 +250,7 @@ fn a_chain_with_a_path_and_what_is_not_served_here_are_told() {
     );
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
     let mut command = resolve(&dns, &["a.test"]);
-    let text = succeed(command.env("ROADSTEAD_FEDERATION__DOMAINS", "other.test"));
+    let text = without_source(command.env("ROADSTEAD_FEDERATION__DOMAINS", "other.test"));
     let asked = facts(&text, "asked").join("\n");
     let place = |name: &str| asked.find(name).unwrap();
     assert!(place("_dnslink.a.test") < place("_dnslink.b.a.test"), "{text}");
@@ -240,7 +264,7 @@ fn what_a_publisher_writes_cannot_forge_a_line() {
         "_dnslink TXT \"dnslink=/ipfs/{ROOT}\"\n_dnslink TXT \"x\\010root        forged\\027[2J\""
     );
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
-    let text = succeed(&mut resolve(&dns, &["a.test"]));
+    let text = without_source(&mut resolve(&dns, &["a.test"]));
     assert_eq!(facts(&text, "root"), [ROOT], "{text}");
     assert!(text.contains(r"x\nroot        forged\u{1b}[2J"), "{text}");
 }
@@ -257,7 +281,8 @@ fn hints_that_pulls_do_not_come_to_are_told() {
         gateways.join(",")
     );
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
-    let told = json_of(&mut resolve_in_lab(&dns, &["a.test", "--json"]));
+    let text = without_source(&mut resolve_in_lab(&dns, &["a.test", "--json"]));
+    let told: Value = serde_json::from_str(&text).unwrap();
     let hints = told["hints"].as_array().unwrap();
     assert_eq!(hints.len(), 6, "{told}");
     let late: Vec<&Value> = hints.iter().filter_map(|hint| hint.get("refused")).collect();
@@ -278,7 +303,7 @@ fn what_dnssec_has_shown_is_told() {
     std::fs::write(&keys, dns.dig(["+noall", "+answer", "DNSKEY", "a.test"])).unwrap();
     let mut command = resolve(&dns, &["a.test"]);
     command.env("ROADSTEAD_DNSLINK__DNSSEC", "true");
-    let text = succeed(command.env("ROADSTEAD_DNSLINK__TRUST_ANCHORS", &keys));
+    let text = without_source(command.env("ROADSTEAD_DNSLINK__TRUST_ANCHORS", &keys));
     assert_eq!(facts(&text, "asked")[0], "_dnslink.a.test TXT, TTL 1 s, DNSSEC: secure", "{text}");
     // Without the zone's key nothing of it is believed.
     let failed = run(resolve(&dns, &["a.test"]).env("ROADSTEAD_DNSLINK__DNSSEC", "true"));

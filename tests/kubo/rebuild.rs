@@ -5,7 +5,7 @@ use std::fs;
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::{KuboNode, run, succeed};
 use crate::kubo::proxy::Proxy;
-use crate::kubo::registry::{MFS_ROOT, Registry};
+use crate::kubo::registry::{MFS_ROOT, Registry, tree};
 
 #[test]
 fn an_index_that_was_lost_is_rebuilt_from_the_node() {
@@ -82,6 +82,30 @@ fn a_check_finds_what_is_missing_on_the_node() {
     // Whoever pushes it again mends it.
     repository.push_blob(&layer);
     registry.assert_whole(&node);
+}
+
+#[test]
+fn a_tree_whose_directories_repeat_without_end_outside_repositories_is_an_error() {
+    let Some(node) = KuboNode::start() else { return };
+    let mut registry = Registry::start(&node);
+    registry.repository("team/app").push_image("v1", "one");
+    registry.server.stop();
+    // Fifty folders with the same fifty files, and that thirty times: a few blocks with 75,000 names.
+    let folder = tempfile::TempDir::new().unwrap();
+    for place in 0..50 {
+        let below = folder.path().join(place.to_string());
+        fs::create_dir(&below).unwrap();
+        (0..50).for_each(|name| fs::write(below.join(name.to_string()), "same").unwrap());
+    }
+    let added = node.ipfs(["add", "-rQ", folder.path().to_str().unwrap()]);
+    let other = format!("{}/docker/registry/v2/other", tree(&node));
+    node.ipfs(["files", "mkdir", &other]);
+    for place in 0..30 {
+        node.ipfs(["files", "cp", &format!("/ipfs/{added}"), &format!("{other}/{place}")]);
+    }
+    let check = run(&mut registry.command(["check"]));
+    assert_eq!(check.code, Some(1), "{check}");
+    assert!(format!("{check}").contains("lead to each other again and again"), "{check}");
 }
 
 #[test]

@@ -71,8 +71,13 @@ pub(crate) fn settings(node: &KuboNode, more: &[(&str, &str)]) -> HashMap<String
 
 /// The public tree of the snapshot that counts, as the node says it.
 pub(crate) fn published(node: &KuboNode) -> String {
+    node.ipfs(["files", "stat", "--hash", &tree(node)])
+}
+
+/// Where the public tree of the snapshot that counts stands on the node.
+pub(crate) fn tree(node: &KuboNode) -> String {
     let roots = node.ipfs(["files", "ls", &format!("{MFS_ROOT}/roots")]);
     let last = roots.lines().filter_map(|name| name.parse::<u64>().ok()).max();
     let last = last.expect("something was pushed");
-    node.ipfs(["files", "stat", "--hash", &format!("{MFS_ROOT}/roots/{last}/public")])
+    format!("{MFS_ROOT}/roots/{last}/public")
 }

@@ -200,11 +200,10 @@ impl CarParameters {
 }
 
 fn scope(query: &Query) -> Result<Scope, ApiError> {
-    let range: Option<ByteRange> = query
-        .get("entity-bytes")
+    let range: Option<ByteRange> = parameter(query, "entity-bytes")
         .map(|text| text.parse().map_err(|_| malformed("`entity-bytes` is FROM:TO or FROM:*")))
         .transpose()?;
-    match query.get("dag-scope") {
+    match parameter(query, "dag-scope") {
         // A range implies what it is a range of.
         None if range.is_some() => Ok(Scope::Entity(range)),
         None | Some("all") => Ok(Scope::All { limit: u64::MAX }),

@@ -25,7 +25,7 @@ use super::{Api, Peer};
 use crate::ipld::{Block, Seen, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
 use crate::registry::{Blocks, RegistryError};
-use crate::remote::url_path;
+use crate::remote::{read_url_path, url_path};
 use asked::{Asked, CAR, Format, RAW, malformed, parameter};
 use disposition::attachment;
 
@@ -40,9 +40,10 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     expect_enabled(&api)?;
     let text = request.match_info().query("cid");
     let cid: Cid = text.parse().map_err(|_| malformed(&format!("`{text}` is no CID")))?;
-    let path = request.match_info().get("path").unwrap_or_default();
-    let path: Vec<String> =
-        path.split('/').filter(|name| !name.is_empty()).map(str::to_owned).collect();
+    // As the client wrote it, behind `/ipfs/<cid>/`: of what the route has, some escapes are read already.
+    let path = request.uri().path().splitn(4, '/').nth(3).unwrap_or_default();
+    let path = read_url_path(path)
+        .ok_or_else(|| malformed("the path has an escape that is malformed, or is no UTF-8"))?;
     let query = Query::read(&request)?;
     let asked = Asked::read(&request, &query)?;
     if asked.format == Format::Raw && !path.is_empty() {

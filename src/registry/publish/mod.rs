@@ -41,8 +41,8 @@ pub struct Terms {
     pub domain: Domain,
     /// How long a push waits for others.
     pub debounce: Duration,
-    /// By what the provider is known: where it is another than before, it is asked to write although the records
-    /// are there.
+    /// Names the provider and where it writes. After a change of this the provider is asked to write, even if the
+    /// records are as they should be.
     pub place: String,
     /// How long others may keep the record.
     pub ttl: Duration,
