@@ -11,7 +11,7 @@ use super::{CommonArguments, output, runtime};
 use crate::app::roots;
 use crate::config::Settings;
 use crate::dnslink::{Domain, Step, Validation};
-use crate::oci::{RootName, read_domain};
+use crate::oci::{RootName, read_root};
 use crate::registry::{
     Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Progress, Steps, Survey,
 };
@@ -34,7 +34,7 @@ const WIDTH: usize = 12;
     Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
 )]
 pub(super) struct ResolveArguments {
-    /// The domain, the IPNS key in base36 or the CID, as before the name of a repository
+    /// The domain, the IPNS key or the CID, as before the name of a repository
     #[arg(value_parser = read_name)]
     name: RootName,
     /// Prints JSON
@@ -44,9 +44,9 @@ pub(super) struct ResolveArguments {
 
 /// Reads what names a root.
 pub(super) fn read_name(text: &str) -> anyhow::Result<RootName> {
-    // A domain may be written as people read it.
-    let domain = read_domain(text);
-    let name = domain.as_deref().unwrap_or(text).parse()?;
+    // It may be written as people read it, or as other programs show it.
+    let root = read_root(text);
+    let name = root.as_deref().unwrap_or(text).parse()?;
     if let RootName::Domain(domain) = &name {
         domain.parse::<Domain>()?;
     }

@@ -25,7 +25,7 @@ use crate::registry::{Progress, Restored, Roots, Steps};
     roadstead restore --from bafybeibvvnear7ca3fkxma4p7wn6l7bujck24qr2wfv6bmlaul6tf3rlki"
 )]
 pub(super) struct RestoreArguments {
-    /// The domain, the IPNS key in base36 or the CID
+    /// The domain, the IPNS key or the CID
     #[arg(long, value_parser = read_name, value_name = "NAME")]
     from: RootName,
     /// Prints JSON

@@ -18,6 +18,8 @@ pub use digest::{Algorithm, CanonicalDigest, Digest, DigestError, Hasher};
 pub use error_code::ErrorCode;
 pub use manifest::{Descriptor, Manifest, ManifestError, ManifestKind};
 pub use media_type::MediaType;
-pub use name::{ForeignName, NameError, RepositoryName, RootName, is_domain, read_domain};
+pub use name::{
+    ForeignName, NameError, RepositoryName, RootName, is_domain, read_domain, read_root,
+};
 pub use reference::{Reference, ReferenceError, Tag, TagError};
 pub use visibility::Visibility;

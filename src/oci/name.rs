@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use cid::Cid;
 use cid::multibase::Base;
+use cid::multihash::Multihash;
 use thiserror::Error;
 
 /// The longest text in bytes that is read as a domain. One has 253 characters, of which each has at most four bytes.
@@ -25,7 +26,7 @@ pub enum RootName {
     Domain(String),
     /// A root by its CID.
     Cid(Cid),
-    /// An IPNS key in base36.
+    /// An IPNS key, in base36 or base32; shown in base36.
     Ipns(Cid),
 }
 
@@ -55,7 +56,7 @@ impl RepositoryName {
         }
         let cid = Cid::try_from(first).ok().filter(|cid| cid.version() == cid::Version::V1)?;
         match (first.as_bytes().first(), cid.codec()) {
-            (Some(b'k'), LIBP2P_KEY) => Some(RootName::Ipns(cid)),
+            (Some(b'k' | b'b'), LIBP2P_KEY) => Some(RootName::Ipns(cid)),
             (Some(b'b'), _) => Some(RootName::Cid(cid)),
             _ => None,
         }
@@ -148,10 +149,35 @@ pub fn read_domain(text: &str) -> Option<String> {
     idna::domain_to_ascii(text).ok().filter(|ascii| is_domain(ascii))
 }
 
-/// Writes the domain that a text begins with as names of repositories have it; none if the text is no name then either.
+/// Reads what names a root however it is written, and returns it as repository names have it: a domain as
+/// [`read_domain`] does, a CID (`Qm…` too, or in upper case) in base32, an IPNS key (`12D3KooW…` too) in base36.
+#[must_use]
+pub fn read_root(text: &str) -> Option<String> {
+    if let Some(domain) = read_domain(text) {
+        return Some(domain);
+    }
+    // The library reads a CID out of a path, too; and a long text takes long.
+    if text.len() > RepositoryName::MAX_LENGTH || text.contains('/') {
+        return None;
+    }
+    let root = match Cid::try_from(text) {
+        Ok(cid) if cid.codec() == LIBP2P_KEY => RootName::Ipns(cid),
+        // Of version 0 it is the same content by the same hash (CID specification, "Version 0").
+        Ok(cid) => RootName::Cid(Cid::new_v1(cid.codec(), *cid.hash())),
+        // A key that stands in its own name, as a peer id in base58; no CID of version 1 begins with this.
+        Err(_) if text.starts_with('1') => {
+            let hash = Base::Base58Btc.decode(text).ok()?;
+            RootName::Ipns(Cid::new_v1(LIBP2P_KEY, Multihash::from_bytes(&hash).ok()?))
+        }
+        Err(_) => return None,
+    };
+    Some(root.to_string())
+}
+
+/// Writes the root that a text begins with as names of repositories have it; none if the text is no name then either.
 fn respelled(text: &str) -> Option<String> {
     let (first, rest) = text.split_once('/')?;
-    let name = format!("{}/{rest}", read_domain(first)?);
+    let name = format!("{}/{rest}", read_root(first)?);
     let is_name = name.len() <= RepositoryName::MAX_LENGTH && name.split('/').all(is_component);
     is_name.then_some(name)
 }
@@ -182,10 +208,8 @@ pub enum NameError {
     /// A component breaks the grammar.
     #[error("`{0}` is not a repository name")]
     Form(String),
-    /// The domain that it begins with is written in another way than names of repositories have it.
-    #[error(
-        "`{text}` is not a repository name: domains stand in it in lower case and in ASCII; use `{name}`"
-    )]
+    /// The root that it begins with is written in another way than names of repositories have it.
+    #[error("`{text}` is not a repository name: one has lower case and ASCII alone; use `{name}`")]
     Spelling {
         /// As it came.
         text: String,
@@ -265,6 +289,19 @@ mod tests {
             right("Docker.IO/library/busybox").as_deref(),
             Some("docker.io/library/busybox")
         );
+        let old = "QmaCveU7uyVKUSczmiCc85N7jtdZuBoKMrmcHbnnP26DCx";
+        let cid = Cid::new_v1(0x70, *Cid::try_from(old).unwrap().hash()).to_string();
+        let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
+        let peer = Base::Base58Btc.encode(Cid::try_from(key).unwrap().hash().to_bytes());
+        for (text, root) in
+            [(old, &*cid), (&cid.to_uppercase(), &cid), (&peer, key), (&key.to_uppercase(), key)]
+        {
+            assert_eq!(right(&format!("{text}/app")), Some(format!("{root}/app")), "{text}");
+            assert_eq!(read_root(text).as_deref(), Some(root));
+        }
+        for text in ["12D3KooW/app", "Qm/app", "K51/app"] {
+            assert_eq!(right(text), None, "{text}");
+        }
         for text in
             ["b\u{fc}cher.example", "b\u{fc}cher.example/", "b\u{fc}cher/app", "A.b/C", "a.b./_x"]
         {
@@ -297,6 +334,9 @@ mod tests {
         assert_eq!(root(&format!("{cid}/api")), Some(RootName::Cid(cid.parse().unwrap())));
         let key = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
         assert_eq!(root(&format!("{key}/api")), Some(RootName::Ipns(key.parse().unwrap())));
+        let base32 = Cid::try_from(key).unwrap().to_string();
+        assert!(base32.starts_with("bafz"), "{base32}");
+        assert_eq!(root(&format!("{base32}/api")), Some(RootName::Ipns(key.parse().unwrap())));
         assert_eq!(root("bafybeiczsscdsbs7ffqz55/api"), None);
     }
 
