@@ -5,6 +5,7 @@
 //! - [`oci`]: the vocabulary of the distribution specification, as types
 //! - [`ipld`]: content addressing: files, directories and shards as blocks
 //! - [`reader`]: files of this machine, read for whoever sends them on
+//! - [`https`]: clients of HTTP, made also where the system trusts no authority
 //! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live
 //! - [`remote`]: reads under other people's roots
@@ -24,6 +25,7 @@ pub mod cli;
 pub mod config;
 pub mod dnslink;
 pub mod http;
+pub mod https;
 pub mod index;
 pub mod ipld;
 pub mod kubo;

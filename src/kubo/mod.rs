@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::https;
+
 pub use address::{Address, AddressError};
 pub use error::{KuboError, KuboErrorKind};
 pub use files::Stat;
@@ -52,11 +54,11 @@ impl Kubo {
     /// `API.Authorizations`.
     ///
     /// # Errors
-    /// When the system has no certificates to trust, say.
+    /// When there can be no client.
     pub fn new(api: Address, gateway: Address, token: Option<SecretString>) -> Result<Self> {
         let failed = |error| KuboError::sending("making a client", error);
-        let client = builder().read_timeout(SILENCE).build().map_err(failed)?;
-        let patient = builder().build().map_err(failed)?;
+        let client = https::build(|| builder().read_timeout(SILENCE)).map_err(failed)?;
+        let patient = https::build(builder).map_err(failed)?;
         Ok(Self { client, patient, api, gateway, token })
     }
 

@@ -39,6 +39,23 @@ fn a_port_that_is_taken_is_refused() {
 }
 
 #[test]
+fn a_machine_without_certificates_of_authorities_runs_a_registry() {
+    let none = TempDir::new().unwrap();
+    let folder = none.path().to_owned();
+    let server = Server::start_with(move |command| {
+        command
+            .env("SSL_CERT_FILE", "/dev/null")
+            .env("SSL_CERT_DIR", &folder)
+            .env("ROADSTEAD_FEDERATION__GATEWAYS", "https://127.0.0.1:1");
+    });
+    push::image(&server, "team/app", "v1", "layer");
+    assert_eq!(http::get(&server.url("/v2/team/app/manifests/v1")).status, 200);
+    let foreign = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354/app";
+    assert_eq!(http::get(&server.url(&format!("/v2/{foreign}/manifests/v1"))).status, 502);
+    assert!(server.log().contains("ca-certificates"), "{}", server.log());
+}
+
+#[test]
 fn a_folder_that_cannot_be_used_is_refused() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("file");

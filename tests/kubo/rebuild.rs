@@ -90,17 +90,17 @@ fn a_tree_whose_directories_repeat_without_end_outside_repositories_is_an_error(
     let mut registry = Registry::start(&node);
     registry.repository("team/app").push_image("v1", "one");
     registry.server.stop();
-    // Fifty folders with the same fifty files, and that thirty times: a few blocks with 75,000 names.
+    // A hundred folders with the same hundred files, and that twenty times: a few blocks with 200,000 names.
     let folder = tempfile::TempDir::new().unwrap();
-    for place in 0..50 {
+    for place in 0..100 {
         let below = folder.path().join(place.to_string());
         fs::create_dir(&below).unwrap();
-        (0..50).for_each(|name| fs::write(below.join(name.to_string()), "same").unwrap());
+        (0..100).for_each(|name| fs::write(below.join(name.to_string()), "same").unwrap());
     }
     let added = node.ipfs(["add", "-rQ", folder.path().to_str().unwrap()]);
     let other = format!("{}/docker/registry/v2/other", tree(&node));
     node.ipfs(["files", "mkdir", &other]);
-    for place in 0..30 {
+    for place in 0..20 {
         node.ipfs(["files", "cp", &format!("/ipfs/{added}"), &format!("{other}/{place}")]);
     }
     let check = run(&mut registry.command(["check"]));

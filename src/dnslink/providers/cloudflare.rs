@@ -17,6 +17,7 @@ use tokio::sync::OnceCell;
 use super::super::publisher::segments;
 use super::super::{Change, Domain, Provider, PublishError, PublishErrorKind, is_link};
 use crate::config::PublishSettings;
+use crate::https;
 
 /// How long a connection, and a call as a whole, may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -48,13 +49,14 @@ struct Cloudflare {
 /// Makes the provider.
 pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, PublishError> {
     let settings = settings.cloudflare.clone();
-    let client = Client::builder()
-        .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(CONNECT)
-        .timeout(LIMIT)
-        .redirect(redirect::Policy::none())
-        .build();
-    let client = client.map_err(|error| {
+    let builder = || {
+        Client::builder()
+            .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .timeout(LIMIT)
+            .redirect(redirect::Policy::none())
+    };
+    let client = https::build(builder).map_err(|error| {
         PublishError::wrap(PublishErrorKind::Failed, "there can be no client", error)
     })?;
     let id = OnceCell::new_with(Some(settings.zone_id).filter(|id| !id.is_empty()));

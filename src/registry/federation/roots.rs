@@ -17,6 +17,7 @@ use super::peers::{Introduced, Named, Peers};
 use super::stale::Stale;
 use super::unpublished::Unpublished;
 use crate::dnslink::{self, DialError, Dialer, DnslinkError, DnslinkErrorKind, Hint, Resolver};
+use crate::https;
 use crate::kubo::Kubo;
 use crate::oci::RootName;
 use crate::remote::{Gateway, Localhost, Node, Remote, Source};
@@ -119,8 +120,8 @@ impl Roots {
             let client = Client::builder().connect_timeout(CONNECT).no_proxy();
             client.redirect(redirect::Policy::none())
         };
-        let guarded = client().dns_resolver(Arc::new(dialer.clone())).build()?;
-        let own = client().dns_resolver(Arc::new(Localhost)).build()?;
+        let guarded = https::build(|| client().dns_resolver(Arc::new(dialer.clone())))?;
+        let own = https::build(|| client().dns_resolver(Arc::new(Localhost)))?;
         let keys = Arc::new(Keys {
             gateways: gateways.to_vec(),
             own: own.clone(),
