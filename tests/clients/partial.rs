@@ -108,7 +108,8 @@ fn a_layer_comes_in_part(release: Release) {
         write(index, FILES + index);
     }
     pushing.push(&files, "team/app:2", &[own, stock.address()]);
-    operators.publish();
+    let upstream = Link::start(own, Manner::default());
+    operators.publish_as(&format!("dnslink=/ipfs/{}", operators.root()), &upstream.hint());
 
     let below = format!("{DOMAIN}/team/app");
     let [ours, foreign, stocks] =
@@ -118,7 +119,13 @@ fn a_layer_comes_in_part(release: Release) {
                 let link = Link::start(registry, Manner::default());
                 podman.pull(&link.address(), &format!("{name}:1"));
                 assert!(link.take() > FILES * LENGTH, "the whole comes first");
+                upstream.take();
                 podman.pull(&link.address(), &format!("{name}:2"));
+                let came = upstream.take();
+                assert!(
+                    came < FILES * LENGTH * 3 / 4,
+                    "{came} bytes from the publisher: the whole layer"
+                );
                 link.take()
             });
 
