@@ -29,6 +29,7 @@ pub(super) async fn head(
     api: Data<Api>,
 ) -> Answer {
     let blob = api.registry.stat_blob(&grant, &digest).await?;
+    respond::check_expected(&request, &grant, &digest, &digest)?;
     if respond::is_known(&request, &digest) {
         return not_modified(&api, &grant, &blob).await;
     }
@@ -44,8 +45,10 @@ pub(super) async fn get(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
-    if respond::is_known(&request, &digest) {
+    let expected = respond::check_expected(&request, &grant, &digest, &digest);
+    if expected.is_err() || respond::is_known(&request, &digest) {
         let blob = api.registry.stat_blob(&grant, &digest).await?;
+        expected?;
         return not_modified(&api, &grant, &blob).await;
     }
     let header = respond::range(&request, &digest);

@@ -32,6 +32,7 @@ pub(super) async fn get(
     if let Some(known) = &known
         && let Some(digest) = api.registry.known_manifest(&grant, &reference, known).await?
     {
+        respond::check_expected(&request, &grant, &reference, &digest)?;
         let mut response = HttpResponse::NotModified();
         describe(&mut response, &api, &grant, &reference, (&digest, None)).await;
         return Ok(response.finish());
@@ -39,6 +40,7 @@ pub(super) async fn get(
     let mut lent = None;
     let (manifest, is_known) = loop {
         let manifest = api.registry.manifest(&grant, &reference).await?;
+        respond::check_expected(&request, &grant, &reference, &manifest.digest)?;
         let is_known = known.as_ref().is_some_and(|known| known.includes(&manifest.digest));
         let bytes = manifest.bytes.len();
         if is_known || is_head || bytes <= memory::FREE {

@@ -233,7 +233,7 @@ fn condition(what: &str, repository: &RepositoryName, current: Option<&Option<Di
     let refused = "If-Match or If-None-Match of the request does not allow that";
     match current {
         Some(Some(digest)) if digest.to_string() == what => {
-            format!("manifest {what} is in `{repository}`; {refused}")
+            format!("{what} is in `{repository}`; {refused}")
         }
         Some(Some(digest)) => {
             format!("tag `{what}` of `{repository}` points to {digest} now; {refused}")

@@ -4,7 +4,7 @@
 use std::thread;
 
 use reqwest::Method;
-use reqwest::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH};
+use reqwest::header::{CONTENT_TYPE, IF_MATCH, IF_NONE_MATCH, RANGE};
 
 use crate::common::Server;
 use crate::common::content::{NOBODYS, OCI_MANIFEST, image, sha256};
@@ -167,4 +167,47 @@ fn of_eight_clients_with_the_same_condition_one_wins() {
         current = race(&repository, round, (IF_MATCH.as_str(), &etag));
     }
     assert_eq!(tagged(&repository, "tag"), current);
+}
+
+#[test]
+fn a_read_is_answered_only_where_what_the_client_expects_stands() {
+    let server = Server::start();
+    let repository = Repository::of(&server, "team/app");
+    let pushed = repository.push_image("v1", "word");
+    let (manifest, blob) = (&pushed.digest, &sha256(&pushed.layer));
+    for (rest, digest) in [
+        ("manifests/v1".to_owned(), manifest),
+        (format!("manifests/{manifest}"), manifest),
+        (format!("blobs/{blob}"), blob),
+    ] {
+        let tag = format!("\"{digest}\"");
+        let weak = format!("W/{tag}");
+        for (expected, status) in [
+            (&tag[..], 200),
+            ("*", 200),
+            (&format!("\"x\", {tag}"), 200),
+            ("\"x\"", 412),
+            (&format!("\"{NOBODYS}\""), 412),
+            (&weak, 412),
+        ] {
+            for method in [Method::GET, Method::HEAD] {
+                let answer =
+                    repository.send(method.clone(), &rest, |it| it.header(IF_MATCH, expected));
+                assert_eq!(answer.status, status, "{method} {rest} {expected}: {}", answer.text());
+                if status == 412 && method == Method::GET {
+                    assert_refused(&answer, 412, "PRECONDITION_FAILED");
+                }
+            }
+        }
+        // It comes before what the client has, and before a part.
+        let both = |request: reqwest::RequestBuilder| {
+            request.header(IF_MATCH, "\"x\"").header(IF_NONE_MATCH, &tag).header(RANGE, "bytes=0-0")
+        };
+        assert_eq!(repository.send(Method::GET, &rest, both).status, 412);
+    }
+    // What is not there is not there, whatever is expected of it.
+    for rest in ["manifests/v2".to_owned(), format!("blobs/{NOBODYS}")] {
+        let absent = repository.send(Method::GET, &rest, |it| it.header(IF_MATCH, "\"x\""));
+        assert_eq!(absent.status, 404, "{rest}");
+    }
 }

@@ -17,6 +17,10 @@ use super::send_queues::{Ends, SendQueue, SendQueues};
 /// How often connections are looked at, at the least.
 const INTERVAL: Duration = Duration::from_secs(5);
 
+/// How long a connection may be without a request: longer than the library keeps one that is idle. A client that goes
+/// on sending the body of a request that was answered is not idle there.
+const WITHOUT_REQUEST: Duration = Duration::from_mins(5);
+
 /// For how many milliseconds the system still tries to send what a client did not take.
 const ENDED: u32 = 1000;
 
@@ -25,6 +29,8 @@ pub(super) struct Connection {
     /// None when it was refused.
     counted: Option<Counted>,
     under_way: Cell<usize>,
+    /// When the last request ended, or the connection began.
+    last: Cell<Instant>,
     /// None when it was refused.
     socket: Option<Socket>,
 }
@@ -71,14 +77,33 @@ impl Connection {
         send_timeout: Duration,
     ) -> Option<Rc<Self>> {
         let socket = Some(Socket::of(tcp)?);
-        let connection = Rc::new(Self { counted: Some(counted), under_way: Cell::new(0), socket });
+        let connection = Rc::new(Self::new(Some(counted), socket));
         watch(Rc::downgrade(&connection), send_timeout);
         Some(connection)
     }
 
     /// One too many.
     pub(super) fn refused() -> Rc<Self> {
-        Rc::new(Self { counted: None, under_way: Cell::new(0), socket: None })
+        Rc::new(Self::new(None, None))
+    }
+
+    fn new(counted: Option<Counted>, socket: Option<Socket>) -> Self {
+        Self { counted, under_way: Cell::new(0), last: Cell::new(Instant::now()), socket }
+    }
+
+    /// Ends the connection if it is of no use, or its client receives nothing.
+    fn look(&self, now: Instant, send_timeout: Duration, queues: &SendQueues) {
+        let Some(socket) = &self.socket else { return };
+        if self.is_left(now) {
+            tracing::info!(event = "connection_given_up", "ended a connection without a request");
+            socket.end();
+        }
+        socket.look(now, send_timeout, queues);
+    }
+
+    /// Tells whether there was no request for too long.
+    fn is_left(&self, now: Instant) -> bool {
+        self.under_way.get() == 0 && now.duration_since(self.last.get()) >= WITHOUT_REQUEST
     }
 
     /// Notes that the client has received something.
@@ -113,11 +138,15 @@ impl Socket {
         let mut receipt = self.receipt.get().then(look.of(&self.ends), now);
         if receipt.rests(now, send_timeout) {
             tracing::info!(event = "connection_given_up", "ended a connection that rested");
-            let _ = set_tcp_user_timeout(&self.copy, ENDED);
-            let _ = shutdown(&self.copy, Shutdown::Both);
+            self.end();
             receipt.since = now;
         }
         self.receipt.set(receipt);
+    }
+
+    fn end(&self) {
+        let _ = set_tcp_user_timeout(&self.copy, ENDED);
+        let _ = shutdown(&self.copy, Shutdown::Both);
     }
 }
 
@@ -147,6 +176,7 @@ impl UnderWay {
 impl Drop for UnderWay {
     fn drop(&mut self) {
         self.connection.under_way.set(self.connection.under_way.get() - 1);
+        self.connection.last.set(Instant::now());
     }
 }
 
@@ -176,9 +206,7 @@ fn watch(connection: Weak<Connection>, send_timeout: Duration) {
             let watched = WATCHED.take();
             let now = Instant::now();
             for connection in watched.iter().filter_map(Weak::upgrade) {
-                if let Some(socket) = &connection.socket {
-                    socket.look(now, send_timeout, &queues);
-                }
+                connection.look(now, send_timeout, &queues);
             }
             WATCHED.with_borrow_mut(|since| since.extend(watched));
         }
@@ -203,6 +231,20 @@ mod tests {
             }
         }
         None
+    }
+
+    #[test]
+    fn a_connection_is_left_once_it_has_had_no_request_for_long() {
+        let connection = Connection::refused();
+        let later = |seconds| Instant::now() + WITHOUT_REQUEST + Duration::from_secs(seconds);
+        assert!(!connection.is_left(Instant::now()) && connection.is_left(later(0)));
+        let [first, second] = [connection.begin(), connection.begin()];
+        assert!(!connection.is_left(later(9999)));
+        drop(first);
+        assert!(!connection.is_left(later(9999)));
+        let before = Instant::now();
+        drop(second);
+        assert!(!connection.is_left(before + WITHOUT_REQUEST / 2) && connection.is_left(later(0)));
     }
 
     #[test]
