@@ -186,7 +186,10 @@ impl Dns {
     }
 
     async fn ask(&self, question: &Name, kind: RecordType) -> Result<Vec<Record>, Failure> {
-        let clients = self.servers.clients().await.map_err(|error| down(&error))?;
+        let clients = self.servers.clients().await.map_err(|error| {
+            tracing::debug!(%error, "could not ask the DNS");
+            Failure::Down(error.context)
+        })?;
         let mut rest = clients.iter();
         let mut asked = FuturesUnordered::new();
         let mut last = Failure::Down("there is no server to ask".to_owned());

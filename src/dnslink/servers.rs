@@ -86,7 +86,7 @@ impl Servers {
     async fn name_servers(&self) -> Result<Vec<NameServerConfig>> {
         if self.given.is_empty() {
             let (config, _) = read_system_conf()
-                .map_err(|error| unavailable("the servers of the system are not known", error))?;
+                .map_err(|error| unavailable("the system names no DNS server", error))?;
             return Ok(config.name_servers().to_vec());
         }
         let mut found = Vec::new();

@@ -160,7 +160,7 @@ impl Registry {
         let can_repeat = !matches!(root, Ok(None));
         while let Some(folder) = folders.pop() {
             let names = self.tree().names(&folder, passed).await;
-            if can_repeat && !passed.goes_on_with(&names, &folder) {
+            if can_repeat && !is_of_repository(&folder) && !passed.goes_on_with(&names, &folder) {
                 return Vec::new();
             }
             for (name, kind) in names {
@@ -359,6 +359,17 @@ impl Walk<'_> {
     }
 }
 
+/// Tells whether a directory stands where those of repositories do. Any number of these may be the same, and the list
+/// of the repositories has an end of its own.
+fn is_of_repository(folder: &TreePath) -> bool {
+    /// Below its name: `_manifests/tags/<tag>/index/<algorithm>/<digest>`.
+    const LEVELS: usize = 6;
+
+    let mut names = folder.components();
+    let is_below = layout::repositories().components().all(|name| names.next() == Some(name));
+    is_below && names.skip_while(|name| !name.starts_with('_')).count() <= LEVELS
+}
+
 /// The tree that is walked.
 pub(super) const TREE: Visibility = Visibility::Public;
 
@@ -389,6 +400,19 @@ mod tests {
         }
         assert!(passed.is_endless && met < 100_000, "{met}");
         assert!(passed.expect_readable().is_err());
+    }
+
+    #[test]
+    fn directories_of_repositories_may_be_the_same_in_any_number() {
+        let of_repository = |path: &str| is_of_repository(&TreePath::parse(path).unwrap());
+        let root = "docker/registry/v2/repositories";
+        for path in ["", "/a/b/c", "/a/_layers/sha256/ab", "/a/_manifests/tags/v1/index/sha256/ab"]
+        {
+            assert!(of_repository(&format!("{root}{path}")), "{path}");
+        }
+        for path in ["", "/blobs/sha256/ab", "/other", "/repositories/a/_x/a/a/a/a/a/a"] {
+            assert!(!of_repository(&format!("docker/registry/v2{path}")), "{path}");
+        }
     }
 
     #[test]
