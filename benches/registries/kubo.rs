@@ -47,12 +47,15 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
         found.extend(pulls(arguments, &replicas, &subjects));
     }
     if is_wanted("commit") {
-        let before = arguments.before.clone().map(|binary| {
+        // Each alone over a pair of its own: of several processes the others look at each commit, too.
+        let alone = |name, binary| {
             let (node, database) = (&replicas.node, replicas.postgres.url());
             let pair = Pair::make_on(&node.api(), &node.gateway(), &database);
-            Subject::before_over(&arguments.folder, binary, pair)
-        });
-        let subjects: Vec<&Subject> = subjects[..1].iter().copied().chain(&before).collect();
+            Subject::over(&arguments.folder, name, binary, pair)
+        };
+        let now = alone("Roadstead", env!("CARGO_BIN_EXE_roadstead").into());
+        let before = arguments.before.clone().map(|binary| alone(BEFORE, binary));
+        let subjects: Vec<&Subject> = std::iter::once(&now).chain(&before).collect();
         found.extend(commits(&subjects));
     }
     if is_wanted("manifest") {

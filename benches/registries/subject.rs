@@ -67,9 +67,9 @@ impl Subject {
         })
     }
 
-    /// The same over a node and a database.
-    pub(crate) fn before_over(place: &Path, binary: PathBuf, pair: Pair) -> Self {
-        Self::start(place, BEFORE, move |folder, address| {
+    /// One process of a build of Roadstead over a node and a database.
+    pub(crate) fn over(place: &Path, name: &str, binary: PathBuf, pair: Pair) -> Self {
+        Self::start(place, name, move |folder, address| {
             let mut command = Command::new(&binary);
             command.args(["serve", "--listen", address, "--data"]).arg(folder.join("data"));
             pair.configure(&mut command);

@@ -23,6 +23,33 @@ impl Figures {
         }
         format!("{:.digits$} ({first:.digits$} to {last:.digits$})", self.median())
     }
+
+    /// The text of ratios, with where their median lies.
+    fn ratio(&self) -> String {
+        let interval = interval(&self.0);
+        let interval = interval.map(|(low, high)| format!(", 95 %: {low:.2} to {high:.2}"));
+        format!("{}{}", self.text(2), interval.unwrap_or_default())
+    }
+}
+
+/// Returns where the median lies, by how the sorted figures are spread: of all such intervals 95 of 100 or more have
+/// it in them. None where there are too few.
+fn interval(sorted: &[f64]) -> Option<(f64, f64)> {
+    // The chance that of so many throws of a coin at most `below` are heads, for as long as it is small enough.
+    let count = sorted.len();
+    let (mut chance, mut term, mut below) = (0.0, 0.5_f64.powi(i32::try_from(count).ok()?), None);
+    for heads in 0..count / 2 {
+        chance += term;
+        if chance > 0.025 {
+            break;
+        }
+        below = Some(heads);
+        #[allow(clippy::cast_precision_loss, reason = "there are few rounds")]
+        let next = (count - heads) as f64 / (heads + 1) as f64;
+        term *= next;
+    }
+    let below = below?;
+    Some((sorted[below], sorted[count - 1 - below]))
 }
 
 /// A row of the table: what was done, by whom, how fast, and against whom.
@@ -47,7 +74,7 @@ pub(crate) fn print(rows: &[Row]) {
             row.goal.clone(),
             row.subject.clone(),
             format!("{} {}", row.figure.0.text(1), row.figure.1),
-            row.ratio.as_ref().map(|ratio| ratio.text(2)).unwrap_or_default(),
+            row.ratio.as_ref().map(Figures::ratio).unwrap_or_default(),
         ]);
     }
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max();
