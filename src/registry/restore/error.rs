@@ -11,7 +11,7 @@ use crate::storage::{StorageError, TreePath};
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// What is below the root is not what a registry has.
-    #[error("`{path}` cannot be taken: {why}")]
+    #[error("{} cannot be taken: {why}", named(.path))]
     Unfit {
         /// Where, with nothing in it that a terminal could take for an order.
         path: String,
@@ -19,7 +19,7 @@ pub enum RestoreError {
         why: String,
     },
     /// What stands there cannot be read.
-    #[error("`{path}` cannot be read")]
+    #[error("{} cannot be read", named(.path))]
     Unread {
         /// Where, with nothing in it that a terminal could take for an order.
         path: String,
@@ -66,6 +66,24 @@ impl From<IndexError> for RestoreError {
     }
 }
 
+/// Names a path; nothing stands for the root.
+fn named(path: &str) -> String {
+    if path.is_empty() { "the tree".to_owned() } else { format!("`{path}`") }
+}
+
 fn sentences(dropped: &[String]) -> String {
     dropped.iter().flat_map(|sentence| ["\n", sentence]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_has_a_name_and_a_path_gives_no_orders() {
+        let whole = RestoreError::unfit("", "it has no end").to_string();
+        assert_eq!(whole, "the tree cannot be taken: it has no end");
+        let path = RestoreError::unfit("a/\u{1b}[2J", "odd").to_string();
+        assert_eq!(path, "`a/\\u{1b}[2J` cannot be taken: odd");
+    }
 }
