@@ -10,8 +10,14 @@ use super::edit::linked;
 use super::{Edit, StorageError, TreePath};
 use crate::ipld::{self, Block, Directory, Entry, Error, Load, file};
 
-/// How many directories are in memory at the most, about: beyond that they are written as they stand.
+/// How many directories are in memory at the most, about, and how many bytes of stored ones: beyond that they are
+/// written as they stand.
 const MOST_FOLDERS: usize = 2048;
+const MOST_BYTES: usize = 2 << 20;
+
+/// By how many of their first names edits are put in order. In the layout of a stock registry there is a repository, or
+/// a hundredth of all content, below so many names.
+const ORDERED: usize = 6;
 
 /// What folding came to.
 #[derive(Debug)]
@@ -52,13 +58,13 @@ pub fn fold<L: Load>(
     };
     let mut tree = Tree { top, opened: 0 };
     let mut added = BTreeMap::new();
-    let mut was_flushed = false;
-    for edit in edits {
-        if tree.opened > MOST_FOLDERS {
+    let (mut loaded, mut was_flushed) = (0, false);
+    for edit in in_order(edits) {
+        if tree.opened > MOST_FOLDERS || loaded > MOST_BYTES {
             tree.flush(&mut added, load)?;
-            was_flushed = true;
+            (loaded, was_flushed) = (0, true);
         }
-        let load = &mut Overlay { added: &added, load };
+        let load = &mut Overlay { added: &added, load, loaded: &mut loaded };
         match edit {
             Edit::Link { path, digest, cid, size } => {
                 let content = linked(digest, cid, *size)?;
@@ -80,6 +86,19 @@ pub fn fold<L: Load>(
     Ok(Folded { root, dag_size, added: added.into_values().collect() })
 }
 
+/// Puts edits of one part of the tree behind each other, so that each part is in memory once. What they come to is the
+/// same: edits of which one's path leads to the other's keep their order.
+fn in_order(edits: &[Edit]) -> Vec<&Edit> {
+    let mut ordered: Vec<&Edit> = edits.iter().collect();
+    if edits.iter().all(|edit| edit.path().components().count() >= ORDERED) {
+        ordered.sort_by(|one, other| {
+            let [one, other] = [one, other].map(|edit| edit.path().components().take(ORDERED));
+            one.cmp(other)
+        });
+    }
+    ordered
+}
+
 /// Removes blocks that the tree does not have: directories as they were in between.
 fn keep_reachable<E>(root: &Cid, added: &mut BTreeMap<Cid, Block>) -> Result<(), FoldError<E>> {
     let mut reached = BTreeMap::new();
@@ -99,16 +118,20 @@ fn keep_reachable<E>(root: &Cid, added: &mut BTreeMap<Cid, Block>) -> Result<(),
 struct Overlay<'fold, L> {
     added: &'fold BTreeMap<Cid, Block>,
     load: &'fold mut L,
+    /// How many bytes were loaded.
+    loaded: &'fold mut usize,
 }
 
 impl<L: Load> Load for Overlay<'_, L> {
     type Error = L::Error;
 
     fn load(&mut self, cid: &Cid) -> Result<Bytes, L::Error> {
-        match self.added.get(cid) {
-            Some(block) => Ok(block.bytes.clone()),
-            None => self.load.load(cid),
-        }
+        let bytes = match self.added.get(cid) {
+            Some(block) => block.bytes.clone(),
+            None => self.load.load(cid)?,
+        };
+        *self.loaded += bytes.len();
+        Ok(bytes)
     }
 }
 
@@ -157,7 +180,7 @@ impl Tree {
     ) -> Result<(Cid, u64), FoldError<L::Error>> {
         self.opened = 0;
         let mut written = Vec::new();
-        let load = &mut Overlay { added, load };
+        let load = &mut Overlay { added, load, loaded: &mut 0 };
         let flushed = self.top.flush(&mut |block| written.push(block), load)?;
         added.extend(written.into_iter().map(|block| (block.cid, block)));
         Ok(flushed)
@@ -251,17 +274,18 @@ mod tests {
     }
 
     /// Edits of more directories than are in memory at a time; some come back to what others wrote before.
-    fn edits() -> Vec<Edit> {
+    fn edits(above: &str) -> Vec<Edit> {
         let mut edits = Vec::new();
         for number in 0..2 * MOST_FOLDERS {
-            let folder = format!("repositories/team{}/app{number}", number % 7);
+            let folder = format!("{above}repositories/team{}/app{number}", number % 7);
             edits.push(Edit::put(path(&format!("{folder}/tags/v1/link")), format!("{number}")));
             edits.push(Edit::put(path(&format!("{folder}/layers/link")), "same"));
             if number % 3 == 0 {
                 edits.push(Edit::remove(path(&format!("{folder}/tags/v1"))));
             }
             if number % 5 == 0 {
-                let earlier = format!("repositories/team{}/app{}", number / 2 % 7, number / 2);
+                let earlier =
+                    format!("{above}repositories/team{}/app{}", number / 2 % 7, number / 2);
                 edits.push(Edit::remove(path(&earlier)));
                 edits.push(Edit::put(path(&format!("{earlier}/again/link")), "again"));
             }
@@ -271,8 +295,39 @@ mod tests {
 
     #[test]
     fn what_is_written_in_between_changes_neither_root_nor_blocks() {
-        let edits = edits();
-        let whole = fold(None, &edits, &mut Store(HashMap::new())).unwrap();
+        // The first are too short to be put in order.
+        check(&edits(""));
+        check(&edits("docker/registry/v2/"));
+    }
+
+    #[test]
+    fn edits_of_one_part_are_behind_each_other_and_those_of_one_path_in_their_order() {
+        let teams = 40;
+        let put = |number: usize| {
+            let above = "docker/registry/v2/repositories";
+            let file = format!("{above}/team{}/app{}/link", number % teams, number % 90);
+            Edit::put(path(&file), number.to_string())
+        };
+        let edits: Vec<Edit> = (0..1000).map(put).collect();
+        let ordered: Vec<Edit> = in_order(&edits).into_iter().cloned().collect();
+        let team = |edit: &Edit| edit.path().components().nth(4).map(str::to_owned);
+        let parts = ordered.chunk_by(|one, other| team(one) == team(other)).count();
+        assert_eq!(parts, teams);
+        for edit in &edits {
+            let same = |edits: &[Edit]| -> Vec<Edit> {
+                edits.iter().filter(|other| other.path() == edit.path()).cloned().collect()
+            };
+            assert_eq!(same(&ordered), same(&edits));
+        }
+        // One that may take the others with it.
+        let mixed = [put(1), put(0), Edit::remove(path("docker/registry/v2/repositories")), put(1)];
+        let ordered: Vec<Edit> = in_order(&mixed).into_iter().cloned().collect();
+        assert_eq!(ordered, mixed);
+    }
+
+    /// Folds edits at once and by parts.
+    fn check(edits: &[Edit]) {
+        let whole = fold(None, edits, &mut Store(HashMap::new())).unwrap();
         let (mut store, mut root) = (Store(HashMap::new()), None);
         for part in edits.chunks(100) {
             let folded = fold(root.as_ref(), part, &mut store).unwrap();

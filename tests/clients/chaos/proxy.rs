@@ -262,17 +262,13 @@ impl Shared {
 }
 
 impl Request {
-    /// Reads a head; none where a client asks nothing, or speaks TLS, and is answered as the registry does.
+    /// Reads a head; none where a client asks nothing, or speaks TLS.
     fn read(client: &mut TcpStream) -> io::Result<Option<Self>> {
         let (mut bytes, mut buffer) = (Vec::new(), vec![0; PIECE]);
         let end = loop {
             let size = client.read(&mut buffer)?;
             bytes.extend_from_slice(&buffer[..size]);
-            if size == 0 {
-                return Ok(None);
-            }
-            if !bytes[0].is_ascii_uppercase() {
-                answer(client, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")?;
+            if size == 0 || !bytes[0].is_ascii_uppercase() {
                 return Ok(None);
             }
             if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
