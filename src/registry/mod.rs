@@ -26,6 +26,7 @@ mod gateway;
 mod golden;
 mod intent;
 mod layout;
+mod link_counts;
 mod manifests;
 mod namespace;
 mod progress;

@@ -1,7 +1,6 @@
 //! The root: the CID of a tree, folded from the edits that came since it was last known.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::commit::decode;
+use super::link_counts::LinkCounts;
 use super::{Registry, RegistryError, Result, now};
 use crate::index::{Folding, Index, TreeState, Writer};
 use crate::ipld::{self, Load};
@@ -162,34 +162,29 @@ pub(super) async fn count_links(
     let added: HashMap<Cid, &Bytes> =
         folded.added.iter().map(|block| (block.cid, &block.bytes)).collect();
     // Most of it is new, and has no links: only what has some is remembered.
-    let mut counts: HashMap<Cid, i64> = HashMap::new();
+    let mut counts = LinkCounts::default();
     for part in folded.added.chunks(AT_ONCE) {
         let cids: Vec<Cid> = part.iter().map(|block| block.cid).collect();
-        counts.extend(writer.node_refs(&cids).await?.into_iter().filter(|(_, refs)| *refs != 0));
+        let refs = writer.node_refs(&cids).await?;
+        refs.iter().filter(|(_, refs)| *refs != 0).for_each(|(cid, refs)| counts.set(cid, *refs));
     }
-    let mut deltas: HashMap<Cid, i64> = HashMap::new();
-    let mut content = Vec::new();
-
+    let mut deltas = LinkCounts::default();
     let mut born = vec![folded.root];
     while let Some(cid) = born.pop() {
-        let delta = deltas.entry(cid).or_default();
-        *delta += 1;
-        let was_alive = counts.get(&cid).copied().unwrap_or_default() > 0;
-        if *delta != 1 || was_alive {
+        let was_alive = counts.get(&cid).unwrap_or_default() > 0;
+        if deltas.add(&cid, 1) != 1 || was_alive {
             continue;
         }
-        match added.get(&cid) {
-            Some(bytes) => born.extend(links(&cid, bytes)?),
-            None => content.push((cid, None)),
+        if let Some(bytes) = added.get(&cid) {
+            born.extend(links(&cid, bytes)?);
         }
     }
 
     die(writer, old.into_iter().collect(), &mut deltas, &mut counts).await?;
 
-    deltas.retain(|_, delta| *delta != 0);
-    let nodes = added.iter().map(|(cid, bytes)| (*cid, Some((*bytes).clone())));
-    let mut nodes =
-        nodes.chain(content).filter(|(cid, _)| deltas.get(cid).is_some_and(|delta| *delta > 0));
+    // Linked content has no bytes here.
+    let linked = deltas.iter().filter(|(_, delta)| *delta > 0);
+    let mut nodes = linked.map(|(cid, _)| (cid, added.get(&cid).map(|bytes| (*bytes).clone())));
     loop {
         let part: Vec<_> = nodes.by_ref().take(AT_ONCE).collect();
         if part.is_empty() {
@@ -198,7 +193,7 @@ pub(super) async fn count_links(
         writer.put_nodes(&part).await?;
     }
     drop(nodes);
-    let (mut deltas, now) = (deltas.into_iter(), now());
+    let (mut deltas, now) = (deltas.iter(), now());
     loop {
         let part: Vec<_> = deltas.by_ref().take(AT_ONCE).collect();
         if part.is_empty() {
@@ -210,9 +205,9 @@ pub(super) async fn count_links(
 
 /// Takes away one link to a root, and those of all that die of it. In a transaction.
 pub(super) async fn unlink(writer: &mut dyn Writer, root: &Cid) -> Result<()> {
-    let mut deltas = HashMap::new();
-    die(writer, vec![*root], &mut deltas, &mut HashMap::new()).await?;
-    let deltas: Vec<_> = deltas.into_iter().collect();
+    let mut deltas = LinkCounts::default();
+    die(writer, vec![*root], &mut deltas, &mut LinkCounts::default()).await?;
+    let deltas: Vec<_> = deltas.iter().collect();
     writer.add_node_refs(&deltas, now()).await?;
     Ok(())
 }
@@ -222,23 +217,23 @@ pub(super) async fn unlink(writer: &mut dyn Writer, root: &Cid) -> Result<()> {
 async fn die(
     writer: &mut dyn Writer,
     mut dying: Vec<Cid>,
-    deltas: &mut HashMap<Cid, i64>,
-    counts: &mut HashMap<Cid, i64>,
+    deltas: &mut LinkCounts,
+    counts: &mut LinkCounts,
 ) -> Result<()> {
     while let Some(cid) = dying.pop() {
-        let delta = deltas.entry(cid).or_default();
-        *delta -= 1;
-        if *delta >= 0 {
+        let delta = deltas.add(&cid, -1);
+        if delta >= 0 {
             continue;
         }
-        let count = match counts.entry(cid) {
-            Slot::Occupied(known) => *known.get(),
-            Slot::Vacant(unknown) => {
-                let found = writer.node_refs(&[cid]).await?;
-                *unknown.insert(found.first().map_or(0, |(_, count)| *count))
-            }
+        let count = if let Some(known) = counts.get(&cid) {
+            known
+        } else {
+            let found = writer.node_refs(&[cid]).await?;
+            let count = found.first().map_or(0, |(_, count)| *count);
+            counts.set(&cid, count);
+            count
         };
-        if count + *delta == 0
+        if count + delta == 0
             && let Some(bytes) = writer.node(&cid).await?
         {
             dying.extend(links(&cid, &bytes)?);
