@@ -44,7 +44,7 @@ fn interval(sorted: &[f64]) -> Option<(f64, f64)> {
             break;
         }
         below = Some(heads);
-        #[allow(clippy::cast_precision_loss, reason = "there are few rounds")]
+        #[expect(clippy::cast_precision_loss, reason = "there are few rounds")]
         let next = (count - heads) as f64 / (heads + 1) as f64;
         term *= next;
     }

@@ -69,7 +69,7 @@ impl Body {
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
             Ok(Some(Err(error))) => {
                 tracing::debug!(%error, "could not read the body of a request");
-                Err(RegistryError::BodyBroken(error.to_string()))
+                Err(RegistryError::BodyBroken)
             }
             Err(_) => {
                 let rested = self.payload.take();

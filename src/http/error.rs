@@ -156,7 +156,7 @@ impl From<RegistryError> for ApiError {
                     .with(RETRY_AFTER.as_str(), "1");
             }
             E::UploadsFull => return Self::too_many(message, 5),
-            E::BodyBroken(_) => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
+            E::BodyBroken => (StatusCode::BAD_REQUEST, ErrorCode::BlobUploadInvalid),
             E::BodyRested(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::BlobUploadInvalid),
             E::SizeMismatch { .. } => (StatusCode::BAD_REQUEST, ErrorCode::SizeInvalid),
             E::DigestMismatch(_) => (StatusCode::BAD_REQUEST, ErrorCode::DigestInvalid),

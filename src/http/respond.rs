@@ -73,7 +73,7 @@ pub(super) fn check_expected(
     what: &impl ToString,
     digest: &Digest,
 ) -> Result<(), ApiError> {
-    let expected = condition::wanted(request, &IF_MATCH).ok().flatten();
+    let expected = condition::wanted(request, &IF_MATCH)?;
     if expected.is_none_or(|expected| expected.includes(digest)) {
         return Ok(());
     }

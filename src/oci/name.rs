@@ -167,7 +167,12 @@ pub fn read_root(text: &str) -> Option<String> {
         // A key that stands in its own name, as a peer id in base58; no CID of version 1 begins with this.
         Err(_) if text.starts_with('1') => {
             let hash = Base::Base58Btc.decode(text).ok()?;
-            RootName::Ipns(Cid::new_v1(LIBP2P_KEY, Multihash::from_bytes(&hash).ok()?))
+            let hash = Multihash::from_bytes(&hash).ok()?;
+            // The shortest key, of Ed25519, has so many bytes (libp2p's peer ids).
+            if usize::from(hash.size()) < 36 {
+                return None;
+            }
+            RootName::Ipns(Cid::new_v1(LIBP2P_KEY, hash))
         }
         Err(_) => return None,
     };

@@ -56,9 +56,9 @@ pub enum RegistryError {
          are not needed"
     )]
     UploadsFull,
-    /// The body broke off, or could not be read; why is for the log.
+    /// The body broke off, or could not be read.
     #[error("the body is malformed or ended early; send it again")]
-    BodyBroken(String),
+    BodyBroken,
     /// Nothing of the body came for that long.
     #[error("nothing came for {} seconds: send the rest again", .0.as_secs())]
     BodyRested(Duration),

@@ -21,6 +21,9 @@ use crate::storage::TreePath;
 /// Where the stock registry begins below a root.
 const ROOT: &str = "docker/registry/v2";
 
+/// The directories of a repository, which stand beside the repositories below its name.
+pub(super) const OF_REPOSITORY: [&str; 3] = ["_layers", "_manifests", "_referrers"];
+
 /// The file name of every link.
 const LINK: &str = "link";
 

@@ -56,7 +56,7 @@ impl Registry {
         Err(RegistryError::RepositoryAbsent(repository.clone()))
     }
 
-    /// Returns the digest of a manifest that a client has already, as far as it is somebody else's: finding that out
+    /// Returns the digest of a manifest that a client has already, as far as it is a foreign one: finding that out
     /// is less work than [finding the manifest](Self::manifest). None says nothing.
     ///
     /// # Errors

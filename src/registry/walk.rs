@@ -359,15 +359,17 @@ impl Walk<'_> {
     }
 }
 
-/// Tells whether a directory stands where those of repositories do. Any number of these may be the same, and the list
-/// of the repositories has an end of its own.
+/// Tells whether a directory stands where the layout has those of repositories. Any number of these may be the same,
+/// and the list of the repositories has an end of its own.
 fn is_of_repository(folder: &TreePath) -> bool {
     /// Below its name: `_manifests/tags/<tag>/index/<algorithm>/<digest>`.
     const LEVELS: usize = 6;
 
     let mut names = folder.components();
     let is_below = layout::repositories().components().all(|name| names.next() == Some(name));
-    is_below && names.skip_while(|name| !name.starts_with('_')).count() <= LEVELS
+    let mut names = names.skip_while(|name| !name.starts_with('_')).peekable();
+    let is_own = names.peek().is_none_or(|name| layout::OF_REPOSITORY.contains(name));
+    is_below && is_own && names.count() <= LEVELS
 }
 
 /// The tree that is walked.
@@ -410,13 +412,15 @@ mod tests {
         {
             assert!(of_repository(&format!("{root}{path}")), "{path}");
         }
-        for path in ["", "/blobs/sha256/ab", "/other", "/repositories/a/_x/a/a/a/a/a/a"] {
+        for path in
+            ["", "/blobs/sha256/ab", "/other", "/repositories/a/_x", "/repositories/a/_x/a/a"]
+        {
             assert!(!of_repository(&format!("docker/registry/v2{path}")), "{path}");
         }
     }
 
     #[test]
-    fn so_have_listings_of_millions_of_files() {
+    fn a_thousand_listings_of_the_same_thousand_files_are_not_many() {
         let wide = |kind: &dyn Fn(usize) -> Kind| -> Vec<_> {
             (0..1_000).map(|number| (number.to_string(), kind(number))).collect()
         };

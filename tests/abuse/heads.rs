@@ -21,6 +21,7 @@ const STEP: Duration = Duration::from_mins(1);
 
 const HEADERS: u8 = 1;
 const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
@@ -52,9 +53,16 @@ fn many_fields() -> Vec<u8> {
 
 /// A head of twelve mebibytes, and more would follow.
 fn endless() -> Vec<u8> {
-    let field = [&[0, 1, b'x', 127, 0x80, 127][..], &[b'v'; 127 + (127 << 7)]].concat();
-    let parts = (0..768).flat_map(|_| frame(CONTINUATION, 0, 1, &field[..FRAME.min(field.len())]));
+    // A text of 16,378 bytes: 127 and 0x7b + (0x7e << 7).
+    let field = [&[0, 1, b'x', 127, 0xfb, 0x7e][..], &[b'v'; FRAME - 6]].concat();
+    let parts = (0..768).flat_map(|_| frame(CONTINUATION, 0, 1, &field));
     frame(HEADERS, 0, 1, &request()).into_iter().chain(parts).collect()
+}
+
+/// A request that a client promises, with fields, and more would follow.
+fn promised() -> Vec<u8> {
+    let payload = [&[0, 0, 0, 2][..], &request(), &[0x90; 12_000]].concat();
+    frame(PUSH_PROMISE, 0, 1, &payload)
 }
 
 /// A head that has begun.
@@ -85,10 +93,11 @@ fn a_head_that_is_too_much_ends_its_connection_and_takes_no_memory() {
         .enable_all()
         .build()
         .expect("a runtime needs nothing from outside");
-    for (what, bytes) in [
-        ("many fields", many_fields()),
-        ("a head without an end", endless()),
-        ("a head whose end does not come", begun()),
+    for (what, bytes, reason) in [
+        ("many fields", many_fields(), "has too many fields"),
+        ("a head without an end", endless(), "is too long"),
+        ("a request that is promised", promised(), "cannot promise"),
+        ("a head whose end does not come", begun(), "does not come in time"),
     ] {
         runtime.block_on(async {
             let sends = (0..CONNECTIONS).map(|_| timeout(STEP, send(&server, &bytes)));
@@ -99,8 +108,8 @@ fn a_head_that_is_too_much_ends_its_connection_and_takes_no_memory() {
         let after = memory(&server);
         assert!(after < before + 64 * MIB, "{what}: {before} {after}");
         assert_eq!(http::get(&server.url("/healthz")).status, 200);
+        assert_eq!(server.log().matches(reason).count(), CONNECTIONS, "{what}");
     }
-    assert!(server.log().contains("head_refused"));
 }
 
 #[test]

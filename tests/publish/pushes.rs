@@ -15,7 +15,9 @@ fn a_push_becomes_a_record_by_which_others_find_the_root() {
     let mut resolve = roadstead(["resolve", DOMAIN, "--json"]);
     resolve.env("ROADSTEAD_DNSLINK__SERVERS", publisher.dns.address());
     // The hint leads to an address that is not dialled, so the exit code is 1.
-    let found: serde_json::Value = serde_json::from_str(&run(&mut resolve).stdout).unwrap();
+    let resolved = run(&mut resolve);
+    assert_eq!(resolved.code, Some(1), "{resolved}");
+    let found: serde_json::Value = serde_json::from_str(&resolved.stdout).unwrap();
     assert_eq!(found["root"], *root);
 
     publisher.repository().push_image("v2", "two");

@@ -92,13 +92,16 @@ impl Connection {
     }
 
     /// Ends the connection if it is of no use, or its client receives nothing.
-    fn look(&self, now: Instant, send_timeout: Duration, queues: &SendQueues) {
+    fn look(&self, now: Instant, send_timeout: Duration, queues: Option<&SendQueues>) {
         let Some(socket) = &self.socket else { return };
-        if self.is_left(now) {
+        if let Some(queues) = queues {
+            socket.look(now, send_timeout, queues);
+        }
+        // The end of the last answer may be on its way still.
+        if self.is_left(now) && socket.receipt.get().queued == 0 {
             tracing::info!(event = "connection_given_up", "ended a connection without a request");
             socket.end();
         }
-        socket.look(now, send_timeout, queues);
     }
 
     /// Tells whether there was no request for too long.
@@ -201,12 +204,13 @@ fn watch(connection: Weak<Connection>, send_timeout: Duration) {
             if WATCHED.with_borrow(Vec::is_empty) {
                 continue;
             }
-            let Some(queues) = SendQueues::look().await else { continue };
+            // None where the system does not list connections.
+            let queues = SendQueues::look().await;
             // Taken out while it is gone through: what is dropped may bring up others.
             let watched = WATCHED.take();
             let now = Instant::now();
             for connection in watched.iter().filter_map(Weak::upgrade) {
-                connection.look(now, send_timeout, &queues);
+                connection.look(now, send_timeout, queues.as_deref());
             }
             WATCHED.with_borrow_mut(|since| since.extend(watched));
         }

@@ -5,6 +5,7 @@
 //! are counted before anything is.
 
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -27,6 +28,9 @@ const PREFACE: usize = 24;
 /// The types and flags of the frames that have a part of a head (RFC 9113, 6.2 and 6.10).
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
+
+/// The type of frames by which a server promises a request (RFC 9113, 6.6).
+const PUSH_PROMISE: u8 = 5;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
@@ -67,8 +71,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedHeads<S> {
         if polled.is_ready() {
             frames.read(buffer.filled().get(before..).unwrap_or_default())?;
         }
-        if !frames.is_in_head() {
+        // The next one has its own time.
+        if mem::take(&mut frames.has_ended) {
             *timer = None;
+        }
+        if !frames.is_in_head() {
             return polled;
         }
         let timer = timer.get_or_insert_with(|| Box::pin(sleep(IN_TIME)));
@@ -120,6 +127,8 @@ struct Frames {
     step: Step,
     /// The head that has begun; none between two.
     head: Option<Head>,
+    /// Whether a head has ended since that was looked at.
+    has_ended: bool,
 }
 
 /// What the next byte belongs to.
@@ -141,7 +150,7 @@ impl Step {
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { step: Step::Preface(PREFACE), head: None }
+        Self { step: Step::Preface(PREFACE), head: None, has_ended: false }
     }
 }
 
@@ -198,6 +207,10 @@ impl Frames {
     /// Begins a frame.
     fn begin(&mut self, [high, middle, low, kind, flags, ..]: [u8; 9]) -> io::Result<()> {
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        // The library would read its fields before it refuses it.
+        if kind == PUSH_PROMISE {
+            return Err(refused("a client cannot promise a request"));
+        }
         if ![HEADERS, CONTINUATION].contains(&kind) {
             self.step = Step::Payload { before: 0, fields: 0, behind: length, is_last: false };
             if length == 0 {
@@ -237,6 +250,7 @@ impl Frames {
         self.step = Step::BEGIN;
         if is_last {
             self.head = None;
+            self.has_ended = true;
         }
     }
 }

@@ -67,7 +67,7 @@ impl Registry {
     /// [`RegistryError::UploadUnknown`], also for an upload that another user began.
     pub async fn upload_offset(&self, grant: &PushGrant, id: &str) -> Result<u64> {
         let limit = Instant::now() + COMING;
-        // One that is about to go on with it has received something by then.
+        // One that is about to go on with it has begun by then.
         drop(timeout_at(limit, self.ongoing.enter(id)).await);
         let mut before = None;
         loop {
@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn how_far_an_upload_has_come_is_told_once_no_request_is_about_to_go_on() {
+    async fn how_far_an_upload_has_come_is_answered_once_no_request_is_about_to_go_on() {
         let folder = TempDir::new().unwrap();
         let registry = open(folder.path()).await;
         let grant = Client::new().push().await;
