@@ -13,6 +13,8 @@ use std::time::Duration;
 use actix_web::rt::time::{Sleep, sleep};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::fields::Head;
+
 /// The most bytes of a head, as they are sent: as many as HTTP/1 may have.
 const LONGEST: usize = 128 * 1024;
 
@@ -263,99 +265,11 @@ fn take<'bytes>(bytes: &mut &'bytes [u8], left: &mut usize) -> &'bytes [u8] {
     taken
 }
 
-/// A head, whose fields are counted and not read (RFC 7541, 6).
-#[derive(Default)]
-struct Head {
-    length: usize,
-    fields: usize,
-    step: FieldStep,
-}
-
-/// What the next byte of a head belongs to.
-#[derive(Debug, Clone, Copy, Default)]
-enum FieldStep {
-    /// A field.
-    #[default]
-    Begin,
-    /// The rest of a number, behind which so many texts follow.
-    Number { texts: usize },
-    /// The length of a text, after which so many more texts follow.
-    Length { texts: usize },
-    /// More of that length.
-    MoreLength { length: usize, shift: u32, texts: usize },
-    /// A text, of which so much is left.
-    Text { left: usize, texts: usize },
-}
-
-impl FieldStep {
-    /// Goes on where so many texts follow.
-    fn texts(texts: usize) -> Self {
-        texts.checked_sub(1).map_or(Self::Begin, |texts| Self::Length { texts })
-    }
-
-    /// Goes on where a text of that length follows, and so many more texts.
-    fn text(left: usize, texts: usize) -> Self {
-        if left == 0 { Self::texts(texts) } else { Self::Text { left, texts } }
-    }
-}
-
-impl Head {
-    fn read(&mut self, mut bytes: &[u8]) {
-        while let Some((&first, rest)) = bytes.split_first() {
-            bytes = rest;
-            self.step = match self.step {
-                FieldStep::Begin => {
-                    self.fields += 1;
-                    begin(first)
-                }
-                FieldStep::Number { texts } if first & 0x80 != 0 => FieldStep::Number { texts },
-                FieldStep::Number { texts } => FieldStep::texts(texts),
-                FieldStep::Length { texts } => match usize::from(first & 0x7f) {
-                    length @ 0x7f => FieldStep::MoreLength { length, shift: 0, texts },
-                    length => FieldStep::text(length, texts),
-                },
-                FieldStep::MoreLength { length, shift, texts } => {
-                    let more = usize::from(first & 0x7f).checked_shl(shift).unwrap_or(usize::MAX);
-                    let length = length.saturating_add(more);
-                    if first & 0x80 == 0 {
-                        FieldStep::text(length, texts)
-                    } else {
-                        FieldStep::MoreLength { length, shift: shift.saturating_add(7), texts }
-                    }
-                }
-                FieldStep::Text { left, texts } => {
-                    // This byte is one of them.
-                    let more = rest.len().min(left - 1);
-                    bytes = &rest[more..];
-                    FieldStep::text(left - 1 - more, texts)
-                }
-            };
-        }
-    }
-}
-
-/// Returns what follows the first byte of a field.
-fn begin(first: u8) -> FieldStep {
-    // How many bits its number has, and how many texts follow one that is not zero.
-    let (bits, texts) = match first {
-        0x80.. => (7, 0),
-        0x40.. => (6, 1),
-        // The size of the table: no field, but nothing that needs to come often.
-        0x20.. => (5, 0),
-        _ => (4, 1),
-    };
-    let most = (1 << bits) - 1;
-    match first & most {
-        0 if texts == 1 => FieldStep::texts(2),
-        number if number == most => FieldStep::Number { texts },
-        _ => FieldStep::texts(texts),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::fields::FieldStep;
     use super::*;
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {

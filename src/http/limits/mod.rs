@@ -8,6 +8,7 @@
 mod answer;
 mod connection;
 mod count;
+mod fields;
 mod heads;
 mod send_queues;
 
