@@ -13,7 +13,7 @@ use super::byteranges::ByteRanges;
 use super::error::{Answer, ApiError};
 use super::extract::Granted;
 use super::range::{Wanted, extent, wanted};
-use super::{Api, respond};
+use super::{Api, condition, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
 use crate::registry::{Blob, RegistryError};
@@ -29,7 +29,7 @@ pub(super) async fn head(
     api: Data<Api>,
 ) -> Answer {
     let blob = api.registry.stat_blob(&grant, &digest).await?;
-    respond::check_expected(&request, &grant, &digest, &digest)?;
+    condition::check_expected(&request, &grant, &digest, &digest)?;
     if respond::is_known(&request, &digest) {
         return not_modified(&api, &grant, &blob).await;
     }
@@ -45,7 +45,7 @@ pub(super) async fn get(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
-    let expected = respond::check_expected(&request, &grant, &digest, &digest);
+    let expected = condition::check_expected(&request, &grant, &digest, &digest);
     if expected.is_err() || respond::is_known(&request, &digest) {
         let blob = api.registry.stat_blob(&grant, &digest).await?;
         expected?;

@@ -6,8 +6,9 @@ use actix_web::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH};
 
 use super::error::ApiError;
 use super::extract::Read;
+use crate::auth::PullGrant;
 use crate::oci::{Digest, ErrorCode};
-use crate::registry::{Condition, Wanted};
+use crate::registry::{Condition, RegistryError, Wanted};
 
 impl Read for Condition {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
@@ -35,6 +36,22 @@ pub(super) fn wanted(
         }
     };
     Ok(Some(wanted))
+}
+
+/// Refuses to send what the client does not want: it wants other content, or nothing (`If-Match`).
+pub(super) fn check_expected(
+    request: &HttpRequest,
+    grant: &PullGrant,
+    what: &impl ToString,
+    digest: &Digest,
+) -> Result<(), ApiError> {
+    let expected = wanted(request, &IF_MATCH)?;
+    if expected.is_none_or(|expected| expected.includes(digest)) {
+        return Ok(());
+    }
+    let (what, repository) = (what.to_string(), grant.repository().clone());
+    let current = Some(Box::new(Some(*digest)));
+    Err(RegistryError::ConditionFailed { what, repository, current }.into())
 }
 
 /// Reads an entity tag; clients forget the quotes. A weak one is good enough to know content by, but

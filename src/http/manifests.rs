@@ -15,7 +15,7 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
 use super::respond::{self, CONTENT_DIGEST, IPFS_PATH};
-use super::{client, memory};
+use super::{client, condition, memory};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{Digest, ErrorCode, Reference, Tag};
 use crate::registry::Condition;
@@ -32,7 +32,7 @@ pub(super) async fn get(
     if let Some(known) = &known
         && let Some(digest) = api.registry.known_manifest(&grant, &reference, known).await?
     {
-        respond::check_expected(&request, &grant, &reference, &digest)?;
+        condition::check_expected(&request, &grant, &reference, &digest)?;
         let mut response = HttpResponse::NotModified();
         describe(&mut response, &api, &grant, &reference, (&digest, None)).await;
         return Ok(response.finish());
@@ -40,7 +40,7 @@ pub(super) async fn get(
     let mut lent = None;
     let (manifest, is_known) = loop {
         let manifest = api.registry.manifest(&grant, &reference).await?;
-        respond::check_expected(&request, &grant, &reference, &manifest.digest)?;
+        condition::check_expected(&request, &grant, &reference, &manifest.digest)?;
         let is_known = known.as_ref().is_some_and(|known| known.includes(&manifest.digest));
         let bytes = manifest.bytes.len();
         if is_known || is_head || bytes <= memory::FREE {

@@ -1,18 +1,15 @@
 //! Headers that several answers share.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{
-    CACHE_CONTROL, ETAG, HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE,
-};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
-use super::error::ApiError;
 use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::{RegistryError, Wanted};
+use crate::registry::Wanted;
 
 /// The digest of the content that an answer is about.
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -64,22 +61,6 @@ pub(super) fn known(request: &HttpRequest) -> Option<Wanted> {
 /// Tells whether the client has the content already.
 pub(super) fn is_known(request: &HttpRequest, digest: &Digest) -> bool {
     known(request).is_some_and(|known| known.includes(digest))
-}
-
-/// Refuses to send what the client does not want: it wants other content, or nothing (`If-Match`).
-pub(super) fn check_expected(
-    request: &HttpRequest,
-    grant: &PullGrant,
-    what: &impl ToString,
-    digest: &Digest,
-) -> Result<(), ApiError> {
-    let expected = condition::wanted(request, &IF_MATCH)?;
-    if expected.is_none_or(|expected| expected.includes(digest)) {
-        return Ok(());
-    }
-    let (what, repository) = (what.to_string(), grant.repository().clone());
-    let current = Some(Box::new(Some(*digest)));
-    Err(RegistryError::ConditionFailed { what, repository, current }.into())
 }
 
 /// Returns the value of the `Range` header, if it is to be heeded: a client may want a part only of
