@@ -2,13 +2,9 @@
 
 use std::collections::HashMap;
 
-use cid::Cid;
-use cid::multihash::Multihash;
+use cid::{Cid, Version};
 
-use crate::ipld::digest_of;
-
-/// The code of sha2-256 in a multihash.
-const SHA256: u64 = 0x12;
+use crate::ipld::{digest_of, raw_cid};
 
 /// Numbers by CID, in less than half of the memory that a map of CIDs takes: large directories link to many nodes.
 #[derive(Debug, Default)]
@@ -23,20 +19,15 @@ enum Key {
 
 impl Key {
     fn of(cid: &Cid) -> Self {
-        match (u8::try_from(cid.codec()), digest_of(cid)) {
-            (Ok(codec), Some(digest)) if Self::Usual(codec, digest).cid() == *cid => {
-                Self::Usual(codec, digest)
-            }
+        match (cid.version(), u8::try_from(cid.codec()), digest_of(cid)) {
+            (Version::V1, Ok(codec), Some(digest)) => Self::Usual(codec, digest),
             _ => Self::Other(Box::new(*cid)),
         }
     }
 
     fn cid(&self) -> Cid {
         match self {
-            Self::Usual(codec, digest) => {
-                let hash = Multihash::wrap(SHA256, digest).expect("32 bytes fit");
-                Cid::new_v1(u64::from(*codec), hash)
-            }
+            Self::Usual(codec, digest) => Cid::new_v1(u64::from(*codec), *raw_cid(*digest).hash()),
             Self::Other(cid) => **cid,
         }
     }
@@ -67,14 +58,16 @@ impl LinkCounts {
 
 #[cfg(test)]
 mod tests {
+    use cid::multihash::Multihash;
+
     use super::*;
-    use crate::ipld::{Block, raw_cid};
+    use crate::ipld::Block;
 
     #[test]
     fn every_cid_has_its_own_number() {
         let digest = [7; 32];
-        let hash = Multihash::wrap(SHA256, &digest).unwrap();
-        let short = Multihash::wrap(SHA256, &digest[..20]).unwrap();
+        let hash = *raw_cid(digest).hash();
+        let short = Multihash::wrap(0x12, &digest[..20]).unwrap();
         let sha512 = Multihash::wrap(0x13, &[7; 64]).unwrap();
         let cids = [
             raw_cid(digest),
