@@ -15,8 +15,8 @@ use crate::ipld::{self, Block, Directory, Entry, Error, Load, file};
 const MOST_FOLDERS: usize = 2048;
 const MOST_BYTES: usize = 2 << 20;
 
-/// By how many of their first names edits are put in order. In the layout of a stock registry there is a repository, or
-/// a hundredth of all content, below so many names.
+/// By how many of the first names of their paths edits are put in order. In the layout of a stock registry a path of so
+/// many names leads to a repository (`…/repositories/team/app`) or to a 256th of all content (`…/blobs/sha256/ab`).
 const ORDERED: usize = 6;
 
 /// What folding came to.

@@ -102,7 +102,7 @@ impl Provider for Rfc2136 {
         let server = address(&self.server).await?;
         let current = texts(server, &name).await?;
         change.against(&current.joined())?;
-        // An update that has only prerequisites changes nothing; the server checks them and the key all the same.
+        // An update of prerequisites alone: the server checks these and the key, and changes nothing.
         let nothing = Difference { remove: Vec::new(), add: Vec::new() };
         let is_free = self.send(server, self.update(&name, Basis::Nothing, &nothing, 0)).await?;
         if is_free || current.alias.is_none() {
