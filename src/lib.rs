@@ -17,13 +17,14 @@
 //! - [`app`]: settings made into a registry
 //! - [`cli`]: the command line
 //!
-//! Beside them stand [`config`], the settings, and [`telemetry`], the log.
+//! Beside them stand [`config`], the settings, [`telemetry`], the log, and [`heap`].
 
 pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod dnslink;
+pub mod heap;
 pub mod http;
 pub mod https;
 pub mod index;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use roadstead::cli::{self, Arguments};
 use roadstead::config::SettingsError;
+use roadstead::heap;
 
 /// A command that could not do what it was to do.
 const FAILED: u8 = 1;
@@ -13,7 +14,7 @@ const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
-    bound_arenas();
+    heap::bound_arenas();
     match cli::run(&Arguments::parse()) {
         Ok(code) => code,
         Err(error) => {
@@ -25,25 +26,6 @@ fn main() -> ExitCode {
             report(&error);
             ExitCode::from(if error.is::<SettingsError>() { WRONG_USAGE } else { FAILED })
         }
-    }
-}
-
-/// Has glibc keep free memory in few places.
-///
-/// It makes up to eight arenas for each core, threads come to all of them in turn, and each keeps the most that it ever
-/// needed: after pushes into 90,000 repositories that was half a gigabyte, of which some megabytes were in use
-/// (`scripts/bench --growth`). One for each core, and two at the least, is enough for threads not to wait for each other.
-fn bound_arenas() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    {
-        let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
-        let arenas = libc::c_int::try_from(cores).unwrap_or(libc::c_int::MAX);
-        #[expect(
-            unsafe_code,
-            reason = "mallopt(3) has no safe form; it runs before there are other threads"
-        )]
-        // SAFETY: a parameter that glibc defines, with a number that it takes.
-        let _ = unsafe { libc::mallopt(libc::M_ARENA_MAX, arenas) };
     }
 }
 

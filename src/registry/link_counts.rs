@@ -1,6 +1,7 @@
 //! Numbers of links by node.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as MapEntry;
 
 use cid::{Cid, Version};
 
@@ -42,17 +43,33 @@ impl LinkCounts {
         self.0.insert(Key::of(cid), count);
     }
 
-    /// Adds to the number of a node, which is 0 at first, and returns it.
+    /// Adds to the number of a node, which is 0 where none is known, and returns it. One that becomes 0 is not kept.
     pub(super) fn add(&mut self, cid: &Cid, more: i64) -> i64 {
-        let count = self.0.entry(Key::of(cid)).or_default();
-        *count += more;
-        *count
+        match self.0.entry(Key::of(cid)) {
+            MapEntry::Vacant(entry) => {
+                if more != 0 {
+                    entry.insert(more);
+                }
+                more
+            }
+            MapEntry::Occupied(mut entry) => {
+                *entry.get_mut() += more;
+                let count = *entry.get();
+                if count == 0 {
+                    entry.remove();
+                }
+                count
+            }
+        }
     }
 
-    /// Returns all numbers but 0.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns all numbers.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Cid, i64)> {
-        let counts = self.0.iter().filter(|(_, count)| **count != 0);
-        counts.map(|(key, count)| (key.cid(), *count))
+        self.0.iter().map(|(key, count)| (key.cid(), *count))
     }
 }
 

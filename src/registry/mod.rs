@@ -27,6 +27,7 @@ mod golden;
 mod intent;
 mod layout;
 mod link_counts;
+mod links;
 mod manifests;
 mod namespace;
 mod progress;

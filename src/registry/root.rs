@@ -1,6 +1,5 @@
 //! The root: the CID of a tree, folded from the edits that came since it was last known.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,15 +9,16 @@ use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::commit::decode;
-use super::link_counts::LinkCounts;
-use super::{Registry, RegistryError, Result, now};
+use super::links::count_links;
+use super::{Registry, RegistryError, Result};
+use crate::heap;
 use crate::index::{Folding, Index, TreeState, Writer};
-use crate::ipld::{self, Load};
+use crate::ipld::Load;
 use crate::oci::Visibility;
 use crate::storage::{Edit, Folded, fold};
 
-/// How many nodes go into one statement.
-const AT_ONCE: usize = 1000;
+/// Of how many edits, or new nodes, the memory that folding took is given back at once.
+const MANY: usize = 1000;
 
 impl Registry {
     /// Returns the public root, of all that was acknowledged. Commits under way are waited for.
@@ -84,11 +84,16 @@ impl Registry {
         count_links(writer, old, &folded).await?;
         writer.set_root(Visibility::Public, &folded.root, reached).await?;
         writer.commit().await?;
+        let root = folded.root;
+        if folded.added.len() >= MANY {
+            drop(folded);
+            heap::give_back();
+        }
         if reached < through {
             return Ok(None);
         }
         writer.prune(self.grace_began()).await?;
-        Ok(Some(folded.root))
+        Ok(Some(root))
     }
 }
 
@@ -126,7 +131,15 @@ pub(super) async fn fold_edits(
     edits: Vec<Edit>,
 ) -> Result<Folded> {
     let mut nodes = Nodes { index, runtime: Handle::current() };
-    let folded = spawn_blocking(move || fold(root.as_ref(), &edits, &mut nodes)).await;
+    let folded = spawn_blocking(move || {
+        let folded = fold(root.as_ref(), &edits, &mut nodes);
+        if edits.len() >= MANY {
+            drop(edits);
+            heap::give_back();
+        }
+        folded
+    })
+    .await;
     folded
         .map_err(|error| RegistryError::Record(error.to_string()))?
         .map_err(|error| RegistryError::Record(error.to_string()))
@@ -147,103 +160,4 @@ impl Load for Nodes {
             RegistryError::Record(format!("node {cid} is missing: run `roadstead index rebuild`"))
         })
     }
-}
-
-/// Stores new nodes and counts the links to every node, when the tree goes from `old` to the folded
-/// root. A node counts its links only while it is alive, that is, while something links to it.
-pub(super) async fn count_links(
-    writer: &mut dyn Writer,
-    old: Option<Cid>,
-    folded: &Folded,
-) -> Result<()> {
-    if old == Some(folded.root) {
-        return Ok(());
-    }
-    let added: HashMap<Cid, &Bytes> =
-        folded.added.iter().map(|block| (block.cid, &block.bytes)).collect();
-    // Most of it is new, and has no links: only what has some is remembered.
-    let mut counts = LinkCounts::default();
-    for part in folded.added.chunks(AT_ONCE) {
-        let cids: Vec<Cid> = part.iter().map(|block| block.cid).collect();
-        let refs = writer.node_refs(&cids).await?;
-        refs.iter().filter(|(_, refs)| *refs != 0).for_each(|(cid, refs)| counts.set(cid, *refs));
-    }
-    let mut deltas = LinkCounts::default();
-    let mut born = vec![folded.root];
-    while let Some(cid) = born.pop() {
-        let was_alive = counts.get(&cid).unwrap_or_default() > 0;
-        if deltas.add(&cid, 1) != 1 || was_alive {
-            continue;
-        }
-        if let Some(bytes) = added.get(&cid) {
-            born.extend(links(&cid, bytes)?);
-        }
-    }
-
-    die(writer, old.into_iter().collect(), &mut deltas, &mut counts).await?;
-
-    // Linked content has no bytes here.
-    let linked = deltas.iter().filter(|(_, delta)| *delta > 0);
-    let mut nodes = linked.map(|(cid, _)| (cid, added.get(&cid).map(|bytes| (*bytes).clone())));
-    loop {
-        let part: Vec<_> = nodes.by_ref().take(AT_ONCE).collect();
-        if part.is_empty() {
-            break;
-        }
-        writer.put_nodes(&part).await?;
-    }
-    drop(nodes);
-    let (mut deltas, now) = (deltas.iter(), now());
-    loop {
-        let part: Vec<_> = deltas.by_ref().take(AT_ONCE).collect();
-        if part.is_empty() {
-            return Ok(());
-        }
-        writer.add_node_refs(&part, now).await?;
-    }
-}
-
-/// Takes away one link to a root, and those of all that die of it. In a transaction.
-pub(super) async fn unlink(writer: &mut dyn Writer, root: &Cid) -> Result<()> {
-    let mut deltas = LinkCounts::default();
-    die(writer, vec![*root], &mut deltas, &mut LinkCounts::default()).await?;
-    let deltas: Vec<_> = deltas.iter().collect();
-    writer.add_node_refs(&deltas, now()).await?;
-    Ok(())
-}
-
-/// Takes one link away from each node, and those of all that die of it. `counts` is what is known of the
-/// links that there are.
-async fn die(
-    writer: &mut dyn Writer,
-    mut dying: Vec<Cid>,
-    deltas: &mut LinkCounts,
-    counts: &mut LinkCounts,
-) -> Result<()> {
-    while let Some(cid) = dying.pop() {
-        let delta = deltas.add(&cid, -1);
-        if delta >= 0 {
-            continue;
-        }
-        let count = if let Some(known) = counts.get(&cid) {
-            known
-        } else {
-            let found = writer.node_refs(&[cid]).await?;
-            let count = found.first().map_or(0, |(_, count)| *count);
-            counts.set(&cid, count);
-            count
-        };
-        if count + delta == 0
-            && let Some(bytes) = writer.node(&cid).await?
-        {
-            dying.extend(links(&cid, &bytes)?);
-        }
-    }
-    Ok(())
-}
-
-fn links(cid: &Cid, bytes: &Bytes) -> Result<Vec<Cid>> {
-    let links = ipld::links(cid, bytes)
-        .map_err(|error| RegistryError::Record(format!("node {cid}: {error}")))?;
-    Ok(links.into_iter().map(|entry| entry.cid).collect())
 }

@@ -13,7 +13,7 @@ use crate::ipld::{self, Block, Directory, Entry, Error, Load, file};
 /// How many directories are in memory at the most, about, and how many bytes of stored ones: beyond that they are
 /// written as they stand.
 const MOST_FOLDERS: usize = 2048;
-const MOST_BYTES: usize = 2 << 20;
+const MOST_BYTES: usize = 512 << 10;
 
 /// By how many of the first names of their paths edits are put in order. In the layout of a stock registry a path of so
 /// many names leads to a repository (`…/repositories/team/app`) or to a 256th of all content (`…/blobs/sha256/ab`).

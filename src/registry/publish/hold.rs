@@ -6,8 +6,8 @@
 
 use cid::Cid;
 
+use super::super::links::unlink;
 use super::super::now;
-use super::super::root::unlink;
 use super::telling::answers;
 use super::{Publisher, Result, link, unable};
 use crate::dnslink::Change;

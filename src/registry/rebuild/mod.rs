@@ -11,7 +11,8 @@ mod repositories;
 use std::collections::{HashMap, HashSet};
 
 use super::blobs::new_blob;
-use super::root::{count_links, fold_edits};
+use super::links::count_links;
+use super::root::fold_edits;
 use super::walk::{PassedOver, TREE};
 use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
 use crate::index::Writer;
