@@ -1,5 +1,6 @@
 //! The one map from what can go wrong to what a client is told.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use actix_web::http::StatusCode;
@@ -19,6 +20,10 @@ use crate::storage::{StorageError, StorageErrorKind};
 
 /// How many digests an error names in its `detail`: clients read no answer of any length.
 const NAMED: usize = 100;
+
+/// How many bytes of an error's text are sent from its beginning, and from its end, which says what to do: what a client
+/// sent may stand between.
+const TEXT: (usize, usize) = (700, 300);
 
 /// An error as a client sees it (distribution-spec, "Error codes").
 #[derive(Debug)]
@@ -99,6 +104,17 @@ impl ApiError {
     }
 }
 
+/// Leaves the middle of a long text out.
+fn shortened(text: &str) -> Cow<'_, str> {
+    let (first, last) = TEXT;
+    if text.len() <= first + last {
+        return text.into();
+    }
+    let start = &text[..text.floor_char_boundary(first)];
+    let end = &text[text.ceil_char_boundary(text.len() - last)..];
+    format!("{start} … {end}").into()
+}
+
 /// Writes an error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -130,8 +146,9 @@ impl ResponseError for ApiError {
         for (name, value) in &self.headers {
             response.insert_header((*name, value.as_str()));
         }
+        let message = shortened(&self.message);
         let error =
-            json!({ "code": self.code.as_str(), "message": self.message, "detail": self.detail });
+            json!({ "code": self.code.as_str(), "message": message, "detail": self.detail });
         response.json(json!({ "errors": [error] }))
     }
 }

@@ -111,3 +111,23 @@ fn a_manifest_of_no_repository_is_absent_under_the_code_that_clients_know() {
     assert_refused(&absent, 404, "MANIFEST_UNKNOWN");
     assert!(absent.text().contains("there is no repository `team/nope`"), "{}", absent.text());
 }
+
+#[test]
+fn an_error_is_short_whatever_was_asked_for() {
+    let server = Server::start();
+    let long = "a/".repeat(10_000);
+    for target in [
+        format!("/v2/{long}app/manifests/v1"),
+        format!("/v2/app/manifests/{}", "a".repeat(20_000)),
+        format!("/v2/app/blobs/sha256:{}", "ü".repeat(10_000)),
+        format!("/v2/app/tags/list?n={}", "9".repeat(20_000)),
+        format!("/ipfs/{long}"),
+        format!("/nowhere/{long}"),
+    ] {
+        let answer = http::get(&server.url(&target));
+        let shown = &target[..20];
+        assert!((400..500).contains(&answer.status), "{shown}: {}", answer.status);
+        assert!(answer.body.len() < 2048, "{shown}: {} bytes", answer.body.len());
+        assert!(answer.json()["errors"][0]["code"].is_string(), "{shown}");
+    }
+}
