@@ -1,11 +1,11 @@
-//! The heap of this process, as far as glibc lets it be told something; elsewhere nothing is done.
+//! Settings of glibc's heap; on other systems nothing is done.
 //!
-//! It makes up to eight arenas for each core, threads come to all of them in turn, and each keeps the most that it ever
+//! By default glibc makes up to eight arenas for each core, all of them are used, and each keeps the most that it ever
 //! needed: after pushes into 90,000 repositories that was half a gigabyte, of which some megabytes were in use
 //! (`scripts/bench --growth`).
 
-/// Has free memory be in few places: one for each core, and two at the least, is enough for threads not to wait for each
-/// other. Called before there are other threads.
+/// Bounds the number of arenas: one for each core, and two at the least, is enough for threads not to wait for each other.
+/// Called before there are other threads.
 pub fn bound_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
@@ -17,8 +17,9 @@ pub fn bound_arenas() {
     }
 }
 
-/// Gives what is free back to the system. For the end of work that needs much more than what goes on beside it; it takes
-/// about a millisecond.
+/// Returns free memory to the system, where work has ended that needed much more than what goes on beside it. It takes
+/// milliseconds, some for each ten megabytes of heap, in which other threads that allocate may wait: never on an async
+/// worker.
 pub fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

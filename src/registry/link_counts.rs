@@ -43,7 +43,7 @@ impl LinkCounts {
         self.0.insert(Key::of(cid), count);
     }
 
-    /// Adds to the number of a node, which is 0 where none is known, and returns it. One that becomes 0 is not kept.
+    /// Adds to the number of a node, which is 0 where none is known, and returns it. One that becomes 0 is removed.
     pub(super) fn add(&mut self, cid: &Cid, more: i64) -> i64 {
         match self.0.entry(Key::of(cid)) {
             MapEntry::Vacant(entry) => {

@@ -78,10 +78,10 @@ impl<'counting> Links<'counting> {
         Self { writer, added: HashMap::new(), counts, changes, most_changes }
     }
 
-    /// Puts a link to one root in the place of a link to another.
+    /// Replaces a link to one root by a link to another.
     ///
-    /// A directory mostly has what its predecessor had. What a new node and one that goes for it have in common keeps
-    /// its number, and is passed over. Whatever else goes is counted last: it may be linked to somewhere else by then.
+    /// Entries that a new node and the one that it replaces share are skipped: their counts stay. Entries without a
+    /// successor are unlinked last, for something else may link to them by then.
     async fn replace(&mut self, old: Option<Cid>, new: Option<Cid>) -> Result<()> {
         let mut replaced = vec![(old, new)];
         let mut gone = Vec::new();
@@ -121,7 +121,7 @@ impl<'counting> Links<'counting> {
         }
         match self.added.get(cid) {
             Some(bytes) => entries(cid, bytes),
-            // It went a moment ago.
+            // Its last link was taken away before, in this call: the index has its bytes.
             None if known.is_some() => self.stored_entries(cid).await,
             // Content, of which the index has no bytes, or a node that lives elsewhere.
             None => Ok(Vec::new()),
@@ -131,7 +131,8 @@ impl<'counting> Links<'counting> {
     /// Takes a link to a node away, and returns the links of one that died of it.
     async fn unlink(&mut self, cid: &Cid) -> Result<Vec<Entry>> {
         let change = self.changes.add(cid, -1);
-        // What is taken away was counted.
+        // Only links of the old tree are taken away, each once, and the index has counted them: a node with as many new
+        // ones since the last write lives.
         if change >= 0 {
             return Ok(Vec::new());
         }
@@ -212,188 +213,4 @@ fn entries(cid: &Cid, bytes: &Bytes) -> Result<Vec<Entry>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::sync::Arc;
-
-    use proptest::prelude::*;
-
-    use super::super::root::fold_edits;
-    use super::*;
-    use crate::index::{self, Index};
-    use crate::ipld::{Block, Directory, Load, raw_cid};
-    use crate::oci::Visibility;
-    use crate::storage::{Edit, TreePath};
-
-    /// How long the names of one directory are, so that a few hundred of them make it one of shards.
-    const LONG: usize = 240;
-
-    /// A change of a tree, in which directories come to be equal, go, come back and become others' predecessors.
-    #[derive(Debug, Clone)]
-    enum Change {
-        /// Puts one of a few texts.
-        Put {
-            team: u8,
-            app: u8,
-            link: u8,
-            text: u8,
-        },
-        Remove {
-            team: u8,
-            app: Option<u8>,
-            link: u8,
-        },
-        /// Puts, or removes, many names of one directory.
-        Many {
-            removes: bool,
-            from: u16,
-            count: u16,
-        },
-    }
-
-    fn change() -> impl Strategy<Value = Change> {
-        prop_oneof![
-            8 => (0..3_u8, 0..3_u8, 0..3_u8, 0..2_u8)
-                .prop_map(|(team, app, link, text)| Change::Put { team, app, link, text }),
-            3 => (0..3_u8, proptest::option::of(0..3_u8), 0..3_u8)
-                .prop_map(|(team, app, link)| Change::Remove { team, app, link }),
-            1 => (any::<bool>(), 0..1200_u16, 0..1200_u16)
-                .prop_map(|(removes, from, count)| Change::Many { removes, from, count }),
-        ]
-    }
-
-    fn path(text: &str) -> TreePath {
-        text.split('/').fold(TreePath::root(), |path, part| path.child(part).unwrap())
-    }
-
-    fn edits(change: &Change) -> Vec<Edit> {
-        match change {
-            Change::Put { team, app, link, text } => {
-                vec![Edit::put(path(&format!("team{team}/app{app}/deep/{link}")), text.to_string())]
-            }
-            Change::Remove { team, app: Some(app), link } => {
-                vec![Edit::remove(path(&format!("team{team}/app{app}/deep/{link}")))]
-            }
-            Change::Remove { team, app: None, .. } => {
-                vec![Edit::remove(path(&format!("team{team}")))]
-            }
-            Change::Many { removes, from, count } => (*from..from + count)
-                .map(|number| {
-                    let path = path(&format!("many/{number:0LONG$}/deep/link"));
-                    if *removes {
-                        Edit::remove(path)
-                    } else {
-                        Edit::put(path, (number % 3).to_string())
-                    }
-                })
-                .collect(),
-        }
-    }
-
-    /// Counts anew what the tree links to, from its root.
-    async fn recount(index: &Arc<dyn Index>, root: Cid) -> HashMap<Cid, i64> {
-        let mut counts = HashMap::from([(root, 1)]);
-        let mut next = vec![root];
-        while let Some(cid) = next.pop() {
-            let bytes = index.node(&cid).await.unwrap().expect("a node is missing");
-            for entry in entries(&cid, &bytes).unwrap() {
-                let count = counts.entry(entry.cid).or_default();
-                *count += 1;
-                if *count == 1 {
-                    next.push(entry.cid);
-                }
-            }
-        }
-        counts
-    }
-
-    async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
-        let data = tempfile::tempdir().unwrap();
-        let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
-        let index: Arc<dyn Index> = index::open(&url).await.unwrap();
-        let (mut root, mut seen) = (None, HashSet::new());
-        for step in steps {
-            let edits = step.iter().flat_map(edits).collect();
-            let folded = fold_edits(index.clone(), root, edits).await.unwrap();
-            seen.extend(folded.added.iter().map(|block| block.cid));
-            let mut writer = index.lock().await.unwrap();
-            writer.begin().await.unwrap();
-            count(writer.as_mut(), root, &folded, most_changes).await.unwrap();
-            writer.set_root(Visibility::Public, &folded.root, 0).await.unwrap();
-            writer.commit().await.unwrap();
-            root = Some(folded.root);
-            let counts = recount(&index, folded.root).await;
-            let cids: Vec<Cid> = seen.iter().copied().collect();
-            for (cid, count) in writer.node_refs(&cids).await.unwrap() {
-                assert_eq!(count, counts.get(&cid).copied().unwrap_or_default(), "{cid}");
-            }
-            drop(writer);
-        }
-    }
-
-    /// Makes a directory of these entries.
-    fn directory(entries: &[(&str, Cid)], blocks: &mut Vec<Block>) -> Cid {
-        let mut directory = Directory::empty();
-        for (name, cid) in entries {
-            let entry = Entry { name: (*name).to_owned(), cid: *cid, size: 1 };
-            directory.insert(entry, &mut Nothing).unwrap();
-        }
-        directory.flush(&mut |block| blocks.push(block), &mut |_| ()).0
-    }
-
-    /// Small directories are made of nothing that is stored.
-    struct Nothing;
-
-    impl Load for Nothing {
-        type Error = std::io::Error;
-
-        fn load(&mut self, cid: &Cid) -> std::io::Result<Bytes> {
-            Err(std::io::Error::other(cid.to_string()))
-        }
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn a_directory_that_moves_keeps_what_it_links_to() {
-        for (from, to) in [("a", "b"), ("b", "a")] {
-            let data = tempfile::tempdir().unwrap();
-            let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
-            let index: Arc<dyn Index> = index::open(&url).await.unwrap();
-            let content = raw_cid([1; 32]);
-            let (mut first, mut second) = (Vec::new(), Vec::new());
-            let below = directory(&[("file", content)], &mut first);
-            let moved = directory(&[("below", below)], &mut first);
-            let old = directory(&[("old", content)], &mut first);
-            let old = directory(&[(from, moved), (to, old)], &mut first);
-            // Its block is not among those of the second root: the first has it.
-            let other = directory(&[("new", content)], &mut second);
-            let new = directory(&[("deep", moved)], &mut second);
-            let new = directory(&[(from, other), (to, new)], &mut second);
-            let mut root = None;
-            for (next, added) in [(old, first), (new, second)] {
-                let mut writer = index.lock().await.unwrap();
-                writer.begin().await.unwrap();
-                let folded = Folded { root: next, dag_size: 1, added };
-                count_links(writer.as_mut(), root, &folded).await.unwrap();
-                writer.commit().await.unwrap();
-                root = Some(next);
-                let expected =
-                    [(old, i64::from(next == old)), (moved, 1), (below, 1), (content, 2)];
-                let cids = expected.map(|(cid, _)| cid);
-                assert_eq!(writer.node_refs(&cids).await.unwrap(), expected, "{from} {to}");
-            }
-        }
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(12))]
-
-        #[test]
-        fn counts_are_those_of_the_tree_whatever_changes(
-            steps in proptest::collection::vec(proptest::collection::vec(change(), 1..12), 1..10),
-            most_changes in prop_oneof![Just(0_usize), 1..50_usize, Just(MOST_CHANGES)],
-        ) {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-            runtime.block_on(check(steps, most_changes));
-        }
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use crate::ipld::Load;
 use crate::oci::Visibility;
 use crate::storage::{Edit, Folded, fold};
 
-/// Of how many edits, or new nodes, the memory that folding took is given back at once.
+/// From so many edits on a fold gives the memory that it took back to the system at once.
 const MANY: usize = 1000;
 
 impl Registry {
@@ -47,9 +47,16 @@ impl Registry {
         // A folded entry is never applied again, so it has to be on the disk; not under the lock, for
         // pushes need not wait until all that the machine has written is there.
         self.storage.sync().await?;
+        let mut parts = 0;
         loop {
             let mut writer = self.index.lock().await?;
-            if let Some(root) = self.fold_part(writer.as_mut(), through).await? {
+            let folded = self.fold_part(writer.as_mut(), through).await?;
+            drop(writer);
+            parts += 1;
+            if let Some(root) = folded {
+                if parts > 1 {
+                    drop(spawn_blocking(heap::give_back));
+                }
                 return Ok(root);
             }
         }
@@ -84,16 +91,11 @@ impl Registry {
         count_links(writer, old, &folded).await?;
         writer.set_root(Visibility::Public, &folded.root, reached).await?;
         writer.commit().await?;
-        let root = folded.root;
-        if folded.added.len() >= MANY {
-            drop(folded);
-            heap::give_back();
-        }
         if reached < through {
             return Ok(None);
         }
         writer.prune(self.grace_began()).await?;
-        Ok(Some(root))
+        Ok(Some(folded.root))
     }
 }
 

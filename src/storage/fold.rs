@@ -10,8 +10,8 @@ use super::edit::linked;
 use super::{Edit, StorageError, TreePath};
 use crate::ipld::{self, Block, Directory, Entry, Error, Load, file};
 
-/// How many directories are in memory at the most, about, and how many bytes of stored ones: beyond that they are
-/// written as they stand.
+/// How many directories are in memory at the most, about, and how many bytes of stored ones were loaded: beyond that
+/// they are written as they stand.
 const MOST_FOLDERS: usize = 2048;
 const MOST_BYTES: usize = 512 << 10;
 
@@ -52,17 +52,34 @@ pub fn fold<L: Load>(
     edits: &[Edit],
     load: &mut L,
 ) -> Result<Folded, FoldError<L::Error>> {
+    let (folded, writes) = fold_by_parts(root, edits, load)?;
+    tracing::trace!(
+        edits = edits.len(),
+        blocks = folded.added.len(),
+        writes,
+        "folded edits into a tree"
+    );
+    Ok(folded)
+}
+
+/// The same, with how often the tree was written before all edits were in it.
+fn fold_by_parts<L: Load>(
+    root: Option<&Cid>,
+    edits: &[Edit],
+    load: &mut L,
+) -> Result<(Folded, usize), FoldError<L::Error>> {
     let top = match root {
         Some(root) => Folder::open(root, load)?,
         None => Folder::empty(),
     };
     let mut tree = Tree { top, opened: 0 };
     let mut added = BTreeMap::new();
-    let (mut loaded, mut was_flushed) = (0, false);
+    let (mut loaded, mut writes) = (0, 0);
     for edit in in_order(edits) {
         if tree.opened > MOST_FOLDERS || loaded > MOST_BYTES {
             tree.flush(&mut added, load)?;
-            (loaded, was_flushed) = (0, true);
+            loaded = 0;
+            writes += 1;
         }
         let load = &mut Overlay { added: &added, load, loaded: &mut loaded };
         match edit {
@@ -79,11 +96,10 @@ pub fn fold<L: Load>(
         }
     }
     let (root, dag_size) = tree.flush(&mut added, load)?;
-    if was_flushed {
+    if writes > 0 {
         keep_reachable(&root, &mut added)?;
     }
-    tracing::trace!(edits = edits.len(), blocks = added.len(), "folded edits into a tree");
-    Ok(Folded { root, dag_size, added: added.into_values().collect() })
+    Ok((Folded { root, dag_size, added: added.into_values().collect() }, writes))
 }
 
 /// Puts edits of one part of the tree behind each other, so that each part is in memory once. What they come to is the
@@ -118,7 +134,8 @@ fn keep_reachable<E>(root: &Cid, added: &mut BTreeMap<Cid, Block>) -> Result<(),
 struct Overlay<'fold, L> {
     added: &'fold BTreeMap<Cid, Block>,
     load: &'fold mut L,
-    /// How many bytes were loaded.
+    /// How many bytes of stored blocks were loaded. What was added does not count: one path may have more than fits, and
+    /// the tree would be written again for each of its edits.
     loaded: &'fold mut usize,
 }
 
@@ -126,10 +143,10 @@ impl<L: Load> Load for Overlay<'_, L> {
     type Error = L::Error;
 
     fn load(&mut self, cid: &Cid) -> Result<Bytes, L::Error> {
-        let bytes = match self.added.get(cid) {
-            Some(block) => block.bytes.clone(),
-            None => self.load.load(cid)?,
-        };
+        if let Some(block) = self.added.get(cid) {
+            return Ok(block.bytes.clone());
+        }
+        let bytes = self.load.load(cid)?;
         *self.loaded += bytes.len();
         Ok(bytes)
     }
@@ -323,6 +340,29 @@ mod tests {
         let mixed = [put(1), put(0), Edit::remove(path("docker/registry/v2/repositories")), put(1)];
         let ordered: Vec<Edit> = in_order(&mixed).into_iter().cloned().collect();
         assert_eq!(ordered, mixed);
+    }
+
+    #[test]
+    fn a_tree_with_large_directories_on_one_path_is_not_written_for_each_edit() {
+        let above = "docker/registry/v2/repositories";
+        // Directories of 200 KB each, one below the other.
+        let depth: Vec<String> = (0..5).map(|level| format!("level{level}")).collect();
+        let wide = |number: usize| format!("{number:0>240}");
+        let mut edits = Vec::new();
+        for level in 0..=depth.len() {
+            let folder = [&[above.to_owned()], &depth[..level]].concat().join("/");
+            let put = |number| Edit::put(path(&format!("{folder}/{}", wide(number))), "text");
+            edits.extend((0..700).map(put));
+        }
+        let mut store = Store(HashMap::new());
+        let folded = fold(None, &edits, &mut store).unwrap();
+        store.0.extend(folded.added.into_iter().map(|block| (block.cid, block.bytes)));
+
+        let deepest = [&[above.to_owned()], &depth[..]].concat().join("/");
+        let put = |number| Edit::put(path(&format!("{deepest}/{}", wide(number))), "more");
+        let more: Vec<Edit> = (700..800).map(put).collect();
+        let (_, writes) = fold_by_parts(Some(&folded.root), &more, &mut store).unwrap();
+        assert!(writes <= 2, "{writes}");
     }
 
     /// Folds edits at once and by parts.
