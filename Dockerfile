@@ -1,7 +1,7 @@
 # Roadstead in an image: `docker build -t roadstead .`
 #
-# It listens on port 5000 and refuses to start until it is told who may come: ROADSTEAD_AUTH__METHOD=htpasswd with a
-# file of users, or ROADSTEAD_AUTH__ALLOW_OPEN=true. docker-compose.yml runs it beside Kubo and Postgres.
+# It listens on port 5000 and refuses to start until it has users: ROADSTEAD_AUTH__METHOD=htpasswd with a
+# password file, or ROADSTEAD_AUTH__ALLOW_OPEN=true. docker-compose.yml runs it beside Kubo and Postgres.
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
@@ -28,7 +28,7 @@ ENV ROADSTEAD_SERVER__LISTEN=0.0.0.0:5000
 ENV ROADSTEAD_SERVER__DATA=/var/lib/roadstead
 VOLUME /var/lib/roadstead
 EXPOSE 5000
-# Whether it answers; what it stands on may be down meanwhile, which /readyz tells. By the shell, to have no client in
+# Whether it answers; index or storage may be down meanwhile, which /readyz shows. By the shell, to have no client in
 # the image. With server.tls it needs another one.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && grep --quiet '^HTTP/1.. 200' <&3"]

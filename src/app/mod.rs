@@ -83,7 +83,7 @@ pub enum AppError {
         source: io::Error,
     },
     /// There is no data folder.
-    #[error("there is no registry in {}: name its folder by --data, or its settings by --config", .0.display())]
+    #[error("there is no registry in {}: name its folder by --data or its settings by --config; `roadstead serve` makes a new one", .0.display())]
     Absent(PathBuf),
     /// The tree holds something, the index nothing.
     #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
@@ -243,6 +243,7 @@ impl App {
     /// Whatever keeps it from being read.
     pub async fn at_once(settings: &Settings) -> Result<Beside, AppError> {
         filling::expect_done(&settings.server.data)?;
+        expect_index_file(settings).await?;
         let index = open_index(settings, Access::ReadOnly).await?;
         let storage = open_storage(settings, &index).await?;
         let registry = Registry::new(index.clone(), storage, limits(settings));
@@ -303,6 +304,21 @@ async fn open_storage(
         turns: Arc::new(IndexTurns(Arc::clone(index))),
     };
     Ok((driver(settings)?.open)(place).await?)
+}
+
+/// Refuses an index whose file is not there, which cannot be made by commands that only read.
+async fn expect_index_file(settings: &Settings) -> Result<(), AppError> {
+    let url = index_url(settings);
+    let Some(file) = url.strip_prefix("sqlite:").and_then(|file| file.split('?').next()) else {
+        return Ok(());
+    };
+    // What cannot be looked at is left to the database, which says why.
+    if tokio::fs::try_exists(file).await.unwrap_or(true) {
+        return Ok(());
+    }
+    let data = &settings.server.data;
+    let holds_tree = tokio::fs::try_exists(data.join("public")).await.unwrap_or(false);
+    Err(if holds_tree { AppError::IndexLost } else { AppError::Absent(data.to_owned()) })
 }
 
 async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<dyn Index>> {

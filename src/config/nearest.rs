@@ -1,11 +1,14 @@
 //! The known name that a mistyped one may have meant.
 
 /// Returns the candidate that is fewest edits away from the name, if it is near enough to be meant;
-/// otherwise one that ends in the same word after a dot.
+/// otherwise one that ends in the same word after a dot. A name that was cut short is the beginning of what was meant.
 pub(super) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str> + Clone,
 ) -> Option<&'a str> {
+    if let Some(whole) = candidates.clone().find(|candidate| begins(candidate, name)) {
+        return Some(whole);
+    }
     let limit = (name.chars().count() / 4).max(2);
     let closest = candidates
         .clone()
@@ -18,6 +21,13 @@ pub(super) fn nearest<'a>(
     let last = |path: &'a str| path.rsplit('.').next();
     let word = name.rsplit('.').next();
     candidates.into_iter().find(|candidate| last(candidate) == word)
+}
+
+/// Whether the candidate goes on after a name of at least three characters in its last word.
+fn begins(candidate: &str, name: &str) -> bool {
+    let word = name.rsplit('.').next().unwrap_or(name);
+    let rest = candidate.strip_prefix(name);
+    name.contains('.') && word.len() >= 3 && rest.is_some_and(|rest| !rest.contains('.'))
 }
 
 /// Counts the characters to insert, remove or replace (Levenshtein), one row of the matrix at a time.
@@ -48,6 +58,9 @@ mod tests {
         assert_eq!(find("listen"), Some("server.listen"), "the concern was left out");
         assert_eq!(find("logging.level"), Some("log.level"));
         assert_eq!(find("colour"), None);
+
+        let tls = ["server.tls.key", "server.tls.certificate"].into_iter();
+        assert_eq!(nearest("server.tls.cert", tls), Some("server.tls.certificate"));
     }
 
     #[test]

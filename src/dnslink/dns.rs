@@ -231,7 +231,7 @@ type Asked = BoxFuture<'static, Result<Vec<Record>, Failure>>;
 fn ask_one(client: Client, question: Name, kind: RecordType) -> Asked {
     async move {
         let asked = timeout(QUESTION, look_up(&client, question, kind)).await;
-        asked.unwrap_or_else(|_| Err(Failure::Down("no answer in time".to_owned())))
+        asked.unwrap_or_else(|_| Err(Failure::Down("no DNS server answers in time".to_owned())))
     }
     .boxed()
 }
@@ -289,7 +289,7 @@ fn failure(error: &NetError) -> Failure {
         NetError::Dns(DnsError::Nsec { proof: Proof::Secure | Proof::Insecure, .. }) => {
             Failure::Absent
         }
-        NetError::Timeout => Failure::Down("no answer in time".to_owned()),
+        NetError::Timeout => Failure::Down("no DNS server answers in time".to_owned()),
         NetError::Dns(DnsError::ResponseCode(code)) => {
             Failure::Down(format!("the server says {code}"))
         }

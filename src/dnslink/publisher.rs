@@ -138,7 +138,7 @@ pub fn is_link(text: &str) -> bool {
 fn conflict(name: &str, foreign: &[&String]) -> PublishError {
     let texts: Vec<String> = foreign.iter().map(|text| format!("`{text}`")).collect();
     let context = format!(
-        "{name} says {}, which is not from here: `roadstead publish --force` overwrites it",
+        "{name} holds {}, which this registry did not write; `roadstead publish --force` replaces it",
         texts.join(", ")
     );
     PublishError::new(PublishErrorKind::Conflict, context)
@@ -187,7 +187,7 @@ impl PublishErrorKind {
 impl fmt::Display for PublishError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.kind {
-            PublishErrorKind::Conflict => "somebody else has moved the record: ",
+            PublishErrorKind::Conflict => "the record has another owner: ",
             PublishErrorKind::Refused => "the change is refused: ",
             PublishErrorKind::Unavailable => "the record cannot be written now: ",
             PublishErrorKind::Failed => "the record cannot be written: ",

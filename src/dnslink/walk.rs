@@ -97,9 +97,10 @@ impl<'a> Walk<'a> {
         let begun = Instant::now();
         let outcome = match timeout(self.dns_time, self.records_of(domain)).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                Err(error(DnslinkErrorKind::Unavailable, format!("{domain}: no answer in time")))
-            }
+            Err(_) => Err(error(
+                DnslinkErrorKind::Unavailable,
+                format!("{domain}: no DNS server answers in time"),
+            )),
         };
         self.dns_time = self.dns_time.saturating_sub(begun.elapsed());
         outcome
@@ -213,9 +214,10 @@ impl<'a> Walk<'a> {
             )),
             Some(keys) => match timeout(KEY_TIME, keys.resolve(key, &self.hints)).await {
                 Ok(outcome) => outcome,
-                Err(_) => {
-                    Err(error(DnslinkErrorKind::Unavailable, format!("{name}: no answer in time")))
-                }
+                Err(_) => Err(error(
+                    DnslinkErrorKind::Unavailable,
+                    format!("{name}: no DNS server answers in time"),
+                )),
             },
         };
         let answered = outcome.as_ref().ok();

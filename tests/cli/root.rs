@@ -66,5 +66,19 @@ fn without_a_registry_there_is_no_root() {
         assert_eq!(failed.code, Some(1), "{failed}");
         assert!(failed.stderr.contains("there is no registry in ./data"), "{failed}");
     }
+    let mut status = roadstead(["status"]);
+    status.current_dir(folder.path()).env("ROADSTEAD_STORAGE__DRIVER", "kubo");
+    let failed = run(&mut status);
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(failed.stderr.contains("there is no registry in ./data"), "{failed}");
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
+}
+
+#[test]
+fn a_tree_without_its_index_is_said_to_need_a_rebuild() {
+    let folder = TempDir::new().unwrap();
+    std::fs::create_dir_all(folder.path().join("data/public")).unwrap();
+    let failed = run(roadstead(["status"]).current_dir(folder.path()));
+    assert_eq!(failed.code, Some(1), "{failed}");
+    assert!(failed.stderr.contains("roadstead index rebuild"), "{failed}");
 }

@@ -30,7 +30,7 @@ fn what_would_be_written_is_shown_and_nothing_changed() {
     publisher.dns.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{foreign}\""));
     let refused = run(&mut publisher.command(["publish", "--dry-run"]));
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stdout.contains("somebody else has moved the record"), "{refused}");
+    assert!(refused.stdout.contains("the record has another owner"), "{refused}");
     let mut as_json = publisher.command(["publish", "--dry-run"]);
     let as_json: Value = serde_json::from_str(&run(as_json.arg("--json")).stdout).unwrap();
     assert_eq!(as_json["servers"][0]["records"][0], foreign);

@@ -71,7 +71,7 @@ fn a_record_that_somebody_else_has_moved_is_told_and_not_overwritten() {
     let replace = format!("update delete {NAME} TXT\nupdate add {NAME} 1 TXT \"{FOREIGN}\"");
     publisher.dns.update(DOMAIN, &replace);
     publisher.repository().push_image("v2", "two");
-    let said = publisher.wait_for_failure("somebody else has moved the record");
+    let said = publisher.wait_for_failure("the record has another owner");
     assert!(said.contains(FOREIGN) && said.contains("roadstead publish --force"), "{said}");
     let serial = publisher.dns.serial(DOMAIN);
     publisher.repository().push_image("v3", "three");

@@ -71,7 +71,8 @@ pub(super) fn answers(told: &[Told]) -> Result<Vec<&Vec<String>>> {
     }
     let why = told.iter().find_map(|told| told.texts.as_ref().err());
     let why = why.map_or("there is none", |error| &error.context);
-    let context = format!("no server of the zone tells what is there: {why}");
+    let context =
+        format!("no name server answers ({why}); `publish.servers` names the ones that are asked");
     Err(PublishError::new(PublishErrorKind::Unavailable, context))
 }
 
