@@ -214,10 +214,9 @@ impl<'a> Walk<'a> {
             )),
             Some(keys) => match timeout(KEY_TIME, keys.resolve(key, &self.hints)).await {
                 Ok(outcome) => outcome,
-                Err(_) => Err(error(
-                    DnslinkErrorKind::Unavailable,
-                    format!("{name}: no DNS server answers in time"),
-                )),
+                Err(_) => {
+                    Err(error(DnslinkErrorKind::Unavailable, format!("{name}: no answer in time")))
+                }
             },
         };
         let answered = outcome.as_ref().ok();
