@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::AppError;
 use crate::config::{AnonymousAccess, FederationNode, Settings};
-use crate::dnslink::{Past, Resolver};
+use crate::dnslink::{PersistentCache, Resolver};
 use crate::kubo::Kubo;
 use crate::registry::{Federation, OwnNode, Roots};
-use crate::remote::{Answers, Cache, CacheLimits, ReadLimits};
+use crate::remote::{Cache, CacheLimits, LinkCache, ReadLimits};
 
 /// Opens what serves other people's images, if they are to be served.
 ///
@@ -27,10 +27,10 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
         root_bytes: federation.cache_root_bytes(),
     };
     let cache = Cache::open_within(&folder, limits).map_err(failed)?;
-    let answers = Answers::open(&folder.join("answers")).map_err(failed)?;
-    let past = Past::open(&folder.join("roots")).map_err(failed)?;
+    let answers = LinkCache::open(&folder.join("answers")).map_err(failed)?;
+    let persistent = PersistentCache::open(&folder.join("roots")).map_err(failed)?;
     let node = node(settings, Some(folder.join("peers")))?;
-    let roots = roots_by(settings, node, |resolver| resolver.with_past(past))?;
+    let roots = roots_by(settings, node, |resolver| resolver.with_persistent_cache(persistent))?;
     let longest = settings.manifests.max_bytes;
     let limits = ReadLimits {
         reads: federation.max_reads,

@@ -45,7 +45,7 @@ pub(super) async fn end(registry: &Registry, grace: Duration) {
         Ok(())
     };
     within(limit, "leave peers before the end", parted).await;
-    within(limit, "bring the root up to date before the end", registry.keep_up()).await;
+    within(limit, "bring the root up to date before the end", registry.fold_pending()).await;
 }
 
 /// Runs work for at most that long; returns what it came to. What fails is logged.
@@ -77,7 +77,7 @@ async fn fold(registry: Registry) {
                 fold.reset_immediately();
             }
             _ = fold.tick() => {
-                within(FOLD_LIMIT, "bring the root up to date", registry.keep_up()).await;
+                within(FOLD_LIMIT, "bring the root up to date", registry.fold_pending()).await;
             }
         }
     }

@@ -1,22 +1,22 @@
 //! The composition root: settings made into a registry.
 //!
-//! `cli` calls [`App::open`] for a command that owns the data folder and [`App::beside`] for one
+//! `cli` calls [`App::open`] for a command that owns the data folder and [`App::open_read_only`] for one
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
 mod application;
 mod clearing;
 mod encrypted;
 mod federation;
-mod filling;
 mod housekeeping;
+mod import_session;
 mod lock;
+mod locks;
 mod publish;
 mod purge;
 mod rebuild;
 mod requests;
 mod server;
 mod tls;
-mod turns;
 mod uploads;
 
 use std::os::unix::fs::DirBuilderExt;
@@ -33,12 +33,12 @@ use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
 use crate::oci::Visibility;
 use crate::registry::{Limits, Registry, RegistryError};
-use crate::storage::{DRIVERS, Driver, Place, Storage, StorageError};
+use crate::storage::{DRIVERS, Driver, Storage, StorageContext, StorageError};
 use lock::DataLock;
-use turns::IndexTurns;
+use locks::IndexLocks;
 
 pub use federation::roots;
-pub use filling::Filling;
+pub use import_session::ImportSession;
 pub use publish::{place, publisher, request_publication};
 pub use purge::{PurgeAnswer, PurgeRequest, purge_answer, request_purge};
 pub use rebuild::Notice;
@@ -188,7 +188,7 @@ impl App {
 
     async fn open_unrecovered(settings: &Settings) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
-        filling::expect_done(&settings.server.data)?;
+        import_session::expect_done(&settings.server.data)?;
         Self::open_locked(settings, lock).await
     }
 
@@ -202,7 +202,7 @@ impl App {
     async fn compose(settings: &Settings, lock: DataLock) -> Result<Self, AppError> {
         let index = open_index(settings, Access::Full).await?;
         let storage = open_storage(settings, &index).await?;
-        match storage.tidy().await {
+        match storage.repair().await {
             Err(error) if error.is_full() => {
                 tracing::warn!(%error, "the storage could not be tried out: there is no room");
             }
@@ -227,7 +227,7 @@ impl App {
     ///
     /// # Errors
     /// Whatever keeps it from being read.
-    pub async fn beside(settings: &Settings) -> Result<Beside, AppError> {
+    pub async fn open_read_only(settings: &Settings) -> Result<Beside, AppError> {
         let beside = Self::at_once(settings).await?;
         let index = &beside.index;
         let deadline = tokio::time::Instant::now() + settings.server.request_timeout;
@@ -242,7 +242,7 @@ impl App {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn at_once(settings: &Settings) -> Result<Beside, AppError> {
-        filling::expect_done(&settings.server.data)?;
+        import_session::expect_done(&settings.server.data)?;
         expect_index_file(settings).await?;
         let index = open_index(settings, Access::ReadOnly).await?;
         let storage = open_storage(settings, &index).await?;
@@ -298,10 +298,10 @@ async fn open_storage(
     settings: &Settings,
     index: &Arc<dyn Index>,
 ) -> Result<Arc<dyn Storage>, AppError> {
-    let place = Place {
+    let place = StorageContext {
         data: &settings.server.data,
         settings: &settings.storage,
-        turns: Arc::new(IndexTurns(Arc::clone(index))),
+        locks: Arc::new(IndexLocks(Arc::clone(index))),
     };
     Ok((driver(settings)?.open)(place).await?)
 }

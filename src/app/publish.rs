@@ -11,7 +11,7 @@ use super::{AppError, requests};
 use crate::config::{NameServer, PublishSettings, Settings};
 use crate::dnslink::{Gateway, Guard, Hint, PROVIDERS, Zone};
 use crate::oci::{Algorithm, Digest};
-use crate::registry::{Publisher, Registry, Terms, Wish};
+use crate::registry::{PublishConfig, Publisher, Registry, Trigger};
 
 /// What the files in the data folder begin with by which a server is asked to publish at once; the token of
 /// whoever asks follows.
@@ -47,18 +47,18 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
     }
     let zone = Zone::open(&settings.dnslink, servers).map_err(|error| refused("dnslink", error))?;
     let url = settings.server.external_url.as_ref().filter(|_| settings.gateway.enabled);
-    let terms = Terms {
+    let config = PublishConfig {
         domain,
         debounce: publish.debounce,
         place: place(publish),
         ttl: publish.ttl,
         keep: publish.keep,
-        patience: PATIENCE,
+        timeouts: PATIENCE,
         hints: publish.hint.clone(),
         gateway: url.and_then(|url| Some(Gateway::from_url(url.as_str())?.multiaddr())),
         guard: Guard { allow_private: settings.dnslink.allow_private_addresses },
     };
-    Ok(Some(Publisher::new(registry.clone(), provider, zone, terms)))
+    Ok(Some(Publisher::new(registry.clone(), provider, zone, config)))
 }
 
 /// Returns by what the provider is known: another text where any setting of it is another one.
@@ -101,7 +101,8 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
     let watching = async {
         loop {
             tokio::time::sleep(requests::TICK).await;
-            if let Err(error) = take_requests(&data, |wish, token| publisher.ask(wish, token)).await
+            if let Err(error) =
+                take_requests(&data, |trigger, token| publisher.ask(trigger, token)).await
             {
                 tracing::warn!(%error, "could not read a request to publish");
             }
@@ -111,9 +112,9 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
 }
 
 /// Takes all requests that there are, and hands each on.
-async fn take_requests(data: &Path, mut ask: impl FnMut(Wish, String)) -> io::Result<()> {
+async fn take_requests(data: &Path, mut ask: impl FnMut(Trigger, String)) -> io::Result<()> {
     while let Some((token, text)) = requests::take(data, REQUEST).await? {
-        ask(if text == FORCE.as_bytes() { Wish::Force } else { Wish::Now }, token);
+        ask(if text == FORCE.as_bytes() { Trigger::Force } else { Trigger::Now }, token);
     }
     Ok(())
 }
@@ -138,11 +139,11 @@ mod tests {
         let forced = expected[0].clone();
         expected.sort();
         let mut taken = Vec::new();
-        take_requests(data.path(), |wish, token| taken.push((wish, token))).await.unwrap();
+        take_requests(data.path(), |trigger, token| taken.push((trigger, token))).await.unwrap();
         taken.sort_by(|(_, one), (_, other)| one.cmp(other));
         assert!(taken.iter().map(|(_, token)| token).eq(&expected), "{taken:?}");
-        for (wish, token) in taken {
-            assert_eq!(wish, if token == forced { Wish::Force } else { Wish::Now });
+        for (trigger, token) in taken {
+            assert_eq!(trigger, if token == forced { Trigger::Force } else { Trigger::Now });
         }
         assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
     }

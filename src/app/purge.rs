@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{AppError, requests};
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::{Publisher, Purged, Registry, Wish};
+use crate::registry::{Publisher, Purged, Registry, Trigger};
 
 /// What the names of requests begin with; a token follows, by which the answer is found.
 const REQUEST: &str = "purge-";
@@ -94,7 +94,7 @@ async fn take_requests(
             Err(error) => tracing::warn!(%repository, %digest, %error, "could not purge"),
         }
         if let (Ok(_), Some(publisher)) = (&purged, publisher) {
-            publisher.ask(Wish::Now, Uuid::new_v4().to_string());
+            publisher.ask(Trigger::Now, Uuid::new_v4().to_string());
         }
         let answer: PurgeAnswer = purged.map_err(|error| error.to_string());
         requests::answer(data, ANSWER, token, &answer).await?;

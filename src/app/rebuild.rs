@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lock::DataLock;
-use super::{App, AppError, filling, index_url, limits, open_index, open_storage};
+use super::{App, AppError, import_session, index_url, limits, open_index, open_storage};
 use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexErrorKind};
 use crate::registry::Registry;
@@ -31,10 +31,10 @@ impl App {
         tell: &mut dyn FnMut(Notice),
     ) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
-        filling::expect_done(&settings.server.data)?;
+        import_session::expect_done(&settings.server.data)?;
         let index = open_or_replace(settings, tell).await?;
         let storage = open_storage(settings, &index).await?;
-        storage.tidy().await?;
+        storage.repair().await?;
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Self { registry, index, _lock: lock })
     }
@@ -47,7 +47,7 @@ impl App {
     pub async fn open_for_rebuild_plan(settings: &Settings) -> Result<Self, AppError> {
         let data = &settings.server.data;
         let lock = DataLock::take(data)?;
-        filling::expect_done(data)?;
+        import_session::expect_done(data)?;
         let url = index_url(settings);
         let file = url.strip_prefix("sqlite:").map(PathBuf::from);
         let index = match file {
@@ -67,7 +67,7 @@ impl App {
                 }
             },
         };
-        index.examine().await?;
+        index.verify().await?;
         let storage = open_storage(settings, &index).await?;
         let registry = Registry::new(index.clone(), storage, limits(settings));
         Ok(Self { registry, index, _lock: lock })
@@ -102,9 +102,9 @@ async fn open_or_replace(
 ) -> Result<Arc<dyn Index>, AppError> {
     let (damage, is_read) = match open_index(settings, Access::Full).await {
         Ok(index) => {
-            let examined = index.examine().await;
+            let examined = index.verify().await;
             let storage = open_storage(settings, &index).await?;
-            storage.tidy().await?;
+            storage.repair().await?;
             let registry = Registry::new(index.clone(), storage, limits(settings));
             for lost in registry.carry_out_queue().await? {
                 tell(Notice::Lost(lost));

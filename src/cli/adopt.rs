@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{Filling, names};
+use crate::app::{ImportSession, names};
 use crate::config::Settings;
 use crate::registry::{Adopted, LeftOut, adoptable_place};
 use crate::storage::SourceFolder;
@@ -44,7 +44,7 @@ pub(super) fn run(
         "run the same command again, which goes on; nothing serves the folder before".to_owned();
     bar.end_on_signal(&runtime, None, advice)?;
     let adopted = runtime.block_on(async {
-        let adoption = Filling::adopt(&settings, &arguments.folder).await?;
+        let adoption = ImportSession::adopt(&settings, &arguments.folder).await?;
         let names = names(&settings);
         let adopted = adoption.app.registry.adopt(&source, &names, &bar).await?;
         if !adopted.is_partial {

@@ -33,7 +33,7 @@ pub(super) fn run(
         match App::open(&settings).await {
             Ok(app) => Ok(app.registry.check(&bar).await?),
             Err(AppError::Locked { .. }) => {
-                Ok(App::beside(&settings).await?.registry.check(&bar).await?)
+                Ok(App::open_read_only(&settings).await?.registry.check(&bar).await?)
             }
             Err(error) => Err(anyhow::Error::from(error)),
         }

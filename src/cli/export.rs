@@ -46,7 +46,7 @@ pub(super) fn run(
         // Also as long as it takes: the lock on the folder is the app's.
         let (registry, _app) = match App::open(&settings).await {
             Ok(app) => (app.registry.clone(), Some(app)),
-            Err(AppError::Locked { .. }) => (App::beside(&settings).await?.registry, None),
+            Err(AppError::Locked { .. }) => (App::open_read_only(&settings).await?.registry, None),
             Err(error) => return Err(anyhow::Error::from(error)),
         };
         let export = registry.export().await?;

@@ -12,7 +12,7 @@ use clap::Args;
 use super::progress::Bar;
 use super::restore::{tell, unfinished};
 use super::{CommonArguments, runtime};
-use crate::app::{Filling, names};
+use crate::app::{ImportSession, names};
 use crate::config::Settings;
 use crate::registry::{Progress, Restorable, Steps};
 use crate::remote::{Archive, Remote};
@@ -49,13 +49,13 @@ pub(super) fn run(
         let mut input = open(&arguments.file).with_context(failed)?;
         let unsound = || format!("{name} is not a CAR file, or is cut short");
         let (root, read) = Archive::begin(input.reader()).with_context(unsound)?;
-        let filling = Filling::restore(&settings, root).await?;
+        let session = ImportSession::restore(&settings, root).await?;
         let restored = async {
             let mut file = match input {
                 Input::File(file) => file,
                 Input::Pipe(mut pipe) => {
                     bar.begin("reading the archive", Steps::Unknown);
-                    let mut file = filling.scratch()?;
+                    let mut file = session.scratch()?;
                     let kept = file.write_all(&read).and_then(|()| io::copy(&mut pipe, &mut file));
                     kept.context("cannot keep what comes through the pipe")?;
                     file
@@ -63,15 +63,15 @@ pub(super) fn run(
             };
             file.seek(SeekFrom::Start(0)).with_context(failed)?;
             bar.begin("reading the archive", Steps::Bytes(file.metadata()?.len()));
-            let notes = filling.scratch()?;
+            let notes = session.scratch()?;
             let archive = Archive::read(&name, file, notes, &mut |count| bar.advance(count));
             let archive = archive.with_context(unsound)?;
             let source = Restorable { root, remote: Remote::new(vec![Arc::new(archive)]) };
-            let registry = &filling.app.registry;
+            let registry = &session.app.registry;
             anyhow::Ok(registry.restore(&source, None, &names(&settings), &bar).await?)
         };
         let restored = restored.await.with_context(|| unfinished(&settings.server.data))?;
-        filling.finish()?;
+        session.finish()?;
         anyhow::Ok(restored)
     })?;
     drop(bar);

@@ -14,7 +14,7 @@ use crate::app::{App, AppError, Beside, expect_registry, publisher, request_publ
 use crate::config::{Settings, SettingsError};
 use crate::dnslink::Told;
 use crate::registry::{
-    Outcome, Plan, Progress, Publication, Publisher, Steps, Wish, peek_root, published,
+    Outcome, Plan, Progress, Publication, Publisher, Steps, Trigger, peek_root, published,
 };
 
 /// How long a running server may take to notice that it is asked.
@@ -61,7 +61,7 @@ pub(super) fn run(
         return Err(SettingsError::Needs { given, missing }.into());
     }
     expect_registry(&settings)?;
-    let wish = if arguments.force { Wish::Force } else { Wish::Now };
+    let trigger = if arguments.force { Trigger::Force } else { Trigger::Now };
     let bar = Bar::new(arguments.json);
     bar.begin("publishing", Steps::Unknown);
     let (shown, text, is_done) = runtime()?.block_on(async {
@@ -71,7 +71,7 @@ pub(super) fn run(
         match App::open(&settings).await {
             Ok(app) => {
                 let publisher = expect(publisher(&settings, &app.registry)?)?;
-                publish(&publisher, wish).await?;
+                publish(&publisher, trigger).await?;
                 Ok(told_as(&app.registry.root().await?.to_string(), true))
             }
             Err(AppError::Locked { .. }) => ask(&settings, arguments).await,
@@ -96,10 +96,10 @@ fn told_as(root: &str, is_published: bool) -> Shown {
 }
 
 /// Publishes where no server runs on the data folder; others may, on other machines.
-async fn publish(publisher: &Publisher, wish: Wish) -> anyhow::Result<()> {
+async fn publish(publisher: &Publisher, trigger: Trigger) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        match publisher.publish(wish).await? {
+        match publisher.publish(trigger).await? {
             Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
             Outcome::Busy | Outcome::Overtaken if begun.elapsed() > PATIENCE => {
                 bail!("somebody else has been publishing for too long");

@@ -14,7 +14,7 @@ use crate::app::{
 };
 use crate::config::Settings;
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::{Outcome, Progress, Publisher, Purged, Steps, Wish, Withdrawn};
+use crate::registry::{Outcome, Progress, Publisher, Purged, Steps, Trigger, Withdrawn};
 
 /// How long a running server may take to see a request.
 const NOTICE: Duration = Duration::from_secs(10);
@@ -117,7 +117,7 @@ pub(super) fn run(
 async fn publish(publisher: &Publisher) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
-        match publisher.publish(Wish::Now).await? {
+        match publisher.publish(Trigger::Now).await? {
             Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
             Outcome::Busy | Outcome::Overtaken if begun.elapsed() > ANSWER => {
                 bail!("another process has been publishing for too long");

@@ -13,7 +13,8 @@ use crate::config::Settings;
 use crate::dnslink::{Domain, Step, Validation};
 use crate::oci::{RootName, read_root};
 use crate::registry::{
-    Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Progress, Steps, Survey,
+    Diagnosis, Endpoint, Found, Hinted, Listed, ListedRepository, Origin, Progress, SourceCheck,
+    Steps,
 };
 
 /// Why nothing below a root can be pulled.
@@ -73,8 +74,8 @@ pub(super) fn run(
     let settings = Settings::load(&common.sources(Vec::new()))?;
     let bar = Bar::new(*json);
     bar.begin("asking", Steps::Unknown);
-    let Survey { steps, outcome } =
-        runtime()?.block_on(async { anyhow::Ok(roots(&settings)?.survey(name).await) })?;
+    let Diagnosis { steps, outcome } =
+        runtime()?.block_on(async { anyhow::Ok(roots(&settings)?.diagnose(name).await) })?;
     drop(bar);
     let found = outcome.as_ref().ok();
     let is_unreachable = found.is_some_and(|found| found.repositories.is_none());
@@ -190,8 +191,8 @@ impl Facts {
         self.add("hint", &fact);
     }
 
-    fn source(&mut self, asked: &Asked) {
-        let Asked { source, origin, milliseconds, failure } = asked;
+    fn source(&mut self, asked: &SourceCheck) {
+        let SourceCheck { source, origin, milliseconds, failure } = asked;
         let named = match origin {
             Origin::Hint => "hint",
             Origin::Settings => "federation.gateways",
@@ -206,7 +207,7 @@ impl Facts {
 
     fn listed(&mut self, listed: &Listed) {
         let Listed { names, is_whole, failure } = listed;
-        for Named { name, repeats_domain } in names {
+        for ListedRepository { name, repeats_domain } in names {
             let note = if *repeats_domain { " (the tree repeats the domain)" } else { "" };
             self.add("repository", &format!("{name}{note}"));
         }

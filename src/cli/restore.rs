@@ -9,7 +9,7 @@ use clap::Args;
 use super::progress::Bar;
 use super::resolve::read_name;
 use super::{CommonArguments, output, runtime};
-use crate::app::{Filling, names, roots};
+use crate::app::{ImportSession, names, roots};
 use crate::config::Settings;
 use crate::oci::RootName;
 use crate::registry::{Progress, Restored, Roots, Steps};
@@ -61,13 +61,13 @@ async fn restore(
 ) -> anyhow::Result<Restored> {
     let source = roots.restorable(from).await;
     let source = source.with_context(|| format!("`{from}` leads to no root"))?;
-    let filling = Filling::restore(settings, source.root).await?;
+    let session = ImportSession::restore(settings, source.root).await?;
     bar.begin("fetching names", Steps::Unknown);
-    let names_from = source.names_ahead(filling.scratch()?, filling.scratch()?).await;
+    let names_from = source.names_ahead(session.scratch()?, session.scratch()?).await;
     let names = names(settings);
-    let restored = filling.app.registry.restore(&source, Some(names_from), &names, bar).await;
+    let restored = session.app.registry.restore(&source, Some(names_from), &names, bar).await;
     let restored = restored.with_context(|| unfinished(&settings.server.data))?;
-    filling.finish()?;
+    session.finish()?;
     Ok(restored)
 }
 

@@ -31,7 +31,7 @@ pub(super) fn run(common: &CommonArguments, _: &RootArguments) -> anyhow::Result
         match App::open(&settings).await {
             Ok(app) => Ok(app.registry.root().await?),
             Err(AppError::Locked { .. }) => {
-                Ok(peek_root(App::beside(&settings).await?.index).await?)
+                Ok(peek_root(App::open_read_only(&settings).await?.index).await?)
             }
             Err(error) => Err(anyhow::Error::from(error)),
         }

@@ -58,12 +58,12 @@ struct Publishing {
     published: Option<Timestamp>,
     pending: bool,
     hints: Vec<String>,
-    kept: Vec<Kept>,
+    kept: Vec<ServedRoot>,
     failure: Option<Failing>,
 }
 
 #[derive(Serialize)]
-struct Kept {
+struct ServedRoot {
     root: String,
     until: Option<Timestamp>,
 }
@@ -110,8 +110,10 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
         held.sort_by_key(|held| held.held);
         let known = record.as_ref().and_then(|record| record.root);
         let others = held.into_iter().filter(|held| Some(held.root) != known);
-        let kept = others
-            .map(|held| Kept { root: held.root.to_string(), until: held.expires.and_then(moment) });
+        let kept = others.map(|held| ServedRoot {
+            root: held.root.to_string(),
+            until: held.expires.and_then(moment),
+        });
         Some(publishing(settings, record, &root, kept.collect()))
     } else {
         None
@@ -134,7 +136,7 @@ fn publishing(
     settings: &Settings,
     record: Option<Publication>,
     root: &str,
-    kept: Vec<Kept>,
+    kept: Vec<ServedRoot>,
 ) -> Publishing {
     let hints = record.iter().flat_map(|record| &record.ours);
     let hints = hints.filter_map(|text| text.strip_prefix("ipfsnode=")).map(str::to_owned);
@@ -209,7 +211,7 @@ fn describe(status: &Status) -> String {
     for hint in hints {
         add("hint", hint);
     }
-    for Kept { root, until } in kept {
+    for ServedRoot { root, until } in kept {
         match until {
             Some(until) => add("still served", &format!("{root} until {until:.0}")),
             None => add("still served", &format!("{root} until another root is published")),

@@ -32,12 +32,12 @@ pub struct Effective<'a> {
 
 #[derive(Debug)]
 struct Stored {
-    value: Held,
+    value: StoredValue,
     origin: Origin,
 }
 
 #[derive(Debug)]
-enum Held {
+enum StoredValue {
     Plain(Json),
     Secret(SecretString),
 }
@@ -65,9 +65,11 @@ impl Values {
         SETTINGS.iter().map(|setting| {
             let Stored { value, origin } = self.stored(setting.name);
             let value = match value {
-                Held::Plain(value) => value.clone(),
-                Held::Secret(secret) if *origin == Origin::Default => secret.expose_secret().into(),
-                Held::Secret(secret) => match secret.expose_secret().split_once("://") {
+                StoredValue::Plain(value) => value.clone(),
+                StoredValue::Secret(secret) if *origin == Origin::Default => {
+                    secret.expose_secret().into()
+                }
+                StoredValue::Secret(secret) => match secret.expose_secret().split_once("://") {
                     Some((scheme, _)) => format!("{scheme}://{HIDDEN}").into(),
                     None => HIDDEN.into(),
                 },
@@ -102,8 +104,8 @@ impl Values {
 
     fn plain(&self, name: &str) -> &Json {
         match &self.stored(name).value {
-            Held::Plain(value) => value,
-            Held::Secret(_) => &Json::Null,
+            StoredValue::Plain(value) => value,
+            StoredValue::Secret(_) => &Json::Null,
         }
     }
 
@@ -140,7 +142,7 @@ impl Values {
         check: impl FnOnce(&str) -> bool,
     ) -> Result<SecretString, SettingsError> {
         match &self.stored(name).value {
-            Held::Secret(secret) if check(secret.expose_secret()) => Ok(secret.clone()),
+            StoredValue::Secret(secret) if check(secret.expose_secret()) => Ok(secret.clone()),
             _ => Err(self.refuse(name)),
         }
     }
@@ -189,9 +191,9 @@ fn defaults() -> impl Iterator<Item = (&'static Setting, Value)> {
 }
 
 /// Brings a value, which is a text when it comes from the environment, to the form of its kind.
-fn normal_form(kind: Kind, value: Value) -> Option<Held> {
+fn normal_form(kind: Kind, value: Value) -> Option<StoredValue> {
     let plain: Json = match (kind, value.kind) {
-        (Kind::Secret, ValueKind::String(text)) => return Some(Held::Secret(text.into())),
+        (Kind::Secret, ValueKind::String(text)) => return Some(StoredValue::Secret(text.into())),
         (Kind::Text | Kind::Choice(_) | Kind::Duration, ValueKind::String(text)) => text.into(),
         (Kind::Duration, ValueKind::I64(seconds)) if seconds >= 0 => format!("{seconds}s").into(),
         (Kind::Flag, ValueKind::Boolean(flag)) => flag.into(),
@@ -210,5 +212,5 @@ fn normal_form(kind: Kind, value: Value) -> Option<Held> {
         }
         _ => return None,
     };
-    Some(Held::Plain(plain))
+    Some(StoredValue::Plain(plain))
 }

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::dns::{Dns, Failure};
 use super::domain::DNSADDR;
-use super::multiaddr::Place;
+use super::multiaddr::Location;
 use super::record::read_all;
 use super::{Domain, Gateway, Hint, Host, Multiaddr, Peer};
 
@@ -187,8 +187,8 @@ impl Dialer {
         let mut names = 0;
         while let Some((address, depth)) = open.pop() {
             let is_asked_for = match &address.place {
-                Place::Port(host, _) => !matches!(host, Host::Ip(_)),
-                Place::Dnsaddr(domain) => depth < MAX_DEPTH && !asked.contains(domain),
+                Location::Port(host, _) => !matches!(host, Host::Ip(_)),
+                Location::Dnsaddr(domain) => depth < MAX_DEPTH && !asked.contains(domain),
             };
             if is_asked_for {
                 if names == MAX_NAMES {
@@ -199,16 +199,16 @@ impl Dialer {
                 names += 1;
             }
             match &address.place {
-                Place::Port(host, _) => match self.addresses(host).await {
+                Location::Port(host, _) => match self.addresses(host).await {
                     Ok(ips) => found.extend(ips.into_iter().filter_map(|ip| address.at(ip))),
                     Err(why) => error = why,
                 },
-                Place::Dnsaddr(domain) if is_asked_for => {
+                Location::Dnsaddr(domain) if is_asked_for => {
                     asked.push(domain.clone());
                     let next = self.dnsaddr(domain, &peer.peer_id).await;
                     open.extend(next.into_iter().map(|address| (address, depth + 1)));
                 }
-                Place::Dnsaddr(_) => {}
+                Location::Dnsaddr(_) => {}
             }
             if found.len() >= MAX_ADDRESSES {
                 break;

@@ -226,9 +226,9 @@ fn alias(record: &Record) -> Option<(&Name, &Name)> {
     }
 }
 
-type Asked = BoxFuture<'static, Result<Vec<Record>, Failure>>;
+type Query = BoxFuture<'static, Result<Vec<Record>, Failure>>;
 
-fn ask_one(client: Client, question: Name, kind: RecordType) -> Asked {
+fn ask_one(client: Client, question: Name, kind: RecordType) -> Query {
     async move {
         let asked = timeout(QUESTION, look_up(&client, question, kind)).await;
         asked.unwrap_or_else(|_| Err(Failure::Down("no DNS server answers in time".to_owned())))

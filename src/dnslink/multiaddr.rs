@@ -66,13 +66,13 @@ pub enum Host {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct Multiaddr {
-    pub(super) place: Place,
+    pub(super) place: Location,
     peer_id: String,
 }
 
 /// Where a peer is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// At a port of a host.
     Port(Host, Transport),
     /// Wherever the records of `_dnsaddr.<domain>` say.
@@ -116,7 +116,7 @@ impl FromStr for Hint {
 impl Hint {
     fn of(parts: &[&str]) -> Option<Self> {
         if let ["dnsaddr", domain, "p2p" | "ipfs", id] = parts {
-            return Self::peer(Place::Dnsaddr(domain.parse().ok()?), id);
+            return Self::peer(Location::Dnsaddr(domain.parse().ok()?), id);
         }
         let [protocol, host, transport, port, rest @ ..] = parts else { return None };
         let host = Host::read(protocol, host)?;
@@ -134,8 +134,8 @@ impl Hint {
             ("tcp", ["tls", "sni", name, "http"]) => {
                 Some(Self::Gateway(Gateway::new("https", Host::Name(name.parse().ok()?), port)))
             }
-            ("tcp", []) => Self::peer(Place::Port(host, Transport::Tcp(port)), id?),
-            ("udp", ["quic-v1"]) => Self::peer(Place::Port(host, Transport::Quic(port)), id?),
+            ("tcp", []) => Self::peer(Location::Port(host, Transport::Tcp(port)), id?),
+            ("udp", ["quic-v1"]) => Self::peer(Location::Port(host, Transport::Quic(port)), id?),
             _ => None,
         }
     }
@@ -148,7 +148,7 @@ impl Hint {
         }
     }
 
-    fn peer(place: Place, id: &str) -> Option<Self> {
+    fn peer(place: Location, id: &str) -> Option<Self> {
         let peer_id = peer_id(&parse_key(id)?);
         let address = Multiaddr { place, peer_id: peer_id.clone() };
         Some(Self::Peer(Peer { peer_id, address }))
@@ -228,15 +228,15 @@ impl Multiaddr {
     /// Returns the literal address, if it has one.
     pub(super) fn ip(&self) -> Option<IpAddr> {
         match self.place {
-            Place::Port(Host::Ip(ip), _) => Some(ip),
+            Location::Port(Host::Ip(ip), _) => Some(ip),
             _ => None,
         }
     }
 
     /// Returns the same at a literal address; none for a `/dnsaddr/…`.
     pub(super) fn at(&self, ip: IpAddr) -> Option<Self> {
-        let Place::Port(_, transport) = self.place else { return None };
-        Some(Self { place: Place::Port(Host::Ip(ip), transport), peer_id: self.peer_id.clone() })
+        let Location::Port(_, transport) = self.place else { return None };
+        Some(Self { place: Location::Port(Host::Ip(ip), transport), peer_id: self.peer_id.clone() })
     }
 }
 
@@ -255,11 +255,11 @@ impl fmt::Display for Host {
 impl fmt::Display for Multiaddr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.place {
-            Place::Port(host, Transport::Tcp(port)) => write!(formatter, "{host}/tcp/{port}")?,
-            Place::Port(host, Transport::Quic(port)) => {
+            Location::Port(host, Transport::Tcp(port)) => write!(formatter, "{host}/tcp/{port}")?,
+            Location::Port(host, Transport::Quic(port)) => {
                 write!(formatter, "{host}/udp/{port}/quic-v1")?;
             }
-            Place::Dnsaddr(domain) => write!(formatter, "/dnsaddr/{domain}")?,
+            Location::Dnsaddr(domain) => write!(formatter, "/dnsaddr/{domain}")?,
         }
         write!(formatter, "/p2p/{}", self.peer_id)
     }

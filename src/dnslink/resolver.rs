@@ -9,12 +9,12 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::dns::Dns;
-use super::memory::Memory;
+use super::name_cache::NameCache;
 use super::questions::Questions;
 use super::walk::Walk;
 use super::{
-    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, Past, Resolved, Result,
-    SetupError, Target, Trace,
+    Answer, Dialer, DnslinkError, DnslinkErrorKind, Guard, KeyResolver, PersistentCache, Resolved,
+    Result, SetupError, Target, Trace,
 };
 use crate::config::DnslinkSettings;
 use crate::oci::RootName;
@@ -30,7 +30,7 @@ const QUEUE_TIME: Duration = Duration::from_secs(5);
 pub struct Resolver {
     asking: Arc<Asking>,
     keys: Option<Arc<dyn KeyResolver>>,
-    memory: Arc<Memory>,
+    memory: Arc<NameCache>,
 }
 
 /// What a look-up needs.
@@ -58,7 +58,7 @@ impl Resolver {
             ttl_ceiling: settings.ttl_ceiling,
             guard: Guard { allow_private: settings.allow_private_addresses },
         };
-        let memory = Arc::new(Memory::new(settings.stale_for));
+        let memory = Arc::new(NameCache::new(settings.stale_for));
         Ok(Self { asking: Arc::new(asking), keys: None, memory })
     }
 
@@ -70,8 +70,8 @@ impl Resolver {
 
     /// Has what names lead to outlast the process. What was found so far is forgotten.
     #[must_use]
-    pub fn with_past(self, past: Past) -> Self {
-        Self { memory: Arc::new(self.memory.with_past(past)), ..self }
+    pub fn with_persistent_cache(self, persistent: PersistentCache) -> Self {
+        Self { memory: Arc::new(self.memory.with_persistent_cache(persistent)), ..self }
     }
 
     /// Finds the root of a name. All who ask for one name at the same time share a look-up, which goes on

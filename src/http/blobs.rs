@@ -12,7 +12,7 @@ use futures_util::{Stream, TryStreamExt, stream};
 use super::byteranges::ByteRanges;
 use super::error::{Answer, ApiError};
 use super::extract::Granted;
-use super::range::{Wanted, extent, wanted};
+use super::range::{RequestedRanges, extent, wanted};
 use super::{Api, condition, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
@@ -61,23 +61,25 @@ pub(super) async fn get(
     let size = blob.size();
     let wanted = wanted(header, size, respond::joined(&request));
     let mut response = match wanted {
-        Wanted::Whole => HttpResponse::Ok(),
-        Wanted::Nothing => return Err(ApiError::unsatisfiable(size)),
-        Wanted::Part(_) | Wanted::Parts(_) => HttpResponse::PartialContent(),
+        RequestedRanges::Whole => HttpResponse::Ok(),
+        RequestedRanges::Nothing => return Err(ApiError::unsatisfiable(size)),
+        RequestedRanges::Part(_) | RequestedRanges::Parts(_) => HttpResponse::PartialContent(),
     };
     describe(&mut response, &api, &grant, &blob).await;
     match wanted {
-        Wanted::Parts(ranges) => parts(response, &api, blob, ranges).await,
-        Wanted::Part(range) => {
+        RequestedRanges::Parts(ranges) => parts(response, &api, blob, ranges).await,
+        RequestedRanges::Part(range) => {
             let (first, last) = (range.start, range.end - 1);
             response.insert_header((CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
             part(response, &api, &blob, range).await
         }
-        Wanted::Whole | Wanted::Nothing => part(response, &api, &blob, 0..size).await,
+        RequestedRanges::Whole | RequestedRanges::Nothing => {
+            part(response, &api, &blob, 0..size).await
+        }
     }
 }
 
-/// Answers with the bytes of one range.
+/// LinkCache with the bytes of one range.
 async fn part(
     mut response: HttpResponseBuilder,
     api: &Api,
@@ -89,7 +91,7 @@ async fn part(
     Ok(response.body(SizedStream::new(length, logged(blob.digest, bytes))))
 }
 
-/// Answers with several ranges, which are opened one after the other.
+/// LinkCache with several ranges, which are opened one after the other.
 async fn parts(
     mut response: HttpResponseBuilder,
     api: &Data<Api>,

@@ -18,7 +18,7 @@ use crate::dnslink::on_behalf_of;
 /// Tells on whose behalf an answer is given.
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// Answers whoever may not ask anything, and passes everybody else on, with who it is. It stands
+/// LinkCache whoever may not ask anything, and passes everybody else on, with who it is. It stands
 /// around all of `/v2/` and around `/metrics`, so a path that is malformed or is none tells nothing to a stranger.
 ///
 /// # Errors

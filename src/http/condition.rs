@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::extract::Read;
 use crate::auth::PullGrant;
 use crate::oci::{Digest, ErrorCode};
-use crate::registry::{Condition, RegistryError, Wanted};
+use crate::registry::{Condition, Expected, RegistryError};
 
 impl Read for Condition {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
@@ -20,7 +20,7 @@ impl Read for Condition {
 pub(super) fn wanted(
     request: &HttpRequest,
     header: &HeaderName,
-) -> Result<Option<Wanted>, ApiError> {
+) -> Result<Option<Expected>, ApiError> {
     let values: Result<Vec<&str>, _> =
         request.headers().get_all(header).map(|value| value.to_str()).collect();
     let values = values.map_err(|_| {
@@ -29,10 +29,10 @@ pub(super) fn wanted(
     })?;
     let wanted = match values[..] {
         [] => return Ok(None),
-        [value] if value.trim() == "*" => Wanted::Anything,
+        [value] if value.trim() == "*" => Expected::Anything,
         _ => {
             let tags = values.iter().flat_map(|value| value.split(','));
-            Wanted::OneOf(tags.filter_map(|tag| digest(tag.trim(), header)).collect())
+            Expected::OneOf(tags.filter_map(|tag| digest(tag.trim(), header)).collect())
         }
     };
     Ok(Some(wanted))

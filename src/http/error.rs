@@ -381,13 +381,13 @@ impl From<TagError> for ApiError {
     }
 }
 
-/// Answers a path that is none of the API's.
+/// LinkCache a path that is none of the API's.
 pub(super) async fn not_found(request: HttpRequest) -> Answer {
     let message = format!("there is nothing at {}", request.path());
     Err(ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message))
 }
 
-/// Answers a method that a path does not have; `methods` are those that it has.
+/// LinkCache a method that a path does not have; `methods` are those that it has.
 pub(super) fn method_not_allowed(request: &HttpRequest, methods: &'static str) -> Answer {
     let message = format!("{} is not supported at {}", request.method(), request.path());
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message);

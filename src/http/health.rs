@@ -40,9 +40,9 @@ pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
         return HttpResponse::ServiceUnavailable().finish();
     };
     // A registry serves on while it cannot publish, so that never makes it unready.
-    if let Ok(Some(standing)) = api.registry.publishing().await {
-        let is_failing = standing.publication.is_some_and(|record| record.failure.is_some());
-        let state = match (is_failing, standing.is_pending) {
+    if let Ok(Some(status)) = api.registry.publishing().await {
+        let is_failing = status.publication.is_some_and(|record| record.failure.is_some());
+        let state = match (is_failing, status.is_pending) {
             (true, _) => "failing",
             (false, true) => "pending",
             (false, false) => "ok",

@@ -11,7 +11,7 @@ pub(super) const MAX_RANGES: usize = 1024;
 
 /// What a `Range` header asks of content.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum RequestedRanges {
     /// All of it: there is no header, or one that RFC 9110 says to ignore.
     Whole,
     /// These bytes.
@@ -43,11 +43,11 @@ enum Spec {
 /// Reads a `Range` header (RFC 9110, 14.2). What is no set of byte ranges is ignored, and so are more than
 /// [`MAX_RANGES`]. A range that ends before it begins may be ignored or refused; the conformance suite
 /// counts only the refusal. Of several, those that the content does not have are left out, and some are `joined`.
-pub(super) fn wanted(header: Option<&str>, size: u64, joined: Joined) -> Wanted {
-    let Some(set) = header.and_then(byte_ranges) else { return Wanted::Whole };
+pub(super) fn wanted(header: Option<&str>, size: u64, joined: Joined) -> RequestedRanges {
+    let Some(set) = header.and_then(byte_ranges) else { return RequestedRanges::Whole };
     let specs = || set.split(',').map(str::trim).filter(|spec| !spec.is_empty());
     if !(1..=MAX_RANGES).contains(&specs().take(MAX_RANGES + 1).count()) {
-        return Wanted::Whole;
+        return RequestedRanges::Whole;
     }
     let mut ranges = Vec::new();
     let mut is_reversed = false;
@@ -56,14 +56,14 @@ pub(super) fn wanted(header: Option<&str>, size: u64, joined: Joined) -> Wanted 
             Spec::Satisfiable(range) => ranges.push(range),
             Spec::Unsatisfiable => {}
             Spec::Reversed => is_reversed = true,
-            Spec::Malformed => return Wanted::Whole,
+            Spec::Malformed => return RequestedRanges::Whole,
         }
     }
     let mut ranges = if is_reversed { Vec::new() } else { merged(ranges, joined) };
     match ranges.len() {
-        0 => Wanted::Nothing,
-        1 => Wanted::Part(ranges.remove(0)),
-        _ => Wanted::Parts(ranges),
+        0 => RequestedRanges::Nothing,
+        1 => RequestedRanges::Part(ranges.remove(0)),
+        _ => RequestedRanges::Parts(ranges),
     }
 }
 
@@ -118,11 +118,15 @@ pub(super) fn extent(header: Option<&str>) -> Extent {
     let Some(set) = header.and_then(byte_ranges) else { return Extent::Whole };
     let is_open = |spec: &str| spec.starts_with('-') || spec.ends_with('-');
     match wanted(header, u64::MAX, Joined::Touching) {
-        Wanted::Whole => Extent::Whole,
-        Wanted::Part(_) | Wanted::Parts(_) if set.split(',').map(str::trim).any(is_open) => {
+        RequestedRanges::Whole => Extent::Whole,
+        RequestedRanges::Part(_) | RequestedRanges::Parts(_)
+            if set.split(',').map(str::trim).any(is_open) =>
+        {
             Extent::Open
         }
-        Wanted::Part(_) | Wanted::Parts(_) | Wanted::Nothing => Extent::Closed,
+        RequestedRanges::Part(_) | RequestedRanges::Parts(_) | RequestedRanges::Nothing => {
+            Extent::Closed
+        }
     }
 }
 
@@ -172,44 +176,44 @@ mod tests {
     #[test]
     fn a_single_byte_range_is_served_and_nonsense_ignored() {
         for (header, expected) in [
-            ("bytes=0-0", Wanted::Part(0..1)),
-            ("bytes=0-", Wanted::Part(0..10)),
-            ("bytes=9-", Wanted::Part(9..10)),
-            ("bytes=2-5", Wanted::Part(2..6)),
-            ("bytes=2-500", Wanted::Part(2..10)),
-            ("bytes=-3", Wanted::Part(7..10)),
-            ("bytes=-300", Wanted::Part(0..10)),
-            ("bytes=0-99999999999999999999999", Wanted::Part(0..10)),
-            ("bytes=10-", Wanted::Nothing),
-            ("bytes=10-20", Wanted::Nothing),
-            ("bytes=-0", Wanted::Nothing),
-            ("bytes=5-2", Wanted::Nothing),
-            ("bytes=-", Wanted::Whole),
-            ("bytes=a-b", Wanted::Whole),
-            ("BYTES=2-5", Wanted::Part(2..6)),
-            ("bytes=,", Wanted::Whole),
-            ("bytes=", Wanted::Whole),
-            ("bytes=0-1,a-b", Wanted::Whole),
-            ("bytes=0-1,5-2", Wanted::Nothing),
-            ("bytes=10-,-0", Wanted::Nothing),
-            ("bytes=+1-2", Wanted::Whole),
-            ("chunks=0-1", Wanted::Whole),
-            ("", Wanted::Whole),
+            ("bytes=0-0", RequestedRanges::Part(0..1)),
+            ("bytes=0-", RequestedRanges::Part(0..10)),
+            ("bytes=9-", RequestedRanges::Part(9..10)),
+            ("bytes=2-5", RequestedRanges::Part(2..6)),
+            ("bytes=2-500", RequestedRanges::Part(2..10)),
+            ("bytes=-3", RequestedRanges::Part(7..10)),
+            ("bytes=-300", RequestedRanges::Part(0..10)),
+            ("bytes=0-99999999999999999999999", RequestedRanges::Part(0..10)),
+            ("bytes=10-", RequestedRanges::Nothing),
+            ("bytes=10-20", RequestedRanges::Nothing),
+            ("bytes=-0", RequestedRanges::Nothing),
+            ("bytes=5-2", RequestedRanges::Nothing),
+            ("bytes=-", RequestedRanges::Whole),
+            ("bytes=a-b", RequestedRanges::Whole),
+            ("BYTES=2-5", RequestedRanges::Part(2..6)),
+            ("bytes=,", RequestedRanges::Whole),
+            ("bytes=", RequestedRanges::Whole),
+            ("bytes=0-1,a-b", RequestedRanges::Whole),
+            ("bytes=0-1,5-2", RequestedRanges::Nothing),
+            ("bytes=10-,-0", RequestedRanges::Nothing),
+            ("bytes=+1-2", RequestedRanges::Whole),
+            ("chunks=0-1", RequestedRanges::Whole),
+            ("", RequestedRanges::Whole),
         ] {
             assert_eq!(wanted(Some(header), 10, Joined::Touching), expected, "{header}");
         }
-        assert_eq!(wanted(None, 10, Joined::Touching), Wanted::Whole);
-        assert_eq!(wanted(Some("bytes=0-"), 0, Joined::Touching), Wanted::Nothing);
-        assert_eq!(wanted(Some("bytes=-1"), 0, Joined::Touching), Wanted::Nothing);
+        assert_eq!(wanted(None, 10, Joined::Touching), RequestedRanges::Whole);
+        assert_eq!(wanted(Some("bytes=0-"), 0, Joined::Touching), RequestedRanges::Nothing);
+        assert_eq!(wanted(Some("bytes=-1"), 0, Joined::Touching), RequestedRanges::Nothing);
     }
 
     #[test]
     #[expect(clippy::single_range_in_vec_init, reason = "one range is what is left")]
     fn several_ranges_come_as_asked_and_merged() {
         let parts = |header: &str| match wanted(Some(header), 100, Joined::Touching) {
-            Wanted::Parts(ranges) => ranges,
-            Wanted::Part(range) => vec![range],
-            Wanted::Whole | Wanted::Nothing => Vec::new(),
+            RequestedRanges::Parts(ranges) => ranges,
+            RequestedRanges::Part(range) => vec![range],
+            RequestedRanges::Whole | RequestedRanges::Nothing => Vec::new(),
         };
         assert_eq!(parts("bytes=0-1,3-4"), [0..2, 3..5]);
         assert_eq!(parts("bytes=50-59 , 3-4,\t,-1"), [50..60, 3..5, 99..100]);
@@ -221,13 +225,17 @@ mod tests {
         assert_eq!(parts("bytes=100-,5-6,-0,8-8,200-300"), [5..7, 8..9]);
         assert_eq!(parts("bytes=50-,0-49"), [0..100]);
         let apart = wanted(Some("bytes=2-3,0-1,3-4,6-6"), 100, Joined::Overlapping);
-        assert_eq!(apart, Wanted::Parts(vec![2..5, 0..2, 6..7]), "those that touch stay apart");
+        assert_eq!(
+            apart,
+            RequestedRanges::Parts(vec![2..5, 0..2, 6..7]),
+            "those that touch stay apart"
+        );
         let many = |count: u64| {
             let specs: Vec<_> = (0..count).map(|it| format!("{0}-{0}", it * 2)).collect();
             wanted(Some(&format!("bytes={}", specs.join(","))), 100_000, Joined::Touching)
         };
-        assert!(matches!(many(1024), Wanted::Parts(ranges) if ranges.len() == 1024));
-        assert_eq!(many(1025), Wanted::Whole);
+        assert!(matches!(many(1024), RequestedRanges::Parts(ranges) if ranges.len() == 1024));
+        assert_eq!(many(1025), RequestedRanges::Whole);
     }
 
     #[test]
@@ -257,7 +265,7 @@ mod tests {
         LazyLock::new(|| Regex::new("(?s)^((?i:bytes)[ =]*)?([0-9]+)-([0-9]+)(/.*)?$").unwrap());
 
     /// What the specification says of a range, reckoned with numbers that never overflow here.
-    fn expected(header: &str, size: u64) -> Option<Wanted> {
+    fn expected(header: &str, size: u64) -> Option<RequestedRanges> {
         let found = RANGE.captures(header)?;
         // Beyond what is reckoned with here one number is as large as the other.
         let number = |group: usize| {
@@ -266,15 +274,15 @@ mod tests {
         };
         let size = u128::from(size);
         let (first, end) = match (number(1), number(2)) {
-            (Some(first), Some(last)) if last < first => return Some(Wanted::Nothing),
+            (Some(first), Some(last)) if last < first => return Some(RequestedRanges::Nothing),
             (Some(first), last) => (first, last.map_or(size, |last| size.min(last + 1))),
             (None, Some(length)) => (size - size.min(length), size),
-            (None, None) => return Some(Wanted::Whole),
+            (None, None) => return Some(RequestedRanges::Whole),
         };
         if first >= end {
-            return Some(Wanted::Nothing);
+            return Some(RequestedRanges::Nothing);
         }
-        Some(Wanted::Part(u64::try_from(first).unwrap()..u64::try_from(end).unwrap()))
+        Some(RequestedRanges::Part(u64::try_from(first).unwrap()..u64::try_from(end).unwrap()))
     }
 
     proptest! {
@@ -284,7 +292,7 @@ mod tests {
             size in prop_oneof![0_u64..2000, any::<u64>()],
         ) {
             let wanted = wanted(Some(&header), size, Joined::Touching);
-            if let Wanted::Part(range) = &wanted {
+            if let RequestedRanges::Part(range) = &wanted {
                 prop_assert!(range.start < range.end && range.end <= size, "{range:?} of {size}");
             }
             if let Some(expected) = expected(&header, size) {
@@ -299,10 +307,10 @@ mod tests {
         ) {
             let specs: Vec<_> = asked.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
             let ranges = match wanted(Some(&format!("bytes={}", specs.join(","))), size, Joined::Touching) {
-                Wanted::Parts(ranges) => ranges,
-                Wanted::Part(range) => vec![range],
-                Wanted::Nothing => Vec::new(),
-                Wanted::Whole => return Err(TestCaseError::fail("it is a set of ranges")),
+                RequestedRanges::Parts(ranges) => ranges,
+                RequestedRanges::Part(range) => vec![range],
+                RequestedRanges::Nothing => Vec::new(),
+                RequestedRanges::Whole => return Err(TestCaseError::fail("it is a set of ranges")),
             };
             for byte in 0..size {
                 let is_asked = asked.iter().any(|(first, more)| (*first..=first + more).contains(&byte));

@@ -9,7 +9,7 @@ use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::Wanted;
+use crate::registry::Expected;
 
 /// The digest of the content that an answer is about.
 pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
@@ -54,7 +54,7 @@ pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &Pu
 }
 
 /// Returns the content that the client has already, as far as it says so.
-pub(super) fn known(request: &HttpRequest) -> Option<Wanted> {
+pub(super) fn known(request: &HttpRequest) -> Option<Expected> {
     condition::wanted(request, &IF_NONE_MATCH).ok().flatten()
 }
 
@@ -84,7 +84,7 @@ pub(super) fn location(api: &Api, name: &RepositoryName, rest: &str) -> String {
     format!("{base}/v2/{name}/{rest}")
 }
 
-/// Answers that something was deleted.
+/// LinkCache that something was deleted.
 pub(super) fn accepted() -> HttpResponse {
     HttpResponse::Accepted().finish()
 }

@@ -98,7 +98,7 @@ fn passes(filter: Option<&str>, protocols: &[&str]) -> bool {
         && !refused.into_iter().any(|name| has(&name[1..]))
 }
 
-/// Answers with a list of at most one, or with a line for each.
+/// LinkCache with a list of at most one, or with a line for each.
 fn answer(request: &HttpRequest, list: &str, record: Option<Record>) -> HttpResponse {
     let accept = Accept::read(request);
     let ranges = accept.best_first();

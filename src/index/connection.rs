@@ -128,7 +128,7 @@ impl Connection {
         damaged(doing, why)
     }
 
-    /// Begins a transaction that may write; waits for its turn.
+    /// Begins a transaction that may write; waits for its lease.
     pub(super) async fn begin(&mut self) -> Result<()> {
         if self.in_transaction {
             return Err(misuse("beginning a transaction", "one is open already"));

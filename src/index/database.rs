@@ -8,18 +8,18 @@ use bytes::Bytes;
 use cid::Cid;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::clock::{self, Clock};
+use super::cache::RowCache;
 use super::columns::damaged;
 use super::connection::{Connection, Link, misuse};
 use super::edges::ReferrerQuery;
-use super::memory::Memory;
+use super::generation::{self, Generation};
+use super::locks::Locks;
 use super::pool::Pool;
-use super::turns::Turns;
 use super::uploads::ClaimRequest;
 use super::writer::LockedWriter;
 use super::{
-    Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, ManifestRow, NewBlob,
-    PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, TreeState, Turn, UploadKey,
+    Access, BlobRow, Claim, Folding, Index, IndexError, IndexErrorKind, Lease, ManifestRow,
+    NewBlob, PublicBlock, PublishedRoot, ReferrerRow, Result, StoredManifest, TreeState, UploadKey,
     UploadRow, UploadState, Writer, blobs, edges, manifests, nodes, published, queue, repositories,
     secrets, sqlite, tags, uploads, withdrawn,
 };
@@ -39,17 +39,17 @@ pub(super) struct Database {
     /// The writer's lock among the tasks of this process.
     pub(super) lock: Arc<Mutex<()>>,
     /// What is known of the version.
-    pub(super) clock: Arc<Clock>,
+    pub(super) generation: Arc<Generation>,
     /// What it was opened for.
     pub(super) access: Access,
     /// Whether it could only be opened for reading, since there was no room to write anything.
     pub(super) had_no_room: bool,
     /// What was found of late.
-    pub(super) memory: Memory,
+    pub(super) cache: RowCache,
     /// How long a statement of a request may take, where there is a network between.
     pub(super) limit: Duration,
-    /// Where turns at the storage are taken.
-    pub(super) turns: Turns,
+    /// Where locks of the storage are taken.
+    pub(super) locks: Locks,
 }
 
 impl Database {
@@ -75,7 +75,7 @@ impl Database {
         Ok(self.connection(link, self.pass().await?))
     }
 
-    /// Waits for the turn to write, where one does at a time.
+    /// Waits for the lease to write, where one does at a time.
     async fn pass(&self) -> Result<Option<OwnedMutexGuard<()>>> {
         let Some(gate) = &self.gate else { return Ok(None) };
         match tokio::time::timeout(GATE_LIMIT, Arc::clone(gate).lock_owned()).await {
@@ -112,15 +112,15 @@ impl Database {
 #[async_trait]
 impl Index for Database {
     async fn version(&self) -> Result<u64> {
-        match self.clock.seen().await? {
+        match self.generation.seen().await? {
             Some(seen) => Ok(seen.version),
-            None => clock::version(&mut self.read().await?).await,
+            None => generation::version(&mut self.read().await?).await,
         }
     }
 
     async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>> {
         let look_up = async || blobs::find(&mut self.read().await?, repository, digest).await;
-        self.memory.blobs().find(&self.clock, repository, digest, look_up).await
+        self.cache.blobs().find(&self.generation, repository, digest, look_up).await
     }
 
     async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
@@ -145,7 +145,7 @@ impl Index for Database {
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
         let look_up = async || manifests::find(&mut self.read().await?, repository, digest).await;
-        self.memory.manifests().find(&self.clock, repository, digest, look_up).await
+        self.cache.manifests().find(&self.generation, repository, digest, look_up).await
     }
 
     async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>> {
@@ -171,7 +171,7 @@ impl Index for Database {
     ) -> Result<Option<ManifestRow>> {
         let look_up =
             async || manifests::find_tagged(&mut self.read().await?, repository, tag).await;
-        self.memory.tagged().find(&self.clock, repository, tag, look_up).await
+        self.cache.tagged().find(&self.generation, repository, tag, look_up).await
     }
 
     async fn tags(
@@ -385,7 +385,7 @@ impl Index for Database {
         self.check_access()?;
         let held = Arc::clone(&self.lock).lock_owned().await;
         let connection = self.read().await?.for_the_writer();
-        let writer = LockedWriter::lock(connection, held, Arc::clone(&self.clock)).await?;
+        let writer = LockedWriter::lock(connection, held, Arc::clone(&self.generation)).await?;
         Ok(Box::new(writer))
     }
 
@@ -393,19 +393,19 @@ impl Index for Database {
         matches!(self.pool, Pool::Postgres(_))
     }
 
-    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>> {
         self.check_access()?;
-        self.turns.begin_linking().await
+        self.locks.begin_linking().await
     }
 
-    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+    async fn begin_cleaning(&self) -> Result<Box<dyn Lease>> {
         self.check_access()?;
-        self.turns.begin_cleaning().await
+        self.locks.begin_cleaning().await
     }
 
-    async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>> {
+    async fn begin_publishing(&self) -> Result<Option<Box<dyn Lease>>> {
         self.check_access()?;
-        self.turns.begin_publishing().await
+        self.locks.begin_publishing().await
     }
 
     async fn publication(&self) -> Result<Option<Vec<u8>>> {
@@ -434,20 +434,20 @@ impl Index for Database {
         self.check_access()?;
         if self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_err()) {
             // Somebody is writing, which answers half of the question.
-            return clock::version(&mut self.read().await?).await.map(drop);
+            return generation::version(&mut self.read().await?).await.map(drop);
         }
-        clock::beat(&mut self.write().await?).await
+        generation::beat(&mut self.write().await?).await
     }
 
-    async fn examine(&self) -> Result<()> {
-        sqlite::examine(&mut self.read().await?).await
+    async fn verify(&self) -> Result<()> {
+        sqlite::verify(&mut self.read().await?).await
     }
 
     async fn close(&self) {
         for pool in self.hasty.iter().chain([&self.pool]) {
             pool.close().await;
         }
-        self.turns.close().await;
-        self.clock.close();
+        self.locks.close().await;
+        self.generation.close();
     }
 }

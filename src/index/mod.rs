@@ -9,18 +9,19 @@
 //! pull sees. Both run the same queries on either database: a file here has one subject and its
 //! queries, `sqlite` and `postgres` what differs between the two, and [`INDEXES`] is their table.
 
-mod asker;
 mod blobs;
-mod clock;
+mod cache;
 mod columns;
 mod connection;
 mod database;
 mod edges;
 mod error;
+mod generation;
+mod generation_reader;
 mod links;
+mod locks;
 mod maintenance;
 mod manifests;
-mod memory;
 mod nodes;
 mod open;
 mod pool;
@@ -34,7 +35,6 @@ mod schema;
 mod secrets;
 mod sqlite;
 mod tags;
-mod turns;
 mod uploads;
 mod withdrawn;
 mod writer;
@@ -45,13 +45,13 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub use error::{IndexError, IndexErrorKind};
+pub use locks::Lease;
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
     NewBlob, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow, StoredManifest,
     TagRow, TreeState, UploadKey, UploadRow, UploadState,
 };
-pub use turns::Turn;
 pub use writing::Writer;
 
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
@@ -273,23 +273,23 @@ pub trait Index: Send + Sync {
     /// Tells whether other processes may use this index at the same time.
     fn is_shared(&self) -> bool;
 
-    /// Takes a turn to link something in the storage, beside others who link; waits as long as
+    /// Takes a lease to link something in the storage, beside others who link; waits as long as
     /// somebody cleans, and whoever wants to clean waits for its end. Returns nothing when a cleaning was
     /// cut short: somebody has to begin one, do all that it may have left, and end it.
-    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>>;
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>>;
 
-    /// Takes a turn to clean the storage; waits as long as anybody links or cleans. From here a note
-    /// says that a cleaning is under way, durably, until one is ended: by this turn or a later one. It is
+    /// Takes a lease to clean the storage; waits as long as anybody links or cleans. From here a note
+    /// says that a cleaning is under way, durably, until one is ended: by this lease or a later one. It is
     /// a write: not to be waited for by whoever has a writer's transaction open, nor is its end.
-    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>>;
+    async fn begin_cleaning(&self) -> Result<Box<dyn Lease>>;
 
-    /// Takes the turn to publish, unless somebody else has it, in whatever process; none then.
-    async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>>;
+    /// Takes the lease to publish, unless somebody else has it, in whatever process; none then.
+    async fn begin_publishing(&self) -> Result<Option<Box<dyn Lease>>>;
 
     /// Returns how publishing stands, as it was last written down.
     async fn publication(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Writes down how publishing stands, for whoever has the turn to publish.
+    /// Writes down how publishing stands, for whoever has the lease to publish.
     async fn set_publication(&self, record: &[u8]) -> Result<()>;
 
     /// Lists the roots that are held since they were published, or were to be, in no order.
@@ -307,7 +307,7 @@ pub trait Index: Send + Sync {
     ///
     /// # Errors
     /// [`Damaged`](IndexErrorKind::Damaged) when the file is not whole.
-    async fn examine(&self) -> Result<()>;
+    async fn verify(&self) -> Result<()>;
 
     /// Closes all connections once nobody uses them any more. Whatever is asked afterwards fails.
     async fn close(&self);

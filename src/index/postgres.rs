@@ -9,13 +9,13 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tokio::sync::Mutex;
 
-use super::asker::Asker;
-use super::clock::Clock;
+use super::cache::RowCache;
 use super::connection::{Connection, Link, kind, on};
 use super::database::Database;
-use super::memory::Memory;
+use super::generation::Generation;
+use super::generation_reader::GenerationReader;
+use super::locks::{self, Locks};
 use super::pool::Pool;
-use super::turns::{self, Turns};
 use super::{Access, Index, IndexError, IndexErrorKind, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
@@ -70,20 +70,20 @@ pub(super) async fn open(
     }
     let pools = |connections| pool_options(connections, access, settings);
     let pool = pools(settings.max_connections).connect_with(options.clone()).await;
-    let turns = pools(turns::CONNECTIONS).connect_lazy_with(options.clone());
-    let clock = match access {
-        Access::Full => Clock::Asked(Asker::start(options)),
-        Access::ReadOnly => Clock::Row,
+    let locks = pools(locks::CONNECTIONS).connect_lazy_with(options.clone());
+    let generation = match access {
+        Access::Full => Generation::Asked(GenerationReader::start(options)),
+        Access::ReadOnly => Generation::Row,
     };
     let database = Database {
         pool: Pool::Postgres(pool.map_err(unable)?),
-        turns: Turns::of_server(turns),
+        locks: Locks::of_server(locks),
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(clock),
+        generation: Arc::new(generation),
         access,
         had_no_room: false,
-        memory: Memory::new(),
+        cache: RowCache::new(),
         hasty: None,
         limit: settings.statement_timeout + GRACE,
     };

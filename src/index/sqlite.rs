@@ -9,12 +9,12 @@ use sqlx::sqlite::{
 };
 use tokio::sync::Mutex;
 
-use super::clock::{self, Clock};
+use super::cache::RowCache;
 use super::connection::{Connection, Link, kind, misuse};
 use super::database::{Database, GATE_LIMIT};
-use super::memory::Memory;
+use super::generation::{self, Generation};
+use super::locks::Locks;
 use super::pool::Pool;
-use super::turns::Turns;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
 const MIGRATIONS: [&str; 6] = [
@@ -76,14 +76,14 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
     let gate = Some(Arc::new(Mutex::new(())));
     let mut database = Database {
         pool: Pool::Lite(pool.clone()),
-        turns: Turns::of_process(pool.clone(), gate.clone()),
+        locks: Locks::of_process(pool.clone(), gate.clone()),
         hasty: Some(Pool::Lite(hasty)),
         gate,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::Row),
+        generation: Arc::new(Generation::Row),
         access: Access::Full,
         had_no_room: false,
-        memory: Memory::new(),
+        cache: RowCache::new(),
         limit: GATE_LIMIT,
     };
     let prepared = async {
@@ -96,10 +96,10 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
             }
             released => released?,
         }
-        clock::version(&mut database.read().await?).await
+        generation::version(&mut database.read().await?).await
     };
     match prepared.await {
-        Ok(version) => database.clock = Arc::new(Clock::owned(version)),
+        Ok(version) => database.generation = Arc::new(Generation::owned(version)),
         Err(error) => {
             // A connection that is only dropped is closed later, and takes files away by their names
             // then, which may be those of another database.
@@ -130,23 +130,23 @@ async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
     let mut database = Database { had_no_room: true, ..only_read(pool, Access::Full) };
     schema::check(&mut database.read().await?).await?;
-    let version = clock::version(&mut database.read().await?).await?;
-    database.clock = Arc::new(Clock::owned(version));
+    let version = generation::version(&mut database.read().await?).await?;
+    database.generation = Arc::new(Generation::owned(version));
     Ok(Arc::new(database))
 }
 
 /// A database whose file is not written to.
 fn only_read(pool: SqlitePool, access: Access) -> Database {
     Database {
-        turns: Turns::of_process(pool.clone(), None),
+        locks: Locks::of_process(pool.clone(), None),
         pool: Pool::Lite(pool),
         hasty: None,
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        clock: Arc::new(Clock::Row),
+        generation: Arc::new(Generation::Row),
         access,
         had_no_room: false,
-        memory: Memory::new(),
+        cache: RowCache::new(),
         limit: GATE_LIMIT,
     }
 }
@@ -181,7 +181,7 @@ pub(super) fn set_aside(url: &str) -> Result<PathBuf> {
 }
 
 /// Reads the whole file.
-pub(super) async fn examine(connection: &mut Connection) -> Result<()> {
+pub(super) async fn verify(connection: &mut Connection) -> Result<()> {
     const DOING: &str = "examining its file";
 
     let Link::Lite(link) = connection.link() else { return Ok(()) };

@@ -9,8 +9,8 @@ use cid::Cid;
 use tokio::sync::OwnedMutexGuard;
 use tracing::warn;
 
-use super::clock::{self, Clock};
 use super::connection::Connection;
+use super::generation::{self, Generation};
 use super::{
     BlobRow, Entry, EntryState, Folding, ManifestEdge, ManifestRow, NewBlob, NewManifest, NodeRefs,
     Result, StoredManifest, TagRow, TreeState, Writer, blobs, edges, links, maintenance, manifests,
@@ -20,12 +20,12 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
 /// The lock, and the connection on which its holder writes.
 pub(super) struct LockedWriter {
-    held: Option<Held>,
-    clock: Arc<Clock>,
+    held: Option<LockedConnection>,
+    generation: Arc<Generation>,
 }
 
 /// What goes back, connection first, when the writer is dropped.
-struct Held {
+struct LockedConnection {
     connection: Connection,
     _lock: OwnedMutexGuard<()>,
 }
@@ -35,11 +35,11 @@ impl LockedWriter {
     pub(super) async fn lock(
         mut connection: Connection,
         held: OwnedMutexGuard<()>,
-        clock: Arc<Clock>,
+        generation: Arc<Generation>,
     ) -> Result<Self> {
         connection.set_locked(true);
         postgres::lock(&mut connection).await?;
-        Ok(Self { held: Some(Held { connection, _lock: held }), clock })
+        Ok(Self { held: Some(LockedConnection { connection, _lock: held }), generation })
     }
 
     fn connection(&mut self) -> &mut Connection {
@@ -91,10 +91,10 @@ impl Writer for LockedWriter {
     }
 
     async fn commit(&mut self) -> Result<()> {
-        let version = clock::advance(self.connection()).await?;
-        self.clock.unsettle();
+        let version = generation::advance(self.connection()).await?;
+        self.generation.unsettle();
         self.connection().commit().await?;
-        self.clock.settle(version);
+        self.generation.settle(version);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 /// [`rollback`](Writer::rollback) reads see the transaction's own writes; outside of one, each
 /// write is a transaction of its own. After a call in it failed, a transaction can only be rolled
 /// back. Whoever has one open must not wait for a write by the [`Index`](super::Index): on SQLite that one waits in
-/// turn, and fails after 30 s.
+/// lease, and fails after 30 s.
 #[async_trait]
 pub trait Writer: Send {
     /// Begins a transaction.

@@ -38,19 +38,23 @@ pub(super) enum Reached {
 }
 
 /// What stands in a slot of a shard that is only read.
-pub(super) enum Held {
+pub(super) enum SlotContent {
     Entry(Entry),
     Shard(Cid),
 }
 
 /// Reads the block of the shard that holds the names whose hashes begin with `path`: each slot that is taken.
-pub(super) fn read(cid: Cid, block: &Bytes, path: &[u8]) -> Result<Vec<(u8, Held)>, DecodeError> {
+pub(super) fn read(
+    cid: Cid,
+    block: &Bytes,
+    path: &[u8],
+) -> Result<Vec<(u8, SlotContent)>, DecodeError> {
     let node = dag_pb::decode(block)?;
     let data = unixfs::decode(&node.data)?;
     let shard = Shard::open((cid, 0), node.links, &data, path)?;
     let slots = shard.slots.into_iter().map(|(index, slot)| match slot {
-        Slot::Entry(entry) => (index, Held::Entry(entry)),
-        Slot::Stored(cid, _) => (index, Held::Shard(cid)),
+        Slot::Entry(entry) => (index, SlotContent::Entry(entry)),
+        Slot::Stored(cid, _) => (index, SlotContent::Shard(cid)),
         Slot::Shard(_) => unreachable!("nothing below a shard that was opened is in memory"),
     });
     Ok(slots.collect())

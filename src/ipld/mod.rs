@@ -9,7 +9,6 @@
 //! itself: blocks are handed in and out, and a [`Load`] supplies those that a directory needs. It knows
 //! nothing of registries.
 
-mod bag;
 mod block;
 mod car;
 mod dag_pb;
@@ -19,6 +18,7 @@ pub mod file;
 mod hamt;
 mod murmur;
 mod node;
+mod pin_node;
 mod seen;
 mod sha256;
 pub mod traversal;
@@ -27,11 +27,11 @@ mod wire;
 
 pub use cid::Cid;
 
-pub use bag::{BAG_LINKS, bag};
 pub use block::{Block, MAX_BLOCK_SIZE, RAW, digest_of, hash_name, raw_cid};
 pub use car::{CarEvent, CarReader, MAX_CAR_HEADER, MAX_CAR_ROOTS, car_frame, car_header, no_root};
 pub use directory::{Directory, Entry, Load};
 pub use error::{BlockError, CarError, DecodeError, Error, RangeError, TraversalError};
 pub use node::{Node, Part, describe, links, symlink};
+pub use pin_node::{PIN_NODE_LINKS, pin_node};
 pub use seen::Seen;
 pub use traversal::{ByteRange, Scope, Step, Target, Traversal};

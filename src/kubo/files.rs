@@ -3,7 +3,7 @@
 use cid::Cid;
 use serde::Deserialize;
 
-use super::{Kubo, KuboError, KuboErrorKind, Patience, Result};
+use super::{CallTimeout, Kubo, KuboError, KuboErrorKind, Result};
 
 /// What stands at a path of MFS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,8 @@ impl Kubo {
     /// [`Exists`](KuboErrorKind::Exists) when the name is taken,
     /// [`MissingBlock`](KuboErrorKind::MissingBlock) when the block is not there,
     /// [`NotFound`](KuboErrorKind::NotFound) when the directory of the name is not.
-    pub async fn copy(&self, cid: &Cid, path: &str, patience: Patience) -> Result<()> {
-        self.copying(cid, path).patience(patience).send(None).await.map(drop)
+    pub async fn copy(&self, cid: &Cid, path: &str, timeout: CallTimeout) -> Result<()> {
+        self.copying(cid, path).timeout(timeout).send(None).await.map(drop)
     }
 
     /// Makes a directory, and those above it that are missing; one that is there is left as it is. When it returns
@@ -85,7 +85,7 @@ impl Kubo {
     /// Those of the node.
     pub async fn make_directory(&self, path: &str) -> Result<()> {
         let call = self.call("files/mkdir").option("parents", "true").option("cid-version", "1");
-        call.argument(path).patience(Patience::Endless).send(None).await.map(drop)
+        call.argument(path).timeout(CallTimeout::Endless).send(None).await.map(drop)
     }
 
     fn copying(&self, cid: &Cid, path: &str) -> super::rpc::Call<'_> {
@@ -102,7 +102,7 @@ impl Kubo {
     pub async fn remove(&self, paths: &[String]) -> Result<()> {
         let call = self.call("files/rm").option("recursive", "true").option("force", "true");
         let call = paths.iter().fold(call, super::rpc::Call::argument);
-        call.patience(Patience::Endless).send(None).await.map(drop)
+        call.timeout(CallTimeout::Endless).send(None).await.map(drop)
     }
 
     /// Writes a folder to the disk, with all that leads to it, and returns its CID. Nobody may change
@@ -117,7 +117,7 @@ impl Kubo {
             cid: String,
         }
 
-        let call = self.call("files/flush").argument(path).patience(Patience::Endless);
+        let call = self.call("files/flush").argument(path).timeout(CallTimeout::Endless);
         let answer: Answer = call.json(None).await?;
         parse("files/flush", &answer.cid)
     }

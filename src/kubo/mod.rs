@@ -1,7 +1,7 @@
 //! A typed client of one Kubo node: its RPC and its gateway port.
 //!
 //! The storage driver calls it, and whoever fetches through a node. Every call has a deadline but those
-//! that commit ([`Kubo::copy`] with [`Patience::Endless`], [`Kubo::flush`], [`Kubo::remove`]), for a commit
+//! that commit ([`Kubo::copy`] with [`CallTimeout::Endless`], [`Kubo::flush`], [`Kubo::remove`]), for a commit
 //! that was given up may still land. An answer counts only when it has ended without the trailer by which
 //! Kubo tells of a failure in its midst. This room knows nothing of registries, and `error` alone knows
 //! Kubo's texts.
@@ -27,7 +27,7 @@ pub use error::{KuboError, KuboErrorKind};
 pub use files::Stat;
 pub use gateway::Body;
 pub use node::Version;
-pub use rpc::Patience;
+pub use rpc::CallTimeout;
 
 /// What every operation of this room returns.
 pub type Result<T> = std::result::Result<T, KuboError>;

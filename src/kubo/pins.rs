@@ -7,7 +7,7 @@ use cid::Cid;
 use serde::Deserialize;
 
 use super::files::parse;
-use super::{Kubo, KuboErrorKind, Patience, Result, SILENCE};
+use super::{CallTimeout, Kubo, KuboErrorKind, Result, SILENCE};
 
 /// How long it may take to pin what is new. It tells nothing of how it goes on.
 const UPDATE: Duration = Duration::from_mins(5);
@@ -40,7 +40,7 @@ impl Kubo {
             // The new pin has the name of the old one.
             let call = self.call("pin/update").argument(known.to_string());
             let call = call.argument(root.to_string()).option("unpin", "false");
-            let call = call.patience(Patience::Endless);
+            let call = call.timeout(CallTimeout::Endless);
             if let Ok(pinned) = tokio::time::timeout(UPDATE, call.send(None)).await {
                 return match pinned {
                     Err(error) if error.kind == KuboErrorKind::Exists => Ok(()),

@@ -21,7 +21,7 @@ const STREAM_ERROR: &str = "x-stream-error";
 
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Patience {
+pub enum CallTimeout {
     /// Half a minute: whoever gives up knows nothing.
     Limited,
     /// As long as it takes, since what was given up may land later.
@@ -33,7 +33,7 @@ pub(super) struct Call<'a> {
     kubo: &'a Kubo,
     command: &'static str,
     options: Vec<(&'static str, String)>,
-    patience: Patience,
+    timeout: CallTimeout,
     limit: Duration,
     /// How long it may tell nothing new.
     stall: Option<Duration>,
@@ -44,8 +44,8 @@ pub(super) struct Call<'a> {
 impl Kubo {
     /// Begins a call of that command, such as `files/ls`.
     pub(super) fn call(&self, command: &'static str) -> Call<'_> {
-        let (patience, limit, most) = (Patience::Limited, LIMIT, ANSWER);
-        Call { kubo: self, command, options: Vec::new(), patience, limit, stall: None, most }
+        let (timeout, limit, most) = (CallTimeout::Limited, LIMIT, ANSWER);
+        Call { kubo: self, command, options: Vec::new(), timeout, limit, stall: None, most }
     }
 }
 
@@ -59,8 +59,8 @@ impl Call<'_> {
         self
     }
 
-    pub(super) fn patience(self, patience: Patience) -> Self {
-        Self { patience, ..self }
+    pub(super) fn timeout(self, timeout: CallTimeout) -> Self {
+        Self { timeout, ..self }
     }
 
     /// Waits no longer than that, where it has a limit.
@@ -70,7 +70,7 @@ impl Call<'_> {
 
     /// Waits as long as the node tells of progress: it repeats itself while there is none.
     pub(super) fn while_it_goes_on(self, stall: Duration) -> Self {
-        Self { patience: Patience::Endless, stall: Some(stall), ..self }
+        Self { timeout: CallTimeout::Endless, stall: Some(stall), ..self }
     }
 
     /// Reads no answer that is longer.
@@ -89,27 +89,29 @@ impl Call<'_> {
 
     /// Makes the call, and returns what is answered once that has ended well.
     pub(super) async fn send(self, files: Option<Form>) -> Result<Bytes> {
-        let (command, patience, begun) = (self.command, self.patience, Instant::now());
+        let (command, timeout, begun) = (self.command, self.timeout, Instant::now());
         let limit = self.limit;
         let exchange = self.exchange(files);
-        let answer = match patience {
-            Patience::Endless => exchange.await,
-            Patience::Limited => tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
-                let late = format!("no answer within {} s", limit.as_secs());
-                Err(KuboError::new(KuboErrorKind::Unavailable, command, late))
-            }),
+        let answer = match timeout {
+            CallTimeout::Endless => exchange.await,
+            CallTimeout::Limited => {
+                tokio::time::timeout(limit, exchange).await.unwrap_or_else(|_| {
+                    let late = format!("no answer within {} s", limit.as_secs());
+                    Err(KuboError::new(KuboErrorKind::Unavailable, command, late))
+                })
+            }
         };
         tracing::trace!(command, took = ?begun.elapsed(), "asked the node");
         answer
     }
 
     async fn exchange(self, files: Option<Form>) -> Result<Bytes> {
-        let Self { kubo, command, options, patience, stall, most, .. } = self;
+        let Self { kubo, command, options, timeout, stall, most, .. } = self;
         let failed = |error| KuboError::sending(command, error);
         let url = format!("{}/api/v0/{command}", kubo.api);
-        let client = match patience {
-            Patience::Limited => &kubo.client,
-            Patience::Endless => &kubo.patient,
+        let client = match timeout {
+            CallTimeout::Limited => &kubo.client,
+            CallTimeout::Endless => &kubo.patient,
         };
         let mut request = client.post(url).query(&options);
         if let Some(token) = &kubo.token {

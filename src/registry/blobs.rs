@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cid::Cid;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::federation::{Extent, Held};
+use super::federation::{BlobSource, Extent};
 use super::intent::Intent;
 use super::walk::TREE;
 use super::{Registry, RegistryError, Result, layout, not_fetched, now};
@@ -26,7 +26,7 @@ pub struct Blob {
     /// The name that it was asked by.
     pub digest: Digest,
     content: Content,
-    held: Held,
+    held: BlobSource,
 }
 
 /// Bytes of a blob as they are read; an error ends them, and what came before it is not the whole.
@@ -42,12 +42,12 @@ impl Blob {
     /// The root of its file, if that is known: of what was kept of somebody else's it is not.
     #[must_use]
     pub fn cid(&self) -> Option<&Cid> {
-        (!matches!(self.held, Held::Kept(_))).then_some(&self.content.cid)
+        (!matches!(self.held, BlobSource::Cached(_))).then_some(&self.content.cid)
     }
 
     /// A blob of this registry.
     pub(super) fn here(digest: Digest, content: Content) -> Self {
-        Self { digest, content, held: Held::Here }
+        Self { digest, content, held: BlobSource::Here }
     }
 }
 
@@ -92,7 +92,9 @@ impl Registry {
     /// Returns a URL from which clients can read a blob themselves, if the operator has set that up.
     #[must_use]
     pub fn blob_location(&self, blob: &Blob) -> Option<String> {
-        matches!(blob.held, Held::Here).then(|| self.storage.location(&blob.content)).flatten()
+        matches!(blob.held, BlobSource::Here)
+            .then(|| self.storage.location(&blob.content))
+            .flatten()
     }
 
     /// Reads a range of a blob that was found by [`Registry::open_blob`]; it is not empty unless the blob is. A
@@ -102,7 +104,7 @@ impl Registry {
     /// # Errors
     /// Those of the storage; [`RegistryError::Remote`] when nothing of it comes in time.
     pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<BlobStream> {
-        if matches!(blob.held, Held::Here) {
+        if matches!(blob.held, BlobSource::Here) {
             let bytes = self.storage.open(&blob.content, range).await?;
             return Ok(bytes.map_err(RegistryError::from).boxed());
         }

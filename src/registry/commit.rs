@@ -75,7 +75,7 @@ impl Registry {
     /// enqueued.
     pub(super) async fn commit_stored(&self, intent: Intent, pushed: Option<Pushed>) -> Result<()> {
         let registry = self.clone();
-        let task = self.to_its_end(async move {
+        let task = self.spawn_uncancellable(async move {
             let record = serde_json::to_vec(&intent)?;
             let (manifest, seq) = match pushed {
                 Some(Pushed { stored, document, storing }) => {
@@ -86,7 +86,7 @@ impl Registry {
                 }
                 None => (None, registry.index.enqueue(&record, None, now()).await?),
             };
-            registry.pass(Step::Enqueued)?;
+            registry.failpoint(Step::Enqueued)?;
             let settled = registry.settle(seq).await?;
             drop(manifest);
             match settled {
@@ -210,16 +210,16 @@ impl Registry {
             }
         }
         writer.commit().await?;
-        self.pass(Step::Checked)?;
+        self.failpoint(Step::Checked)?;
 
         let edits: Vec<Edit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
         #[cfg(test)]
         if self.stops_at(Step::HalfApplied) {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
-            self.pass(Step::HalfApplied)?;
+            self.failpoint(Step::HalfApplied)?;
         }
         let applied = self.storage.carry_out(Visibility::Public, &edits, &present).await?;
-        self.pass(Step::Applied)?;
+        self.failpoint(Step::Applied)?;
 
         writer.begin().await?;
         let mut linked = Vec::new();
@@ -242,7 +242,7 @@ impl Registry {
         }
         let changes = accepted.iter().filter(|(_, edits)| !edits.is_empty()).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
-        self.pass(Step::Recorded)?;
+        self.failpoint(Step::Recorded)?;
         Ok(true)
     }
 
@@ -351,7 +351,7 @@ impl Registry {
         clippy::unnecessary_wraps,
         reason = "only tests stop between steps"
     )]
-    fn pass(&self, _step: Step) -> Result<()> {
+    fn failpoint(&self, _step: Step) -> Result<()> {
         Ok(())
     }
 }

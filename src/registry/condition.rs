@@ -9,22 +9,22 @@ use crate::oci::Digest;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Something of this has to stand there (`If-Match`).
-    pub only_if: Option<Wanted>,
+    pub only_if: Option<Expected>,
     /// Nothing of this may stand there (`If-None-Match`).
-    pub unless: Option<Wanted>,
+    pub unless: Option<Expected>,
 }
 
 /// What may stand at a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wanted {
+pub enum Expected {
     /// Whatever it is.
     Anything,
     /// One of these; of none of them, nothing.
     OneOf(Vec<Digest>),
 }
 
-impl Wanted {
+impl Expected {
     /// Tells whether a digest is among it.
     #[must_use]
     pub fn includes(&self, digest: &Digest) -> bool {
@@ -43,7 +43,7 @@ impl Condition {
 
     /// Tells whether a change may be made where that stands, or nothing.
     pub(super) fn allows(&self, current: Option<&Digest>) -> bool {
-        let stands = |wanted: &Wanted| current.is_some_and(|digest| wanted.includes(digest));
+        let stands = |wanted: &Expected| current.is_some_and(|digest| wanted.includes(digest));
         self.only_if.as_ref().is_none_or(stands) && !self.unless.as_ref().is_some_and(stands)
     }
 }
@@ -58,16 +58,16 @@ mod tests {
         let [here, other] = [b"here", b"else"].map(|bytes| Digest::of(Algorithm::Sha256, bytes));
         let only_if = |wanted| Condition { only_if: Some(wanted), unless: None };
         let unless = |wanted| Condition { only_if: None, unless: Some(wanted) };
-        let one = |digest| Wanted::OneOf(vec![digest]);
+        let one = |digest| Expected::OneOf(vec![digest]);
         // Where `here` stands, and where nothing does.
         for (condition, on_here, on_nothing) in [
             (Condition::default(), true, true),
-            (only_if(Wanted::Anything), true, false),
+            (only_if(Expected::Anything), true, false),
             (only_if(one(here)), true, false),
-            (only_if(Wanted::OneOf(vec![other, here])), true, false),
+            (only_if(Expected::OneOf(vec![other, here])), true, false),
             (only_if(one(other)), false, false),
-            (only_if(Wanted::OneOf(Vec::new())), false, false),
-            (unless(Wanted::Anything), false, true),
+            (only_if(Expected::OneOf(Vec::new())), false, false),
+            (unless(Expected::Anything), false, true),
             (unless(one(here)), false, true),
             (unless(one(other)), true, true),
             (Condition { only_if: Some(one(here)), unless: Some(one(here)) }, false, false),

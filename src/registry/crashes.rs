@@ -22,7 +22,7 @@ const STEPS: [Step; 5] =
 
 impl Registry {
     /// Fails where the test wants the process to end.
-    pub(super) fn pass(&self, step: Step) -> Result<()> {
+    pub(super) fn failpoint(&self, step: Step) -> Result<()> {
         if self.stops_at(step) {
             return Err(RegistryError::Record(format!("stopped at {step:?}")));
         }
@@ -423,9 +423,9 @@ async fn what_waits_lands_without_another_push() {
     let obstacle = folder.path().join("public/docker");
     fs::write(&obstacle, b"in the way").unwrap();
     client.put(&registry, "tag", &image).await.unwrap_err();
-    registry.keep_up().await.unwrap_err();
+    registry.fold_pending().await.unwrap_err();
     fs::remove_file(&obstacle).unwrap();
-    registry.keep_up().await.unwrap();
+    registry.fold_pending().await.unwrap();
     assert_eq!(client.get(&registry, "tag").await, Some(image));
     assert_whole(&registry).await;
 }

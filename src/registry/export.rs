@@ -9,7 +9,7 @@ use cid::Cid;
 use super::root::peek;
 use super::{Registry, RegistryError, Result};
 use crate::ipld::{Block, Scope, Seen, Traversal};
-use crate::remote::Ahead;
+use crate::remote::Prefetch;
 
 /// How many blocks are read at a time.
 const WIDTH: usize = 4;
@@ -21,7 +21,7 @@ pub struct Export {
     pub root: Cid,
     /// How many bytes the blocks have in all, where none is met twice.
     pub bytes: u64,
-    blocks: Ahead<RegistryError>,
+    blocks: Prefetch<RegistryError>,
     seen: Seen,
 }
 
@@ -38,7 +38,7 @@ impl Registry {
         let added: Arc<HashMap<Cid, Bytes>> = Arc::new(added.collect());
         let registry = self.clone();
         let traversal = Traversal::new(root, [], Scope::All { limit: u64::MAX })?;
-        let blocks = Ahead::new(traversal, WIDTH, move |cid| {
+        let blocks = Prefetch::new(traversal, WIDTH, move |cid| {
             let (registry, added) = (registry.clone(), Arc::clone(&added));
             Box::pin(async move { registry.tree_block(cid, &added).await })
         });

@@ -16,7 +16,7 @@ use super::{Registry, RegistryError, Result};
 use crate::index::PublicBlock;
 use crate::ipld::{Block, RAW, Scope, Target, Traversal};
 use crate::oci::Visibility;
-use crate::remote::Ahead;
+use crate::remote::Prefetch;
 
 /// How many blocks are read at a time: the one that is sent next, and some ahead of it.
 const WIDTH: usize = 4;
@@ -91,7 +91,7 @@ impl Registry {
         scope: Scope,
     ) -> Result<Archive> {
         let (registry, root) = (self.clone(), first.cid);
-        let mut reading = Ahead::new(Traversal::new(root, path, scope)?, WIDTH, move |cid| {
+        let mut reading = Prefetch::new(Traversal::new(root, path, scope)?, WIDTH, move |cid| {
             let known = (cid == first.cid).then(|| first.clone());
             let registry = registry.clone();
             Box::pin(async move {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::de::DeserializeOwned;
 
-use super::condition::{Condition, Wanted};
+use super::condition::{Condition, Expected};
 use super::intent::{Intent, Refusal};
 use super::publish::{Failure, Publication};
 use crate::storage::Edit;
@@ -40,7 +40,7 @@ fn intents_of_version_0_are_what_they_were() {
     );
     for expected in [
         put(hello, &["v1"], true, Condition::default()),
-        put(hello, &["v1"], true, unless(Wanted::Anything)),
+        put(hello, &["v1"], true, unless(Expected::Anything)),
         put(
             "sha256:2e59f437aad533702b33b6a99b67aafa53dc36f71a03364fcd4b22233f792414",
             &[],
@@ -51,12 +51,12 @@ fn intents_of_version_0_are_what_they_were() {
             "sha256:68abe67f47fcdf86993f4b14d694308f8ef04feeb12768b38631d5034a6dab36",
             &["v2"],
             true,
-            only_if(Wanted::OneOf(vec![other.parse().unwrap()])),
+            only_if(Expected::OneOf(vec![other.parse().unwrap()])),
         ),
         Intent::DeleteTag {
             repository: repository(),
             tag: "gone".parse().unwrap(),
-            condition: only_if(Wanted::Anything),
+            condition: only_if(Expected::Anything),
         },
         Intent::DeleteTag {
             repository: repository(),

@@ -122,7 +122,7 @@ pub(super) fn referrer_link(
 
 /// A file of a tree, by its path.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum TreeFile {
     /// Where that content stands.
     Content(CanonicalDigest),
     /// A link of that repository.
@@ -130,12 +130,12 @@ pub(super) enum Place {
 }
 
 /// Reads a path back; none if no file of a tree has it.
-pub(super) fn read(path: &TreePath) -> Option<Place> {
+pub(super) fn read(path: &TreePath) -> Option<TreeFile> {
     let below = path.as_str().strip_prefix(ROOT)?.strip_prefix('/')?;
     if let Some(blob) = below.strip_prefix("blobs/sha256/") {
         let (_, hex) = blob.strip_suffix("/data")?.split_once('/')?;
         let canonical: CanonicalDigest = format!("sha256:{hex}").parse().ok()?;
-        return (blob_data(&canonical) == *path).then_some(Place::Content(canonical));
+        return (blob_data(&canonical) == *path).then_some(TreeFile::Content(canonical));
     }
     // No component of a name begins so.
     let (name, rest) = below.strip_prefix("repositories/")?.split_once("/_")?;
@@ -156,7 +156,7 @@ pub(super) fn read(path: &TreePath) -> Option<Place> {
         }
         _ => false,
     };
-    is_link.then_some(Place::Link(name.parse().ok()?))
+    is_link.then_some(TreeFile::Link(name.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -198,8 +198,8 @@ mod tests {
             let layer = expected.contains("_layers").then_some((name.clone(), digest));
             assert_eq!(read_layer_link(&path), layer, "{expected}");
             match read(&path) {
-                Some(Place::Content(found)) => assert_eq!(found, canonical),
-                Some(Place::Link(found)) => assert_eq!(found, name),
+                Some(TreeFile::Content(found)) => assert_eq!(found, canonical),
+                Some(TreeFile::Link(found)) => assert_eq!(found, name),
                 None => assert!(expected.ends_with("/v1"), "{expected}"),
             }
         }

@@ -7,7 +7,7 @@ use super::blobs::new_blob;
 use super::commit::Pushed;
 use super::intent::Intent;
 use super::uploads::new_id;
-use super::{Condition, Registry, RegistryError, Result, Wanted, not_fetched, now};
+use super::{Condition, Expected, Registry, RegistryError, Result, not_fetched, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{ManifestRow, StoredManifest, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
@@ -65,7 +65,7 @@ impl Registry {
         &self,
         grant: &PullGrant,
         reference: &Reference,
-        known: &Wanted,
+        known: &Expected,
     ) -> Result<Option<Digest>> {
         match self.foreign(grant) {
             Some((federation, name)) if grant.cache_only().is_none() => {
@@ -104,7 +104,7 @@ impl Registry {
         let (registry, kept) = (self.clone(), bytes.clone());
         let storing = self.storing.clone().read_owned().await;
         let keeping = async move { registry.keep(canonical, kept).await };
-        let content = self.to_its_end(keeping).await?.content;
+        let content = self.spawn_uncancellable(keeping).await?.content;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,

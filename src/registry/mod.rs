@@ -33,12 +33,12 @@ mod namespace;
 mod progress;
 mod publish;
 mod purge;
+mod queue_recovery;
 mod rebuild;
 mod references;
 mod referrers;
 mod restore;
 mod root;
-mod salvage;
 mod tags;
 mod uploads;
 mod walk;
@@ -57,18 +57,19 @@ pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
 pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
 pub use clearing::UploadSummary;
-pub use condition::{Condition, Wanted};
+pub use condition::{Condition, Expected};
 pub use error::{RegistryError, Result};
 pub use export::Export;
 pub use federation::{
-    Asked, Endpoint, Extent, Federation, Found, Hinted, Listed, Named, Origin, OwnNode, Restorable,
-    Roots, SignedRecord, Survey,
+    Diagnosis, Endpoint, Extent, Federation, Found, Hinted, Listed, ListedRepository, Origin,
+    OwnNode, Restorable, Roots, SignedRecord, SourceCheck,
 };
 pub use gateway::{Archive, Blocks};
 pub use manifests::PushedManifest;
 pub use progress::{Progress, Silent, Steps};
 pub use publish::{
-    Failure, FormerDomain, Outcome, Plan, Publication, Publisher, Standing, Terms, Wish, published,
+    Failure, FormerDomain, Outcome, Plan, Publication, PublishConfig, PublishStatus, Publisher,
+    Trigger, published,
 };
 pub use purge::{Purged, Withdrawn};
 pub use rebuild::Rebuilt;
@@ -229,7 +230,7 @@ impl Registry {
     }
 
     /// Runs work that must not be left half-done when the request that wants it is gone.
-    async fn to_its_end<T: Send + 'static>(
+    async fn spawn_uncancellable<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
@@ -272,7 +273,7 @@ impl Registry {
         Ok(self.index.upload_count().await?)
     }
 
-    /// Answers whether the index can be written to.
+    /// LinkCache whether the index can be written to.
     ///
     /// # Errors
     /// Why not.
@@ -288,7 +289,7 @@ impl Registry {
         Ok(self.storage.clean().await?)
     }
 
-    /// Answers whether content can be written.
+    /// LinkCache whether content can be written.
     ///
     /// # Errors
     /// Why not.

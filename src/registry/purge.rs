@@ -175,7 +175,7 @@ impl Registry {
         {
             return Ok(Some(canonical));
         }
-        match self.storage.examine(&canonical).await {
+        match self.storage.verify(&canonical).await {
             Ok(content) if content.canonical == canonical => {
                 contents.forgotten.insert(canonical, content);
                 Ok(Some(canonical))

@@ -66,7 +66,7 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index and the storage.
-    pub async fn keep_up(&self) -> Result<()> {
+    pub async fn fold_pending(&self) -> Result<()> {
         if self.index.unfolded_entry_count().await? > 0 {
             self.root().await?;
         }

@@ -54,15 +54,15 @@ impl Default for ReadLimits {
 /// What bounds all reads of the process.
 pub struct Bounds {
     limits: ReadLimits,
-    all: Places,
-    roots: Mutex<HashMap<Cid, Weak<RootPlaces>>>,
+    all: Permits,
+    roots: Mutex<HashMap<Cid, Weak<RootPermits>>>,
     refused: AtomicU64,
     /// How long a read waits, and a block.
     waits: [Duration; 2],
 }
 
-/// Places for reads, of each kind so many.
-struct Places {
+/// Permits for reads, of each kind so many.
+struct Permits {
     small: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     lists: Arc<Semaphore>,
@@ -76,14 +76,14 @@ struct Places {
     first: Arc<Semaphore>,
 }
 
-struct RootPlaces {
+struct RootPermits {
     bounds: Arc<Bounds>,
-    own: Places,
+    own: Permits,
 }
 
 /// What bounds the reads below one root; by default nothing does.
 #[derive(Clone, Default)]
-pub struct RootBounds(Option<Arc<RootPlaces>>);
+pub struct RootBounds(Option<Arc<RootPermits>>);
 
 impl fmt::Debug for RootBounds {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -117,7 +117,7 @@ pub(super) struct Permit {
     size: usize,
 }
 
-impl Places {
+impl Permits {
     fn new(reads: usize, memory: u32, names: usize) -> Self {
         let semaphore = |count| Arc::new(Semaphore::new(count));
         Self {
@@ -153,7 +153,7 @@ impl Bounds {
         let units = units(usize::try_from(limits.bytes).unwrap_or(usize::MAX));
         Arc::new(Self {
             limits,
-            all: Places::new(limits.reads.max(1), units, NAMES),
+            all: Permits::new(limits.reads.max(1), units, NAMES),
             roots: Mutex::default(),
             refused: AtomicU64::new(0),
             waits,
@@ -169,8 +169,8 @@ impl Bounds {
         roots.retain(|_, places| places.strong_count() > 0);
         let reads = self.limits.reads_per_root.clamp(1, self.limits.reads.max(1));
         let memory = (self.all.most_memory / SHARE).max(1);
-        let own = Places::new(reads, memory, NAMES_PER_ROOT);
-        let places = Arc::new(RootPlaces { bounds: Arc::clone(self), own });
+        let own = Permits::new(reads, memory, NAMES_PER_ROOT);
+        let places = Arc::new(RootPermits { bounds: Arc::clone(self), own });
         roots.insert(root, Arc::downgrade(&places));
         RootBounds(Some(places))
     }

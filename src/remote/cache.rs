@@ -21,27 +21,27 @@ use cid::Cid;
 use futures_util::{StreamExt, stream};
 use tokio::task::spawn_blocking;
 
+use super::cache_store::CacheStore;
+use super::cached_file::{Cached, failed};
 use super::fetch::{Fetch, Fetching};
-use super::kept::{Kept, failed};
+use super::in_flight_quota::InFlightQuota;
 use super::leaves::Leaves;
 use super::ledger::{CacheLimits, RootId};
-use super::room::Room;
-use super::shelf::Shelf;
 use super::{ByteStream, File as RemoteFile, Remote, RemoteError, RemoteErrorKind, Result, ranges};
 use crate::oci::CanonicalDigest;
 
 /// The content of other people that this process keeps.
 pub struct Cache {
-    shelf: Arc<Shelf>,
+    store: Arc<CacheStore>,
     /// For what is on its way: as much again as is kept.
-    room: Arc<Room>,
+    room: Arc<InFlightQuota>,
     leaves: Arc<Leaves>,
     temporary: AtomicU64,
     /// Content that is about to come, or on its way, by the root that it is looked for under.
-    fetches: Mutex<HashMap<Wish, Weak<Slot>>>,
+    fetches: Mutex<HashMap<FetchKey, Weak<Slot>>>,
 }
 
-type Wish = (Cid, CanonicalDigest);
+type FetchKey = (Cid, CanonicalDigest);
 
 /// Which part of the budget blocks take beside it that ranges were read from.
 const LEAVES: u64 = 8;
@@ -74,16 +74,22 @@ impl Cache {
     /// # Errors
     /// When the folder cannot be written to.
     pub fn open_within(folder: &Path, limits: CacheLimits) -> io::Result<Arc<Self>> {
-        let shelf = Shelf::open(folder, limits)?;
+        let store = CacheStore::open(folder, limits)?;
         let leaves = Leaves::open(&folder.join("leaves"), limits.bytes / LEAVES)?;
         let (temporary, fetches) = (AtomicU64::new(0), Mutex::default());
-        Ok(Arc::new(Self { shelf, room: Room::new(limits.bytes), leaves, temporary, fetches }))
+        Ok(Arc::new(Self {
+            store,
+            room: InFlightQuota::new(limits.bytes),
+            leaves,
+            temporary,
+            fetches,
+        }))
     }
 
     /// Returns how many bytes of the disk and how many files the cache takes, as far as it was counted.
     #[must_use]
     pub fn totals(&self) -> (u64, u64) {
-        self.shelf.ledger().totals()
+        self.store.ledger().totals()
     }
 
     /// Returns content that is on its way from below a root, if it has begun to come.
@@ -124,14 +130,14 @@ impl Cache {
     /// Each process reads a file once to see that it is what its digest says, and again when somebody wrote
     /// to it. A small one that is not is not found; of a long one the first read fails, and then it
     /// is not found either.
-    pub async fn find(&self, digest: &CanonicalDigest) -> Option<Kept> {
-        let (files, digest) = (Arc::clone(&self.shelf), *digest);
+    pub async fn find(&self, digest: &CanonicalDigest) -> Option<Cached> {
+        let (files, digest) = (Arc::clone(&self.store), *digest);
         spawn_blocking(move || files.find(&digest, SMALL)).await.ok().flatten()
     }
 
     /// Finds content that is kept and that a name was seen to lead to.
-    pub async fn find_known(&self, name: &str, digest: &CanonicalDigest) -> Option<Kept> {
-        let (files, name, digest) = (Arc::clone(&self.shelf), name.to_owned(), *digest);
+    pub async fn find_known(&self, name: &str, digest: &CanonicalDigest) -> Option<Cached> {
+        let (files, name, digest) = (Arc::clone(&self.store), name.to_owned(), *digest);
         let find = move || {
             if files.notes.knows(&name, &digest) { files.find(&digest, SMALL) } else { None }
         };
@@ -140,7 +146,7 @@ impl Cache {
 
     /// Tells whether a name was seen to lead to that content, while that was kept. It reads a file.
     pub fn knows(&self, name: &str, digest: &CanonicalDigest) -> bool {
-        self.shelf.notes.knows(name, digest)
+        self.store.notes.knows(name, digest)
     }
 
     /// Notes that a name leads to that content, if that is kept or on its way. It writes a file.
@@ -149,8 +155,8 @@ impl Cache {
     /// Those of the file system.
     pub fn note(&self, name: &str, digest: &CanonicalDigest) -> io::Result<()> {
         let is_coming = || self.fetches().keys().any(|(_, coming)| coming == digest);
-        if self.shelf.has(digest) || is_coming() {
-            return self.shelf.notes.note(name, digest);
+        if self.store.has(digest) || is_coming() {
+            return self.store.notes.note(name, digest);
         }
         Ok(())
     }
@@ -216,13 +222,13 @@ impl Cache {
     async fn begin(
         self: &Arc<Self>,
         slot: Arc<Slot>,
-        wish: Wish,
+        key: FetchKey,
         source: RemoteFile,
         owner: RootId,
     ) -> Result<Arc<Fetch>> {
-        let (root, digest) = wish;
+        let (root, digest) = key;
         let share = self.room.share(root, source.size)?;
-        let path = self.shelf.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
+        let path = self.store.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
         let opened = path.clone();
         let file = spawn_blocking(move || {
             File::options().read(true).write(true).create_new(true).open(opened)
@@ -232,7 +238,7 @@ impl Cache {
         let (cache, held) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
             let fetching = fetching.bring(&held).await;
-            let (keeper, is_whole) = (Arc::clone(&cache.shelf), fetching.is_whole());
+            let (keeper, is_whole) = (Arc::clone(&cache.store), fetching.is_whole());
             let kept = spawn_blocking(move || {
                 let kept = if is_whole { keeper.keep(&path, &digest, owner) } else { Ok(()) };
                 // It stands there no more if it is kept.
@@ -247,39 +253,39 @@ impl Cache {
                 tracing::warn!(%error, %digest, "could not keep it");
             }
             // Whoever is told how it ended, and asks again, begins anew.
-            cache.forget(&slot, &wish);
+            cache.forget(&slot, &key);
             fetching.end();
             drop(held);
         });
         Ok(fetch)
     }
 
-    fn slot(&self, wish: Wish) -> Arc<Slot> {
+    fn slot(&self, key: FetchKey) -> Arc<Slot> {
         let mut fetches = self.fetches();
-        if let Some(slot) = fetches.get(&wish).and_then(Weak::upgrade) {
+        if let Some(slot) = fetches.get(&key).and_then(Weak::upgrade) {
             return slot;
         }
         // Those of whoever went away while it was opened.
         fetches.retain(|_, slot| slot.strong_count() > 0);
         let slot = Arc::new(Slot::default());
-        fetches.insert(wish, Arc::downgrade(&slot));
+        fetches.insert(key, Arc::downgrade(&slot));
         slot
     }
 
-    fn forget(&self, slot: &Arc<Slot>, wish: &Wish) {
+    fn forget(&self, slot: &Arc<Slot>, key: &FetchKey) {
         let mut fetches = self.fetches();
-        if fetches.get(wish).is_some_and(|found| found.as_ptr() == Arc::as_ptr(slot)) {
-            fetches.remove(wish);
+        if fetches.get(key).is_some_and(|found| found.as_ptr() == Arc::as_ptr(slot)) {
+            fetches.remove(key);
         }
     }
 
-    fn fetches(&self) -> MutexGuard<'_, HashMap<Wish, Weak<Slot>>> {
+    fn fetches(&self) -> MutexGuard<'_, HashMap<FetchKey, Weak<Slot>>> {
         self.fetches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        self.shelf.cleaner.is_closed.store(true, Ordering::Relaxed);
+        self.store.cleaner.is_closed.store(true, Ordering::Relaxed);
     }
 }

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use super::cache_store::CacheStore;
 use super::ledger::{Excess, RootId, room};
 use super::notes::entries;
-use super::shelf::Shelf;
 use crate::oci::CanonicalDigest;
 
 /// How many files are chosen at a time to be evicted: each takes some 60 bytes of memory.
@@ -52,16 +52,16 @@ impl Cleaner {
     }
 }
 
-impl Shelf {
+impl CacheStore {
     /// Counts what is there, and then makes it fit the limits, in the background; a small cache is ready when
     /// this returns.
     pub(super) fn count_in_background(self: &Arc<Self>, wait: Duration) {
-        self.in_background(wait, |shelf: &Self| {
+        self.in_background(wait, |store: &Self| {
             let begun = Instant::now();
-            if let Err(error) = shelf.count() {
+            if let Err(error) = store.count() {
                 tracing::warn!(%error, "could not count the files in the cache");
             }
-            let mut ledger = shelf.ledger();
+            let mut ledger = store.ledger();
             ledger.counted = [true; 256];
             let (bytes, files) = ledger.totals();
             drop(ledger);

@@ -17,8 +17,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::kept::failed;
-use super::room::Share;
+use super::cached_file::failed;
+use super::in_flight_quota::Share;
 use super::{ByteStream, File as RemoteFile, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher};
 use crate::reader::Reader;
@@ -274,7 +274,7 @@ fn gave_up() -> RemoteError {
 mod tests {
     use futures_util::stream;
 
-    use super::super::room::Room;
+    use super::super::in_flight_quota::InFlightQuota;
     use super::*;
     use crate::ipld::no_root;
 
@@ -286,7 +286,7 @@ mod tests {
         let bytes = stream::iter([Ok(bytes)]).boxed();
         let source = RemoteFile { cid: no_root(), size, bytes };
         let file = File::options().read(true).write(true).open("/dev/full").unwrap();
-        let share = Room::new(size).share(no_root(), size).unwrap();
+        let share = InFlightQuota::new(size).share(no_root(), size).unwrap();
         let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file), share);
         let ended = fetching.bring(&fetch).await;
         assert!(!ended.is_whole(), "it would be kept");
@@ -308,7 +308,7 @@ mod tests {
             CanonicalDigest::of(b""),
             source,
             Arc::new(tempfile::tempfile().unwrap()),
-            Room::new(size).share(no_root(), size).unwrap(),
+            InFlightQuota::new(size).share(no_root(), size).unwrap(),
         );
         let held = Arc::clone(&fetch);
         let bringing = tokio::spawn(async move { fetching.bring(&held).await });

@@ -12,11 +12,11 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response};
 
 use super::address::{AskError, GatewayAddress, shown};
-use super::progress::{Patience, Progress};
+use super::progress::{Progress, Timeouts};
 use super::reading::{self, Body};
 use super::{
-    Ahead, BlockAnswer, BlockStream, Events, RemoteError, RemoteErrorKind, Result, RootBounds,
-    Source, Wanted,
+    BlockAnswer, BlockStream, Events, Prefetch, ReadRequest, RemoteError, RemoteErrorKind, Result,
+    RootBounds, Source,
 };
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope, Traversal};
 
@@ -38,7 +38,7 @@ pub struct Gateway {
     client: Client,
     base: String,
     address: GatewayAddress,
-    patience: Patience,
+    timeouts: Timeouts,
 }
 
 impl Gateway {
@@ -46,14 +46,14 @@ impl Gateway {
     /// where it may not go.
     #[must_use]
     pub fn new(client: Client, base: impl Into<String>) -> Self {
-        Self::with(client, base, Patience::default())
+        Self::with(client, base, Timeouts::default())
     }
 
     /// Asks the gateway at that URL, and waits so long for it.
     #[must_use]
-    pub fn with(client: Client, base: impl Into<String>, patience: Patience) -> Self {
+    pub fn with(client: Client, base: impl Into<String>, timeouts: Timeouts) -> Self {
         let base = base.into();
-        Self { client, address: GatewayAddress::of_publisher(&base), base, patience }
+        Self { client, address: GatewayAddress::of_publisher(&base), base, timeouts }
     }
 
     /// Asks a gateway that the operator names, and follows its redirects. The client must not follow any itself.
@@ -72,7 +72,7 @@ impl Gateway {
     async fn send(&self, target: &str, accept: &str) -> Result<Response> {
         let target = format!("/ipfs/{target}");
         let sending = self.address.get(&self.client, &target, accept);
-        let response = tokio::time::timeout(self.patience.answer, sending).await.map_err(|_| {
+        let response = tokio::time::timeout(self.timeouts.answer, sending).await.map_err(|_| {
             RemoteError::new(RemoteErrorKind::TimedOut, format!("{} does not answer", self.base))
         })?;
         response.map_err(|AskError { redirected_to, error }| match redirected_to {
@@ -113,8 +113,8 @@ impl Gateway {
     }
 
     /// Asks for an archive; none if it would not be in an order that can be followed.
-    async fn archive(&self, wanted: &Wanted) -> Result<Option<Body>> {
-        let Wanted { root, path, scope, .. } = wanted;
+    async fn archive(&self, wanted: &ReadRequest) -> Result<Option<Body>> {
+        let ReadRequest { root, path, scope, .. } = wanted;
         let scope = match scope {
             Scope::Block => "dag-scope=block".to_owned(),
             Scope::Entity(None) => "dag-scope=entity".to_owned(),
@@ -147,9 +147,9 @@ impl Gateway {
     }
 
     /// Asks for one block after the other.
-    fn blocks_of(&self, traversal: Traversal, wanted: &Wanted) -> Ahead<RemoteError> {
+    fn blocks_of(&self, traversal: Traversal, wanted: &ReadRequest) -> Prefetch<RemoteError> {
         let (gateway, most, bounds) = (self.clone(), wanted.block, wanted.bounds.clone());
-        Ahead::new(traversal, WIDTH, move |cid| {
+        Prefetch::new(traversal, WIDTH, move |cid| {
             let (gateway, bounds) = (gateway.clone(), bounds.clone());
             Box::pin(async move { gateway.fetch_block(cid, most, &bounds).await })
         })
@@ -191,7 +191,7 @@ impl Gateway {
             return Err(too_long());
         }
         let _memory = bounds.memory(length).await?;
-        let (mut body, mut progress) = (response.bytes_stream(), Progress::begin(self.patience));
+        let (mut body, mut progress) = (response.bytes_stream(), Progress::begin(self.timeouts));
         let mut bytes = BytesMut::new();
         while let Some(piece) = progress.wait(body.next()).await? {
             let piece = piece.map_err(|error| self.unreachable(error))?;
@@ -214,22 +214,22 @@ impl Source for Gateway {
         &self.base
     }
 
-    async fn open(&self, wanted: &Wanted) -> Result<Events> {
+    async fn open(&self, wanted: &ReadRequest) -> Result<Events> {
         let traversal = wanted.traversal()?;
-        let progress = Progress::begin(self.patience);
+        let progress = Progress::begin(self.timeouts);
         Ok(match self.archive(wanted).await? {
             Some(body) => reading::archive(body, traversal, wanted, progress),
             None => reading::single(self.blocks_of(traversal, wanted), progress),
         })
     }
 
-    async fn blocks(&self, wanted: &Wanted) -> Result<BlockStream> {
+    async fn blocks(&self, wanted: &ReadRequest) -> Result<BlockStream> {
         let traversal = wanted.traversal()?;
         let Some(body) = self.archive(wanted).await? else {
             let what = format!("{} has no archives, or none whose order is known", self.base);
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
-        Ok(reading::blocks(body, traversal, wanted, Progress::begin(self.patience)))
+        Ok(reading::blocks(body, traversal, wanted, Progress::begin(self.timeouts)))
     }
 
     async fn block(&self, cid: Cid, bounds: &RootBounds) -> Result<BlockAnswer> {

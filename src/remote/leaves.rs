@@ -18,8 +18,8 @@ use futures_util::FutureExt;
 use futures_util::future::Shared;
 use tokio::task::spawn_blocking;
 
+use super::cached_file::failed;
 use super::discard::discard;
-use super::kept::failed;
 use super::{Remote, RemoteError, RemoteErrorKind, Result};
 use crate::ipld::Block;
 

@@ -6,29 +6,29 @@
 //! something back, but never make anything up. Nothing here knows of repositories or of HTTP's other side.
 
 mod address;
-mod ahead;
-mod answers;
 mod archive;
 mod bounds;
 mod cache;
+mod cache_store;
+mod cached_file;
 mod cleaning;
 mod discard;
 mod error;
 mod fetch;
 mod gateway;
-mod kept;
+mod in_flight_quota;
 mod leaves;
 mod ledger;
+mod link_cache;
 mod node;
 mod notes;
+mod prefetch;
 mod progress;
 mod proofs;
 mod race;
 mod ranges;
 mod reading;
 mod repeats;
-mod room;
-mod shelf;
 mod single;
 mod subtree;
 
@@ -44,18 +44,18 @@ use cid::Cid;
 use futures_util::{Stream, TryStreamExt};
 
 pub use address::{AskError, GatewayAddress, Localhost};
-pub use ahead::Ahead;
-pub use answers::Answers;
 pub use archive::{Archive, Draft};
 pub use bounds::{Bounds, ReadLimits, RootBounds};
 pub use cache::Cache;
+pub use cached_file::{Cached, CachedFile, read_cached};
 pub use error::{RemoteError, RemoteErrorKind};
 pub use fetch::Fetch;
 pub use gateway::{Gateway, read_url_path, url_path};
-pub use kept::{Kept, KeptFile, read_kept};
 pub use ledger::CacheLimits;
+pub use link_cache::LinkCache;
 pub use node::Node;
-pub use progress::Patience;
+pub use prefetch::Prefetch;
+pub use progress::Timeouts;
 pub use repeats::Repeats;
 pub use single::BlockAnswer;
 pub use subtree::BlockStream;
@@ -75,7 +75,7 @@ pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
 /// What is read: where, and how much of it.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct ReadRequest {
     /// The root.
     pub root: Cid,
     /// The names on the way.
@@ -88,7 +88,7 @@ pub struct Wanted {
     pub bounds: RootBounds,
 }
 
-impl Wanted {
+impl ReadRequest {
     fn traversal(&self) -> Result<Traversal> {
         Ok(Traversal::new(self.root, self.path.iter().cloned(), self.scope)?)
     }
@@ -116,13 +116,13 @@ pub trait Source: Send + Sync {
     ///
     /// # Errors
     /// When it does not have what is wanted, or cannot be asked.
-    async fn open(&self, wanted: &Wanted) -> Result<Events>;
+    async fn open(&self, wanted: &ReadRequest) -> Result<Events>;
 
     /// Begins to tell every block that is wanted, all in one answer.
     ///
     /// # Errors
     /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
-    async fn blocks(&self, _: &Wanted) -> Result<BlockStream> {
+    async fn blocks(&self, _: &ReadRequest) -> Result<BlockStream> {
         let what = format!("{} does not tell blocks", self.name());
         Err(RemoteError::new(RemoteErrorKind::Absent, what))
     }

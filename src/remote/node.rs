@@ -6,10 +6,10 @@ use async_trait::async_trait;
 use cid::Cid;
 use tokio::sync::Semaphore;
 
-use super::progress::{Patience, Progress};
+use super::progress::{Progress, Timeouts};
 use super::{
-    Ahead, BlockAnswer, Events, RemoteError, RemoteErrorKind, Result, RootBounds, Source, Wanted,
-    reading, single,
+    BlockAnswer, Events, Prefetch, ReadRequest, RemoteError, RemoteErrorKind, Result, RootBounds,
+    Source, reading, single,
 };
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Traversal};
 use crate::kubo::{Kubo, KuboError, KuboErrorKind};
@@ -25,7 +25,7 @@ const BLOCKS: usize = 128;
 pub struct Node {
     kubo: Arc<Kubo>,
     name: String,
-    patience: Patience,
+    timeouts: Timeouts,
     turns: Arc<Semaphore>,
 }
 
@@ -34,15 +34,15 @@ impl Node {
     #[must_use]
     pub fn new(kubo: Arc<Kubo>) -> Self {
         // It may have to find out first who has a block.
-        let window = 2 * Patience::default().window;
-        Self::with(kubo, Patience { window, ..Patience::default() })
+        let window = 2 * Timeouts::default().window;
+        Self::with(kubo, Timeouts { window, ..Timeouts::default() })
     }
 
     /// Asks that node, and waits so long for it.
     #[must_use]
-    pub fn with(kubo: Arc<Kubo>, patience: Patience) -> Self {
+    pub fn with(kubo: Arc<Kubo>, timeouts: Timeouts) -> Self {
         let name = format!("the node at {}", kubo.api());
-        Self { kubo, name, patience, turns: Arc::new(Semaphore::new(BLOCKS)) }
+        Self { kubo, name, timeouts, turns: Arc::new(Semaphore::new(BLOCKS)) }
     }
 
     /// Returns the node itself.
@@ -84,19 +84,19 @@ impl Source for Node {
         &self.name
     }
 
-    async fn open(&self, wanted: &Wanted) -> Result<Events> {
-        let Wanted { root, path, scope, .. } = wanted;
+    async fn open(&self, wanted: &ReadRequest) -> Result<Events> {
+        let ReadRequest { root, path, scope, .. } = wanted;
         let traversal = Traversal::new(*root, path.iter().cloned(), *scope)?;
         let (node, bounds) = (self.clone(), wanted.bounds.clone());
-        let blocks = Ahead::new(traversal, WIDTH, move |cid| {
+        let blocks = Prefetch::new(traversal, WIDTH, move |cid| {
             let (node, bounds) = (node.clone(), bounds.clone());
             Box::pin(async move { node.block_of(cid, &bounds).await })
         });
-        Ok(reading::single(blocks, Progress::begin(self.patience)))
+        Ok(reading::single(blocks, Progress::begin(self.timeouts)))
     }
 
     async fn block(&self, cid: Cid, bounds: &RootBounds) -> Result<BlockAnswer> {
-        let read = Progress::begin(self.patience).wait(self.block_of(cid, bounds)).await?;
+        let read = Progress::begin(self.timeouts).wait(self.block_of(cid, bounds)).await?;
         Ok(single::answered(read?))
     }
 }

@@ -8,7 +8,7 @@ use super::{RemoteError, RemoteErrorKind, Result};
 
 /// How long somebody is waited for.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct Timeouts {
     /// How long the head of an answer may take.
     pub answer: Duration,
     /// How often it is looked whether enough came.
@@ -17,7 +17,7 @@ pub struct Patience {
     pub least: usize,
 }
 
-impl Default for Patience {
+impl Default for Timeouts {
     fn default() -> Self {
         let (answer, window) = (Duration::from_secs(15), Duration::from_secs(10));
         Self { answer, window, least: 64 * 1024 }
@@ -26,7 +26,7 @@ impl Default for Patience {
 
 /// What came within the current window.
 pub(super) struct Progress {
-    patience: Patience,
+    timeouts: Timeouts,
     ends: Instant,
     /// Since when whoever reads has not waited.
     away: Instant,
@@ -34,9 +34,9 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn begin(patience: Patience) -> Self {
+    pub(super) fn begin(timeouts: Timeouts) -> Self {
         let now = Instant::now();
-        Self { patience, ends: now + patience.window, away: now, came: 0 }
+        Self { timeouts, ends: now + timeouts.window, away: now, came: 0 }
     }
 
     /// Waits for what comes next, as long as enough comes in all.
@@ -54,13 +54,13 @@ impl Progress {
     /// Notes that so many bytes came.
     pub(super) fn note(&mut self, bytes: usize) {
         self.came += bytes;
-        if self.came >= self.patience.least {
-            *self = Self::begin(self.patience);
+        if self.came >= self.timeouts.least {
+            *self = Self::begin(self.timeouts);
         }
     }
 
     /// Notes that a block came that was asked for alone: each takes a round trip, however small it is.
     pub(super) fn note_block(&mut self, bytes: usize) {
-        self.note(bytes.max(self.patience.least / 8));
+        self.note(bytes.max(self.timeouts.least / 8));
     }
 }

@@ -15,7 +15,9 @@ use tokio::time::Instant;
 
 use super::bounds::{Permit, Purpose, RootBounds};
 use super::error::NO_SOURCE;
-use super::{Event, Events, File, Remote, RemoteError, RemoteErrorKind, Result, Source, Wanted};
+use super::{
+    Event, Events, File, ReadRequest, Remote, RemoteError, RemoteErrorKind, Result, Source,
+};
 use crate::ipld::{ByteRange, Entry, MAX_BLOCK_SIZE, Scope, Target};
 
 /// The longest block of a directory or a link: other blocks hold content.
@@ -159,7 +161,7 @@ impl Race {
             Purpose::Small | Purpose::List => MAX_SMALL_BLOCK,
         };
         let bounds = self.remote.bounds.clone();
-        let wanted = Wanted { root: self.root, path: self.path.clone(), scope, block, bounds };
+        let wanted = ReadRequest { root: self.root, path: self.path.clone(), scope, block, bounds };
         let sources = self.remote.sources.clone();
         let ask = |source: usize, pause: Duration| {
             let (sources, wanted) = (sources.clone(), wanted.clone());
@@ -209,7 +211,7 @@ impl Race {
 }
 
 /// Waits until a source has proved what there is.
-async fn first(source: &dyn Source, wanted: &Wanted) -> Result<(Target, Events)> {
+async fn first(source: &dyn Source, wanted: &ReadRequest) -> Result<(Target, Events)> {
     let mut events = source.open(wanted).await?;
     match events.try_next().await? {
         Some(Event::Found(target)) => Ok((target, events)),

@@ -10,7 +10,8 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 use super::bounds::Permit;
 use super::progress::Progress;
 use super::{
-    Ahead, BlockStream, Event, Events, RemoteError, RemoteErrorKind, Result, RootBounds, Wanted,
+    BlockStream, Event, Events, Prefetch, ReadRequest, RemoteError, RemoteErrorKind, Result,
+    RootBounds,
 };
 use crate::ipld::{Block, CarEvent, CarReader, Step, Target, Traversal};
 
@@ -20,7 +21,7 @@ pub(super) type Body = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 /// Where the blocks come from.
 enum Blocks {
     Archive(Archive),
-    Single(Ahead<RemoteError>),
+    Single(Prefetch<RemoteError>),
 }
 
 /// An archive on its way.
@@ -45,7 +46,7 @@ struct Reading {
 pub(super) fn archive(
     body: Body,
     traversal: Traversal,
-    wanted: &Wanted,
+    wanted: &ReadRequest,
     progress: Progress,
 ) -> Events {
     let archive = Archive::new(body, traversal, wanted);
@@ -53,7 +54,7 @@ pub(super) fn archive(
 }
 
 /// Reads blocks that are asked for one by one.
-pub(super) fn single(blocks: Ahead<RemoteError>, progress: Progress) -> Events {
+pub(super) fn single(blocks: Prefetch<RemoteError>, progress: Progress) -> Events {
     Reading::events(Blocks::Single(blocks), progress)
 }
 
@@ -61,7 +62,7 @@ pub(super) fn single(blocks: Ahead<RemoteError>, progress: Progress) -> Events {
 pub(super) fn blocks(
     body: Body,
     traversal: Traversal,
-    wanted: &Wanted,
+    wanted: &ReadRequest,
     progress: Progress,
 ) -> BlockStream {
     let reading = (Archive::new(body, traversal, wanted), progress);
@@ -130,7 +131,7 @@ impl Blocks {
 }
 
 impl Archive {
-    fn new(body: Body, traversal: Traversal, wanted: &Wanted) -> Self {
+    fn new(body: Body, traversal: Traversal, wanted: &ReadRequest) -> Self {
         let reader = CarReader::at_most(wanted.block);
         Self { body, reader, traversal, bounds: wanted.bounds.clone(), memory: None }
     }

@@ -9,7 +9,7 @@ use futures_util::{Stream, TryStreamExt};
 use super::archive::Draft;
 use super::error::NO_SOURCE;
 use super::repeats::Repeats;
-use super::{Remote, RemoteError, RemoteErrorKind, Result, Wanted};
+use super::{ReadRequest, Remote, RemoteError, RemoteErrorKind, Result};
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope};
 
 /// Blocks as they come, verified and in the order of a traversal; an error ends them, and what came before it
@@ -30,7 +30,7 @@ impl Remote {
         draft: &mut Draft,
     ) -> Result<()> {
         let (scope, bounds) = (Scope::All { limit: blocks }, self.bounds.clone());
-        let wanted = Wanted { root, path, scope, block: MAX_BLOCK_SIZE, bounds };
+        let wanted = ReadRequest { root, path, scope, block: MAX_BLOCK_SIZE, bounds };
         let best = self.best.load(Ordering::Relaxed);
         let mut order: Vec<usize> = (0..self.sources.len()).collect();
         order.sort_by_key(|&source| source != best);
@@ -85,11 +85,11 @@ mod tests {
             "a test"
         }
 
-        async fn open(&self, _: &Wanted) -> Result<Events> {
+        async fn open(&self, _: &ReadRequest) -> Result<Events> {
             unreachable!("whole subtrees are asked for")
         }
 
-        async fn blocks(&self, _: &Wanted) -> Result<BlockStream> {
+        async fn blocks(&self, _: &ReadRequest) -> Result<BlockStream> {
             let (blocks, sent) = (self.blocks.clone(), Arc::clone(&self.sent));
             let all = (0..AHEAD_OF_TESTS).map(move |number| {
                 sent.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::embedded::uploads::UploadFile;
-use super::{Result, Storage, Turns, embedded, kubo};
+use super::{Locks, Result, Storage, embedded, kubo};
 use crate::config::StorageSettings;
 
 /// A storage that is being opened.
@@ -22,7 +22,7 @@ pub struct Driver {
     /// How unfinished ingests are seen and removed where the storage cannot be opened, if that is possible.
     pub upload_files: Option<UploadFiles>,
     /// Opens the storage. Nothing need be there yet: [`Storage::tidy`] makes what is missing.
-    pub open: fn(Place<'_>) -> Opening<'_>,
+    pub open: fn(StorageContext<'_>) -> Opening<'_>,
 }
 
 /// Unfinished ingests in a data folder that is not open.
@@ -36,13 +36,13 @@ pub struct UploadFiles {
 
 /// Where a storage is.
 #[derive(Clone)]
-pub struct Place<'a> {
+pub struct StorageContext<'a> {
     /// The data folder.
     pub data: &'a Path,
     /// The section of the settings, of which each driver reads its own part.
     pub settings: &'a StorageSettings,
     /// What keeps the processes apart that share the storage.
-    pub turns: Arc<dyn Turns>,
+    pub locks: Arc<dyn Locks>,
 }
 
 /// Opens a storage in a folder, for tests of rooms that know no settings.

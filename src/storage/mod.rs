@@ -12,9 +12,9 @@ mod error;
 mod files;
 mod fold;
 mod kubo;
+mod locks;
 mod path;
 mod source;
-mod turns;
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -27,15 +27,15 @@ use futures_util::{Stream, TryStreamExt};
 
 #[cfg(test)]
 pub(crate) use drivers::open_embedded;
-pub use drivers::{DRIVERS, Driver, Opening, Place, UploadFiles};
+pub use drivers::{DRIVERS, Driver, Opening, StorageContext, UploadFiles};
 pub use edit::Edit;
 pub use embedded::uploads::UploadFile;
 pub use error::{StorageError, StorageErrorKind};
 pub use files::Listing;
 pub use fold::{Folded, fold};
+pub use locks::{Lease, Locks};
 pub use path::TreePath;
 pub use source::SourceFolder;
-pub use turns::{Turn, Turns};
 
 use crate::oci::{CanonicalDigest, Digest, Visibility};
 
@@ -102,7 +102,7 @@ pub trait Storage: Send + Sync {
     ///
     /// # Errors
     /// [`StorageErrorKind::Unusable`] when content cannot be written or put into a tree.
-    async fn tidy(&self) -> Result<()>;
+    async fn repair(&self) -> Result<()>;
 
     /// Tells whether other processes may use the storage at the same time.
     fn is_shared(&self) -> bool {
@@ -143,7 +143,7 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// [`StorageErrorKind::NotFound`] when there is no file, [`StorageErrorKind::Damaged`] when it
     /// cannot be read, [`StorageErrorKind::DigestMismatch`], whose context is the digest that it has.
-    async fn take(
+    async fn import(
         &self,
         source: &SourceFolder,
         path: &TreePath,
@@ -247,13 +247,14 @@ pub trait Storage: Send + Sync {
     async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
 
     /// Tells whether that very content stands at a path of a tree.
-    async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool>;
+    async fn is_linked(&self, tree: Visibility, path: &TreePath, content: &Content)
+    -> Result<bool>;
 
     /// Reads kept content as a whole and computes what it is.
     ///
     /// # Errors
     /// [`StorageErrorKind::NotFound`] when it is not kept.
-    async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content>;
+    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content>;
 
     /// Has what is below a root of the public tree kept and announced, where others read it from the storage
     /// itself. `known` is another root of which that was asked before. Repeating it succeeds.

@@ -14,7 +14,7 @@ use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Ident
 use roadstead::config::Settings;
 use roadstead::http::{self, Api, ManifestMemory, Metrics, OwnNames, Readiness, routes};
 use roadstead::registry::{Limits, Registry};
-use roadstead::storage::{Place, Turn, Turns};
+use roadstead::storage::{Lease, Locks, StorageContext};
 use roadstead::{index, storage};
 use tempfile::TempDir;
 
@@ -43,16 +43,16 @@ impl Authenticator for ByName {
     }
 }
 
-/// A storage of one process, which needs no turns.
+/// A storage of one process, which needs no locks.
 struct NobodyElse;
 
 #[async_trait]
-impl Turns for NobodyElse {
-    async fn begin_linking(&self) -> storage::Result<Option<Box<dyn Turn>>> {
+impl Locks for NobodyElse {
+    async fn begin_linking(&self) -> storage::Result<Option<Box<dyn Lease>>> {
         unreachable!("nothing is shared")
     }
 
-    async fn begin_cleaning(&self) -> storage::Result<Box<dyn Turn>> {
+    async fn begin_cleaning(&self) -> storage::Result<Box<dyn Lease>> {
         unreachable!("nothing is shared")
     }
 }
@@ -60,10 +60,13 @@ impl Turns for NobodyElse {
 async fn api(data: &TempDir) -> Data<Api> {
     let embedded = storage::DRIVERS.iter().find(|driver| driver.name == "embedded");
     let settings = Settings::default();
-    let place =
-        Place { data: data.path(), settings: &settings.storage, turns: Arc::new(NobodyElse) };
+    let place = StorageContext {
+        data: data.path(),
+        settings: &settings.storage,
+        locks: Arc::new(NobodyElse),
+    };
     let storage = (embedded.expect("it is a row").open)(place).await.expect("the folder is new");
-    storage.tidy().await.expect("the folder is new");
+    storage.repair().await.expect("the folder is new");
     let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
     let index = index::open(&url).await.expect("the folder is new");
     let limits = Limits { commit_wait: Duration::from_secs(10), ..Limits::default() };

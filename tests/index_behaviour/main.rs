@@ -4,11 +4,12 @@
 //! it its cases show as ignored, and fail under `TEST_REQUIRE_ALL=1`.
 
 mod blobs;
+mod cache;
 mod fixtures;
 mod home;
 mod locking;
+mod locks;
 mod manifests;
-mod memory;
 mod nodes;
 mod opening;
 mod public;
@@ -16,7 +17,6 @@ mod published;
 mod queue;
 mod referrers;
 mod tags;
-mod turns;
 mod uploads;
 
 use std::error::Error;
@@ -91,8 +91,8 @@ fn all_cases() -> Vec<Case> {
         uploads::cases(),
         queue::cases(),
         locking::cases(),
-        turns::cases(),
-        memory::cases(),
+        locks::cases(),
+        cache::cases(),
         nodes::cases(),
         public::cases(),
         published::cases(),

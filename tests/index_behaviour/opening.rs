@@ -130,7 +130,7 @@ async fn a_healthy_index_answers_a_ping(home: Home) -> Outcome {
     home.index.ping().await?;
     let after = home.number("SELECT beat FROM heartbeat").await?;
     assert_eq!(after, before + 1, "it writes something");
-    home.index.examine().await?;
+    home.index.verify().await?;
     let again = home.open_again().await?;
     again.close().await;
     assert!(again.ping().await.is_err(), "nothing is asked of it any more");

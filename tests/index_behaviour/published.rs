@@ -12,7 +12,7 @@ use crate::{Case, Outcome, case, case_on, home::Home};
 /// Long enough for whatever is not blocked to happen.
 const LONG: Duration = Duration::from_secs(20);
 
-/// Ends the session that has the turn to publish.
+/// Ends the session that has the lease to publish.
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid, 20000) FROM pg_locks WHERE \
      locktype = 'advisory' AND CAST(classid AS BIGINT) = 1919902055 AND \
      CAST(objid AS BIGINT) = CAST(hashtext(current_schema()) AS BIGINT) & 4294967295";
@@ -102,19 +102,19 @@ async fn clearing_holds_no_root_any_more(home: Home) -> Outcome {
 }
 
 async fn one_publishes_at_a_time_and_nobody_waits(home: Home) -> Outcome {
-    let turn = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
+    let lease = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
     assert!(timeout(LONG, home.index.begin_publishing()).await??.is_none(), "two publish");
     // It holds nobody else up.
     let linking = timeout(LONG, home.index.begin_linking()).await??;
     linking.ok_or("a cleaning was cut short")?.end().await?;
     drop(timeout(LONG, home.index.lock()).await??);
-    turn.end().await?;
-    let turn = home.index.begin_publishing().await?.ok_or("it was given back")?;
-    drop(turn);
+    lease.end().await?;
+    let lease = home.index.begin_publishing().await?.ok_or("it was given back")?;
+    drop(lease);
     let begun = async {
         loop {
-            if let Some(turn) = home.index.begin_publishing().await? {
-                return turn.end().await;
+            if let Some(lease) = home.index.begin_publishing().await? {
+                return lease.end().await;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -127,18 +127,18 @@ async fn one_publishes_at_a_time_and_nobody_waits(home: Home) -> Outcome {
 
 async fn one_publishes_among_processes(home: Home) -> Outcome {
     let other = home.open_again().await?;
-    let turn = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
+    let lease = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
     assert!(timeout(LONG, other.begin_publishing()).await??.is_none(), "two publish");
-    turn.end().await?;
-    let turn = other.begin_publishing().await?.ok_or("it was given back")?;
+    lease.end().await?;
+    let lease = other.begin_publishing().await?.ok_or("it was given back")?;
     assert!(home.index.begin_publishing().await?.is_none());
-    turn.end().await?;
+    lease.end().await?;
 
     let mut lost = other.begin_publishing().await?.ok_or("it was given back")?;
     lost.check().await?;
     home.execute(END_SESSIONS).await?;
-    let turn = home.index.begin_publishing().await?.ok_or("its session has ended")?;
+    let lease = home.index.begin_publishing().await?.ok_or("its session has ended")?;
     assert!(lost.check().await.is_err() && lost.end().await.is_err(), "somebody else has it");
-    turn.end().await?;
+    lease.end().await?;
     Ok(())
 }

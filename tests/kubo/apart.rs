@@ -1,4 +1,4 @@
-//! Two registries on one node: each has its own folder and its own turns, so one links while the other
+//! Two registries on one node: each has its own folder and its own locks, so one links while the other
 //! cleans.
 
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use roadstead::ipld::Block;
-use roadstead::kubo::{Kubo, Patience};
+use roadstead::kubo::{CallTimeout, Kubo};
 use roadstead::oci::{Algorithm, CanonicalDigest, Digest};
 use roadstead::storage::Storage;
 use tokio::runtime::Runtime;
@@ -193,7 +193,7 @@ async fn link_and_remove(kubo: &Arc<Kubo>) -> (Vec<String>, Vec<usize>) {
                 let block = Block::raw(Bytes::from(name.clone()));
                 kubo.put(&block).await.unwrap();
                 let path = format!("/a/held/{name}");
-                kubo.copy(&block.cid, &path, Patience::Limited).await.unwrap();
+                kubo.copy(&block.cid, &path, CallTimeout::Limited).await.unwrap();
                 names.push(name);
             }
             left.fetch_sub(1, Ordering::Relaxed);
@@ -209,7 +209,7 @@ async fn link_and_remove(kubo: &Arc<Kubo>) -> (Vec<String>, Vec<usize>) {
                 let block = Block::raw(Bytes::from(format!("{folder}{removed}")));
                 kubo.put(&block).await.unwrap();
                 let path = format!("{folder}/held/{removed}");
-                kubo.copy(&block.cid, &path, Patience::Limited).await.unwrap();
+                kubo.copy(&block.cid, &path, CallTimeout::Limited).await.unwrap();
                 kubo.remove(&[path]).await.unwrap();
                 kubo.flush(folder).await.unwrap();
                 removed += 1;

@@ -6,21 +6,21 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use roadstead::config::{Settings, Sources};
-use roadstead::storage::{DRIVERS, Place, Result, Storage, Turn, Turns};
+use roadstead::storage::{DRIVERS, Lease, Locks, Result, Storage, StorageContext};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use crate::common::KuboNode;
 
-/// Opens a registry's storage in that folder of the node's MFS, with turns of its own.
+/// Opens a registry's storage in that folder of the node's MFS, with leases of its own.
 pub(crate) async fn open(node: &KuboNode, mfs_root: &str) -> Arc<dyn Storage> {
     open_with(node, mfs_root, Arc::default()).await
 }
 
-/// The same with turns of which the test knows.
+/// The same with leases of which the test knows.
 pub(crate) async fn open_with(
     node: &KuboNode,
     mfs_root: &str,
-    turns: Arc<InProcess>,
+    locks: Arc<InProcess>,
 ) -> Arc<dyn Storage> {
     let settings = [
         ("DRIVER", "kubo".to_owned()),
@@ -32,13 +32,14 @@ pub(crate) async fn open_with(
     let environment = settings.map(|(name, value)| (name.into(), value.into())).to_vec();
     let settings = Settings::load(&Sources { environment, ..Sources::default() }).unwrap();
     let driver = DRIVERS.iter().find(|driver| driver.name == "kubo").unwrap();
-    let place = Place { data: Path::new("/nonexistent"), settings: &settings.storage, turns };
+    let place =
+        StorageContext { data: Path::new("/nonexistent"), settings: &settings.storage, locks };
     let storage = (driver.open)(place).await.unwrap();
-    storage.tidy().await.unwrap();
+    storage.repair().await.unwrap();
     storage
 }
 
-/// Turns among the tasks of this process.
+/// Locks among the tasks of this process.
 #[derive(Default)]
 pub(crate) struct InProcess {
     lock: Arc<RwLock<()>>,
@@ -56,13 +57,13 @@ struct Cleaning {
 }
 
 #[async_trait]
-impl Turns for InProcess {
-    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
-        let turn = Linking(Arc::clone(&self.lock).read_owned().await);
-        Ok((!self.is_cut.load(Ordering::Relaxed)).then(|| Box::new(turn) as Box<dyn Turn>))
+impl Locks for InProcess {
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>> {
+        let lease = Linking(Arc::clone(&self.lock).read_owned().await);
+        Ok((!self.is_cut.load(Ordering::Relaxed)).then(|| Box::new(lease) as Box<dyn Lease>))
     }
 
-    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+    async fn begin_cleaning(&self) -> Result<Box<dyn Lease>> {
         self.cleanings.fetch_add(1, Ordering::Relaxed);
         let lock = Arc::clone(&self.lock).write_owned().await;
         Ok(Box::new(Cleaning { is_cut: Arc::clone(&self.is_cut), _lock: lock }))
@@ -70,14 +71,14 @@ impl Turns for InProcess {
 }
 
 #[async_trait]
-impl Turn for Linking {
+impl Lease for Linking {
     async fn end(self: Box<Self>) -> Result<()> {
         Ok(())
     }
 }
 
 #[async_trait]
-impl Turn for Cleaning {
+impl Lease for Cleaning {
     async fn end(self: Box<Self>) -> Result<()> {
         self.is_cut.store(false, Ordering::Relaxed);
         Ok(())

@@ -5,8 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use roadstead::ipld::{Block, bag};
-use roadstead::kubo::{Kubo, KuboError, KuboErrorKind, Patience};
+use roadstead::ipld::{Block, pin_node};
+use roadstead::kubo::{CallTimeout, Kubo, KuboError, KuboErrorKind};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
@@ -59,7 +59,7 @@ fn a_tree_is_pinned_beside_the_one_before_it_and_announced_unless_that_is_switch
     let kubo = client(&node, None);
     Runtime::new().unwrap().block_on(async {
         let (one, two) = (block("one"), block("two"));
-        let trees = [bag(&[one.cid]), bag(&[one.cid, two.cid])];
+        let trees = [pin_node(&[one.cid]), pin_node(&[one.cid, two.cid])];
         for block in trees.iter().chain([&one, &two]) {
             kubo.put(block).await.unwrap();
         }
@@ -90,7 +90,7 @@ fn a_tree_that_is_not_whole_is_not_pinned_and_is_not_waited_for() {
     let kubo = client(&node, None);
     Runtime::new().unwrap().block_on(async {
         let (here, absent) = (block("here"), block("absent"));
-        let tree = bag(&[here.cid, absent.cid]);
+        let tree = pin_node(&[here.cid, absent.cid]);
         for block in [&here, &tree] {
             kubo.put(block).await.unwrap();
         }
@@ -113,7 +113,7 @@ fn what_is_missing_or_taken_is_told() {
         assert_eq!(kubo.stat("/folder/name").await.unwrap(), None);
         assert_eq!(kubo.stat("/absent/name").await.unwrap(), None);
         assert_eq!(kubo.list("/absent").await.unwrap(), None);
-        let copy = |cid, path| kubo.copy(cid, path, Patience::Limited);
+        let copy = |cid, path| kubo.copy(cid, path, CallTimeout::Limited);
         assert_kind(copy(&here.cid, "/absent/name").await, KuboErrorKind::NotFound);
         copy(&here.cid, "/folder/name").await.unwrap();
         assert_kind(copy(&here.cid, "/folder/name").await, KuboErrorKind::Exists);
@@ -150,7 +150,7 @@ fn blocks_that_are_not_what_they_are_said_to_be_are_not_taken() {
 #[test]
 fn a_failure_in_the_midst_of_an_answer_is_seen() {
     let Some(node) = KuboNode::start() else { return };
-    let half = bag(&[block("absent").cid]);
+    let half = pin_node(&[block("absent").cid]);
     // Of what the driver asks for nothing fails in the midst, so the node is asked for more than that.
     let (asked, other) =
         ("/api/v0/version ", format!("/api/v0/dag/export?offline=true&arg={} ", half.cid));
@@ -197,8 +197,8 @@ fn a_token_allows_what_the_driver_does_and_none_or_another_allows_nothing() {
         kubo.import(&[block("one"), block("two")]).await.unwrap();
         kubo.block(&here.cid).await.unwrap();
         kubo.make_directory("/folder").await.unwrap();
-        kubo.copy(&here.cid, "/folder/one", Patience::Limited).await.unwrap();
-        kubo.copy(&here.cid, "/folder/two", Patience::Limited).await.unwrap();
+        kubo.copy(&here.cid, "/folder/one", CallTimeout::Limited).await.unwrap();
+        kubo.copy(&here.cid, "/folder/two", CallTimeout::Limited).await.unwrap();
         assert_eq!(kubo.list("/folder").await.unwrap().unwrap().len(), 2);
         let folder = kubo.stat("/folder").await.unwrap().unwrap().cid;
         kubo.pin_blocks(&[folder], "name").await.unwrap();
@@ -294,7 +294,7 @@ fn ask_until_it_fails(kubo: &Kubo, round: u32, task: u32) -> KuboError {
                 4 => kubo.pin_blocks(&[it.cid], "away").await,
                 5 => kubo.remove(&[path]).await,
                 6 => kubo.read(&it.cid, 0..1).await.map(drop),
-                _ => kubo.copy(&it.cid, &path, Patience::Limited).await,
+                _ => kubo.copy(&it.cid, &path, CallTimeout::Limited).await,
             };
             let asked = put.and(asked);
             if let Err(error) = asked {

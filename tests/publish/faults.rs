@@ -14,7 +14,7 @@ impl Publisher {
     /// Waits until the registry says why it cannot publish, and gives that.
     fn wait_for_failure(&self, words: &str) -> String {
         wait(|| self.failure().contains(words), "the registry does not say why");
-        let standing = self.standing();
+        let standing = self.status();
         assert_eq!(standing["publishing"], "failing", "the cause is for the operator");
         self.failure()
     }

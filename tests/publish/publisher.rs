@@ -109,7 +109,7 @@ impl Publisher {
     pub(crate) fn wait_until_published(&self) -> String {
         let root = self.root();
         self.wait_for(&root);
-        wait(|| self.standing()["publishing"] == "ok", "the registry does not know it");
+        wait(|| self.status()["publishing"] == "ok", "the registry does not know it");
         root
     }
 
@@ -121,7 +121,7 @@ impl Publisher {
     }
 
     /// What `/readyz` says.
-    pub(crate) fn standing(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         let response = http::get(&self.server.url("/readyz"));
         assert_eq!(response.status, 200, "{}", response.text());
         response.json()

@@ -60,7 +60,7 @@ fn hints_that_are_given_are_published_as_they_are() {
 #[test]
 fn an_empty_registry_publishes_nothing_and_one_that_was_emptied_does() {
     let Some(publisher) = Publisher::start() else { return };
-    wait(|| publisher.standing()["publishing"] == "ok", "an empty registry has nothing to do");
+    wait(|| publisher.status()["publishing"] == "ok", "an empty registry has nothing to do");
     assert_eq!(publisher.texts(), Vec::<String>::new());
     let pushed = publisher.repository().push_image("v1", "one");
     publisher.wait_until_published();

@@ -48,7 +48,7 @@ fn a_program_that_overwrites_everything_is_run_only_where_nothing_of_others_is_t
             .env("ROADSTEAD_PUBLISH__EXEC__COMMAND", &command)
             .env("ROADSTEAD_PUBLISH__SERVERS", &servers);
     });
-    let standing = || publisher.standing()["publishing"].as_str().unwrap().to_owned();
+    let standing = || publisher.status()["publishing"].as_str().unwrap().to_owned();
     let is_done = || wait_long(|| standing() == "ok", "the registry does not know it");
     let tells = |root: &str| {
         let link = format!("dnslink=/ipfs/{root}");

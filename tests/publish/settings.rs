@@ -140,7 +140,7 @@ fn another_key_and_another_server_are_tried_at_once() {
     let expected = links(&changing.publisher.dns, DOMAIN);
     wait_long(|| links(&second, DOMAIN) == expected, "it is not written there");
     changing.wait();
-    assert_eq!(changing.publisher.standing()["publishing"], "ok");
+    assert_eq!(changing.publisher.status()["publishing"], "ok");
 }
 
 #[test]

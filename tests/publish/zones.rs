@@ -124,7 +124,7 @@ fn another_ttl_and_another_hint_are_written_at_the_next_start() {
         let before = publisher.dns.serial(DOMAIN);
         publisher.server.stop();
         publisher.server.start_again();
-        wait(|| publisher.standing()["publishing"] == "ok", "it is not looked at");
+        wait(|| publisher.status()["publishing"] == "ok", "it is not looked at");
         assert_eq!(publisher.dns.serial(DOMAIN), before);
     }
 }

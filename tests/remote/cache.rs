@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use roadstead::oci::CanonicalDigest;
-use roadstead::remote::{Cache, Fetch, Remote, RemoteError, RemoteErrorKind, read_kept};
+use roadstead::remote::{Cache, Fetch, Remote, RemoteError, RemoteErrorKind, read_cached};
 use tempfile::TempDir;
 
 use super::peer::{Manner, Peer};
@@ -36,7 +36,7 @@ async fn fetch_all(cache: &Arc<Cache>, world: &World) {
 /// Reads what is kept; none if nothing is.
 pub(crate) async fn kept(cache: &Arc<Cache>, digest: &CanonicalDigest) -> Option<Vec<u8>> {
     let kept = cache.find(digest).await?;
-    let (bytes, error) = drain(read_kept(kept.file, 0..kept.size)).await;
+    let (bytes, error) = drain(read_cached(kept.file, 0..kept.size)).await;
     assert!(error.is_none(), "{error:?}");
     Some(bytes)
 }

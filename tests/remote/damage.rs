@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use roadstead::oci::CanonicalDigest;
-use roadstead::remote::{Cache, RemoteErrorKind, read_kept};
+use roadstead::remote::{Cache, RemoteErrorKind, read_cached};
 use tempfile::TempDir;
 
 use super::cache::{PLENTY, fetch, kept};
@@ -55,7 +55,7 @@ async fn assert_not_told(length: usize, damage: fn(&Path), is_restarted: bool) {
     if let Some(kept) = cache.find(&digest).await {
         // Of a long one, whoever was told that it is there gets an error, and no byte.
         assert!(length > 1 << 20, "a small one is looked at at once");
-        let (bytes, error) = drain(read_kept(kept.file, 0..kept.size)).await;
+        let (bytes, error) = drain(read_cached(kept.file, 0..kept.size)).await;
         assert!(bytes.is_empty());
         assert_eq!(kind(error), RemoteErrorKind::Failed);
     }

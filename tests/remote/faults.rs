@@ -240,7 +240,7 @@ async fn of_several_failures_the_one_that_says_most_is_told() {
 async fn where_somebody_waits_nothing_takes_longer_to_be_told_than_he_waits() {
     let world = World::new();
     let silent = Peer::start(&world, Manner::Silent).await;
-    // Its patience is longer than any test.
+    // Its timeouts is longer than any test.
     let remote = remote([patient(&silent)]).within(Duration::from_millis(100));
     let (root, file) = (world.root, path(FILE));
     assert_eq!(kind(remote.stat(root, file.clone()).await.err()), TimedOut);

@@ -20,7 +20,7 @@ use futures_util::TryStreamExt;
 use reqwest::Client;
 use reqwest::redirect::Policy;
 use roadstead::remote::{
-    ByteStream, File, Gateway, Patience, Remote, RemoteError, RemoteErrorKind, Source,
+    ByteStream, File, Gateway, Remote, RemoteError, RemoteErrorKind, Source, Timeouts,
 };
 
 use peer::Peer;
@@ -31,18 +31,18 @@ pub(crate) const NEVER: Duration = Duration::from_mins(10);
 
 /// Waits long, as for good peers.
 pub(crate) fn patient(peer: &Peer) -> Arc<dyn Source> {
-    with(peer, Patience::default())
+    with(peer, Timeouts::default())
 }
 
 /// Gives up soon, but not before the peer has done what is its manner.
 pub(crate) fn impatient(peer: &Peer) -> Arc<dyn Source> {
     let answer = Duration::from_secs(if peer.is_silent() { 2 } else { 30 });
-    with(peer, Patience { answer, window: Duration::from_secs(3), least: 4096 })
+    with(peer, Timeouts { answer, window: Duration::from_secs(3), least: 4096 })
 }
 
-pub(crate) fn with(peer: &Peer, patience: Patience) -> Arc<dyn Source> {
+pub(crate) fn with(peer: &Peer, timeouts: Timeouts) -> Arc<dyn Source> {
     let client = Client::builder().no_proxy().redirect(Policy::none()).build().unwrap();
-    Arc::new(Gateway::with(client, peer.url(), patience))
+    Arc::new(Gateway::with(client, peer.url(), timeouts))
 }
 
 /// Asks these, each when the one before it has failed.

@@ -28,8 +28,8 @@ pub(crate) async fn cleaning_takes_nothing_away_that_counts(subject: &mut Subjec
     for (turn, content) in kept.iter().enumerate() {
         let path = path(&format!("data-{turn}"));
         assert!(subject.storage.contains(content).await.unwrap());
-        assert!(subject.storage.holds(Public, &path, content).await.unwrap());
-        assert_eq!(subject.storage.examine(&content.canonical).await.unwrap(), *content);
+        assert!(subject.storage.is_linked(Public, &path, content).await.unwrap());
+        assert_eq!(subject.storage.verify(&content.canonical).await.unwrap(), *content);
     }
     assert_eq!(subject.storage.ingests().await.unwrap(), ["unfinished"]);
     let offset = CHUNK_SIZE as u64 + 9;
@@ -37,7 +37,7 @@ pub(crate) async fn cleaning_takes_nothing_away_that_counts(subject: &mut Subjec
     ingest.append(Bytes::from(bytes[CHUNK_SIZE + 9..].to_vec())).await.unwrap();
     let finished = ingest.finish(&sha256(&bytes)).await.unwrap();
     assert_eq!(
-        subject.storage.examine(&finished.content.canonical).await.unwrap(),
+        subject.storage.verify(&finished.content.canonical).await.unwrap(),
         finished.content
     );
 }

@@ -32,8 +32,8 @@ async fn read(subject: &Subject, content: &Content, range: std::ops::Range<u64>)
 
 pub(crate) async fn content_has_the_cid_of_its_bytes_however_they_came(subject: &mut Subject) {
     for (seed, size) in SIZES.into_iter().enumerate() {
-        for (turn, piece) in [1_000_000, 7777, 256 * 1024, CHUNK_SIZE].into_iter().enumerate() {
-            let bytes = noise((seed * 10 + turn) as u64, size);
+        for (lease, piece) in [1_000_000, 7777, 256 * 1024, CHUNK_SIZE].into_iter().enumerate() {
+            let bytes = noise((seed * 10 + lease) as u64, size);
             let finished = subject.take_in("upload", &bytes, piece).await;
             assert_eq!(finished.content, content(&bytes), "{size} bytes in pieces of {piece}");
             let leaves: Vec<_> =
@@ -339,7 +339,7 @@ pub(crate) async fn examining_tells_what_content_is(subject: &mut Subject) {
         let bytes = noise(size as u64, size);
         let finished = subject.take_in("upload", &bytes, CHUNK_SIZE).await;
         assert_eq!(
-            subject.storage.examine(&finished.content.canonical).await.unwrap(),
+            subject.storage.verify(&finished.content.canonical).await.unwrap(),
             finished.content
         );
     }
@@ -360,7 +360,7 @@ pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
         let source = SourceFolder::find(&source, &place, &["below"]).unwrap().unwrap();
         let take = async |name: &str, expected: &[u8]| {
             let expected = CanonicalDigest::of(expected);
-            subject.storage.take(&source, &path(name), &expected).await
+            subject.storage.import(&source, &path(name), &expected).await
         };
         for name in ["file", "symbolic", "file"] {
             let taken = take(name, &bytes).await.unwrap();
@@ -374,7 +374,7 @@ pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
         assert_eq!(wrong.context, CanonicalDigest::of(&bytes).to_string());
         assert!(!subject.storage.contains(&content(&other)).await.unwrap());
         assert_eq!(take("none", &bytes).await.unwrap_err().kind, StorageErrorKind::NotFound);
-        let no_file = subject.storage.take(&source, &place, &CanonicalDigest::of(b"")).await;
+        let no_file = subject.storage.import(&source, &place, &CanonicalDigest::of(b"")).await;
         assert_eq!(no_file.unwrap_err().kind, StorageErrorKind::Damaged);
         subject.storage.forget(&content(&bytes).canonical).await.unwrap();
     }

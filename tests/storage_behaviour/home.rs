@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use async_trait::async_trait;
 use libtest_mimic::Failed;
 use roadstead::config::{Settings, Sources};
-use roadstead::storage::{Driver, Place, Result, Storage, Turn, Turns};
+use roadstead::storage::{Driver, Lease, Locks, Result, Storage, StorageContext};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
@@ -24,7 +24,7 @@ pub(crate) struct Subject {
     driver: &'static Driver,
     folder: TempDir,
     settings: Settings,
-    turns: Arc<Shared>,
+    locks: Arc<Shared>,
 }
 
 /// Tells whether cases can run on that driver.
@@ -44,14 +44,14 @@ impl Subject {
             environment.push((setting.into(), value));
         }
         let settings = Settings::load(&Sources { environment, ..Sources::default() })?;
-        let (folder, turns) = (TempDir::new()?, Arc::default());
-        let storage = open(driver, &folder, &settings, &turns);
-        Ok(Self { storage, driver, folder, settings, turns })
+        let (folder, locks) = (TempDir::new()?, Arc::default());
+        let storage = open(driver, &folder, &settings, &locks);
+        Ok(Self { storage, driver, folder, settings, locks })
     }
 
     /// Opens the storage anew, as the next process does.
     pub(crate) fn reopen(&mut self) {
-        self.storage = open(self.driver, &self.folder, &self.settings, &self.turns);
+        self.storage = open(self.driver, &self.folder, &self.settings, &self.locks);
     }
 
     /// Tells whether the trees are files of the machine, each with an identity of its own.
@@ -64,20 +64,20 @@ fn open(
     driver: &'static Driver,
     folder: &TempDir,
     settings: &Settings,
-    turns: &Arc<Shared>,
+    locks: &Arc<Shared>,
 ) -> Arc<dyn Storage> {
-    let turns: Arc<dyn Turns> = Arc::<Shared>::clone(turns);
+    let locks: Arc<dyn Locks> = Arc::<Shared>::clone(locks);
     std::thread::scope(|scope| {
         // Cases open it again from within their runtime.
         let opening = scope.spawn(|| {
-            let place = Place { data: folder.path(), settings: &settings.storage, turns };
+            let place = StorageContext { data: folder.path(), settings: &settings.storage, locks };
             Runtime::new().unwrap().block_on((driver.open)(place)).unwrap()
         });
         opening.join().unwrap()
     })
 }
 
-/// Turns among the tasks of this process.
+/// Locks among the tasks of this process.
 #[derive(Default)]
 struct Shared(Arc<RwLock<()>>);
 
@@ -85,25 +85,25 @@ struct Linking(#[expect(dead_code, reason = "it is held")] OwnedRwLockReadGuard<
 struct Cleaning(#[expect(dead_code, reason = "it is held")] OwnedRwLockWriteGuard<()>);
 
 #[async_trait]
-impl Turns for Shared {
-    async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
+impl Locks for Shared {
+    async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>> {
         Ok(Some(Box::new(Linking(Arc::clone(&self.0).read_owned().await))))
     }
 
-    async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+    async fn begin_cleaning(&self) -> Result<Box<dyn Lease>> {
         Ok(Box::new(Cleaning(Arc::clone(&self.0).write_owned().await)))
     }
 }
 
 #[async_trait]
-impl Turn for Linking {
+impl Lease for Linking {
     async fn end(self: Box<Self>) -> Result<()> {
         Ok(())
     }
 }
 
 #[async_trait]
-impl Turn for Cleaning {
+impl Lease for Cleaning {
     async fn end(self: Box<Self>) -> Result<()> {
         Ok(())
     }

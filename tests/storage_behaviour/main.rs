@@ -53,7 +53,7 @@ macro_rules! cases {
         &[$((stringify!($name), |mut subject: Subject| {
             let runtime = tokio::runtime::Runtime::new()?;
             runtime.block_on(async {
-                subject.storage.tidy().await.unwrap();
+                subject.storage.repair().await.unwrap();
                 $module::$name(&mut subject).await;
                 let left = subject.storage.ingests().await.unwrap();
                 assert!(left.is_empty(), "left in the store: {left:?}");

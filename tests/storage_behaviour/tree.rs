@@ -55,7 +55,7 @@ pub(crate) async fn tidying_keeps_what_counts(subject: &mut Subject) {
     let checkpoint = ingest.checkpoint().await.unwrap();
     drop(ingest);
     subject.reopen();
-    subject.storage.tidy().await.unwrap();
+    subject.storage.repair().await.unwrap();
     assert_eq!(files(subject.storage.as_ref()).await.len(), 2);
     assert!(subject.storage.contains(&content).await.unwrap());
     assert_eq!(subject.storage.resume("upload", 4, &checkpoint).await.unwrap().offset(), 4);
@@ -77,14 +77,14 @@ pub(crate) async fn an_edit_may_be_repeated(subject: &mut Subject) {
         let expected = [("a/blobs/data", "hello"), ("a/one/link", "third")];
         let expected = expected.map(|(path, text)| (path.to_owned(), Bytes::from(text)));
         assert_eq!(files(subject.storage.as_ref()).await, expected);
-        assert!(subject.storage.holds(Public, &path("a/blobs/data"), &content).await.unwrap());
-        assert!(!subject.storage.holds(Public, &path("a/one/link"), &content).await.unwrap());
+        assert!(subject.storage.is_linked(Public, &path("a/blobs/data"), &content).await.unwrap());
+        assert!(!subject.storage.is_linked(Public, &path("a/one/link"), &content).await.unwrap());
         subject.reopen();
     }
     subject.storage.sync().await.unwrap();
     // What stands at a path gives way to content.
     subject.storage.apply(Public, &[Edit::link(path("a/one/link"), &content)]).await.unwrap();
-    assert!(subject.storage.holds(Public, &path("a/one/link"), &content).await.unwrap());
+    assert!(subject.storage.is_linked(Public, &path("a/one/link"), &content).await.unwrap());
 }
 
 pub(crate) async fn a_removal_takes_the_directories_that_it_empties(subject: &mut Subject) {
@@ -178,20 +178,20 @@ pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
         subject.storage.adopt(Public, &path("blobs/data"), &found.content).await.unwrap();
         assert!(subject.storage.contains(&found.content).await.unwrap());
     }
-    assert_eq!(subject.storage.examine(&found.content.canonical).await.unwrap(), found.content);
+    assert_eq!(subject.storage.verify(&found.content.canonical).await.unwrap(), found.content);
 }
 
 pub(crate) async fn an_adopted_file_takes_the_place_of_what_was_kept(subject: &mut Subject) {
     let kept = subject.take_in("upload", b"hello", 10).await.content;
     // The same bytes in a file of its own, as in a copy that has lost its hard links.
     subject.storage.apply(Public, &[put("blobs/data", "hello")]).await.unwrap();
-    let is_another = !subject.storage.holds(Public, &path("blobs/data"), &kept).await.unwrap();
+    let is_another = !subject.storage.is_linked(Public, &path("blobs/data"), &kept).await.unwrap();
     assert_eq!(is_another, subject.is_made_of_files());
     for _ in 0..2 {
         let found = subject.storage.identify(Public, &path("blobs/data")).await.unwrap().content;
         assert_eq!(found, kept);
         subject.storage.adopt(Public, &path("blobs/data"), &found).await.unwrap();
-        assert!(subject.storage.holds(Public, &path("blobs/data"), &kept).await.unwrap());
+        assert!(subject.storage.is_linked(Public, &path("blobs/data"), &kept).await.unwrap());
     }
     assert_eq!(subject.storage.contents().await.unwrap(), [kept.canonical]);
 }

@@ -93,7 +93,7 @@ impl Info {
 }
 
 #[derive(Deserialize)]
-struct Named {
+struct ZoneRow {
     id: String,
     name: String,
 }
@@ -115,7 +115,7 @@ struct Record {
 }
 
 #[derive(Serialize)]
-struct Wanted<'a> {
+struct NewRecord<'a> {
     r#type: &'a str,
     name: &'a str,
     content: String,
@@ -133,14 +133,14 @@ impl Provider for Cloudflare {
         // What stays has the wanted TTL too.
         let is_late = |record: &&Record| change.wanted.contains(&record.text) && record.ttl != ttl;
         for Record { id, text, .. } in current.iter().filter(is_late) {
-            let record = Wanted { r#type: "TXT", name: &name, content: quoted(text), ttl };
+            let record = NewRecord { r#type: "TXT", name: &name, content: quoted(text), ttl };
             let path = format!("{path}/{id}");
             self.call::<Row>(Method::PATCH, &path, &[], Some(&record)).await?;
         }
         let is_gone = |record: &Record| difference.remove.contains(&record.text);
         let mut gone: Vec<Record> = current.into_iter().filter(is_gone).collect();
         for text in &difference.add {
-            let record = Wanted { r#type: "TXT", name: &name, content: quoted(text), ttl };
+            let record = NewRecord { r#type: "TXT", name: &name, content: quoted(text), ttl };
             let place = gone.iter().position(|record| is_link(&record.text) == is_link(text));
             if let Some(place) = place {
                 let path = format!("{path}/{}", gone.swap_remove(place).id);
@@ -196,7 +196,7 @@ impl Cloudflare {
     /// that form alone.
     async fn find_zone_named(&self, name: &str) -> Result<Option<String>, PublishError> {
         for form in forms(name) {
-            let (found, _): (Vec<Named>, _) =
+            let (found, _): (Vec<ZoneRow>, _) =
                 self.call(Method::GET, "zones", &[("name", &*form)], None::<&()>).await?;
             if let Some(zone) = found.into_iter().find(|zone| is_same_name(&zone.name, name)) {
                 return Ok(Some(zone.id));
@@ -249,7 +249,7 @@ impl Cloudflare {
     }
 
     /// Makes a record; one that is there already is as good.
-    async fn create(&self, path: &str, record: &Wanted<'_>) -> Result<(), PublishError> {
+    async fn create(&self, path: &str, record: &NewRecord<'_>) -> Result<(), PublishError> {
         let (status, envelope) =
             self.exchange::<Row>(Method::POST, path, &[], Some(record)).await?;
         let is_there = envelope.errors.iter().any(|error| THERE_ALREADY.contains(&error.code));

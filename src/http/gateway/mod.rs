@@ -1,9 +1,9 @@
 //! `/ipfs/<cid>[/<path>]`: the trustless gateway (the trustless gateway specification of IPFS). It serves
 //! what is below the public roots, as blocks that whoever asked can verify, and fetches nothing for anybody.
 
-mod asked;
 mod disposition;
 pub(super) mod ipns;
+mod request;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -26,8 +26,8 @@ use crate::ipld::{Block, Seen, Target, car_frame, car_header};
 use crate::oci::ErrorCode;
 use crate::registry::{Blocks, RegistryError};
 use crate::remote::{read_url_path, url_path};
-use asked::{Asked, CAR, Format, RAW, malformed, parameter};
 use disposition::attachment;
+use request::{CAR, Format, GatewayRequest, RAW, malformed, parameter};
 
 /// How long whoever comes by may keep an answer: what a CID names is the same for ever.
 const FOREVER: &str = "public, max-age=29030400, immutable";
@@ -45,7 +45,7 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let path = read_url_path(path)
         .ok_or_else(|| malformed("the path has an escape that is malformed, or is no UTF-8"))?;
     let query = Query::read(&request)?;
-    let asked = Asked::read(&request, &query)?;
+    let asked = GatewayRequest::read(&request, &query)?;
     if asked.format == Format::Raw && !path.is_empty() {
         return Err(malformed("a single block is asked for by its CID alone, without a path"));
     }
@@ -120,14 +120,19 @@ fn nothing() -> Cid {
     Cid::new_v1(crate::ipld::RAW, hash)
 }
 
-fn absent(asked: &Asked, cid: &Cid) -> ApiError {
+fn absent(asked: &GatewayRequest, cid: &Cid) -> ApiError {
     let status =
         if asked.only_if_cached { StatusCode::PRECONDITION_FAILED } else { StatusCode::NOT_FOUND };
     let message = RegistryError::NotPublic(*cid).to_string();
     ApiError::new(status, ErrorCode::Unsupported, message)
 }
 
-fn describe(response: &mut HttpResponseBuilder, asked: &Asked, cid: &Cid, path: &[String]) {
+fn describe(
+    response: &mut HttpResponseBuilder,
+    asked: &GatewayRequest,
+    cid: &Cid,
+    path: &[String],
+) {
     let (content_type, suffix) = match asked.format {
         Format::Raw => (RAW.to_owned(), "bin"),
         Format::Car { dups } => {
@@ -154,7 +159,7 @@ fn describe(response: &mut HttpResponseBuilder, asked: &Asked, cid: &Cid, path: 
 
 /// Names an answer: a block by its CID, an archive also by what was asked for, and weakly, since others
 /// write the same blocks in other archives.
-fn etag(asked: &Asked, cid: &Cid, path: &[String]) -> String {
+fn etag(asked: &GatewayRequest, cid: &Cid, path: &[String]) -> String {
     match asked.format {
         Format::Raw => format!("\"{cid}.raw\""),
         Format::Car { dups } => {

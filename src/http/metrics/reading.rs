@@ -20,7 +20,7 @@ pub(super) struct Counts {
     uploads: Option<u64>,
     upload_bytes: Option<u64>,
     /// None when nothing is published, or the index does not answer.
-    publishing: Option<registry::Standing>,
+    publishing: Option<registry::PublishStatus>,
     process: Option<Process>,
 }
 
@@ -152,8 +152,8 @@ impl Reading {
         for (name, help, value) in self.limits {
             gauge(&mut registry, name, help, u64::try_from(value).ok());
         }
-        if let Some(standing) = counts.and_then(|counts| counts.publishing.as_ref()) {
-            publishing(&mut registry, standing);
+        if let Some(status) = counts.and_then(|counts| counts.publishing.as_ref()) {
+            publishing(&mut registry, status);
         }
         if let Some(process) = counts.and_then(|counts| counts.process) {
             system(&mut registry, process);
@@ -178,8 +178,8 @@ fn system(registry: &mut Registry, process: Process) {
     registry.register("process_cpu_seconds", "Time on processors", cpu);
 }
 
-fn publishing(registry: &mut Registry, standing: &registry::Standing) {
-    let record = standing.publication.as_ref();
+fn publishing(registry: &mut Registry, status: &registry::PublishStatus) {
+    let record = status.publication.as_ref();
     gauge(
         registry,
         "roadstead_published_timestamp_seconds",
@@ -191,7 +191,7 @@ fn publishing(registry: &mut Registry, standing: &registry::Standing) {
         (
             "roadstead_publish_pending",
             "Whether something has changed that may have to be published",
-            standing.is_pending,
+            status.is_pending,
         ),
         ("roadstead_publish_failing", "Whether the last try to publish has failed", is_failing),
     ] {
@@ -201,7 +201,7 @@ fn publishing(registry: &mut Registry, standing: &registry::Standing) {
         registry,
         "roadstead_publish_failures",
         "Tries to publish that have failed",
-        standing.failures,
+        status.failures,
     );
 }
 

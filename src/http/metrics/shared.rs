@@ -1,4 +1,4 @@
-//! Answers that several clients share: one question at a time, however many ask at once.
+//! LinkCache that several clients share: one question at a time, however many ask at once.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::super::hamt::{self, Held};
+use super::super::hamt::{self, SlotContent};
 use super::super::{DecodeError, Entry, Node, TraversalError, murmur};
 use super::{Purpose, Step, Target, Traversal};
 
@@ -49,9 +49,9 @@ pub(super) fn look_up_in_shard(
     let slots = hamt::read(*cid, bytes, path)?;
     let held = slots.into_iter().find(|(index, _)| Some(index) == rest.first());
     Ok(match held {
-        Some((_, Held::Entry(entry))) if entry.name == name => Answer::Entry(entry.cid),
-        Some((_, Held::Shard(cid))) => Answer::Shard(cid),
-        Some((_, Held::Entry(_))) | None => Answer::Absent,
+        Some((_, SlotContent::Entry(entry))) if entry.name == name => Answer::Entry(entry.cid),
+        Some((_, SlotContent::Shard(cid))) => Answer::Shard(cid),
+        Some((_, SlotContent::Entry(_))) | None => Answer::Absent,
     })
 }
 
@@ -89,15 +89,15 @@ impl Traversal {
     /// Takes a shard of the directory that is listed.
     pub(super) fn list(
         &mut self,
-        slots: Vec<(u8, Held)>,
+        slots: Vec<(u8, SlotContent)>,
         path: &[u8],
         step: &mut Step,
     ) -> Result<(), TraversalError> {
         let mut shards = Vec::new();
         for (index, held) in slots {
             match held {
-                Held::Entry(entry) => step.entries.push(entry),
-                Held::Shard(cid) => {
+                SlotContent::Entry(entry) => step.entries.push(entry),
+                SlotContent::Shard(cid) => {
                     shards.push((cid, Purpose::Listing { path: [path, &[index]].concat() }));
                 }
             }

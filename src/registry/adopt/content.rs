@@ -94,7 +94,7 @@ impl Adoption<'_> {
                 }
                 let path = layout::blob_data(&canonical);
                 Ok::<_, RegistryError>(
-                    match registry.storage.take(source, &path, &canonical).await {
+                    match registry.storage.import(source, &path, &canonical).await {
                         Ok(taken) => (canonical, Ok((taken.finished, Some(taken.is_linked)))),
                         Err(error) => (canonical, Err((error.is_forbidden(), blame(error)?))),
                     },

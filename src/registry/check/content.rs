@@ -48,7 +48,7 @@ impl<'a> Reading<'a> {
         if self.seen.contains_key(canonical) {
             return Ok(true);
         }
-        let found = match self.registry.storage.examine(canonical).await {
+        let found = match self.registry.storage.verify(canonical).await {
             Ok(found) => found,
             Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
             Err(error) => {

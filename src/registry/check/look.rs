@@ -83,7 +83,7 @@ impl Registry {
                 continue;
             }
             let Some(content) = reading.sound(canonical) else { continue };
-            match self.storage.holds(TREE, &path, &content).await {
+            match self.storage.is_linked(TREE, &path, &content).await {
                 Ok(true) => {}
                 Ok(false) => look.find(path, "it is not linked to the content of that digest"),
                 Err(error) => look.find(path, cannot_read(&error)),

@@ -75,7 +75,7 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage that keep it from going on.
     pub async fn check(&self, progress: &dyn Progress) -> Result<Report> {
-        self.index.examine().await?;
+        self.index.verify().await?;
         let mut reading = Reading::new(self);
         reading.read_all(progress).await?;
         let mut look = Look::default();

@@ -5,14 +5,14 @@ use tempfile::TempDir;
 
 use super::super::commit::Step;
 use super::super::intent::Intent;
-use super::super::{Condition, RegistryError, Wanted};
+use super::super::{Condition, Expected, RegistryError};
 use super::{Client, STEPS, assert_whole, digest_of, manifest, open, stop_anywhere};
 use crate::oci::{Algorithm, Digest};
 
 /// Demands that the bytes are what stands there.
 fn only_if(bytes: &Bytes) -> Condition {
     let digest = Digest::of(Algorithm::Sha256, bytes);
-    Condition { only_if: Some(Wanted::OneOf(vec![digest])), unless: None }
+    Condition { only_if: Some(Expected::OneOf(vec![digest])), unless: None }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,32 +7,32 @@ use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{RegistryError, Result, layout};
-use super::place::Place;
+use super::foreign_repository::ForeignRepository;
 use super::{Federation, PATIENCE, Role, label, linked, missing};
 use crate::ipld::no_root;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, RepositoryName};
-use crate::remote::{ByteStream, Fetch, Kept, RemoteError, RemoteErrorKind, read_kept};
+use crate::remote::{ByteStream, Cached, Fetch, RemoteError, RemoteErrorKind, read_cached};
 use crate::storage::Content;
 
 /// Where the bytes of a blob are.
 #[derive(Clone)]
-pub(in super::super) enum Held {
+pub(in super::super) enum BlobSource {
     /// In this registry's storage.
     Here,
     /// At its publisher's, of whom nothing of it was asked yet.
     Away(Arc<Away>),
     /// In the cache.
-    Kept(Arc<Kept>),
+    Cached(Arc<Cached>),
     /// On their way into it.
     Coming(Arc<Fetch>),
 }
 
-impl Held {
+impl BlobSource {
     /// Reads a range of what is here, or on its way.
     fn read(&self, range: Range<u64>) -> Option<ByteStream> {
         match self {
             Self::Here | Self::Away(_) => None,
-            Self::Kept(kept) => Some(read_kept(Arc::clone(&kept.file), range)),
+            Self::Cached(kept) => Some(read_cached(Arc::clone(&kept.file), range)),
             Self::Coming(fetch) => Some(fetch.read(range)),
         }
     }
@@ -40,7 +40,7 @@ impl Held {
 
 /// What is known of a blob that is read when a client says which part of it.
 pub(in super::super) struct Away {
-    place: Place,
+    place: ForeignRepository,
     digest: Digest,
     /// Whether a client that wants its end can want all that comes before, too.
     is_open: bool,
@@ -82,7 +82,7 @@ impl Federation {
         whole_name: &RepositoryName,
         digest: &Digest,
         extent: Extent,
-    ) -> Result<(Content, Held)> {
+    ) -> Result<(Content, BlobSource)> {
         self.roots.allow(&name.root)?;
         let unknown = || RegistryError::BlobUnknown(*digest, whole_name.clone());
         if let Some(canonical) = digest.canonical()
@@ -116,10 +116,10 @@ impl Federation {
     /// Finds a blob without any of its content.
     async fn away(
         &self,
-        place: Place,
+        place: ForeignRepository,
         (canonical, digest): (CanonicalDigest, &Digest),
         extent: Extent,
-    ) -> Result<(Content, Held)> {
+    ) -> Result<(Content, BlobSource)> {
         if digest.canonical().is_some()
             && let Some(kept) = self.cache.find(&canonical).await
         {
@@ -127,11 +127,15 @@ impl Federation {
         }
         let (cid, size) = self.size(&place, canonical).await?;
         let away = Away { place, digest: *digest, is_open: extent == Extent::Open };
-        Ok((Content { canonical, cid, size }, Held::Away(Arc::new(away))))
+        Ok((Content { canonical, cid, size }, BlobSource::Away(Arc::new(away))))
     }
 
     /// Returns the root of a blob's file, and its length.
-    async fn size(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Cid, u64)> {
+    async fn size(
+        &self,
+        place: &ForeignRepository,
+        canonical: CanonicalDigest,
+    ) -> Result<(Cid, u64)> {
         let wanted = (place.root(), canonical);
         if let Some(known) = self.sizes.get(&wanted) {
             return Ok(known);
@@ -149,11 +153,11 @@ impl Federation {
     /// Reads a range of a blob, which is not empty unless the blob is.
     pub(in super::super) async fn read(
         &self,
-        held: &Held,
+        held: &BlobSource,
         content: &Content,
         range: Range<u64>,
     ) -> Result<ByteStream> {
-        if let Held::Away(away) = held {
+        if let BlobSource::Away(away) = held {
             return self.read_away(away, content, range).await;
         }
         let bytes = held.read(range);
@@ -179,7 +183,7 @@ impl Federation {
             return held.read(range).ok_or_else(|| missing(&canonical).into());
         }
         if let Some(kept) = self.cache.find(&canonical).await {
-            return Ok(read_kept(kept.file, range));
+            return Ok(read_cached(kept.file, range));
         }
         let coming = self.cache.under_way(place.root(), canonical);
         let bytes = self.cache.part(place.remote(), content.cid, range, coming.as_deref())?;
@@ -187,7 +191,11 @@ impl Federation {
         promptly(bytes).await.map_err(|error| in_time(error.into()))
     }
 
-    async fn coming(&self, place: &Place, canonical: CanonicalDigest) -> Result<(Content, Held)> {
+    async fn coming(
+        &self,
+        place: &ForeignRepository,
+        canonical: CanonicalDigest,
+    ) -> Result<(Content, BlobSource)> {
         if let Some(kept) = self.cache.find(&canonical).await {
             return Ok(held(canonical, kept));
         }
@@ -197,16 +205,16 @@ impl Federation {
             fetch.whole(PATIENCE).await?;
         }
         let content = Content { canonical, cid: fetch.cid, size: fetch.size };
-        Ok((content, Held::Coming(fetch)))
+        Ok((content, BlobSource::Coming(fetch)))
     }
 
     /// Finds a blob by a digest that is not the one that it is fetched by: it is told once it is whole.
     async fn verified_blob(
         &self,
-        place: &Place,
+        place: &ForeignRepository,
         canonical: CanonicalDigest,
         digest: &Digest,
-    ) -> Result<(Content, Held)> {
+    ) -> Result<(Content, BlobSource)> {
         let (content, held) = self.coming(place, canonical).await?;
         self.verify(&content, &held, digest).await?;
         Ok((content, held))
@@ -216,12 +224,12 @@ impl Federation {
     pub(super) async fn verify(
         &self,
         content: &Content,
-        held: &Held,
+        held: &BlobSource,
         digest: &Digest,
     ) -> Result<()> {
         let found = match held {
-            Held::Kept(kept) => kept.file.sha512().await?,
-            Held::Coming(fetch) => {
+            BlobSource::Cached(kept) => kept.file.sha512().await?,
+            BlobSource::Coming(fetch) => {
                 // It is read from where it was written, once it is whole.
                 let mut bytes = fetch.read(0..fetch.size);
                 while bytes.try_next().await?.is_some() {}
@@ -229,7 +237,9 @@ impl Federation {
                 let kept = kept.ok_or_else(|| missing(&content.canonical))?;
                 kept.file.sha512().await?
             }
-            Held::Here | Held::Away(_) => return Err(missing(&content.canonical).into()),
+            BlobSource::Here | BlobSource::Away(_) => {
+                return Err(missing(&content.canonical).into());
+            }
         };
         if found != *digest {
             let what = format!("what stands under {digest} has another digest");
@@ -261,7 +271,7 @@ fn in_time(error: RegistryError) -> RegistryError {
 }
 
 /// What is told of a blob that is kept; its CID is not known any more.
-pub(super) fn held(canonical: CanonicalDigest, kept: Kept) -> (Content, Held) {
+pub(super) fn held(canonical: CanonicalDigest, kept: Cached) -> (Content, BlobSource) {
     let content = Content { canonical, cid: no_root(), size: kept.size };
-    (content, Held::Kept(Arc::new(kept)))
+    (content, BlobSource::Cached(Arc::new(kept)))
 }

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use super::super::{Result, layout};
-use super::place::Place;
-use super::{Federation, Held, Role, label};
+use super::foreign_repository::ForeignRepository;
+use super::{BlobSource, Federation, Role, label};
 use crate::index::ManifestRow;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Reference, RepositoryName};
-use crate::remote::{collect, read_kept};
+use crate::remote::{collect, read_cached};
 use crate::storage::{Content, TreePath};
 
 impl Federation {
@@ -35,7 +35,7 @@ impl Federation {
         let Some(canonical) = canonical else { return Ok(None) };
         let Some(kept) = self.cache.find(&canonical).await else { return Ok(None) };
         self.check_limit(&canonical, kept.size)?;
-        let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
+        let bytes = collect(read_cached(kept.file, 0..kept.size)).await?;
         super::manifests::row(digest.unwrap_or(canonical.into()), canonical, bytes).await.map(Some)
     }
 
@@ -44,7 +44,7 @@ impl Federation {
         &self,
         name: &ForeignName,
         digest: &Digest,
-    ) -> Result<Option<(Content, Held)>> {
+    ) -> Result<Option<(Content, BlobSource)>> {
         self.roots.allow(&name.root)?;
         let canonical = match digest.canonical() {
             Some(canonical) => {
@@ -72,6 +72,6 @@ impl Federation {
         path: impl Fn(&RepositoryName) -> TreePath,
     ) -> Option<CanonicalDigest> {
         let located = self.roots.recall(&name.root).await?;
-        Place::new(name, located, Arc::clone(&self.answers)).known_link(path).await
+        ForeignRepository::new(name, located, Arc::clone(&self.answers)).known_link(path).await
     }
 }

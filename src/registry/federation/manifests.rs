@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
-use super::super::{RegistryError, Result, Wanted, layout};
-use super::place::Place;
+use super::super::{Expected, RegistryError, Result, layout};
+use super::foreign_repository::ForeignRepository;
 use super::{Federation, PATIENCE, Role, label, linked};
 use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
-use crate::remote::{RemoteError, RemoteErrorKind, collect, read_kept};
+use crate::remote::{RemoteError, RemoteErrorKind, collect, read_cached};
 
 /// The longest manifest that is hashed without a thread of its own.
 const SHORT: usize = 32 * 1024;
@@ -48,7 +48,7 @@ impl Federation {
         &self,
         name: &ForeignName,
         reference: &Reference,
-        known: &Wanted,
+        known: &Expected,
     ) -> Result<Option<Digest>> {
         self.roots.allow(&name.root)?;
         let named = match reference {
@@ -85,13 +85,13 @@ impl Federation {
         let Some(kept) = self.remembered(&label, Role::Manifest, &canonical).await else {
             return Ok(None);
         };
-        let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
+        let bytes = collect(read_cached(kept.file, 0..kept.size)).await?;
         row(*digest, canonical, bytes).await.map(Some)
     }
 
     pub(super) async fn manifest_by_digest(
         &self,
-        place: &Place,
+        place: &ForeignRepository,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
         let link = place.link(|name| layout::revision_link(name, digest));
@@ -110,13 +110,13 @@ impl Federation {
     /// Reads a manifest, whoever has it.
     async fn manifest_content(
         &self,
-        place: &Place,
+        place: &ForeignRepository,
         canonical: CanonicalDigest,
         digest: Digest,
     ) -> Result<ManifestRow> {
         if let Some(kept) = self.cache.find(&canonical).await {
             self.check_limit(&canonical, kept.size)?;
-            let bytes = collect(read_kept(kept.file, 0..kept.size)).await?;
+            let bytes = collect(read_cached(kept.file, 0..kept.size)).await?;
             return row(digest, canonical, bytes).await;
         }
         let fetch = self.fetch(place, canonical, true).await?;

@@ -3,18 +3,18 @@
 //! What a client is told is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
-mod acquaintances;
 mod blobs;
 mod cached;
+mod diagnosis;
+mod foreign_repository;
 mod keys;
 mod manifests;
+mod peer_table;
 mod peers;
-mod place;
 mod referrers;
 mod restorable;
 mod roots;
 mod stale;
-mod survey;
 mod unpublished;
 
 use std::sync::Arc;
@@ -29,16 +29,18 @@ use super::{Result, layout};
 use crate::dnslink::DnslinkError;
 use crate::oci::{CanonicalDigest, ForeignName, RootName, Tag};
 use crate::remote::{
-    Answers, Bounds, Cache, Fetch, Kept, ReadLimits, RemoteError, RemoteErrorKind,
+    Bounds, Cache, Cached, Fetch, LinkCache, ReadLimits, RemoteError, RemoteErrorKind,
 };
+pub(super) use blobs::BlobSource;
 pub use blobs::Extent;
-pub(super) use blobs::Held;
+pub use diagnosis::{
+    Diagnosis, Endpoint, Found, Hinted, Listed, ListedRepository, Origin, SourceCheck,
+};
+use foreign_repository::ForeignRepository;
 pub use keys::SignedRecord;
-use place::Place;
 pub use restorable::Restorable;
 use roots::Located;
 pub use roots::{OwnNode, Roots};
-pub use survey::{Asked, Endpoint, Found, Hinted, Listed, Named, Origin, Survey};
 
 /// How long a fetch is waited for where only the whole will do.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -55,7 +57,7 @@ const HINTS: usize = 4;
 /// Other people's repositories.
 pub struct Federation {
     cache: Arc<Cache>,
-    answers: Arc<Answers>,
+    answers: Arc<LinkCache>,
     roots: Roots,
     /// The roots of files and their lengths, by the root that they were found under.
     sizes: quick_cache::sync::Cache<(Cid, CanonicalDigest), (Cid, u64)>,
@@ -69,7 +71,7 @@ impl Federation {
     #[must_use]
     pub fn new(
         cache: Arc<Cache>,
-        answers: Answers,
+        answers: LinkCache,
         roots: Roots,
         manifest_limit: usize,
         limits: ReadLimits,
@@ -139,7 +141,7 @@ impl Federation {
         label: &str,
         role: Role,
         canonical: &CanonicalDigest,
-    ) -> Option<Kept> {
+    ) -> Option<Cached> {
         self.cache.find_known(&role.of(label), canonical).await
     }
 
@@ -160,11 +162,11 @@ impl Federation {
         Ok(None)
     }
 
-    async fn find(&self, name: &ForeignName) -> Result<Place> {
+    async fn find(&self, name: &ForeignName) -> Result<ForeignRepository> {
         let Located { root, path, remote } = self.roots.find(&name.root).await?;
         let located =
             Located { root, path, remote: remote.within(TELLING).bounded(self.bounds.root(root)) };
-        Ok(Place::new(name, located, Arc::clone(&self.answers)))
+        Ok(ForeignRepository::new(name, located, Arc::clone(&self.answers)))
     }
 
     /// Notes that a repository has content, which was proved.
@@ -179,7 +181,7 @@ impl Federation {
     /// Begins to fetch content, or joins whoever does.
     async fn fetch(
         &self,
-        place: &Place,
+        place: &ForeignRepository,
         canonical: CanonicalDigest,
         is_manifest: bool,
     ) -> Result<Arc<Fetch>> {

@@ -16,10 +16,10 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use super::acquaintances::Acquaintances;
+use super::peer_table::PeerTable;
 use crate::dnslink::{Dialer, Peer};
 use crate::kubo::Kubo;
-use crate::remote::{self, BlockAnswer, Events, Node, RootBounds, Source, Wanted};
+use crate::remote::{self, BlockAnswer, Events, Node, ReadRequest, RootBounds, Source};
 
 /// How long a read waits until the node knows one of those who are said to have it. The node goes on asking for
 /// what it was asked for, and asks whoever comes later too.
@@ -36,12 +36,12 @@ const ADDRESSES: usize = 16;
 
 /// Another node, by all that is said of where it listens.
 #[derive(Clone)]
-pub(super) struct Named {
+pub(super) struct KnownPeer {
     peer_id: String,
     hints: Vec<Peer>,
 }
 
-impl Named {
+impl KnownPeer {
     /// Returns the node that a hint names.
     pub(super) fn by(hint: &Peer) -> Self {
         Self { peer_id: hint.peer_id.clone(), hints: vec![hint.clone()] }
@@ -66,7 +66,7 @@ pub(super) struct Peers {
     dialer: Dialer,
     /// How long somebody stays a peer after the last pull.
     keep: Duration,
-    known: Mutex<Acquaintances>,
+    known: Mutex<PeerTable>,
     /// A folder with an empty file for each of them, by its id, for the process after this one.
     notes: Option<PathBuf>,
 }
@@ -97,7 +97,7 @@ impl Peers {
     }
 
     /// Makes the node meet those that are due, and waits a while for the first of them.
-    async fn introduce(self: &Arc<Self>, named: &[Named]) {
+    async fn introduce(self: &Arc<Self>, named: &[KnownPeer]) {
         let due = named.iter().filter(|it| self.known().is_due(&it.peer_id, Instant::now()));
         let mut meetings: FuturesUnordered<_> = due
             .map(|named| {
@@ -121,7 +121,7 @@ impl Peers {
     ///
     /// # Errors
     /// Why it does not, for people.
-    pub(super) async fn meet(self: &Arc<Self>, named: &Named) -> Result<(), String> {
+    pub(super) async fn meet(self: &Arc<Self>, named: &KnownPeer) -> Result<(), String> {
         let meeting = async {
             let addresses = self.addresses(named).await?;
             let told = |error: crate::kubo::KuboError| error.to_string();
@@ -136,7 +136,7 @@ impl Peers {
     }
 
     /// Finds the addresses that may be dialled, at least one.
-    async fn addresses(&self, named: &Named) -> Result<Vec<String>, String> {
+    async fn addresses(&self, named: &KnownPeer) -> Result<Vec<String>, String> {
         let finding = join_all(named.hints.iter().map(|hint| self.dialer.peer_addresses(hint)));
         let (mut addresses, mut why) = (Vec::new(), String::new());
         for found in finding.await {
@@ -208,7 +208,7 @@ impl Peers {
         let _ = timeout(LEAVING, leaving).await;
     }
 
-    fn known(&self) -> MutexGuard<'_, Acquaintances> {
+    fn known(&self) -> MutexGuard<'_, PeerTable> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -217,7 +217,7 @@ impl Peers {
 pub(super) struct Introduced {
     pub(super) node: Node,
     pub(super) peers: Arc<Peers>,
-    pub(super) named: Vec<Named>,
+    pub(super) named: Vec<KnownPeer>,
 }
 
 #[async_trait]
@@ -226,7 +226,7 @@ impl Source for Introduced {
         self.node.name()
     }
 
-    async fn open(&self, wanted: &Wanted) -> remote::Result<Events> {
+    async fn open(&self, wanted: &ReadRequest) -> remote::Result<Events> {
         self.peers.introduce(&self.named).await;
         self.node.open(wanted).await
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::super::RegistryError;
 use super::HINTS;
 use super::keys::{Keys, Newest, SignedRecord};
-use super::peers::{Introduced, Named, Peers};
+use super::peers::{Introduced, KnownPeer, Peers};
 use super::stale::Stale;
 use super::unpublished::Unpublished;
 use crate::dnslink::{self, DialError, Dialer, DnslinkError, DnslinkErrorKind, Hint, Resolver};
@@ -42,7 +42,7 @@ pub struct Roots {
     /// The operator's node, if there is one.
     pub(super) node: Option<(Node, Arc<Peers>)>,
     keys: Arc<Keys>,
-    asked: Asked,
+    asked: SourceCache,
     stale: Stale,
     unpublished: Unpublished,
 }
@@ -58,7 +58,7 @@ pub struct OwnNode {
 }
 
 /// Who was asked of late for what is below a root, by the name of that: who answered best is remembered there.
-struct Asked(Cache<RootName, Arc<Sources>>);
+struct SourceCache(Cache<RootName, Arc<Sources>>);
 
 /// Who is asked as long as the hints are these.
 struct Sources {
@@ -66,7 +66,7 @@ struct Sources {
     remote: Remote,
 }
 
-impl Asked {
+impl SourceCache {
     /// Returns who is asked; `sources` are those whom it has not asked yet.
     fn remote(
         &self,
@@ -138,7 +138,7 @@ impl Roots {
             let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers, notes);
             (Node::new(kubo), peers)
         });
-        let (asked, stale) = (Asked(Cache::new(NAMES)), Stale::default());
+        let (asked, stale) = (SourceCache(Cache::new(NAMES)), Stale::default());
         let unpublished = Unpublished::default();
         Ok(Self {
             domains,
@@ -235,7 +235,7 @@ impl Roots {
     /// Returns the operator's node, which is told of the first few nodes that the publisher names.
     pub(super) fn node_source(&self, hints: &[Hint]) -> Option<Arc<dyn Source>> {
         let (node, peers) = self.node.as_ref()?;
-        let mut named = Named::all(hints.iter().filter_map(|hint| match hint {
+        let mut named = KnownPeer::all(hints.iter().filter_map(|hint| match hint {
             Hint::Peer(peer) => Some(peer),
             Hint::Gateway(_) => None,
         }));
@@ -282,7 +282,7 @@ mod tests {
 
     #[test]
     fn who_answered_best_is_remembered_as_long_as_the_hints_are_the_same() {
-        let asked = Asked(Cache::new(NAMES));
+        let asked = SourceCache(Cache::new(NAMES));
         let name = RootName::Domain("example.com".to_owned());
         let hints: [Hint; 1] = ["/ip4/192.0.2.1/tcp/443/https".parse().unwrap()];
         let is_known = |hints: &[Hint]| {

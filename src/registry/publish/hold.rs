@@ -8,7 +8,7 @@ use cid::Cid;
 
 use super::super::links::unlink;
 use super::super::now;
-use super::telling::answers;
+use super::propagation::answers;
 use super::{Publisher, Result, link, unable};
 use crate::dnslink::Change;
 use crate::index::PublishedRoot;
@@ -38,7 +38,7 @@ impl Publisher {
     /// Notes which roots the DNS names: the others may go in a while.
     pub(super) async fn note(&self, roots: &[Cid]) -> Result<()> {
         let now = now();
-        let keep = i64::try_from(self.terms.keep.as_millis()).unwrap_or(i64::MAX);
+        let keep = i64::try_from(self.config.keep.as_millis()).unwrap_or(i64::MAX);
         let mut writer = self.registry.index.lock().await.map_err(unable)?;
         writer.set_published(roots, now, now.saturating_add(keep)).await.map_err(unable)
     }

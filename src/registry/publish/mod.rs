@@ -7,10 +7,10 @@
 //! processes of an index one does it at a time, and nobody else waits for it.
 
 mod hold;
-mod keeping;
+mod propagation;
 mod record;
-mod standing;
-mod telling;
+mod scheduler;
+mod status;
 #[cfg(test)]
 mod tests;
 
@@ -21,22 +21,22 @@ use std::time::Duration;
 use cid::Cid;
 
 pub use record::{Failure, FormerDomain, Publication, published};
-pub use standing::Standing;
-pub(super) use standing::Watched;
+pub use status::PublishStatus;
+pub(super) use status::Watched;
 
 use super::root::fold_edits;
 use super::{Registry, now};
 use crate::dnslink::{
     Change, Domain, Guard, Provider, PublishError, PublishErrorKind, Told, Zone, offer_peers,
 };
-use crate::index::Turn;
-use telling::{answers, conflict, missing};
+use crate::index::Lease;
+use propagation::{answers, conflict, missing};
 
 type Result<T> = std::result::Result<T, PublishError>;
 
 /// What an operator has set.
 #[derive(Debug, Clone)]
-pub struct Terms {
+pub struct PublishConfig {
     /// The domain.
     pub domain: Domain,
     /// How long a push waits for others.
@@ -49,7 +49,7 @@ pub struct Terms {
     /// How long a root is held after another one was published.
     pub keep: Duration,
     /// How long a written record may take until all servers of the zone tell it.
-    pub patience: Duration,
+    pub timeouts: Duration,
     /// Where others reach this registry, as multiaddrs; none: it is found out.
     pub hints: Vec<String>,
     /// The multiaddr of this registry's own gateway, if others can reach it.
@@ -60,7 +60,7 @@ pub struct Terms {
 
 /// Who wants the root to be published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum Wish {
+pub enum Trigger {
     /// Nobody in person, so a registry into which nothing was ever pushed leaves the DNS alone.
     #[default]
     Routine,
@@ -105,8 +105,8 @@ struct Same {
 
 /// What operators have asked for and have no answer to yet.
 #[derive(Debug, Default)]
-struct Asked {
-    wish: Wish,
+struct PendingRequests {
+    trigger: Trigger,
     /// By which those who asked know the answer.
     tokens: Vec<String>,
 }
@@ -116,14 +116,14 @@ pub struct Publisher {
     registry: Registry,
     provider: Arc<dyn Provider>,
     zone: Zone,
-    terms: Terms,
+    config: PublishConfig,
     watched: Arc<Watched>,
     /// What operators have asked for meanwhile.
-    asked: Mutex<Asked>,
+    asked: Mutex<PendingRequests>,
     /// Whether nobody was told yet that there is no hint.
     is_hintless: Mutex<bool>,
     /// Whether the records were found, or written, by the provider as it is set here. From then on another one that has
-    /// written them is another process's, whose settings differ: to write them again, and that process in turn, would
+    /// written them is another process's, whose settings differ: to write them again, and that process in lease, would
     /// go on for ever.
     is_place_known: AtomicBool,
 }
@@ -131,31 +131,36 @@ pub struct Publisher {
 impl Publisher {
     /// Puts a publisher together; nobody is asked for anything yet.
     #[must_use]
-    pub fn new(registry: Registry, provider: Arc<dyn Provider>, zone: Zone, terms: Terms) -> Self {
-        let watched = Arc::new(Watched::new(terms.domain.to_string()));
+    pub fn new(
+        registry: Registry,
+        provider: Arc<dyn Provider>,
+        zone: Zone,
+        config: PublishConfig,
+    ) -> Self {
+        let watched = Arc::new(Watched::new(config.domain.to_string()));
         let (asked, is_hintless) = (Mutex::default(), Mutex::default());
         let is_place_known = AtomicBool::default();
-        Self { registry, provider, zone, terms, watched, asked, is_hintless, is_place_known }
+        Self { registry, provider, zone, config, watched, asked, is_hintless, is_place_known }
     }
 
     /// Publishes the public root as it is now, unless that is so already.
     ///
     /// # Errors
     /// Why not; that is noted as well.
-    pub async fn publish(&self, wish: Wish) -> Result<Outcome> {
-        self.publish_for(&mut Asked { wish, tokens: Vec::new() }).await
+    pub async fn publish(&self, trigger: Trigger) -> Result<Outcome> {
+        self.publish_for(&mut PendingRequests { trigger, tokens: Vec::new() }).await
     }
 
     /// The same, and notes the tokens of those who asked for it with what it came to. What is answered is taken
     /// out of what was asked for.
-    async fn publish_for(&self, asked: &mut Asked) -> Result<Outcome> {
+    async fn publish_for(&self, asked: &mut PendingRequests) -> Result<Outcome> {
         let index = &self.registry.index;
-        let Some(mut turn) = index.begin_publishing().await.map_err(unable)? else {
+        let Some(mut lease) = index.begin_publishing().await.map_err(unable)? else {
             return Ok(Outcome::Busy);
         };
         let before = self.record().await?;
         let (mut record, failed) = (before.clone(), before.failure.as_ref());
-        let outcome = self.carry_out(turn.as_mut(), &mut record, asked.wish).await;
+        let outcome = self.carry_out(lease.as_mut(), &mut record, asked.trigger).await;
         match &outcome {
             // Nothing has come to its end: not what was asked for, nor what failed before.
             Ok(Outcome::Busy | Outcome::Overtaken) => {}
@@ -165,16 +170,16 @@ impl Publisher {
                     self.is_place_known.store(true, Ordering::Relaxed);
                 }
                 if let Outcome::Published(root) = outcome {
-                    tracing::info!(%root, domain = %self.terms.domain, "published");
+                    tracing::info!(%root, domain = %self.config.domain, "published");
                     self.tell_of_former(&before);
                 } else if failed.is_some() {
-                    tracing::info!(domain = %self.terms.domain, "publishing works again");
+                    tracing::info!(domain = %self.config.domain, "publishing works again");
                 }
             }
             Err(error) => {
                 let failure = Failure::again(failed, error, now());
                 if failed.is_none_or(|before| before.kind != failure.kind) {
-                    tracing::warn!(domain = %self.terms.domain, %error, "could not publish");
+                    tracing::warn!(domain = %self.config.domain, %error, "could not publish");
                 }
                 record.failure = Some(failure);
                 self.watched.count_failure();
@@ -185,12 +190,12 @@ impl Publisher {
             record.answer(&asked.tokens);
         }
         if record != before {
-            self.save(turn.as_mut(), &record).await?;
+            self.save(lease.as_mut(), &record).await?;
         }
         if is_answer {
-            *asked = Asked::default();
+            *asked = PendingRequests::default();
         }
-        turn.end().await.map_err(unable)?;
+        lease.end().await.map_err(unable)?;
         outcome
     }
 
@@ -211,13 +216,13 @@ impl Publisher {
 
     async fn carry_out(
         &self,
-        turn: &mut dyn Turn,
+        lease: &mut dyn Lease,
         record: &mut Publication,
-        wish: Wish,
+        trigger: Trigger,
     ) -> Result<Outcome> {
         let root = self.registry.root().await.map_err(unable)?;
         let is_first = record.root.is_none() && record.ours.is_empty();
-        if is_first && wish == Wish::Routine && self.is_empty(&root).await? {
+        if is_first && trigger == Trigger::Routine && self.is_empty(&root).await? {
             return Ok(Outcome::Unchanged);
         }
         if !self.hold(&root).await? {
@@ -225,11 +230,11 @@ impl Publisher {
         }
         // Holding it was a change as well.
         let version = self.registry.index.version().await.map_err(unable)?;
-        let change = self.change(&root, record, wish == Wish::Force).await?;
+        let change = self.change(&root, record, trigger == Trigger::Force).await?;
         let same = Same {
             ttl: record.ttl == Some(change.ttl.as_secs()),
-            place: record.place.as_ref() == Some(&self.terms.place)
-                || wish == Wish::Routine
+            place: record.place.as_ref() == Some(&self.config.place)
+                || trigger == Trigger::Routine
                     && record.root.is_some()
                     && self.is_place_known.load(Ordering::Relaxed),
         };
@@ -237,7 +242,7 @@ impl Publisher {
         if is_known && same.ttl && same.place {
             let is_told = match self.is_told(&change).await {
                 // Nobody says that anything is wrong, and nobody wants to know.
-                Err(_) if wish == Wish::Routine && record.failure.is_none() => true,
+                Err(_) if trigger == Trigger::Routine && record.failure.is_none() => true,
                 is_told => is_told?,
             };
             if is_told {
@@ -248,7 +253,7 @@ impl Publisher {
         self.pin(&root, record.root.as_ref()).await?;
         // Noted before it is written: whatever happens from here, what stands there is known to be ours.
         record.claim(&change.wanted);
-        self.save(turn, record).await?;
+        self.save(lease, record).await?;
         let is_told = match self.write(&change, same).await {
             Ok(()) => {
                 let since = *record.untold.get_or_insert_with(now);
@@ -258,7 +263,7 @@ impl Publisher {
         };
         if matches!(is_told, Ok(true)) {
             self.note(&[root]).await?;
-            record.seen(root, change, &self.terms.place, now());
+            record.seen(root, change, &self.config.place, now());
         } else {
             self.note_told(&change).await?;
         }
@@ -281,18 +286,18 @@ impl Publisher {
         let mut ours: Vec<String> = held.iter().map(|held| link(&held.root)).collect();
         ours.retain(|link| !record.ours.contains(link));
         ours.extend_from_slice(&record.ours);
-        let Terms { domain, ttl, .. } = &self.terms;
+        let PublishConfig { domain, ttl, .. } = &self.config;
         Ok(Change { domain: domain.clone(), wanted, ours, ttl: *ttl, force })
     }
 
     /// Tells where others reach this registry.
     async fn hints(&self) -> Result<Vec<String>> {
-        if !self.terms.hints.is_empty() {
-            return Ok(self.terms.hints.clone());
+        if !self.config.hints.is_empty() {
+            return Ok(self.config.hints.clone());
         }
         let addresses = self.registry.storage.addresses().await.map_err(unable)?;
-        let peers = offer_peers(&addresses, self.terms.guard);
-        let hints: Vec<String> = self.terms.gateway.iter().cloned().chain(peers).collect();
+        let peers = offer_peers(&addresses, self.config.guard);
+        let hints: Vec<String> = self.config.gateway.iter().cloned().chain(peers).collect();
         let mut is_hintless =
             self.is_hintless.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if hints.is_empty() && !std::mem::replace(&mut *is_hintless, true) {
@@ -336,7 +341,7 @@ impl Publisher {
     fn tell_of_former(&self, before: &Publication) {
         let Some(former) = before.former.last().filter(|_| before.root.is_none()) else { return };
         tracing::warn!(
-            domain = %self.terms.domain,
+            domain = %self.config.domain,
             former = former.domain,
             "the records of the former domain were left as they are: remove them, or they lead to an old root"
         );
@@ -349,15 +354,15 @@ impl Publisher {
 
     /// Reads how publishing stands under this domain.
     async fn record(&self) -> Result<Publication> {
-        let domain = self.terms.domain.as_str();
+        let domain = self.config.domain.as_str();
         let record = published(self.registry.index.as_ref()).await.map_err(unable)?;
         Ok(record.map_or_else(|| Publication::new(domain), |record| record.under(domain)))
     }
 
     /// Writes down how publishing stands, unless somebody else does so by now.
-    async fn save(&self, turn: &mut dyn Turn, record: &Publication) -> Result<()> {
+    async fn save(&self, lease: &mut dyn Lease, record: &Publication) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(unable)?;
-        turn.check().await.map_err(unable)?;
+        lease.check().await.map_err(unable)?;
         self.registry.index.set_publication(&text).await.map_err(unable)
     }
 }

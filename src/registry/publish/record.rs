@@ -28,7 +28,7 @@ pub struct Publication {
     /// The TTL that it was written with, in seconds; none in what earlier versions noted.
     #[serde(default)]
     pub ttl: Option<u64>,
-    /// By what the provider was known when it wrote: [`Terms::place`](super::Terms::place).
+    /// By what the provider was known when it wrote: [`PublishConfig::place`](super::PublishConfig::place).
     #[serde(default)]
     pub place: Option<String>,
     /// The domains under which the root was published before this one, the latest last.

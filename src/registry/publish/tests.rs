@@ -53,24 +53,24 @@ struct Stage {
 
 impl Stage {
     /// Starts it with one image and two servers that tell nothing.
-    async fn start(patience: Duration) -> Self {
+    async fn start(timeouts: Duration) -> Self {
         let data = TempDir::new().unwrap();
         let registry = open(data.path()).await;
         let (server, second) = (nothing().await, nothing().await);
         let zone = Zone::at(&[server.address(), second.address()]);
         let first = Arc::new(Overwriting { server, writes: AtomicUsize::new(0) });
-        let terms = Terms {
+        let config = PublishConfig {
             domain: DOMAIN.parse().unwrap(),
             debounce: Duration::from_millis(10),
             place: "here".to_owned(),
             ttl: Duration::from_secs(1),
             keep: Duration::from_hours(1),
-            patience,
+            timeouts,
             hints: vec!["/ip4/192.0.2.1/tcp/443/tls/http".to_owned()],
             gateway: None,
             guard: Guard { allow_private: true },
         };
-        let publisher = Arc::new(Publisher::new(registry, first.clone(), zone, terms));
+        let publisher = Arc::new(Publisher::new(registry, first.clone(), zone, config));
         let stage = Self { publisher, first, second, client: Client::new(), _data: data };
         stage.push("first").await;
         stage
@@ -86,16 +86,17 @@ impl Stage {
     /// What publishes in another process, by a provider that is set in another way.
     fn elsewhere(&self) -> Publisher {
         let zone = Zone::at(&[self.first.server.address(), self.second.address()]);
-        let terms = Terms { place: "elsewhere".to_owned(), ..self.publisher.terms.clone() };
-        Publisher::new(self.publisher.registry.clone(), self.first.clone(), zone, terms)
+        let config =
+            PublishConfig { place: "elsewhere".to_owned(), ..self.publisher.config.clone() };
+        Publisher::new(self.publisher.registry.clone(), self.first.clone(), zone, config)
     }
 
-    async fn publish(&self, wish: Wish) -> Result<Outcome> {
-        self.publisher.publish(wish).await
+    async fn publish(&self, trigger: Trigger) -> Result<Outcome> {
+        self.publisher.publish(trigger).await
     }
 
     /// Publishes while the registry changes all the time.
-    async fn publish_amid_changes(&self, asked: &mut Asked) -> Result<Outcome> {
+    async fn publish_amid_changes(&self, asked: &mut PendingRequests) -> Result<Outcome> {
         let index = self.publisher.registry.index.clone();
         let is_over = Arc::new(AtomicBool::new(false));
         let ending = is_over.clone();
@@ -124,7 +125,7 @@ impl Stage {
 
     /// What is wanted where that root is published.
     fn texts(&self, root: &Cid) -> Manner {
-        let hint = format!("ipfsnode={}", self.publisher.terms.hints[0]);
+        let hint = format!("ipfsnode={}", self.publisher.config.hints[0]);
         Manner::Texts(vec![link(root), hint], 1)
     }
 }
@@ -139,22 +140,22 @@ async fn processes_whose_settings_differ_do_not_write_again_what_the_other_wrote
     let root = stage.push("second").await;
     stage.second.change(stage.texts(&root));
     let other = stage.elsewhere();
-    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Published(root));
+    assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Published(root));
     // The first look by other settings is how they take effect.
-    assert_eq!(other.publish(Wish::Routine).await.unwrap(), Outcome::Published(root));
+    assert_eq!(other.publish(Trigger::Routine).await.unwrap(), Outcome::Published(root));
     assert_eq!((stage.writes(), stage.record().await.place.as_deref()), (2, Some("elsewhere")));
     for _ in 0..3 {
-        assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
-        assert_eq!(other.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+        assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
+        assert_eq!(other.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
     }
     assert_eq!(stage.writes(), 2);
     // An operator has it written.
-    assert_eq!(stage.publish(Wish::Now).await.unwrap(), Outcome::Published(root));
+    assert_eq!(stage.publish(Trigger::Now).await.unwrap(), Outcome::Published(root));
     assert_eq!((stage.writes(), stage.record().await.place.as_deref()), (3, Some("here")));
     let root = stage.push("third").await;
     stage.second.change(stage.texts(&root));
-    assert_eq!(other.publish(Wish::Routine).await.unwrap(), Outcome::Published(root));
-    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(other.publish(Trigger::Routine).await.unwrap(), Outcome::Published(root));
+    assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
 }
 
 /// What is no answer.
@@ -167,7 +168,7 @@ async fn it_is_published_once_all_servers_of_the_zone_tell_it() {
     let stage = Stage::start(LONG).await;
     let root = stage.push("second").await;
     let publisher = stage.publisher.clone();
-    let publishing = tokio::spawn(async move { publisher.publish(Wish::Now).await });
+    let publishing = tokio::spawn(async move { publisher.publish(Trigger::Now).await });
     // It is asked again and again, and what it does not tell is not published.
     while stage.second.count(NAME) < 5 {
         assert!(!publishing.is_finished(), "only one of two servers tells it");
@@ -184,13 +185,13 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
     let old = stage.push("old").await;
-    assert_eq!(stage.publish(Wish::Now).await.unwrap(), Outcome::Published(old));
+    assert_eq!(stage.publish(Trigger::Now).await.unwrap(), Outcome::Published(old));
     stage.second.change(stage.texts(&old));
     let mut rounds = 0;
     let error = loop {
         rounds += 1;
         stage.push(&format!("tag-{rounds}")).await;
-        match stage.publish_amid_changes(&mut Asked::default()).await {
+        match stage.publish_amid_changes(&mut PendingRequests::default()).await {
             Ok(outcome) => assert_eq!(outcome, Outcome::Overtaken),
             Err(error) => break error,
         }
@@ -199,7 +200,7 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
     assert!(error.to_string().contains("it is written, but not told yet"), "{error}");
     assert!(error.to_string().contains(&link(&old)), "{error}");
     let newest = stage.push("newest").await;
-    let again = stage.publish_amid_changes(&mut Asked::default()).await;
+    let again = stage.publish_amid_changes(&mut PendingRequests::default()).await;
     assert!(again.is_err() && stage.record().await.failure.is_some(), "{again:?}");
     // What nobody tells any more may go; what the one tells and what the other one does are kept.
     let held = stage.publisher.registry.index.published_roots().await.unwrap();
@@ -209,7 +210,7 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
         assert_eq!(held.expires.is_none(), is_named, "{held:?}");
     }
     stage.second.change(stage.texts(&newest));
-    stage.publish(Wish::Routine).await.unwrap();
+    stage.publish(Trigger::Routine).await.unwrap();
     let record = stage.record().await;
     assert_eq!((record.root, record.failure, record.untold), (Some(newest), None, None));
 }
@@ -220,19 +221,19 @@ async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
     let mut record = stage.record().await;
     let error = PublishError::new(PublishErrorKind::Unavailable, "it is down");
     record.failure = Some(Failure::again(None, &error, now()));
-    let mut turn = stage.publisher.registry.index.begin_publishing().await.unwrap().unwrap();
-    stage.publisher.save(turn.as_mut(), &record).await.unwrap();
-    turn.end().await.unwrap();
-    let mut asked = Asked { wish: Wish::Force, tokens: vec!["token".to_owned()] };
+    let mut lease = stage.publisher.registry.index.begin_publishing().await.unwrap().unwrap();
+    stage.publisher.save(lease.as_mut(), &record).await.unwrap();
+    lease.end().await.unwrap();
+    let mut asked = PendingRequests { trigger: Trigger::Force, tokens: vec!["token".to_owned()] };
     assert_eq!(stage.publish_amid_changes(&mut asked).await.unwrap(), Outcome::Overtaken);
     let overtaken = stage.record().await;
     assert_eq!((overtaken.failure, overtaken.answers), (record.failure, Vec::new()));
-    assert_eq!((asked.wish, asked.tokens.len()), (Wish::Force, 1));
+    assert_eq!((asked.trigger, asked.tokens.len()), (Trigger::Force, 1));
 
     stage.second.change(silence());
     let outcome = stage.publisher.publish_for(&mut asked).await.unwrap();
     assert!(matches!(outcome, Outcome::Published(_)));
-    assert_eq!((asked.wish, asked.tokens.len()), (Wish::Routine, 0));
+    assert_eq!((asked.trigger, asked.tokens.len()), (Trigger::Routine, 0));
     assert_eq!(stage.record().await.answers, ["token"]);
 }
 
@@ -240,19 +241,19 @@ async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
 async fn where_nobody_answers_nothing_is_said_to_be_published() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
-    let published = stage.publish(Wish::Now).await.unwrap();
-    assert_eq!(stage.publish(Wish::Now).await.unwrap(), Outcome::Unchanged);
+    let published = stage.publish(Trigger::Now).await.unwrap();
+    assert_eq!(stage.publish(Trigger::Now).await.unwrap(), Outcome::Unchanged);
     stage.first.server.change(silence());
     // As long as nobody wants to know it is left as it is.
-    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
-    for wish in [Wish::Now, Wish::Force, Wish::Routine] {
-        let error = stage.publish(wish).await.unwrap_err();
-        assert_eq!(error.kind, PublishErrorKind::Unavailable, "{wish:?}: {error}");
-        assert!(stage.record().await.failure.is_some(), "{wish:?}");
+    assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
+    for trigger in [Trigger::Now, Trigger::Force, Trigger::Routine] {
+        let error = stage.publish(trigger).await.unwrap_err();
+        assert_eq!(error.kind, PublishErrorKind::Unavailable, "{trigger:?}: {error}");
+        assert!(stage.record().await.failure.is_some(), "{trigger:?}");
     }
     let Outcome::Published(root) = published else { panic!("{published:?}") };
     stage.first.server.change(stage.texts(&root));
-    assert_eq!(stage.publish(Wish::Routine).await.unwrap(), Outcome::Unchanged);
+    assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
     assert_eq!(stage.record().await.failure, None);
 }
 
@@ -261,16 +262,16 @@ async fn who_does_not_look_writes_only_where_somebody_tells_what_is_there() {
     let stage = Stage::start(SHORT).await;
     stage.first.server.change(silence());
     stage.second.change(silence());
-    for wish in [Wish::Routine, Wish::Now] {
-        let error = stage.publish(wish).await.unwrap_err();
+    for trigger in [Trigger::Routine, Trigger::Now] {
+        let error = stage.publish(trigger).await.unwrap_err();
         assert_eq!(error.kind, PublishErrorKind::Unavailable, "{error}");
     }
     stage.second.change(Manner::Texts(vec![FOREIGN.to_owned()], 1));
-    let error = stage.publish(Wish::Now).await.unwrap_err();
+    let error = stage.publish(Trigger::Now).await.unwrap_err();
     assert_eq!(error.kind, PublishErrorKind::Conflict, "{error}");
     assert_eq!(stage.writes(), 0);
     stage.second.change(silence());
-    assert!(matches!(stage.publish(Wish::Force).await.unwrap(), Outcome::Published(_)));
+    assert!(matches!(stage.publish(Trigger::Force).await.unwrap(), Outcome::Published(_)));
     assert_eq!(stage.writes(), 1);
 }
 
@@ -279,14 +280,14 @@ async fn an_older_root_of_ours_is_nobody_elses() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
     let old = stage.push("old").await;
-    stage.publish(Wish::Now).await.unwrap();
+    stage.publish(Trigger::Now).await.unwrap();
     stage.push("seen-without-the-second").await;
-    stage.publish(Wish::Now).await.unwrap();
+    stage.publish(Trigger::Now).await.unwrap();
     stage.second.change(stage.texts(&old));
     let root = stage.push("new").await;
     let plan = stage.publisher.plan(&root, false).await.unwrap();
     assert!(plan.conflict.is_none(), "{plan:?}");
-    let error = stage.publish(Wish::Now).await.unwrap_err();
+    let error = stage.publish(Trigger::Now).await.unwrap_err();
     assert_eq!(error.kind, PublishErrorKind::Unavailable, "{error}");
     assert_eq!(stage.writes(), 3);
 }
@@ -311,17 +312,17 @@ async fn all_who_ask_while_somebody_else_publishes_are_answered() {
     let stage = Stage::start(LONG).await;
     stage.second.change(silence());
     let index = stage.publisher.registry.index.clone();
-    let turn = index.begin_publishing().await.unwrap().unwrap();
+    let lease = index.begin_publishing().await.unwrap().unwrap();
     let publisher = stage.publisher.clone();
     let running = tokio::spawn(async move { publisher.run().await });
     let tokens = ["one", "two", "three"].map(str::to_owned);
     for token in &tokens {
-        stage.publisher.ask(Wish::Now, token.clone());
+        stage.publisher.ask(Trigger::Now, token.clone());
         // Long enough for it to be taken, and too short to be tried again.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(stage.record().await.answers, Vec::<String>::new());
-    turn.end().await.unwrap();
+    lease.end().await.unwrap();
     let answered = async {
         while !tokens.iter().eq(&stage.record().await.answers) {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -33,7 +33,7 @@ impl Rebuild<'_> {
         let storage = &self.registry.storage;
         let path = layout::blob_data(canonical);
         if let Some(fresh) = self.fresh.remove(canonical)
-            && storage.holds(TREE, &path, &fresh.content).await?
+            && storage.is_linked(TREE, &path, &fresh.content).await?
         {
             self.blobs.insert(*canonical, fresh);
             return Ok(Ok(()));
@@ -72,7 +72,7 @@ impl Rebuild<'_> {
 
     /// Reads what is kept under a digest; none if that is not what it is named.
     async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
-        match self.registry.storage.examine(canonical).await {
+        match self.registry.storage.verify(canonical).await {
             Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
             examined => Ok(Some(examined?).filter(|kept| kept.canonical == *canonical)),
         }

@@ -7,7 +7,7 @@ use cid::Cid;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
-use super::super::layout::{self, Place};
+use super::super::layout::{self, TreeFile};
 use super::super::{Progress, Steps};
 use super::error::Result;
 use super::{BATCH, Restoration, RestoreError, WIDTH, blobs, list, patiently};
@@ -19,7 +19,7 @@ use crate::storage::{Content, Edit, Finished, Storage, StorageError, StorageErro
 const FETCHES: usize = 8;
 
 /// Content that a tree has.
-struct Wanted {
+struct TreeContent {
     canonical: CanonicalDigest,
     /// The directory that it stands in, by two names.
     shard: Cid,
@@ -61,7 +61,7 @@ impl Restoration<'_> {
     }
 
     /// Lists all content, and about how many bytes it has.
-    async fn wanted(&self, directory: Cid) -> Result<(Vec<Wanted>, u64)> {
+    async fn wanted(&self, directory: Cid) -> Result<(Vec<TreeContent>, u64)> {
         let remote = self.content_from;
         let shards = list(remote, directory, &blobs()).await?;
         let mut listing = stream::iter(shards)
@@ -74,11 +74,11 @@ impl Restoration<'_> {
         while let Some((shard, listed)) = listing.try_next().await? {
             for (folder, entry) in listed {
                 let path = folder.child("data").expect("a name of the layout's own");
-                let Some(Place::Content(canonical)) = layout::read(&path) else {
+                let Some(TreeFile::Content(canonical)) = layout::read(&path) else {
                     return Err(RestoreError::unfit(folder.as_str(), "no content has that name"));
                 };
                 bytes = bytes.saturating_add(entry.size);
-                wanted.push(Wanted { canonical, shard, path });
+                wanted.push(TreeContent { canonical, shard, path });
             }
         }
         Ok((wanted, bytes))
@@ -89,7 +89,7 @@ impl Fetcher<'_> {
     /// Sees to it that content is kept.
     async fn take<'w>(
         &self,
-        wanted: &'w Wanted,
+        wanted: &'w TreeContent,
     ) -> Result<(&'w TreePath, Content, Option<Finished>)> {
         if let Some(content) = self.kept(&wanted.canonical).await? {
             self.progress.advance(content.size);
@@ -105,7 +105,7 @@ impl Fetcher<'_> {
         if !self.known.contains(canonical) {
             return Ok(None);
         }
-        match self.storage.examine(canonical).await {
+        match self.storage.verify(canonical).await {
             Ok(content) if content.canonical == *canonical => Ok(Some(content)),
             Ok(_) => {
                 self.storage.forget(canonical).await?;
@@ -116,8 +116,8 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn fetch(&self, wanted: &Wanted, told: &AtomicU64) -> Result<Finished> {
-        let Wanted { canonical, shard, path } = wanted;
+    async fn fetch(&self, wanted: &TreeContent, told: &AtomicU64) -> Result<Finished> {
+        let TreeContent { canonical, shard, path } = wanted;
         let below = vec![canonical.hex(), "data".to_owned()];
         let file = self.remote.open(*shard, below, None).await;
         let file = file.map_err(|error| RestoreError::unread(path, error))?;
@@ -144,10 +144,10 @@ impl Fetcher<'_> {
         &self,
         id: &str,
         mut file: File,
-        wanted: &Wanted,
+        wanted: &TreeContent,
         told: &AtomicU64,
     ) -> Result<Finished> {
-        let Wanted { canonical, path, .. } = wanted;
+        let TreeContent { canonical, path, .. } = wanted;
         let mut ingest = self.storage.begin(id).await?;
         loop {
             let piece = file.bytes.try_next().await;

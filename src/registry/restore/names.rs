@@ -5,7 +5,7 @@ use cid::Cid;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::super::layout::{self, Place};
+use super::super::layout::{self, TreeFile};
 use super::error::Result;
 use super::{BATCH, Restoration, RestoreError, STRAY, WIDTH, blobs, list, patiently};
 use crate::ipld::{Entry, RAW};
@@ -100,7 +100,7 @@ impl Restoration<'_> {
             }
         }
         // A file has to be that of a link.
-        if entry.cid.codec() == RAW && !matches!(layout::read(path), Some(Place::Link(_))) {
+        if entry.cid.codec() == RAW && !matches!(layout::read(path), Some(TreeFile::Link(_))) {
             return Err(stray());
         }
         Ok(())

@@ -87,7 +87,7 @@ impl Beside {
             registry.expect_kept(&repository, &finished.content).await?;
             Ok(Some(Blob::here(digest, finished.content)))
         };
-        self.registry.to_its_end(finishing).await
+        self.registry.spawn_uncancellable(finishing).await
     }
 
     fn forget(&mut self) {

@@ -115,7 +115,7 @@ impl Registry {
             offset: 0,
             checkpoint: Vec::new(),
         };
-        self.to_its_end(async move { registry.claim(&row, offset).await }).await
+        self.spawn_uncancellable(async move { registry.claim(&row, offset).await }).await
     }
 
     async fn claim(&self, wanted: &UploadRow, offset: Option<u64>) -> Result<Upload> {
@@ -213,7 +213,7 @@ impl Registry {
     pub async fn cancel_upload(&self, grant: &PushGrant, id: &str) -> Result<()> {
         self.find_upload(grant, id).await?;
         let (registry, id) = (self.clone(), id.to_owned());
-        let cancelled = self.to_its_end(async move {
+        let cancelled = self.spawn_uncancellable(async move {
             registry.index.remove_upload(&id).await?;
             registry.end_upload(&id).await;
             registry.discard_upload(&id).await

@@ -17,13 +17,13 @@ use crate::storage::{Ingest, StorageErrorKind};
 /// An upload that one request has claimed. Saved or finished, it is given back; dropped before
 /// that, what arrived is saved in the background.
 pub struct Upload {
-    held: Option<(Held, Box<dyn Ingest>)>,
+    held: Option<(ClaimedUpload, Box<dyn Ingest>)>,
     id: String,
     is_resumable: bool,
 }
 
 /// A claim, good for as long as this lives, unless another process takes the upload over.
-struct Held {
+struct ClaimedUpload {
     registry: Registry,
     /// The upload before this request.
     row: UploadRow,
@@ -51,7 +51,7 @@ impl Upload {
         let lease = Lease::begin(registry, &row.id, &claim, &going.request);
         let id = row.id.clone();
         let share = Share::new(registry, row.offset);
-        let held = Held { registry: registry.clone(), row, claim, lease, going, share };
+        let held = ClaimedUpload { registry: registry.clone(), row, claim, lease, going, share };
         Self { held: Some((held, ingest)), id, is_resumable: true }
     }
 
@@ -113,7 +113,7 @@ impl Upload {
     /// [`RegistryError::UploadTakenOver`]; those of the storage.
     pub async fn save(mut self) -> Result<u64> {
         let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
-        held.registry.clone().to_its_end(held.save(ingest)).await
+        held.registry.clone().spawn_uncancellable(held.save(ingest)).await
     }
 
     /// Gives the upload back as it was before this claim; what was appended is dropped.
@@ -122,14 +122,14 @@ impl Upload {
     /// Those of the index and the storage.
     pub async fn abandon(mut self) -> Result<()> {
         let Some((held, ingest)) = self.held.take() else { return Ok(()) };
-        held.registry.clone().to_its_end(held.abandon(ingest)).await
+        held.registry.clone().spawn_uncancellable(held.abandon(ingest)).await
     }
 
     /// Gives the upload to the request that goes on with it, and returns what this one is answered.
     pub async fn give_way(mut self, ending: Ending) -> RegistryError {
         let Some((held, ingest)) = self.held.take() else { return self.unknown() };
         let registry = held.registry.clone();
-        let gone = registry.to_its_end(async move {
+        let gone = registry.spawn_uncancellable(async move {
             let (registry, row) = (held.registry.clone(), held.row.clone());
             match ending {
                 Ending::Saved => drop(held.save(ingest).await?),
@@ -152,7 +152,7 @@ impl Upload {
     pub async fn finish(mut self, digest: &Digest) -> Result<Blob> {
         let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
         let is_resumable = self.is_resumable;
-        held.registry.clone().to_its_end(held.finish(ingest, *digest, is_resumable)).await
+        held.registry.clone().spawn_uncancellable(held.finish(ingest, *digest, is_resumable)).await
     }
 
     fn unknown(&self) -> RegistryError {
@@ -177,7 +177,7 @@ impl Drop for Upload {
     }
 }
 
-impl Held {
+impl ClaimedUpload {
     async fn save(self, mut ingest: Box<dyn Ingest>) -> Result<u64> {
         let checkpoint = match ingest.checkpoint().await {
             Ok(checkpoint) => checkpoint,

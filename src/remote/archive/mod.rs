@@ -1,6 +1,6 @@
 //! An archive on the disk as a source: whatever the order of its blocks, each is found.
 
-mod places;
+mod block_offsets;
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -12,10 +12,10 @@ use bytes::Bytes;
 use cid::Cid;
 use tokio::task::spawn_blocking;
 
-use super::progress::{Patience, Progress};
-use super::{Ahead, Events, RemoteError, RemoteErrorKind, Result, Source, Wanted, reading};
+use super::progress::{Progress, Timeouts};
+use super::{Events, Prefetch, ReadRequest, RemoteError, RemoteErrorKind, Result, Source, reading};
 use crate::ipld::{Block, CarEvent, CarReader, car_frame};
-use places::Places;
+use block_offsets::BlockOffsets;
 
 /// How much of an archive is read at a time.
 const PIECE: usize = 1 << 20;
@@ -30,13 +30,13 @@ pub struct Archive(Arc<Opened>);
 struct Opened {
     name: String,
     file: File,
-    places: Places,
+    places: BlockOffsets,
 }
 
 /// Blocks on their way into an archive of our own.
 pub struct Draft {
     file: File,
-    places: Places,
+    places: BlockOffsets,
     length: u64,
 }
 
@@ -82,7 +82,7 @@ impl Archive {
         notes: File,
         tell: &mut dyn FnMut(u64),
     ) -> Result<Self> {
-        let (mut reader, mut places) = (CarReader::new(), Places::new(notes));
+        let (mut reader, mut places) = (CarReader::new(), BlockOffsets::new(notes));
         loop {
             while let Some(event) = reader.next_event()? {
                 let CarEvent::Block(block) = event else { continue };
@@ -120,7 +120,7 @@ impl Draft {
     /// Begins an archive in two empty files, the second of which is for notes.
     #[must_use]
     pub fn new(file: File, notes: File) -> Self {
-        Self { file, places: Places::new(notes), length: 0 }
+        Self { file, places: BlockOffsets::new(notes), length: 0 }
     }
 
     /// Adds a block. Blocks.
@@ -159,16 +159,16 @@ impl Source for Archive {
         &self.0.name
     }
 
-    async fn open(&self, wanted: &Wanted) -> Result<Events> {
+    async fn open(&self, wanted: &ReadRequest) -> Result<Events> {
         let archive = self.clone();
-        let blocks = Ahead::new(wanted.traversal()?, WIDTH, move |cid| {
+        let blocks = Prefetch::new(wanted.traversal()?, WIDTH, move |cid| {
             let archive = archive.clone();
             Box::pin(async move {
                 let read = spawn_blocking(move || archive.block(cid)).await;
                 read.unwrap_or_else(|error| Err(failed(io::Error::other(error))))
             })
         });
-        Ok(reading::single(blocks, Progress::begin(Patience::default())))
+        Ok(reading::single(blocks, Progress::begin(Timeouts::default())))
     }
 }
 

@@ -255,7 +255,7 @@ pub(super) fn adopt(
     adopted.map_err(|error| StorageError::io(format!("keeping {}", content.canonical), error))
 }
 
-pub(super) fn holds(
+pub(super) fn is_linked(
     layout: &Layout,
     tree: Visibility,
     path: &TreePath,
@@ -268,7 +268,7 @@ pub(super) fn holds(
     }
 }
 
-pub(super) fn examine(layout: &Layout, canonical: &CanonicalDigest) -> Result<Content> {
+pub(super) fn verify(layout: &Layout, canonical: &CanonicalDigest) -> Result<Content> {
     let file = File::open(layout.content(canonical))
         .map_err(|error| StorageError::io(format!("opening {canonical}"), error))?;
     Ok(progress::identify(&file, layout)?.content)

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::super::{Finished, Ingest, Result, StorageError, StorageErrorKind};
-use super::lane::Lane;
+use super::hash_worker::HashWorker;
 use super::progress::{Progress, sync_failed};
 use super::{Layout, folder, join};
 use crate::oci::Digest;
@@ -26,7 +26,7 @@ pub(super) struct FileIngest {
     id: String,
     offset: u64,
     file: Arc<File>,
-    lane: Lane,
+    hash_worker: HashWorker,
     /// The flush under way, and up to where bytes were flushed when it began.
     flush: Option<JoinHandle<Result<()>>>,
     flushed: u64,
@@ -83,7 +83,15 @@ impl FileIngest {
 
     fn new(layout: Arc<Layout>, id: String, offset: u64, progress: Progress) -> Self {
         let file = Arc::clone(&progress.file);
-        Self { layout, id, offset, file, lane: Lane::new(progress), flush: None, flushed: offset }
+        Self {
+            layout,
+            id,
+            offset,
+            file,
+            hash_worker: HashWorker::new(progress),
+            flush: None,
+            flushed: offset,
+        }
     }
 
     /// Sends what was written so far to the disk, beside what comes.
@@ -116,9 +124,9 @@ impl FileIngest {
 
     /// Waits until all that was appended is written and hashed.
     async fn drain(&mut self) -> Result<Progress> {
-        self.lane.settle().await?;
+        self.hash_worker.settle().await?;
         self.end_flush().await?;
-        self.lane.take()
+        self.hash_worker.take()
     }
 }
 
@@ -129,11 +137,11 @@ impl Ingest for FileIngest {
             return Ok(());
         }
         self.offset += bytes.len() as u64;
-        self.lane.append(bytes).await?;
+        self.hash_worker.append(bytes).await?;
         let flushed = self.flush_early().await;
         if flushed.is_err() {
             // Nothing may be written any more when somebody else goes on with the file.
-            let _ = self.lane.settle().await;
+            let _ = self.hash_worker.settle().await;
         }
         flushed
     }
@@ -154,7 +162,7 @@ impl Ingest for FileIngest {
             Ok((progress, checkpoint))
         });
         let (progress, checkpoint) = join(task.await)?;
-        self.lane = Lane::new(progress);
+        self.hash_worker = HashWorker::new(progress);
         Ok(checkpoint)
     }
 

@@ -5,11 +5,11 @@
 //! registry and read at the speed of the file system. What is not finished stands in `tmp/`.
 
 mod folder;
+mod hash_worker;
+mod import;
 mod ingest;
-mod lane;
 mod leaves;
 mod progress;
-mod take;
 pub(super) mod uploads;
 mod writers;
 
@@ -152,7 +152,7 @@ fn join<T>(joined: std::result::Result<Result<T>, tokio::task::JoinError>) -> Re
 
 #[async_trait]
 impl Storage for Embedded {
-    async fn tidy(&self) -> Result<()> {
+    async fn repair(&self) -> Result<()> {
         self.blocking(|layout| {
             let folder = layout.data.join("tmp/files");
             for name in folder::names(&folder)? {
@@ -207,14 +207,14 @@ impl Storage for Embedded {
         .await
     }
 
-    async fn take(
+    async fn import(
         &self,
         source: &SourceFolder,
         path: &TreePath,
         expected: &CanonicalDigest,
     ) -> Result<Taken> {
         let (source, path, expected) = (source.clone(), path.clone(), *expected);
-        self.blocking(move |layout| take::take(layout, &source, &path, &expected)).await
+        self.blocking(move |layout| import::import(layout, &source, &path, &expected)).await
     }
 
     async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream> {
@@ -315,14 +315,19 @@ impl Storage for Embedded {
         self.blocking(move |layout| folder::adopt(layout, tree, &path, &content)).await
     }
 
-    async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool> {
+    async fn is_linked(
+        &self,
+        tree: Visibility,
+        path: &TreePath,
+        content: &Content,
+    ) -> Result<bool> {
         let (path, content) = (path.clone(), *content);
-        self.blocking(move |layout| folder::holds(layout, tree, &path, &content)).await
+        self.blocking(move |layout| folder::is_linked(layout, tree, &path, &content)).await
     }
 
-    async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content> {
+    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
         let canonical = *canonical;
-        self.blocking(move |layout| folder::examine(layout, &canonical)).await
+        self.blocking(move |layout| folder::verify(layout, &canonical)).await
     }
 
     async fn ping(&self) -> Result<()> {

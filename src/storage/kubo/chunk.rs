@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 
-use super::budget::{Budget, Loan, UNIT};
+use super::buffer_pool::{BufferPool, Loan, UNIT};
 use crate::ipld::Block;
 use crate::ipld::file::CHUNK_SIZE;
 
@@ -32,13 +32,13 @@ impl Chunk {
     }
 
     /// Takes memory that was lent.
-    pub(super) fn lend(&mut self, loan: Loan, budget: &Budget) {
+    pub(super) fn lend(&mut self, loan: Loan, pool: &BufferPool) {
         match &mut self.loan {
             Some(known) => known.merge(loan),
             none => *none = Some(loan),
         }
         if self.missing(CHUNK_SIZE) == 0 {
-            let mut buffer = budget.buffer();
+            let mut buffer = pool.buffer();
             buffer.extend_from_slice(&self.bytes);
             self.bytes = buffer;
         }

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use super::super::Result;
-use super::places::{Owner, owner};
+use super::mfs_paths::{Owner, owner};
 use super::store::Store;
 
 /// How many names are taken away by one call.
@@ -17,9 +17,9 @@ impl Store {
     /// Takes away what uploads and commits have left, and all snapshots but the last. Costs next to
     /// nothing where there is nothing to do.
     pub(super) async fn clean(&self) -> Result<()> {
-        let places = &self.node.places;
-        let held = self.names(&places.all_held()).await?;
-        let roots = self.names(&places.roots()).await?;
+        let paths = &self.node.paths;
+        let held = self.names(&paths.all_held()).await?;
+        let roots = self.names(&paths.roots()).await?;
         let numbers = || roots.iter().filter_map(|name| name.parse::<u64>().ok());
         let last = numbers().max().unwrap_or_default();
         let released = self.released().clone();
@@ -31,8 +31,8 @@ impl Store {
         let useless: Vec<String> = held
             .iter()
             .filter(is_useless)
-            .map(|name| places.held(name))
-            .chain(numbers().filter(|seq| *seq < last).map(|seq| places.snapshot(seq)))
+            .map(|name| paths.held(name))
+            .chain(numbers().filter(|seq| *seq < last).map(|seq| paths.snapshot(seq)))
             .collect();
         if !useless.is_empty() {
             self.remove(&useless).await?;
@@ -51,13 +51,13 @@ impl Store {
     }
 
     /// Takes names away, with nobody linking meanwhile, and returns when that is on the disk.
-    pub(super) async fn remove(&self, paths: &[String]) -> Result<()> {
-        let (kubo, places) = (&self.node.kubo, &self.node.places);
+    pub(super) async fn remove(&self, removed: &[String]) -> Result<()> {
+        let (kubo, paths) = (&self.node.kubo, &self.node.paths);
         let remove = async || {
-            let mut folders: Vec<&str> = vec!["/", places.root()];
-            for path in paths {
+            let mut folders: Vec<&str> = vec!["/", paths.root()];
+            for path in removed {
                 let mut folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-                while folder.len() > places.root().len() {
+                while folder.len() > paths.root().len() {
                     if !folders.contains(&folder) {
                         folders.push(folder);
                     }
@@ -68,11 +68,11 @@ impl Store {
             for folder in folders {
                 pinned.extend(kubo.stat(folder).await?.map(|stat| stat.cid));
             }
-            kubo.pin_blocks(&pinned, &places.pin()).await?;
-            for names in paths.chunks(NAMES) {
+            kubo.pin_blocks(&pinned, &paths.pin()).await?;
+            for names in removed.chunks(NAMES) {
                 kubo.remove(names).await?;
             }
-            kubo.flush(places.root()).await?;
+            kubo.flush(paths.root()).await?;
             Ok(())
         };
         self.node.alone(remove).await

@@ -13,9 +13,9 @@ use uuid::Uuid;
 use super::super::fold::FoldError;
 use super::super::{Applied, Edit, Folded, Result, StorageError, StorageErrorKind, fold};
 use super::blocks::Blocks;
+use super::mfs_paths;
 use super::node::{Node, ended_early, outrun};
-use super::places;
-use crate::ipld::{BAG_LINKS, Block, Cid, Directory, Entry};
+use crate::ipld::{Block, Cid, Directory, Entry, PIN_NODE_LINKS};
 use crate::oci::Visibility;
 
 /// How often the current snapshot is looked for again when it was replaced and cleaned away meanwhile.
@@ -64,16 +64,16 @@ struct Known {
 impl Snapshots {
     pub(super) fn new(node: Arc<Node>, blocks: Arc<Blocks>) -> Self {
         let mut nothing = Vec::new();
-        let empty = places::directory(&[], &mut nothing);
+        let empty = mfs_paths::directory(&[], &mut nothing);
         blocks.remember(&nothing);
         Self { node, blocks, known: Mutex::default(), empty }
     }
 
     /// Finds the snapshot that counts.
     pub(super) async fn current(&self) -> Result<Snapshot> {
-        let Node { kubo, places, .. } = self.node.as_ref();
+        let Node { kubo, paths, .. } = self.node.as_ref();
         for _ in 0..LOOKS {
-            let roots = places.roots();
+            let roots = paths.roots();
             let Some(names) = kubo.list(&roots).await? else {
                 let what = format!("{roots} is not on the node any more");
                 return Err(StorageError::new(StorageErrorKind::Unusable, what));
@@ -86,7 +86,7 @@ impl Snapshots {
             if let Some(latest) = known.filter(|latest| latest.seq == seq) {
                 return Ok(latest);
             }
-            if let Some(stat) = kubo.stat(&places.snapshot(seq)).await? {
+            if let Some(stat) = kubo.stat(&paths.snapshot(seq)).await? {
                 let snapshot = self.open(seq, stat.cid).await?;
                 self.known().latest = Some(snapshot.clone());
                 return Ok(snapshot);
@@ -166,13 +166,13 @@ impl Snapshots {
         let trees = [("public", &after.public), ("private", &after.private)];
         let trees = trees.map(|(name, entry)| (name.to_owned(), entry.clone()));
         // A tree may have become empty, or never been anything else.
-        places::directory(&[], &mut blocks);
-        let snapshot = places::directory(&trees, &mut blocks).cid;
+        mfs_paths::directory(&[], &mut blocks);
+        let snapshot = mfs_paths::directory(&trees, &mut blocks).cid;
         let session = Uuid::new_v4().simple().to_string();
         let sending = async {
-            for (number, blocks) in blocks.chunks(BAG_LINKS).enumerate() {
+            for (number, blocks) in blocks.chunks(PIN_NODE_LINKS).enumerate() {
                 let parts = blocks.len().div_ceil(PART).min(PARTS);
-                let name = places::commit(after.seq, &session, number);
+                let name = mfs_paths::commit(after.seq, &session, number);
                 self.node.send(&name, blocks, parts).await?;
             }
             Ok(())

@@ -9,18 +9,18 @@ use bytes::Bytes;
 use tokio::sync::Mutex;
 
 use super::super::{Finished, Ingest, Result};
-use super::arrival::Arrival;
-use super::budget::Borrower;
+use super::buffer_pool::Borrower;
 use super::checkpoint::Checkpoint;
 use super::store::Store;
+use super::upload_window::UploadWindow;
 use crate::oci::Digest;
 
 /// Content on its way to the node.
 pub(super) struct KuboIngest(Arc<Shared>);
 
-/// An ingest as the budget knows it.
+/// An ingest as the pool knows it.
 struct Shared {
-    arrival: Mutex<Arrival>,
+    window: Mutex<UploadWindow>,
     offset: AtomicU64,
     /// How many bytes are in memory.
     held: AtomicUsize,
@@ -30,10 +30,10 @@ impl KuboIngest {
     /// Goes on with an upload, or begins one.
     pub(super) fn new(store: &Arc<Store>, id: &str, checkpoint: Checkpoint) -> Self {
         let offset = AtomicU64::new(checkpoint.hasher.length());
-        let arrival = Mutex::new(Arrival::new(store, id, checkpoint));
-        let shared = Arc::new(Shared { arrival, offset, held: AtomicUsize::new(0) });
+        let window = Mutex::new(UploadWindow::new(store, id, checkpoint));
+        let shared = Arc::new(Shared { window, offset, held: AtomicUsize::new(0) });
         let known: Weak<Shared> = Arc::downgrade(&shared);
-        store.budget.join(known);
+        store.pool.join(known);
         Self(shared)
     }
 }
@@ -41,12 +41,12 @@ impl KuboIngest {
 #[async_trait]
 impl Ingest for KuboIngest {
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        let Shared { arrival, offset, held } = self.0.as_ref();
-        let mut arrival = arrival.lock().await;
-        arrival.expect_sound()?;
-        let appended = arrival.append(&bytes, offset).await;
-        held.store(arrival.bytes(), Ordering::Relaxed);
-        arrival.is_broken |= appended.is_err();
+        let Shared { window, offset, held } = self.0.as_ref();
+        let mut window = window.lock().await;
+        window.expect_sound()?;
+        let appended = window.append(&bytes, offset).await;
+        held.store(window.bytes(), Ordering::Relaxed);
+        window.is_broken |= appended.is_err();
         appended
     }
 
@@ -55,35 +55,35 @@ impl Ingest for KuboIngest {
     }
 
     async fn checkpoint(&mut self) -> Result<Vec<u8>> {
-        let mut arrival = self.0.arrival.lock().await;
-        arrival.expect_sound()?;
-        let checkpoint = arrival.checkpoint().await;
-        arrival.is_broken |= checkpoint.is_err();
+        let mut window = self.0.window.lock().await;
+        window.expect_sound()?;
+        let checkpoint = window.checkpoint().await;
+        window.is_broken |= checkpoint.is_err();
         checkpoint
     }
 
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished> {
-        let mut arrival = self.0.arrival.lock().await;
-        arrival.expect_sound()?;
-        arrival.finish(expected).await
+        let mut window = self.0.window.lock().await;
+        window.expect_sound()?;
+        window.finish(expected).await
     }
 }
 
 #[async_trait]
 impl Borrower for Shared {
     fn idle_bytes(&self) -> usize {
-        if self.arrival.try_lock().is_ok() { self.held.load(Ordering::Relaxed) } else { 0 }
+        if self.window.try_lock().is_ok() { self.held.load(Ordering::Relaxed) } else { 0 }
     }
 
     async fn give_back(&self) {
-        let Ok(mut arrival) = self.arrival.try_lock() else { return };
-        if arrival.is_broken {
+        let Ok(mut window) = self.window.try_lock() else { return };
+        if window.is_broken {
             return;
         }
-        if let Err(error) = arrival.park().await {
-            tracing::info!(upload = arrival.id(), %error, "could not put aside what has arrived");
-            arrival.is_broken = true;
+        if let Err(error) = window.park().await {
+            tracing::info!(upload = window.id(), %error, "could not put aside what has arrived");
+            window.is_broken = true;
         }
-        self.held.store(arrival.bytes(), Ordering::Relaxed);
+        self.held.store(window.bytes(), Ordering::Relaxed);
     }
 }

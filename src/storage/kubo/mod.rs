@@ -2,24 +2,24 @@
 //!
 //! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
 //! sent, since a collection, which anybody may ask for at any moment, keeps what is below a name and
-//! nothing else; and all names of a change are one `files/cp`. `places` draws the names, `node` links in
-//! turns, `commit` makes snapshots, `ingest` and
-//! `arrival` send content, `pull` reads it, `cleaning` takes names away again.
+//! nothing else; and all names of a change are one `files/cp`. `mfs_paths` draws the names, `node` links in
+//! locks, `commit` makes snapshots, `ingest` and
+//! `upload_window` send content, `pull` reads it, `cleaning` takes names away again.
 
-mod arrival;
 mod blocks;
-mod budget;
+mod buffer_pool;
 mod checkpoint;
 mod chunk;
 mod cleaning;
 mod commit;
 mod error;
 mod ingest;
+mod mfs_paths;
 mod node;
-mod places;
 mod pull;
 mod store;
 mod tree;
+mod upload_window;
 
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
@@ -32,16 +32,16 @@ use uuid::Uuid;
 
 use super::edit::linked;
 use super::{
-    Applied, ByteStream, Content, Edit, Finished, Ingest, Kind, Place, Result, SourceFolder,
-    Storage, StorageError, StorageErrorKind, Taken, TreePath,
+    Applied, ByteStream, Content, Edit, Finished, Ingest, Kind, Result, SourceFolder, Storage,
+    StorageContext, StorageError, StorageErrorKind, Taken, TreePath,
 };
 use crate::ipld::Cid;
 use crate::kubo::{Kubo, KuboErrorKind};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher, Visibility};
 use checkpoint::Checkpoint;
 use ingest::KuboIngest;
+use mfs_paths::{MfsPaths, Owner, owner};
 use node::Node;
-use places::{Owner, Places, owner};
 use store::Store;
 use tree::Tree;
 
@@ -55,11 +55,11 @@ const PIECE: usize = 1024 * 1024;
 ///
 /// # Errors
 /// When there can be no client.
-pub(super) fn open(place: &Place<'_>) -> Result<Arc<dyn Storage>> {
+pub(super) fn open(place: &StorageContext<'_>) -> Result<Arc<dyn Storage>> {
     let settings = &place.settings.kubo;
     let (api, gateway) = (settings.api.clone(), settings.gateway.clone());
     let kubo = Kubo::new(api, gateway, settings.token.clone())?;
-    let node = Node::new(kubo, Places::new(&settings.mfs_root), Arc::clone(&place.turns));
+    let node = Node::new(kubo, MfsPaths::new(&settings.mfs_root), Arc::clone(&place.locks));
     Ok(Arc::new(KuboStorage { store: Store::new(node), redirect: settings.redirect.clone() }))
 }
 
@@ -99,7 +99,7 @@ impl KuboStorage {
     /// Tells under what CID content is kept.
     async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Cid>> {
         let node = &self.store.node;
-        let stat = node.kubo.stat(&node.places.content(canonical)).await?;
+        let stat = node.kubo.stat(&node.paths.content(canonical)).await?;
         Ok(stat.map(|stat| stat.cid))
     }
 
@@ -134,7 +134,7 @@ impl KuboStorage {
 
 #[async_trait]
 impl Storage for KuboStorage {
-    async fn tidy(&self) -> Result<()> {
+    async fn repair(&self) -> Result<()> {
         self.store.node.prepare().await
     }
 
@@ -164,7 +164,7 @@ impl Storage for KuboStorage {
         let node = &self.store.node;
         let is_held = !self.store.released().contains(id)
             && owner(&checkpoint.held) == Some(Owner::Upload(id))
-            && node.kubo.stat(&node.places.held(&checkpoint.held)).await?.is_some();
+            && node.kubo.stat(&node.paths.held(&checkpoint.held)).await?.is_some();
         if !is_held {
             return Err(gone("what had arrived is not on the node any more"));
         }
@@ -177,7 +177,7 @@ impl Storage for KuboStorage {
     }
 
     async fn ingests(&self) -> Result<Vec<String>> {
-        let names = self.store.names(&self.store.node.places.all_held()).await?;
+        let names = self.store.names(&self.store.node.paths.all_held()).await?;
         let released = self.store.released();
         let ids: BTreeSet<&str> = names
             .iter()
@@ -189,7 +189,7 @@ impl Storage for KuboStorage {
         Ok(ids.into_iter().map(str::to_owned).collect())
     }
 
-    async fn take(
+    async fn import(
         &self,
         source: &SourceFolder,
         path: &TreePath,
@@ -242,15 +242,15 @@ impl Storage for KuboStorage {
 
     async fn forget_all(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
         let node = &self.store.node;
-        let mut places = Vec::new();
+        let mut paths = Vec::new();
         for canonical in canonicals {
             node.forget(canonical);
             if self.kept(canonical).await?.is_some() {
-                places.push(node.places.content(canonical));
+                paths.push(node.paths.content(canonical));
             }
         }
         // Each removal has all others wait for half a second.
-        if places.is_empty() { Ok(()) } else { self.store.remove(&places).await }
+        if paths.is_empty() { Ok(()) } else { self.store.remove(&paths).await }
     }
 
     fn recall(&self, canonical: &CanonicalDigest) {
@@ -258,10 +258,10 @@ impl Storage for KuboStorage {
     }
 
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
-        let places = &self.store.node.places;
-        let shards = self.store.names(&places.all_content()).await?;
+        let paths = &self.store.node.paths;
+        let shards = self.store.names(&paths.all_content()).await?;
         let listed: Vec<Vec<String>> = stream::iter(shards)
-            .map(|shard| async move { self.store.names(&places.shard(&shard)).await })
+            .map(|shard| async move { self.store.names(&paths.shard(&shard)).await })
             .buffer_unordered(CALLS)
             .try_collect()
             .await?;
@@ -310,7 +310,7 @@ impl Storage for KuboStorage {
     }
 
     async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
-        if !self.holds(tree, path, content).await? {
+        if !self.is_linked(tree, path, content).await? {
             let what = format!("{path} is not {} any more", content.cid);
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
@@ -324,12 +324,17 @@ impl Storage for KuboStorage {
         self.store.node.keep(&content.canonical, content.cid, None).await
     }
 
-    async fn holds(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<bool> {
+    async fn is_linked(
+        &self,
+        tree: Visibility,
+        path: &TreePath,
+        content: &Content,
+    ) -> Result<bool> {
         let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
         Ok(found.is_some_and(|(entry, _)| entry.cid == content.cid))
     }
 
-    async fn examine(&self, canonical: &CanonicalDigest) -> Result<Content> {
+    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
         let Some(cid) = self.kept(canonical).await? else {
             return Err(StorageError::new(StorageErrorKind::NotFound, canonical.to_string()));
         };
@@ -338,8 +343,8 @@ impl Storage for KuboStorage {
     }
 
     async fn publish(&self, root: &Cid, known: Option<&Cid>) -> Result<()> {
-        let Node { kubo, places, .. } = &*self.store.node;
-        let name = places.published_pin();
+        let Node { kubo, paths, .. } = &*self.store.node;
+        let name = paths.published_pin();
         let pinned = kubo.pinned_trees(&name).await?;
         if !pinned.contains(root) {
             let known = known.filter(|known| pinned.contains(known)).or(pinned.first());
@@ -356,8 +361,8 @@ impl Storage for KuboStorage {
     }
 
     async fn release_published(&self, kept: &[Cid]) -> Result<()> {
-        let Node { kubo, places, .. } = &*self.store.node;
-        let mut pinned = kubo.pinned_trees(&places.published_pin()).await?;
+        let Node { kubo, paths, .. } = &*self.store.node;
+        let mut pinned = kubo.pinned_trees(&paths.published_pin()).await?;
         pinned.retain(|root| !kept.contains(root));
         Ok(kubo.unpin_trees(&pinned).await?)
     }
@@ -369,8 +374,8 @@ impl Storage for KuboStorage {
     async fn ping(&self) -> Result<()> {
         let node = &self.store.node;
         // The node writes what it has not written yet, so one without room says so.
-        if node.kubo.stat(node.places.root()).await?.is_none() {
-            let what = format!("{} is not on the node any more", node.places.root());
+        if node.kubo.stat(node.paths.root()).await?.is_none() {
+            let what = format!("{} is not on the node any more", node.paths.root());
             return Err(StorageError::new(StorageErrorKind::Unusable, what));
         }
         Ok(())

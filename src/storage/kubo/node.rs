@@ -1,4 +1,4 @@
-//! The node as the driver uses it: whether it will do, and linking in turns.
+//! The node as the driver uses it: whether it will do, and linking in leases.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,17 +9,17 @@ use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::super::{Result, StorageError, StorageErrorKind, Turn, Turns};
-use super::places::{self, Places};
-use crate::ipld::{Block, Cid, bag};
-use crate::kubo::{Kubo, KuboError, KuboErrorKind, Patience, Version};
+use super::super::{Lease, Locks, Result, StorageError, StorageErrorKind};
+use super::mfs_paths::{self, MfsPaths};
+use crate::ipld::{Block, Cid, pin_node};
+use crate::kubo::{CallTimeout, Kubo, KuboError, KuboErrorKind, Version};
 use crate::oci::CanonicalDigest;
 
 /// The oldest version whose collections do not break MFS.
 const OLDEST: Version = Version { major: 0, minor: 43 };
 
-/// How long a turn is waited for.
-const TURN: Duration = Duration::from_secs(30);
+/// How long a lease is waited for.
+const LEASE_TIME: Duration = Duration::from_secs(30);
 
 /// How long the node may still be at work for somebody who is gone.
 pub(super) const AFTERMATH: Duration = Duration::from_millis(500);
@@ -39,8 +39,8 @@ const REMEMBERED: usize = 10_000;
 /// A node, and the folder of the registry on it.
 pub(super) struct Node {
     pub(super) kubo: Kubo,
-    pub(super) places: Places,
-    turns: Arc<dyn Turns>,
+    pub(super) paths: MfsPaths,
+    locks: Arc<dyn Locks>,
     /// Content whose name is known to outlast the node.
     kept: Mutex<HashSet<CanonicalDigest>>,
     /// Whether all names that were there before are known to do so.
@@ -50,10 +50,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(kubo: Kubo, places: Places, turns: Arc<dyn Turns>) -> Arc<Self> {
+    pub(super) fn new(kubo: Kubo, paths: MfsPaths, locks: Arc<dyn Locks>) -> Arc<Self> {
         let (kept, settled, mending) =
             (Mutex::default(), OnceCell::new(), tokio::sync::Mutex::default());
-        Arc::new(Self { kubo, places, turns, kept, settled, mending })
+        Arc::new(Self { kubo, paths, locks, kept, settled, mending })
     }
 
     /// Checks that the node will do, and makes the registry's folder on it.
@@ -118,20 +118,20 @@ impl Node {
     }
 
     async fn make_folder(self: &Arc<Self>) -> Result<()> {
-        let root = self.places.root();
-        let folders = [self.places.all_content(), self.places.all_held(), self.places.roots()];
+        let root = self.paths.root();
+        let folders = [self.paths.all_content(), self.paths.all_held(), self.paths.roots()];
         let names = self.kubo.list(root).await?.unwrap_or_default();
         let is_ours = |name: &String| folders.contains(&format!("{root}/{name}"));
-        let (tops, blocks) = places::skeleton();
+        let (tops, blocks) = mfs_paths::skeleton();
         // One that is empty, or of which a crash let only a part come to be, becomes a registry's.
         if names.len() < folders.len() && names.iter().all(is_ours) {
             let node = Arc::clone(self);
-            self.in_turn(async move {
-                match node.kubo.make_directory(node.places.root()).await {
+            self.with_lease(async move {
+                match node.kubo.make_directory(node.paths.root()).await {
                     Err(error) if error.kind == KuboErrorKind::Unavailable => Err(error.into()),
                     Err(error) => Err(node.unfit(&format!(
                         "{} cannot be made ({error}): give another `storage.kubo.mfs_root`",
-                        node.places.root()
+                        node.paths.root()
                     ))),
                     Ok(()) => Ok(()),
                 }
@@ -171,33 +171,34 @@ impl Node {
     }
 
     /// Runs work that links, with nobody cleaning meanwhile, to its end even if this future is dropped:
-    /// the node would go on with it, while the turn was given back.
-    pub(super) async fn in_turn<T: Send + 'static>(
+    /// the node would go on with it, while the lease was given back.
+    pub(super) async fn with_lease<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         let node = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let turn = tokio::time::timeout(TURN, node.linking()).await.map_err(|_| {
-                let what = "the node has been cleaned for too long";
-                StorageError::new(StorageErrorKind::Unavailable, what)
-            })??;
+            let lease =
+                tokio::time::timeout(LEASE_TIME, node.linking()).await.map_err(|_| {
+                    let what = "the node has been cleaned for too long";
+                    StorageError::new(StorageErrorKind::Unavailable, what)
+                })??;
             let done = work.await;
-            turn.end().await?;
+            lease.end().await?;
             done
         });
         task.await.unwrap_or_else(|error| Err(ended_early(error)))
     }
 
-    async fn linking(&self) -> Result<Box<dyn Turn>> {
+    async fn linking(&self) -> Result<Box<dyn Lease>> {
         loop {
-            if let Some(turn) = self.turns.begin_linking().await? {
-                return Ok(turn);
+            if let Some(lease) = self.locks.begin_linking().await? {
+                return Ok(lease);
             }
             let _mending = self.mending.lock().await;
             // Of all who wait, one mends.
-            if let Some(turn) = self.turns.begin_linking().await? {
-                return Ok(turn);
+            if let Some(lease) = self.locks.begin_linking().await? {
+                return Ok(lease);
             }
             tracing::warn!("a cleaning of the node was cut short: mending");
             self.alone(async || Ok(())).await?;
@@ -213,22 +214,22 @@ impl Node {
     /// Runs work with nobody linking or cleaning meanwhile, once the node has done what somebody who is
     /// gone may have asked of it. What the work removes is on the disk when this returns.
     pub(super) async fn alone<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
-        let turn = self.turns.begin_cleaning().await?;
+        let lease = self.locks.begin_cleaning().await?;
         tokio::time::sleep(AFTERMATH).await;
-        self.kubo.flush(self.places.root()).await?;
+        self.kubo.flush(self.paths.root()).await?;
         let done = work().await?;
-        let pins = self.kubo.pinned_blocks(&self.places.pin()).await?;
+        let pins = self.kubo.pinned_blocks(&self.paths.pin()).await?;
         self.kubo.unpin_blocks(&pins).await?;
-        turn.end().await?;
+        lease.end().await?;
         Ok(done)
     }
 
     /// Holds a block by a name that nobody else uses.
     pub(super) async fn hold(self: &Arc<Self>, block: &Block, name: &str) -> Result<()> {
-        let path = self.places.held(name);
+        let path = self.paths.held(name);
         match self.put(block, &path).await? {
-            Named::Now | Named::Before => Ok(()),
-            Named::Not => Err(collected(&path)),
+            LinkOutcome::Now | LinkOutcome::Before => Ok(()),
+            LinkOutcome::Not => Err(collected(&path)),
         }
     }
 
@@ -241,7 +242,7 @@ impl Node {
     ) -> Result<()> {
         let cids: Vec<Cid> = blocks.iter().map(|block| block.cid).collect();
         let begun = Instant::now();
-        self.hold(&bag(&cids), name).await?;
+        self.hold(&pin_node(&cids), name).await?;
         let held = begun.elapsed();
         let sending = blocks.chunks(blocks.len().div_ceil(parts).max(1));
         try_join_all(sending.map(|part| self.kubo.import(part))).await?;
@@ -255,11 +256,11 @@ impl Node {
     /// # Errors
     /// [`StorageErrorKind::Unavailable`] when somebody else has the number already.
     pub(super) async fn commit(self: &Arc<Self>, cid: Cid, seq: u64) -> Result<()> {
-        let path = self.places.snapshot(seq);
-        match self.link(cid, path.clone(), Patience::Endless).await? {
-            Named::Now => Ok(()),
-            Named::Before => Err(outrun(seq)),
-            Named::Not => Err(collected(&path)),
+        let path = self.paths.snapshot(seq);
+        match self.link(cid, path.clone(), CallTimeout::Endless).await? {
+            LinkOutcome::Now => Ok(()),
+            LinkOutcome::Before => Err(outrun(seq)),
+            LinkOutcome::Not => Err(collected(&path)),
         }
     }
 
@@ -270,54 +271,61 @@ impl Node {
         cid: Cid,
         only: Option<&Block>,
     ) -> Result<()> {
-        let path = self.places.content(canonical);
+        let path = self.paths.content(canonical);
         let named = match only {
             Some(block) => self.put(block, &path).await?,
-            None => self.link(cid, path.clone(), Patience::Limited).await?,
+            None => self.link(cid, path.clone(), CallTimeout::Limited).await?,
         };
         match named {
-            Named::Not => return Err(collected(&path)),
+            LinkOutcome::Not => return Err(collected(&path)),
             // Somebody may have linked it a moment ago, and nobody yet been told that it lasts.
-            Named::Before if !self.remembers(canonical) => self.alone(async || Ok(())).await?,
-            Named::Before | Named::Now => {}
+            LinkOutcome::Before if !self.remembers(canonical) => {
+                self.alone(async || Ok(())).await?
+            }
+            LinkOutcome::Before | LinkOutcome::Now => {}
         }
         self.remember(*canonical);
         Ok(())
     }
 
     /// Puts a block on the node and names it, again when a collection has come between.
-    async fn put(self: &Arc<Self>, block: &Block, path: &str) -> Result<Named> {
+    async fn put(self: &Arc<Self>, block: &Block, path: &str) -> Result<LinkOutcome> {
         for _ in 0..TRIES {
             self.kubo.put(block).await?;
-            let named = self.link(block.cid, path.to_owned(), Patience::Limited).await?;
-            if named != Named::Not {
+            let named = self.link(block.cid, path.to_owned(), CallTimeout::Limited).await?;
+            if named != LinkOutcome::Not {
                 return Ok(named);
             }
         }
-        Ok(Named::Not)
+        Ok(LinkOutcome::Not)
     }
 
-    async fn link(self: &Arc<Self>, cid: Cid, path: String, patience: Patience) -> Result<Named> {
+    async fn link(
+        self: &Arc<Self>,
+        cid: Cid,
+        path: String,
+        timeout: CallTimeout,
+    ) -> Result<LinkOutcome> {
         let node = Arc::clone(self);
         let linking = async move {
             let (tries, pause) = DISPLACED;
-            let mut copied = node.kubo.copy(&cid, &path, patience).await;
+            let mut copied = node.kubo.copy(&cid, &path, timeout).await;
             for _ in 1..tries {
                 // Another registry, or the operator, made a name at the top of the node's files.
                 if !matches!(&copied, Err(error) if error.kind == KuboErrorKind::Displaced) {
                     break;
                 }
                 tokio::time::sleep(pause).await;
-                copied = node.kubo.copy(&cid, &path, patience).await;
+                copied = node.kubo.copy(&cid, &path, timeout).await;
             }
             match copied {
-                Ok(()) => Ok(Named::Now),
-                Err(error) if error.kind == KuboErrorKind::Exists => Ok(Named::Before),
-                Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(Named::Not),
+                Ok(()) => Ok(LinkOutcome::Now),
+                Err(error) if error.kind == KuboErrorKind::Exists => Ok(LinkOutcome::Before),
+                Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(LinkOutcome::Not),
                 Err(error) => Err(error.into()),
             }
         };
-        self.in_turn(linking).await
+        self.with_lease(linking).await
     }
 
     fn remembers(&self, canonical: &CanonicalDigest) -> bool {
@@ -340,7 +348,7 @@ impl Node {
 
 /// Whether a name stands for a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
+enum LinkOutcome {
     /// It does so from now on, durably.
     Now,
     /// It was taken.

@@ -140,7 +140,7 @@ impl Pull {
     }
 }
 
-/// Reads a part of a leaf, as soon as it is its turn.
+/// Reads a part of a leaf, as soon as it is its lease.
 async fn read(node: &Node, pulls: &Pulls, leaf: &Leaf, part: Range<u64>) -> Result<Bytes> {
     let waited = tokio::time::timeout(WAIT, pulls.requests.acquire()).await;
     let Ok(Ok(_permit)) = waited else {

@@ -7,7 +7,7 @@ use futures_util::TryStreamExt;
 
 use super::super::{Content, Finished, Result, StorageError, StorageErrorKind};
 use super::blocks::Blocks;
-use super::budget::Budget;
+use super::buffer_pool::BufferPool;
 use super::commit::Snapshots;
 use super::node::Node;
 use super::pull::Pulls;
@@ -20,7 +20,7 @@ pub(super) struct Store {
     pub(super) node: Arc<Node>,
     pub(super) blocks: Arc<Blocks>,
     pub(super) snapshots: Snapshots,
-    pub(super) budget: Arc<Budget>,
+    pub(super) pool: Arc<BufferPool>,
     pub(super) pulls: Arc<Pulls>,
     /// Uploads whose parts are of no more use.
     released: Mutex<HashSet<String>>,
@@ -30,8 +30,8 @@ impl Store {
     pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
         let blocks = Blocks::new(Arc::clone(&node));
         let snapshots = Snapshots::new(Arc::clone(&node), Arc::clone(&blocks));
-        let (budget, pulls, released) = (Budget::new(), Pulls::new(), Mutex::default());
-        Arc::new(Self { node, blocks, snapshots, budget, pulls, released })
+        let (pool, pulls, released) = (BufferPool::new(), Pulls::new(), Mutex::default());
+        Arc::new(Self { node, blocks, snapshots, pool, pulls, released })
     }
 
     /// Says that the parts of an upload are of no more use; the next cleaning takes them away.

@@ -1,4 +1,4 @@
-//! Turns at a storage that processes share: who links goes beside others who link, who cleans goes
+//! Locks at a storage that processes share: who links goes beside others who link, who cleans goes
 //! alone. A note outlasts a cleaning that was cut short.
 
 use std::sync::Arc;
@@ -26,12 +26,12 @@ const LINKINGS: u32 = 8;
 /// How many connections that takes: one is the cleaner's, one the publisher's.
 pub(super) const CONNECTIONS: u32 = LINKINGS + 2;
 
-/// A turn, as [`Index::begin_linking`](super::Index::begin_linking),
+/// A lease, as [`Index::begin_linking`](super::Index::begin_linking),
 /// [`Index::begin_cleaning`](super::Index::begin_cleaning) and
 /// [`Index::begin_publishing`](super::Index::begin_publishing) give them. Dropping it gives the lock
 /// back, and leaves the note of a cleaning.
 #[async_trait]
-pub trait Turn: Send {
+pub trait Lease: Send {
     /// Makes sure that the lock is still there, before something is done that has to be alone.
     ///
     /// # Errors
@@ -40,18 +40,18 @@ pub trait Turn: Send {
         Ok(())
     }
 
-    /// Ends the turn, and takes the note of a cleaning away.
+    /// Ends the lease, and takes the note of a cleaning away.
     ///
     /// # Errors
     /// The lock was lost meanwhile, or may have been: what was done may not have been alone.
     async fn end(self: Box<Self>) -> Result<()>;
 }
 
-/// Where turns are taken.
-pub(super) enum Turns {
+/// Where leases are taken.
+pub(super) enum Locks {
     /// In this process.
     Process {
-        turns: Arc<RwLock<()>>,
+        locks: Arc<RwLock<()>>,
         publishing: Arc<Mutex<()>>,
         pool: SqlitePool,
         gate: Option<Arc<Mutex<()>>>,
@@ -65,10 +65,10 @@ pub(super) enum Turns {
     },
 }
 
-impl Turns {
+impl Locks {
     /// Among the tasks of this process. `gate` is what each transaction that writes passes.
     pub(super) fn of_process(pool: SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Self {
-        Self::Process { turns: Arc::default(), publishing: Arc::default(), pool, gate }
+        Self::Process { locks: Arc::default(), publishing: Arc::default(), pool, gate }
     }
 
     /// Among all processes that use the server. Of the pool, [`CONNECTIONS`] are needed.
@@ -77,12 +77,12 @@ impl Turns {
         Self::Server { pool, linkings, cleaning: Arc::default(), publishing: Arc::default() }
     }
 
-    pub(super) async fn begin_linking(&self) -> Result<Option<Box<dyn Turn>>> {
+    pub(super) async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>> {
         match self {
-            Self::Process { turns, pool, gate, .. } => {
-                let held = Arc::clone(turns).read_owned().await;
+            Self::Process { locks, pool, gate, .. } => {
+                let held = Arc::clone(locks).read_owned().await;
                 let is_noted = is_noted(&mut lite(pool, gate.clone()).await?).await?;
-                Ok((!is_noted).then(|| Box::new(LocalLinking { _held: held }) as Box<dyn Turn>))
+                Ok((!is_noted).then(|| Box::new(LocalLinking { _held: held }) as Box<dyn Lease>))
             }
             Self::Server { pool, linkings, .. } => {
                 let place = Arc::clone(linkings).acquire_owned().await;
@@ -97,10 +97,10 @@ impl Turns {
         }
     }
 
-    pub(super) async fn begin_cleaning(&self) -> Result<Box<dyn Turn>> {
+    pub(super) async fn begin_cleaning(&self) -> Result<Box<dyn Lease>> {
         match self {
-            Self::Process { turns, pool, gate, .. } => {
-                let held = Arc::clone(turns).write_owned().await;
+            Self::Process { locks, pool, gate, .. } => {
+                let held = Arc::clone(locks).write_owned().await;
                 let mut connection = lite(pool, gate.clone()).await?;
                 connection.begin().await?;
                 note(&mut connection).await?;
@@ -119,11 +119,11 @@ impl Turns {
         }
     }
 
-    pub(super) async fn begin_publishing(&self) -> Result<Option<Box<dyn Turn>>> {
+    pub(super) async fn begin_publishing(&self) -> Result<Option<Box<dyn Lease>>> {
         match self {
             Self::Process { publishing, .. } => {
                 let held = Arc::clone(publishing).try_lock_owned().ok();
-                Ok(held.map(|held| Box::new(LocalPublishing { _held: held }) as Box<dyn Turn>))
+                Ok(held.map(|held| Box::new(LocalPublishing { _held: held }) as Box<dyn Lease>))
             }
             Self::Server { pool, publishing, .. } => {
                 let Ok(place) = Arc::clone(publishing).try_lock_owned() else { return Ok(None) };
@@ -149,7 +149,7 @@ struct LocalLinking {
 }
 
 #[async_trait]
-impl Turn for LocalLinking {
+impl Lease for LocalLinking {
     async fn end(self: Box<Self>) -> Result<()> {
         Ok(())
     }
@@ -162,7 +162,7 @@ struct LocalCleaning {
 }
 
 #[async_trait]
-impl Turn for LocalCleaning {
+impl Lease for LocalCleaning {
     async fn end(self: Box<Self>) -> Result<()> {
         let mut connection = lite(&self.pool, self.gate.clone()).await?;
         connection.begin().await?;
@@ -178,7 +178,7 @@ struct Linking {
 }
 
 #[async_trait]
-impl Turn for Linking {
+impl Lease for Linking {
     async fn end(mut self: Box<Self>) -> Result<()> {
         unlock(&mut self.connection, Mode::Shared).await
     }
@@ -190,7 +190,7 @@ struct Cleaning {
 }
 
 #[async_trait]
-impl Turn for Cleaning {
+impl Lease for Cleaning {
     async fn end(mut self: Box<Self>) -> Result<()> {
         // By the session that has the lock: it has it still if this succeeds.
         strike(&mut self.connection).await?;
@@ -203,7 +203,7 @@ struct LocalPublishing {
 }
 
 #[async_trait]
-impl Turn for LocalPublishing {
+impl Lease for LocalPublishing {
     async fn end(self: Box<Self>) -> Result<()> {
         Ok(())
     }
@@ -215,10 +215,10 @@ struct Publishing {
 }
 
 #[async_trait]
-impl Turn for Publishing {
+impl Lease for Publishing {
     async fn check(&mut self) -> Result<()> {
         // The lock is the session's, and lasts as long.
-        on!(self.connection, "looking whether a turn lasts", db =>
+        on!(self.connection, "looking whether a lease lasts", db =>
             sqlx::query("SELECT 1").execute(db).await.map(drop))
     }
 
@@ -248,13 +248,13 @@ async fn session(pool: &PgPool) -> Result<Connection> {
 }
 
 fn connecting(error: sqlx::Error) -> IndexError {
-    IndexError::new(kind(&error), "connecting for a turn", error)
+    IndexError::new(kind(&error), "connecting for a lock", error)
 }
 
 /// Takes the shared lock, and tells whether there is a note. One round trip; and two statements,
 /// since one that waits sees what was there before it waited.
 async fn lock_shared(connection: &mut Connection) -> Result<bool> {
-    const DOING: &str = "waiting for a turn to link";
+    const DOING: &str = "waiting for the lock of the storage";
 
     let statements = format!(
         "SELECT pg_advisory_lock_shared({KEY}, hashtext(current_schema())); \
@@ -268,12 +268,12 @@ async fn lock_shared(connection: &mut Connection) -> Result<bool> {
 /// Takes the lock alone. Who waits is in the server's line, so that nobody who links overtakes.
 async fn lock_alone(connection: &mut Connection) -> Result<()> {
     let statement = format!("SELECT pg_advisory_lock({KEY}, hashtext(current_schema()))");
-    wait(connection, &statement, "waiting for a turn to clean").await.map(drop)
+    wait(connection, &statement, "waiting for the lock of the storage, to clean it").await.map(drop)
 }
 
 /// Takes the lock of whoever publishes, unless somebody has it.
 async fn try_lock(connection: &mut Connection) -> Result<bool> {
-    const DOING: &str = "taking the turn to publish";
+    const DOING: &str = "taking the lock of the publisher";
 
     let limit = connection.limit();
     let Link::Postgres(link) = connection.link() else { return Ok(false) };
@@ -308,7 +308,7 @@ async fn wait(
 /// # Errors
 /// The session did not have it any more.
 async fn unlock(connection: &mut Connection, mode: Mode) -> Result<()> {
-    const DOING: &str = "ending a turn";
+    const DOING: &str = "releasing a lock";
 
     let statement = match mode {
         Mode::Shared => "SELECT pg_advisory_unlock_shared($1, hashtext(current_schema()))",

@@ -17,7 +17,7 @@ const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// The nodes that others name, by their ids.
 #[derive(Default)]
-pub(super) struct Acquaintances(HashMap<String, Known>);
+pub(super) struct PeerTable(HashMap<String, Known>);
 
 /// What is known of one of them.
 struct Known {
@@ -34,7 +34,7 @@ impl Known {
     }
 }
 
-impl Acquaintances {
+impl PeerTable {
     /// Notes that somebody is needed, and tells whether it has to be met: by the caller alone.
     pub(super) fn is_due(&mut self, peer_id: &str, now: Instant) -> bool {
         if let Some(known) = self.0.get_mut(peer_id) {
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn whoever_was_met_or_could_not_be_is_tried_again_only_after_a_while() {
-        let (mut known, start) = (Acquaintances::default(), Instant::now());
+        let (mut known, start) = (PeerTable::default(), Instant::now());
         for (is_met, pause) in [(true, LOOK_AGAIN), (false, RETRY)] {
             let peer = is_met.to_string();
             assert!(known.is_due(&peer, start));
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn whoever_was_not_needed_for_longest_makes_room() {
-        let (mut known, start) = (Acquaintances::default(), Instant::now());
+        let (mut known, start) = (PeerTable::default(), Instant::now());
         let at = |second: usize| start + Duration::from_secs(second as u64);
         for number in 0..PEERS {
             known.is_due(&number.to_string(), at(number));
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn however_many_are_named_only_so_many_are_known() {
-        let (mut known, start) = (Acquaintances::default(), Instant::now());
+        let (mut known, start) = (PeerTable::default(), Instant::now());
         known.take("ours", start);
         let met = (0..2 * KNOWN).filter(|number| known.is_due(&number.to_string(), start)).count();
         assert_eq!((met, known.0.len()), (KNOWN - 1, KNOWN));

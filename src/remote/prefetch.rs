@@ -12,7 +12,7 @@ use crate::ipld::{Block, Step, Target, Traversal, TraversalError};
 type Loading<E> = Pin<Box<dyn Future<Output = Result<Block, E>> + Send>>;
 
 /// A traversal whose blocks are loaded one by one.
-pub struct Ahead<E> {
+pub struct Prefetch<E> {
     traversal: Traversal,
     load: Box<dyn Fn(Cid) -> Loading<E> + Send>,
     /// How many are loaded at a time.
@@ -22,7 +22,7 @@ pub struct Ahead<E> {
     blocks: FuturesOrdered<Loading<E>>,
 }
 
-impl<E: From<TraversalError>> Ahead<E> {
+impl<E: From<TraversalError>> Prefetch<E> {
     /// Loads what a traversal wants, at most so many blocks at a time.
     #[must_use]
     pub fn new(

@@ -38,7 +38,7 @@ const MARK: &str = "_manifests";
 
 /// What was done for a name, and what came of it. Nothing of it came from memory.
 #[derive(Debug)]
-pub struct Survey {
+pub struct Diagnosis {
     /// What was asked of the DNS, in order.
     pub steps: Vec<Step>,
     /// What came of it.
@@ -61,7 +61,7 @@ pub struct Found {
     /// Where the publisher can be reached, as the records say.
     pub hints: Vec<Hinted>,
     /// Who was asked for the root, in the order in which pulls ask.
-    pub sources: Vec<Asked>,
+    pub sources: Vec<SourceCheck>,
     /// The repositories below it; none if no source has the root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repositories: Option<Listed>,
@@ -107,7 +107,7 @@ pub enum Origin {
 
 /// A source that was asked for the root.
 #[derive(Debug, Serialize)]
-pub struct Asked {
+pub struct SourceCheck {
     /// Its URL.
     pub source: String,
     /// Who named it.
@@ -123,7 +123,7 @@ pub struct Asked {
 #[derive(Debug, Default, Serialize)]
 pub struct Listed {
     /// Those that were found, by name.
-    pub names: Vec<Named>,
+    pub names: Vec<ListedRepository>,
     /// Whether these are all: the search goes neither deep nor on for long.
     pub is_whole: bool,
     /// What ended the search early.
@@ -133,7 +133,7 @@ pub struct Listed {
 
 /// A repository below a root.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Named {
+pub struct ListedRepository {
     /// Its name, as it is pulled below the root.
     pub name: String,
     /// Whether it stands below the domain once more, as in trees of the earlier driver.
@@ -142,13 +142,13 @@ pub struct Named {
 
 impl Roots {
     /// Looks a name up anew, asks each source for the root, and lists what is below it.
-    pub async fn survey(&self, name: &RootName) -> Survey {
+    pub async fn diagnose(&self, name: &RootName) -> Diagnosis {
         let trace = self.resolver.trace(name).await;
         let outcome = match trace.outcome {
             Ok(resolved) => Ok(self.look(name, resolved).await),
             Err(error) => Err(error),
         };
-        Survey { steps: trace.steps, outcome }
+        Diagnosis { steps: trace.steps, outcome }
     }
 
     async fn look(&self, name: &RootName, resolved: Resolved) -> Found {
@@ -232,7 +232,7 @@ impl Roots {
             refused = Some(late());
         }
         if let Some((_, peers)) = self.node.as_ref().filter(|_| refused.is_none()) {
-            let met = peers.meet(&peers::Named::by(peer)).await;
+            let met = peers.meet(&peers::KnownPeer::by(peer)).await;
             connected = Some(met.is_ok());
             refused = met.err();
         }
@@ -246,10 +246,10 @@ fn late() -> String {
 }
 
 /// Asks a source for the block of a root.
-async fn ask(source: &Arc<dyn Source>, origin: Origin, root: Cid) -> Asked {
+async fn ask(source: &Arc<dyn Source>, origin: Origin, root: Cid) -> SourceCheck {
     let begun = Instant::now();
     let found = Remote::new(vec![source.clone()]).stat(root, Vec::new()).await;
-    Asked {
+    SourceCheck {
         source: source.name().to_owned(),
         origin,
         milliseconds: begun.elapsed().as_millis(),
@@ -312,9 +312,9 @@ fn components(name: &RepositoryName, domain: Option<&str>) -> usize {
     all - usize::from(is_repeated)
 }
 
-fn named(name: &RepositoryName, domain: Option<&str>) -> Named {
+fn named(name: &RepositoryName, domain: Option<&str>) -> ListedRepository {
     let below = domain.and_then(|domain| name.below(domain));
-    Named {
+    ListedRepository {
         repeats_domain: below.is_some(),
         name: below.unwrap_or_else(|| name.clone()).to_string(),
     }

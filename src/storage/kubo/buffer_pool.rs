@@ -32,14 +32,14 @@ pub(super) trait Borrower: Send + Sync {
 }
 
 /// The memory of all uploads of this process.
-pub(super) struct Budget {
+pub(super) struct BufferPool {
     units: Arc<Semaphore>,
     /// Memory for chunks that nobody uses now. To allocate it anew each time would leave holes.
     spare: Mutex<Vec<BytesMut>>,
     borrowers: Mutex<Vec<Weak<dyn Borrower>>>,
 }
 
-impl Budget {
+impl BufferPool {
     pub(super) fn new() -> Arc<Self> {
         let units = Arc::new(Semaphore::new(UNITS));
         Arc::new(Self { units, spare: Mutex::default(), borrowers: Mutex::default() })
@@ -61,7 +61,7 @@ impl Budget {
         }
     }
 
-    /// Waits for that many bytes, in turn. Whoever holds a loan must not wait here for ever.
+    /// Waits for that many bytes, in lease. Whoever holds a loan must not wait here for ever.
     pub(super) async fn lend(&self, bytes: usize) -> Result<Loan> {
         Arc::clone(&self.units).acquire_many_owned(units(bytes)).await.map_err(|_| closed())
     }

@@ -17,9 +17,9 @@ const COMMIT: &str = "commit-";
 
 /// The paths below one folder.
 #[derive(Debug, Clone)]
-pub(super) struct Places(String);
+pub(super) struct MfsPaths(String);
 
-impl Places {
+impl MfsPaths {
     /// Takes a folder, without a slash at its end.
     pub(super) fn new(root: &str) -> Self {
         Self(root.to_owned())

@@ -9,9 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use quick_cache::unsync::Cache as Lately;
 
+use super::cached_file::{Cached, CachedFile, digest_of, digests_of};
 use super::cleaning::Cleaner;
 use super::discard::{discard, remove_leftovers};
-use super::kept::{Kept, KeptFile, digest_of, digests_of};
 use super::ledger::{CacheLimits, Ledger, RootId, room};
 use super::notes::Notes;
 use super::proofs::Proofs;
@@ -27,7 +27,7 @@ const COUNTING: Duration = Duration::from_millis(250);
 const EVICTING: Duration = Duration::from_millis(50);
 
 /// Content and what is known of it, by its digest. All of it is file I/O, and so nothing for an async worker.
-pub(super) struct Shelf {
+pub(super) struct CacheStore {
     pub(super) folder: PathBuf,
     pub(super) limits: CacheLimits,
     pub(super) notes: Notes,
@@ -41,7 +41,7 @@ pub(super) struct Shelf {
 /// By which it is told that nobody has written to a file since.
 type Look = (SystemTime, u64);
 
-impl Shelf {
+impl CacheStore {
     /// Opens the folder, takes away what a crash left on its way, and counts what is there in the background.
     pub(super) fn open(folder: &Path, limits: CacheLimits) -> io::Result<Arc<Self>> {
         fs::create_dir_all(folder)?;
@@ -50,7 +50,7 @@ impl Shelf {
         for name in ["tmp", "sha256"] {
             fs::create_dir_all(folder.join(name))?;
         }
-        let shelf = Arc::new(Self {
+        let store = Arc::new(Self {
             folder: folder.to_owned(),
             limits,
             notes: Notes::open(folder)?,
@@ -59,8 +59,8 @@ impl Shelf {
             proofs: Proofs::default(),
             cleaner: Cleaner::default(),
         });
-        shelf.count_in_background(COUNTING);
-        Ok(shelf)
+        store.count_in_background(COUNTING);
+        Ok(store)
     }
 
     pub(super) fn place(&self, kind: &str, digest: &CanonicalDigest) -> PathBuf {
@@ -73,7 +73,7 @@ impl Shelf {
     }
 
     /// Finds content, and notes that it was asked for. A file up to `small` is proved.
-    pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest, small: u64) -> Option<Kept> {
+    pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest, small: u64) -> Option<Cached> {
         let file = File::open(self.place("sha256", digest)).ok()?;
         let size = file.metadata().ok()?.len();
         let mut is_sound = self.touch(digest, &file).ok()?;
@@ -84,8 +84,8 @@ impl Shelf {
             }
         }
         let (file, is_sound) = (Arc::new(file), AtomicBool::new(is_sound));
-        let file = KeptFile { file, digest: *digest, shelf: Arc::clone(self), is_sound };
-        Some(Kept { file: Arc::new(file), size })
+        let file = CachedFile { file, digest: *digest, store: Arc::clone(self), is_sound };
+        Some(Cached { file: Arc::new(file), size })
     }
 
     /// Notes that a file is used now, and tells whether it is one that was proved.
@@ -235,18 +235,18 @@ mod tests {
     fn asking_for_a_file_does_not_keep_it_from_being_proved() {
         let folder = tempfile::TempDir::new().unwrap();
         let digest = CanonicalDigest::of(b"content");
-        let shelf = || Shelf::open(folder.path(), CacheLimits::bytes(1 << 20)).unwrap();
+        let store = || CacheStore::open(folder.path(), CacheLimits::bytes(1 << 20)).unwrap();
         let path = folder.path().join("new");
         fs::write(&path, "content").unwrap();
-        shelf().keep(&path, &digest, RootId::of("root")).unwrap();
+        store().keep(&path, &digest, RootId::of("root")).unwrap();
 
-        let shelf = shelf();
-        let place = shelf.place("sha256", &digest);
+        let store = store();
+        let place = store.place("sha256", &digest);
         let before = look(&fs::metadata(&place).unwrap()).unwrap();
-        let is_proved = || shelf.touch(&digest, &File::open(&place).unwrap()).unwrap();
+        let is_proved = || store.touch(&digest, &File::open(&place).unwrap()).unwrap();
         assert!(!is_proved() && !is_proved());
         assert_eq!(look(&fs::metadata(&place).unwrap()).unwrap(), before);
-        assert!(shelf.prove(&digest, &File::open(&place).unwrap()).unwrap());
+        assert!(store.prove(&digest, &File::open(&place).unwrap()).unwrap());
         assert!(is_proved() && is_proved());
         assert!(look(&fs::metadata(&place).unwrap()).unwrap() > before, "its use is not noted");
     }

@@ -12,11 +12,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use uuid::Uuid;
 
 use super::super::{Content, Finished, Result, StorageError, StorageErrorKind};
-use super::budget::Loan;
+use super::buffer_pool::Loan;
 use super::checkpoint::Checkpoint;
 use super::chunk::{Chunk, Window};
+use super::mfs_paths;
 use super::node::ended_early;
-use super::places;
 use super::store::Store;
 use crate::ipld::file::{CHUNK_SIZE, Interior, Spine, TwinHasher};
 use crate::ipld::{Block, Cid, RAW, raw_cid};
@@ -33,7 +33,7 @@ const SENDING: usize = 2;
 const PATIENCE: Duration = Duration::from_millis(100);
 
 /// An upload as far as it has come.
-pub(super) struct Arrival {
+pub(super) struct UploadWindow {
     store: Arc<Store>,
     id: String,
     /// Tells the names of this process's parts from those of an earlier one.
@@ -64,15 +64,15 @@ struct Hashed {
     loan: Option<Loan>,
 }
 
-impl Drop for Arrival {
+impl Drop for UploadWindow {
     fn drop(&mut self) {
         self.chunk = Chunk::default();
         self.window = Window::default();
-        self.store.budget.rest();
+        self.store.pool.rest();
     }
 }
 
-impl Arrival {
+impl UploadWindow {
     pub(super) fn new(store: &Arc<Store>, id: &str, checkpoint: Checkpoint) -> Self {
         let Checkpoint { hasher, spine, rest, held } = checkpoint;
         let length = usize::try_from(hasher.length() % CHUNK_SIZE as u64).unwrap_or_default();
@@ -131,8 +131,8 @@ impl Arrival {
             if missing == 0 {
                 break;
             }
-            let budget = Arc::clone(&self.store.budget);
-            let loan = match budget.try_lend(missing)? {
+            let pool = Arc::clone(&self.store.pool);
+            let loan = match pool.try_lend(missing)? {
                 Some(loan) => loan,
                 None if !self.sending.is_empty() => {
                     self.settle(self.sending.len() - 1).await?;
@@ -143,17 +143,17 @@ impl Arrival {
                     continue;
                 }
                 None => {
-                    let lent = tokio::time::timeout(PATIENCE, budget.lend(missing)).await;
+                    let lent = tokio::time::timeout(PATIENCE, pool.lend(missing)).await;
                     let Ok(loan) = lent else {
                         // Whoever waits for long holds nothing, or all might wait for each other.
                         self.park().await?;
-                        budget.call_in().await;
+                        pool.call_in().await;
                         continue;
                     };
                     loan?
                 }
             };
-            self.chunk.lend(loan, &self.store.budget);
+            self.chunk.lend(loan, &self.store.pool);
         }
         if let Some((digest, _)) = self.chunk.parked {
             let bytes = self.store.node.kubo.block(&raw_cid(digest)).await?;
@@ -223,7 +223,7 @@ impl Arrival {
             let sent = store.node.send(&name, &blocks, 1).await;
             for block in blocks {
                 if block.cid.codec() == RAW {
-                    store.budget.reuse(block.bytes);
+                    store.pool.reuse(block.bytes);
                 } else if sent.is_ok() {
                     store.blocks.remember([&block]);
                 }
@@ -247,7 +247,7 @@ impl Arrival {
 
     fn next_name(&mut self) -> String {
         self.parts += 1;
-        places::part(&self.id, &self.session, self.parts)
+        mfs_paths::part(&self.id, &self.session, self.parts)
     }
 
     /// Puts all that is here on the node, the chunk that is not whole as a block of its own.

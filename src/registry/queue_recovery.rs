@@ -21,13 +21,13 @@ impl Registry {
             Err(error) if is_temporary(&error) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be carried out as a whole");
-                self.salvage().await
+                self.recover_queue().await
             }
         }
     }
 
     /// Applies to the tree what the queue holds, as far as that is possible, and returns what is not.
-    async fn salvage(&self) -> Result<Vec<String>> {
+    async fn recover_queue(&self) -> Result<Vec<String>> {
         let read = async { entries(self.index.lock().await?.as_mut()).await };
         let entries = match read.await {
             Ok(entries) => entries,

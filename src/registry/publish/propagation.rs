@@ -6,7 +6,7 @@ use super::super::now;
 use super::{Publisher, Result, unable};
 use crate::dnslink::{Change, PublishError, PublishErrorKind, Told, is_link};
 
-/// Of the patience with a record, the part that it has where another root is to be published already.
+/// Of the timeouts with a record, the part that it has where another root is to be published already.
 const HURRY: u32 = 12;
 
 /// How often the servers are asked, at first and in the end.
@@ -33,7 +33,7 @@ impl Publisher {
         version: u64,
         since: i64,
     ) -> Result<bool> {
-        let (begun, patience) = (Instant::now(), self.terms.patience);
+        let (begun, timeouts) = (Instant::now(), self.config.timeouts);
         let mut pause = FIRST_LOOK;
         loop {
             let told = self.zone.ask(&change.domain).await;
@@ -43,10 +43,10 @@ impl Publisher {
             };
             let Some(missing) = missing else { return Ok(true) };
             let current = self.registry.index.version().await.map_err(unable)?;
-            let is_overtaken = current != version && begun.elapsed() >= patience / HURRY;
+            let is_overtaken = current != version && begun.elapsed() >= timeouts / HURRY;
             let untold = u128::try_from(now().saturating_sub(since)).unwrap_or_default();
-            let is_late = is_overtaken && untold >= patience.as_millis();
-            if is_late || begun.elapsed() >= patience {
+            let is_late = is_overtaken && untold >= timeouts.as_millis();
+            if is_late || begun.elapsed() >= timeouts {
                 let context = format!("it is written, but not told yet: {missing}");
                 return Err(PublishError::new(PublishErrorKind::Unavailable, context));
             }

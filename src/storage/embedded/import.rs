@@ -23,7 +23,7 @@ const PIECE: usize = 256 * 1024;
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Takes a file in as content, durably.
-pub(super) fn take(
+pub(super) fn import(
     layout: &Layout,
     source: &SourceFolder,
     path: &TreePath,

@@ -18,15 +18,15 @@ const SLOW: u64 = 256 * 1024;
 /// Over how long the speed of a transfer is measured, at the least.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// Room that all transfers share.
-pub(super) struct Room {
+/// InFlightQuota that all transfers share.
+pub(super) struct InFlightQuota {
     most: u64,
     transfers: Mutex<Vec<Arc<Transfer>>>,
 }
 
 /// What one transfer has reserved, until it is dropped.
 pub(super) struct Share {
-    room: Arc<Room>,
+    room: Arc<InFlightQuota>,
     transfer: Arc<Transfer>,
 }
 
@@ -71,8 +71,8 @@ impl Transfer {
     }
 }
 
-impl Room {
-    /// Room for so many bytes.
+impl InFlightQuota {
+    /// InFlightQuota for so many bytes.
     pub(super) fn new(most: u64) -> Arc<Self> {
         Arc::new(Self { most, transfers: Mutex::default() })
     }
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_transfer_of_more_than_its_part_makes_room_for_those_of_other_roots() {
         let [one, other] = [1, 2].map(|number| raw_cid([number; 32]));
-        let room = Room::new(100);
+        let room = InFlightQuota::new(100);
         assert_eq!(kind(room.share(one, 101)), RemoteErrorKind::Full);
         let large = room.share(one, 100).unwrap();
         assert_eq!(kind(room.share(one, 1)), RemoteErrorKind::Busy);
@@ -206,7 +206,7 @@ mod tests {
     fn the_slowest_makes_room_and_those_that_are_fast_do_not() {
         let roots = [1, 2, 3, 4, 5].map(|number| raw_cid([number; 32]));
         let size = 1 << 30;
-        let (room, begun) = (Room::new(4 * size), Instant::now());
+        let (room, begun) = (InFlightQuota::new(4 * size), Instant::now());
         let shares: Vec<_> =
             roots[..4].iter().map(|root| room.share_at(*root, size, begun).unwrap()).collect();
         let note = |share: &Share, came, seconds| {

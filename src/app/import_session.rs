@@ -27,8 +27,8 @@ enum Origin {
     Root(Cid),
 }
 
-/// A registry that nobody but whoever fills it may open. It stays so until [`Filling::finish`].
-pub struct Filling {
+/// A registry that nobody but whoever fills it may open. It stays so until [`ImportSession::finish`].
+pub struct ImportSession {
     /// The registry, and the lock on its data folder.
     pub app: App,
     mark: PathBuf,
@@ -66,7 +66,7 @@ impl Origin {
     }
 }
 
-impl Filling {
+impl ImportSession {
     /// Takes an empty data folder to adopt a folder into, or goes on where an adoption of the same folder
     /// ended early.
     ///
@@ -83,7 +83,7 @@ impl Filling {
     /// only content is left then.
     ///
     /// # Errors
-    /// As [`Filling::adopt`].
+    /// As [`ImportSession::adopt`].
     pub async fn restore(settings: &Settings, root: Cid) -> Result<Self, AppError> {
         Self::begin(settings, Origin::Root(root)).await
     }

@@ -3,19 +3,19 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Result;
-use super::asker::Asker;
 use super::columns::unsigned;
 use super::connection::{Connection, on};
+use super::generation_reader::GenerationReader;
 
 /// Stands for a version that has to be asked of the database.
 const UNSETTLED: u64 = u64::MAX;
 
 /// The version, as somebody sees it.
-pub(super) enum Clock {
+pub(super) enum Generation {
     /// It has to be asked of the database by each by himself.
     Row,
     /// Other processes write as well: it is asked for on behalf of all who need it.
-    Asked(Asker),
+    Asked(GenerationReader),
     /// Only this process writes, and knows it.
     Owned(AtomicU64),
 }
@@ -29,7 +29,7 @@ pub(super) struct Seen {
     pub(super) version: u64,
 }
 
-impl Clock {
+impl Generation {
     /// A clock of a database that only this process writes to.
     pub(super) fn owned(version: u64) -> Self {
         Self::Owned(AtomicU64::new(version))
@@ -40,7 +40,7 @@ impl Clock {
     pub(super) async fn seen(&self) -> Result<Option<Seen>> {
         match self {
             Self::Row => Ok(None),
-            Self::Asked(asker) => asker.ask().await.map(Some),
+            Self::Asked(reader) => reader.ask().await.map(Some),
             Self::Owned(known) => {
                 let version = known.load(Ordering::SeqCst);
                 Ok((version != UNSETTLED).then_some(Seen { session: 0, version }))
@@ -63,8 +63,8 @@ impl Clock {
 
     /// Lets go of the database.
     pub(super) fn close(&self) {
-        if let Self::Asked(asker) = self {
-            asker.close();
+        if let Self::Asked(reader) = self {
+            reader.close();
         }
     }
 }

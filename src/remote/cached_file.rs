@@ -10,29 +10,29 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::task::spawn_blocking;
 
-use super::shelf::Shelf;
+use super::cache_store::CacheStore;
 use super::{ByteStream, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 use crate::reader;
 
 /// Content that is kept.
-pub struct Kept {
+pub struct Cached {
     /// Its file, which stays readable when it is evicted.
-    pub file: Arc<KeptFile>,
+    pub file: Arc<CachedFile>,
     /// In bytes.
     pub size: u64,
 }
 
 /// A file of the cache's.
-pub struct KeptFile {
+pub struct CachedFile {
     pub(super) file: Arc<File>,
     pub(super) digest: CanonicalDigest,
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) store: Arc<CacheStore>,
     /// Whether it is known to be what its digest says.
     pub(super) is_sound: AtomicBool,
 }
 
-impl KeptFile {
+impl CachedFile {
     /// Sees to it that the file is what its digest says. One that is not is thrown away.
     ///
     /// # Errors
@@ -41,8 +41,8 @@ impl KeptFile {
         if self.is_sound.load(Ordering::Acquire) {
             return Ok(());
         }
-        let proof = self.shelf.proofs.begin(&self.digest).await;
-        let (keeper, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
+        let proof = self.store.proofs.begin(&self.digest).await;
+        let (keeper, digest, file) = (Arc::clone(&self.store), self.digest, Arc::clone(&self.file));
         let proved = spawn_blocking(move || {
             let _proof = proof;
             keeper.prove(&digest, &file)
@@ -62,13 +62,13 @@ impl KeptFile {
     /// # Errors
     /// [`RemoteErrorKind::Failed`]
     pub async fn sha512(&self) -> Result<Digest> {
-        let (cache, digest) = (Arc::clone(&self.shelf), self.digest);
+        let (cache, digest) = (Arc::clone(&self.store), self.digest);
         let known = spawn_blocking(move || cache.notes.sha512(&digest)).await;
         if let Some(known) = known.map_err(io::Error::other).map_err(failed)? {
             return Ok(known);
         }
-        let proof = self.shelf.proofs.begin(&self.digest).await;
-        let (cache, digest, file) = (Arc::clone(&self.shelf), self.digest, Arc::clone(&self.file));
+        let proof = self.store.proofs.begin(&self.digest).await;
+        let (cache, digest, file) = (Arc::clone(&self.store), self.digest, Arc::clone(&self.file));
         let computed = spawn_blocking(move || {
             let _proof = proof;
             cache.sha512(&digest, &file)
@@ -85,7 +85,7 @@ impl KeptFile {
 
 /// Reads a range of content that is kept; not one byte of what is damaged.
 #[must_use]
-pub fn read_kept(file: Arc<KeptFile>, range: Range<u64>) -> ByteStream {
+pub fn read_cached(file: Arc<CachedFile>, range: Range<u64>) -> ByteStream {
     let proved = async move {
         file.prove().await?;
         Ok::<_, RemoteError>(reader::stream(Arc::clone(&file.file), range).map_err(failed))

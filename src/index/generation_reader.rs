@@ -12,9 +12,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::clock::Seen;
 use super::columns::unsigned;
 use super::connection::kind;
+use super::generation::Seen;
 use super::postgres::{SESSION, within};
 use super::{IndexError, IndexErrorKind, Result};
 
@@ -26,12 +26,12 @@ const LIMIT: Duration = Duration::from_secs(5);
 type Answer = std::result::Result<(u64, i64), Arc<sqlx::Error>>;
 
 /// Asks on behalf of all requests of this process.
-pub(super) struct Asker {
+pub(super) struct GenerationReader {
     questions: UnboundedSender<oneshot::Sender<Answer>>,
     task: AbortHandle,
 }
 
-impl Asker {
+impl GenerationReader {
     pub(super) fn start(options: PgConnectOptions) -> Self {
         let (questions, asked) = unbounded_channel();
         let session = Session { options, connection: None, number: 0 };
@@ -62,7 +62,7 @@ impl Asker {
     }
 }
 
-impl Drop for Asker {
+impl Drop for GenerationReader {
     fn drop(&mut self) {
         self.close();
     }

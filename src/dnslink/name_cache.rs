@@ -12,7 +12,7 @@ use quick_cache::sync::Cache;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Answer, DnslinkError, DnslinkErrorKind, Past, Resolved, Result, Target};
+use super::{Answer, DnslinkError, DnslinkErrorKind, PersistentCache, Resolved, Result, Target};
 
 /// How many names are kept.
 const NAMES: usize = 1000;
@@ -24,19 +24,19 @@ const NEGATIVE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(1800);
 
 /// The answers, and the look-ups under way.
-pub(super) struct Memory {
-    kept: Cache<Target, Arc<Kept>>,
+pub(super) struct NameCache {
+    kept: Cache<Target, Arc<CachedName>>,
     flights: Mutex<HashMap<Target, Flight>>,
     stale_for: Duration,
     /// What outlasts the process.
-    past: Option<Past>,
+    persistent: Option<PersistentCache>,
 }
 
 /// A look-up that any number of callers wait for.
 type Flight = Shared<BoxFuture<'static, Result<Answer>>>;
 
 /// What is kept of one name.
-struct Kept {
+struct CachedName {
     outcome: Result<Answer>,
     /// Until when that is answered without asking again.
     until: Instant,
@@ -60,14 +60,14 @@ impl Good {
     }
 }
 
-impl Memory {
+impl NameCache {
     pub(super) fn new(stale_for: Duration) -> Self {
-        Self { kept: Cache::new(NAMES), flights: Mutex::default(), stale_for, past: None }
+        Self { kept: Cache::new(NAMES), flights: Mutex::default(), stale_for, persistent: None }
     }
 
     /// A new one, which remembers what another process has found as well.
-    pub(super) fn with_past(&self, past: Past) -> Self {
-        Self { past: Some(past), ..Self::new(self.stale_for) }
+    pub(super) fn with_persistent_cache(&self, persistent: PersistentCache) -> Self {
+        Self { persistent: Some(persistent), ..Self::new(self.stale_for) }
     }
 
     /// Tells whether a name would have to be looked up, and never led anywhere, as far as that is remembered.
@@ -117,26 +117,31 @@ impl Memory {
         if self.kept.get(name).is_some_and(|kept| kept.was_found) {
             return true;
         }
-        match &self.past {
-            Some(past) => past.knows(name).await,
+        match &self.persistent {
+            Some(persistent) => persistent.knows(name).await,
             None => false,
         }
     }
 
     /// Takes up what an earlier process has found, if this one knows nothing of the name.
     async fn recall(&self, name: &Target) {
-        let Some(past) = self.past.as_ref().filter(|_| self.kept.get(name).is_none()) else {
+        let Some(persistent) = self.persistent.as_ref().filter(|_| self.kept.get(name).is_none())
+        else {
             return;
         };
-        let Some((resolved, due_time)) = past.recall(name).await else { return };
+        let Some((resolved, due_time)) = persistent.recall(name).await else { return };
         let age = Timestamp::now().duration_since(due_time);
         let now = Instant::now();
         // What it was found for is over, whatever the clock said then.
         let Some(due) = now.checked_sub(age.try_into().unwrap_or_default()) else { return };
         let good = Good { resolved: Arc::new(resolved), due, due_time };
         if due.elapsed() < self.stale_for && self.kept.get(name).is_none() {
-            let kept =
-                Kept { outcome: Ok(good.answer()), until: now, good: Some(good), was_found: true };
+            let kept = CachedName {
+                outcome: Ok(good.answer()),
+                until: now,
+                good: Some(good),
+                was_found: true,
+            };
             self.kept.insert(name.clone(), Arc::new(kept));
         }
     }
@@ -147,7 +152,7 @@ impl Memory {
     }
 
     /// Returns what was last found, if its time is not over.
-    fn standing_in(&self, kept: &Kept) -> Option<Good> {
+    fn standing_in(&self, kept: &CachedName) -> Option<Good> {
         kept.good.clone().filter(|good| good.due.elapsed() < self.stale_for)
     }
 
@@ -204,15 +209,15 @@ impl Memory {
                 let due_time = Timestamp::now().saturating_add(ttl).unwrap_or(Timestamp::MAX);
                 let good = Good { resolved: resolved.clone(), due: now + ttl, due_time };
                 let outcome = Ok(Answer { resolved, stale_since: None });
-                Kept { outcome, until: now + ttl, good: Some(good), was_found: true }
+                CachedName { outcome, until: now + ttl, good: Some(good), was_found: true }
             }
             Err(error) if error.is_retryable() => {
                 let good = before.and_then(|kept| self.standing_in(&kept));
                 let outcome = good.as_ref().map(Good::answer).ok_or(error);
-                Kept { outcome, until: now + NEGATIVE, good, was_found }
+                CachedName { outcome, until: now + NEGATIVE, good, was_found }
             }
             Err(error) => {
-                Kept { outcome: Err(error), until: now + NEGATIVE, good: None, was_found }
+                CachedName { outcome: Err(error), until: now + NEGATIVE, good: None, was_found }
             }
         };
         let outcome = kept.outcome.clone();
@@ -222,12 +227,14 @@ impl Memory {
 
     /// Notes for later processes what was found of a name.
     async fn note(&self, name: &Target) {
-        let (Some(past), Some(kept)) = (&self.past, self.kept.get(name)) else { return };
+        let (Some(persistent), Some(kept)) = (&self.persistent, self.kept.get(name)) else {
+            return;
+        };
         match (&kept.outcome, &kept.good) {
             (Ok(answer), Some(good)) if answer.stale_since.is_none() => {
-                past.note(name, &good.resolved, good.due_time).await;
+                persistent.note(name, &good.resolved, good.due_time).await;
             }
-            (Err(error), None) if !error.is_retryable() => past.forget(name).await,
+            (Err(error), None) if !error.is_retryable() => persistent.forget(name).await,
             _ => {}
         }
     }
@@ -239,7 +246,7 @@ impl Memory {
 
 /// Takes a look-up off the list when it has ended, however it did.
 struct Listed {
-    memory: Arc<Memory>,
+    memory: Arc<NameCache>,
     name: Target,
 }
 
@@ -272,7 +279,7 @@ mod tests {
         DnslinkError::new(kind, "example.com")
     }
 
-    async fn ask(memory: &Arc<Memory>, outcome: Result<Resolved>) -> Result<Answer> {
+    async fn ask(memory: &Arc<NameCache>, outcome: Result<Resolved>) -> Result<Answer> {
         memory.answer(&name(), || async move { outcome }).await
     }
 
@@ -282,17 +289,17 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_kept_until_it_is_due() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         assert_eq!(path(ask(&memory, Ok(found("a", DAY))).await), "a");
         assert_eq!(path(ask(&memory, Ok(found("b", DAY))).await), "a");
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         assert_eq!(path(ask(&memory, Ok(found("a", Duration::ZERO))).await), "a");
         assert_eq!(path(ask(&memory, Ok(found("b", DAY))).await), "b");
     }
 
     #[tokio::test]
     async fn that_there_is_nothing_is_kept_and_replaces_what_there_was() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         for outcome in [Err(failed(DnslinkErrorKind::NotFound)), Ok(found("b", DAY))] {
             let error = ask(&memory, outcome).await.unwrap_err();
@@ -303,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_found_stands_in_while_nobody_answers_and_says_since_when() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         let fresh = ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         assert_eq!(fresh.stale_since, None);
         let before = Timestamp::now();
@@ -316,12 +323,15 @@ mod tests {
     async fn what_an_earlier_process_found_stands_in_no_longer_than_it_may() {
         let folder = tempfile::TempDir::new().unwrap();
         let memory = |stale_for| {
-            Arc::new(Memory::new(stale_for).with_past(Past::open(folder.path()).unwrap()))
+            Arc::new(
+                NameCache::new(stale_for)
+                    .with_persistent_cache(PersistentCache::open(folder.path()).unwrap()),
+            )
         };
         let down = || Err(failed(DnslinkErrorKind::Unavailable));
         ask(&memory(DAY), Ok(found("a", Duration::ZERO))).await.unwrap();
         // It is written after the answer.
-        while memory(DAY).past.as_ref().unwrap().recall(&name()).await.is_none() {
+        while memory(DAY).persistent.as_ref().unwrap().recall(&name()).await.is_none() {
             tokio::task::yield_now().await;
         }
         let stale = ask(&memory(DAY), down()).await.unwrap();
@@ -331,7 +341,7 @@ mod tests {
         assert_eq!(error.kind, DnslinkErrorKind::Unavailable);
         let gone = memory(DAY);
         ask(&gone, Err(failed(DnslinkErrorKind::NotFound))).await.unwrap_err();
-        while gone.past.as_ref().unwrap().recall(&name()).await.is_some() {
+        while gone.persistent.as_ref().unwrap().recall(&name()).await.is_some() {
             tokio::task::yield_now().await;
         }
         assert!(ask(&memory(DAY), down()).await.is_err(), "its owner has taken it away");
@@ -339,7 +349,7 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_stands_in_longer_than_it_may() {
-        let memory = Arc::new(Memory::new(Duration::ZERO));
+        let memory = Arc::new(NameCache::new(Duration::ZERO));
         ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         let error = ask(&memory, Err(failed(DnslinkErrorKind::Unavailable))).await.unwrap_err();
         assert_eq!(error.kind, DnslinkErrorKind::Unavailable);
@@ -347,7 +357,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_look_up_serves_all_and_outlives_who_asked_first() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         let (count, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let ask = || {
             let (memory, count, gate) = (memory.clone(), count.clone(), gate.clone());
@@ -375,7 +385,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_more_names_are_kept_than_there_is_room_for() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         for number in 0..3 * NAMES {
             let name = Target::Domain(format!("n{number}.example").parse().unwrap());
             memory.answer(&name, || async { Ok(found("a", DAY)) }).await.unwrap();
@@ -385,7 +395,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_look_up_that_panics_is_told_and_tried_again() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         let broken = memory.answer(&name(), || async { panic!("it is meant") }).await;
         assert_eq!(broken.unwrap_err().kind, DnslinkErrorKind::Unavailable);
         assert_eq!(path(ask(&memory, Ok(found("a", DAY))).await), "a");
@@ -393,7 +403,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_could_have_an_old_answer_does_not_wait_long_for_a_new_one() {
-        let memory = Arc::new(Memory::new(DAY));
+        let memory = Arc::new(NameCache::new(DAY));
         ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         let stale = memory.answer(&name(), std::future::pending).await.unwrap();
         assert!(stale.stale_since.is_some());

@@ -9,7 +9,7 @@ use super::super::Result;
 use super::label;
 use super::roots::Located;
 use crate::oci::{CanonicalDigest, ForeignName, RepositoryName, RootName};
-use crate::remote::{self, Answers, File, Remote, RemoteError, RemoteErrorKind};
+use crate::remote::{self, File, LinkCache, Remote, RemoteError, RemoteErrorKind};
 use crate::storage::TreePath;
 
 /// The longest link that is read.
@@ -19,17 +19,17 @@ const LINK: u64 = 1024;
 const NAMES: usize = 100_000;
 
 /// A repository of somebody else's, found.
-pub(super) struct Place {
+pub(super) struct ForeignRepository {
     located: Located,
     /// The names that it may have below the root: trees of the earlier driver repeat the domain.
     names: Vec<RepositoryName>,
     /// By which it is noted what it leads to: whose it is, and its name there.
     pub(super) label: String,
-    answers: Arc<Answers>,
+    answers: Arc<LinkCache>,
 }
 
-impl Place {
-    pub(super) fn new(name: &ForeignName, located: Located, answers: Arc<Answers>) -> Self {
+impl ForeignRepository {
+    pub(super) fn new(name: &ForeignName, located: Located, answers: Arc<LinkCache>) -> Self {
         let mut names = vec![name.repository.clone()];
         if let RootName::Domain(domain) = &name.root {
             names.extend(format!("{domain}/{}", name.repository).parse());

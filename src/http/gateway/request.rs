@@ -31,7 +31,7 @@ pub(super) enum Format {
 
 /// What a request asks for.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Asked {
+pub(super) struct GatewayRequest {
     pub(super) format: Format,
     /// How much of what stands at the end of the path.
     pub(super) scope: Scope,
@@ -41,7 +41,7 @@ pub(super) struct Asked {
     pub(super) is_negotiated: bool,
 }
 
-impl Asked {
+impl GatewayRequest {
     /// Reads a request.
     pub(super) fn read(request: &HttpRequest, query: &Query) -> Result<Self, ApiError> {
         let accept = Accept::read(request);

@@ -15,7 +15,7 @@ pub(in super::super) struct Watched {
 
 /// How publishing stands.
 #[derive(Debug, Clone)]
-pub struct Standing {
+pub struct PublishStatus {
     /// As all processes know it; none before anything was published.
     pub publication: Option<Publication>,
     /// Whether something has changed that may have to be published.
@@ -24,7 +24,7 @@ pub struct Standing {
     pub failures: u64,
 }
 
-impl fmt::Display for Standing {
+impl fmt::Display for PublishStatus {
     /// Says `ok`, `pending`, or why publishing does not work.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failure = self.publication.as_ref().and_then(|record| record.failure.as_ref());
@@ -61,10 +61,10 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn publishing(&self) -> Result<Option<Standing>> {
+    pub async fn publishing(&self) -> Result<Option<PublishStatus>> {
         let Some(watched) = &self.watched else { return Ok(None) };
         let publication = published(self.index.as_ref()).await?;
-        Ok(Some(Standing {
+        Ok(Some(PublishStatus {
             publication: publication.filter(|record| record.domain == watched.domain),
             is_pending: watched.is_pending.load(Ordering::Relaxed),
             failures: watched.failures.load(Ordering::Relaxed),

@@ -1,10 +1,10 @@
-//! Cases about turns at the storage, and about keys that processes share.
+//! Cases about locks of the storage, and about keys that processes share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
-use roadstead::index::{Index, IndexErrorKind, Turn, open_read_only};
+use roadstead::index::{Index, IndexErrorKind, Lease, open_read_only};
 use tokio::time::timeout;
 
 use crate::fixtures::cid;
@@ -34,9 +34,9 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn link(index: &Arc<dyn Index>) -> Result<Box<dyn Turn>, Box<dyn std::error::Error>> {
-    let turn = timeout(LONG, index.begin_linking()).await??;
-    Ok(turn.ok_or("a cleaning was cut short")?)
+async fn link(index: &Arc<dyn Index>) -> Result<Box<dyn Lease>, Box<dyn std::error::Error>> {
+    let lease = timeout(LONG, index.begin_linking()).await??;
+    Ok(lease.ok_or("a cleaning was cut short")?)
 }
 
 async fn linkers_go_together(home: Home) -> Outcome {
@@ -87,11 +87,11 @@ async fn a_cleaner_gets_its_turn_beside_many_linkers(home: Home) -> Outcome {
         linkers.push(tokio::spawn(async move {
             let mut count = 0;
             while !stop.load(Ordering::SeqCst) {
-                let turn = link(&index).await.map_err(|error| error.to_string())?;
+                let lease = link(&index).await.map_err(|error| error.to_string())?;
                 inside.fetch_add(1, Ordering::SeqCst);
                 tokio::time::sleep(Duration::from_millis(number % 5)).await;
                 inside.fetch_sub(1, Ordering::SeqCst);
-                turn.end().await.map_err(|error| error.to_string())?;
+                lease.end().await.map_err(|error| error.to_string())?;
                 count += 1;
             }
             Ok::<_, String>(count)
@@ -197,7 +197,7 @@ async fn turns_are_taken_among_processes(home: Home) -> Outcome {
     check_exclusion(&other, &home.index).await
 }
 
-/// Ends the sessions that have or wait for a turn.
+/// Ends the sessions that have or wait for a lease.
 const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE \
      locktype = 'advisory' AND CAST(classid AS BIGINT) = 1919902054 AND \
      CAST(objid AS BIGINT) = CAST(hashtext(current_schema()) AS BIGINT) & 4294967295";

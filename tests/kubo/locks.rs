@@ -1,4 +1,4 @@
-//! Turns: what a cleaning has left that was cut short is mended once.
+//! Locks: what a cleaning has left that was cut short is mended once.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,10 +14,10 @@ use crate::kubo::storage::{InProcess, open_with};
 fn of_all_who_want_to_link_after_a_cleaning_that_was_cut_short_one_mends() {
     let Some(node) = KuboNode::start() else { return };
     Runtime::new().unwrap().block_on(async {
-        let turns = Arc::<InProcess>::default();
-        let storage = open_with(&node, "/roadstead", Arc::clone(&turns)).await;
-        turns.is_cut.store(true, Ordering::Relaxed);
-        let before = turns.cleanings.load(Ordering::Relaxed);
+        let locks = Arc::<InProcess>::default();
+        let storage = open_with(&node, "/roadstead", Arc::clone(&locks)).await;
+        locks.is_cut.store(true, Ordering::Relaxed);
+        let before = locks.cleanings.load(Ordering::Relaxed);
         let mut writers = JoinSet::new();
         for writer in 0..20 {
             let storage = Arc::clone(&storage);
@@ -30,7 +30,7 @@ fn of_all_who_want_to_link_after_a_cleaning_that_was_cut_short_one_mends() {
             });
         }
         writers.join_all().await;
-        assert_eq!(turns.cleanings.load(Ordering::Relaxed) - before, 1);
+        assert_eq!(locks.cleanings.load(Ordering::Relaxed) - before, 1);
         assert_eq!(storage.contents().await.unwrap().len(), 20);
     });
 }

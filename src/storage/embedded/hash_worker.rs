@@ -22,7 +22,7 @@ const PIECE: usize = 64;
 
 /// Hands bytes to the progress of an upload on another thread, in order. The thread is held only as
 /// long as there are bytes, so a slow upload holds none.
-pub(super) struct Lane(Arc<Shared>);
+pub(super) struct HashWorker(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -40,7 +40,7 @@ struct State {
     is_broken: bool,
 }
 
-impl Lane {
+impl HashWorker {
     pub(super) fn new(progress: Progress) -> Self {
         let state = State {
             progress: Some(progress),
@@ -112,19 +112,19 @@ impl Shared {
             return;
         }
         let Some(progress) = state.progress.take() else { return };
-        let turn = Turn { shared: Arc::clone(shared), progress: Some(progress) };
-        spawn_blocking(move || turn.run());
+        let run = Run { shared: Arc::clone(shared), progress: Some(progress) };
+        spawn_blocking(move || run.run());
     }
 }
 
 /// The progress on its thread. It comes back when this is dropped, be it that the thread panics or is
 /// never begun.
-struct Turn {
+struct Run {
     shared: Arc<Shared>,
     progress: Option<Progress>,
 }
 
-impl Turn {
+impl Run {
     fn run(mut self) {
         while let Some(pieces) = self.next() {
             let Some(progress) = &mut self.progress else { return };
@@ -152,7 +152,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for Run {
     fn drop(&mut self) {
         if let Some(progress) = self.progress.take() {
             let mut state = self.shared.state();

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
-use super::clock::{Clock, Seen};
+use super::generation::{Generation, Seen};
 use super::{BlobRow, ManifestRow, Result};
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -23,13 +23,13 @@ const SHARDS: usize = 4;
 const ENTRY_BYTES: u64 = 512;
 
 /// What was found of late, by a repository and a name in it. What is absent is never kept.
-pub(super) struct Memory {
+pub(super) struct RowCache {
     blobs: Found<Digest, BlobRow>,
     manifests: Found<Digest, ManifestRow>,
     tagged: Found<Tag, ManifestRow>,
 }
 
-impl Memory {
+impl RowCache {
     pub(super) fn new() -> Self {
         Self {
             blobs: Found::new(BLOB_BYTES),
@@ -74,20 +74,20 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
     /// Returns the row from memory, or looks it up. Kept is what was found while nothing changed.
     pub(super) async fn find(
         &self,
-        clock: &Clock,
+        generation: &Generation,
         repository: &RepositoryName,
         name: &Name,
         look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
     ) -> Result<Option<Row>> {
-        let Some(now) = clock.seen().await? else { return look_up().await };
-        if let Some((seen, row)) = self.0.get(&Asked(repository, name))
+        let Some(now) = generation.seen().await? else { return look_up().await };
+        if let Some((seen, row)) = self.0.get(&KeyRef(repository, name))
             && seen == now
         {
             return Ok(Some(row));
         }
         let found = look_up().await?;
         if let Some(row) = &found
-            && clock.seen().await.is_ok_and(|later| later == Some(now))
+            && generation.seen().await.is_ok_and(|later| later == Some(now))
         {
             self.0.insert((repository.clone(), name.clone()), (now, row.clone()));
         }
@@ -97,9 +97,9 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
 
 /// A key that is only looked for.
 #[derive(Hash)]
-struct Asked<'key, Name>(&'key RepositoryName, &'key Name);
+struct KeyRef<'key, Name>(&'key RepositoryName, &'key Name);
 
-impl<Name: Eq> Equivalent<(RepositoryName, Name)> for Asked<'_, Name>
+impl<Name: Eq> Equivalent<(RepositoryName, Name)> for KeyRef<'_, Name>
 where
     Name: Hash,
 {

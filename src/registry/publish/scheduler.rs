@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
-use super::{Asked, Outcome, Publisher, Wish};
+use super::{Outcome, PendingRequests, Publisher, Trigger};
 use crate::dnslink::PublishError;
 
 /// How often the index is asked whether something has changed, whoever did it.
@@ -45,9 +45,9 @@ struct Due {
 impl Publisher {
     /// Has the root published at once, also after a failure. When that is done, the token is
     /// among the [`Publication::answers`](super::Publication::answers).
-    pub fn ask(&self, wish: Wish, token: String) {
+    pub fn ask(&self, trigger: Trigger, token: String) {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.add(Asked { wish, tokens: vec![token] });
+        asked.add(PendingRequests { trigger, tokens: vec![token] });
     }
 
     /// Publishes whatever changes, whichever process changed it; never returns.
@@ -55,9 +55,9 @@ impl Publisher {
         let now = Instant::now();
         let mut due =
             Due { version: None, waits: None, not_before: now, pause: FIRST_PAUSE, looked: now };
-        let mut open = Asked::default();
+        let mut open = PendingRequests::default();
         loop {
-            tokio::time::sleep(TICK.min(self.terms.debounce)).await;
+            tokio::time::sleep(TICK.min(self.config.debounce)).await;
             // Without the index there is nothing to publish either.
             let Ok(version) = self.registry.index.version().await else { continue };
             due.notice(version);
@@ -68,8 +68,8 @@ impl Publisher {
             }
             // What has no answer yet is asked for still.
             open.add(asked);
-            let look = LOOK.min(self.terms.keep);
-            if !due.is_now(!open.is_nothing(), self.terms.debounce, look) {
+            let look = LOOK.min(self.config.keep);
+            if !due.is_now(!open.is_nothing(), self.config.debounce, look) {
                 continue;
             }
             let outcome = self.publish_for(&mut open).await;
@@ -79,13 +79,13 @@ impl Publisher {
     }
 }
 
-impl Asked {
+impl PendingRequests {
     fn is_nothing(&self) -> bool {
         self.tokens.is_empty()
     }
 
     fn add(&mut self, other: Self) {
-        self.wish = self.wish.max(other.wish);
+        self.trigger = self.trigger.max(other.trigger);
         self.tokens.extend(other.tokens);
     }
 }

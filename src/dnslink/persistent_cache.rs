@@ -21,7 +21,7 @@ const MAX_NOTE: usize = 16 * 1024;
 
 /// A folder of notes, one for each name.
 #[derive(Clone)]
-pub struct Past {
+pub struct PersistentCache {
     folder: Arc<PathBuf>,
     /// How many notes there are, about.
     count: Arc<Mutex<usize>>,
@@ -40,7 +40,7 @@ struct Note {
     gone: bool,
 }
 
-impl Past {
+impl PersistentCache {
     /// Opens the folder, which is made if need be.
     ///
     /// # Errors
@@ -71,8 +71,8 @@ impl Past {
         if text.len() > MAX_NOTE {
             return;
         }
-        let (past, place) = (self.clone(), self.place(name));
-        let written = spawn_blocking(move || past.write(&place, &text)).await;
+        let (persistent, place) = (self.clone(), self.place(name));
+        let written = spawn_blocking(move || persistent.write(&place, &text)).await;
         if let Err(error) = written.map_err(io::Error::other).flatten() {
             tracing::warn!(%error, "could not note what a name leads to");
         }
@@ -80,12 +80,12 @@ impl Past {
 
     /// Forgets what a name led to that leads to nothing any more, but not that it did.
     pub(super) async fn forget(&self, name: &Target) {
-        let (past, place, name) = (self.clone(), self.place(name), name.to_string());
+        let (persistent, place, name) = (self.clone(), self.place(name), name.to_string());
         let forgetting = spawn_blocking(move || {
             let Some(note) = parse(&place, &name).filter(|note| !note.gone) else { return Ok(()) };
             let note =
                 Note { gone: true, root: String::new(), path: vec![], hints: vec![], ..note };
-            past.write(&place, &serde_json::to_vec(&note)?)
+            persistent.write(&place, &serde_json::to_vec(&note)?)
         });
         if let Err(error) = forgetting.await.map_err(io::Error::other).flatten() {
             tracing::warn!(%error, "could not note that a name leads to nothing any more");
@@ -170,15 +170,15 @@ mod tests {
     async fn a_note_outlasts_the_process_and_is_forgotten_with_its_name() {
         let folder = tempfile::TempDir::new().unwrap();
         let due = Timestamp::from_second(1_700_000_000).unwrap();
-        let past = Past::open(folder.path()).unwrap();
-        past.note(&name(1), &found(), due).await;
-        let again = Past::open(folder.path()).unwrap();
+        let persistent = PersistentCache::open(folder.path()).unwrap();
+        persistent.note(&name(1), &found(), due).await;
+        let again = PersistentCache::open(folder.path()).unwrap();
         assert_eq!(again.recall(&name(1)).await, Some((found(), due)));
         assert_eq!(again.recall(&name(2)).await, None);
         again.forget(&name(1)).await;
         again.forget(&name(2)).await;
         assert_eq!(again.recall(&name(1)).await, None);
-        let later = Past::open(folder.path()).unwrap();
+        let later = PersistentCache::open(folder.path()).unwrap();
         assert!(later.knows(&name(1)).await, "it did lead somewhere");
         assert!(!later.knows(&name(2)).await);
         later.note(&name(1), &found(), due).await;
@@ -188,22 +188,22 @@ mod tests {
     #[tokio::test]
     async fn half_a_note_is_none() {
         let folder = tempfile::TempDir::new().unwrap();
-        let past = Past::open(folder.path()).unwrap();
-        past.note(&name(1), &found(), Timestamp::now()).await;
-        let place = past.place(&name(1));
+        let persistent = PersistentCache::open(folder.path()).unwrap();
+        persistent.note(&name(1), &found(), Timestamp::now()).await;
+        let place = persistent.place(&name(1));
         fs::write(&place, &fs::read(&place).unwrap()[..60]).unwrap();
-        assert_eq!(past.recall(&name(1)).await, None);
+        assert_eq!(persistent.recall(&name(1)).await, None);
     }
 
     #[tokio::test]
     async fn however_many_names_there_are_only_so_many_are_kept() {
         let folder = tempfile::TempDir::new().unwrap();
-        let past = Past::open(folder.path()).unwrap();
+        let persistent = PersistentCache::open(folder.path()).unwrap();
         for number in 0..MOST + 10 {
-            past.note(&name(number), &found(), Timestamp::now()).await;
+            persistent.note(&name(number), &found(), Timestamp::now()).await;
         }
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert!((MOST / 2..=MOST).contains(&left), "{left}");
-        assert!(past.recall(&name(MOST + 9)).await.is_some(), "the newest went");
+        assert!(persistent.recall(&name(MOST + 9)).await.is_some(), "the newest went");
     }
 }

@@ -16,12 +16,12 @@ use crate::oci::CanonicalDigest;
 const MOST: usize = 100_000;
 
 /// What was read of links below somebody's roots, in a folder of its own.
-pub struct Answers {
+pub struct LinkCache {
     folder: PathBuf,
     count: Arc<AtomicUsize>,
 }
 
-impl Answers {
+impl LinkCache {
     /// Opens the folder, which is made if need be.
     ///
     /// # Errors
@@ -90,12 +90,12 @@ mod tests {
     #[test]
     fn an_answer_is_recalled_for_the_root_and_path_that_it_was_given_for() {
         let folder = tempfile::TempDir::new().unwrap();
-        let answers = Answers::open(folder.path()).unwrap();
+        let answers = LinkCache::open(folder.path()).unwrap();
         let (root, path) = (crate::ipld::no_root(), ["a".to_owned(), "b".to_owned()]);
         let digest = CanonicalDigest::of(b"content");
         assert_eq!(answers.recall(&root, &path), None);
         answers.remember(&root, &path, &digest).unwrap();
-        let again = Answers::open(folder.path()).unwrap();
+        let again = LinkCache::open(folder.path()).unwrap();
         assert_eq!(again.recall(&root, &path), Some(digest));
         assert_eq!(again.recall(&root, &path[..1]), None);
         assert_eq!(again.recall(&crate::ipld::raw_cid([1; 32]), &path), None);
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn when_there_are_too_many_all_are_forgotten() {
         let folder = tempfile::TempDir::new().unwrap();
-        let answers = Answers::open(folder.path()).unwrap();
+        let answers = LinkCache::open(folder.path()).unwrap();
         let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
         let digest = CanonicalDigest::of(b"content");
         answers.remember(&root, &path, &digest).unwrap();
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn half_an_answer_is_none() {
         let folder = tempfile::TempDir::new().unwrap();
-        let answers = Answers::open(folder.path()).unwrap();
+        let answers = LinkCache::open(folder.path()).unwrap();
         let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
         answers.remember(&root, &path, &CanonicalDigest::of(b"content")).unwrap();
         let place = answers.place(&root, &path);

@@ -16,7 +16,7 @@ const RECORD: usize = 16 + 8 + 4;
 type Record = [u8; RECORD];
 
 /// Where blocks are, in runs that are each sorted by hash.
-pub(super) struct Places {
+pub(super) struct BlockOffsets {
     file: File,
     /// Those that are no run yet.
     pending: Vec<Record>,
@@ -24,7 +24,7 @@ pub(super) struct Places {
     runs: Vec<usize>,
 }
 
-impl Places {
+impl BlockOffsets {
     /// Begins in an empty file.
     pub(super) fn new(file: File) -> Self {
         Self { file, pending: Vec::new(), runs: Vec::new() }
@@ -105,7 +105,7 @@ mod tests {
 
     #[test]
     fn each_block_is_found_in_whatever_run_it_is() {
-        let mut places = Places::new(tempfile::tempfile().unwrap());
+        let mut places = BlockOffsets::new(tempfile::tempfile().unwrap());
         let cid = |number: u32| Block::raw(number.to_be_bytes().to_vec().into()).cid;
         for number in 0..1000 {
             places.note(&cid(number), u64::from(number) << 33, number).unwrap();
