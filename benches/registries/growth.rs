@@ -76,10 +76,10 @@ fn one_more_push(arguments: &Arguments) -> Vec<Row> {
         let mut subject = Subject::roadstead(&arguments.folder);
         subject.name = format!("with {count} repositories");
         thread::scope(|scope| {
-            for lane in 0..8 {
+            for worker in 0..8 {
                 let mut client = subject.client();
                 scope.spawn(move || {
-                    for number in (lane..count).step_by(8) {
+                    for number in (worker..count).step_by(8) {
                         push_image(&mut client, &format!("team-{}/app-{number}", number % 100), 0);
                     }
                 });

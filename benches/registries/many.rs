@@ -71,10 +71,10 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
 /// Has clients do something so many times.
 fn push(subject: &Subject, count: usize, work: impl Fn(&mut Client, usize) + Sync) {
     thread::scope(|scope| {
-        for lane in 0..CLIENTS {
+        for worker in 0..CLIENTS {
             let (mut client, work) = (subject.client(), &work);
             scope.spawn(move || {
-                for number in (lane..count).step_by(CLIENTS) {
+                for number in (worker..count).step_by(CLIENTS) {
                     work(&mut client, number);
                 }
             });

@@ -17,7 +17,7 @@ const REQUEST: &str = "clear-";
 const ANSWER: &str = "cleared-";
 
 /// How long a running server may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -56,7 +56,7 @@ impl Sent {
     pub(super) async fn wait(self) -> io::Result<bool> {
         let Self { data, request, token } = self;
         let (answer, begun) = (data.join(format!("{ANSWER}{token}")), Instant::now());
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             match tokio::fs::read(&answer).await {
                 Ok(text) => {
                     tokio::fs::remove_file(&answer).await?;
@@ -79,7 +79,7 @@ impl Request {
     /// Tells whether the process that sent it waits no longer: it may have ended before it took the request away, and
     /// the upload's client may have gone on since.
     fn is_over(&self) -> bool {
-        self.sent.elapsed().is_ok_and(|age| age > PATIENCE)
+        self.sent.elapsed().is_ok_and(|age| age > TIMEOUT)
     }
 }
 

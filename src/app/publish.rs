@@ -22,7 +22,7 @@ const FORCE: &str = "force";
 const NOW: &str = "now";
 
 /// How long a written record may take until all servers of the zone tell it.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Opens what publishes the root of a registry, if it is to be published. It needs no lock on the data folder.
 ///
@@ -53,7 +53,7 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
         place: place(publish),
         ttl: publish.ttl,
         keep: publish.keep,
-        timeouts: PATIENCE,
+        timeouts: TIMEOUT,
         hints: publish.hint.clone(),
         gateway: url.and_then(|url| Some(Gateway::from_url(url.as_str())?.multiaddr())),
         guard: Guard { allow_private: settings.dnslink.allow_private_addresses },

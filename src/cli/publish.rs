@@ -21,7 +21,7 @@ use crate::registry::{
 const NOTICE: Duration = Duration::from_secs(10);
 
 /// How long the end of it is waited for.
-const PATIENCE: Duration = Duration::from_mins(5);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -101,7 +101,7 @@ async fn publish(publisher: &Publisher, trigger: Trigger) -> anyhow::Result<()> 
     loop {
         match publisher.publish(trigger).await? {
             Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
-            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > PATIENCE => {
+            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > TIMEOUT => {
                 bail!("somebody else has been publishing for too long");
             }
             Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
@@ -119,7 +119,7 @@ async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Resul
         return Ok(told_as(&root.to_string(), false));
     }
     let waiting = Instant::now();
-    while waiting.elapsed() < PATIENCE {
+    while waiting.elapsed() < TIMEOUT {
         let record = published(index.as_ref()).await?;
         let is_answer = |record: &Publication| record.answers.contains(&token);
         match record.filter(is_answer) {

@@ -201,8 +201,8 @@ impl Dns {
                 return Err(last);
             }
             // When all have been asked there is nobody to turn to, and this waits to the end.
-            let patience = if rest.len() > 0 { HEAD_START } else { QUESTION * 2 };
-            match timeout(patience, asked.next()).await {
+            let limit = if rest.len() > 0 { HEAD_START } else { QUESTION * 2 };
+            match timeout(limit, asked.next()).await {
                 Ok(Some(Err(failure @ Failure::Down(_)))) => last = failure,
                 Ok(Some(answer)) => return answer,
                 Ok(None) | Err(_) => {}

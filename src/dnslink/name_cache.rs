@@ -21,7 +21,7 @@ const NAMES: usize = 1000;
 const NEGATIVE: Duration = Duration::from_secs(5);
 
 /// How long somebody waits for a fresh answer who could have an old one (RFC 8767, 5).
-const PATIENCE: Duration = Duration::from_millis(1800);
+const TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// The answers, and the look-ups under way.
 pub(super) struct NameCache {
@@ -96,7 +96,7 @@ impl NameCache {
             Err(outcome) => return *outcome,
         };
         let Some(old) = old else { return flight.await };
-        timeout(PATIENCE, flight).await.unwrap_or_else(|_| Ok(old.answer()))
+        timeout(TIMEOUT, flight).await.unwrap_or_else(|_| Ok(old.answer()))
     }
 
     /// Returns what was last found of a name, also by an earlier process, if it may still serve.

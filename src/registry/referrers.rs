@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::StreamExt;
 use serde::Serialize;
 
-use super::federation::PATIENCE;
+use super::federation::TIMEOUT;
 use super::{Federation, Registry, Result, not_fetched};
 use crate::auth::PullGrant;
 use crate::index::ReferrerRow;
@@ -119,7 +119,7 @@ async fn foreign_referrers(
     let mut rows = pin!(rows);
     while let Some(row) = rows.next().await {
         let (digest, row) = row?;
-        let is_late = looked_at > 0 && begun.elapsed() >= PATIENCE;
+        let is_late = looked_at > 0 && begun.elapsed() >= TIMEOUT;
         if page.is_full() || looked_at >= FETCHED || is_late {
             return Ok(page.unfinished());
         }

@@ -227,11 +227,11 @@ impl Fetch {
     ///
     /// # Errors
     /// Why it will not be; [`RemoteErrorKind::TimedOut`]
-    pub async fn whole(&self, patience: Duration) -> Result<()> {
+    pub async fn whole(&self, limit: Duration) -> Result<()> {
         let mut state = self.state.clone();
         let whole = state.wait_for(|state| !matches!(state, State::Came(_)));
         let late = || RemoteError::new(RemoteErrorKind::TimedOut, "it is not whole yet");
-        let ended = tokio::time::timeout(patience, whole).await.map_err(|_| late())?;
+        let ended = tokio::time::timeout(limit, whole).await.map_err(|_| late())?;
         match ended.map(|state| state.clone()) {
             Ok(State::Failed(kind, what)) => Err(RemoteError::new(kind, what)),
             Ok(_) => Ok(()),

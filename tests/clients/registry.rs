@@ -19,7 +19,7 @@ use crate::common::{Server, http};
 const USER: User = User { name: "anna", password: "open: Sesame" };
 
 /// How long a line of the log may come after the answer that it is about.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Media types of all manifests that the tests push.
 pub(crate) const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json,\
@@ -157,7 +157,7 @@ impl Registry {
                 return requests;
             }
             let waited = begun.elapsed();
-            assert!(waited < PATIENCE, "nothing was pushed to {repository}: {requests:?}");
+            assert!(waited < TIMEOUT, "nothing was pushed to {repository}: {requests:?}");
             thread::sleep(Duration::from_millis(10));
         }
     }

@@ -173,12 +173,12 @@ impl Bind {
 
     fn asking<'text>(
         &self,
-        patience: [&str; 2],
+        timeouts: [&str; 2],
         arguments: impl IntoIterator<Item = &'text str>,
     ) -> Command {
         let mut command = Command::new("dig");
         command.args(["@127.0.0.1", "-p", &self.port.to_string()]);
-        command.args(patience).args(arguments);
+        command.args(timeouts).args(arguments);
         command
     }
 }

@@ -10,7 +10,7 @@ use socket2::{Domain, Socket, Type};
 use crate::common::Server;
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A connection to a server.
 pub(crate) struct Connection {
@@ -63,8 +63,8 @@ impl Connection {
     }
 
     fn by(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("it is not zero");
-        stream.set_write_timeout(Some(PATIENCE)).expect("it is not zero");
+        stream.set_read_timeout(Some(TIMEOUT)).expect("it is not zero");
+        stream.set_write_timeout(Some(TIMEOUT)).expect("it is not zero");
         Self { stream }
     }
 

@@ -11,7 +11,7 @@ use crate::common::http::{self, Response};
 use crate::common::replicas::Places;
 
 /// How long nobody may answer a request, or only that it is to be repeated.
-const PATIENCE: Duration = Duration::from_mins(2);
+const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// An image of one config and one layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(crate) fn ask(
             Ok(response) => format!("{}: {}", response.status, response.text()),
             Err(error) => error.to_string(),
         };
-        assert!(begun.elapsed() < PATIENCE, "at last {said}");
+        assert!(begun.elapsed() < TIMEOUT, "at last {said}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -59,7 +59,7 @@ pub(crate) fn push_blob(places: &Places, repository: &str, bytes: &[u8], in_piec
     let uploads = format!("/v2/{repository}/blobs/uploads/");
     let begun = Instant::now();
     while !in_pieces || !try_pieces(places, &uploads, bytes, &digest) {
-        assert!(begun.elapsed() < PATIENCE, "a blob cannot be pushed in pieces");
+        assert!(begun.elapsed() < TIMEOUT, "a blob cannot be pushed in pieces");
         if !in_pieces {
             let answer = ask(
                 places,

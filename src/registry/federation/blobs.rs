@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
-use super::{Federation, PATIENCE, Role, label, linked, missing};
+use super::{Federation, TIMEOUT, Role, label, linked, missing};
 use crate::ipld::no_root;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, RepositoryName};
 use crate::remote::{ByteStream, Cached, Fetch, RemoteError, RemoteErrorKind, read_cached};
@@ -202,7 +202,7 @@ impl Federation {
         let fetch = self.fetch(place, canonical, false).await?;
         // A client is told what is wrong as long as nothing else was told.
         if fetch.is_held_back() {
-            fetch.whole(PATIENCE).await?;
+            fetch.whole(TIMEOUT).await?;
         }
         let content = Content { canonical, cid: fetch.cid, size: fetch.size };
         Ok((content, BlobSource::Coming(fetch)))
@@ -252,7 +252,7 @@ impl Federation {
 /// Waits for the first of the bytes: as long as none was sent, a client can be told why.
 async fn promptly(mut bytes: ByteStream) -> std::result::Result<ByteStream, RemoteError> {
     let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "the range does not come in time");
-    let first = tokio::time::timeout(PATIENCE, bytes.try_next()).await.map_err(late)??;
+    let first = tokio::time::timeout(TIMEOUT, bytes.try_next()).await.map_err(late)??;
     Ok(match first {
         Some(first) => stream::iter([Ok(first)]).chain(bytes).boxed(),
         None => bytes,

@@ -5,7 +5,7 @@ use tokio::task::spawn_blocking;
 
 use super::super::{Expected, RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
-use super::{Federation, PATIENCE, Role, label, linked};
+use super::{Federation, TIMEOUT, Role, label, linked};
 use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
@@ -122,7 +122,7 @@ impl Federation {
         let fetch = self.fetch(place, canonical, true).await?;
         // It may have been begun as a blob.
         self.check_limit(&canonical, fetch.size)?;
-        fetch.whole(PATIENCE).await?;
+        fetch.whole(TIMEOUT).await?;
         row(digest, canonical, collect(fetch.read(0..fetch.size)).await?).await
     }
 

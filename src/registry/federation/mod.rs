@@ -43,7 +43,7 @@ use roots::Located;
 pub use roots::{OwnNode, Roots};
 
 /// How long a fetch is waited for where only the whole will do.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long it may take until something below a root is told: nobody who pulls waits longer.
 const TELLING: Duration = Duration::from_mins(1);

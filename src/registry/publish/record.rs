@@ -39,7 +39,7 @@ pub struct Publication {
     /// Since when something is written that was not seen there, in milliseconds since the Unix epoch.
     #[serde(default)]
     pub untold: Option<i64>,
-    /// Whose wishes were carried out last, or could not be, by the tokens that came with them.
+    /// The requests that were carried out last, or could not be, by the tokens that came with them.
     #[serde(default)]
     pub answers: Vec<String>,
 }
@@ -110,7 +110,7 @@ impl Publication {
         self.untold = None;
     }
 
-    /// Notes whose wishes were carried out, or could not be.
+    /// Notes the requests that were carried out, or could not be.
     pub(super) fn answer(&mut self, tokens: &[String]) {
         add(&mut self.answers, tokens);
     }

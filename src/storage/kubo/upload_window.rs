@@ -30,7 +30,7 @@ const WINDOW: usize = 12;
 const SENDING: usize = 2;
 
 /// How long memory is waited for before what is here goes to the node for want of it.
-const PATIENCE: Duration = Duration::from_millis(100);
+const TIMEOUT: Duration = Duration::from_millis(100);
 
 /// An upload as far as it has come.
 pub(super) struct UploadWindow {
@@ -143,7 +143,7 @@ impl UploadWindow {
                     continue;
                 }
                 None => {
-                    let lent = tokio::time::timeout(PATIENCE, pool.lend(missing)).await;
+                    let lent = tokio::time::timeout(TIMEOUT, pool.lend(missing)).await;
                     let Ok(loan) = lent else {
                         // Whoever waits for long holds nothing, or all might wait for each other.
                         self.park().await?;
