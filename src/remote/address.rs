@@ -1,5 +1,5 @@
-//! Where a gateway is asked: by the name `localhost` and the names below it too, and over redirects where the operator
-//! has named it.
+//! The address of a gateway: also `localhost` and the names below it, and over redirects for gateways of the
+//! operator.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -10,11 +10,11 @@ use reqwest::{Client, Response, Url};
 /// How many redirects are followed.
 const REDIRECTS: usize = 5;
 
-/// Where a gateway is asked. The client that asks it must not follow redirects itself.
+/// The address of a gateway. The HTTP client must not follow redirects itself.
 #[derive(Debug, Clone)]
 pub struct GatewayAddress {
     url: String,
-    /// Where it is asked when that cannot be connected to.
+    /// The URL to try when the first cannot be connected to.
     other_url: Option<String>,
     follows_redirects: bool,
 }
@@ -22,20 +22,20 @@ pub struct GatewayAddress {
 /// Why no answer came.
 #[derive(Debug)]
 pub struct AskError {
-    /// Where a redirect has led, if one has: a scheme, a host and a port.
+    /// The target of the redirect, if there was one: a scheme, a host and a port.
     pub redirected_to: Option<String>,
     /// What went wrong.
     pub error: reqwest::Error,
 }
 
 impl GatewayAddress {
-    /// Asks at a URL, which has no slash at its end, and nowhere else.
+    /// Uses this URL, which has no slash at its end, and no other.
     #[must_use]
     pub fn of_publisher(url: &str) -> Self {
         Self { url: url.to_owned(), other_url: None, follows_redirects: false }
     }
 
-    /// Asks a gateway that the operator names, and follows its redirects. One that is called `localhost` is asked by
+    /// Uses a gateway of the operator, and follows its redirects. One that is called `localhost` is reached by
     /// the addresses of this machine: Kubo redirects requests by that name to `<cid>.ipfs.localhost`.
     #[must_use]
     pub fn of_operator(url: &str) -> Self {
@@ -46,7 +46,7 @@ impl GatewayAddress {
     /// Sends a request, by the first URL that can be connected to.
     ///
     /// # Errors
-    /// When no answer begins.
+    /// When no response begins.
     pub async fn get(
         &self,
         client: &Client,
@@ -73,7 +73,7 @@ impl GatewayAddress {
     }
 }
 
-/// Returns where a response leads, if it is a redirect.
+/// Returns the target of a response that is a redirect.
 fn redirection(response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -83,7 +83,7 @@ fn redirection(response: &Response) -> Option<Url> {
     matches!(url.scheme(), "http" | "https").then_some(url)
 }
 
-/// Writes what another server said so that it can be shown.
+/// Makes text of another server safe to show.
 pub(super) fn shown(text: &str) -> String {
     text.chars().take(200).collect::<String>().escape_debug().to_string()
 }
@@ -100,8 +100,8 @@ fn gateway_urls(url: &str) -> (String, Option<String>) {
     (format!("http://127.0.0.1{port}"), Some(format!("http://[::1]{port}")))
 }
 
-/// Finds the addresses of the operator's gateways as the system does, but those of `localhost` and of the names below
-/// it, which mean this machine (RFC 6761, 6.3), without it: many systems do not know them.
+/// Resolves the operator's gateways by the system, but `localhost` and the names below it, which mean this machine
+/// (RFC 6761, 6.3), without it: many systems do not know them.
 #[derive(Debug)]
 pub struct Localhost;
 
@@ -119,7 +119,7 @@ impl Resolve for Localhost {
     }
 }
 
-/// Tells whether a name is `localhost` or below it.
+/// Returns whether a name is `localhost` or below it.
 fn is_localhost(name: &str) -> bool {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     name == "localhost" || name.ends_with(".localhost")
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_localhost_is_asked_by_its_addresses() {
+    fn only_localhost_is_requested_by_its_addresses() {
         for (url, one, other) in [
             ("http://localhost:8080", "http://127.0.0.1:8080", "http://[::1]:8080"),
             ("http://LocalHost", "http://127.0.0.1", "http://[::1]"),
@@ -142,7 +142,7 @@ mod tests {
             "http://[::1]:8080",
             "http://localhost.example:8080",
             "http://a.localhost:8080",
-            // Its certificate is of the name.
+            // Its certificate is for the name.
             "https://localhost:8443",
         ] {
             assert_eq!(gateway_urls(url), (url.to_owned(), None));

@@ -1,4 +1,4 @@
-//! How much of other people's content is read at once: in all, and from below one root.
+//! How much foreign content is read at once: in all, and from below one root.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,13 +12,13 @@ use tokio::time::timeout;
 
 use super::{RemoteError, RemoteErrorKind, Result};
 
-/// How long a read waits until others have ended.
+/// How long a read waits for a permit.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// How long a block waits until there is memory for it: a running transfer is not to break off.
+/// How long a block waits for memory: longer, so that a running transfer does not break off.
 const WAIT_FOR_MEMORY: Duration = Duration::from_secs(30);
 
-/// Which part of the memory the reads below one root may take.
+/// The part of the memory that the reads below one root may take.
 const SHARE: u32 = 4;
 
 /// How many single blocks are read at once for each read that there may be: ranges read a few blocks ahead.
@@ -28,10 +28,10 @@ const BLOCKS: usize = 4;
 const NAMES: usize = 64 << 20;
 const NAMES_PER_ROOT: usize = 32 << 20;
 
-/// In which steps memory is taken for them.
+/// The steps in which memory is taken for them.
 const NAMES_STEP: usize = 256 * 1024;
 
-/// In what memory is counted.
+/// The unit in which memory is counted.
 const UNIT: usize = 1024;
 
 /// The most that is read at once.
@@ -51,7 +51,7 @@ impl Default for ReadLimits {
     }
 }
 
-/// What bounds all reads of the process.
+/// The bounds of all reads of the process.
 pub struct Bounds {
     limits: ReadLimits,
     all: Permits,
@@ -61,7 +61,7 @@ pub struct Bounds {
     waits: [Duration; 2],
 }
 
-/// Permits for reads, of each kind so many.
+/// Permits for reads of each kind.
 struct Permits {
     small: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
@@ -72,7 +72,7 @@ struct Permits {
     most_memory: u32,
     /// The same, for entries of directories.
     names: Arc<Semaphore>,
-    /// One, for the listing that waits longest where there is no memory for all.
+    /// One permit, for the listing that waits longest when there is no memory for all.
     first: Arc<Semaphore>,
 }
 
@@ -81,7 +81,7 @@ struct RootPermits {
     own: Permits,
 }
 
-/// What bounds the reads below one root; by default nothing does.
+/// The bounds of the reads below one root; by default there are none.
 #[derive(Clone, Default)]
 pub struct RootBounds(Option<Arc<RootPermits>>);
 
@@ -91,7 +91,7 @@ impl fmt::Debug for RootBounds {
     }
 }
 
-/// What a read does, by how long it may take and what it needs.
+/// The purpose of a read: how long it may take and what it needs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Purpose {
     /// Reads a few blocks.
@@ -111,7 +111,7 @@ pub(super) struct Listing {
     size: usize,
 }
 
-/// A place that a read has taken, until it is dropped.
+/// The permit of a read, until it is dropped.
 pub(super) struct Permit {
     _taken: Option<(OwnedSemaphorePermit, OwnedSemaphorePermit)>,
     size: usize,
@@ -160,32 +160,33 @@ impl Bounds {
         })
     }
 
-    /// Returns what bounds the reads below a root.
+    /// Returns the bounds of the reads below a root.
     pub fn root(self: &Arc<Self>, root: Cid) -> RootBounds {
         let mut roots = self.roots.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(places) = roots.get(&root).and_then(Weak::upgrade) {
-            return RootBounds(Some(places));
+        if let Some(permits) = roots.get(&root).and_then(Weak::upgrade) {
+            return RootBounds(Some(permits));
         }
-        roots.retain(|_, places| places.strong_count() > 0);
+        roots.retain(|_, permits| permits.strong_count() > 0);
         let reads = self.limits.reads_per_root.clamp(1, self.limits.reads.max(1));
         let memory = (self.all.most_memory / SHARE).max(1);
         let own = Permits::new(reads, memory, NAMES_PER_ROOT);
-        let places = Arc::new(RootPermits { bounds: Arc::clone(self), own });
-        roots.insert(root, Arc::downgrade(&places));
-        RootBounds(Some(places))
+        let permits = Arc::new(RootPermits { bounds: Arc::clone(self), own });
+        roots.insert(root, Arc::downgrade(&permits));
+        RootBounds(Some(permits))
     }
 
-    /// Counts the reads that are under way.
+    /// Returns how many reads are under way.
     #[must_use]
     pub fn reading(&self) -> u64 {
-        let places = &self.all;
+        let permits = &self.all;
         let reads = self.limits.reads.max(1);
         let taken = |semaphore: &Semaphore, all: usize| all - semaphore.available_permits();
-        let reading = [&places.small, &places.transfers, &places.lists].map(|it| taken(it, reads));
-        (reading.iter().sum::<usize>() + taken(&places.blocks, reads * BLOCKS)) as u64
+        let reading =
+            [&permits.small, &permits.transfers, &permits.lists].map(|it| taken(it, reads));
+        (reading.iter().sum::<usize>() + taken(&permits.blocks, reads * BLOCKS)) as u64
     }
 
-    /// Counts the reads that were refused because there were too many.
+    /// Returns how many reads were refused because there were too many.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -193,20 +194,20 @@ impl Bounds {
 }
 
 impl RootBounds {
-    /// Takes a place for a read.
+    /// Acquires a permit for a read.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Busy`] when none gets free.
     pub(super) async fn begin(&self, purpose: Purpose) -> Result<Permit> {
-        let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size: 0 }) };
+        let Some(permits) = &self.0 else { return Ok(Permit { _taken: None, size: 0 }) };
         let taking = async {
-            // Those that wait for their own root take nothing from the others.
-            let own = places.own.of(purpose).acquire_owned().await?;
-            Ok((own, places.bounds.all.of(purpose).acquire_owned().await?))
+            // A read that waits for its own root holds no permit of all reads.
+            let own = permits.own.of(purpose).acquire_owned().await?;
+            Ok((own, permits.bounds.all.of(purpose).acquire_owned().await?))
         };
-        // A range is under way when its blocks are asked for.
+        // A range is under way when its blocks are requested.
         let is_part = matches!(purpose, Purpose::Block);
-        let taken = self.wait(places.bounds.waits[usize::from(is_part)], taking).await?;
+        let taken = self.wait(permits.bounds.waits[usize::from(is_part)], taking).await?;
         Ok(Permit { _taken: Some(taken), size: 0 })
     }
 
@@ -215,14 +216,14 @@ impl RootBounds {
     /// # Errors
     /// [`RemoteErrorKind::Busy`] when there is none.
     pub(super) async fn memory(&self, size: usize) -> Result<Permit> {
-        let Some(places) = &self.0 else { return Ok(Permit { _taken: None, size }) };
-        let (own, all) = (&places.own, &places.bounds.all);
+        let Some(permits) = &self.0 else { return Ok(Permit { _taken: None, size }) };
+        let (own, all) = (&permits.own, &permits.bounds.all);
         let taking = async {
-            let wanted = units(size).min(own.most_memory);
-            let taken = Arc::clone(&own.memory).acquire_many_owned(wanted).await?;
-            Ok((taken, Arc::clone(&all.memory).acquire_many_owned(wanted).await?))
+            let requested = units(size).min(own.most_memory);
+            let taken = Arc::clone(&own.memory).acquire_many_owned(requested).await?;
+            Ok((taken, Arc::clone(&all.memory).acquire_many_owned(requested).await?))
         };
-        let taken = self.wait(places.bounds.waits[1], taking).await?;
+        let taken = self.wait(permits.bounds.waits[1], taking).await?;
         Ok(Permit { _taken: Some(taken), size })
     }
 
@@ -239,8 +240,8 @@ impl RootBounds {
         if let Ok(Ok(taken)) = timeout(limit, taking).await {
             return Ok(taken);
         }
-        if let Some(places) = &self.0 {
-            places.bounds.refused.fetch_add(1, Ordering::Relaxed);
+        if let Some(permits) = &self.0 {
+            permits.bounds.refused.fetch_add(1, Ordering::Relaxed);
         }
         let what = "too much of other people's content is read at once; try again later";
         Err(RemoteError::new(RemoteErrorKind::Busy, what))
@@ -251,7 +252,7 @@ impl Listing {
     /// Takes memory until there is enough for entries that have so many bytes.
     ///
     /// Listings that have some and need more may wait for each other: the first of them waits twice as long as the
-    /// others, and so has what these leave when they give up.
+    /// others, and so gets what these free when they give up.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Busy`] when there is none.
@@ -261,13 +262,13 @@ impl Listing {
         let step = units(NAMES_STEP);
         let waits = root.bounds.waits[0];
         while self.size < needed {
-            for places in [&root.own, &root.bounds.all] {
-                let names = Arc::clone(&places.names);
+            for permits in [&root.own, &root.bounds.all] {
+                let names = Arc::clone(&permits.names);
                 let taken = if let Ok(taken) = Arc::clone(&names).try_acquire_many_owned(step) {
                     taken
                 } else {
-                    // One that has nothing keeps no other waiting.
-                    let first = places.first.try_acquire().ok().filter(|_| self.size > 0);
+                    // A listing that has no memory blocks no other.
+                    let first = permits.first.try_acquire().ok().filter(|_| self.size > 0);
                     let limit = if first.is_some() { waits * 2 } else { waits };
                     bounds.wait(limit, names.acquire_many_owned(step)).await?
                 };
@@ -296,14 +297,14 @@ mod tests {
     use crate::ipld::raw_cid;
 
     #[tokio::test]
-    async fn one_root_leaves_places_to_the_others_and_what_waits_too_long_is_refused() {
+    async fn one_root_leaves_permits_to_the_others_and_a_read_that_waits_too_long_is_refused() {
         let limits = ReadLimits { reads: 3, reads_per_root: 2, bytes: 64 * 1024 };
         let bounds = Bounds::with(limits, [Duration::from_millis(20); 2]);
         let [one, other] = [1, 2].map(|number| bounds.root(raw_cid([number; 32])));
         let first = one.begin(Purpose::Transfer).await.unwrap();
         let second = one.begin(Purpose::Transfer).await.unwrap();
         assert_eq!(one.begin(Purpose::Transfer).await.err().unwrap().kind, RemoteErrorKind::Busy);
-        // What is small does not wait for transfers.
+        // A small read does not wait for transfers.
         one.begin(Purpose::Small).await.unwrap();
         let third = other.begin(Purpose::Transfer).await.unwrap();
         assert!(other.begin(Purpose::Transfer).await.is_err());
@@ -317,7 +318,7 @@ mod tests {
         assert!(one.memory(1).await.is_err());
         other.memory(16 * 1024).await.unwrap();
         drop(quarter);
-        // What is larger than all of it has all of it.
+        // A block larger than all of it takes all of it.
         one.memory(1 << 30).await.unwrap();
         drop((one, other));
         bounds.root(raw_cid([3; 32]));
@@ -340,7 +341,7 @@ mod tests {
                 Result::Ok(())
             }
         };
-        // Two of one root, for which that has too little; and of three roots, for which there is too little in all.
+        // Two of one root, which has too little memory for both; and three of three roots, too many for all of it.
         let (one, other) = tokio::join!(list(1), list(1));
         assert!(one.is_ok() || other.is_ok());
         let (one, other, third) = tokio::join!(list(1), list(2), list(3));

@@ -1,10 +1,10 @@
-//! Somebody else's content, kept: each by its sha256, as a whole and verified, those used longest ago going
+//! The cache of fetched content: each blob by its sha256, whole and verified; the least recently used are evicted
 //! first.
 //!
 //! ```text
 //! sha256/<ab>/<hex>   content
-//! notes/<ab>/<hex>    what is known of it: see `notes.rs`
-//! tmp/                on its way
+//! notes/<ab>/<hex>    notes about it: see `notes.rs`
+//! tmp/                in transit
 //! leaves/             blocks that ranges were read from
 //! discarded-<…>/      to be removed
 //! ```
@@ -30,26 +30,26 @@ use super::ledger::{CacheLimits, RootId};
 use super::{ByteStream, File as RemoteFile, Remote, RemoteError, RemoteErrorKind, Result, ranges};
 use crate::oci::CanonicalDigest;
 
-/// The content of other people that this process keeps.
+/// The cache of fetched content.
 pub struct Cache {
     store: Arc<CacheStore>,
-    /// For what is on its way: as much again as is kept.
-    room: Arc<InFlightQuota>,
+    /// For content in transit: as much again as the cache.
+    quota: Arc<InFlightQuota>,
     leaves: Arc<Leaves>,
     temporary: AtomicU64,
-    /// Content that is about to come, or on its way, by the root that it is looked for under.
+    /// Content that is about to come, or in transit, by the root under which it is fetched.
     fetches: Mutex<HashMap<FetchKey, Weak<Slot>>>,
 }
 
 type FetchKey = (Cid, CanonicalDigest);
 
-/// Which part of the budget blocks take beside it that ranges were read from.
+/// The part of the budget that the blocks of ranges may take beside it.
 const LEAVES: u64 = 8;
 
 /// Files up to this are proved when they are found.
 const SMALL: u64 = 128 * 1024;
 
-/// Held by whoever begins to fetch; the others wait for what comes of it.
+/// Locked by the caller that begins to fetch; the other callers wait for its outcome.
 type Slot = tokio::sync::Mutex<Opening>;
 
 #[derive(Default)]
@@ -61,7 +61,7 @@ enum Opening {
 }
 
 impl Cache {
-    /// Opens the cache in a folder, which is made if need be; what a crash left on its way is removed.
+    /// Opens the cache in a folder, which is made if need be; what a crash left in transit is removed.
     ///
     /// # Errors
     /// When the folder cannot be written to.
@@ -79,7 +79,7 @@ impl Cache {
         let (temporary, fetches) = (AtomicU64::new(0), Mutex::default());
         Ok(Arc::new(Self {
             store,
-            room: InFlightQuota::new(limits.bytes),
+            quota: InFlightQuota::new(limits.bytes),
             leaves,
             temporary,
             fetches,
@@ -92,10 +92,10 @@ impl Cache {
         self.store.ledger().totals()
     }
 
-    /// Returns content that is on its way from below a root, if it has begun to come.
+    /// Returns content that is in transit from below a root, if it has begun to come.
     pub fn under_way(&self, root: Cid, digest: CanonicalDigest) -> Option<Arc<Fetch>> {
         let slot = self.fetches().get(&(root, digest)).and_then(Weak::upgrade)?;
-        // Whoever opens it has nothing of it yet.
+        // While it is locked, it is being opened: nothing has come yet.
         let opening = slot.try_lock().ok()?;
         let Opening::Begun(fetch) = &*opening else { return None };
         fetch.upgrade().filter(|fetch| !fetch.has_failed())
@@ -125,17 +125,17 @@ impl Cache {
         })
     }
 
-    /// Finds content that is kept, and notes that it was asked for.
+    /// Finds cached content, and notes its use.
     ///
-    /// Each process reads a file once to see that it is what its digest says, and again when somebody wrote
-    /// to it. A small one that is not is not found; of a long one the first read fails, and then it
+    /// Each process reads a file once to compare it with its digest, and again when the file was written
+    /// to. A small file that does not match is not found; of a long one the first read fails, and then it
     /// is not found either.
     pub async fn find(&self, digest: &CanonicalDigest) -> Option<Cached> {
         let (files, digest) = (Arc::clone(&self.store), *digest);
         spawn_blocking(move || files.find(&digest, SMALL)).await.ok().flatten()
     }
 
-    /// Finds content that is kept and that a name was seen to lead to.
+    /// Finds cached content that a name was seen to lead to.
     pub async fn find_known(&self, name: &str, digest: &CanonicalDigest) -> Option<Cached> {
         let (files, name, digest) = (Arc::clone(&self.store), name.to_owned(), *digest);
         let find = move || {
@@ -144,12 +144,12 @@ impl Cache {
         spawn_blocking(find).await.ok().flatten()
     }
 
-    /// Tells whether a name was seen to lead to that content, while that was kept. It reads a file.
+    /// Returns whether a name was seen to lead to that content, while that was cached. It reads a file.
     pub fn knows(&self, name: &str, digest: &CanonicalDigest) -> bool {
         self.store.notes.knows(name, digest)
     }
 
-    /// Notes that a name leads to that content, if that is kept or on its way. It writes a file.
+    /// Notes that a name leads to that content, if that is cached or in transit. It writes a file.
     ///
     /// # Errors
     /// Those of the file system.
@@ -161,12 +161,12 @@ impl Cache {
         Ok(())
     }
 
-    /// Begins to fetch content, or joins whoever does already below the same root: whoever publishes another one
-    /// can claim to have anything, and then be slow. It ends soon after its last reader has gone, unless it is
-    /// nearly whole.
+    /// Begins to fetch content, or joins a transfer below the same root, but not below another one: its publisher
+    /// can claim to have anything, and then be slow. The transfer ends soon after its last reader has gone, unless
+    /// it is nearly whole.
     ///
     /// # Errors
-    /// Those of opening it, by whoever began; [`RemoteErrorKind::Full`] when it is longer than the budget.
+    /// Those of opening the source; [`RemoteErrorKind::Full`] when the content is longer than the budget.
     pub async fn fetch(
         self: &Arc<Self>,
         root: Cid,
@@ -176,7 +176,7 @@ impl Cache {
         self.fetch_for(&root.to_string(), root, digest, open).await
     }
 
-    /// The same for a root that has a name: what was fetched counts for that.
+    /// The same for a root that has a name: the content counts for that name.
     ///
     /// # Errors
     /// Those of [`Self::fetch`].
@@ -211,7 +211,7 @@ impl Cache {
                 Ok(fetch)
             }
             Err(error) => {
-                // Those who wait are told; whoever comes later tries again.
+                // The callers that wait get this error; later ones try again.
                 *opening = Opening::Failed(error.kind, error.to_string());
                 self.forget(&slot, &(root, digest));
                 Err(error)
@@ -227,7 +227,7 @@ impl Cache {
         owner: RootId,
     ) -> Result<Arc<Fetch>> {
         let (root, digest) = key;
-        let share = self.room.share(root, source.size)?;
+        let share = self.quota.share(root, source.size)?;
         let path = self.store.temporary(self.temporary.fetch_add(1, Ordering::Relaxed));
         let opened = path.clone();
         let file = spawn_blocking(move || {
@@ -235,27 +235,27 @@ impl Cache {
         });
         let file = Arc::new(file.await.map_err(io::Error::other).flatten().map_err(failed)?);
         let (fetch, fetching) = Fetching::begin(digest, source, file, share);
-        let (cache, held) = (Arc::clone(self), Arc::clone(&fetch));
+        let (cache, claim) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
-            let fetching = fetching.bring(&held).await;
+            let fetching = fetching.bring(&claim).await;
             let (keeper, is_whole) = (Arc::clone(&cache.store), fetching.is_whole());
-            let kept = spawn_blocking(move || {
-                let kept = if is_whole { keeper.keep(&path, &digest, owner) } else { Ok(()) };
-                // It stands there no more if it is kept.
+            let stored = spawn_blocking(move || {
+                let stored = if is_whole { keeper.keep(&path, &digest, owner) } else { Ok(()) };
+                // It is not there any more if it was stored.
                 let _ = fs::remove_file(&path);
                 if !keeper.has(&digest) {
                     keeper.notes.forget(&digest);
                 }
-                kept
+                stored
             });
-            if let Err(error) = kept.await.map_err(io::Error::other).flatten() {
-                // It is good all the same, for those who wait.
+            if let Err(error) = stored.await.map_err(io::Error::other).flatten() {
+                // The callers that wait can read it all the same.
                 tracing::warn!(%error, %digest, "could not keep it");
             }
-            // Whoever is told how it ended, and asks again, begins anew.
+            // Removed before the end is reported: a caller that then retries begins anew.
             cache.forget(&slot, &key);
             fetching.end();
-            drop(held);
+            drop(claim);
         });
         Ok(fetch)
     }
@@ -265,7 +265,7 @@ impl Cache {
         if let Some(slot) = fetches.get(&key).and_then(Weak::upgrade) {
             return slot;
         }
-        // Those of whoever went away while it was opened.
+        // Slots of callers that went away while they opened a source.
         fetches.retain(|_, slot| slot.strong_count() > 0);
         let slot = Arc::new(Slot::default());
         fetches.insert(key, Arc::downgrade(&slot));

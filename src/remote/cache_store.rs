@@ -1,4 +1,4 @@
-//! The folder of what is in the cache.
+//! The folder of the cached content.
 
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -12,37 +12,37 @@ use quick_cache::unsync::Cache as Lately;
 use super::cached_file::{Cached, CachedFile, digest_of, digests_of};
 use super::cleaning::Cleaner;
 use super::discard::{discard, remove_leftovers};
-use super::ledger::{CacheLimits, Ledger, RootId, room};
+use super::ledger::{CacheLimits, Ledger, RootId, disk_size};
 use super::notes::Notes;
 use super::proofs::Proofs;
 use crate::oci::{CanonicalDigest, Digest};
 
-/// Of how many files it is known that they were proved.
+/// How many proved files are remembered.
 const PROVED: usize = 100_000;
 
-/// How long opening the cache waits for a small one to be counted.
+/// How long opening the cache waits until a small cache is counted.
 const COUNTING: Duration = Duration::from_millis(250);
 
 /// How long adding a file waits for a few others to be evicted.
 const EVICTING: Duration = Duration::from_millis(50);
 
-/// Content and what is known of it, by its digest. All of it is file I/O, and so nothing for an async worker.
+/// Content and its notes, by digest. All methods do file I/O: do not call them on an async worker.
 pub(super) struct CacheStore {
     pub(super) folder: PathBuf,
     pub(super) limits: CacheLimits,
     pub(super) notes: Notes,
     ledger: Mutex<Ledger>,
-    /// The files that this process has seen to be sound, as they were then.
+    /// The files that this process has verified, with their metadata at that time.
     proved: Mutex<Lately<CanonicalDigest, Look>>,
     pub(super) proofs: Proofs,
     pub(super) cleaner: Cleaner,
 }
 
-/// By which it is told that nobody has written to a file since.
+/// The metadata that show whether a file was written to since.
 type Look = (SystemTime, u64);
 
 impl CacheStore {
-    /// Opens the folder, takes away what a crash left on its way, and counts what is there in the background.
+    /// Opens the folder, removes what a crash left in transit, and counts the files in the background.
     pub(super) fn open(folder: &Path, limits: CacheLimits) -> io::Result<Arc<Self>> {
         fs::create_dir_all(folder)?;
         remove_leftovers(folder)?;
@@ -63,7 +63,7 @@ impl CacheStore {
         Ok(store)
     }
 
-    pub(super) fn place(&self, kind: &str, digest: &CanonicalDigest) -> PathBuf {
+    pub(super) fn path_of(&self, kind: &str, digest: &CanonicalDigest) -> PathBuf {
         let hex = digest.hex();
         self.folder.join(kind).join(&hex[..2]).join(hex)
     }
@@ -72,9 +72,9 @@ impl CacheStore {
         self.folder.join("tmp").join(number.to_string())
     }
 
-    /// Finds content, and notes that it was asked for. A file up to `small` is proved.
+    /// Finds content, and notes its use. A file up to `small` is proved.
     pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest, small: u64) -> Option<Cached> {
-        let file = File::open(self.place("sha256", digest)).ok()?;
+        let file = File::open(self.path_of("sha256", digest)).ok()?;
         let size = file.metadata().ok()?.len();
         let mut is_sound = self.touch(digest, &file).ok()?;
         if !is_sound && size <= small {
@@ -88,18 +88,18 @@ impl CacheStore {
         Some(Cached { file: Arc::new(file), size })
     }
 
-    /// Notes that a file is used now, and tells whether it is one that was proved.
+    /// Notes that a file is used now, and returns whether it was proved.
     fn touch(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
         let mut proved = self.proved();
         let is_proved = proved.get(digest) == Some(&look(&file.metadata()?)?);
-        // Whoever proves the others has to tell whether somebody wrote to them meanwhile.
+        // The times of a file that is not proved yet stay: a proof compares them to detect writes.
         if is_proved {
             note_use(&mut proved, digest, file)?;
         }
         Ok(is_proved)
     }
 
-    /// Reads a file, and tells whether it is what its digest says; one that is not is removed.
+    /// Reads a file, and returns whether it matches its digest; one that does not is removed.
     pub(super) fn prove(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
         let before = look(&file.metadata()?)?;
         if self.proved().get(digest) == Some(&before) {
@@ -110,7 +110,7 @@ impl CacheStore {
         Ok(is_sound)
     }
 
-    /// Returns the sha512 digest of a file, which is computed once; none if it is not what its digest says, and
+    /// Returns the sha512 digest of a file, which is computed once; none if the file does not match its digest:
     /// then it is removed.
     pub(super) fn sha512(
         &self,
@@ -130,7 +130,7 @@ impl CacheStore {
         Ok(Some(sha512))
     }
 
-    /// Notes that a file, which looked like that before it was read, is sound, or removes it.
+    /// Notes that a file, which had these metadata before it was read, is sound, or removes it.
     fn judge(
         &self,
         digest: &CanonicalDigest,
@@ -147,25 +147,25 @@ impl CacheStore {
         }
         drop(proved);
         tracing::warn!(%digest, "what was kept is damaged: it is fetched again");
-        let place = self.place("sha256", digest);
+        let stored = self.path_of("sha256", digest);
         let mut ledger = self.ledger();
-        // Sound content may stand there meanwhile.
-        let is_same = File::open(&place).and_then(|found| is_same_file(&found, file));
+        // Sound content may have replaced it meanwhile.
+        let is_same = File::open(&stored).and_then(|found| is_same_file(&found, file));
         if is_same.unwrap_or(false) {
-            let (taken, root) = (room(&file.metadata()?), RootId::read(&place));
-            fs::remove_file(place)?;
+            let (taken, root) = (disk_size(&file.metadata()?), RootId::read(&stored));
+            fs::remove_file(stored)?;
             ledger.subtract(taken, root);
             self.proved().remove(digest);
         }
         Ok(())
     }
 
-    /// Tells whether that content is there.
+    /// Returns whether that content is stored.
     pub(super) fn has(&self, digest: &CanonicalDigest) -> bool {
-        self.place("sha256", digest).exists()
+        self.path_of("sha256", digest).exists()
     }
 
-    /// Adds a file that was verified, fetched below that root, and has room made for it.
+    /// Adds a verified file that was fetched below that root, and starts eviction if the cache is too large.
     pub(super) fn keep(
         self: &Arc<Self>,
         path: &Path,
@@ -174,17 +174,17 @@ impl CacheStore {
     ) -> io::Result<()> {
         let file = File::open(path)?;
         root.write(&file);
-        let place = self.place("sha256", digest);
-        fs::create_dir_all(place.parent().expect("it stands below the folder"))?;
+        let stored = self.path_of("sha256", digest);
+        fs::create_dir_all(stored.parent().expect("it stands below the folder"))?;
         let mut ledger = self.ledger();
-        let replaced = fs::metadata(&place).ok().map(|it| (room(&it), RootId::read(&place)));
-        fs::rename(path, &place)?;
+        let replaced = fs::metadata(&stored).ok().map(|it| (disk_size(&it), RootId::read(&stored)));
+        fs::rename(path, &stored)?;
         let CanonicalDigest([shard, ..]) = digest;
         if ledger.counted[usize::from(*shard)] {
             if let Some((taken, before)) = replaced {
                 ledger.subtract(taken, before);
             }
-            ledger.add(room(&file.metadata()?), Some(root));
+            ledger.add(disk_size(&file.metadata()?), Some(root));
         }
         ledger.newest = Some(*digest);
         let is_over = ledger.is_over(&self.limits, root);
@@ -211,7 +211,7 @@ fn note_use(
     digest: &CanonicalDigest,
     file: &File,
 ) -> io::Result<()> {
-    // Where the time cannot be set, what is used goes as if it were not.
+    // Where the time cannot be set, eviction ignores this use.
     let _ = file.set_modified(SystemTime::now());
     proved.insert(*digest, look(&file.metadata()?)?);
     Ok(())
@@ -241,13 +241,13 @@ mod tests {
         store().keep(&path, &digest, RootId::of("root")).unwrap();
 
         let store = store();
-        let place = store.place("sha256", &digest);
-        let before = look(&fs::metadata(&place).unwrap()).unwrap();
-        let is_proved = || store.touch(&digest, &File::open(&place).unwrap()).unwrap();
+        let stored = store.path_of("sha256", &digest);
+        let before = look(&fs::metadata(&stored).unwrap()).unwrap();
+        let is_proved = || store.touch(&digest, &File::open(&stored).unwrap()).unwrap();
         assert!(!is_proved() && !is_proved());
-        assert_eq!(look(&fs::metadata(&place).unwrap()).unwrap(), before);
-        assert!(store.prove(&digest, &File::open(&place).unwrap()).unwrap());
+        assert_eq!(look(&fs::metadata(&stored).unwrap()).unwrap(), before);
+        assert!(store.prove(&digest, &File::open(&stored).unwrap()).unwrap());
         assert!(is_proved() && is_proved());
-        assert!(look(&fs::metadata(&place).unwrap()).unwrap() > before, "its use is not noted");
+        assert!(look(&fs::metadata(&stored).unwrap()).unwrap() > before, "its use is not noted");
     }
 }

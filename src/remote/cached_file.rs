@@ -1,4 +1,4 @@
-//! Content that is kept, told only when it is seen to be what its digest says: disks lose power and bits.
+//! Cached content, returned only once it was compared with its digest: disks lose power and bits.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use super::{ByteStream, RemoteError, RemoteErrorKind, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 use crate::reader;
 
-/// Content that is kept.
+/// Cached content.
 pub struct Cached {
     /// Its file, which stays readable when it is evicted.
     pub file: Arc<CachedFile>,
@@ -23,17 +23,17 @@ pub struct Cached {
     pub size: u64,
 }
 
-/// A file of the cache's.
+/// A file of the cache.
 pub struct CachedFile {
     pub(super) file: Arc<File>,
     pub(super) digest: CanonicalDigest,
     pub(super) store: Arc<CacheStore>,
-    /// Whether it is known to be what its digest says.
+    /// Whether it is known to match its digest.
     pub(super) is_sound: AtomicBool,
 }
 
 impl CachedFile {
-    /// Sees to it that the file is what its digest says. One that is not is thrown away.
+    /// Verifies that the file matches its digest. One that does not is removed.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Failed`]
@@ -57,7 +57,7 @@ impl CachedFile {
         }
     }
 
-    /// Returns the sha512 digest of the content. It is computed once, for all who ask for it, and noted.
+    /// Returns the sha512 digest of the content. It is computed once, for all callers, and noted.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Failed`]
@@ -83,7 +83,7 @@ impl CachedFile {
     }
 }
 
-/// Reads a range of content that is kept; not one byte of what is damaged.
+/// Reads a range of cached content; not one byte of damaged content.
 #[must_use]
 pub fn read_cached(file: Arc<CachedFile>, range: Range<u64>) -> ByteStream {
     let proved = async move {
@@ -123,7 +123,7 @@ fn read_all(file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     }
 }
 
-/// What the file system did not do.
+/// Wraps a failure of the file system.
 pub(super) fn failed(error: io::Error) -> RemoteError {
     let kind = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RemoteErrorKind::Full,

@@ -1,5 +1,5 @@
-//! What goes on behind the cache's back: counting what is there at the start, and evicting what was used longest
-//! ago. It has a thread of its own while there is something to do, and holds no lock that a request waits for.
+//! The background work of the cache: counting the files at the start, and evicting the least recently used.
+//! It has a thread of its own while there is something to do, and holds no lock that a request waits for.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
@@ -10,14 +10,14 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::cache_store::CacheStore;
-use super::ledger::{Excess, RootId, room};
+use super::ledger::{Excess, RootId, disk_size};
 use super::notes::entries;
 use crate::oci::CanonicalDigest;
 
 /// How many files are chosen at a time to be evicted: each takes some 60 bytes of memory.
 const CHOSEN: usize = 50_000;
 
-/// Whether there is a thread at work.
+/// Whether a thread is at work.
 #[derive(Default)]
 pub(super) struct Cleaner {
     is_busy: Mutex<bool>,
@@ -30,13 +30,13 @@ pub(super) struct Cleaner {
 type Candidate = (SystemTime, CanonicalDigest, u64);
 
 impl Cleaner {
-    /// Waits until nothing is at work, at most so long.
+    /// Waits until no thread is at work, at most so long.
     fn wait(&self, longest: Duration) {
         let is_busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
         let _ = self.idle.wait_timeout_while(is_busy, longest, |is_busy| *is_busy);
     }
 
-    /// Notes that something begins to work, unless something is at it.
+    /// Notes that a thread begins to work, unless one is at work.
     fn begin(&self) -> bool {
         let mut is_busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
         !std::mem::replace(&mut *is_busy, true)
@@ -53,7 +53,7 @@ impl Cleaner {
 }
 
 impl CacheStore {
-    /// Counts what is there, and then makes it fit the limits, in the background; a small cache is ready when
+    /// Counts the files, and then evicts down to the limits, in the background; a small cache is ready when
     /// this returns.
     pub(super) fn count_in_background(self: &Arc<Self>, wait: Duration) {
         self.in_background(wait, |store: &Self| {
@@ -70,7 +70,7 @@ impl CacheStore {
         });
     }
 
-    /// Evicts what is too much, in the background; a small cache is within its limits when this returns.
+    /// Evicts down to the limits, in the background; a small cache is within its limits when this returns.
     pub(super) fn evict_in_background(self: &Arc<Self>, wait: Duration) {
         self.in_background(wait, |_| {});
     }
@@ -85,7 +85,7 @@ impl CacheStore {
             loop {
                 files.evict();
                 files.cleaner.end();
-                // What came between the two would be left over.
+                // Files may have been added between the two.
                 let is_left = !files.excess_is_stuck() && !files.cleaner.is_closed();
                 if !is_left || !files.cleaner.begin() {
                     break;
@@ -101,13 +101,13 @@ impl CacheStore {
         }
     }
 
-    /// Tells whether nothing was added since what is too much could not be evicted.
+    /// Returns whether nothing was added since the excess could not be evicted.
     fn excess_is_stuck(&self) -> bool {
         let ledger = self.ledger();
         ledger.excesses(&self.limits).is_empty() || ledger.stuck_at == Some(ledger.changes)
     }
 
-    /// Counts what is there, one folder after the other.
+    /// Counts the files, one folder after the other.
     fn count(&self) -> io::Result<()> {
         // Clocks of file systems are some milliseconds behind.
         let opened = SystemTime::now() - Duration::from_secs(1);
@@ -122,17 +122,17 @@ impl CacheStore {
                 let file = file?;
                 // It may be gone meanwhile.
                 let Ok(about) = file.metadata() else { continue };
-                ledger.add(room(&about), RootId::read(&file.path()));
+                ledger.add(disk_size(&about), RootId::read(&file.path()));
                 contents.insert(file.file_name().to_string_lossy().into_owned());
             }
             ledger.counted[usize::from(byte)] = true;
             drop(ledger);
-            self.notes.tidy(&shard, &contents, opened)?;
+            self.notes.clean_up(&shard, &contents, opened)?;
         }
         Ok(())
     }
 
-    /// Evicts what is too much, for as long as that is of use.
+    /// Evicts down to the limits, as long as that makes progress.
     fn evict(&self) {
         loop {
             let excesses = self.ledger().excesses(&self.limits);
@@ -155,7 +155,7 @@ impl CacheStore {
         }
     }
 
-    /// Evicts what was used longest ago of what is too much, and returns how many files that were.
+    /// Evicts the least recently used files of an excess, and returns how many.
     fn evict_excess(&self, excess: &Excess) -> io::Result<usize> {
         let mut evicted = 0;
         let (mut bytes, mut files) = (0, 0);
@@ -163,8 +163,8 @@ impl CacheStore {
             if (bytes >= excess.bytes && files >= excess.files) || self.cleaner.is_closed() {
                 break;
             }
-            let path = self.place("sha256", &digest);
-            // Since it was chosen it may be gone, or have been used.
+            let path = self.path_of("sha256", &digest);
+            // The file may be gone, or used, since it was chosen.
             let is_unused = fs::metadata(&path).and_then(|about| about.modified());
             if is_unused.ok() != Some(used) {
                 continue;
@@ -179,7 +179,7 @@ impl CacheStore {
         Ok(evicted)
     }
 
-    /// Chooses what was used longest ago, the oldest first, and corrects by the way what is counted.
+    /// Chooses the least recently used files, the oldest first, and corrects the counts by the way.
     fn choose(&self, excess: &Excess) -> io::Result<Vec<Candidate>> {
         let (changes, newest) = {
             let ledger = self.ledger();
@@ -195,7 +195,7 @@ impl CacheStore {
                 }
                 let file = file?;
                 let Ok(about) = file.metadata() else { continue };
-                let size = room(&about);
+                let size = disk_size(&about);
                 (bytes, files) = (bytes + size, files + 1);
                 let name = file.file_name().to_string_lossy().into_owned();
                 let Ok(digest) = format!("sha256:{name}").parse::<CanonicalDigest>() else {

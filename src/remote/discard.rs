@@ -1,4 +1,4 @@
-//! Folders that are not needed any more: renamed at once, and removed in the background.
+//! Removal of folders: they are renamed at once, and removed in the background.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// What stands before the names of folders that are being removed.
+/// The prefix of the names of folders that are being removed.
 const PREFIX: &str = "discarded-";
 
-/// Takes a folder away, which need not be there; what is in it goes in the background.
+/// Removes a folder, which need not exist; its content is removed in the background.
 pub(super) fn discard(folder: &Path) -> io::Result<()> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -47,7 +47,7 @@ fn remove_in_background(folders: Vec<std::path::PathBuf>) {
             }
         }
     };
-    // What is left goes at the next start.
+    // The rest is removed at the next start.
     if let Err(error) = std::thread::Builder::new().name("discard".to_owned()).spawn(remove) {
         tracing::warn!(%error, "could not remove a folder");
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with somebody else's registry.
+//! Failures to read from a foreign registry.
 
 use std::error::Error;
 use std::fmt;
@@ -7,11 +7,11 @@ use cid::Cid;
 
 use crate::ipld::{CarError, DecodeError, TraversalError, hash_name};
 
-/// What a read says that has no source to fetch from.
+/// The message of a read that has no source to fetch from.
 pub(super) const NO_SOURCE: &str =
     "no source for this root: set `federation.gateways` or `federation.kubo.api`";
 
-/// A failure to read under somebody's root: its kind says whose fault it is.
+/// A failure to read under a foreign root: its kind says whose fault it is.
 #[derive(Debug)]
 pub struct RemoteError {
     /// Whose fault it is.
@@ -23,10 +23,10 @@ pub struct RemoteError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// Whose fault a failure is. Of several sources' failures the greatest is told.
+/// Whose fault a failure is. Of several sources' failures the greatest is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RemoteErrorKind {
-    /// There is nobody to ask.
+    /// There is no source.
     NoSource,
     /// The source does not have it, which proves nothing.
     Absent,
@@ -38,9 +38,9 @@ pub enum RemoteErrorKind {
     Abandoned,
     /// It cannot be had now, but may be had later: too much is read at once, or the source is slow.
     Busy,
-    /// What came is not what was asked for, or is no registry.
+    /// The answer does not match the request, or is no registry.
     Invalid,
-    /// This machine has no room for it.
+    /// This machine has no space for it.
     Full,
     /// Something of this machine failed.
     Failed,
@@ -61,12 +61,12 @@ impl RemoteError {
         Self { kind, context: context.into(), broke_off: false, source: Some(source.into()) }
     }
 
-    /// The same failure, and whether it is that a connection broke on the way.
+    /// The same failure, and whether a broken connection is its cause.
     pub(super) fn breaking_off(self, broke_off: bool) -> Self {
         Self { broke_off, ..self }
     }
 
-    /// Tells whether a connection broke on the way: the same source may well have it when it is asked again.
+    /// Returns whether a connection broke: a retry at the same source may well succeed.
     pub(super) fn broke_off(&self) -> bool {
         self.broke_off
     }

@@ -1,4 +1,4 @@
-//! Content on its way into the cache: written as it comes, read by whoever waits for it, and whole only
+//! Content in transit into the cache: written as it comes, read by the callers that wait for it, and whole only
 //! when its digest is right.
 
 use std::error::Error;
@@ -23,11 +23,11 @@ use super::{ByteStream, File as RemoteFile, RemoteError, RemoteErrorKind, Result
 use crate::oci::{Algorithm, CanonicalDigest, Hasher};
 use crate::reader::Reader;
 
-/// How many bytes are held back until the whole is verified.
-const HELD_BACK: u64 = 64 * 1024;
+/// How many bytes at the end are withheld until the whole is verified.
+const UNVERIFIED_TAIL: u64 = 64 * 1024;
 
-/// How many bytes are collected before they are written: the first piece goes at once, so that whoever waits
-/// for the first byte has it, and then more and more, for each time costs a thread.
+/// How many bytes are collected before they are written: the first piece at once, so that readers get the first
+/// byte early, and then more and more, since each write costs a thread.
 const BATCH: usize = 1024 * 1024;
 const SECOND_BATCH: usize = 64 * 1024;
 
@@ -40,11 +40,12 @@ static TRANSFERS: AtomicUsize = AtomicUsize::new(0);
 const GRACE: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(200);
 
-/// What may still come then: so much in any case, or a tenth of the whole, but no more than that.
+/// How many bytes may be missing of a transfer that goes on without clients: `SMALL` in any case, or a tenth of the
+/// whole, up to `MUCH`.
 const SMALL: u64 = 2 * 1024 * 1024;
 const MUCH: u64 = 16 * 1024 * 1024;
 
-/// Content on its way.
+/// Content in transit.
 pub struct Fetch {
     /// How long it is as a whole.
     pub size: u64,
@@ -58,13 +59,13 @@ pub struct Fetch {
 enum State {
     /// So many bytes are there.
     Came(u64),
-    /// All are there, and are what the digest says.
+    /// All are there, and match the digest.
     Whole,
     /// They will not come.
     Failed(RemoteErrorKind, String),
 }
 
-/// Who brings it.
+/// The task that receives it.
 pub(super) struct Fetching {
     digest: CanonicalDigest,
     source: RemoteFile,
@@ -75,7 +76,7 @@ pub(super) struct Fetching {
 
 /// How it ended.
 pub(super) struct Ended {
-    /// Given back when what is not kept is gone.
+    /// Released once the temporary file is stored or removed.
     _share: Share,
     state: watch::Sender<State>,
     end: State,
@@ -93,8 +94,8 @@ impl Fetching {
         (Arc::new(fetch), Self { digest, source, file, share, state: sender })
     }
 
-    /// Brings it and verifies it; nobody is told before the [`end`](Ended::end). `fetch` is held by the caller
-    /// and by whoever waits.
+    /// Receives and verifies it; its outcome is reported at the [`end`](Ended::end). The caller and the readers own
+    /// `fetch`.
     pub(super) async fn bring(mut self, fetch: &Arc<Fetch>) -> Ended {
         let (digest, size, state) = (self.digest, self.source.size, self.state.clone());
         let ended = self.share.ended();
@@ -157,7 +158,7 @@ impl Fetching {
     }
 }
 
-/// Tells whether a client waits for it: one that reads listens too.
+/// Returns whether a client waits for it: a reader subscribes too.
 fn is_awaited(fetch: &Arc<Fetch>, state: &watch::Sender<State>) -> bool {
     Arc::strong_count(fetch) > 1 || state.receiver_count() > 1
 }
@@ -196,31 +197,31 @@ impl Ended {
         matches!(self.end, State::Whole)
     }
 
-    /// Tells everybody who waits.
+    /// Reports the outcome to all readers.
     pub(super) fn end(self) {
         self.state.send_replace(self.end);
     }
 }
 
 impl Fetch {
-    /// Tells whether it will not come.
+    /// Returns whether it failed.
     pub(super) fn has_failed(&self) -> bool {
         matches!(*self.state.borrow(), State::Failed(..))
     }
 
-    /// How much of it can be told now.
+    /// Returns how many bytes can be read now.
     pub(super) fn came(&self) -> u64 {
         match &*self.state.borrow() {
-            State::Came(came) => (*came).min(self.size.saturating_sub(HELD_BACK)),
+            State::Came(came) => (*came).min(self.size.saturating_sub(UNVERIFIED_TAIL)),
             State::Whole => self.size,
             State::Failed(..) => 0,
         }
     }
 
-    /// Tells whether nothing of it is told before it is whole.
+    /// Returns whether nothing of it can be read before it is whole.
     #[must_use]
     pub fn is_held_back(&self) -> bool {
-        self.size <= HELD_BACK
+        self.size <= UNVERIFIED_TAIL
     }
 
     /// Waits until it is whole.
@@ -239,7 +240,7 @@ impl Fetch {
         }
     }
 
-    /// Reads a range as it comes. The last bytes of the content are told only when it is whole.
+    /// Reads a range as it comes. The last bytes of the content are returned only when it is whole.
     #[must_use]
     pub fn read(&self, range: Range<u64>) -> ByteStream {
         let (reader, size) = (Reader::new(Arc::clone(&self.file)), self.size);
@@ -249,11 +250,11 @@ impl Fetch {
                 return Ok(None);
             }
             let ready = state.wait_for(|state| match state {
-                State::Came(came) => came.min(&size.saturating_sub(HELD_BACK)) > &left.start,
+                State::Came(came) => came.min(&size.saturating_sub(UNVERIFIED_TAIL)) > &left.start,
                 State::Whole | State::Failed(..) => true,
             });
             let end = match ready.await.map(|state| state.clone()) {
-                Ok(State::Came(came)) => came.min(size.saturating_sub(HELD_BACK)),
+                Ok(State::Came(came)) => came.min(size.saturating_sub(UNVERIFIED_TAIL)),
                 Ok(State::Whole) => size,
                 Ok(State::Failed(kind, what)) => return Err(RemoteError::new(kind, what)),
                 Err(_) => return Err(gave_up()),
@@ -279,7 +280,7 @@ mod tests {
     use crate::ipld::no_root;
 
     #[tokio::test]
-    async fn a_disk_without_room_is_told_as_that() {
+    async fn a_full_disk_is_reported_as_such() {
         let bytes = Bytes::from_static(b"content");
         let digest = CanonicalDigest::of(&bytes);
         let size = bytes.len() as u64;
@@ -292,16 +293,16 @@ mod tests {
         assert!(!ended.is_whole(), "it would be kept");
         ended.end();
         assert!(fetch.has_failed());
-        let told = fetch.whole(Duration::from_mins(1)).await.unwrap_err();
-        assert_eq!(told.kind, RemoteErrorKind::Full);
+        let reported = fetch.whole(Duration::from_mins(1)).await.unwrap_err();
+        assert_eq!(reported.kind, RemoteErrorKind::Full);
         let read = fetch.read(0..size).try_next().await.unwrap_err();
         assert_eq!(read.kind, RemoteErrorKind::Full);
     }
 
     #[tokio::test]
-    async fn the_first_piece_is_told_before_the_second_one_has_come() {
+    async fn the_first_piece_is_readable_before_the_second_one_has_come() {
         let piece = |length| Ok(Bytes::from(vec![7; length]));
-        let (first, size) = (1000, 2 * HELD_BACK);
+        let (first, size) = (1000, 2 * UNVERIFIED_TAIL);
         let bytes = stream::iter([piece(first)]).chain(stream::pending()).boxed();
         let source = RemoteFile { cid: no_root(), size, bytes };
         let (fetch, fetching) = Fetching::begin(
@@ -310,10 +311,10 @@ mod tests {
             Arc::new(tempfile::tempfile().unwrap()),
             InFlightQuota::new(size).share(no_root(), size).unwrap(),
         );
-        let held = Arc::clone(&fetch);
-        let bringing = tokio::spawn(async move { fetching.bring(&held).await });
-        let told = fetch.read(0..size).try_next().await.unwrap().unwrap();
-        assert_eq!(told.len(), first);
+        let claim = Arc::clone(&fetch);
+        let bringing = tokio::spawn(async move { fetching.bring(&claim).await });
+        let reported = fetch.read(0..size).try_next().await.unwrap().unwrap();
+        assert_eq!(reported.len(), first);
         bringing.abort();
     }
 }

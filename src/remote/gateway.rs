@@ -1,4 +1,4 @@
-//! A trustless gateway as a source: one archive for a whole path, or, where it gives none in an order that
+//! A trustless gateway as a source: one archive for a whole path, or, if it has none in an order that
 //! can be followed, block by block.
 
 use std::time::Duration;
@@ -23,13 +23,13 @@ use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope, Traversal};
 const RAW: &str = "application/vnd.ipld.raw";
 const CAR: &str = "application/vnd.ipld.car; version=1; order=dfs; dups=y";
 
-/// What cannot stand for itself in a name of a URL (RFC 3986, 2.3).
+/// The characters that are escaped in a name of a URL (RFC 3986, 2.3).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_').remove(b'-').remove(b'~');
 
-/// How many blocks are asked for at a time where they are asked for one by one.
+/// How many blocks are requested at a time where they are requested one by one.
 const WIDTH: usize = 6;
 
-/// The pauses before a block is asked for again because the connection broke.
+/// The pauses before the request for a block is retried because the connection broke.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
 
 /// A gateway that speaks the trustless gateway protocol.
@@ -42,21 +42,21 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Asks the gateway at that URL, which has no slash at its end. The client must not follow redirects to
-    /// where it may not go.
+    /// Uses the gateway at that URL, which has no slash at its end. The client must not follow redirects to
+    /// addresses that are not allowed.
     #[must_use]
     pub fn new(client: Client, base: impl Into<String>) -> Self {
         Self::with(client, base, Timeouts::default())
     }
 
-    /// Asks the gateway at that URL, and waits so long for it.
+    /// Uses the gateway at that URL, with these time limits.
     #[must_use]
     pub fn with(client: Client, base: impl Into<String>, timeouts: Timeouts) -> Self {
         let base = base.into();
         Self { client, address: GatewayAddress::of_publisher(&base), base, timeouts }
     }
 
-    /// Asks a gateway that the operator names, and follows its redirects. The client must not follow any itself.
+    /// Uses a gateway of the operator, and follows its redirects. The client must not follow any itself.
     #[must_use]
     pub fn of_operator(client: Client, base: impl Into<String>) -> Self {
         let gateway = Self::new(client, base);
@@ -68,7 +68,7 @@ impl Gateway {
         self.check(response)
     }
 
-    /// Sends a request, and returns what is answered, whatever it is.
+    /// Sends a request, and returns the response, whatever its status.
     async fn send(&self, target: &str, accept: &str) -> Result<Response> {
         let target = format!("/ipfs/{target}");
         let sending = self.address.get(&self.client, &target, accept);
@@ -76,7 +76,7 @@ impl Gateway {
             RemoteError::new(RemoteErrorKind::TimedOut, format!("{} does not answer", self.base))
         })?;
         response.map_err(|AskError { redirected_to, error }| match redirected_to {
-            // Another server than the one that the operator named.
+            // Another server than that of the settings.
             Some(other) => {
                 let what = format!("{} redirected to {other}, which cannot be read", self.base);
                 RemoteError::wrap(kind(&error), what, error.without_url())
@@ -85,7 +85,7 @@ impl Gateway {
         })
     }
 
-    /// Refuses an answer that is not the one that was asked for.
+    /// Refuses a response that is not the requested one.
     fn check(&self, response: Response) -> Result<Response> {
         let status = response.status();
         match status.as_u16() {
@@ -106,35 +106,35 @@ impl Gateway {
 
     fn unreachable(&self, error: reqwest::Error) -> RemoteError {
         let what = format!("{} cannot be read", self.base);
-        // A redirect that is not followed is an answer. What is cut on its way counts as undecodable.
+        // A redirect that is not followed is a response. A body that is cut short counts as undecodable.
         let is_other = error.is_builder() || error.is_redirect();
         let has_connected = !(is_other || error.is_connect() || error.is_timeout());
         RemoteError::wrap(kind(&error), what, error.without_url()).breaking_off(has_connected)
     }
 
-    /// Asks for an archive; none if it would not be in an order that can be followed.
-    async fn archive(&self, wanted: &ReadRequest) -> Result<Option<Body>> {
-        let ReadRequest { root, path, scope, .. } = wanted;
+    /// Requests an archive; none if it would not be in an order that can be followed.
+    async fn archive(&self, request: &ReadRequest) -> Result<Option<Body>> {
+        let ReadRequest { root, path, scope, .. } = request;
         let scope = match scope {
             Scope::Block => "dag-scope=block".to_owned(),
             Scope::Entity(None) => "dag-scope=entity".to_owned(),
             Scope::Entity(Some(part)) => format!("dag-scope=entity&entity-bytes={part}"),
             Scope::All { .. } => "dag-scope=all".to_owned(),
         };
-        // Whoever reads a URL takes these for something else, however they are written.
+        // URL parsers give these names another meaning, however they are escaped.
         if path.iter().any(|name| matches!(&**name, "" | "." | "..")) {
             return Ok(None);
         }
         let target = format!("{root}{}", url_path(path));
         let query = format!("format=car&{scope}&car-order=dfs&car-dups=y");
         let response = self.send(&format!("{target}?{query}"), CAR).await?;
-        // Raw blocks are what every gateway has; archives, or this kind of them, it may lack (trustless gateway
+        // Every gateway has raw blocks; archives, or this kind of them, it may lack (trustless gateway
         // specification, "Response Codes").
         if matches!(response.status().as_u16(), 400 | 406 | 415 | 501) {
             return Ok(None);
         }
         let response = self.check(response)?;
-        // In another order, or where what comes twice is left out, no bounded memory could follow.
+        // In another order, or without the repeated blocks, no bounded memory could follow.
         let described = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let described = described.unwrap_or_default().replace(' ', "");
         let has = |parameter: &str| described.split(';').any(|part| part == parameter);
@@ -146,16 +146,16 @@ impl Gateway {
         Ok(Some(body.boxed()))
     }
 
-    /// Asks for one block after the other.
-    fn blocks_of(&self, traversal: Traversal, wanted: &ReadRequest) -> Prefetch<RemoteError> {
-        let (gateway, most, bounds) = (self.clone(), wanted.block, wanted.bounds.clone());
+    /// Requests one block after the other.
+    fn blocks_of(&self, traversal: Traversal, request: &ReadRequest) -> Prefetch<RemoteError> {
+        let (gateway, most, bounds) = (self.clone(), request.block, request.bounds.clone());
         Prefetch::new(traversal, WIDTH, move |cid| {
             let (gateway, bounds) = (gateway.clone(), bounds.clone());
             Box::pin(async move { gateway.fetch_block(cid, most, &bounds).await })
         })
     }
 
-    /// Reads a block, which is asked for again where the connection breaks.
+    /// Reads a block; retries when the connection breaks.
     async fn fetch_block(&self, cid: Cid, most: usize, bounds: &RootBounds) -> Result<Block> {
         let mut pauses = PAUSES.iter();
         loop {
@@ -168,7 +168,7 @@ impl Gateway {
                 Err(error) => error,
             };
             let pause = pauses.next().filter(|_| error.broke_off());
-            // No other asks again what was asked for again here.
+            // It was retried here, so no caller retries it.
             let Some(pause) = pause else { return Err(error.breaking_off(false)) };
             tokio::time::sleep(*pause).await;
         }
@@ -185,8 +185,9 @@ impl Gateway {
             let what = format!("{} sent more than a block for {cid}", self.base);
             RemoteError::new(RemoteErrorKind::Invalid, what)
         };
-        let told = response.content_length().and_then(|length| usize::try_from(length).ok());
-        let length = told.unwrap_or(most);
+        let content_length =
+            response.content_length().and_then(|length| usize::try_from(length).ok());
+        let length = content_length.unwrap_or(most);
         if length > most {
             return Err(too_long());
         }
@@ -214,22 +215,22 @@ impl Source for Gateway {
         &self.base
     }
 
-    async fn open(&self, wanted: &ReadRequest) -> Result<Events> {
-        let traversal = wanted.traversal()?;
+    async fn open(&self, request: &ReadRequest) -> Result<Events> {
+        let traversal = request.traversal()?;
         let progress = Progress::begin(self.timeouts);
-        Ok(match self.archive(wanted).await? {
-            Some(body) => reading::archive(body, traversal, wanted, progress),
-            None => reading::single(self.blocks_of(traversal, wanted), progress),
+        Ok(match self.archive(request).await? {
+            Some(body) => reading::archive(body, traversal, request, progress),
+            None => reading::single(self.blocks_of(traversal, request), progress),
         })
     }
 
-    async fn blocks(&self, wanted: &ReadRequest) -> Result<BlockStream> {
-        let traversal = wanted.traversal()?;
-        let Some(body) = self.archive(wanted).await? else {
+    async fn blocks(&self, request: &ReadRequest) -> Result<BlockStream> {
+        let traversal = request.traversal()?;
+        let Some(body) = self.archive(request).await? else {
             let what = format!("{} has no archives, or none whose order is known", self.base);
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
-        Ok(reading::blocks(body, traversal, wanted, Progress::begin(self.timeouts)))
+        Ok(reading::blocks(body, traversal, request, Progress::begin(self.timeouts)))
     }
 
     async fn block(&self, cid: Cid, bounds: &RootBounds) -> Result<BlockAnswer> {

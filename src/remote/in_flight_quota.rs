@@ -1,4 +1,4 @@
-//! The room on the disk for what is on its way: each transfer reserves its length before a client is answered.
+//! The disk quota for content in transit: each transfer reserves its length before a client is answered.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,24 +9,24 @@ use tokio::sync::Notify;
 
 use super::{RemoteError, RemoteErrorKind, Result};
 
-/// Which part of the room the transfers from below one root may take while others need it.
+/// The part of the quota that the transfers from below one root may take while others need it.
 const SHARE: u64 = 4;
 
-/// A transfer that is slower than this (bytes a second) ends when another one needs its room.
+/// A transfer that is slower than this (bytes a second) ends when another one needs its space.
 const SLOW: u64 = 256 * 1024;
 
 /// Over how long the speed of a transfer is measured, at the least.
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// InFlightQuota that all transfers share.
+/// The quota that all transfers share.
 pub(super) struct InFlightQuota {
     most: u64,
     transfers: Mutex<Vec<Arc<Transfer>>>,
 }
 
-/// What one transfer has reserved, until it is dropped.
+/// The reservation of one transfer, until it is dropped.
 pub(super) struct Share {
-    room: Arc<InFlightQuota>,
+    quota: Arc<InFlightQuota>,
     transfer: Arc<Transfer>,
 }
 
@@ -34,7 +34,7 @@ struct Transfer {
     root: Cid,
     size: u64,
     came: AtomicU64,
-    /// When its speed was measured, and what had come then: the last time, and the time before.
+    /// When its speed was measured, and how many bytes had come then: the last time, and the time before.
     marks: Mutex<[(Instant, u64); 2]>,
     is_ended: AtomicBool,
     ended: Notify,
@@ -64,7 +64,7 @@ impl Transfer {
         speed
     }
 
-    /// Tells whether there was time to see how fast it is.
+    /// Returns whether there was time to measure its speed.
     fn is_measured(&self, now: Instant) -> bool {
         let [(since, _), _] = *self.marks.lock().unwrap_or_else(PoisonError::into_inner);
         now.duration_since(since) >= WINDOW
@@ -72,16 +72,16 @@ impl Transfer {
 }
 
 impl InFlightQuota {
-    /// InFlightQuota for so many bytes.
+    /// Makes a quota of so many bytes.
     pub(super) fn new(most: u64) -> Arc<Self> {
         Arc::new(Self { most, transfers: Mutex::default() })
     }
 
-    /// Reserves the room for a transfer of that length from below a root. Where there is too little, transfers end
+    /// Reserves the space for a transfer of that length from below a root. If there is too little, transfers end
     /// that take more than their root's part, or are slow; the slowest of them first.
     ///
     /// # Errors
-    /// [`RemoteErrorKind::Full`] when there never is room for it, [`RemoteErrorKind::Busy`] when there is none now.
+    /// [`RemoteErrorKind::Full`] when it exceeds the quota, [`RemoteErrorKind::Busy`] when there is no space now.
     pub(super) fn share(self: &Arc<Self>, root: Cid, size: u64) -> Result<Share> {
         self.share_at(root, size, Instant::now())
     }
@@ -129,7 +129,7 @@ impl InFlightQuota {
             ended: Notify::new(),
         });
         transfers.push(Arc::clone(&transfer));
-        Ok(Share { room: Arc::clone(self), transfer })
+        Ok(Share { quota: Arc::clone(self), transfer })
     }
 
     fn transfers(&self) -> MutexGuard<'_, Vec<Arc<Transfer>>> {
@@ -155,7 +155,7 @@ impl Share {
         Ok(())
     }
 
-    /// Returns what ends when another transfer needs the room.
+    /// Returns the future that ends when another transfer needs the space.
     pub(super) fn ended(&self) -> impl Future<Output = RemoteError> + Send + use<> {
         let transfer = Arc::clone(&self.transfer);
         async move {
@@ -169,7 +169,7 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.room.transfers().retain(|it| !Arc::ptr_eq(it, &self.transfer));
+        self.quota.transfers().retain(|it| !Arc::ptr_eq(it, &self.transfer));
     }
 }
 
@@ -185,34 +185,34 @@ mod tests {
     }
 
     #[test]
-    fn a_transfer_of_more_than_its_part_makes_room_for_those_of_other_roots() {
+    fn a_transfer_over_its_share_ends_when_another_root_needs_the_space() {
         let [one, other] = [1, 2].map(|number| raw_cid([number; 32]));
-        let room = InFlightQuota::new(100);
-        assert_eq!(kind(room.share(one, 101)), RemoteErrorKind::Full);
-        let large = room.share(one, 100).unwrap();
-        assert_eq!(kind(room.share(one, 1)), RemoteErrorKind::Busy);
+        let quota = InFlightQuota::new(100);
+        assert_eq!(kind(quota.share(one, 101)), RemoteErrorKind::Full);
+        let large = quota.share(one, 100).unwrap();
+        assert_eq!(kind(quota.share(one, 1)), RemoteErrorKind::Busy);
         assert!(large.ended().now_or_never().is_none());
-        let small = room.share(other, 10).unwrap();
+        let small = quota.share(other, 10).unwrap();
         let ended = large.ended().now_or_never().unwrap();
         assert_eq!(ended.kind, RemoteErrorKind::Busy);
-        // What it had is free at once.
-        let more = room.share(other, 15).unwrap();
+        // Its space is free at once.
+        let more = quota.share(other, 15).unwrap();
         drop((large, small, more));
-        room.share(one, 100).unwrap();
-        assert!(room.transfers().is_empty());
+        quota.share(one, 100).unwrap();
+        assert!(quota.transfers().is_empty());
     }
 
     #[test]
-    fn the_slowest_makes_room_and_those_that_are_fast_do_not() {
+    fn the_slowest_transfer_ends_and_fast_ones_do_not() {
         let roots = [1, 2, 3, 4, 5].map(|number| raw_cid([number; 32]));
         let size = 1 << 30;
-        let (room, begun) = (InFlightQuota::new(4 * size), Instant::now());
+        let (quota, begun) = (InFlightQuota::new(4 * size), Instant::now());
         let shares: Vec<_> =
-            roots[..4].iter().map(|root| room.share_at(*root, size, begun).unwrap()).collect();
+            roots[..4].iter().map(|root| quota.share_at(*root, size, begun).unwrap()).collect();
         let note = |share: &Share, came, seconds| {
             share.transfer.note(came, begun + Duration::from_secs(seconds));
         };
-        assert_eq!(kind(room.share_at(roots[4], 1, begun)), RemoteErrorKind::Busy);
+        assert_eq!(kind(quota.share_at(roots[4], 1, begun)), RemoteErrorKind::Busy);
         // One was fast at first.
         for (share, came) in shares.iter().zip([900, 900, 500, 600]) {
             note(share, came << 20, 6);
@@ -221,7 +221,7 @@ mod tests {
             note(share, came << 20, 12);
         }
         let now = begun + Duration::from_secs(18);
-        room.share_at(roots[4], 1, now).unwrap();
+        quota.share_at(roots[4], 1, now).unwrap();
         let is_ended = |share: &Share| share.ended().now_or_never().is_some();
         assert_eq!(shares.iter().map(is_ended).collect::<Vec<_>>(), [true, false, false, false]);
     }

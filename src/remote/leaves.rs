@@ -1,7 +1,7 @@
-//! Blocks that ranges were read from, each in a file of its own until others need the room: two ranges that touch
+//! Blocks that ranges were read from, each in a file of its own until others need the space: two ranges that touch
 //! one leaf fetch it once.
 //!
-//! What is here is gone after a restart. It is compared with its CID whenever it is read.
+//! The blocks do not outlast a restart. Each is compared with its CID whenever it is read.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
@@ -23,13 +23,13 @@ use super::discard::discard;
 use super::{Remote, RemoteError, RemoteErrorKind, Result};
 use crate::ipld::Block;
 
-/// What a block takes at the least: its file has no less.
+/// The least disk space of a block: its file takes no less.
 const LEAST: u64 = 4096;
 
-/// How often it is looked whether a client still waits for a block that no source was asked for yet.
+/// How often a block that was not requested yet checks whether a client still waits for it.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The blocks, and those that are on their way.
+/// The blocks, and those in transit.
 pub(super) struct Leaves {
     folder: PathBuf,
     /// How many bytes they take at the most.
@@ -54,7 +54,7 @@ struct Entry {
     used: u64,
 }
 
-/// A block on its way: once it is asked for, it goes on when no client waits for it any more.
+/// A block in transit: once requested, it goes on when no client waits for it any more.
 pub(super) type Coming =
     Shared<Pin<Box<dyn Future<Output = std::result::Result<Leaf, Failure>> + Send>>>;
 
@@ -89,14 +89,14 @@ impl Leaf {
 }
 
 impl Leaves {
-    /// Begins with none in a folder, which is made if need be; what another process left there is removed.
+    /// Begins with an empty folder, which is made if need be; files of earlier processes are removed.
     pub(super) fn open(folder: &Path, most: u64) -> io::Result<Arc<Self>> {
         discard(folder)?;
         fs::create_dir_all(folder)?;
         Ok(Arc::new(Self { folder: folder.to_owned(), most, books: Mutex::default() }))
     }
 
-    /// Returns a block that is here or on its way, or begins to fetch it.
+    /// Returns a block that is stored or in transit, or begins to fetch it.
     pub(super) fn get(self: &Arc<Self>, remote: &Remote, cid: Cid) -> Coming {
         let mut books = self.books();
         if let Some(coming) = books.coming.get(&cid) {
@@ -105,7 +105,7 @@ impl Leaves {
         let (leaves, remote, known) = (Arc::clone(self), remote.clone(), books.touch(&cid));
         let fetching = tokio::spawn(async move {
             let found = leaves.bring(&remote, cid, known).await;
-            // One that was abandoned may be on its way for others again.
+            // An abandoned block may be in transit for other clients again.
             if !matches!(&found, Err(error) if error.kind == RemoteErrorKind::Abandoned) {
                 leaves.books().coming.remove(&cid);
             }
@@ -119,7 +119,7 @@ impl Leaves {
         coming
     }
 
-    /// Opens the block where it is known to be, or fetches it.
+    /// Opens the block if it is stored, or fetches it.
     async fn bring(
         self: &Arc<Self>,
         remote: &Remote,
@@ -133,7 +133,7 @@ impl Leaves {
             }
         }
         let _permit = tokio::select! {
-            permit = remote.place_for_block() => permit?,
+            permit = remote.permit_for_block() => permit?,
             () = self.abandoned(&cid) => {
                 let what = format!("every client that waited for block {cid} went away");
                 return Err(RemoteError::new(RemoteErrorKind::Abandoned, what));
@@ -145,13 +145,13 @@ impl Leaves {
         written.map_err(io::Error::other).flatten().map_err(failed)
     }
 
-    /// Ends when no client waits for a block any more, which is not looked for then.
+    /// Ends when no client waits for a block any more: then it is not fetched.
     async fn abandoned(&self, cid: &Cid) {
         loop {
             tokio::time::sleep(LOOK).await;
             let mut books = self.books();
             let waiting = books.coming.get(cid).and_then(Shared::strong_count);
-            // One is here.
+            // One is this task.
             if waiting.is_none_or(|waiting| waiting <= 1) {
                 books.coming.remove(cid);
                 return;
@@ -159,7 +159,7 @@ impl Leaves {
         }
     }
 
-    /// Writes a block, and removes those used longest ago where there is no room.
+    /// Writes a block, and evicts the least recently used if there is no space.
     fn keep(&self, cid: Cid, bytes: &Bytes) -> io::Result<Leaf> {
         let length = bytes.len() as u64;
         let number = self.books().tick();
@@ -173,7 +173,7 @@ impl Leaves {
             gone.push(path);
         }
         for path in gone {
-            // One that stays takes room, and is removed by the next start.
+            // A file that stays takes space, and is removed by the next start.
             let _ = fs::remove_file(path);
         }
         written?;
@@ -191,7 +191,7 @@ impl Books {
         self.clock
     }
 
-    /// Notes that a block is used, and tells where it is.
+    /// Notes that a block is used, and returns its file.
     fn touch(&mut self, cid: &Cid) -> Option<(PathBuf, u64)> {
         let now = self.tick();
         let entry = self.files.get_mut(cid)?;
@@ -201,7 +201,7 @@ impl Books {
         Some((entry.path.clone(), entry.length))
     }
 
-    /// Notes a block, and returns the files of those that make room for it.
+    /// Notes a block, and returns the files of the blocks that are evicted for it.
     fn insert(&mut self, cid: Cid, entry: Entry, most: u64) -> Vec<PathBuf> {
         let mut gone = Vec::new();
         gone.extend(self.remove(&cid));
@@ -230,31 +230,31 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn blocks_used_longest_ago_make_room_and_stay_readable_for_those_who_have_them() {
+    async fn least_recently_used_blocks_are_evicted_and_open_ones_stay_readable() {
         let folder = tempfile::TempDir::new().unwrap();
         let leaves = Leaves::open(&folder.path().join("leaves"), 3 * LEAST).unwrap();
         let block = |number: u8| Block::raw(vec![number; 4096].into());
         let mut first = None;
         for number in 0..4 {
-            let kept = leaves.keep(block(number).cid, &block(number).bytes).unwrap();
-            first.get_or_insert(kept);
+            let stored = leaves.keep(block(number).cid, &block(number).bytes).unwrap();
+            first.get_or_insert(stored);
             leaves.books().touch(&block(1).cid);
         }
-        let is_kept = |number| leaves.books().files.contains_key(&block(number).cid);
-        assert_eq!([0, 1, 2, 3].map(is_kept), [false, true, true, true]);
+        let is_stored = |number| leaves.books().files.contains_key(&block(number).cid);
+        assert_eq!([0, 1, 2, 3].map(is_stored), [false, true, true, true]);
         leaves.keep(block(4).cid, &block(4).bytes).unwrap();
-        assert_eq!([1, 2, 3, 4].map(is_kept), [true, false, true, true]);
+        assert_eq!([1, 2, 3, 4].map(is_stored), [true, false, true, true]);
         assert_eq!(fs::read_dir(&leaves.folder).unwrap().count(), 3);
         assert_eq!(first.unwrap().read().await.unwrap().bytes, block(0).bytes);
-        // What is longer than all of the room is for those who wait for it.
+        // A block longer than the budget is not stored, but its callers can read it.
         let long = Block::raw(vec![9; 20_000].into());
-        let kept = leaves.keep(long.cid, &long.bytes).unwrap();
-        assert_eq!(kept.read().await.unwrap().bytes, long.bytes);
+        let stored = leaves.keep(long.cid, &long.bytes).unwrap();
+        assert_eq!(stored.read().await.unwrap().bytes, long.bytes);
         assert_eq!(fs::read_dir(&leaves.folder).unwrap().count(), 3);
     }
 
     #[tokio::test]
-    async fn a_block_that_was_damaged_on_the_disk_is_not_told() {
+    async fn a_block_damaged_on_the_disk_is_not_returned() {
         let folder = tempfile::TempDir::new().unwrap();
         let leaves = Leaves::open(&folder.path().join("leaves"), 1 << 20).unwrap();
         let block = Block::raw(vec![1; 4096].into());

@@ -1,4 +1,4 @@
-//! How much room the files of the cache take, all together and for each root.
+//! How much disk space the files of the cache take, in total and for each root.
 
 use std::collections::HashMap;
 use std::fs::{File, Metadata};
@@ -13,10 +13,10 @@ use crate::oci::CanonicalDigest;
 /// the file counts for no root.
 const ATTRIBUTE: &str = "user.roadstead.root";
 
-/// What a file takes at least, and what is noted about it.
+/// The least disk space of a file and of its notes.
 const BLOCK: u64 = 4096;
 
-/// How much a cache may hold.
+/// The limits of a cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
     /// In bytes of the disk.
@@ -62,35 +62,35 @@ impl RootId {
     }
 }
 
-/// Returns what a file of the cache takes on the disk, with what is noted about it.
-pub(super) fn room(about: &Metadata) -> u64 {
+/// Returns the disk space of a file of the cache, with its notes.
+pub(super) fn disk_size(about: &Metadata) -> u64 {
     let taken = match about.blocks() {
-        // What is not on the disk yet.
+        // Bytes that are not on the disk yet.
         0 => about.len().next_multiple_of(BLOCK),
         blocks => blocks.saturating_mul(512),
     };
     taken.max(BLOCK) + BLOCK
 }
 
-/// What the files take.
+/// The disk space of the files.
 pub(super) struct Ledger {
     bytes: u64,
     files: u64,
     by_root: HashMap<RootId, u64>,
     /// How often it was changed.
     pub(super) changes: u64,
-    /// Of which folders, by the first byte of the digests, the files are counted.
+    /// The folders, by the first byte of the digests, whose files are counted.
     pub(super) counted: [bool; 256],
-    /// What was added last, which is not evicted for itself.
+    /// The file that was added last: it is not evicted for itself.
     pub(super) newest: Option<CanonicalDigest>,
     /// At which change nothing more could be evicted.
     pub(super) stuck_at: Option<u64>,
 }
 
-/// What is too much.
+/// How far a limit is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Excess {
-    /// Whose files are too many; none: all together.
+    /// The root whose files exceed the limit; none: all together.
     pub(super) root: Option<RootId>,
     pub(super) bytes: u64,
     pub(super) files: u64,
@@ -134,20 +134,21 @@ impl Ledger {
         }
     }
 
-    /// Notes what was counted anew, unless something was changed since.
+    /// Replaces the counts by new ones, unless something was changed since.
     pub(super) fn correct(&mut self, changes: u64, bytes: u64, files: u64) {
         if self.changes == changes {
             (self.bytes, self.files) = (bytes, files);
         }
     }
 
-    /// Tells whether what was added for that root is too much.
+    /// Returns whether the files of that root, or all, exceed a limit.
     pub(super) fn is_over(&self, limits: &CacheLimits, root: RootId) -> bool {
         let of_root = self.by_root.get(&root).copied().unwrap_or_default();
         self.bytes > limits.bytes || self.files > limits.files || of_root > limits.root_bytes
     }
 
-    /// Lists what is too much. A tenth more than that goes, so that not each file that is added makes work.
+    /// Lists the limits that are exceeded. The excess includes a tenth more, so that not each new file causes an
+    /// eviction.
     pub(super) fn excesses(&self, limits: &CacheLimits) -> Vec<Excess> {
         let goal = |limit: u64| limit - limit / 10;
         let mut excesses = Vec::new();
@@ -183,12 +184,12 @@ mod tests {
         let path = folder.path().join("file");
         for (length, least) in [(0, 8192), (200, 8192), (100_000, 100_000 + 4096)] {
             std::fs::write(&path, vec![1; length]).unwrap();
-            assert!(room(&std::fs::metadata(&path).unwrap()) >= least, "{length}");
+            assert!(disk_size(&std::fs::metadata(&path).unwrap()) >= least, "{length}");
         }
     }
 
     #[test]
-    fn what_is_too_much_is_named_with_a_tenth_more() {
+    fn the_excess_includes_a_tenth_more() {
         let limits = CacheLimits { bytes: 1000, files: 100, root_bytes: 500 };
         let (one, other) = (RootId::of("one"), RootId::of("other"));
         let mut ledger = Ledger::default();

@@ -1,4 +1,4 @@
-//! What links say, kept: under one root a path leads to the same for ever.
+//! The cache of links: under one root a path leads to the same digest for ever.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use super::discard::discard;
 use super::notes::entries;
 use crate::oci::CanonicalDigest;
 
-/// How many answers are kept at the most; when there would be more, all are forgotten: the folder is renamed, and
-/// what is in it removed in the background.
+/// How many links are cached at the most; when there would be more, all are removed: the folder is renamed, and
+/// its content removed in the background.
 const MOST: usize = 100_000;
 
-/// What was read of links below somebody's roots, in a folder of its own.
+/// Links that were read below foreign roots, in a folder of its own.
 pub struct LinkCache {
     folder: PathBuf,
     count: Arc<AtomicUsize>,
@@ -30,7 +30,7 @@ impl LinkCache {
         fs::create_dir_all(folder)?;
         let count = Arc::new(AtomicUsize::new(0));
         let (counted, shards) = (Arc::clone(&count), folder.to_owned());
-        // There are a hundred thousand at most, and nobody has to wait for that.
+        // There are a hundred thousand at most, and no caller waits for that.
         let counting = std::thread::Builder::new().name("answers".to_owned()).spawn(move || {
             for byte in 0..=255_u8 {
                 let there = entries(&shards.join(format!("{byte:02x}")));
@@ -41,8 +41,8 @@ impl LinkCache {
         Ok(Self { folder: folder.to_owned(), count })
     }
 
-    /// Forgets all if there are so many.
-    fn make_room(&self, most: usize) -> io::Result<()> {
+    /// Removes all if there are so many.
+    fn clear_if_full(&self, most: usize) -> io::Result<()> {
         let forget = |count| (count >= most).then_some(0);
         if self.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, forget).is_ok() {
             discard(&self.folder)?;
@@ -54,10 +54,10 @@ impl LinkCache {
     /// Returns the digest that the link at a path below a root holds, if it was read before. It reads a file.
     #[must_use]
     pub fn recall(&self, root: &Cid, path: &[String]) -> Option<CanonicalDigest> {
-        fs::read_to_string(self.place(root, path)).ok()?.parse().ok()
+        fs::read_to_string(self.path_of(root, path)).ok()?.parse().ok()
     }
 
-    /// Keeps it; it writes a file. Half of it is never read: it is no digest.
+    /// Stores the digest; it writes a file. Half of it is never read: it is no digest.
     ///
     /// # Errors
     /// When it cannot be written.
@@ -67,16 +67,16 @@ impl LinkCache {
         path: &[String],
         digest: &CanonicalDigest,
     ) -> io::Result<()> {
-        self.make_room(MOST)?;
-        let place = self.place(root, path);
-        if let Some(folder) = place.parent() {
+        self.clear_if_full(MOST)?;
+        let file = self.path_of(root, path);
+        if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        fs::write(place, digest.to_string())
+        fs::write(file, digest.to_string())
     }
 
-    fn place(&self, root: &Cid, path: &[String]) -> PathBuf {
+    fn path_of(&self, root: &Cid, path: &[String]) -> PathBuf {
         let name = CanonicalDigest::of(format!("{root}/{}", path.join("/")).as_bytes());
         let hex = name.hex();
         self.folder.join(&hex[..2]).join(hex)
@@ -108,13 +108,13 @@ mod tests {
         let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
         let digest = CanonicalDigest::of(b"content");
         answers.remember(&root, &path, &digest).unwrap();
-        answers.make_room(2).unwrap();
+        answers.clear_if_full(2).unwrap();
         assert_eq!(answers.recall(&root, &path), Some(digest));
         answers.remember(&root, &["b".to_owned()], &digest).unwrap();
-        answers.make_room(2).unwrap();
+        answers.clear_if_full(2).unwrap();
         assert_eq!(answers.recall(&root, &path), None);
         answers.remember(&root, &path, &digest).unwrap();
-        answers.make_room(2).unwrap();
+        answers.clear_if_full(2).unwrap();
         assert_eq!(answers.recall(&root, &path), Some(digest));
     }
 
@@ -124,8 +124,8 @@ mod tests {
         let answers = LinkCache::open(folder.path()).unwrap();
         let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
         answers.remember(&root, &path, &CanonicalDigest::of(b"content")).unwrap();
-        let place = answers.place(&root, &path);
-        fs::write(&place, &fs::read(&place).unwrap()[..40]).unwrap();
+        let file = answers.path_of(&root, &path);
+        fs::write(&file, &fs::read(&file).unwrap()[..40]).unwrap();
         assert_eq!(answers.recall(&root, &path), None);
     }
 }

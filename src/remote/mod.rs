@@ -1,9 +1,9 @@
-//! SEAM: reads under somebody else's root, verified.
+//! SEAM: verified reads under a foreign root.
 //!
-//! `registry` asks a [`Remote`] for what stands at a path under a root. Whoever has the blocks (a
-//! publisher's gateway, a configured one, a Kubo node) is a [`Source`]; sources are raced, and one that breaks down is
-//! replaced where it stopped. Each block is checked against the root as it comes: a source can keep
-//! something back, but never make anything up. Nothing here knows of repositories or of HTTP's other side.
+//! `registry` reads paths under a root through a [`Remote`]. Blocks come from a [`Source`] (the
+//! publisher's gateway, a configured one, a Kubo node); sources are raced, and one that fails is
+//! replaced where it stopped. Each block is checked against the root as it comes: a source can withhold
+//! blocks, but never forge them. Nothing here knows of repositories or of HTTP's other side.
 
 mod address;
 mod archive;
@@ -67,24 +67,24 @@ use race::Race;
 /// How long a better known source is ahead of the next one.
 const HEAD_START: Duration = Duration::from_millis(300);
 
-/// What every operation of this room returns.
+/// The result of every operation of this room.
 pub type Result<T> = std::result::Result<T, RemoteError>;
 
 /// Bytes as they come; an error ends them, and what came before it is not the whole.
 pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
 
-/// What is read: where, and how much of it.
+/// A request to a source: the path, and how much of its target.
 #[derive(Debug, Clone)]
 pub struct ReadRequest {
     /// The root.
     pub root: Cid,
-    /// The names on the way.
+    /// The names of the path.
     pub path: Vec<String>,
-    /// How much of what stands at its end.
+    /// How much of the target.
     pub scope: Scope,
     /// How long a block may be.
     pub block: usize,
-    /// What bounds the memory that blocks take.
+    /// The bounds of the memory for blocks.
     pub bounds: RootBounds,
 }
 
@@ -94,31 +94,31 @@ impl ReadRequest {
     }
 }
 
-/// What a source tells, in this order; all of it is proved.
+/// The events of a source, in this order; all are proved.
 #[derive(Debug)]
 pub enum Event {
-    /// What stands at the end of the path; once.
+    /// The target of the path; once.
     Found(Target),
     /// More of it.
     More(Step),
 }
 
-/// What a source tells. It ends without an error only when that is all.
+/// The stream of events of a source. It ends without an error only when it is complete.
 pub type Events = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
 
-/// Somebody who may have the blocks.
+/// A source that may have the blocks.
 #[async_trait]
 pub trait Source: Send + Sync {
-    /// Tells who it is, for people.
+    /// Returns its name, for messages.
     fn name(&self) -> &str;
 
     /// Begins to read.
     ///
     /// # Errors
-    /// When it does not have what is wanted, or cannot be asked.
-    async fn open(&self, wanted: &ReadRequest) -> Result<Events>;
+    /// When it does not have the blocks, or cannot be reached.
+    async fn open(&self, request: &ReadRequest) -> Result<Events>;
 
-    /// Begins to tell every block that is wanted, all in one answer.
+    /// Begins to read every requested block, all in one answer.
     ///
     /// # Errors
     /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
@@ -127,7 +127,7 @@ pub trait Source: Send + Sync {
         Err(RemoteError::new(RemoteErrorKind::Absent, what))
     }
 
-    /// Begins to tell one block: returns when the answer has begun.
+    /// Begins to read one block: returns when the answer has begun.
     ///
     /// # Errors
     /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
@@ -142,27 +142,27 @@ pub struct File {
     pub cid: Cid,
     /// How long it is as a whole.
     pub size: u64,
-    /// The part that was asked for.
+    /// The requested part.
     pub bytes: ByteStream,
 }
 
-/// Reads under somebody's root, from several sources.
+/// Reads under a foreign root, from several sources.
 #[derive(Clone)]
 pub struct Remote {
     sources: Arc<[Arc<dyn Source>]>,
-    /// Which of them answered last, and is asked first.
+    /// The source that answered last, and is tried first.
     best: Arc<AtomicUsize>,
-    /// Whether the first one stays that, whoever answered last.
+    /// Whether the first source stays first, even if another one answered last.
     is_first_near: bool,
     head_start: Duration,
-    /// How long they may take until something is told, if that is bounded.
+    /// How long they may take to answer, if that is bounded.
     limit: Option<Duration>,
-    /// What bounds how much is read at once.
+    /// The bounds of how much is read at once.
     bounds: RootBounds,
 }
 
 impl Remote {
-    /// Reads from these, the best known one first, until another one turns out to be better.
+    /// Reads from these sources, the best known one first, until another one turns out to be better.
     #[must_use]
     pub fn new(sources: Vec<Arc<dyn Source>>) -> Self {
         Self::with(sources, HEAD_START)
@@ -176,8 +176,8 @@ impl Remote {
         Self { sources, best, is_first_near: false, head_start, limit, bounds }
     }
 
-    /// The same, where somebody waits: none of it may take longer than that. Of an open file it is told within
-    /// that time that it is there; how long its bytes take is up to them.
+    /// The same, for a client that waits: no operation may take longer than that. A file is opened within that
+    /// time; its bytes may take longer.
     #[must_use]
     pub fn within(self, limit: Duration) -> Self {
         Self { limit: Some(limit), ..self }
@@ -189,14 +189,14 @@ impl Remote {
         Self { bounds, ..self }
     }
 
-    async fn timely<T>(&self, telling: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(limit) = self.limit else { return telling.await };
+    async fn timely<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(limit) = self.limit else { return operation.await };
         let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "it takes too long to tell");
-        tokio::time::timeout(limit, telling).await.map_err(late)?
+        tokio::time::timeout(limit, operation).await.map_err(late)?
     }
 
-    /// The same sources after another one, which is on this machine: it is always asked first, and waited
-    /// for longer, for what it does not have it says at once.
+    /// The same sources after another one, which is on this machine: it is always tried first, and has a longer
+    /// head start, since it reports missing blocks at once.
     #[must_use]
     pub fn after(&self, first: Arc<dyn Source>) -> Self {
         let sources = std::iter::once(first).chain(self.sources.iter().cloned());
@@ -204,18 +204,18 @@ impl Remote {
         Self { is_first_near: true, ..remote }
     }
 
-    /// Notes who answered.
+    /// Notes which source answered.
     fn note_answer(&self, source: usize) {
         if !self.is_first_near {
             self.best.store(source, Ordering::Relaxed);
         }
     }
 
-    /// Opens a file at a path; none if it is proved that there is none. Of a part that reaches beyond the
-    /// end there is what there is.
+    /// Opens a file at a path; none if it is proved that there is none. A part that reaches beyond the
+    /// end is cut there.
     ///
     /// # Errors
-    /// When no source can tell.
+    /// When no source can answer.
     pub async fn open(
         &self,
         root: Cid,
@@ -225,10 +225,10 @@ impl Remote {
         self.timely(Race::new(self, root, path, Purpose::Transfer).open(part)).await
     }
 
-    /// Tells how long the file at a path is, and its root; none if it is proved that there is none.
+    /// Returns the root and the length of the file at a path; none if it is proved that there is none.
     ///
     /// # Errors
-    /// When no source can tell.
+    /// When no source can answer.
     pub async fn stat(&self, root: Cid, path: Vec<String>) -> Result<Option<(Cid, u64)>> {
         Ok(
             match self
@@ -244,7 +244,7 @@ impl Remote {
     /// Reads a small file as a whole; none if it is proved that there is none.
     ///
     /// # Errors
-    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` bytes; when no source can tell.
+    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` bytes; when no source can answer.
     pub async fn read(
         &self,
         root: Cid,
@@ -269,7 +269,7 @@ impl Remote {
     /// # Errors
     /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries, or names of more than 168
     /// bytes on average where it has as many as that; when no
-    /// source can tell.
+    /// source can answer.
     pub async fn list(
         &self,
         root: Cid,

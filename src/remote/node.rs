@@ -1,4 +1,4 @@
-//! A Kubo node of the operator's as a source: it has blocks from its peers, and from whomever it finds.
+//! A Kubo node of the operator as a source: it fetches blocks from its peers, and from others that it finds.
 
 use std::sync::Arc;
 
@@ -14,35 +14,35 @@ use super::{
 use crate::ipld::{Block, MAX_BLOCK_SIZE, Traversal};
 use crate::kubo::{Kubo, KuboError, KuboErrorKind};
 
-/// How many blocks a read asks for at a time.
+/// How many blocks a read requests at a time.
 const WIDTH: usize = 6;
 
-/// How many blocks all reads together ask for at a time.
+/// How many blocks all reads together request at a time.
 const BLOCKS: usize = 128;
 
-/// A node that is asked for blocks by its RPC. A clone shares everything with the original.
+/// A node that serves blocks by its RPC. A clone shares everything with the original.
 #[derive(Clone)]
 pub struct Node {
     kubo: Arc<Kubo>,
     name: String,
     timeouts: Timeouts,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Node {
-    /// Asks that node.
+    /// Uses that node.
     #[must_use]
     pub fn new(kubo: Arc<Kubo>) -> Self {
-        // It may have to find out first who has a block.
+        // It may first have to find a peer that has a block.
         let window = 2 * Timeouts::default().window;
         Self::with(kubo, Timeouts { window, ..Timeouts::default() })
     }
 
-    /// Asks that node, and waits so long for it.
+    /// Uses that node, with these time limits.
     #[must_use]
     pub fn with(kubo: Arc<Kubo>, timeouts: Timeouts) -> Self {
         let name = format!("the node at {}", kubo.api());
-        Self { kubo, name, timeouts, turns: Arc::new(Semaphore::new(BLOCKS)) }
+        Self { kubo, name, timeouts, permits: Arc::new(Semaphore::new(BLOCKS)) }
     }
 
     /// Returns the node itself.
@@ -53,7 +53,7 @@ impl Node {
 
     async fn block_of(&self, cid: Cid, bounds: &RootBounds) -> Result<Block> {
         let _memory = bounds.memory(MAX_BLOCK_SIZE).await?;
-        let _turn = self.turns.acquire().await.expect("it is never closed");
+        let _permit = self.permits.acquire().await.expect("it is never closed");
         let bytes = self.kubo.fetch(&cid).await.map_err(|error| self.failed(error))?;
         Block::verify(cid, bytes).map_err(|error| {
             let what = format!("{} sent other bytes", self.name);
@@ -84,10 +84,10 @@ impl Source for Node {
         &self.name
     }
 
-    async fn open(&self, wanted: &ReadRequest) -> Result<Events> {
-        let ReadRequest { root, path, scope, .. } = wanted;
+    async fn open(&self, request: &ReadRequest) -> Result<Events> {
+        let ReadRequest { root, path, scope, .. } = request;
         let traversal = Traversal::new(*root, path.iter().cloned(), *scope)?;
-        let (node, bounds) = (self.clone(), wanted.bounds.clone());
+        let (node, bounds) = (self.clone(), request.bounds.clone());
         let blocks = Prefetch::new(traversal, WIDTH, move |cid| {
             let (node, bounds) = (node.clone(), bounds.clone());
             Box::pin(async move { node.block_of(cid, &bounds).await })

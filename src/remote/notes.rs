@@ -1,5 +1,5 @@
-//! What is known of content in the cache: which names lead to it, and its sha512 digest once that was computed.
-//! Each content has one small file of it, however many names there are.
+//! Notes about cached content: the names that lead to it, and its sha512 digest once that was computed.
+//! Each content has one small file of notes, however many names there are.
 //!
 //! ```text
 //! notes/<ab>/<hex>    a line for each name, the newest last: half of its sha256; and a line `sha512:<hex>`
@@ -19,18 +19,18 @@ use crate::oci::{CanonicalDigest, Digest};
 /// How many names are noted of one content; the oldest go.
 const NAMES: usize = 64;
 
-/// How many hexadecimal digits of its hash stand for a name.
+/// How many hexadecimal digits of its hash represent a name.
 const NAME: usize = 32;
 
-/// The notes of a cache. All of it is file I/O, and so nothing for an async worker.
+/// The notes of a cache. All methods do file I/O: do not call them on an async worker.
 pub(super) struct Notes {
     folder: PathBuf,
     temporary: AtomicU64,
-    /// Held while a file is replaced.
+    /// Locked while a file is replaced.
     changing: Mutex<()>,
 }
 
-/// What is known of one content.
+/// The notes about one content.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Known {
     /// The newest last.
@@ -78,7 +78,7 @@ impl Notes {
         Ok(Self { folder: folder.to_owned(), temporary, changing })
     }
 
-    /// Tells whether a name was seen to lead to that content.
+    /// Returns whether a name was seen to lead to that content.
     pub(super) fn knows(&self, name: &str, digest: &CanonicalDigest) -> bool {
         let name = CanonicalDigest::of(name.as_bytes()).hex();
         self.read(digest).names.iter().any(|known| *known == name[..NAME])
@@ -101,16 +101,16 @@ impl Notes {
         self.change(digest, |known| (known.sha512.replace(sha512) != Some(sha512)).then_some(()))
     }
 
-    /// Forgets what is known of content.
+    /// Removes the notes about content.
     pub(super) fn forget(&self, digest: &CanonicalDigest) {
-        // What is left is about nothing, and goes at the next start.
+        // Notes that stay are about nothing, and are removed at the next start.
         let _ = fs::remove_file(self.path("notes", digest));
         let _ = fs::remove_dir_all(self.path("links", digest));
     }
 
-    /// Takes over what earlier versions noted about content whose digest begins with `shard`, and forgets what
-    /// is about none of `contents` and older than `opened`.
-    pub(super) fn tidy(
+    /// Migrates the notes of earlier versions about content whose digest begins with `shard`, and removes those
+    /// that are about none of `contents` and older than `opened`.
+    pub(super) fn clean_up(
         &self,
         shard: &str,
         contents: &HashSet<String>,
@@ -137,7 +137,7 @@ impl Notes {
         Ok(())
     }
 
-    /// Takes over what an earlier version noted about content.
+    /// Migrates the notes of an earlier version about content.
     fn take_over(&self, digest: &CanonicalDigest, links: &Path) -> io::Result<()> {
         let mut names = Vec::new();
         for link in entries(links)? {
@@ -169,7 +169,7 @@ impl Notes {
         text.map(|text| Known::parse(&text)).unwrap_or_default()
     }
 
-    /// Replaces what is known of content, unless nothing changes.
+    /// Replaces the notes about content, unless nothing changes.
     fn change(
         &self,
         digest: &CanonicalDigest,
@@ -189,7 +189,7 @@ impl Notes {
     }
 }
 
-/// Lists a folder, which need not be there.
+/// Lists a folder, which need not exist.
 pub(super) fn entries(
     folder: &Path,
 ) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>> + use<>> {
@@ -245,7 +245,7 @@ mod tests {
         notes.note("new", &digest).unwrap();
         let known = || ["old", "new", "other"].map(|name| notes.knows(name, &digest));
         assert_eq!(known(), [true, true, false]);
-        notes.tidy(&hex[..2], &HashSet::from([hex.clone()]), SystemTime::now()).unwrap();
+        notes.clean_up(&hex[..2], &HashSet::from([hex.clone()]), SystemTime::now()).unwrap();
         assert_eq!(known(), [true, true, false]);
         assert!(!folder.path().join("links").join(&hex[..2]).join(&hex).exists());
     }
@@ -255,12 +255,12 @@ mod tests {
         let (_folder, notes, digest) = notes();
         let hour = Duration::from_hours(1);
         notes.note("name", &digest).unwrap();
-        let tidy = |opened| {
-            notes.tidy(&digest.hex()[..2], &HashSet::new(), opened).unwrap();
+        let clean_up = |opened| {
+            notes.clean_up(&digest.hex()[..2], &HashSet::new(), opened).unwrap();
             notes.knows("name", &digest)
         };
-        assert!(tidy(SystemTime::now() - hour));
-        assert!(!tidy(SystemTime::now() + hour));
+        assert!(clean_up(SystemTime::now() - hour));
+        assert!(!clean_up(SystemTime::now() + hour));
     }
 
     #[test]

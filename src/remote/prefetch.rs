@@ -1,4 +1,4 @@
-//! Reading the blocks of a traversal one by one, some of them ahead of the one that is wanted.
+//! Reading the blocks of a traversal one by one, some of them ahead of the next one.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -17,13 +17,13 @@ pub struct Prefetch<E> {
     load: Box<dyn Fn(Cid) -> Loading<E> + Send>,
     /// How many are loaded at a time.
     width: usize,
-    /// Those that are being loaded, in this order.
+    /// The blocks that are being loaded, in this order.
     cids: VecDeque<Cid>,
     blocks: FuturesOrdered<Loading<E>>,
 }
 
 impl<E: From<TraversalError>> Prefetch<E> {
-    /// Loads what a traversal wants, at most so many blocks at a time.
+    /// Loads the blocks of a traversal, at most so many at a time.
     #[must_use]
     pub fn new(
         traversal: Traversal,
@@ -34,13 +34,13 @@ impl<E: From<TraversalError>> Prefetch<E> {
         Self { traversal, load, width, cids: VecDeque::new(), blocks: FuturesOrdered::new() }
     }
 
-    /// Returns what stands at the end of the path, once that is known.
+    /// Returns the target of the path, once that is known.
     #[must_use]
     pub fn target(&self) -> Option<&Target> {
         self.traversal.target()
     }
 
-    /// Returns what the names of the path lead to, as far as they are looked up and lead anywhere.
+    /// Returns the targets of the names of the path, as far as they are looked up and exist.
     #[must_use]
     pub fn found(&self) -> &[Cid] {
         self.traversal.found()
@@ -57,14 +57,14 @@ impl<E: From<TraversalError>> Prefetch<E> {
     /// # Errors
     /// Those of loading, and of the traversal.
     pub async fn next(&mut self) -> Result<Option<(Block, Step)>, E> {
-        let wanted = self.traversal.upcoming(self.width);
-        let Some(first) = wanted.first() else { return Ok(None) };
+        let upcoming = self.traversal.upcoming(self.width);
+        let Some(first) = upcoming.first() else { return Ok(None) };
         if self.cids.front().is_some_and(|cid| cid != first) {
-            // The last block had others below it: these come before those that are being loaded.
+            // The last block has children: they come before the blocks that are being loaded.
             self.cids.push_front(*first);
             self.blocks.push_front((self.load)(*first));
-        } else if self.cids.iter().zip(&wanted).all(|(cid, wanted)| cid == wanted) {
-            for cid in wanted.into_iter().skip(self.cids.len()) {
+        } else if self.cids.iter().zip(&upcoming).all(|(cid, next)| cid == next) {
+            for cid in upcoming.into_iter().skip(self.cids.len()) {
                 self.cids.push_back(cid);
                 self.blocks.push_back((self.load)(cid));
             }

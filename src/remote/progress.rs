@@ -1,4 +1,4 @@
-//! How long somebody is waited for, who may be slow but not idle.
+//! Time limits for a source, which may be slow but not idle.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{RemoteError, RemoteErrorKind, Result};
 
-/// How long somebody is waited for.
+/// The time limits of a source.
 #[derive(Debug, Clone, Copy)]
 pub struct Timeouts {
     /// How long the head of an answer may take.
     pub answer: Duration,
-    /// How often it is looked whether enough came.
+    /// How often the number of bytes is checked.
     pub window: Duration,
-    /// How many bytes have to come within a window: what is slower is worth another source.
+    /// How many bytes have to come within a window: a slower source is replaced.
     pub least: usize,
 }
 
@@ -24,11 +24,11 @@ impl Default for Timeouts {
     }
 }
 
-/// What came within the current window.
+/// The bytes that came within the current window.
 pub(super) struct Progress {
     timeouts: Timeouts,
     ends: Instant,
-    /// Since when whoever reads has not waited.
+    /// Since when the reader has not waited.
     away: Instant,
     came: usize,
 }
@@ -44,7 +44,7 @@ impl Progress {
     /// # Errors
     /// [`RemoteErrorKind::TimedOut`]
     pub(super) async fn wait<T>(&mut self, next: impl Future<Output = T>) -> Result<T> {
-        // That whoever reads was away is not the source's fault.
+        // The time that the reader was away does not count against the source.
         self.ends += self.away.elapsed();
         let came = timeout_at(self.ends, next).await;
         self.away = Instant::now();
@@ -59,7 +59,7 @@ impl Progress {
         }
     }
 
-    /// Notes that a block came that was asked for alone: each takes a round trip, however small it is.
+    /// Notes that a block came that was requested alone: each takes a round trip, however small it is.
     pub(super) fn note_block(&mut self, bytes: usize) {
         self.note(bytes.max(self.timeouts.least / 8));
     }

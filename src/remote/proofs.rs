@@ -1,4 +1,4 @@
-//! Reading long files to prove them: each once for all who ask at the same time, and few at a time.
+//! Reading long files to prove them: each once for all callers at the same time, and few at a time.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -10,13 +10,13 @@ use crate::oci::CanonicalDigest;
 /// How many files are read at a time.
 const AT_A_TIME: usize = 4;
 
-/// Who reads what.
+/// The proofs under way.
 pub(super) struct Proofs {
     reading: Mutex<HashMap<CanonicalDigest, Weak<AsyncMutex<()>>>>,
     permits: Arc<Semaphore>,
 }
 
-/// The right to read a file, to be held to the end of the work, also when the request is gone.
+/// The permit to read a file; keep it to the end of the work, also when the request is gone.
 pub(super) struct Proof {
     _alone: OwnedMutexGuard<()>,
     _permit: OwnedSemaphorePermit,
@@ -29,7 +29,7 @@ impl Default for Proofs {
 }
 
 impl Proofs {
-    /// Waits until nobody else reads that content, and not too many others are read.
+    /// Waits until no other task reads that content, and not too many others are read.
     pub(super) async fn begin(&self, digest: &CanonicalDigest) -> Proof {
         let alone = self.lock(digest).lock_owned().await;
         let permit = Arc::clone(&self.permits).acquire_owned().await;

@@ -1,4 +1,4 @@
-//! One read from several sources: the first that proves what there is wins, and one that breaks down is
+//! One read from several sources: the first that proves its answer wins, and one that fails is
 //! replaced where it stopped.
 
 use std::collections::VecDeque;
@@ -28,13 +28,13 @@ const MAX_SMALL_BLOCK: usize = 1 << 20;
 const NAME: usize = 255;
 const NAMES: usize = 168;
 
-/// How many sources a read may wear out.
+/// How many sources of a read may fail.
 const REPLACEMENTS: usize = 4;
 
 /// After how many bytes a transfer may have as many replacements again.
 const MUCH: u64 = 16 * 1024 * 1024;
 
-/// How often, and for how long, sources of a read are asked again whose connections break before a block has come, and
+/// How often, and for how long, a read retries sources whose connections break before a block has come, and
 /// how long the first pause is; each is twice as long as the one before it.
 const TRIES: u32 = 4;
 const TRYING: Duration = Duration::from_secs(10);
@@ -46,15 +46,15 @@ pub(super) struct Race {
     root: Cid,
     path: Vec<String>,
     purpose: Purpose,
-    /// Which sources are out of it.
+    /// Which sources have failed.
     broken: Vec<usize>,
-    /// How often sources were asked again.
+    /// How often sources were retried.
     tries: u32,
-    /// Its place among all reads.
+    /// Its permit among all reads.
     permit: Option<Permit>,
 }
 
-/// What a source told first.
+/// The first answer of a source.
 struct Begun {
     source: usize,
     target: Target,
@@ -67,7 +67,7 @@ impl Race {
         Self { remote, root, path, purpose, broken, tries: 0, permit: None }
     }
 
-    /// Finds what stands at the end of the path.
+    /// Finds the target of the path.
     pub(super) async fn begin(mut self, scope: Scope) -> Result<Target> {
         Ok(self.run(scope).await?.target)
     }
@@ -91,8 +91,8 @@ impl Race {
         Ok(Some(File { cid, size, bytes: bytes.boxed() }))
     }
 
-    /// Lists the directory at the end of the path, in no order. A source that breaks down is replaced from
-    /// the beginning: what it told is no part of a directory that another one could go on from.
+    /// Lists the directory at the end of the path, in no order. A source that fails is replaced from
+    /// the beginning: another one cannot continue a part of a directory.
     pub(super) async fn list(mut self, limit: usize) -> Result<Option<Vec<Entry>>> {
         let mut worst: Option<RemoteError> = None;
         let since = Instant::now();
@@ -126,7 +126,7 @@ impl Race {
         }
     }
 
-    /// Does not ask a source again in this read.
+    /// Excludes a source from this read.
     fn give_up(&mut self, source: usize, error: &RemoteError) {
         let cause = error.source();
         let source_name = self.remote.sources[source].name();
@@ -134,24 +134,24 @@ impl Race {
         self.broken.push(source);
     }
 
-    /// Returns after which pause the source is asked again that failed in that way, if it is.
+    /// Returns the pause before a source that failed in that way is retried, if it is.
     fn pause(&mut self, error: &RemoteError, since: Instant) -> Option<Duration> {
-        let is_asked = error.broke_off() && self.tries < TRIES && since.elapsed() < TRYING;
-        is_asked.then(|| {
+        let is_retried = error.broke_off() && self.tries < TRIES && since.elapsed() < TRYING;
+        is_retried.then(|| {
             self.tries += 1;
             PAUSE * 2_u32.pow(self.tries - 1)
         })
     }
 
-    /// Returns the sources that are not broken, in the order in which they are asked.
+    /// Returns the sources that are not broken, in the order in which they are tried.
     fn order(&self) -> VecDeque<usize> {
         let mut order = self.remote.sources_in_order();
         order.retain(|source| !self.broken.contains(source));
         order
     }
 
-    /// Asks the sources that are not broken, each a while after the one before it, or as soon as that has
-    /// failed; those that lose are dropped. One whose connection breaks is asked again, a few times.
+    /// Tries the sources that are not broken, each a while after the one before it, or as soon as that has
+    /// failed; those that lose are dropped. One whose connection breaks is retried a few times.
     async fn run(&mut self, scope: Scope) -> Result<Begun> {
         if self.permit.is_none() {
             self.permit = Some(self.remote.bounds.begin(self.purpose).await?);
@@ -161,13 +161,14 @@ impl Race {
             Purpose::Small | Purpose::List => MAX_SMALL_BLOCK,
         };
         let bounds = self.remote.bounds.clone();
-        let wanted = ReadRequest { root: self.root, path: self.path.clone(), scope, block, bounds };
+        let request =
+            ReadRequest { root: self.root, path: self.path.clone(), scope, block, bounds };
         let sources = self.remote.sources.clone();
         let ask = |source: usize, pause: Duration| {
-            let (sources, wanted) = (sources.clone(), wanted.clone());
+            let (sources, request) = (sources.clone(), request.clone());
             async move {
                 tokio::time::sleep(pause).await;
-                (source, first(&*sources[source], &wanted).await)
+                (source, first(&*sources[source], &request).await)
             }
         };
         let since = Instant::now();
@@ -178,7 +179,7 @@ impl Race {
             if let Some(source) = waiting.pop_front() {
                 running.push(ask(source, Duration::ZERO));
             }
-            // Those that run go on when the head start of the last one is over.
+            // Requests that run go on when the head start of the last one is over.
             let next = if waiting.is_empty() {
                 running.next().await
             } else {
@@ -200,7 +201,7 @@ impl Race {
                         worst = error;
                     }
                 }
-                // The head start is over, or there is nobody.
+                // The head start is over, or no source is left.
                 None => {}
             }
             if waiting.is_empty() && running.is_empty() {
@@ -210,16 +211,16 @@ impl Race {
     }
 }
 
-/// Waits until a source has proved what there is.
-async fn first(source: &dyn Source, wanted: &ReadRequest) -> Result<(Target, Events)> {
-    let mut events = source.open(wanted).await?;
+/// Waits until a source has proved the target.
+async fn first(source: &dyn Source, request: &ReadRequest) -> Result<(Target, Events)> {
+    let mut events = source.open(request).await?;
     match events.try_next().await? {
         Some(Event::Found(target)) => Ok((target, events)),
         _ => Err(RemoteError::new(RemoteErrorKind::Invalid, "nothing was told")),
     }
 }
 
-/// Writes a part that is not empty as sources are asked for it.
+/// Converts a part that is not empty into the scope of a request.
 pub(super) fn range(part: &Range<u64>) -> Result<ByteRange> {
     let number = |number: u64| i64::try_from(number).ok();
     let range = number(part.start).zip(number(part.end.saturating_sub(1)));
@@ -258,17 +259,17 @@ async fn entries(
     Ok(Some(entries))
 }
 
-/// A file on its way.
+/// A file in transit.
 struct Transfer {
     race: Race,
     cid: Cid,
-    /// What has not come.
+    /// The bytes that have not come.
     left: Range<u64>,
     begun: Begun,
     pieces: VecDeque<Bytes>,
-    /// How many bytes came since the present source was asked, and since replacements were counted anew.
+    /// How many bytes came since the request to the current source, and since replacements were counted anew.
     came: [u64; 2],
-    /// Since when it is asked again because nothing comes.
+    /// Since when it is retried because nothing comes.
     since: Instant,
     replaced: usize,
 }
@@ -303,7 +304,7 @@ impl Transfer {
         }
     }
 
-    /// Goes on where the last source stopped: with another one, or, where there is none, with the same one if only
+    /// Continues where the last source stopped: with another one, or, if there is none, with the same one if only
     /// its connection broke.
     async fn replace(&mut self, error: RemoteError) -> Result<()> {
         let source = self.begun.source;

@@ -14,10 +14,10 @@ use super::leaves::{Coming, Leaves};
 use super::{ByteStream, Remote, RemoteError, Result, race};
 use crate::ipld::{Scope, Traversal};
 
-/// How many blocks a part waits for at a time.
+/// How many blocks of a part are fetched at a time.
 const WIDTH: usize = 4;
 
-/// A part on its way.
+/// A part in transit.
 struct Part {
     leaves: Arc<Leaves>,
     remote: Remote,

@@ -1,4 +1,4 @@
-//! What an answer tells, by an archive or by blocks that are asked for one by one.
+//! Reads an answer: an archive, or blocks that are requested one by one.
 
 use std::mem;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ enum Blocks {
     Single(Prefetch<RemoteError>),
 }
 
-/// An archive on its way.
+/// An archive in transit.
 struct Archive {
     body: Body,
     reader: CarReader,
@@ -39,21 +39,21 @@ struct Reading {
     blocks: Blocks,
     progress: Progress,
     has_begun: bool,
-    is_told: bool,
+    has_target: bool,
 }
 
 /// Reads an archive as it comes.
 pub(super) fn archive(
     body: Body,
     traversal: Traversal,
-    wanted: &ReadRequest,
+    request: &ReadRequest,
     progress: Progress,
 ) -> Events {
-    let archive = Archive::new(body, traversal, wanted);
+    let archive = Archive::new(body, traversal, request);
     Reading::events(Blocks::Archive(archive), progress)
 }
 
-/// Reads blocks that are asked for one by one.
+/// Reads blocks that are requested one by one.
 pub(super) fn single(blocks: Prefetch<RemoteError>, progress: Progress) -> Events {
     Reading::events(Blocks::Single(blocks), progress)
 }
@@ -62,10 +62,10 @@ pub(super) fn single(blocks: Prefetch<RemoteError>, progress: Progress) -> Event
 pub(super) fn blocks(
     body: Body,
     traversal: Traversal,
-    wanted: &ReadRequest,
+    request: &ReadRequest,
     progress: Progress,
 ) -> BlockStream {
-    let reading = (Archive::new(body, traversal, wanted), progress);
+    let reading = (Archive::new(body, traversal, request), progress);
     try_unfold(reading, |(mut archive, mut progress)| async move {
         let next = archive.next(&mut progress).await?;
         Ok(next.map(|(block, _)| (block, (archive, progress))))
@@ -75,7 +75,7 @@ pub(super) fn blocks(
 
 impl Reading {
     fn events(blocks: Blocks, progress: Progress) -> Events {
-        let reading = Self { blocks, progress, has_begun: false, is_told: false };
+        let reading = Self { blocks, progress, has_begun: false, has_target: false };
         try_unfold(reading, |mut reading| async move {
             let events = reading.next().await?;
             Ok::<_, RemoteError>(events.map(|events| (stream::iter(events.map(Ok)), reading)))
@@ -84,17 +84,17 @@ impl Reading {
         .boxed()
     }
 
-    /// Returns what the next block tells; none at the end.
+    /// Returns the events of the next block; none at the end.
     async fn next(&mut self) -> Result<Option<impl Iterator<Item = Event> + Send + use<>>> {
         let step = if mem::replace(&mut self.has_begun, true) {
             self.blocks.next(&mut self.progress).await?
         } else {
-            // What is known without any block.
+            // The CID alone may hold content.
             Some(self.blocks.inlined().clone())
         };
         let Some(step) = step else { return Ok(None) };
-        let target = self.blocks.target().filter(|_| !self.is_told).cloned();
-        self.is_told |= target.is_some();
+        let target = self.blocks.target().filter(|_| !self.has_target).cloned();
+        self.has_target |= target.is_some();
         let more = (!step.is_empty()).then_some(Event::More(step));
         Ok(Some(target.map(Event::Found).into_iter().chain(more)))
     }
@@ -131,14 +131,14 @@ impl Blocks {
 }
 
 impl Archive {
-    fn new(body: Body, traversal: Traversal, wanted: &ReadRequest) -> Self {
-        let reader = CarReader::at_most(wanted.block);
-        Self { body, reader, traversal, bounds: wanted.bounds.clone(), memory: None }
+    fn new(body: Body, traversal: Traversal, request: &ReadRequest) -> Self {
+        let reader = CarReader::at_most(request.block);
+        Self { body, reader, traversal, bounds: request.bounds.clone(), memory: None }
     }
 
     /// Returns the next block, and what it adds; none at the end.
     async fn next(&mut self, progress: &mut Progress) -> Result<Option<(Block, Step)>> {
-        // What comes after the last wanted block is of no interest, nor waited for.
+        // The rest after the last requested block is neither read nor waited for.
         while self.traversal.wanted().is_some() {
             match self.reader.next_event()? {
                 Some(CarEvent::Block(block)) => {

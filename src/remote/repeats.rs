@@ -1,4 +1,4 @@
-//! An end for trees of a few blocks that lead to each other again and again: such a tree has millions of paths.
+//! A limit for trees of a few blocks that link to each other again and again: such a tree has millions of paths.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,7 +10,7 @@ use cid::Cid;
 pub(super) const REPEATED: usize = 500;
 pub(super) const SOME: usize = 10_000;
 
-/// What was met of a tree.
+/// The blocks that were met in a tree.
 #[derive(Debug, Default)]
 pub struct Repeats {
     /// By the beginning of their hash, which is enough to count them.

@@ -15,19 +15,19 @@ use super::error::NO_SOURCE;
 use super::{Remote, RemoteError, RemoteErrorKind, Result, Source};
 use crate::ipld::Block;
 
-/// A block of which the answer has begun; it is compared with its CID.
+/// A block whose answer has begun; it is compared with its CID.
 pub type BlockAnswer = Pin<Box<dyn Future<Output = Result<Block>> + Send>>;
 
 impl Remote {
-    /// Takes a place for a block that is read.
+    /// Acquires a permit to read a block.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Busy`] when none gets free.
-    pub(super) async fn place_for_block(&self) -> Result<Permit> {
+    pub(super) async fn permit_for_block(&self) -> Result<Permit> {
         self.bounds.begin(Purpose::Block).await
     }
 
-    /// Reads one block. A source that has begun to answer is the only one that is asked until it fails.
+    /// Reads one block. A source that has begun to answer is the only one until it fails.
     ///
     /// # Errors
     /// When no source has it.
@@ -72,7 +72,7 @@ impl Remote {
         }
     }
 
-    /// Returns the sources in the order in which they are asked.
+    /// Returns the sources in the order in which they are tried.
     pub(super) fn sources_in_order(&self) -> VecDeque<usize> {
         let best = self.best.load(Ordering::Relaxed);
         let mut order: Vec<usize> = (0..self.sources.len()).collect();
@@ -81,12 +81,12 @@ impl Remote {
     }
 }
 
-/// Reads a block that a source tells in one piece.
+/// Reads a block that a source returns in one piece.
 pub(super) fn answered(block: Block) -> BlockAnswer {
     Box::pin(async { Ok(block) })
 }
 
-/// Says that a source tells no single blocks.
+/// Returns the error of a source that serves no single blocks.
 pub(super) fn no_blocks(source: &(impl Source + ?Sized)) -> RemoteError {
     let what = format!("{} does not tell single blocks", source.name());
     RemoteError::new(RemoteErrorKind::Absent, what)

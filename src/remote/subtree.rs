@@ -17,11 +17,11 @@ use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope};
 pub type BlockStream = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
 
 impl Remote {
-    /// Keeps every block below a path, and those on the way to it, in a draft: at most so many, with at most so
-    /// many bytes. After a failure it may have some of them.
+    /// Stores every block below a path, and those on the way to it, in a draft: at most so many, with at most so
+    /// many bytes. After a failure the draft may have some of them.
     ///
     /// # Errors
-    /// When no source tells all of them.
+    /// When no source returns all of them.
     pub async fn subtree(
         &self,
         root: Cid,
@@ -30,14 +30,14 @@ impl Remote {
         draft: &mut Draft,
     ) -> Result<()> {
         let (scope, bounds) = (Scope::All { limit: blocks }, self.bounds.clone());
-        let wanted = ReadRequest { root, path, scope, block: MAX_BLOCK_SIZE, bounds };
+        let request = ReadRequest { root, path, scope, block: MAX_BLOCK_SIZE, bounds };
         let best = self.best.load(Ordering::Relaxed);
         let mut order: Vec<usize> = (0..self.sources.len()).collect();
         order.sort_by_key(|&source| source != best);
         let mut failure = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
         for source in order {
-            let kept = async {
-                let mut stream = self.sources[source].blocks(&wanted).await?;
+            let stored = async {
+                let mut stream = self.sources[source].blocks(&request).await?;
                 let mut repeats = Repeats::default();
                 while let Some(block) = stream.try_next().await? {
                     if repeats.is_endless(&block.cid, 1) {
@@ -52,7 +52,7 @@ impl Remote {
                 }
                 Ok(())
             };
-            match kept.await {
+            match stored.await {
                 Ok(()) => return Ok(()),
                 Err(error) => failure = error,
             }

@@ -1,4 +1,4 @@
-//! Where the blocks of an archive are: on the disk, since there may be more than fit into memory.
+//! The offsets of the blocks of an archive: on the disk, since there may be more than fit into memory.
 
 use std::fs::File;
 use std::io;
@@ -6,19 +6,19 @@ use std::os::unix::fs::FileExt;
 
 use cid::Cid;
 
-/// How many records are sorted in memory, and looked through as one.
+/// How many records are sorted in memory as one run.
 const RUN: usize = 1 << 20;
 
-/// How long a record is: as much of a hash as nobody can make another block for, where the block begins,
-/// and how long it is.
+/// How long a record is: a part of the hash that no other block can be made for, the offset of the
+/// block, and its length.
 const RECORD: usize = 16 + 8 + 4;
 
 type Record = [u8; RECORD];
 
-/// Where blocks are, in runs that are each sorted by hash.
+/// The offsets, in runs that are each sorted by hash.
 pub(super) struct BlockOffsets {
     file: File,
-    /// Those that are no run yet.
+    /// Records that are in no run yet.
     pending: Vec<Record>,
     /// How many records each run has.
     runs: Vec<usize>,
@@ -30,7 +30,7 @@ impl BlockOffsets {
         Self { file, pending: Vec::new(), runs: Vec::new() }
     }
 
-    /// Notes where a block is.
+    /// Notes the offset and the length of a block.
     pub(super) fn note(&mut self, cid: &Cid, offset: u64, length: u32) -> io::Result<()> {
         let mut record = [0; RECORD];
         record[..16].copy_from_slice(&key(cid));
@@ -40,7 +40,7 @@ impl BlockOffsets {
         if self.pending.len() == RUN { self.settle() } else { Ok(()) }
     }
 
-    /// Makes a run of what was noted, so that it is found.
+    /// Makes a run of the noted records, so that they are found.
     pub(super) fn settle(&mut self) -> io::Result<()> {
         let pending = std::mem::take(&mut self.pending);
         if pending.is_empty() {
@@ -54,15 +54,15 @@ impl BlockOffsets {
         Ok(())
     }
 
-    /// Finds where a block begins, and how long it is.
+    /// Finds the offset and the length of a block.
     pub(super) fn find(&self, cid: &Cid) -> io::Result<Option<(u64, u32)>> {
-        let wanted = key(cid);
+        let expected = key(cid);
         let mut begin = 0;
         for count in &self.runs {
             let (mut low, mut high) = (begin, begin + count);
             while low < high {
                 let middle = usize::midpoint(low, high);
-                if self.read(middle)?[..16] < wanted[..] {
+                if self.read(middle)?[..16] < expected[..] {
                     low = middle + 1;
                 } else {
                     high = middle;
@@ -73,7 +73,7 @@ impl BlockOffsets {
                 continue;
             }
             let record = self.read(low)?;
-            if record[..16] == wanted {
+            if record[..16] == expected {
                 let (offset, length) = record[16..].split_at(8);
                 let offset = offset.try_into().map(u64::from_be_bytes);
                 let length = length.try_into().map(u32::from_be_bytes);
@@ -83,9 +83,9 @@ impl BlockOffsets {
         Ok(None)
     }
 
-    fn read(&self, place: usize) -> io::Result<Record> {
+    fn read(&self, index: usize) -> io::Result<Record> {
         let mut record = [0; RECORD];
-        self.file.read_exact_at(&mut record, (place * RECORD) as u64)?;
+        self.file.read_exact_at(&mut record, (index * RECORD) as u64)?;
         Ok(record)
     }
 }
@@ -105,19 +105,22 @@ mod tests {
 
     #[test]
     fn each_block_is_found_in_whatever_run_it_is() {
-        let mut places = BlockOffsets::new(tempfile::tempfile().unwrap());
+        let mut offsets = BlockOffsets::new(tempfile::tempfile().unwrap());
         let cid = |number: u32| Block::raw(number.to_be_bytes().to_vec().into()).cid;
         for number in 0..1000 {
-            places.note(&cid(number), u64::from(number) << 33, number).unwrap();
+            offsets.note(&cid(number), u64::from(number) << 33, number).unwrap();
             if number % 300 == 0 {
-                places.settle().unwrap();
+                offsets.settle().unwrap();
             }
         }
-        assert_eq!(places.find(&cid(999)).unwrap(), None, "it is not settled");
-        places.settle().unwrap();
+        assert_eq!(offsets.find(&cid(999)).unwrap(), None, "it is not settled");
+        offsets.settle().unwrap();
         for number in 0..1000 {
-            assert_eq!(places.find(&cid(number)).unwrap(), Some((u64::from(number) << 33, number)));
+            assert_eq!(
+                offsets.find(&cid(number)).unwrap(),
+                Some((u64::from(number) << 33, number))
+            );
         }
-        assert_eq!(places.find(&cid(1000)).unwrap(), None);
+        assert_eq!(offsets.find(&cid(1000)).unwrap(), None);
     }
 }

@@ -1,4 +1,4 @@
-//! An archive on the disk as a source: whatever the order of its blocks, each is found.
+//! An archive on the disk as a source, with its blocks in any order.
 
 mod block_offsets;
 
@@ -23,20 +23,20 @@ const PIECE: usize = 1 << 20;
 /// How many blocks are read at a time.
 const WIDTH: usize = 4;
 
-/// An archive (a CAR of version 1) in a file that can be read at any place.
+/// An archive (a CAR of version 1) in a file that can be read at any offset.
 #[derive(Clone)]
 pub struct Archive(Arc<Opened>);
 
 struct Opened {
     name: String,
     file: File,
-    places: BlockOffsets,
+    offsets: BlockOffsets,
 }
 
-/// Blocks on their way into an archive of our own.
+/// A writer of an archive of our own.
 pub struct Draft {
     file: File,
-    places: BlockOffsets,
+    offsets: BlockOffsets,
     length: u64,
 }
 
@@ -70,8 +70,8 @@ impl Archive {
         }
     }
 
-    /// Reads a whole archive and notes where each block is, in the empty file `notes`. Every block is
-    /// compared with its hash. Blocks; `tell` is told how many bytes were read.
+    /// Reads a whole archive and notes the offset of each block in the empty file `notes`. Every block is
+    /// compared with its hash. Blocks; calls `on_progress` with the number of bytes read.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Invalid`] and [`RemoteErrorKind::Unreachable`] when it is no sound archive, or
@@ -80,30 +80,30 @@ impl Archive {
         name: impl Into<String>,
         mut file: File,
         notes: File,
-        tell: &mut dyn FnMut(u64),
+        on_progress: &mut dyn FnMut(u64),
     ) -> Result<Self> {
-        let (mut reader, mut places) = (CarReader::new(), BlockOffsets::new(notes));
+        let (mut reader, mut offsets) = (CarReader::new(), BlockOffsets::new(notes));
         loop {
             while let Some(event) = reader.next_event()? {
                 let CarEvent::Block(block) = event else { continue };
                 let offset = reader.position() - block.bytes.len() as u64;
-                places.note(&block.cid, offset, length(&block)).map_err(failed)?;
+                offsets.note(&block.cid, offset, length(&block)).map_err(failed)?;
             }
             let piece = next_piece(&mut file)?;
             if piece.is_empty() {
                 break;
             }
-            tell(piece.len() as u64);
+            on_progress(piece.len() as u64);
             reader.push(piece);
         }
         reader.finish()?;
-        places.settle().map_err(failed)?;
-        Ok(Self(Arc::new(Opened { name: name.into(), file, places })))
+        offsets.settle().map_err(failed)?;
+        Ok(Self(Arc::new(Opened { name: name.into(), file, offsets })))
     }
 
     fn block(&self, cid: Cid) -> Result<Block> {
-        let Opened { name, file, places } = &*self.0;
-        let Some((offset, length)) = places.find(&cid).map_err(failed)? else {
+        let Opened { name, file, offsets } = &*self.0;
+        let Some((offset, length)) = offsets.find(&cid).map_err(failed)? else {
             let what = format!("block {cid} is not in {name}");
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
@@ -120,7 +120,7 @@ impl Draft {
     /// Begins an archive in two empty files, the second of which is for notes.
     #[must_use]
     pub fn new(file: File, notes: File) -> Self {
-        Self { file, places: BlockOffsets::new(notes), length: 0 }
+        Self { file, offsets: BlockOffsets::new(notes), length: 0 }
     }
 
     /// Adds a block. Blocks.
@@ -134,7 +134,7 @@ impl Draft {
             self.file.write_all_at(&part, self.length).map_err(failed)?;
             self.length += part.len() as u64;
         }
-        self.places.note(&block.cid, offset, length(block)).map_err(failed)
+        self.offsets.note(&block.cid, offset, length(block)).map_err(failed)
     }
 
     /// How many bytes it has.
@@ -147,9 +147,9 @@ impl Draft {
     /// # Errors
     /// Those of the disk.
     pub fn finish(mut self, name: impl Into<String>) -> Result<Archive> {
-        self.places.settle().map_err(failed)?;
-        let Self { file, places, .. } = self;
-        Ok(Archive(Arc::new(Opened { name: name.into(), file, places })))
+        self.offsets.settle().map_err(failed)?;
+        let Self { file, offsets, .. } = self;
+        Ok(Archive(Arc::new(Opened { name: name.into(), file, offsets })))
     }
 }
 
@@ -159,9 +159,9 @@ impl Source for Archive {
         &self.0.name
     }
 
-    async fn open(&self, wanted: &ReadRequest) -> Result<Events> {
+    async fn open(&self, request: &ReadRequest) -> Result<Events> {
         let archive = self.clone();
-        let blocks = Prefetch::new(wanted.traversal()?, WIDTH, move |cid| {
+        let blocks = Prefetch::new(request.traversal()?, WIDTH, move |cid| {
             let archive = archive.clone();
             Box::pin(async move {
                 let read = spawn_blocking(move || archive.block(cid)).await;
