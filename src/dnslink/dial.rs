@@ -1,8 +1,8 @@
 //! What may be dialled: no address out of the DNS leads into our own networks (I8).
 //!
-//! Whoever publishes a root also says where it can be reached, so a request could make this server
-//! knock at whatever stands behind its firewall. Names are resolved here and every address is checked,
-//! in the same moment as it is used: a name that has another address the next time (rebinding) gains
+//! A publisher also says where its root can be reached, so a request could make this server
+//! connect to hosts behind its firewall. Names are resolved here and every address is checked,
+//! at the moment of its use: a name that has another address the next time (rebinding) gains
 //! nothing by it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -21,10 +21,10 @@ use super::multiaddr::Location;
 use super::record::read_all;
 use super::{Domain, Gateway, Hint, Host, Multiaddr, Peer};
 
-/// How many addresses a node is given of one peer.
+/// How many addresses of one peer are passed to a node.
 const MAX_ADDRESSES: usize = 16;
 
-/// How many names are asked for to find the addresses of one peer.
+/// How many names are queried to find the addresses of one peer.
 const MAX_NAMES: usize = 16;
 
 /// How many `/dnsaddr/…` may lead to each other.
@@ -36,11 +36,11 @@ const LOOKING_UP: Duration = Duration::from_secs(10);
 /// Decides which addresses may be dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Guard {
-    /// Whether everything may be, for labs.
+    /// Whether all addresses may be dialled, for labs.
     pub allow_private: bool,
 }
 
-/// Why something is not dialled.
+/// Why an address is not dialled.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DialError {
     /// It leads to this machine or its networks.
@@ -58,7 +58,7 @@ pub enum DialError {
 }
 
 impl Guard {
-    /// Tells whether an address may be dialled: whether it is one of the internet at large. Addresses of
+    /// Returns whether an address may be dialled: whether it is one of the internet at large. Addresses of
     /// version 6 that hold one of version 4 are judged by that.
     #[must_use]
     pub fn allows(self, ip: IpAddr) -> bool {
@@ -105,7 +105,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
 
 /// Finds the addresses of hosts, and gives out only those that may be dialled.
 ///
-/// It is a resolver of `reqwest`, which never asks it about a literal address in a URL: so a URL goes
+/// It is a resolver of `reqwest`, which does not call it for a literal address in a URL: so a URL goes
 /// through [`check_url`](Self::check_url) first, and the client follows no redirects.
 #[derive(Clone)]
 pub struct Dialer {
@@ -118,7 +118,7 @@ impl Dialer {
         Self { dns, guard }
     }
 
-    /// Returns what decides.
+    /// Returns the guard, which decides which addresses may be dialled.
     #[must_use]
     pub fn guard(&self) -> Guard {
         self.guard
@@ -182,15 +182,15 @@ impl Dialer {
     async fn follow(&self, peer: &Peer) -> Result<Vec<Multiaddr>, DialError> {
         let mut found = Vec::new();
         let mut error = DialError::NotFound(peer.address.to_string());
-        let mut asked: Vec<Domain> = Vec::new();
+        let mut queried: Vec<Domain> = Vec::new();
         let mut open = vec![(peer.address.clone(), 0)];
         let mut names = 0;
         while let Some((address, depth)) = open.pop() {
-            let is_asked_for = match &address.place {
+            let is_queried = match &address.location {
                 Location::Port(host, _) => !matches!(host, Host::Ip(_)),
-                Location::Dnsaddr(domain) => depth < MAX_DEPTH && !asked.contains(domain),
+                Location::Dnsaddr(domain) => depth < MAX_DEPTH && !queried.contains(domain),
             };
-            if is_asked_for {
+            if is_queried {
                 if names == MAX_NAMES {
                     let why = "its records lead to too many names".to_owned();
                     error = DialError::Unavailable(peer.address.to_string(), why);
@@ -198,13 +198,13 @@ impl Dialer {
                 }
                 names += 1;
             }
-            match &address.place {
+            match &address.location {
                 Location::Port(host, _) => match self.addresses(host).await {
                     Ok(ips) => found.extend(ips.into_iter().filter_map(|ip| address.at(ip))),
                     Err(why) => error = why,
                 },
-                Location::Dnsaddr(domain) if is_asked_for => {
-                    asked.push(domain.clone());
+                Location::Dnsaddr(domain) if is_queried => {
+                    queried.push(domain.clone());
                     let next = self.dnsaddr(domain, &peer.peer_id).await;
                     open.extend(next.into_iter().map(|address| (address, depth + 1)));
                 }

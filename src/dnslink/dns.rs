@@ -1,7 +1,7 @@
-//! Questions to the servers of names: TXT records and addresses.
+//! Queries to DNS servers: TXT records and addresses.
 //!
-//! The servers are asked in their order, the next one when the one before has failed or is slow. What
-//! one of them says about a name, also that it has nothing, is an answer; SERVFAIL, a refusal, an answer
+//! The servers are queried in their order, the next one when the one before has failed or is slow. A reply
+//! about a name, also that it does not exist, is an answer; SERVFAIL, a refusal, an answer
 //! that fails validation and silence are none.
 
 use std::net::IpAddr;
@@ -18,10 +18,10 @@ use super::servers::{Client, QUESTION, Servers};
 use super::{Domain, Host, SetupError, Validation};
 use crate::config::DnslinkSettings;
 
-/// How long a server is waited for before the next one is asked beside it.
+/// How long a server may take before the next one is queried beside it.
 const HEAD_START: Duration = Duration::from_millis(500);
 
-/// How many TXT records of one name are looked at: a full answer has no more that are of any use.
+/// How many TXT records of one name are read: a full answer has no more useful ones.
 const MAX_TEXTS: usize = 256;
 
 /// How many aliases are followed that the library does not follow by itself.
@@ -30,10 +30,10 @@ const MAX_ALIASES: usize = 8;
 /// How many addresses of one name are used.
 const MAX_ADDRESSES: usize = 16;
 
-/// What is said of an answer that is forged, or cannot be told from one.
+/// The error for an answer that is forged, or cannot be distinguished from a forged one.
 const NOT_VALIDATED: &str = "the answer is not validated by DNSSEC";
 
-/// Asks the servers.
+/// A client of the DNS servers.
 pub(super) struct Dns {
     servers: Servers,
 }
@@ -43,37 +43,37 @@ pub(super) struct Dns {
 pub(super) struct Texts {
     /// Each record, its segments joined.
     pub(super) records: Vec<Vec<u8>>,
-    /// The least TTL of all that led there.
+    /// The least TTL of the records and their aliases.
     pub(super) ttl: Duration,
     /// The names that the records were found through (CNAME), in order.
     pub(super) through: Vec<String>,
-    /// What validation has shown, where it is on.
+    /// The result of validation, where it is on.
     pub(super) validation: Option<Validation>,
 }
 
 /// Why there are no records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Failure {
-    /// A server says that there are none.
+    /// A server answers that there are none.
     Absent,
-    /// No server says anything that can be believed.
+    /// No server gives a credible answer.
     Down(String),
 }
 
 impl Dns {
-    /// Reads the files that the settings name. No server is asked.
+    /// Reads the files of the settings. It queries no server.
     pub(super) fn open(settings: &DnslinkSettings) -> Result<Self, SetupError> {
         Ok(Self { servers: Servers::open(settings)? })
     }
 
-    /// Asks for the TXT records of a name.
+    /// Queries the TXT records of a name.
     pub(super) async fn texts(&self, name: &str) -> Result<Texts, Failure> {
         let question = question(name)?;
         let answers = self.ask(&question, RecordType::TXT).await?;
         let mut names = vec![question];
         let mut aliases: Vec<(&Name, &Name)> = answers.iter().filter_map(alias).collect();
-        while let Some(place) = aliases.iter().position(|(from, _)| names.contains(from)) {
-            names.push(aliases.swap_remove(place).1.clone());
+        while let Some(index) = aliases.iter().position(|(from, _)| names.contains(from)) {
+            names.push(aliases.swap_remove(index).1.clone());
         }
         let through = names[1..].iter().map(ToString::to_string).collect();
         let is_ours = |record: &&Record| names.contains(&record.name);
@@ -99,7 +99,7 @@ impl Dns {
         })
     }
 
-    /// Asks for the addresses of a host, at most a few. A literal address is its own.
+    /// Queries the addresses of a host, at most a few. A literal address is its own.
     pub(super) async fn addresses(&self, host: &Host) -> Result<Vec<IpAddr>, Failure> {
         let (name, v4, v6) = match host {
             Host::Ip(ip) => return Ok(vec![*ip]),
@@ -154,9 +154,9 @@ impl Dns {
         &self,
         name: &Domain,
         kind: RecordType,
-        is_wanted: bool,
+        is_requested: bool,
     ) -> Result<Vec<IpAddr>, Failure> {
-        if !is_wanted {
+        if !is_requested {
             return Err(Failure::Absent);
         }
         let answers = self.ask(&question(name.as_str())?, kind).await?;
@@ -166,7 +166,7 @@ impl Dns {
         Ok(used.iter().filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES).collect())
     }
 
-    /// Tells what validation has shown of these records, which all have to be proven, or to be proven to
+    /// Returns the result of validating these records, which all have to be proven, or to be proven to
     /// be of a zone that is not signed.
     fn validation(&self, records: &[&Record]) -> Result<Option<Validation>, Failure> {
         if !self.servers.is_validating() {
@@ -191,18 +191,18 @@ impl Dns {
             Failure::Down(error.context)
         })?;
         let mut rest = clients.iter();
-        let mut asked = FuturesUnordered::new();
+        let mut queries = FuturesUnordered::new();
         let mut last = Failure::Down("there is no server to ask".to_owned());
         loop {
             if let Some(client) = rest.next() {
-                asked.push(ask_one(client.clone(), question.clone(), kind));
-            } else if asked.is_empty() {
+                queries.push(ask_one(client.clone(), question.clone(), kind));
+            } else if queries.is_empty() {
                 self.servers.forget();
                 return Err(last);
             }
-            // When all have been asked there is nobody to turn to, and this waits to the end.
+            // After the last server there is no other to query: wait to the end.
             let limit = if rest.len() > 0 { HEAD_START } else { QUESTION * 2 };
-            match timeout(limit, asked.next()).await {
+            match timeout(limit, queries.next()).await {
                 Ok(Some(Err(failure @ Failure::Down(_)))) => last = failure,
                 Ok(Some(answer)) => return answer,
                 Ok(None) | Err(_) => {}
@@ -211,14 +211,14 @@ impl Dns {
     }
 }
 
-/// Makes a name of a text, to which nothing of the system's is added.
+/// Makes a name of a text, without a search domain of the system.
 fn question(text: &str) -> Result<Name, Failure> {
     let mut name = Name::from_ascii(text).map_err(|_| Failure::Absent)?;
     name.set_fqdn(true);
     Ok(name)
 }
 
-/// Returns which name a record stands for which other one, if it is of that kind.
+/// Returns the name and the target of a record that is an alias.
 fn alias(record: &Record) -> Option<(&Name, &Name)> {
     match &record.data {
         RData::CNAME(target) => Some((&record.name, &target.0)),
@@ -230,13 +230,13 @@ type Query = BoxFuture<'static, Result<Vec<Record>, Failure>>;
 
 fn ask_one(client: Client, question: Name, kind: RecordType) -> Query {
     async move {
-        let asked = timeout(QUESTION, look_up(&client, question, kind)).await;
-        asked.unwrap_or_else(|_| Err(Failure::Down("no DNS server answers in time".to_owned())))
+        let answer = timeout(QUESTION, look_up(&client, question, kind)).await;
+        answer.unwrap_or_else(|_| Err(Failure::Down("no DNS server answers in time".to_owned())))
     }
     .boxed()
 }
 
-/// Asks one server, and goes on where an alias leads that the library refuses although it is proven.
+/// Queries one server, and follows a proven alias that the library refuses.
 async fn look_up(
     client: &Client,
     question: Name,
@@ -273,12 +273,12 @@ async fn look_up(
     Err(Failure::Down("it is an alias of an alias, and so on".to_owned()))
 }
 
-/// Returns where a name leads by the aliases among these records.
+/// Follows the aliases of a name among these records.
 fn end_of(name: &Name, records: &[Record]) -> Name {
     let mut aliases: Vec<(&Name, &Name)> = records.iter().filter_map(alias).collect();
     let mut end = name;
-    while let Some(place) = aliases.iter().position(|(from, _)| *from == end) {
-        end = aliases.swap_remove(place).1;
+    while let Some(index) = aliases.iter().position(|(from, _)| *from == end) {
+        end = aliases.swap_remove(index).1;
     }
     end.clone()
 }

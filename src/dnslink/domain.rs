@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::Serialize;
 use thiserror::Error;
 
-/// What is put before a domain where its records stand; `_dnsaddr.` is as long.
+/// The prefix of the name of the records of a domain; `_dnsaddr.` is as long.
 pub(super) const DNSLINK: &str = "_dnslink.";
 pub(super) const DNSADDR: &str = "_dnsaddr.";
 

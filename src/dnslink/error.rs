@@ -1,4 +1,4 @@
-//! What can go wrong when a name is looked up.
+//! Failures to resolve a name.
 
 use std::error::Error;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-/// A failure to find a root: its kind says what a caller can do about it. It is kept for a while and
-/// told to everybody who asks for the same name, so it can be cloned.
+/// A failure to find a root: its kind says what a caller can do about it. It is cached for a while and
+/// returned to all callers that resolve the same name, so it can be cloned.
 #[derive(Debug, Clone)]
 pub struct DnslinkError {
     /// What a caller can do about it.
     pub kind: DnslinkErrorKind,
-    /// Which name, and what about it.
+    /// Which name, and what failed.
     pub context: String,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// Why no name can be looked up at all: a file that a setting names cannot be used.
+/// Why no name can be looked up at all: a file of the settings cannot be used.
 #[derive(Debug, Error)]
 #[error("the file {} that `{setting}` names cannot be used: {source}", .path.display())]
 pub struct SetupError {
@@ -37,13 +37,13 @@ pub enum DnslinkErrorKind {
     NotFound,
     /// The name has records, but none that is valid.
     Invalid,
-    /// No server answers, or not with something that can be believed: try again.
+    /// No server gives a credible answer: try again.
     Unavailable,
     /// Too many new names were looked up for the client, or for all of them: try again later.
     TooMany,
     /// The name leads back to itself.
     Loop,
-    /// The name leads through more others than anybody follows.
+    /// The name leads through more others than the limit.
     TooLong,
 }
 
@@ -63,7 +63,7 @@ impl DnslinkError {
         Self { kind, context: context.into(), source: Some(source.into()) }
     }
 
-    /// Tells whether the same call may succeed later without anybody publishing anything.
+    /// Returns whether the same call may succeed later without a change of the records.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind == DnslinkErrorKind::Unavailable

@@ -1,8 +1,8 @@
-//! IPNS records: what the owner of a key has signed (specs.ipfs.tech, "IPNS Record and Protocol").
+//! IPNS records, signed by the owner of a key (specs.ipfs.tech, "IPNS Record and Protocol").
 //!
-//! A record comes from whoever has it, as `application/vnd.ipfs.ipns-record`; only the signature tells
-//! that it is the owner's. Keys are those of Ed25519, which stand in their own names; RSA keys, which
-//! were given out before them, are not read.
+//! A record may come from any source, as `application/vnd.ipfs.ipns-record`; only the signature proves
+//! that it is the owner's. Keys are those of Ed25519, which their own names contain; RSA keys, which
+//! are older, are not read.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,20 +18,20 @@ use super::{Link, LinkError};
 /// The longest record that is read ("Record Size Limit").
 pub const MAX_RECORD: usize = 10 * 1024;
 
-/// What is put before the data that are signed.
+/// The prefix of the signed data.
 const SIGNED: &[u8] = b"ipns-signature:";
 
 /// A record whose signature and time are good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IpnsRecord {
-    /// Where the key leads to.
+    /// The target of the key.
     pub value: Link,
-    /// Of two good records, that with the greater number is newer; if they are equal, that which is good
+    /// Of two good records, the one with the greater number is newer; if they are equal, the one that is good
     /// for longer.
     pub sequence: u64,
     /// Until when it is good.
     pub good_until: Timestamp,
-    /// How long it may be kept before somebody looks for a newer one.
+    /// How long it may be cached before a client looks for a newer one.
     pub ttl: Duration,
 }
 
@@ -47,7 +47,7 @@ pub enum IpnsError {
     /// The name is not that of an Ed25519 key.
     #[error("the name is not that of an Ed25519 key")]
     Key,
-    /// It was signed by nobody or by somebody else, or was changed.
+    /// It is not signed, is signed by another key, or was changed.
     #[error("the signature is not that of the name's owner")]
     Signature,
     /// The copies of its fields for old readers say something else.
@@ -174,7 +174,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Takes the key out of a name: an identity hash of the protobuf `PublicKey`.
+/// Extracts the key from a name: an identity hash of the protobuf `PublicKey`.
 fn public_key(name: &Cid) -> Result<&[u8], IpnsError> {
     const IDENTITY: u64 = 0;
     const ED25519_KEY: u64 = 1;
@@ -236,14 +236,14 @@ impl<'a> Fields<'a> {
 
     fn varint(&mut self) -> Result<u64, IpnsError> {
         let mut value = 0_u64;
-        for (place, byte) in self.0.iter().enumerate().take(10) {
+        for (index, byte) in self.0.iter().enumerate().take(10) {
             let bits = u64::from(byte & 0x7f);
-            if place == 9 && bits > 1 {
+            if index == 9 && bits > 1 {
                 break;
             }
-            value |= bits << (7 * place);
+            value |= bits << (7 * index);
             if byte & 0x80 == 0 {
-                self.0 = &self.0[place + 1..];
+                self.0 = &self.0[index + 1..];
                 return Ok(value);
             }
         }
@@ -335,10 +335,10 @@ mod tests {
     fn a_record_that_was_changed_anywhere_is_not_good() {
         let owner = Owner::new();
         let record = owner.record(VALUE, LATER, None);
-        for place in 0..record.len() {
+        for index in 0..record.len() {
             let mut changed = record.clone();
-            changed[place] ^= 1;
-            assert!(check(&owner, &changed).is_err(), "byte {place}");
+            changed[index] ^= 1;
+            assert!(check(&owner, &changed).is_err(), "byte {index}");
         }
     }
 

@@ -10,7 +10,7 @@ const LIBP2P_KEY: u64 = 0x72;
 const IDENTITY: u64 = 0x00;
 const SHA2_256: u64 = 0x12;
 
-/// The longest key that stands in its own name; longer ones are hashed (libp2p, "Peer Ids").
+/// The longest key that its own name contains; longer ones are hashed (libp2p, "Peer Ids").
 const MAX_INLINE: usize = 42;
 
 /// Reads an IPNS name or a peer id: a CID of a libp2p key, or the bare multihash in base58, as
@@ -34,7 +34,7 @@ pub fn parse_key(text: &str) -> Option<Cid> {
     is_sound.then(|| Cid::new_v1(LIBP2P_KEY, hash))
 }
 
-/// Returns the key that a seed makes, as its name (libp2p, "Peer Ids": Ed25519).
+/// Returns the name of the key that is derived from a seed (libp2p, "Peer Ids": Ed25519).
 ///
 /// # Panics
 /// Never: any 32 bytes are a seed.
@@ -48,7 +48,7 @@ pub fn key_of_seed(seed: &[u8; 32]) -> Cid {
     Cid::new_v1(LIBP2P_KEY, Multihash::wrap(IDENTITY, &key).expect("36 bytes fit"))
 }
 
-/// Writes a key as a peer id, the way that Kubo does: its multihash in base58.
+/// Writes a key as a peer id, as Kubo does: its multihash in base58.
 #[must_use]
 pub fn peer_id(key: &Cid) -> String {
     Base::Base58Btc.encode(key.hash().to_bytes())

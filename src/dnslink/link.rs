@@ -1,4 +1,4 @@
-//! Where a record leads to: `/ipfs/<cid>`, `/ipns/<domain>` or `/ipns/<key>`, and a path below.
+//! The target of a record: `/ipfs/<cid>`, `/ipns/<domain>` or `/ipns/<key>`, and a path below.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,21 +12,21 @@ use super::key::{ipns_name, parse_key};
 /// The longest link as text; a TXT record of one segment has 255 bytes.
 const MAX_LENGTH: usize = 2048;
 
-/// What a link begins at.
+/// The start of a link.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// A root: the end of the way.
     Cid(Cid),
-    /// A domain, whose own record tells the rest.
+    /// A domain, whose own record has the rest.
     Domain(Domain),
     /// An IPNS key, whose owner has signed the rest.
     Key(Cid),
 }
 
-/// Where a record leads to.
+/// The target of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Link {
-    /// What it begins at.
+    /// Its start.
     pub target: Target,
     /// The path below. No component is empty, `.` or `..`, or has a slash.
     pub path: Vec<String>,
@@ -53,7 +53,7 @@ pub enum LinkError {
     /// The path has a component that could lead elsewhere.
     #[error("its path has an empty component, `.` or `..`")]
     Path,
-    /// Nobody needs so long a link.
+    /// It is too long.
     #[error("it is longer than {MAX_LENGTH} characters")]
     Length,
 }
@@ -62,7 +62,7 @@ impl FromStr for Link {
     type Err = LinkError;
 
     /// Reads a link as the DNSLink specification has it: printable ASCII, a slash, a namespace, a slash,
-    /// what is named there. A slash at the end is passed over.
+    /// and a name. A slash at the end is passed over.
     fn from_str(text: &str) -> Result<Self, LinkError> {
         if text.len() > MAX_LENGTH {
             return Err(LinkError::Length);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_link_is_told_apart() {
+    fn what_is_no_link_is_recognized() {
         let long = format!("/ipns/example.com/{}", "a".repeat(MAX_LENGTH));
         for (text, error) in [
             (String::new(), LinkError::Form),

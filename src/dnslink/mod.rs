@@ -1,14 +1,14 @@
 //! SEAM: names to roots.
 //!
 //! An operator publishes a root as a record in the DNS; this room finds it again. `registry`, `remote`
-//! and `cli` ask a [`Resolver`] for the root of a domain, an IPNS key or a CID, and a [`Dialer`] where
-//! that root's publisher may be reached. `registry` has a [`Provider`] of [`PROVIDERS`] write such a record, and
-//! asks the servers of the [`Zone`] whether they tell it. It knows nothing of registries, of HTTP or of trees: it never
+//! and `cli` resolve a domain, an IPNS key or a CID by a [`Resolver`], and find by a [`Dialer`] where
+//! that root's publisher may be reached. `registry` writes such a record by a [`Provider`] of [`PROVIDERS`], and
+//! checks it at the servers of the [`Zone`]. This room knows nothing of registries, of HTTP or of trees: it never
 //! reads a block, and trusts what the DNS says no further than to look there.
 //!
-//! [`record`] reads what a TXT record says, [`multiaddr`](Multiaddr) where somebody listens,
-//! [`ipns`] what the owner of a key has signed; all three are pure. How an IPNS record is fetched is
-//! for others to know: a [`KeyResolver`].
+//! [`record`] reads TXT records, [`multiaddr`](Multiaddr) reads addresses,
+//! [`ipns`] reads records that the owner of a key has signed; all three are pure. Another room fetches
+//! IPNS records: a [`KeyResolver`].
 
 mod dial;
 mod dns;
@@ -59,41 +59,41 @@ pub use resolver::Resolver;
 pub use step::{Seen, Step, Trace, Validation};
 pub use zone::{Told, Zone};
 
-/// What every operation of this room returns.
+/// The result of every operation of this room.
 pub type Result<T> = std::result::Result<T, DnslinkError>;
 
-/// What a name leads to.
+/// The target of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
     /// The root.
     pub root: Cid,
-    /// Where below the root it leads to, from the root on; mostly empty. No component is empty, `.` or
+    /// The path below the root; mostly empty. No component is empty, `.` or
     /// `..`, or has a slash.
     pub path: Vec<String>,
     /// Where the publisher says it can be reached, at most [`MAX_HINTS`]; nothing of it is checked.
     pub hints: Vec<Hint>,
-    /// How long that may be kept, within the floor and the ceiling of the settings.
+    /// How long that may be cached, within the floor and the ceiling of the settings.
     pub ttl: Duration,
 }
 
-/// What a name leads to, and whether that is still so.
+/// The target of a name, and whether it is stale.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// What the name leads to.
+    /// The target of the name.
     pub resolved: Arc<Resolved>,
-    /// Since when it could not be asked for again, although it is due; none: it is fresh.
+    /// Since when it is due but could not be resolved again; none: it is fresh.
     pub stale_since: Option<Timestamp>,
 }
 
-/// Somebody who can fetch the record of an IPNS key.
+/// Fetches the record of an IPNS key.
 #[async_trait]
 pub trait KeyResolver: Send + Sync {
-    /// Returns where the key leads to, and for how long that may be kept. `hints` are what the names
-    /// that led to the key have told; nothing of them is checked.
+    /// Returns the target of the key, and for how long that may be cached. `hints` come from the names
+    /// that led to the key; nothing of them is checked.
     ///
     /// # Errors
-    /// [`NotFound`](DnslinkErrorKind::NotFound) when nobody has a record,
+    /// [`NotFound`](DnslinkErrorKind::NotFound) when no source has a record,
     /// [`Invalid`](DnslinkErrorKind::Invalid) when none of them is good,
-    /// [`Unavailable`](DnslinkErrorKind::Unavailable) when that cannot be told now.
+    /// [`Unavailable`](DnslinkErrorKind::Unavailable) when that cannot be determined now.
     async fn resolve(&self, key: &Cid, hints: &[Hint]) -> Result<(Link, Duration)>;
 }

@@ -1,8 +1,8 @@
-//! Where somebody listens, as IPFS writes it: `/dns4/example.com/tcp/443/tls/http`,
+//! Addresses of gateways and peers, as IPFS writes them: `/dns4/example.com/tcp/443/tls/http`,
 //! `/ip4/192.0.2.1/udp/4001/quic-v1/p2p/12D3KooW…`.
 //!
 //! Of the many protocols only those are known that we or a node dial from here: a gateway by HTTP, a
-//! peer by TCP or QUIC. Whatever else an address has makes it one that is passed over.
+//! peer by TCP or QUIC. An address with any other protocol is passed over.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::Domain;
 use super::key::{parse_key, peer_id};
 
-/// How many hints of one name are kept.
+/// How many hints of one name are used.
 pub const MAX_HINTS: usize = 16;
 
 /// The longest multiaddr that is read.
@@ -66,7 +66,7 @@ pub enum Host {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(into = "String")]
 pub struct Multiaddr {
-    pub(super) place: Location,
+    pub(super) location: Location,
     peer_id: String,
 }
 
@@ -75,7 +75,7 @@ pub struct Multiaddr {
 pub(super) enum Location {
     /// At a port of a host.
     Port(Host, Transport),
-    /// Wherever the records of `_dnsaddr.<domain>` say.
+    /// At the addresses in the records of `_dnsaddr.<domain>`.
     Dnsaddr(Domain),
 }
 
@@ -92,7 +92,7 @@ pub enum MultiaddrError {
     /// It is no multiaddr, or has protocols that are of no use here.
     #[error("it is not the multiaddr of a gateway or of a peer that can be dialled")]
     Form,
-    /// Nobody needs so long an address.
+    /// It is too long.
     #[error("it is longer than {MAX_LENGTH} characters")]
     Length,
 }
@@ -121,7 +121,7 @@ impl Hint {
         let [protocol, host, transport, port, rest @ ..] = parts else { return None };
         let host = Host::read(protocol, host)?;
         let port = port.parse().ok().filter(|port| *port > 0)?;
-        // A gateway may say whose it is as well; that is proven by nothing there, nor needed.
+        // A gateway may have a peer id as well; it is not proven there, nor needed.
         let (rest, id) = match rest {
             [rest @ .., "p2p" | "ipfs", id] => (rest, Some(*id)),
             rest => (rest, None),
@@ -148,9 +148,9 @@ impl Hint {
         }
     }
 
-    fn peer(place: Location, id: &str) -> Option<Self> {
+    fn peer(location: Location, id: &str) -> Option<Self> {
         let peer_id = peer_id(&parse_key(id)?);
-        let address = Multiaddr { place, peer_id: peer_id.clone() };
+        let address = Multiaddr { location, peer_id: peer_id.clone() };
         Some(Self::Peer(Peer { peer_id, address }))
     }
 }
@@ -227,7 +227,7 @@ impl Host {
 impl Multiaddr {
     /// Returns the literal address, if it has one.
     pub(super) fn ip(&self) -> Option<IpAddr> {
-        match self.place {
+        match self.location {
             Location::Port(Host::Ip(ip), _) => Some(ip),
             _ => None,
         }
@@ -235,8 +235,11 @@ impl Multiaddr {
 
     /// Returns the same at a literal address; none for a `/dnsaddr/…`.
     pub(super) fn at(&self, ip: IpAddr) -> Option<Self> {
-        let Location::Port(_, transport) = self.place else { return None };
-        Some(Self { place: Location::Port(Host::Ip(ip), transport), peer_id: self.peer_id.clone() })
+        let Location::Port(_, transport) = self.location else { return None };
+        Some(Self {
+            location: Location::Port(Host::Ip(ip), transport),
+            peer_id: self.peer_id.clone(),
+        })
     }
 }
 
@@ -254,7 +257,7 @@ impl fmt::Display for Host {
 
 impl fmt::Display for Multiaddr {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.place {
+        match &self.location {
             Location::Port(host, Transport::Tcp(port)) => write!(formatter, "{host}/tcp/{port}")?,
             Location::Port(host, Transport::Quic(port)) => {
                 write!(formatter, "{host}/udp/{port}/quic-v1")?;

@@ -1,5 +1,5 @@
-//! What names were found to lead to, kept for as long as their owners say, and beyond that while
-//! nobody can be asked.
+//! The results of look-ups, cached for as long as the owners of the names say, and beyond that while
+//! no server answers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,33 +14,33 @@ use tokio::time::timeout;
 
 use super::{Answer, DnslinkError, DnslinkErrorKind, PersistentCache, Resolved, Result, Target};
 
-/// How many names are kept.
+/// How many names are cached.
 const NAMES: usize = 1000;
 
-/// How long it is kept that a name leads nowhere, or cannot be looked up.
+/// How long a failure is cached: the name leads nowhere, or cannot be looked up.
 const NEGATIVE: Duration = Duration::from_secs(5);
 
-/// How long somebody waits for a fresh answer who could have an old one (RFC 8767, 5).
+/// How long a caller waits for a fresh answer when there is a stale one (RFC 8767, 5).
 const TIMEOUT: Duration = Duration::from_millis(1800);
 
 /// The answers, and the look-ups under way.
 pub(super) struct NameCache {
-    kept: Cache<Target, Arc<CachedName>>,
+    entries: Cache<Target, Arc<CachedName>>,
     flights: Mutex<HashMap<Target, Flight>>,
     stale_for: Duration,
-    /// What outlasts the process.
+    /// The cache that outlasts the process.
     persistent: Option<PersistentCache>,
 }
 
 /// A look-up that any number of callers wait for.
 type Flight = Shared<BoxFuture<'static, Result<Answer>>>;
 
-/// What is kept of one name.
+/// The cache entry of one name.
 struct CachedName {
     outcome: Result<Answer>,
-    /// Until when that is answered without asking again.
+    /// Until when that is answered without a look-up.
     until: Instant,
-    /// What was last found, if it may still stand in for what cannot be asked.
+    /// The last good answer, if it may still be served stale.
     good: Option<Good>,
     /// Whether it ever led anywhere.
     was_found: bool,
@@ -62,22 +62,22 @@ impl Good {
 
 impl NameCache {
     pub(super) fn new(stale_for: Duration) -> Self {
-        Self { kept: Cache::new(NAMES), flights: Mutex::default(), stale_for, persistent: None }
+        Self { entries: Cache::new(NAMES), flights: Mutex::default(), stale_for, persistent: None }
     }
 
-    /// A new one, which remembers what another process has found as well.
+    /// A new cache, which also has the results of earlier processes.
     pub(super) fn with_persistent_cache(&self, persistent: PersistentCache) -> Self {
         Self { persistent: Some(persistent), ..Self::new(self.stale_for) }
     }
 
-    /// Tells whether a name would have to be looked up, and never led anywhere, as far as that is remembered.
+    /// Returns whether a name would have to be looked up, and never led anywhere, as far as that is remembered.
     pub(super) async fn is_new(&self, name: &Target) -> bool {
         let is_known = self.fresh(name).is_some() || self.flights().contains_key(name);
         !is_known && !self.was_found(name).await
     }
 
-    /// Answers from memory, or by a look-up that `look_up` makes: one for all who ask at the same time.
-    /// It goes on when nobody waits for it any more.
+    /// Answers from memory, or by a look-up that `look_up` makes: one for all callers at the same time.
+    /// It goes on when no caller waits for it any more.
     pub(super) async fn answer<Look>(
         self: &Arc<Self>,
         name: &Target,
@@ -90,7 +90,7 @@ impl NameCache {
             return outcome;
         }
         self.recall(name).await;
-        let old = self.kept.get(name).and_then(|kept| self.standing_in(&kept));
+        let old = self.entries.get(name).and_then(|cached| self.last_good(&cached));
         let flight = match self.join(name, look_up) {
             Ok(flight) => flight,
             Err(outcome) => return *outcome,
@@ -99,22 +99,22 @@ impl NameCache {
         timeout(TIMEOUT, flight).await.unwrap_or_else(|_| Ok(old.answer()))
     }
 
-    /// Returns what was last found of a name, also by an earlier process, if it may still serve.
+    /// Returns the last good answer for a name, also of an earlier process, if it may still serve.
     pub(super) async fn recalled(&self, name: &Target) -> Option<Answer> {
         self.recall(name).await;
         self.last(name)
     }
 
-    /// Returns what this process last found of a name, if it may still serve.
+    /// Returns the last good answer of this process for a name, if it may still serve.
     pub(super) fn last(&self, name: &Target) -> Option<Answer> {
-        let good = self.standing_in(&*self.kept.get(name)?)?;
+        let good = self.last_good(&*self.entries.get(name)?)?;
         let is_due = good.due <= Instant::now();
         Some(Answer { stale_since: is_due.then_some(good.due_time), ..good.answer() })
     }
 
-    /// Tells whether a name was ever seen to lead anywhere, as far as that is remembered.
+    /// Returns whether a name was ever seen to lead anywhere, as far as that is remembered.
     pub(super) async fn was_found(&self, name: &Target) -> bool {
-        if self.kept.get(name).is_some_and(|kept| kept.was_found) {
+        if self.entries.get(name).is_some_and(|cached| cached.was_found) {
             return true;
         }
         match &self.persistent {
@@ -123,37 +123,38 @@ impl NameCache {
         }
     }
 
-    /// Takes up what an earlier process has found, if this one knows nothing of the name.
+    /// Loads the answer of an earlier process, if this one knows nothing of the name.
     async fn recall(&self, name: &Target) {
-        let Some(persistent) = self.persistent.as_ref().filter(|_| self.kept.get(name).is_none())
+        let Some(persistent) =
+            self.persistent.as_ref().filter(|_| self.entries.get(name).is_none())
         else {
             return;
         };
         let Some((resolved, due_time)) = persistent.recall(name).await else { return };
         let age = Timestamp::now().duration_since(due_time);
         let now = Instant::now();
-        // What it was found for is over, whatever the clock said then.
+        // Its TTL is over, whatever the clock said then.
         let Some(due) = now.checked_sub(age.try_into().unwrap_or_default()) else { return };
         let good = Good { resolved: Arc::new(resolved), due, due_time };
-        if due.elapsed() < self.stale_for && self.kept.get(name).is_none() {
-            let kept = CachedName {
+        if due.elapsed() < self.stale_for && self.entries.get(name).is_none() {
+            let cached = CachedName {
                 outcome: Ok(good.answer()),
                 until: now,
                 good: Some(good),
                 was_found: true,
             };
-            self.kept.insert(name.clone(), Arc::new(kept));
+            self.entries.insert(name.clone(), Arc::new(cached));
         }
     }
 
     fn fresh(&self, name: &Target) -> Option<Result<Answer>> {
-        let kept = self.kept.get(name)?;
-        (Instant::now() < kept.until).then(|| kept.outcome.clone())
+        let cached = self.entries.get(name)?;
+        (Instant::now() < cached.until).then(|| cached.outcome.clone())
     }
 
-    /// Returns what was last found, if its time is not over.
-    fn standing_in(&self, kept: &CachedName) -> Option<Good> {
-        kept.good.clone().filter(|good| good.due.elapsed() < self.stale_for)
+    /// Returns the last good answer, if it may still be served stale.
+    fn last_good(&self, cached: &CachedName) -> Option<Good> {
+        cached.good.clone().filter(|good| good.due.elapsed() < self.stale_for)
     }
 
     /// Joins the look-up of that name, or starts one; or returns what one has just found.
@@ -169,7 +170,7 @@ impl NameCache {
         if let Some(flight) = flights.get(name) {
             return Ok(flight.clone());
         }
-        // It is kept before the flight is taken off the list.
+        // It is cached before the flight is removed from the list.
         if let Some(outcome) = self.fresh(name) {
             return Err(Box::new(outcome));
         }
@@ -182,7 +183,7 @@ impl NameCache {
         };
         let flight = flight.boxed().shared();
         flights.insert(name.clone(), flight.clone());
-        // A task that cannot run is dropped at once, and takes itself off the list.
+        // A task that cannot run is dropped at once, and removes itself from the list.
         drop(flights);
         let listed = Listed { memory: self.clone(), name: name.clone() };
         let look_up = look_up();
@@ -191,19 +192,19 @@ impl NameCache {
             let outcome = listed.memory.keep(&listed.name, found);
             let (memory, name) = (listed.memory.clone(), listed.name.clone());
             drop(listed);
-            // Whoever asked may have gone away.
+            // The callers may have gone away.
             let _ = landed.send(outcome);
             memory.note(&name).await;
         });
         Ok(flight)
     }
 
-    /// Keeps what a look-up has found, and returns what is to be answered.
+    /// Caches the result of a look-up, and returns the answer.
     fn keep(&self, name: &Target, found: Result<Resolved>) -> Result<Answer> {
         let now = Instant::now();
-        let before = self.kept.get(name);
-        let was_found = before.as_ref().is_some_and(|kept| kept.was_found);
-        let kept = match found {
+        let before = self.entries.get(name);
+        let was_found = before.as_ref().is_some_and(|cached| cached.was_found);
+        let cached = match found {
             Ok(resolved) => {
                 let (ttl, resolved) = (resolved.ttl, Arc::new(resolved));
                 let due_time = Timestamp::now().saturating_add(ttl).unwrap_or(Timestamp::MAX);
@@ -212,7 +213,7 @@ impl NameCache {
                 CachedName { outcome, until: now + ttl, good: Some(good), was_found: true }
             }
             Err(error) if error.is_retryable() => {
-                let good = before.and_then(|kept| self.standing_in(&kept));
+                let good = before.and_then(|cached| self.last_good(&cached));
                 let outcome = good.as_ref().map(Good::answer).ok_or(error);
                 CachedName { outcome, until: now + NEGATIVE, good, was_found }
             }
@@ -220,17 +221,17 @@ impl NameCache {
                 CachedName { outcome: Err(error), until: now + NEGATIVE, good: None, was_found }
             }
         };
-        let outcome = kept.outcome.clone();
-        self.kept.insert(name.clone(), Arc::new(kept));
+        let outcome = cached.outcome.clone();
+        self.entries.insert(name.clone(), Arc::new(cached));
         outcome
     }
 
-    /// Notes for later processes what was found of a name.
+    /// Stores the result of a name for later processes.
     async fn note(&self, name: &Target) {
-        let (Some(persistent), Some(kept)) = (&self.persistent, self.kept.get(name)) else {
+        let (Some(persistent), Some(cached)) = (&self.persistent, self.entries.get(name)) else {
             return;
         };
-        match (&kept.outcome, &kept.good) {
+        match (&cached.outcome, &cached.good) {
             (Ok(answer), Some(good)) if answer.stale_since.is_none() => {
                 persistent.note(name, &good.resolved, good.due_time).await;
             }
@@ -244,7 +245,7 @@ impl NameCache {
     }
 }
 
-/// Takes a look-up off the list when it has ended, however it did.
+/// Removes a look-up from the list when it has ended, however it did.
 struct Listed {
     memory: Arc<NameCache>,
     name: Target,
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_is_kept_until_it_is_due() {
+    async fn an_answer_is_cached_until_it_is_due() {
         let memory = Arc::new(NameCache::new(DAY));
         assert_eq!(path(ask(&memory, Ok(found("a", DAY))).await), "a");
         assert_eq!(path(ask(&memory, Ok(found("b", DAY))).await), "a");
@@ -298,18 +299,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn that_there_is_nothing_is_kept_and_replaces_what_there_was() {
+    async fn a_negative_answer_is_cached_and_replaces_an_earlier_one() {
         let memory = Arc::new(NameCache::new(DAY));
         ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         for outcome in [Err(failed(DnslinkErrorKind::NotFound)), Ok(found("b", DAY))] {
             let error = ask(&memory, outcome).await.unwrap_err();
             assert_eq!(error.kind, DnslinkErrorKind::NotFound);
         }
-        assert!(memory.kept.get(&name()).unwrap().good.is_none());
+        assert!(memory.entries.get(&name()).unwrap().good.is_none());
     }
 
     #[tokio::test]
-    async fn what_was_found_stands_in_while_nobody_answers_and_says_since_when() {
+    async fn a_stale_answer_serves_while_no_server_answers_and_says_since_when() {
         let memory = Arc::new(NameCache::new(DAY));
         let fresh = ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         assert_eq!(fresh.stale_since, None);
@@ -356,7 +357,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_look_up_serves_all_and_outlives_who_asked_first() {
+    async fn one_look_up_serves_all_callers_and_outlives_the_first() {
         let memory = Arc::new(NameCache::new(DAY));
         let (count, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
         let ask = || {
@@ -384,17 +385,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_more_names_are_kept_than_there_is_room_for() {
+    async fn the_number_of_cached_names_is_bounded() {
         let memory = Arc::new(NameCache::new(DAY));
         for number in 0..3 * NAMES {
             let name = Target::Domain(format!("n{number}.example").parse().unwrap());
             memory.answer(&name, || async { Ok(found("a", DAY)) }).await.unwrap();
         }
-        assert!(memory.kept.len() <= NAMES);
+        assert!(memory.entries.len() <= NAMES);
     }
 
     #[tokio::test]
-    async fn a_look_up_that_panics_is_told_and_tried_again() {
+    async fn a_look_up_that_panics_is_reported_and_retried() {
         let memory = Arc::new(NameCache::new(DAY));
         let broken = memory.answer(&name(), || async { panic!("it is meant") }).await;
         assert_eq!(broken.unwrap_err().kind, DnslinkErrorKind::Unavailable);
@@ -402,7 +403,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_could_have_an_old_answer_does_not_wait_long_for_a_new_one() {
+    async fn a_caller_with_a_stale_answer_does_not_wait_long_for_a_new_one() {
         let memory = Arc::new(NameCache::new(DAY));
         ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
         let stale = memory.answer(&name(), std::future::pending).await.unwrap();

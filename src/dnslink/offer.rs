@@ -2,10 +2,10 @@
 
 use super::{Guard, Hint};
 
-/// How many addresses of a node are told: an answer of the DNS has to stay short.
+/// How many addresses of a node are published: an answer of the DNS has to stay short.
 const MOST: usize = 4;
 
-/// Returns those of a node's addresses by which others can reach it, at most a few.
+/// Returns the addresses of a node that others can reach, at most a few.
 #[must_use]
 pub fn offer_peers(addresses: &[String], guard: Guard) -> Vec<String> {
     let is_reachable = |address: &&String| match address.parse() {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_addresses_that_others_reach_are_told() {
+    fn only_addresses_that_others_reach_are_offered() {
         const ID: &str = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
         let addresses: Vec<String> = [
             "/ip4/127.0.0.1/tcp/4001/p2p/ID",

@@ -1,5 +1,5 @@
-//! What names have led to, beyond the life of the process: while the DNS is down, it stands in after a restart as
-//! it does before.
+//! Resolved names, stored beyond the life of the process: while the DNS is down, they serve after a restart as
+//! they do before.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +13,10 @@ use tokio::task::spawn_blocking;
 use super::{Hint, Resolved, Target};
 use crate::oci::CanonicalDigest;
 
-/// How many names are kept; when there are more, the half that was noted longest ago goes.
+/// How many names are stored; when there are more, the half that was noted longest ago is removed.
 const MOST: usize = 4096;
 
-/// The longest note that is written: no name of use needs more.
+/// The longest note that is written: no useful name needs more.
 const MAX_NOTE: usize = 16 * 1024;
 
 /// A folder of notes, one for each name.
@@ -33,9 +33,9 @@ struct Note {
     root: String,
     path: Vec<String>,
     hints: Vec<String>,
-    /// When it was to be asked for again.
+    /// When it was due to be resolved again.
     due: Timestamp,
-    /// Whether its owner has taken it away since.
+    /// Whether its owner has removed the record since.
     #[serde(default)]
     gone: bool,
 }
@@ -51,13 +51,13 @@ impl PersistentCache {
         Ok(Self { folder: Arc::new(folder.to_owned()), count: Arc::new(Mutex::new(count)) })
     }
 
-    /// Returns what a name led to when that was last seen, and when it became due.
+    /// Returns the last known result of a name, and when it became due.
     pub(super) async fn recall(&self, name: &Target) -> Option<(Resolved, Timestamp)> {
-        let (place, name) = (self.place(name), name.to_string());
-        spawn_blocking(move || read(&place, &name)).await.ok().flatten()
+        let (path, name) = (self.path_of(name), name.to_string());
+        spawn_blocking(move || read(&path, &name)).await.ok().flatten()
     }
 
-    /// Notes what a name leads to. What cannot be written is told in the log alone: it is asked for again.
+    /// Notes the result of a name. A failure to write is only logged: the name is resolved again.
     pub(super) async fn note(&self, name: &Target, resolved: &Resolved, due: Timestamp) {
         let note = Note {
             name: name.to_string(),
@@ -71,42 +71,42 @@ impl PersistentCache {
         if text.len() > MAX_NOTE {
             return;
         }
-        let (persistent, place) = (self.clone(), self.place(name));
-        let written = spawn_blocking(move || persistent.write(&place, &text)).await;
+        let (persistent, path) = (self.clone(), self.path_of(name));
+        let written = spawn_blocking(move || persistent.write(&path, &text)).await;
         if let Err(error) = written.map_err(io::Error::other).flatten() {
             tracing::warn!(%error, "could not note what a name leads to");
         }
     }
 
-    /// Forgets what a name led to that leads to nothing any more, but not that it did.
+    /// Removes the result of a name that leads nowhere any more, but remembers that it had one.
     pub(super) async fn forget(&self, name: &Target) {
-        let (persistent, place, name) = (self.clone(), self.place(name), name.to_string());
+        let (persistent, path, name) = (self.clone(), self.path_of(name), name.to_string());
         let forgetting = spawn_blocking(move || {
-            let Some(note) = parse(&place, &name).filter(|note| !note.gone) else { return Ok(()) };
+            let Some(note) = parse(&path, &name).filter(|note| !note.gone) else { return Ok(()) };
             let note =
                 Note { gone: true, root: String::new(), path: vec![], hints: vec![], ..note };
-            persistent.write(&place, &serde_json::to_vec(&note)?)
+            persistent.write(&path, &serde_json::to_vec(&note)?)
         });
         if let Err(error) = forgetting.await.map_err(io::Error::other).flatten() {
             tracing::warn!(%error, "could not note that a name leads to nothing any more");
         }
     }
 
-    /// Tells whether a name was ever seen to lead anywhere.
+    /// Returns whether a name was ever seen to lead anywhere.
     pub(super) async fn knows(&self, name: &Target) -> bool {
-        let (place, name) = (self.place(name), name.to_string());
-        spawn_blocking(move || parse(&place, &name).is_some()).await.unwrap_or(false)
+        let (path, name) = (self.path_of(name), name.to_string());
+        spawn_blocking(move || parse(&path, &name).is_some()).await.unwrap_or(false)
     }
 
-    fn write(&self, place: &Path, text: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, text: &[u8]) -> io::Result<()> {
         let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        if !place.exists() {
+        if !path.exists() {
             *count += 1;
         }
         // Half a note, after a loss of power, is none; while it is written, the one before is read.
-        let new = place.with_extension("new");
+        let new = path.with_extension("new");
         fs::write(&new, text)?;
-        fs::rename(new, place)?;
+        fs::rename(new, path)?;
         if *count > MOST {
             *count = self.thin_out()?;
         }
@@ -122,24 +122,24 @@ impl PersistentCache {
         }
         notes.sort_unstable();
         let excess = notes.len().saturating_sub(MOST / 2);
-        for (_, place) in &notes[..excess] {
-            fs::remove_file(place)?;
+        for (_, path) in &notes[..excess] {
+            fs::remove_file(path)?;
         }
         Ok(notes.len() - excess)
     }
 
-    fn place(&self, name: &Target) -> PathBuf {
+    fn path_of(&self, name: &Target) -> PathBuf {
         self.folder.join(CanonicalDigest::of(name.to_string().as_bytes()).hex())
     }
 }
 
-fn parse(place: &Path, name: &str) -> Option<Note> {
-    let note: Note = serde_json::from_slice(&fs::read(place).ok()?).ok()?;
+fn parse(path: &Path, name: &str) -> Option<Note> {
+    let note: Note = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (note.name == name).then_some(note)
 }
 
-fn read(place: &Path, name: &str) -> Option<(Resolved, Timestamp)> {
-    let note = parse(place, name).filter(|note| !note.gone)?;
+fn read(path: &Path, name: &str) -> Option<(Resolved, Timestamp)> {
+    let note = parse(path, name).filter(|note| !note.gone)?;
     let hints = note.hints.iter().filter_map(|hint| hint.parse().ok()).collect();
     let (root, path) = (note.root.parse().ok()?, note.path);
     Some((Resolved { root, path, hints, ttl: std::time::Duration::ZERO }, note.due))
@@ -190,13 +190,13 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let persistent = PersistentCache::open(folder.path()).unwrap();
         persistent.note(&name(1), &found(), Timestamp::now()).await;
-        let place = persistent.place(&name(1));
-        fs::write(&place, &fs::read(&place).unwrap()[..60]).unwrap();
+        let path = persistent.path_of(&name(1));
+        fs::write(&path, &fs::read(&path).unwrap()[..60]).unwrap();
         assert_eq!(persistent.recall(&name(1)).await, None);
     }
 
     #[tokio::test]
-    async fn however_many_names_there_are_only_so_many_are_kept() {
+    async fn the_number_of_stored_names_is_bounded() {
         let folder = tempfile::TempDir::new().unwrap();
         let persistent = PersistentCache::open(folder.path()).unwrap();
         for number in 0..MOST + 10 {

@@ -1,8 +1,8 @@
-//! Roots to names: what a name is to say of a root, and who can write that.
+//! Roots to names: the records that publish a root, and the providers that write them.
 //!
-//! A [`Provider`] writes records, and is the only one to know how; whoever publishes knows when, and what. Of the
-//! TXT records of a name only those are touched that we wrote ourselves; a link that is somebody else's is a
-//! conflict, which is told and not overwritten.
+//! A [`Provider`] knows how to write records; its caller knows when, and which. Of the
+//! TXT records of a name only our own are touched; a foreign link is a conflict, which is
+//! reported and not overwritten.
 
 use std::error::Error;
 use std::fmt;
@@ -16,47 +16,47 @@ use super::{Domain, Link};
 /// How many bytes of a text one segment of a TXT record holds (RFC 1035, 3.3).
 pub(super) const SEGMENT: usize = 255;
 
-/// The TXT records that a domain is to have of us.
+/// The TXT records that we publish for a domain.
 #[derive(Debug, Clone)]
 pub struct Change {
-    /// The domain whose root they tell.
+    /// The domain whose root they publish.
     pub domain: Domain,
-    /// What they say: one link, then hints.
+    /// Their texts: one link, then hints.
     pub wanted: Vec<String>,
-    /// What we may have written before, and may take away, the newest last.
+    /// Texts that we may have written before, and may remove, the newest last.
     pub ours: Vec<String>,
-    /// How long others may keep them.
+    /// How long others may cache them.
     pub ttl: Duration,
-    /// Whether the links of others are taken away too.
+    /// Whether foreign links are removed too.
     pub force: bool,
 }
 
-/// What makes the wanted records of those that are there.
+/// The changes from the current records to the expected ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What is to go.
+    /// The texts to remove.
     pub remove: Vec<String>,
-    /// What is to come, the link first.
+    /// The texts to add, the link first.
     pub add: Vec<String>,
 }
 
-/// Somebody who can write records of a domain.
+/// A provider that can write records of a domain.
 #[async_trait]
 pub trait Provider: Send + Sync {
-    /// Has `_dnslink.<domain>` hold the wanted records beside those of others, and none of the earlier ones, for
-    /// the wanted TTL. Where that is so already nothing is changed, so it may be repeated after its answer was lost.
+    /// Makes `_dnslink.<domain>` hold the expected records beside those of others, and none of the earlier ones, with
+    /// the expected TTL. If it does already, nothing is changed, so it may be repeated after its answer was lost.
     ///
     /// # Errors
     /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is not ours, and nothing was changed.
     async fn write(&self, change: &Change) -> Result<(), PublishError>;
 
-    /// Tells why [`write`](Self::write) would not be made, as far as that can be told without changing anything.
+    /// Returns why [`write`](Self::write) would fail, as far as that is known without changing anything.
     ///
     /// # Errors
     /// Those of [`write`](Self::write).
     async fn check(&self, change: &Change) -> Result<(), PublishError>;
 
-    /// Tells whether [`write`](Self::write) itself looks for links of others. Otherwise its caller does, at the
+    /// Returns whether [`write`](Self::write) itself checks for foreign links. Otherwise its caller does, at the
     /// servers of the zone.
     fn compares(&self) -> bool {
         true
@@ -70,7 +70,7 @@ pub struct PublishError {
     pub kind: PublishErrorKind,
     /// What was being done, and what is wrong.
     pub context: String,
-    /// How long whoever was asked wants to be left alone, if it said so.
+    /// How long the server says to wait before a retry, if it does.
     pub retry_after: Option<Duration>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -78,11 +78,11 @@ pub struct PublishError {
 /// What a caller can do about a failure to publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PublishErrorKind {
-    /// Somebody else has moved the record: an operator has to decide.
+    /// Another writer has changed the record: an operator has to decide.
     Conflict,
     /// The key or the token is not accepted, or not for this: an operator has to mend it.
     Refused,
-    /// Nobody answers, or says to come back; what was asked may have been done. Try again.
+    /// The server does not answer, or says to try later; the change may have been made. Try again.
     Unavailable,
     /// Anything else.
     Failed,
@@ -95,15 +95,15 @@ impl Change {
         name(&self.domain)
     }
 
-    /// Compares what is wanted with what is there.
+    /// Compares the expected records with the current ones.
     ///
     /// # Errors
-    /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is neither wanted nor ours.
+    /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is neither expected nor ours.
     pub fn against(&self, current: &[String]) -> Result<Difference, PublishError> {
-        let is_wanted = |text: &String| self.wanted.contains(text);
+        let is_expected = |text: &String| self.wanted.contains(text);
         let (ours, others): (Vec<&String>, Vec<&String>) = current
             .iter()
-            .filter(|text| !is_wanted(text))
+            .filter(|text| !is_expected(text))
             .partition(|text| self.ours.contains(text));
         let foreign: Vec<&String> = others.into_iter().filter(|text| is_link(text)).collect();
         if !foreign.is_empty() && !self.force {
@@ -117,7 +117,7 @@ impl Change {
 }
 
 impl Difference {
-    /// Tells whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.add.is_empty()
@@ -129,7 +129,7 @@ pub(super) fn name(domain: &Domain) -> String {
     format!("{DNSLINK}{domain}")
 }
 
-/// Tells whether a text would lead somebody to a root.
+/// Returns whether a text is a valid DNSLink.
 #[must_use]
 pub fn is_link(text: &str) -> bool {
     text.strip_prefix("dnslink=").is_some_and(|link| link.parse::<Link>().is_ok())
@@ -164,7 +164,7 @@ impl PublishError {
         Self { source: Some(source.into()), ..Self::new(kind, context) }
     }
 
-    /// Says how long whoever was asked wants to be left alone.
+    /// Sets how long the server says to wait before a retry.
     #[must_use]
     pub fn after(self, pause: Option<Duration>) -> Self {
         Self { retry_after: pause, ..self }
@@ -193,7 +193,7 @@ impl fmt::Display for PublishError {
             PublishErrorKind::Failed => "the record cannot be written: ",
         })?;
         formatter.write_str(&self.context)?;
-        // It is told to operators, who see nothing but this line.
+        // Operators see nothing but this line.
         let mut cause = self.source();
         while let Some(error) = cause {
             write!(formatter, ": {error}")?;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_of_somebody_else_is_a_conflict_unless_it_is_to_go() {
+    fn a_foreign_link_is_a_conflict_unless_it_is_to_be_removed() {
         for foreign in [
             A,
             "dnslink=/ipns/example.net",

@@ -1,5 +1,5 @@
-//! How many new names are looked up for clients: a name that nobody has asked for costs questions to servers of other
-//! people, and anybody can make names up.
+//! How many new names are looked up for clients: a name that is not cached costs queries to foreign
+//! servers, and any client can make names up.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -19,14 +19,14 @@ tokio::task_local! {
     static CLIENT: Client;
 }
 
-/// On whose behalf names are looked up.
+/// The client on whose behalf names are looked up.
 struct Client {
     address: IpAddr,
     exceeded: Cell<Option<&'static str>>,
 }
 
 /// Runs something on behalf of a client; the new names that are looked up meanwhile, in this task, count for it. Returns
-/// the limit that was exceeded, if one was, beside what came of it.
+/// the limit that was exceeded, if one was, beside the result.
 pub async fn on_behalf_of<F: Future>(
     address: IpAddr,
     future: F,
@@ -60,7 +60,7 @@ impl Bucket {
         Self { left: limit.into(), since: now }
     }
 
-    /// Adds what came back since.
+    /// Adds the share that was regained since.
     fn refill(&mut self, limit: u32, now: Instant) {
         let came = now.saturating_duration_since(self.since).as_secs_f64() / PERIOD.as_secs_f64();
         self.left = f64::from(limit).min(self.left + came * f64::from(limit));
@@ -88,7 +88,7 @@ impl Questions {
         }
     }
 
-    /// Takes one of both limits, or tells which one is exhausted.
+    /// Takes one from both limits, or returns the exhausted one.
     fn take(&self, client: IpAddr, now: Instant) -> std::result::Result<(), &'static str> {
         let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
         if left.clients.len() >= CLIENTS && !left.clients.contains_key(&client) {
@@ -101,7 +101,7 @@ impl Questions {
         left.all.refill(self.all, now);
         let is_exhausted = left.all.left < 1.0;
         let new = Bucket::full(self.per_client, now);
-        // None is remembered for a client that takes nothing: so many are remembered as names are allowed at most.
+        // A client that takes nothing is not remembered: so at most as many are remembered as names are allowed.
         let mut bucket = left.clients.get(&client).copied().unwrap_or(new);
         bucket.refill(self.per_client, now);
         if bucket.left < 1.0 {

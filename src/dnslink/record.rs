@@ -1,7 +1,7 @@
-//! What a TXT record says to us, and which of several counts.
+//! Reads the TXT records of a name, and chooses the one that counts.
 //!
-//! Whoever has a domain puts all kinds of things in TXT records, so what is not understood is passed
-//! over, and only told to somebody who asks why (`roadstead resolve`).
+//! Domains have TXT records for many purposes, so those that are not understood are passed
+//! over, and only reported to an operator who runs `roadstead resolve`.
 
 use std::collections::BTreeSet;
 
@@ -13,21 +13,21 @@ use super::{Hint, Link, LinkError, MAX_HINTS, MultiaddrError};
 /// The longest record that is read. Eight of these fill an answer.
 const MAX_LENGTH: usize = 8 * 1024;
 
-/// What a TXT record says.
+/// The content of a TXT record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     /// `dnslink=`: where the root is.
     Link(Link),
     /// `ipfsnode=` or `dnsaddr=`: where the publisher can be reached.
     Hints {
-        /// Those that are understood; at least one.
+        /// The valid addresses; at least one.
         hints: Vec<Hint>,
-        /// How many others there are.
+        /// How many are not valid.
         ignored: usize,
     },
 }
 
-/// Why a TXT record says nothing to us.
+/// Why a TXT record is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Ignored {
     /// It is about something else.
@@ -45,19 +45,19 @@ pub enum Ignored {
     /// It has bytes that are no text.
     #[error("it is not text")]
     Text,
-    /// Nobody needs so long a record.
+    /// It is too long.
     #[error("it is longer than {MAX_LENGTH} bytes")]
     Length,
     /// Another record of the same name is taken.
     #[error("another record comes before it")]
     NotFirst,
-    /// There are more hints than are kept.
+    /// There are more hints than the limit.
     #[error("there are {MAX_HINTS} addresses before it")]
     TooMany,
 }
 
 impl Ignored {
-    /// Tells whether somebody meant to say something of ours, and got it wrong.
+    /// Returns whether the record was meant for us, but is malformed.
     #[must_use]
     pub fn is_mistake(&self) -> bool {
         match self {
@@ -72,7 +72,7 @@ impl Ignored {
 /// Reads a TXT record, whose segments were joined.
 ///
 /// # Errors
-/// Why it says nothing to us.
+/// Why it is passed over.
 pub fn read(bytes: &[u8]) -> Result<Record, Ignored> {
     let starts = |prefix: &str| bytes.starts_with(prefix.as_bytes());
     if !["dnslink=", "ipfsnode=", "dnsaddr="].into_iter().any(starts) {
@@ -101,7 +101,7 @@ fn addresses(json: &str) -> Result<Record, Ignored> {
     Ok(Record::Hints { ignored: items.len() - hints.len(), hints })
 }
 
-/// What all TXT records of a name say together.
+/// The content of all TXT records of a name.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Records {
     /// Where the root is.
@@ -118,16 +118,16 @@ pub struct Records {
 ///
 /// The DNS returns them in any order. Of several valid links the first in lexicographical order counts,
 /// as the DNSLink specification suggests under "Sorting"; it lets a system refuse them instead, which
-/// Kubo does. The first can be relied on by whoever needs it, and an operator who moves a root by
-/// adding a record before removing the old one is not cut off meanwhile.
+/// Kubo does. The first is deterministic, and an operator who moves a root by adding
+/// a record before removing the old one is not cut off meanwhile.
 #[must_use]
 pub fn read_all(records: &[Vec<u8>]) -> Records {
     let mut order: Vec<usize> = (0..records.len()).collect();
-    order.sort_by_key(|place| &records[*place]);
+    order.sort_by_key(|index| &records[*index]);
     let mut found = Records { verdicts: vec![None; records.len()], ..Records::default() };
     let mut known = BTreeSet::new();
-    for place in order {
-        found.verdicts[place] = match read(&records[place]) {
+    for index in order {
+        found.verdicts[index] = match read(&records[index]) {
             Ok(Record::Link(link)) => {
                 found.has_link = true;
                 let is_first = found.link.is_none();
@@ -144,7 +144,7 @@ pub fn read_all(records: &[Vec<u8>]) -> Records {
                 is_full.then_some(Ignored::TooMany)
             }
             Err(why) => {
-                let is_link = records[place].starts_with(b"dnslink=");
+                let is_link = records[index].starts_with(b"dnslink=");
                 found.has_link |= is_link && why.is_mistake();
                 Some(why)
             }
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hint_is_told_apart() {
+    fn what_is_no_hint_is_recognized() {
         assert_eq!(read(b"ipfsnode=[]"), Err(Ignored::Addresses));
         assert_eq!(read(b"ipfsnode=[\"/x\"]"), Err(Ignored::Addresses));
         assert_eq!(read(b"ipfsnode=[\"/x\""), Err(Ignored::Addresses));
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_hints_are_kept_than_anybody_dials() {
+    fn the_number_of_hints_is_bounded() {
         let texts: Vec<Vec<u8>> = (1..=60_u8)
             .map(|host| format!("ipfsnode=/ip4/192.0.2.{host}/tcp/80/http").into_bytes())
             .collect();

@@ -1,4 +1,4 @@
-//! Names to roots, from memory or by asking.
+//! Names to roots, from the cache or by look-ups.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::{
 use crate::config::DnslinkSettings;
 use crate::oci::RootName;
 
-/// How many names are looked up at the same time. Whoever asks for random ones gets no more of us.
+/// How many names are looked up at the same time, which bounds the load of requests for random names.
 const LOOK_UPS: usize = 64;
 
 /// How long a look-up waits until it may begin.
@@ -33,10 +33,10 @@ pub struct Resolver {
     memory: Arc<NameCache>,
 }
 
-/// What a look-up needs.
+/// The parts of a look-up.
 struct Asking {
     dns: Arc<Dns>,
-    turns: Semaphore,
+    permits: Semaphore,
     questions: Questions,
     ttl_floor: Duration,
     ttl_ceiling: Duration,
@@ -44,15 +44,15 @@ struct Asking {
 }
 
 impl Resolver {
-    /// Makes a resolver of these settings. No server is asked yet. An IPNS key is
+    /// Makes a resolver of these settings. It queries no server yet. An IPNS key is
     /// [`Unavailable`](DnslinkErrorKind::Unavailable) to it.
     ///
     /// # Errors
-    /// When a file that the settings name cannot be used.
+    /// When a file of the settings cannot be used.
     pub fn open(settings: &DnslinkSettings) -> std::result::Result<Self, SetupError> {
         let asking = Asking {
             dns: Arc::new(Dns::open(settings)?),
-            turns: Semaphore::new(LOOK_UPS),
+            permits: Semaphore::new(LOOK_UPS),
             questions: Questions::new(settings.max_new_names_per_client, settings.max_new_names),
             ttl_floor: settings.ttl_floor,
             ttl_ceiling: settings.ttl_ceiling,
@@ -62,21 +62,21 @@ impl Resolver {
         Ok(Self { asking: Arc::new(asking), keys: None, memory })
     }
 
-    /// Has somebody fetch the records of IPNS keys.
+    /// Fetches the records of IPNS keys by that resolver.
     #[must_use]
     pub fn with_keys(self, keys: Arc<dyn KeyResolver>) -> Self {
         Self { keys: Some(keys), ..self }
     }
 
-    /// Has what names lead to outlast the process. What was found so far is forgotten.
+    /// Stores results beyond the life of the process. Results so far are forgotten.
     #[must_use]
     pub fn with_persistent_cache(self, persistent: PersistentCache) -> Self {
         Self { memory: Arc::new(self.memory.with_persistent_cache(persistent)), ..self }
     }
 
-    /// Finds the root of a name. All who ask for one name at the same time share a look-up, which goes on
-    /// when they are gone; what it finds is kept for its TTL, and that there is nothing for five seconds.
-    /// While no server answers, what was last found serves on for `dnslink.stale_for`. New names that are looked up
+    /// Finds the root of a name. All callers for one name at the same time share a look-up, which goes on
+    /// when they are gone; its result is cached for its TTL, and a failure for five seconds.
+    /// While no server answers, the last good answer serves on for `dnslink.stale_for`. New names that are looked up
     /// [on behalf of a client](super::on_behalf_of) are limited.
     ///
     /// # Errors
@@ -96,7 +96,7 @@ impl Resolver {
         self.memory.answer(&target, look_up).await
     }
 
-    /// Returns what a name was last found to lead to, if that may still serve; nothing is asked.
+    /// Returns the last good answer for a name, if that may still serve; it sends no query.
     pub async fn recall(&self, name: &RootName) -> Option<Answer> {
         match target(name).ok()? {
             Target::Cid(root) => Some(self.itself(root)),
@@ -104,13 +104,13 @@ impl Resolver {
         }
     }
 
-    /// Tells since when what [`Self::recall`] returns is due to be looked up again, if it is.
+    /// Returns since when the answer of [`Self::recall`] is due to be looked up again, if it is.
     #[must_use]
     pub fn due_since(&self, name: &RootName) -> Option<Timestamp> {
         self.memory.last(&target(name).ok()?)?.stale_since
     }
 
-    /// Tells whether a name was ever seen to lead to a root, as far as that is remembered. Nothing is asked.
+    /// Returns whether a name was ever seen to lead to a root, as far as that is remembered. It sends no query.
     pub async fn was_found(&self, name: &RootName) -> bool {
         match target(name) {
             Ok(Target::Cid(_)) => true,
@@ -119,7 +119,7 @@ impl Resolver {
         }
     }
 
-    /// Looks a name up anew, and tells each step. Nothing is kept.
+    /// Looks a name up anew, and reports each step. Nothing is cached.
     pub async fn trace(&self, name: &RootName) -> Trace {
         match target(name) {
             Ok(target) => self.look_up(target).await,
@@ -127,8 +127,8 @@ impl Resolver {
         }
     }
 
-    /// Returns what finds the addresses of hints by the same servers, and refuses those that must not be
-    /// dialled.
+    /// Returns the dialer, which finds the addresses of hints by the same servers, and refuses those that must
+    /// not be dialled.
     #[must_use]
     pub fn dialer(&self) -> Dialer {
         Dialer::new(self.asking.dns.clone(), self.asking.guard)
@@ -143,7 +143,7 @@ impl Resolver {
 
     async fn look_up(&self, target: Target) -> Trace {
         let asking = &self.asking;
-        let Ok(Ok(_turn)) = timeout(QUEUE_TIME, asking.turns.acquire()).await else {
+        let Ok(Ok(_permit)) = timeout(QUEUE_TIME, asking.permits.acquire()).await else {
             let context = format!("{target}: too many names are being looked up");
             let error = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
             return Trace { steps: Vec::new(), outcome: Err(error) };

@@ -1,5 +1,5 @@
-//! The servers of names that are asked, each with a client of its own, so that one which is down or
-//! refuses never stands for the others.
+//! The DNS servers that are queried, each with a client of its own, so that one which is down or
+//! refuses does not affect the others.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -21,10 +21,10 @@ use super::wildcard::Prover;
 use super::{DnslinkError, DnslinkErrorKind, Result, SetupError};
 use crate::config::{DnsServer, DnslinkSettings};
 
-/// How long one server may take for one question.
+/// How long one server may take for one query.
 pub(super) const QUESTION: Duration = Duration::from_secs(3);
 
-/// What is needed to make a client of each server.
+/// The settings to make a client of each server.
 pub(super) struct Servers {
     given: Vec<DnsServer>,
     anchors: Option<Arc<TrustAnchors>>,
@@ -32,16 +32,16 @@ pub(super) struct Servers {
     clients: Mutex<Option<Arc<[Client]>>>,
 }
 
-/// What asks one server.
+/// The client of one server.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) resolver: TokioResolver,
-    /// Where answers are validated: for what the library refuses, but should not.
+    /// Present if answers are validated: it checks those that the library refuses, but should not.
     pub(super) prover: Option<Prover>,
 }
 
 impl Servers {
-    /// Reads the files that the settings name. No server is asked.
+    /// Reads the files of the settings. It queries no server.
     pub(super) fn open(settings: &DnslinkSettings) -> std::result::Result<Self, SetupError> {
         let anchors = match (&settings.trust_anchors, settings.dnssec) {
             (_, false) => None,
@@ -57,7 +57,7 @@ impl Servers {
         self.anchors.is_some()
     }
 
-    /// Returns a client of each server, the first to be asked first. At the first call, and after
+    /// Returns a client of each server, in the order in which they are queried. At the first call, and after
     /// [`forget`](Self::forget), the settings of the system are read, and names of servers looked up.
     pub(super) async fn clients(&self) -> Result<Arc<[Client]>> {
         if let Some(clients) = &*self.lock() {
@@ -72,7 +72,7 @@ impl Servers {
         Ok(clients)
     }
 
-    /// Has the clients made anew: nobody answers, and the system may have come to another network.
+    /// Makes the clients anew at the next call: no server answers, and the system may have changed its network.
     pub(super) fn forget(&self) {
         let may_change = |server: &DnsServer| match server {
             DnsServer::Plain(_) => false,
@@ -94,7 +94,7 @@ impl Servers {
             match server {
                 DnsServer::Plain(address) => found.push(plain(*address)),
                 DnsServer::Https { host, port, path } => {
-                    // Of a server that cannot be found, another may take the place.
+                    // Another server may replace one that cannot be found.
                     if let Ok(ip) = address_of(host, *port).await {
                         found.push(https(ip, host, *port, path));
                     }
@@ -114,9 +114,9 @@ impl Servers {
         let mut builder = TokioResolver::builder_with_config(config, provider);
         let options = builder.options_mut();
         options.timeout = QUESTION;
-        // Over UDP a question is sent again within that time all the same.
+        // Over UDP a query is sent again within that time all the same.
         options.attempts = 0;
-        // What is kept, and for how long, is for `memory` to say.
+        // The `memory` decides which answers are cached, and for how long.
         options.cache_size = 0;
         let options = options.clone();
         if let Some(anchors) = &self.anchors {

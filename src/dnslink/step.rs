@@ -1,4 +1,4 @@
-//! What was done to find a root, for somebody who asks why: `roadstead resolve`.
+//! The steps of finding a root, for an operator who asks why: `roadstead resolve`.
 
 use serde::Serialize;
 
@@ -11,33 +11,33 @@ const SHOWN_TEXT: usize = 512;
 /// How many records of a name are shown.
 const SHOWN_RECORDS: usize = 32;
 
-/// Everything that was done for one name, and what came of it. Nothing of it came from memory.
+/// All steps of resolving one name, and the result. Nothing of it came from the cache.
 #[derive(Debug)]
 pub struct Trace {
-    /// What was done, in order.
+    /// The steps, in order.
     pub steps: Vec<Step>,
-    /// What came of it.
+    /// The result.
     pub outcome: Result<Resolved>,
 }
 
-/// One thing that was done.
+/// One step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum Step {
-    /// TXT records were asked for.
+    /// TXT records were queried.
     Query {
-        /// Of which name.
+        /// The name.
         name: String,
-        /// Which names the answer came through (CNAME).
+        /// The aliases that the answer came through (CNAME).
         #[serde(skip_serializing_if = "Vec::is_empty")]
         through: Vec<String>,
-        /// How many seconds it may be kept, as the server says.
+        /// How many seconds it may be cached, as the server says.
         #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<u64>,
-        /// What DNSSEC has shown, where it is on.
+        /// The result of DNSSEC, where it is on.
         #[serde(skip_serializing_if = "Option::is_none")]
         validation: Option<Validation>,
-        /// What was found, the first few.
+        /// The records, the first few.
         records: Vec<Seen>,
         /// Why nothing was found.
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,10 +47,10 @@ pub enum Step {
     Key {
         /// The key in base36.
         name: String,
-        /// Where it leads to.
+        /// Its target.
         #[serde(skip_serializing_if = "Option::is_none")]
         value: Option<String>,
-        /// How many seconds that may be kept, as its owner says.
+        /// How many seconds that may be cached, as its owner says.
         #[serde(skip_serializing_if = "Option::is_none")]
         ttl: Option<u64>,
         /// Why there is no good record.
@@ -59,7 +59,7 @@ pub enum Step {
     },
 }
 
-/// A TXT record, and what was made of it.
+/// A TXT record, and whether it was used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Seen {
     /// The record, its segments joined; a long one is cut.
@@ -69,7 +69,7 @@ pub struct Seen {
     pub ignored: Option<String>,
 }
 
-/// What DNSSEC has shown of an answer.
+/// The result of DNSSEC for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Validation {

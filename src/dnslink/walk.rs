@@ -1,8 +1,8 @@
 //! The way from a name to a root, one record after the other.
 //!
-//! The records of a domain stand at `_dnslink.<domain>`. Old trees have them at the domain itself, which
-//! counts only where `_dnslink.` has no link at all: one that is there and went wrong is told, never
-//! replaced by an old one. Hints may stand at either, and at `_dnsaddr.<domain>`. All three are asked for
+//! The records of a domain are at `_dnslink.<domain>`. Old trees have them at the domain itself, which
+//! counts only if `_dnslink.` has no link at all: an invalid one is reported, never
+//! replaced by an old one. Hints may be at either, and at `_dnsaddr.<domain>`. All three are queried
 //! at once, so the usual name costs one round trip.
 
 use std::collections::HashSet;
@@ -21,10 +21,10 @@ use super::{
     Target,
 };
 
-/// How many records may stand between a name and its root, as in Kubo.
+/// How many records may lie between a name and its root, as in Kubo.
 pub(super) const MAX_LINKS: usize = 32;
 
-/// How long all questions to the DNS for one name may take together.
+/// How long all DNS queries for one name may take together.
 const DNS_TIME: Duration = Duration::from_secs(10);
 
 /// How long fetching the record of one key may take. A node that searches the network takes long.
@@ -36,7 +36,7 @@ const HINT_TIME: Duration = Duration::from_secs(1);
 /// The longest path that a chain of records may make.
 const MAX_PATH: usize = 64;
 
-/// One way, as far as it was gone.
+/// The state of one walk.
 pub(super) struct Walk<'a> {
     dns: &'a Dns,
     keys: Option<&'a dyn KeyResolver>,
@@ -51,7 +51,7 @@ impl<'a> Walk<'a> {
         Self { dns, keys, steps: Vec::new(), hints: Vec::new(), ttl: None, dns_time: DNS_TIME }
     }
 
-    /// Goes from a name to its root. `ttl` of what is found is the least on the way, and zero where there
+    /// Goes from a name to its root. The `ttl` of the result is the least on the way, and zero if there
     /// was none.
     pub(super) async fn go(mut self, start: Target) -> (Vec<Step>, Result<Resolved>) {
         let outcome = self.follow(start).await;
@@ -106,17 +106,17 @@ impl<'a> Walk<'a> {
         outcome
     }
 
-    /// Asks for all records of a domain, and waits for no more of them than it needs.
+    /// Queries all records of a domain, and waits for no more of them than it needs.
     async fn records_of(&mut self, domain: &Domain) -> Result<Link> {
         let dns = self.dns;
         let names =
             [format!("{DNSLINK}{domain}"), domain.to_string(), format!("{DNSADDR}{domain}")];
         let [main, apex, dnsaddr] = &names;
-        let asked = Box::pin(dns.texts(main));
+        let query = Box::pin(dns.texts(main));
         let others = Box::pin(future::join(dns.texts(apex), dns.texts(dnsaddr)));
-        let (main_answer, others) = match future::select(asked, others).await {
+        let (main_answer, others) = match future::select(query, others).await {
             Either::Left((answer, others)) => (answer, Either::Left(others)),
-            Either::Right((others, asked)) => (asked.await, Either::Right(others)),
+            Either::Right((others, query)) => (query.await, Either::Right(others)),
         };
         let found = self.note(main, &main_answer);
         if let Err(Failure::Down(why)) = main_answer {
@@ -151,7 +151,7 @@ impl<'a> Walk<'a> {
         Ok(link)
     }
 
-    /// Shows what was found at a name, and lets it count for the time that all may be kept.
+    /// Reports the records of a name, and applies their TTL to the result.
     fn note(&mut self, name: &str, answer: &std::result::Result<Texts, Failure>) -> Records {
         let found = answer.as_ref().map(|texts| read_all(&texts.records)).unwrap_or_default();
         let answered = answer.as_ref().ok();

@@ -1,9 +1,9 @@
-//! What a wildcard makes in a zone that is signed with NSEC: the library takes it for forged where the name has one
-//! label in the place of the `*` (hickory-dns#3812), so it is looked at again here.
+//! Wildcard answers of a zone that is signed with NSEC: the library takes them for forged where the name has one
+//! label instead of the `*` (hickory-dns#3812), so they are checked again here.
 //!
-//! The library verifies all signatures, and says of each record what that has shown. What is left is the proof
-//! that the zone has no name which is closer to the one that was asked for than the wildcard (RFC 4035, 5.3.4):
-//! without it, the answer of a wildcard could be told of a name that has records of its own.
+//! The library verifies all signatures, and reports the result for each record. What is left is the proof
+//! that the zone has no name which is closer to the queried one than the wildcard (RFC 4035, 5.3.4):
+//! without it, the answer of a wildcard could be replayed for a name that has records of its own.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ use hickory_resolver::proto::op::{DnsRequestOptions, Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::{NameServerPool, PoolContext, TlsConfig};
 
-/// Asks one server, and looks again at what the library refuses.
+/// Queries one server, and checks again the answers that the library refuses.
 #[derive(Clone)]
 pub(super) struct Prover(DnssecDnsHandle<NameServerPool<TokioRuntimeProvider>>);
 
 impl Prover {
-    /// Makes one that trusts these keys.
+    /// Makes a client that trusts these keys.
     pub(super) fn new(
         server: NameServerConfig,
         options: ResolverOpts,
@@ -53,7 +53,7 @@ impl Prover {
     }
 }
 
-/// Tells whether each record of an answer is proven, those that a wildcard has made among them.
+/// Returns whether each record of an answer is proven, also those of a wildcard.
 fn is_proven(answers: &[Record], authorities: &[Record]) -> bool {
     let mut records = answers.iter().filter(|it| it.record_type() != RecordType::RRSIG).peekable();
     records.peek().is_some()
@@ -62,13 +62,13 @@ fn is_proven(answers: &[Record], authorities: &[Record]) -> bool {
                 let signature = signature(record, answers);
                 signature.is_some_and(|it| is_closest(&record.name, it, authorities))
             }
-            // Of a zone that is proven not to be signed.
+            // The zone is proven not to be signed.
             Proof::Insecure => true,
             Proof::Bogus | Proof::Indeterminate => false,
         })
 }
 
-/// Finds the signature by which a record was verified.
+/// Finds the signature that verified a record.
 fn signature<'a>(record: &Record, among: &'a [Record]) -> Option<&'a RRSIG> {
     among.iter().find_map(|it| match &it.data {
         RData::DNSSEC(DNSSECRData::RRSIG(signature))
@@ -82,17 +82,17 @@ fn signature<'a>(record: &Record, among: &'a [Record]) -> Option<&'a RRSIG> {
     })
 }
 
-/// Tells whether a name stands in its zone as it is, or is proven to be made by the closest wildcard.
+/// Returns whether a name is in its zone itself, or is proven to match the closest wildcard.
 fn is_closest(name: &Name, signature: &RRSIG, authorities: &[Record]) -> bool {
     let signed = usize::from(signature.input().num_labels);
     let labels = name.iter().count();
     if name.is_wildcard() || signed >= labels {
-        // A wildcard that was asked for by its own name has a label more than its signature counts.
+        // A wildcard that is queried by its own name has a label more than its signature counts.
         return signed + usize::from(name.is_wildcard()) == labels;
     }
     let zone = &signature.input().signer_name;
-    // "Next closer" (RFC 5155, 1.3): the name below what the wildcard stands for. If it is not there, nothing is
-    // that is closer.
+    // "Next closer" (RFC 5155, 1.3): the name below the parent of the wildcard. If it does not exist, no name is
+    // closer.
     let absent = name.trim_to(signed + 1);
     authorities.iter().any(|record| {
         let RData::DNSSEC(DNSSECRData::NSEC(nsec)) = &record.data else { return false };
@@ -103,7 +103,7 @@ fn is_closest(name: &Name, signature: &RRSIG, authorities: &[Record]) -> bool {
     })
 }
 
-/// Tells whether the record at `owner` says that a name of its zone does not exist.
+/// Returns whether the record at `owner` says that a name of its zone does not exist.
 fn denies(owner: &Name, nsec: &NSEC, absent: &Name, zone: &Name) -> bool {
     let next = nsec.next_domain_name();
     let is_last = next == zone;
@@ -113,7 +113,7 @@ fn denies(owner: &Name, nsec: &NSEC, absent: &Name, zone: &Name) -> bool {
         && (is_last || (absent < next && zone.zone_of(next)))
         // It exists when something is below it.
         && !absent.zone_of(next)
-        // What is below a delegation is another zone's to say (RFC 6840, 4.1).
+        // Names below a delegation belong to another zone (RFC 6840, 4.1).
         && !(nsec.is_ancestor_delegation() && owner.zone_of(absent))
 }
 
@@ -175,7 +175,7 @@ mod tests {
             ("_dnslink.a.test", 2, nsec("*.a.test", "ns.a.test", PLAIN)),
             ("_dnslink.a.test", 2, nsec("a.test", "b.a.test", PLAIN)),
             ("z.a.test", 2, nsec("ns.a.test", "a.test", PLAIN)),
-            // Deeper: the name next to what the wildcard stands for has to be absent.
+            // Deeper: the name next to the parent of the wildcard has to be absent.
             ("x.y.a.test", 2, nsec("ns.a.test", "z.a.test", PLAIN)),
             ("x.y.b.a.test", 3, nsec("*.b.a.test", "z.b.a.test", PLAIN)),
         ] {
@@ -219,14 +219,14 @@ mod tests {
     fn what_was_not_verified_proves_nothing() {
         let (answer, denial) = (text("_dnslink.a.test", 2), nsec("*.a.test", "ns.a.test", PLAIN));
         assert!(is_proven(&answer, &denial));
-        for place in 0..2 {
+        for index in 0..2 {
             for proof in [Proof::Bogus, Proof::Indeterminate, Proof::Insecure] {
                 let (mut answer, mut denial) = (answer.clone(), denial.clone());
-                denial[place].proof = proof;
-                assert!(!is_proven(&answer, &denial), "{place} {proof}");
-                answer[place].proof = proof;
-                let is_unsigned = place == 0 && proof == Proof::Insecure;
-                assert_eq!(is_proven(&answer, &denial), is_unsigned, "{place} {proof}");
+                denial[index].proof = proof;
+                assert!(!is_proven(&answer, &denial), "{index} {proof}");
+                answer[index].proof = proof;
+                let is_unsigned = index == 0 && proof == Proof::Insecure;
+                assert_eq!(is_proven(&answer, &denial), is_unsigned, "{index} {proof}");
             }
         }
         assert!(!is_proven(&[], &denial));

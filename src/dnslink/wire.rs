@@ -1,7 +1,7 @@
-//! One message to one server and its answer, over TCP: for whoever has to know what that very server says.
+//! One message to one server and its answer, over TCP: for callers that need the answer of that very server.
 //!
-//! What a resolver is for (caches, other servers, aliases) would be in the way here. Every server takes TCP
-//! (RFC 7766, 5), and over it no answer is cut short, nor anybody else's.
+//! The features of a resolver (caches, other servers, aliases) would be in the way here. Every server takes TCP
+//! (RFC 7766, 5), and over it no answer is cut short or spoofed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -58,15 +58,15 @@ pub(super) async fn exchange(server: SocketAddr, request: &[u8]) -> Result<Vec<u
     Ok(answer)
 }
 
-/// What an authoritative server answers about the TXT records of a name.
+/// The answer of an authoritative server about the TXT records of a name.
 ///
-/// Both may be made out of a wildcard of the zone (RFC 4592), while nothing is at the name itself: an answer does
-/// not tell that.
+/// Both may be made from a wildcard of the zone (RFC 4592), while the name itself has no records: an answer does
+/// not show that.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
     /// The records.
     pub(super) texts: Vec<Text>,
-    /// What the name is an alias of.
+    /// The target of the name, if it is an alias.
     pub(super) alias: Option<Name>,
 }
 
@@ -92,7 +92,7 @@ impl Answered {
     }
 }
 
-/// Asks an authoritative server for the TXT records of a name; none where it has none.
+/// Queries an authoritative server for the TXT records of a name; none if it has none.
 pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Answered, PublishError> {
     let mut message = Message::query();
     message.metadata.recursion_desired = false;
@@ -120,7 +120,7 @@ pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Answered, P
     Ok(found)
 }
 
-/// Makes a name of a text, to which nothing is added.
+/// Makes a name of a text, without a search domain.
 pub(super) fn absolute(text: &str) -> Result<Name, PublishError> {
     let mut name = Name::from_ascii(text).map_err(|error| {
         let context = format!("`{text}` is no name of the DNS");

@@ -1,4 +1,4 @@
-//! The servers of a zone, and what each of them says: a root is published once all of them tell it.
+//! The servers of a zone, and the answer of each: a root is published once all of them return it.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,30 +15,30 @@ use crate::config::{DnslinkSettings, NameServer};
 /// The port of the DNS.
 const PORT: u16 = 53;
 
-/// How many servers of a zone are asked.
+/// How many servers of a zone are queried.
 const MOST: usize = 16;
 
 /// The servers that answer for a domain.
 pub struct Zone {
     dns: Arc<Dns>,
     given: Vec<NameServer>,
-    /// Where servers listen that the DNS names.
+    /// The port of the servers that the DNS lists.
     port: u16,
 }
 
-/// What one server says.
+/// The answer of one server.
 #[derive(Debug)]
 pub struct Told {
-    /// Who says it: its address or its name, and its port.
+    /// The server: its address or its name, and its port.
     pub server: String,
     /// The TXT records of `_dnslink.<domain>`, or why they are not known.
     pub texts: Result<Vec<String>, PublishError>,
-    /// What the name is an alias of, if it is one; a wildcard of the zone makes one out of each name.
+    /// The target of the name, if it is an alias; a wildcard of the zone makes one of each name.
     pub alias: Option<String>,
 }
 
 impl Told {
-    /// Writes what it says for operators.
+    /// Formats the answer for operators.
     #[must_use]
     pub fn fact(&self) -> String {
         match (&self.texts, &self.alias) {
@@ -51,21 +51,21 @@ impl Told {
 }
 
 impl Zone {
-    /// Takes these servers, or, where there are none, those that the DNS names for the zone.
+    /// Uses these servers, or, if there are none, those that the DNS lists for the zone.
     ///
     /// # Errors
-    /// When a file that the settings name cannot be used.
+    /// When a file of the settings cannot be used.
     pub fn open(settings: &DnslinkSettings, given: Vec<NameServer>) -> Result<Self, SetupError> {
         Ok(Self { dns: Arc::new(Dns::open(settings)?), given, port: PORT })
     }
 
-    /// Asks each server of a domain's zone for the records of the domain.
+    /// Queries each server of a domain's zone for the records of the domain.
     ///
     /// # Errors
-    /// When no server is known; that one does not answer, or is not found, is told of that one.
+    /// When no server is known. A server that does not answer, or is not found, has that error in its own answer.
     pub async fn ask(&self, domain: &Domain) -> Result<Vec<Told>, PublishError> {
         let name = absolute(&name(domain))?;
-        let asked = self.servers(domain).await?.into_iter().map(|server| {
+        let queries = self.servers(domain).await?.into_iter().map(|server| {
             let name = &name;
             async move {
                 let (texts, alias) = match answer(&server, name).await {
@@ -75,20 +75,20 @@ impl Zone {
                 Told { server: server.to_string(), texts, alias }
             }
         });
-        Ok(join_all(asked).await)
+        Ok(join_all(queries).await)
     }
 
     async fn servers(&self, domain: &Domain) -> Result<Vec<NameServer>, PublishError> {
         let mut servers = self.given.clone();
         if servers.is_empty() {
-            servers = self.named(domain).await?;
+            servers = self.find_servers(domain).await?;
         }
         servers.truncate(MOST);
         Ok(servers)
     }
 
-    /// Finds the servers that the DNS names for the nearest zone above the records.
-    async fn named(&self, domain: &Domain) -> Result<Vec<NameServer>, PublishError> {
+    /// Finds the servers that the DNS lists for the nearest zone above the records.
+    async fn find_servers(&self, domain: &Domain) -> Result<Vec<NameServer>, PublishError> {
         let unknown =
             |why: &str| unavailable(format!("the servers of {domain} are not known: {why}"));
         let full = name(domain);
@@ -108,14 +108,14 @@ impl Zone {
     }
 }
 
-/// Asks one server.
+/// Queries one server.
 async fn answer(server: &NameServer, name: &Name) -> Result<Answered, PublishError> {
     wire::texts(wire::address(server).await?, name).await
 }
 
 #[cfg(test)]
 impl Zone {
-    /// Takes the servers at these addresses, for the tests of whoever asks a zone.
+    /// Uses the servers at these addresses, for the tests of other rooms.
     pub(crate) fn at(addresses: &[String]) -> Self {
         let server = |address: &String| {
             let address: std::net::SocketAddr = address.parse().unwrap();
@@ -133,22 +133,22 @@ mod tests {
     use crate::config::DnsServer;
 
     #[tokio::test]
-    async fn a_server_that_is_not_found_is_told_beside_the_others() {
+    async fn a_server_that_is_not_found_is_reported_beside_the_others() {
         let server = Server::start(Manner::Texts(Vec::new(), 1)).await;
         let found: std::net::SocketAddr = server.address().parse().unwrap();
         let at = |host: &str| NameServer { host: host.to_owned(), port: found.port() };
         let given = vec![at("nowhere.invalid"), at("127.0.0.1")];
         let zone = Zone::open(&DnslinkSettings::default(), given).unwrap();
-        let told = zone.ask(&"example.test".parse().unwrap()).await.unwrap();
-        let [lost, found] = &*told else { panic!("{told:?}") };
+        let answers = zone.ask(&"example.test".parse().unwrap()).await.unwrap();
+        let [lost, found] = &*answers else { panic!("{answers:?}") };
         assert_eq!(lost.server, format!("nowhere.invalid:{}", at("").port));
         let why = lost.texts.as_ref().unwrap_err();
         assert!(why.to_string().contains("no address is known"), "{why}");
-        assert!(found.texts.is_ok(), "{told:?}");
+        assert!(found.texts.is_ok(), "{answers:?}");
     }
 
     #[tokio::test]
-    async fn where_no_server_is_given_those_are_asked_that_the_dns_names_for_the_zone() {
+    async fn without_given_servers_those_of_the_zone_are_queried() {
         let texts = vec!["dnslink=/ipfs/bafyaabakaieac".to_owned()];
         let server = Server::start(Manner::Zone("example.test", texts.clone())).await;
         let address: std::net::SocketAddr = server.address().parse().unwrap();
@@ -156,8 +156,8 @@ mod tests {
         let settings = DnslinkSettings { servers, ..DnslinkSettings::default() };
         let zone = Zone { port: address.port(), ..Zone::open(&settings, Vec::new()).unwrap() };
         for domain in ["example.test", "a.b.example.test"] {
-            let told = zone.ask(&domain.parse().unwrap()).await.unwrap();
-            let [Told { server, texts: Ok(found), .. }] = &*told else { panic!("{told:?}") };
+            let answers = zone.ask(&domain.parse().unwrap()).await.unwrap();
+            let [Told { server, texts: Ok(found), .. }] = &*answers else { panic!("{answers:?}") };
             assert_eq!((server, found), (&address.to_string(), &texts), "{domain}");
         }
         let unknown = zone.ask(&"example.com".parse().unwrap()).await.unwrap_err();

@@ -1,7 +1,7 @@
 //! `cloudflare`: the API of Cloudflare, version 4 (developers.cloudflare.com/api, "DNS records").
 //!
 //! It has no compare-and-swap, so the records are read before and after. The link is replaced in place, by one
-//! call, so that nobody meets the name without one.
+//! call, so that no client sees the name without one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,14 +26,14 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The longest answer that is read.
 const LONGEST: usize = 4 * 1024 * 1024;
 
-/// How many records are asked for at a time, and how many times.
+/// How many records a page has, and how many pages are read.
 const PER_PAGE: &str = "100";
 const MOST_PAGES: u32 = 50;
 
 /// The TTLs that every account may set, in seconds.
 const TTLS: (u64, u64) = (60, 86400);
 
-/// Codes by which a record is refused that is there already.
+/// The error codes for a record that exists already.
 const THERE_ALREADY: [u64; 2] = [81057, 81058];
 
 struct Cloudflare {
@@ -64,7 +64,7 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
     Ok(Arc::new(Cloudflare { client, api, token, zone, id }))
 }
 
-/// What every answer is wrapped in.
+/// The envelope of every answer.
 #[derive(Deserialize)]
 struct Envelope<T> {
     success: bool,
@@ -107,7 +107,7 @@ struct Row {
     ttl: u64,
 }
 
-/// A TXT record, by the id that the API knows it by.
+/// A TXT record, with its id in the API.
 struct Record {
     id: String,
     text: String,
@@ -130,7 +130,7 @@ impl Provider for Cloudflare {
         let current = self.records(zone, &name).await?;
         let difference = change.against(&texts(&current))?;
         let path = format!("zones/{zone}/dns_records");
-        // What stays has the wanted TTL too.
+        // Records that stay get the expected TTL too.
         let is_late = |record: &&Record| change.wanted.contains(&record.text) && record.ttl != ttl;
         for Record { id, text, .. } in current.iter().filter(is_late) {
             let record = NewRecord { r#type: "TXT", name: &name, content: quoted(text), ttl };
@@ -141,9 +141,9 @@ impl Provider for Cloudflare {
         let mut gone: Vec<Record> = current.into_iter().filter(is_gone).collect();
         for text in &difference.add {
             let record = NewRecord { r#type: "TXT", name: &name, content: quoted(text), ttl };
-            let place = gone.iter().position(|record| is_link(&record.text) == is_link(text));
-            if let Some(place) = place {
-                let path = format!("{path}/{}", gone.swap_remove(place).id);
+            let index = gone.iter().position(|record| is_link(&record.text) == is_link(text));
+            if let Some(index) = index {
+                let path = format!("{path}/{}", gone.swap_remove(index).id);
                 self.call::<Row>(Method::PATCH, &path, &[], Some(&record)).await?;
             } else {
                 self.create(&path, &record).await?;
@@ -153,7 +153,7 @@ impl Provider for Cloudflare {
             let path = format!("{path}/{}", record.id);
             self.call::<serde_json::Value>(Method::DELETE, &path, &[], None::<&()>).await?;
         }
-        // Somebody may have written between the two.
+        // Another writer may have come between the two.
         if difference.is_empty()
             || change.against(&texts(&self.records(zone, &name).await?))?.is_empty()
         {
@@ -178,7 +178,7 @@ impl Cloudflare {
     async fn find_zone(&self, domain: &Domain) -> Result<String, PublishError> {
         let mut rest = if self.zone.is_empty() { domain.as_str() } else { &self.zone };
         while rest.contains('.') {
-            if let Some(id) = self.find_zone_named(rest).await? {
+            if let Some(id) = self.find_zone_by_name(rest).await? {
                 return Ok(id);
             }
             if !self.zone.is_empty() {
@@ -192,9 +192,9 @@ impl Cloudflare {
         Err(PublishError::new(PublishErrorKind::Refused, context))
     }
 
-    /// Finds the zone of that name in ASCII. The API names an international zone in Unicode, and may know it by
+    /// Finds the zone of that name in ASCII. The API lists an international zone in Unicode, perhaps under
     /// that form alone.
-    async fn find_zone_named(&self, name: &str) -> Result<Option<String>, PublishError> {
+    async fn find_zone_by_name(&self, name: &str) -> Result<Option<String>, PublishError> {
         for form in forms(name) {
             let (found, _): (Vec<ZoneRow>, _) =
                 self.call(Method::GET, "zones", &[("name", &*form)], None::<&()>).await?;
@@ -205,10 +205,10 @@ impl Cloudflare {
         Ok(None)
     }
 
-    /// Lists the TXT records of a name in ASCII, under whichever form the API knows it.
+    /// Lists the TXT records of a name in ASCII, under each form that the API may use.
     async fn records(&self, zone: &str, name: &str) -> Result<Vec<Record>, PublishError> {
         for form in forms(name) {
-            let records = self.records_named(zone, &form, name).await?;
+            let records = self.records_by_name(zone, &form, name).await?;
             if !records.is_empty() {
                 return Ok(records);
             }
@@ -216,7 +216,7 @@ impl Cloudflare {
         Ok(Vec::new())
     }
 
-    async fn records_named(
+    async fn records_by_name(
         &self,
         zone: &str,
         form: &str,
@@ -248,7 +248,7 @@ impl Cloudflare {
         Err(PublishError::new(PublishErrorKind::Failed, context))
     }
 
-    /// Makes a record; one that is there already is as good.
+    /// Makes a record, unless it exists already.
     async fn create(&self, path: &str, record: &NewRecord<'_>) -> Result<(), PublishError> {
         let (status, envelope) =
             self.exchange::<Row>(Method::POST, path, &[], Some(record)).await?;
@@ -259,7 +259,7 @@ impl Cloudflare {
         Err(complaint(status, &envelope.errors))
     }
 
-    /// Makes a call that must succeed; returns what came, and how many pages there are of it.
+    /// Makes a call that must succeed; returns the result, and its number of pages.
     async fn call<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -321,11 +321,11 @@ impl Cloudflare {
     }
 }
 
-/// Says what a refusal means.
+/// Maps a refusal to an error.
 fn complaint(status: StatusCode, errors: &[Complaint]) -> PublishError {
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => PublishErrorKind::Refused,
-        // By these codes the token itself has the wrong form.
+        // These codes mean that the token is malformed.
         _ if errors.iter().any(|error| matches!(error.code, 6003 | 6111 | 9109 | 10000)) => {
             PublishErrorKind::Refused
         }
@@ -337,14 +337,14 @@ fn complaint(status: StatusCode, errors: &[Complaint]) -> PublishError {
     PublishError::new(kind, context)
 }
 
-/// Returns the forms of a name in ASCII by which the API may know it: itself, and in Unicode if that is another one.
+/// Returns the forms of a name in ASCII that the API may use: itself, and Unicode if that differs.
 fn forms(name: &str) -> Vec<String> {
     let mut forms = vec![name.to_owned()];
     forms.extend(Some(idna::domain_to_unicode(name).0).filter(|unicode| *unicode != name));
     forms
 }
 
-/// Tells whether a name, in Unicode or in ASCII, is the same as one in ASCII.
+/// Returns whether a name, in Unicode or in ASCII, is the same as one in ASCII.
 fn is_same_name(found: &str, name: &str) -> bool {
     let is_ascii = found.eq_ignore_ascii_case(name);
     is_ascii || idna::domain_to_ascii(found).is_ok_and(|found| found.eq_ignore_ascii_case(name))

@@ -1,8 +1,8 @@
-//! `exec`: a program of the operator's, for every other way to write records.
+//! `exec`: a program of the operator, for every other way to write records.
 //!
 //! It is started without a shell, in a group of its own, with the change as JSON on its standard input and as
-//! variables of its environment, and without the settings of this process, some of which are secrets. What its
-//! exit codes mean stands in docs/PUBLISHING.md.
+//! variables of its environment, and without the settings of this process, some of which are secrets. Its exit
+//! codes are documented in docs/PUBLISHING.md.
 
 use std::io;
 use std::process::{ExitStatus, Stdio};
@@ -19,18 +19,18 @@ use tokio::time::timeout;
 use super::super::{Change, Provider, PublishError, PublishErrorKind};
 use crate::config::{ExecSettings, PublishSettings};
 
-/// The code of a program that found a link of somebody else.
+/// The exit code of a program that found a foreign link.
 const CONFLICT: i32 = 3;
-/// The code of a program whose key or token is not accepted.
+/// The exit code of a program whose key or token is not accepted.
 const REFUSED: i32 = 4;
 
-/// How much of what a program says is kept: the end of it.
+/// How much of the output of a program is retained: the end of it.
 const SAID: usize = 8 * 1024;
 
-/// How many of `ours` are told by the environment, the newest: one variable has to stay below 128 KiB.
+/// How many of `ours` are in the environment, the newest: one variable has to stay below 128 KiB.
 const OURS: usize = 100;
 
-/// How long what it said is waited for after it has ended, since what it has started may go on.
+/// How long its output is waited for after it has ended, since its children may go on.
 const AFTER: Duration = Duration::from_secs(1);
 
 struct Exec(ExecSettings);
@@ -41,9 +41,9 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
     Ok(Arc::new(Exec(settings.exec.clone())))
 }
 
-/// What the program reads.
+/// The standard input of the program, as JSON.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ChangeInput<'a> {
     domain: &'a str,
     name: &'a str,
     wanted: &'a [String],
@@ -76,7 +76,7 @@ impl Provider for Exec {
     }
 
     async fn check(&self, _: &Change) -> Result<(), PublishError> {
-        // Only the program knows, and it is not made to look without changing anything.
+        // Only the program knows, and it has no mode that changes nothing.
         Ok(())
     }
 
@@ -101,7 +101,7 @@ fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError>
         .env("ROADSTEAD_PUBLISH_OURS", newest.join("\n"))
         .env("ROADSTEAD_PUBLISH_TTL", ttl.to_string())
         .env("ROADSTEAD_PUBLISH_FORCE", if change.force { "1" } else { "0" });
-    let told = Told {
+    let input = ChangeInput {
         domain: change.domain.as_str(),
         name: &name,
         wanted: &change.wanted,
@@ -109,7 +109,7 @@ fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError>
         ttl,
         force: change.force,
     };
-    serde_json::to_vec(&told).map_err(|error| {
+    serde_json::to_vec(&input).map_err(|error| {
         PublishError::wrap(PublishErrorKind::Failed, "the change cannot be told", error)
     })
 }
@@ -131,7 +131,7 @@ fn outcome(program: &str, status: ExitStatus, said: &str) -> Result<(), PublishE
 struct Group(Child);
 
 impl Group {
-    /// Runs it to its end; returns how it ended, and the end of what it said.
+    /// Runs it to its end; returns its exit status, and the end of its output.
     async fn run(&mut self, text: &[u8]) -> io::Result<(ExitStatus, String)> {
         let (stdin, stderr) = (self.0.stdin.take(), self.0.stderr.take());
         let writing = async {
@@ -159,7 +159,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Not waited for yet: its id is still its own, and that of its group.
+        // Not reaped yet, so its id is still valid, and that of its group.
         if let Some(id) = self.0.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
         {
             let _ = kill_process_group(id, Signal::KILL);
@@ -167,7 +167,7 @@ impl Drop for Group {
     }
 }
 
-/// Keeps the end of what comes.
+/// Reads to the end, and retains the last bytes.
 async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
     let Some(mut stderr) = stderr else { return };
     let mut piece = [0; 1024];

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use super::{Provider, PublishError};
 use crate::config::PublishSettings;
 
-/// Somebody who can write records: one row of [`PROVIDERS`].
+/// A provider that can write records: one row of [`PROVIDERS`].
 pub struct ProviderKind {
-    /// As the setting `publish.provider` names it.
+    /// Its name in the setting `publish.provider`.
     pub name: &'static str,
-    /// Makes it out of its own section of the settings. Nobody is asked for anything yet.
+    /// Makes it from its own section of the settings. It sends no request yet.
     pub open: fn(&PublishSettings) -> Result<Arc<dyn Provider>, PublishError>,
 }
 

@@ -1,7 +1,7 @@
 //! `rfc2136`: dynamic updates, signed by a key that the server shares (TSIG, RFC 8945).
 //!
-//! Each update carries the records that were there as a prerequisite, so it fails where somebody has changed
-//! them meanwhile, and replaces all in one step otherwise: nobody meets the name without a link.
+//! Each update carries the records that were there as a prerequisite, so it fails if another writer has changed
+//! them meanwhile, and otherwise replaces all in one step: no client sees the name without a link.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::config::{NameServer, PublishSettings};
 /// How far the clocks may be apart, in seconds (RFC 8945, 10).
 const FUDGE: u16 = 300;
 
-/// How often the records are read again when somebody else changes others of the same name meanwhile.
+/// How often the records are read again when another writer changes others of the same name meanwhile.
 const TRIES: usize = 5;
 
 struct Rfc2136 {
@@ -53,13 +53,13 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
     Ok(Arc::new(Rfc2136 { server, zone, signer }))
 }
 
-/// What is taken to be at the name while an update is made.
+/// The records that an update expects at the name.
 #[derive(Clone, Copy)]
 enum Basis<'a> {
     /// These TXT records, and no others.
     Texts(&'a [Text]),
     /// Neither TXT records nor an alias. So it is also where the server makes its answers out of a wildcard:
-    /// prerequisites do not see those (RFC 2136, 3.2.4, and RFC 4592, 2.2.1), and what is added takes their place.
+    /// prerequisites do not see those (RFC 2136, 3.2.4, and RFC 4592, 2.2.1), and the added records replace them.
     Nothing,
 }
 
@@ -74,7 +74,7 @@ impl Provider for Rfc2136 {
             let mut difference = change.against(&current.joined())?;
             let is_own = |text: &&Text| change.wanted.contains(&text.joined());
             if current.texts.iter().filter(is_own).any(|text| text.ttl != ttl) {
-                // Not every server takes another TTL for a record that is there.
+                // Not every server changes the TTL of an existing record.
                 difference.remove.extend(current.texts.iter().filter(is_own).map(Text::joined));
                 difference.add.clone_from(&change.wanted);
             }
@@ -113,7 +113,7 @@ impl Provider for Rfc2136 {
 }
 
 impl Rfc2136 {
-    /// Refuses a name that is an alias still, although the server says that something is at it.
+    /// Refuses a name that is still an alias, although the server says that it has records.
     async fn expect_no_alias(&self, server: SocketAddr, name: &Name) -> Result<(), PublishError> {
         let Some(target) = texts(server, name).await?.alias else { return Ok(()) };
         let context = format!(
@@ -122,7 +122,7 @@ impl Rfc2136 {
         Err(PublishError::new(PublishErrorKind::Failed, context))
     }
 
-    /// Makes an update that has an effect only if that is at the name (RFC 2136, 2.4.2 and 2.4.3).
+    /// Makes an update that applies only if the expected records are at the name (RFC 2136, 2.4.2 and 2.4.3).
     fn update(&self, name: &Name, basis: Basis<'_>, difference: &Difference, ttl: u32) -> Message {
         let mut zone = Query::new();
         zone.set_name(self.zone.clone())
@@ -159,7 +159,7 @@ impl Rfc2136 {
         message
     }
 
-    /// Sends an update. Returns whether it was made; it was not if other records were there.
+    /// Sends an update. Returns whether it was applied; it was not if other records were there.
     async fn send(&self, server: SocketAddr, mut message: Message) -> Result<bool, PublishError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let verifier = message.finalize(&self.signer, now).map_err(|error| odd(server, error))?;
@@ -198,7 +198,7 @@ impl Rfc2136 {
             );
             return Err(refused(why));
         }
-        // Anybody could have said anything else.
+        // Any other answer is not signed, so anyone may have sent it.
         if let Some(mut verifier) = verifier {
             verifier.verify(&answered).map_err(|error| odd(server, error))?;
         }
