@@ -200,14 +200,14 @@ impl RootBounds {
     /// [`RemoteErrorKind::Busy`] when none gets free.
     pub(super) async fn begin(&self, purpose: Purpose) -> Result<Permit> {
         let Some(permits) = &self.0 else { return Ok(Permit { _taken: None, size: 0 }) };
-        let taking = async {
+        let acquiring = async {
             // A read that waits for its own root holds no permit of all reads.
             let own = permits.own.of(purpose).acquire_owned().await?;
             Ok((own, permits.bounds.all.of(purpose).acquire_owned().await?))
         };
         // A range is under way when its blocks are requested.
         let is_part = matches!(purpose, Purpose::Block);
-        let taken = self.wait(permits.bounds.waits[usize::from(is_part)], taking).await?;
+        let taken = self.wait(permits.bounds.waits[usize::from(is_part)], acquiring).await?;
         Ok(Permit { _taken: Some(taken), size: 0 })
     }
 
@@ -218,12 +218,12 @@ impl RootBounds {
     pub(super) async fn memory(&self, size: usize) -> Result<Permit> {
         let Some(permits) = &self.0 else { return Ok(Permit { _taken: None, size }) };
         let (own, all) = (&permits.own, &permits.bounds.all);
-        let taking = async {
+        let acquiring = async {
             let requested = units(size).min(own.most_memory);
             let taken = Arc::clone(&own.memory).acquire_many_owned(requested).await?;
             Ok((taken, Arc::clone(&all.memory).acquire_many_owned(requested).await?))
         };
-        let taken = self.wait(permits.bounds.waits[1], taking).await?;
+        let taken = self.wait(permits.bounds.waits[1], acquiring).await?;
         Ok(Permit { _taken: Some(taken), size })
     }
 
@@ -235,9 +235,9 @@ impl RootBounds {
     async fn wait<T>(
         &self,
         limit: Duration,
-        taking: impl Future<Output = std::result::Result<T, AcquireError>>,
+        acquiring: impl Future<Output = std::result::Result<T, AcquireError>>,
     ) -> Result<T> {
-        if let Ok(Ok(taken)) = timeout(limit, taking).await {
+        if let Ok(Ok(taken)) = timeout(limit, acquiring).await {
             return Ok(taken);
         }
         if let Some(permits) = &self.0 {

@@ -237,14 +237,14 @@ impl Cache {
         let (fetch, fetching) = Fetching::begin(digest, source, file, share);
         let (cache, claim) = (Arc::clone(self), Arc::clone(&fetch));
         tokio::spawn(async move {
-            let fetching = fetching.bring(&claim).await;
-            let (keeper, is_whole) = (Arc::clone(&cache.store), fetching.is_whole());
+            let fetching = fetching.receive(&claim).await;
+            let (store, is_whole) = (Arc::clone(&cache.store), fetching.is_whole());
             let stored = spawn_blocking(move || {
-                let stored = if is_whole { keeper.keep(&path, &digest, owner) } else { Ok(()) };
+                let stored = if is_whole { store.add(&path, &digest, owner) } else { Ok(()) };
                 // It is not there any more if it was stored.
                 let _ = fs::remove_file(&path);
-                if !keeper.has(&digest) {
-                    keeper.notes.forget(&digest);
+                if !store.has(&digest) {
+                    store.notes.forget(&digest);
                 }
                 stored
             });

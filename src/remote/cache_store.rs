@@ -166,7 +166,7 @@ impl CacheStore {
     }
 
     /// Adds a verified file that was fetched below that root, and starts eviction if the cache is too large.
-    pub(super) fn keep(
+    pub(super) fn add(
         self: &Arc<Self>,
         path: &Path,
         digest: &CanonicalDigest,
@@ -238,7 +238,7 @@ mod tests {
         let store = || CacheStore::open(folder.path(), CacheLimits::bytes(1 << 20)).unwrap();
         let path = folder.path().join("new");
         fs::write(&path, "content").unwrap();
-        store().keep(&path, &digest, RootId::of("root")).unwrap();
+        store().add(&path, &digest, RootId::of("root")).unwrap();
 
         let store = store();
         let stored = store.path_of("sha256", &digest);

@@ -42,10 +42,10 @@ impl CachedFile {
             return Ok(());
         }
         let proof = self.store.proofs.begin(&self.digest).await;
-        let (keeper, digest, file) = (Arc::clone(&self.store), self.digest, Arc::clone(&self.file));
+        let (store, digest, file) = (Arc::clone(&self.store), self.digest, Arc::clone(&self.file));
         let proved = spawn_blocking(move || {
             let _proof = proof;
-            keeper.prove(&digest, &file)
+            store.prove(&digest, &file)
         });
         match proved.await.map_err(io::Error::other).flatten() {
             Ok(true) => {

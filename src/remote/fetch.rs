@@ -38,7 +38,7 @@ static TRANSFERS: AtomicUsize = AtomicUsize::new(0);
 /// How long a transfer goes on after its last client has gone: one whose connection was cut comes back, podman after
 /// a pause of 1.1 seconds.
 const GRACE: Duration = Duration::from_secs(3);
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How many bytes may be missing of a transfer that goes on without clients: `SMALL` in any case, or a tenth of the
 /// whole, up to `MUCH`.
@@ -96,7 +96,7 @@ impl Fetching {
 
     /// Receives and verifies it; its outcome is reported at the [`end`](Ended::end). The caller and the readers own
     /// `fetch`.
-    pub(super) async fn bring(mut self, fetch: &Arc<Fetch>) -> Ended {
+    pub(super) async fn receive(mut self, fetch: &Arc<Fetch>) -> Ended {
         let (digest, size, state) = (self.digest, self.source.size, self.state.clone());
         let ended = self.share.ended();
         TRANSFERS.fetch_add(1, Ordering::Relaxed);
@@ -167,7 +167,7 @@ fn is_awaited(fetch: &Arc<Fetch>, state: &watch::Sender<State>) -> bool {
 async fn abandoned(fetch: &Arc<Fetch>, state: &watch::Sender<State>, size: u64) {
     let mut waited = Instant::now();
     loop {
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
         let left = match *state.borrow() {
             State::Came(came) => size.saturating_sub(came),
             State::Whole | State::Failed(..) => 0,
@@ -289,7 +289,7 @@ mod tests {
         let file = File::options().read(true).write(true).open("/dev/full").unwrap();
         let share = InFlightQuota::new(size).share(no_root(), size).unwrap();
         let (fetch, fetching) = Fetching::begin(digest, source, Arc::new(file), share);
-        let ended = fetching.bring(&fetch).await;
+        let ended = fetching.receive(&fetch).await;
         assert!(!ended.is_whole(), "it would be kept");
         ended.end();
         assert!(fetch.has_failed());
@@ -312,9 +312,9 @@ mod tests {
             InFlightQuota::new(size).share(no_root(), size).unwrap(),
         );
         let claim = Arc::clone(&fetch);
-        let bringing = tokio::spawn(async move { fetching.bring(&claim).await });
+        let receiving = tokio::spawn(async move { fetching.receive(&claim).await });
         let reported = fetch.read(0..size).try_next().await.unwrap().unwrap();
         assert_eq!(reported.len(), first);
-        bringing.abort();
+        receiving.abort();
     }
 }

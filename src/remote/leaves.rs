@@ -27,7 +27,7 @@ use crate::ipld::Block;
 const LEAST: u64 = 4096;
 
 /// How often a block that was not requested yet checks whether a client still waits for it.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The blocks, and those in transit.
 pub(super) struct Leaves {
@@ -104,7 +104,7 @@ impl Leaves {
         }
         let (leaves, remote, known) = (Arc::clone(self), remote.clone(), books.touch(&cid));
         let fetching = tokio::spawn(async move {
-            let found = leaves.bring(&remote, cid, known).await;
+            let found = leaves.fetch(&remote, cid, known).await;
             // An abandoned block may be in transit for other clients again.
             if !matches!(&found, Err(error) if error.kind == RemoteErrorKind::Abandoned) {
                 leaves.books().coming.remove(&cid);
@@ -120,7 +120,7 @@ impl Leaves {
     }
 
     /// Opens the block if it is stored, or fetches it.
-    async fn bring(
+    async fn fetch(
         self: &Arc<Self>,
         remote: &Remote,
         cid: Cid,
@@ -141,14 +141,14 @@ impl Leaves {
         };
         let block = remote.block(cid).await?;
         let leaves = Arc::clone(self);
-        let written = spawn_blocking(move || leaves.keep(cid, &block.bytes)).await;
+        let written = spawn_blocking(move || leaves.store(cid, &block.bytes)).await;
         written.map_err(io::Error::other).flatten().map_err(failed)
     }
 
     /// Ends when no client waits for a block any more: then it is not fetched.
     async fn abandoned(&self, cid: &Cid) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             let mut books = self.books();
             let waiting = books.coming.get(cid).and_then(Shared::strong_count);
             // One is this task.
@@ -160,7 +160,7 @@ impl Leaves {
     }
 
     /// Writes a block, and evicts the least recently used if there is no space.
-    fn keep(&self, cid: Cid, bytes: &Bytes) -> io::Result<Leaf> {
+    fn store(&self, cid: Cid, bytes: &Bytes) -> io::Result<Leaf> {
         let length = bytes.len() as u64;
         let number = self.books().tick();
         let path = self.folder.join(number.to_string());
@@ -236,19 +236,19 @@ mod tests {
         let block = |number: u8| Block::raw(vec![number; 4096].into());
         let mut first = None;
         for number in 0..4 {
-            let stored = leaves.keep(block(number).cid, &block(number).bytes).unwrap();
+            let stored = leaves.store(block(number).cid, &block(number).bytes).unwrap();
             first.get_or_insert(stored);
             leaves.books().touch(&block(1).cid);
         }
         let is_stored = |number| leaves.books().files.contains_key(&block(number).cid);
         assert_eq!([0, 1, 2, 3].map(is_stored), [false, true, true, true]);
-        leaves.keep(block(4).cid, &block(4).bytes).unwrap();
+        leaves.store(block(4).cid, &block(4).bytes).unwrap();
         assert_eq!([1, 2, 3, 4].map(is_stored), [true, false, true, true]);
         assert_eq!(fs::read_dir(&leaves.folder).unwrap().count(), 3);
         assert_eq!(first.unwrap().read().await.unwrap().bytes, block(0).bytes);
         // A block longer than the budget is not stored, but its callers can read it.
         let long = Block::raw(vec![9; 20_000].into());
-        let stored = leaves.keep(long.cid, &long.bytes).unwrap();
+        let stored = leaves.store(long.cid, &long.bytes).unwrap();
         assert_eq!(stored.read().await.unwrap().bytes, long.bytes);
         assert_eq!(fs::read_dir(&leaves.folder).unwrap().count(), 3);
     }
@@ -258,7 +258,7 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let leaves = Leaves::open(&folder.path().join("leaves"), 1 << 20).unwrap();
         let block = Block::raw(vec![1; 4096].into());
-        let leaf = leaves.keep(block.cid, &block.bytes).unwrap();
+        let leaf = leaves.store(block.cid, &block.bytes).unwrap();
         leaf.file.write_all_at(&[2], 100).unwrap();
         assert_eq!(leaf.read().await.unwrap_err().kind, RemoteErrorKind::Failed);
     }

@@ -36,8 +36,8 @@ const MUCH: u64 = 16 * 1024 * 1024;
 
 /// How often, and for how long, a read retries sources whose connections break before a block has come, and
 /// how long the first pause is; each is twice as long as the one before it.
-const TRIES: u32 = 4;
-const TRYING: Duration = Duration::from_secs(10);
+const RETRIES: u32 = 4;
+const RETRY_TIME: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A read under way.
@@ -136,7 +136,7 @@ impl Race {
 
     /// Returns the pause before a source that failed in that way is retried, if it is.
     fn pause(&mut self, error: &RemoteError, since: Instant) -> Option<Duration> {
-        let is_retried = error.broke_off() && self.tries < TRIES && since.elapsed() < TRYING;
+        let is_retried = error.broke_off() && self.tries < RETRIES && since.elapsed() < RETRY_TIME;
         is_retried.then(|| {
             self.tries += 1;
             PAUSE * 2_u32.pow(self.tries - 1)
@@ -164,7 +164,7 @@ impl Race {
         let request =
             ReadRequest { root: self.root, path: self.path.clone(), scope, block, bounds };
         let sources = self.remote.sources.clone();
-        let ask = |source: usize, pause: Duration| {
+        let try_source = |source: usize, pause: Duration| {
             let (sources, request) = (sources.clone(), request.clone());
             async move {
                 tokio::time::sleep(pause).await;
@@ -177,7 +177,7 @@ impl Race {
         let mut worst = RemoteError::new(RemoteErrorKind::NoSource, NO_SOURCE);
         loop {
             if let Some(source) = waiting.pop_front() {
-                running.push(ask(source, Duration::ZERO));
+                running.push(try_source(source, Duration::ZERO));
             }
             // Requests that run go on when the head start of the last one is over.
             let next = if waiting.is_empty() {
@@ -193,7 +193,7 @@ impl Race {
                 }
                 Some((source, Err(error))) => {
                     if let Some(pause) = self.pause(&error, since) {
-                        running.push(ask(source, pause));
+                        running.push(try_source(source, pause));
                         continue;
                     }
                     self.give_up(source, &error);
