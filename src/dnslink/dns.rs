@@ -14,7 +14,7 @@ use hickory_resolver::proto::dnssec::Proof;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use tokio::time::timeout;
 
-use super::servers::{Client, QUESTION, Servers};
+use super::servers::{Client, QUERY_TIME, Servers};
 use super::{Domain, Host, SetupError, Validation};
 use crate::config::DnslinkSettings;
 
@@ -69,7 +69,7 @@ impl Dns {
     /// Queries the TXT records of a name.
     pub(super) async fn texts(&self, name: &str) -> Result<Texts, Failure> {
         let question = question(name)?;
-        let answers = self.ask(&question, RecordType::TXT).await?;
+        let answers = self.query(&question, RecordType::TXT).await?;
         let mut names = vec![question];
         let mut aliases: Vec<(&Name, &Name)> = answers.iter().filter_map(alias).collect();
         while let Some(index) = aliases.iter().position(|(from, _)| names.contains(from)) {
@@ -124,7 +124,7 @@ impl Dns {
     /// Finds the addresses of the servers of a zone: one of each. A name that is no zone has none.
     pub(super) async fn name_servers(&self, zone: &str) -> Result<Vec<IpAddr>, Failure> {
         let question = question(zone)?;
-        let answers = self.ask(&question, RecordType::NS).await?;
+        let answers = self.query(&question, RecordType::NS).await?;
         let of_zone = answers.iter().filter(|record| record.name == question);
         let names: Vec<String> = of_zone
             .filter_map(|record| match &record.data {
@@ -159,7 +159,7 @@ impl Dns {
         if !is_requested {
             return Err(Failure::Absent);
         }
-        let answers = self.ask(&question(name.as_str())?, kind).await?;
+        let answers = self.query(&question(name.as_str())?, kind).await?;
         let is_address = |record: &&Record| record.data.ip_addr().is_some();
         let used: Vec<&Record> = answers.iter().filter(is_address).collect();
         self.validation(&used)?;
@@ -185,7 +185,7 @@ impl Dns {
         Ok(Some(shown))
     }
 
-    async fn ask(&self, question: &Name, kind: RecordType) -> Result<Vec<Record>, Failure> {
+    async fn query(&self, question: &Name, kind: RecordType) -> Result<Vec<Record>, Failure> {
         let clients = self.servers.clients().await.map_err(|error| {
             tracing::debug!(%error, "could not ask the DNS");
             Failure::Down(error.context)
@@ -195,13 +195,13 @@ impl Dns {
         let mut last = Failure::Down("there is no server to ask".to_owned());
         loop {
             if let Some(client) = rest.next() {
-                queries.push(ask_one(client.clone(), question.clone(), kind));
+                queries.push(query_one(client.clone(), question.clone(), kind));
             } else if queries.is_empty() {
                 self.servers.forget();
                 return Err(last);
             }
             // After the last server there is no other to query: wait to the end.
-            let limit = if rest.len() > 0 { HEAD_START } else { QUESTION * 2 };
+            let limit = if rest.len() > 0 { HEAD_START } else { QUERY_TIME * 2 };
             match timeout(limit, queries.next()).await {
                 Ok(Some(Err(failure @ Failure::Down(_)))) => last = failure,
                 Ok(Some(answer)) => return answer,
@@ -228,9 +228,9 @@ fn alias(record: &Record) -> Option<(&Name, &Name)> {
 
 type Query = BoxFuture<'static, Result<Vec<Record>, Failure>>;
 
-fn ask_one(client: Client, question: Name, kind: RecordType) -> Query {
+fn query_one(client: Client, question: Name, kind: RecordType) -> Query {
     async move {
-        let answer = timeout(QUESTION, look_up(&client, question, kind)).await;
+        let answer = timeout(QUERY_TIME, look_up(&client, question, kind)).await;
         answer.unwrap_or_else(|_| Err(Failure::Down("no DNS server answers in time".to_owned())))
     }
     .boxed()
@@ -261,7 +261,7 @@ async fn look_up(
         let Some(prover) = client.prover.as_ref().filter(|_| is_refused) else {
             return Err(failure(&error));
         };
-        let Some(found) = prover.ask(&name, kind).await else { return Err(failure(&error)) };
+        let Some(found) = prover.query(&name, kind).await else { return Err(failure(&error)) };
         let end = end_of(&name, &found);
         let is_whole = found.iter().any(|it| it.name == end && it.record_type() == kind);
         answers.extend(found);

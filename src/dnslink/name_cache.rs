@@ -189,7 +189,7 @@ impl NameCache {
         let look_up = look_up();
         tokio::spawn(async move {
             let found = look_up.await;
-            let outcome = listed.memory.keep(&listed.name, found);
+            let outcome = listed.memory.store(&listed.name, found);
             let (memory, name) = (listed.memory.clone(), listed.name.clone());
             drop(listed);
             // The callers may have gone away.
@@ -200,7 +200,7 @@ impl NameCache {
     }
 
     /// Caches the result of a look-up, and returns the answer.
-    fn keep(&self, name: &Target, found: Result<Resolved>) -> Result<Answer> {
+    fn store(&self, name: &Target, found: Result<Resolved>) -> Result<Answer> {
         let now = Instant::now();
         let before = self.entries.get(name);
         let was_found = before.as_ref().is_some_and(|cached| cached.was_found);

@@ -28,13 +28,13 @@ const QUEUE_TIME: Duration = Duration::from_secs(5);
 /// Finds the roots of names. A clone shares everything with the original.
 #[derive(Clone)]
 pub struct Resolver {
-    asking: Arc<Asking>,
+    look_ups: Arc<LookUps>,
     keys: Option<Arc<dyn KeyResolver>>,
     memory: Arc<NameCache>,
 }
 
 /// The parts of a look-up.
-struct Asking {
+struct LookUps {
     dns: Arc<Dns>,
     permits: Semaphore,
     questions: Questions,
@@ -50,7 +50,7 @@ impl Resolver {
     /// # Errors
     /// When a file of the settings cannot be used.
     pub fn open(settings: &DnslinkSettings) -> std::result::Result<Self, SetupError> {
-        let asking = Asking {
+        let look_ups = LookUps {
             dns: Arc::new(Dns::open(settings)?),
             permits: Semaphore::new(LOOK_UPS),
             questions: Questions::new(settings.max_new_names_per_client, settings.max_new_names),
@@ -59,7 +59,7 @@ impl Resolver {
             guard: Guard { allow_private: settings.allow_private_addresses },
         };
         let memory = Arc::new(NameCache::new(settings.stale_for));
-        Ok(Self { asking: Arc::new(asking), keys: None, memory })
+        Ok(Self { look_ups: Arc::new(look_ups), keys: None, memory })
     }
 
     /// Fetches the records of IPNS keys by that resolver.
@@ -87,7 +87,7 @@ impl Resolver {
             return Ok(self.itself(root));
         }
         if self.memory.is_new(&target).await {
-            self.asking.questions.admit(&target)?;
+            self.look_ups.questions.admit(&target)?;
         }
         let look_up = || {
             let (resolver, target) = (self.clone(), target.clone());
@@ -131,26 +131,26 @@ impl Resolver {
     /// not be dialled.
     #[must_use]
     pub fn dialer(&self) -> Dialer {
-        Dialer::new(self.asking.dns.clone(), self.asking.guard)
+        Dialer::new(self.look_ups.dns.clone(), self.look_ups.guard)
     }
 
     /// What a CID leads to.
     fn itself(&self, root: Cid) -> Answer {
-        let ttl = self.asking.ttl_ceiling;
+        let ttl = self.look_ups.ttl_ceiling;
         let resolved = Resolved { root, path: Vec::new(), hints: Vec::new(), ttl };
         Answer { resolved: Arc::new(resolved), stale_since: None }
     }
 
     async fn look_up(&self, target: Target) -> Trace {
-        let asking = &self.asking;
-        let Ok(Ok(_permit)) = timeout(QUEUE_TIME, asking.permits.acquire()).await else {
+        let look_ups = &self.look_ups;
+        let Ok(Ok(_permit)) = timeout(QUEUE_TIME, look_ups.permits.acquire()).await else {
             let context = format!("{target}: too many names are being looked up");
             let error = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
             return Trace { steps: Vec::new(), outcome: Err(error) };
         };
-        let (steps, mut outcome) = Walk::new(&asking.dns, self.keys.as_deref()).go(target).await;
+        let (steps, mut outcome) = Walk::new(&look_ups.dns, self.keys.as_deref()).go(target).await;
         if let Ok(resolved) = &mut outcome {
-            resolved.ttl = resolved.ttl.clamp(asking.ttl_floor, asking.ttl_ceiling);
+            resolved.ttl = resolved.ttl.clamp(look_ups.ttl_floor, look_ups.ttl_ceiling);
         }
         Trace { steps, outcome }
     }

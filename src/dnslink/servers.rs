@@ -22,7 +22,7 @@ use super::{DnslinkError, DnslinkErrorKind, Result, SetupError};
 use crate::config::{DnsServer, DnslinkSettings};
 
 /// How long one server may take for one query.
-pub(super) const QUESTION: Duration = Duration::from_secs(3);
+pub(super) const QUERY_TIME: Duration = Duration::from_secs(3);
 
 /// The settings to make a client of each server.
 pub(super) struct Servers {
@@ -113,7 +113,7 @@ impl Servers {
         let provider = TokioRuntimeProvider::default();
         let mut builder = TokioResolver::builder_with_config(config, provider);
         let options = builder.options_mut();
-        options.timeout = QUESTION;
+        options.timeout = QUERY_TIME;
         // Over UDP a query is sent again within that time all the same.
         options.attempts = 0;
         // The `memory` decides which answers are cached, and for how long.

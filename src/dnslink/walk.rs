@@ -145,9 +145,9 @@ impl<'a> Walk<'a> {
             }
             self.take(apex, at_apex)
         } else {
-            self.take(main, found).inspect(|_| self.keep(at_apex.hints))
+            self.take(main, found).inspect(|_| self.add_hints(at_apex.hints))
         }?;
-        self.keep(at_dnsaddr.hints);
+        self.add_hints(at_dnsaddr.hints);
         Ok(link)
     }
 
@@ -187,11 +187,11 @@ impl<'a> Walk<'a> {
             );
             return Err(error(DnslinkErrorKind::NotFound, why));
         };
-        self.keep(found.hints);
+        self.add_hints(found.hints);
         Ok(link)
     }
 
-    fn keep(&mut self, hints: Vec<Hint>) {
+    fn add_hints(&mut self, hints: Vec<Hint>) {
         for hint in hints {
             if self.hints.len() < MAX_HINTS && !self.hints.contains(&hint) {
                 self.hints.push(hint);

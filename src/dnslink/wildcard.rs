@@ -37,7 +37,7 @@ impl Prover {
     }
 
     /// Returns the answer, if it is proven.
-    pub(super) async fn ask(&self, name: &Name, kind: RecordType) -> Option<Vec<Record>> {
+    pub(super) async fn query(&self, name: &Name, kind: RecordType) -> Option<Vec<Record>> {
         let mut options = DnsRequestOptions::default();
         options.use_edns = true;
         options.edns_set_dnssec_ok = true;
