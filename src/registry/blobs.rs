@@ -199,7 +199,7 @@ pub(super) fn content(row: &BlobRow) -> Content {
 }
 
 /// Makes the row of content, and names for it, without the blocks of its file.
-pub(super) fn named_blob(content: &Content, aliases: Vec<Digest>) -> NewBlob {
+pub(super) fn blob_without_blocks(content: &Content, aliases: Vec<Digest>) -> NewBlob {
     let Content { canonical, cid, size } = *content;
     NewBlob { blob: BlobRow { canonical, cid, size }, aliases, blocks: Vec::new() }
 }

@@ -12,7 +12,7 @@ use cid::Cid;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::blobs::named_blob;
+use super::blobs::blob_without_blocks;
 use super::intent::{Intent, Planned, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion, now};
 use crate::index::Writer;
@@ -79,7 +79,7 @@ impl Registry {
             // It is withdrawn, and its bytes removed, as what the index has.
             let mut writer = self.index.lock().await?;
             for content in forgotten.values() {
-                writer.put_blob(None, &named_blob(content, Vec::new()), now()).await?;
+                writer.put_blob(None, &blob_without_blocks(content, Vec::new()), now()).await?;
             }
         }
         let intent = Intent::Purge {

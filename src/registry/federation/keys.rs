@@ -131,11 +131,11 @@ impl Keys {
             asking.push(fetch(&self.guarded, hint, address, key).boxed());
         }
         asking.extend(self.node.iter().map(|kubo| search(kubo, key).boxed()));
-        let nobody = format!(
+        let context = format!(
             "{}: no source resolves keys; set `federation.gateways` or `federation.kubo.api`",
             name(key)
         );
-        let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, nobody);
+        let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
         let mut is_first = true;
         let (mut best, mut until): (Option<Seen>, Option<Instant>) = (None, None);
         loop {

@@ -226,9 +226,9 @@ impl Source for Introduced {
         self.node.name()
     }
 
-    async fn open(&self, wanted: &ReadRequest) -> remote::Result<Events> {
+    async fn open(&self, request: &ReadRequest) -> remote::Result<Events> {
         self.peers.introduce(&self.known_peers).await;
-        self.node.open(wanted).await
+        self.node.open(request).await
     }
 
     async fn block(&self, cid: Cid, bounds: &RootBounds) -> remote::Result<BlockAnswer> {

@@ -19,7 +19,7 @@ impl Publisher {
     pub(super) async fn hold(&self, root: &Cid) -> Result<bool> {
         let index = &self.registry.index;
         let published = index.published_roots().await.map_err(unable)?;
-        if published.iter().any(|held| held.root == *root && held.expires.is_none()) {
+        if published.iter().any(|root_row| root_row.root == *root && root_row.expires.is_none()) {
             return Ok(true);
         }
         let mut writer = index.lock().await.map_err(unable)?;

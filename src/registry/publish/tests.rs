@@ -216,7 +216,7 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
+async fn an_overtaken_publication_answers_no_request_and_clears_no_failure() {
     let stage = Stage::start(SHORT * 16).await;
     let mut record = stage.record().await;
     let error = PublishError::new(PublishErrorKind::Unavailable, "it is down");
@@ -239,7 +239,7 @@ async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_answers_nothing_is_said_to_be_published() {
+async fn without_an_answer_from_the_servers_nothing_is_reported_as_published() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
     let published = stage.publish(Trigger::Now).await.unwrap();
@@ -259,7 +259,7 @@ async fn where_nobody_answers_nothing_is_said_to_be_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_look_writes_only_where_somebody_tells_what_is_there() {
+async fn a_provider_that_does_not_compare_writes_only_where_a_server_answers() {
     let stage = Stage::start(SHORT).await;
     stage.first.server.change(silence());
     stage.second.change(silence());
@@ -277,7 +277,7 @@ async fn who_does_not_look_writes_only_where_somebody_tells_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_root_of_ours_is_nobody_elses() {
+async fn an_older_root_of_ours_is_not_foreign() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
     let old = stage.push("old").await;
@@ -309,7 +309,7 @@ async fn a_root_that_comes_back_is_not_to_go_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_who_ask_while_somebody_else_publishes_are_answered() {
+async fn all_requests_made_while_another_process_publishes_are_answered() {
     let stage = Stage::start(LONG).await;
     stage.second.change(silence());
     let index = stage.publisher.registry.index.clone();

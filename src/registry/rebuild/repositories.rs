@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::super::blobs::named_blob;
+use super::super::blobs::blob_without_blocks;
 use super::super::intent::new_manifest;
 use super::super::references::References;
 use super::super::walk::{Link, RepositoryLinks, TagLinks};
@@ -37,7 +37,7 @@ impl Rebuild<'_> {
                 continue;
             };
             // Its blocks are noted already.
-            let blob = named_blob(&content, vec![link.name]);
+            let blob = blob_without_blocks(&content, vec![link.name]);
             writer.put_blob(Some(name), &blob, now()).await?;
             layers.push(link.name);
             linked.insert(content.canonical);
