@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{AppError, requests};
 use crate::registry::Registry;
 
-/// What the names of requests begin with; a token follows, by which the answer is found.
+/// What the names of requests begin with; a token follows, which names the answer.
 const REQUEST: &str = "clear-";
 
 /// What the names of answers begin with.
@@ -41,7 +41,7 @@ type Answer = Result<(), String>;
 /// Asks the server that runs on a data folder to clear an upload.
 ///
 /// # Errors
-/// Those of the data folder, of which there may be no room.
+/// Those of the data folder, which may have no space.
 pub(super) fn send(data: &Path, id: &str) -> Result<Sent, AppError> {
     let request = Request { id: id.to_owned(), sent: SystemTime::now() };
     let (request, token) = requests::send_json(data, REQUEST, &request)?;
@@ -76,7 +76,7 @@ impl Sent {
 }
 
 impl Request {
-    /// Tells whether the process that sent it waits no longer: it may have ended before it took the request away, and
+    /// Returns whether the process that sent it waits no longer: it may have ended before it took the request away, and
     /// the upload's client may have gone on since.
     fn is_over(&self) -> bool {
         self.sent.elapsed().is_ok_and(|age| age > TIMEOUT)

@@ -29,7 +29,7 @@ type Encrypted = TlsStream<TcpStream>;
 /// How long a client may take to agree on the encryption.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// The answer to a request without encryption: the sentence of Go's server, by which clients know the case.
+/// The answer to a request without encryption: the sentence of Go's server, which clients recognise.
 const SENTENCE: &str = "Client sent an HTTP request to an HTTPS server.";
 
 /// How much of an unencrypted request is read, so that the client reads the answer.
@@ -83,7 +83,7 @@ pub(super) fn listen(
     })
 }
 
-/// Tells what a connection speaks, and has the heads of its requests watched.
+/// Finds out what a connection speaks, and has the heads of its requests watched.
 fn bound(stream: Encrypted) -> (BoundedHeads<Encrypted>, Protocol, Option<SocketAddr>) {
     let (tcp, tls) = stream.get_ref();
     let (peer, is_multiplexed) = (tcp.peer_addr().ok(), tls.alpn_protocol() == Some(b"h2"));

@@ -1,4 +1,4 @@
-//! What serves other people's images, out of the settings.
+//! What serves foreign images, out of the settings.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::kubo::Kubo;
 use crate::registry::{Federation, OwnNode, Roots};
 use crate::remote::{Cache, CacheLimits, LinkCache, ReadLimits};
 
-/// Opens what serves other people's images, if they are to be served.
+/// Opens what serves foreign images, if they are to be served.
 ///
 /// # Errors
 /// [`AppError::Federation`] when the cache or a file that the settings name cannot be used.
@@ -56,7 +56,7 @@ fn tell_default(settings: &Settings) {
     );
 }
 
-/// Opens what finds other people's roots. It needs no data folder.
+/// Opens what finds foreign roots. It needs no data folder.
 ///
 /// # Errors
 /// [`AppError::Federation`] when a file that the settings name cannot be used.
@@ -74,7 +74,7 @@ fn roots_by(
     Roots::new(federation.domains.clone(), resolver, &federation.gateways, node).map_err(failed)
 }
 
-/// Returns the node that fetches other people's content, if there is one.
+/// Returns the node that fetches foreign content, if there is one.
 fn node(settings: &Settings, notes: Option<PathBuf>) -> Result<Option<OwnNode>, AppError> {
     let (federation, storage) = (&settings.federation.kubo, &settings.storage);
     let (api, token) = match &federation.node {
@@ -84,7 +84,7 @@ fn node(settings: &Settings, notes: Option<PathBuf>) -> Result<Option<OwnNode>, 
         }
         FederationNode::Storage | FederationNode::Off => return Ok(None),
     };
-    // Its gateway fetches nothing, and is not asked.
+    // Its gateway fetches nothing, and is not used.
     let kubo = Kubo::new(api.clone(), api.clone(), token.clone()).map_err(failed)?;
     Ok(Some(OwnNode { kubo: Arc::new(kubo), keep_peers: federation.keep_peers, notes }))
 }

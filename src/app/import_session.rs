@@ -1,5 +1,5 @@
-//! A data folder that is being filled, from the folder of a stock registry or with somebody's root: it
-//! belongs to whoever fills it until that is done.
+//! A data folder that is being filled, from the folder of a stock registry or with a publisher's root: it
+//! belongs to the process that fills it until that is done.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -27,7 +27,7 @@ enum Origin {
     Root(Cid),
 }
 
-/// A registry that nobody but whoever fills it may open. It stays so until [`ImportSession::finish`].
+/// A registry that only the process that fills it may open. It stays so until [`ImportSession::finish`].
 pub struct ImportSession {
     /// The registry, and the lock on its data folder.
     pub app: App,
@@ -99,9 +99,9 @@ impl ImportSession {
             (Some(begun), origin) if begun == origin => false,
             (Some(begun), _) => return Err(begun.clone().half(data)),
         };
-        // A tree that is elsewhere does not tell how far an earlier beginning has come.
+        // A tree that is elsewhere does not show how far an earlier beginning has come.
         let is_elsewhere = !driver(settings)?.is_in_data_folder;
-        // Beside such a tree, whether the index is nobody's is for the index to say.
+        // Beside such a tree, the index itself says whether it belongs to no registry.
         let index = index_url(settings);
         let index = index.strip_prefix("sqlite:").filter(|_| is_elsewhere).map(Path::new);
         // Before anything is made in it, the lock included.
@@ -116,7 +116,7 @@ impl ImportSession {
             expect_nothing(data, index)?;
             origin.write_to(data).map_err(failed)?;
         }
-        // The tree is made below, so until it is there nobody has come further than this.
+        // The tree is made below, so until it is there no process has come further than this.
         if !is_elsewhere
             && !holds_tree(data).map_err(failed)?
             && !is_free(&index_url(settings)).await?
@@ -173,7 +173,7 @@ impl ImportSession {
     }
 }
 
-/// Refuses a folder that whoever fills it has not done with.
+/// Refuses a folder that is not filled yet.
 pub(super) fn expect_done(data: &Path) -> Result<(), AppError> {
     begun(data)?.map_or(Ok(()), |origin| Err(origin.half(data)))
 }
@@ -196,10 +196,10 @@ fn begun(data: &Path) -> Result<Option<Origin>, AppError> {
     root.map(|root| Some(Origin::Root(root))).ok_or_else(odd)
 }
 
-/// Makes the index of that URL, which may be a database elsewhere, and tells whether it is nobody's.
+/// Makes the index of that URL, which may be a database elsewhere, and returns whether it belongs to no registry.
 async fn is_free(url: &str) -> Result<bool, IndexError> {
-    // Opening one takes it away from who has it. Where there is none yet, it cannot be looked at;
-    // what else is wrong with it, opening it tells.
+    // Opening one takes it away from the process that has it. Where there is none yet, it cannot be looked at;
+    // what else is wrong with it, opening it shows.
     if let Ok(index) = index::open_read_only(url).await
         && !is_unused(index.as_ref()).await?
     {
@@ -208,7 +208,7 @@ async fn is_free(url: &str) -> Result<bool, IndexError> {
     is_unused(index::open(url).await?.as_ref()).await
 }
 
-/// Tells whether nothing was ever pushed to the registry of an index, nor is being pushed.
+/// Returns whether nothing was ever pushed to the registry of an index, nor is being pushed.
 async fn is_unused(index: &dyn Index) -> Result<bool, IndexError> {
     let state = index.tree_state(Visibility::Public).await?;
     Ok(state.root.is_none()

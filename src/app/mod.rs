@@ -39,7 +39,7 @@ use locks::IndexLocks;
 
 pub use federation::roots;
 pub use import_session::ImportSession;
-pub use publish::{place, publisher, request_publication};
+pub use publish::{provider_id, publisher, request_publication};
 pub use purge::{PurgeAnswer, PurgeRequest, purge_answer, request_purge};
 pub use rebuild::Notice;
 pub use server::serve;
@@ -59,7 +59,7 @@ pub struct App {
 pub struct Beside {
     /// The use cases; those that change anything fail.
     pub registry: Registry,
-    /// The index, as it stands on the disk.
+    /// The index, as it is on the disk.
     pub index: Arc<dyn Index>,
 }
 
@@ -132,7 +132,7 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
-    /// Other people's images cannot be served as it was set.
+    /// Foreign images cannot be served with these settings.
     #[error("other people's images cannot be served")]
     Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The root cannot be published as it was set.
@@ -166,7 +166,7 @@ impl App {
     pub async fn open(settings: &Settings) -> Result<Self, AppError> {
         let app = Self::open_unrecovered(settings).await?;
         let caught_up = async {
-            // Of all that is done here this alone makes room.
+            // Of all that is done here this alone frees space.
             app.registry.purge_uploads(settings.uploads.expire_after, true).await?;
             app.registry.recover().await
         };
@@ -251,7 +251,7 @@ impl App {
     }
 }
 
-/// Refuses a data folder that holds no registry, where one would stand in it.
+/// Refuses a data folder that holds no registry, where one would be in it.
 ///
 /// # Errors
 /// [`AppError::Absent`]; [`AppError::Missing`]
@@ -263,7 +263,7 @@ pub fn expect_registry(settings: &Settings) -> Result<(), AppError> {
     Err(AppError::Absent(data.to_owned()))
 }
 
-/// Makes who decides about access. The key is the one that tokens are signed by.
+/// Makes the authority that decides about access. The key is the one that signs tokens.
 ///
 /// # Errors
 /// [`AppError::Missing`]; [`AppError::Auth`] when what the settings name cannot be used.
@@ -298,12 +298,12 @@ async fn open_storage(
     settings: &Settings,
     index: &Arc<dyn Index>,
 ) -> Result<Arc<dyn Storage>, AppError> {
-    let place = StorageContext {
+    let context = StorageContext {
         data: &settings.server.data,
         settings: &settings.storage,
         locks: Arc::new(IndexLocks(Arc::clone(index))),
     };
-    Ok((driver(settings)?.open)(place).await?)
+    Ok((driver(settings)?.open)(context).await?)
 }
 
 /// Refuses an index whose file is not there, which cannot be made by commands that only read.
@@ -344,7 +344,7 @@ pub fn index_kind(settings: &Settings) -> &'static str {
     kind.map_or("unknown", |kind| kind.name)
 }
 
-/// Returns the URL of the index; a relative path of SQLite stands in the data folder.
+/// Returns the URL of the index; a relative path of SQLite is below the data folder.
 fn index_url(settings: &Settings) -> String {
     let url = settings.index.url.expose_secret();
     match url.strip_prefix("sqlite:") {
@@ -362,7 +362,7 @@ fn advice(address: std::net::SocketAddr, error: &io::Error) -> String {
     format!(": port {} is taken; stop the other program, or use `--listen {other}`", address.port())
 }
 
-/// Makes a folder, which is nobody else's, with what is above it.
+/// Makes a folder, which is private, with what is above it.
 fn make_folder(data: &Path) -> Result<(), AppError> {
     let make = || {
         if let Some(above) = data.parent() {

@@ -13,15 +13,15 @@ use crate::dnslink::{Gateway, Guard, Hint, PROVIDERS, Zone};
 use crate::oci::{Algorithm, Digest};
 use crate::registry::{PublishConfig, Publisher, Registry, Trigger};
 
-/// What the files in the data folder begin with by which a server is asked to publish at once; the token of
-/// whoever asks follows.
+/// What the files in the data folder begin with that request publication at once; the token of
+/// the request follows.
 const REQUEST: &str = "publish-";
 
 /// What they say when that shall overwrite what others have written, and otherwise.
 const FORCE: &str = "force";
 const NOW: &str = "now";
 
-/// How long a written record may take until all servers of the zone tell it.
+/// How long a written record may take until all servers of the zone return it.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Opens what publishes the root of a registry, if it is to be published. It needs no lock on the data folder.
@@ -50,7 +50,7 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
     let config = PublishConfig {
         domain,
         debounce: publish.debounce,
-        place: place(publish),
+        provider_id: provider_id(publish),
         ttl: publish.ttl,
         keep: publish.keep,
         timeouts: TIMEOUT,
@@ -61,11 +61,11 @@ pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publ
     Ok(Some(Publisher::new(registry.clone(), provider, zone, config)))
 }
 
-/// Returns by what the provider is known: another text where any setting of it is another one.
+/// Returns what identifies the provider: another text where any setting of it is another one.
 ///
-/// The index keeps it. So little of a hash tells nothing of the secrets among the settings.
+/// The index keeps it. So little of a hash reveals nothing of the secrets among the settings.
 #[must_use]
-pub fn place(settings: &PublishSettings) -> String {
+pub fn provider_id(settings: &PublishSettings) -> String {
     let PublishSettings { rfc2136, cloudflare, exec, .. } = settings;
     let facts: Vec<&str> = match settings.provider {
         "rfc2136" => vec![
@@ -88,7 +88,7 @@ pub fn place(settings: &PublishSettings) -> String {
 }
 
 /// Asks the server that runs on a data folder to publish at once; with `force` over what others have written.
-/// Whoever takes the request takes the file away. Returns that file, and the token by which the answer is known.
+/// The process that takes the request takes the file away. Returns that file, and the token that names the answer.
 ///
 /// # Errors
 /// [`AppError::Folder`] when the folder cannot be written to.
@@ -96,7 +96,7 @@ pub fn request_publication(data: &Path, force: bool) -> Result<(PathBuf, String)
     requests::send(data, REQUEST, if force { FORCE } else { NOW }.as_bytes())
 }
 
-/// Publishes what changes, and when somebody asks for it. Never returns.
+/// Publishes what changes, and when an operator requests it. Never returns.
 pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
     let watching = async {
         loop {
@@ -132,10 +132,10 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn of_those_who_ask_at_once_nobody_takes_the_place_of_another() {
+    async fn concurrent_requests_do_not_replace_each_other() {
         let data = TempDir::new().unwrap();
-        let asked = [true, false, false].map(|force| request_publication(data.path(), force));
-        let mut expected = asked.map(|asked| asked.unwrap().1);
+        let requests = [true, false, false].map(|force| request_publication(data.path(), force));
+        let mut expected = requests.map(|request| request.unwrap().1);
         let forced = expected[0].clone();
         expected.sort();
         let mut taken = Vec::new();

@@ -12,7 +12,7 @@ use super::{AppError, requests};
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{Publisher, Purged, Registry, Trigger};
 
-/// What the names of requests begin with; a token follows, by which the answer is found.
+/// What the names of requests begin with; a token follows, which names the answer.
 const REQUEST: &str = "purge-";
 
 /// What the names of answers begin with.

@@ -10,7 +10,7 @@ use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexErrorKind};
 use crate::registry::Registry;
 
-/// Something to be told when an index is given up.
+/// Something to be reported when an index is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// A change that may be lost with it, as a sentence.
@@ -22,7 +22,7 @@ pub enum Notice {
 impl App {
     /// As [`App::open`], for making the index anew: of what is in it only the queue counts, which is
     /// carried out as far as that is possible. A file that is damaged is set aside. What is to be said
-    /// is told at once, since nobody can tell it later.
+    /// is reported at once, since it cannot be known later.
     ///
     /// # Errors
     /// As [`App::open`].
@@ -40,7 +40,7 @@ impl App {
     }
 
     /// As [`App::open_for_rebuild`], for looking at what that would do: nothing is carried out or set aside, an index
-    /// that is not there is not made where it would stand, and one of an older version is not migrated.
+    /// that is not there is not made there, and one of an older version is not migrated.
     ///
     /// # Errors
     /// As [`App::open`]; [`AppError::Index`] where the index is damaged, or is a Postgres of an older version.
@@ -81,7 +81,7 @@ async fn open_elsewhere(data: &Path, original: Option<&Path>) -> Result<Arc<dyn 
     let copy = async {
         tokio::fs::create_dir_all(&folder).await?;
         let Some(original) = original else { return Ok(()) };
-        // What was committed last may stand beside it.
+        // What was committed last may be beside it.
         for suffix in ["", "-wal"] {
             let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
             match tokio::fs::copy(with(original), with(&copied)).await {
@@ -95,7 +95,7 @@ async fn open_elsewhere(data: &Path, original: Option<&Path>) -> Result<Arc<dyn 
     Ok(index::open(&format!("sqlite:{}", copied.display())).await?)
 }
 
-/// Opens the index, and carries out its queue. Where its file is damaged, an empty one takes its place.
+/// Opens the index, and carries out its queue. Where its file is damaged, an empty one replaces it.
 async fn open_or_replace(
     settings: &Settings,
     tell: &mut dyn FnMut(Notice),

@@ -63,7 +63,7 @@ fn write(data: &Path, kind: &str, token: &str, bytes: &[u8]) -> io::Result<PathB
     let (path, draft) = (data.join(format!("{kind}{token}")), data.join(format!(".{token}")));
     let written = std::fs::write(&draft, bytes).and_then(|()| std::fs::rename(&draft, &path));
     if let Err(error) = written {
-        // What there was no room for is not left either.
+        // What there was no space for is not left either.
         let _ = std::fs::remove_file(&draft);
         return Err(error);
     }

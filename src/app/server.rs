@@ -38,10 +38,10 @@ const BLOCKING_THREADS: usize = 256;
 /// How soon after the first signal another one is still the same.
 const SAME_SIGNAL: Duration = Duration::from_secs(1);
 
-/// How often it is looked whether the operator has changed who may sign in.
+/// How often the server looks for changed users.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves until the process is told to stop; then finishes transfers for as long as the settings
+/// Serves until the process has to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
 ///
 /// # Errors
@@ -62,7 +62,7 @@ pub async fn serve(
         tracing::warn!(%error, "could not bound what the system has of an answer");
     }
     let address = listener.local_addr().map_err(AppError::Server)?;
-    // Whether it can be made is told before anything else is; the key is in the index.
+    // Whether it can be made is reported before anything else is; the key is in the index.
     authority(settings, &[0; 32])?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
@@ -169,7 +169,7 @@ fn begin(
     Ok(encrypted::listen(builder, listener, certificate, api)?.run())
 }
 
-/// Looks each second whether the operator has changed who may sign in.
+/// Looks each second whether the operator has changed the users.
 async fn refresh_users(api: Data<Api>) {
     let mut interval = tokio::time::interval(REFRESH_INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -179,7 +179,7 @@ async fn refresh_users(api: Data<Api>) {
     }
 }
 
-/// Returns the names by which clients reach this server.
+/// Returns the names that clients reach this server under.
 fn own_names(settings: &Settings) -> OwnNames {
     let server = &settings.server;
     let is_local = server.listen.ip().to_canonical().is_loopback();
@@ -237,7 +237,7 @@ fn limits(settings: &Settings, descriptors: u64) -> LimitSettings {
 }
 
 /// Says so when passwords would cross a network for everybody to read. It is not refused, since a
-/// proxy that encrypts may stand in front.
+/// proxy that encrypts may be in front.
 fn warn_of_plain_passwords(settings: &Settings) {
     let server = &settings.server;
     let is_local = server.listen.ip().to_canonical().is_loopback();
@@ -260,7 +260,7 @@ fn warn_of_unknown_url(settings: &Settings) {
     }
 }
 
-/// What tells the process to stop, from the moment that it was made.
+/// The signals that stop the process, from the moment that it was made.
 struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
@@ -290,7 +290,7 @@ impl StopSignals {
             grace.as_secs()
         );
         tokio::spawn(async move {
-            // `timeout`, and whoever signals a group, tells the same thing twice.
+            // `timeout`, and any signal to a group, sends the same thing twice.
             let same = async {
                 loop {
                     self.next().await;

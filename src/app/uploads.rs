@@ -1,4 +1,4 @@
-//! Uploads under way, for an operator who lists or clears them: also where there is no room for the index to be
+//! Uploads under way, for an operator who lists or clears them: also where there is no space for the index to be
 //! opened.
 
 use std::io;
@@ -20,7 +20,7 @@ enum Access {
     Own(Box<App>),
     /// A running server has it, which clears uploads; or another command, which does not.
     Beside(OtherProcess),
-    /// The index cannot be opened for want of room: the files in the data folder are all there is to see.
+    /// The index cannot be opened for want of space: the files in the data folder are all there is to see.
     Files(UploadFiles, PathBuf),
 }
 
@@ -38,7 +38,7 @@ impl Uploads {
     /// Opens them.
     ///
     /// # Errors
-    /// Whatever keeps the registry from being opened, want of room aside.
+    /// Whatever keeps the registry from being opened, want of space aside.
     pub async fn open(settings: &Settings) -> Result<Self, AppError> {
         let driver = driver(settings)?;
         let data = settings.server.data.clone();
@@ -100,7 +100,7 @@ impl OtherProcess {
         }
     }
 
-    /// Has the server clear an upload; returns false where none does, or there is no room for the request and its
+    /// Has the server clear an upload; returns false where none does, or there is no space for the request and its
     /// bytes can be removed without.
     async fn is_cleared_by_server(&self, id: &str) -> Result<bool, AppError> {
         if self.is_unanswered.load(Ordering::Relaxed) {

@@ -10,7 +10,7 @@ use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
 use crate::app::{ImportSession, names};
 use crate::config::Settings;
-use crate::registry::{Adopted, LeftOut, adoptable_place};
+use crate::registry::{Adopted, LeftOut, adoptable_path};
 use crate::storage::SourceFolder;
 
 /// Takes the folder of a stock registry (distribution) into an empty data folder
@@ -71,12 +71,12 @@ pub(super) fn run(
 
 /// Refuses what is no folder of a registry, before anything is made.
 fn find(folder: &Path) -> anyhow::Result<SourceFolder> {
-    let (place, marks) = adoptable_place();
+    let (path, marks) = adoptable_path();
     let context = || format!("cannot tell whether {} holds a registry", folder.display());
-    let found = SourceFolder::find(folder, &place, &marks).with_context(context)?;
+    let found = SourceFolder::find(folder, &path, &marks).with_context(context)?;
     found.with_context(|| {
         format!(
-            "{} holds no registry: neither {place}/repositories nor repositories",
+            "{} holds no registry: neither {path}/repositories nor repositories",
             folder.display()
         )
     })

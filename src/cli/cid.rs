@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &CidArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Adds up the sizes of the files that count. What cannot be read is told when it is its turn.
+/// Adds up the sizes of the files that count. What cannot be read is reported when it is reached.
 fn size(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
     if metadata.is_file() {

@@ -78,9 +78,9 @@ fn commented_defaults() -> String {
                     # before this file: ROADSTEAD_SERVER__LISTEN for `listen` below.\n\n"
         .to_owned();
     let mut section = "";
-    for (place, setting) in SETTINGS.iter().enumerate() {
+    for (index, setting) in SETTINGS.iter().enumerate() {
         let key = enter(&mut text, &mut section, setting.name);
-        let end = if place + 1 == SETTINGS.len() { "" } else { "\n" };
+        let end = if index + 1 == SETTINGS.len() { "" } else { "\n" };
         let comment = wrapped(setting.help);
         let expected = wrapped(&format!("Expected: {}.", setting.expects));
         text.extend([&comment, &expected, "#", key, " = ", setting.default, "\n", end]);

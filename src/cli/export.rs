@@ -62,7 +62,7 @@ pub(super) fn run(
     drop(bar);
     let line = format!("{root}\n");
     if is_piped {
-        // There is nobody to tell if that fails.
+        // If that fails, it cannot be reported.
         let _ = io::stderr().write_all(output::printable(&line).as_bytes());
     } else {
         output::print(&line).context("cannot write to standard output")?;

@@ -56,8 +56,9 @@ pub(super) fn run(
                 Input::Pipe(mut pipe) => {
                     bar.begin("reading the archive", Steps::Unknown);
                     let mut file = session.scratch()?;
-                    let kept = file.write_all(&read).and_then(|()| io::copy(&mut pipe, &mut file));
-                    kept.context("cannot keep what comes through the pipe")?;
+                    let written =
+                        file.write_all(&read).and_then(|()| io::copy(&mut pipe, &mut file));
+                    written.context("cannot keep what comes through the pipe")?;
                     file
                 }
             };

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
 
-/// Writes a text to standard output, as [`printable`] has it. That nobody reads on (`roadstead config | head -1`) is no
+/// Writes a text to standard output, as [`printable`] has it. A reader that stops (`roadstead config | head -1`) is no
 /// failure.
 pub(super) fn print(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();

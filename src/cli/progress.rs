@@ -56,13 +56,13 @@ impl Bar {
 
     /// Writes a line to standard error, above the bar.
     pub(super) fn say(&self, line: &str) {
-        // There is nobody to tell if that fails.
+        // If that fails, it cannot be reported.
         self.bar.suspend(|| {
             let _ = writeln!(io::stderr(), "{}", printable(line));
         });
     }
 
-    /// Tells whether anybody sees it, for work that is done for the bar alone.
+    /// Returns whether it is visible, for work that is done for the bar alone.
     pub(super) fn is_seen(&self) -> bool {
         !self.bar.is_hidden()
     }

@@ -72,7 +72,7 @@ pub(super) fn run(
             Ok(app) => {
                 let publisher = expect(publisher(&settings, &app.registry)?)?;
                 publish(&publisher, trigger).await?;
-                Ok(told_as(&app.registry.root().await?.to_string(), true))
+                Ok(shown_as(&app.registry.root().await?.to_string(), true))
             }
             Err(AppError::Locked { .. }) => ask(&settings, arguments).await,
             Err(error) => Err(error.into()),
@@ -90,7 +90,7 @@ fn expect(publisher: Option<Publisher>) -> anyhow::Result<Publisher> {
     publisher.context("nothing is to be published")
 }
 
-fn told_as(root: &str, is_published: bool) -> Shown {
+fn shown_as(root: &str, is_published: bool) -> Shown {
     let what = if is_published { "published" } else { "asked the server to publish" };
     (json!({ "root": root, "published": is_published }), format!("{what} {root}\n"), true)
 }
@@ -116,7 +116,7 @@ async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Resul
     let Beside { index, .. } = App::at_once(settings).await?;
     let root = peek_root(index.clone()).await?;
     if !arguments.wait {
-        return Ok(told_as(&root.to_string(), false));
+        return Ok(shown_as(&root.to_string(), false));
     }
     let waiting = Instant::now();
     while waiting.elapsed() < TIMEOUT {
@@ -128,7 +128,7 @@ async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Resul
             Some(Publication { failure: None, root: Some(known), .. })
                 if known == root || known == peek_root(index.clone()).await? =>
             {
-                return Ok(told_as(&known.to_string(), true));
+                return Ok(shown_as(&known.to_string(), true));
             }
             Some(_) | None => tokio::time::sleep(PAUSE).await,
         }
@@ -140,7 +140,7 @@ async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
     let begun = Instant::now();
     while request.exists() {
         if begun.elapsed() > NOTICE {
-            // Nobody shall find it later.
+            // No process shall find it later.
             let _ = std::fs::remove_file(request);
             bail!(
                 "the server that runs on the data folder publishes nothing: start it again with \
@@ -155,15 +155,15 @@ async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
 async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
     let Beside { registry, index } = App::at_once(settings).await?;
     let publisher = expect(publisher(settings, &registry)?)?;
-    let Plan { name, wanted, told, conflict } =
+    let Plan { name, expected, responses, conflict } =
         publisher.plan(&peek_root(index).await?, force).await?;
     let mut text = String::new();
-    for record in &wanted {
+    for record in &expected {
         text.extend(["would write  ", &name, " TXT \"", record, "\"\n"]);
     }
     let mut servers = Vec::new();
-    for told in &told {
-        let Told { server, texts, alias } = told;
+    for response in &responses {
+        let Told { server, texts, alias } = response;
         let mut shown = match texts {
             Ok(texts) => json!({ "server": server, "records": texts }),
             Err(error) => json!({ "server": server, "failure": error.to_string() }),
@@ -173,7 +173,7 @@ async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
         }
         servers.push(shown);
         let fact: String =
-            told.fact().chars().filter(|character| !character.is_control()).collect();
+            response.fact().chars().filter(|character| !character.is_control()).collect();
         text.extend([&format!("{server} says  "), &*fact, "\n"]);
     }
     if let Some(conflict) = &conflict {
@@ -181,7 +181,7 @@ async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
     }
     let shown = json!({
         "name": name,
-        "wanted": wanted,
+        "wanted": expected,
         "servers": servers,
         "conflict": conflict.as_ref().map(ToString::to_string),
     });

@@ -180,27 +180,27 @@ impl Facts {
     }
 
     fn hint(&mut self, hint: &Hinted) {
-        let Hinted { place, addresses, refused, connected } = hint;
-        let (Endpoint::Gateway(place) | Endpoint::Node(place)) = place;
+        let Hinted { endpoint, addresses, refused, connected } = hint;
+        let (Endpoint::Gateway(endpoint) | Endpoint::Node(endpoint)) = endpoint;
         let fact = match (refused, connected) {
-            (Some(why), Some(_)) => format!("{place}: the node is not connected to it: {why}"),
-            (Some(why), None) => format!("{place}: not asked: {why}"),
-            (None, Some(_)) => format!("{place}: the node is connected to it"),
-            (None, None) => format!("{place}: may be dialled at {}", addresses.join(", ")),
+            (Some(why), Some(_)) => format!("{endpoint}: the node is not connected to it: {why}"),
+            (Some(why), None) => format!("{endpoint}: not asked: {why}"),
+            (None, Some(_)) => format!("{endpoint}: the node is connected to it"),
+            (None, None) => format!("{endpoint}: may be dialled at {}", addresses.join(", ")),
         };
         self.add("hint", &fact);
     }
 
-    fn source(&mut self, asked: &SourceCheck) {
-        let SourceCheck { source, origin, milliseconds, failure } = asked;
-        let named = match origin {
+    fn source(&mut self, check: &SourceCheck) {
+        let SourceCheck { source, origin, milliseconds, failure } = check;
+        let origin_name = match origin {
             Origin::Hint => "hint",
             Origin::Settings => "federation.gateways",
             Origin::Node => "federation.kubo",
         };
         let fact = match failure {
-            None => format!("{source} ({named}): has the root, {milliseconds} ms"),
-            Some(why) => format!("{source} ({named}): {why}"),
+            None => format!("{source} ({origin_name}): has the root, {milliseconds} ms"),
+            Some(why) => format!("{source} ({origin_name}): {why}"),
         };
         self.add("source", &fact);
     }

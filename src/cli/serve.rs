@@ -55,7 +55,7 @@ pub(super) fn run(
             env::args().next().as_deref().unwrap_or("roadstead"),
             common.typed()
         );
-        // Nobody reads it: that is no reason not to serve.
+        // Without a reader of it the server still serves.
         let _ = output::print(&text);
     }))?;
     Ok(ExitCode::SUCCESS)

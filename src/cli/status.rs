@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{CommonArguments, output, runtime};
-use crate::app::{App, Beside, expect_registry, index_kind, place};
+use crate::app::{App, Beside, expect_registry, index_kind, provider_id};
 use crate::config::Settings;
 use crate::registry::{Failure, Publication, peek_root, published};
 
@@ -106,13 +106,13 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
     });
     let publishing = if settings.publish.is_wanted() {
         let record = record.filter(|record| record.domain == settings.publish.domain);
-        let mut held = index.published_roots().await?;
-        held.sort_by_key(|held| held.held);
+        let mut roots = index.published_roots().await?;
+        roots.sort_by_key(|root| root.held);
         let known = record.as_ref().and_then(|record| record.root);
-        let others = held.into_iter().filter(|held| Some(held.root) != known);
-        let kept = others.map(|held| ServedRoot {
-            root: held.root.to_string(),
-            until: held.expires.and_then(moment),
+        let others = roots.into_iter().filter(|root| Some(root.root) != known);
+        let kept = others.map(|held_root| ServedRoot {
+            root: held_root.root.to_string(),
+            until: held_root.expires.and_then(moment),
         });
         Some(publishing(settings, record, &root, kept.collect()))
     } else {
@@ -155,15 +155,15 @@ fn publishing(
     }
 }
 
-/// Tells whether the records were written by the settings as they are.
+/// Returns whether the records were written with the settings as they are.
 fn is_in_force(settings: &Settings, record: &Publication) -> bool {
     let publish = &settings.publish;
-    let wanted: BTreeSet<&str> = publish.hint.iter().map(String::as_str).collect();
+    let expected: BTreeSet<&str> = publish.hint.iter().map(String::as_str).collect();
     let known = record.ours.iter().filter_map(|text| text.strip_prefix("ipfsnode="));
     record.ttl == Some(publish.ttl.as_secs())
-        && record.place.as_deref() == Some(&*place(publish))
-        // Where none is given, only the server finds out which are wanted.
-        && (wanted.is_empty() || known.collect::<BTreeSet<_>>() == wanted)
+        && record.place.as_deref() == Some(&*provider_id(publish))
+        // Where none is given, only the server finds out which are expected.
+        && (expected.is_empty() || known.collect::<BTreeSet<_>>() == expected)
 }
 
 fn failing(failure: Failure) -> Failing {
@@ -181,7 +181,7 @@ fn describe(status: &Status) -> String {
     let mut text = String::new();
     let mut add = |what: &str, fact: &str| {
         let space = " ".repeat(WIDTH.saturating_sub(what.len()));
-        // What stands in the DNS may be anybody's: it cannot move the cursor or begin another line.
+        // What is in the DNS may be foreign: it cannot move the cursor or begin another line.
         let fact: String = fact.chars().filter(|character| !character.is_control()).collect();
         text.extend([what, &space, &fact, "\n"]);
     };

@@ -95,17 +95,17 @@ async fn clear(
         ids.iter().filter(|id| !found.iter().any(|upload| upload.id == **id)).collect();
     let least = older_than.map_or(0, |age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
     let latest = Timestamp::now().as_millisecond().saturating_sub(least);
-    let wanted = found
+    let selected = found
         .iter()
         .filter(|upload| (ids.is_empty() || ids.contains(&upload.id)) && upload.touched <= latest);
-    let (active, wanted): (Vec<_>, Vec<_>) = wanted.partition(|upload| upload.is_active);
+    let (active, selected): (Vec<_>, Vec<_>) = selected.partition(|upload| upload.is_active);
     let mut freed = 0;
-    for upload in &wanted {
+    for upload in &selected {
         uploads.clear(&upload.id).await?;
         freed += upload.bytes;
     }
     let mut text =
-        format!("{}, {freed} bytes cleared\n", output::counts([(wanted.len(), "upload")]));
+        format!("{}, {freed} bytes cleared\n", output::counts([(selected.len(), "upload")]));
     for upload in active {
         text.extend([
             "left out: a request appends to ",

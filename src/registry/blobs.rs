@@ -23,10 +23,10 @@ const MOUNT_CANDIDATES: u32 = 100;
 /// A blob of a repository.
 #[derive(Clone)]
 pub struct Blob {
-    /// The name that it was asked by.
+    /// The digest that was requested.
     pub digest: Digest,
     content: Content,
-    held: BlobSource,
+    source: BlobSource,
 }
 
 /// Bytes of a blob as they are read; an error ends them, and what came before it is not the whole.
@@ -39,15 +39,15 @@ impl Blob {
         self.content.size
     }
 
-    /// The root of its file, if that is known: of what was kept of somebody else's it is not.
+    /// The root of its file, if that is known: of foreign content in the cache it is not.
     #[must_use]
     pub fn cid(&self) -> Option<&Cid> {
-        (!matches!(self.held, BlobSource::Cached(_))).then_some(&self.content.cid)
+        (!matches!(self.source, BlobSource::Cached(_))).then_some(&self.content.cid)
     }
 
     /// A blob of this registry.
     pub(super) fn here(digest: Digest, content: Content) -> Self {
-        Self { digest, content, held: BlobSource::Here }
+        Self { digest, content, source: BlobSource::Here }
     }
 }
 
@@ -60,8 +60,8 @@ impl Registry {
         self.open_blob(grant, digest, Extent::Nothing).await
     }
 
-    /// Finds a blob of the repository of which so much is going to be read: if it is somebody else's, and all of
-    /// it is wanted, it is on its way from here.
+    /// Finds a blob of the repository of which so much is going to be read: if it is foreign, and all of
+    /// it is requested, it is on its way from here.
     ///
     /// # Errors
     /// [`RegistryError::BlobUnknown`]; [`RegistryError::Remote`]
@@ -76,13 +76,13 @@ impl Registry {
         if let Some((federation, name)) = self.foreign(grant) {
             if let Some(refusal) = grant.cache_only() {
                 let found = federation.cached_blob(name, &digest).await?;
-                let (content, held) = found.ok_or_else(|| not_fetched(refusal))?;
-                return Ok(Blob { digest, content, held });
+                let (content, source) = found.ok_or_else(|| not_fetched(refusal))?;
+                return Ok(Blob { digest, content, source });
             }
             // It is long, and what is this registry's own has no use for it.
             let found = Box::pin(federation.blob(name, repository, &digest, extent)).await?;
-            let (content, held) = found;
-            return Ok(Blob { digest, content, held });
+            let (content, source) = found;
+            return Ok(Blob { digest, content, source });
         }
         let row = self.index.blob(repository, &digest).await?;
         let row = row.ok_or_else(|| RegistryError::BlobUnknown(digest, repository.clone()))?;
@@ -92,19 +92,19 @@ impl Registry {
     /// Returns a URL from which clients can read a blob themselves, if the operator has set that up.
     #[must_use]
     pub fn blob_location(&self, blob: &Blob) -> Option<String> {
-        matches!(blob.held, BlobSource::Here)
+        matches!(blob.source, BlobSource::Here)
             .then(|| self.storage.location(&blob.content))
             .flatten()
     }
 
     /// Reads a range of a blob that was found by [`Registry::open_blob`]; it is not empty unless the blob is. A
-    /// blob of somebody else's is read as it comes: its last bytes follow once the whole was checked, and a range
+    /// foreign blob is read as it comes: its last bytes follow once the whole was checked, and a range
     /// that ends before is checked block by block.
     ///
     /// # Errors
     /// Those of the storage; [`RegistryError::Remote`] when nothing of it comes in time.
     pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<BlobStream> {
-        if matches!(blob.held, BlobSource::Here) {
+        if matches!(blob.source, BlobSource::Here) {
             let bytes = self.storage.open(&blob.content, range).await?;
             return Ok(bytes.map_err(RegistryError::from).boxed());
         }
@@ -112,7 +112,7 @@ impl Registry {
         let federation = federation.ok_or_else(|| {
             RegistryError::Record("the blob was found, but cannot be read".to_owned())
         })?;
-        let bytes = federation.read(&blob.held, &blob.content, range).await?;
+        let bytes = federation.read(&blob.source, &blob.content, range).await?;
         Ok(bytes.map_err(RegistryError::from).boxed())
     }
 
@@ -151,7 +151,7 @@ impl Registry {
         self.commit(Intent::DeleteBlob { repository, digest: *digest }).await
     }
 
-    /// Tells the storage of content that is about to come where the index has it: whoever recorded it was told that
+    /// Announces to the storage content that is about to come where the index has it: its client knows that
     /// it lasts, so that a storage which processes share need not make sure of that again, with all others waiting.
     pub(super) async fn recall(&self, digest: &Digest) -> Result<()> {
         let Some(canonical) = digest.canonical().filter(|_| self.storage.is_shared()) else {
@@ -199,7 +199,7 @@ pub(super) fn content(row: &BlobRow) -> Content {
 }
 
 /// Makes the row of content, and names for it, without the blocks of its file.
-pub(super) fn named_blob(content: &Content, aliases: Vec<Digest>) -> NewBlob {
+pub(super) fn blob_without_blocks(content: &Content, aliases: Vec<Digest>) -> NewBlob {
     let Content { canonical, cid, size } = *content;
     NewBlob { blob: BlobRow { canonical, cid, size }, aliases, blocks: Vec::new() }
 }
@@ -209,7 +209,7 @@ pub(super) fn new_blob(finished: &Finished, aliases: Vec<Digest>) -> Result<NewB
     let Content { canonical, cid, size } = finished.content;
     let chunk = file::CHUNK_SIZE as u64;
     let mut blocks: Vec<_> = (0..)
-        .map(|place| place * chunk)
+        .map(|index| index * chunk)
         .zip(&finished.leaves)
         .map(|(start, leaf)| BlobBlock {
             cid: raw_cid(*leaf),

@@ -5,7 +5,7 @@ use crate::auth::CatalogGrant;
 use crate::oci::RepositoryName;
 
 impl Registry {
-    /// Lists repositories that have a manifest, bytewise after `last`, at most `limit`, and tells
+    /// Lists repositories that have a manifest, bytewise after `last`, at most `limit`, and returns
     /// whether more follow.
     ///
     /// # Errors

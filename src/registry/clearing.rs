@@ -28,7 +28,7 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn uploads(&self) -> Result<Vec<UploadSummary>> {
-        // What arrived and was not saved, since the disk was full or the process killed, takes room as well.
+        // What arrived and was not saved, since the disk was full or the process killed, takes space as well.
         let sizes = self.storage.ingest_sizes().await?;
         let rows = self.index.uploads(claimed_since()).await?;
         let uploads = rows.into_iter().map(|row| UploadSummary {
@@ -48,7 +48,7 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn clear_upload(&self, id: &str) -> Result<()> {
         self.end_upload(id).await;
-        // The bytes first: their room may be what the index needs.
+        // The bytes first: their space may be what the index needs.
         self.discard_upload(id).await?;
         match self.index.remove_upload(id).await {
             // One without bytes is forgotten when its client comes back, or when it expires.

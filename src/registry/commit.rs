@@ -1,4 +1,4 @@
-//! The commit of every mutation: a durable queue that whoever holds the writer's lock drains.
+//! The commit of every mutation: a durable queue that the holder of the writer's lock drains.
 //!
 //! 1. The intent is appended to the queue.
 //! 2. The holder of the lock checks waiting entries in order, in a transaction that it rolls back,
@@ -8,7 +8,7 @@
 //! 4. Rows and outcomes are written in one transaction, and the request is answered.
 //!
 //! A crash between any two steps leaves entries that the next holder takes up at the same step and
-//! in the same order. When the storage is full or down, entries wait: the client is told so, and
+//! in the same order. When the storage is full or down, entries wait: the client learns so, and
 //! they may land later.
 
 use std::collections::{HashMap, HashSet};
@@ -49,7 +49,7 @@ struct Waiting {
 pub(super) struct Pushed {
     pub(super) stored: StoredManifest,
     pub(super) document: Arc<Document>,
-    /// Nobody may forget the bytes before the change is enqueued.
+    /// No process may forget the bytes before the change is enqueued.
     pub(super) storing: OwnedRwLockReadGuard<()>,
 }
 
@@ -71,7 +71,7 @@ impl Registry {
         self.commit_stored(intent, None).await
     }
 
-    /// The same with the bytes of the manifest that the change is about, which nobody may forget before it is
+    /// The same with the bytes of the manifest that the change is about, which no process may forget before it is
     /// enqueued.
     pub(super) async fn commit_stored(&self, intent: Intent, pushed: Option<Pushed>) -> Result<()> {
         let registry = self.clone();
@@ -104,7 +104,7 @@ impl Registry {
             .unwrap_or(Err(RegistryError::Waiting))
     }
 
-    /// Takes the lock, then reads the entry's outcome, which somebody else may have brought about.
+    /// Takes the lock, then reads the entry's outcome, which another process may have brought about.
     async fn settle(&self, seq: i64) -> Result<std::result::Result<(), Refusal>> {
         let mut writer = self.index.lock().await?;
         loop {
@@ -264,7 +264,7 @@ impl Registry {
     }
 
     /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage; returns
-    /// that content too. The storage is asked between transactions, never inside of one: others could not write for
+    /// that content too. The storage is called between transactions, never inside of one: others could not write for
     /// as long.
     async fn plan_soundly(
         &self,
@@ -303,7 +303,7 @@ impl Registry {
     }
 
     /// Checks entries in order, each seeing the rows of those before it. One that cannot be carried
-    /// out whatever happens is refused, lest all later ones wait for it; those behind it are left for
+    /// out whatever happens is refused, or all later ones would wait for it; those behind it are left for
     /// the next batch, since a transaction in which something failed is of no more use.
     async fn plan(
         &self,

@@ -4,17 +4,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::oci::Digest;
 
-/// What has to stand at a name for a change to be made there. It is looked at together with the change,
+/// What has to be at a name for a change to be made there. It is looked at together with the change,
 /// so of several clients that demand the same, one is served. By default nothing is demanded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
-    /// Something of this has to stand there (`If-Match`).
+    /// Something of this has to be there (`If-Match`).
     pub only_if: Option<Expected>,
-    /// Nothing of this may stand there (`If-None-Match`).
+    /// Nothing of this may be there (`If-None-Match`).
     pub unless: Option<Expected>,
 }
 
-/// What may stand at a name.
+/// What may be at a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Expected {
@@ -25,7 +25,7 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Tells whether a digest is among it.
+    /// Returns whether a digest is among it.
     #[must_use]
     pub fn includes(&self, digest: &Digest) -> bool {
         match self {
@@ -36,14 +36,14 @@ impl Expected {
 }
 
 impl Condition {
-    /// Tells whether nothing is demanded.
+    /// Returns whether nothing is demanded.
     pub(super) fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Tells whether a change may be made where that stands, or nothing.
+    /// Returns whether a change may be made where that is, or nothing.
     pub(super) fn allows(&self, current: Option<&Digest>) -> bool {
-        let stands = |wanted: &Expected| current.is_some_and(|digest| wanted.includes(digest));
+        let stands = |expected: &Expected| current.is_some_and(|digest| expected.includes(digest));
         self.only_if.as_ref().is_none_or(stands) && !self.unless.as_ref().is_some_and(stands)
     }
 }
@@ -56,10 +56,10 @@ mod tests {
     #[test]
     fn a_change_is_made_only_where_what_is_demanded_stands() {
         let [here, other] = [b"here", b"else"].map(|bytes| Digest::of(Algorithm::Sha256, bytes));
-        let only_if = |wanted| Condition { only_if: Some(wanted), unless: None };
-        let unless = |wanted| Condition { only_if: None, unless: Some(wanted) };
+        let only_if = |expected| Condition { only_if: Some(expected), unless: None };
+        let unless = |expected| Condition { only_if: None, unless: Some(expected) };
         let one = |digest| Expected::OneOf(vec![digest]);
-        // Where `here` stands, and where nothing does.
+        // Where `here` is, and where nothing is.
         for (condition, on_here, on_nothing) in [
             (Condition::default(), true, true),
             (only_if(Expected::Anything), true, false),

@@ -67,7 +67,7 @@ impl Authenticator for Everybody {
     }
 }
 
-/// Somebody who may do everything with one repository.
+/// A client that may do everything with one repository.
 pub(super) struct Client(Authority);
 
 impl Client {
@@ -350,9 +350,9 @@ async fn a_commit_goes_on_when_its_request_is_gone() {
     let (client, folder) = (Client::new(), TempDir::new().unwrap());
     let registry = open(folder.path()).await;
     let image = client.image(&registry, b"config").await;
-    for turn in 0..20 {
-        let tag = format!("tag-{turn}");
-        let limit = std::time::Duration::from_micros(200 * turn);
+    for round in 0..20 {
+        let tag = format!("tag-{round}");
+        let limit = std::time::Duration::from_micros(200 * round);
         let _ = tokio::time::timeout(limit, client.put(&registry, &tag, &image)).await;
         registry.root().await.unwrap();
     }
@@ -399,7 +399,7 @@ async fn what_was_refused_stays_so_although_the_storage_failed_then() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_cannot_be_made_holds_nobody_up() {
+async fn a_change_that_cannot_be_made_delays_no_other() {
     let (client, folder) = (Client::new(), TempDir::new().unwrap());
     let registry = open(folder.path()).await;
     let (gone, good) =

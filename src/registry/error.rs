@@ -16,7 +16,7 @@ use crate::storage::{StorageError, StorageErrorKind};
 /// What every use case returns.
 pub type Result<T> = std::result::Result<T, RegistryError>;
 
-/// Why a use case did not do what was asked.
+/// Why a use case failed.
 #[derive(Debug, Error)]
 pub enum RegistryError {
     /// The repository does not have the blob.
@@ -25,7 +25,7 @@ pub enum RegistryError {
     /// The repository has no such upload.
     #[error("there is no upload `{0}`")]
     UploadUnknown(String),
-    /// The upload stands at another offset.
+    /// The upload is at another offset.
     #[error("the upload stands at byte {offset}: go on there")]
     UploadOffset {
         /// How many bytes the upload has.
@@ -108,14 +108,14 @@ pub enum RegistryError {
         /// The manifests that reference it, the first of them.
         by: Vec<Digest>,
     },
-    /// Something else stands there than the client demands.
+    /// Something else is there than the client demands.
     #[error("{}", condition(what, repository, current.as_deref()))]
     ConditionFailed {
         /// A tag, or a digest.
         what: String,
         /// Where.
         repository: RepositoryName,
-        /// The digest that stands there, or that nothing does; none where that was not noted.
+        /// The digest that is there, or that nothing is; none where that was not noted.
         current: Option<Box<Option<Digest>>>,
     },
     /// There is no such repository.
@@ -144,10 +144,10 @@ pub enum RegistryError {
     /// The index failed.
     #[error(transparent)]
     Index(#[from] IndexError),
-    /// What is below somebody's root cannot be had.
+    /// What is below a foreign root cannot be fetched.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// Nobody tells what somebody's root is.
+    /// No server returns the root of a foreign name.
     #[error(transparent)]
     Unresolved(#[from] DnslinkError),
     /// The operator does not serve what is below that root.
@@ -183,7 +183,7 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Tells whether the same may succeed when somebody has made room or mended a disk or a network.
+    /// Returns whether the same may succeed when there is space again, or a disk or a network is mended.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Waiting | Self::RootBehind | Self::Purged(_) => true,
@@ -195,7 +195,7 @@ impl RegistryError {
 }
 
 impl RegistryError {
-    /// Tells whether it is about writing alone, so that pulls go on.
+    /// Returns whether it is about writing alone, so that pulls go on.
     #[must_use]
     pub fn is_of_writing(&self) -> bool {
         match self {
@@ -205,7 +205,7 @@ impl RegistryError {
         }
     }
 
-    /// Tells whether there was no room.
+    /// Returns whether there was no space.
     #[must_use]
     pub fn is_full(&self) -> bool {
         match self {
@@ -228,7 +228,7 @@ impl From<serde_json::Error> for RegistryError {
     }
 }
 
-/// Says what stands where a condition demands something else.
+/// Says what is there where a condition demands something else.
 fn condition(what: &str, repository: &RepositoryName, current: Option<&Option<Digest>>) -> String {
     let refused = "If-Match or If-None-Match of the request does not allow that";
     match current {
@@ -249,12 +249,12 @@ fn list(digests: &[Digest]) -> String {
 
 /// Names the first few.
 fn first(digests: &[Digest]) -> String {
-    const NAMED: usize = 10;
+    const LISTED: usize = 10;
 
-    let named = list(&digests[..digests.len().min(NAMED)]);
-    match digests.len().saturating_sub(NAMED) {
-        0 => named,
-        more => format!("{named} and {more} more"),
+    let listed = list(&digests[..digests.len().min(LISTED)]);
+    match digests.len().saturating_sub(LISTED) {
+        0 => listed,
+        more => format!("{listed} and {more} more"),
     }
 }
 

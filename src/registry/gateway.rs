@@ -1,7 +1,7 @@
-//! The gateway: what is below the public root, by CIDs, for whoever can verify it.
+//! The gateway: what is below the public root, by CIDs, for clients that verify it.
 //!
 //! A block is public while a folded public root has it, and for [`Limits::root_grace`](super::Limits) after
-//! the last one that had it: whoever resolved that root a moment ago may still be reading. Only what was
+//! the last one that had it: a client that resolved that root a moment ago may still be reading. Only what was
 //! [withdrawn](Registry::purge) is refused at once.
 
 use std::pin::Pin;
@@ -26,16 +26,16 @@ pub type Blocks = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
 
 /// What is read of something public.
 pub struct Archive {
-    /// What stands at the end of the path.
+    /// What is at the end of the path.
     pub target: Target,
     /// What the names of the path lead to, from the root on, as far as they lead anywhere.
     pub roots: Vec<Cid>,
-    /// The blocks that prove it, and then those of what was asked for, each as often as it is met.
+    /// The blocks that prove it, and then those of what was requested, each as often as it is met.
     pub blocks: Blocks,
 }
 
 impl Registry {
-    /// Tells whether there is such a block below the public root.
+    /// Returns whether there is such a block below the public root.
     ///
     /// # Errors
     /// Those of the index and the storage.
@@ -43,12 +43,12 @@ impl Registry {
         Ok(self.find_public(cid).await?.is_some())
     }
 
-    /// Returns a block below the public root; none if it is not there, or is nobody's to see.
+    /// Returns a block below the public root; none if it is not there, or is not public.
     ///
     /// # Errors
     /// Those of the index and the storage.
     pub async fn public_block(&self, cid: &Cid) -> Result<Option<Block>> {
-        // Some CIDs are their content: whoever asks for them asks whether there is a gateway. What one of them
+        // Some CIDs are their content: a request for them asks whether there is a gateway. What one of them
         // links to has nothing to do with what is public.
         let inline = Bytes::copy_from_slice(cid.hash().digest());
         if let Ok(block) = Block::verify(*cid, inline)
@@ -68,7 +68,7 @@ impl Registry {
         if found.is_some() {
             return Ok(found);
         }
-        // A root that was just told may not be folded yet, and what is below it is not known before.
+        // A root that was just reported may not be folded yet, and what is below it is not known before.
         let is_folded = self.index.unfolded_entry_count().await? == 0
             && self.index.tree_state(Visibility::Public).await?.root.is_some();
         if is_folded {
@@ -78,7 +78,7 @@ impl Registry {
         Ok(self.index.public_block(cid, self.grace_began()).await?)
     }
 
-    /// Reads what stands at a path below a public block, which [`Registry::public_block`] returned. A path that
+    /// Reads what is at a path below a public block, which [`Registry::public_block`] returned. A path that
     /// leads nowhere is proved to do so.
     ///
     /// # Errors

@@ -31,8 +31,8 @@ fn intents_of_version_0_are_what_they_were() {
         by_tag,
         condition,
     };
-    let unless = |wanted| Condition { only_if: None, unless: Some(wanted) };
-    let only_if = |wanted| Condition { only_if: Some(wanted), unless: None };
+    let unless = |expected| Condition { only_if: None, unless: Some(expected) };
+    let only_if = |expected| Condition { only_if: Some(expected), unless: None };
     let repository = || "team/hello".parse().unwrap();
     let (hello, other) = (
         "sha256:ccb3f9be255d516c0a161b658715ab04d43d882d2e395791f53acf98951bb870",

@@ -2,7 +2,7 @@
 //!
 //! An intent is checked once, in a transaction that sees all earlier ones; from then on its edits
 //! are final. Edits of an image go content, links, revision, tag; removals go tag, revision, links:
-//! who reads the tree in between never meets a tag without its image.
+//! a client that reads the tree in between never meets a tag without its image.
 
 use std::collections::HashSet;
 
@@ -76,7 +76,7 @@ pub(super) enum Refusal {
     /// As earlier versions stored it.
     #[error("not as demanded")]
     Condition,
-    /// What stands there in the place of what the condition demands.
+    /// What is there instead of what the condition demands.
     #[error("not as demanded")]
     ConditionOn(Option<Digest>),
     #[error("not there")]
@@ -88,7 +88,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    /// Says it to the one who asked for `intent`.
+    /// Says it to the client that requested `intent`.
     pub(super) fn explain(self, intent: &Intent) -> RegistryError {
         let (repository, what) = match intent {
             Intent::PutManifest { repository, tags, by_tag: true, .. }
@@ -340,7 +340,7 @@ pub(super) fn new_manifest(
     }
 }
 
-/// Points a tag to a manifest: first the pointer, without which nobody may meet the tag.
+/// Points a tag to a manifest: first the pointer, without which no client may meet the tag.
 fn point(
     repository: &RepositoryName,
     tag: &Tag,

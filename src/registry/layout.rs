@@ -21,7 +21,7 @@ use crate::storage::TreePath;
 /// Where the stock registry begins below a root.
 const ROOT: &str = "docker/registry/v2";
 
-/// The directories of a repository, which stand beside the repositories below its name.
+/// The directories of a repository, which are beside the repositories below its name.
 pub(super) const OF_REPOSITORY: [&str; 3] = ["_layers", "_manifests", "_referrers"];
 
 /// The file name of every link.
@@ -31,7 +31,7 @@ fn path(text: &str) -> TreePath {
     TreePath::parse(text).expect("names, tags and digests have no empty component and no `..`")
 }
 
-fn named(digest: &Digest) -> String {
+fn digest_path(digest: &Digest) -> String {
     format!("{}/{}", digest.algorithm(), digest.hex())
 }
 
@@ -40,30 +40,30 @@ pub(super) fn root() -> TreePath {
     path(ROOT)
 }
 
-/// Where content stands.
+/// The path of content.
 pub(super) fn blob_data(digest: &CanonicalDigest) -> TreePath {
     let hex = digest.hex();
     path(&format!("{ROOT}/blobs/sha256/{}/{hex}/data", &hex[..2]))
 }
 
-/// Where all content stands: two levels of directories, then `data`.
+/// The path of all content: two levels of directories, then `data`.
 pub(super) fn blobs() -> TreePath {
     path(&format!("{ROOT}/blobs/sha256"))
 }
 
-/// Where all repositories stand.
+/// The path of all repositories.
 pub(super) fn repositories() -> TreePath {
     path(&format!("{ROOT}/repositories"))
 }
 
-/// Where a repository stands.
+/// The path of a repository.
 pub(super) fn repository(name: &RepositoryName) -> TreePath {
     path(&format!("{ROOT}/repositories/{name}"))
 }
 
 /// The link that makes a blob the repository's.
 pub(super) fn layer_link(name: &RepositoryName, digest: &Digest) -> TreePath {
-    path(&format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", named(digest)))
+    path(&format!("{ROOT}/repositories/{name}/_layers/{}/{LINK}", digest_path(digest)))
 }
 
 /// Reads a repository and the name of its blob out of the path of the link to that; none if it is another path.
@@ -76,7 +76,7 @@ pub(super) fn read_layer_link(path: &TreePath) -> Option<(RepositoryName, Digest
 
 /// The link that makes a manifest the repository's.
 pub(super) fn revision_link(name: &RepositoryName, digest: &Digest) -> TreePath {
-    path(&format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", named(digest)))
+    path(&format!("{ROOT}/repositories/{name}/_manifests/revisions/{}/{LINK}", digest_path(digest)))
 }
 
 /// All tags of a repository.
@@ -86,7 +86,7 @@ pub(super) fn tags(name: &RepositoryName) -> TreePath {
 
 /// All links from a subject to referrers, by the sha256 of each.
 pub(super) fn referrers(name: &RepositoryName, subject: &Digest) -> TreePath {
-    path(&format!("{ROOT}/repositories/{name}/_referrers/{}/sha256", named(subject)))
+    path(&format!("{ROOT}/repositories/{name}/_referrers/{}/sha256", digest_path(subject)))
 }
 
 /// A tag, with all that belongs to it.
@@ -103,7 +103,7 @@ pub(super) fn tag_current_link(name: &RepositoryName, tag: &Tag) -> TreePath {
 pub(super) fn tag_index_link(name: &RepositoryName, tag: &Tag, digest: &Digest) -> TreePath {
     path(&format!(
         "{ROOT}/repositories/{name}/_manifests/tags/{tag}/index/{}/{LINK}",
-        named(digest)
+        digest_path(digest)
     ))
 }
 
@@ -115,15 +115,15 @@ pub(super) fn referrer_link(
 ) -> TreePath {
     path(&format!(
         "{ROOT}/repositories/{name}/_referrers/{}/{}/{LINK}",
-        named(subject),
-        named(referrer)
+        digest_path(subject),
+        digest_path(referrer)
     ))
 }
 
 /// A file of a tree, by its path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum TreeFile {
-    /// Where that content stands.
+    /// The path of that content.
     Content(CanonicalDigest),
     /// A link of that repository.
     Link(RepositoryName),

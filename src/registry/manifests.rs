@@ -101,10 +101,10 @@ impl Registry {
             Reference::Tag(tag) => vec![tag.clone()],
             Reference::Digest(_) => tags,
         };
-        let (registry, kept) = (self.clone(), bytes.clone());
+        let (registry, copy) = (self.clone(), bytes.clone());
         let storing = self.storing.clone().read_owned().await;
-        let keeping = async move { registry.keep(canonical, kept).await };
-        let content = self.spawn_uncancellable(keeping).await?.content;
+        let write = async move { registry.keep(canonical, copy).await };
+        let content = self.spawn_uncancellable(write).await?.content;
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -145,14 +145,14 @@ impl Registry {
     /// Takes a manifest's bytes in as content.
     async fn keep(&self, canonical: CanonicalDigest, bytes: Bytes) -> Result<Finished> {
         self.recall(&canonical.into()).await?;
-        let kept = self.store(canonical, bytes).await?;
-        let row = Box::pin(self.row(&kept, Vec::new())).await?;
+        let finished = self.store(canonical, bytes).await?;
+        let row = Box::pin(self.row(&finished, Vec::new())).await?;
         // One that is a single block is found by its digest, which is in its CID.
-        if kept.leaves.len() > 1 {
+        if finished.leaves.len() > 1 {
             let mut writer = self.index.lock().await?;
             writer.put_blob(None, &row, now()).await?;
         }
-        Ok(kept)
+        Ok(finished)
     }
 
     /// Takes the bytes of a manifest of the queue in once more; returns false where there are none.
@@ -162,9 +162,9 @@ impl Registry {
         manifest: &CanonicalDigest,
     ) -> Result<bool> {
         let Some(stored) = writer.stored_manifest(manifest).await? else { return Ok(false) };
-        let kept = self.store(*manifest, stored.bytes).await?;
-        if kept.leaves.len() > 1 {
-            writer.put_blob(None, &new_blob(&kept, Vec::new())?, now()).await?;
+        let finished = self.store(*manifest, stored.bytes).await?;
+        if finished.leaves.len() > 1 {
+            writer.put_blob(None, &new_blob(&finished, Vec::new())?, now()).await?;
         }
         Ok(true)
     }
@@ -173,14 +173,14 @@ impl Registry {
         let digest = canonical.into();
         let id = new_id();
         let mut ingest = self.storage.begin(&id).await?;
-        let kept = match ingest.append(bytes).await {
+        let finished = match ingest.append(bytes).await {
             Ok(()) => ingest.finish(&digest).await,
             Err(error) => Err(error),
         };
-        if kept.is_err() {
+        if finished.is_err() {
             self.storage.discard(&id).await?;
         }
-        Ok(kept?)
+        Ok(finished?)
     }
 }
 

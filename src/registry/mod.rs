@@ -53,7 +53,7 @@ use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 
-pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_place};
+pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_path};
 pub use blobs::{Blob, BlobStream};
 pub use check::{Finding, Report};
 pub use clearing::UploadSummary;
@@ -117,7 +117,7 @@ pub struct Registry {
     storage: Arc<dyn Storage>,
     limits: Arc<Limits>,
     root_changes: Arc<AtomicU64>,
-    /// Told of each deletion of a manifest or blob.
+    /// Receives each deletion of a manifest or blob.
     deletions: Arc<Notify>,
     folds: Arc<folds::Folds>,
     /// What this process's commits have made of the tree.
@@ -125,9 +125,9 @@ pub struct Registry {
     documents: Arc<documents::Documents>,
     /// Whether what a crash left is still to be carried on.
     unrecovered: Arc<AtomicBool>,
-    /// Content that was stored has its row before this is given back; content is forgotten by who has it alone.
+    /// Content that was stored has its row before this is given back; forgetting content takes it exclusively.
     storing: Arc<RwLock<()>>,
-    /// Other people's repositories, if they are served.
+    /// Foreign repositories, if they are served.
     federation: Option<Arc<Federation>>,
     /// What is known of publishing, if anything is published.
     watched: Option<Arc<publish::Watched>>,
@@ -167,19 +167,19 @@ impl Registry {
         }
     }
 
-    /// Serves other people's repositories too.
+    /// Serves foreign repositories too.
     #[must_use]
     pub fn federating(self, federation: Federation) -> Self {
         Self { federation: Some(Arc::new(federation)), ..self }
     }
 
-    /// Returns whose repository a grant is about, and what serves it, if it is somebody else's.
+    /// Returns whose repository a grant is about, and what serves it, if it is foreign.
     fn foreign<'a>(&'a self, grant: &'a PullGrant) -> Option<(&'a Federation, &'a ForeignName)> {
         Some((self.federation.as_deref()?, grant.foreign()?))
     }
 
-    /// Tells since when the root that a repository of somebody else's stands below could not be asked for
-    /// again, although that is due: what is told of it may be out of date.
+    /// Returns since when the root that a foreign repository is below could not be looked up
+    /// again, although that is due: what is known of it may be out of date.
     #[must_use]
     pub fn stale_since(&self, grant: &PullGrant) -> Option<Timestamp> {
         let (federation, name) = self.foreign(grant)?;
@@ -189,41 +189,41 @@ impl Registry {
         }
     }
 
-    /// Counts the roots of other people that cannot be asked for again, although that is due.
+    /// Counts the foreign roots that cannot be looked up again, although that is due.
     #[must_use]
     pub fn stale_root_count(&self) -> usize {
         self.federation.as_ref().map_or(0, |federation| federation.stale_count())
     }
 
-    /// Returns the record of an IPNS key that led to a repository of somebody else's a while ago, if it is still
-    /// good; asks nobody.
+    /// Returns the record of an IPNS key that led to a foreign repository a while ago, if it is still
+    /// good; makes no request.
     #[must_use]
     pub fn ipns_record(&self, key: &Cid) -> Option<SignedRecord> {
         self.federation.as_ref()?.ipns_record(key)
     }
 
-    /// Counts the reads of other people's content that are under way, and those that were refused because there
+    /// Counts the reads of foreign content that are under way, and those that were refused because there
     /// were too many.
     #[must_use]
     pub fn foreign_reads(&self) -> (u64, u64) {
         self.federation.as_ref().map_or((0, 0), |federation| federation.reads())
     }
 
-    /// Returns how many bytes of the disk and how many files the cache of other people's images takes, as far as
+    /// Returns how many bytes of the disk and how many files the cache of foreign images takes, as far as
     /// it was counted; none where there is none.
     #[must_use]
     pub fn cache_totals(&self) -> Option<(u64, u64)> {
         self.federation.as_ref().map(|federation| federation.cache_totals())
     }
 
-    /// Has the operator's Kubo node part from the nodes of other people that it was connected to for pulls.
+    /// Disconnects the operator's Kubo node from the publishers' nodes that it was connected to for pulls.
     pub async fn leave_peers(&self) {
         if let Some(federation) = &self.federation {
             federation.leave_peers().await;
         }
     }
 
-    /// Returns since when, about, something has to be gone from the public tree to be nobody's any more.
+    /// Returns since when, about, something has to be gone from the public tree to belong to no repository.
     fn grace_began(&self) -> i64 {
         let grace = i64::try_from(self.limits.root_grace.as_millis()).unwrap_or(i64::MAX);
         now().saturating_sub(grace)

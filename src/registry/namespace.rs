@@ -10,7 +10,7 @@ use crate::dnslink::DnslinkErrorKind;
 const WITH_OWN: Duration = Duration::from_millis(500);
 
 impl Registry {
-    /// Returns the grant by which a request is answered. One on behalf of a domain that has ever published a root is
+    /// Returns the grant that a request is answered under. One on behalf of a domain that has ever published a root is
     /// answered from there. Else a repository of this registry that has the name answers.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
-//! How far a long piece of work has come, for whoever wants to show that.
+//! How far a long piece of work has come, for commands that show it.
 
-/// Somebody who is told how far a long piece of work has come.
+/// A receiver of how far a long piece of work has come.
 pub trait Progress: Send + Sync {
     /// The next part of the work begins; the one before is at its end.
     fn begin(&self, what: &'static str, steps: Steps);
@@ -9,14 +9,14 @@ pub trait Progress: Send + Sync {
     fn advance(&self, steps: u64);
 }
 
-/// How long a part of the work is, as far as that can be told beforehand.
+/// How long a part of the work is, as far as that is known beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Steps {
     /// So many things, one step each.
     Items(u64),
     /// So many bytes, one step each.
     Bytes(u64),
-    /// Nobody knows.
+    /// It is not known.
     Unknown,
 }
 
@@ -28,7 +28,7 @@ impl Steps {
     }
 }
 
-/// Nobody who wants to know.
+/// Ignores the progress.
 pub struct Silent;
 
 impl Progress for Silent {

@@ -12,7 +12,7 @@ use cid::Cid;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
-use super::blobs::named_blob;
+use super::blobs::blob_without_blocks;
 use super::intent::{Intent, Planned, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion, now};
 use crate::index::Writer;
@@ -21,7 +21,7 @@ use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::{Content, Edit, StorageErrorKind};
 
 /// How many repositories are named that have a blob still, and how many manifests that need one.
-const NAMED: u32 = 100;
+const LISTED: u32 = 100;
 
 /// What a purge came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +79,7 @@ impl Registry {
             // It is withdrawn, and its bytes removed, as what the index has.
             let mut writer = self.index.lock().await?;
             for content in forgotten.values() {
-                writer.put_blob(None, &named_blob(content, Vec::new()), now()).await?;
+                writer.put_blob(None, &blob_without_blocks(content, Vec::new()), now()).await?;
             }
         }
         let intent = Intent::Purge {
@@ -93,14 +93,14 @@ impl Registry {
         let (mut withdrawn, mut needed, mut needed_by) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut writer = self.index.lock().await?;
         for (canonical, size) in all.iter().zip(sizes) {
-            let by = writer.needing(canonical, NAMED).await?;
+            let by = writer.needing(canonical, LISTED).await?;
             if !by.is_empty() {
                 let by = by.iter().map(|(name, manifest)| format!("{name}@{manifest}"));
                 needed.push(canonical.to_string());
                 needed_by.insert(canonical.to_string(), by.collect());
                 continue;
             }
-            let holders = self.index.repositories_with_blob(&(*canonical).into(), NAMED).await?;
+            let holders = self.index.repositories_with_blob(&(*canonical).into(), LISTED).await?;
             withdrawn.push(Withdrawn {
                 digest: canonical.to_string(),
                 size,

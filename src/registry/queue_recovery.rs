@@ -13,11 +13,11 @@ impl Registry {
     /// as that is possible and can be read. Returns what may be lost, a sentence each.
     ///
     /// # Errors
-    /// Those that pass when there is room or a database again: until then nothing is lost.
+    /// Those that pass when there is space or a database again: until then nothing is lost.
     pub async fn carry_out_queue(&self) -> Result<Vec<String>> {
         match self.recover().await {
             Ok(()) => Ok(Vec::new()),
-            // With the queue would go what only waits for room.
+            // With the queue would go what only waits for space.
             Err(error) if is_temporary(&error) => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "the queue could not be carried out as a whole");
@@ -64,7 +64,7 @@ async fn entries(writer: &mut dyn Writer) -> Result<Vec<Entry>> {
     Ok(entries)
 }
 
-/// Tells whether the same may succeed later, as when there is room again. Not
+/// Returns whether the same may succeed later, as when there is space again. Not
 /// [`RegistryError::may_pass`], for which every fault of the storage may: content that is gone would
 /// end a rebuild, which is what mends that.
 fn is_temporary(error: &RegistryError) -> bool {

@@ -30,23 +30,23 @@ impl References {
     ) -> Result<Self> {
         // A layer may be named many times over.
         let mut seen = HashSet::new();
-        let mut wanted: Vec<(Digest, bool)> = Vec::new();
+        let mut required: Vec<(Digest, bool)> = Vec::new();
         for blob in manifest.blobs.iter().filter(|blob| !blob.is_foreign()) {
             if seen.insert(blob.digest) {
-                wanted.push((blob.digest, false));
+                required.push((blob.digest, false));
             }
         }
         for child in &manifest.children {
             if seen.insert(child.digest)
                 && writer.manifest(repository, &child.digest).await?.is_none()
             {
-                wanted.push((child.digest, sparse_indexes));
+                required.push((child.digest, sparse_indexes));
             }
         }
-        let digests: Vec<Digest> = wanted.iter().map(|(digest, _)| *digest).collect();
+        let digests: Vec<Digest> = required.iter().map(|(digest, _)| *digest).collect();
         let mut rows = writer.blobs(repository, &digests).await?;
         let mut references = Self { found: Vec::new(), missing: Vec::new() };
-        for (digest, may_be_missing) in wanted {
+        for (digest, may_be_missing) in required {
             match rows.remove(&digest) {
                 Some(row) => references.found.push((digest, content(&row))),
                 None if !may_be_missing => references.missing.push(digest),

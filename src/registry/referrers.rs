@@ -13,7 +13,7 @@ use crate::auth::PullGrant;
 use crate::index::ReferrerRow;
 use crate::oci::{Digest, ForeignName, Manifest, RepositoryName};
 
-/// How long the descriptors of a page are as JSON, at most: with what stands around them no answer is longer than the
+/// How long the descriptors of a page are as JSON, at most: with what is around them no answer is longer than the
 /// 4 MiB that clients read.
 const PAGE_BYTES: usize = (4 << 20) - 1024;
 
@@ -23,10 +23,10 @@ const ARTIFACT_TYPE: usize = 1024;
 /// How many manifests are in memory at a time.
 const BATCH: u32 = 16;
 
-/// How many manifests of somebody else's are fetched for a page.
+/// How many foreign manifests are fetched for a page.
 const FETCHED: usize = 1000;
 
-/// What is asked for.
+/// What is requested.
 #[derive(Debug, Clone)]
 pub struct ReferrersQuery {
     /// What they refer to.
@@ -107,7 +107,7 @@ impl Registry {
     }
 }
 
-/// Lists what somebody else's links lead to, each of which has to be fetched: so a page also ends after a while.
+/// Lists what foreign links lead to, each of which has to be fetched: so a page also ends after a while.
 async fn foreign_referrers(
     federation: &Federation,
     name: &ForeignName,
@@ -153,15 +153,15 @@ impl<'a> Draft<'a> {
         self.referrers.len() >= self.query.limit as usize
     }
 
-    /// Adds one, if it is of the type that is asked for; tells whether it fits.
+    /// Adds one, if it is of the requested type; returns whether it fits.
     fn add(&mut self, row: ReferrerRow) -> Result<bool> {
         let digest = row.digest;
         let mut descriptor = describe(row)?;
-        let wanted = self.query.artifact_type.as_ref();
-        if wanted.is_none_or(|wanted| descriptor.artifact_type.as_ref() == Some(wanted)) {
+        let requested = self.query.artifact_type.as_ref();
+        if requested.is_none_or(|requested| descriptor.artifact_type.as_ref() == Some(requested)) {
             let mut weight = descriptor.weight()?;
             if weight > PAGE_BYTES {
-                // No page has room for it. Who needs its annotations reads the manifest.
+                // No page has space for it. A client that needs its annotations reads the manifest.
                 descriptor.annotations.clear();
                 descriptor.artifact_type.take_if(|text| text.len() > ARTIFACT_TYPE);
                 weight = descriptor.weight()?;

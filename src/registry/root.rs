@@ -32,7 +32,7 @@ impl Registry {
 
     /// The same, while the caller keeps others of this process from folding.
     pub(super) async fn fold_alone(&self) -> Result<Cid> {
-        // What is folded is never applied again: it has to be, where a start had no room for it.
+        // What is folded is never applied again: it has to be, where a start had no space for it.
         if self.unrecovered.load(Ordering::Acquire) {
             Box::pin(self.recover()).await?;
         }

@@ -5,7 +5,7 @@ use crate::auth::PullGrant;
 use crate::oci::Tag;
 
 impl Registry {
-    /// Lists tags bytewise after `last`, at most `limit`, and tells whether more follow.
+    /// Lists tags bytewise after `last`, at most `limit`, and returns whether more follow.
     ///
     /// # Errors
     /// [`RegistryError::NameUnknown`]

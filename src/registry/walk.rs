@@ -1,4 +1,4 @@
-//! Walking a tree: what stands in it, read back through the layout.
+//! Walking a tree: what is in it, read back through the layout.
 
 use std::str::FromStr;
 
@@ -15,13 +15,13 @@ use crate::storage::{
 /// The longest link file; a longer one is not a link.
 pub(super) const LINK_BYTES: u64 = 1024;
 
-/// A link file: the name that it stands under, and what it holds.
+/// A link file: the name that it is under, and what it holds.
 pub(super) struct Link<T> {
     /// Out of the path.
     pub(super) name: T,
     /// None when the file is missing or holds no canonical digest.
     pub(super) target: Option<CanonicalDigest>,
-    /// Where the file stands.
+    /// The path of the file.
     pub(super) path: TreePath,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct RepositoryLinks {
 /// What a walk could not make use of.
 #[derive(Default)]
 pub(super) struct PassedOver {
-    /// What stands where a name is expected that a registry can have.
+    /// What is there where a name is expected that a registry can have.
     pub(super) strays: Vec<TreePath>,
     /// What cannot be read, and why; to the walk it is as if it held nothing.
     pub(super) unreadable: Vec<(TreePath, StorageError)>,
@@ -100,7 +100,7 @@ impl PassedOver {
 pub(super) enum Walk<'a> {
     /// The public tree.
     Own(&'a dyn Storage),
-    /// Somebody's folder in the same layout.
+    /// An operator's folder in the same layout.
     Foreign(&'a SourceFolder),
 }
 
@@ -110,7 +110,7 @@ impl Registry {
         Walk::Own(self.storage.as_ref())
     }
 
-    /// Describes the whole public tree as edits of an empty one. What `known` tells of content is
+    /// Describes the whole public tree as edits of an empty one. What `known` returns of content is
     /// believed, the rest is read; what goes meanwhile is left out.
     pub(super) async fn tree_edits(
         &self,
@@ -119,10 +119,10 @@ impl Registry {
     ) -> Vec<Edit> {
         let mut edits = Vec::new();
         for (path, size) in self.tree_files(passed).await {
-            let named =
+            let parsed =
                 path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
-            let named = named.filter(|canonical| layout::blob_data(canonical) == path);
-            if let Some(content) = named.and_then(|canonical| known(&canonical)) {
+            let parsed = parsed.filter(|canonical| layout::blob_data(canonical) == path);
+            if let Some(content) = parsed.and_then(|canonical| known(&canonical)) {
                 edits.push(Edit::link(path, &content));
                 continue;
             }
@@ -155,7 +155,7 @@ impl Registry {
     /// Lists every file of the public tree with its size, in no order.
     async fn tree_files(&self, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
         let (mut files, mut folders) = (Vec::new(), vec![TreePath::root()]);
-        // Only where directories have CIDs one can stand in many places at no cost.
+        // Only where directories have CIDs one can be at many paths at no cost.
         let root = self.storage.directory_cid(TREE, &TreePath::root()).await;
         let can_repeat = !matches!(root, Ok(None));
         while let Some(folder) = folders.pop() {
@@ -174,7 +174,7 @@ impl Registry {
         files
     }
 
-    /// Reads the bytes of a manifest that stands in the public tree.
+    /// Reads the bytes of a manifest that is in the public tree.
     pub(super) async fn tree_manifest(
         &self,
         digest: &CanonicalDigest,
@@ -232,8 +232,8 @@ impl Walk<'_> {
             let Some(folder) = layout::blobs().child(&shard) else { continue };
             for (hex, kind) in self.names(&folder, passed).await {
                 let Some(path) = folder.child(&hex) else { continue };
-                let named = format!("sha256:{hex}").parse::<CanonicalDigest>();
-                match named.ok().filter(|named| named.hex()[..2] == shard) {
+                let parsed = format!("sha256:{hex}").parse::<CanonicalDigest>();
+                match parsed.ok().filter(|parsed| parsed.hex()[..2] == shard) {
                     Some(canonical) if kind == Kind::Directory => blobs.push(canonical),
                     _ => passed.strays.push(path),
                 }
@@ -359,7 +359,7 @@ impl Walk<'_> {
     }
 }
 
-/// Tells whether a directory stands where the layout has those of repositories. Any number of these may be the same,
+/// Returns whether a directory is where the layout has those of repositories. Any number of these may be the same,
 /// and the list of the repositories has an end of its own.
 fn is_of_repository(folder: &TreePath) -> bool {
     /// Below its name: `_manifests/tags/<tag>/index/<algorithm>/<digest>`.

@@ -88,11 +88,11 @@ impl Registry {
     }
 
     /// Makes sure that content is stored which was recorded a moment ago as a blob of a repository: another process may
-    /// have removed its bytes between the two steps. This process does not, since it waits for those who store.
+    /// have removed its bytes between the two steps. This process does not, since it waits for stores under way.
     ///
     /// # Errors
     /// [`RegistryError::Purged`], after which nothing is recorded.
-    pub(super) async fn expect_kept(
+    pub(super) async fn expect_stored(
         &self,
         repository: &RepositoryName,
         content: &Content,
@@ -101,7 +101,7 @@ impl Registry {
         if !self.storage.is_shared() || !self.index.is_content_withdrawn(canonical).await? {
             return Ok(());
         }
-        // Who removes bytes has the lock meanwhile, and removes none that a row is there for.
+        // The process that removes bytes has the lock meanwhile, and removes none that a row is there for.
         let mut writer = self.index.lock().await?;
         if self.storage.contains(content).await? {
             return Ok(());

@@ -79,14 +79,15 @@ impl Adoption<'_> {
     /// Takes content in, several at a time; what is not in the answer is unfit.
     async fn take_in(
         &mut self,
-        wanted: HashSet<CanonicalDigest>,
+        requested: HashSet<CanonicalDigest>,
         role: Role,
     ) -> Result<HashMap<CanonicalDigest, Finished>> {
-        let wanted = wanted.into_iter().filter(|canonical| !self.unfit.contains_key(canonical));
-        let wanted: Vec<CanonicalDigest> = wanted.collect();
+        let requested =
+            requested.into_iter().filter(|canonical| !self.unfit.contains_key(canonical));
+        let requested: Vec<CanonicalDigest> = requested.collect();
         let width = available_parallelism().map_or(2, NonZero::get);
         let (registry, source) = (self.registry, self.source);
-        let mut taking = stream::iter(wanted)
+        let mut taking = stream::iter(requested)
             .map(|canonical| async move {
                 let known = known(registry, &canonical, role).await?;
                 if let Some(finished) = known {
@@ -142,7 +143,7 @@ impl Adoption<'_> {
         Ok(writer.commit().await?)
     }
 
-    /// Keeps content no longer that turned out to be of no use, unless somebody has it.
+    /// Keeps content no longer that turned out to be of no use, unless a repository has it.
     pub(super) async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
         let index = &self.registry.index;
         if index.stored_blob(canonical).await?.is_none()
@@ -154,7 +155,7 @@ impl Adoption<'_> {
     }
 }
 
-/// Finds content that is kept already, as a thing of that kind.
+/// Finds content that is stored already, as a thing of that kind.
 async fn known(
     registry: &Registry,
     canonical: &CanonicalDigest,
@@ -170,8 +171,8 @@ async fn known(
         }),
     };
     let Some(content) = found else { return Ok(None) };
-    let is_kept = registry.storage.contains(&content).await?;
-    Ok(is_kept.then(|| Finished { content, leaves: Vec::new(), is_replaced: false }))
+    let is_stored = registry.storage.contains(&content).await?;
+    Ok(is_stored.then(|| Finished { content, leaves: Vec::new(), is_replaced: false }))
 }
 
 /// Says what is wrong with content, if the fault is that of the folder.

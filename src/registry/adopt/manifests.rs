@@ -63,7 +63,7 @@ impl Adoption<'_> {
         }
         let mut writer = self.registry.index.lock().await?;
         self.registry.drain(writer.as_mut()).await?;
-        let (mut kept, mut kept_tags) = (HashSet::new(), HashSet::new());
+        let (mut adopted, mut adopted_tags) = (HashSet::new(), HashSet::new());
         for (seq, digest, tags) in queued {
             let outcome: std::result::Result<(), Refusal> = match seq {
                 None => Ok(()),
@@ -74,8 +74,8 @@ impl Adoption<'_> {
             };
             match outcome {
                 Ok(()) => {
-                    kept.insert(digest);
-                    kept_tags.extend(tags);
+                    adopted.insert(digest);
+                    adopted_tags.extend(tags);
                 }
                 Err(refusal) => {
                     let why = explain(&refusal);
@@ -86,7 +86,7 @@ impl Adoption<'_> {
         }
         drop(writer);
         for link in &links.tags {
-            if !kept_tags.contains(&link.current.name) {
+            if !adopted_tags.contains(&link.current.name) {
                 let why = match link.current.target {
                     Some(target) => format!("manifest {target} is not there, or was left out"),
                     None => "its link is missing, or cannot be read".to_owned(),
@@ -95,12 +95,12 @@ impl Adoption<'_> {
                 self.leave_out(LeftOutKind::Tag, about, why);
             }
         }
-        let kept: HashSet<CanonicalDigest> = candidates
+        let adopted: HashSet<CanonicalDigest> = candidates
             .iter()
-            .filter(|candidate| candidate.names.iter().any(|digest| kept.contains(digest)))
+            .filter(|candidate| candidate.names.iter().any(|digest| adopted.contains(digest)))
             .map(|candidate| candidate.content.canonical)
             .collect();
-        Ok((kept.len(), kept_tags.len()))
+        Ok((adopted.len(), adopted_tags.len()))
     }
 
     /// Finds what a PUT may take for a manifest, children before what names them.
@@ -110,11 +110,11 @@ impl Adoption<'_> {
         revisions: &[(Digest, Finished)],
     ) -> Result<Vec<Candidate>> {
         let mut found: Vec<Candidate> = Vec::new();
-        let mut places = HashMap::new();
+        let mut positions = HashMap::new();
         for (digest, finished) in revisions {
             let content = finished.content;
-            if let Some(place) = places.get(&content.canonical) {
-                let known: &mut Candidate = &mut found[*place];
+            if let Some(position) = positions.get(&content.canonical) {
+                let known: &mut Candidate = &mut found[*position];
                 known.names.push(*digest);
                 continue;
             }
@@ -127,7 +127,7 @@ impl Adoption<'_> {
             };
             match parsed {
                 Ok(manifest) => {
-                    places.insert(content.canonical, found.len());
+                    positions.insert(content.canonical, found.len());
                     let children = manifest.children.iter().map(|child| child.digest).collect();
                     found.push(Candidate { content, names: vec![*digest], children });
                 }
@@ -151,7 +151,7 @@ impl Adoption<'_> {
         Ok(bytes.freeze())
     }
 
-    /// Tells whether an earlier adoption came as far as this.
+    /// Returns whether an earlier adoption came as far as this.
     async fn is_pushed(
         &self,
         name: &RepositoryName,

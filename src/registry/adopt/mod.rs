@@ -20,13 +20,13 @@ use content::Role;
 /// How many changes are left for the root at a time.
 const UNFOLDED: u64 = 2000;
 
-/// The directories of a stock registry, one of which tells that a folder is that of one.
+/// The directories of a stock registry, one of which shows that a folder is that of one.
 const MARKS: [&str; 2] = ["repositories", "blobs"];
 
-/// The place of a tree that a folder may stand for, where the stock registry begins, and the
+/// The path of a tree that a folder may stand for, where the stock registry begins, and the
 /// directories there of which it has one at least.
 #[must_use]
-pub fn adoptable_place() -> (TreePath, [&'static str; 2]) {
+pub fn adoptable_path() -> (TreePath, [&'static str; 2]) {
     (layout::root(), MARKS)
 }
 
@@ -84,7 +84,7 @@ impl Registry {
         adoption.tell_passed_over();
         progress.begin("computing the root", Steps::Unknown);
         adoption.result.root = self.root().await?.to_string();
-        // Also what no root tells of: blobs that no manifest names.
+        // Also what no root leads to: blobs that no manifest names.
         self.storage.sync().await?;
         Ok(adoption.result)
     }

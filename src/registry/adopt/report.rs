@@ -20,7 +20,7 @@ pub struct Adopted {
     pub bytes: u64,
     /// How many of them share their bytes with the folder.
     pub linked: usize,
-    /// Whether this user may not read all of the folder, so that somebody else may take more.
+    /// Whether this user may not read all of the folder, so that another user may take more.
     pub is_partial: bool,
     /// What was not taken, and why.
     pub left_out: Vec<LeftOut>,
@@ -43,7 +43,7 @@ pub struct LeftOut {
 pub enum LeftOutKind {
     /// A push that was not finished.
     Upload,
-    /// Content that no repository has, or that nobody can have.
+    /// Content that no repository has, or can have.
     Blob,
     /// A blob of a repository.
     Layer,
@@ -53,12 +53,12 @@ pub enum LeftOutKind {
     Tag,
     /// A whole repository.
     Repository,
-    /// Some place of the folder.
+    /// Some path of the folder.
     Place,
 }
 
 impl LeftOut {
-    /// Tells whether an image that the folder lists may be missing by it. (A layer that an image
+    /// Returns whether an image that the folder lists may be missing by it. (A layer that an image
     /// needs is no loss beside that of its manifest.)
     #[must_use]
     pub fn is_loss(&self) -> bool {

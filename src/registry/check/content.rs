@@ -1,4 +1,4 @@
-//! Reading content: each digest once, whenever somebody first asks for it.
+//! Reading content: each digest once, when it is first needed.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -42,7 +42,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// Tells whether content is there, sound or not; it is read if it was not yet. What is missing is
+    /// Returns whether content is there, sound or not; it is read if it was not yet. What is missing is
     /// looked for again each time.
     pub(super) async fn is_there(&mut self, canonical: &CanonicalDigest) -> Result<bool> {
         if self.seen.contains_key(canonical) {
@@ -87,7 +87,7 @@ impl<'a> Reading<'a> {
     pub(super) async fn orphans(&self, look: &Look) -> Result<(usize, u64)> {
         let (mut orphans, mut unsure) = (Vec::new(), Vec::new());
         for (canonical, size) in self.sizes() {
-            if look.in_tree.contains(&canonical) || look.named.contains(&canonical) {
+            if look.in_tree.contains(&canonical) || look.referenced.contains(&canonical) {
                 continue;
             }
             let is_known = self.expected(&canonical).await?.is_some();
@@ -111,7 +111,7 @@ impl<'a> Reading<'a> {
 
     /// Counts what no manifest names, with its bytes.
     pub(super) fn unreferenced(&self, look: &Look) -> (usize, u64) {
-        let sizes = self.sizes().filter(|(canonical, _)| !look.named.contains(canonical));
+        let sizes = self.sizes().filter(|(canonical, _)| !look.referenced.contains(canonical));
         sizes.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes + size))
     }
 
@@ -120,7 +120,7 @@ impl<'a> Reading<'a> {
         let linked: HashSet<&CanonicalDigest> =
             look.leftover_links.iter().map(|(_, canonical)| canonical).collect();
         let (mut count, mut bytes) = (look.leftover_links.len(), 0);
-        for canonical in look.in_tree.difference(&look.named) {
+        for canonical in look.in_tree.difference(&look.referenced) {
             count += usize::from(!linked.contains(canonical));
             bytes += self.sound(canonical).map_or(0, |content| content.size);
         }

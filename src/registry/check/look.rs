@@ -10,7 +10,7 @@ use super::{Finding, cannot_read};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::TreePath;
 
-/// How many names are asked for at a time.
+/// How many names are requested at a time.
 const PAGE: u32 = 1000;
 
 /// What one look at links and rows came to.
@@ -19,10 +19,10 @@ pub(super) struct Look {
     pub(super) repositories: usize,
     pub(super) tags: usize,
     pub(super) root: String,
-    /// The content that has a place in the tree.
+    /// The content that is in the tree.
     pub(super) in_tree: HashSet<CanonicalDigest>,
     /// The content that is a manifest of some repository, or that one of its repository names.
-    pub(super) named: HashSet<CanonicalDigest>,
+    pub(super) referenced: HashSet<CanonicalDigest>,
     /// What no manifest of a repository names although that has a link to it.
     pub(super) leftover_links: HashSet<(RepositoryName, CanonicalDigest)>,
     /// Manifests that neither a tag nor an index leads to: `name@digest`.
@@ -31,7 +31,7 @@ pub(super) struct Look {
 }
 
 impl Registry {
-    /// Compares links, rows and content. Content that nobody has read yet is read.
+    /// Compares links, rows and content. Content that was not read yet is read.
     pub(super) async fn look(
         &self,
         reading: &mut Reading<'_>,
@@ -147,7 +147,7 @@ impl Registry {
         Ok(())
     }
 
-    /// A link leads to content of the name that it stands under.
+    /// A link leads to content of the name that it is under.
     async fn look_at_link(&self, look: &mut Look, link: &Link<Digest>, reading: &Reading<'_>) {
         let Some(target) = link.target else {
             look.find(&link.path, "it holds no digest");
@@ -320,8 +320,8 @@ impl Look {
                 self.leftover_links.insert((links.name.clone(), target));
             }
         }
-        self.named.extend(needed);
-        self.named.extend(revisions.values());
+        self.referenced.extend(needed);
+        self.referenced.extend(revisions.values());
         let tagged: HashSet<CanonicalDigest> =
             links.tags.iter().filter_map(|tag| tag.current.target).collect();
         let children: HashSet<CanonicalDigest> =

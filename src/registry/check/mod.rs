@@ -80,8 +80,8 @@ impl Registry {
         reading.read_all(progress).await?;
         let mut look = Look::default();
         let mut persistent: Option<BTreeSet<Finding>> = None;
-        for turn in 0..LOOKS {
-            if turn > 0 {
+        for attempt in 0..LOOKS {
+            if attempt > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
             let before = self.moment().await?;
@@ -130,7 +130,7 @@ impl Registry {
     }
 }
 
-/// What tells whether the registry moved.
+/// The state that shows whether the registry moved.
 #[derive(PartialEq, Eq)]
 struct Moment {
     version: u64,
@@ -139,13 +139,13 @@ struct Moment {
 }
 
 impl Moment {
-    /// Tells whether no change is on its way into the tree.
+    /// Returns whether no change is on its way into the tree.
     fn is_quiet(&self) -> bool {
         self.open == 0
     }
 }
 
-/// Says what kept something from being read, with its cause.
+/// Says what prevented something from being read, with its cause.
 fn cannot_read(error: &StorageError) -> String {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
     format!("it cannot be read: {error}{cause}")

@@ -9,7 +9,7 @@ use super::super::{Condition, Expected, RegistryError};
 use super::{Client, STEPS, assert_whole, digest_of, manifest, open, stop_anywhere};
 use crate::oci::{Algorithm, Digest};
 
-/// Demands that the bytes are what stands there.
+/// Demands that the bytes are what is there.
 fn only_if(bytes: &Bytes) -> Condition {
     let digest = Digest::of(Algorithm::Sha256, bytes);
     Condition { only_if: Some(Expected::OneOf(vec![digest])), unless: None }

@@ -37,8 +37,8 @@ async fn a_purge_that_was_stopped_anywhere_is_carried_to_its_end() {
             let canonical = CanonicalDigest::of(bytes);
             let public = registry.public_block(&cid(bytes)).await.unwrap();
             assert!(public.is_none(), "{stop:?}");
-            let kept = registry.storage.contents().await.unwrap();
-            assert!(!kept.contains(&canonical), "{stop:?}");
+            let stored = registry.storage.contents().await.unwrap();
+            assert!(!stored.contains(&canonical), "{stop:?}");
         }
         for bytes in [&b"base"[..], &staying] {
             assert!(registry.public_block(&cid(bytes)).await.unwrap().is_some(), "{stop:?}");

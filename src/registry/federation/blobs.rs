@@ -1,4 +1,4 @@
-//! Somebody else's blobs: told of by what their repository's links name, read while they come.
+//! Foreign blobs: found by the links of their repository, read while they come.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
-use super::{Federation, TIMEOUT, Role, label, linked, missing};
+use super::{Federation, Role, TIMEOUT, label, linked, missing};
 use crate::ipld::no_root;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, RepositoryName};
 use crate::remote::{ByteStream, Cached, Fetch, RemoteError, RemoteErrorKind, read_cached};
@@ -19,7 +19,7 @@ use crate::storage::Content;
 pub(in super::super) enum BlobSource {
     /// In this registry's storage.
     Here,
-    /// At its publisher's, of whom nothing of it was asked yet.
+    /// At its publisher's; none of it was requested yet.
     Away(Arc<Away>),
     /// In the cache.
     Cached(Arc<Cached>),
@@ -32,7 +32,7 @@ impl BlobSource {
     fn read(&self, range: Range<u64>) -> Option<ByteStream> {
         match self {
             Self::Here | Self::Away(_) => None,
-            Self::Cached(kept) => Some(read_cached(Arc::clone(&kept.file), range)),
+            Self::Cached(cached) => Some(read_cached(Arc::clone(&cached.file), range)),
             Self::Coming(fetch) => Some(fetch.read(range)),
         }
     }
@@ -40,7 +40,7 @@ impl BlobSource {
 
 /// What is known of a blob that is read when a client says which part of it.
 pub(in super::super) struct Away {
-    place: ForeignRepository,
+    repository: ForeignRepository,
     digest: Digest,
     /// Whether a client that wants its end can want all that comes before, too.
     is_open: bool,
@@ -59,7 +59,7 @@ pub enum Extent {
     Open,
 }
 
-/// Up to this a blob comes as a whole, whatever part of it is wanted: it is about as long as one leaf.
+/// Up to this a blob comes as a whole, whatever part of it is requested: it is about as long as one leaf.
 const SHORT: u64 = 256 * 1024;
 
 /// Up to this a closed range may take the end of a blob without the whole being fetched: lazy pulls read the
@@ -67,7 +67,7 @@ const SHORT: u64 = 256 * 1024;
 const FOOTER: u64 = 64 * 1024;
 
 impl Away {
-    /// Tells whether the whole has to be checked before a range is told to its end.
+    /// Returns whether the whole has to be checked before a range is sent to its end.
     fn needs_whole(&self, range: &Range<u64>, size: u64) -> bool {
         let is_footer = !self.is_open && range.start > 0 && range.end - range.start <= FOOTER;
         size <= SHORT || (range.end == size && !is_footer)
@@ -86,26 +86,26 @@ impl Federation {
         self.roots.allow(&name.root)?;
         let unknown = || RegistryError::BlobUnknown(*digest, whole_name.clone());
         if let Some(canonical) = digest.canonical()
-            && let Some(kept) = self.remembered(&label(name), Role::Blob, &canonical).await
+            && let Some(cached) = self.remembered(&label(name), Role::Blob, &canonical).await
         {
-            return Ok(held(canonical, kept));
+            return Ok(cached_blob(canonical, cached));
         }
-        let place = self.find(name).await?;
+        let repository = self.find(name).await?;
         let Some(expected) = digest.canonical() else {
-            let link = place.link(|name| layout::layer_link(name, digest));
+            let link = repository.link(|name| layout::layer_link(name, digest));
             let canonical = link.await?.ok_or_else(unknown)?;
             return match extent {
-                Extent::Whole => self.verified_blob(&place, canonical, digest).await,
-                _ => self.away(place, (canonical, digest), extent).await,
+                Extent::Whole => self.verified_blob(&repository, canonical, digest).await,
+                _ => self.away(repository, (canonical, digest), extent).await,
             };
         };
-        let label = place.label.clone();
-        let link = place.link(|name| layout::layer_link(name, digest));
+        let label = repository.label.clone();
+        let link = repository.link(|name| layout::layer_link(name, digest));
         let is_linked = async { Ok(link.await? == Some(expected)) };
         let found = if extent == Extent::Whole {
-            linked(is_linked, self.coming(&place, expected)).await?.ok_or_else(unknown)?
+            linked(is_linked, self.coming(&repository, expected)).await?.ok_or_else(unknown)?
         } else if Box::pin(is_linked).await? {
-            self.away(place, (expected, digest), extent).await?
+            self.away(repository, (expected, digest), extent).await?
         } else {
             return Err(unknown());
         };
@@ -116,51 +116,51 @@ impl Federation {
     /// Finds a blob without any of its content.
     async fn away(
         &self,
-        place: ForeignRepository,
+        repository: ForeignRepository,
         (canonical, digest): (CanonicalDigest, &Digest),
         extent: Extent,
     ) -> Result<(Content, BlobSource)> {
         if digest.canonical().is_some()
-            && let Some(kept) = self.cache.find(&canonical).await
+            && let Some(cached) = self.cache.find(&canonical).await
         {
-            return Ok(held(canonical, kept));
+            return Ok(cached_blob(canonical, cached));
         }
-        let (cid, size) = self.size(&place, canonical).await?;
-        let away = Away { place, digest: *digest, is_open: extent == Extent::Open };
+        let (cid, size) = self.size(&repository, canonical).await?;
+        let away = Away { repository, digest: *digest, is_open: extent == Extent::Open };
         Ok((Content { canonical, cid, size }, BlobSource::Away(Arc::new(away))))
     }
 
     /// Returns the root of a blob's file, and its length.
     async fn size(
         &self,
-        place: &ForeignRepository,
+        repository: &ForeignRepository,
         canonical: CanonicalDigest,
     ) -> Result<(Cid, u64)> {
-        let wanted = (place.root(), canonical);
-        if let Some(known) = self.sizes.get(&wanted) {
+        let key = (repository.root(), canonical);
+        if let Some(known) = self.sizes.get(&key) {
             return Ok(known);
         }
-        let found = if let Some(fetch) = self.cache.under_way(place.root(), canonical) {
+        let found = if let Some(fetch) = self.cache.under_way(repository.root(), canonical) {
             (fetch.cid, fetch.size)
         } else {
-            let found = place.stat(&layout::blob_data(&canonical)).await?;
+            let found = repository.stat(&layout::blob_data(&canonical)).await?;
             found.ok_or_else(|| missing(&canonical))?
         };
-        self.sizes.insert(wanted, found);
+        self.sizes.insert(key, found);
         Ok(found)
     }
 
     /// Reads a range of a blob, which is not empty unless the blob is.
     pub(in super::super) async fn read(
         &self,
-        held: &BlobSource,
+        source: &BlobSource,
         content: &Content,
         range: Range<u64>,
     ) -> Result<ByteStream> {
-        if let BlobSource::Away(away) = held {
+        if let BlobSource::Away(away) = source {
             return self.read_away(away, content, range).await;
         }
-        let bytes = held.read(range);
+        let bytes = source.read(range);
         bytes.ok_or_else(|| RegistryError::Record("it is not somebody else's".to_owned()))
     }
 
@@ -170,37 +170,37 @@ impl Federation {
         content: &Content,
         range: Range<u64>,
     ) -> Result<ByteStream> {
-        let Away { place, digest, .. } = away;
+        let Away { repository, digest, .. } = away;
         let canonical = content.canonical;
         if away.needs_whole(&range, content.size) {
             let coming = async {
                 match digest.canonical() {
-                    Some(_) => self.coming(place, canonical).await,
-                    None => self.verified_blob(place, canonical, digest).await,
+                    Some(_) => self.coming(repository, canonical).await,
+                    None => self.verified_blob(repository, canonical, digest).await,
                 }
             };
-            let (_, held) = coming.await.map_err(in_time)?;
-            return held.read(range).ok_or_else(|| missing(&canonical).into());
+            let (_, source) = coming.await.map_err(in_time)?;
+            return source.read(range).ok_or_else(|| missing(&canonical).into());
         }
-        if let Some(kept) = self.cache.find(&canonical).await {
-            return Ok(read_cached(kept.file, range));
+        if let Some(cached) = self.cache.find(&canonical).await {
+            return Ok(read_cached(cached.file, range));
         }
-        let coming = self.cache.under_way(place.root(), canonical);
-        let bytes = self.cache.part(place.remote(), content.cid, range, coming.as_deref())?;
+        let coming = self.cache.under_way(repository.root(), canonical);
+        let bytes = self.cache.part(repository.remote(), content.cid, range, coming.as_deref())?;
         drop(coming);
         promptly(bytes).await.map_err(|error| in_time(error.into()))
     }
 
     async fn coming(
         &self,
-        place: &ForeignRepository,
+        repository: &ForeignRepository,
         canonical: CanonicalDigest,
     ) -> Result<(Content, BlobSource)> {
-        if let Some(kept) = self.cache.find(&canonical).await {
-            return Ok(held(canonical, kept));
+        if let Some(cached) = self.cache.find(&canonical).await {
+            return Ok(cached_blob(canonical, cached));
         }
-        let fetch = self.fetch(place, canonical, false).await?;
-        // A client is told what is wrong as long as nothing else was told.
+        let fetch = self.fetch(repository, canonical, false).await?;
+        // A client can be sent an error as long as nothing else was sent.
         if fetch.is_held_back() {
             fetch.whole(TIMEOUT).await?;
         }
@@ -208,34 +208,34 @@ impl Federation {
         Ok((content, BlobSource::Coming(fetch)))
     }
 
-    /// Finds a blob by a digest that is not the one that it is fetched by: it is told once it is whole.
+    /// Finds a blob by a digest that is not the one that it is fetched by: it is returned once it is whole.
     async fn verified_blob(
         &self,
-        place: &ForeignRepository,
+        repository: &ForeignRepository,
         canonical: CanonicalDigest,
         digest: &Digest,
     ) -> Result<(Content, BlobSource)> {
-        let (content, held) = self.coming(place, canonical).await?;
-        self.verify(&content, &held, digest).await?;
-        Ok((content, held))
+        let (content, source) = self.coming(repository, canonical).await?;
+        self.verify(&content, &source, digest).await?;
+        Ok((content, source))
     }
 
     /// Refuses content that does not have a digest.
     pub(super) async fn verify(
         &self,
         content: &Content,
-        held: &BlobSource,
+        source: &BlobSource,
         digest: &Digest,
     ) -> Result<()> {
-        let found = match held {
-            BlobSource::Cached(kept) => kept.file.sha512().await?,
+        let found = match source {
+            BlobSource::Cached(cached) => cached.file.sha512().await?,
             BlobSource::Coming(fetch) => {
                 // It is read from where it was written, once it is whole.
                 let mut bytes = fetch.read(0..fetch.size);
                 while bytes.try_next().await?.is_some() {}
-                let kept = self.cache.find(&content.canonical).await;
-                let kept = kept.ok_or_else(|| missing(&content.canonical))?;
-                kept.file.sha512().await?
+                let cached = self.cache.find(&content.canonical).await;
+                let cached = cached.ok_or_else(|| missing(&content.canonical))?;
+                cached.file.sha512().await?
             }
             BlobSource::Here | BlobSource::Away(_) => {
                 return Err(missing(&content.canonical).into());
@@ -249,7 +249,7 @@ impl Federation {
     }
 }
 
-/// Waits for the first of the bytes: as long as none was sent, a client can be told why.
+/// Waits for the first of the bytes: as long as none was sent, a client can be sent the reason.
 async fn promptly(mut bytes: ByteStream) -> std::result::Result<ByteStream, RemoteError> {
     let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "the range does not come in time");
     let first = tokio::time::timeout(TIMEOUT, bytes.try_next()).await.map_err(late)??;
@@ -270,8 +270,8 @@ fn in_time(error: RegistryError) -> RegistryError {
     }
 }
 
-/// What is told of a blob that is kept; its CID is not known any more.
-pub(super) fn held(canonical: CanonicalDigest, kept: Cached) -> (Content, BlobSource) {
-    let content = Content { canonical, cid: no_root(), size: kept.size };
-    (content, BlobSource::Cached(Arc::new(kept)))
+/// What is known of a cached blob; its CID is not known any more.
+pub(super) fn cached_blob(canonical: CanonicalDigest, cached: Cached) -> (Content, BlobSource) {
+    let content = Content { canonical, cid: no_root(), size: cached.size };
+    (content, BlobSource::Cached(Arc::new(cached)))
 }

@@ -1,4 +1,4 @@
-//! Foreign content for clients for whom nothing is looked up or fetched: what is in the cache, below roots that
+//! Foreign content for clients that nothing is looked up or fetched for: what is in the cache, below roots that
 //! are known.
 
 use std::sync::Arc;
@@ -33,9 +33,9 @@ impl Federation {
             }
         };
         let Some(canonical) = canonical else { return Ok(None) };
-        let Some(kept) = self.cache.find(&canonical).await else { return Ok(None) };
-        self.check_limit(&canonical, kept.size)?;
-        let bytes = collect(read_cached(kept.file, 0..kept.size)).await?;
+        let Some(cached) = self.cache.find(&canonical).await else { return Ok(None) };
+        self.check_limit(&canonical, cached.size)?;
+        let bytes = collect(read_cached(cached.file, 0..cached.size)).await?;
         super::manifests::row(digest.unwrap_or(canonical.into()), canonical, bytes).await.map(Some)
     }
 
@@ -48,21 +48,21 @@ impl Federation {
         self.roots.allow(&name.root)?;
         let canonical = match digest.canonical() {
             Some(canonical) => {
-                let kept = self.remembered(&label(name), Role::Blob, &canonical).await;
-                if let Some(kept) = kept {
-                    return Ok(Some(super::blobs::held(canonical, kept)));
+                let cached = self.remembered(&label(name), Role::Blob, &canonical).await;
+                if let Some(cached) = cached {
+                    return Ok(Some(super::blobs::cached_blob(canonical, cached)));
                 }
                 self.known_link(name, |name| layout::layer_link(name, digest)).await
             }
             None => self.known_link(name, |name| layout::layer_link(name, digest)).await,
         };
         let Some(canonical) = canonical else { return Ok(None) };
-        let Some(kept) = self.cache.find(&canonical).await else { return Ok(None) };
-        let (content, held) = super::blobs::held(canonical, kept);
+        let Some(cached) = self.cache.find(&canonical).await else { return Ok(None) };
+        let (content, source) = super::blobs::cached_blob(canonical, cached);
         if digest.canonical() != Some(canonical) {
-            self.verify(&content, &held, digest).await?;
+            self.verify(&content, &source, digest).await?;
         }
-        Ok(Some((content, held)))
+        Ok(Some((content, source)))
     }
 
     /// Reads a link below a root that is known, if it was read before.

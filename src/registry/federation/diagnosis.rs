@@ -1,4 +1,4 @@
-//! Everything that is done to find somebody's images, told step by step: for `roadstead resolve`.
+//! Everything that is done to find a publisher's images, step by step: for `roadstead resolve`.
 
 use std::collections::VecDeque;
 use std::error::Error;
@@ -18,7 +18,7 @@ use crate::dnslink::{self, DnslinkError, Hint, Peer, Resolved, Step};
 use crate::oci::{RepositoryName, RootName};
 use crate::remote::{Remote, Source};
 
-/// How many repositories are told.
+/// How many repositories are listed.
 const REPOSITORIES: usize = 100;
 
 /// How many directories are listed to find them.
@@ -45,14 +45,14 @@ pub struct Diagnosis {
     pub outcome: Result<Found, DnslinkError>,
 }
 
-/// A root, and who has what is below it.
+/// A root, and the sources of what is below it.
 #[derive(Debug, Serialize)]
 pub struct Found {
     /// The root.
     pub root: String,
     /// Where the tree begins below it, without a slash at either end; mostly empty.
     pub path: String,
-    /// How many seconds that is kept; none: a CID leads to its root for ever.
+    /// How many seconds that is cached; none: a CID leads to its root for ever.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u64>,
     /// Why this registry does not serve it, if the settings say so.
@@ -60,7 +60,7 @@ pub struct Found {
     pub denied: Option<String>,
     /// Where the publisher can be reached, as the records say.
     pub hints: Vec<Hinted>,
-    /// Who was asked for the root, in the order in which pulls ask.
+    /// The sources that were tried for the root, in the order in which pulls try them.
     pub sources: Vec<SourceCheck>,
     /// The repositories below it; none if no source has the root.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,10 +72,10 @@ pub struct Found {
 pub struct Hinted {
     /// The URL of a gateway, or the multiaddr of a node.
     #[serde(flatten)]
-    pub place: Endpoint,
+    pub endpoint: Endpoint,
     /// The addresses that may be dialled.
     pub addresses: Vec<String>,
-    /// Why it is not asked, if it is not.
+    /// Why it is not tried, if it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// Whether the operator's own node is connected to it, if it is a node and there is one.
@@ -93,7 +93,7 @@ pub enum Endpoint {
     Node(String),
 }
 
-/// Who named a source.
+/// Where a source comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Origin {
@@ -105,12 +105,12 @@ pub enum Origin {
     Node,
 }
 
-/// A source that was asked for the root.
+/// A source that was tried for the root.
 #[derive(Debug, Serialize)]
 pub struct SourceCheck {
     /// Its URL.
     pub source: String,
-    /// Who named it.
+    /// Where it comes from.
     pub origin: Origin,
     /// How long it took.
     pub milliseconds: u128,
@@ -136,7 +136,7 @@ pub struct Listed {
 pub struct ListedRepository {
     /// Its name, as it is pulled below the root.
     pub name: String,
-    /// Whether it stands below the domain once more, as in trees of the earlier driver.
+    /// Whether it is below the domain once more, as in trees of the earlier driver.
     pub repeats_domain: bool,
 }
 
@@ -171,9 +171,9 @@ impl Roots {
         }
         sources.extend(self.gateways.iter().cloned().map(|source| (source, Origin::Settings)));
         sources.extend(self.node_source(&hints).map(|source| (source, Origin::Node)));
-        let asked =
+        let checks =
             join_all(sources.iter().map(|(source, origin)| ask(source, *origin, root))).await;
-        let having = sources.into_iter().zip(&asked).filter(|(_, asked)| asked.failure.is_none());
+        let having = sources.into_iter().zip(&checks).filter(|(_, check)| check.failure.is_none());
         let having: Vec<_> = having.map(|((source, _), _)| source).collect();
         let shown_path = path.join("/");
         let repositories = if having.is_empty() {
@@ -189,20 +189,20 @@ impl Roots {
             ttl: (!matches!(name, RootName::Cid(_))).then_some(ttl.as_secs()),
             denied: self.allow(name).err().map(|error| error.to_string()),
             hints: hinted,
-            sources: asked,
+            sources: checks,
             repositories,
         }
     }
 
-    /// Judges a gateway, and returns what asks it, if pulls do; `before` is how many are asked before it.
+    /// Judges a gateway, and returns its source, if pulls use it; `before` is how many are tried before it.
     async fn gateway_hint(
         &self,
         gateway: &dnslink::Gateway,
         before: usize,
     ) -> (Hinted, Option<Arc<dyn Source>>) {
-        let place = Endpoint::Gateway(gateway.url.clone());
+        let endpoint = Endpoint::Gateway(gateway.url.clone());
         let refused = |why: String| Hinted {
-            place: Endpoint::Gateway(gateway.url.clone()),
+            endpoint: Endpoint::Gateway(gateway.url.clone()),
             addresses: Vec::new(),
             refused: Some(why),
             connected: None,
@@ -217,13 +217,13 @@ impl Roots {
         };
         let is_late = before >= HINTS;
         let late = is_late.then(late);
-        let hinted = Hinted { place, addresses, refused: late, connected: None };
+        let hinted = Hinted { endpoint, addresses, refused: late, connected: None };
         (hinted, (!is_late).then_some(source))
     }
 
     /// Judges a node, and has the operator's own connect to it, as pulls do unless it comes too late.
     async fn peer_hint(&self, peer: &Peer, is_late: bool) -> Hinted {
-        let place = Endpoint::Node(peer.address.to_string());
+        let endpoint = Endpoint::Node(peer.address.to_string());
         let found = self.dialer.peer_addresses(peer).await;
         let mut refused = found.as_ref().err().map(ToString::to_string);
         let addresses = found.unwrap_or_default().iter().map(ToString::to_string).collect();
@@ -236,11 +236,11 @@ impl Roots {
             connected = Some(met.is_ok());
             refused = met.err();
         }
-        Hinted { place, addresses, refused, connected }
+        Hinted { endpoint, addresses, refused, connected }
     }
 }
 
-/// Why a hint is not asked that comes after the others.
+/// Why a hint is not tried that comes after the others.
 fn late() -> String {
     format!("{HINTS} others are asked before it")
 }
@@ -273,8 +273,9 @@ async fn list(located: &Located, root: &RootName) -> Listed {
             break;
         }
         listed += 1;
-        let place = directory.as_ref().map_or_else(layout::repositories, layout::repository);
-        let entries = located.remote.list(located.root, located.below(&place), ENTRIES);
+        let directory_path =
+            directory.as_ref().map_or_else(layout::repositories, layout::repository);
+        let entries = located.remote.list(located.root, located.below(&directory_path), ENTRIES);
         let entries = match timeout_at(deadline, entries).await {
             Ok(Ok(entries)) => entries.unwrap_or_default(),
             failed => {
@@ -287,7 +288,7 @@ async fn list(located: &Located, root: &RootName) -> Listed {
         let depth = directory.as_ref().map_or(0, |name| components(name, domain));
         for entry in entries {
             if let Some(name) = directory.as_ref().filter(|_| entry.name == MARK) {
-                found.names.push(named(name, domain));
+                found.names.push(list_entry(name, domain));
             }
             let below = directory
                 .as_ref()
@@ -312,7 +313,7 @@ fn components(name: &RepositoryName, domain: Option<&str>) -> usize {
     all - usize::from(is_repeated)
 }
 
-fn named(name: &RepositoryName, domain: Option<&str>) -> ListedRepository {
+fn list_entry(name: &RepositoryName, domain: Option<&str>) -> ListedRepository {
     let below = domain.and_then(|domain| name.below(domain));
     ListedRepository {
         repeats_domain: below.is_some(),

@@ -1,4 +1,4 @@
-//! A repository of somebody else's: whatever name it has below the root, and what its links say.
+//! A foreign repository: the name that it has below the root, and what its links say.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ const LINK: u64 = 1024;
 /// The most names of a directory that are read.
 const NAMES: usize = 100_000;
 
-/// A repository of somebody else's, found.
+/// A foreign repository, found.
 pub(super) struct ForeignRepository {
     located: Located,
     /// The names that it may have below the root: trees of the earlier driver repeat the domain.
     names: Vec<RepositoryName>,
-    /// By which it is noted what it leads to: whose it is, and its name there.
+    /// The label of its entries in the cache: its owner, and its name there.
     pub(super) label: String,
     answers: Arc<LinkCache>,
 }
@@ -37,17 +37,17 @@ impl ForeignRepository {
         Self { located, names, label: label(name), answers }
     }
 
-    /// Returns the root that it stands below.
+    /// Returns the root that it is below.
     pub(super) fn root(&self) -> Cid {
         self.located.root
     }
 
-    /// Returns who is asked for what is below the root.
+    /// Returns the sources of what is below the root.
     pub(super) fn remote(&self) -> Remote {
         self.located.remote.clone()
     }
 
-    /// Returns by which name the root was found.
+    /// Returns the name that the root was found under.
     pub(super) fn root_name(&self) -> &str {
         self.label.split_once('/').map_or(self.label.as_str(), |(root, _)| root)
     }
@@ -98,7 +98,7 @@ impl ForeignRepository {
         Ok(None)
     }
 
-    /// Reads a link that was read before, and asks nobody.
+    /// Reads a link that was read before, without a request.
     pub(super) async fn known_link(
         &self,
         path: impl Fn(&RepositoryName) -> TreePath,

@@ -22,16 +22,16 @@ use crate::remote::GatewayAddress;
 
 const RECORD: &str = "application/vnd.ipfs.ipns-record";
 
-/// Of how many keys the newest record is kept.
+/// For how many keys the newest record is cached.
 const KEYS: usize = 1000;
 
 /// How long a gateway may take.
 const GATEWAY: Duration = Duration::from_secs(15);
 
-/// How long others may take who may have a newer record, once there is a good one.
+/// How long other sources may take that may have a newer record, once there is a good one.
 const SECOND_OPINION: Duration = Duration::from_secs(1);
 
-/// Who is asked for the records of keys.
+/// The sources of the records of keys.
 pub(super) struct Keys {
     /// The gateways that the operator names, and what asks them.
     pub(super) gateways: Vec<String>,
@@ -43,7 +43,7 @@ pub(super) struct Keys {
     pub(super) newest: Newest,
 }
 
-/// A record as its owner has signed it, for others who verify it themselves.
+/// A record as its owner has signed it, for clients that verify it themselves.
 #[derive(Debug, Clone)]
 pub struct SignedRecord {
     /// The record, of 10 KiB at most.
@@ -83,7 +83,7 @@ impl Newest {
     }
 }
 
-/// By which of two records the newer one is told.
+/// The order of two records, the newer one last.
 fn rank(record: &IpnsRecord) -> (u64, Timestamp) {
     (record.sequence, record.good_until)
 }
@@ -95,7 +95,7 @@ impl KeyResolver for Keys {
         let now = Timestamp::now();
         let seen = match found {
             Ok(found) => self.newest.take(key, found),
-            // Whoever says that there is none, or something else, does not speak for the owner.
+            // A source that says that there is none, or something else, does not speak for the owner.
             Err(error) => match self.newest.0.get(key).filter(|it| it.record.good_until > now) {
                 Some(seen) => return Ok((seen.record.value.clone(), Duration::ZERO)),
                 None => return Err(error),
@@ -112,7 +112,7 @@ impl KeyResolver for Keys {
 }
 
 impl Keys {
-    /// Returns the newest record that was seen of a key, if it is still good; asks nobody.
+    /// Returns the newest record that was seen of a key, if it is still good; makes no request.
     pub(super) fn newest(&self, key: &Cid) -> Option<SignedRecord> {
         let seen = self.newest.0.get(key)?;
         let IpnsRecord { good_until, ttl, .. } = seen.record;
@@ -131,11 +131,11 @@ impl Keys {
             asking.push(fetch(&self.guarded, hint, address, key).boxed());
         }
         asking.extend(self.node.iter().map(|kubo| search(kubo, key).boxed()));
-        let nobody = format!(
+        let context = format!(
             "{}: no source resolves keys; set `federation.gateways` or `federation.kubo.api`",
             name(key)
         );
-        let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, nobody);
+        let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
         let mut is_first = true;
         let (mut best, mut until): (Option<Seen>, Option<Instant>) = (None, None);
         loop {
@@ -169,7 +169,7 @@ impl Keys {
     }
 }
 
-/// How much a failure says: who cannot be asked might have a record.
+/// How much a failure says: a source that cannot be reached might have a record.
 fn weight(kind: DnslinkErrorKind) -> u8 {
     match kind {
         DnslinkErrorKind::NotFound => 0,

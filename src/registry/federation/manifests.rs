@@ -1,11 +1,11 @@
-//! Somebody else's manifests: found by tag or digest, and fetched whole before anything of them is told.
+//! Foreign manifests: found by tag or digest, and fetched whole before anything of them is returned.
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::super::{Expected, RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
-use super::{Federation, TIMEOUT, Role, label, linked};
+use super::{Federation, Role, TIMEOUT, label, linked};
 use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
@@ -29,15 +29,15 @@ impl Federation {
                 if let Some(found) = self.remembered_manifest(name, digest).await? {
                     return Ok(found);
                 }
-                let place = self.find(name).await?;
-                self.manifest_by_digest(&place, digest).await?.ok_or_else(unknown)
+                let repository = self.find(name).await?;
+                self.manifest_by_digest(&repository, digest).await?.ok_or_else(unknown)
             }
             Reference::Tag(tag) => {
-                let place = self.find(name).await?;
+                let repository = self.find(name).await?;
                 let link = |name: &RepositoryName| layout::tag_current_link(name, tag);
-                let canonical = place.link(link).await?.ok_or_else(unknown)?;
-                let found = self.manifest_content(&place, canonical, canonical.into()).await?;
-                self.note(&place.label, Role::Manifest, &canonical).await;
+                let canonical = repository.link(link).await?.ok_or_else(unknown)?;
+                let found = self.manifest_content(&repository, canonical, canonical.into()).await?;
+                self.note(&repository.label, Role::Manifest, &canonical).await;
                 Ok(found)
             }
         }
@@ -51,7 +51,7 @@ impl Federation {
         known: &Expected,
     ) -> Result<Option<Digest>> {
         self.roots.allow(&name.root)?;
-        let named = match reference {
+        let target = match reference {
             Reference::Digest(digest) if !known.includes(digest) => return Ok(None),
             Reference::Digest(digest) => {
                 let canonical = digest.canonical();
@@ -60,19 +60,19 @@ impl Federation {
                 {
                     return Ok(Some(*digest));
                 }
-                let place = self.find(name).await?;
-                let linked = place.link(|name| layout::revision_link(name, digest)).await?;
+                let repository = self.find(name).await?;
+                let linked = repository.link(|name| layout::revision_link(name, digest)).await?;
                 linked
                     .filter(|it| canonical.is_none_or(|canonical| canonical == *it))
                     .map(|_| *digest)
             }
             Reference::Tag(tag) => {
-                let place = self.find(name).await?;
-                let linked = place.link(|name| layout::tag_current_link(name, tag)).await?;
+                let repository = self.find(name).await?;
+                let linked = repository.link(|name| layout::tag_current_link(name, tag)).await?;
                 linked.map(Digest::from)
             }
         };
-        Ok(named.filter(|digest| known.includes(digest)))
+        Ok(target.filter(|digest| known.includes(digest)))
     }
 
     pub(super) async fn remembered_manifest(
@@ -82,44 +82,44 @@ impl Federation {
     ) -> Result<Option<ManifestRow>> {
         let Some(canonical) = digest.canonical() else { return Ok(None) };
         let label = label(name);
-        let Some(kept) = self.remembered(&label, Role::Manifest, &canonical).await else {
+        let Some(cached) = self.remembered(&label, Role::Manifest, &canonical).await else {
             return Ok(None);
         };
-        let bytes = collect(read_cached(kept.file, 0..kept.size)).await?;
+        let bytes = collect(read_cached(cached.file, 0..cached.size)).await?;
         row(*digest, canonical, bytes).await.map(Some)
     }
 
     pub(super) async fn manifest_by_digest(
         &self,
-        place: &ForeignRepository,
+        repository: &ForeignRepository,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
-        let link = place.link(|name| layout::revision_link(name, digest));
+        let link = repository.link(|name| layout::revision_link(name, digest));
         let Some(expected) = digest.canonical() else {
             let Some(canonical) = link.await? else { return Ok(None) };
-            return self.manifest_content(place, canonical, *digest).await.map(Some);
+            return self.manifest_content(repository, canonical, *digest).await.map(Some);
         };
         let is_linked = async { Ok(link.await? == Some(expected)) };
-        let found = linked(is_linked, self.manifest_content(place, expected, *digest)).await?;
+        let found = linked(is_linked, self.manifest_content(repository, expected, *digest)).await?;
         if found.is_some() {
-            self.note(&place.label, Role::Manifest, &expected).await;
+            self.note(&repository.label, Role::Manifest, &expected).await;
         }
         Ok(found)
     }
 
-    /// Reads a manifest, whoever has it.
+    /// Reads a manifest, from the cache or a source.
     async fn manifest_content(
         &self,
-        place: &ForeignRepository,
+        repository: &ForeignRepository,
         canonical: CanonicalDigest,
         digest: Digest,
     ) -> Result<ManifestRow> {
-        if let Some(kept) = self.cache.find(&canonical).await {
-            self.check_limit(&canonical, kept.size)?;
-            let bytes = collect(read_cached(kept.file, 0..kept.size)).await?;
+        if let Some(cached) = self.cache.find(&canonical).await {
+            self.check_limit(&canonical, cached.size)?;
+            let bytes = collect(read_cached(cached.file, 0..cached.size)).await?;
             return row(digest, canonical, bytes).await;
         }
-        let fetch = self.fetch(place, canonical, true).await?;
+        let fetch = self.fetch(repository, canonical, true).await?;
         // It may have been begun as a blob.
         self.check_limit(&canonical, fetch.size)?;
         fetch.whole(TIMEOUT).await?;

@@ -1,6 +1,6 @@
-//! Other people's repositories: read-only, below a root that a domain, a key or a CID names.
+//! Foreign repositories: read-only, below a root that a domain, a key or a CID names.
 //!
-//! What a client is told is proved twice: the blocks by the root, the content by its digest. Only what the
+//! What a client receives is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
 mod blobs;
@@ -45,16 +45,16 @@ pub use roots::{OwnNode, Roots};
 /// How long a fetch is waited for where only the whole will do.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long it may take until something below a root is told: nobody who pulls waits longer.
-const TELLING: Duration = Duration::from_mins(1);
+/// How long a lookup below a root may take: no client that pulls waits longer.
+const LOOKUP_LIMIT: Duration = Duration::from_mins(1);
 
 /// Of how many blobs it is remembered how long they are.
 const SIZES: usize = 10_000;
 
-/// How many of the gateways that a publisher names are asked, and to how many of the nodes the operator's connects.
+/// How many of the gateways that a publisher names are used, and to how many of its nodes the operator's connects.
 const HINTS: usize = 4;
 
-/// Other people's repositories.
+/// Foreign repositories.
 pub struct Federation {
     cache: Arc<Cache>,
     answers: Arc<LinkCache>,
@@ -86,12 +86,12 @@ impl Federation {
         self.cache.totals()
     }
 
-    /// Tells since when the root of a name could not be asked for again, although that is due.
+    /// Returns since when the root of a name could not be looked up again, although that is due.
     pub(super) fn stale_since(&self, name: &ForeignName) -> Option<Timestamp> {
         self.roots.stale_since(&name.root)
     }
 
-    /// Tells since when the root of a name that is known is due to be looked up again, if it is.
+    /// Returns since when the root of a name that is known is due to be looked up again, if it is.
     pub(super) fn due_since(&self, name: &ForeignName) -> Option<Timestamp> {
         self.roots.due_since(&name.root)
     }
@@ -106,7 +106,7 @@ impl Federation {
         self.roots.stale_count()
     }
 
-    /// Counts the reads of other people's content that are under way, and those that were refused.
+    /// Counts the reads of foreign content that are under way, and those that were refused.
     pub(super) fn reads(&self) -> (u64, u64) {
         (self.bounds.reading(), self.bounds.refused())
     }
@@ -116,7 +116,7 @@ impl Federation {
         self.roots.allow(name)
     }
 
-    /// Tells whether a root of that name was ever seen, as far as that is remembered.
+    /// Returns whether a root of that name was ever seen, as far as that is remembered.
     pub(super) async fn was_found(&self, name: &RootName) -> bool {
         self.roots.was_found(name).await
     }
@@ -130,7 +130,7 @@ impl Federation {
         self.roots.look_up(name, limit).await
     }
 
-    /// Has the operator's node stay connected to nobody because of pulls.
+    /// Ends the connections of the operator's node that pulls alone needed.
     pub(super) async fn leave_peers(&self) {
         self.roots.leave_peers().await;
     }
@@ -148,13 +148,13 @@ impl Federation {
     /// Lists the tags of a repository, bytewise; none if there is no such repository.
     pub(super) async fn tags(&self, name: &ForeignName) -> Result<Option<Vec<Tag>>> {
         self.roots.allow(&name.root)?;
-        let place = self.find(name).await?;
-        for name in place.names() {
-            if let Some(entries) = place.list(&layout::tags(name)).await? {
+        let repository = self.find(name).await?;
+        for name in repository.names() {
+            if let Some(entries) = repository.list(&layout::tags(name)).await? {
                 return Ok(Some(entries.iter().filter_map(|entry| entry.parse().ok()).collect()));
             }
             // A directory on the way to others is none.
-            let entries = place.list(&layout::repository(name)).await?.unwrap_or_default();
+            let entries = repository.list(&layout::repository(name)).await?.unwrap_or_default();
             if entries.iter().any(|entry| entry.starts_with('_')) {
                 return Ok(Some(Vec::new()));
             }
@@ -164,8 +164,11 @@ impl Federation {
 
     async fn find(&self, name: &ForeignName) -> Result<ForeignRepository> {
         let Located { root, path, remote } = self.roots.find(&name.root).await?;
-        let located =
-            Located { root, path, remote: remote.within(TELLING).bounded(self.bounds.root(root)) };
+        let located = Located {
+            root,
+            path,
+            remote: remote.within(LOOKUP_LIMIT).bounded(self.bounds.root(root)),
+        };
         Ok(ForeignRepository::new(name, located, Arc::clone(&self.answers)))
     }
 
@@ -178,23 +181,23 @@ impl Federation {
         }
     }
 
-    /// Begins to fetch content, or joins whoever does.
+    /// Begins to fetch content, or joins a fetch under way.
     async fn fetch(
         &self,
-        place: &ForeignRepository,
+        repository: &ForeignRepository,
         canonical: CanonicalDigest,
         is_manifest: bool,
     ) -> Result<Arc<Fetch>> {
         let open = async {
-            let file = place.open(&layout::blob_data(&canonical)).await?;
+            let file = repository.open(&layout::blob_data(&canonical)).await?;
             let file = file.ok_or_else(|| missing(&canonical))?;
             if is_manifest {
                 self.check_limit(&canonical, file.size)?;
             }
             Ok(file)
         };
-        let name = place.root_name();
-        Ok(self.cache.fetch_for(name, place.root(), canonical, open).await?)
+        let name = repository.root_name();
+        Ok(self.cache.fetch_for(name, repository.root(), canonical, open).await?)
     }
 }
 
@@ -220,7 +223,7 @@ fn label(name: &ForeignName) -> String {
     format!("{}/{}", name.root, name.repository)
 }
 
-/// Asks for a link and for what it leads to at once. Without the link nothing of that is told, nor waited for.
+/// Requests a link and what it leads to at once. Without the link none of that is returned, nor waited for.
 async fn linked<T>(
     is_linked: impl Future<Output = Result<bool>>,
     found: impl Future<Output = Result<T>>,

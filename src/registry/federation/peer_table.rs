@@ -1,18 +1,18 @@
-//! Whom a node was made to meet, when, and who has to make room.
+//! Which peers a node was made to meet, when, and which are evicted.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How many publishers' nodes are peers at a time. Whoever was not needed for longest makes room.
+/// How many publishers' nodes are peers at a time. The one that was unused for longest is evicted.
 const PEERS: usize = 64;
 
-/// Of how many it is kept that they were tried.
+/// For how many the last try is remembered.
 const KNOWN: usize = 1000;
 
-/// When somebody is tried again who could not be connected to.
+/// When a peer is tried again that could not be connected to.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// When it is looked again where somebody is who could be.
+/// When the addresses of a peer are looked up again that could be.
 const LOOK_AGAIN: Duration = Duration::from_mins(5);
 
 /// The nodes that others name, by their ids.
@@ -35,7 +35,7 @@ impl Known {
 }
 
 impl PeerTable {
-    /// Notes that somebody is needed, and tells whether it has to be met: by the caller alone.
+    /// Notes that a peer is needed, and returns whether it has to be met: by the caller alone.
     pub(super) fn is_due(&mut self, peer_id: &str, now: Instant) -> bool {
         if let Some(known) = self.0.get_mut(peer_id) {
             known.used = now;
@@ -57,43 +57,43 @@ impl PeerTable {
         true
     }
 
-    /// Notes whether somebody could be met.
+    /// Notes whether a peer could be met.
     pub(super) fn note(&mut self, peer_id: &str, is_met: bool) {
         if let Some(known) = self.0.get_mut(peer_id) {
             known.is_met = is_met;
         }
     }
 
-    /// Notes that the node stays connected to somebody because of us.
+    /// Notes that the node stays connected to a peer because of us.
     pub(super) fn take(&mut self, peer_id: &str, now: Instant) {
         self.0.entry(peer_id.to_owned()).or_insert_with(|| Known::new(now)).is_ours = true;
     }
 
-    /// Tells whether the node stays connected to somebody because of us.
+    /// Returns whether the node stays connected to a peer because of us.
     pub(super) fn is_ours(&self, peer_id: &str) -> bool {
         self.used(peer_id).is_some()
     }
 
-    /// Returns when somebody was last needed to whom the node stays connected because of us.
+    /// Returns when a peer was last needed to which the node stays connected because of us.
     pub(super) fn used(&self, peer_id: &str) -> Option<Instant> {
         self.0.get(peer_id).filter(|known| known.is_ours).map(|known| known.used)
     }
 
-    /// Lists those to whom the node stays connected because of us, who was needed longest ago first.
+    /// Lists the peers to which the node stays connected because of us, the longest unused first.
     pub(super) fn ours(&self) -> Vec<String> {
         let mut ours: Vec<_> = self.0.iter().filter(|(_, known)| known.is_ours).collect();
         ours.sort_unstable_by_key(|(_, known)| known.used);
         ours.into_iter().map(|(peer_id, _)| peer_id.clone()).collect()
     }
 
-    /// Lists who has to make room for another one.
+    /// Lists the peers to evict for another one.
     pub(super) fn excess(&self) -> Vec<String> {
         let mut ours = self.ours();
         ours.truncate((ours.len() + 1).saturating_sub(PEERS));
         ours
     }
 
-    /// Forgets somebody.
+    /// Forgets a peer.
     pub(super) fn forget(&mut self, peer_id: &str) {
         self.0.remove(peer_id);
     }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_was_met_or_could_not_be_is_tried_again_only_after_a_while() {
+    fn a_peer_is_tried_again_only_after_a_while_whether_or_not_it_was_met() {
         let (mut known, start) = (PeerTable::default(), Instant::now());
         for (is_met, pause) in [(true, LOOK_AGAIN), (false, RETRY)] {
             let peer = is_met.to_string();
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_was_not_needed_for_longest_makes_room() {
+    fn the_peer_that_was_unused_for_longest_is_evicted() {
         let (mut known, start) = (PeerTable::default(), Instant::now());
         let at = |second: usize| start + Duration::from_secs(second as u64);
         for number in 0..PEERS {
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn however_many_are_named_only_so_many_are_known() {
+    fn the_number_of_known_peers_is_limited() {
         let (mut known, start) = (PeerTable::default(), Instant::now());
         known.take("ours", start);
         let met = (0..2 * KNOWN).filter(|number| known.is_due(&number.to_string(), start)).count();

@@ -2,7 +2,7 @@
 //! while after the last pull.
 //!
 //! The node is given literal addresses alone, each of which may be dialled: what a name leads to the next time is
-//! for nobody else to find out.
+//! not for the node to find out.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +21,8 @@ use crate::dnslink::{Dialer, Peer};
 use crate::kubo::Kubo;
 use crate::remote::{self, BlockAnswer, Events, Node, ReadRequest, RootBounds, Source};
 
-/// How long a read waits until the node knows one of those who are said to have it. The node goes on asking for
-/// what it was asked for, and asks whoever comes later too.
+/// How long a read waits until the node is connected to one of the peers that should have the content. The node goes on
+/// requesting it, also from peers that come later.
 const MEETING: Duration = Duration::from_secs(3);
 
 /// How long connecting may take.
@@ -51,8 +51,8 @@ impl KnownPeer {
     pub(super) fn all<'a>(hints: impl IntoIterator<Item = &'a Peer>) -> Vec<Self> {
         let mut all: Vec<Self> = Vec::new();
         for hint in hints {
-            match all.iter_mut().find(|named| named.peer_id == hint.peer_id) {
-                Some(named) => named.hints.push(hint.clone()),
+            match all.iter_mut().find(|peer| peer.peer_id == hint.peer_id) {
+                Some(peer) => peer.hints.push(hint.clone()),
                 None => all.push(Self::by(hint)),
             }
         }
@@ -64,7 +64,7 @@ impl KnownPeer {
 pub(super) struct Peers {
     kubo: Arc<Kubo>,
     dialer: Dialer,
-    /// How long somebody stays a peer after the last pull.
+    /// How long a node stays a peer after the last pull.
     keep: Duration,
     known: Mutex<PeerTable>,
     /// A folder with an empty file for each of them, by its id, for the process after this one.
@@ -97,13 +97,13 @@ impl Peers {
     }
 
     /// Makes the node meet those that are due, and waits a while for the first of them.
-    async fn introduce(self: &Arc<Self>, named: &[KnownPeer]) {
-        let due = named.iter().filter(|it| self.known().is_due(&it.peer_id, Instant::now()));
+    async fn introduce(self: &Arc<Self>, known_peers: &[KnownPeer]) {
+        let due = known_peers.iter().filter(|it| self.known().is_due(&it.peer_id, Instant::now()));
         let mut meetings: FuturesUnordered<_> = due
-            .map(|named| {
-                let (peers, named) = (Arc::clone(self), named.clone());
-                // It goes on when nobody waits for it any more.
-                tokio::spawn(async move { peers.meet(&named).await.is_ok() })
+            .map(|peer| {
+                let (peers, peer) = (Arc::clone(self), peer.clone());
+                // It goes on when no read waits for it any more.
+                tokio::spawn(async move { peers.meet(&peer).await.is_ok() })
             })
             .collect();
         let first = async {
@@ -113,7 +113,7 @@ impl Peers {
                 }
             }
         };
-        // Whoever is late is late.
+        // A late one is not waited for.
         let _ = timeout(MEETING, first).await;
     }
 
@@ -121,23 +121,23 @@ impl Peers {
     ///
     /// # Errors
     /// Why it does not, for people.
-    pub(super) async fn meet(self: &Arc<Self>, named: &KnownPeer) -> Result<(), String> {
+    pub(super) async fn meet(self: &Arc<Self>, peer: &KnownPeer) -> Result<(), String> {
         let meeting = async {
-            let addresses = self.addresses(named).await?;
-            let told = |error: crate::kubo::KuboError| error.to_string();
-            self.keep(&named.peer_id, &addresses).await.map_err(told)?;
-            self.kubo.connect(&addresses, CONNECTING).await.map_err(told)
+            let addresses = self.addresses(peer).await?;
+            let reason = |error: crate::kubo::KuboError| error.to_string();
+            self.keep(&peer.peer_id, &addresses).await.map_err(reason)?;
+            self.kubo.connect(&addresses, CONNECTING).await.map_err(reason)
         };
         let met = meeting.await;
-        self.known().note(&named.peer_id, met.is_ok());
+        self.known().note(&peer.peer_id, met.is_ok());
         met.inspect_err(|why| {
-            tracing::info!(peer = named.peer_id, why, "a publisher's node is not a peer");
+            tracing::info!(peer = peer.peer_id, why, "a publisher's node is not a peer");
         })
     }
 
     /// Finds the addresses that may be dialled, at least one.
-    async fn addresses(&self, named: &KnownPeer) -> Result<Vec<String>, String> {
-        let finding = join_all(named.hints.iter().map(|hint| self.dialer.peer_addresses(hint)));
+    async fn addresses(&self, peer: &KnownPeer) -> Result<Vec<String>, String> {
+        let finding = join_all(peer.hints.iter().map(|hint| self.dialer.peer_addresses(hint)));
         let (mut addresses, mut why) = (Vec::new(), String::new());
         for found in finding.await {
             match found {
@@ -149,7 +149,7 @@ impl Peers {
         if addresses.is_empty() { Err(why) } else { Ok(addresses) }
     }
 
-    /// Has the node stay connected, if nobody else has.
+    /// Has the node stay connected, unless another process or the operator does.
     async fn keep(
         self: &Arc<Self>,
         peer_id: &String,
@@ -213,11 +213,11 @@ impl Peers {
     }
 }
 
-/// The operator's node, who is told before each read whom a publisher names.
+/// The operator's node, which is connected before each read to the nodes that a publisher names.
 pub(super) struct Introduced {
     pub(super) node: Node,
     pub(super) peers: Arc<Peers>,
-    pub(super) named: Vec<KnownPeer>,
+    pub(super) known_peers: Vec<KnownPeer>,
 }
 
 #[async_trait]
@@ -226,13 +226,13 @@ impl Source for Introduced {
         self.node.name()
     }
 
-    async fn open(&self, wanted: &ReadRequest) -> remote::Result<Events> {
-        self.peers.introduce(&self.named).await;
-        self.node.open(wanted).await
+    async fn open(&self, request: &ReadRequest) -> remote::Result<Events> {
+        self.peers.introduce(&self.known_peers).await;
+        self.node.open(request).await
     }
 
     async fn block(&self, cid: Cid, bounds: &RootBounds) -> remote::Result<BlockAnswer> {
-        self.peers.introduce(&self.named).await;
+        self.peers.introduce(&self.known_peers).await;
         self.node.block(cid, bounds).await
     }
 }

@@ -1,4 +1,4 @@
-//! What refers to somebody else's manifests.
+//! What refers to foreign manifests.
 
 use std::sync::Arc;
 
@@ -22,12 +22,13 @@ impl Federation {
         last: Option<&Digest>,
     ) -> Result<impl Stream<Item = Result<(Digest, Option<ReferrerRow>)>> + use<'a>> {
         self.roots.allow(&name.root)?;
-        let place = Arc::new(self.find(name).await?);
+        let repository = Arc::new(self.find(name).await?);
         let mut digests: Vec<Digest> = Vec::new();
-        for name in place.names() {
-            let hexes = place.list(&layout::referrers(name, subject)).await?.unwrap_or_default();
-            let named = hexes.iter().map(|hex| format!("sha256:{hex}").parse::<Digest>());
-            digests.extend(named.filter_map(std::result::Result::ok));
+        for name in repository.names() {
+            let hexes =
+                repository.list(&layout::referrers(name, subject)).await?.unwrap_or_default();
+            let parsed = hexes.iter().map(|hex| format!("sha256:{hex}").parse::<Digest>());
+            digests.extend(parsed.filter_map(std::result::Result::ok));
         }
         digests.sort_by_cached_key(ToString::to_string);
         digests.dedup();
@@ -36,9 +37,9 @@ impl Federation {
         }
         let reading =
             move |digest: Digest| {
-                let place = Arc::clone(&place);
+                let repository = Arc::clone(&repository);
                 async move {
-                    let found = self.manifest_by_digest(&place, &digest).await?;
+                    let found = self.manifest_by_digest(&repository, &digest).await?;
                     let row = found.map(|ManifestRow { digest, media_type, bytes, .. }| {
                         ReferrerRow { digest, media_type, bytes }
                     });

@@ -1,4 +1,4 @@
-//! A whole registry of somebody else's, found: what can be restored.
+//! A whole foreign registry, found: what can be restored.
 
 use cid::Cid;
 
@@ -11,11 +11,11 @@ use crate::remote::{Remote, RemoteError, RemoteErrorKind};
 /// How many entries a directory on the way to the tree may have.
 const ENTRIES: usize = 10_000;
 
-/// A published root, and who has what is below it.
+/// A published root, and the sources of what is below it.
 pub struct Restorable {
     /// The root of the tree.
     pub root: Cid,
-    /// Who is asked.
+    /// The sources.
     pub remote: Remote,
 }
 
@@ -23,7 +23,7 @@ impl Roots {
     /// Finds the tree that a name leads to. Whose images are *served* has nothing to do with it.
     ///
     /// # Errors
-    /// Those of looking it up; [`RegistryError::Remote`] when nobody has it.
+    /// Those of looking it up; [`RegistryError::Remote`] when no source has it.
     pub async fn restorable(&self, name: &RootName) -> Result<Restorable> {
         let Located { mut root, path, remote } = self.find(name).await?;
         for name in &path {

@@ -1,4 +1,4 @@
-//! Whose root a name means, and who is asked for what is below it.
+//! Finds the root of a name, and the sources of what is below it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +23,10 @@ use crate::oci::RootName;
 use crate::remote::{Gateway, Localhost, Node, Remote, Source};
 use crate::storage::TreePath;
 
-/// How long a connection to somebody may take.
+/// How long a connection to a peer may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
-/// Of how many roots it is kept who is asked.
+/// For how many roots the sources are cached.
 const NAMES: usize = 1000;
 
 /// Finds roots.
@@ -37,12 +37,12 @@ pub struct Roots {
     pub(super) dialer: Dialer,
     /// The gateways that the operator names.
     pub(super) gateways: Vec<Arc<dyn Source>>,
-    /// What others' gateways are asked by: it goes nowhere that the operator does not allow.
+    /// The client for publishers' gateways: it connects nowhere that the operator does not allow.
     guarded: Client,
     /// The operator's node, if there is one.
     pub(super) node: Option<(Node, Arc<Peers>)>,
     keys: Arc<Keys>,
-    asked: SourceCache,
+    source_cache: SourceCache,
     stale: Stale,
     unpublished: Unpublished,
 }
@@ -57,17 +57,17 @@ pub struct OwnNode {
     pub notes: Option<PathBuf>,
 }
 
-/// Who was asked of late for what is below a root, by the name of that: who answered best is remembered there.
+/// The sources that were used of late, by the name of the root: each entry remembers which answered best.
 struct SourceCache(Cache<RootName, Arc<Sources>>);
 
-/// Who is asked as long as the hints are these.
+/// The sources that are used as long as the hints are these.
 struct Sources {
     hints: Vec<Hint>,
     remote: Remote,
 }
 
 impl SourceCache {
-    /// Returns who is asked; `sources` are those whom it has not asked yet.
+    /// Returns the sources to use; `sources` makes new ones, which have not been used yet.
     fn remote(
         &self,
         name: &RootName,
@@ -84,13 +84,13 @@ impl SourceCache {
     }
 }
 
-/// A root, and who is asked for what is below it.
+/// A root, and the sources of what is below it.
 pub(super) struct Located {
     /// The root.
     pub(super) root: Cid,
     /// Where the tree begins below it.
     pub(super) path: Vec<String>,
-    /// Who is asked.
+    /// The sources.
     pub(super) remote: Remote,
 }
 
@@ -104,7 +104,7 @@ impl Located {
 
 impl Roots {
     /// Finds the roots of these domains, or of all where none is given. Beside the gateways that a publisher
-    /// names, `gateways` are asked, the URLs of which have no slash at their end, and then `node`.
+    /// names, `gateways` are tried, the URLs of which have no slash at their end, and then `node`.
     ///
     /// # Errors
     /// When there can be no client.
@@ -115,7 +115,7 @@ impl Roots {
         node: Option<OwnNode>,
     ) -> reqwest::Result<Self> {
         let dialer = resolver.dialer();
-        // A proxy would dial whatever it is told to, and a redirect lead anywhere.
+        // A proxy would dial any address, and a redirect lead anywhere.
         let client = || {
             let client = Client::builder().connect_timeout(CONNECT).no_proxy();
             client.redirect(redirect::Policy::none())
@@ -138,7 +138,7 @@ impl Roots {
             let peers = Peers::new(Arc::clone(&kubo), dialer.clone(), keep_peers, notes);
             (Node::new(kubo), peers)
         });
-        let (asked, stale) = (SourceCache(Cache::new(NAMES)), Stale::default());
+        let (source_cache, stale) = (SourceCache(Cache::new(NAMES)), Stale::default());
         let unpublished = Unpublished::default();
         Ok(Self {
             domains,
@@ -148,7 +148,7 @@ impl Roots {
             guarded,
             node,
             keys,
-            asked,
+            source_cache,
             stale,
             unpublished,
         })
@@ -171,7 +171,7 @@ impl Roots {
         Err(RegistryError::FederationDenied(name.to_string()))
     }
 
-    /// Tells whether a root of that name was ever seen, as far as that is remembered.
+    /// Returns whether a root of that name was ever seen, as far as that is remembered.
     pub(super) async fn was_found(&self, name: &RootName) -> bool {
         self.resolver.was_found(name).await
     }
@@ -202,7 +202,7 @@ impl Roots {
         Err(error)
     }
 
-    /// Finds a root, and who may have what is below it.
+    /// Finds a root, and the sources that may have what is below it.
     pub(super) async fn find(&self, name: &RootName) -> Result<Located, RegistryError> {
         let answer = self.resolver.resolve(name).await;
         self.stale.note(name, answer.as_ref().ok().and_then(|answer| answer.stale_since));
@@ -212,50 +212,50 @@ impl Roots {
         Ok(Located { root: resolved.root, path: resolved.path.clone(), remote })
     }
 
-    /// Finds a root that is known, and asks nobody, neither for it nor for what is below it.
+    /// Finds a root that is known, without a request for it or for what is below it.
     pub(super) async fn recall(&self, name: &RootName) -> Option<Located> {
         let resolved = self.resolver.recall(name).await?.resolved;
         let remote = Remote::new(Vec::new());
         Some(Located { root: resolved.root, path: resolved.path.clone(), remote })
     }
 
-    /// Tells since when a root that is known is due to be looked up again, if it is.
+    /// Returns since when a root that is known is due to be looked up again, if it is.
     pub(super) fn due_since(&self, name: &RootName) -> Option<Timestamp> {
         self.resolver.due_since(name)
     }
 
-    /// Returns who is asked for what is below a root.
+    /// Returns the sources of what is below a root.
     fn remote(&self, name: &RootName, hints: &[Hint]) -> Remote {
-        self.asked.remote(name, hints, || {
+        self.source_cache.remote(name, hints, || {
             let hinted = hints.iter().filter_map(|hint| self.hinted(hint)).take(HINTS);
             hinted.chain(self.gateways.iter().cloned()).chain(self.node_source(hints)).collect()
         })
     }
 
-    /// Returns the operator's node, which is told of the first few nodes that the publisher names.
+    /// Returns the operator's node, which learns of the first few nodes that the publisher names.
     pub(super) fn node_source(&self, hints: &[Hint]) -> Option<Arc<dyn Source>> {
         let (node, peers) = self.node.as_ref()?;
-        let mut named = KnownPeer::all(hints.iter().filter_map(|hint| match hint {
+        let mut known_peers = KnownPeer::all(hints.iter().filter_map(|hint| match hint {
             Hint::Peer(peer) => Some(peer),
             Hint::Gateway(_) => None,
         }));
-        named.truncate(HINTS);
-        Some(Arc::new(Introduced { node: node.clone(), peers: Arc::clone(peers), named }))
+        known_peers.truncate(HINTS);
+        Some(Arc::new(Introduced { node: node.clone(), peers: Arc::clone(peers), known_peers }))
     }
 
-    /// Has the operator's node stay connected to nobody because of pulls.
+    /// Ends the connections of the operator's node that pulls alone needed.
     pub async fn leave_peers(&self) {
         if let Some((_, peers)) = &self.node {
             peers.leave_all().await;
         }
     }
 
-    /// Tells since when the root of a name could not be asked for again, although that is due.
+    /// Returns since when the root of a name could not be looked up again, although that is due.
     pub(super) fn stale_since(&self, name: &RootName) -> Option<Timestamp> {
         self.stale.since(name)
     }
 
-    /// Counts the names of which the last root serves on, because they cannot be asked for again.
+    /// Counts the names that are still served from the last root, because they cannot be looked up again.
     pub(super) fn stale_count(&self) -> usize {
         self.stale.count()
     }
@@ -282,12 +282,12 @@ mod tests {
 
     #[test]
     fn who_answered_best_is_remembered_as_long_as_the_hints_are_the_same() {
-        let asked = SourceCache(Cache::new(NAMES));
+        let source_cache = SourceCache(Cache::new(NAMES));
         let name = RootName::Domain("example.com".to_owned());
         let hints: [Hint; 1] = ["/ip4/192.0.2.1/tcp/443/https".parse().unwrap()];
         let is_known = |hints: &[Hint]| {
             let mut is_known = true;
-            asked.remote(&name, hints, || {
+            source_cache.remote(&name, hints, || {
                 is_known = false;
                 Vec::new()
             });

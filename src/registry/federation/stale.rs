@@ -8,11 +8,11 @@ use jiff::Timestamp;
 
 use crate::oci::RootName;
 
-/// How long it is told after the last time that it was seen: whether the DNS answers again is only seen by whoever
-/// asks for the name.
-const TOLD: Duration = Duration::from_mins(5);
+/// How long a mark is reported after the last time that it was seen: only a request for the name shows whether the DNS
+/// answers again.
+const RETENTION: Duration = Duration::from_mins(5);
 
-/// Since when the roots of names could not be asked for again, although that is due.
+/// Since when the roots of names could not be looked up again, although that is due.
 #[derive(Default)]
 pub(super) struct Stale(Mutex<HashMap<String, Mark>>);
 
@@ -35,7 +35,7 @@ impl Stale {
         }
     }
 
-    /// Tells since when the root of a name is that old.
+    /// Returns since when the root of a name is that old.
     pub(super) fn since(&self, name: &RootName) -> Option<Timestamp> {
         self.marks(Instant::now()).get(&name.to_string()).map(|mark| mark.since)
     }
@@ -45,10 +45,10 @@ impl Stale {
         self.marks(Instant::now()).len()
     }
 
-    /// Returns the marks that are told then.
+    /// Returns the marks that are reported then.
     fn marks(&self, now: Instant) -> MutexGuard<'_, HashMap<String, Mark>> {
         let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.retain(|_, mark| now.saturating_duration_since(mark.seen) < TOLD);
+        marks.retain(|_, mark| now.saturating_duration_since(mark.seen) < RETENTION);
         marks
     }
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_is_told_until_the_root_is_found_again_or_nobody_has_asked_for_a_while() {
+    fn a_mark_is_reported_until_the_root_is_found_again_or_no_client_requests_it_for_a_while() {
         let (stale, since) = (Stale::default(), Timestamp::UNIX_EPOCH);
         let [one, other] = ["one.test", "other.test"].map(|name| RootName::Domain(name.to_owned()));
         stale.note(&one, Some(since));
@@ -66,7 +66,7 @@ mod tests {
         stale.note(&one, None);
         assert_eq!((stale.since(&one), stale.since(&other), stale.count()), (None, Some(since), 1));
         let last = Instant::now();
-        assert_eq!(stale.marks(last + TOLD / 2).len(), 1);
-        assert_eq!(stale.marks(last + TOLD).len(), 0);
+        assert_eq!(stale.marks(last + RETENTION / 2).len(), 1);
+        assert_eq!(stale.marks(last + RETENTION).len(), 0);
     }
 }

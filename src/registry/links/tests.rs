@@ -127,7 +127,7 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
     let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
     let index: Arc<dyn Index> = index::open(&url).await.unwrap();
     let mut seen: HashSet<Cid> = [0, 1].map(|content| raw_cid([content; 32])).into();
-    let (mut root, mut held) = (None, Vec::<Cid>::new());
+    let (mut root, mut published) = (None, Vec::<Cid>::new());
     for step in steps {
         let edits = step.iter().flat_map(edits).collect();
         let folded = fold_edits(index.clone(), root, edits).await.unwrap();
@@ -136,12 +136,12 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
         writer.begin().await.unwrap();
         for change in &step {
             match (change, root) {
-                (Change::Hold, Some(root)) if !held.contains(&root) => {
+                (Change::Hold, Some(root)) if !published.contains(&root) => {
                     writer.add_node_refs(&[(root, 1)], 1).await.unwrap();
-                    held.push(root);
+                    published.push(root);
                 }
                 (Change::Release, _) => {
-                    for root in held.drain(..) {
+                    for root in published.drain(..) {
                         unlink(writer.as_mut(), &root).await.unwrap();
                     }
                 }
@@ -152,9 +152,9 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
         writer.set_root(Visibility::Public, &folded.root, 0).await.unwrap();
         writer.commit().await.unwrap();
         root = Some(folded.root);
-        // What nobody links to goes.
+        // What no node links to goes.
         writer.prune(i64::MAX).await.unwrap();
-        let roots = [&held[..], &[folded.root]].concat();
+        let roots = [&published[..], &[folded.root]].concat();
         let counts = recount(&index, &roots).await;
         let cids: Vec<Cid> = seen.iter().copied().collect();
         for (cid, count) in writer.node_refs(&cids).await.unwrap() {
@@ -177,7 +177,7 @@ fn what_a_directory_shares_with_its_predecessor_is_left_out() {
     let mut pairs = by_name(old, new);
     pairs.sort_unstable();
     assert_eq!(pairs, [(None, one), (one, None), (one, two)]);
-    // A name that stands twice is two links.
+    // A name that is there twice is two links.
     let pairs = by_name(vec![entry(1, 1)], vec![entry(1, 1), entry(1, 1)]);
     assert_eq!(pairs, [(None, one)]);
 }

@@ -1,8 +1,8 @@
-//! Roots that are held: what is below them is served as long as anybody may come to them by the DNS.
+//! Roots that are held: what is below them is served as long as a client may come to them by the DNS.
 //!
-//! A held root has one link more in the index, so that it does not die when another root takes its place. It
-//! is held before it is written anywhere, and released `keep` after another one was seen in its place, or after
-//! another one was written and no server told it any more.
+//! A held root has one link more in the index, so that it does not die when another root replaces it. It
+//! is held before it is written anywhere, and released `keep` after another one was seen instead, or after
+//! another one was written and no server returned it any more.
 
 use cid::Cid;
 
@@ -18,8 +18,8 @@ impl Publisher {
     /// Holds the public root. Returns false if it is not that any more.
     pub(super) async fn hold(&self, root: &Cid) -> Result<bool> {
         let index = &self.registry.index;
-        let held = index.published_roots().await.map_err(unable)?;
-        if held.iter().any(|held| held.root == *root && held.expires.is_none()) {
+        let published = index.published_roots().await.map_err(unable)?;
+        if published.iter().any(|root_row| root_row.root == *root && root_row.expires.is_none()) {
             return Ok(true);
         }
         let mut writer = index.lock().await.map_err(unable)?;
@@ -43,37 +43,38 @@ impl Publisher {
         writer.set_published(roots, now, now.saturating_add(keep)).await.map_err(unable)
     }
 
-    /// Notes the same where not all servers tell what is wanted, so that there is an end to what was replaced
-    /// before they did: what is wanted and what anybody tells is kept. Where nobody answers nothing is known.
-    pub(super) async fn note_told(&self, change: &Change) -> Result<()> {
-        let Ok(told) = self.zone.ask(&change.domain).await else { return Ok(()) };
-        let Ok(answers) = answers(&told) else { return Ok(()) };
-        let is_named = |held: &PublishedRoot| {
-            let link = link(&held.root);
+    /// Notes the same where not all servers return what is expected, so that there is an end to what was replaced
+    /// before they did: what is expected and what any server returns is retained. Without an answer nothing is known.
+    pub(super) async fn note_answered(&self, change: &Change) -> Result<()> {
+        let Ok(responses) = self.zone.ask(&change.domain).await else { return Ok(()) };
+        let Ok(answers) = answers(&responses) else { return Ok(()) };
+        let is_in_dns = |root: &PublishedRoot| {
+            let link = link(&root.root);
             change.wanted.contains(&link) || answers.iter().any(|texts| texts.contains(&link))
         };
-        let held = self.registry.index.published_roots().await.map_err(unable)?;
-        if held.iter().all(|held| is_named(held) == held.expires.is_none()) {
+        let published = self.registry.index.published_roots().await.map_err(unable)?;
+        if published.iter().all(|root| is_in_dns(root) == root.expires.is_none()) {
             return Ok(());
         }
-        let named: Vec<Cid> = held.into_iter().filter(is_named).map(|held| held.root).collect();
-        self.note(&named).await
+        let in_dns: Vec<Cid> =
+            published.into_iter().filter(is_in_dns).map(|root| root.root).collect();
+        self.note(&in_dns).await
     }
 
     /// Releases roots whose time has come, except the one that is to be published.
-    pub(super) async fn release(&self, wanted: &Cid) -> Result<()> {
+    pub(super) async fn release(&self, target: &Cid) -> Result<()> {
         let index = &self.registry.index;
-        let (mut due, mut kept) = (Vec::new(), Vec::new());
-        for held in index.published_roots().await.map_err(unable)? {
-            let is_over = held.expires.is_some_and(|expires| expires <= now());
-            let place = if is_over && held.root != *wanted { &mut due } else { &mut kept };
-            place.push(held.root);
+        let (mut due, mut retained) = (Vec::new(), Vec::new());
+        for root in index.published_roots().await.map_err(unable)? {
+            let is_over = root.expires.is_some_and(|expires| expires <= now());
+            let list = if is_over && root.root != *target { &mut due } else { &mut retained };
+            list.push(root.root);
         }
         if due.is_empty() {
             return Ok(());
         }
-        // Before the rows go, by which it is done again if it fails.
-        self.registry.storage.release_published(&kept).await.map_err(unable)?;
+        // Before the rows go: while they are there, it is done again if it fails.
+        self.registry.storage.release_published(&retained).await.map_err(unable)?;
         for root in &due {
             let mut writer = index.lock().await.map_err(unable)?;
             writer.begin().await.map_err(unable)?;

@@ -1,10 +1,10 @@
 //! Publishing: the public root, written where others look for it.
 //!
-//! [`Publisher::run`] (`keeping`) does so after each push. One [`Publisher::publish`] goes: the root as it is →
-//! held (`hold`), so that it is served as long as anybody may resolve it → pinned and announced, where the storage
+//! [`Publisher::run`] (`scheduler`) does so after each push. One [`Publisher::publish`] goes: the root as it is →
+//! held (`hold`), so that it is served as long as a client may resolve it → pinned and announced, where the storage
 //! is one that others read → written into the DNS by a [`Provider`] → waited for at the zone's own servers
-//! (`telling`) → noted (`record`). Each step may be repeated, so whatever was interrupted is begun again; of all
-//! processes of an index one does it at a time, and nobody else waits for it.
+//! (`propagation`) → noted (`record`). Each step may be repeated, so whatever was interrupted is begun again; of all
+//! processes of an index one does it at a time, and no other waits for it.
 
 mod hold;
 mod propagation;
@@ -41,14 +41,14 @@ pub struct PublishConfig {
     pub domain: Domain,
     /// How long a push waits for others.
     pub debounce: Duration,
-    /// Names the provider and where it writes. After a change of this the provider is asked to write, even if the
+    /// Names the provider and where it writes. After a change of this the provider has to write, even if the
     /// records are as they should be.
-    pub place: String,
+    pub provider_id: String,
     /// How long others may keep the record.
     pub ttl: Duration,
     /// How long a root is held after another one was published.
     pub keep: Duration,
-    /// How long a written record may take until all servers of the zone tell it.
+    /// How long a written record may take until all servers of the zone return it.
     pub timeouts: Duration,
     /// Where others reach this registry, as multiaddrs; none: it is found out.
     pub hints: Vec<String>,
@@ -58,15 +58,15 @@ pub struct PublishConfig {
     pub guard: Guard,
 }
 
-/// Who wants the root to be published.
+/// What caused the publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Trigger {
-    /// Nobody in person, so a registry into which nothing was ever pushed leaves the DNS alone.
+    /// No operator, so a registry into which nothing was ever pushed leaves the DNS alone.
     #[default]
     Routine,
     /// An operator.
     Now,
-    /// An operator, also over links that somebody else has written.
+    /// An operator, also over foreign links.
     Force,
 }
 
@@ -77,37 +77,37 @@ pub enum Outcome {
     Published(Cid),
     /// It was there already, or there is nothing to publish yet.
     Unchanged,
-    /// Somebody else is publishing.
+    /// Another process is publishing.
     Busy,
     /// The record may be written, but is not seen yet, and there is a newer root to publish.
     Overtaken,
 }
 
-/// What publishing would write, and what stands there.
+/// What publishing would write, and what is there.
 #[derive(Debug)]
 pub struct Plan {
     /// The name of the records.
     pub name: String,
     /// What they would say.
-    pub wanted: Vec<String>,
+    pub expected: Vec<String>,
     /// What each server says now.
-    pub told: Vec<Told>,
-    /// Why it would not be written, if that can be told.
+    pub responses: Vec<Told>,
+    /// Why it would not be written, if that is known.
     pub conflict: Option<PublishError>,
 }
 
-/// Which settings are those by which the records were written.
+/// Which settings are those that the records were written with.
 #[derive(Debug, Clone, Copy)]
 struct Same {
     ttl: bool,
-    place: bool,
+    provider: bool,
 }
 
-/// What operators have asked for and have no answer to yet.
+/// What operators have requested and have no answer to yet.
 #[derive(Debug, Default)]
 struct PendingRequests {
     trigger: Trigger,
-    /// By which those who asked know the answer.
+    /// The tokens that mark the answers to these requests.
     tokens: Vec<String>,
 }
 
@@ -118,18 +118,18 @@ pub struct Publisher {
     zone: Zone,
     config: PublishConfig,
     watched: Arc<Watched>,
-    /// What operators have asked for meanwhile.
-    asked: Mutex<PendingRequests>,
-    /// Whether nobody was told yet that there is no hint.
+    /// What operators have requested meanwhile.
+    pending_requests: Mutex<PendingRequests>,
+    /// Whether it was logged that there is no hint.
     is_hintless: Mutex<bool>,
     /// Whether the records were found, or written, by the provider as it is set here. From then on another one that has
-    /// written them is another process's, whose settings differ: to write them again, and that process in lease, would
+    /// written them is another process's, whose settings differ: to write them again, and that process in turn, would
     /// go on for ever.
-    is_place_known: AtomicBool,
+    is_provider_known: AtomicBool,
 }
 
 impl Publisher {
-    /// Puts a publisher together; nobody is asked for anything yet.
+    /// Makes a publisher; makes no request yet.
     #[must_use]
     pub fn new(
         registry: Registry,
@@ -138,9 +138,18 @@ impl Publisher {
         config: PublishConfig,
     ) -> Self {
         let watched = Arc::new(Watched::new(config.domain.to_string()));
-        let (asked, is_hintless) = (Mutex::default(), Mutex::default());
-        let is_place_known = AtomicBool::default();
-        Self { registry, provider, zone, config, watched, asked, is_hintless, is_place_known }
+        let (pending_requests, is_hintless) = (Mutex::default(), Mutex::default());
+        let is_provider_known = AtomicBool::default();
+        Self {
+            registry,
+            provider,
+            zone,
+            config,
+            watched,
+            pending_requests,
+            is_hintless,
+            is_provider_known,
+        }
     }
 
     /// Publishes the public root as it is now, unless that is so already.
@@ -151,23 +160,23 @@ impl Publisher {
         self.publish_for(&mut PendingRequests { trigger, tokens: Vec::new() }).await
     }
 
-    /// The same, and notes the tokens of those who asked for it with what it came to. What is answered is taken
-    /// out of what was asked for.
-    async fn publish_for(&self, asked: &mut PendingRequests) -> Result<Outcome> {
+    /// The same, and notes the tokens of the requests with the outcome. What is answered is taken
+    /// out of the requests.
+    async fn publish_for(&self, requests: &mut PendingRequests) -> Result<Outcome> {
         let index = &self.registry.index;
         let Some(mut lease) = index.begin_publishing().await.map_err(unable)? else {
             return Ok(Outcome::Busy);
         };
         let before = self.record().await?;
         let (mut record, failed) = (before.clone(), before.failure.as_ref());
-        let outcome = self.carry_out(lease.as_mut(), &mut record, asked.trigger).await;
+        let outcome = self.carry_out(lease.as_mut(), &mut record, requests.trigger).await;
         match &outcome {
-            // Nothing has come to its end: not what was asked for, nor what failed before.
+            // Nothing has come to its end: not what was requested, nor what failed before.
             Ok(Outcome::Busy | Outcome::Overtaken) => {}
             Ok(outcome) => {
                 record.failure = None;
                 if record.root.is_some() {
-                    self.is_place_known.store(true, Ordering::Relaxed);
+                    self.is_provider_known.store(true, Ordering::Relaxed);
                 }
                 if let Outcome::Published(root) = outcome {
                     tracing::info!(%root, domain = %self.config.domain, "published");
@@ -187,31 +196,31 @@ impl Publisher {
         }
         let is_answer = !matches!(outcome, Ok(Outcome::Busy | Outcome::Overtaken));
         if is_answer {
-            record.answer(&asked.tokens);
+            record.answer(&requests.tokens);
         }
         if record != before {
             self.save(lease.as_mut(), &record).await?;
         }
         if is_answer {
-            *asked = PendingRequests::default();
+            *requests = PendingRequests::default();
         }
         lease.end().await.map_err(unable)?;
         outcome
     }
 
-    /// Tells what would be written for a root, and what is there, without changing anything.
+    /// Returns what would be written for a root, and what is there, without changing anything.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When that cannot be known.
     pub async fn plan(&self, root: &Cid, force: bool) -> Result<Plan> {
         let record = self.record().await?;
         let change = self.change(root, &record, force).await?;
-        let told = self.zone.ask(&change.domain).await?;
-        let mut conflict = conflict(&change, &told);
+        let responses = self.zone.ask(&change.domain).await?;
+        let mut conflict = conflict(&change, &responses);
         if conflict.is_none() {
             conflict = self.provider.check(&change).await.err();
         }
-        Ok(Plan { name: change.name(), wanted: change.wanted, told, conflict })
+        Ok(Plan { name: change.name(), expected: change.wanted, responses, conflict })
     }
 
     async fn carry_out(
@@ -233,42 +242,42 @@ impl Publisher {
         let change = self.change(&root, record, trigger == Trigger::Force).await?;
         let same = Same {
             ttl: record.ttl == Some(change.ttl.as_secs()),
-            place: record.place.as_ref() == Some(&self.config.place)
+            provider: record.place.as_ref() == Some(&self.config.provider_id)
                 || trigger == Trigger::Routine
                     && record.root.is_some()
-                    && self.is_place_known.load(Ordering::Relaxed),
+                    && self.is_provider_known.load(Ordering::Relaxed),
         };
         let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
-        if is_known && same.ttl && same.place {
-            let is_told = match self.is_told(&change).await {
-                // Nobody says that anything is wrong, and nobody wants to know.
+        if is_known && same.ttl && same.provider {
+            let is_propagated = match self.is_propagated(&change).await {
+                // No server answers, and no operator waits for a result.
                 Err(_) if trigger == Trigger::Routine && record.failure.is_none() => true,
-                is_told => is_told?,
+                is_propagated => is_propagated?,
             };
-            if is_told {
+            if is_propagated {
                 self.release(&root).await?;
                 return Ok(Outcome::Unchanged);
             }
         }
         self.pin(&root, record.root.as_ref()).await?;
-        // Noted before it is written: whatever happens from here, what stands there is known to be ours.
+        // Noted before it is written: whatever happens from here, what is there is known to be ours.
         record.claim(&change.wanted);
         self.save(lease, record).await?;
-        let is_told = match self.write(&change, same).await {
+        let is_propagated = match self.write(&change, same).await {
             Ok(()) => {
                 let since = *record.untold.get_or_insert_with(now);
-                self.wait_until_told(&change, version, since).await
+                self.wait_until_propagated(&change, version, since).await
             }
             Err(error) => Err(error),
         };
-        if matches!(is_told, Ok(true)) {
+        if matches!(is_propagated, Ok(true)) {
             self.note(&[root]).await?;
-            record.seen(root, change, &self.config.place, now());
+            record.seen(root, change, &self.config.provider_id, now());
         } else {
-            self.note_told(&change).await?;
+            self.note_answered(&change).await?;
         }
         self.release(&root).await?;
-        Ok(if is_told? { Outcome::Published(root) } else { Outcome::Overtaken })
+        Ok(if is_propagated? { Outcome::Published(root) } else { Outcome::Overtaken })
     }
 
     /// Says what is to be written for a root.
@@ -280,17 +289,18 @@ impl Publisher {
                 wanted.push(text);
             }
         }
-        // A server that was away may tell any of those that are held still.
-        let mut held = self.registry.index.published_roots().await.map_err(unable)?;
-        held.sort_by_key(|held| held.held);
-        let mut ours: Vec<String> = held.iter().map(|held| link(&held.root)).collect();
+        // A server that was away may return any of those that are still held.
+        let mut published = self.registry.index.published_roots().await.map_err(unable)?;
+        published.sort_by_key(|root| root.held);
+        let mut ours: Vec<String> =
+            published.iter().map(|held_root| link(&held_root.root)).collect();
         ours.retain(|link| !record.ours.contains(link));
         ours.extend_from_slice(&record.ours);
         let PublishConfig { domain, ttl, .. } = &self.config;
         Ok(Change { domain: domain.clone(), wanted, ours, ttl: *ttl, force })
     }
 
-    /// Tells where others reach this registry.
+    /// Returns where other registries reach this one.
     async fn hints(&self) -> Result<Vec<String>> {
         if !self.config.hints.is_empty() {
             return Ok(self.config.hints.clone());
@@ -318,19 +328,19 @@ impl Publisher {
     /// lost.
     async fn write(&self, change: &Change, same: Same) -> Result<()> {
         if !self.provider.compares() {
-            let told = self.zone.ask(&change.domain).await?;
-            // What nobody tells may be somebody else's.
+            let responses = self.zone.ask(&change.domain).await?;
+            // What no server returns may be a foreign link.
             if !change.force {
-                answers(&told)?;
+                answers(&responses)?;
             }
-            if let Some(conflict) = conflict(change, &told) {
+            if let Some(conflict) = conflict(change, &responses) {
                 return Err(conflict);
             }
-            if same.ttl && same.place && missing(change, &told).is_none() {
+            if same.ttl && same.provider && missing(change, &responses).is_none() {
                 return Ok(());
             }
         }
-        if !same.place {
+        if !same.provider {
             // Also where nothing is to be changed, a key that is refused is found out.
             self.provider.check(change).await?;
         }
@@ -352,14 +362,14 @@ impl Publisher {
         Ok(empty.map_err(unable)?.root == *root)
     }
 
-    /// Reads how publishing stands under this domain.
+    /// Reads the state of publishing under this domain.
     async fn record(&self) -> Result<Publication> {
         let domain = self.config.domain.as_str();
         let record = published(self.registry.index.as_ref()).await.map_err(unable)?;
         Ok(record.map_or_else(|| Publication::new(domain), |record| record.under(domain)))
     }
 
-    /// Writes down how publishing stands, unless somebody else does so by now.
+    /// Stores the state of publishing, unless another process does so by now.
     async fn save(&self, lease: &mut dyn Lease, record: &Publication) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(unable)?;
         lease.check().await.map_err(unable)?;

@@ -1,4 +1,4 @@
-//! What the servers of the zone tell: a root is published once all that answer tell it.
+//! What the servers of the zone return: a root is published once all that answer return it.
 
 use std::time::{Duration, Instant};
 
@@ -9,25 +9,25 @@ use crate::dnslink::{Change, PublishError, PublishErrorKind, Told, is_link};
 /// Of the timeouts with a record, the part that it has where another root is to be published already.
 const HURRY: u32 = 12;
 
-/// How often the servers are asked, at first and in the end.
+/// How often the servers are queried, at first and in the end.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LATER_LOOK: Duration = Duration::from_secs(2);
 
 impl Publisher {
-    /// Tells whether the servers still say what was published, as far as they answer.
+    /// Returns whether the servers still say what was published, as far as they answer.
     ///
     /// # Errors
     /// When none does.
-    pub(super) async fn is_told(&self, change: &Change) -> Result<bool> {
-        let told = self.zone.ask(&change.domain).await?;
-        let mut answers = answers(&told)?.into_iter();
+    pub(super) async fn is_propagated(&self, change: &Change) -> Result<bool> {
+        let responses = self.zone.ask(&change.domain).await?;
+        let mut answers = answers(&responses)?.into_iter();
         Ok(answers.all(|texts| change.against(texts).is_ok_and(|it| it.is_empty())))
     }
 
     /// Waits until all servers that answer say what was written. Returns whether they do; they may not when
     /// another root is to be published already, unless they have not said what was written since `since`,
     /// whatever it was.
-    pub(super) async fn wait_until_told(
+    pub(super) async fn wait_until_propagated(
         &self,
         change: &Change,
         version: u64,
@@ -36,9 +36,9 @@ impl Publisher {
         let (begun, timeouts) = (Instant::now(), self.config.timeouts);
         let mut pause = FIRST_LOOK;
         loop {
-            let told = self.zone.ask(&change.domain).await;
-            let missing = match &told {
-                Ok(told) => missing(change, told),
+            let responses = self.zone.ask(&change.domain).await;
+            let missing = match &responses {
+                Ok(responses) => missing(change, responses),
                 Err(error) => Some(error.to_string()),
             };
             let Some(missing) = missing else { return Ok(true) };
@@ -63,34 +63,34 @@ impl Publisher {
 ///
 /// # Errors
 /// When none does.
-pub(super) fn answers(told: &[Told]) -> Result<Vec<&Vec<String>>> {
+pub(super) fn answers(responses: &[Told]) -> Result<Vec<&Vec<String>>> {
     let answers: Vec<&Vec<String>> =
-        told.iter().filter_map(|told| told.texts.as_ref().ok()).collect();
+        responses.iter().filter_map(|response| response.texts.as_ref().ok()).collect();
     if !answers.is_empty() {
         return Ok(answers);
     }
-    let why = told.iter().find_map(|told| told.texts.as_ref().err());
+    let why = responses.iter().find_map(|response| response.texts.as_ref().err());
     let why = why.map_or("there is none", |error| &error.context);
     let context =
         format!("no name server answers ({why}); `publish.servers` names the ones that are asked");
     Err(PublishError::new(PublishErrorKind::Unavailable, context))
 }
 
-/// Finds a link of somebody else in what the servers say.
-pub(super) fn conflict(change: &Change, told: &[Told]) -> Option<PublishError> {
-    let texts = told.iter().filter_map(|told| told.texts.as_ref().ok());
+/// Finds a foreign link in what the servers return.
+pub(super) fn conflict(change: &Change, responses: &[Told]) -> Option<PublishError> {
+    let texts = responses.iter().filter_map(|response| response.texts.as_ref().ok());
     texts.into_iter().find_map(|texts| change.against(texts).err())
 }
 
-/// Says who does not tell the change, if anybody, or if nobody can be asked.
-pub(super) fn missing(change: &Change, told: &[Told]) -> Option<String> {
-    for told in told {
-        let Ok(texts) = &told.texts else { continue };
-        let is_whole = change.wanted.iter().all(|wanted| texts.contains(wanted));
+/// Names a server that does not return the change, or says why none answers.
+pub(super) fn missing(change: &Change, responses: &[Told]) -> Option<String> {
+    for response in responses {
+        let Ok(texts) = &response.texts else { continue };
+        let is_whole = change.wanted.iter().all(|expected| texts.contains(expected));
         let links = texts.iter().filter(|text| is_link(text)).count();
         if !is_whole || links != 1 {
-            return Some(format!("{} says {}", told.server, told.fact()));
+            return Some(format!("{} says {}", response.server, response.fact()));
         }
     }
-    answers(told).err().map(|error| error.context)
+    answers(responses).err().map(|error| error.context)
 }

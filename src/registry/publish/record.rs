@@ -1,4 +1,4 @@
-//! How publishing stands, as the index keeps it for all processes.
+//! The state of publishing, as the index stores it for all processes.
 
 use cid::Cid;
 use serde::{Deserialize, Serialize};
@@ -7,13 +7,13 @@ use super::super::{RegistryError, Result};
 use crate::dnslink::{Change, PublishError};
 use crate::index::Index;
 
-/// How many claims and how many answers are kept.
+/// How many claims and how many answers are stored.
 const MOST: usize = 100;
 
 /// How many domains are remembered under which the root was published before.
 const MOST_DOMAINS: usize = 8;
 
-/// How publishing stands.
+/// The state of publishing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publication {
     /// The domain.
@@ -28,7 +28,7 @@ pub struct Publication {
     /// The TTL that it was written with, in seconds; none in what earlier versions noted.
     #[serde(default)]
     pub ttl: Option<u64>,
-    /// By what the provider was known when it wrote: [`PublishConfig::place`](super::PublishConfig::place).
+    /// What identified the provider when it wrote: [`PublishConfig::provider_id`](super::PublishConfig::provider_id).
     #[serde(default)]
     pub place: Option<String>,
     /// The domains under which the root was published before this one, the latest last.
@@ -90,7 +90,7 @@ impl Publication {
         }
         let mut former = self.former;
         let known = former.iter().position(|it| it.domain == domain);
-        let ours = known.map(|place| former.remove(place).ours).unwrap_or_default();
+        let ours = known.map(|index| former.remove(index).ours).unwrap_or_default();
         former.push(FormerDomain { domain: self.domain, ours: self.ours });
         let surplus = former.len().saturating_sub(MOST_DOMAINS);
         former.drain(..surplus);
@@ -98,15 +98,15 @@ impl Publication {
     }
 
     /// Notes what is about to be written.
-    pub(super) fn claim(&mut self, wanted: &[String]) {
-        self.ours.retain(|text| !wanted.contains(text));
-        add(&mut self.ours, wanted);
+    pub(super) fn claim(&mut self, expected: &[String]) {
+        self.ours.retain(|text| !expected.contains(text));
+        add(&mut self.ours, expected);
     }
 
-    /// Notes that nothing else of ours is there than what was wanted.
-    pub(super) fn seen(&mut self, root: Cid, change: Change, place: &str, now: i64) {
+    /// Notes that nothing else of ours is there than what was expected.
+    pub(super) fn seen(&mut self, root: Cid, change: Change, provider_id: &str, now: i64) {
         (self.root, self.ours, self.published) = (Some(root), change.wanted, now);
-        (self.ttl, self.place) = (Some(change.ttl.as_secs()), Some(place.to_owned()));
+        (self.ttl, self.place) = (Some(change.ttl.as_secs()), Some(provider_id.to_owned()));
         self.untold = None;
     }
 
@@ -131,7 +131,7 @@ impl Failure {
     }
 }
 
-/// Reads how publishing stands, also beside a running server; none where nothing was ever to be published.
+/// Reads the state of publishing, also beside a running server; none where nothing was ever to be published.
 ///
 /// # Errors
 /// Those of the index.

@@ -9,23 +9,23 @@ use uuid::Uuid;
 use super::{Outcome, PendingRequests, Publisher, Trigger};
 use crate::dnslink::PublishError;
 
-/// How often the index is asked whether something has changed, whoever did it.
+/// How often the index is queried for a change by any process.
 const TICK: Duration = Duration::from_millis(250);
 
 /// While pushes keep coming, they wait for so many times what a single one waits.
 const LONGEST: u32 = 10;
 
-/// How often is looked whether the record still stands, and whether roots may go.
+/// How often the publisher looks whether the record is still there, and whether roots may go.
 const LOOK: Duration = Duration::from_mins(1);
 
-/// How long somebody else who publishes is waited for.
+/// How long another process that publishes is waited for.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// How long is waited after a failure, at first and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
-/// How long somebody is left alone at most who asks for it.
+/// How long a provider is left alone at most when it asks for a pause.
 const LONGEST_REST: Duration = Duration::from_hours(24);
 
 /// When something is to be done.
@@ -34,7 +34,7 @@ struct Due {
     version: Option<u64>,
     /// Since when something waits, and since when nothing has come to it.
     waits: Option<(Instant, Instant)>,
-    /// Before that nothing is tried again, unless somebody asks for it meanwhile.
+    /// Before that nothing is tried again, unless an operator requests it meanwhile.
     not_before: Instant,
     /// How long is waited after the next failure.
     pause: Duration,
@@ -46,8 +46,8 @@ impl Publisher {
     /// Has the root published at once, also after a failure. When that is done, the token is
     /// among the [`Publication::answers`](super::Publication::answers).
     pub fn ask(&self, trigger: Trigger, token: String) {
-        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        asked.add(PendingRequests { trigger, tokens: vec![token] });
+        let mut requests = self.pending_requests.lock().unwrap_or_else(PoisonError::into_inner);
+        requests.add(PendingRequests { trigger, tokens: vec![token] });
     }
 
     /// Publishes whatever changes, whichever process changed it; never returns.
@@ -62,12 +62,14 @@ impl Publisher {
             let Ok(version) = self.registry.index.version().await else { continue };
             due.notice(version);
             self.watched.set_pending(due.waits.is_some());
-            let asked = mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-            if !asked.is_nothing() {
+            let requests = mem::take(
+                &mut *self.pending_requests.lock().unwrap_or_else(PoisonError::into_inner),
+            );
+            if !requests.is_nothing() {
                 due.not_before = Instant::now();
             }
-            // What has no answer yet is asked for still.
-            open.add(asked);
+            // What has no answer yet is still requested.
+            open.add(requests);
             let look = LOOK.min(self.config.keep);
             if !due.is_now(!open.is_nothing(), self.config.debounce, look) {
                 continue;
@@ -99,12 +101,13 @@ impl Due {
         }
     }
 
-    /// Tells whether it is time to publish, or to look.
-    fn is_now(&self, is_asked: bool, debounce: Duration, look: Duration) -> bool {
+    /// Returns whether it is time to publish, or to look.
+    fn is_now(&self, is_requested: bool, debounce: Duration, look: Duration) -> bool {
         let is_ripe = self.waits.is_some_and(|(first, last)| {
             last.elapsed() >= debounce || first.elapsed() >= debounce * LONGEST
         });
-        (is_asked || is_ripe || self.looked.elapsed() >= look) && Instant::now() >= self.not_before
+        (is_requested || is_ripe || self.looked.elapsed() >= look)
+            && Instant::now() >= self.not_before
     }
 
     fn settle(&mut self, outcome: &Result<Outcome, PublishError>) {
@@ -174,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_says_when_to_come_back_is_left_alone_until_then() {
+    fn a_retry_after_of_the_provider_is_respected() {
         let mut due = due(DEBOUNCE, DEBOUNCE);
         let mut rest = |seconds| {
             let limited = PublishError::new(PublishErrorKind::Unavailable, "");
@@ -186,7 +189,7 @@ mod tests {
             assert!(rest(seconds) >= Duration::from_secs(seconds), "{seconds}");
         }
         assert!(rest(u64::MAX) >= LONGEST_REST);
-        // Who says that it may be at once is not asked without end.
+        // A provider that allows a retry at once is not called without end.
         for _ in 0..12 {
             rest(0);
         }

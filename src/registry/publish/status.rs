@@ -1,4 +1,4 @@
-//! How publishing stands, for whoever looks at a running server.
+//! The state of publishing, for those parts of a running server that show it.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,7 +13,7 @@ pub(in super::super) struct Watched {
     failures: AtomicU64,
 }
 
-/// How publishing stands.
+/// The state of publishing.
 #[derive(Debug, Clone)]
 pub struct PublishStatus {
     /// As all processes know it; none before anything was published.
@@ -51,13 +51,13 @@ impl Watched {
 }
 
 impl Registry {
-    /// Has [`Registry::publishing`] tell of this publisher.
+    /// Has [`Registry::publishing`] report this publisher.
     #[must_use]
     pub fn published_by(self, publisher: &super::Publisher) -> Self {
         Self { watched: Some(publisher.watched.clone()), ..self }
     }
 
-    /// Tells how publishing stands; none if nothing is published here.
+    /// Returns the state of publishing; none if nothing is published here.
     ///
     /// # Errors
     /// Those of the index.

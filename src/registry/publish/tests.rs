@@ -1,4 +1,4 @@
-//! Tests of what is made of what the servers of a zone tell: two servers, of which the second is not written to, and
+//! Tests of what is made of what the servers of a zone return: two servers, of which the second is not written to, and
 //! a provider that writes whatever is there.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -19,7 +19,7 @@ const LONG: Duration = Duration::from_mins(5);
 /// A twelfth of it is enough to ask two servers.
 const SHORT: Duration = Duration::from_secs(3);
 
-/// Writes what is wanted in the place of all that is there, as the simplest program does.
+/// Replaces all that is there by what is expected, as the simplest program does.
 struct Overwriting {
     server: Server,
     writes: AtomicUsize,
@@ -52,7 +52,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Starts it with one image and two servers that tell nothing.
+    /// Starts it with one image and two servers that return nothing.
     async fn start(timeouts: Duration) -> Self {
         let data = TempDir::new().unwrap();
         let registry = open(data.path()).await;
@@ -62,7 +62,7 @@ impl Stage {
         let config = PublishConfig {
             domain: DOMAIN.parse().unwrap(),
             debounce: Duration::from_millis(10),
-            place: "here".to_owned(),
+            provider_id: "here".to_owned(),
             ttl: Duration::from_secs(1),
             keep: Duration::from_hours(1),
             timeouts,
@@ -87,7 +87,7 @@ impl Stage {
     fn elsewhere(&self) -> Publisher {
         let zone = Zone::at(&[self.first.server.address(), self.second.address()]);
         let config =
-            PublishConfig { place: "elsewhere".to_owned(), ..self.publisher.config.clone() };
+            PublishConfig { provider_id: "elsewhere".to_owned(), ..self.publisher.config.clone() };
         Publisher::new(self.publisher.registry.clone(), self.first.clone(), zone, config)
     }
 
@@ -96,7 +96,7 @@ impl Stage {
     }
 
     /// Publishes while the registry changes all the time.
-    async fn publish_amid_changes(&self, asked: &mut PendingRequests) -> Result<Outcome> {
+    async fn publish_amid_changes(&self, requests: &mut PendingRequests) -> Result<Outcome> {
         let index = self.publisher.registry.index.clone();
         let is_over = Arc::new(AtomicBool::new(false));
         let ending = is_over.clone();
@@ -109,7 +109,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
-        let outcome = self.publisher.publish_for(asked).await;
+        let outcome = self.publisher.publish_for(requests).await;
         is_over.store(true, Ordering::Relaxed);
         changing.await.unwrap();
         outcome
@@ -123,7 +123,7 @@ impl Stage {
         self.first.writes.load(Ordering::Relaxed)
     }
 
-    /// What is wanted where that root is published.
+    /// The records that are expected where that root is published.
     fn texts(&self, root: &Cid) -> Manner {
         let hint = format!("ipfsnode={}", self.publisher.config.hints[0]);
         Manner::Texts(vec![link(root), hint], 1)
@@ -169,7 +169,7 @@ async fn it_is_published_once_all_servers_of_the_zone_tell_it() {
     let root = stage.push("second").await;
     let publisher = stage.publisher.clone();
     let publishing = tokio::spawn(async move { publisher.publish(Trigger::Now).await });
-    // It is asked again and again, and what it does not tell is not published.
+    // It is queried again and again, and what it does not return is not published.
     while stage.second.count(NAME) < 5 {
         assert!(!publishing.is_finished(), "only one of two servers tells it");
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -202,12 +202,12 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
     let newest = stage.push("newest").await;
     let again = stage.publish_amid_changes(&mut PendingRequests::default()).await;
     assert!(again.is_err() && stage.record().await.failure.is_some(), "{again:?}");
-    // What nobody tells any more may go; what the one tells and what the other one does are kept.
-    let held = stage.publisher.registry.index.published_roots().await.unwrap();
-    assert!(held.len() > 2, "{held:?}");
-    for held in held {
-        let is_named = held.root == old || held.root == newest;
-        assert_eq!(held.expires.is_none(), is_named, "{held:?}");
+    // What no server returns any more may go; what either of them returns is retained.
+    let published = stage.publisher.registry.index.published_roots().await.unwrap();
+    assert!(published.len() > 2, "{published:?}");
+    for published in published {
+        let is_named = published.root == old || published.root == newest;
+        assert_eq!(published.expires.is_none(), is_named, "{published:?}");
     }
     stage.second.change(stage.texts(&newest));
     stage.publish(Trigger::Routine).await.unwrap();
@@ -216,7 +216,7 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
+async fn an_overtaken_publication_answers_no_request_and_clears_no_failure() {
     let stage = Stage::start(SHORT * 16).await;
     let mut record = stage.record().await;
     let error = PublishError::new(PublishErrorKind::Unavailable, "it is down");
@@ -224,27 +224,28 @@ async fn what_is_overtaken_answers_nobody_and_mends_nothing() {
     let mut lease = stage.publisher.registry.index.begin_publishing().await.unwrap().unwrap();
     stage.publisher.save(lease.as_mut(), &record).await.unwrap();
     lease.end().await.unwrap();
-    let mut asked = PendingRequests { trigger: Trigger::Force, tokens: vec!["token".to_owned()] };
-    assert_eq!(stage.publish_amid_changes(&mut asked).await.unwrap(), Outcome::Overtaken);
+    let mut requests =
+        PendingRequests { trigger: Trigger::Force, tokens: vec!["token".to_owned()] };
+    assert_eq!(stage.publish_amid_changes(&mut requests).await.unwrap(), Outcome::Overtaken);
     let overtaken = stage.record().await;
     assert_eq!((overtaken.failure, overtaken.answers), (record.failure, Vec::new()));
-    assert_eq!((asked.trigger, asked.tokens.len()), (Trigger::Force, 1));
+    assert_eq!((requests.trigger, requests.tokens.len()), (Trigger::Force, 1));
 
     stage.second.change(silence());
-    let outcome = stage.publisher.publish_for(&mut asked).await.unwrap();
+    let outcome = stage.publisher.publish_for(&mut requests).await.unwrap();
     assert!(matches!(outcome, Outcome::Published(_)));
-    assert_eq!((asked.trigger, asked.tokens.len()), (Trigger::Routine, 0));
+    assert_eq!((requests.trigger, requests.tokens.len()), (Trigger::Routine, 0));
     assert_eq!(stage.record().await.answers, ["token"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_nobody_answers_nothing_is_said_to_be_published() {
+async fn without_an_answer_from_the_servers_nothing_is_reported_as_published() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
     let published = stage.publish(Trigger::Now).await.unwrap();
     assert_eq!(stage.publish(Trigger::Now).await.unwrap(), Outcome::Unchanged);
     stage.first.server.change(silence());
-    // As long as nobody wants to know it is left as it is.
+    // Without a request it is left as it is.
     assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
     for trigger in [Trigger::Now, Trigger::Force, Trigger::Routine] {
         let error = stage.publish(trigger).await.unwrap_err();
@@ -258,7 +259,7 @@ async fn where_nobody_answers_nothing_is_said_to_be_published() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_look_writes_only_where_somebody_tells_what_is_there() {
+async fn a_provider_that_does_not_compare_writes_only_where_a_server_answers() {
     let stage = Stage::start(SHORT).await;
     stage.first.server.change(silence());
     stage.second.change(silence());
@@ -276,7 +277,7 @@ async fn who_does_not_look_writes_only_where_somebody_tells_what_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_root_of_ours_is_nobody_elses() {
+async fn an_older_root_of_ours_is_not_foreign() {
     let stage = Stage::start(SHORT).await;
     stage.second.change(silence());
     let old = stage.push("old").await;
@@ -299,8 +300,8 @@ async fn a_root_that_comes_back_is_not_to_go_any_more() {
     assert!(stage.publisher.hold(&root).await.unwrap());
     stage.publisher.note(&[]).await.unwrap();
     let expires = async || {
-        let held = stage.publisher.registry.index.published_roots().await.unwrap();
-        held.iter().map(|held| held.expires).collect::<Vec<_>>()
+        let published = stage.publisher.registry.index.published_roots().await.unwrap();
+        published.iter().map(|published| published.expires).collect::<Vec<_>>()
     };
     assert!(matches!(*expires().await, [Some(_)]));
     assert!(stage.publisher.hold(&root).await.unwrap());
@@ -308,7 +309,7 @@ async fn a_root_that_comes_back_is_not_to_go_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_who_ask_while_somebody_else_publishes_are_answered() {
+async fn all_requests_made_while_another_process_publishes_are_answered() {
     let stage = Stage::start(LONG).await;
     stage.second.change(silence());
     let index = stage.publisher.registry.index.clone();

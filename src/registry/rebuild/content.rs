@@ -9,7 +9,7 @@ use crate::oci::{Algorithm, CanonicalDigest, Digest};
 use crate::storage::{Content, Edit, Finished, StorageErrorKind};
 
 impl Rebuild<'_> {
-    /// Reads every blob; one that is not what it is named is left out, and so is what needs it.
+    /// Reads every blob; one that has another digest is left out, and so is what needs it.
     pub(super) async fn read_blobs(&mut self, progress: &dyn Progress) -> Result<()> {
         let blobs = self.registry.tree().blobs(&mut self.passed).await;
         progress.begin("reading blobs", Steps::each(&blobs));
@@ -24,8 +24,8 @@ impl Rebuild<'_> {
         Ok(())
     }
 
-    /// Reads a blob in the tree or, where that has not got it, as it is kept; says what is wrong
-    /// with it if neither is what it is named.
+    /// Reads a blob in the tree or, where that has not got it, as it is stored; says what is wrong
+    /// with it if neither has that digest.
     async fn read_blob(
         &mut self,
         canonical: &CanonicalDigest,
@@ -54,31 +54,31 @@ impl Rebuild<'_> {
                 return Ok(Ok(()));
             }
         };
-        let Some(kept) = self.kept(canonical).await? else {
+        let Some(stored) = self.stored(canonical).await? else {
             self.lost.insert(*canonical);
             return Ok(Err(why));
         };
         if self.mode == Mode::Dry {
             // Its blocks are of no use, since no row stays.
-            let (content, leaves) = (kept, Vec::new());
+            let (content, leaves) = (stored, Vec::new());
             self.blobs.insert(*canonical, Finished { content, leaves, is_replaced: false });
             return Ok(Ok(()));
         }
-        storage.apply(TREE, &[Edit::link(path.clone(), &kept)]).await?;
+        storage.apply(TREE, &[Edit::link(path.clone(), &stored)]).await?;
         let finished = storage.identify(TREE, &path).await?;
         self.blobs.insert(*canonical, finished);
         Ok(Ok(()))
     }
 
-    /// Reads what is kept under a digest; none if that is not what it is named.
-    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+    /// Reads what is stored under a digest; none if the bytes have another one.
+    async fn stored(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
         match self.registry.storage.verify(canonical).await {
             Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
-            examined => Ok(Some(examined?).filter(|kept| kept.canonical == *canonical)),
+            examined => Ok(Some(examined?).filter(|stored| stored.canonical == *canonical)),
         }
     }
 
-    /// Looks at what is kept and not in the tree. It stays if it is what it is named; what is not
+    /// Looks at what is stored and not in the tree. It stays if the bytes have its digest; what is not
     /// goes, for a push of that digest would be content with it.
     pub(super) async fn look_at_the_rest(&mut self) -> Result<()> {
         let storage = &self.registry.storage;
@@ -87,10 +87,10 @@ impl Rebuild<'_> {
             if self.blobs.contains_key(&canonical) {
                 continue;
             }
-            match self.kept(&canonical).await {
-                Ok(Some(kept)) => {
+            match self.stored(&canonical).await {
+                Ok(Some(stored)) => {
                     count += 1;
-                    bytes += kept.size;
+                    bytes += stored.size;
                 }
                 Ok(None) if self.mode == Mode::Dry => {}
                 Ok(None) => storage.forget(&canonical).await?,
@@ -113,7 +113,7 @@ impl Rebuild<'_> {
         self.blobs.get(canonical).map(|finished| finished.content)
     }
 
-    /// Tells whether the bytes that a link leads to have the name that it stands under.
+    /// Returns whether the bytes that a link leads to have the name that it is under.
     pub(super) async fn is_sound(
         &mut self,
         writer: &mut dyn Writer,

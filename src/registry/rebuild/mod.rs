@@ -1,6 +1,6 @@
 //! Rebuilding the index from the tree.
 //!
-//! Every blob is read and its digest compared; what the tree lost and is kept still is put back into
+//! Every blob is read and its digest compared; what the tree lost and is still stored is put back into
 //! it. Every manifest is checked as a PUT would check it. What a PUT would refuse is dropped from the
 //! tree too, for a tree lists nothing that is not whole.
 
@@ -66,7 +66,7 @@ struct Rebuild<'a> {
     fresh: HashMap<CanonicalDigest, Finished>,
     /// What some repository had a link to that no manifest of it needs.
     unlinked: HashSet<CanonicalDigest>,
-    /// What was looked for, and is not there or is not what it is named.
+    /// What was looked for, and is not there or has another digest.
     lost: HashSet<CanonicalDigest>,
     /// What goes from the tree.
     removals: Vec<Edit>,
@@ -78,7 +78,7 @@ struct Rebuild<'a> {
 
 impl Registry {
     /// Makes the index anew from the public tree. Users, grants and uploads stay; blobs that no
-    /// manifest names and media types that the bytes do not tell are forgotten. Nobody else may use
+    /// manifest names and media types that the bytes do not state are forgotten. No other process may use
     /// the data folder meanwhile. The queue is given up: [`Registry::carry_out_queue`] comes first.
     ///
     /// The index stays as it was until one transaction replaces it, whose root is that of the tree
@@ -93,7 +93,7 @@ impl Registry {
     }
 
     /// Says what [`Registry::rebuild_index`] would drop, remove and leave, and changes neither the tree nor the index
-    /// nor what is kept.
+    /// nor what is stored.
     ///
     /// # Errors
     /// As there.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::super::blobs::named_blob;
+use super::super::blobs::blob_without_blocks;
 use super::super::intent::new_manifest;
 use super::super::references::References;
 use super::super::walk::{Link, RepositoryLinks, TagLinks};
@@ -37,21 +37,21 @@ impl Rebuild<'_> {
                 continue;
             };
             // Its blocks are noted already.
-            let blob = named_blob(&content, vec![link.name]);
+            let blob = blob_without_blocks(&content, vec![link.name]);
             writer.put_blob(Some(name), &blob, now()).await?;
             layers.push(link.name);
             linked.insert(content.canonical);
         }
         writer.set_linked(name, &layers, true).await?;
-        let kept = self.manifests(writer, name, &links.revisions).await?;
+        let rebuilt = self.manifests(writer, name, &links.revisions).await?;
         for tag in &links.tags {
-            self.tag(writer, name, tag, &kept).await?;
+            self.tag(writer, name, tag, &rebuilt).await?;
         }
         if self.leftovers == Leftovers::Remove {
             self.remove_links(writer, name, linked).await?;
         }
         for link in &links.referrers {
-            let whole = link.target.is_some_and(|target| kept.contains_key(&target));
+            let whole = link.target.is_some_and(|target| rebuilt.contains_key(&target));
             if !whole {
                 self.drop_link(
                     &link.path,
@@ -60,7 +60,7 @@ impl Rebuild<'_> {
             }
         }
         self.result.repositories += 1;
-        self.result.manifests += kept.len();
+        self.result.manifests += rebuilt.len();
         Ok(())
     }
 
@@ -73,7 +73,7 @@ impl Rebuild<'_> {
         revisions: &[Link<Digest>],
     ) -> Result<HashMap<CanonicalDigest, Vec<Digest>>> {
         let mut candidates: Vec<Candidate<'_>> = Vec::new();
-        let mut places: HashMap<CanonicalDigest, usize> = HashMap::new();
+        let mut positions: HashMap<CanonicalDigest, usize> = HashMap::new();
         for link in revisions {
             let Some(content) = self.is_sound(writer, link).await? else {
                 self.drop_link(
@@ -82,27 +82,27 @@ impl Rebuild<'_> {
                 );
                 continue;
             };
-            let place = *places.entry(content.canonical).or_insert(candidates.len());
-            if place == candidates.len() {
+            let position = *positions.entry(content.canonical).or_insert(candidates.len());
+            if position == candidates.len() {
                 candidates.push(Candidate { content, links: Vec::new() });
             }
-            candidates[place].links.push(link);
+            candidates[position].links.push(link);
         }
         let mut by_name = HashMap::new();
-        for (place, candidate) in candidates.iter().enumerate() {
-            by_name.extend(candidate.links.iter().map(|link| (link.name, place)));
+        for (position, candidate) in candidates.iter().enumerate() {
+            by_name.extend(candidate.links.iter().map(|link| (link.name, position)));
         }
         let mut children: Vec<Vec<usize>> = Vec::with_capacity(candidates.len());
         for candidate in &candidates {
-            let named = self.children(&candidate.content).await?;
-            children.push(named.iter().filter_map(|name| by_name.get(name)).copied().collect());
+            let names = self.children(&candidate.content).await?;
+            children.push(names.iter().filter_map(|name| by_name.get(name)).copied().collect());
         }
-        let mut kept = HashMap::new();
-        for place in children_first(&children) {
-            let Candidate { content, links } = &candidates[place];
+        let mut rebuilt = HashMap::new();
+        for position in children_first(&children) {
+            let Candidate { content, links } = &candidates[position];
             match self.manifest(writer, name, content, links).await? {
                 Ok(()) => {
-                    kept.insert(content.canonical, links.iter().map(|link| link.name).collect());
+                    rebuilt.insert(content.canonical, links.iter().map(|link| link.name).collect());
                 }
                 Err(why) => {
                     for link in links {
@@ -112,7 +112,7 @@ impl Rebuild<'_> {
                 }
             }
         }
-        Ok(kept)
+        Ok(rebuilt)
     }
 
     /// Lists the manifests that a manifest names; none of one that cannot be read, which is said elsewhere.
@@ -157,9 +157,9 @@ impl Rebuild<'_> {
         writer: &mut dyn Writer,
         name: &RepositoryName,
         tag: &TagLinks,
-        kept: &HashMap<CanonicalDigest, Vec<Digest>>,
+        rebuilt: &HashMap<CanonicalDigest, Vec<Digest>>,
     ) -> Result<()> {
-        let whole = tag.current.target.and_then(|target| Some((target, kept.get(&target)?)));
+        let whole = tag.current.target.and_then(|target| Some((target, rebuilt.get(&target)?)));
         let Some((canonical, names)) = whole else {
             let path = layout::tag(name, &tag.current.name);
             self.drop_link(

@@ -21,12 +21,12 @@ const FETCHES: usize = 8;
 /// Content that a tree has.
 struct TreeContent {
     canonical: CanonicalDigest,
-    /// The directory that it stands in, by two names.
+    /// The directory that it is in, by two names.
     shard: Cid,
     path: TreePath,
 }
 
-/// Who fetches.
+/// Fetches content.
 struct Fetcher<'a> {
     storage: &'a dyn Storage,
     remote: &'a Remote,
@@ -39,7 +39,7 @@ impl Restoration<'_> {
     /// Puts all content into the tree.
     pub(super) async fn take_content(&mut self, directory: Option<Cid>) -> Result<()> {
         let Some(directory) = directory else { return Ok(()) };
-        let (wanted, bytes) = self.wanted(directory).await?;
+        let (targets, bytes) = self.targets(directory).await?;
         let known = self.registry.storage.contents().await?.into_iter().collect();
         self.progress.begin("fetching content", Steps::Bytes(bytes));
         let storage = self.registry.storage.clone();
@@ -50,7 +50,7 @@ impl Restoration<'_> {
             known,
         };
         let mut taking =
-            stream::iter(&wanted).map(|wanted| fetcher.take(wanted)).buffer_unordered(FETCHES);
+            stream::iter(&targets).map(|target| fetcher.take(target)).buffer_unordered(FETCHES);
         while let Some(taken) = taking.next().await {
             let (path, content, fresh) = taken?;
             self.edits.push(Edit::link(path.clone(), &content));
@@ -61,7 +61,7 @@ impl Restoration<'_> {
     }
 
     /// Lists all content, and about how many bytes it has.
-    async fn wanted(&self, directory: Cid) -> Result<(Vec<TreeContent>, u64)> {
+    async fn targets(&self, directory: Cid) -> Result<(Vec<TreeContent>, u64)> {
         let remote = self.content_from;
         let shards = list(remote, directory, &blobs()).await?;
         let mut listing = stream::iter(shards)
@@ -70,7 +70,7 @@ impl Restoration<'_> {
                 Ok::<_, RestoreError>((shard.cid, listed))
             })
             .buffer_unordered(WIDTH);
-        let (mut wanted, mut bytes) = (Vec::new(), 0_u64);
+        let (mut targets, mut bytes) = (Vec::new(), 0_u64);
         while let Some((shard, listed)) = listing.try_next().await? {
             for (folder, entry) in listed {
                 let path = folder.child("data").expect("a name of the layout's own");
@@ -78,30 +78,30 @@ impl Restoration<'_> {
                     return Err(RestoreError::unfit(folder.as_str(), "no content has that name"));
                 };
                 bytes = bytes.saturating_add(entry.size);
-                wanted.push(TreeContent { canonical, shard, path });
+                targets.push(TreeContent { canonical, shard, path });
             }
         }
-        Ok((wanted, bytes))
+        Ok((targets, bytes))
     }
 }
 
 impl Fetcher<'_> {
-    /// Sees to it that content is kept.
+    /// Makes sure that content is stored.
     async fn take<'w>(
         &self,
-        wanted: &'w TreeContent,
+        target: &'w TreeContent,
     ) -> Result<(&'w TreePath, Content, Option<Finished>)> {
-        if let Some(content) = self.kept(&wanted.canonical).await? {
+        if let Some(content) = self.stored(&target.canonical).await? {
             self.progress.advance(content.size);
-            return Ok((&wanted.path, content, None));
+            return Ok((&target.path, content, None));
         }
-        let told = AtomicU64::new(0);
-        let finished = patiently(async || self.fetch(wanted, &told).await).await?;
-        Ok((&wanted.path, finished.content, Some(finished)))
+        let reported = AtomicU64::new(0);
+        let finished = patiently(async || self.fetch(target, &reported).await).await?;
+        Ok((&target.path, finished.content, Some(finished)))
     }
 
-    /// Reads what was there at the beginning, if it is what it is named.
-    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+    /// Reads what was there at the beginning, if it has that digest.
+    async fn stored(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
         if !self.known.contains(canonical) {
             return Ok(None);
         }
@@ -116,15 +116,15 @@ impl Fetcher<'_> {
         }
     }
 
-    async fn fetch(&self, wanted: &TreeContent, told: &AtomicU64) -> Result<Finished> {
-        let TreeContent { canonical, shard, path } = wanted;
+    async fn fetch(&self, target: &TreeContent, reported: &AtomicU64) -> Result<Finished> {
+        let TreeContent { canonical, shard, path } = target;
         let below = vec![canonical.hex(), "data".to_owned()];
         let file = self.remote.open(*shard, below, None).await;
         let file = file.map_err(|error| RestoreError::unread(path, error))?;
         let file = file.ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
         let cid = file.cid;
         let id = Uuid::now_v7().to_string();
-        let taken = self.ingest(&id, file, wanted, told).await;
+        let taken = self.ingest(&id, file, target, reported).await;
         if taken.is_err() {
             self.storage.discard(&id).await?;
         }
@@ -144,10 +144,10 @@ impl Fetcher<'_> {
         &self,
         id: &str,
         mut file: File,
-        wanted: &TreeContent,
-        told: &AtomicU64,
+        target: &TreeContent,
+        reported: &AtomicU64,
     ) -> Result<Finished> {
-        let TreeContent { canonical, path, .. } = wanted;
+        let TreeContent { canonical, path, .. } = target;
         let mut ingest = self.storage.begin(id).await?;
         loop {
             let piece = file.bytes.try_next().await;
@@ -156,7 +156,7 @@ impl Fetcher<'_> {
             };
             ingest.append(piece).await?;
             let came = ingest.offset();
-            let before = told.fetch_max(came, Ordering::Relaxed);
+            let before = reported.fetch_max(came, Ordering::Relaxed);
             self.progress.advance(came.saturating_sub(before));
         }
         let finished = ingest.finish(&(*canonical).into()).await;

@@ -11,15 +11,15 @@ use crate::storage::{StorageError, TreePath};
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// What is below the root is not what a registry has.
-    #[error("{} cannot be taken: {why}", named(.path))]
+    #[error("{} cannot be taken: {why}", label(.path))]
     Unfit {
         /// Where, with nothing in it that a terminal could take for an order.
         path: String,
         /// Why.
         why: String,
     },
-    /// What stands there cannot be read.
-    #[error("{} cannot be read", named(.path))]
+    /// What is there cannot be read.
+    #[error("{} cannot be read", label(.path))]
     Unread {
         /// Where, with nothing in it that a terminal could take for an order.
         path: String,
@@ -66,8 +66,8 @@ impl From<IndexError> for RestoreError {
     }
 }
 
-/// Names a path; nothing stands for the root.
-fn named(path: &str) -> String {
+/// Names a path; the empty one is the root.
+fn label(path: &str) -> String {
     if path.is_empty() { "the tree".to_owned() } else { format!("`{path}`") }
 }
 

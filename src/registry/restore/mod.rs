@@ -2,7 +2,7 @@
 //!
 //! Names come first, then content, each as edits of the tree; then the index is made anew from the tree, with
 //! all that it checks. So a copy is the tree that was published, file by file, what deletions have left in it
-//! included, and has its root, or it is none. What nobody could have pushed is refused where it is met.
+//! included, and has its root, or it is none. What no client could have pushed is refused where it is met.
 
 mod content;
 mod error;
@@ -40,7 +40,7 @@ const WIDTH: usize = 16;
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
-/// Why something that stands where it should not, or is made otherwise, is refused.
+/// Why something that is where it should not be, or is made otherwise, is refused.
 const STRAY: &str = "no tree of Roadstead's has that; `ipfs get` and `roadstead adopt` may take the tree, with \
                      another root";
 
@@ -50,7 +50,7 @@ const AHEAD: (u64, u64) = (20_000_000, 4 << 30);
 /// What a restoration came to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Restored {
-    /// The public root, which is the one that was asked for.
+    /// The public root, which is the requested one.
     pub root: String,
     /// How many repositories there are.
     pub repositories: usize,
@@ -69,9 +69,9 @@ pub struct Restored {
 /// A restoration under way.
 struct Restoration<'a> {
     registry: &'a Registry,
-    /// Who has names and links.
+    /// The sources of names and links.
     names_from: Remote,
-    /// Who has content.
+    /// The sources of content.
     content_from: &'a Remote,
     names: &'a Names,
     progress: &'a dyn Progress,
@@ -82,9 +82,9 @@ struct Restoration<'a> {
 
 impl Registry {
     /// Makes the empty registry a copy of a root. `names` says which repositories are not this registry's own;
-    /// `names_from` is asked for names and links in the place of the source, where it is given.
+    /// `names_from`, where it is given, is the source of names and links instead.
     ///
-    /// Nobody else may use the storage or the index meanwhile, nor afterwards if it fails. Repeating the call
+    /// No other process may use the storage or the index meanwhile, nor afterwards if it fails. Repeating the call
     /// goes on: content that is there is not fetched again.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl Registry {
         })
     }
 
-    /// Tells whether the public tree has nothing in it.
+    /// Returns whether the public tree has nothing in it.
     ///
     /// # Errors
     /// Those of the storage.
@@ -164,7 +164,7 @@ impl Restoration<'_> {
     }
 }
 
-/// Lists the directory that stands at a path.
+/// Lists the directory at a path.
 async fn list(remote: &Remote, cid: Cid, path: &TreePath) -> Result<Vec<(TreePath, Entry)>> {
     let found = patiently(async || {
         let found = remote.list(cid, Vec::new(), ENTRIES).await;
@@ -174,15 +174,15 @@ async fn list(remote: &Remote, cid: Cid, path: &TreePath) -> Result<Vec<(TreePat
     let entries = found.ok_or_else(|| RestoreError::unfit(path.as_str(), STRAY))?;
     let located = entries.into_iter().map(|entry| {
         let below = path.child(&entry.name).ok_or_else(|| {
-            let place = format!("{path}/{}", entry.name);
-            RestoreError::unfit(&place, "no file or directory can have that name")
+            let entry_path = format!("{path}/{}", entry.name);
+            RestoreError::unfit(&entry_path, "no file or directory can have that name")
         })?;
         Ok((below, entry))
     });
     located.collect()
 }
 
-/// Tries again what no source could tell, for each of them may have been away for a moment.
+/// Tries again what no source had, for each of them may have been away for a moment.
 async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> {
     let mut pauses = PAUSES.iter();
     loop {
@@ -198,13 +198,13 @@ async fn patiently<T>(mut attempt: impl AsyncFnMut() -> Result<T>) -> Result<T> 
 }
 
 impl Restorable {
-    /// Fetches all names and links at once, where somebody tells them so, into two empty files; returns who is to
-    /// be asked for them. One by one each would cost a round trip.
+    /// Fetches all names and links at once, where a source allows that, into two empty files; returns the source to
+    /// read them from. One by one each would cost a round trip.
     pub async fn names_ahead(&self, file: File, notes: File) -> Remote {
         let mut draft = Draft::new(file, notes);
-        let place = layout::repositories().components().map(str::to_owned).collect();
-        let told = self.remote.subtree(self.root, place, AHEAD, &mut draft).await;
-        if let Err(error) = told {
+        let components = layout::repositories().components().map(str::to_owned).collect();
+        let outcome = self.remote.subtree(self.root, components, AHEAD, &mut draft).await;
+        if let Err(error) = outcome {
             tracing::info!(%error, "names are fetched one by one");
         }
         match draft.finish("what was fetched") {
@@ -214,7 +214,7 @@ impl Restorable {
     }
 }
 
-/// Where all content stands.
+/// The path of all content.
 fn blobs() -> TreePath {
     layout::blobs()
 }

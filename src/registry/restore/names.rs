@@ -25,14 +25,14 @@ const NAMES: usize = 20_000_000;
 /// How many names may be known and not looked at.
 const WAITING: usize = 1_000_000;
 
-/// What stands at a path.
+/// What is at a path.
 enum Met {
     Directory(Cid, Vec<(TreePath, Entry)>),
     Link(TreePath, CanonicalDigest),
 }
 
 impl Restoration<'_> {
-    /// Puts every link into the tree; returns the directory that all content stands in.
+    /// Puts every link into the tree; returns the directory that all content is in.
     pub(super) async fn take_names(&mut self, root: Cid) -> Result<Option<Cid>> {
         let remote = self.names_from.clone();
         let (mut content, mut count) = (None, 0);
@@ -81,7 +81,8 @@ impl Restoration<'_> {
             return Err(RestoreError::unfit(path.as_str(), "it is too deep"));
         }
         let above = layout::repositories();
-        let leads_to = |place: &TreePath| format!("{place}/").starts_with(&format!("{path}/"));
+        let leads_to =
+            |candidate: &TreePath| format!("{candidate}/").starts_with(&format!("{path}/"));
         let below = path.as_str().strip_prefix(above.as_str());
         let stray = || RestoreError::unfit(path.as_str(), STRAY);
         let Some(name) = below.and_then(|below| below.strip_prefix('/')) else {

@@ -84,7 +84,7 @@ impl Beside {
             let blob = registry.row(&finished, vec![digest]).await?;
             registry.index.record_blob(&repository, &blob, now()).await?;
             share.clear();
-            registry.expect_kept(&repository, &finished.content).await?;
+            registry.expect_stored(&repository, &finished.content).await?;
             Ok(Some(Blob::here(digest, finished.content)))
         };
         self.registry.spawn_uncancellable(finishing).await

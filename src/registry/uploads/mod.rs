@@ -98,7 +98,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::UploadUnknown`], also for an upload that another user began;
-    /// [`RegistryError::UploadOffset`] when it stands elsewhere; [`RegistryError::UploadBusy`] when the
+    /// [`RegistryError::UploadOffset`] when it is at another offset; [`RegistryError::UploadBusy`] when the
     /// older request does not come to its end.
     pub async fn claim_upload(
         &self,
@@ -107,7 +107,7 @@ impl Registry {
         offset: Option<u64>,
     ) -> Result<Upload> {
         let registry = self.clone();
-        // With the repository and the owner, which the grant tells.
+        // With the repository and the owner, which the grant names.
         let row = UploadRow {
             id: id.to_owned(),
             repository: grant.repository().clone(),
@@ -118,14 +118,14 @@ impl Registry {
         self.spawn_uncancellable(async move { registry.claim(&row, offset).await }).await
     }
 
-    async fn claim(&self, wanted: &UploadRow, offset: Option<u64>) -> Result<Upload> {
+    async fn claim(&self, requested: &UploadRow, offset: Option<u64>) -> Result<Upload> {
         let limit = Instant::now() + TAKEOVER;
         let busy = |_| RegistryError::UploadBusy;
-        let entry = timeout_at(limit, self.ongoing.enter(&wanted.id)).await.map_err(busy)?;
+        let entry = timeout_at(limit, self.ongoing.enter(&requested.id)).await.map_err(busy)?;
         if let Some(older) = entry.older() {
             // Only its owner may end it.
-            let found = self.index.upload(&key(wanted)).await?;
-            found.ok_or_else(|| RegistryError::UploadUnknown(wanted.id.clone()))?;
+            let found = self.index.upload(&key(requested)).await?;
+            found.ok_or_else(|| RegistryError::UploadUnknown(requested.id.clone()))?;
             match older.way(offset) {
                 Way::Ends(ending) => older.end(ending),
                 Way::Misplaced(offset) => return Err(RegistryError::UploadOffset { offset }),
@@ -136,14 +136,14 @@ impl Registry {
         let row = loop {
             let claimed = self
                 .index
-                .claim_upload(&key(wanted), offset, &claim, finishing_since(), now())
+                .claim_upload(&key(requested), offset, &claim, finishing_since(), now())
                 .await?;
             match claimed {
                 Claim::Held(row) => break row,
                 Claim::Busy(_) if Instant::now() < limit => sleep(LOOK).await,
                 Claim::Busy(_) => return Err(RegistryError::UploadBusy),
                 Claim::Offset(offset) => return Err(RegistryError::UploadOffset { offset }),
-                Claim::Unknown => return Err(RegistryError::UploadUnknown(wanted.id.clone())),
+                Claim::Unknown => return Err(RegistryError::UploadUnknown(requested.id.clone())),
             }
         };
         self.resume(&entry, row, claim).await
@@ -229,7 +229,7 @@ impl Registry {
         }
     }
 
-    /// Forgets uploads that nobody has touched for that long, and bytes in the storage that belong
+    /// Forgets uploads that no client has touched for that long, and bytes in the storage that belong
     /// to none. Returns how many went; bytes that could not be removed are tried again the next time. The
     /// first time it must not run beside requests of this process, since a manifest on its way in has no
     /// upload; of other processes that share the storage only what was begun a day ago is taken for left
@@ -264,12 +264,12 @@ impl Registry {
     }
 }
 
-/// Makes a name for an upload, which tells when that was.
+/// Makes a name for an upload, which includes the time.
 pub(super) fn new_id() -> String {
     Uuid::now_v7().to_string()
 }
 
-/// Tells whether an upload was begun so long ago that nobody is at work on it who has not noted it.
+/// Returns whether an upload was begun so long ago that any process at work on it has noted it.
 fn is_old(id: &str) -> bool {
     let begun = Uuid::try_parse(id).ok().and_then(|id| id.get_timestamp());
     begun.is_some_and(|begun| {
@@ -278,7 +278,7 @@ fn is_old(id: &str) -> bool {
     })
 }
 
-/// Who sends a request, as an upload's owner.
+/// The caller, as an upload's owner.
 fn owner(grant: &PushGrant) -> &str {
     grant.identity().user.as_deref().unwrap_or_default()
 }

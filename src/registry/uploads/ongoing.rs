@@ -28,7 +28,7 @@ struct Slot {
 pub(super) struct Request {
     /// Where the upload stood when it began.
     base: u64,
-    /// Where it stands with what has arrived since.
+    /// Its offset with what has arrived since.
     received: AtomicU64,
     ending: watch::Sender<Option<Ending>>,
     is_over: watch::Sender<bool>,
@@ -47,7 +47,7 @@ pub enum Ending {
 pub(super) enum Way {
     /// The older request has to end like this.
     Ends(Ending),
-    /// The newer request belongs elsewhere; the upload stands here.
+    /// The newer request belongs elsewhere; the upload is at this offset.
     Misplaced(u64),
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Entry {
     id: String,
     slot: Arc<Slot>,
     /// None while an older request is about to go on.
-    turn: Option<OwnedMutexGuard<()>>,
+    guard: Option<OwnedMutexGuard<()>>,
 }
 
 /// A request that goes on with an upload as long as this lives.
@@ -73,8 +73,8 @@ impl Ongoing {
     pub(super) async fn enter(self: &Arc<Self>, id: &str) -> Entry {
         let slot = Arc::clone(lock(&self.0).entry(id.to_owned()).or_default());
         let lock = Arc::clone(&slot.entry);
-        let mut entry = Entry { ongoing: Arc::clone(self), id: id.to_owned(), slot, turn: None };
-        entry.turn = Some(lock.lock_owned().await);
+        let mut entry = Entry { ongoing: Arc::clone(self), id: id.to_owned(), slot, guard: None };
+        entry.guard = Some(lock.lock_owned().await);
         entry
     }
 
@@ -104,9 +104,9 @@ impl Ongoing {
     }
 
     /// Forgets an upload with which no request goes on. `slot` is the caller's.
-    fn tidy(&self, id: &str, slot: &Arc<Slot>) {
+    fn clean_up(&self, id: &str, slot: &Arc<Slot>) {
         let mut known = lock(&self.0);
-        // The caller's and the one in the map: nobody else has it, or can get it meanwhile.
+        // The caller's and the one in the map: no other task has it, or can get it meanwhile.
         if Arc::strong_count(slot) <= 2
             && lock(&slot.current).is_none()
             && known.get(id).is_some_and(|known| Arc::ptr_eq(known, slot))
@@ -122,7 +122,7 @@ impl Entry {
         lock(&self.slot.current).clone()
     }
 
-    /// Begins the request, on an upload that stands there.
+    /// Begins the request, on an upload at that offset.
     pub(super) fn begin(&self, base: u64) -> Going {
         let request = Arc::new(Request {
             base,
@@ -138,8 +138,8 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.turn = None;
-        self.ongoing.tidy(&self.id, &self.slot);
+        self.guard = None;
+        self.ongoing.clean_up(&self.id, &self.slot);
     }
 }
 
@@ -152,12 +152,12 @@ impl Drop for Going {
             }
         }
         self.request.is_over.send_replace(true);
-        self.ongoing.tidy(&self.id, &self.slot);
+        self.ongoing.clean_up(&self.id, &self.slot);
     }
 }
 
 impl Request {
-    /// Tells how this request has to end for a newer one that continues at `offset`, where that is
+    /// Returns how this request has to end for a newer one that continues at `offset`, where that is
     /// known. One that continues where this one began sends the same bytes again.
     pub(super) fn way(&self, offset: Option<u64>) -> Way {
         let received = self.received();
@@ -171,9 +171,9 @@ impl Request {
 
     /// Has the request end; the first that says how counts.
     pub(super) fn end(&self, ending: Ending) {
-        self.ending.send_if_modified(|told| {
-            let is_first = told.is_none();
-            told.get_or_insert(ending);
+        self.ending.send_if_modified(|sent| {
+            let is_first = sent.is_none();
+            sent.get_or_insert(ending);
             is_first
         });
     }
@@ -181,8 +181,8 @@ impl Request {
     /// Waits until the request has to end.
     pub(super) async fn ending(self: Arc<Self>) -> Ending {
         let mut ending = self.ending.subscribe();
-        let told = ending.wait_for(Option::is_some).await.ok().and_then(|told| *told);
-        told.expect("the sender is here, and something was told")
+        let sent = ending.wait_for(Option::is_some).await.ok().and_then(|sent| *sent);
+        sent.expect("the sender is here, and something was told")
     }
 
     /// Waits until the request has ended.
@@ -191,7 +191,7 @@ impl Request {
         let _ = self.is_over.subscribe().wait_for(|is_over| *is_over).await;
     }
 
-    /// Tells whether the request has ended.
+    /// Returns whether the request has ended.
     pub(super) fn is_over(&self) -> bool {
         *self.is_over.borrow()
     }
@@ -201,7 +201,7 @@ impl Request {
         self.received.store(received, Ordering::Relaxed);
     }
 
-    /// Where the upload stands with what has arrived.
+    /// The offset of the upload with what has arrived.
     pub(super) fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }

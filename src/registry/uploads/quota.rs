@@ -112,17 +112,17 @@ impl Registry {
         Ok(self.quota.total())
     }
 
-    /// Counts bytes that a request has received, if there is room for them.
+    /// Counts bytes that a request has received, if the quota allows them.
     ///
     /// # Errors
     /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
     pub(super) async fn admit(&self, share: &mut Share, bytes: u64) -> Result<()> {
         share.take(bytes);
-        let room = self.expect_room(share.base.saturating_add(share.bytes), 0).await;
-        if room.is_err() {
+        let admitted = self.expect_room(share.base.saturating_add(share.bytes), 0).await;
+        if admitted.is_err() {
             share.give_back(bytes);
         }
-        room
+        admitted
     }
 
     /// Fails where an upload of `size` bytes, `more` of which are still to come, does not fit.

@@ -17,7 +17,7 @@ use crate::storage::{Ingest, StorageErrorKind};
 /// An upload that one request has claimed. Saved or finished, it is given back; dropped before
 /// that, what arrived is saved in the background.
 pub struct Upload {
-    held: Option<(ClaimedUpload, Box<dyn Ingest>)>,
+    claimed: Option<(ClaimedUpload, Box<dyn Ingest>)>,
     id: String,
     is_resumable: bool,
 }
@@ -51,24 +51,24 @@ impl Upload {
         let lease = Lease::begin(registry, &row.id, &claim, &going.request);
         let id = row.id.clone();
         let share = Share::new(registry, row.offset);
-        let held = ClaimedUpload { registry: registry.clone(), row, claim, lease, going, share };
-        Self { held: Some((held, ingest)), id, is_resumable: true }
+        let claimed = ClaimedUpload { registry: registry.clone(), row, claim, lease, going, share };
+        Self { claimed: Some((claimed, ingest)), id, is_resumable: true }
     }
 
     /// Returns how many bytes the upload has with those appended so far.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.held.as_ref().map_or(0, |(_, ingest)| ingest.offset())
+        self.claimed.as_ref().map_or(0, |(_, ingest)| ingest.offset())
     }
 
-    /// Makes it an upload that nobody can come back to: dropped, it is forgotten with its bytes.
+    /// Makes it an upload that no client can come back to: dropped, it is forgotten with its bytes.
     pub fn forget_on_drop(&mut self) {
         self.is_resumable = false;
     }
 
     /// Waits until the request has to end, since a newer one goes on with the upload.
     pub fn ending(&self) -> impl Future<Output = Ending> + use<> {
-        let request = self.held.as_ref().map(|(held, _)| Arc::clone(&held.going.request));
+        let request = self.claimed.as_ref().map(|(claimed, _)| Arc::clone(&claimed.going.request));
         async move {
             match request {
                 Some(request) => request.ending().await,
@@ -82,25 +82,25 @@ impl Upload {
     /// # Errors
     /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
     pub async fn expect_room(&self, announced: u64) -> Result<()> {
-        let Some((held, _)) = &self.held else { return Err(self.unknown()) };
-        held.registry.expect_room(self.offset().saturating_add(announced), announced).await
+        let Some((claimed, _)) = &self.claimed else { return Err(self.unknown()) };
+        claimed.registry.expect_room(self.offset().saturating_add(announced), announced).await
     }
 
     /// Appends bytes.
     ///
     /// # Errors
     /// [`RegistryError::UploadTooLarge`] and [`RegistryError::UploadsFull`], after which the upload has what came
-    /// before; those of the storage, after which it stands where it was last saved.
+    /// before; those of the storage, after which it is at the offset that was last saved.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        let Some((held, ingest)) = &mut self.held else { return Err(self.unknown()) };
-        held.registry.clone().admit(&mut held.share, bytes.len() as u64).await?;
+        let Some((claimed, ingest)) = &mut self.claimed else { return Err(self.unknown()) };
+        claimed.registry.clone().admit(&mut claimed.share, bytes.len() as u64).await?;
         let appended = ingest.append(bytes).await;
-        held.going.request.note(ingest.offset());
+        claimed.going.request.note(ingest.offset());
         if appended.is_err()
-            && let Some((held, _)) = self.held.take()
+            && let Some((claimed, _)) = self.claimed.take()
         {
-            // What was written in vain takes room.
-            held.rewind().await;
+            // What was written in vain takes space.
+            claimed.rewind().await;
         }
         Ok(appended?)
     }
@@ -112,8 +112,8 @@ impl Upload {
     /// [`RegistryError::UploadUnknown`] when it was cancelled meanwhile, and
     /// [`RegistryError::UploadTakenOver`]; those of the storage.
     pub async fn save(mut self) -> Result<u64> {
-        let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
-        held.registry.clone().spawn_uncancellable(held.save(ingest)).await
+        let Some((claimed, ingest)) = self.claimed.take() else { return Err(self.unknown()) };
+        claimed.registry.clone().spawn_uncancellable(claimed.save(ingest)).await
     }
 
     /// Gives the upload back as it was before this claim; what was appended is dropped.
@@ -121,19 +121,19 @@ impl Upload {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn abandon(mut self) -> Result<()> {
-        let Some((held, ingest)) = self.held.take() else { return Ok(()) };
-        held.registry.clone().spawn_uncancellable(held.abandon(ingest)).await
+        let Some((claimed, ingest)) = self.claimed.take() else { return Ok(()) };
+        claimed.registry.clone().spawn_uncancellable(claimed.abandon(ingest)).await
     }
 
     /// Gives the upload to the request that goes on with it, and returns what this one is answered.
     pub async fn give_way(mut self, ending: Ending) -> RegistryError {
-        let Some((held, ingest)) = self.held.take() else { return self.unknown() };
-        let registry = held.registry.clone();
+        let Some((claimed, ingest)) = self.claimed.take() else { return self.unknown() };
+        let registry = claimed.registry.clone();
         let gone = registry.spawn_uncancellable(async move {
-            let (registry, row) = (held.registry.clone(), held.row.clone());
+            let (registry, row) = (claimed.registry.clone(), claimed.row.clone());
             match ending {
-                Ending::Saved => drop(held.save(ingest).await?),
-                Ending::Dropped => held.abandon(ingest).await?,
+                Ending::Saved => drop(claimed.save(ingest).await?),
+                Ending::Dropped => claimed.abandon(ingest).await?,
             }
             registry.gone(&row).await
         });
@@ -146,13 +146,17 @@ impl Upload {
     /// its end even if this future is dropped.
     ///
     /// # Errors
-    /// [`RegistryError::DigestMismatch`], after which the upload stands where it stood before this
+    /// [`RegistryError::DigestMismatch`], after which the upload is at the offset before this
     /// claim; [`RegistryError::UploadTakenOver`] and [`RegistryError::UploadUnknown`] when the claim
     /// is lost.
     pub async fn finish(mut self, digest: &Digest) -> Result<Blob> {
-        let Some((held, ingest)) = self.held.take() else { return Err(self.unknown()) };
+        let Some((claimed, ingest)) = self.claimed.take() else { return Err(self.unknown()) };
         let is_resumable = self.is_resumable;
-        held.registry.clone().spawn_uncancellable(held.finish(ingest, *digest, is_resumable)).await
+        claimed
+            .registry
+            .clone()
+            .spawn_uncancellable(claimed.finish(ingest, *digest, is_resumable))
+            .await
     }
 
     fn unknown(&self) -> RegistryError {
@@ -162,13 +166,13 @@ impl Upload {
 
 impl Drop for Upload {
     fn drop(&mut self) {
-        let Some((held, ingest)) = self.held.take() else { return };
-        let (id, is_resumable) = (held.row.id.clone(), self.is_resumable);
-        held.registry.runtime.clone().spawn(async move {
+        let Some((claimed, ingest)) = self.claimed.take() else { return };
+        let (id, is_resumable) = (claimed.row.id.clone(), self.is_resumable);
+        claimed.registry.runtime.clone().spawn(async move {
             let ended = if is_resumable {
-                held.save(ingest).await.map(drop)
+                claimed.save(ingest).await.map(drop)
             } else {
-                held.forget(ingest).await
+                claimed.forget(ingest).await
             };
             if let Err(error) = ended {
                 tracing::info!(upload = id, %error, "could not put away an upload that broke off");
@@ -208,7 +212,7 @@ impl ClaimedUpload {
     }
 
     async fn abandon(self, mut ingest: Box<dyn Ingest>) -> Result<()> {
-        // Only to wait for what is being written; where it stands is not recorded.
+        // Only to wait for what is being written; its offset is not recorded.
         let _ = ingest.checkpoint().await;
         drop(ingest);
         // While this drops what was appended, no other process may go on with the upload.
@@ -281,7 +285,7 @@ impl ClaimedUpload {
         match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
             Ok(true) => {
                 self.share.clear();
-                registry.expect_kept(&row.repository, &finished.content).await?;
+                registry.expect_stored(&row.repository, &finished.content).await?;
                 Ok(Blob::here(digest, finished.content))
             }
             Ok(false) => Err(registry.gone(row).await?),
