@@ -196,8 +196,8 @@ fn standard(headers: &HeaderMap) -> Hops {
             .filter_map(|pair| pair.split_once('='))
             .map(|(name, value)| (name.trim().to_ascii_lowercase(), unquoted(value.trim())))
             .collect();
-        let one = |wanted: &str| {
-            let mut values = pairs.iter().filter(|(name, _)| name == wanted);
+        let one = |key: &str| {
+            let mut values = pairs.iter().filter(|(name, _)| name == key);
             let value = values.next()?.1.clone();
             // What is said twice is not known.
             values.next().is_none().then_some(value)
@@ -213,14 +213,14 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let mut parts = Vec::new();
     let mut begin = 0;
-    for (place, character) in text.char_indices() {
+    for (position, character) in text.char_indices() {
         match character {
             _ if is_escaped => is_escaped = false,
             '\\' if is_quoted => is_escaped = true,
             '"' => is_quoted = !is_quoted,
             _ if character == separator && !is_quoted => {
-                parts.push(&text[begin..place]);
-                begin = place + separator.len_utf8();
+                parts.push(&text[begin..position]);
+                begin = position + separator.len_utf8();
             }
             _ => {}
         }
@@ -343,9 +343,12 @@ mod tests {
         ] {
             assert_eq!(forwarded("127.0.0.1", &[("forwarded", list)]), found, "{list}");
         }
-        let told =
+        let reported =
             client("::1", &[("forwarded", "host=evil.example, host=\"a.example:1\";proto=HTTPS")]);
-        assert_eq!((told.host.as_deref(), told.is_encrypted), (Some("a.example:1"), Some(true)));
+        assert_eq!(
+            (reported.host.as_deref(), reported.is_encrypted),
+            (Some("a.example:1"), Some(true))
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::remote::{RemoteError, RemoteErrorKind};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// How many digests an error names in its `detail`: clients read no answer of any length.
-const NAMED: usize = 100;
+const MAX_LISTED: usize = 100;
 
 /// How many bytes of an error's text are sent from its beginning, and from its end, which says what to do: what a client
 /// sent may stand between.
@@ -186,7 +186,7 @@ impl From<RegistryError> for ApiError {
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid)
             }
             E::MissingReferences { missing, .. } => {
-                let first = &missing[..missing.len().min(NAMED)];
+                let first = &missing[..missing.len().min(MAX_LISTED)];
                 return Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown, message)
                     .detailed(json!(first));
             }
@@ -322,7 +322,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
-                    .with(WWW_AUTHENTICATE.as_str(), told(&challenge))
+                    .with(WWW_AUTHENTICATE.as_str(), challenge_header(&challenge))
                     // Another client, and this one once it signs in, is answered otherwise.
                     .with(CACHE_CONTROL.as_str(), "no-store")
                     .with(VARY.as_str(), "Authorization")
@@ -338,7 +338,7 @@ impl From<AuthError> for ApiError {
 
 /// Writes a challenge as clients read it: quoted, without spaces behind commas. Where tokens are had
 /// is a path here; `caller` makes it the URL that clients need.
-fn told(challenge: &Challenge) -> String {
+fn challenge_header(challenge: &Challenge) -> String {
     match challenge {
         Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),
         Challenge::Token { scope, fault } => {

@@ -147,19 +147,19 @@ impl Read for Reference {
 
 /// Which upload a request is about, and where its client believes it to stand: `<id>` or
 /// `<id>.<offset>`, as `Location` told.
-pub(super) struct UploadPlace {
+pub(super) struct UploadPosition {
     pub(super) id: String,
     pub(super) offset: Option<u64>,
 }
 
-impl UploadPlace {
+impl UploadPosition {
     /// Writes it as [`Read`] reads it.
     pub(super) fn segment(id: &str, offset: u64) -> String {
         format!("{id}.{offset}")
     }
 }
 
-impl Read for UploadPlace {
+impl Read for UploadPosition {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let segment = request.match_info().query("upload");
         let unknown = || ApiError::from(RegistryError::UploadUnknown(segment.to_owned()));

@@ -55,7 +55,7 @@ pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &Pu
 
 /// Returns the content that the client has already, as far as it says so.
 pub(super) fn known(request: &HttpRequest) -> Option<Expected> {
-    condition::wanted(request, &IF_NONE_MATCH).ok().flatten()
+    condition::entity_tags(request, &IF_NONE_MATCH).ok().flatten()
 }
 
 /// Tells whether the client has the content already.

@@ -78,9 +78,9 @@ fn segment<T>(
 fn record(request: &HttpRequest, peer: &Peer) -> Result<Option<Record>, ApiError> {
     let Some(gateway) = &peer.gateway else { return Ok(None) };
     let query = Query::read(request)?;
-    let is_wanted = passes(query.get("filter-protocols"), &[PROTOCOL])
+    let is_requested = passes(query.get("filter-protocols"), &[PROTOCOL])
         && passes(query.get("filter-addrs"), &gateway.protocols());
-    Ok(is_wanted.then(|| Record {
+    Ok(is_requested.then(|| Record {
         schema: "peer",
         id: peer_id(&peer.id),
         addrs: vec![gateway.multiaddr()],
@@ -93,8 +93,8 @@ fn record(request: &HttpRequest, peer: &Peer) -> Result<Option<Record>, ApiError
 fn passes(filter: Option<&str>, protocols: &[&str]) -> bool {
     let has = |name: &str| protocols.iter().any(|it| it.eq_ignore_ascii_case(name));
     let names = filter.unwrap_or_default().split(',').map(str::trim).filter(|it| !it.is_empty());
-    let (refused, wanted): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with('!'));
-    (wanted.is_empty() || wanted.into_iter().any(has))
+    let (refused, accepted): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with('!'));
+    (accepted.is_empty() || accepted.into_iter().any(has))
         && !refused.into_iter().any(|name| has(&name[1..]))
 }
 
@@ -103,8 +103,8 @@ fn answer(request: &HttpRequest, list: &str, record: Option<Record>) -> HttpResp
     let accept = Accept::read(request);
     let ranges = accept.best_first();
     // Of the two, the one that the client likes better; a wildcard says no more than nothing.
-    let named = ranges.into_iter().find(|it| it.media_type == LINES || it.media_type == JSON);
-    let is_by_lines = named.is_some_and(|it| it.quality > 0.0 && it.media_type == LINES);
+    let preferred = ranges.into_iter().find(|it| it.media_type == LINES || it.media_type == JSON);
+    let is_by_lines = preferred.is_some_and(|it| it.quality > 0.0 && it.media_type == LINES);
     // Whoever has it has it as long as its root is served; who has not may soon.
     let seconds = if record.is_some() { 300 } else { 15 };
     let (content_type, body) = if is_by_lines {

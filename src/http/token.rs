@@ -20,7 +20,7 @@ pub(super) const PATH: &str = "/v2/token";
 /// not told, since clients would compare that with clocks of their own; each counts from when it came.
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let query = Query::read(&request)?;
-    let scopes = Scopes::asked(query.all("scope"));
+    let scopes = Scopes::requested(query.all("scope"));
     let client = client::of(&request).group();
     let authorization = caller::authorization(&request);
     let Some(token) = api.authority.token(authorization, client, scopes).await? else {

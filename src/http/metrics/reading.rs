@@ -59,9 +59,9 @@ impl Reading {
     pub(super) async fn take(api: &Data<Api>) -> Self {
         let registry = &api.registry;
         let limits = api.limits.settings();
-        let asked = Data::clone(api);
+        let counted = Data::clone(api);
         Self {
-            counts: api.metrics.counts.get(async move || Counts::ask(&asked).await).await,
+            counts: api.metrics.counts.get(async move || Counts::ask(&counted).await).await,
             root_changes: registry.root_changes(),
             folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,
