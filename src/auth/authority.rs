@@ -71,14 +71,14 @@ impl Authority {
         action: Action,
         meant: &Meant,
     ) -> Result<(), AuthError> {
-        let Meant { name, asked, .. } = meant;
+        let Meant { name, requested, .. } = meant;
         let decision = self.authenticator.decide(identity, Act::On(action, name)).await;
-        decision.map_err(|error| error.about(action, asked).with_token_of(identity))?;
+        decision.map_err(|error| error.about(action, requested).with_token_of(identity))?;
         let is_good = |scopes: &Arc<Scopes>| {
-            [name, asked].into_iter().any(|name| scopes.allow(Act::On(action, name)))
+            [name, requested].into_iter().any(|name| scopes.allow(Act::On(action, name)))
         };
         match &identity.scopes {
-            Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, asked))),
+            Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, requested))),
             _ => Ok(()),
         }
     }
@@ -144,14 +144,14 @@ impl Authority {
     fn bound(
         &self,
         identity: &Identity,
-        Meant { name, asked, .. }: &Meant,
+        Meant { name, requested, .. }: &Meant,
         foreign: Option<&ForeignName>,
     ) -> Result<Option<AuthError>, AuthError> {
         let Some(foreign) = foreign.filter(|_| self.names.federates && identity.user.is_none())
         else {
             return Ok(None);
         };
-        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, asked)) {
+        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, requested)) {
             Some(challenge) => AuthError::Unauthorized(challenge),
             None => {
                 AuthError::Denied(format!("cannot pull from `{name}`: {why}; ask the operator"))

@@ -23,7 +23,7 @@ pub struct Meant {
     /// The repository.
     pub name: RepositoryName,
     /// Its name as the client said it, by which it asks for tokens, too.
-    pub asked: RepositoryName,
+    pub requested: RepositoryName,
     /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
     /// the name as the client said it.
     pub own: Option<RepositoryName>,
@@ -31,7 +31,7 @@ pub struct Meant {
 
 impl From<RepositoryName> for Meant {
     fn from(name: RepositoryName) -> Self {
-        Self { asked: name.clone(), name, own: None }
+        Self { requested: name.clone(), name, own: None }
     }
 }
 
@@ -48,7 +48,7 @@ impl Names {
         namespace: Option<&str>,
     ) -> Result<Meant, NameError> {
         if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
-            return Ok(Meant { name: own, asked: name, own: None });
+            return Ok(Meant { name: own, requested: name, own: None });
         }
         if self.is_local(&name) || !self.federates || name.foreign().is_some() {
             return Ok(name.into());
@@ -62,7 +62,7 @@ impl Names {
         let own = namespace.as_ref().map(|_| name.clone());
         match namespace.or(host) {
             Some(domain) if !self.own.contains(&domain) => {
-                Ok(Meant { name: format!("{domain}/{name}").parse()?, asked: name, own })
+                Ok(Meant { name: format!("{domain}/{name}").parse()?, requested: name, own })
             }
             _ => Ok(name.into()),
         }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_calls_local_is_nobody_elses() {
+    fn a_name_that_the_operator_calls_local_has_no_publisher() {
         let foreign = |name: &str| names().foreign(&name.parse().unwrap());
         assert!(foreign("docker.io/library/busybox").is_none());
         let found = foreign("far.example/team/api").unwrap();

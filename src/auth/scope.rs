@@ -28,7 +28,7 @@ impl Scopes {
     /// Reads scopes as clients ask for them: several values, each of several scopes, in any order, also twice.
     /// What is not known here is left out.
     #[must_use]
-    pub fn asked<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn requested<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scopes = Self::default();
         for scope in values.into_iter().flat_map(str::split_ascii_whitespace) {
             scopes.add(scope);
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn lines(values: &[&str]) -> Vec<String> {
-        Scopes::asked(values.iter().copied()).lines()
+        Scopes::requested(values.iter().copied()).lines()
     }
 
     #[test]
@@ -147,21 +147,21 @@ mod tests {
     fn a_scope_is_good_for_its_repository_and_its_actions() {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
         let (own, other) = (name("a"), name("a/b"));
-        let scopes = Scopes::asked(["repository:a:pull,push"]);
+        let scopes = Scopes::requested(["repository:a:pull,push"]);
         assert!(
             scopes.allow(Act::On(Action::Pull, &own)) && scopes.allow(Act::On(Action::Push, &own))
         );
         assert!(!scopes.allow(Act::On(Action::Delete, &own)));
         assert!(!scopes.allow(Act::On(Action::Pull, &other)));
         assert!(scopes.allow(Act::SignIn) && scopes.allow(Act::Ask) && !scopes.allow(Act::List));
-        let pulls = Scopes::asked(["repository:a:* registry:catalog:*"]).only_pulls();
+        let pulls = Scopes::requested(["repository:a:* registry:catalog:*"]).only_pulls();
         assert_eq!(pulls.lines(), ["repository:a:pull"]);
     }
 
     #[test]
     fn no_token_is_good_for_more_repositories_than_it_can_name() {
         let many: Vec<_> = (0..1000).map(|number| format!("repository:n{number}:pull")).collect();
-        let scopes = Scopes::asked(many.iter().map(String::as_str));
+        let scopes = Scopes::requested(many.iter().map(String::as_str));
         assert_eq!(scopes.lines().len(), REPOSITORIES);
     }
 }

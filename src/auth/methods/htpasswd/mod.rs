@@ -164,7 +164,7 @@ impl Htpasswd {
         }
         let attempt = attempt?;
         let known = edition.users.hash(user);
-        let hash = known.unwrap_or(edition.users.nobodys()).to_owned();
+        let hash = known.unwrap_or(edition.users.unknown_user_hash()).to_owned();
         let (is_known, user, password) = (known.is_some(), user.to_owned(), password.clone());
         let edition = Arc::clone(edition);
         // It counts also when the client is gone before the end.

@@ -48,7 +48,7 @@ struct State {
 struct Waiting {
     count: usize,
     /// One at a time.
-    turn: Arc<Semaphore>,
+    slot: Arc<Semaphore>,
 }
 
 /// For whom wrong passwords are counted.
@@ -91,8 +91,8 @@ impl SignIns {
         client: IpAddr,
         user: &str,
     ) -> Result<Attempt, AuthError> {
-        let (mut attempt, turn) = self.enter(client, user, Instant::now())?;
-        attempt.permits.extend(turn.acquire_owned().await);
+        let (mut attempt, slot) = self.enter(client, user, Instant::now())?;
+        attempt.permits.extend(slot.acquire_owned().await);
         // The one before may have been wrong.
         self.state().pause(&attempt.suspect, &self.limits, Instant::now())?;
         attempt.permits.extend(Arc::clone(&self.checks).acquire_owned().await);
@@ -120,11 +120,11 @@ impl SignIns {
         state.waiting += 1;
         let entry = state.clients.entry(client);
         let waiting =
-            entry.or_insert_with(|| Waiting { count: 0, turn: Arc::new(Semaphore::new(1)) });
+            entry.or_insert_with(|| Waiting { count: 0, slot: Arc::new(Semaphore::new(1)) });
         waiting.count += 1;
-        let turn = Arc::clone(&waiting.turn);
+        let slot = Arc::clone(&waiting.slot);
         let sign_ins = Arc::clone(self);
-        Ok((Attempt { sign_ins, client, suspect, permits: Vec::new() }, turn))
+        Ok((Attempt { sign_ins, client, suspect, permits: Vec::new() }, slot))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_leaves_places_to_others() {
+    fn one_client_leaves_slots_in_the_queue() {
         let sign_ins = SignIns::new(LIMITS);
         let now = Instant::now();
         let enter = |number| sign_ins.enter(client(number), "anna", now);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_passwords_cost_their_client_a_pause_and_nobody_else() {
+    async fn wrong_passwords_pause_their_client_and_no_other() {
         let sign_ins = SignIns::new(LIMITS);
         let begin = |number, user| {
             let sign_ins = Arc::clone(&sign_ins);

@@ -56,7 +56,7 @@ impl Tokens {
             ANYBODY => None,
             bearer => Some(bearer.strip_prefix(USER)?.to_owned()),
         };
-        let identity = Identity { user, scopes: Some(Arc::new(Scopes::asked(lines))) };
+        let identity = Identity { user, scopes: Some(Arc::new(Scopes::requested(lines))) };
         hmac::verify(&self.key, &signed(&claim, &identity, users)?, &signature).ok()?;
         (now() < end.parse().ok()?).then_some(identity)
     }
@@ -90,7 +90,7 @@ mod tests {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
         let tokens = Tokens::new(&KEY);
         for user in [None, Some("anna".to_owned())] {
-            let scopes = Scopes::asked(["repository:team/app:pull,push registry:catalog:*"]);
+            let scopes = Scopes::requested(["repository:team/app:pull,push registry:catalog:*"]);
             let identity = Identity { user, scopes: Some(Arc::new(scopes)) };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();
@@ -114,8 +114,8 @@ mod tests {
         for later in [changed, Users::parse("").unwrap()] {
             assert_eq!(tokens.read(token.text.expose_secret(), &later), None);
         }
-        let nobody = Identity::user("bob".to_owned());
-        assert!(tokens.issue(&nobody, &users).is_none());
+        let unscoped = Identity::user("bob".to_owned());
+        assert!(tokens.issue(&unscoped, &users).is_none());
     }
 
     proptest! {
