@@ -164,7 +164,7 @@ impl PublishSettings {
             "cloudflare" => "publish.provider = \"cloudflare\"",
             _ => "publish.provider = \"exec\"",
         };
-        let wanted: &[(bool, &'static str)] = match self.provider {
+        let required: &[(bool, &'static str)] = match self.provider {
             "rfc2136" => &[
                 (rfc2136.server.host.is_empty(), "publish.rfc2136.server"),
                 (rfc2136.key_name.is_empty(), "publish.rfc2136.key_name"),
@@ -176,7 +176,7 @@ impl PublishSettings {
             "exec" => &[(exec.command.is_empty(), "publish.exec.command")],
             _ => &[],
         };
-        match wanted.iter().find(|(is_missing, _)| *is_missing) {
+        match required.iter().find(|(is_missing, _)| *is_missing) {
             Some((_, missing)) => needs(given, missing),
             None => Ok(()),
         }

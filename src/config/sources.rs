@@ -70,8 +70,8 @@ impl Sources {
     /// [`SettingsError::Untrusted`] when it is the one of the working directory and others may write to it.
     pub fn settings_file(&self) -> Result<Option<PathBuf>, SettingsError> {
         let variables = self.variables();
-        let named = variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty());
-        if let Some(path) = self.file.clone().or_else(|| named.map(PathBuf::from)) {
+        let from_variable = variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty());
+        if let Some(path) = self.file.clone().or_else(|| from_variable.map(PathBuf::from)) {
             return Ok(Some(path));
         }
         let Some(path) = &self.local_file else { return Ok(None) };
