@@ -43,7 +43,7 @@ pub(super) struct Database {
     /// What it was opened for.
     pub(super) access: Access,
     /// Whether it could only be opened for reading, since there was no room to write anything.
-    pub(super) had_no_room: bool,
+    pub(super) had_no_space: bool,
     /// What was found of late.
     pub(super) cache: RowCache,
     /// How long a statement of a request may take, where there is a network between.
@@ -98,7 +98,7 @@ impl Database {
     }
 
     fn check_access(&self) -> Result<()> {
-        if self.had_no_room {
+        if self.had_no_space {
             let why = "there was none at the start: make room, and restart";
             return Err(IndexError::new(IndexErrorKind::Full, "writing", why));
         }
@@ -383,9 +383,9 @@ impl Index for Database {
 
     async fn lock(&self) -> Result<Box<dyn Writer>> {
         self.check_access()?;
-        let held = Arc::clone(&self.lock).lock_owned().await;
+        let guard = Arc::clone(&self.lock).lock_owned().await;
         let connection = self.read().await?.for_the_writer();
-        let writer = LockedWriter::lock(connection, held, Arc::clone(&self.generation)).await?;
+        let writer = LockedWriter::lock(connection, guard, Arc::clone(&self.generation)).await?;
         Ok(Box::new(writer))
     }
 

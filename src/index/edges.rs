@@ -76,8 +76,8 @@ pub(super) async fn replace(
             let mut insert = QueryBuilder::new(
                 "INSERT INTO manifest_edges (repository, canonical, place, kind, target) ",
             );
-            insert.push_values(chunk, |mut row, (place, edge)| {
-                row.push_bind(repository).push_bind(canonical).push_bind(place);
+            insert.push_values(chunk, |mut row, (position, edge)| {
+                row.push_bind(repository).push_bind(canonical).push_bind(position);
                 row.push_bind(text(edge.kind)).push_bind(edge.target.to_string());
             });
             insert.build().persistent(false).execute(db).await.map(drop)

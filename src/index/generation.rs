@@ -15,7 +15,7 @@ pub(super) enum Generation {
     /// It has to be asked of the database by each by himself.
     Row,
     /// Other processes write as well: it is asked for on behalf of all who need it.
-    Asked(GenerationReader),
+    Queried(GenerationReader),
     /// Only this process writes, and knows it.
     Owned(AtomicU64),
 }
@@ -40,7 +40,7 @@ impl Generation {
     pub(super) async fn seen(&self) -> Result<Option<Seen>> {
         match self {
             Self::Row => Ok(None),
-            Self::Asked(reader) => reader.ask().await.map(Some),
+            Self::Queried(reader) => reader.ask().await.map(Some),
             Self::Owned(known) => {
                 let version = known.load(Ordering::SeqCst);
                 Ok((version != UNSETTLED).then_some(Seen { session: 0, version }))
@@ -63,7 +63,7 @@ impl Generation {
 
     /// Lets go of the database.
     pub(super) fn close(&self) {
-        if let Self::Asked(reader) = self {
+        if let Self::Queried(reader) = self {
             reader.close();
         }
     }

@@ -33,9 +33,9 @@ pub(super) struct GenerationReader {
 
 impl GenerationReader {
     pub(super) fn start(options: PgConnectOptions) -> Self {
-        let (questions, asked) = unbounded_channel();
+        let (questions, requests) = unbounded_channel();
         let session = Session { options, connection: None, number: 0 };
-        let task = tokio::spawn(answer(session, asked)).abort_handle();
+        let task = tokio::spawn(answer(session, requests)).abort_handle();
         Self { questions, task }
     }
 
@@ -68,10 +68,10 @@ impl Drop for GenerationReader {
     }
 }
 
-async fn answer(mut session: Session, mut asked: UnboundedReceiver<oneshot::Sender<Answer>>) {
+async fn answer(mut session: Session, mut requests: UnboundedReceiver<oneshot::Sender<Answer>>) {
     let mut waiting = Vec::new();
     // Whoever comes after this has returned is left for the next round.
-    while asked.recv_many(&mut waiting, usize::MAX).await > 0 {
+    while requests.recv_many(&mut waiting, usize::MAX).await > 0 {
         let answer = session.ask().await.map_err(Arc::new);
         for question in waiting.drain(..) {
             // Who has gone away needs no answer.

@@ -57,8 +57,8 @@ pub(super) async fn open(
     let options = PgConnectOptions::from_str(url);
     let options = options.map_err(|error| failed(&PgConnectOptions::new(), error))?;
     let options = options.application_name("roadstead");
-    let place = options.clone();
-    let unable = |error| failed(&place, error);
+    let target = options.clone();
+    let unable = |error| failed(&target, error);
     pooler::refuse(&options).await?;
     if access == Access::Full {
         // On a connection of its own: a migration that is refused leaves the lock held on it.
@@ -72,7 +72,7 @@ pub(super) async fn open(
     let pool = pools(settings.max_connections).connect_with(options.clone()).await;
     let locks = pools(locks::CONNECTIONS).connect_lazy_with(options.clone());
     let generation = match access {
-        Access::Full => Generation::Asked(GenerationReader::start(options)),
+        Access::Full => Generation::Queried(GenerationReader::start(options)),
         Access::ReadOnly => Generation::Row,
     };
     let database = Database {
@@ -82,7 +82,7 @@ pub(super) async fn open(
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(generation),
         access,
-        had_no_room: false,
+        had_no_space: false,
         cache: RowCache::new(),
         hasty: None,
         limit: settings.statement_timeout + GRACE,
@@ -200,7 +200,7 @@ pub(super) async fn unlock(connection: &mut Connection) -> Result<()> {
 
 /// Makes transactions that append to the queue follow one another, so that numbers grow in the
 /// order of the commits. Nothing to do on SQLite, where all write transactions do.
-pub(super) async fn take_turns_at_the_queue(connection: &mut Connection) -> Result<()> {
+pub(super) async fn lock_queue(connection: &mut Connection) -> Result<()> {
     if let Link::Lite(_) = connection.link() {
         return Ok(());
     }

@@ -82,7 +82,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(Generation::Row),
         access: Access::Full,
-        had_no_room: false,
+        had_no_space: false,
         cache: RowCache::new(),
         limit: GATE_LIMIT,
     };
@@ -128,7 +128,7 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
 async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
-    let mut database = Database { had_no_room: true, ..only_read(pool, Access::Full) };
+    let mut database = Database { had_no_space: true, ..only_read(pool, Access::Full) };
     schema::check(&mut database.read().await?).await?;
     let version = generation::version(&mut database.read().await?).await?;
     database.generation = Arc::new(Generation::owned(version));
@@ -145,7 +145,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Database {
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(Generation::Row),
         access,
-        had_no_room: false,
+        had_no_space: false,
         cache: RowCache::new(),
         limit: GATE_LIMIT,
     }
