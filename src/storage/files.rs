@@ -36,7 +36,7 @@ pub(super) fn open(file: &Path) -> io::Result<File> {
 }
 
 /// Reads the small file of that place; none if there is no file.
-pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+pub(super) fn read(file: &Path, tree_path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
     let read = open(file).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -45,11 +45,11 @@ pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<B
     match read {
         Ok(bytes) if bytes.len() as u64 > limit => Err(StorageError::new(
             StorageErrorKind::Damaged,
-            format!("{place} has more than {limit} bytes"),
+            format!("{tree_path} has more than {limit} bytes"),
         )),
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::IsADirectory => Ok(None),
-        Err(error) => Err(StorageError::io(format!("reading {place}"), error)),
+        Err(error) => Err(StorageError::io(format!("reading {tree_path}"), error)),
     }
 }
 
@@ -57,10 +57,10 @@ pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<B
 /// what an entry is. An entry that cannot be read is an error of the whole.
 pub(super) fn list(
     folder: &Path,
-    place: &TreePath,
+    tree_path: &TreePath,
     look: fn(&DirEntry) -> io::Result<Metadata>,
 ) -> Result<Option<Vec<(String, Kind)>>> {
-    let Some(mut listing) = list_each(folder, place, look)? else { return Ok(None) };
+    let Some(mut listing) = list_each(folder, tree_path, look)? else { return Ok(None) };
     match listing.unreadable.pop() {
         Some((_, error)) => Err(error),
         None => Ok(Some(listing.entries)),
@@ -70,10 +70,10 @@ pub(super) fn list(
 /// As [`list`], but an entry that cannot be read stands apart.
 pub(super) fn list_each(
     folder: &Path,
-    place: &TreePath,
+    tree_path: &TreePath,
     look: fn(&DirEntry) -> io::Result<Metadata>,
 ) -> Result<Option<Listing>> {
-    let failed = |error| StorageError::io(format!("listing {place}"), error);
+    let failed = |error| StorageError::io(format!("listing {tree_path}"), error);
     let entries = match fs::read_dir(folder) {
         Err(error) if is_absent(&error) => return Ok(None),
         entries => entries.map_err(failed)?,
@@ -97,7 +97,7 @@ pub(super) fn list_each(
             Ok(entry) => listing.entries.push(entry),
             Err(error) => {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let path = place.child(&name).unwrap_or_else(|| place.clone());
+                let path = tree_path.child(&name).unwrap_or_else(|| tree_path.clone());
                 let error = StorageError::io(format!("looking at {path}"), error);
                 listing.unreadable.push((path, error));
             }

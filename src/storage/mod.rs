@@ -263,7 +263,7 @@ pub trait Storage: Send + Sync {
     }
 
     /// Keeps no published roots but these any longer. Repeating it succeeds.
-    async fn release_published(&self, _kept: &[Cid]) -> Result<()> {
+    async fn release_published(&self, _retained: &[Cid]) -> Result<()> {
         Ok(())
     }
 

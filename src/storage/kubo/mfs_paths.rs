@@ -37,11 +37,11 @@ impl MfsPaths {
         format!("{}/roots/{seq}", self.0)
     }
 
-    pub(super) fn all_held(&self) -> String {
+    pub(super) fn all_staged(&self) -> String {
         format!("{}/held", self.0)
     }
 
-    pub(super) fn held(&self, name: &str) -> String {
+    pub(super) fn staged(&self, name: &str) -> String {
         format!("{}/held/{name}", self.0)
     }
 
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_name_tells_whose_it_is() {
+    fn a_staged_name_contains_its_owner() {
         assert_eq!(owner(&part("0193-ab", "5f", 3)), Some(Owner::Upload("0193-ab")));
         assert_eq!(owner(&commit(17, "5f", 0)), Some(Owner::Commit(17)));
         assert_eq!(owner("anything"), None);

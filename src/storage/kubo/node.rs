@@ -42,7 +42,7 @@ pub(super) struct Node {
     pub(super) paths: MfsPaths,
     locks: Arc<dyn Locks>,
     /// Content whose name is known to outlast the node.
-    kept: Mutex<HashSet<CanonicalDigest>>,
+    stored: Mutex<HashSet<CanonicalDigest>>,
     /// Whether all names that were there before are known to do so.
     settled: OnceCell<()>,
     /// Held by whoever mends what a cleaning has left that was cut short.
@@ -51,9 +51,9 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(kubo: Kubo, paths: MfsPaths, locks: Arc<dyn Locks>) -> Arc<Self> {
-        let (kept, settled, mending) =
+        let (stored, settled, mending) =
             (Mutex::default(), OnceCell::new(), tokio::sync::Mutex::default());
-        Arc::new(Self { kubo, paths, locks, kept, settled, mending })
+        Arc::new(Self { kubo, paths, locks, stored, settled, mending })
     }
 
     /// Checks that the node will do, and makes the registry's folder on it.
@@ -119,7 +119,7 @@ impl Node {
 
     async fn make_folder(self: &Arc<Self>) -> Result<()> {
         let root = self.paths.root();
-        let folders = [self.paths.all_content(), self.paths.all_held(), self.paths.roots()];
+        let folders = [self.paths.all_content(), self.paths.all_staged(), self.paths.roots()];
         let names = self.kubo.list(root).await?.unwrap_or_default();
         let is_ours = |name: &String| folders.contains(&format!("{root}/{name}"));
         let (tops, blocks) = mfs_paths::skeleton();
@@ -143,10 +143,10 @@ impl Node {
         }
         // What a crash kept from coming; all of it is below a name now.
         self.kubo.import(&blocks).await?;
-        for place in folders {
-            if !self.kubo.stat(&place).await?.is_some_and(|stat| stat.is_directory) {
+        for folder in folders {
+            if !self.kubo.stat(&folder).await?.is_some_and(|stat| stat.is_directory) {
                 return Err(self.unfit(&format!(
-                    "{root} is there, but is not of a registry, since {place} is not: give another \
+                    "{root} is there, but is not of a registry, since {folder} is not: give another \
                      `storage.kubo.mfs_root`, or take it away by `ipfs files rm -r {root}`"
                 )));
             }
@@ -226,7 +226,7 @@ impl Node {
 
     /// Holds a block by a name that nobody else uses.
     pub(super) async fn hold(self: &Arc<Self>, block: &Block, name: &str) -> Result<()> {
-        let path = self.paths.held(name);
+        let path = self.paths.staged(name);
         match self.put(block, &path).await? {
             LinkOutcome::Now | LinkOutcome::Before => Ok(()),
             LinkOutcome::Not => Err(collected(&path)),
@@ -329,20 +329,20 @@ impl Node {
     }
 
     fn remembers(&self, canonical: &CanonicalDigest) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
     }
 
     /// Notes content whose name outlasts the node.
     pub(super) fn remember(&self, canonical: CanonicalDigest) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= REMEMBERED {
-            kept.clear();
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        if stored.len() >= REMEMBERED {
+            stored.clear();
         }
-        kept.insert(canonical);
+        stored.insert(canonical);
     }
 
     pub(super) fn forget(&self, canonical: &CanonicalDigest) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
     }
 }
 
