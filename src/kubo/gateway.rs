@@ -58,8 +58,8 @@ impl Kubo {
     /// # Errors
     /// Those of the node.
     pub async fn says_no_at_once(&self, absent: &Cid, limit: std::time::Duration) -> Result<bool> {
-        let asked = self.read(absent, 0..1);
-        match tokio::time::timeout(limit, asked).await {
+        let probe = self.read(absent, 0..1);
+        match tokio::time::timeout(limit, probe).await {
             Err(_) | Ok(Ok(_)) => Ok(false),
             Ok(Err(error)) if error.kind == KuboErrorKind::MissingBlock => Ok(true),
             Ok(Err(error)) => Err(error),
