@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_beyond_the_bounds_are_refused_before_anything_is_kept_for_them() {
+    fn lengths_beyond_the_bounds_are_refused_before_memory_is_allocated() {
         let mut header = Vec::new();
         put_varint(&mut header, MAX_CAR_HEADER as u64 + 1);
         let refused = read(&header, &[1]);

@@ -57,8 +57,12 @@ impl ByteRange {
 }
 
 /// A place in a file, or none where it is before the first byte.
-fn from_either_side(place: i64, size: u64) -> Option<u64> {
-    if place < 0 { size.checked_sub(place.unsigned_abs()) } else { Some(place.unsigned_abs()) }
+fn from_either_side(position: i64, size: u64) -> Option<u64> {
+    if position < 0 {
+        size.checked_sub(position.unsigned_abs())
+    } else {
+        Some(position.unsigned_abs())
+    }
 }
 
 impl FromStr for ByteRange {
