@@ -79,7 +79,7 @@ pub(super) async fn get(
     }
 }
 
-/// LinkCache with the bytes of one range.
+/// Answers with the bytes of one range.
 async fn part(
     mut response: HttpResponseBuilder,
     api: &Api,
@@ -91,7 +91,7 @@ async fn part(
     Ok(response.body(SizedStream::new(length, logged(blob.digest, bytes))))
 }
 
-/// LinkCache with several ranges, which are opened one after the other.
+/// Answers with several ranges, which are opened one after the other.
 async fn parts(
     mut response: HttpResponseBuilder,
     api: &Data<Api>,

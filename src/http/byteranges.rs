@@ -15,7 +15,7 @@ pub(super) struct ByteRanges {
     ranges: Vec<Range<u64>>,
     size: u64,
     content_type: &'static str,
-    /// Random, so that nobody can push content that has it.
+    /// Random, so that no client can push content that has it.
     boundary: String,
 }
 

@@ -1,4 +1,4 @@
-//! Who asks: found out before anything else of a request below `/v2/`, or for `/metrics`, is looked at.
+//! The caller: identified before anything else of a request below `/v2/`, or for `/metrics`, is looked at.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -18,7 +18,7 @@ use crate::dnslink::on_behalf_of;
 /// Tells on whose behalf an answer is given.
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// LinkCache whoever may not ask anything, and passes everybody else on, with who it is. It stands
+/// Refuses callers without access, and passes all others on, with their identity. It stands
 /// around all of `/v2/` and around `/metrics`, so a path that is malformed or is none tells nothing to a stranger.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub(super) fn authorization(request: &HttpRequest) -> Option<&str> {
     header.map(|value| value.to_str().unwrap_or_default())
 }
 
-/// Returns who asks.
+/// Returns the caller.
 pub(super) fn of(request: &HttpRequest) -> Identity {
     request.extensions().get::<Identity>().expect("`identify` stands around it").clone()
 }

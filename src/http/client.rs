@@ -1,7 +1,7 @@
 //! Which client sends a request: the other end of its connection, or the address that a proxy names
 //! which the operator trusts.
 //!
-//! [`of`] is the one place that says so. The log, and everything that counts by client, take it from
+//! Only [`of`] says so. The log, and everything that counts by client, take it from
 //! there; whatever a client itself says about its address is worth nothing.
 //!
 //! Of the headers that a trusted proxy sends, `X-Forwarded-*` count: proxies append to `X-Forwarded-For`, and the last
@@ -63,14 +63,14 @@ impl TrustedProxies {
     }
 }
 
-/// Who sends a request.
+/// The client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The other end of the connection.
     pub peer: IpAddr,
     /// The address that trusted proxies name, if there are any.
     pub forwarded: Option<IpAddr>,
-    /// The host that a trusted proxy was asked by, if it says.
+    /// The host of the request to a trusted proxy, if it says.
     pub host: Option<String>,
     /// Whether the client speaks to a trusted proxy over TLS, if it says.
     pub is_encrypted: Option<bool>,
@@ -89,7 +89,7 @@ impl Client {
         group(self.address())
     }
 
-    /// Finds out who sends a request that came from `peer` with these headers.
+    /// Finds the client of a request that came from `peer` with these headers.
     fn read(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> Self {
         let peer = peer.to_canonical();
         let mut client = Self { peer, forwarded: None, host: None, is_encrypted: None };
@@ -130,7 +130,7 @@ impl Client {
     }
 }
 
-/// Returns who sends a request.
+/// Returns the client of a request.
 pub(super) fn of(request: &HttpRequest) -> Client {
     let found = request.extensions().get::<Client>().cloned();
     found.unwrap_or_else(|| read(request))
@@ -143,7 +143,7 @@ pub(super) fn host(request: &HttpRequest) -> Option<&str> {
     target.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
-/// Finds out who sends a request, for [`of`].
+/// Finds the client of a request, for [`of`].
 pub(super) fn note(request: &ServiceRequest) {
     let client = read(request.request());
     request.extensions_mut().insert(client);

@@ -19,7 +19,7 @@ impl Read for Condition {
     }
 }
 
-/// Reads a header that names entity tags, if it is there. One that is no digest is nobody's.
+/// Reads a header that names entity tags, if it is there. One that is no digest matches nothing.
 pub(super) fn entity_tags(
     request: &HttpRequest,
     header: &HeaderName,

@@ -1,4 +1,4 @@
-//! The one map from what can go wrong to what a client is told.
+//! The one map from errors to the answers that clients get.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -265,7 +265,7 @@ impl From<DnslinkError> for ApiError {
             }
         };
         if error.kind == DnslinkErrorKind::NotFound {
-            // Whoever mistypes a name is told, and that is all.
+            // A client that mistypes a name gets an answer, and that is all.
             tracing::debug!(%error, "a name leads to no root");
         } else {
             tracing::warn!(error = %chain(&error), "could not look up a foreign root");
@@ -381,13 +381,13 @@ impl From<TagError> for ApiError {
     }
 }
 
-/// LinkCache a path that is none of the API's.
+/// Answers a path that is none of the API's.
 pub(super) async fn not_found(request: HttpRequest) -> Answer {
     let message = format!("there is nothing at {}", request.path());
     Err(ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message))
 }
 
-/// LinkCache a method that a path does not have; `methods` are those that it has.
+/// Answers a method that a path does not have; `methods` are those that it has.
 pub(super) fn method_not_allowed(request: &HttpRequest, methods: &'static str) -> Answer {
     let message = format!("{} is not supported at {}", request.method(), request.path());
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message);

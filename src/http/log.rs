@@ -59,7 +59,7 @@ fn note(request: &HttpRequest, note: impl FnOnce(&mut Noted)) {
     }
 }
 
-/// Says who sends a request.
+/// Notes the user of a request.
 pub(super) fn from(request: &HttpRequest, identity: &Identity) {
     let user = identity.user.as_deref().map(|user| cut(user, LONGEST_NAME).to_owned());
     note(request, |noted| noted.user = user);
@@ -85,7 +85,7 @@ pub(super) fn unchecked_user(request: &HttpRequest, user: &str) {
     note(request, |noted| noted.user = Some(shown(user)));
 }
 
-/// Writes a name that anybody may have sent.
+/// Writes a name that any client may have sent.
 fn shown(user: &str) -> String {
     cut(user, LONGEST_NAME).escape_debug().to_string()
 }

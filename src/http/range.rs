@@ -9,7 +9,7 @@ use crate::registry::Extent;
 /// How many ranges one request may ask for: as many as podman does at most. Beyond that the header is ignored.
 pub(super) const MAX_RANGES: usize = 1024;
 
-/// What a `Range` header asks of content.
+/// What a `Range` header requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RequestedRanges {
     /// All of it: there is no header, or one that RFC 9110 says to ignore.
@@ -27,11 +27,11 @@ pub(super) enum RequestedRanges {
 pub(super) enum Joined {
     /// Those that overlap or touch (RFC 9110, 15.3.7.2).
     Touching,
-    /// Only those that overlap: for clients that take the nth part for the nth range that they asked for.
+    /// Only those that overlap: for clients that take the nth part for the nth range of their request.
     Overlapping,
 }
 
-/// What one range of a header asks of content.
+/// What one range of a header requests.
 enum Spec {
     Satisfiable(Range<u64>),
     Unsatisfiable,
@@ -93,7 +93,7 @@ fn read_spec(spec: &str, size: u64) -> Spec {
     if first >= size { Spec::Unsatisfiable } else { Spec::Satisfiable(first..end) }
 }
 
-/// Makes one of ranges that overlap or touch; it comes where the first of them was asked for.
+/// Makes one of ranges that overlap or touch; it comes at the position of the first of them.
 fn merged(ranges: Vec<Range<u64>>, joined: Joined) -> Vec<Range<u64>> {
     let gap = u64::from(joined == Joined::Overlapping);
     let mut requested: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
@@ -112,8 +112,8 @@ fn merged(ranges: Vec<Range<u64>>, joined: Joined) -> Vec<Range<u64>> {
     merged.into_iter().map(|(_, range)| range).collect()
 }
 
-/// Tells how much of content a `Range` header may ask for, whatever its length is. One that is to be ignored asks
-/// for the whole.
+/// Returns how much of content a `Range` header may request, whatever its length is. One that is to be ignored
+/// requests the whole.
 pub(super) fn extent(header: Option<&str>) -> Extent {
     let Some(set) = header.and_then(byte_ranges) else { return Extent::Whole };
     let is_open = |spec: &str| spec.starts_with('-') || spec.ends_with('-');
@@ -323,7 +323,7 @@ mod tests {
                 let count = ranges.iter().filter(|range| range.contains(&byte)).count();
                 prop_assert_eq!(count, usize::from(is_requested), "byte {}", byte);
             }
-            // Each comes where the first range that lies in it was asked for.
+            // Each comes at the position of the first requested range that lies in it.
             let mut expected = Vec::new();
             for (first, _) in requested.iter().filter(|(first, _)| *first < size) {
                 let position = ranges.iter().position(|range| range.contains(first)).unwrap();

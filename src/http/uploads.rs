@@ -41,7 +41,7 @@ pub(super) async fn post(
     match put.whole(&mut Body::new(body, api.body_idle)).await {
         Ok(blob) => Ok(created(&api, &grant, &blob)),
         Err(error) => {
-            // Its client was never told its name, and begins anew.
+            // Its client never got its name, and begins anew.
             let _ = api.registry.cancel_upload(&grant, &id).await;
             Err(error)
         }
@@ -220,7 +220,7 @@ impl Put<'_> {
         self.claim(None).await?.finish(&self.digest).await
     }
 
-    /// Takes the whole blob, into an upload that nobody can come back to.
+    /// Takes the whole blob, into an upload that no client can resume.
     async fn whole(&self, body: &mut Body) -> Result<Blob, ApiError> {
         let chunk = Chunk::of(self.request)?;
         let start = chunk.as_ref().map(|chunk| chunk.start);
@@ -312,7 +312,7 @@ fn upload_head(
     response
 }
 
-/// Tells where an upload goes on. The offset is part of it, so that what is sent again can be told from
+/// Returns where an upload continues. The offset is part of it, so that what is sent again is distinct from
 /// what comes next.
 fn upload_location(api: &Api, grant: &PushGrant, id: &str, offset: u64) -> String {
     let position = UploadPosition::segment(id, offset);

@@ -1,5 +1,5 @@
 //! `/ipns/<key>`: the signed records of keys that this registry has resolved (trustless gateway specification,
-//! "IPNS Record Responses"). It asks nobody for them: it passes on what it verified for a pull.
+//! "IPNS Record Responses"). It fetches none: it passes on what it verified for a pull.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{

@@ -1,5 +1,5 @@
 //! `/ipfs/<cid>[/<path>]`: the trustless gateway (the trustless gateway specification of IPFS). It serves
-//! what is below the public roots, as blocks that whoever asked can verify, and fetches nothing for anybody.
+//! what is below the public roots, as blocks that clients can verify, and fetches nothing.
 
 mod disposition;
 pub(super) mod ipns;
@@ -29,10 +29,10 @@ use crate::remote::{read_url_path, url_path};
 use disposition::attachment;
 use request::{CAR, Format, GatewayRequest, RAW, malformed, parameter};
 
-/// How long whoever comes by may keep an answer: what a CID names is the same for ever.
+/// How long caches may store an answer: what a CID names never changes.
 const FOREVER: &str = "public, max-age=29030400, immutable";
 
-/// How many blocks of one answer without duplicates are told apart: those of a terabyte at least, in 60 MB.
+/// How many blocks of one answer are deduplicated at most: those of a terabyte at least, in 60 MB.
 const MAX_DEDUPLICATED: usize = 1 << 20;
 
 /// `GET` and `HEAD`
@@ -49,7 +49,7 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     if requested.format == Format::Raw && !path.is_empty() {
         return Err(malformed("a single block is asked for by its CID alone, without a path"));
     }
-    // Whoever has an answer already is told all the same whether it is here.
+    // A client that has an answer already learns all the same whether the block is here.
     let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&requested, &cid))?;
     let mut response = HttpResponse::Ok();
     describe(&mut response, &requested, &cid, &path);
@@ -77,7 +77,7 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     }
 }
 
-/// Refuses whoever asks for what is public by its CID where nobody may.
+/// Refuses a request for public content by CID where the gateway is switched off.
 pub(super) fn expect_enabled(api: &Api) -> Result<&Peer, ApiError> {
     let message = "there is no gateway here";
     let refused = || ApiError::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message);
@@ -160,7 +160,7 @@ fn describe(
     }
 }
 
-/// Names an answer: a block by its CID, an archive also by what was asked for, and weakly, since others
+/// Names an answer: a block by its CID, an archive also by the request, and weakly, since others
 /// write the same blocks in other archives.
 fn etag(requested: &GatewayRequest, cid: &Cid, path: &[String]) -> String {
     match requested.format {

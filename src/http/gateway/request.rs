@@ -1,4 +1,4 @@
-//! What a request to the gateway asks for: the format, and how much (trustless gateway specification,
+//! The parameters of a request to the gateway: the format, and how much (trustless gateway specification,
 //! "Request Query Parameters" and "Accept").
 
 use actix_web::HttpRequest;
@@ -29,7 +29,7 @@ pub(super) enum Format {
     },
 }
 
-/// What a request asks for.
+/// The parameters of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GatewayRequest {
     pub(super) format: Format,

@@ -1,4 +1,4 @@
-//! What is asked for each time that somebody reads the metrics.
+//! What is queried at each read of the metrics.
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::http::Api;
 use crate::registry;
 
-/// What has to be asked for elsewhere.
+/// What has to be queried elsewhere.
 #[derive(Clone)]
 pub(super) struct Counts {
     /// None when the index does not answer.

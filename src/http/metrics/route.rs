@@ -1,4 +1,4 @@
-//! What requests count: by the route as it is written, never by what a client put in its place.
+//! What requests count: by the route as it is written, never by the path that a client sent.
 //!
 //! A thread resolves a handle the first time that it meets a route, a method and a status together,
 //! and then only adds to it.

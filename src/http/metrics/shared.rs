@@ -1,4 +1,4 @@
-//! LinkCache that several clients share: one question at a time, however many ask at once.
+//! Answers that several clients share: one query at a time, however many requests come at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use actix_web::rt;
 use tokio::sync::Mutex;
 
-/// The answer to a question that is asked again and again.
+/// The answer to a query that is repeated often.
 pub(super) struct Shared<T>(Arc<Mutex<Option<(Instant, T)>>>);
 
 impl<T> Clone for Shared<T> {
