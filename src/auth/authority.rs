@@ -10,7 +10,7 @@ use super::{
 };
 use crate::oci::{ForeignName, RepositoryName};
 
-/// Makes grants: the only place that can.
+/// Makes grants: nothing else can.
 pub struct Authority {
     authenticator: Box<dyn Authenticator>,
     names: Names,
@@ -37,7 +37,7 @@ impl Authority {
         &self.names
     }
 
-    /// Returns who sends these credentials, if that client may ask anything at all.
+    /// Returns the caller with these credentials, if it has any access at all.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong, or are needed.
@@ -83,7 +83,7 @@ impl Authority {
         }
     }
 
-    /// Makes a token for who sends these credentials, which is good for no more than those scopes; none where
+    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
     /// clients do not sign in by tokens.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Authority {
         self.authenticator.token(authorization, client, scopes).await
     }
 
-    /// Looks whether the operator has changed who there is; to be called each second.
+    /// Looks whether the operator has changed the users; to be called each second.
     pub async fn refresh(&self) {
         self.authenticator.refresh().await;
     }
@@ -167,7 +167,7 @@ impl Authority {
     /// Allows a client to write to a repository of this registry.
     ///
     /// # Errors
-    /// Why it is not allowed; a name under somebody's root never is.
+    /// Why it is not allowed; a name under a foreign root never is.
     pub async fn push(
         &self,
         identity: &Identity,
@@ -183,7 +183,7 @@ impl Authority {
     /// Allows a client to delete from a repository of this registry.
     ///
     /// # Errors
-    /// Why it is not allowed; a name under somebody's root never is.
+    /// Why it is not allowed; a name under a foreign root never is.
     pub async fn delete(
         &self,
         identity: &Identity,

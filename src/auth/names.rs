@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use crate::oci::{ForeignName, NameError, RepositoryName, read_domain};
 
-/// What the operator says about names that look like somebody's root.
+/// What the operator says about names that look like a foreign root.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// Domains below which this registry's own repositories stand.
     pub own: Vec<String>,
-    /// First components that are local although they look like somebody's root.
+    /// First components that are local although they look like a foreign root.
     pub local: Vec<String>,
     /// Whether a request can mean another registry than this one by more than the name.
     pub federates: bool,
@@ -22,7 +22,7 @@ pub struct Names {
 pub struct Meant {
     /// The repository.
     pub name: RepositoryName,
-    /// Its name as the client said it, by which it asks for tokens, too.
+    /// Its name as the client said it, also in its requests for tokens.
     pub requested: RepositoryName,
     /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
     /// the name as the client said it.
@@ -68,7 +68,7 @@ impl Names {
         }
     }
 
-    /// Reads a name as one below somebody's root; none if it is this registry's own, also because the
+    /// Reads a name as one below a foreign root; none if it is this registry's own, also because the
     /// operator says so.
     #[must_use]
     pub fn foreign(&self, name: &RepositoryName) -> Option<ForeignName> {

@@ -1,4 +1,4 @@
-//! What a token is good for: the scopes that a client asked for it with, in the words of the stock registry's
+//! What a token is good for: the scopes that a client requested it with, in the words of the stock registry's
 //! token authentication (`repository:team/app:pull,push`, `registry:catalog:*`).
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Act, Action};
 use crate::oci::RepositoryName;
 
-/// How many repositories one token is good for; what is asked for beyond is left out.
+/// How many repositories one token is good for; what is requested beyond is left out.
 const REPOSITORIES: usize = 64;
 
 /// What a token is good for. Without any scope that is no more than to say who its bearer is.
@@ -86,7 +86,7 @@ impl Scopes {
         }
     }
 
-    /// Writes them, each on a line; [`Self::asked`] reads them again.
+    /// Writes them, each on a line; [`Self::requested`] reads them again.
     pub(super) fn lines(&self) -> Vec<String> {
         let repositories = self.repositories.iter().map(|(name, actions)| {
             let words =

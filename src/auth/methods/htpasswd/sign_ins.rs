@@ -1,7 +1,7 @@
 //! Whose password is checked when: each check costs as much as the hashes of the file, so they wait in a queue
 //! of which one client cannot take all, and a client that sends wrong passwords has to pause.
 //!
-//! Clients take turns: of one client one password is checked at a time, and the queue lets it have no more places
+//! Clients alternate: of one client one password is checked at a time, and the queue lets it have no more slots
 //! than are left. A user who has signed in from an address before is counted apart from the others there, so that
 //! wrong passwords of a neighbour behind the same address do not keep that user out.
 
@@ -26,7 +26,7 @@ const KNOWN: Duration = Duration::from_hours(24);
 /// How many clients are remembered, and how many users with their addresses; the oldest go first.
 const CAPACITY: usize = 10_000;
 
-/// How long a client is told to wait where the queue has no place for it.
+/// The `Retry-After` of a client for which the queue has no slot.
 const SOON: Duration = Duration::from_secs(1);
 
 /// The queue, and what is remembered of clients.
@@ -51,7 +51,7 @@ struct Waiting {
     slot: Arc<Semaphore>,
 }
 
-/// For whom wrong passwords are counted.
+/// What wrong passwords are counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Suspect {
     /// A client, for all users who have not signed in from there.
@@ -99,7 +99,7 @@ impl SignIns {
         Ok(attempt)
     }
 
-    /// Takes a place in the queue.
+    /// Takes a slot in the queue.
     fn enter(
         self: &Arc<Self>,
         client: IpAddr,
@@ -113,7 +113,7 @@ impl SignIns {
         if own >= self.limits.per_client {
             return Err(busy("sign_ins_per_client", SOON));
         }
-        // The more of the queue is taken, the fewer one client may have; who has none needs one that is left.
+        // The more of the queue is taken, the fewer one client may have; a client without any needs a free one.
         if own >= self.limits.waiting.saturating_sub(state.waiting) {
             return Err(busy("sign_ins", SOON));
         }

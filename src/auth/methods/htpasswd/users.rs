@@ -1,4 +1,4 @@
-//! What a password file says: who there is, and the hash of each one's password.
+//! What a password file says: the users, and the hash of each one's password.
 
 use std::collections::HashMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Users {
 
 impl Users {
     /// Reads lines of `user:hash`; empty ones and those that begin with `#` are passed over. What is
-    /// wrong is told with its line, and without anything that could be a password.
+    /// wrong is reported with its line, and without anything that could be a password.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut hashes = HashMap::new();
         let mut dearest = None;
