@@ -77,12 +77,12 @@ pub enum SettingsError {
     /// A setting is of no use without another one.
     #[error("`{given}` needs `{missing}`, which is empty")]
     Needs {
-        /// The setting that somebody gave.
+        /// The setting that was given.
         given: &'static str,
-        /// The one that nobody gave.
+        /// The one that is missing.
         missing: &'static str,
     },
-    /// Open access would be offered to a network, and nobody said that this is meant.
+    /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
         "`server.listen` is {listen}, where other machines could push and delete without signing \
          in: let clients sign in (`auth.method`), set `auth.allow_open` to true if that is meant, or \
