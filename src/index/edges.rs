@@ -113,13 +113,13 @@ pub(super) async fn referencing(
     found.iter().take(limit as usize).map(|canonical| parsed(canonical)).collect()
 }
 
-/// Which referrers of what are asked for.
+/// Which referrers of what are requested.
 pub(super) struct ReferrerQuery<'a> {
     /// In which repository.
     pub(super) repository: &'a RepositoryName,
     /// Of what.
     pub(super) subject: &'a Digest,
-    /// Of which type, if only one is wanted.
+    /// Of which type, if only one is requested.
     pub(super) artifact_type: Option<&'a str>,
     /// After which one.
     pub(super) last: Option<&'a Digest>,

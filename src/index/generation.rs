@@ -7,14 +7,14 @@ use super::columns::unsigned;
 use super::connection::{Connection, on};
 use super::generation_reader::GenerationReader;
 
-/// Stands for a version that has to be asked of the database.
+/// Stands for a version that has to be queried from the database.
 const UNSETTLED: u64 = u64::MAX;
 
-/// The version, as somebody sees it.
+/// The version, as one reader sees it.
 pub(super) enum Generation {
-    /// It has to be asked of the database by each by himself.
+    /// Each reader queries the database.
     Row,
-    /// Other processes write as well: it is asked for on behalf of all who need it.
+    /// Other processes write as well: one query serves all tasks that need it.
     Queried(GenerationReader),
     /// Only this process writes, and knows it.
     Owned(AtomicU64),
@@ -35,7 +35,7 @@ impl Generation {
         Self::Owned(AtomicU64::new(version))
     }
 
-    /// Returns the version as it is now, unless the database has to be asked for it by a query of
+    /// Returns the version as it is now, unless that takes a query of
     /// one's own.
     pub(super) async fn seen(&self) -> Result<Option<Seen>> {
         match self {
@@ -49,7 +49,7 @@ impl Generation {
     }
 
     /// Says that a commit is under way: from here the row decides, which changes with the commit.
-    /// It stays so if nobody learns how the commit ended.
+    /// It stays so if the end of the commit is never known.
     pub(super) fn unsettle(&self) {
         self.settle(UNSETTLED);
     }

@@ -1,4 +1,4 @@
-//! Locks at a storage that processes share: who links goes beside others who link, who cleans goes
+//! Locks at a storage that processes share: tasks that link run beside one another, one that cleans runs
 //! alone. A note outlasts a cleaning that was cut short.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{IndexError, IndexErrorKind, Result};
 /// The first half of the key of the lock in Postgres; the second is the schema's.
 const KEY: i32 = 0x726f_6166;
 
-/// The same for the lock of whoever publishes.
+/// The same for the lock of the publishing process.
 const PUBLISHERS_KEY: i32 = 0x726f_6167;
 
 /// How many of one process may link at once where the lock is a server's; each has a connection.
@@ -171,7 +171,7 @@ impl Lease for LocalCleaning {
     }
 }
 
-/// A connection goes back first, then the place.
+/// A connection goes back first, then the permit.
 struct Linking {
     connection: Connection,
     _permit: OwnedSemaphorePermit,
@@ -265,13 +265,13 @@ async fn lock_shared(connection: &mut Connection) -> Result<bool> {
     noted.map_err(|error| connection.failed(DOING, error))
 }
 
-/// Takes the lock alone. Who waits is in the server's line, so that nobody who links overtakes.
+/// Takes the lock alone. The server queues those who wait, so that no linking process overtakes.
 async fn lock_alone(connection: &mut Connection) -> Result<()> {
     let statement = format!("SELECT pg_advisory_lock({KEY}, hashtext(current_schema()))");
     wait(connection, &statement, "waiting for the lock of the storage, to clean it").await.map(drop)
 }
 
-/// Takes the lock of whoever publishes, unless somebody has it.
+/// Takes the lock to publish, unless another process has it.
 async fn try_lock(connection: &mut Connection) -> Result<bool> {
     const DOING: &str = "taking the lock of the publisher";
 

@@ -35,9 +35,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before it is used.
 const TRUSTED: Duration = Duration::from_secs(5);
 
-/// What every connection is set to: a lock is waited for in portions, so that whoever gave up
-/// leaves the line; and the server finds out soon when a client's machine is gone, and with it the
-/// lock that it held.
+/// What every connection is set to: a lock is waited for in portions, so that a client that gave up
+/// leaves the queue; and the server finds out soon when a client's machine is gone, and with it the
+/// lock of its connection.
 pub(super) const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
      SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 /// The same for one that shall not write.
@@ -61,7 +61,7 @@ pub(super) async fn open(
     let unable = |error| failed(&target, error);
     pooler::refuse(&options).await?;
     if access == Access::Full {
-        // On a connection of its own: a migration that is refused leaves the lock held on it.
+        // On a connection of its own: a migration that is refused leaves the lock on it.
         let only = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT);
         let pool = only.connect_with(options.clone()).await.map_err(unable)?;
         let migrated = schema::migrator(MIGRATIONS).run(&pool).await;

@@ -1,4 +1,4 @@
-//! The writer's lock, held.
+//! The writer's lock, once it is taken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ struct LockedConnection {
 }
 
 impl LockedWriter {
-    /// Takes the lock, whose part within this process is `held` already.
+    /// Takes the lock; `guard` is its part within this process.
     pub(super) async fn lock(
         mut connection: Connection,
         guard: OwnedMutexGuard<()>,
