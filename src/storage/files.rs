@@ -1,4 +1,4 @@
-//! Reading and listing folders of the machine as places of a tree.
+//! Reading and listing folders of the machine as paths of a tree.
 
 use std::ffi::OsString;
 use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
@@ -16,7 +16,7 @@ use super::{Kind, Result, StorageError, StorageErrorKind, TreePath};
 pub struct Listing {
     /// What can be read, sorted bytewise.
     pub entries: Vec<(String, Kind)>,
-    /// What cannot: its place, as far as it has one, and why.
+    /// What cannot: its path, as far as it has one, and why.
     pub unreadable: Vec<(TreePath, StorageError)>,
 }
 
@@ -35,7 +35,7 @@ pub(super) fn open(file: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads the small file of that place; none if there is no file.
+/// Reads the small file of that path; none if there is no file.
 pub(super) fn read(file: &Path, tree_path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
     let read = open(file).and_then(|file| {
         let mut bytes = Vec::new();
@@ -53,7 +53,7 @@ pub(super) fn read(file: &Path, tree_path: &TreePath, limit: u64) -> Result<Opti
     }
 }
 
-/// Lists the directory of that place, sorted bytewise; none if there is no directory. `look` says
+/// Lists the directory of that path, sorted bytewise; none if there is no directory. `look` says
 /// what an entry is. An entry that cannot be read is an error of the whole.
 pub(super) fn list(
     folder: &Path,

@@ -14,20 +14,20 @@ use tokio::task::spawn_blocking;
 use super::files::Listing;
 use super::{Result, StorageError, StorageErrorKind, TreePath, files};
 
-/// Somebody's tree. Links to files in it are followed; links to directories are only where they stand
+/// A tree of files to import. Links to files in it are followed; links to directories are only where they stand
 /// for one of the directories that it was found by, since others may lead out of it or in a circle.
 #[derive(Debug, Clone)]
 pub struct SourceFolder {
     folder: PathBuf,
-    /// The place of the tree that `folder` stands for.
+    /// The path in the tree that `folder` stands for.
     tree_path: TreePath,
     /// How many components the path of a directory has that it was found by.
     depth: usize,
 }
 
 impl SourceFolder {
-    /// Takes a folder for a tree that has any of the directories `marks` at `place`; or, where it has
-    /// not, for that place of one. None if it has none of them itself.
+    /// Takes a folder for a tree that has any of the directories `marks` at `tree_path`; or, where it
+    /// has not, for that path of one. None if it has none of them itself.
     ///
     /// # Errors
     /// When that cannot be looked at.
@@ -155,7 +155,7 @@ pub(super) fn unreadable(path: &TreePath, error: io::Error) -> StorageError {
     StorageError::wrap(StorageErrorKind::Damaged, format!("{path}: {error}"), error)
 }
 
-/// Tells whether there was no room for another open file, or no memory.
+/// Returns whether there was no descriptor for another open file, or no memory.
 pub(super) fn is_ours(error: &io::Error) -> bool {
     let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| ours.contains(&code))

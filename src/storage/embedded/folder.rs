@@ -84,7 +84,7 @@ fn make_parents(target: &Path) -> io::Result<()> {
 fn remove(layout: &Layout, root: &Path, target: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(target) {
         Ok(metadata) if metadata.is_dir() => {
-            // Nobody is to meet half of a directory.
+            // No reader may meet half of a directory.
             let temporary = layout.temporary();
             fs::rename(target, &temporary).and_then(|()| fs::remove_dir_all(&temporary))
         }

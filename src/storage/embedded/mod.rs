@@ -52,7 +52,7 @@ fn unusable(path: &Path, error: &io::Error) -> StorageError {
     StorageError::new(unusable_kind(error), format!("{}: {error}", path.display()))
 }
 
-/// Want of room passes; all else that keeps a folder from being written to does not.
+/// A lack of space passes; all else that prevents writing to a folder does not.
 fn unusable_kind(error: &io::Error) -> StorageErrorKind {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,

@@ -1,4 +1,4 @@
-//! Of all that go on with one upload, only the last may write: its file is one, whoever has it open.
+//! Of all writers of one upload, only the last may write: they share one file.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

@@ -15,10 +15,10 @@ use super::CALLS;
 use super::node::Node;
 use crate::ipld::{self, Block, Cid, Load, describe};
 
-/// How many bytes of nodes are kept.
+/// How many bytes of nodes are cached.
 const CACHED_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a node takes beside its bytes, about: its CID, its place in the table, which doubles when it is
+/// What a node takes beside its bytes, about: its CID, its slot in the table, which doubles when it is
 /// full, and two allocations.
 const OVERHEAD: u64 = 400;
 
@@ -45,7 +45,7 @@ impl Blocks {
     }
 
     /// Reads the directories that lead to these paths, those of one depth at a time: one after the other
-    /// they take long, where somebody else has changed the tree. What fails is left to who needs it.
+    /// they take long, where another process has changed the tree. What fails is left to the reader.
     pub(super) async fn warm(self: &Arc<Self>, root: Cid, edits: &[Edit]) {
         let paths: Vec<Vec<&str>> =
             edits.iter().map(|edit| edit.path().components().collect()).collect();

@@ -19,7 +19,7 @@ pub(super) struct Checkpoint {
     pub(super) spine: Spine,
     /// The sha-256 of the chunk that is not whole, a block of its own; none where every chunk is.
     pub(super) rest: Option<[u8; 32]>,
-    /// The name that was last held for it.
+    /// The name that was staged last for it.
     pub(super) staged: String,
 }
 

@@ -50,7 +50,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes names away, with nobody linking meanwhile, and returns when that is on the disk.
+    /// Removes names, with no linking meanwhile, and returns when that is on the disk.
     pub(super) async fn remove(&self, removed: &[String]) -> Result<()> {
         let (kubo, paths) = (&self.node.kubo, &self.node.paths);
         let remove = async || {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! roots/<seq>                 the registry: `public` and `private`; the highest number counts
-//! content/<ab>/<hex>          each blob that is kept, by its sha256
+//! content/<ab>/<hex>          each stored blob, by its sha256
 //! held/<id>.<session>.<n>     what an upload under way has sent
 //! held/commit-<seq>.<session> the new blocks of a commit under way
 //! ```
@@ -80,7 +80,7 @@ pub(super) fn commit(seq: u64, session: &str, number: usize) -> String {
     format!("{COMMIT}{seq}.{session}.{number}")
 }
 
-/// What a name among those that are held belongs to.
+/// What a staged name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner<'a> {
     /// An upload, by its id.
@@ -89,7 +89,7 @@ pub(super) enum Owner<'a> {
     Commit(u64),
 }
 
-/// Tells what a held name belongs to; nothing of ours if it is no such name.
+/// Returns what a staged name belongs to; none if it is no name of ours.
 pub(super) fn owner(name: &str) -> Option<Owner<'_>> {
     let (id, _) = name.split_once('.')?;
     match id.strip_prefix(COMMIT) {

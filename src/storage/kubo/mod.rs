@@ -1,7 +1,7 @@
 //! The Kubo driver: content and trees in the MFS of a node, which any number of processes may share.
 //!
 //! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
-//! sent, since a collection, which anybody may ask for at any moment, keeps what is below a name and
+//! sent, since a collection, which may be requested at any moment, keeps what is below a name and
 //! nothing else; and all names of a change are one `files/cp`. `mfs_paths` draws the names, `node` links in
 //! locks, `commit` makes snapshots, `ingest` and
 //! `upload_window` send content, `pull` reads it, `cleaning` takes names away again.
@@ -51,7 +51,7 @@ const CALLS: usize = 8;
 /// How many bytes of a folder's file are read at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// Opens the storage; the node is not asked for anything yet.
+/// Opens the storage; nothing is requested from the node yet.
 ///
 /// # Errors
 /// When there can be no client.
@@ -96,14 +96,14 @@ impl KuboStorage {
         }
     }
 
-    /// Tells under what CID content is kept.
+    /// Returns the CID of stored content.
     async fn stored_cid(&self, canonical: &CanonicalDigest) -> Result<Option<Cid>> {
         let node = &self.store.node;
         let stat = node.kubo.stat(&node.paths.content(canonical)).await?;
         Ok(stat.map(|stat| stat.cid))
     }
 
-    /// Fails if content is not kept that edits are to link, that which is `present` aside.
+    /// Fails if content is not stored that edits are to link, that which is `present` aside.
     async fn expect_linked(
         &self,
         edits: &[Edit],
@@ -373,7 +373,7 @@ impl Storage for KuboStorage {
 
     async fn ping(&self) -> Result<()> {
         let node = &self.store.node;
-        // The node writes what it has not written yet, so one without room says so.
+        // The node writes what it has not written yet, so one without space says so.
         if node.kubo.stat(node.paths.root()).await?.is_none() {
             let what = format!("{} is not on the node any more", node.paths.root());
             return Err(StorageError::new(StorageErrorKind::Unusable, what));

@@ -39,7 +39,7 @@ pub(super) struct UploadWindow {
     /// Tells the names of this process's parts from those of an earlier one.
     session: String,
     parts: u32,
-    /// The name that was last held.
+    /// The name that was staged last.
     staged: String,
     hashing: Hashing,
     spine: Spine,
@@ -145,7 +145,7 @@ impl UploadWindow {
                 None => {
                     let lent = tokio::time::timeout(TIMEOUT, pool.lend(missing)).await;
                     let Ok(loan) = lent else {
-                        // Whoever waits for long holds nothing, or all might wait for each other.
+                        // An upload that waits for long holds no loan, or all might wait for each other.
                         self.park().await?;
                         pool.call_in().await;
                         continue;
@@ -339,7 +339,7 @@ impl UploadWindow {
             && *size <= CHUNK_SIZE as u64
             && !is_sha512
         {
-            // One block need not be held before it has its name.
+            // One block need not be staged before it has its name.
             return node.keep(canonical, *cid, Some(only)).await;
         }
         self.send().await?;
