@@ -28,7 +28,7 @@ impl Kubo {
     ///
     /// # Errors
     /// [`MissingBlock`](KuboErrorKind::MissingBlock) when the root of the file is not there. What is
-    /// missing below it is told by the stream.
+    /// missing below it is reported by the stream.
     pub async fn read(&self, cid: &Cid, range: Range<u64>) -> Result<Body> {
         let doing = || format!("reading {cid}");
         let request = self
