@@ -25,7 +25,7 @@ impl Window {
         self.start.max(offset) < self.end.min(end)
     }
 
-    /// What is read of bytes that stand at that place.
+    /// What is read of bytes that stand at that offset.
     fn cut(self, offset: u64, bytes: &Bytes) -> Option<Bytes> {
         let within = |position: u64| {
             let position = position.saturating_sub(offset).min(bytes.len() as u64);

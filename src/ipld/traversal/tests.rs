@@ -192,7 +192,7 @@ fn a_part_that_is_not_as_long_as_its_parent_says_is_an_error() {
             assert_eq!(read(&store, root.cid), Err(length));
         }
     }
-    // Nobody looks below a part of no length: it adds nothing whatever it is.
+    // Nothing is read below a part of no length: it adds nothing whatever it is.
     let empty = Made { size: 0, ..node };
     let root = store.node(&[raw, empty, raw], b"");
     assert_eq!(read(&store, root.cid).unwrap(), b"hellohello");
@@ -428,7 +428,7 @@ fn a_shard_that_does_not_prove_the_absence_of_a_name_is_an_error() {
     traversal.supply(&store.get(&root)).unwrap();
     let shard = traversal.wanted().unwrap();
     assert_eq!(traversal.target(), None);
-    // The root once more, an empty directory and a leaf in the place of the shard.
+    // The root once more, an empty directory and a leaf instead of the shard.
     let directory = store.directory(&[]);
     let others = [store.get(&root).bytes, store.get(&directory).bytes, "leaf".into()];
     for bytes in others {
