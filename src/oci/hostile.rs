@@ -51,7 +51,7 @@ const PIECES: &[&str] = &[
     "sha256:",
 ];
 
-/// A place in a text, how many characters go there, and what comes instead.
+/// A position in a text, how many characters go there, and what comes instead.
 type Edit = (Index, usize, &'static str);
 
 /// Gives texts of the grammar, such texts with a few edits, and anything.

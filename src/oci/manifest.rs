@@ -54,7 +54,7 @@ pub struct Manifest {
     pub children: Vec<Descriptor>,
     /// What it refers to, in the sense of the referrers API.
     pub subject: Option<Descriptor>,
-    /// The type by which the referrers API lists it: its own, else that of its config.
+    /// The type that the referrers API lists it under: its own, else that of its config.
     pub artifact_type: Option<String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
@@ -191,7 +191,7 @@ impl Document {
         }
     }
 
-    /// Tells what a document is that nobody says the media type of.
+    /// Returns what a document without a media type is.
     fn type_by_fields(&self) -> MediaType {
         if self.manifests.is_some() {
             MediaType::OciIndex
@@ -459,7 +459,7 @@ mod tests {
             prop_assert_eq!(names(&manifest.children), digests(&document, children));
             let subject: Vec<Descriptor> = manifest.subject.into_iter().collect();
             prop_assert_eq!(names(&subject), digests(&document, &["subject"]));
-            // Nobody else may read it as something else.
+            // No other client may read it as something else.
             let is_image = !document["config"].is_null() || !document["layers"].is_null();
             prop_assert!(!is_image || document["manifests"].is_null(), "{text}");
         }
