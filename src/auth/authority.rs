@@ -10,7 +10,7 @@ use super::{
 };
 use crate::oci::{ForeignName, RepositoryName};
 
-/// Makes grants: the only place that can.
+/// Makes grants: nothing else can.
 pub struct Authority {
     authenticator: Box<dyn Authenticator>,
     names: Names,
@@ -37,7 +37,7 @@ impl Authority {
         &self.names
     }
 
-    /// Returns who sends these credentials, if that client may ask anything at all.
+    /// Returns the caller with these credentials, if it has any access at all.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong, or are needed.
@@ -71,19 +71,19 @@ impl Authority {
         action: Action,
         meant: &Meant,
     ) -> Result<(), AuthError> {
-        let Meant { name, asked, .. } = meant;
+        let Meant { name, requested, .. } = meant;
         let decision = self.authenticator.decide(identity, Act::On(action, name)).await;
-        decision.map_err(|error| error.about(action, asked).with_token_of(identity))?;
+        decision.map_err(|error| error.about(action, requested).with_token_of(identity))?;
         let is_good = |scopes: &Arc<Scopes>| {
-            [name, asked].into_iter().any(|name| scopes.allow(Act::On(action, name)))
+            [name, requested].into_iter().any(|name| scopes.allow(Act::On(action, name)))
         };
         match &identity.scopes {
-            Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, asked))),
+            Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, requested))),
             _ => Ok(()),
         }
     }
 
-    /// Makes a token for who sends these credentials, which is good for no more than those scopes; none where
+    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
     /// clients do not sign in by tokens.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Authority {
         self.authenticator.token(authorization, client, scopes).await
     }
 
-    /// Looks whether the operator has changed who there is; to be called each second.
+    /// Looks whether the operator has changed the users; to be called each second.
     pub async fn refresh(&self) {
         self.authenticator.refresh().await;
     }
@@ -144,14 +144,14 @@ impl Authority {
     fn bound(
         &self,
         identity: &Identity,
-        Meant { name, asked, .. }: &Meant,
+        Meant { name, requested, .. }: &Meant,
         foreign: Option<&ForeignName>,
     ) -> Result<Option<AuthError>, AuthError> {
         let Some(foreign) = foreign.filter(|_| self.names.federates && identity.user.is_none())
         else {
             return Ok(None);
         };
-        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, asked)) {
+        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, requested)) {
             Some(challenge) => AuthError::Unauthorized(challenge),
             None => {
                 AuthError::Denied(format!("cannot pull from `{name}`: {why}; ask the operator"))
@@ -167,7 +167,7 @@ impl Authority {
     /// Allows a client to write to a repository of this registry.
     ///
     /// # Errors
-    /// Why it is not allowed; a name under somebody's root never is.
+    /// Why it is not allowed; a name under a foreign root never is.
     pub async fn push(
         &self,
         identity: &Identity,
@@ -183,7 +183,7 @@ impl Authority {
     /// Allows a client to delete from a repository of this registry.
     ///
     /// # Errors
-    /// Why it is not allowed; a name under somebody's root never is.
+    /// Why it is not allowed; a name under a foreign root never is.
     pub async fn delete(
         &self,
         identity: &Identity,

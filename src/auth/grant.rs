@@ -1,4 +1,4 @@
-//! Grants: a repository's name and who asks, together with the right to do something there. Only
+//! Grants: a repository's name and its caller, together with the right to do something there. Only
 //! this room can make one.
 
 use super::{AuthError, Identity};
@@ -54,7 +54,7 @@ impl PullGrant {
         Self { instead_of: Some((root, refusal)), ..self }
     }
 
-    /// Returns the right to read the repository of this registry that may stand in for somebody else's, if there
+    /// Returns the right to read the repository of this registry that may stand in for a foreign one, if there
     /// may be one.
     #[must_use]
     pub fn own(&self) -> Option<Self> {
@@ -88,7 +88,7 @@ impl PullGrant {
         self.cache_only.as_ref()
     }
 
-    /// Returns who reads.
+    /// Returns the caller who reads.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.granted.identity
@@ -106,7 +106,7 @@ impl PushGrant {
         &self.0.repository
     }
 
-    /// Returns who writes.
+    /// Returns the caller who writes.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.0.identity
@@ -124,7 +124,7 @@ impl DeleteGrant {
         &self.0.repository
     }
 
-    /// Returns who deletes.
+    /// Returns the caller who deletes.
     #[must_use]
     pub fn identity(&self) -> &Identity {
         &self.0.identity

@@ -28,7 +28,7 @@ pub use scope::Scopes;
 
 use crate::oci::RepositoryName;
 
-/// Who asks.
+/// The caller.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     /// The user's name; none for an anonymous client.
@@ -109,7 +109,7 @@ impl Challenge {
 pub enum TokenFault {
     /// It is none of ours, or not good any more.
     Invalid,
-    /// It is not good for what the client asks.
+    /// It is not good for what the client requests.
     InsufficientScope,
 }
 
@@ -136,7 +136,7 @@ pub enum AuthError {
         /// When it may come back.
         retry_after: Duration,
     },
-    /// The client may not do that, whoever it is; the sentence says why.
+    /// No client may do that; the sentence says why.
     #[error("{0}")]
     Denied(String),
 }
@@ -163,7 +163,7 @@ impl AuthError {
 /// A way to sign in and to decide.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// Returns who sends these credentials: the value of the `Authorization` header, empty where it
+    /// Returns the caller with these credentials: the value of the `Authorization` header, empty where it
     /// is no text, if there is one. `client` is the address that limits count by.
     ///
     /// # Errors
@@ -180,7 +180,7 @@ pub trait Authenticator: Send + Sync {
     /// Why it is not allowed.
     async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError>;
 
-    /// Makes a token for who sends these credentials, which is good for no more than those scopes; none where
+    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
     /// clients do not sign in by tokens.
     ///
     /// # Errors
@@ -194,7 +194,7 @@ pub trait Authenticator: Send + Sync {
         Ok(None)
     }
 
-    /// Looks whether the operator has changed who there is. A method that reads no file has nothing to do.
+    /// Looks whether the operator has changed the users. A method that reads no file has nothing to do.
     async fn refresh(&self) {}
 
     /// Returns how a client can sign in that may not do this without; none where there are no users.

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use crate::oci::{ForeignName, NameError, RepositoryName, read_domain};
 
-/// What the operator says about names that look like somebody's root.
+/// What the operator says about names that look like a foreign root.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// Domains below which this registry's own repositories stand.
     pub own: Vec<String>,
-    /// First components that are local although they look like somebody's root.
+    /// First components that are local although they look like a foreign root.
     pub local: Vec<String>,
     /// Whether a request can mean another registry than this one by more than the name.
     pub federates: bool,
@@ -22,8 +22,8 @@ pub struct Names {
 pub struct Meant {
     /// The repository.
     pub name: RepositoryName,
-    /// Its name as the client said it, by which it asks for tokens, too.
-    pub asked: RepositoryName,
+    /// Its name as the client said it, also in its requests for tokens.
+    pub requested: RepositoryName,
     /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
     /// the name as the client said it.
     pub own: Option<RepositoryName>,
@@ -31,7 +31,7 @@ pub struct Meant {
 
 impl From<RepositoryName> for Meant {
     fn from(name: RepositoryName) -> Self {
-        Self { asked: name.clone(), name, own: None }
+        Self { requested: name.clone(), name, own: None }
     }
 }
 
@@ -48,7 +48,7 @@ impl Names {
         namespace: Option<&str>,
     ) -> Result<Meant, NameError> {
         if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
-            return Ok(Meant { name: own, asked: name, own: None });
+            return Ok(Meant { name: own, requested: name, own: None });
         }
         if self.is_local(&name) || !self.federates || name.foreign().is_some() {
             return Ok(name.into());
@@ -62,13 +62,13 @@ impl Names {
         let own = namespace.as_ref().map(|_| name.clone());
         match namespace.or(host) {
             Some(domain) if !self.own.contains(&domain) => {
-                Ok(Meant { name: format!("{domain}/{name}").parse()?, asked: name, own })
+                Ok(Meant { name: format!("{domain}/{name}").parse()?, requested: name, own })
             }
             _ => Ok(name.into()),
         }
     }
 
-    /// Reads a name as one below somebody's root; none if it is this registry's own, also because the
+    /// Reads a name as one below a foreign root; none if it is this registry's own, also because the
     /// operator says so.
     #[must_use]
     pub fn foreign(&self, name: &RepositoryName) -> Option<ForeignName> {
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_operator_calls_local_is_nobody_elses() {
+    fn a_name_that_the_operator_calls_local_has_no_publisher() {
         let foreign = |name: &str| names().foreign(&name.parse().unwrap());
         assert!(foreign("docker.io/library/busybox").is_none());
         let found = foreign("far.example/team/api").unwrap();

@@ -1,4 +1,4 @@
-//! What a token is good for: the scopes that a client asked for it with, in the words of the stock registry's
+//! What a token is good for: the scopes that a client requested it with, in the words of the stock registry's
 //! token authentication (`repository:team/app:pull,push`, `registry:catalog:*`).
 
 use std::collections::BTreeMap;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::{Act, Action};
 use crate::oci::RepositoryName;
 
-/// How many repositories one token is good for; what is asked for beyond is left out.
+/// How many repositories one token is good for; what is requested beyond is left out.
 const REPOSITORIES: usize = 64;
 
 /// What a token is good for. Without any scope that is no more than to say who its bearer is.
@@ -28,7 +28,7 @@ impl Scopes {
     /// Reads scopes as clients ask for them: several values, each of several scopes, in any order, also twice.
     /// What is not known here is left out.
     #[must_use]
-    pub fn asked<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn requested<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut scopes = Self::default();
         for scope in values.into_iter().flat_map(str::split_ascii_whitespace) {
             scopes.add(scope);
@@ -86,7 +86,7 @@ impl Scopes {
         }
     }
 
-    /// Writes them, each on a line; [`Self::asked`] reads them again.
+    /// Writes them, each on a line; [`Self::requested`] reads them again.
     pub(super) fn lines(&self) -> Vec<String> {
         let repositories = self.repositories.iter().map(|(name, actions)| {
             let words =
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn lines(values: &[&str]) -> Vec<String> {
-        Scopes::asked(values.iter().copied()).lines()
+        Scopes::requested(values.iter().copied()).lines()
     }
 
     #[test]
@@ -147,21 +147,21 @@ mod tests {
     fn a_scope_is_good_for_its_repository_and_its_actions() {
         let name = |text: &str| text.parse::<RepositoryName>().unwrap();
         let (own, other) = (name("a"), name("a/b"));
-        let scopes = Scopes::asked(["repository:a:pull,push"]);
+        let scopes = Scopes::requested(["repository:a:pull,push"]);
         assert!(
             scopes.allow(Act::On(Action::Pull, &own)) && scopes.allow(Act::On(Action::Push, &own))
         );
         assert!(!scopes.allow(Act::On(Action::Delete, &own)));
         assert!(!scopes.allow(Act::On(Action::Pull, &other)));
         assert!(scopes.allow(Act::SignIn) && scopes.allow(Act::Ask) && !scopes.allow(Act::List));
-        let pulls = Scopes::asked(["repository:a:* registry:catalog:*"]).only_pulls();
+        let pulls = Scopes::requested(["repository:a:* registry:catalog:*"]).only_pulls();
         assert_eq!(pulls.lines(), ["repository:a:pull"]);
     }
 
     #[test]
     fn no_token_is_good_for_more_repositories_than_it_can_name() {
         let many: Vec<_> = (0..1000).map(|number| format!("repository:n{number}:pull")).collect();
-        let scopes = Scopes::asked(many.iter().map(String::as_str));
+        let scopes = Scopes::requested(many.iter().map(String::as_str));
         assert_eq!(scopes.lines().len(), REPOSITORIES);
     }
 }

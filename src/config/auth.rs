@@ -56,12 +56,12 @@ impl SignInSettings {
 pub struct HtpasswdSettings {
     /// The file; empty only where the method is another one.
     pub file: PathBuf,
-    /// Whether everybody may pull.
+    /// Whether all clients may pull.
     pub anonymous_pull: bool,
 }
 
 impl AuthSettings {
-    /// Tells whether everybody may pull.
+    /// Returns whether all clients may pull.
     #[must_use]
     pub fn lets_everybody_pull(&self) -> bool {
         self.method == "open" || self.htpasswd.anonymous_pull

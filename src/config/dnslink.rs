@@ -16,13 +16,13 @@ const STALE_FOR: &str = "dnslink.stale_for";
 /// The port of the DNS.
 const PORT: u16 = 53;
 
-/// More servers than that are asked by nobody.
+/// The largest number of servers that may be set.
 const MOST_SERVERS: usize = 8;
 
 /// More names in a minute are as good as no limit.
 const MOST_NAMES: u32 = 1_000_000;
 
-/// The longest that anything is kept: TTLs above a week are a mistake (RFC 8767, 4).
+/// The longest that anything is cached: TTLs above a week are a mistake (RFC 8767, 4).
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 /// The longest that a root outlives its record, for an operator who is away.
@@ -31,7 +31,7 @@ const LONGEST_STALE: Duration = Duration::from_hours(365 * 24);
 /// How names are looked up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DnslinkSettings {
-    /// Which servers are asked; none: those of the system.
+    /// Which servers are queried; none: those of the system.
     pub servers: Vec<DnsServer>,
     /// Whether answers have to be validated by DNSSEC.
     pub dnssec: bool,
@@ -39,11 +39,11 @@ pub struct DnslinkSettings {
     pub trust_anchors: Option<PathBuf>,
     /// A file of authorities that servers' certificates are checked by, instead of the known ones.
     pub https_authority: Option<PathBuf>,
-    /// How long an answer is kept at least.
+    /// How long an answer is cached at least.
     pub ttl_floor: Duration,
-    /// How long an answer is kept at most.
+    /// How long an answer is cached at most.
     pub ttl_ceiling: Duration,
-    /// How long an answer that is due serves on while no server can be asked.
+    /// How long an answer that is due serves on while no server can be reached.
     pub stale_for: Duration,
     /// How many new names are looked up for one client in a minute.
     pub max_new_names_per_client: u32,
@@ -56,9 +56,9 @@ pub struct DnslinkSettings {
 /// A server of names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DnsServer {
-    /// One that is asked by UDP, and by TCP where an answer is too long.
+    /// One that is queried by UDP, and by TCP where an answer is too long.
     Plain(SocketAddr),
-    /// One that is asked over HTTPS (RFC 8484).
+    /// One that is queried over HTTPS (RFC 8484).
     Https {
         /// Its name or address.
         host: String,

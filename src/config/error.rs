@@ -39,12 +39,12 @@ pub enum SettingsError {
         message: String,
     },
     /// There is no such setting.
-    #[error("unknown setting `{name}` {place}: {hint}")]
+    #[error("unknown setting `{name}` {location}: {hint}")]
     Unknown {
         /// The name as it was given.
         name: String,
         /// Where it stands.
-        place: String,
+        location: String,
         /// What may have been meant.
         hint: String,
     },
@@ -77,12 +77,12 @@ pub enum SettingsError {
     /// A setting is of no use without another one.
     #[error("`{given}` needs `{missing}`, which is empty")]
     Needs {
-        /// The setting that somebody gave.
+        /// The setting that was given.
         given: &'static str,
-        /// The one that nobody gave.
+        /// The one that is missing.
         missing: &'static str,
     },
-    /// Open access would be offered to a network, and nobody said that this is meant.
+    /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
         "`server.listen` is {listen}, where other machines could push and delete without signing \
          in: let clients sign in (`auth.method`), set `auth.allow_open` to true if that is meant, or \
@@ -117,11 +117,11 @@ impl SettingsError {
     }
 
     /// Refuses a name, with the one that may have been meant.
-    pub(super) fn unknown(name: &str, place: String, nearest: Option<&str>) -> Self {
+    pub(super) fn unknown(name: &str, location: String, nearest: Option<&str>) -> Self {
         let hint = match nearest {
             Some(nearest) => format!("did you mean `{nearest}`?"),
             None => "`roadstead config --defaults` lists all there are".to_owned(),
         };
-        Self::Unknown { name: name.to_owned(), place, hint }
+        Self::Unknown { name: name.to_owned(), location, hint }
     }
 }

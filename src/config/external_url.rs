@@ -1,4 +1,4 @@
-//! The URL by which clients reach the registry.
+//! The URL that clients use for the registry.
 
 use std::fmt;
 

@@ -28,9 +28,9 @@ pub struct FederationSettings {
     pub anonymous: Option<AnonymousAccess>,
     /// Values of the `Host` header that stand for the domain of the same name.
     pub hosts: Vec<String>,
-    /// Trustless gateways that are asked beside those that a domain names, without a slash at the end.
+    /// Trustless gateways that are used beside those that a domain names, without a slash at the end.
     pub gateways: Vec<String>,
-    /// The Kubo node that is asked as well.
+    /// The Kubo node that is used as well.
     pub kubo: FederationKubo,
     /// How many bytes of the disk other people's content takes at the most.
     pub cache_bytes: u64,
@@ -59,7 +59,7 @@ pub enum AnonymousAccess {
     None,
 }
 
-/// The Kubo node by which other people's content is fetched.
+/// The Kubo node that fetches foreign content.
 #[derive(Debug, Clone)]
 pub struct FederationKubo {
     /// Whose RPC it is.
@@ -73,7 +73,7 @@ pub struct FederationKubo {
 /// Which node fetches other people's content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FederationNode {
-    /// That of the storage, where images are kept in one.
+    /// That of the storage, where images are stored in one.
     Storage,
     /// None.
     Off,

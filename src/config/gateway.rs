@@ -1,10 +1,10 @@
-//! What everybody may read by its CID.
+//! What all clients may read by its CID.
 
 use std::time::Duration;
 
 use super::{SettingsError, Values};
 
-/// What everybody may read by its CID.
+/// What all clients may read by its CID.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
     /// Whether blocks below the public root are served.

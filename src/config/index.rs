@@ -6,7 +6,7 @@ use secrecy::SecretString;
 
 use super::{Settings, SettingsError, Values};
 
-/// A request may wait for a connection that somebody has who waits for the writer's lock.
+/// A request may wait for a connection of a task that waits for the writer's lock.
 const LEAST_CONNECTIONS: u64 = 2;
 /// More than any Postgres has.
 const MOST_CONNECTIONS: u64 = 10_000;
@@ -66,7 +66,7 @@ impl Default for PostgresSettings {
     }
 }
 
-/// Tells only whether the URL is of a kind that there is; the index room finds out the rest.
+/// Returns only whether the URL is of a kind that there is; the index room finds out the rest.
 fn is_url(text: &str) -> bool {
     let has_prefix = |prefix: &&str| text.len() > prefix.len() && text.starts_with(*prefix);
     ["sqlite:", "postgres://", "postgresql://"].iter().any(has_prefix)

@@ -2,7 +2,7 @@
 //!
 //! `cli` and `app` call this room at start and hand each room its own part; a driver's file may read
 //! its own section. Defaults give way to the file, the file to the environment, the environment to
-//! flags. Whatever is wrong is refused here, by name, so nobody else meets an unchecked value. This
+//! flags. Whatever is wrong is refused here, by name, so no other room meets an unchecked value. This
 //! room opens no socket and creates no folder.
 //!
 //! A new setting is a row of [`SETTINGS`] and a field of the struct of its concern.
@@ -61,7 +61,7 @@ pub struct Settings {
     pub dnslink: DnslinkSettings,
     /// Who may do what.
     pub auth: AuthSettings,
-    /// What everybody may read by its CID.
+    /// What all clients may read by its CID.
     pub gateway: GatewaySettings,
     /// Whose images are served beside the registry's own.
     pub federation: FederationSettings,
@@ -119,9 +119,9 @@ impl Settings {
         })
     }
 
-    /// Open access lets whoever reaches the port push and delete, so a mere `listen` must not be
+    /// Open access lets every client that reaches the port push and delete, so a mere `listen` must not be
     /// enough to offer it to a network; and never to have what strangers push published. What is published
-    /// everybody may read, so it must not be what clients have to sign in for.
+    /// all clients may read, so it must not be what clients have to sign in for.
     fn refuse_exposure(&self) -> Result<(), SettingsError> {
         let listen = self.server.listen;
         let is_local = listen.ip().to_canonical().is_loopback();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where a setting's value came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody gave one.
+    /// None was given.
     Default,
     /// A file of settings.
     File(PathBuf),

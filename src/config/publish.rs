@@ -22,10 +22,10 @@ const SERVERS: &str = "publish.servers";
 /// The port of the DNS.
 const PORT: u16 = 53;
 
-/// TTLs above a day keep everybody from what was pushed since.
+/// TTLs above a day hide from all clients what was pushed since.
 const LONGEST_TTL: Duration = Duration::from_hours(24);
 
-/// The longest that a root which was replaced is kept.
+/// The longest that a replaced root is retained.
 const LONGEST_KEEP: Duration = Duration::from_hours(365 * 24);
 
 /// More servers or hints than that are of no use.
@@ -45,7 +45,7 @@ pub struct PublishSettings {
     pub debounce: Duration,
     /// How long others may keep the record.
     pub ttl: Duration,
-    /// How long a root is kept, and what is below it served, after another one was published.
+    /// How long a root is retained, and what is below it served, after another one was published.
     pub keep: Duration,
     /// Where others reach this registry, as multiaddrs; none: it is found out.
     pub hint: Vec<String>,
@@ -114,7 +114,7 @@ impl PublishSettings {
             if duration > longest { Err(values.refuse(name)) } else { Ok(duration) }
         };
         let (ttl, keep) = (within(TTL, LONGEST_TTL)?, within(KEEP, LONGEST_KEEP)?);
-        // Whoever has kept a record for its TTL finds what it names.
+        // A resolver that has cached a record for its TTL finds what it names.
         if ttl.as_secs() == 0 || ttl > keep {
             return Err(values.refuse(TTL));
         }
@@ -164,7 +164,7 @@ impl PublishSettings {
             "cloudflare" => "publish.provider = \"cloudflare\"",
             _ => "publish.provider = \"exec\"",
         };
-        let wanted: &[(bool, &'static str)] = match self.provider {
+        let required: &[(bool, &'static str)] = match self.provider {
             "rfc2136" => &[
                 (rfc2136.server.host.is_empty(), "publish.rfc2136.server"),
                 (rfc2136.key_name.is_empty(), "publish.rfc2136.key_name"),
@@ -176,7 +176,7 @@ impl PublishSettings {
             "exec" => &[(exec.command.is_empty(), "publish.exec.command")],
             _ => &[],
         };
-        match wanted.iter().find(|(is_missing, _)| *is_missing) {
+        match required.iter().find(|(is_missing, _)| *is_missing) {
             Some((_, missing)) => needs(given, missing),
             None => Ok(()),
         }

@@ -14,24 +14,24 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// The folder that holds everything.
     pub data: PathBuf,
-    /// The URL by which clients reach the registry; none: locations are relative.
+    /// The URL that clients use for the registry; none: locations are relative.
     pub external_url: Option<ExternalUrl>,
-    /// Names and addresses by which clients reach the registry, without a port.
+    /// Names and addresses that clients use for the registry, without a port.
     pub hosts: Vec<String>,
     /// Networks whose proxies may say for which client a request is: an address, and how many of its
     /// bits the network shares.
     pub trusted_proxies: Vec<(IpAddr, u8)>,
     /// Domains that are this registry's own: below them stand its own repositories.
     pub domains: Vec<String>,
-    /// First components that are local although they look like somebody's root.
+    /// First components that are local although they look like a foreign root.
     pub local_namespaces: Vec<String>,
     /// What clients may have under way.
     pub limits: ServerLimits,
     /// With which certificate connections are encrypted; none: they are not.
     pub tls: Option<TlsSettings>,
-    /// How long transfers may still run when the server is told to stop.
+    /// How long transfers may still run after the signal to stop.
     pub shutdown_grace: Duration,
-    /// How long a change waits to be committed before the client is told to come back.
+    /// How long a change waits to be committed before the client has to retry later.
     pub request_timeout: Duration,
 }
 

@@ -2,7 +2,7 @@
 
 use super::SETTINGS;
 
-/// One setting: what it is called, what it means, what it is when nobody says.
+/// One setting: what it is called, what it means, and its default.
 #[derive(Debug)]
 pub struct Setting {
     /// Concern and setting, joined by dots, as in a TOML file.
@@ -24,7 +24,7 @@ pub enum Kind {
     Text,
     /// One of these texts.
     Choice(&'static [&'static str]),
-    /// A text that is shown to nobody, and may be given as a file.
+    /// A text that is never shown, and may be given as a file.
     Secret,
     /// `true` or `false`.
     Flag,

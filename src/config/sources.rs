@@ -70,12 +70,12 @@ impl Sources {
     /// [`SettingsError::Untrusted`] when it is the one of the working directory and others may write to it.
     pub fn settings_file(&self) -> Result<Option<PathBuf>, SettingsError> {
         let variables = self.variables();
-        let named = variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty());
-        if let Some(path) = self.file.clone().or_else(|| named.map(PathBuf::from)) {
+        let from_variable = variables.get(CONFIG_VARIABLE).filter(|path| !path.is_empty());
+        if let Some(path) = self.file.clone().or_else(|| from_variable.map(PathBuf::from)) {
             return Ok(Some(path));
         }
         let Some(path) = &self.local_file else { return Ok(None) };
-        // Settings can name programs to run: a file that somebody else left in a common folder is not read.
+        // Settings can name programs to run: a file that another user left in a common folder is not read.
         match fs::metadata(path) {
             Ok(file) if is_trusted(&file) => Ok(Some(path.clone())),
             Ok(_) => Err(SettingsError::Untrusted { path: path.clone() }),
@@ -108,7 +108,7 @@ impl Sources {
     }
 }
 
-/// Tells whether nobody but the user of this process and root can have written a file.
+/// Returns whether only the user of this process and root can have written a file.
 fn is_trusted(file: &fs::Metadata) -> bool {
     let is_own = file.uid() == 0 || file.uid() == rustix::process::geteuid().as_raw();
     is_own && file.mode() & 0o022 == 0

@@ -17,7 +17,7 @@ pub struct StorageSettings {
     pub kubo: KuboSettings,
 }
 
-/// A Kubo node, and the registry's place on it.
+/// A Kubo node, and the registry's path on it.
 #[derive(Debug, Clone)]
 pub struct KuboSettings {
     /// Its RPC.

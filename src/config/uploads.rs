@@ -7,7 +7,7 @@ use super::{SettingsError, Values};
 /// How long unfinished uploads stay.
 #[derive(Debug, Clone)]
 pub struct UploadSettings {
-    /// How long an upload that nobody continues is kept.
+    /// How long an upload that no client continues is retained.
     pub expire_after: Duration,
     /// How long a client may send nothing of a body.
     pub idle_timeout: Duration,

@@ -24,7 +24,7 @@ pub struct Values(BTreeMap<&'static str, Stored>);
 pub struct Effective<'a> {
     /// The setting.
     pub setting: &'static Setting,
-    /// Its value; of a secret that somebody gave, no more than the scheme if it is a URL.
+    /// Its value; of a secret that was given, no more than the scheme if it is a URL.
     pub value: Json,
     /// Where the value came from.
     pub origin: &'a Origin,

@@ -59,8 +59,8 @@ impl MediaRange {
                 (name.trim_end().to_ascii_lowercase(), unquoted(value.trim_start()))
             })
             .collect();
-        let named = |wanted: &str| parameters.iter().find(|(name, _)| name == wanted);
-        let quality = named("q").and_then(|(_, value)| value.parse::<f32>().ok());
+        let parameter = |key: &str| parameters.iter().find(|(name, _)| name == key);
+        let quality = parameter("q").and_then(|(_, value)| value.parse::<f32>().ok());
         // Also what is no number of the permitted ones, and says nothing then.
         let quality = quality.filter(|quality| (0.0..=1.0).contains(quality)).unwrap_or(1.0);
         Some(Self { media_type, quality, parameters })
@@ -80,7 +80,7 @@ impl MediaRange {
         };
         is_of_it
             && parameters.iter().all(|(name, value)| {
-                self.parameter(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value))
+                self.parameter(name).is_none_or(|expected| expected.eq_ignore_ascii_case(value))
             })
     }
 

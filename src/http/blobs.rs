@@ -12,7 +12,7 @@ use futures_util::{Stream, TryStreamExt, stream};
 use super::byteranges::ByteRanges;
 use super::error::{Answer, ApiError};
 use super::extract::Granted;
-use super::range::{RequestedRanges, extent, wanted};
+use super::range::{RequestedRanges, extent, requested_ranges};
 use super::{Api, condition, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
@@ -59,14 +59,14 @@ pub(super) async fn get(
         return Ok(response.insert_header((LOCATION, location)).finish());
     }
     let size = blob.size();
-    let wanted = wanted(header, size, respond::joined(&request));
-    let mut response = match wanted {
+    let requested = requested_ranges(header, size, respond::joined(&request));
+    let mut response = match requested {
         RequestedRanges::Whole => HttpResponse::Ok(),
         RequestedRanges::Nothing => return Err(ApiError::unsatisfiable(size)),
         RequestedRanges::Part(_) | RequestedRanges::Parts(_) => HttpResponse::PartialContent(),
     };
     describe(&mut response, &api, &grant, &blob).await;
-    match wanted {
+    match requested {
         RequestedRanges::Parts(ranges) => parts(response, &api, blob, ranges).await,
         RequestedRanges::Part(range) => {
             let (first, last) = (range.start, range.end - 1);
@@ -79,7 +79,7 @@ pub(super) async fn get(
     }
 }
 
-/// LinkCache with the bytes of one range.
+/// Answers with the bytes of one range.
 async fn part(
     mut response: HttpResponseBuilder,
     api: &Api,
@@ -91,7 +91,7 @@ async fn part(
     Ok(response.body(SizedStream::new(length, logged(blob.digest, bytes))))
 }
 
-/// LinkCache with several ranges, which are opened one after the other.
+/// Answers with several ranges, which are opened one after the other.
 async fn parts(
     mut response: HttpResponseBuilder,
     api: &Data<Api>,

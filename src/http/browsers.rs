@@ -18,7 +18,7 @@ use super::Api;
 use super::error::ApiError;
 use crate::oci::ErrorCode;
 
-/// The names by which clients reach this server.
+/// The names that clients use for this server.
 #[derive(Debug, Clone, Default)]
 pub struct OwnNames {
     /// The URL that the operator gives out, without a slash at its end.
@@ -27,7 +27,7 @@ pub struct OwnNames {
     pub hosts: Vec<String>,
     /// Names that stand for repositories of a domain, and so are this server's as well.
     pub domains: Vec<String>,
-    /// Whether everybody on this machine, and nobody else, may push: then `Host` has to be one of these
+    /// Whether all users of this machine, and no others, may push: then `Host` has to be one of these
     /// names or an address of this machine.
     pub is_open_on_loopback: bool,
 }

@@ -15,7 +15,7 @@ pub(super) struct ByteRanges {
     ranges: Vec<Range<u64>>,
     size: u64,
     content_type: &'static str,
-    /// Random, so that nobody can push content that has it.
+    /// Random, so that no client can push content that has it.
     boundary: String,
 }
 
@@ -34,14 +34,14 @@ impl ByteRanges {
     pub(super) fn length(&self) -> u64 {
         let parts = self.ranges.iter().enumerate();
         let parts = parts
-            .map(|(place, range)| self.head(place, range).len() as u64 + (range.end - range.start));
+            .map(|(index, range)| self.head(index, range).len() as u64 + (range.end - range.start));
         parts.sum::<u64>() + self.end().len() as u64
     }
 
     /// Writes what stands before the bytes of a range.
-    fn head(&self, place: usize, range: &Range<u64>) -> String {
+    fn head(&self, index: usize, range: &Range<u64>) -> String {
         let Self { boundary, content_type, size, .. } = self;
-        let line = if place == 0 { "" } else { "\r\n" };
+        let line = if index == 0 { "" } else { "\r\n" };
         let (first, last) = (range.start, range.end - 1);
         format!(
             "{line}--{boundary}\r\nContent-Type: {content_type}\r\n\
@@ -64,9 +64,9 @@ impl ByteRanges {
     {
         let end = Bytes::from(self.end());
         let pieces = stream::iter(0..self.ranges.len())
-            .then(move |place| {
-                let range = self.ranges[place].clone();
-                let head = Bytes::from(self.head(place, &range));
+            .then(move |index| {
+                let range = self.ranges[index].clone();
+                let head = Bytes::from(self.head(index, &range));
                 let opening = open(range);
                 async move { Ok(stream::once(future::ok(head)).chain(opening.await?)) }
             })

@@ -1,4 +1,4 @@
-//! Who asks: found out before anything else of a request below `/v2/`, or for `/metrics`, is looked at.
+//! The caller: identified before anything else of a request below `/v2/`, or for `/metrics`, is looked at.
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -18,7 +18,7 @@ use crate::dnslink::on_behalf_of;
 /// Tells on whose behalf an answer is given.
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// LinkCache whoever may not ask anything, and passes everybody else on, with who it is. It stands
+/// Refuses callers without access, and passes all others on, with their identity. It stands
 /// around all of `/v2/` and around `/metrics`, so a path that is malformed or is none tells nothing to a stranger.
 ///
 /// # Errors
@@ -42,7 +42,9 @@ pub(super) async fn identify(
         Err(error) => {
             match (&error, user(request.request())) {
                 (AuthError::Unauthorized(_), Some(user)) => log::tried(request.request(), &user),
-                (AuthError::Busy { .. }, Some(user)) => log::named(request.request(), &user),
+                (AuthError::Busy { .. }, Some(user)) => {
+                    log::unchecked_user(request.request(), &user)
+                }
                 _ => {}
             }
             let response = ApiError::from(error).error_response();
@@ -67,10 +69,10 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
     let external = api.external_url.clone();
     let base = external.unwrap_or_else(|| {
         let client = client::of(request);
-        let named = client.host.or_else(|| client::host(request).map(str::to_owned));
+        let requested_host = client.host.or_else(|| client::host(request).map(str::to_owned));
         // Of what a client says, no more than is a host is said to it again.
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
-        let host = named.filter(|host| !host.is_empty() && host.bytes().all(is_part));
+        let host = requested_host.filter(|host| !host.is_empty() && host.bytes().all(is_part));
         let is_encrypted = client.is_encrypted.unwrap_or(api.is_encrypted);
         let scheme = if is_encrypted { "https" } else { "http" };
         format!("{scheme}://{}", host.unwrap_or_else(|| api.address.to_string()))
@@ -108,7 +110,7 @@ pub(super) fn authorization(request: &HttpRequest) -> Option<&str> {
     header.map(|value| value.to_str().unwrap_or_default())
 }
 
-/// Returns who asks.
+/// Returns the caller.
 pub(super) fn of(request: &HttpRequest) -> Identity {
     request.extensions().get::<Identity>().expect("`identify` stands around it").clone()
 }

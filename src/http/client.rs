@@ -1,7 +1,7 @@
 //! Which client sends a request: the other end of its connection, or the address that a proxy names
 //! which the operator trusts.
 //!
-//! [`of`] is the one place that says so. The log, and everything that counts by client, take it from
+//! Only [`of`] says so. The log, and everything that counts by client, take it from
 //! there; whatever a client itself says about its address is worth nothing.
 //!
 //! Of the headers that a trusted proxy sends, `X-Forwarded-*` count: proxies append to `X-Forwarded-For`, and the last
@@ -63,14 +63,14 @@ impl TrustedProxies {
     }
 }
 
-/// Who sends a request.
+/// The client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The other end of the connection.
     pub peer: IpAddr,
     /// The address that trusted proxies name, if there are any.
     pub forwarded: Option<IpAddr>,
-    /// The host that a trusted proxy was asked by, if it says.
+    /// The host of the request to a trusted proxy, if it says.
     pub host: Option<String>,
     /// Whether the client speaks to a trusted proxy over TLS, if it says.
     pub is_encrypted: Option<bool>,
@@ -89,7 +89,7 @@ impl Client {
         group(self.address())
     }
 
-    /// Finds out who sends a request that came from `peer` with these headers.
+    /// Finds the client of a request that came from `peer` with these headers.
     fn read(peer: IpAddr, headers: &HeaderMap, proxies: &TrustedProxies) -> Self {
         let peer = peer.to_canonical();
         let mut client = Self { peer, forwarded: None, host: None, is_encrypted: None };
@@ -130,7 +130,7 @@ impl Client {
     }
 }
 
-/// Returns who sends a request.
+/// Returns the client of a request.
 pub(super) fn of(request: &HttpRequest) -> Client {
     let found = request.extensions().get::<Client>().cloned();
     found.unwrap_or_else(|| read(request))
@@ -143,7 +143,7 @@ pub(super) fn host(request: &HttpRequest) -> Option<&str> {
     target.or_else(|| request.headers().get(HOST)?.to_str().ok())
 }
 
-/// Finds out who sends a request, for [`of`].
+/// Finds the client of a request, for [`of`].
 pub(super) fn note(request: &ServiceRequest) {
     let client = read(request.request());
     request.extensions_mut().insert(client);
@@ -196,8 +196,8 @@ fn standard(headers: &HeaderMap) -> Hops {
             .filter_map(|pair| pair.split_once('='))
             .map(|(name, value)| (name.trim().to_ascii_lowercase(), unquoted(value.trim())))
             .collect();
-        let one = |wanted: &str| {
-            let mut values = pairs.iter().filter(|(name, _)| name == wanted);
+        let one = |key: &str| {
+            let mut values = pairs.iter().filter(|(name, _)| name == key);
             let value = values.next()?.1.clone();
             // What is said twice is not known.
             values.next().is_none().then_some(value)
@@ -213,14 +213,14 @@ fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut is_quoted, mut is_escaped) = (false, false);
     let mut parts = Vec::new();
     let mut begin = 0;
-    for (place, character) in text.char_indices() {
+    for (position, character) in text.char_indices() {
         match character {
             _ if is_escaped => is_escaped = false,
             '\\' if is_quoted => is_escaped = true,
             '"' => is_quoted = !is_quoted,
             _ if character == separator && !is_quoted => {
-                parts.push(&text[begin..place]);
-                begin = place + separator.len_utf8();
+                parts.push(&text[begin..position]);
+                begin = position + separator.len_utf8();
             }
             _ => {}
         }
@@ -343,9 +343,12 @@ mod tests {
         ] {
             assert_eq!(forwarded("127.0.0.1", &[("forwarded", list)]), found, "{list}");
         }
-        let told =
+        let reported =
             client("::1", &[("forwarded", "host=evil.example, host=\"a.example:1\";proto=HTTPS")]);
-        assert_eq!((told.host.as_deref(), told.is_encrypted), (Some("a.example:1"), Some(true)));
+        assert_eq!(
+            (reported.host.as_deref(), reported.is_encrypted),
+            (Some("a.example:1"), Some(true))
+        );
     }
 
     #[test]

@@ -12,12 +12,15 @@ use crate::registry::{Condition, Expected, RegistryError};
 
 impl Read for Condition {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        Ok(Self { only_if: wanted(request, &IF_MATCH)?, unless: wanted(request, &IF_NONE_MATCH)? })
+        Ok(Self {
+            only_if: entity_tags(request, &IF_MATCH)?,
+            unless: entity_tags(request, &IF_NONE_MATCH)?,
+        })
     }
 }
 
-/// Reads a header that names entity tags, if it is there. One that is no digest is nobody's.
-pub(super) fn wanted(
+/// Reads a header that names entity tags, if it is there. One that is no digest matches nothing.
+pub(super) fn entity_tags(
     request: &HttpRequest,
     header: &HeaderName,
 ) -> Result<Option<Expected>, ApiError> {
@@ -27,7 +30,7 @@ pub(super) fn wanted(
         let message = format!("the header {header} is not text");
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message)
     })?;
-    let wanted = match values[..] {
+    let expected = match values[..] {
         [] => return Ok(None),
         [value] if value.trim() == "*" => Expected::Anything,
         _ => {
@@ -35,7 +38,7 @@ pub(super) fn wanted(
             Expected::OneOf(tags.filter_map(|tag| digest(tag.trim(), header)).collect())
         }
     };
-    Ok(Some(wanted))
+    Ok(Some(expected))
 }
 
 /// Refuses to send what the client does not want: it wants other content, or nothing (`If-Match`).
@@ -45,7 +48,7 @@ pub(super) fn check_expected(
     what: &impl ToString,
     digest: &Digest,
 ) -> Result<(), ApiError> {
-    let expected = wanted(request, &IF_MATCH)?;
+    let expected = entity_tags(request, &IF_MATCH)?;
     if expected.is_none_or(|expected| expected.includes(digest)) {
         return Ok(());
     }

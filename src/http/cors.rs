@@ -56,7 +56,7 @@ pub async fn share_public(
     Ok(response)
 }
 
-/// `OPTIONS`: what a browser asks before it sends a request that a form could not send.
+/// `OPTIONS`: the preflight of a browser, before a request that a form could not send.
 pub(super) async fn preflight() -> HttpResponse {
     HttpResponse::NoContent()
         .insert_header((ALLOW, METHODS))

@@ -1,4 +1,4 @@
-//! The one map from what can go wrong to what a client is told.
+//! The one map from errors to the answers that clients get.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::remote::{RemoteError, RemoteErrorKind};
 use crate::storage::{StorageError, StorageErrorKind};
 
 /// How many digests an error names in its `detail`: clients read no answer of any length.
-const NAMED: usize = 100;
+const MAX_LISTED: usize = 100;
 
 /// How many bytes of an error's text are sent from its beginning, and from its end, which says what to do: what a client
 /// sent may stand between.
@@ -186,7 +186,7 @@ impl From<RegistryError> for ApiError {
                 (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid)
             }
             E::MissingReferences { missing, .. } => {
-                let first = &missing[..missing.len().min(NAMED)];
+                let first = &missing[..missing.len().min(MAX_LISTED)];
                 return Self::new(StatusCode::BAD_REQUEST, ErrorCode::ManifestBlobUnknown, message)
                     .detailed(json!(first));
             }
@@ -265,7 +265,7 @@ impl From<DnslinkError> for ApiError {
             }
         };
         if error.kind == DnslinkErrorKind::NotFound {
-            // Whoever mistypes a name is told, and that is all.
+            // A client that mistypes a name gets an answer, and that is all.
             tracing::debug!(%error, "a name leads to no root");
         } else {
             tracing::warn!(error = %chain(&error), "could not look up a foreign root");
@@ -322,7 +322,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
-                    .with(WWW_AUTHENTICATE.as_str(), told(&challenge))
+                    .with(WWW_AUTHENTICATE.as_str(), challenge_header(&challenge))
                     // Another client, and this one once it signs in, is answered otherwise.
                     .with(CACHE_CONTROL.as_str(), "no-store")
                     .with(VARY.as_str(), "Authorization")
@@ -338,7 +338,7 @@ impl From<AuthError> for ApiError {
 
 /// Writes a challenge as clients read it: quoted, without spaces behind commas. Where tokens are had
 /// is a path here; `caller` makes it the URL that clients need.
-fn told(challenge: &Challenge) -> String {
+fn challenge_header(challenge: &Challenge) -> String {
     match challenge {
         Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),
         Challenge::Token { scope, fault } => {
@@ -381,13 +381,13 @@ impl From<TagError> for ApiError {
     }
 }
 
-/// LinkCache a path that is none of the API's.
+/// Answers a path that is none of the API's.
 pub(super) async fn not_found(request: HttpRequest) -> Answer {
     let message = format!("there is nothing at {}", request.path());
     Err(ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message))
 }
 
-/// LinkCache a method that a path does not have; `methods` are those that it has.
+/// Answers a method that a path does not have; `methods` are those that it has.
 pub(super) fn method_not_allowed(request: &HttpRequest, methods: &'static str) -> Answer {
     let message = format!("{} is not supported at {}", request.method(), request.path());
     let error = ApiError::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message);

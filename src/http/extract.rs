@@ -25,7 +25,7 @@ pub(super) struct Namespace(pub(super) String);
 
 /// What a handler takes: a grant, and then whatever it needs to know of the request. Nothing but
 /// this reads a digest, a reference, an upload or parameters, so that a client learns what is wrong
-/// with them only once it may do what it asks.
+/// with them only once it may do what it requests.
 pub(super) struct Granted<Grant, Rest>(pub(super) Grant, pub(super) Rest);
 
 impl<Grant: Ask + 'static, Rest: Read + 'static> FromRequest for Granted<Grant, Rest> {
@@ -42,7 +42,7 @@ impl<Grant: Ask + 'static, Rest: Read + 'static> FromRequest for Granted<Grant, 
     }
 }
 
-/// A right that can be asked for.
+/// A right that can be requested.
 pub(super) trait Ask: Sized {
     /// Asks for it on behalf of the caller.
     async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError>;
@@ -135,7 +135,7 @@ impl Read for Reference {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let reference: Result<_, ReferenceError> = request.match_info().query("reference").parse();
         reference.map_err(|error| match error {
-            // Only a push can be told to name it otherwise. To read or delete, it is one tag more
+            // Only a push can name it otherwise. To read or delete, it is one tag more
             // that is not there; the conformance suite of v1.1.1 asks in this way.
             ReferenceError::Tag(error) if request.method() != Method::PUT => {
                 ApiError::new(StatusCode::NOT_FOUND, ErrorCode::ManifestUnknown, error.to_string())
@@ -146,20 +146,20 @@ impl Read for Reference {
 }
 
 /// Which upload a request is about, and where its client believes it to stand: `<id>` or
-/// `<id>.<offset>`, as `Location` told.
-pub(super) struct UploadPlace {
+/// `<id>.<offset>`, as `Location` said.
+pub(super) struct UploadPosition {
     pub(super) id: String,
     pub(super) offset: Option<u64>,
 }
 
-impl UploadPlace {
+impl UploadPosition {
     /// Writes it as [`Read`] reads it.
     pub(super) fn segment(id: &str, offset: u64) -> String {
         format!("{id}.{offset}")
     }
 }
 
-impl Read for UploadPlace {
+impl Read for UploadPosition {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
         let segment = request.match_info().query("upload");
         let unknown = || ApiError::from(RegistryError::UploadUnknown(segment.to_owned()));

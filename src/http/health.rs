@@ -34,7 +34,7 @@ pub(super) async fn live() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-/// `GET /readyz`: each part can serve pulls; what keeps it from taking pushes is told.
+/// `GET /readyz`: each part can serve pulls; what prevents pushes is reported.
 pub(super) async fn ready(api: Data<Api>) -> HttpResponse {
     let Some(Outcome { status, mut parts }) = outcome(&api).await else {
         return HttpResponse::ServiceUnavailable().finish();
@@ -82,7 +82,7 @@ async fn look(api: &Api) -> Outcome {
     Outcome { status, parts }
 }
 
-/// Says how a part is to whoever asks; why, and where, is for the log.
+/// Reports the state of a part to the client; why, and where, is for the log.
 fn part(answer: Result<(), RegistryError>) -> &'static str {
     let Err(error) = answer else { return "ok" };
     tracing::warn!(%error, "not ready");

@@ -59,7 +59,7 @@ fn note(request: &HttpRequest, note: impl FnOnce(&mut Noted)) {
     }
 }
 
-/// Says who sends a request.
+/// Notes the user of a request.
 pub(super) fn from(request: &HttpRequest, identity: &Identity) {
     let user = identity.user.as_deref().map(|user| cut(user, LONGEST_NAME).to_owned());
     note(request, |noted| noted.user = user);
@@ -67,7 +67,7 @@ pub(super) fn from(request: &HttpRequest, identity: &Identity) {
 
 /// Says whose password a request had that was refused.
 pub(super) fn tried(request: &HttpRequest, user: &str) {
-    named(request, user);
+    unchecked_user(request, user);
     let user = shown(user);
     let client = client::of(request);
     tracing::warn!(
@@ -81,11 +81,11 @@ pub(super) fn tried(request: &HttpRequest, user: &str) {
 }
 
 /// Says which user a request names whose password was not looked at.
-pub(super) fn named(request: &HttpRequest, user: &str) {
+pub(super) fn unchecked_user(request: &HttpRequest, user: &str) {
     note(request, |noted| noted.user = Some(shown(user)));
 }
 
-/// Writes a name that anybody may have sent.
+/// Writes a name that any client may have sent.
 fn shown(user: &str) -> String {
     cut(user, LONGEST_NAME).escape_debug().to_string()
 }
@@ -180,9 +180,9 @@ impl Line {
             about(request);
         }
         let segments = request.match_info();
-        let told = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
-        let asked = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
-        let digest = told.or(asked.filter(|reference| reference.contains(':')));
+        let reported = response.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
+        let requested = ["digest", "reference"].into_iter().find_map(|name| segments.get(name));
+        let digest = reported.or(requested.filter(|reference| reference.contains(':')));
         let cid = response.headers().get(IPFS_PATH).and_then(|value| value.to_str().ok());
         let mut noted = self.notes.borrow_mut();
         noted.digest = digest.map(|digest| cut(digest, LONGEST_NAME).to_owned());

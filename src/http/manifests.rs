@@ -20,7 +20,7 @@ use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{Digest, ErrorCode, Reference, Tag};
 use crate::registry::Condition;
 
-/// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is not asked: clients that
+/// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is ignored: clients that
 /// omit a type get it all the same, as it was pushed.
 pub(super) async fn get(
     Granted(grant, reference): Granted<PullGrant, Reference>,

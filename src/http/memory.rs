@@ -229,7 +229,7 @@ mod tests {
         drop((loans, more, other));
         assert!(lock(&memory.clients).is_empty());
         assert_eq!(memory.all.available_permits(), 16 * 1024);
-        // There is always room for the largest.
+        // There is always memory for the largest.
         let small = ManifestMemory::new(2 * mib, 2 * mib, Metrics::new());
         assert!(lend(&small, anna, 2 * mib).is_some());
     }

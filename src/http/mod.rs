@@ -1,8 +1,8 @@
 //! The API over HTTP: the only room that knows actix.
 //!
 //! `app` mounts [`routes`] on a server. A handler extracts types from the request, calls one use
-//! case of [`crate::registry`] and answers; nothing here decides about storage, rows or paths. Who
-//! asks is found out around all of `/v2/`, what a request may do while its grant is extracted.
+//! case of [`crate::registry`] and answers; nothing here decides about storage, rows or paths. The
+//! caller is identified around all of `/v2/`, what a request may do while its grant is extracted.
 
 mod accept;
 mod base;
@@ -70,7 +70,7 @@ pub struct Api {
     pub address: SocketAddr,
     /// Whether it encrypts.
     pub is_encrypted: bool,
-    /// The names by which clients reach it.
+    /// The names that clients use for it.
     pub own_names: OwnNames,
     /// The proxies that may say for which client a request is.
     pub proxies: Arc<TrustedProxies>,
@@ -94,8 +94,8 @@ pub struct Api {
 const READ: &str = "GET, HEAD";
 
 /// Every route (distribution-spec, "Endpoints"). A name has slashes, so the most specific comes first, and
-/// manifests before the other routes, since they are asked for most. Below `/v2` each request is asked first who
-/// sends it. What has no route is counted as `other`.
+/// manifests before the other routes, since they are requested most. Below `/v2` the caller of each request is
+/// identified first. What has no route is counted as `other`.
 pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
     let counted = |path: &str, route: &str, methods: &'static str| {
         let refuse = move |request| ready(error::method_not_allowed(&request, methods));

@@ -10,7 +10,7 @@ use crate::oci::ErrorCode;
 /// The longest page, and how long one is when the client does not say.
 const LONGEST: u32 = 10_000;
 
-/// Which part of a list is asked for.
+/// Which part of a list is requested.
 pub(super) struct Page {
     /// At most so many.
     pub(super) limit: u32,

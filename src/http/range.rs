@@ -9,7 +9,7 @@ use crate::registry::Extent;
 /// How many ranges one request may ask for: as many as podman does at most. Beyond that the header is ignored.
 pub(super) const MAX_RANGES: usize = 1024;
 
-/// What a `Range` header asks of content.
+/// What a `Range` header requests.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RequestedRanges {
     /// All of it: there is no header, or one that RFC 9110 says to ignore.
@@ -27,11 +27,11 @@ pub(super) enum RequestedRanges {
 pub(super) enum Joined {
     /// Those that overlap or touch (RFC 9110, 15.3.7.2).
     Touching,
-    /// Only those that overlap: for clients that take the nth part for the nth range that they asked for.
+    /// Only those that overlap: for clients that take the nth part for the nth range of their request.
     Overlapping,
 }
 
-/// What one range of a header asks of content.
+/// What one range of a header requests.
 enum Spec {
     Satisfiable(Range<u64>),
     Unsatisfiable,
@@ -43,7 +43,7 @@ enum Spec {
 /// Reads a `Range` header (RFC 9110, 14.2). What is no set of byte ranges is ignored, and so are more than
 /// [`MAX_RANGES`]. A range that ends before it begins may be ignored or refused; the conformance suite
 /// counts only the refusal. Of several, those that the content does not have are left out, and some are `joined`.
-pub(super) fn wanted(header: Option<&str>, size: u64, joined: Joined) -> RequestedRanges {
+pub(super) fn requested_ranges(header: Option<&str>, size: u64, joined: Joined) -> RequestedRanges {
     let Some(set) = header.and_then(byte_ranges) else { return RequestedRanges::Whole };
     let specs = || set.split(',').map(str::trim).filter(|spec| !spec.is_empty());
     if !(1..=MAX_RANGES).contains(&specs().take(MAX_RANGES + 1).count()) {
@@ -93,13 +93,13 @@ fn read_spec(spec: &str, size: u64) -> Spec {
     if first >= size { Spec::Unsatisfiable } else { Spec::Satisfiable(first..end) }
 }
 
-/// Makes one of ranges that overlap or touch; it comes where the first of them was asked for.
+/// Makes one of ranges that overlap or touch; it comes at the position of the first of them.
 fn merged(ranges: Vec<Range<u64>>, joined: Joined) -> Vec<Range<u64>> {
     let gap = u64::from(joined == Joined::Overlapping);
-    let mut asked: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
-    asked.sort_by_key(|(_, range)| range.start);
-    let mut merged: Vec<(usize, Range<u64>)> = Vec::with_capacity(asked.len());
-    for (position, range) in asked {
+    let mut requested: Vec<(usize, Range<u64>)> = ranges.into_iter().enumerate().collect();
+    requested.sort_by_key(|(_, range)| range.start);
+    let mut merged: Vec<(usize, Range<u64>)> = Vec::with_capacity(requested.len());
+    for (position, range) in requested {
         match merged.last_mut() {
             Some((first, last)) if range.start + gap <= last.end => {
                 last.end = last.end.max(range.end);
@@ -112,12 +112,12 @@ fn merged(ranges: Vec<Range<u64>>, joined: Joined) -> Vec<Range<u64>> {
     merged.into_iter().map(|(_, range)| range).collect()
 }
 
-/// Tells how much of content a `Range` header may ask for, whatever its length is. One that is to be ignored asks
-/// for the whole.
+/// Returns how much of content a `Range` header may request, whatever its length is. One that is to be ignored
+/// requests the whole.
 pub(super) fn extent(header: Option<&str>) -> Extent {
     let Some(set) = header.and_then(byte_ranges) else { return Extent::Whole };
     let is_open = |spec: &str| spec.starts_with('-') || spec.ends_with('-');
-    match wanted(header, u64::MAX, Joined::Touching) {
+    match requested_ranges(header, u64::MAX, Joined::Touching) {
         RequestedRanges::Whole => Extent::Whole,
         RequestedRanges::Part(_) | RequestedRanges::Parts(_)
             if set.split(',').map(str::trim).any(is_open) =>
@@ -200,17 +200,23 @@ mod tests {
             ("chunks=0-1", RequestedRanges::Whole),
             ("", RequestedRanges::Whole),
         ] {
-            assert_eq!(wanted(Some(header), 10, Joined::Touching), expected, "{header}");
+            assert_eq!(requested_ranges(Some(header), 10, Joined::Touching), expected, "{header}");
         }
-        assert_eq!(wanted(None, 10, Joined::Touching), RequestedRanges::Whole);
-        assert_eq!(wanted(Some("bytes=0-"), 0, Joined::Touching), RequestedRanges::Nothing);
-        assert_eq!(wanted(Some("bytes=-1"), 0, Joined::Touching), RequestedRanges::Nothing);
+        assert_eq!(requested_ranges(None, 10, Joined::Touching), RequestedRanges::Whole);
+        assert_eq!(
+            requested_ranges(Some("bytes=0-"), 0, Joined::Touching),
+            RequestedRanges::Nothing
+        );
+        assert_eq!(
+            requested_ranges(Some("bytes=-1"), 0, Joined::Touching),
+            RequestedRanges::Nothing
+        );
     }
 
     #[test]
     #[expect(clippy::single_range_in_vec_init, reason = "one range is what is left")]
-    fn several_ranges_come_as_asked_and_merged() {
-        let parts = |header: &str| match wanted(Some(header), 100, Joined::Touching) {
+    fn several_ranges_come_in_the_order_of_the_request_and_merged() {
+        let parts = |header: &str| match requested_ranges(Some(header), 100, Joined::Touching) {
             RequestedRanges::Parts(ranges) => ranges,
             RequestedRanges::Part(range) => vec![range],
             RequestedRanges::Whole | RequestedRanges::Nothing => Vec::new(),
@@ -224,7 +230,7 @@ mod tests {
         assert_eq!(parts("bytes=100-,5-6"), [5..7], "one is left");
         assert_eq!(parts("bytes=100-,5-6,-0,8-8,200-300"), [5..7, 8..9]);
         assert_eq!(parts("bytes=50-,0-49"), [0..100]);
-        let apart = wanted(Some("bytes=2-3,0-1,3-4,6-6"), 100, Joined::Overlapping);
+        let apart = requested_ranges(Some("bytes=2-3,0-1,3-4,6-6"), 100, Joined::Overlapping);
         assert_eq!(
             apart,
             RequestedRanges::Parts(vec![2..5, 0..2, 6..7]),
@@ -232,7 +238,7 @@ mod tests {
         );
         let many = |count: u64| {
             let specs: Vec<_> = (0..count).map(|it| format!("{0}-{0}", it * 2)).collect();
-            wanted(Some(&format!("bytes={}", specs.join(","))), 100_000, Joined::Touching)
+            requested_ranges(Some(&format!("bytes={}", specs.join(","))), 100_000, Joined::Touching)
         };
         assert!(matches!(many(1024), RequestedRanges::Parts(ranges) if ranges.len() == 1024));
         assert_eq!(many(1025), RequestedRanges::Whole);
@@ -291,35 +297,35 @@ mod tests {
             header in hostile::texts("bytes=[0-9]{0,3}-[0-9]{0,21}"),
             size in prop_oneof![0_u64..2000, any::<u64>()],
         ) {
-            let wanted = wanted(Some(&header), size, Joined::Touching);
-            if let RequestedRanges::Part(range) = &wanted {
+            let requested = requested_ranges(Some(&header), size, Joined::Touching);
+            if let RequestedRanges::Part(range) = &requested {
                 prop_assert!(range.start < range.end && range.end <= size, "{range:?} of {size}");
             }
             if let Some(expected) = expected(&header, size) {
-                prop_assert_eq!(wanted, expected);
+                prop_assert_eq!(requested, expected);
             }
         }
 
         #[test]
-        fn several_ranges_cover_what_was_asked_for_and_lie_apart(
-            asked in prop::collection::vec((0_u64..1000, 0_u64..200), 1..40),
+        fn several_ranges_cover_the_requested_bytes_and_lie_apart(
+            requested in prop::collection::vec((0_u64..1000, 0_u64..200), 1..40),
             size in 0_u64..1000,
         ) {
-            let specs: Vec<_> = asked.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
-            let ranges = match wanted(Some(&format!("bytes={}", specs.join(","))), size, Joined::Touching) {
+            let specs: Vec<_> = requested.iter().map(|(first, more)| format!("{first}-{}", first + more)).collect();
+            let ranges = match requested_ranges(Some(&format!("bytes={}", specs.join(","))), size, Joined::Touching) {
                 RequestedRanges::Parts(ranges) => ranges,
                 RequestedRanges::Part(range) => vec![range],
                 RequestedRanges::Nothing => Vec::new(),
                 RequestedRanges::Whole => return Err(TestCaseError::fail("it is a set of ranges")),
             };
             for byte in 0..size {
-                let is_asked = asked.iter().any(|(first, more)| (*first..=first + more).contains(&byte));
+                let is_requested = requested.iter().any(|(first, more)| (*first..=first + more).contains(&byte));
                 let count = ranges.iter().filter(|range| range.contains(&byte)).count();
-                prop_assert_eq!(count, usize::from(is_asked), "byte {}", byte);
+                prop_assert_eq!(count, usize::from(is_requested), "byte {}", byte);
             }
-            // Each comes where the first range that lies in it was asked for.
+            // Each comes at the position of the first requested range that lies in it.
             let mut expected = Vec::new();
-            for (first, _) in asked.iter().filter(|(first, _)| *first < size) {
+            for (first, _) in requested.iter().filter(|(first, _)| *first < size) {
                 let position = ranges.iter().position(|range| range.contains(first)).unwrap();
                 if !expected.contains(&position) {
                     expected.push(position);

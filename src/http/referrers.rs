@@ -23,13 +23,13 @@ pub(super) async fn list(
     let artifact_type = query.get("artifactType").filter(|text| !text.is_empty());
     let artifact_type = artifact_type.map(|text| text.replace('\0', "\u{fffd}"));
     let last = query.parse("last")?;
-    let asked = ReferrersQuery { subject, artifact_type, last, limit };
-    let page = api.registry.referrers(&grant, &asked).await?;
+    let requested = ReferrersQuery { subject, artifact_type, last, limit };
+    let page = api.registry.referrers(&grant, &requested).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, MediaType::OciIndex.as_str()));
     let (limit, last) = (limit.to_string(), page.next.map(|last| last.to_string()));
     let mut parameters = vec![("n", limit.as_str())];
-    if let Some(artifact_type) = &asked.artifact_type {
+    if let Some(artifact_type) = &requested.artifact_type {
         response.insert_header(("OCI-Filters-Applied", "artifactType"));
         parameters.push(("artifactType", artifact_type));
     }

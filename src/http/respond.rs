@@ -46,7 +46,7 @@ pub(super) async fn allow_caching(
     response.insert_header((CACHE_CONTROL, control));
 }
 
-/// Says of a name that was looked up below somebody's root that it may be out of date.
+/// Says of a name that was looked up below a foreign root that it may be out of date.
 pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &PullGrant) {
     if let Some(since) = api.registry.stale_since(grant) {
         response.insert_header(("Roadstead-Stale-Since", since.to_string()));
@@ -55,7 +55,7 @@ pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &Pu
 
 /// Returns the content that the client has already, as far as it says so.
 pub(super) fn known(request: &HttpRequest) -> Option<Expected> {
-    condition::wanted(request, &IF_NONE_MATCH).ok().flatten()
+    condition::entity_tags(request, &IF_NONE_MATCH).ok().flatten()
 }
 
 /// Tells whether the client has the content already.
@@ -72,7 +72,7 @@ pub(super) fn range<'a>(request: &'a HttpRequest, digest: &Digest) -> Option<&'a
 }
 
 /// Tells which of several ranges are made one for a client. containers/image (podman, CRI-O, Buildah), which sends
-/// this header with every request, asks for ranges that touch, and takes the nth part for the nth of them.
+/// this header with every request, requests ranges that touch, and takes the nth part for the nth of them.
 pub(super) fn joined(request: &HttpRequest) -> Joined {
     let counts_parts = request.headers().contains_key("Docker-Distribution-API-Version");
     if counts_parts { Joined::Overlapping } else { Joined::Touching }
@@ -84,7 +84,7 @@ pub(super) fn location(api: &Api, name: &RepositoryName, rest: &str) -> String {
     format!("{base}/v2/{name}/{rest}")
 }
 
-/// LinkCache that something was deleted.
+/// Answers that something was deleted.
 pub(super) fn accepted() -> HttpResponse {
     HttpResponse::Accepted().finish()
 }

@@ -1,5 +1,5 @@
-//! `/routing/v1/`: who has what (the Delegated Routing specification of IPFS). Of all peers it knows this
-//! registry, and of all content what its gateway serves; it asks nobody.
+//! `/routing/v1/`: which peers have what (the Delegated Routing specification of IPFS). Of all peers it knows this
+//! registry, and of all content what its gateway serves; it queries no other peer.
 
 use std::time::SystemTime;
 
@@ -33,7 +33,7 @@ pub struct Peer {
     pub gateway: Option<Gateway>,
 }
 
-/// What is told of a peer (specification, "Peer Schema").
+/// The record of a peer (specification, "Peer Schema").
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Record {
@@ -74,13 +74,13 @@ fn segment<T>(
     read(text).ok_or_else(unreadable)
 }
 
-/// Returns what is told of this registry; none where its address is not known, or nobody asks for one like it.
+/// Returns the record of this registry; none where its address is not known, or the filters exclude it.
 fn record(request: &HttpRequest, peer: &Peer) -> Result<Option<Record>, ApiError> {
     let Some(gateway) = &peer.gateway else { return Ok(None) };
     let query = Query::read(request)?;
-    let is_wanted = passes(query.get("filter-protocols"), &[PROTOCOL])
+    let is_requested = passes(query.get("filter-protocols"), &[PROTOCOL])
         && passes(query.get("filter-addrs"), &gateway.protocols());
-    Ok(is_wanted.then(|| Record {
+    Ok(is_requested.then(|| Record {
         schema: "peer",
         id: peer_id(&peer.id),
         addrs: vec![gateway.multiaddr()],
@@ -93,19 +93,19 @@ fn record(request: &HttpRequest, peer: &Peer) -> Result<Option<Record>, ApiError
 fn passes(filter: Option<&str>, protocols: &[&str]) -> bool {
     let has = |name: &str| protocols.iter().any(|it| it.eq_ignore_ascii_case(name));
     let names = filter.unwrap_or_default().split(',').map(str::trim).filter(|it| !it.is_empty());
-    let (refused, wanted): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with('!'));
-    (wanted.is_empty() || wanted.into_iter().any(has))
+    let (refused, accepted): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with('!'));
+    (accepted.is_empty() || accepted.into_iter().any(has))
         && !refused.into_iter().any(|name| has(&name[1..]))
 }
 
-/// LinkCache with a list of at most one, or with a line for each.
+/// Answers with a list of at most one, or with a line for each.
 fn answer(request: &HttpRequest, list: &str, record: Option<Record>) -> HttpResponse {
     let accept = Accept::read(request);
     let ranges = accept.best_first();
     // Of the two, the one that the client likes better; a wildcard says no more than nothing.
-    let named = ranges.into_iter().find(|it| it.media_type == LINES || it.media_type == JSON);
-    let is_by_lines = named.is_some_and(|it| it.quality > 0.0 && it.media_type == LINES);
-    // Whoever has it has it as long as its root is served; who has not may soon.
+    let preferred = ranges.into_iter().find(|it| it.media_type == LINES || it.media_type == JSON);
+    let is_by_lines = preferred.is_some_and(|it| it.quality > 0.0 && it.media_type == LINES);
+    // A provider stays one as long as its root is served; another peer may soon become one.
     let seconds = if record.is_some() { 300 } else { 15 };
     let (content_type, body) = if is_by_lines {
         let line = record.map(|record| format!("{}\n", json!(record)));

@@ -1,4 +1,4 @@
-//! `/v2/token`: where clients are sent that are asked for a token (the token authentication of the
+//! `/v2/token`: where clients are sent that need a token (the token authentication of the
 //! stock registry, as clients know it).
 
 use actix_web::http::header::CACHE_CONTROL;
@@ -15,12 +15,12 @@ use crate::auth::Scopes;
 /// Where it is.
 pub(super) const PATH: &str = "/v2/token";
 
-/// `GET`: a token for who sends the request, good for no more than what is asked for (`scope`). What a client may not
-/// do is left out without a word: clients ask for several things at once, and end at a refusal. When it was issued is
-/// not told, since clients would compare that with clocks of their own; each counts from when it came.
+/// `GET`: a token for the caller, good for no more than what is requested (`scope`). What a client may not
+/// do is left out without a word: clients request several things at once, and end at a refusal. When it was issued is
+/// not returned, since clients would compare that with clocks of their own; each counts from when it came.
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let query = Query::read(&request)?;
-    let scopes = Scopes::asked(query.all("scope"));
+    let scopes = Scopes::requested(query.all("scope"));
     let client = client::of(&request).group();
     let authorization = caller::authorization(&request);
     let Some(token) = api.authority.token(authorization, client, scopes).await? else {

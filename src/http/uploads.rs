@@ -6,7 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
-use super::extract::{Granted, Query, UploadPlace};
+use super::extract::{Granted, Query, UploadPosition};
 use super::respond::{self, CONTENT_DIGEST, IPFS_PATH};
 use super::{Api, range};
 use crate::auth::PushGrant;
@@ -41,7 +41,7 @@ pub(super) async fn post(
     match put.whole(&mut Body::new(body, api.body_idle)).await {
         Ok(blob) => Ok(created(&api, &grant, &blob)),
         Err(error) => {
-            // Its client was never told its name, and begins anew.
+            // Its client never got its name, and begins anew.
             let _ = api.registry.cancel_upload(&grant, &id).await;
             Err(error)
         }
@@ -71,7 +71,7 @@ async fn mount(
 
 /// `GET` and `HEAD`: how far an upload has come.
 pub(super) async fn status(
-    Granted(grant, UploadPlace { id, .. }): Granted<PushGrant, UploadPlace>,
+    Granted(grant, UploadPosition { id, .. }): Granted<PushGrant, UploadPosition>,
     api: Data<Api>,
 ) -> Answer {
     let offset = api.registry.upload_offset(&grant, &id).await?;
@@ -81,12 +81,12 @@ pub(super) async fn status(
 /// `PATCH`: appends a chunk, or a stream that says neither where it belongs nor how long it is. What
 /// comes by an old `Location` is 416, since it was sent before.
 pub(super) async fn patch(
-    Granted(grant, place): Granted<PushGrant, UploadPlace>,
+    Granted(grant, position): Granted<PushGrant, UploadPosition>,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
 ) -> Answer {
-    let UploadPlace { id, offset } = place;
+    let UploadPosition { id, offset } = position;
     let chunk = Chunk::of(&request)?;
     let start = chunk.as_ref().map(|chunk| chunk.start).or(offset);
     let mut body = Body::new(body, api.body_idle);
@@ -104,7 +104,7 @@ pub(super) async fn patch(
 /// `PUT`: ends an upload, with or without a last chunk. A body that has the digest by itself is taken,
 /// whatever the upload had before; and what the repository has by then, it was sent.
 pub(super) async fn put(
-    Granted(grant, (place, query)): Granted<PushGrant, (UploadPlace, Query)>,
+    Granted(grant, (position, query)): Granted<PushGrant, (UploadPosition, Query)>,
     request: HttpRequest,
     body: Payload,
     api: Data<Api>,
@@ -115,7 +115,7 @@ pub(super) async fn put(
             "the parameter `digest` is missing",
         ));
     };
-    let UploadPlace { id, offset } = place;
+    let UploadPosition { id, offset } = position;
     let mut body = Body::new(body, api.body_idle);
     let put = Put { grant: &grant, id: &id, digest, request: &request, api: &api };
     let ended = if !body.has_bytes(&request).await? {
@@ -145,7 +145,7 @@ pub(super) async fn put(
 
 /// `DELETE`: ends an upload without a result.
 pub(super) async fn cancel(
-    Granted(grant, UploadPlace { id, .. }): Granted<PushGrant, UploadPlace>,
+    Granted(grant, UploadPosition { id, .. }): Granted<PushGrant, UploadPosition>,
     api: Data<Api>,
 ) -> Answer {
     api.registry.cancel_upload(&grant, &id).await?;
@@ -220,7 +220,7 @@ impl Put<'_> {
         self.claim(None).await?.finish(&self.digest).await
     }
 
-    /// Takes the whole blob, into an upload that nobody can come back to.
+    /// Takes the whole blob, into an upload that no client can resume.
     async fn whole(&self, body: &mut Body) -> Result<Blob, ApiError> {
         let chunk = Chunk::of(self.request)?;
         let start = chunk.as_ref().map(|chunk| chunk.start);
@@ -312,11 +312,11 @@ fn upload_head(
     response
 }
 
-/// Tells where an upload goes on. The offset is part of it, so that what is sent again can be told from
+/// Returns where an upload continues. The offset is part of it, so that what is sent again is distinct from
 /// what comes next.
 fn upload_location(api: &Api, grant: &PushGrant, id: &str, offset: u64) -> String {
-    let place = UploadPlace::segment(id, offset);
-    respond::location(api, grant.repository(), &format!("blobs/uploads/{place}"))
+    let position = UploadPosition::segment(id, offset);
+    respond::location(api, grant.repository(), &format!("blobs/uploads/{position}"))
 }
 
 fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {

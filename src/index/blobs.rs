@@ -70,7 +70,7 @@ pub(super) async fn find_all(
     Ok(found)
 }
 
-/// Finds a blob, whoever has it.
+/// Finds a blob, in whatever repository.
 pub(super) async fn stored(
     connection: &mut Connection,
     digest: &CanonicalDigest,
@@ -117,7 +117,7 @@ pub(super) async fn repositories_with(
     rows.iter().map(|(name,)| parsed(name)).collect()
 }
 
-/// Lists every name by which the repository has that blob.
+/// Lists every name of that blob in the repository.
 pub(super) async fn names(
     connection: &mut Connection,
     repository: &RepositoryName,

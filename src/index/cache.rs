@@ -1,4 +1,4 @@
-//! What pulls look up, kept in memory, and never stale: an entry counts only as long as the version
+//! What pulls look up, cached in memory, and never stale: an entry counts only as long as the version
 //! under which it was read.
 
 use std::hash::Hash;
@@ -10,7 +10,7 @@ use super::generation::{Generation, Seen};
 use super::{BlobRow, ManifestRow, Result};
 use crate::oci::{Digest, RepositoryName, Tag};
 
-/// How many bytes of manifests are kept.
+/// How many bytes of manifests are cached.
 const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many bytes the rows of blobs may take.
@@ -22,7 +22,7 @@ const SHARDS: usize = 4;
 /// What an entry takes beside its text, about.
 const ENTRY_BYTES: u64 = 512;
 
-/// What was found of late, by a repository and a name in it. What is absent is never kept.
+/// What was found of late, by a repository and a name in it. What is absent is never cached.
 pub(super) struct RowCache {
     blobs: Found<Digest, BlobRow>,
     manifests: Found<Digest, ManifestRow>,
@@ -108,7 +108,7 @@ where
     }
 }
 
-/// How much room a row takes.
+/// How much memory a row takes.
 pub(super) trait Size {
     /// Bytes beside [`ENTRY_BYTES`].
     fn size(&self) -> u64;

@@ -26,7 +26,7 @@ pub(super) fn unsigned(number: i64) -> Result<u64> {
     u64::try_from(number).map_err(|error| damaged("reading a stored size", error))
 }
 
-/// Locks a size or an offset into what a column holds.
+/// Converts a size or an offset to the type of a column.
 pub(super) fn signed(number: u64) -> Result<i64> {
     i64::try_from(number)
         .map_err(|error| IndexError::new(IndexErrorKind::Failed, "storing a size", error))

@@ -72,7 +72,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Wraps a connection. `gate` is what each transaction that writes has to pass, for a database
-    /// that has room for one; `passed` is held where that was done already.
+    /// that allows one at a time; `passed` is its guard where that was done already.
     pub(super) fn new(
         link: Link,
         gate: Option<Arc<Mutex<()>>>,
@@ -128,7 +128,7 @@ impl Connection {
         damaged(doing, why)
     }
 
-    /// Begins a transaction that may write; waits for its lease.
+    /// Begins a transaction that may write; waits for other writers.
     pub(super) async fn begin(&mut self) -> Result<()> {
         if self.in_transaction {
             return Err(misuse("beginning a transaction", "one is open already"));

@@ -34,7 +34,7 @@ pub(super) struct Database {
     pub(super) pool: Pool,
     /// Where those come from whose writes need not outlast a loss of power, if these are others.
     pub(super) hasty: Option<Pool>,
-    /// What each transaction that writes passes, where there is room for one at a time.
+    /// What each transaction that writes passes, where only one may run at a time.
     pub(super) gate: Option<Arc<Mutex<()>>>,
     /// The writer's lock among the tasks of this process.
     pub(super) lock: Arc<Mutex<()>>,
@@ -42,8 +42,8 @@ pub(super) struct Database {
     pub(super) generation: Arc<Generation>,
     /// What it was opened for.
     pub(super) access: Access,
-    /// Whether it could only be opened for reading, since there was no room to write anything.
-    pub(super) had_no_room: bool,
+    /// Whether it could only be opened for reading, since there was no space to write anything.
+    pub(super) had_no_space: bool,
     /// What was found of late.
     pub(super) cache: RowCache,
     /// How long a statement of a request may take, where there is a network between.
@@ -70,12 +70,12 @@ impl Database {
     async fn write_hastily(&self) -> Result<Connection> {
         let Some(pool) = &self.hasty else { return self.write().await };
         self.check_access()?;
-        // There is one such connection; nobody else shall wait until it is back.
+        // There is one such connection; no other task shall wait until it is back.
         let link = pool.link().await?;
         Ok(self.connection(link, self.pass().await?))
     }
 
-    /// Waits for the lease to write, where one does at a time.
+    /// Waits for other writers, where only one may write at a time.
     async fn pass(&self) -> Result<Option<OwnedMutexGuard<()>>> {
         let Some(gate) = &self.gate else { return Ok(None) };
         match tokio::time::timeout(GATE_LIMIT, Arc::clone(gate).lock_owned()).await {
@@ -98,7 +98,7 @@ impl Database {
     }
 
     fn check_access(&self) -> Result<()> {
-        if self.had_no_room {
+        if self.had_no_space {
             let why = "there was none at the start: make room, and restart";
             return Err(IndexError::new(IndexErrorKind::Full, "writing", why));
         }
@@ -383,9 +383,9 @@ impl Index for Database {
 
     async fn lock(&self) -> Result<Box<dyn Writer>> {
         self.check_access()?;
-        let held = Arc::clone(&self.lock).lock_owned().await;
+        let guard = Arc::clone(&self.lock).lock_owned().await;
         let connection = self.read().await?.for_the_writer();
-        let writer = LockedWriter::lock(connection, held, Arc::clone(&self.generation)).await?;
+        let writer = LockedWriter::lock(connection, guard, Arc::clone(&self.generation)).await?;
         Ok(Box::new(writer))
     }
 
@@ -433,7 +433,7 @@ impl Index for Database {
     async fn ping(&self) -> Result<()> {
         self.check_access()?;
         if self.gate.as_ref().is_some_and(|gate| gate.try_lock().is_err()) {
-            // Somebody is writing, which answers half of the question.
+            // Another task is writing, which answers half of the question.
             return generation::version(&mut self.read().await?).await.map(drop);
         }
         generation::beat(&mut self.write().await?).await

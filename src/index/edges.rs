@@ -76,8 +76,8 @@ pub(super) async fn replace(
             let mut insert = QueryBuilder::new(
                 "INSERT INTO manifest_edges (repository, canonical, place, kind, target) ",
             );
-            insert.push_values(chunk, |mut row, (place, edge)| {
-                row.push_bind(repository).push_bind(canonical).push_bind(place);
+            insert.push_values(chunk, |mut row, (position, edge)| {
+                row.push_bind(repository).push_bind(canonical).push_bind(position);
                 row.push_bind(text(edge.kind)).push_bind(edge.target.to_string());
             });
             insert.build().persistent(false).execute(db).await.map(drop)
@@ -113,13 +113,13 @@ pub(super) async fn referencing(
     found.iter().take(limit as usize).map(|canonical| parsed(canonical)).collect()
 }
 
-/// Which referrers of what are asked for.
+/// Which referrers of what are requested.
 pub(super) struct ReferrerQuery<'a> {
     /// In which repository.
     pub(super) repository: &'a RepositoryName,
     /// Of what.
     pub(super) subject: &'a Digest,
-    /// Of which type, if only one is wanted.
+    /// Of which type, if only one is requested.
     pub(super) artifact_type: Option<&'a str>,
     /// After which one.
     pub(super) last: Option<&'a Digest>,

@@ -20,7 +20,7 @@ pub enum IndexErrorKind {
     Unavailable,
     /// There is no room for what was to be written: try again when there is.
     Full,
-    /// The database can be read, but not written to: try again when somebody has mended that.
+    /// The database can be read, but not written to: try again when that was mended.
     ReadOnly,
     /// The database was made by a newer version of this program.
     Newer,

@@ -7,15 +7,15 @@ use super::columns::unsigned;
 use super::connection::{Connection, on};
 use super::generation_reader::GenerationReader;
 
-/// Stands for a version that has to be asked of the database.
+/// Stands for a version that has to be queried from the database.
 const UNSETTLED: u64 = u64::MAX;
 
-/// The version, as somebody sees it.
+/// The version, as one reader sees it.
 pub(super) enum Generation {
-    /// It has to be asked of the database by each by himself.
+    /// Each reader queries the database.
     Row,
-    /// Other processes write as well: it is asked for on behalf of all who need it.
-    Asked(GenerationReader),
+    /// Other processes write as well: one query serves all tasks that need it.
+    Queried(GenerationReader),
     /// Only this process writes, and knows it.
     Owned(AtomicU64),
 }
@@ -35,12 +35,12 @@ impl Generation {
         Self::Owned(AtomicU64::new(version))
     }
 
-    /// Returns the version as it is now, unless the database has to be asked for it by a query of
+    /// Returns the version as it is now, unless that takes a query of
     /// one's own.
     pub(super) async fn seen(&self) -> Result<Option<Seen>> {
         match self {
             Self::Row => Ok(None),
-            Self::Asked(reader) => reader.ask().await.map(Some),
+            Self::Queried(reader) => reader.ask().await.map(Some),
             Self::Owned(known) => {
                 let version = known.load(Ordering::SeqCst);
                 Ok((version != UNSETTLED).then_some(Seen { session: 0, version }))
@@ -49,7 +49,7 @@ impl Generation {
     }
 
     /// Says that a commit is under way: from here the row decides, which changes with the commit.
-    /// It stays so if nobody learns how the commit ended.
+    /// It stays so if the end of the commit is never known.
     pub(super) fn unsettle(&self) {
         self.settle(UNSETTLED);
     }
@@ -63,7 +63,7 @@ impl Generation {
 
     /// Lets go of the database.
     pub(super) fn close(&self) {
-        if let Self::Asked(reader) = self {
+        if let Self::Queried(reader) = self {
             reader.close();
         }
     }

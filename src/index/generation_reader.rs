@@ -1,7 +1,7 @@
-//! One query of the version for all who ask at the same time, where processes share a server.
+//! One query of the version for all requests of the same time, where processes share a server.
 //!
-//! Whoever asks joins the next query, never one under way: so what is answered was read after the
-//! question, and a commit that anybody was told of is in it. One connection is kept for that.
+//! A request joins the next query, never one under way: so the answer was read after the request,
+//! and has every commit that was reported before. One connection is reserved for that.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,16 +33,16 @@ pub(super) struct GenerationReader {
 
 impl GenerationReader {
     pub(super) fn start(options: PgConnectOptions) -> Self {
-        let (questions, asked) = unbounded_channel();
+        let (questions, requests) = unbounded_channel();
         let session = Session { options, connection: None, number: 0 };
-        let task = tokio::spawn(answer(session, asked)).abort_handle();
+        let task = tokio::spawn(answer(session, requests)).abort_handle();
         Self { questions, task }
     }
 
-    /// Reads the version, together with whoever else asks.
+    /// Reads the version, in one query with other requests.
     pub(super) async fn ask(&self) -> Result<Seen> {
         let (question, answer) = oneshot::channel();
-        // If nobody takes it, nobody answers either.
+        // If the task has ended, no answer comes either.
         let _ = self.questions.send(question);
         let Ok(answer) = answer.await else {
             return Err(IndexError::new(
@@ -56,7 +56,7 @@ impl GenerationReader {
         Ok(Seen { session, version: unsigned(version)? })
     }
 
-    /// Closes the connection. Whoever asks from here on is refused.
+    /// Closes the connection. Later requests are refused.
     pub(super) fn close(&self) {
         self.task.abort();
     }
@@ -68,20 +68,20 @@ impl Drop for GenerationReader {
     }
 }
 
-async fn answer(mut session: Session, mut asked: UnboundedReceiver<oneshot::Sender<Answer>>) {
+async fn answer(mut session: Session, mut requests: UnboundedReceiver<oneshot::Sender<Answer>>) {
     let mut waiting = Vec::new();
-    // Whoever comes after this has returned is left for the next round.
-    while asked.recv_many(&mut waiting, usize::MAX).await > 0 {
+    // A request that comes after this has returned is left for the next round.
+    while requests.recv_many(&mut waiting, usize::MAX).await > 0 {
         let answer = session.ask().await.map_err(Arc::new);
         for question in waiting.drain(..) {
-            // Who has gone away needs no answer.
+            // A request that was dropped needs no answer.
             let _ = question.send(answer.clone());
         }
     }
 }
 
 /// The connection, and how many there were before. After another one was made nothing counts that was
-/// seen by an earlier one: it may lead to a server that was set back, or to one that took its place.
+/// seen by an earlier one: it may lead to a server that was set back, or to its replacement.
 struct Session {
     options: PgConnectOptions,
     connection: Option<PgConnection>,

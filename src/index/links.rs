@@ -35,7 +35,7 @@ pub(super) async fn set(
     Ok(())
 }
 
-/// Lists the names of a repository's blob by which the tree has a link, or may have one.
+/// Lists the names of a repository's blob that have a link in the tree, or may have one.
 pub(super) async fn names(
     connection: &mut Connection,
     repository: &RepositoryName,
@@ -53,7 +53,7 @@ pub(super) async fn names(
     rows.iter().map(|(name,)| parsed(name)).collect()
 }
 
-/// Lists those of these names by which a manifest of the repository needs a link: as a blob, or as a child that
+/// Lists those of these names that a manifest of the repository needs a link for: as a blob, or as a child that
 /// the repository does not have as a manifest.
 pub(super) async fn needed(
     connection: &mut Connection,

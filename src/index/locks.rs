@@ -1,4 +1,4 @@
-//! Locks at a storage that processes share: who links goes beside others who link, who cleans goes
+//! Locks at a storage that processes share: tasks that link run beside one another, one that cleans runs
 //! alone. A note outlasts a cleaning that was cut short.
 
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::{IndexError, IndexErrorKind, Result};
 /// The first half of the key of the lock in Postgres; the second is the schema's.
 const KEY: i32 = 0x726f_6166;
 
-/// The same for the lock of whoever publishes.
+/// The same for the lock of the publishing process.
 const PUBLISHERS_KEY: i32 = 0x726f_6167;
 
 /// How many of one process may link at once where the lock is a server's; each has a connection.
@@ -80,19 +80,19 @@ impl Locks {
     pub(super) async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>> {
         match self {
             Self::Process { locks, pool, gate, .. } => {
-                let held = Arc::clone(locks).read_owned().await;
+                let guard = Arc::clone(locks).read_owned().await;
                 let is_noted = is_noted(&mut lite(pool, gate.clone()).await?).await?;
-                Ok((!is_noted).then(|| Box::new(LocalLinking { _held: held }) as Box<dyn Lease>))
+                Ok((!is_noted).then(|| Box::new(LocalLinking { _guard: guard }) as Box<dyn Lease>))
             }
             Self::Server { pool, linkings, .. } => {
-                let place = Arc::clone(linkings).acquire_owned().await;
-                let place = place.expect("nobody closes it");
+                let permit = Arc::clone(linkings).acquire_owned().await;
+                let permit = permit.expect("nobody closes it");
                 let mut connection = session(pool).await?;
                 if lock_shared(&mut connection).await? {
                     unlock(&mut connection, Mode::Shared).await?;
                     return Ok(None);
                 }
-                Ok(Some(Box::new(Linking { connection, _place: place })))
+                Ok(Some(Box::new(Linking { connection, _permit: permit })))
             }
         }
     }
@@ -100,21 +100,21 @@ impl Locks {
     pub(super) async fn begin_cleaning(&self) -> Result<Box<dyn Lease>> {
         match self {
             Self::Process { locks, pool, gate, .. } => {
-                let held = Arc::clone(locks).write_owned().await;
+                let guard = Arc::clone(locks).write_owned().await;
                 let mut connection = lite(pool, gate.clone()).await?;
                 connection.begin().await?;
                 note(&mut connection).await?;
                 connection.commit().await?;
                 drop(connection);
                 let (pool, gate) = (pool.clone(), gate.clone());
-                Ok(Box::new(LocalCleaning { pool, gate, _held: held }))
+                Ok(Box::new(LocalCleaning { pool, gate, _guard: guard }))
             }
             Self::Server { pool, cleaning, .. } => {
-                let place = Arc::clone(cleaning).lock_owned().await;
+                let guard = Arc::clone(cleaning).lock_owned().await;
                 let mut connection = session(pool).await?;
                 lock_alone(&mut connection).await?;
                 note(&mut connection).await?;
-                Ok(Box::new(Cleaning { connection, _place: place }))
+                Ok(Box::new(Cleaning { connection, _guard: guard }))
             }
         }
     }
@@ -122,17 +122,17 @@ impl Locks {
     pub(super) async fn begin_publishing(&self) -> Result<Option<Box<dyn Lease>>> {
         match self {
             Self::Process { publishing, .. } => {
-                let held = Arc::clone(publishing).try_lock_owned().ok();
-                Ok(held.map(|held| Box::new(LocalPublishing { _held: held }) as Box<dyn Lease>))
+                let guard = Arc::clone(publishing).try_lock_owned().ok();
+                Ok(guard.map(|guard| Box::new(LocalPublishing { _guard: guard }) as Box<dyn Lease>))
             }
             Self::Server { pool, publishing, .. } => {
-                let Ok(place) = Arc::clone(publishing).try_lock_owned() else { return Ok(None) };
+                let Ok(guard) = Arc::clone(publishing).try_lock_owned() else { return Ok(None) };
                 let mut connection = session(pool).await?;
                 if !try_lock(&mut connection).await? {
                     connection.set_locked(false);
                     return Ok(None);
                 }
-                Ok(Some(Box::new(Publishing { connection, _place: place })))
+                Ok(Some(Box::new(Publishing { connection, _guard: guard })))
             }
         }
     }
@@ -145,7 +145,7 @@ impl Locks {
 }
 
 struct LocalLinking {
-    _held: OwnedRwLockReadGuard<()>,
+    _guard: OwnedRwLockReadGuard<()>,
 }
 
 #[async_trait]
@@ -158,7 +158,7 @@ impl Lease for LocalLinking {
 struct LocalCleaning {
     pool: SqlitePool,
     gate: Option<Arc<Mutex<()>>>,
-    _held: OwnedRwLockWriteGuard<()>,
+    _guard: OwnedRwLockWriteGuard<()>,
 }
 
 #[async_trait]
@@ -171,10 +171,10 @@ impl Lease for LocalCleaning {
     }
 }
 
-/// A connection goes back first, then the place.
+/// A connection goes back first, then the permit.
 struct Linking {
     connection: Connection,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 #[async_trait]
@@ -186,7 +186,7 @@ impl Lease for Linking {
 
 struct Cleaning {
     connection: Connection,
-    _place: OwnedMutexGuard<()>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
@@ -199,7 +199,7 @@ impl Lease for Cleaning {
 }
 
 struct LocalPublishing {
-    _held: OwnedMutexGuard<()>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
@@ -211,7 +211,7 @@ impl Lease for LocalPublishing {
 
 struct Publishing {
     connection: Connection,
-    _place: OwnedMutexGuard<()>,
+    _guard: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
@@ -265,13 +265,13 @@ async fn lock_shared(connection: &mut Connection) -> Result<bool> {
     noted.map_err(|error| connection.failed(DOING, error))
 }
 
-/// Takes the lock alone. Who waits is in the server's line, so that nobody who links overtakes.
+/// Takes the lock alone. The server queues those who wait, so that no linking process overtakes.
 async fn lock_alone(connection: &mut Connection) -> Result<()> {
     let statement = format!("SELECT pg_advisory_lock({KEY}, hashtext(current_schema()))");
     wait(connection, &statement, "waiting for the lock of the storage, to clean it").await.map(drop)
 }
 
-/// Takes the lock of whoever publishes, unless somebody has it.
+/// Takes the lock to publish, unless another process has it.
 async fn try_lock(connection: &mut Connection) -> Result<bool> {
     const DOING: &str = "taking the lock of the publisher";
 

@@ -1,4 +1,4 @@
-//! What makes room: pruning what nobody needs, and clearing what can be rebuilt.
+//! What frees space: pruning what is no longer needed, and clearing what can be rebuilt.
 
 use super::connection::{Connection, on};
 use super::{Result, postgres};

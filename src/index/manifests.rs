@@ -59,7 +59,7 @@ pub(super) async fn find_tagged(
     found.map(row).transpose()
 }
 
-/// Finds a stored manifest, whoever has it.
+/// Finds a stored manifest, in whatever repository.
 pub(super) async fn stored(
     connection: &mut Connection,
     digest: &CanonicalDigest,
@@ -87,7 +87,7 @@ pub(super) async fn bytes_by_cid(
     Ok(found.map(|manifest| manifest.bytes))
 }
 
-/// Stores a manifest's bytes, which nobody has by that yet.
+/// Stores a manifest's bytes, which no repository has by that yet.
 pub(super) async fn store(connection: &mut Connection, manifest: &StoredManifest) -> Result<()> {
     let size = signed(manifest.bytes.len() as u64)?;
     on!(connection, "storing a manifest", db => sqlx::query(
@@ -103,7 +103,7 @@ pub(super) async fn store(connection: &mut Connection, manifest: &StoredManifest
     .map(drop))
 }
 
-/// Lists every name by which the repository has that manifest.
+/// Lists every name of that manifest in the repository.
 pub(super) async fn names(
     connection: &mut Connection,
     repository: &RepositoryName,
@@ -121,7 +121,7 @@ pub(super) async fn names(
     rows.iter().map(|(name,)| parsed(name)).collect()
 }
 
-/// Lists every name by which the repository has a manifest.
+/// Lists every name of a manifest in the repository.
 pub(super) async fn all_names(
     connection: &mut Connection,
     repository: &RepositoryName,

@@ -5,7 +5,7 @@
 //! of HTTP, of paths in a tree or of where bytes live.
 //!
 //! Two faces: [`Index`] is shared by all requests and answers from committed rows. [`Writer`] is the
-//! writer's lock, held by one task of one process at a time, and the only one to change what a
+//! writer's lock, owned by one task of one process at a time, and the only one to change what a
 //! pull sees. Both run the same queries on either database: a file here has one subject and its
 //! queries, `sqlite` and `postgres` what differs between the two, and [`INDEXES`] is their table.
 
@@ -73,13 +73,13 @@ pub trait Index: Send + Sync {
     /// Finds a blob that the repository has under that very name.
     async fn blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<BlobRow>>;
 
-    /// Finds a blob by its canonical digest, whoever has it.
+    /// Finds a blob by its canonical digest, in whatever repository.
     async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>>;
 
-    /// Finds a stored manifest, whoever has it.
+    /// Finds a stored manifest, in whatever repository.
     async fn stored_manifest(&self, digest: &CanonicalDigest) -> Result<Option<StoredManifest>>;
 
-    /// Lists the canonical digests of stored blobs and manifests, whoever has them, ordered as text,
+    /// Lists the canonical digests of stored blobs and manifests of all repositories, ordered as text,
     /// after `last`, at most `limit`.
     async fn stored_content(
         &self,
@@ -87,7 +87,7 @@ pub trait Index: Send + Sync {
         limit: u32,
     ) -> Result<Vec<CanonicalDigest>>;
 
-    /// Lists every name by which the repository has a manifest, in no order.
+    /// Lists every name of a manifest in the repository, in no order.
     async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>>;
 
     /// Lists repositories that have the blob under that name, at most `limit`: those that came first,
@@ -180,7 +180,7 @@ pub trait Index: Send + Sync {
     ) -> Result<Claim>;
 
     /// Stores a checkpoint and gives the claim back. Returns false, changing nothing, when the claim
-    /// is no longer held.
+    /// is no longer valid.
     async fn save_upload(
         &self,
         id: &str,
@@ -190,13 +190,13 @@ pub trait Index: Send + Sync {
         now: i64,
     ) -> Result<bool>;
 
-    /// Makes a claim as young as `now`. Returns false, changing nothing, when it is no longer held.
+    /// Makes a claim as young as `now`. Returns false, changing nothing, when it is no longer valid.
     async fn renew_upload(&self, id: &str, claim: &str, now: i64) -> Result<bool>;
 
-    /// Gives a claim back, leaving offset and checkpoint as they are. Succeeds when it is not held.
+    /// Gives a claim back, leaving offset and checkpoint as they are. Succeeds when it is not valid.
     async fn release_upload(&self, id: &str, claim: &str) -> Result<()>;
 
-    /// Forgets an upload and records the blob that it came to, in one step, if the claim is held.
+    /// Forgets an upload and records the blob that it came to, in one step, if the claim is valid.
     /// Returns false, changing nothing, when it is not.
     async fn finish_upload(
         &self,
@@ -210,7 +210,7 @@ pub trait Index: Send + Sync {
     /// Forgets an upload. Returns whether it was there.
     async fn remove_upload(&self, id: &str) -> Result<bool>;
 
-    /// Forgets uploads untouched since before `before` on which nobody holds a claim younger than
+    /// Forgets uploads untouched since before `before` without a claim younger than
     /// `stale_before`, of whatever repository. Returns which they were.
     async fn purge_uploads(&self, before: i64, stale_before: i64) -> Result<Vec<String>>;
 
@@ -228,8 +228,8 @@ pub trait Index: Send + Sync {
     async fn upload_ids(&self) -> Result<Vec<String>>;
 
     /// Appends an intent to the queue and returns its number; a manifest's bytes are stored beside
-    /// it, seen by nobody until a [`Writer`] gives them to a repository. Numbers grow, are never given
-    /// twice, and appear in their order: whoever sees one has seen all below it.
+    /// it, invisible until a [`Writer`] gives them to a repository. Numbers grow, are never given
+    /// twice, and appear in their order: a reader that sees one has seen all below it.
     async fn enqueue(
         &self,
         intent: &[u8],
@@ -267,36 +267,36 @@ pub trait Index: Send + Sync {
     /// Finds a block of a tree or of stored content, whether or not it is public.
     async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>>;
 
-    /// Takes the writer's lock; waits as long as somebody else holds it.
+    /// Takes the writer's lock; waits as long as another task has it.
     async fn lock(&self) -> Result<Box<dyn Writer>>;
 
     /// Tells whether other processes may use this index at the same time.
     fn is_shared(&self) -> bool;
 
-    /// Takes a lease to link something in the storage, beside others who link; waits as long as
-    /// somebody cleans, and whoever wants to clean waits for its end. Returns nothing when a cleaning was
-    /// cut short: somebody has to begin one, do all that it may have left, and end it.
+    /// Takes a lease to link something in the storage, beside others; waits as long as a cleaning
+    /// runs, and a new cleaning waits for its end. Returns nothing when a cleaning was cut short: the
+    /// caller has to begin one, do all that it may have left, and end it.
     async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>>;
 
-    /// Takes a lease to clean the storage; waits as long as anybody links or cleans. From here a note
+    /// Takes a lease to clean the storage; waits as long as there is another lease to link or clean. From here a note
     /// says that a cleaning is under way, durably, until one is ended: by this lease or a later one. It is
-    /// a write: not to be waited for by whoever has a writer's transaction open, nor is its end.
+    /// a write: a task with a writer's transaction open must not wait for it, nor for its end.
     async fn begin_cleaning(&self) -> Result<Box<dyn Lease>>;
 
-    /// Takes the lease to publish, unless somebody else has it, in whatever process; none then.
+    /// Takes the lease to publish; none while another task has it, in whatever process.
     async fn begin_publishing(&self) -> Result<Option<Box<dyn Lease>>>;
 
     /// Returns how publishing stands, as it was last written down.
     async fn publication(&self) -> Result<Option<Vec<u8>>>;
 
-    /// Writes down how publishing stands, for whoever has the lease to publish.
+    /// Writes down how publishing stands, for the owner of the lease to publish.
     async fn set_publication(&self, record: &[u8]) -> Result<()>;
 
-    /// Lists the roots that are held since they were published, or were to be, in no order.
+    /// Lists the roots that are retained since they were published, or were to be, in no order.
     async fn published_roots(&self) -> Result<Vec<PublishedRoot>>;
 
     /// Returns the random key of that name, the same for every process that uses this index, at any
-    /// time; made when first asked for.
+    /// time; made when first requested.
     async fn secret(&self, name: &str) -> Result<[u8; 32]>;
 
     /// Answers whether the database can be reached and written to, by writing something to it that
@@ -309,6 +309,6 @@ pub trait Index: Send + Sync {
     /// [`Damaged`](IndexErrorKind::Damaged) when the file is not whole.
     async fn verify(&self) -> Result<()>;
 
-    /// Closes all connections once nobody uses them any more. Whatever is asked afterwards fails.
+    /// Closes all connections once they are unused. Every later call fails.
     async fn close(&self);
 }

@@ -41,7 +41,7 @@ pub(super) async fn public(
     Ok(found.map(|(bytes,)| bytes.map(Bytes::from)))
 }
 
-/// Returns how many live nodes link to each of these, in the order asked.
+/// Returns how many live nodes link to each of these, in the order of the request.
 pub(super) async fn refs(connection: &mut Connection, cids: &[Cid]) -> Result<NodeRefs> {
     let mut counts = HashMap::with_capacity(cids.len());
     for chunk in cids.chunks(NODES_AT_ONCE) {

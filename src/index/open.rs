@@ -54,7 +54,7 @@ pub const INDEXES: &[Kind] = &[
 /// # Errors
 /// [`Newer`](super::IndexErrorKind::Newer) if a newer version of this program made the schema,
 /// `Damaged` if the file is no database or half of one, `Unavailable` if no server answers, `Full` if
-/// there is no room.
+/// there is no space.
 pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
     open_with(url, Access::Full, &PostgresSettings::default()).await
 }
@@ -68,8 +68,8 @@ pub async fn open_read_only(url: &str) -> Result<Arc<dyn Index>> {
     open_with(url, Access::ReadOnly, &PostgresSettings::default()).await
 }
 
-/// Renames the file of an index that is damaged and that nobody has open, so that another one can be
-/// made in its place. Returns its new name, or none where the index is not a file.
+/// Renames the file of an index that is damaged and that no process has open, so that another one can
+/// replace it. Returns its new name, or none where the index is not a file.
 ///
 /// # Errors
 /// `Failed` when it cannot be renamed.

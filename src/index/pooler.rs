@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Finds out whether a session is one. Nothing is prepared by name before that is known.
 ///
 /// # Errors
-/// `Failed`, with a sentence, when it is not; as opening does, when nobody answers.
+/// `Failed`, with a sentence, when it is not; as opening does, when no server answers.
 pub(super) async fn refuse(options: &PgConnectOptions) -> Result<()> {
     let found = within(LIMIT * 4, is_shared(options)).await;
     match found {

@@ -35,9 +35,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before it is used.
 const TRUSTED: Duration = Duration::from_secs(5);
 
-/// What every connection is set to: a lock is waited for in portions, so that whoever gave up
-/// leaves the line; and the server finds out soon when a client's machine is gone, and with it the
-/// lock that it held.
+/// What every connection is set to: a lock is waited for in portions, so that a client that gave up
+/// leaves the queue; and the server finds out soon when a client's machine is gone, and with it the
+/// lock of its connection.
 pub(super) const SESSION: &str = "SET lock_timeout = '10s'; SET tcp_keepalives_idle = 15; \
      SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 /// The same for one that shall not write.
@@ -57,11 +57,11 @@ pub(super) async fn open(
     let options = PgConnectOptions::from_str(url);
     let options = options.map_err(|error| failed(&PgConnectOptions::new(), error))?;
     let options = options.application_name("roadstead");
-    let place = options.clone();
-    let unable = |error| failed(&place, error);
+    let target = options.clone();
+    let unable = |error| failed(&target, error);
     pooler::refuse(&options).await?;
     if access == Access::Full {
-        // On a connection of its own: a migration that is refused leaves the lock held on it.
+        // On a connection of its own: a migration that is refused leaves the lock on it.
         let only = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT);
         let pool = only.connect_with(options.clone()).await.map_err(unable)?;
         let migrated = schema::migrator(MIGRATIONS).run(&pool).await;
@@ -72,7 +72,7 @@ pub(super) async fn open(
     let pool = pools(settings.max_connections).connect_with(options.clone()).await;
     let locks = pools(locks::CONNECTIONS).connect_lazy_with(options.clone());
     let generation = match access {
-        Access::Full => Generation::Asked(GenerationReader::start(options)),
+        Access::Full => Generation::Queried(GenerationReader::start(options)),
         Access::ReadOnly => Generation::Row,
     };
     let database = Database {
@@ -82,7 +82,7 @@ pub(super) async fn open(
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(generation),
         access,
-        had_no_room: false,
+        had_no_space: false,
         cache: RowCache::new(),
         hasty: None,
         limit: settings.statement_timeout + GRACE,
@@ -200,7 +200,7 @@ pub(super) async fn unlock(connection: &mut Connection) -> Result<()> {
 
 /// Makes transactions that append to the queue follow one another, so that numbers grow in the
 /// order of the commits. Nothing to do on SQLite, where all write transactions do.
-pub(super) async fn take_turns_at_the_queue(connection: &mut Connection) -> Result<()> {
+pub(super) async fn lock_queue(connection: &mut Connection) -> Result<()> {
     if let Link::Lite(_) = connection.link() {
         return Ok(());
     }

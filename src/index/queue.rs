@@ -36,7 +36,7 @@ pub(super) async fn append(
     manifest: Option<&StoredManifest>,
     now: i64,
 ) -> Result<i64> {
-    postgres::take_turns_at_the_queue(connection).await?;
+    postgres::lock_queue(connection).await?;
     if let Some(manifest) = manifest {
         manifests::store(connection, manifest).await?;
     }

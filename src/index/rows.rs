@@ -61,7 +61,7 @@ pub enum PublicBlock {
 pub struct PublishedRoot {
     /// The root.
     pub root: Cid,
-    /// Since when it is held.
+    /// Since when it is retained.
     pub held: i64,
     /// When it was last seen in the DNS, or was to be.
     pub published: Option<i64>,
@@ -72,7 +72,7 @@ pub struct PublishedRoot {
 /// A manifest of a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ManifestRow {
-    /// The name that it was asked or tagged by.
+    /// The name that it was requested or tagged by.
     pub digest: Digest,
     /// Under which its bytes stand.
     pub canonical: CanonicalDigest,
@@ -84,7 +84,7 @@ pub struct ManifestRow {
     pub bytes: Bytes,
 }
 
-/// A manifest's bytes, whoever has it.
+/// A manifest's bytes, in whatever repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredManifest {
     /// Under which its bytes stand.
@@ -155,7 +155,7 @@ pub struct ReferrerRow {
 pub struct UploadKey<'a> {
     /// Where it goes.
     pub repository: &'a RepositoryName,
-    /// Who began it; empty for an anonymous client.
+    /// The user who began it; empty for an anonymous client.
     pub owner: &'a str,
     /// Its name in URLs.
     pub id: &'a str,
@@ -168,7 +168,7 @@ pub struct UploadRow {
     pub id: String,
     /// Where it goes.
     pub repository: RepositoryName,
-    /// Who began it; empty for an anonymous client.
+    /// The user who began it; empty for an anonymous client.
     pub owner: String,
     /// How many bytes were received.
     pub offset: u64,
@@ -205,11 +205,11 @@ pub enum EntryState {
 /// An entry of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its place in the order.
+    /// Its position in the order.
     pub seq: i64,
     /// How far it has come.
     pub state: EntryState,
-    /// What was asked for.
+    /// What was requested.
     pub intent: Vec<u8>,
     /// What is done to the tree; once it was checked.
     pub edits: Option<Vec<u8>>,
@@ -250,5 +250,5 @@ pub struct TreeState {
     pub last: Option<i64>,
 }
 
-/// Counts of links to nodes, in the order asked.
+/// Counts of links to nodes, in the order of the request.
 pub type NodeRefs = Vec<(Cid, i64)>;

@@ -18,7 +18,7 @@ pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Opti
     key.map(Some).map_err(|_| damaged("reading a key", "it has not 32 bytes"))
 }
 
-/// Makes a key, unless somebody else did.
+/// Makes a key, unless there is one.
 pub(super) async fn make(connection: &mut Connection, name: &str) -> Result<()> {
     let mut key = [0; 32];
     SystemRandom::new().fill(&mut key).expect("the system has random numbers");

@@ -82,7 +82,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(Generation::Row),
         access: Access::Full,
-        had_no_room: false,
+        had_no_space: false,
         cache: RowCache::new(),
         limit: GATE_LIMIT,
     };
@@ -123,12 +123,12 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
     Ok(Arc::new(database))
 }
 
-/// Opens a file that cannot be written to for want of room, not even what SQLite needs beside it: nobody writes to it
-/// then, so it is read as it stands.
+/// Opens a file that cannot be written to for lack of space, not even what SQLite needs beside it: no process writes
+/// to it then, so it is read as it stands.
 async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
-    let mut database = Database { had_no_room: true, ..only_read(pool, Access::Full) };
+    let mut database = Database { had_no_space: true, ..only_read(pool, Access::Full) };
     schema::check(&mut database.read().await?).await?;
     let version = generation::version(&mut database.read().await?).await?;
     database.generation = Arc::new(Generation::owned(version));
@@ -145,7 +145,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Database {
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(Generation::Row),
         access,
-        had_no_room: false,
+        had_no_space: false,
         cache: RowCache::new(),
         limit: GATE_LIMIT,
     }
@@ -213,7 +213,7 @@ pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
     const CORRUPT: i32 = 11;
     const FULL: i32 = 13;
     const NOTADB: i32 = 26;
-    /// No room to make the index of the write-ahead log longer.
+    /// No space to make the index of the write-ahead log longer.
     const IOERR_SHMSIZE: i32 = 0x130a;
     /// What writing comes to where the disk can only be read since the file was opened: the I/O errors
     /// of write, fsync (also of a folder), truncate, delete and of opening the write-ahead log's index.

@@ -1,4 +1,4 @@
-//! Uploads under way, and who of several requests may go on with one.
+//! Uploads under way, and which of several requests may continue one.
 
 use super::columns::{damaged, signed, unsigned};
 use super::connection::{Connection, on};
@@ -56,9 +56,9 @@ fn row(key: &UploadKey<'_>, offset: u64, checkpoint: Vec<u8>) -> UploadRow {
     }
 }
 
-/// What a request asks for when it claims an upload.
+/// The parameters of a claim on an upload.
 pub(super) struct ClaimRequest<'a> {
-    /// Which upload, and who asks.
+    /// Which upload, and its caller.
     pub(super) key: &'a UploadKey<'a>,
     /// Where the request believes it to stand.
     pub(super) offset: Option<u64>,
@@ -75,7 +75,7 @@ pub(super) async fn claim(
     connection: &mut Connection,
     request: &ClaimRequest<'_>,
 ) -> Result<Claim> {
-    // An update that changes nothing keeps everybody else off the row until the transaction ends.
+    // An update that changes nothing keeps all others off the row until the transaction ends.
     let found: Option<(i64, Option<i64>)> = on!(connection, "looking at an upload", db => sqlx::query_as(
             "UPDATE uploads SET touched = touched WHERE id = $1 AND repository = $2 AND owner = $3 \
              RETURNING received, CASE WHEN claim IS NULL THEN NULL ELSE claimed END",
@@ -105,7 +105,7 @@ pub(super) async fn claim(
     Ok(Claim::Held(row(request.key, stands_at, checkpoint)))
 }
 
-/// Stores a checkpoint and gives the claim back, if it is held.
+/// Stores a checkpoint and gives the claim back, if it is valid.
 pub(super) async fn save(
     connection: &mut Connection,
     id: &str,
@@ -130,7 +130,7 @@ pub(super) async fn save(
     Ok(saved > 0)
 }
 
-/// Says that a claim is still held; returns whether it is.
+/// Renews a claim; returns whether it is still valid.
 pub(super) async fn renew(
     connection: &mut Connection,
     id: &str,
@@ -149,7 +149,7 @@ pub(super) async fn renew(
     Ok(renewed > 0)
 }
 
-/// Gives a claim back, if it is held.
+/// Gives a claim back, if it is valid.
 pub(super) async fn release(connection: &mut Connection, id: &str, claim: &str) -> Result<()> {
     on!(connection, "releasing an upload", db => sqlx::query(
         "UPDATE uploads SET claim = NULL, claimed = NULL WHERE id = $1 AND claim = $2",
@@ -182,7 +182,7 @@ pub(super) async fn remove(connection: &mut Connection, id: &str) -> Result<bool
     Ok(removed > 0)
 }
 
-/// Forgets an upload, if the claim on it is held; returns whether it is.
+/// Forgets an upload, if the claim on it is valid; returns whether it is.
 pub(super) async fn remove_claimed(
     connection: &mut Connection,
     id: &str,

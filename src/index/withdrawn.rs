@@ -57,8 +57,8 @@ pub(super) async fn has(connection: &mut Connection, file: &Cid) -> Result<bool>
     Ok(found.is_some())
 }
 
-/// Lists withdrawn content whose bytes are kept still, ordered by digest as text.
-pub(super) async fn kept(connection: &mut Connection) -> Result<Vec<CanonicalDigest>> {
+/// Lists withdrawn content whose bytes are still stored, ordered by digest as text.
+pub(super) async fn retained(connection: &mut Connection) -> Result<Vec<CanonicalDigest>> {
     let rows: Vec<(String,)> = on!(connection, "listing withdrawn content", db =>
         sqlx::query_as("SELECT DISTINCT digest FROM withdrawn WHERE forgotten = 0 ORDER BY digest")
             .fetch_all(db)

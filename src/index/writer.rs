@@ -1,4 +1,4 @@
-//! The writer's lock, held.
+//! The writer's lock, once it is taken.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
 /// The lock, and the connection on which its holder writes.
 pub(super) struct LockedWriter {
-    held: Option<LockedConnection>,
+    locked: Option<LockedConnection>,
     generation: Arc<Generation>,
 }
 
@@ -31,19 +31,23 @@ struct LockedConnection {
 }
 
 impl LockedWriter {
-    /// Takes the lock, whose part within this process is `held` already.
+    /// Takes the lock; `guard` is its part within this process.
     pub(super) async fn lock(
         mut connection: Connection,
-        held: OwnedMutexGuard<()>,
+        guard: OwnedMutexGuard<()>,
         generation: Arc<Generation>,
     ) -> Result<Self> {
         connection.set_locked(true);
         postgres::lock(&mut connection).await?;
-        Ok(Self { held: Some(LockedConnection { connection, _lock: held }), generation })
+        Ok(Self { locked: Some(LockedConnection { connection, _lock: guard }), generation })
     }
 
     fn connection(&mut self) -> &mut Connection {
-        &mut self.held.as_mut().expect("it is taken out only when the writer is dropped").connection
+        &mut self
+            .locked
+            .as_mut()
+            .expect("it is taken out only when the writer is dropped")
+            .connection
     }
 
     /// Runs an operation in the open transaction, or in one of its own.
@@ -72,11 +76,11 @@ impl LockedWriter {
 
 impl Drop for LockedWriter {
     fn drop(&mut self) {
-        let Some(mut held) = self.held.take() else { return };
-        if held.connection.is_quiet() {
+        let Some(mut locked) = self.locked.take() else { return };
+        if locked.connection.is_quiet() {
             tokio::spawn(async move {
-                match postgres::unlock(&mut held.connection).await {
-                    Ok(()) => held.connection.set_locked(false),
+                match postgres::unlock(&mut locked.connection).await {
+                    Ok(()) => locked.connection.set_locked(false),
                     Err(error) => warn!(%error, "closing the connection to give the lock back"),
                 }
             });
@@ -272,7 +276,7 @@ impl Writer for LockedWriter {
     }
 
     async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>> {
-        withdrawn::kept(self.connection()).await
+        withdrawn::retained(self.connection()).await
     }
 
     async fn set_forgotten(&mut self, digest: &CanonicalDigest) -> Result<()> {

@@ -18,8 +18,8 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 /// Between [`begin`](Writer::begin) and [`commit`](Writer::commit) or
 /// [`rollback`](Writer::rollback) reads see the transaction's own writes; outside of one, each
 /// write is a transaction of its own. After a call in it failed, a transaction can only be rolled
-/// back. Whoever has one open must not wait for a write by the [`Index`](super::Index): on SQLite that one waits in
-/// lease, and fails after 30 s.
+/// back. A task that has one open must not wait for a write by the [`Index`](super::Index): on SQLite that one waits
+/// for the transaction, and fails after 30 s.
 #[async_trait]
 pub trait Writer: Send {
     /// Begins a transaction.
@@ -59,7 +59,7 @@ pub trait Writer: Send {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>>;
-    /// Finds a stored manifest, whoever has it.
+    /// Finds a stored manifest, in whatever repository.
     async fn stored_manifest(&mut self, digest: &CanonicalDigest)
     -> Result<Option<StoredManifest>>;
     /// Finds what a tag points to.
@@ -70,13 +70,13 @@ pub trait Writer: Send {
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<(Tag, TagRow)>>;
-    /// Lists every name by which the repository has that manifest, ordered by digest as text.
+    /// Lists every name of that manifest in the repository, ordered by digest as text.
     async fn manifest_names(
         &mut self,
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<Digest>>;
-    /// Lists every name by which the repository has that blob, ordered by digest as text.
+    /// Lists every name of that blob in the repository, ordered by digest as text.
     async fn blob_names(
         &mut self,
         repository: &RepositoryName,
@@ -97,22 +97,22 @@ pub trait Writer: Send {
         digest: &CanonicalDigest,
     ) -> Result<Vec<ManifestEdge>>;
 
-    /// Notes whether the public tree has the links to the repository's blobs by these names. Names by which it has
-    /// no blob are passed over.
+    /// Notes whether the public tree has the links to the repository's blobs by these names. Names without a blob
+    /// in it are passed over.
     async fn set_linked(
         &mut self,
         repository: &RepositoryName,
         names: &[Digest],
         linked: bool,
     ) -> Result<()>;
-    /// Lists the names of the repository's blob by which the public tree has a link, or may have one, ordered by
+    /// Lists the names of the repository's blob that have a link in the public tree, or may have one, ordered by
     /// digest as text.
     async fn linked_names(
         &mut self,
         repository: &RepositoryName,
         digest: &CanonicalDigest,
     ) -> Result<Vec<Digest>>;
-    /// Lists those of these names by which a manifest of the repository needs a link to a blob: it names it as
+    /// Lists those of these names that a manifest of the repository needs a link to a blob for: it names it as
     /// a blob, or as a child that the repository does not have as a manifest.
     async fn needed_names(
         &mut self,
@@ -155,9 +155,9 @@ pub trait Writer: Send {
     ///
     /// Until the end, nothing may be read but by this writer: those who wait may have all other connections.
     async fn hold_stores(&mut self) -> Result<bool>;
-    /// Lists withdrawn content whose bytes are kept still.
+    /// Lists withdrawn content whose bytes are still stored.
     async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>>;
-    /// Notes that the bytes of withdrawn content are no longer kept.
+    /// Notes that the bytes of withdrawn content are no longer stored.
     async fn set_forgotten(&mut self, digest: &CanonicalDigest) -> Result<()>;
     /// Forgets a stored manifest, unless a repository has it.
     async fn forget_manifest(&mut self, digest: &CanonicalDigest) -> Result<()>;
@@ -228,19 +228,19 @@ pub trait Writer: Send {
     /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
     /// [`Damaged`](super::IndexErrorKind::Damaged).
     async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()>;
-    /// Notes that a root is held, and is not to go; returns whether it was not held yet. The link to its node
+    /// Notes that a root is retained, and is not to go; returns whether it was not yet. The link to its node
     /// is the caller's to count.
     async fn hold_root(&mut self, root: &Cid, now: i64) -> Result<bool>;
-    /// Notes which held roots the DNS names, or is to name, and that all others may go at `expires`, unless
+    /// Notes which retained roots the DNS names, or is to name, and that all others may go at `expires`, unless
     /// they may sooner.
     async fn set_published(&mut self, roots: &[Cid], now: i64, expires: i64) -> Result<()>;
-    /// Holds a root no longer; returns whether it was held. The link to its node is the caller's to count.
+    /// Releases a root; returns whether it was retained. The link to its node is the caller's to count.
     async fn release_root(&mut self, root: &Cid) -> Result<bool>;
-    /// Deletes nodes that nobody has linked to since before `before`, and entries of the queue that
+    /// Deletes nodes without a new link since before `before`, and entries of the queue that
     /// were folded or refused and are older. A tree's root stays, and so does a node that was never
     /// counted (those of the private tree are not). Returns how many rows went.
     async fn prune(&mut self, before: i64) -> Result<u64>;
     /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
-    /// roots, held ones too, and the queue. Users, grants and uploads stay.
+    /// roots, retained ones too, and the queue. Users, grants and uploads stay.
     async fn clear(&mut self) -> Result<()>;
 }

@@ -23,7 +23,7 @@ pub(super) const SHORTEST_CID: usize = 34;
 /// A named link to a file, a directory or a symbolic link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Its name: not empty. Whether `/` or `..` make sense is not asked here.
+    /// Its name: not empty. Whether `/` or `..` make sense is not checked here.
     pub name: String,
     /// The root of what is linked.
     pub cid: Cid,

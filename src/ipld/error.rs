@@ -1,4 +1,4 @@
-//! What can be wrong with a block, with an edit of a directory, and with what somebody sends.
+//! What can be wrong with a block, with an edit of a directory, and with what peers send.
 
 use cid::Cid;
 use thiserror::Error;
@@ -41,7 +41,7 @@ pub enum Error<E> {
     /// The loader could not supply a block.
     #[error("loading block {cid}")]
     Load {
-        /// The block asked for.
+        /// The requested block.
         cid: Box<Cid>,
         /// What the loader said.
         source: E,
@@ -123,7 +123,7 @@ pub enum CarError {
 /// Why a [`Traversal`](super::Traversal) cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum TraversalError {
-    /// Another block than the wanted one was supplied. The traversal may go on with the right one.
+    /// Another block than the expected one was supplied. The traversal may go on with the right one.
     #[error("block {supplied} is not the one that comes next")]
     Unwanted {
         /// What was supplied.

@@ -2,7 +2,7 @@
 //!
 //! Which shards there are follows from the names alone: a shard stands wherever two names or more share
 //! the bytes of their hashes so far. Every shard that is loaded is checked to hold only names that
-//! belong there, so no name can be hidden from a look-up and no block be part of two places.
+//! belong there, so no name can be hidden from a look-up and no block stand at two positions.
 
 mod census;
 mod shard;

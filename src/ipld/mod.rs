@@ -1,9 +1,9 @@
 //! Content addressing: which CID bytes have, and which blocks a file or a directory is made of.
 //!
-//! For everybody who handles blocks: the storage drivers, the tree they share, remote reads, the
+//! For all code that handles blocks: the storage drivers, the tree they share, remote reads, the
 //! gateway, and `roadstead cid`. Everything follows the profile `unixfs-v1-2025` (CIDv1, sha2-256, raw
 //! leaves of 1 MiB, balanced files of 1,024 links, directories sharded above 256 KiB), so the same
-//! content has the same CID here, in Kubo and in a year. What somebody else sends may be of other profiles:
+//! content has the same CID here, in Kubo and in a year. What other peers send may be of other profiles:
 //! a [`CarReader`] takes archives apart, and a [`Traversal`] finds a path, a file or a directory in blocks
 //! that come one by one, and proves what is not there. This room never reads or writes anything
 //! itself: blocks are handed in and out, and a [`Load`] supplies those that a directory needs. It knows

@@ -3,7 +3,7 @@
 const C1: u64 = 0x87c3_7b91_1142_53d5;
 const C2: u64 = 0x4cf5_ad43_2745_937f;
 
-/// The place of a name: at depth *n* of a HAMT it stands in the slot that byte *n* says.
+/// The position of a name: at depth *n* of a HAMT it stands in the slot that byte *n* says.
 pub(super) fn hash(name: &str) -> [u8; 8] {
     let bytes = name.as_bytes();
     let (mut h1, mut h2) = (0_u64, 0_u64);

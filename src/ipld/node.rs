@@ -1,4 +1,4 @@
-//! What a block of somebody's tree is, for those who read or walk it.
+//! What a block of a foreign tree is, for code that reads or walks it.
 
 use bytes::Bytes;
 use cid::Cid;

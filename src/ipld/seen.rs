@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use cid::Cid;
 
-/// Blocks that were met, each by as much of its hash as nobody can make another block for: some 60 bytes of
+/// Blocks that were met, each by as much of its hash as no attacker can make another block for: some 60 bytes of
 /// memory for a block.
 #[derive(Debug, Default)]
 pub struct Seen(HashSet<[u8; 16]>);

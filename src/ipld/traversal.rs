@@ -1,8 +1,8 @@
 //! Finding what is at a path below a root, block by block.
 //!
-//! One machine for whoever reads the archive of somebody's gateway, for whoever fetches blocks one by one,
-//! and for our own gateway, which writes such archives: all of them meet the same blocks in the same
-//! order. It is told blocks and says which one comes next; it never fetches nor hashes anything.
+//! One machine for readers of a gateway's archive, for readers that fetch blocks one by one, and for our own
+//! gateway, which writes such archives: all of them meet the same blocks in the same
+//! order. It takes blocks and says which one comes next; it never fetches nor hashes anything.
 
 mod file;
 mod found;
@@ -41,7 +41,7 @@ pub const MAX_WAITING: usize = 1 << 17;
 /// While [`wanted`](Self::wanted) gives a block, hand it to [`supply`](Self::supply). Blocks are wanted depth
 /// first and as often as they are linked to, as an archive with `car-order=dfs&car-dups=y` has them. CIDs
 /// that hold their content inline are never wanted. When nothing is wanted any more, all of it was there:
-/// [`target`](Self::target) is known, and the content that was told is what the range asked for, no byte less.
+/// [`target`](Self::target) is known, and the content that was returned is the requested range, no byte less.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -146,9 +146,9 @@ impl Traversal {
         self.waiting.last().map(|want| want.cid)
     }
 
-    /// The blocks that come next, as far as they are known, and at most so many: for whoever fetches several
+    /// The blocks that come next, as far as they are known, and at most so many: for readers that fetch several
     /// at once. Those of one file's leaves stand in their order; one that has others below it ends the list.
-    /// (A legacy leaf cannot be told from a small node, whose own parts would come in between.)
+    /// (A legacy leaf cannot be distinguished from a small node, whose own parts would come in between.)
     #[must_use]
     pub fn upcoming(&self, count: usize) -> Vec<Cid> {
         let mut upcoming = Vec::new();
@@ -243,7 +243,7 @@ impl Traversal {
         Ok(())
     }
 
-    /// Takes a block for what it was wanted for.
+    /// Takes a block for what it was requested for.
     fn take(&mut self, want: Want, bytes: &Bytes, step: &mut Step) -> Result<(), TraversalError> {
         let Want { cid, purpose } = want;
         let decode = |source| TraversalError::decode(cid, source);
@@ -314,7 +314,7 @@ impl Traversal {
         self.want(links.into_iter().map(|link| (link.cid, Purpose::Below { size: link.size })))
     }
 
-    /// Wants these blocks in this order, and before all that were wanted so far.
+    /// Requests these blocks in this order, and before all that were requested so far.
     fn want(
         &mut self,
         wants: impl IntoIterator<Item = (Cid, Purpose)>,

@@ -21,7 +21,7 @@ pub struct KuboError {
 /// What a caller can do about a failure of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KuboErrorKind {
-    /// There is no such path in MFS, or nobody has such a record.
+    /// There is no such path in MFS, or no peer has such a record.
     NotFound,
     /// The name in MFS is taken, or there is such a pin.
     Exists,
@@ -30,13 +30,13 @@ pub enum KuboErrorKind {
     /// The node dropped a folder from its cache while a name was made in it, because of a change at the top of its
     /// files: nothing was made, or nothing that lasts. It can be tried again.
     Displaced,
-    /// The node's disk has no room. It may need a restart once there is some.
+    /// The node's disk has no space. It may need a restart once there is some.
     Full,
     /// The node does not let us: a token is missing, or is another.
     Denied,
     /// The node's operator has switched that off.
     Disabled,
-    /// The node does not answer, or not in time: what was asked may or may not have been done.
+    /// The node does not answer, or not in time: the request may or may not have been carried out.
     Unavailable,
     /// Anything else.
     Failed,
@@ -91,7 +91,7 @@ impl KuboError {
         Self { kind, context: context.into(), message: Some(message), source: None }
     }
 
-    /// Makes an error out of a failure that the node told of after it had begun to answer.
+    /// Makes an error out of a failure that the node reported after it had begun to answer.
     pub(super) fn in_stream(context: impl Into<String>, message: &str) -> Self {
         let kind = kind_of_text(message).unwrap_or(KuboErrorKind::Failed);
         Self { kind, context: context.into(), message: Some(message.to_owned()), source: None }

@@ -16,7 +16,7 @@ pub struct Stat {
 
 impl Kubo {
     /// Tells what stands at a path; none if nothing does. It makes the node write what it has not written
-    /// yet, so a node without room fails.
+    /// yet, so a node without space fails.
     ///
     /// # Errors
     /// Those of the node.
@@ -65,7 +65,7 @@ impl Kubo {
     }
 
     /// Gives a block that is on the node a new name, and returns when that outlasts the node. Of several
-    /// who want one name, one gets it.
+    /// callers that request one name, one gets it.
     ///
     /// # Errors
     /// [`Exists`](KuboErrorKind::Exists) when the name is taken,
@@ -105,8 +105,8 @@ impl Kubo {
         call.timeout(CallTimeout::Endless).send(None).await.map(drop)
     }
 
-    /// Writes a folder to the disk, with all that leads to it, and returns its CID. Nobody may change
-    /// anything below it meanwhile.
+    /// Writes a folder to the disk, with all that leads to it, and returns its CID. Nothing below
+    /// it may change meanwhile.
     ///
     /// # Errors
     /// Those of the node.

@@ -28,7 +28,7 @@ impl Kubo {
     ///
     /// # Errors
     /// [`MissingBlock`](KuboErrorKind::MissingBlock) when the root of the file is not there. What is
-    /// missing below it is told by the stream.
+    /// missing below it is reported by the stream.
     pub async fn read(&self, cid: &Cid, range: Range<u64>) -> Result<Body> {
         let doing = || format!("reading {cid}");
         let request = self
@@ -58,8 +58,8 @@ impl Kubo {
     /// # Errors
     /// Those of the node.
     pub async fn says_no_at_once(&self, absent: &Cid, limit: std::time::Duration) -> Result<bool> {
-        let asked = self.read(absent, 0..1);
-        match tokio::time::timeout(limit, asked).await {
+        let probe = self.read(absent, 0..1);
+        match tokio::time::timeout(limit, probe).await {
             Err(_) | Ok(Ok(_)) => Ok(false),
             Ok(Err(error)) if error.kind == KuboErrorKind::MissingBlock => Ok(true),
             Ok(Err(error)) => Err(error),

@@ -1,9 +1,9 @@
 //! A typed client of one Kubo node: its RPC and its gateway port.
 //!
-//! The storage driver calls it, and whoever fetches through a node. Every call has a deadline but those
+//! The storage driver calls it, and the source that fetches through a node. Every call has a deadline but those
 //! that commit ([`Kubo::copy`] with [`CallTimeout::Endless`], [`Kubo::flush`], [`Kubo::remove`]), for a commit
-//! that was given up may still land. An answer counts only when it has ended without the trailer by which
-//! Kubo tells of a failure in its midst. This room knows nothing of registries, and `error` alone knows
+//! that was given up may still land. An answer counts only when it has ended without the trailer with which
+//! Kubo reports a failure in its midst. This room knows nothing of registries, and `error` alone knows
 //! Kubo's texts.
 
 mod address;

@@ -20,7 +20,7 @@ const RECORDS: usize = 1024 * 1024;
 
 impl Kubo {
     /// Reads a block, wherever it is: the node asks its peers, and searches the network as it is set to. What
-    /// comes is not verified here. Whoever drops the call ends the search.
+    /// comes is not verified here. Dropping the call ends the search.
     ///
     /// # Errors
     /// Those of the node, and that it is longer than any block.
@@ -38,7 +38,7 @@ impl Kubo {
         addresses.iter().fold(call, Call::argument).send(None).await.map(drop)
     }
 
-    /// Has the node stay connected to a peer, until it ends or is told otherwise.
+    /// Has the node stay connected to a peer, until it ends or the connection is released.
     ///
     /// # Errors
     /// Those of the node.
@@ -78,7 +78,7 @@ impl Kubo {
     /// Finds the record of an IPNS key, which is not verified here.
     ///
     /// # Errors
-    /// [`NotFound`](KuboErrorKind::NotFound) when nobody has one.
+    /// [`NotFound`](KuboErrorKind::NotFound) when no peer has one.
     pub async fn ipns_record(&self, key: &Cid) -> Result<Bytes> {
         /// What the events of a query tell: that which has a record is of type 5.
         #[derive(Deserialize)]

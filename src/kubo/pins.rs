@@ -1,4 +1,4 @@
-//! Pins, by name: what they keep is kept whatever MFS says.
+//! Pins, by name: what they pin is retained whatever MFS says.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::{CallTimeout, Kubo, KuboErrorKind, Result, SILENCE};
 const UPDATE: Duration = Duration::from_mins(5);
 
 impl Kubo {
-    /// Pins single blocks under a name; what they link to is not kept by it.
+    /// Pins single blocks under a name; what they link to is not pinned.
     ///
     /// # Errors
     /// Those of the node.
@@ -29,9 +29,9 @@ impl Kubo {
     }
 
     /// Pins all that is below a root under a name. What is below `known`, which has to be pinned so itself,
-    /// is not read again, unless that takes long; without it every block is. A root that somebody has pinned
+    /// is not read again, unless that takes long; without it every block is. A root that the operator has pinned
     /// stays his then: it has one pin, which is his to take away. The node waits for a block that is missing,
-    /// whatever it is told.
+    /// whatever the options of the call say.
     ///
     /// # Errors
     /// [`Unavailable`](KuboErrorKind::Unavailable) when it does not go on, as when not all of it is on the node.

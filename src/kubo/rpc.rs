@@ -16,13 +16,13 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// The longest answer that is read unless the call says less: a listing of a million names is about that.
 const ANSWER: usize = 256 * 1024 * 1024;
 
-/// The trailer by which the node tells of a failure after it has begun to answer.
+/// The trailer with which the node reports a failure after it has begun to answer.
 const STREAM_ERROR: &str = "x-stream-error";
 
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallTimeout {
-    /// Half a minute: whoever gives up knows nothing.
+    /// Half a minute: a caller that gives up knows nothing.
     Limited,
     /// As long as it takes, since what was given up may land later.
     Endless,
@@ -154,7 +154,7 @@ impl Call<'_> {
     }
 }
 
-/// How long a call has told nothing new.
+/// How long a call has reported nothing new.
 struct Stalling {
     command: &'static str,
     limit: Option<Duration>,

@@ -21,7 +21,7 @@ pub enum ErrorCode {
     NameInvalid,
     /// There is no such repository.
     NameUnknown,
-    /// The number of results asked for is malformed.
+    /// The requested number of results is malformed.
     PaginationNumberInvalid,
     /// The range is malformed or cannot be satisfied.
     RangeInvalid,

@@ -51,7 +51,7 @@ const PIECES: &[&str] = &[
     "sha256:",
 ];
 
-/// A place in a text, how many characters go there, and what comes instead.
+/// A position in a text, how many characters go there, and what comes instead.
 type Edit = (Index, usize, &'static str);
 
 /// Gives texts of the grammar, such texts with a few edits, and anything.
@@ -67,10 +67,10 @@ pub(crate) fn edited(right: impl Strategy<Value = String>) -> impl Strategy<Valu
         .prop_map(|(text, edits)| edits.into_iter().fold(text, |text, edit| apply(&text, edit)))
 }
 
-fn apply(text: &str, (place, removed, piece): Edit) -> String {
+fn apply(text: &str, (position, removed, piece): Edit) -> String {
     let characters: Vec<char> = text.chars().collect();
-    let place = place.index(characters.len() + 1);
-    let rest = (place + removed).min(characters.len());
-    let before = characters[..place].iter().copied();
+    let position = position.index(characters.len() + 1);
+    let rest = (position + removed).min(characters.len());
+    let before = characters[..position].iter().copied();
     before.chain(piece.chars()).chain(characters[rest..].iter().copied()).collect()
 }

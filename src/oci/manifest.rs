@@ -54,7 +54,7 @@ pub struct Manifest {
     pub children: Vec<Descriptor>,
     /// What it refers to, in the sense of the referrers API.
     pub subject: Option<Descriptor>,
-    /// The type by which the referrers API lists it: its own, else that of its config.
+    /// The type that the referrers API lists it under: its own, else that of its config.
     pub artifact_type: Option<String>,
     /// Its annotations.
     pub annotations: BTreeMap<String, String>,
@@ -175,20 +175,23 @@ impl Document {
         };
         let own =
             self.media_type.as_deref().filter(|text| !text.is_empty()).map(parse).transpose()?;
-        let told = match content_type.map(essence) {
+        let declared = match content_type.map(essence) {
             None | Some("" | "application/json" | "application/octet-stream") => None,
             Some(text) => Some(parse(text)?),
         };
-        match (own, told) {
-            (Some(own), Some(told)) if own != told => {
-                Err(ManifestError::MediaTypeMismatch { own: own.as_str(), told: told.as_str() })
+        match (own, declared) {
+            (Some(own), Some(declared)) if own != declared => {
+                Err(ManifestError::MediaTypeMismatch {
+                    own: own.as_str(),
+                    declared: declared.as_str(),
+                })
             }
             (Some(media_type), _) | (None, Some(media_type)) => Ok(media_type),
             (None, None) => Ok(self.type_by_fields()),
         }
     }
 
-    /// Tells what a document is that nobody says the media type of.
+    /// Returns what a document without a media type is.
     fn type_by_fields(&self) -> MediaType {
         if self.manifests.is_some() {
             MediaType::OciIndex
@@ -232,12 +235,12 @@ pub enum ManifestError {
     #[error("{0:?} is not a media type")]
     ArtifactType(String),
     /// The header and the document disagree.
-    #[error("the manifest's mediaType is `{own}`, the Content-Type `{told}`")]
+    #[error("the manifest's mediaType is `{own}`, the Content-Type `{declared}`")]
     MediaTypeMismatch {
         /// The one in the document.
         own: &'static str,
         /// The one in the header.
-        told: &'static str,
+        declared: &'static str,
     },
     /// A descriptor's digest is malformed.
     #[error(transparent)]
@@ -277,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_manifest_without_a_media_type_is_told_by_its_fields() {
+    fn an_artifact_manifest_without_a_media_type_is_recognised_by_its_fields() {
         let layer = descriptor("text/plain", "layer");
         let artifact = format!(r#"{{"artifactType":"text/x","blobs":[{layer}]}}"#);
         for (text, blobs) in [
@@ -290,8 +293,8 @@ mod tests {
                 (manifest.media_type, manifest.blobs.len()),
                 (MediaType::OciArtifact, blobs)
             );
-            let told = Some(MediaType::OciArtifact.as_str());
-            assert_eq!(Manifest::parse(text.as_bytes(), told).unwrap(), manifest);
+            let declared = Some(MediaType::OciArtifact.as_str());
+            assert_eq!(Manifest::parse(text.as_bytes(), declared).unwrap(), manifest);
         }
         let image = image(r#","artifactType":"text/x""#);
         let manifest = Manifest::parse(image.as_bytes(), None).unwrap();
@@ -300,17 +303,17 @@ mod tests {
 
     #[test]
     fn parameters_of_a_content_type_are_ignored() {
-        let told = "application/vnd.docker.distribution.manifest.v2+json; charset=utf-8";
-        let manifest = Manifest::parse(image("").as_bytes(), Some(told)).unwrap();
+        let declared = "application/vnd.docker.distribution.manifest.v2+json; charset=utf-8";
+        let manifest = Manifest::parse(image("").as_bytes(), Some(declared)).unwrap();
         assert_eq!(manifest.media_type, MediaType::DockerManifest);
     }
 
     #[test]
     fn header_and_document_must_agree() {
         let own = image(r#","mediaType":"application/vnd.oci.image.manifest.v1+json""#);
-        let told = Some("application/vnd.oci.image.index.v1+json");
+        let declared = Some("application/vnd.oci.image.index.v1+json");
         assert!(matches!(
-            Manifest::parse(own.as_bytes(), told),
+            Manifest::parse(own.as_bytes(), declared),
             Err(ManifestError::MediaTypeMismatch { .. })
         ));
     }
@@ -318,10 +321,10 @@ mod tests {
     #[test]
     fn an_ambiguous_document_is_refused() {
         let both = image(r#","manifests":[]"#);
-        for told in
+        for declared in
             [None, Some(MediaType::OciManifest.as_str()), Some(MediaType::OciIndex.as_str())]
         {
-            assert_eq!(Manifest::parse(both.as_bytes(), told), Err(ManifestError::Ambiguous));
+            assert_eq!(Manifest::parse(both.as_bytes(), declared), Err(ManifestError::Ambiguous));
         }
     }
 
@@ -376,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_layers_are_told_apart() {
+    fn foreign_layers_are_recognised() {
         for (media_type, foreign) in [
             ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", true),
             ("application/vnd.oci.image.layer.nondistributable.v1.tar+gzip", true),
@@ -427,21 +430,21 @@ mod tests {
         #[test]
         fn nothing_makes_it_panic(
             bytes in prop::collection::vec(any::<u8>(), 0..200),
-            told in prop::option::of("\\PC{0,40}"),
+            declared in prop::option::of("\\PC{0,40}"),
         ) {
-            let _ = Manifest::parse(&bytes, told.as_deref());
+            let _ = Manifest::parse(&bytes, declared.as_deref());
         }
 
         #[test]
         fn what_is_taken_is_what_the_document_says(
             text in prop_oneof![documents(), hostile::edited(documents())],
-            told in prop::option::of(prop::sample::select(MediaType::ALL.to_vec())),
+            declared in prop::option::of(prop::sample::select(MediaType::ALL.to_vec())),
         ) {
-            let told = told.map(MediaType::as_str);
-            let Ok(manifest) = Manifest::parse(text.as_bytes(), told) else { return Ok(()) };
+            let declared = declared.map(MediaType::as_str);
+            let Ok(manifest) = Manifest::parse(text.as_bytes(), declared) else { return Ok(()) };
             let document: serde_json::Value = serde_json::from_str(&text).unwrap();
             let own = document["mediaType"].as_str().filter(|own| !own.is_empty());
-            for said in [own, told].into_iter().flatten() {
+            for said in [own, declared].into_iter().flatten() {
                 prop_assert_eq!(MediaType::parse(said), Some(manifest.media_type));
             }
             let (blobs, children): (&[_], &[_]) = match manifest.media_type {
@@ -456,7 +459,7 @@ mod tests {
             prop_assert_eq!(names(&manifest.children), digests(&document, children));
             let subject: Vec<Descriptor> = manifest.subject.into_iter().collect();
             prop_assert_eq!(names(&subject), digests(&document, &["subject"]));
-            // Nobody else may read it as something else.
+            // No other client may read it as something else.
             let is_image = !document["config"].is_null() || !document["layers"].is_null();
             prop_assert!(!is_image || document["manifests"].is_null(), "{text}");
         }

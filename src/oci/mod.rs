@@ -1,7 +1,7 @@
 //! The vocabulary of the OCI distribution specification, as types.
 //!
 //! Every other room speaks in these; strings from outside become one of them at the door or are
-//! refused there. This room is pure: it reads no file, asks no server and knows nothing of storage.
+//! refused there. This room is pure: it reads no file, calls no server and knows nothing of storage.
 
 mod digest;
 mod error_code;

@@ -19,7 +19,7 @@ const LIBP2P_KEY: u64 = 0x72;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RepositoryName(String);
 
-/// Somebody's root, as the first component of a repository's name.
+/// A foreign root, as the first component of a repository's name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RootName {
     /// A domain: the component has a dot.
@@ -62,7 +62,7 @@ impl RepositoryName {
         }
     }
 
-    /// Reads the name as one below somebody's root, if the first component names one.
+    /// Reads the name as one below a foreign root, if the first component names one.
     #[must_use]
     pub fn foreign(&self) -> Option<ForeignName> {
         let (_, rest) = self.0.split_once('/')?;
@@ -77,7 +77,7 @@ impl RepositoryName {
     }
 }
 
-/// A repository below somebody's root.
+/// A repository below a foreign root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignName {
     /// Whose root.
@@ -224,7 +224,7 @@ pub enum NameError {
     /// The name has more than [`RepositoryName::MAX_LENGTH`] characters.
     #[error("a repository name has at most 255 characters, this one has {0}")]
     TooLong(usize),
-    /// The text names nobody's root.
+    /// The text names no root.
     #[error(
         "`{0}` is neither a domain such as example.com, nor a CID of version 1 such as bafy…, \
          nor an IPNS key in base36 such as k51…"

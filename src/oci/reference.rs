@@ -1,4 +1,4 @@
-//! References: what a manifest is asked for by.
+//! References: what a manifest is requested by.
 
 use std::fmt;
 use std::str::FromStr;

@@ -60,12 +60,12 @@ pub const DRIVERS: &[Driver] = &[
             list: embedded::uploads::list,
             remove: embedded::uploads::remove,
         }),
-        open: |place| Box::pin(async move { embedded::open(place.data) }),
+        open: |context| Box::pin(async move { embedded::open(context.data) }),
     },
     Driver {
         name: "kubo",
         is_in_data_folder: false,
         upload_files: None,
-        open: |place| Box::pin(async move { kubo::open(&place) }),
+        open: |context| Box::pin(async move { kubo::open(&context) }),
     },
 ];

@@ -10,7 +10,7 @@ use crate::oci::CanonicalDigest;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edit {
-    /// Content that is kept stands at the path.
+    /// Stored content stands at the path.
     Link {
         /// Where.
         path: TreePath,

@@ -20,11 +20,11 @@ pub enum StorageErrorKind {
     NotFound,
     /// The content has another digest than was expected.
     DigestMismatch,
-    /// There is no room: try again when there is.
+    /// There is no space: try again when there is.
     Full,
-    /// There was no room, and it takes nothing until there is some and it was started again.
+    /// There was no space, and it takes nothing until there is some and it was started again.
     Stuck,
-    /// It can only be read: try again when somebody has mended it.
+    /// It can only be read: try again when it was mended.
     ReadOnly,
     /// The storage does not answer: try again.
     Unavailable,
@@ -62,7 +62,7 @@ impl StorageError {
         Self { kind, context: context.into(), source: Some(source.into()) }
     }
 
-    /// Tells whether it is for want of permission: somebody else may be allowed what this user is not.
+    /// Returns whether it is a lack of permission: another user may be allowed what this one is not.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         let source = self.source.as_ref().and_then(|source| source.downcast_ref::<io::Error>());
@@ -77,7 +77,7 @@ impl StorageError {
         matches!(self.kind, Full | Stuck | ReadOnly | Unavailable)
     }
 
-    /// Tells whether it is for want of room.
+    /// Returns whether it is a lack of space.
     #[must_use]
     pub fn is_full(&self) -> bool {
         matches!(self.kind, StorageErrorKind::Full | StorageErrorKind::Stuck)

@@ -1,4 +1,4 @@
-//! Reading and listing folders of the machine as places of a tree.
+//! Reading and listing folders of the machine as paths of a tree.
 
 use std::ffi::OsString;
 use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
@@ -16,7 +16,7 @@ use super::{Kind, Result, StorageError, StorageErrorKind, TreePath};
 pub struct Listing {
     /// What can be read, sorted bytewise.
     pub entries: Vec<(String, Kind)>,
-    /// What cannot: its place, as far as it has one, and why.
+    /// What cannot: its path, as far as it has one, and why.
     pub unreadable: Vec<(TreePath, StorageError)>,
 }
 
@@ -35,8 +35,8 @@ pub(super) fn open(file: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// Reads the small file of that place; none if there is no file.
-pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+/// Reads the small file of that path; none if there is no file.
+pub(super) fn read(file: &Path, tree_path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
     let read = open(file).and_then(|file| {
         let mut bytes = Vec::new();
         file.take(limit + 1).read_to_end(&mut bytes)?;
@@ -45,22 +45,22 @@ pub(super) fn read(file: &Path, place: &TreePath, limit: u64) -> Result<Option<B
     match read {
         Ok(bytes) if bytes.len() as u64 > limit => Err(StorageError::new(
             StorageErrorKind::Damaged,
-            format!("{place} has more than {limit} bytes"),
+            format!("{tree_path} has more than {limit} bytes"),
         )),
         Ok(bytes) => Ok(Some(bytes.into())),
         Err(error) if is_absent(&error) || error.kind() == io::ErrorKind::IsADirectory => Ok(None),
-        Err(error) => Err(StorageError::io(format!("reading {place}"), error)),
+        Err(error) => Err(StorageError::io(format!("reading {tree_path}"), error)),
     }
 }
 
-/// Lists the directory of that place, sorted bytewise; none if there is no directory. `look` says
+/// Lists the directory of that path, sorted bytewise; none if there is no directory. `look` says
 /// what an entry is. An entry that cannot be read is an error of the whole.
 pub(super) fn list(
     folder: &Path,
-    place: &TreePath,
+    tree_path: &TreePath,
     look: fn(&DirEntry) -> io::Result<Metadata>,
 ) -> Result<Option<Vec<(String, Kind)>>> {
-    let Some(mut listing) = list_each(folder, place, look)? else { return Ok(None) };
+    let Some(mut listing) = list_each(folder, tree_path, look)? else { return Ok(None) };
     match listing.unreadable.pop() {
         Some((_, error)) => Err(error),
         None => Ok(Some(listing.entries)),
@@ -70,10 +70,10 @@ pub(super) fn list(
 /// As [`list`], but an entry that cannot be read stands apart.
 pub(super) fn list_each(
     folder: &Path,
-    place: &TreePath,
+    tree_path: &TreePath,
     look: fn(&DirEntry) -> io::Result<Metadata>,
 ) -> Result<Option<Listing>> {
-    let failed = |error| StorageError::io(format!("listing {place}"), error);
+    let failed = |error| StorageError::io(format!("listing {tree_path}"), error);
     let entries = match fs::read_dir(folder) {
         Err(error) if is_absent(&error) => return Ok(None),
         entries => entries.map_err(failed)?,
@@ -97,7 +97,7 @@ pub(super) fn list_each(
             Ok(entry) => listing.entries.push(entry),
             Err(error) => {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                let path = place.child(&name).unwrap_or_else(|| place.clone());
+                let path = tree_path.child(&name).unwrap_or_else(|| tree_path.clone());
                 let error = StorageError::io(format!("looking at {path}"), error);
                 listing.unreadable.push((path, error));
             }

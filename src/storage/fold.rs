@@ -207,7 +207,7 @@ impl Tree {
 /// A directory of the tree with those of its directories that were touched.
 struct Folder {
     directory: Directory,
-    // In boxes: a map has room for eleven at the least, and most of these have one.
+    // In boxes: a map has slots for eleven at the least, and most of these have one.
     touched: BTreeMap<String, Box<Folder>>,
 }
 

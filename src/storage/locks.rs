@@ -1,4 +1,4 @@
-//! Locks: who links in a storage and who cleans it never do so at the same time, in whatever process.
+//! Locks: linking in a storage and cleaning it never happen at the same time, in whatever process.
 
 use async_trait::async_trait;
 
@@ -7,12 +7,12 @@ use super::Result;
 /// Locks for all processes that share a storage. `app` makes it out of the index.
 #[async_trait]
 pub trait Locks: Send + Sync {
-    /// Takes a lease to link something, beside others who link; waits as long as somebody cleans. None
-    /// when a cleaning was cut short: somebody has to begin one, mend what it may have left, and end it.
+    /// Takes a lease to link something, beside others; waits as long as a cleaning runs. None
+    /// when a cleaning was cut short: the caller has to begin one, mend what it may have left, and end it.
     async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>>;
 
-    /// Takes a lease to clean; waits as long as anybody links or cleans. Unless it is ended, whoever
-    /// wants to link next is told that it was cut short.
+    /// Takes a lease to clean; waits as long as there is another lease. Unless it is ended, the
+    /// next call to link reports that it was cut short.
     async fn begin_cleaning(&self) -> Result<Box<dyn Lease>>;
 }
 

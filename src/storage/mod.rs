@@ -59,7 +59,7 @@ pub struct Content {
 /// What an ingest came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
-    /// The content, which is kept from now on.
+    /// The content, which is stored from now on.
     pub content: Content,
     /// The sha256 digests of its leaves in order, of 1 MiB each but the last.
     pub leaves: Vec<[u8; 32]>,
@@ -70,7 +70,7 @@ pub struct Finished {
 /// What taking in a file came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
-    /// The content, which is kept from now on.
+    /// The content, which is stored from now on.
     pub finished: Finished,
     /// Whether it shares its bytes with the file.
     pub is_linked: bool,
@@ -181,7 +181,7 @@ pub trait Storage: Send + Sync {
         None
     }
 
-    /// Tells whether the content is kept, with its size.
+    /// Returns whether the content is stored, with its size.
     async fn contains(&self, content: &Content) -> Result<bool>;
 
     /// Keeps content no longer; what a tree links to stays there. Repeating it succeeds.
@@ -198,7 +198,7 @@ pub trait Storage: Send + Sync {
     /// Says that content was recorded as stored a while ago: it was durable then, and need not be made so again.
     fn recall(&self, _canonical: &CanonicalDigest) {}
 
-    /// Lists the content that is kept, in no order.
+    /// Lists the stored content, in no order.
     async fn contents(&self) -> Result<Vec<CanonicalDigest>>;
 
     /// Applies edits to a tree in their order. Each is idempotent and seen by readers as a whole or
@@ -242,7 +242,7 @@ pub trait Storage: Send + Sync {
     /// [`StorageErrorKind::NotFound`] when there is no file.
     async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
 
-    /// Keeps what [`Storage::identify`] found at a path as content, in the place of whatever was kept
+    /// Stores what [`Storage::identify`] found at a path as content, replacing whatever was stored
     /// under its digest: from then on the path [`holds`](Storage::holds) it. Repeating it succeeds.
     async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
 
@@ -250,20 +250,20 @@ pub trait Storage: Send + Sync {
     async fn is_linked(&self, tree: Visibility, path: &TreePath, content: &Content)
     -> Result<bool>;
 
-    /// Reads kept content as a whole and computes what it is.
+    /// Reads stored content as a whole and computes what it is.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when it is not kept.
+    /// [`StorageErrorKind::NotFound`] when it is not stored.
     async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content>;
 
-    /// Has what is below a root of the public tree kept and announced, where others read it from the storage
-    /// itself. `known` is another root of which that was asked before. Repeating it succeeds.
+    /// Has what is below a root of the public tree retained and announced, where others read it from the storage
+    /// itself. `known` is another root of which that was requested before. Repeating it succeeds.
     async fn publish(&self, _root: &Cid, _known: Option<&Cid>) -> Result<()> {
         Ok(())
     }
 
     /// Keeps no published roots but these any longer. Repeating it succeeds.
-    async fn release_published(&self, _kept: &[Cid]) -> Result<()> {
+    async fn release_published(&self, _retained: &[Cid]) -> Result<()> {
         Ok(())
     }
 
@@ -291,7 +291,7 @@ pub trait Ingest: Send {
     /// appended so far survives a killed process.
     async fn checkpoint(&mut self) -> Result<Vec<u8>>;
 
-    /// Ends the ingest: content of the expected digest is kept, durably. Where the driver can find other
+    /// Ends the ingest: content of the expected digest is stored, durably. Where the driver can find other
     /// bytes under that digest, they give way ([`Finished::is_replaced`]).
     ///
     /// # Errors

@@ -14,33 +14,34 @@ use tokio::task::spawn_blocking;
 use super::files::Listing;
 use super::{Result, StorageError, StorageErrorKind, TreePath, files};
 
-/// Somebody's tree. Links to files in it are followed; links to directories are only where they stand
+/// A tree of files to import. Links to files in it are followed; links to directories are only where they stand
 /// for one of the directories that it was found by, since others may lead out of it or in a circle.
 #[derive(Debug, Clone)]
 pub struct SourceFolder {
     folder: PathBuf,
-    /// The place of the tree that `folder` stands for.
-    place: TreePath,
+    /// The path in the tree that `folder` stands for.
+    tree_path: TreePath,
     /// How many components the path of a directory has that it was found by.
     depth: usize,
 }
 
 impl SourceFolder {
-    /// Takes a folder for a tree that has any of the directories `marks` at `place`; or, where it has
-    /// not, for that place of one. None if it has none of them itself.
+    /// Takes a folder for a tree that has any of the directories `marks` at `tree_path`; or, where it
+    /// has not, for that path of one. None if it has none of them itself.
     ///
     /// # Errors
     /// When that cannot be looked at.
-    pub fn find(folder: &Path, place: &TreePath, marks: &[&str]) -> Result<Option<Self>> {
-        let depth = place.components().count() + 1;
-        for (base, stands_for) in
-            [(folder.join(place.as_str()), TreePath::root()), (folder.to_owned(), place.clone())]
-        {
+    pub fn find(folder: &Path, tree_path: &TreePath, marks: &[&str]) -> Result<Option<Self>> {
+        let depth = tree_path.components().count() + 1;
+        for (base, stands_for) in [
+            (folder.join(tree_path.as_str()), TreePath::root()),
+            (folder.to_owned(), tree_path.clone()),
+        ] {
             for mark in marks {
                 match fs::metadata(base.join(mark)) {
                     Ok(metadata) if metadata.is_dir() => {
                         let folder = folder.to_owned();
-                        return Ok(Some(Self { folder, place: stands_for, depth }));
+                        return Ok(Some(Self { folder, tree_path: stands_for, depth }));
                     }
                     Err(error) if !files::is_absent(&error) => {
                         let what = format!("looking for {mark} in {}", base.display());
@@ -58,17 +59,17 @@ impl SourceFolder {
     /// # Errors
     /// [`StorageErrorKind::Damaged`] when a directory on the way is a link that is not followed.
     pub(super) fn locate(&self, path: &TreePath) -> Result<Option<PathBuf>> {
-        let Ok(rest) = Path::new(path.as_str()).strip_prefix(self.place.as_str()) else {
+        let Ok(rest) = Path::new(path.as_str()).strip_prefix(self.tree_path.as_str()) else {
             return Ok(None);
         };
         let found = self.folder.join(rest);
         let count = path.components().count();
         let below: Vec<&Path> = found.ancestors().take(count.saturating_sub(self.depth)).collect();
-        for place in below.into_iter().rev() {
+        for ancestor in below.into_iter().rev() {
             // What it is that cannot be looked at, its reader says.
-            let Ok(metadata) = fs::symlink_metadata(place) else { break };
-            if metadata.is_symlink() && place.is_dir() {
-                let what = format!("{}: {}", place.display(), not_followed());
+            let Ok(metadata) = fs::symlink_metadata(ancestor) else { break };
+            if metadata.is_symlink() && ancestor.is_dir() {
+                let what = format!("{}: {}", ancestor.display(), not_followed());
                 return Err(StorageError::new(StorageErrorKind::Damaged, what));
             }
         }
@@ -84,8 +85,8 @@ impl SourceFolder {
         let (source, path) = (self.clone(), path.clone());
         blocking(move || {
             let missing = || StorageError::new(StorageErrorKind::NotFound, path.to_string());
-            let place = source.locate(&path)?.ok_or_else(missing)?;
-            match files::open(&place) {
+            let found = source.locate(&path)?.ok_or_else(missing)?;
+            match files::open(&found) {
                 Ok(file) => Ok(SourceFile { file: Arc::new(file), position: 0, path }),
                 Err(error) if files::is_absent(&error) => Err(missing()),
                 Err(error) => Err(unreadable(&path, error)),
@@ -154,7 +155,7 @@ pub(super) fn unreadable(path: &TreePath, error: io::Error) -> StorageError {
     StorageError::wrap(StorageErrorKind::Damaged, format!("{path}: {error}"), error)
 }
 
-/// Tells whether there was no room for another open file, or no memory.
+/// Returns whether there was no descriptor for another open file, or no memory.
 pub(super) fn is_ours(error: &io::Error) -> bool {
     let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| ours.contains(&code))

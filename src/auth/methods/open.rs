@@ -1,4 +1,4 @@
-//! Everybody may do everything: for one machine, and for a network that is trusted as a whole.
+//! All clients may do everything: for one machine, and for a network that is trusted as a whole.
 //! Credentials are passed over, also such as no other method would take.
 
 use std::net::IpAddr;

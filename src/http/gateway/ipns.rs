@@ -1,5 +1,5 @@
 //! `/ipns/<key>`: the signed records of keys that this registry has resolved (trustless gateway specification,
-//! "IPNS Record Responses"). It asks nobody for them: it passes on what it verified for a pull.
+//! "IPNS Record Responses"). It fetches none: it passes on what it verified for a pull.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -68,16 +68,16 @@ pub(in super::super) async fn get(request: HttpRequest, api: Data<Api>) -> Answe
 
 /// Refuses whatever is no record; returns whether the `Accept` header said that it is to be one.
 fn check_format(request: &HttpRequest, query: &Query) -> Result<bool, ApiError> {
-    let named = parameter(query, "format");
-    let is_wanted = if let Some(format) = named {
+    let format_parameter = parameter(query, "format");
+    let is_requested = if let Some(format) = format_parameter {
         format.eq_ignore_ascii_case("ipns-record")
     } else {
         let accept = Accept::read(request);
         let ranges = accept.best_first();
         ranges.into_iter().any(|range| range.media_type == RECORD && range.quality > 0.0)
     };
-    if is_wanted {
-        return Ok(named.is_none());
+    if is_requested {
+        return Ok(format_parameter.is_none());
     }
     let message = "below /ipns/ only records are served: ask for `?format=ipns-record`";
     Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::Unsupported, message))

@@ -1,5 +1,5 @@
 //! `/ipfs/<cid>[/<path>]`: the trustless gateway (the trustless gateway specification of IPFS). It serves
-//! what is below the public roots, as blocks that whoever asked can verify, and fetches nothing for anybody.
+//! what is below the public roots, as blocks that clients can verify, and fetches nothing.
 
 mod disposition;
 pub(super) mod ipns;
@@ -29,11 +29,11 @@ use crate::remote::{read_url_path, url_path};
 use disposition::attachment;
 use request::{CAR, Format, GatewayRequest, RAW, malformed, parameter};
 
-/// How long whoever comes by may keep an answer: what a CID names is the same for ever.
+/// How long caches may store an answer: what a CID names never changes.
 const FOREVER: &str = "public, max-age=29030400, immutable";
 
-/// How many blocks of one answer without duplicates are told apart: those of a terabyte at least, in 60 MB.
-const TOLD_APART: usize = 1 << 20;
+/// How many blocks of one answer are deduplicated at most: those of a terabyte at least, in 60 MB.
+const MAX_DEDUPLICATED: usize = 1 << 20;
 
 /// `GET` and `HEAD`
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
@@ -45,25 +45,25 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let path = read_url_path(path)
         .ok_or_else(|| malformed("the path has an escape that is malformed, or is no UTF-8"))?;
     let query = Query::read(&request)?;
-    let asked = GatewayRequest::read(&request, &query)?;
-    if asked.format == Format::Raw && !path.is_empty() {
+    let requested = GatewayRequest::read(&request, &query)?;
+    if requested.format == Format::Raw && !path.is_empty() {
         return Err(malformed("a single block is asked for by its CID alone, without a path"));
     }
-    // Whoever has an answer already is told all the same whether it is here.
-    let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&asked, &cid))?;
+    // A client that has an answer already learns all the same whether the block is here.
+    let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&requested, &cid))?;
     let mut response = HttpResponse::Ok();
-    describe(&mut response, &asked, &cid, &path);
+    describe(&mut response, &requested, &cid, &path);
     if let Some(filename) = parameter(&query, "filename") {
         response.insert_header((CONTENT_DISPOSITION, attachment(filename)));
     }
-    let tag = etag(&asked, &cid, &path);
+    let tag = etag(&requested, &cid, &path);
     if is_known(request.headers().get_all(IF_NONE_MATCH), &tag) {
         return Ok(response.status(StatusCode::NOT_MODIFIED).finish());
     }
-    match asked.format {
+    match requested.format {
         Format::Raw => Ok(response.body(block.bytes)),
         Format::Car { dups } => {
-            let archive = api.registry.public_archive(block, path, asked.scope).await?;
+            let archive = api.registry.public_archive(block, path, requested.scope).await?;
             if !archive.roots.is_empty() {
                 let roots: Vec<String> = archive.roots.iter().map(Cid::to_string).collect();
                 response.insert_header(("X-Ipfs-Roots", roots.join(",")));
@@ -77,7 +77,7 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     }
 }
 
-/// Refuses whoever asks for what is public by its CID where nobody may.
+/// Refuses a request for public content by CID where the gateway is switched off.
 pub(super) fn expect_enabled(api: &Api) -> Result<&Peer, ApiError> {
     let message = "there is no gateway here";
     let refused = || ApiError::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message);
@@ -95,7 +95,7 @@ fn car(
     let blocks = blocks.try_filter_map(move |block: Block| {
         let is_new = sent.as_mut().map_or(Some(true), |sent| {
             let is_new = sent.insert(&block.cid);
-            (sent.count() <= TOLD_APART).then_some(is_new)
+            (sent.count() <= MAX_DEDUPLICATED).then_some(is_new)
         });
         let too_many = || RegistryError::Record("too many blocks to tell apart".to_owned());
         future::ready(is_new.ok_or_else(too_many).map(|is_new| is_new.then_some(block)))
@@ -120,20 +120,23 @@ fn nothing() -> Cid {
     Cid::new_v1(crate::ipld::RAW, hash)
 }
 
-fn absent(asked: &GatewayRequest, cid: &Cid) -> ApiError {
-    let status =
-        if asked.only_if_cached { StatusCode::PRECONDITION_FAILED } else { StatusCode::NOT_FOUND };
+fn absent(requested: &GatewayRequest, cid: &Cid) -> ApiError {
+    let status = if requested.only_if_cached {
+        StatusCode::PRECONDITION_FAILED
+    } else {
+        StatusCode::NOT_FOUND
+    };
     let message = RegistryError::NotPublic(*cid).to_string();
     ApiError::new(status, ErrorCode::Unsupported, message)
 }
 
 fn describe(
     response: &mut HttpResponseBuilder,
-    asked: &GatewayRequest,
+    requested: &GatewayRequest,
     cid: &Cid,
     path: &[String],
 ) {
-    let (content_type, suffix) = match asked.format {
+    let (content_type, suffix) = match requested.format {
         Format::Raw => (RAW.to_owned(), "bin"),
         Format::Car { dups } => {
             let dups = if dups { 'y' } else { 'n' };
@@ -142,29 +145,29 @@ fn describe(
     };
     response
         .insert_header((CONTENT_TYPE, content_type))
-        .insert_header((ETAG, etag(asked, cid, path)))
+        .insert_header((ETAG, etag(requested, cid, path)))
         .insert_header((CACHE_CONTROL, FOREVER))
         .insert_header((CONTENT_DISPOSITION, attachment(&format!("{cid}.{suffix}"))))
         .insert_header((IPFS_PATH, format!("/ipfs/{cid}{}", url_path(path))));
     if path.is_empty() {
         response.insert_header(("X-Ipfs-Roots", cid.to_string()));
     }
-    if let Format::Car { .. } = asked.format {
+    if let Format::Car { .. } = requested.format {
         response.insert_header((ACCEPT_RANGES, "none"));
     }
-    if asked.is_negotiated {
+    if requested.is_negotiated {
         response.insert_header((VARY, "Accept"));
     }
 }
 
-/// Names an answer: a block by its CID, an archive also by what was asked for, and weakly, since others
+/// Names an answer: a block by its CID, an archive also by the request, and weakly, since others
 /// write the same blocks in other archives.
-fn etag(asked: &GatewayRequest, cid: &Cid, path: &[String]) -> String {
-    match asked.format {
+fn etag(requested: &GatewayRequest, cid: &Cid, path: &[String]) -> String {
+    match requested.format {
         Format::Raw => format!("\"{cid}.raw\""),
         Format::Car { dups } => {
             let mut hasher = DefaultHasher::new();
-            (path, dups, format!("{:?}", asked.scope)).hash(&mut hasher);
+            (path, dups, format!("{:?}", requested.scope)).hash(&mut hasher);
             format!("W/\"{cid}.car.{:016x}\"", hasher.finish())
         }
     }

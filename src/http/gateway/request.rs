@@ -1,4 +1,4 @@
-//! What a request to the gateway asks for: the format, and how much (trustless gateway specification,
+//! The parameters of a request to the gateway: the format, and how much (trustless gateway specification,
 //! "Request Query Parameters" and "Accept").
 
 use actix_web::HttpRequest;
@@ -29,7 +29,7 @@ pub(super) enum Format {
     },
 }
 
-/// What a request asks for.
+/// The parameters of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct GatewayRequest {
     pub(super) format: Format,
@@ -46,13 +46,13 @@ impl GatewayRequest {
     pub(super) fn read(request: &HttpRequest, query: &Query) -> Result<Self, ApiError> {
         let accept = Accept::read(request);
         let only_if_cached = only_if_cached(request);
-        let named = parameter(query, "format");
-        let format = match named {
-            Some(format) => self::named(format, &accept, query)?,
+        let format_parameter = parameter(query, "format");
+        let format = match format_parameter {
+            Some(format) => self::by_name(format, &accept, query)?,
             None => negotiated(&accept, query)?,
         };
         // Parameters of a CAR may stand in `Accept` also where the URL names the format.
-        let is_negotiated = named.is_none() || format != Format::Raw;
+        let is_negotiated = format_parameter.is_none() || format != Format::Raw;
         Ok(Self { format, scope: scope(query)?, only_if_cached, is_negotiated })
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn parameter<'a>(query: &'a Query, name: &str) -> Option<&'a str> {
 }
 
 /// Returns the format that the URL names. What else a CAR shall be may be said by ranges of `Accept`.
-fn named(format: &str, accept: &Accept, query: &Query) -> Result<Format, ApiError> {
+fn by_name(format: &str, accept: &Accept, query: &Query) -> Result<Format, ApiError> {
     if format.eq_ignore_ascii_case("raw") {
         return Ok(Format::Raw);
     }
@@ -101,10 +101,10 @@ fn named(format: &str, accept: &Accept, query: &Query) -> Result<Format, ApiErro
 /// Finds the format that a client likes best among those that there are.
 fn negotiated(accept: &Accept, query: &Query) -> Result<Format, ApiError> {
     let ranges = accept.best_first();
-    let named: Vec<&MediaRange> =
+    let known: Vec<&MediaRange> =
         ranges.into_iter().filter(|it| it.media_type == RAW || it.media_type == CAR).collect();
     let mut refused = None;
-    for range in named.iter().filter(|range| range.quality > 0.0) {
+    for range in known.iter().filter(|range| range.quality > 0.0) {
         if range.media_type == RAW {
             return Ok(Format::Raw);
         }
@@ -119,8 +119,8 @@ fn negotiated(accept: &Accept, query: &Query) -> Result<Format, ApiError> {
     }
     // A wildcard alone is what programs send that know of no blocks. From a client that does know of them, it
     // means also a CAR of another kind than was named, or the other of the two formats.
-    let types = named.iter().map(|range| range.media_type.as_str());
-    let fallbacks = types.chain([RAW, CAR].into_iter().filter(|_| !named.is_empty()));
+    let types = known.iter().map(|range| range.media_type.as_str());
+    let fallbacks = types.chain([RAW, CAR].into_iter().filter(|_| !known.is_empty()));
     for media_type in fallbacks {
         let is_liked = |parameters: &[(&str, &str)]| {
             accept.quality(media_type, parameters).is_some_and(|quality| quality > 0.0)

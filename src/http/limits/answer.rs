@@ -121,8 +121,8 @@ impl<B: MessageBody + 'static> MessageBody for Answer<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, AnswerError>>> {
         let sent = Rc::clone(&self.sent);
-        let mut held = sent.body.borrow_mut();
-        let Some(Open { body, rest, .. }) = held.as_mut() else {
+        let mut open = sent.body.borrow_mut();
+        let Some(Open { body, rest, .. }) = open.as_mut() else {
             let error = sent.is_given_back.get().then_some(Err(AnswerError::Rested));
             return Poll::Ready(error);
         };
@@ -144,11 +144,11 @@ impl<B: MessageBody + 'static> MessageBody for Answer<B> {
         match given {
             Poll::Pending => Poll::Pending,
             Poll::Ready(None) => {
-                held.take();
+                open.take();
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                held.take();
+                open.take();
                 Poll::Ready(Some(Err(AnswerError::Body(error.into()))))
             }
             Poll::Ready(Some(Ok(mut bytes))) => {
@@ -181,8 +181,8 @@ impl<B> Rest for Sent<B> {
         if now.duration_since(since) < send_timeout {
             return;
         }
-        let held = self.body.borrow_mut().take();
-        if held.is_some() {
+        let open = self.body.borrow_mut().take();
+        if open.is_some() {
             self.is_given_back.set(true);
             tracing::info!(
                 event = "answer_given_up",

@@ -31,7 +31,7 @@ const PREFACE: usize = 24;
 const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 
-/// The type of frames by which a server promises a request (RFC 9113, 6.6).
+/// The type of frames with which a server promises a request (RFC 9113, 6.6).
 const PUSH_PROMISE: u8 = 5;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;

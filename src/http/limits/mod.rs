@@ -2,7 +2,7 @@
 //!
 //! A request that may open files counts as a transfer until its answer was sent: [`bound`] stands around
 //! every route and refuses what is too much before anything is opened. [`Limits::connect`] counts
-//! connections. What a client does not take gives its files back ([`answer`]), so that nobody keeps them by
+//! connections. What a client does not take gives its files back ([`answer`]), so that no client keeps them open by
 //! doing nothing.
 
 mod answer;
@@ -38,8 +38,8 @@ use connection::{Connection, UnderWay};
 use count::{Counted, Full, Totals};
 pub use heads::BoundedHeads;
 
-/// The paths of requests that open nothing, and are answered however much is under way; so is what a browser asks
-/// before a request (`OPTIONS`).
+/// The paths of requests that open nothing, and are answered however much is under way; so is the preflight
+/// request of a browser (`OPTIONS`).
 const LIGHT: [&str; 6] = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/", "/v2/token"];
 
 /// The limits, as the operator set them and as the system allows.
@@ -277,7 +277,7 @@ fn admit(
     if let Some(number) = under_way.map(UnderWay::number).filter(|number| *number > most) {
         api.metrics.refused("requests_per_connection");
         if number > 2 * most {
-            // The reason would wait until the client reads it, and who goes on like this does not.
+            // The reason would wait until the client reads it, and such a client never does.
             return Err(Refusal::Bare);
         }
         let message = "this connection has too many requests under way";

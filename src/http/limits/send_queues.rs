@@ -38,7 +38,7 @@ impl Ends {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct SendQueue {
     pub(super) bytes: u64,
-    /// Whether some of it is under way, and its receipt not overdue: the client has room for it.
+    /// Whether some of it is under way, and its receipt not overdue: the client has buffer space for it.
     pub(super) is_in_flight: bool,
 }
 
@@ -88,7 +88,7 @@ impl SendQueues {
 /// Reads a line (`proc_pid_net(5)`): number, local and remote address, state, `tx_queue:rx_queue`, `timer:when`,
 /// retransmissions. None where nothing is yet to be received.
 fn line(text: &str) -> Option<(Ends, SendQueue)> {
-    /// The timer that runs while what was sent is not overdue. Where the client has no room, another one runs.
+    /// The timer that runs while what was sent is not overdue. Where the client has no buffer space, another one runs.
     const RETRANSMIT: &str = "01";
     let mut fields = text.split_ascii_whitespace().skip(1);
     let (local, peer) = (fields.next()?, fields.next()?);

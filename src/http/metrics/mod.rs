@@ -1,7 +1,7 @@
 //! `/metrics`: numbers for Prometheus, none of which names a repository, a tag or a user.
 //!
-//! What requests count stands in [`route`], each route with its own handles; what is asked for at
-//! each reading stands in [`reading`], what the system knows of the process in `process`.
+//! What requests count stands in [`route`], each route with its own handles; what is queried at
+//! each read stands in [`reading`], what the system knows of the process in `process`.
 
 mod exposition;
 mod process;
@@ -36,7 +36,7 @@ pub struct Metrics {
     families: Families,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
     registry: Arc<Registry>,
-    /// What is asked of the index.
+    /// What is queried from the index.
     counts: Shared<Counts>,
 }
 
@@ -82,8 +82,8 @@ impl Default for Metrics {
     }
 }
 
-/// `GET /metrics`, for whoever may list all repositories, though no number names one: in the format
-/// of OpenMetrics for who asks for it, as Prometheus does, and in the older one for everybody else.
+/// `GET /metrics`, for users who may list all repositories, though no number names one: in the format
+/// of OpenMetrics for clients that request it, as Prometheus does, and in the older one for all others.
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     api.authority.decide(&caller::of(&request), Act::List).await?;
     let reading = Reading::take(&api).await;

@@ -1,4 +1,4 @@
-//! What is asked for each time that somebody reads the metrics.
+//! What is queried at each read of the metrics.
 
 use std::sync::atomic::AtomicU64;
 
@@ -13,7 +13,7 @@ use super::process::Process;
 use crate::http::Api;
 use crate::registry;
 
-/// What has to be asked for elsewhere.
+/// What has to be queried elsewhere.
 #[derive(Clone)]
 pub(super) struct Counts {
     /// None when the index does not answer.
@@ -59,9 +59,9 @@ impl Reading {
     pub(super) async fn take(api: &Data<Api>) -> Self {
         let registry = &api.registry;
         let limits = api.limits.settings();
-        let asked = Data::clone(api);
+        let counted = Data::clone(api);
         Self {
-            counts: api.metrics.counts.get(async move || Counts::ask(&asked).await).await,
+            counts: api.metrics.counts.get(async move || Counts::ask(&counted).await).await,
             root_changes: registry.root_changes(),
             folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,

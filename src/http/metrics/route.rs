@@ -1,4 +1,4 @@
-//! What requests count: by the route as it is written, never by what a client put in its place.
+//! What requests count: by the route as it is written, never by the path that a client sent.
 //!
 //! A thread resolves a handle the first time that it meets a route, a method and a status together,
 //! and then only adds to it.
@@ -109,16 +109,16 @@ impl RouteMetrics {
 
     /// Counts a request that came to its end.
     pub(in crate::http) fn count(&self, measured: &Measured<'_>) {
-        let place = METHODS.iter().position(|method| method == measured.method);
-        let metrics = &self.methods[place.unwrap_or(METHODS.len())];
-        let totals = metrics.totals.get_or_init(|| self.totals(place));
+        let index = METHODS.iter().position(|method| method == measured.method);
+        let metrics = &self.methods[index.unwrap_or(METHODS.len())];
+        let totals = metrics.totals.get_or_init(|| self.totals(index));
         totals.received.inc_by(measured.received);
         totals.sent.inc_by(measured.sent);
         totals.durations.observe(measured.duration.as_secs_f64());
         let status = measured.status.filter(|status| STATUSES.contains(status));
         let slots = metrics.requests.get_or_init(Slots::default);
         let slot = slots.of(status);
-        slot.get_or_init(|| self.requests(place, status)).inc();
+        slot.get_or_init(|| self.requests(index, status)).inc();
     }
 
     fn totals(&self, method: Option<usize>) -> Totals {
@@ -140,7 +140,7 @@ impl RouteMetrics {
 }
 
 fn name(method: Option<usize>) -> String {
-    method.map_or(OTHER, |place| METHODS[place].as_str()).to_owned()
+    method.map_or(OTHER, |index| METHODS[index].as_str()).to_owned()
 }
 
 /// The handles of one method.
@@ -164,8 +164,8 @@ struct Slots {
 
 impl Slots {
     fn of(&self, status: Option<u16>) -> &OnceCell<Counter> {
-        let place = status.map(|status| usize::from(status - STATUSES.start));
-        place.map_or(&self.aborted, |place| &self.statuses[place])
+        let index = status.map(|status| usize::from(status - STATUSES.start));
+        index.map_or(&self.aborted, |index| &self.statuses[index])
     }
 }
 

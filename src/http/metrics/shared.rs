@@ -1,4 +1,4 @@
-//! LinkCache that several clients share: one question at a time, however many ask at once.
+//! Answers that several clients share: one query at a time, however many requests come at once.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -6,7 +6,7 @@ use std::time::Instant;
 use actix_web::rt;
 use tokio::sync::Mutex;
 
-/// The answer to a question that is asked again and again.
+/// The answer to a query that is repeated often.
 pub(super) struct Shared<T>(Arc<Mutex<Option<(Instant, T)>>>);
 
 impl<T> Clone for Shared<T> {
@@ -55,21 +55,21 @@ mod tests {
     #[actix_web::test]
     async fn those_that_ask_at_once_share_one_answer_and_each_is_new() {
         let shared = Shared::default();
-        let (asked, running) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (queries, running) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
         let get = || {
-            let (asked, running) = (Rc::clone(&asked), Rc::clone(&running));
+            let (queries, running) = (Rc::clone(&queries), Rc::clone(&running));
             shared.get(async move || {
                 assert_eq!(running.replace(1), 0, "two at a time");
                 rt::time::sleep(Duration::from_millis(20)).await;
                 running.set(0);
-                asked.set(asked.get() + 1);
-                asked.get()
+                queries.set(queries.get() + 1);
+                queries.get()
             })
         };
         let answers = join_all((0..50).map(|_| get())).await;
         assert!(answers.iter().all(Option::is_some));
-        assert!(asked.get() <= 2, "{}", asked.get());
-        let before = asked.get();
+        assert!(queries.get() <= 2, "{}", queries.get());
+        let before = queries.get();
         assert_eq!(get().await, Some(before + 1));
         assert_eq!(get().await, Some(before + 2));
     }

@@ -10,7 +10,7 @@ use super::super::{Block, CarError, MAX_BLOCK_SIZE, block};
 use super::header::{self, MAX_CAR_HEADER};
 
 /// The longest CID: version, codec, hash function and length of the hash, of at most 9 bytes each, and
-/// the longest hash that there is room for.
+/// the longest hash that fits.
 const MAX_CID: usize = 4 * MAX_VARINT + 64;
 /// The longest length of a section, as the specification of varints has it.
 const MAX_VARINT: usize = 9;
@@ -23,7 +23,7 @@ pub enum CarEvent {
         /// What the archive claims to be of; gateways do not agree about it, and nothing proves it.
         roots: Vec<Cid>,
     },
-    /// A block, whose bytes hash to its CID. Whether it is one that was asked for is not asked here.
+    /// A block, whose bytes hash to its CID. Whether it was requested is not checked here.
     Block(Block),
 }
 
@@ -41,7 +41,7 @@ pub struct CarReader {
     /// How long a block may be.
     most: usize,
     pieces: VecDeque<Bytes>,
-    /// What there is of the next section's length, and how many bytes told it.
+    /// What there is of the next section's length, and how many bytes it took.
     varint: (u64, usize),
     /// The length of the section under way.
     length: Option<usize>,
@@ -92,7 +92,7 @@ impl CarReader {
     ///
     /// # Errors
     /// When the archive is malformed, exceeds a bound, or holds a block that is not what its CID says.
-    /// Whoever asks again is told the same.
+    /// Another call returns the same.
     pub fn next_event(&mut self) -> Result<Option<CarEvent>, CarError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -104,7 +104,7 @@ impl CarReader {
         outcome
     }
 
-    /// How many bytes of the archive were read: when a block was just told, up to its end.
+    /// How many bytes of the archive were read: when a block was just returned, up to its end.
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn lengths_beyond_the_bounds_are_refused_before_anything_is_kept_for_them() {
+    fn lengths_beyond_the_bounds_are_refused_before_memory_is_allocated() {
         let mut header = Vec::new();
         put_varint(&mut header, MAX_CAR_HEADER as u64 + 1);
         let refused = read(&header, &[1]);

@@ -1,4 +1,4 @@
-//! The tree above the leaves, of which only the right edge is kept.
+//! The tree above the leaves, of which only the right edge is stored.
 
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -7,7 +7,7 @@ use super::super::block::{node_cid, raw_cid};
 use super::super::{Block, Cid, dag_pb, unixfs};
 use super::{CHUNK_SIZE, EMPTY, File, Interior, MAX_LINKS, shape};
 
-/// The version of the bytes that a spine is kept as.
+/// The version of the bytes that a spine is stored as.
 const VERSION: u8 = 1;
 /// The version and the size.
 const HEADER: usize = 9;

@@ -1,10 +1,10 @@
-//! Both hashes of content: that of the whole, by which registries know it, and those of its leaves,
+//! Both hashes of content: that of the whole, which registries use, and those of its leaves,
 //! of which its CID is made.
 
 use super::super::sha256::{self, BLOCK, INITIAL, State};
 use super::CHUNK_SIZE;
 
-/// The version of the bytes that a hasher is kept as.
+/// The version of the bytes that a hasher is stored as.
 const VERSION: u8 = 1;
 /// What these begin with: the version, the length and two states.
 const HEADER: usize = 1 + 8 + 2 * 32;

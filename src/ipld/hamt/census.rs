@@ -14,7 +14,7 @@ const SMALLEST_SHARD: usize = 2 * dag_pb::link_length(SHORTEST_CID, 1, 0);
 
 /// The outcome of a count.
 pub(in super::super) enum Census {
-    /// The entries take more bytes than asked about.
+    /// The entries take more bytes than the limit.
     Beyond,
     /// They do not; here they are.
     Within {
@@ -44,7 +44,7 @@ struct Count {
 
 impl Hamt {
     /// Counts how many bytes all entries take in one block, until they exceed the limit. What is loaded
-    /// for that is not kept.
+    /// for that is not retained.
     pub(in super::super) fn census<L: Load>(
         &mut self,
         limit: usize,

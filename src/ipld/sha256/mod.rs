@@ -33,7 +33,7 @@ pub(super) fn compress(states: [&mut State; 2], blocks: &[[u8; BLOCK]]) {
     #[cfg(target_arch = "x86_64")]
     if x86::is_supported() {
         #[expect(unsafe_code, reason = "no safe code can call what not every processor has")]
-        // SAFETY: the processor was just asked for all that the function is compiled for.
+        // SAFETY: the processor was just checked for all that the function is compiled for.
         unsafe {
             x86::compress(states, blocks);
         }

@@ -105,7 +105,7 @@ impl Words {
 /// Reads four words, the first of them lowest.
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn words(of: &[u32], start: usize) -> __m128i {
-    let word = |place: usize| of[start + place].cast_signed();
+    let word = |index: usize| of[start + index].cast_signed();
     _mm_set_epi32(word(3), word(2), word(1), word(0))
 }
 
@@ -113,7 +113,7 @@ fn words(of: &[u32], start: usize) -> __m128i {
 #[target_feature(enable = "sha,ssse3,sse4.1")]
 fn message(block: &[u8; BLOCK], quarter: usize) -> __m128i {
     let halves = block.as_chunks::<8>().0;
-    let half = |place: usize| i64::from_le_bytes(halves[2 * quarter + place]);
+    let half = |index: usize| i64::from_le_bytes(halves[2 * quarter + index]);
     let order = _mm_set_epi64x(0x0c0d_0e0f_0809_0a0b, 0x0405_0607_0001_0203);
     _mm_shuffle_epi8(_mm_set_epi64x(half(1), half(0)), order)
 }

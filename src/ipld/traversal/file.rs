@@ -25,11 +25,11 @@ impl Window {
         self.start.max(offset) < self.end.min(end)
     }
 
-    /// What is read of bytes that stand at that place.
+    /// What is read of bytes that stand at that offset.
     fn cut(self, offset: u64, bytes: &Bytes) -> Option<Bytes> {
-        let within = |place: u64| {
-            let place = place.saturating_sub(offset).min(bytes.len() as u64);
-            usize::try_from(place).expect("it is within the bytes")
+        let within = |position: u64| {
+            let position = position.saturating_sub(offset).min(bytes.len() as u64);
+            usize::try_from(position).expect("it is within the bytes")
         };
         let (start, end) = (within(self.start), within(self.end));
         (start < end).then(|| bytes.slice(start..end))

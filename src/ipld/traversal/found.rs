@@ -9,7 +9,7 @@ use super::super::Entry;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Nothing: the directory, or the one shard of it where the name would stand, does not have it. Or what
-    /// the path leads through is a file or a symbolic link, which nobody follows.
+    /// the path leads through is a file or a symbolic link, which is never followed.
     Absent {
         /// How many names of the path do exist.
         found: usize,
@@ -51,7 +51,7 @@ impl Target {
 /// What a block adds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
-    /// The next bytes of the file, cut to the part that was asked for. They share the memory of the block.
+    /// The next bytes of the file, cut to the requested part. They share the memory of the block.
     pub content: Vec<Bytes>,
     /// More entries of the directory, in no order but that of its blocks.
     pub entries: Vec<Entry>,

@@ -47,8 +47,8 @@ pub(super) fn look_up_in_shard(
     let hash = murmur::hash(name);
     let (path, rest) = hash.split_at(depth.min(hash.len()));
     let slots = hamt::read(*cid, bytes, path)?;
-    let held = slots.into_iter().find(|(index, _)| Some(index) == rest.first());
-    Ok(match held {
+    let slot = slots.into_iter().find(|(index, _)| Some(index) == rest.first());
+    Ok(match slot {
         Some((_, SlotContent::Entry(entry))) if entry.name == name => Answer::Entry(entry.cid),
         Some((_, SlotContent::Shard(cid))) => Answer::Shard(cid),
         Some((_, SlotContent::Entry(_))) | None => Answer::Absent,
@@ -94,8 +94,8 @@ impl Traversal {
         step: &mut Step,
     ) -> Result<(), TraversalError> {
         let mut shards = Vec::new();
-        for (index, held) in slots {
-            match held {
+        for (index, slot) in slots {
+            match slot {
                 SlotContent::Entry(entry) => step.entries.push(entry),
                 SlotContent::Shard(cid) => {
                     shards.push((cid, Purpose::Listing { path: [path, &[index]].concat() }));

@@ -1,4 +1,4 @@
-//! What is asked for: all of something, or a part (`dag-scope` and `entity-bytes` of the trustless gateway's
+//! What is requested: all of something, or a part (`dag-scope` and `entity-bytes` of the trustless gateway's
 //! specification).
 
 use std::fmt;
@@ -16,11 +16,11 @@ pub enum Scope {
     /// A whole file or a part of it, or the listing of a directory; what is no file is listed, whatever
     /// the part. Parts of a file that are empty are left out, as they prove nothing.
     Entity(Option<ByteRange>),
-    /// Every block below, each time that one is linked to. Content and entries are not told, nor is
+    /// Every block below, each time that one is linked to. Content and entries are not returned, nor is
     /// checked that files are sound.
     All {
         /// How many blocks there may be, those of the path among them: a small graph can have more ways
-        /// through it than anybody can go.
+        /// through it than any reader can go.
         limit: u64,
     },
 }
@@ -56,9 +56,13 @@ impl ByteRange {
     }
 }
 
-/// A place in a file, or none where it is before the first byte.
-fn from_either_side(place: i64, size: u64) -> Option<u64> {
-    if place < 0 { size.checked_sub(place.unsigned_abs()) } else { Some(place.unsigned_abs()) }
+/// A position in a file, or none where it is before the first byte.
+fn from_either_side(position: i64, size: u64) -> Option<u64> {
+    if position < 0 {
+        size.checked_sub(position.unsigned_abs())
+    } else {
+        Some(position.unsigned_abs())
+    }
 }
 
 impl FromStr for ByteRange {

@@ -13,31 +13,31 @@ struct Walked {
     target: Target,
     content: Vec<u8>,
     entries: Vec<Entry>,
-    wanted: Vec<Cid>,
+    requested: Vec<Cid>,
 }
 
 fn walk(store: &Store, root: Cid, path: &[String], scope: Scope) -> Result<Walked, TraversalError> {
     let mut traversal = Traversal::new(root, path.iter().cloned(), scope)?;
     let Step { content, mut entries } = traversal.inlined().clone();
     let mut content = content.concat();
-    let mut wanted = Vec::new();
+    let mut requested = Vec::new();
     let mut foretold = Vec::new();
     while let Some(cid) = traversal.wanted() {
         assert_eq!(traversal.upcoming(1), [cid]);
-        foretold.push((wanted.len(), traversal.upcoming(5)));
-        wanted.push(cid);
+        foretold.push((requested.len(), traversal.upcoming(5)));
+        requested.push(cid);
         let step = traversal.supply(&store.get(&cid))?;
         content.extend(step.content.concat());
         entries.extend(step.entries);
     }
     assert!(traversal.upcoming(1).is_empty());
     for (at, foretold) in foretold {
-        let mut later = wanted[at..].iter();
-        assert!(foretold.iter().all(|cid| later.any(|wanted| wanted == cid)), "{foretold:?}");
+        let mut later = requested[at..].iter();
+        assert!(foretold.iter().all(|cid| later.any(|requested| requested == cid)), "{foretold:?}");
     }
     entries.sort_by(|one, other| one.name.cmp(&other.name));
     let target = traversal.target().expect("a traversal that is complete has one").clone();
-    Ok(Walked { target, content, entries, wanted })
+    Ok(Walked { target, content, entries, requested })
 }
 
 fn read(store: &Store, root: Cid) -> Result<Vec<u8>, TraversalError> {
@@ -72,7 +72,7 @@ proptest! {
         let walked = walk(&store, made.cid, &[], Scope::Entity(None)).unwrap();
         prop_assert_eq!(walked.target, Target::File { cid: made.cid, size: made.size });
         prop_assert_eq!(walked.content, file.content());
-        prop_assert_eq!(walked.wanted, file.needed(0, made.size, 0, &mut store));
+        prop_assert_eq!(walked.requested, file.needed(0, made.size, 0, &mut store));
     }
 
     #[test]
@@ -89,7 +89,7 @@ proptest! {
         let slice = usize::try_from(within.start).unwrap()..usize::try_from(within.end).unwrap();
         prop_assert_eq!(walked.content, &file.content()[slice]);
         let needed = file.needed(within.start, within.end, 0, &mut store);
-        prop_assert_eq!(walked.wanted, needed);
+        prop_assert_eq!(walked.requested, needed);
     }
 
     #[test]
@@ -108,13 +108,13 @@ proptest! {
 
             let block = walk(&store, root, &path, Scope::Block).unwrap();
             prop_assert_eq!(&block.target, &walked.target);
-            prop_assert!(walked.wanted.starts_with(&block.wanted));
+            prop_assert!(walked.requested.starts_with(&block.requested));
             prop_assert!(block.content.is_empty() && block.entries.is_empty());
 
             let everything = walk(&store, root, &path, Scope::All { limit: 100_000 }).unwrap();
             let (cid, _) = there.make(&mut store);
-            prop_assert!(everything.wanted.starts_with(&block.wanted));
-            prop_assert!(everything.wanted.ends_with(&all(&store, cid)));
+            prop_assert!(everything.requested.starts_with(&block.requested));
+            prop_assert!(everything.requested.ends_with(&all(&store, cid)));
 
             for missing in [&["missing"][..], &["missing", "below"], &["", "a"]] {
                 let missing = missing.iter().map(|&name| name.to_owned());
@@ -162,10 +162,10 @@ proptest! {
         let (root, _) = tree.make(&mut store);
         let mut traversal = Traversal::new(root, [], Scope::All { limit: 1000 }).unwrap();
         let which = which.index(5);
-        for place in 0.. {
+        for index in 0.. {
             let Some(cid) = traversal.wanted() else { break };
             let mut block = store.get(&cid);
-            if place == which && !block.bytes.is_empty() {
+            if index == which && !block.bytes.is_empty() {
                 let mut bytes = block.bytes.to_vec();
                 let at = at.index(bytes.len());
                 bytes[at] = byte;
@@ -192,7 +192,7 @@ fn a_part_that_is_not_as_long_as_its_parent_says_is_an_error() {
             assert_eq!(read(&store, root.cid), Err(length));
         }
     }
-    // Nobody looks below a part of no length: it adds nothing whatever it is.
+    // Nothing is read below a part of no length: it adds nothing whatever it is.
     let empty = Made { size: 0, ..node };
     let root = store.node(&[raw, empty, raw], b"");
     assert_eq!(read(&store, root.cid).unwrap(), b"hellohello");
@@ -211,7 +211,7 @@ fn a_part_of_a_file_that_is_none_is_an_error() {
 }
 
 #[test]
-fn blocks_of_other_codecs_and_hashes_are_never_wanted() {
+fn blocks_of_other_codecs_and_hashes_are_never_requested() {
     let mut store = Store::default();
     let leaf = store.leaf(b"hello");
     let hash = *leaf.cid.hash();
@@ -295,7 +295,7 @@ fn a_block_is_taken_by_either_form_of_its_name_and_its_bytes_are_not_copied() {
 #[test]
 fn a_root_that_holds_its_content_needs_no_block() {
     let walked = walk(&Store::default(), inline(b"hello"), &[], Scope::Entity(None)).unwrap();
-    assert_eq!((walked.content, walked.wanted), (b"hello".to_vec(), Vec::new()));
+    assert_eq!((walked.content, walked.requested), (b"hello".to_vec(), Vec::new()));
     let empty = inline(b"");
     let walked = walk(&Store::default(), empty, &[], Scope::Block).unwrap();
     assert_eq!(walked.target, Target::File { cid: empty, size: 0 });
@@ -325,7 +325,7 @@ fn paths_are_as_long_as_the_bound_and_no_longer() {
     }
     let mut path = vec!["a".to_owned(); MAX_PATH];
     let walked = walk(&store, cid, &path, Scope::Entity(None)).unwrap();
-    assert_eq!(walked.wanted.len(), MAX_PATH + 1);
+    assert_eq!(walked.requested.len(), MAX_PATH + 1);
     path.push("a".to_owned());
     let refused = walk(&store, cid, &path, Scope::Entity(None));
     assert!(matches!(refused, Err(TraversalError::Excess { limit: 256, .. })));
@@ -341,7 +341,7 @@ fn parts_without_length_cost_nothing_and_their_blocks_are_passed_over_in_bounded
     parts.push(leaf);
     let root = store.node(&parts, b"");
     let walked = walk(&store, root.cid, &[], Scope::Entity(None)).unwrap();
-    assert_eq!((&walked.content[..], walked.wanted.len()), (&b"hello"[..], 2));
+    assert_eq!((&walked.content[..], walked.requested.len()), (&b"hello"[..], 2));
 
     // A gateway may send them all the same.
     let empty_node = store.node(&[], b"");
@@ -428,7 +428,7 @@ fn a_shard_that_does_not_prove_the_absence_of_a_name_is_an_error() {
     traversal.supply(&store.get(&root)).unwrap();
     let shard = traversal.wanted().unwrap();
     assert_eq!(traversal.target(), None);
-    // The root once more, an empty directory and a leaf in the place of the shard.
+    // The root once more, an empty directory and a leaf instead of the shard.
     let directory = store.directory(&[]);
     let others = [store.get(&root).bytes, store.get(&directory).bytes, "leaf".into()];
     for bytes in others {
@@ -437,6 +437,6 @@ fn a_shard_that_does_not_prove_the_absence_of_a_name_is_an_error() {
     }
     traversal.supply(&store.get(&shard)).unwrap();
     let walked = walk(&store, root, &name, Scope::Entity(None)).unwrap();
-    assert_eq!(walked.wanted.len(), 3, "the root, one shard, the file");
+    assert_eq!(walked.requested.len(), 3, "the root, one shard, the file");
     assert_eq!(walked.content, b"hello");
 }

@@ -84,7 +84,7 @@ fn make_parents(target: &Path) -> io::Result<()> {
 fn remove(layout: &Layout, root: &Path, target: &Path) -> io::Result<()> {
     let removed = match fs::symlink_metadata(target) {
         Ok(metadata) if metadata.is_dir() => {
-            // Nobody is to meet half of a directory.
+            // No reader may meet half of a directory.
             let temporary = layout.temporary();
             fs::rename(target, &temporary).and_then(|()| fs::remove_dir_all(&temporary))
         }
@@ -121,7 +121,7 @@ pub(super) fn keep(
     digest: &CanonicalDigest,
 ) -> Result<bool> {
     let target = layout.content(digest);
-    let kept = match link_open(file, path, &target) {
+    let stored = match link_open(file, path, &target) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => has_same_bytes(file, &target)
             .and_then(|same| {
                 if same {
@@ -136,7 +136,8 @@ pub(super) fn keep(
         linked => linked.map(|()| false),
     };
     // Also where another upload came first: it may not have synced the directory yet.
-    kept.and_then(|replaced| sync_parent(&target).map(|()| replaced))
+    stored
+        .and_then(|replaced| sync_parent(&target).map(|()| replaced))
         .and_then(|replaced| fs::remove_file(path).map(|()| replaced))
         .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
 }

@@ -11,16 +11,16 @@ use tokio::task::spawn_blocking;
 use super::super::{Result, StorageError, StorageErrorKind};
 use super::progress::Progress;
 
-/// How many bytes wait before a thread is asked for: it costs as much as hashing some thousands.
+/// How many bytes wait before a thread is requested: it costs as much as hashing some thousands.
 const BATCH: usize = 256 * 1024;
 
-/// How many bytes wait before whoever brings more has to.
+/// How many bytes wait before the sender of more has to.
 const MOST: usize = 1024 * 1024;
 
 /// What a piece takes beside its bytes, of which a client may send one at a time.
 const PIECE: usize = 64;
 
-/// Hands bytes to the progress of an upload on another thread, in order. The thread is held only as
+/// Hands bytes to the progress of an upload on another thread, in order. The thread is occupied only as
 /// long as there are bytes, so a slow upload holds none.
 pub(super) struct HashWorker(Arc<Shared>);
 
@@ -136,8 +136,8 @@ impl Run {
         }
     }
 
-    /// Takes what is waiting. Where nothing is, the progress goes back in the same moment, lest bytes be
-    /// appended that nobody is told of.
+    /// Takes what is waiting. Where nothing is, the progress goes back in the same moment, so that no bytes are
+    /// appended without notice.
     fn next(&mut self) -> Option<Vec<Bytes>> {
         let mut state = self.shared.state();
         if state.is_broken || state.waiting.is_empty() {

@@ -1,7 +1,7 @@
-//! Taking in a file of somebody's folder: a hard link where that is possible, else a copy.
+//! Importing a file of a source folder: a hard link where that is possible, else a copy.
 //!
-//! What is read and compared is the link or the copy, in a place that nobody else knows, so the bytes
-//! that are kept are the bytes that were looked at.
+//! What is read and compared is the link or the copy, at a path that no other process knows, so the bytes
+//! that are stored are the bytes that were looked at.
 
 use std::error::Error;
 use std::fs::{self, File};
@@ -19,7 +19,7 @@ use crate::oci::CanonicalDigest;
 /// How much is copied at a time.
 const PIECE: usize = 256 * 1024;
 
-/// The permissions of a file by which others than its owner may change it.
+/// The permissions of a file that let others than its owner change it.
 const OTHERS_WRITE: u32 = 0o022;
 
 /// Takes a file in as content, durably.
@@ -71,7 +71,7 @@ fn take_by(
     Ok(Taken { finished, is_linked })
 }
 
-/// Links a file, if that can be done and nobody else may change it; returns whether it is linked. What
+/// Links a file, if that can be done and no other user may change it; returns whether it is linked. What
 /// counts is what the link is, since the file may be another one by then.
 fn link(file: &Path, temporary: &Path) -> io::Result<bool> {
     if fs::hard_link(file, temporary).is_err() {

@@ -14,7 +14,7 @@ use super::progress::{Progress, sync_failed};
 use super::{Layout, folder, join};
 use crate::oci::Digest;
 
-/// How many bytes are sent to the disk at a time while others come, lest the end wait for all of them.
+/// How many bytes are sent to the disk at a time while others come, so that the end need not wait for all of them.
 const FLUSH: u64 = 32 * 1024 * 1024;
 
 /// How many bytes of a client's chunk are worth sending to the disk when it ends.
@@ -33,7 +33,7 @@ pub(super) struct FileIngest {
 }
 
 impl FileIngest {
-    /// Starts a file, in the place of one that an earlier start has left: that may be content already.
+    /// Starts a file, replacing one that an earlier start has left: that may be content already.
     pub(super) fn begin(layout: Arc<Layout>, id: String) -> Result<Self> {
         let path = layout.upload(&id);
         let writer = layout.writers.take(&id);
@@ -105,7 +105,7 @@ impl FileIngest {
     }
 
     /// Sends what was written so far to the disk. An upload of which that fails is forgotten, also when
-    /// nobody waits.
+    /// nothing waits.
     fn flush(&mut self) -> JoinHandle<Result<()>> {
         self.flushed = self.offset;
         let (file, layout, id) =
@@ -113,10 +113,10 @@ impl FileIngest {
         spawn_blocking(move || file.sync_data().map_err(|error| sync_failed(&layout, &id, error)))
     }
 
-    /// Waits for the flush under way: a failure is told once, and must not be lost.
+    /// Waits for the flush under way: a failure is reported once, and must not be lost.
     async fn end_flush(&mut self) -> Result<()> {
         let Some(flush) = &mut self.flush else { return Ok(()) };
-        // Taken only when it has ended: whoever waits here may be gone before.
+        // Taken only when it has ended: the task that waits here may be gone before.
         let ended = join(flush.await);
         self.flush = None;
         ended
@@ -140,7 +140,7 @@ impl Ingest for FileIngest {
         self.hash_worker.append(bytes).await?;
         let flushed = self.flush_early().await;
         if flushed.is_err() {
-            // Nothing may be written any more when somebody else goes on with the file.
+            // Nothing may be written any more when another writer goes on with the file.
             let _ = self.hash_worker.settle().await;
         }
         flushed

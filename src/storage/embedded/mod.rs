@@ -52,7 +52,7 @@ fn unusable(path: &Path, error: &io::Error) -> StorageError {
     StorageError::new(unusable_kind(error), format!("{}: {error}", path.display()))
 }
 
-/// Want of room passes; all else that keeps a folder from being written to does not.
+/// A lack of space passes; all else that prevents writing to a folder does not.
 fn unusable_kind(error: &io::Error) -> StorageErrorKind {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
@@ -107,18 +107,19 @@ impl Layout {
     fn probe_links(&self) -> Result<()> {
         let source = self.temporary();
         let name = source.file_name().unwrap_or_default();
-        let places = ["content/sha256/00", "public", "private"].map(|place| self.data.join(place));
+        let folders =
+            ["content/sha256/00", "public", "private"].map(|folder| self.data.join(folder));
         let mut linked =
             fs::write(&source, b"roadstead").map_err(|error| unusable(&source, &error));
-        for place in &places {
-            let target = place.join(name);
+        for folder in &folders {
+            let target = folder.join(name);
             linked = linked.and_then(|()| {
                 fs::hard_link(&source, &target).and_then(|()| fs::remove_file(&target)).map_err(|error| {
                     let what = format!(
                         "files of {} cannot be linked to {} ({error}): all of it has to be on one \
                          file system that has hard links",
                         self.data.display(),
-                        place.display()
+                        folder.display()
                     );
                     StorageError::new(unusable_kind(&error), what)
                 })

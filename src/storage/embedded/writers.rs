@@ -1,4 +1,4 @@
-//! Of all that go on with one upload, only the last may write: its file is one, whoever has it open.
+//! Of all writers of one upload, only the last may write: they share one file.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -86,12 +86,12 @@ mod tests {
     #[test]
     fn ended_uploads_are_forgotten() {
         let writers = Writers::default();
-        let kept = writers.take("kept");
+        let first = writers.take("kept");
         for number in 0..3 * NAMES {
             writers.take(&number.to_string());
         }
         assert!(lock(&writers.0).len() <= NAMES);
         let next = writers.take("kept");
-        assert!(kept.write(|| Ok(())).is_err() && next.write(|| Ok(())).is_ok());
+        assert!(first.write(|| Ok(())).is_err() && next.write(|| Ok(())).is_ok());
     }
 }

@@ -15,37 +15,37 @@ use super::CALLS;
 use super::node::Node;
 use crate::ipld::{self, Block, Cid, Load, describe};
 
-/// How many bytes of nodes are kept.
-const KEPT: u64 = 4 * 1024 * 1024;
+/// How many bytes of nodes are cached.
+const CACHED_BYTES: u64 = 4 * 1024 * 1024;
 
-/// What a node takes beside its bytes, about: its CID, its place in the table, which doubles when it is
+/// What a node takes beside its bytes, about: its CID, its slot in the table, which doubles when it is
 /// full, and two allocations.
 const OVERHEAD: u64 = 400;
 
 /// The nodes of the trees on one Kubo.
 pub(super) struct Blocks {
     node: Arc<Node>,
-    kept: Cache<Cid, Bytes, Weights>,
+    cached: Cache<Cid, Bytes, Weights>,
 }
 
 impl Blocks {
     pub(super) fn new(node: Arc<Node>) -> Arc<Self> {
-        let entries = usize::try_from(KEPT / 1024).unwrap_or(usize::MAX);
-        Arc::new(Self { node, kept: Cache::with_weighter(entries, KEPT, Weights) })
+        let entries = usize::try_from(CACHED_BYTES / 1024).unwrap_or(usize::MAX);
+        Arc::new(Self { node, cached: Cache::with_weighter(entries, CACHED_BYTES, Weights) })
     }
 
     /// Returns a block that is on the node.
     pub(super) async fn get(&self, cid: &Cid) -> Result<Bytes> {
-        if let Some(bytes) = self.kept.get(cid) {
+        if let Some(bytes) = self.cached.get(cid) {
             return Ok(bytes);
         }
         let bytes = self.node.kubo.block(cid).await?;
-        self.kept.insert(*cid, bytes.clone());
+        self.cached.insert(*cid, bytes.clone());
         Ok(bytes)
     }
 
     /// Reads the directories that lead to these paths, those of one depth at a time: one after the other
-    /// they take long, where somebody else has changed the tree. What fails is left to who needs it.
+    /// they take long, where another process has changed the tree. What fails is left to the reader.
     pub(super) async fn warm(self: &Arc<Self>, root: Cid, edits: &[Edit]) {
         let paths: Vec<Vec<&str>> =
             edits.iter().map(|edit| edit.path().components().collect()).collect();
@@ -85,7 +85,7 @@ impl Blocks {
     /// Remembers blocks that were put on the node.
     pub(super) fn remember<'a>(&self, blocks: impl IntoIterator<Item = &'a Block>) {
         for Block { cid, bytes } in blocks {
-            self.kept.insert(*cid, bytes.clone());
+            self.cached.insert(*cid, bytes.clone());
         }
     }
 

@@ -21,7 +21,7 @@ const UNITS: usize = CHUNKS * CHUNK_SIZE / UNIT;
 /// What is lent to one upload for some bytes. Dropping it gives it back.
 pub(super) type Loan = OwnedSemaphorePermit;
 
-/// Somebody who holds loans, and can do without them.
+/// An owner of loans that can do without them.
 #[async_trait]
 pub(super) trait Borrower: Send + Sync {
     /// How many bytes it could give back now; none while it is busy.
@@ -34,7 +34,7 @@ pub(super) trait Borrower: Send + Sync {
 /// The memory of all uploads of this process.
 pub(super) struct BufferPool {
     units: Arc<Semaphore>,
-    /// Memory for chunks that nobody uses now. To allocate it anew each time would leave holes.
+    /// Unused memory for chunks. To allocate it anew each time would leave holes.
     spare: Mutex<Vec<BytesMut>>,
     borrowers: Mutex<Vec<Weak<dyn Borrower>>>,
 }
@@ -45,7 +45,7 @@ impl BufferPool {
         Arc::new(Self { units, spare: Mutex::default(), borrowers: Mutex::default() })
     }
 
-    /// Makes somebody known whose loans can be called in.
+    /// Registers an owner whose loans can be called in.
     pub(super) fn join(&self, borrower: Weak<dyn Borrower>) {
         let mut borrowers = self.borrowers();
         borrowers.retain(|known| known.strong_count() > 0);
@@ -61,7 +61,7 @@ impl BufferPool {
         }
     }
 
-    /// Waits for that many bytes, in lease. Whoever holds a loan must not wait here for ever.
+    /// Waits for that many bytes, in order. An owner of a loan must not wait here for ever.
     pub(super) async fn lend(&self, bytes: usize) -> Result<Loan> {
         Arc::clone(&self.units).acquire_many_owned(units(bytes)).await.map_err(|_| closed())
     }
@@ -80,7 +80,7 @@ impl BufferPool {
         self.spare().pop().unwrap_or_else(|| BytesMut::with_capacity(CHUNK_SIZE))
     }
 
-    /// Takes a chunk back whose bytes are of no more use, unless somebody else has it still.
+    /// Takes a chunk back whose bytes are of no more use, unless another owner has it still.
     pub(super) fn reuse(&self, chunk: Bytes) {
         let Ok(mut buffer) = chunk.try_into_mut() else { return };
         buffer.clear();
@@ -90,7 +90,7 @@ impl BufferPool {
         }
     }
 
-    /// Gives the memory back to the system, if nobody has borrowed any.
+    /// Gives the memory back to the system, if none is borrowed.
     pub(super) fn rest(&self) {
         if self.units.available_permits() == UNITS {
             self.spare().clear();

@@ -19,20 +19,20 @@ pub(super) struct Checkpoint {
     pub(super) spine: Spine,
     /// The sha-256 of the chunk that is not whole, a block of its own; none where every chunk is.
     pub(super) rest: Option<[u8; 32]>,
-    /// The name that was last held for it.
-    pub(super) held: String,
+    /// The name that was staged last for it.
+    pub(super) staged: String,
 }
 
 impl Checkpoint {
     /// Where an upload begins.
     pub(super) fn beginning() -> Self {
-        Self { hasher: TwinHasher::new(), spine: Spine::new(), rest: None, held: String::new() }
+        Self { hasher: TwinHasher::new(), spine: Spine::new(), rest: None, staged: String::new() }
     }
 
     /// Version, check, hasher, rest, name and spine; at most 150 KB.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut body = Vec::new();
-        for part in [&self.hasher.to_bytes()[..], self.held.as_bytes()] {
+        for part in [&self.hasher.to_bytes()[..], self.staged.as_bytes()] {
             body.push(u8::try_from(part.len()).expect("hasher and name are short"));
             body.extend_from_slice(part);
         }
@@ -54,14 +54,14 @@ impl Checkpoint {
             return None;
         }
         let (hasher, body) = part(body)?;
-        let (held, body) = part(body)?;
+        let (staged, body) = part(body)?;
         let (has_rest, body) = body.split_first()?;
         let (rest, spine) = body.split_first_chunk::<32>()?;
         let checkpoint = Self {
             hasher: TwinHasher::from_bytes(hasher)?,
             spine: Spine::from_bytes(spine).ok()?,
             rest: (*has_rest == 1).then_some(*rest),
-            held: String::from_utf8(held.to_vec()).ok()?,
+            staged: String::from_utf8(staged.to_vec()).ok()?,
         };
         let whole = offset - offset % CHUNK_SIZE as u64;
         let fits = checkpoint.hasher.length() == offset
@@ -87,7 +87,7 @@ mod tests {
         let bytes = vec![7; size];
         hasher.append(&bytes, &mut |leaf| spine.push_leaf(leaf, CHUNK_SIZE as u64, &mut drop));
         let rest = (!size.is_multiple_of(CHUNK_SIZE)).then_some([9; 32]);
-        Checkpoint { hasher, spine, rest, held: "id.session.3".to_owned() }
+        Checkpoint { hasher, spine, rest, staged: "id.session.3".to_owned() }
     }
 
     #[test]
@@ -112,7 +112,7 @@ mod tests {
         let bytes = golden(text);
         let size = 2_621_440;
         let checkpoint = Checkpoint::from_bytes(&bytes, size as u64).expect("it is of this form");
-        assert_eq!(checkpoint.held, "01a2251e-c515-7066-8dd7-d17f527a3451.42a64cd0.2");
+        assert_eq!(checkpoint.staged, "01a2251e-c515-7066-8dd7-d17f527a3451.42a64cd0.2");
         let chunks = (size / CHUNK_SIZE * CHUNK_SIZE) as u64;
         assert_eq!((checkpoint.spine.size(), checkpoint.rest.is_some()), (chunks, true));
         assert_eq!(checkpoint.to_bytes(), bytes);
@@ -120,11 +120,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_damaged_one_is_never_taken_for_another(place in 0_usize..400, value: u8) {
+        fn a_damaged_one_is_never_taken_for_another(index in 0_usize..400, value: u8) {
             let mut bytes = checkpoint(2 * CHUNK_SIZE + 5).to_bytes();
-            let place = place % bytes.len();
-            prop_assume!(bytes[place] != value);
-            bytes[place] = value;
+            let index = index % bytes.len();
+            prop_assume!(bytes[index] != value);
+            bytes[index] = value;
             prop_assert_eq!(Checkpoint::from_bytes(&bytes, 2 * CHUNK_SIZE as u64 + 5), None);
         }
 

@@ -45,10 +45,10 @@ impl Chunk {
     }
 
     /// How much memory is still to be lent for that many more bytes. It is lent in doubling steps, so that
-    /// many who send little take little.
+    /// many clients that send little take little.
     pub(super) fn missing(&self, more: usize) -> usize {
-        let wanted = (self.length() + more).next_multiple_of(UNIT).next_power_of_two();
+        let target = (self.length() + more).next_multiple_of(UNIT).next_power_of_two();
         let lent = self.loan.as_ref().map_or(0, |loan| loan.num_permits() * UNIT);
-        wanted.min(CHUNK_SIZE).saturating_sub(lent)
+        target.min(CHUNK_SIZE).saturating_sub(lent)
     }
 }

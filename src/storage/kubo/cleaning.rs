@@ -18,7 +18,7 @@ impl Store {
     /// nothing where there is nothing to do.
     pub(super) async fn clean(&self) -> Result<()> {
         let paths = &self.node.paths;
-        let held = self.names(&paths.all_held()).await?;
+        let staged = self.names(&paths.all_staged()).await?;
         let roots = self.names(&paths.roots()).await?;
         let numbers = || roots.iter().filter_map(|name| name.parse::<u64>().ok());
         let last = numbers().max().unwrap_or_default();
@@ -28,10 +28,10 @@ impl Store {
             Some(Owner::Commit(seq)) => seq <= last,
             None => false,
         };
-        let useless: Vec<String> = held
+        let useless: Vec<String> = staged
             .iter()
             .filter(is_useless)
-            .map(|name| paths.held(name))
+            .map(|name| paths.staged(name))
             .chain(numbers().filter(|seq| *seq < last).map(|seq| paths.snapshot(seq)))
             .collect();
         if !useless.is_empty() {
@@ -39,7 +39,7 @@ impl Store {
             tracing::debug!(names = useless.len(), "cleaned the node");
         }
         // Something may still have been on its way: an upload is forgotten once nothing was left of it.
-        let left: HashSet<&str> = held
+        let left: HashSet<&str> = staged
             .iter()
             .filter_map(|name| match owner(name) {
                 Some(Owner::Upload(id)) => Some(id),
@@ -50,7 +50,7 @@ impl Store {
         Ok(())
     }
 
-    /// Takes names away, with nobody linking meanwhile, and returns when that is on the disk.
+    /// Removes names, with no linking meanwhile, and returns when that is on the disk.
     pub(super) async fn remove(&self, removed: &[String]) -> Result<()> {
         let (kubo, paths) = (&self.node.kubo, &self.node.paths);
         let remove = async || {

@@ -112,11 +112,11 @@ impl Snapshots {
         Ok(Snapshot { seq, public, private })
     }
 
-    /// Applies edits to a tree as a whole: nobody meets a half of them, nor any if the `check` that is
+    /// Applies edits to a tree as a whole: no reader meets a half of them, nor any if the `check` that is
     /// made meanwhile fails.
     ///
     /// # Errors
-    /// [`StorageErrorKind::Unavailable`] when somebody else commits too; those of the check.
+    /// [`StorageErrorKind::Unavailable`] when another process commits too; those of the check.
     pub(super) async fn apply(
         &self,
         tree: Visibility,
@@ -191,7 +191,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Makes sure that a snapshot outlasts the node: whoever linked it may not have been told so.
+    /// Makes sure that a snapshot outlasts the node: its writer may not have got an answer.
     async fn outlasts(&self, seq: u64) -> Result<()> {
         if self.known().durable >= seq {
             return Ok(());
@@ -207,7 +207,7 @@ impl Snapshots {
     }
 }
 
-/// Says what kept a tree from being read.
+/// Says why a tree could not be read.
 pub(super) fn unreadable(error: crate::ipld::Error<StorageError>) -> StorageError {
     match error {
         crate::ipld::Error::Load { source, .. } => source,

@@ -10,7 +10,7 @@ impl From<KuboError> for StorageError {
 
         let (kind, what) = match error.kind {
             K::NotFound | K::MissingBlock => (S::NotFound, "something on the node"),
-            // Measured: a write that failed for want of room leaves the node unable to write.
+            // Measured: a write that failed for lack of space leaves the node unable to write.
             K::Full => (S::Stuck, "the disk of the node is full: it needs room, and a restart"),
             K::Unavailable => (S::Unavailable, "the node does not answer"),
             K::Displaced => {

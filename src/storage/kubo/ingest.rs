@@ -23,7 +23,7 @@ struct Shared {
     window: Mutex<UploadWindow>,
     offset: AtomicU64,
     /// How many bytes are in memory.
-    held: AtomicUsize,
+    buffered: AtomicUsize,
 }
 
 impl KuboIngest {
@@ -31,7 +31,7 @@ impl KuboIngest {
     pub(super) fn new(store: &Arc<Store>, id: &str, checkpoint: Checkpoint) -> Self {
         let offset = AtomicU64::new(checkpoint.hasher.length());
         let window = Mutex::new(UploadWindow::new(store, id, checkpoint));
-        let shared = Arc::new(Shared { window, offset, held: AtomicUsize::new(0) });
+        let shared = Arc::new(Shared { window, offset, buffered: AtomicUsize::new(0) });
         let known: Weak<Shared> = Arc::downgrade(&shared);
         store.pool.join(known);
         Self(shared)
@@ -41,11 +41,11 @@ impl KuboIngest {
 #[async_trait]
 impl Ingest for KuboIngest {
     async fn append(&mut self, bytes: Bytes) -> Result<()> {
-        let Shared { window, offset, held } = self.0.as_ref();
+        let Shared { window, offset, buffered } = self.0.as_ref();
         let mut window = window.lock().await;
         window.expect_sound()?;
         let appended = window.append(&bytes, offset).await;
-        held.store(window.bytes(), Ordering::Relaxed);
+        buffered.store(window.bytes(), Ordering::Relaxed);
         window.is_broken |= appended.is_err();
         appended
     }
@@ -72,7 +72,7 @@ impl Ingest for KuboIngest {
 #[async_trait]
 impl Borrower for Shared {
     fn idle_bytes(&self) -> usize {
-        if self.window.try_lock().is_ok() { self.held.load(Ordering::Relaxed) } else { 0 }
+        if self.window.try_lock().is_ok() { self.buffered.load(Ordering::Relaxed) } else { 0 }
     }
 
     async fn give_back(&self) {
@@ -84,6 +84,6 @@ impl Borrower for Shared {
             tracing::info!(upload = window.id(), %error, "could not put aside what has arrived");
             window.is_broken = true;
         }
-        self.held.store(window.bytes(), Ordering::Relaxed);
+        self.buffered.store(window.bytes(), Ordering::Relaxed);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! roots/<seq>                 the registry: `public` and `private`; the highest number counts
-//! content/<ab>/<hex>          each blob that is kept, by its sha256
+//! content/<ab>/<hex>          each stored blob, by its sha256
 //! held/<id>.<session>.<n>     what an upload under way has sent
 //! held/commit-<seq>.<session> the new blocks of a commit under way
 //! ```
@@ -37,11 +37,11 @@ impl MfsPaths {
         format!("{}/roots/{seq}", self.0)
     }
 
-    pub(super) fn all_held(&self) -> String {
+    pub(super) fn all_staged(&self) -> String {
         format!("{}/held", self.0)
     }
 
-    pub(super) fn held(&self, name: &str) -> String {
+    pub(super) fn staged(&self, name: &str) -> String {
         format!("{}/held/{name}", self.0)
     }
 
@@ -80,7 +80,7 @@ pub(super) fn commit(seq: u64, session: &str, number: usize) -> String {
     format!("{COMMIT}{seq}.{session}.{number}")
 }
 
-/// What a name among those that are held belongs to.
+/// What a staged name belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Owner<'a> {
     /// An upload, by its id.
@@ -89,7 +89,7 @@ pub(super) enum Owner<'a> {
     Commit(u64),
 }
 
-/// Tells what a held name belongs to; nothing of ours if it is no such name.
+/// Returns what a staged name belongs to; none if it is no name of ours.
 pub(super) fn owner(name: &str) -> Option<Owner<'_>> {
     let (id, _) = name.split_once('.')?;
     match id.strip_prefix(COMMIT) {
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_held_name_tells_whose_it_is() {
+    fn a_staged_name_contains_its_owner() {
         assert_eq!(owner(&part("0193-ab", "5f", 3)), Some(Owner::Upload("0193-ab")));
         assert_eq!(owner(&commit(17, "5f", 0)), Some(Owner::Commit(17)));
         assert_eq!(owner("anything"), None);

@@ -1,7 +1,7 @@
 //! The Kubo driver: content and trees in the MFS of a node, which any number of processes may share.
 //!
 //! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
-//! sent, since a collection, which anybody may ask for at any moment, keeps what is below a name and
+//! sent, since a collection, which may be requested at any moment, keeps what is below a name and
 //! nothing else; and all names of a change are one `files/cp`. `mfs_paths` draws the names, `node` links in
 //! locks, `commit` makes snapshots, `ingest` and
 //! `upload_window` send content, `pull` reads it, `cleaning` takes names away again.
@@ -51,15 +51,15 @@ const CALLS: usize = 8;
 /// How many bytes of a folder's file are read at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// Opens the storage; the node is not asked for anything yet.
+/// Opens the storage; nothing is requested from the node yet.
 ///
 /// # Errors
 /// When there can be no client.
-pub(super) fn open(place: &StorageContext<'_>) -> Result<Arc<dyn Storage>> {
-    let settings = &place.settings.kubo;
+pub(super) fn open(context: &StorageContext<'_>) -> Result<Arc<dyn Storage>> {
+    let settings = &context.settings.kubo;
     let (api, gateway) = (settings.api.clone(), settings.gateway.clone());
     let kubo = Kubo::new(api, gateway, settings.token.clone())?;
-    let node = Node::new(kubo, MfsPaths::new(&settings.mfs_root), Arc::clone(&place.locks));
+    let node = Node::new(kubo, MfsPaths::new(&settings.mfs_root), Arc::clone(&context.locks));
     Ok(Arc::new(KuboStorage { store: Store::new(node), redirect: settings.redirect.clone() }))
 }
 
@@ -96,14 +96,14 @@ impl KuboStorage {
         }
     }
 
-    /// Tells under what CID content is kept.
-    async fn kept(&self, canonical: &CanonicalDigest) -> Result<Option<Cid>> {
+    /// Returns the CID of stored content.
+    async fn stored_cid(&self, canonical: &CanonicalDigest) -> Result<Option<Cid>> {
         let node = &self.store.node;
         let stat = node.kubo.stat(&node.paths.content(canonical)).await?;
         Ok(stat.map(|stat| stat.cid))
     }
 
-    /// Fails if content is not kept that edits are to link, that which is `present` aside.
+    /// Fails if content is not stored that edits are to link, that which is `present` aside.
     async fn expect_linked(
         &self,
         edits: &[Edit],
@@ -162,10 +162,10 @@ impl Storage for KuboStorage {
             return Err(gone("its checkpoint cannot be read"));
         };
         let node = &self.store.node;
-        let is_held = !self.store.released().contains(id)
-            && owner(&checkpoint.held) == Some(Owner::Upload(id))
-            && node.kubo.stat(&node.paths.held(&checkpoint.held)).await?.is_some();
-        if !is_held {
+        let is_staged = !self.store.released().contains(id)
+            && owner(&checkpoint.staged) == Some(Owner::Upload(id))
+            && node.kubo.stat(&node.paths.staged(&checkpoint.staged)).await?.is_some();
+        if !is_staged {
             return Err(gone("what had arrived is not on the node any more"));
         }
         Ok(Box::new(KuboIngest::new(&self.store, id, checkpoint)))
@@ -177,7 +177,7 @@ impl Storage for KuboStorage {
     }
 
     async fn ingests(&self) -> Result<Vec<String>> {
-        let names = self.store.names(&self.store.node.paths.all_held()).await?;
+        let names = self.store.names(&self.store.node.paths.all_staged()).await?;
         let released = self.store.released();
         let ids: BTreeSet<&str> = names
             .iter()
@@ -232,8 +232,8 @@ impl Storage for KuboStorage {
     }
 
     async fn contains(&self, content: &Content) -> Result<bool> {
-        let kept = self.kept(&content.canonical).await?;
-        Ok(kept == Some(content.cid))
+        let stored = self.stored_cid(&content.canonical).await?;
+        Ok(stored == Some(content.cid))
     }
 
     async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
@@ -245,7 +245,7 @@ impl Storage for KuboStorage {
         let mut paths = Vec::new();
         for canonical in canonicals {
             node.forget(canonical);
-            if self.kept(canonical).await?.is_some() {
+            if self.stored_cid(canonical).await?.is_some() {
                 paths.push(node.paths.content(canonical));
             }
         }
@@ -316,7 +316,7 @@ impl Storage for KuboStorage {
         }
         // Where thousands are adopted, each is named already.
         self.store.node.settle().await?;
-        match self.kept(&content.canonical).await? {
+        match self.stored_cid(&content.canonical).await? {
             Some(cid) if cid == content.cid => return Ok(()),
             Some(_) => self.forget(&content.canonical).await?,
             None => {}
@@ -335,7 +335,7 @@ impl Storage for KuboStorage {
     }
 
     async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
-        let Some(cid) = self.kept(canonical).await? else {
+        let Some(cid) = self.stored_cid(canonical).await? else {
             return Err(StorageError::new(StorageErrorKind::NotFound, canonical.to_string()));
         };
         let size = self.store.size(&cid).await?;
@@ -360,10 +360,10 @@ impl Storage for KuboStorage {
         Ok(())
     }
 
-    async fn release_published(&self, kept: &[Cid]) -> Result<()> {
+    async fn release_published(&self, retained: &[Cid]) -> Result<()> {
         let Node { kubo, paths, .. } = &*self.store.node;
         let mut pinned = kubo.pinned_trees(&paths.published_pin()).await?;
-        pinned.retain(|root| !kept.contains(root));
+        pinned.retain(|root| !retained.contains(root));
         Ok(kubo.unpin_trees(&pinned).await?)
     }
 
@@ -373,7 +373,7 @@ impl Storage for KuboStorage {
 
     async fn ping(&self) -> Result<()> {
         let node = &self.store.node;
-        // The node writes what it has not written yet, so one without room says so.
+        // The node writes what it has not written yet, so one without space says so.
         if node.kubo.stat(node.paths.root()).await?.is_none() {
             let what = format!("{} is not on the node any more", node.paths.root());
             return Err(StorageError::new(StorageErrorKind::Unusable, what));

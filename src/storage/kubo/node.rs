@@ -21,7 +21,7 @@ const OLDEST: Version = Version { major: 0, minor: 43 };
 /// How long a lease is waited for.
 const LEASE_TIME: Duration = Duration::from_secs(30);
 
-/// How long the node may still be at work for somebody who is gone.
+/// How long the node may still be at work for a client that is gone.
 pub(super) const AFTERMATH: Duration = Duration::from_millis(500);
 
 /// How long a gateway that searches the network is given to show it.
@@ -33,7 +33,7 @@ const TRIES: usize = 100;
 /// How often a link is tried again whose folder the node dropped from its cache, and the pause before each.
 const DISPLACED: (usize, Duration) = (20, Duration::from_millis(25));
 
-/// How many digests are remembered as durably kept.
+/// How many digests are remembered as durably stored.
 const REMEMBERED: usize = 10_000;
 
 /// A node, and the folder of the registry on it.
@@ -42,18 +42,18 @@ pub(super) struct Node {
     pub(super) paths: MfsPaths,
     locks: Arc<dyn Locks>,
     /// Content whose name is known to outlast the node.
-    kept: Mutex<HashSet<CanonicalDigest>>,
+    stored: Mutex<HashSet<CanonicalDigest>>,
     /// Whether all names that were there before are known to do so.
     settled: OnceCell<()>,
-    /// Held by whoever mends what a cleaning has left that was cut short.
+    /// Locked while what an interrupted cleaning has left is mended.
     mending: tokio::sync::Mutex<()>,
 }
 
 impl Node {
     pub(super) fn new(kubo: Kubo, paths: MfsPaths, locks: Arc<dyn Locks>) -> Arc<Self> {
-        let (kept, settled, mending) =
+        let (stored, settled, mending) =
             (Mutex::default(), OnceCell::new(), tokio::sync::Mutex::default());
-        Arc::new(Self { kubo, paths, locks, kept, settled, mending })
+        Arc::new(Self { kubo, paths, locks, stored, settled, mending })
     }
 
     /// Checks that the node will do, and makes the registry's folder on it.
@@ -119,7 +119,7 @@ impl Node {
 
     async fn make_folder(self: &Arc<Self>) -> Result<()> {
         let root = self.paths.root();
-        let folders = [self.paths.all_content(), self.paths.all_held(), self.paths.roots()];
+        let folders = [self.paths.all_content(), self.paths.all_staged(), self.paths.roots()];
         let names = self.kubo.list(root).await?.unwrap_or_default();
         let is_ours = |name: &String| folders.contains(&format!("{root}/{name}"));
         let (tops, blocks) = mfs_paths::skeleton();
@@ -141,12 +141,12 @@ impl Node {
                 self.put(top, path).await?;
             }
         }
-        // What a crash kept from coming; all of it is below a name now.
+        // What a crash prevented; all of it is below a name now.
         self.kubo.import(&blocks).await?;
-        for place in folders {
-            if !self.kubo.stat(&place).await?.is_some_and(|stat| stat.is_directory) {
+        for folder in folders {
+            if !self.kubo.stat(&folder).await?.is_some_and(|stat| stat.is_directory) {
                 return Err(self.unfit(&format!(
-                    "{root} is there, but is not of a registry, since {place} is not: give another \
+                    "{root} is there, but is not of a registry, since {folder} is not: give another \
                      `storage.kubo.mfs_root`, or take it away by `ipfs files rm -r {root}`"
                 )));
             }
@@ -170,7 +170,7 @@ impl Node {
         }
     }
 
-    /// Runs work that links, with nobody cleaning meanwhile, to its end even if this future is dropped:
+    /// Runs work that links, with no cleaning meanwhile, to its end even if this future is dropped:
     /// the node would go on with it, while the lease was given back.
     pub(super) async fn with_lease<T: Send + 'static>(
         self: &Arc<Self>,
@@ -196,7 +196,7 @@ impl Node {
                 return Ok(lease);
             }
             let _mending = self.mending.lock().await;
-            // Of all who wait, one mends.
+            // Of all tasks that wait, one mends.
             if let Some(lease) = self.locks.begin_linking().await? {
                 return Ok(lease);
             }
@@ -205,14 +205,14 @@ impl Node {
         }
     }
 
-    /// Makes sure, once, that all names which were there before this outlast the node: whoever gave them
-    /// may not have been told so.
+    /// Makes sure, once, that all names which were there before this outlast the node: their writers
+    /// may not have got an answer.
     pub(super) async fn settle(&self) -> Result<()> {
         self.settled.get_or_try_init(|| self.alone(async || Ok(()))).await.map(drop)
     }
 
-    /// Runs work with nobody linking or cleaning meanwhile, once the node has done what somebody who is
-    /// gone may have asked of it. What the work removes is on the disk when this returns.
+    /// Runs work with no linking or cleaning meanwhile, once the node has done what a client that is
+    /// gone may have requested. What the work removes is on the disk when this returns.
     pub(super) async fn alone<T>(&self, work: impl AsyncFnOnce() -> Result<T>) -> Result<T> {
         let lease = self.locks.begin_cleaning().await?;
         tokio::time::sleep(AFTERMATH).await;
@@ -224,16 +224,16 @@ impl Node {
         Ok(done)
     }
 
-    /// Holds a block by a name that nobody else uses.
+    /// Stages a block under a name of its own.
     pub(super) async fn hold(self: &Arc<Self>, block: &Block, name: &str) -> Result<()> {
-        let path = self.paths.held(name);
+        let path = self.paths.staged(name);
         match self.put(block, &path).await? {
             LinkOutcome::Now | LinkOutcome::Before => Ok(()),
             LinkOutcome::Not => Err(collected(&path)),
         }
     }
 
-    /// Sends blocks, which are held by that name before they are sent; in so many parts at a time.
+    /// Sends blocks, which are staged under that name before they are sent; in so many parts at a time.
     pub(super) async fn send(
         self: &Arc<Self>,
         name: &str,
@@ -251,10 +251,10 @@ impl Node {
         Ok(())
     }
 
-    /// Gives a snapshot, whose blocks are held, the number that it is to have.
+    /// Gives a snapshot, whose blocks are staged, the number that it is to have.
     ///
     /// # Errors
-    /// [`StorageErrorKind::Unavailable`] when somebody else has the number already.
+    /// [`StorageErrorKind::Unavailable`] when another process has the number already.
     pub(super) async fn commit(self: &Arc<Self>, cid: Cid, seq: u64) -> Result<()> {
         let path = self.paths.snapshot(seq);
         match self.link(cid, path.clone(), CallTimeout::Endless).await? {
@@ -264,7 +264,7 @@ impl Node {
         }
     }
 
-    /// Keeps content whose blocks are held, or are only this one.
+    /// Stores content whose blocks are staged, or are only this one.
     pub(super) async fn keep(
         self: &Arc<Self>,
         canonical: &CanonicalDigest,
@@ -278,7 +278,7 @@ impl Node {
         };
         match named {
             LinkOutcome::Not => return Err(collected(&path)),
-            // Somebody may have linked it a moment ago, and nobody yet been told that it lasts.
+            // Another task may have linked it a moment ago, and not yet know that it lasts.
             LinkOutcome::Before if !self.remembers(canonical) => {
                 self.alone(async || Ok(())).await?
             }
@@ -329,20 +329,20 @@ impl Node {
     }
 
     fn remembers(&self, canonical: &CanonicalDigest) -> bool {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
     }
 
     /// Notes content whose name outlasts the node.
     pub(super) fn remember(&self, canonical: CanonicalDigest) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= REMEMBERED {
-            kept.clear();
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        if stored.len() >= REMEMBERED {
+            stored.clear();
         }
-        kept.insert(canonical);
+        stored.insert(canonical);
     }
 
     pub(super) fn forget(&self, canonical: &CanonicalDigest) {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
     }
 }
 

@@ -25,7 +25,7 @@ const STREAMS: usize = 16;
 /// For how long a client may take nothing and keep its stream.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// How many leaves the node is asked for at a time by those who have none.
+/// How many leaves a reader that has none requests from the node at a time.
 const REQUESTS: usize = 32;
 
 /// How long a pull waits until it may ask.
@@ -140,7 +140,7 @@ impl Pull {
     }
 }
 
-/// Reads a part of a leaf, as soon as it is its lease.
+/// Reads a part of a leaf, as soon as it gets a permit.
 async fn read(node: &Node, pulls: &Pulls, leaf: &Leaf, part: Range<u64>) -> Result<Bytes> {
     let waited = tokio::time::timeout(WAIT, pulls.requests.acquire()).await;
     let Ok(Ok(_permit)) = waited else {

@@ -39,8 +39,8 @@ pub(super) struct UploadWindow {
     /// Tells the names of this process's parts from those of an earlier one.
     session: String,
     parts: u32,
-    /// The name that was last held.
-    held: String,
+    /// The name that was staged last.
+    staged: String,
     hashing: Hashing,
     spine: Spine,
     chunk: Chunk,
@@ -74,7 +74,7 @@ impl Drop for UploadWindow {
 
 impl UploadWindow {
     pub(super) fn new(store: &Arc<Store>, id: &str, checkpoint: Checkpoint) -> Self {
-        let Checkpoint { hasher, spine, rest, held } = checkpoint;
+        let Checkpoint { hasher, spine, rest, staged } = checkpoint;
         let length = usize::try_from(hasher.length() % CHUNK_SIZE as u64).unwrap_or_default();
         let parked = rest.map(|digest| (digest, length));
         Self {
@@ -82,7 +82,7 @@ impl UploadWindow {
             id: id.to_owned(),
             session: Uuid::new_v4().simple().to_string()[..8].to_owned(),
             parts: 0,
-            held,
+            staged,
             hashing: Hashing::Idle(Box::new(hasher)),
             spine,
             chunk: Chunk { parked, ..Chunk::default() },
@@ -114,7 +114,7 @@ impl UploadWindow {
         while !bytes.is_empty() {
             self.end_chunk().await?;
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_SIZE - self.chunk.length()));
-            self.make_room(now.len()).await?;
+            self.make_space(now.len()).await?;
             self.chunk.bytes.extend_from_slice(now);
             offset.fetch_add(now.len() as u64, Ordering::Relaxed);
             bytes = later;
@@ -123,7 +123,7 @@ impl UploadWindow {
     }
 
     /// Makes sure that there is memory for that many more bytes of the chunk.
-    async fn make_room(&mut self, more: usize) -> Result<()> {
+    async fn make_space(&mut self, more: usize) -> Result<()> {
         loop {
             // Of an upload that fills chunks, the next one will be full as well.
             let more = if self.spine.size() > 0 { CHUNK_SIZE } else { more };
@@ -145,7 +145,7 @@ impl UploadWindow {
                 None => {
                     let lent = tokio::time::timeout(TIMEOUT, pool.lend(missing)).await;
                     let Ok(loan) = lent else {
-                        // Whoever waits for long holds nothing, or all might wait for each other.
+                        // An upload that waits for long holds no loan, or all might wait for each other.
                         self.park().await?;
                         pool.call_in().await;
                         continue;
@@ -218,7 +218,7 @@ impl UploadWindow {
         let name = self.next_name();
         let Window { blocks, loans, .. } = mem::take(&mut self.window);
         let store = Arc::clone(&self.store);
-        self.held.clone_from(&name);
+        self.staged.clone_from(&name);
         self.sending.push_back(tokio::spawn(async move {
             let sent = store.node.send(&name, &blocks, 1).await;
             for block in blocks {
@@ -265,7 +265,7 @@ impl UploadWindow {
         let bytes = Bytes::copy_from_slice(&self.chunk.bytes);
         let length = bytes.len();
         self.store.node.hold(&Block { cid: raw_cid(leaf), bytes }, &name).await?;
-        self.held = name;
+        self.staged = name;
         self.chunk = Chunk { parked: Some((leaf, length)), ..Chunk::default() };
         Ok(())
     }
@@ -291,8 +291,8 @@ impl UploadWindow {
         self.park().await?;
         let hasher = *self.hashed().await?;
         let rest = self.chunk.parked.map(|(digest, _)| digest);
-        let (spine, held) = (self.spine.clone(), self.held.clone());
-        Ok(Checkpoint { hasher, spine, rest, held }.to_bytes())
+        let (spine, staged) = (self.spine.clone(), self.staged.clone());
+        Ok(Checkpoint { hasher, spine, rest, staged }.to_bytes())
     }
 
     pub(super) async fn finish(&mut self, expected: &Digest) -> Result<Finished> {
@@ -339,7 +339,7 @@ impl UploadWindow {
             && *size <= CHUNK_SIZE as u64
             && !is_sha512
         {
-            // One block need not be held before it has its name.
+            // One block need not be staged before it has its name.
             return node.keep(canonical, *cid, Some(only)).await;
         }
         self.send().await?;

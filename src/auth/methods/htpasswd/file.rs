@@ -18,9 +18,9 @@ pub(super) struct PasswordFile {
     state: Mutex<State>,
 }
 
-/// What one version of the file says, and who has proven to be in it: a new version knows of nobody.
+/// What one version of the file says, and which users have proven to be in it: none in a new version.
 pub(super) struct Edition {
-    /// Who there is.
+    /// The users.
     pub(super) users: Users,
     /// Whose password was right.
     pub(super) verified: Verified,

@@ -1,9 +1,9 @@
-//! Users and passwords in a file, as `htpasswd -B` writes it. Each user may do everything; nobody
-//! else may do anything, but for pulls where `auth.htpasswd.anonymous_pull` says so.
+//! Users and passwords in a file, as `htpasswd -B` writes it. Each user may do everything; other
+//! callers may do nothing, but for pulls where `auth.htpasswd.anonymous_pull` says so.
 //!
 //! Clients sign in by what `GET /v2/` refuses them with. Without anonymous pulls that is `Basic`. With
-//! them it cannot be: a docker daemon (and skopeo) sends credentials only if `/v2/` has asked for
-//! them, so that must answer 401; but a daemon that is asked for `Basic` and has no credentials
+//! them it cannot be: a docker daemon (and skopeo) sends credentials only if `/v2/` has required
+//! them, so that must answer 401; but a daemon that gets `Basic` as challenge and has no credentials
 //! gives up, though the pull itself would be allowed. So clients are sent for a token then
 //! (`Bearer`), which an anonymous one gets as well. `Basic` is understood all the same.
 
@@ -72,7 +72,7 @@ impl Authenticator for Htpasswd {
         let Some(authorization) = authorization else { return Ok(Identity::default()) };
         let edition = self.file.current().await;
         match (credentials(authorization), &self.tokens) {
-            // skopeo signs in as nobody where it is asked for `Basic` and has no credentials.
+            // skopeo signs in with an empty name where `Basic` is required and it has no credentials.
             (Some(Credentials::Password { user, password }), _)
                 if user.is_empty() && password.expose_secret().is_empty() =>
             {
@@ -164,7 +164,7 @@ impl Htpasswd {
         }
         let attempt = attempt?;
         let known = edition.users.hash(user);
-        let hash = known.unwrap_or(edition.users.nobodys()).to_owned();
+        let hash = known.unwrap_or(edition.users.unknown_user_hash()).to_owned();
         let (is_known, user, password) = (known.is_some(), user.to_owned(), password.clone());
         let edition = Arc::clone(edition);
         // It counts also when the client is gone before the end.

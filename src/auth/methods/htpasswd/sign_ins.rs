@@ -1,7 +1,7 @@
 //! Whose password is checked when: each check costs as much as the hashes of the file, so they wait in a queue
 //! of which one client cannot take all, and a client that sends wrong passwords has to pause.
 //!
-//! Clients take turns: of one client one password is checked at a time, and the queue lets it have no more places
+//! Clients alternate: of one client one password is checked at a time, and the queue lets it have no more slots
 //! than are left. A user who has signed in from an address before is counted apart from the others there, so that
 //! wrong passwords of a neighbour behind the same address do not keep that user out.
 
@@ -26,7 +26,7 @@ const KNOWN: Duration = Duration::from_hours(24);
 /// How many clients are remembered, and how many users with their addresses; the oldest go first.
 const CAPACITY: usize = 10_000;
 
-/// How long a client is told to wait where the queue has no place for it.
+/// The `Retry-After` of a client for which the queue has no slot.
 const SOON: Duration = Duration::from_secs(1);
 
 /// The queue, and what is remembered of clients.
@@ -48,10 +48,10 @@ struct State {
 struct Waiting {
     count: usize,
     /// One at a time.
-    turn: Arc<Semaphore>,
+    slot: Arc<Semaphore>,
 }
 
-/// For whom wrong passwords are counted.
+/// What wrong passwords are counted by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Suspect {
     /// A client, for all users who have not signed in from there.
@@ -91,15 +91,15 @@ impl SignIns {
         client: IpAddr,
         user: &str,
     ) -> Result<Attempt, AuthError> {
-        let (mut attempt, turn) = self.enter(client, user, Instant::now())?;
-        attempt.permits.extend(turn.acquire_owned().await);
+        let (mut attempt, slot) = self.enter(client, user, Instant::now())?;
+        attempt.permits.extend(slot.acquire_owned().await);
         // The one before may have been wrong.
         self.state().pause(&attempt.suspect, &self.limits, Instant::now())?;
         attempt.permits.extend(Arc::clone(&self.checks).acquire_owned().await);
         Ok(attempt)
     }
 
-    /// Takes a place in the queue.
+    /// Takes a slot in the queue.
     fn enter(
         self: &Arc<Self>,
         client: IpAddr,
@@ -113,18 +113,18 @@ impl SignIns {
         if own >= self.limits.per_client {
             return Err(busy("sign_ins_per_client", SOON));
         }
-        // The more of the queue is taken, the fewer one client may have; who has none needs one that is left.
+        // The more of the queue is taken, the fewer one client may have; a client without any needs a free one.
         if own >= self.limits.waiting.saturating_sub(state.waiting) {
             return Err(busy("sign_ins", SOON));
         }
         state.waiting += 1;
         let entry = state.clients.entry(client);
         let waiting =
-            entry.or_insert_with(|| Waiting { count: 0, turn: Arc::new(Semaphore::new(1)) });
+            entry.or_insert_with(|| Waiting { count: 0, slot: Arc::new(Semaphore::new(1)) });
         waiting.count += 1;
-        let turn = Arc::clone(&waiting.turn);
+        let slot = Arc::clone(&waiting.slot);
         let sign_ins = Arc::clone(self);
-        Ok((Attempt { sign_ins, client, suspect, permits: Vec::new() }, turn))
+        Ok((Attempt { sign_ins, client, suspect, permits: Vec::new() }, slot))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn one_client_leaves_places_to_others() {
+    fn one_client_leaves_slots_in_the_queue() {
         let sign_ins = SignIns::new(LIMITS);
         let now = Instant::now();
         let enter = |number| sign_ins.enter(client(number), "anna", now);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn wrong_passwords_cost_their_client_a_pause_and_nobody_else() {
+    async fn wrong_passwords_pause_their_client_and_no_other() {
         let sign_ins = SignIns::new(LIMITS);
         let begin = |number, user| {
             let sign_ins = Arc::clone(&sign_ins);

@@ -1,5 +1,5 @@
 //! Tokens, for clients that sign in once and then say who they are. They hold an end, a name and the scopes that
-//! they were asked for with, and are signed by a key that all processes share. What their bearer may do is decided at
+//! they were requested with, and are signed by a key that all processes share. What their bearer may do is decided at
 //! each request, and is never more than the scopes.
 
 use std::sync::Arc;
@@ -44,7 +44,7 @@ impl Tokens {
         Some(Token { text: format!("{claim}.{signature}").into(), lifetime: LIFETIME })
     }
 
-    /// Tells whose it is; of nobody's if it has ended, is not ours, or is of a user who left or has
+    /// Returns its user; none if it has ended, is not ours, or is of a user who left or has
     /// another password since.
     pub(super) fn read(&self, token: &str, users: &Users) -> Option<Identity> {
         let (claim, signature) = token.split_once('.')?;
@@ -56,7 +56,7 @@ impl Tokens {
             ANYBODY => None,
             bearer => Some(bearer.strip_prefix(USER)?.to_owned()),
         };
-        let identity = Identity { user, scopes: Some(Arc::new(Scopes::asked(lines))) };
+        let identity = Identity { user, scopes: Some(Arc::new(Scopes::requested(lines))) };
         hmac::verify(&self.key, &signed(&claim, &identity, users)?, &signature).ok()?;
         (now() < end.parse().ok()?).then_some(identity)
     }
@@ -90,7 +90,7 @@ mod tests {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
         let tokens = Tokens::new(&KEY);
         for user in [None, Some("anna".to_owned())] {
-            let scopes = Scopes::asked(["repository:team/app:pull,push registry:catalog:*"]);
+            let scopes = Scopes::requested(["repository:team/app:pull,push registry:catalog:*"]);
             let identity = Identity { user, scopes: Some(Arc::new(scopes)) };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();
@@ -114,8 +114,8 @@ mod tests {
         for later in [changed, Users::parse("").unwrap()] {
             assert_eq!(tokens.read(token.text.expose_secret(), &later), None);
         }
-        let nobody = Identity::user("bob".to_owned());
-        assert!(tokens.issue(&nobody, &users).is_none());
+        let unscoped = Identity::user("bob".to_owned());
+        assert!(tokens.issue(&unscoped, &users).is_none());
     }
 
     proptest! {
@@ -129,7 +129,7 @@ mod tests {
             let identity = Identity { user, scopes: Some(Arc::default()) };
             let token = tokens.issue(&identity, &users).unwrap();
             let text = token.text.expose_secret();
-            // What the edits left stands for the token's own bytes in that place.
+            // What the edits left stands for the token's own bytes there.
             let mut own = text.chars();
             let edited: String =
                 edit.chars().filter_map(|it| if it == '~' { own.next() } else { Some(it) }).collect();

@@ -1,4 +1,4 @@
-//! What a password file says: who there is, and the hash of each one's password.
+//! What a password file says: the users, and the hash of each one's password.
 
 use std::collections::HashMap;
 
@@ -17,21 +17,21 @@ const USUAL: u32 = 10;
 #[derive(Debug)]
 pub(super) struct Users {
     hashes: HashMap<String, String>,
-    nobodys: String,
+    unknown_user_hash: String,
 }
 
 impl Users {
     /// Reads lines of `user:hash`; empty ones and those that begin with `#` are passed over. What is
-    /// wrong is told with its line, and without anything that could be a password.
+    /// wrong is reported with its line, and without anything that could be a password.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let mut hashes = HashMap::new();
         let mut dearest = None;
-        for (place, line) in text.lines().enumerate() {
+        for (index, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let refuse = |reason: &str| Err(format!("line {}: {reason}", place + 1));
+            let refuse = |reason: &str| Err(format!("line {}: {reason}", index + 1));
             let Some((user, hash)) = line.split_once(':') else {
                 return refuse("it is not `user:hash`");
             };
@@ -55,8 +55,8 @@ impl Users {
             dearest = dearest.max(Some(cost));
         }
         // Salt and hash of no password.
-        let nobodys = format!("$2b${:02}${}", dearest.unwrap_or(USUAL), ".".repeat(53));
-        Ok(Self { hashes, nobodys })
+        let unknown_user_hash = format!("$2b${:02}${}", dearest.unwrap_or(USUAL), ".".repeat(53));
+        Ok(Self { hashes, unknown_user_hash })
     }
 
     /// Returns the hash of a user's password.
@@ -65,8 +65,8 @@ impl Users {
     }
 
     /// Returns a hash to check the passwords of unknown users by, so that they take as long.
-    pub(super) fn nobodys(&self) -> &str {
-        &self.nobodys
+    pub(super) fn unknown_user_hash(&self) -> &str {
+        &self.unknown_user_hash
     }
 
     /// Returns how many there are.
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn an_error_names_its_line() {
         let good = format!("anna:{HASH}\n");
         for (line, reason) in [
             ("s3cret", "line 2: it is not `user:hash`"),
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn nobody_knows_nobodys_password_and_it_costs_as_much() {
+    fn the_hash_for_unknown_users_matches_no_password_and_costs_as_much() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
-        let parts: HashParts = users.nobodys().parse().unwrap();
+        let parts: HashParts = users.unknown_user_hash().parse().unwrap();
         assert_eq!(parts.get_cost(), 4);
-        assert!(!bcrypt::verify("", users.nobodys()).unwrap());
+        assert!(!bcrypt::verify("", users.unknown_user_hash()).unwrap());
         let none = Users::parse("").unwrap();
-        assert!(none.nobodys().parse::<HashParts>().is_ok());
+        assert!(none.unknown_user_hash().parse::<HashParts>().is_ok());
     }
 
     proptest! {
