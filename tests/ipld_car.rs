@@ -47,7 +47,7 @@ fn read(archive: &[u8], root: Cid, path: &[&str], scope: Scope) -> Read {
         match event {
             CarEvent::Header { roots: claimed } => roots = claimed,
             CarEvent::Block(block) => {
-                assert_eq!(traversal.wanted(), Some(block.cid), "{path:?} {scope:?}");
+                assert_eq!(traversal.next_cid(), Some(block.cid), "{path:?} {scope:?}");
                 let step = traversal.supply(&block).unwrap();
                 blocks.push(block);
                 content.extend(step.content.concat());
@@ -55,7 +55,7 @@ fn read(archive: &[u8], root: Cid, path: &[&str], scope: Scope) -> Read {
             }
         }
     }
-    assert_eq!(traversal.wanted(), None, "{path:?} {scope:?}");
+    assert_eq!(traversal.next_cid(), None, "{path:?} {scope:?}");
     Read { roots, blocks, target: traversal.target().unwrap().clone(), content, entries }
 }
 
@@ -77,7 +77,7 @@ fn write(blocks: &HashMap<Cid, Block>, root: Cid, path: &[&str], scope: Scope) -
     let names = path.iter().map(|&name| name.to_owned());
     let mut traversal = Traversal::new(root, names, scope).unwrap();
     let mut frames = Vec::new();
-    while let Some(cid) = traversal.wanted() {
+    while let Some(cid) = traversal.next_cid() {
         frames.extend(car_frame(&blocks[&cid]));
         traversal.supply(&blocks[&cid]).unwrap();
     }
@@ -372,7 +372,7 @@ fn empty_parts_that_kubo_sends_are_passed_over_and_inline_ones_that_it_does_not_
             blocks.push(block.cid);
         }
     }
-    assert_eq!(traversal.wanted(), None);
+    assert_eq!(traversal.next_cid(), None);
     assert_eq!(content, b"hello, hello");
     assert!(blocks.contains(&empty.cid), "Kubo sends them: {blocks:?}");
     assert!(!blocks.contains(&inline));

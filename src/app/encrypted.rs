@@ -114,7 +114,7 @@ async fn accept(stream: TcpStream) -> Result<TcpStream, TlsError<io::Error, Disp
     Err(TlsError::Tls(io::Error::other("it is not TLS")))
 }
 
-/// LinkCache an unencrypted request, and takes what the client still sends: it would not read the answer otherwise.
+/// Answers an unencrypted request, and takes what the client still sends: it would not read the answer otherwise.
 async fn refuse(mut stream: TcpStream, is_head: bool) -> io::Result<()> {
     let error = serde_json::json!({ "code": "UNSUPPORTED", "message": SENTENCE });
     let body = serde_json::json!({ "errors": [error] }).to_string();

@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 /// [`AppError::Publish`] when the settings name what cannot be used.
 pub fn publisher(settings: &Settings, registry: &Registry) -> Result<Option<Publisher>, AppError> {
     let publish = &settings.publish;
-    if !publish.is_wanted() {
+    if !publish.is_enabled() {
         return Ok(None);
     }
     let domain = publish.domain.parse().map_err(|error| refused("publish.domain", error))?;

@@ -12,7 +12,7 @@ use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
 use crate::app::{App, AppError, Beside, expect_registry, publisher, request_publication};
 use crate::config::{Settings, SettingsError};
-use crate::dnslink::Told;
+use crate::dnslink::ServerAnswer;
 use crate::registry::{
     Outcome, Plan, Progress, Publication, Publisher, Steps, Trigger, peek_root, published,
 };
@@ -56,7 +56,7 @@ pub(super) fn run(
     arguments: &PublishArguments,
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&common.sources(Vec::new()))?;
-    if !settings.publish.is_wanted() {
+    if !settings.publish.is_enabled() {
         let (given, missing) = ("roadstead publish", "publish.domain");
         return Err(SettingsError::Needs { given, missing }.into());
     }
@@ -163,7 +163,7 @@ async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
     }
     let mut servers = Vec::new();
     for response in &responses {
-        let Told { server, texts, alias } = response;
+        let ServerAnswer { server, texts, alias } = response;
         let mut shown = match texts {
             Ok(texts) => json!({ "server": server, "records": texts }),
             Err(error) => json!({ "server": server, "failure": error.to_string() }),

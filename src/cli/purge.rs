@@ -166,7 +166,7 @@ fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
     ] {
         lines.push(lasting.to_owned());
     }
-    if settings.publish.is_wanted() {
+    if settings.publish.is_enabled() {
         let ttl = settings.publish.ttl.as_secs();
         lines.push(format!(
             "- the earlier root in the DNS, until the new one is published and {ttl} seconds have passed"

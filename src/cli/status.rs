@@ -101,10 +101,10 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
     let broken = pinged.err().map(|error| format!("storage: {error}"));
     let root = peek_root(index.clone()).await?.to_string();
     let record = published(index.as_ref()).await?;
-    let formerly = record.as_ref().filter(|_| !settings.publish.is_wanted()).and_then(|record| {
+    let formerly = record.as_ref().filter(|_| !settings.publish.is_enabled()).and_then(|record| {
         Some(Formerly { domain: record.domain.clone(), root: record.root?.to_string() })
     });
-    let publishing = if settings.publish.is_wanted() {
+    let publishing = if settings.publish.is_enabled() {
         let record = record.filter(|record| record.domain == settings.publish.domain);
         let mut roots = index.published_roots().await?;
         roots.sort_by_key(|root| root.held);

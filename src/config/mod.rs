@@ -128,10 +128,10 @@ impl Settings {
         if self.auth.method == "open" && !self.auth.allow_open && !is_local {
             return Err(SettingsError::Exposed { listen });
         }
-        if self.publish.is_wanted() && self.auth.method == "open" && !is_local {
+        if self.publish.is_enabled() && self.auth.method == "open" && !is_local {
             return Err(SettingsError::AnybodyPublishes { listen });
         }
-        if self.publish.is_wanted() && !self.auth.lets_everybody_pull() {
+        if self.publish.is_enabled() && !self.auth.lets_everybody_pull() {
             return Err(SettingsError::PublishesSecrets);
         }
         Ok(())

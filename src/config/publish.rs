@@ -147,7 +147,7 @@ impl PublishSettings {
 
     /// Tells whether anything is published.
     #[must_use]
-    pub fn is_wanted(&self) -> bool {
+    pub fn is_enabled(&self) -> bool {
         !self.domain.is_empty()
     }
 
@@ -159,7 +159,7 @@ impl PublishSettings {
         }
         let Self { rfc2136, cloudflare, exec, .. } = self;
         let given = match self.provider {
-            "" if self.is_wanted() => return needs(DOMAIN, PROVIDER),
+            "" if self.is_enabled() => return needs(DOMAIN, PROVIDER),
             "rfc2136" => "publish.provider = \"rfc2136\"",
             "cloudflare" => "publish.provider = \"cloudflare\"",
             _ => "publish.provider = \"exec\"",

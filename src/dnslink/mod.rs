@@ -57,7 +57,7 @@ pub use publisher::{Change, Difference, Provider, PublishError, PublishErrorKind
 pub use questions::on_behalf_of;
 pub use resolver::Resolver;
 pub use step::{Seen, Step, Trace, Validation};
-pub use zone::{Told, Zone};
+pub use zone::{ServerAnswer, Zone};
 
 /// The result of every operation of this room.
 pub type Result<T> = std::result::Result<T, DnslinkError>;

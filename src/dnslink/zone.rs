@@ -28,7 +28,7 @@ pub struct Zone {
 
 /// The answer of one server.
 #[derive(Debug)]
-pub struct Told {
+pub struct ServerAnswer {
     /// The server: its address or its name, and its port.
     pub server: String,
     /// The TXT records of `_dnslink.<domain>`, or why they are not known.
@@ -37,7 +37,7 @@ pub struct Told {
     pub alias: Option<String>,
 }
 
-impl Told {
+impl ServerAnswer {
     /// Formats the answer for operators.
     #[must_use]
     pub fn fact(&self) -> String {
@@ -63,7 +63,7 @@ impl Zone {
     ///
     /// # Errors
     /// When no server is known. A server that does not answer, or is not found, has that error in its own answer.
-    pub async fn ask(&self, domain: &Domain) -> Result<Vec<Told>, PublishError> {
+    pub async fn ask(&self, domain: &Domain) -> Result<Vec<ServerAnswer>, PublishError> {
         let name = absolute(&name(domain))?;
         let queries = self.servers(domain).await?.into_iter().map(|server| {
             let name = &name;
@@ -72,7 +72,7 @@ impl Zone {
                     Ok(found) => (Ok(found.joined()), found.alias.map(|it| it.to_string())),
                     Err(error) => (Err(error), None),
                 };
-                Told { server: server.to_string(), texts, alias }
+                ServerAnswer { server: server.to_string(), texts, alias }
             }
         });
         Ok(join_all(queries).await)
@@ -157,7 +157,9 @@ mod tests {
         let zone = Zone { port: address.port(), ..Zone::open(&settings, Vec::new()).unwrap() };
         for domain in ["example.test", "a.b.example.test"] {
             let answers = zone.ask(&domain.parse().unwrap()).await.unwrap();
-            let [Told { server, texts: Ok(found), .. }] = &*answers else { panic!("{answers:?}") };
+            let [ServerAnswer { server, texts: Ok(found), .. }] = &*answers else {
+                panic!("{answers:?}")
+            };
             assert_eq!((server, found), (&address.to_string(), &texts), "{domain}");
         }
         let unknown = zone.ask(&"example.com".parse().unwrap()).await.unwrap_err();

@@ -116,7 +116,7 @@ impl Body {
     ) -> Result<Option<Ending>, RegistryError> {
         // What cannot be read of it is refused elsewhere.
         if let Ok(Some(announced)) = length(request) {
-            upload.expect_room(announced).await?;
+            upload.check_quota(announced).await?;
         }
         let mut ending = pin!(upload.ending());
         loop {

@@ -222,7 +222,7 @@ pub(super) async fn block(
     })?;
     let Some((digest, blob_cid, size, start, length, node)) = found else { return Ok(None) };
     if let Some(node) = node {
-        return Ok(Some(PublicBlock::Kept(node.into())));
+        return Ok(Some(PublicBlock::Stored(node.into())));
     }
     if block.codec() != RAW {
         let what = format!("{block} is not kept: run `roadstead index rebuild`");

@@ -249,7 +249,7 @@ impl Index for Database {
         connection.begin().await?;
         let claimed = uploads::claim(&mut connection, &request).await?;
         match claimed {
-            Claim::Held(_) => connection.commit().await?,
+            Claim::Granted(_) => connection.commit().await?,
             Claim::Busy(_) | Claim::Offset(_) | Claim::Unknown => connection.rollback().await?,
         }
         Ok(claimed)
@@ -351,10 +351,10 @@ impl Index for Database {
     async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>> {
         let mut connection = self.read().await?;
         match nodes::public(&mut connection, cid, removed_after).await? {
-            Some(Some(bytes)) => return Ok(Some(PublicBlock::Kept(bytes))),
+            Some(Some(bytes)) => return Ok(Some(PublicBlock::Stored(bytes))),
             Some(None) => {
                 if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
-                    return Ok(Some(PublicBlock::Kept(bytes)));
+                    return Ok(Some(PublicBlock::Stored(bytes)));
                 }
             }
             None => {}
@@ -373,10 +373,10 @@ impl Index for Database {
     async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
         let mut connection = self.read().await?;
         if let Some(bytes) = nodes::bytes(&mut connection, cid).await? {
-            return Ok(Some(PublicBlock::Kept(bytes)));
+            return Ok(Some(PublicBlock::Stored(bytes)));
         }
         if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
-            return Ok(Some(PublicBlock::Kept(bytes)));
+            return Ok(Some(PublicBlock::Stored(bytes)));
         }
         blobs::block(&mut connection, cid, None).await
     }

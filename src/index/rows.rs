@@ -44,7 +44,7 @@ pub struct BlobBlock {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicBlock {
     /// A block that the index keeps: of a directory, of a link or a manifest, or above a blob's leaves.
-    Kept(Bytes),
+    Stored(Bytes),
     /// That many bytes of a blob, from there.
     Part {
         /// The blob.
@@ -180,7 +180,7 @@ pub struct UploadRow {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
     /// The upload is the caller's until it is saved or released.
-    Held(UploadRow),
+    Granted(UploadRow),
     /// Another request holds it; it stands at that offset.
     Busy(u64),
     /// It stands at another offset, this one.

@@ -102,7 +102,7 @@ pub(super) async fn claim(
         .bind(request.now)
         .fetch_one(db)
         .await)?;
-    Ok(Claim::Held(row(request.key, stands_at, checkpoint)))
+    Ok(Claim::Granted(row(request.key, stands_at, checkpoint)))
 }
 
 /// Stores a checkpoint and gives the claim back, if it is valid.

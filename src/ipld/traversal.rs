@@ -57,7 +57,7 @@ pub const MAX_WAITING: usize = 1 << 17;
 ///
 /// let mut traversal = Traversal::new(root, ["file".to_owned()], Scope::Entity(None))?;
 /// let mut content = Vec::new();
-/// while let Some(cid) = traversal.wanted() {
+/// while let Some(cid) = traversal.next_cid() {
 ///     let step = traversal.supply(&blocks[&cid])?;
 ///     content.extend(step.content.concat());
 /// }
@@ -142,7 +142,7 @@ impl Traversal {
 
     /// The block that comes next, or none when the traversal is complete.
     #[must_use]
-    pub fn wanted(&self) -> Option<Cid> {
+    pub fn next_cid(&self) -> Option<Cid> {
         self.waiting.last().map(|want| want.cid)
     }
 

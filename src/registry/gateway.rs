@@ -120,7 +120,7 @@ impl Registry {
     /// Reads a block that was found.
     pub(super) async fn read_found(&self, cid: &Cid, found: PublicBlock) -> Result<Block> {
         let bytes = match found {
-            PublicBlock::Kept(bytes) => bytes,
+            PublicBlock::Stored(bytes) => bytes,
             PublicBlock::Part { blob, start, length } => {
                 self.storage.leaf(&content(&blob), start..start + length, cid).await?
             }

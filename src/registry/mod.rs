@@ -273,7 +273,7 @@ impl Registry {
         Ok(self.index.upload_count().await?)
     }
 
-    /// LinkCache whether the index can be written to.
+    /// Answers whether the index can be written to.
     ///
     /// # Errors
     /// Why not.
@@ -289,7 +289,7 @@ impl Registry {
         Ok(self.storage.clean().await?)
     }
 
-    /// LinkCache whether content can be written.
+    /// Answers whether content can be written.
     ///
     /// # Errors
     /// Why not.

@@ -21,7 +21,7 @@ pub struct GatewayAddress {
 
 /// Why no answer came.
 #[derive(Debug)]
-pub struct AskError {
+pub struct RequestError {
     /// The target of the redirect, if there was one: a scheme, a host and a port.
     pub redirected_to: Option<String>,
     /// What went wrong.
@@ -52,7 +52,7 @@ impl GatewayAddress {
         client: &Client,
         target: &str,
         accept: &str,
-    ) -> Result<Response, AskError> {
+    ) -> Result<Response, RequestError> {
         let get = |url: String| client.get(url).header(ACCEPT, accept).send();
         let mut answered = get(format!("{}{target}", self.url)).await;
         if let (Err(error), Some(other)) = (&answered, &self.other_url)
@@ -60,14 +60,14 @@ impl GatewayAddress {
         {
             answered = get(format!("{other}{target}")).await;
         }
-        let mut response = answered.map_err(|error| AskError { redirected_to: None, error })?;
+        let mut response = answered.map_err(|error| RequestError { redirected_to: None, error })?;
         let redirects = if self.follows_redirects { REDIRECTS } else { 0 };
         for _ in 0..redirects {
             let Some(url) = redirection(&response) else { break };
             let origin = url.origin().ascii_serialization();
             let answered = get(url.into()).await;
             response = answered
-                .map_err(|error| AskError { redirected_to: Some(shown(&origin)), error })?;
+                .map_err(|error| RequestError { redirected_to: Some(shown(&origin)), error })?;
         }
         Ok(response)
     }

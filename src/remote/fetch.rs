@@ -220,7 +220,7 @@ impl Fetch {
 
     /// Returns whether nothing of it can be read before it is whole.
     #[must_use]
-    pub fn is_held_back(&self) -> bool {
+    pub fn is_withheld(&self) -> bool {
         self.size <= UNVERIFIED_TAIL
     }
 

@@ -11,7 +11,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response};
 
-use super::address::{AskError, GatewayAddress, shown};
+use super::address::{GatewayAddress, RequestError, shown};
 use super::progress::{Progress, Timeouts};
 use super::reading::{self, Body};
 use super::{
@@ -75,7 +75,7 @@ impl Gateway {
         let response = tokio::time::timeout(self.timeouts.answer, sending).await.map_err(|_| {
             RemoteError::new(RemoteErrorKind::TimedOut, format!("{} does not answer", self.base))
         })?;
-        response.map_err(|AskError { redirected_to, error }| match redirected_to {
+        response.map_err(|RequestError { redirected_to, error }| match redirected_to {
             // Another server than that of the settings.
             Some(other) => {
                 let what = format!("{} redirected to {other}, which cannot be read", self.base);

@@ -43,7 +43,7 @@ use bytes::Bytes;
 use cid::Cid;
 use futures_util::{Stream, TryStreamExt};
 
-pub use address::{AskError, GatewayAddress, Localhost};
+pub use address::{GatewayAddress, Localhost, RequestError};
 pub use archive::{Archive, Draft};
 pub use bounds::{Bounds, ReadLimits, RootBounds};
 pub use cache::Cache;

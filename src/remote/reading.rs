@@ -139,7 +139,7 @@ impl Archive {
     /// Returns the next block, and what it adds; none at the end.
     async fn next(&mut self, progress: &mut Progress) -> Result<Option<(Block, Step)>> {
         // The rest after the last requested block is neither read nor waited for.
-        while self.traversal.wanted().is_some() {
+        while self.traversal.next_cid().is_some() {
             match self.reader.next_event()? {
                 Some(CarEvent::Block(block)) => {
                     self.memory = None;

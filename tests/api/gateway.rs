@@ -63,10 +63,10 @@ fn follow(root: Cid, path: &str, scope: Scope, blocks: &[Block]) -> (Target, Vec
     let mut traversal = Traversal::new(root, path, scope).unwrap();
     let mut content = Vec::new();
     for block in blocks {
-        assert_eq!(traversal.wanted(), Some(block.cid));
+        assert_eq!(traversal.next_cid(), Some(block.cid));
         content.extend(traversal.supply(block).unwrap().content.concat());
     }
-    assert_eq!(traversal.wanted(), None, "the archive is not the whole");
+    assert_eq!(traversal.next_cid(), None, "the archive is not the whole");
     (traversal.target().unwrap().clone(), content)
 }
 
@@ -98,7 +98,7 @@ fn every_block_below_the_root_is_served_and_is_what_its_cid_says() {
     let path = path.split('/').map(str::to_owned);
     let mut traversal = Traversal::new(root, path, Scope::Entity(None)).unwrap();
     let mut content = Vec::new();
-    while let Some(cid) = traversal.wanted() {
+    while let Some(cid) = traversal.next_cid() {
         content.extend(traversal.supply(&blocks[&cid]).unwrap().content.concat());
     }
     assert_eq!(content, layer);

@@ -28,7 +28,7 @@ async fn a_node_is_public_while_something_links_to_it_and_for_a_while_after(home
     writer.put_nodes(&[(cid("node"), Some(bytes.clone()))]).await?;
     assert_eq!(home.index.public_block(&cid("node"), 0).await?, None, "nothing links to it");
     writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;
-    let found = Some(PublicBlock::Kept(bytes));
+    let found = Some(PublicBlock::Stored(bytes));
     assert_eq!(home.index.public_block(&cid("node"), NOW).await?, found);
     writer.add_node_refs(&[(cid("node"), -1)], NOW).await?;
     assert_eq!(home.index.public_block(&cid("node"), NOW - 1).await?, found);
@@ -67,7 +67,7 @@ async fn a_node_above_leaves_is_kept(home: Home) -> Outcome {
     writer.put_nodes(&[(node.cid, None)]).await?;
     writer.add_node_refs(&[(node.cid, 1)], NOW).await?;
     let found = home.index.public_block(&node.cid, NOW).await?;
-    assert_eq!(found, Some(PublicBlock::Kept(node.bytes)));
+    assert_eq!(found, Some(PublicBlock::Stored(node.bytes)));
     let refused = home.index.public_block(&lost.cid, NOW).await;
     assert_eq!(refused.map_err(|error| error.kind), Err(IndexErrorKind::Damaged));
     Ok(())
@@ -81,7 +81,7 @@ async fn a_manifest_is_found_by_its_cid(home: Home) -> Outcome {
     writer.put_nodes(&[(stored.cid, None)]).await?;
     writer.add_node_refs(&[(stored.cid, 1)], NOW).await?;
     let found = home.index.public_block(&stored.cid, NOW).await?;
-    assert_eq!(found, Some(PublicBlock::Kept(stored.bytes)));
+    assert_eq!(found, Some(PublicBlock::Stored(stored.bytes)));
     Ok(())
 }
 

@@ -64,7 +64,7 @@ async fn an_upload_is_known_to_its_owner_alone(home: Home) -> Outcome {
         assert_eq!(claim, Claim::Unknown, "{owner}");
     }
     let owner = UploadKey { owner: "anna", ..key(&mine, "1") };
-    let Claim::Held(upload) = home.index.claim_upload(&owner, None, "x", 0, NOW).await? else {
+    let Claim::Granted(upload) = home.index.claim_upload(&owner, None, "x", 0, NOW).await? else {
         return Err("the upload is its owner's".into());
     };
     assert_eq!(upload.owner, "anna");
@@ -79,7 +79,7 @@ async fn an_upload_ends_as_a_blob_for_the_holder_of_its_claim_alone(home: Home) 
     home.index.create_upload("1", &mine, "", NOW).await?;
     home.index.claim_upload(&key(&mine, "1"), None, "slow", 0, NOW).await?;
     let taken = home.index.claim_upload(&key(&mine, "1"), None, "b", NOW + 1, NOW + 1).await?;
-    assert!(matches!(taken, Claim::Held(_)));
+    assert!(matches!(taken, Claim::Granted(_)));
     assert!(!home.index.finish_upload("1", "slow", &mine, &blob, NOW + 2).await?);
     assert_eq!(home.index.blob(&mine, &digest).await?, None, "the claim is another's");
     assert!(home.index.upload(&key(&mine, "1")).await?.is_some());
@@ -105,7 +105,7 @@ async fn of_many_claims_at_once_one_is_held(home: Home) -> Outcome {
         let mut held = Vec::new();
         for (token, claim) in tokens.iter().zip(claims) {
             match claim? {
-                Claim::Held(_) => held.push(token),
+                Claim::Granted(_) => held.push(token),
                 other => assert_eq!(other, Claim::Busy(round)),
             }
         }
@@ -119,13 +119,13 @@ async fn a_claim_at_another_offset_is_told_where_the_upload_stands(home: Home) -
     let mine = repository("app");
     home.index.create_upload("1", &mine, "", NOW).await?;
     let first = home.index.claim_upload(&key(&mine, "1"), Some(0), "a", 0, NOW).await?;
-    assert!(matches!(first, Claim::Held(_)));
+    assert!(matches!(first, Claim::Granted(_)));
     assert!(home.index.save_upload("1", "a", 7, b"seven", NOW).await?);
     for offset in [0, 6, 8] {
         let claim = home.index.claim_upload(&key(&mine, "1"), Some(offset), "b", 0, NOW).await?;
         assert_eq!(claim, Claim::Offset(7));
     }
-    let Claim::Held(upload) =
+    let Claim::Granted(upload) =
         home.index.claim_upload(&key(&mine, "1"), Some(7), "b", 0, NOW).await?
     else {
         return Err("a refused claim holds nothing".into());
@@ -142,7 +142,8 @@ async fn a_huge_checkpoint_comes_back_as_it_was(home: Home) -> Outcome {
     home.index.create_upload("1", &mine, "", NOW).await?;
     home.index.claim_upload(&key(&mine, "1"), None, "a", 0, NOW).await?;
     assert!(home.index.save_upload("1", "a", 1 << 40, &checkpoint, NOW).await?);
-    let Claim::Held(upload) = home.index.claim_upload(&key(&mine, "1"), None, "b", 0, NOW).await?
+    let Claim::Granted(upload) =
+        home.index.claim_upload(&key(&mine, "1"), None, "b", 0, NOW).await?
     else {
         return Err("saving gives the claim back".into());
     };
@@ -160,7 +161,7 @@ async fn a_stale_claim_is_taken_over_and_its_holder_finds_out(home: Home) -> Out
         home.index.claim_upload(&key(&mine, "1"), Some(0), "b", NOW, NOW + 1).await?;
     assert_eq!(at_the_border, Claim::Busy(0));
     let later = home.index.claim_upload(&key(&mine, "1"), Some(0), "b", NOW + 1, NOW + 2).await?;
-    assert!(matches!(later, Claim::Held(_)));
+    assert!(matches!(later, Claim::Granted(_)));
     assert!(!home.index.save_upload("1", "slow", 5, b"lost", NOW + 3).await?);
     home.index.release_upload("1", "slow").await?;
     let still_held =
@@ -185,7 +186,7 @@ async fn a_claim_given_back_leaves_the_upload_as_it_was(home: Home) -> Outcome {
     assert_eq!(home.index.upload(&key(&mine, "1")).await?, before);
     assert!(!home.index.save_upload("1", "b", 9, b"", NOW).await?, "it is not held any more");
     let again = home.index.claim_upload(&key(&mine, "1"), Some(4), "c", 0, NOW).await?;
-    assert!(matches!(again, Claim::Held(_)));
+    assert!(matches!(again, Claim::Granted(_)));
     Ok(())
 }
 
@@ -239,6 +240,6 @@ async fn a_claim_lapses_when_the_process_is_another(home: Home) -> Outcome {
     home.index.claim_upload(&key(&mine, "1"), None, "crashed", 0, NOW).await?;
     let next = home.open_again().await?;
     let claim = next.claim_upload(&key(&mine, "1"), Some(0), "new", 0, NOW).await?;
-    assert!(matches!(claim, Claim::Held(_)));
+    assert!(matches!(claim, Claim::Granted(_)));
     Ok(())
 }

@@ -93,7 +93,7 @@ impl World {
     pub(crate) fn walk(&self, root: Cid, path: Vec<String>, scope: Scope) -> Vec<Block> {
         let mut traversal = Traversal::new(root, path, scope).unwrap();
         let mut blocks = Vec::new();
-        while let Some(cid) = traversal.wanted() {
+        while let Some(cid) = traversal.next_cid() {
             let block = Block { cid, bytes: self.blocks[&cid].clone() };
             let taken = traversal.supply(&block);
             blocks.push(block);

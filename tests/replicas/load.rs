@@ -26,13 +26,13 @@ const DELETED: u64 = 7;
 const BETWEEN_KILLS: Duration = Duration::from_secs(2);
 
 /// What a client was told of a tag; none where it was deleted.
-struct Told {
+struct ServerAnswer {
     repository: String,
     tag: String,
     image: Option<Image>,
 }
 
-fn work(places: &Places, number: u64) -> Vec<Told> {
+fn work(places: &Places, number: u64) -> Vec<ServerAnswer> {
     let mut told = Vec::new();
     for count in 0..IMAGES {
         let word = format!("{number}-{count}");
@@ -45,14 +45,14 @@ fn work(places: &Places, number: u64) -> Vec<Told> {
         if is_deleted {
             client::delete(places, &repository, &tag);
         }
-        told.push(Told { repository, tag, image: (!is_deleted).then_some(image) });
+        told.push(ServerAnswer { repository, tag, image: (!is_deleted).then_some(image) });
     }
     told
 }
 
 /// Checks that a replica says what the clients were told.
-fn assert_told(address: &str, told: &[Told]) {
-    for Told { repository, tag, image } in told {
+fn assert_told(address: &str, told: &[ServerAnswer]) {
+    for ServerAnswer { repository, tag, image } in told {
         let repository = format!("http://{address}/v2/{repository}");
         let found = http::get(&format!("{repository}/manifests/{tag}"));
         let Some(image) = image else {

@@ -22,7 +22,7 @@ fn walk(store: &Store, root: Cid, path: &[String], scope: Scope) -> Result<Walke
     let mut content = content.concat();
     let mut requested = Vec::new();
     let mut foretold = Vec::new();
-    while let Some(cid) = traversal.wanted() {
+    while let Some(cid) = traversal.next_cid() {
         assert_eq!(traversal.upcoming(1), [cid]);
         foretold.push((requested.len(), traversal.upcoming(5)));
         requested.push(cid);
@@ -142,7 +142,7 @@ proptest! {
         let mut traversal = Traversal::new(Block::dag_pb(Bytes::new()).cid, path, scope).unwrap();
         let mut supplied = 0;
         for bytes in blocks.iter().cycle() {
-            let Some(cid) = traversal.wanted() else { break };
+            let Some(cid) = traversal.next_cid() else { break };
             supplied += 1;
             prop_assert!(supplied < 1000);
             if traversal.supply(&Block { cid, bytes: Bytes::copy_from_slice(bytes) }).is_err() {
@@ -163,7 +163,7 @@ proptest! {
         let mut traversal = Traversal::new(root, [], Scope::All { limit: 1000 }).unwrap();
         let which = which.index(5);
         for index in 0.. {
-            let Some(cid) = traversal.wanted() else { break };
+            let Some(cid) = traversal.next_cid() else { break };
             let mut block = store.get(&cid);
             if index == which && !block.bytes.is_empty() {
                 let mut bytes = block.bytes.to_vec();
@@ -260,7 +260,7 @@ fn another_block_is_refused_and_the_right_one_taken_after_it() {
         assert_eq!(refused, Err(TraversalError::Unwanted { supplied }));
         traversal.supply(&store.get(&cid)).unwrap();
     }
-    assert_eq!(traversal.wanted(), None);
+    assert_eq!(traversal.next_cid(), None);
     assert!(traversal.supply(&store.get(&leaf.cid)).is_err(), "one too many");
 }
 
@@ -274,7 +274,7 @@ fn a_traversal_that_failed_is_never_complete() {
     for _ in 0..2 {
         let refused = traversal.supply(&store.get(&leaf.cid));
         assert!(matches!(refused, Err(TraversalError::Length { .. })), "{refused:?}");
-        assert_eq!((traversal.wanted(), traversal.target()), (Some(leaf.cid), None));
+        assert_eq!((traversal.next_cid(), traversal.target()), (Some(leaf.cid), None));
     }
 }
 
@@ -426,7 +426,7 @@ fn a_shard_that_does_not_prove_the_absence_of_a_name_is_an_error() {
     let name = ["77".to_owned()];
     let mut traversal = Traversal::new(root, name.clone(), Scope::Block).unwrap();
     traversal.supply(&store.get(&root)).unwrap();
-    let shard = traversal.wanted().unwrap();
+    let shard = traversal.next_cid().unwrap();
     assert_eq!(traversal.target(), None);
     // The root once more, an empty directory and a leaf instead of the shard.
     let directory = store.directory(&[]);

@@ -201,7 +201,7 @@ impl Federation {
         }
         let fetch = self.fetch(repository, canonical, false).await?;
         // A client can be sent an error as long as nothing else was sent.
-        if fetch.is_held_back() {
+        if fetch.is_withheld() {
             fetch.whole(TIMEOUT).await?;
         }
         let content = Content { canonical, cid: fetch.cid, size: fetch.size };

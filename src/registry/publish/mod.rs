@@ -27,7 +27,8 @@ pub(super) use status::Watched;
 use super::root::fold_edits;
 use super::{Registry, now};
 use crate::dnslink::{
-    Change, Domain, Guard, Provider, PublishError, PublishErrorKind, Told, Zone, offer_peers,
+    Change, Domain, Guard, Provider, PublishError, PublishErrorKind, ServerAnswer, Zone,
+    offer_peers,
 };
 use crate::index::Lease;
 use propagation::{answers, conflict, missing};
@@ -91,7 +92,7 @@ pub struct Plan {
     /// What they would say.
     pub expected: Vec<String>,
     /// What each server says now.
-    pub responses: Vec<Told>,
+    pub responses: Vec<ServerAnswer>,
     /// Why it would not be written, if that is known.
     pub conflict: Option<PublishError>,
 }

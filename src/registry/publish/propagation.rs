@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::now;
 use super::{Publisher, Result, unable};
-use crate::dnslink::{Change, PublishError, PublishErrorKind, Told, is_link};
+use crate::dnslink::{Change, PublishError, PublishErrorKind, ServerAnswer, is_link};
 
 /// Of the timeouts with a record, the part that it has where another root is to be published already.
 const HURRY: u32 = 12;
@@ -63,7 +63,7 @@ impl Publisher {
 ///
 /// # Errors
 /// When none does.
-pub(super) fn answers(responses: &[Told]) -> Result<Vec<&Vec<String>>> {
+pub(super) fn answers(responses: &[ServerAnswer]) -> Result<Vec<&Vec<String>>> {
     let answers: Vec<&Vec<String>> =
         responses.iter().filter_map(|response| response.texts.as_ref().ok()).collect();
     if !answers.is_empty() {
@@ -77,13 +77,13 @@ pub(super) fn answers(responses: &[Told]) -> Result<Vec<&Vec<String>>> {
 }
 
 /// Finds a foreign link in what the servers return.
-pub(super) fn conflict(change: &Change, responses: &[Told]) -> Option<PublishError> {
+pub(super) fn conflict(change: &Change, responses: &[ServerAnswer]) -> Option<PublishError> {
     let texts = responses.iter().filter_map(|response| response.texts.as_ref().ok());
     texts.into_iter().find_map(|texts| change.against(texts).err())
 }
 
 /// Names a server that does not return the change, or says why none answers.
-pub(super) fn missing(change: &Change, responses: &[Told]) -> Option<String> {
+pub(super) fn missing(change: &Change, responses: &[ServerAnswer]) -> Option<String> {
     for response in responses {
         let Ok(texts) = &response.texts else { continue };
         let is_whole = change.wanted.iter().all(|expected| texts.contains(expected));

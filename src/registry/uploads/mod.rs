@@ -54,7 +54,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::UploadsFull`]; those of the index.
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
-        self.expect_room(0, 1).await?;
+        self.check_quota(0, 1).await?;
         let id = new_id();
         self.index.create_upload(&id, grant.repository(), owner(grant), now()).await?;
         Ok(id)
@@ -139,7 +139,7 @@ impl Registry {
                 .claim_upload(&key(requested), offset, &claim, finishing_since(), now())
                 .await?;
             match claimed {
-                Claim::Held(row) => break row,
+                Claim::Granted(row) => break row,
                 Claim::Busy(_) if Instant::now() < limit => sleep(LOOK).await,
                 Claim::Busy(_) => return Err(RegistryError::UploadBusy),
                 Claim::Offset(offset) => return Err(RegistryError::UploadOffset { offset }),

@@ -118,7 +118,7 @@ impl Registry {
     /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
     pub(super) async fn admit(&self, share: &mut Share, bytes: u64) -> Result<()> {
         share.take(bytes);
-        let admitted = self.expect_room(share.base.saturating_add(share.bytes), 0).await;
+        let admitted = self.check_quota(share.base.saturating_add(share.bytes), 0).await;
         if admitted.is_err() {
             share.give_back(bytes);
         }
@@ -126,7 +126,7 @@ impl Registry {
     }
 
     /// Fails where an upload of `size` bytes, `more` of which are still to come, does not fit.
-    pub(super) async fn expect_room(&self, size: u64, more: u64) -> Result<()> {
+    pub(super) async fn check_quota(&self, size: u64, more: u64) -> Result<()> {
         let limit = self.limits.upload_bytes;
         if size > limit {
             return Err(RegistryError::UploadTooLarge { limit });

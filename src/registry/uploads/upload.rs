@@ -81,9 +81,9 @@ impl Upload {
     ///
     /// # Errors
     /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
-    pub async fn expect_room(&self, announced: u64) -> Result<()> {
+    pub async fn check_quota(&self, announced: u64) -> Result<()> {
         let Some((claimed, _)) = &self.claimed else { return Err(self.unknown()) };
-        claimed.registry.expect_room(self.offset().saturating_add(announced), announced).await
+        claimed.registry.check_quota(self.offset().saturating_add(announced), announced).await
     }
 
     /// Appends bytes.

@@ -26,7 +26,7 @@ pub(super) struct HashWorker(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Told whenever the thread took what was waiting, and when it ended.
+    /// ServerAnswer whenever the thread took what was waiting, and when it ended.
     changed: Notify,
 }
 
