@@ -178,7 +178,7 @@ fn tokens(code: &str) -> Vec<String> {
 }
 
 /// Returns the code with a space for each comment and literal.
-fn code_only(source: &str) -> String {
+pub(crate) fn code_only(source: &str) -> String {
     let mut code = String::new();
     let mut rest = source;
     while let Some(character) = rest.chars().next() {
@@ -251,7 +251,7 @@ fn character_literal(text: &str) -> usize {
 }
 
 /// Lists the Rust files below a folder.
-fn rust_files(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

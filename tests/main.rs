@@ -23,6 +23,7 @@ mod ipld_files;
 mod ipld_kubo;
 mod ipld_vectors;
 mod kubo;
+mod names;
 mod kubo_node;
 mod postgres;
 mod publish;

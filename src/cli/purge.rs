@@ -147,10 +147,10 @@ async fn answer(request: &PurgeRequest) -> anyhow::Result<Purged> {
 
 fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
     let mut lines = vec![format!("purged     {}@{}", target.repository, target.digest)];
-    for Withdrawn { digest, size, kept_for } in &purged.withdrawn {
+    for Withdrawn { digest, size, needed_by } in &purged.withdrawn {
         let mut line = format!("withdrawn  {digest}, {size} bytes");
-        if !kept_for.is_empty() {
-            let names = kept_for.join(", ");
+        if !needed_by.is_empty() {
+            let names = needed_by.join(", ");
             line.extend(["; the bytes stay for repositories that have it as a blob: ", &names]);
         }
         lines.push(line);

@@ -58,7 +58,8 @@ struct Publishing {
     published: Option<Timestamp>,
     pending: bool,
     hints: Vec<String>,
-    kept: Vec<ServedRoot>,
+    #[serde(rename = "kept")]
+    earlier_roots: Vec<ServedRoot>,
     failure: Option<Failing>,
 }
 
@@ -107,14 +108,14 @@ async fn look(settings: &Settings) -> anyhow::Result<Status> {
     let publishing = if settings.publish.is_enabled() {
         let record = record.filter(|record| record.domain == settings.publish.domain);
         let mut roots = index.published_roots().await?;
-        roots.sort_by_key(|root| root.held);
+        roots.sort_by_key(|root| root.retained_since);
         let known = record.as_ref().and_then(|record| record.root);
         let others = roots.into_iter().filter(|root| Some(root.root) != known);
-        let kept = others.map(|held_root| ServedRoot {
-            root: held_root.root.to_string(),
-            until: held_root.expires.and_then(moment),
+        let earlier_roots = others.map(|retained| ServedRoot {
+            root: retained.root.to_string(),
+            until: retained.expires.and_then(moment),
         });
-        Some(publishing(settings, record, &root, kept.collect()))
+        Some(publishing(settings, record, &root, earlier_roots.collect()))
     } else {
         None
     };
@@ -136,7 +137,7 @@ fn publishing(
     settings: &Settings,
     record: Option<Publication>,
     root: &str,
-    kept: Vec<ServedRoot>,
+    earlier_roots: Vec<ServedRoot>,
 ) -> Publishing {
     let hints = record.iter().flat_map(|record| &record.ours);
     let hints = hints.filter_map(|text| text.strip_prefix("ipfsnode=")).map(str::to_owned);
@@ -150,7 +151,7 @@ fn publishing(
         published: known.as_ref().and_then(|(_, published)| moment(*published)),
         root: known.map(|(known, _)| known),
         hints: hints.collect(),
-        kept,
+        earlier_roots,
         failure: record.and_then(|record| record.failure).map(failing),
     }
 }
@@ -200,7 +201,7 @@ fn describe(status: &Status) -> String {
         }
         return text;
     };
-    let Publishing { domain, provider, root, published, pending, hints, kept, failure } =
+    let Publishing { domain, provider, root, published, pending, hints, earlier_roots, failure } =
         publishing;
     add("publishing", &format!("under {domain}, by {provider}"));
     match (root, published) {
@@ -211,7 +212,7 @@ fn describe(status: &Status) -> String {
     for hint in hints {
         add("hint", hint);
     }
-    for ServedRoot { root, until } in kept {
+    for ServedRoot { root, until } in earlier_roots {
         match until {
             Some(until) => add("still served", &format!("{root} until {until:.0}")),
             None => add("still served", &format!("{root} until another root is published")),

@@ -22,7 +22,7 @@ pub struct Change {
     /// The domain whose root they publish.
     pub domain: Domain,
     /// Their texts: one link, then hints.
-    pub wanted: Vec<String>,
+    pub expected: Vec<String>,
     /// Texts that we may have written before, and may remove, the newest last.
     pub ours: Vec<String>,
     /// How long others may cache them.
@@ -100,7 +100,7 @@ impl Change {
     /// # Errors
     /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is neither expected nor ours.
     pub fn against(&self, current: &[String]) -> Result<Difference, PublishError> {
-        let is_expected = |text: &String| self.wanted.contains(text);
+        let is_expected = |text: &String| self.expected.contains(text);
         let (ours, others): (Vec<&String>, Vec<&String>) = current
             .iter()
             .filter(|text| !is_expected(text))
@@ -111,7 +111,7 @@ impl Change {
         }
         Ok(Difference {
             remove: ours.into_iter().chain(foreign).cloned().collect(),
-            add: self.wanted.iter().filter(|text| !current.contains(text)).cloned().collect(),
+            add: self.expected.iter().filter(|text| !current.contains(text)).cloned().collect(),
         })
     }
 }
@@ -218,11 +218,11 @@ mod tests {
     const HINT: &str = "ipfsnode=/ip4/192.0.2.1/tcp/443/tls/http";
     const OTHER_HINT: &str = "ipfsnode=/ip4/192.0.2.2/tcp/443/tls/http";
 
-    fn change(wanted: &[&str], ours: &[&str], force: bool) -> Change {
+    fn change(expected: &[&str], ours: &[&str], force: bool) -> Change {
         let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
         let domain = "example.com".parse().unwrap();
-        let (wanted, ours) = (texts(wanted), texts(ours));
-        Change { domain, wanted, ours, ttl: Duration::from_mins(1), force }
+        let (expected, ours) = (texts(expected), texts(ours));
+        Change { domain, expected, ours, ttl: Duration::from_mins(1), force }
     }
 
     fn against(

@@ -323,10 +323,10 @@ async fn unlock(connection: &mut Connection, mode: Mode) -> Result<()> {
     let limit = connection.limit();
     let Link::Postgres(link) = connection.link() else { return Ok(()) };
     let query = sqlx::query_as(statement).bind(key);
-    let (was_held,): (bool,) = within(limit, query.fetch_one(&mut **link))
+    let (was_locked,): (bool,) = within(limit, query.fetch_one(&mut **link))
         .await
         .map_err(|error| connection.failed(DOING, error))?;
-    if !was_held {
+    if !was_locked {
         let why = "the session did not hold its lock any more";
         return Err(IndexError::new(IndexErrorKind::Unavailable, DOING, why));
     }

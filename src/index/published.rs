@@ -33,8 +33,8 @@ pub(super) async fn roots(connection: &mut Connection) -> Result<Vec<PublishedRo
         sqlx::query_as("SELECT root, held, published, expires FROM published_roots")
             .fetch_all(db)
             .await)?;
-    let root = |(root, held, published, expires): Row| {
-        Ok(PublishedRoot { root: cid(&root)?, held, published, expires })
+    let root = |(root, retained_since, published, expires): Row| {
+        Ok(PublishedRoot { root: cid(&root)?, retained_since, published, expires })
     };
     rows.into_iter().map(root).collect()
 }

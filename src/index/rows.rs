@@ -62,7 +62,7 @@ pub struct PublishedRoot {
     /// The root.
     pub root: Cid,
     /// Since when it is retained.
-    pub held: i64,
+    pub retained_since: i64,
     /// When it was last seen in the DNS, or was to be.
     pub published: Option<i64>,
     /// When it may go, since another one was seen.

@@ -45,7 +45,8 @@ pub struct Withdrawn {
     /// In bytes; 0 where its bytes were gone before.
     pub size: u64,
     /// The repositories that have it as a blob still, for which its bytes stay; the first hundred.
-    pub kept_for: Vec<String>,
+    #[serde(rename = "kept_for")]
+    pub needed_by: Vec<String>,
 }
 
 /// What a purge is about.
@@ -104,7 +105,7 @@ impl Registry {
             withdrawn.push(Withdrawn {
                 digest: canonical.to_string(),
                 size,
-                kept_for: holders.iter().map(ToString::to_string).collect(),
+                needed_by: holders.iter().map(ToString::to_string).collect(),
             });
         }
         drop(writer);

@@ -17,7 +17,7 @@ pub(crate) fn change(wanted: &[&str], ours: &[&str]) -> Change {
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     Change {
         domain: DOMAIN.parse().unwrap(),
-        wanted: texts(wanted),
+        expected: texts(wanted),
         ours: texts(ours),
         // Less than every provider takes.
         ttl: Duration::from_secs(5),

@@ -46,7 +46,8 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
 struct ChangeInput<'a> {
     domain: &'a str,
     name: &'a str,
-    wanted: &'a [String],
+    #[serde(rename = "wanted")]
+    expected: &'a [String],
     ours: &'a [String],
     ttl: u64,
     force: bool,
@@ -97,14 +98,14 @@ fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError>
     command
         .env("ROADSTEAD_PUBLISH_DOMAIN", change.domain.as_str())
         .env("ROADSTEAD_PUBLISH_NAME", &name)
-        .env("ROADSTEAD_PUBLISH_WANTED", change.wanted.join("\n"))
+        .env("ROADSTEAD_PUBLISH_WANTED", change.expected.join("\n"))
         .env("ROADSTEAD_PUBLISH_OURS", newest.join("\n"))
         .env("ROADSTEAD_PUBLISH_TTL", ttl.to_string())
         .env("ROADSTEAD_PUBLISH_FORCE", if change.force { "1" } else { "0" });
     let input = ChangeInput {
         domain: change.domain.as_str(),
         name: &name,
-        wanted: &change.wanted,
+        expected: &change.expected,
         ours: &change.ours,
         ttl,
         force: change.force,

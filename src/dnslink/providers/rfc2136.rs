@@ -72,11 +72,11 @@ impl Provider for Rfc2136 {
         for _ in 0..TRIES {
             let current = texts(server, &name).await?;
             let mut difference = change.against(&current.joined())?;
-            let is_own = |text: &&Text| change.wanted.contains(&text.joined());
+            let is_own = |text: &&Text| change.expected.contains(&text.joined());
             if current.texts.iter().filter(is_own).any(|text| text.ttl != ttl) {
                 // Not every server changes the TTL of an existing record.
                 difference.remove.extend(current.texts.iter().filter(is_own).map(Text::joined));
-                difference.add.clone_from(&change.wanted);
+                difference.add.clone_from(&change.expected);
             }
             if difference.is_empty() {
                 return Ok(());
@@ -87,7 +87,7 @@ impl Provider for Rfc2136 {
                     return Ok(());
                 }
             }
-            let whole = Difference { remove: Vec::new(), add: change.wanted.clone() };
+            let whole = Difference { remove: Vec::new(), add: change.expected.clone() };
             let update = self.update(&name, Basis::Nothing, &whole, ttl);
             if self.send(server, update).await? {
                 return Ok(());

@@ -50,7 +50,7 @@ impl Publisher {
         let Ok(answers) = answers(&responses) else { return Ok(()) };
         let is_in_dns = |root: &PublishedRoot| {
             let link = link(&root.root);
-            change.wanted.contains(&link) || answers.iter().any(|texts| texts.contains(&link))
+            change.expected.contains(&link) || answers.iter().any(|texts| texts.contains(&link))
         };
         let published = self.registry.index.published_roots().await.map_err(unable)?;
         if published.iter().all(|root| is_in_dns(root) == root.expires.is_none()) {

@@ -221,7 +221,7 @@ impl Publisher {
         if conflict.is_none() {
             conflict = self.provider.check(&change).await.err();
         }
-        Ok(Plan { name: change.name(), expected: change.wanted, responses, conflict })
+        Ok(Plan { name: change.name(), expected: change.expected, responses, conflict })
     }
 
     async fn carry_out(
@@ -248,7 +248,7 @@ impl Publisher {
                     && record.root.is_some()
                     && self.is_provider_known.load(Ordering::Relaxed),
         };
-        let is_known = record.root.as_ref() == Some(&root) && record.ours == change.wanted;
+        let is_known = record.root.as_ref() == Some(&root) && record.ours == change.expected;
         if is_known && same.ttl && same.provider {
             let is_propagated = match self.is_propagated(&change).await {
                 // No server answers, and no operator waits for a result.
@@ -262,7 +262,7 @@ impl Publisher {
         }
         self.pin(&root, record.root.as_ref()).await?;
         // Noted before it is written: whatever happens from here, what is there is known to be ours.
-        record.claim(&change.wanted);
+        record.claim(&change.expected);
         self.save(lease, record).await?;
         let is_propagated = match self.write(&change, same).await {
             Ok(()) => {
@@ -283,22 +283,22 @@ impl Publisher {
 
     /// Says what is to be written for a root.
     async fn change(&self, root: &Cid, record: &Publication, force: bool) -> Result<Change> {
-        let mut wanted = vec![link(root)];
+        let mut expected = vec![link(root)];
         for hint in self.hints().await? {
             let text = format!("ipfsnode={hint}");
-            if !wanted.contains(&text) {
-                wanted.push(text);
+            if !expected.contains(&text) {
+                expected.push(text);
             }
         }
         // A server that was away may return any of those that are still held.
         let mut published = self.registry.index.published_roots().await.map_err(unable)?;
-        published.sort_by_key(|root| root.held);
+        published.sort_by_key(|root| root.retained_since);
         let mut ours: Vec<String> =
-            published.iter().map(|held_root| link(&held_root.root)).collect();
+            published.iter().map(|retained| link(&retained.root)).collect();
         ours.retain(|link| !record.ours.contains(link));
         ours.extend_from_slice(&record.ours);
         let PublishConfig { domain, ttl, .. } = &self.config;
-        Ok(Change { domain: domain.clone(), wanted, ours, ttl: *ttl, force })
+        Ok(Change { domain: domain.clone(), expected, ours, ttl: *ttl, force })
     }
 
     /// Returns where other registries reach this one.

@@ -86,7 +86,7 @@ pub(super) fn conflict(change: &Change, responses: &[ServerAnswer]) -> Option<Pu
 pub(super) fn missing(change: &Change, responses: &[ServerAnswer]) -> Option<String> {
     for response in responses {
         let Ok(texts) = &response.texts else { continue };
-        let is_whole = change.wanted.iter().all(|expected| texts.contains(expected));
+        let is_whole = change.expected.iter().all(|expected| texts.contains(expected));
         let links = texts.iter().filter(|text| is_link(text)).count();
         if !is_whole || links != 1 {
             return Some(format!("{} says {}", response.server, response.fact()));

@@ -105,7 +105,7 @@ impl Publication {
 
     /// Notes that nothing else of ours is there than what was expected.
     pub(super) fn seen(&mut self, root: Cid, change: Change, provider_id: &str, now: i64) {
-        (self.root, self.ours, self.published) = (Some(root), change.wanted, now);
+        (self.root, self.ours, self.published) = (Some(root), change.expected, now);
         (self.ttl, self.place) = (Some(change.ttl.as_secs()), Some(provider_id.to_owned()));
         self.untold = None;
     }

@@ -28,7 +28,7 @@ struct Overwriting {
 #[async_trait]
 impl Provider for Overwriting {
     async fn write(&self, change: &Change) -> Result<()> {
-        self.server.change(Manner::Texts(change.wanted.clone(), 1));
+        self.server.change(Manner::Texts(change.expected.clone(), 1));
         self.writes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -243,11 +243,11 @@ impl Node {
         let cids: Vec<Cid> = blocks.iter().map(|block| block.cid).collect();
         let begun = Instant::now();
         self.hold(&pin_node(&cids), name).await?;
-        let held = begun.elapsed();
+        let pinned = begun.elapsed();
         let sending = blocks.chunks(blocks.len().div_ceil(parts).max(1));
         try_join_all(sending.map(|part| self.kubo.import(part))).await?;
-        let sent = begun.elapsed().saturating_sub(held);
-        tracing::debug!(name, blocks = blocks.len(), ?held, ?sent, "sent blocks to the node");
+        let sent = begun.elapsed().saturating_sub(pinned);
+        tracing::debug!(name, blocks = blocks.len(), ?pinned, ?sent, "sent blocks to the node");
         Ok(())
     }
 
