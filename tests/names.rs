@@ -8,8 +8,25 @@ use crate::architecture::{code_only, rust_files};
 
 /// What no name has as one of its words (docs/ARCHITECTURE.md, "Names").
 const WORDS: &[&str] = &[
-    "whoever", "somebody", "turn", "held", "kept", "wish", "patience", "shelf", "lane", "acquaintance", "acquaintances",
-    "salvage", "filling", "telling", "keeping", "standing", "told", "asked", "wanted",
+    "whoever",
+    "somebody",
+    "turn",
+    "held",
+    "kept",
+    "wish",
+    "patience",
+    "shelf",
+    "lane",
+    "acquaintance",
+    "acquaintances",
+    "salvage",
+    "filling",
+    "telling",
+    "keeping",
+    "standing",
+    "told",
+    "asked",
+    "wanted",
 ];
 
 /// Names that are stored, or are part of what programs read, by file.

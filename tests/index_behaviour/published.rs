@@ -50,15 +50,20 @@ async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
     assert!(!writer.hold_root(&one, 2).await?, "it is held");
     writer.set_published(&[one], 3, 100).await?;
     assert!(writer.hold_root(&two, 4).await?);
-    let root = |root, held, published, expires| PublishedRoot { root, held, published, expires };
+    let root = |root, retained_since, published, expires| PublishedRoot {
+        root,
+        retained_since,
+        published,
+        expires,
+    };
     let mut held = home.index.published_roots().await?;
-    held.sort_by_key(|held| held.held);
+    held.sort_by_key(|root| root.retained_since);
     assert_eq!(held, [root(one, 1, Some(3), None), root(two, 4, None, None)]);
     writer.hold_root(&three, 5).await?;
     writer.set_published(&[three], 6, 200).await?;
     writer.set_published(&[two], 7, 300).await?;
     let mut held = home.index.published_roots().await?;
-    held.sort_by_key(|held| held.held);
+    held.sort_by_key(|root| root.retained_since);
     let expected = [
         root(one, 1, Some(3), Some(200)),
         root(two, 4, Some(7), None),
@@ -68,7 +73,7 @@ async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
     assert!(!writer.hold_root(&three, 8).await?, "it is held");
     writer.set_published(&[two, one], 9, 400).await?;
     let mut held = home.index.published_roots().await?;
-    held.sort_by_key(|held| held.held);
+    held.sort_by_key(|root| root.retained_since);
     let expected = [
         root(one, 1, Some(9), None),
         root(two, 4, Some(9), None),

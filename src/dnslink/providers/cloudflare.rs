@@ -131,7 +131,8 @@ impl Provider for Cloudflare {
         let difference = change.against(&texts(&current))?;
         let path = format!("zones/{zone}/dns_records");
         // Records that stay get the expected TTL too.
-        let is_late = |record: &&Record| change.expected.contains(&record.text) && record.ttl != ttl;
+        let is_late =
+            |record: &&Record| change.expected.contains(&record.text) && record.ttl != ttl;
         for Record { id, text, .. } in current.iter().filter(is_late) {
             let record = NewRecord { r#type: "TXT", name: &name, content: quoted(text), ttl };
             let path = format!("{path}/{id}");

@@ -293,8 +293,7 @@ impl Publisher {
         // A server that was away may return any of those that are still held.
         let mut published = self.registry.index.published_roots().await.map_err(unable)?;
         published.sort_by_key(|root| root.retained_since);
-        let mut ours: Vec<String> =
-            published.iter().map(|retained| link(&retained.root)).collect();
+        let mut ours: Vec<String> = published.iter().map(|retained| link(&retained.root)).collect();
         ours.retain(|link| !record.ours.contains(link));
         ours.extend_from_slice(&record.ours);
         let PublishConfig { domain, ttl, .. } = &self.config;
