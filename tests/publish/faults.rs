@@ -89,7 +89,7 @@ fn a_record_that_was_there_before_is_not_overwritten_either() {
     let Some(publisher) = Publisher::start() else { return };
     publisher.dns.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{FOREIGN}\""));
     publisher.repository().push_image("v1", "one");
-    publisher.wait_for_failure("somebody else");
+    publisher.wait_for_failure("another owner");
     assert_eq!(publisher.texts(), [FOREIGN]);
     // Its owner takes it away.
     publisher.dns.update(DOMAIN, &format!("update delete {NAME} TXT"));
