@@ -309,9 +309,7 @@ async fn open_storage(
 /// Refuses an index whose file is not there, which cannot be made by commands that only read.
 async fn expect_index_file(settings: &Settings) -> Result<(), AppError> {
     let url = index_url(settings);
-    let Some(file) = url.strip_prefix("sqlite:").and_then(|file| file.split('?').next()) else {
-        return Ok(());
-    };
+    let Some(file) = index::file(&url) else { return Ok(()) };
     // What cannot be looked at is left to the database, which says why.
     if tokio::fs::try_exists(file).await.unwrap_or(true) {
         return Ok(());

@@ -49,7 +49,7 @@ impl App {
         let lock = DataLock::take(data)?;
         import_session::expect_done(data)?;
         let url = index_url(settings);
-        let file = url.strip_prefix("sqlite:").map(PathBuf::from);
+        let file = index::file(&url).map(PathBuf::from);
         let index = match file {
             Some(file) if !file.exists() => open_elsewhere(data, None).await?,
             file => match (open_index(settings, Access::ReadOnly).await, file) {

@@ -167,32 +167,26 @@ impl Authority {
     /// Allows a client to write to a repository of this registry.
     ///
     /// # Errors
-    /// Why it is not allowed; a name under a foreign root never is.
+    /// Why it is not allowed; a change of a foreign repository never is.
     pub async fn push(
         &self,
         identity: &Identity,
         meant: impl Into<Meant>,
     ) -> Result<PushGrant, AuthError> {
-        let meant = meant.into();
-        self.decide_on(identity, Action::Push, &meant).await?;
-        let name = meant.name;
-        self.refuse_foreign(&name)?;
+        let name = self.change(identity, Action::Push, meant.into()).await?;
         Ok(PushGrant::new(name, identity.clone()))
     }
 
     /// Allows a client to delete from a repository of this registry.
     ///
     /// # Errors
-    /// Why it is not allowed; a name under a foreign root never is.
+    /// Why it is not allowed; a change of a foreign repository never is.
     pub async fn delete(
         &self,
         identity: &Identity,
         meant: impl Into<Meant>,
     ) -> Result<DeleteGrant, AuthError> {
-        let meant = meant.into();
-        self.decide_on(identity, Action::Delete, &meant).await?;
-        let name = meant.name;
-        self.refuse_foreign(&name)?;
+        let name = self.change(identity, Action::Delete, meant.into()).await?;
         Ok(DeleteGrant::new(name, identity.clone()))
     }
 
@@ -203,6 +197,18 @@ impl Authority {
     pub async fn catalog(&self, identity: &Identity) -> Result<CatalogGrant, AuthError> {
         self.decide(identity, Act::List).await?;
         Ok(CatalogGrant::new())
+    }
+
+    /// Allows a change, and returns the name of the repository.
+    async fn change(
+        &self,
+        identity: &Identity,
+        action: Action,
+        meant: Meant,
+    ) -> Result<RepositoryName, AuthError> {
+        self.decide_on(identity, action, &meant).await?;
+        self.refuse_foreign(&meant.name)?;
+        Ok(meant.name)
     }
 
     fn refuse_foreign(&self, name: &RepositoryName) -> Result<(), AuthError> {

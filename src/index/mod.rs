@@ -56,6 +56,12 @@ pub use writing::Writer;
 
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
 
+/// Returns the file that the URL of an index names; none where it names a server.
+#[must_use]
+pub fn file(url: &str) -> Option<&std::path::Path> {
+    sqlite::file(url)
+}
+
 /// What every operation of this room returns.
 pub type Result<T> = std::result::Result<T, IndexError>;
 

@@ -44,6 +44,11 @@ pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
     }
 }
 
+/// Returns the file that a URL names; none where it names a server.
+pub(super) fn file(url: &str) -> Option<&Path> {
+    url.starts_with("sqlite:").then(|| path(url).ok()).flatten()
+}
+
 fn path(url: &str) -> Result<&Path> {
     let path = url.strip_prefix("sqlite:").unwrap_or(url);
     let path = path.strip_prefix("//").unwrap_or(path);
@@ -238,6 +243,16 @@ mod tests {
     use super::*;
     use crate::index::UploadKey;
     use crate::oci::RepositoryName;
+
+    #[test]
+    fn a_url_names_its_file_as_it_is_opened() {
+        assert_eq!(
+            file("sqlite:/data/a?b/index.sqlite"),
+            Some(Path::new("/data/a?b/index.sqlite"))
+        );
+        assert_eq!(file("sqlite://index.sqlite"), Some(Path::new("index.sqlite")));
+        assert_eq!(file("postgres://localhost/roadstead"), None);
+    }
 
     #[tokio::test]
     async fn a_full_file_says_so_and_goes_on_when_there_is_room() {

@@ -17,7 +17,7 @@ use crate::ipld::Load;
 use crate::oci::Visibility;
 use crate::storage::{Edit, Folded, fold};
 
-/// From so many edits on a fold gives the memory that it took back to the system at once.
+/// A fold of so many edits or more returns its memory to the system as soon as it ends.
 const MANY: usize = 1000;
 
 impl Registry {

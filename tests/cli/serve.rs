@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::cli::push;
 use crate::common::repository::wait;
-use crate::common::{Server, embedded_only, http, roadstead, run};
+use crate::common::{Server, embedded_only, http, is_over_kubo, roadstead, run};
 
 #[test]
 fn a_folder_that_another_process_owns_is_refused() {
@@ -53,8 +53,8 @@ fn a_machine_without_certificates_of_authorities_runs_a_registry() {
     // A root that no node of the tests has.
     let foreign = "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi/app";
     let failed = http::get(&server.url(&format!("/v2/{foreign}/manifests/v1"))).status;
-    // A node of Kubo goes on looking for it until the time is over.
-    assert!([502, 504].contains(&failed), "{failed}");
+    // A node of Kubo may go on looking for it until the time is over.
+    assert!(failed == 502 || (is_over_kubo() && failed == 504), "{failed}");
     assert!(server.log().contains("ca-certificates"), "{}", server.log());
 }
 

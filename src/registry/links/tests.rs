@@ -152,7 +152,7 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
         writer.set_root(Visibility::Public, &folded.root, 0).await.unwrap();
         writer.commit().await.unwrap();
         root = Some(folded.root);
-        // What no node links to goes.
+        // Nodes without links are deleted.
         writer.prune(i64::MAX).await.unwrap();
         let roots = [&published[..], &[folded.root]].concat();
         let counts = recount(&index, &roots).await;
