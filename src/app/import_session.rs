@@ -209,7 +209,7 @@ async fn is_free(url: &str) -> Result<bool, IndexError> {
 }
 
 /// Returns whether nothing was ever pushed to the registry of an index, nor is being pushed.
-async fn is_unused(index: &dyn Index) -> Result<bool, IndexError> {
+async fn is_unused(index: &Index) -> Result<bool, IndexError> {
     let state = index.tree_state(Visibility::Public).await?;
     Ok(state.root.is_none()
         && state.last.is_none()

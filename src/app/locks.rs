@@ -8,7 +8,7 @@ use crate::index::{self, Index, IndexError};
 use crate::storage::{Lease, Locks, StorageError, StorageErrorKind};
 
 /// Locks by the locks of an index.
-pub(super) struct IndexLocks(pub(super) Arc<dyn Index>);
+pub(super) struct IndexLocks(pub(super) Arc<Index>);
 
 struct IndexLease(Box<dyn index::Lease>);
 

@@ -51,7 +51,7 @@ pub struct App {
     /// The use cases.
     pub registry: Registry,
     /// The index that they use.
-    pub index: Arc<dyn Index>,
+    pub index: Arc<Index>,
     _lock: DataLock,
 }
 
@@ -60,7 +60,7 @@ pub struct Beside {
     /// The use cases; those that change anything fail.
     pub registry: Registry,
     /// The index, as it is on the disk.
-    pub index: Arc<dyn Index>,
+    pub index: Arc<Index>,
 }
 
 /// Why there is no registry.
@@ -296,7 +296,7 @@ fn driver(settings: &Settings) -> Result<&'static Driver, AppError> {
 
 async fn open_storage(
     settings: &Settings,
-    index: &Arc<dyn Index>,
+    index: &Arc<Index>,
 ) -> Result<Arc<dyn Storage>, AppError> {
     let context = StorageContext {
         data: &settings.server.data,
@@ -319,7 +319,7 @@ async fn expect_index_file(settings: &Settings) -> Result<(), AppError> {
     Err(if holds_tree { AppError::IndexLost } else { AppError::Absent(data.to_owned()) })
 }
 
-async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<dyn Index>> {
+async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<Index>> {
     index::open_with(&index_url(settings), access, &settings.index.postgres).await
 }
 

@@ -75,7 +75,7 @@ impl App {
 }
 
 /// Opens an index of SQLite in a folder that goes with the next start: a new one, or a copy.
-async fn open_elsewhere(data: &Path, original: Option<&Path>) -> Result<Arc<dyn Index>, AppError> {
+async fn open_elsewhere(data: &Path, original: Option<&Path>) -> Result<Arc<Index>, AppError> {
     let folder = data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string());
     let copied = folder.join("index.sqlite");
     let copy = async {
@@ -99,7 +99,7 @@ async fn open_elsewhere(data: &Path, original: Option<&Path>) -> Result<Arc<dyn 
 async fn open_or_replace(
     settings: &Settings,
     tell: &mut dyn FnMut(Notice),
-) -> Result<Arc<dyn Index>, AppError> {
+) -> Result<Arc<Index>, AppError> {
     let (damage, is_read) = match open_index(settings, Access::Full).await {
         Ok(index) => {
             let examined = index.verify().await;

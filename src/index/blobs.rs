@@ -7,7 +7,9 @@ use sqlx::QueryBuilder;
 
 use super::columns::{cid, damaged, parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{BlobBlock, BlobRow, NewBlob, PublicBlock, Result, repositories};
+use super::{
+    BlobBlock, BlobRow, Index, NewBlob, PublicBlock, Result, Writer, manifests, repositories,
+};
 use crate::ipld::RAW;
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
@@ -21,6 +23,202 @@ type Row = (String, Vec<u8>, i64);
 
 fn row((canonical, bytes, size): Row) -> Result<BlobRow> {
     Ok(BlobRow { canonical: parsed(&canonical)?, cid: cid(&bytes)?, size: unsigned(size)? })
+}
+
+impl Index {
+    /// Finds a blob that the repository has under that very name.
+    pub async fn blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>> {
+        let look_up = async || find(&mut self.read().await?, repository, digest).await;
+        self.cache.blobs().find(&self.generation, repository, digest, look_up).await
+    }
+
+    /// Finds a blob by its canonical digest, in whatever repository.
+    pub async fn stored_blob(&self, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
+        stored(&mut self.read().await?, digest).await
+    }
+
+    /// Lists the canonical digests of stored blobs and manifests of all repositories, ordered as text,
+    /// after `last`, at most `limit`.
+    pub async fn stored_content(
+        &self,
+        last: Option<&CanonicalDigest>,
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing what is stored", db => sqlx::query_as(
+            "SELECT digest FROM blobs WHERE digest > $1 \
+             UNION SELECT digest FROM manifests WHERE digest > $1 ORDER BY digest LIMIT $2",
+        )
+        .bind(last.map(ToString::to_string).unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(digest,)| parsed(digest)).collect()
+    }
+
+    /// Lists repositories that have the blob under that name, at most `limit`: those that came first,
+    /// so that it costs the same however many have it.
+    pub async fn repositories_with_blob(
+        &self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        repositories_with(&mut self.read().await?, digest, limit).await
+    }
+
+    /// Records a finished blob under each of its names for the repository. Repeating it succeeds.
+    pub async fn record_blob(
+        &self,
+        repository: &RepositoryName,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()> {
+        let mut connection = self.begin().await?;
+        record(&mut connection, Some(repository), blob, now).await?;
+        connection.commit().await
+    }
+
+    /// Gives the repository a blob that another one has, under that name (and under its canonical
+    /// one). Returns false, changing nothing, when the blob is not stored. Repeating it succeeds.
+    pub async fn mount_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        now: i64,
+    ) -> Result<bool> {
+        let mut connection = self.begin().await?;
+        let mounted = mount(&mut connection, repository, digest, now).await?;
+        connection.commit().await?;
+        Ok(mounted)
+    }
+}
+
+impl Writer {
+    /// Finds a blob that the repository has under that very name.
+    pub async fn blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<BlobRow>> {
+        find(self.connection(), repository, digest).await
+    }
+
+    /// Finds those of these blobs that the repository has, each under that very name.
+    pub async fn blobs(
+        &mut self,
+        repository: &RepositoryName,
+        digests: &[Digest],
+    ) -> Result<HashMap<Digest, BlobRow>> {
+        let connection = self.connection();
+        let mut found = HashMap::with_capacity(digests.len());
+        for chunk in digests.chunks(NAMES_AT_ONCE) {
+            let rows: Vec<(String, String, Vec<u8>, i64)> = on!(connection, "finding blobs", db => {
+                let mut select = QueryBuilder::new(
+                    "SELECT rb.digest, b.digest, b.cid, b.size FROM repositories r \
+                     JOIN repository_blobs rb ON rb.repository = r.id \
+                     JOIN blobs b ON b.digest = rb.canonical WHERE r.name = ",
+                );
+                select.push_bind(repository.as_str()).push(" AND rb.digest IN (");
+                let mut list = select.separated(", ");
+                for digest in chunk {
+                    list.push_bind(digest.to_string());
+                }
+                select.push(")");
+                select.build_query_as().persistent(false).fetch_all(db).await
+            })?;
+            for (name, canonical, cid, size) in rows {
+                found.insert(parsed(&name)?, row((canonical, cid, size))?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Lists every name of that blob in the repository, ordered by digest as text.
+    pub async fn blob_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>> {
+        let connection = self.connection();
+        let rows: Vec<(String,)> = on!(connection, "listing a blob's names", db => sqlx::query_as(
+            "SELECT rb.digest FROM repositories r \
+             JOIN repository_blobs rb ON rb.repository = r.id AND rb.canonical = $2 \
+             WHERE r.name = $1 ORDER BY rb.digest",
+        )
+        .bind(repository.as_str())
+        .bind(digest.to_string())
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Returns the CID of stored content, of a blob or a manifest.
+    pub async fn content_cid(&mut self, digest: &CanonicalDigest) -> Result<Option<Cid>> {
+        if let Some(blob) = stored(self.connection(), digest).await? {
+            return Ok(Some(blob.cid));
+        }
+        Ok(manifests::stored(self.connection(), digest).await?.map(|manifest| manifest.cid))
+    }
+
+    /// Lists repositories that have the blob, as
+    /// [`Index::repositories_with_blob`](super::Index::repositories_with_blob) does.
+    pub async fn repositories_with(
+        &mut self,
+        digest: &Digest,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        repositories_with(self.connection(), digest, limit).await
+    }
+
+    /// Takes a blob from the repository, under every name.
+    pub async fn remove_blob(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()> {
+        self.write(async |connection| {
+            on!(connection, "removing a blob", db => sqlx::query(
+                "DELETE FROM repository_blobs WHERE canonical = $2 \
+                 AND repository = (SELECT id FROM repositories WHERE name = $1)",
+            )
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .execute(db)
+            .await
+            .map(drop))
+        })
+        .await
+    }
+
+    /// Forgets a stored blob, its names and its blocks. Fails if a repository has it.
+    pub async fn forget_blob(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        self.write(async |connection| {
+            for statement in [
+                "DELETE FROM blob_blocks WHERE blob = (SELECT id FROM blobs WHERE digest = $1)",
+                "DELETE FROM blob_aliases WHERE canonical = $1",
+                "DELETE FROM blobs WHERE digest = $1",
+            ] {
+                on!(connection, "forgetting a blob", db =>
+                    sqlx::query(statement).bind(digest.to_string()).execute(db).await.map(drop))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Records a blob for a repository as [`Index::record_blob`](super::Index::record_blob) does, inside the transaction.
+    pub async fn put_blob(
+        &mut self,
+        repository: Option<&RepositoryName>,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<()> {
+        self.write(async |connection| record(connection, repository, blob, now).await).await
+    }
 }
 
 /// Finds a blob that the repository has under that very name.
@@ -41,35 +239,6 @@ pub(super) async fn find(
     found.map(row).transpose()
 }
 
-/// Finds those of these blobs that the repository has, each under that very name.
-pub(super) async fn find_all(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digests: &[Digest],
-) -> Result<HashMap<Digest, BlobRow>> {
-    let mut found = HashMap::with_capacity(digests.len());
-    for chunk in digests.chunks(NAMES_AT_ONCE) {
-        let rows: Vec<(String, String, Vec<u8>, i64)> = on!(connection, "finding blobs", db => {
-            let mut select = QueryBuilder::new(
-                "SELECT rb.digest, b.digest, b.cid, b.size FROM repositories r \
-                 JOIN repository_blobs rb ON rb.repository = r.id \
-                 JOIN blobs b ON b.digest = rb.canonical WHERE r.name = ",
-            );
-            select.push_bind(repository.as_str()).push(" AND rb.digest IN (");
-            let mut list = select.separated(", ");
-            for digest in chunk {
-                list.push_bind(digest.to_string());
-            }
-            select.push(")");
-            select.build_query_as().persistent(false).fetch_all(db).await
-        })?;
-        for (name, canonical, cid, size) in rows {
-            found.insert(parsed(&name)?, row((canonical, cid, size))?);
-        }
-    }
-    Ok(found)
-}
-
 /// Finds a blob, in whatever repository.
 pub(super) async fn stored(
     connection: &mut Connection,
@@ -81,23 +250,6 @@ pub(super) async fn stored(
             .fetch_optional(db)
             .await)?;
     found.map(row).transpose()
-}
-
-/// Lists the canonical digests of stored blobs and manifests.
-pub(super) async fn all_stored(
-    connection: &mut Connection,
-    last: Option<&CanonicalDigest>,
-    limit: u32,
-) -> Result<Vec<CanonicalDigest>> {
-    let rows: Vec<(String,)> = on!(connection, "listing what is stored", db => sqlx::query_as(
-        "SELECT digest FROM blobs WHERE digest > $1 \
-         UNION SELECT digest FROM manifests WHERE digest > $1 ORDER BY digest LIMIT $2",
-    )
-    .bind(last.map(ToString::to_string).unwrap_or_default())
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await)?;
-    rows.iter().map(|(digest,)| parsed(digest)).collect()
 }
 
 /// Lists repositories that have the blob under that name, those that are here longest first.
@@ -112,24 +264,6 @@ pub(super) async fn repositories_with(
     )
     .bind(digest.to_string())
     .bind(i64::from(limit))
-    .fetch_all(db)
-    .await)?;
-    rows.iter().map(|(name,)| parsed(name)).collect()
-}
-
-/// Lists every name of that blob in the repository.
-pub(super) async fn names(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digest: &CanonicalDigest,
-) -> Result<Vec<Digest>> {
-    let rows: Vec<(String,)> = on!(connection, "listing a blob's names", db => sqlx::query_as(
-        "SELECT rb.digest FROM repositories r \
-         JOIN repository_blobs rb ON rb.repository = r.id AND rb.canonical = $2 \
-         WHERE r.name = $1 ORDER BY rb.digest",
-    )
-    .bind(repository.as_str())
-    .bind(digest.to_string())
     .fetch_all(db)
     .await)?;
     rows.iter().map(|(name,)| parsed(name)).collect()
@@ -287,34 +421,4 @@ pub(super) async fn mount(
     }
     give(connection, repository, canonical, &[*digest], now).await?;
     Ok(true)
-}
-
-/// Takes a blob from the repository, under every name.
-pub(super) async fn remove(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digest: &CanonicalDigest,
-) -> Result<()> {
-    on!(connection, "removing a blob", db => sqlx::query(
-        "DELETE FROM repository_blobs WHERE canonical = $2 \
-         AND repository = (SELECT id FROM repositories WHERE name = $1)",
-    )
-    .bind(repository.as_str())
-    .bind(digest.to_string())
-    .execute(db)
-    .await
-    .map(drop))
-}
-
-/// Forgets a stored blob that no repository has. In a transaction.
-pub(super) async fn forget(connection: &mut Connection, digest: &CanonicalDigest) -> Result<()> {
-    for statement in [
-        "DELETE FROM blob_blocks WHERE blob = (SELECT id FROM blobs WHERE digest = $1)",
-        "DELETE FROM blob_aliases WHERE canonical = $1",
-        "DELETE FROM blobs WHERE digest = $1",
-    ] {
-        on!(connection, "forgetting a blob", db =>
-            sqlx::query(statement).bind(digest.to_string()).execute(db).await.map(drop))?;
-    }
-    Ok(())
 }

@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 
 use super::columns::{damaged, parsed};
 use super::connection::{Connection, on};
-use super::{EdgeKind, ManifestEdge, ReferrerRow, Result};
+use super::{EdgeKind, Index, ManifestEdge, ReferrerRow, Result, Writer};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 /// How many edges go into one statement; five parameters each.
@@ -30,26 +30,74 @@ fn kind(text: &str) -> Result<EdgeKind> {
     }
 }
 
-/// Lists the edges that lead out of a manifest, in the order in which they were given.
-pub(super) async fn of_manifest(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digest: &CanonicalDigest,
-) -> Result<Vec<ManifestEdge>> {
-    let rows: Vec<(String, String)> = on!(connection, "listing a manifest's edges", db => sqlx::query_as(
-            "SELECT e.kind, e.target FROM repositories r \
-             JOIN manifest_edges e ON e.repository = r.id AND e.canonical = $2 \
-             WHERE r.name = $1 ORDER BY e.place",
-        )
-        .bind(repository.as_str())
-        .bind(digest.to_string())
-        .fetch_all(db)
-        .await)?;
-    let mut edges = Vec::with_capacity(rows.len());
-    for (stored_kind, target) in rows {
-        edges.push(ManifestEdge { kind: kind(&stored_kind)?, target: parsed(&target)? });
+impl Index {
+    /// Lists manifests of the repository whose subject is that digest, ordered by digest as text,
+    /// after `last`, at most `limit`; only those of that artifact type, if one is given.
+    pub async fn referrers(
+        &self,
+        repository: &RepositoryName,
+        subject: &Digest,
+        artifact_type: Option<&str>,
+        last: Option<&Digest>,
+        limit: u32,
+    ) -> Result<Vec<ReferrerRow>> {
+        let query = ReferrerQuery { repository, subject, artifact_type, last, limit };
+        referrers(&mut self.read().await?, &query).await
     }
-    Ok(edges)
+}
+
+impl Writer {
+    /// Lists manifests of the repository that have one of these names as a child or as a blob, ordered by
+    /// digest as text, at most `limit`. A subject does not count, nor what a manifest says of itself.
+    pub async fn referencing(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>> {
+        let connection = self.connection();
+        let mut found = BTreeSet::new();
+        for name in names {
+            let rows: Vec<(String,)> = on!(connection, "finding what references something", db => sqlx::query_as(
+                    "SELECT DISTINCT e.canonical FROM repositories r \
+                     JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 \
+                     WHERE r.name = $1 AND e.kind IN ('child', 'blob') AND NOT EXISTS ( \
+                     SELECT 1 FROM manifest_names n WHERE n.repository = r.id \
+                     AND n.digest = e.target AND n.canonical = e.canonical) \
+                     ORDER BY e.canonical LIMIT $3",
+                )
+                .bind(repository.as_str())
+                .bind(name.to_string())
+                .bind(i64::from(limit))
+                .fetch_all(db)
+                .await)?;
+            found.extend(rows.into_iter().map(|(canonical,)| canonical));
+        }
+        found.iter().take(limit as usize).map(|canonical| parsed(canonical)).collect()
+    }
+
+    /// Lists the edges that lead out of a manifest of the repository, in the order they were given.
+    pub async fn edges(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<ManifestEdge>> {
+        let connection = self.connection();
+        let rows: Vec<(String, String)> = on!(connection, "listing a manifest's edges", db => sqlx::query_as(
+                "SELECT e.kind, e.target FROM repositories r \
+                 JOIN manifest_edges e ON e.repository = r.id AND e.canonical = $2 \
+                 WHERE r.name = $1 ORDER BY e.place",
+            )
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .fetch_all(db)
+            .await)?;
+        let mut edges = Vec::with_capacity(rows.len());
+        for (stored_kind, target) in rows {
+            edges.push(ManifestEdge { kind: kind(&stored_kind)?, target: parsed(&target)? });
+        }
+        Ok(edges)
+    }
 }
 
 /// Replaces the edges that lead out of a manifest. In a transaction.
@@ -83,34 +131,6 @@ pub(super) async fn replace(
             insert.build().persistent(false).execute(db).await.map(drop)
         })?;
     }
-}
-
-/// Lists manifests of the repository that have one of these names as a child or as a blob, ordered by digest
-/// as text, at most `limit`. A manifest that references itself does not count.
-pub(super) async fn referencing(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    names: &[Digest],
-    limit: u32,
-) -> Result<Vec<CanonicalDigest>> {
-    let mut found = BTreeSet::new();
-    for name in names {
-        let rows: Vec<(String,)> = on!(connection, "finding what references something", db => sqlx::query_as(
-                "SELECT DISTINCT e.canonical FROM repositories r \
-                 JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 \
-                 WHERE r.name = $1 AND e.kind IN ('child', 'blob') AND NOT EXISTS ( \
-                 SELECT 1 FROM manifest_names n WHERE n.repository = r.id \
-                 AND n.digest = e.target AND n.canonical = e.canonical) \
-                 ORDER BY e.canonical LIMIT $3",
-            )
-            .bind(repository.as_str())
-            .bind(name.to_string())
-            .bind(i64::from(limit))
-            .fetch_all(db)
-            .await)?;
-        found.extend(rows.into_iter().map(|(canonical,)| canonical));
-    }
-    found.iter().take(limit as usize).map(|canonical| parsed(canonical)).collect()
 }
 
 /// Which referrers of what are requested.

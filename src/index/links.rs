@@ -2,127 +2,134 @@
 
 use sqlx::QueryBuilder;
 
-use super::Result;
 use super::columns::parsed;
-use super::connection::{Connection, on};
+use super::connection::on;
+use super::{Result, Writer};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 /// How many names go into one statement.
 const NAMES_AT_ONCE: usize = 1000;
 
-/// Notes whether the tree has the links by these names. In a transaction.
-pub(super) async fn set(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    names: &[Digest],
-    linked: bool,
-) -> Result<()> {
-    for chunk in names.chunks(NAMES_AT_ONCE) {
-        on!(connection, "noting links", db => {
-            let value = if linked { "1" } else { "0" };
-            let mut update = QueryBuilder::new("UPDATE repository_blobs SET linked = ");
-            update.push(value).push(" WHERE linked <> ").push(value);
-            update.push(" AND repository = (SELECT id FROM repositories WHERE name = ");
-            update.push_bind(repository.as_str()).push(") AND digest IN (");
-            let mut list = update.separated(", ");
-            for name in chunk {
-                list.push_bind(name.to_string());
+impl Writer {
+    /// Notes whether the public tree has the links to the repository's blobs by these names. Names without a blob
+    /// in it are passed over.
+    pub async fn set_linked(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+        linked: bool,
+    ) -> Result<()> {
+        self.write(async |connection| {
+            for chunk in names.chunks(NAMES_AT_ONCE) {
+                on!(connection, "noting links", db => {
+                    let value = if linked { "1" } else { "0" };
+                    let mut update = QueryBuilder::new("UPDATE repository_blobs SET linked = ");
+                    update.push(value).push(" WHERE linked <> ").push(value);
+                    update.push(" AND repository = (SELECT id FROM repositories WHERE name = ");
+                    update.push_bind(repository.as_str()).push(") AND digest IN (");
+                    let mut list = update.separated(", ");
+                    for name in chunk {
+                        list.push_bind(name.to_string());
+                    }
+                    update.push(")");
+                    update.build().persistent(false).execute(db).await.map(drop)
+                })?;
             }
-            update.push(")");
-            update.build().persistent(false).execute(db).await.map(drop)
-        })?;
+            Ok(())
+        })
+        .await
     }
-    Ok(())
-}
 
-/// Lists the names of a repository's blob that have a link in the tree, or may have one.
-pub(super) async fn names(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digest: &CanonicalDigest,
-) -> Result<Vec<Digest>> {
-    let rows: Vec<(String,)> = on!(connection, "listing links to a blob", db => sqlx::query_as(
-        "SELECT rb.digest FROM repositories r \
-         JOIN repository_blobs rb ON rb.repository = r.id AND rb.canonical = $2 \
-         WHERE r.name = $1 AND rb.linked <> 0 ORDER BY rb.digest",
-    )
-    .bind(repository.as_str())
-    .bind(digest.to_string())
-    .fetch_all(db)
-    .await)?;
-    rows.iter().map(|(name,)| parsed(name)).collect()
-}
-
-/// Lists those of these names that a manifest of the repository needs a link for: as a blob, or as a child that
-/// the repository does not have as a manifest.
-pub(super) async fn needed(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    names: &[Digest],
-) -> Result<Vec<Digest>> {
-    let mut needed = Vec::new();
-    for name in names {
-        let found: Option<(i64,)> = on!(connection, "finding what needs a link", db => sqlx::query_as(
-            "SELECT r.id FROM repositories r \
-             JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 \
-             WHERE r.name = $1 AND (e.kind = 'blob' OR (e.kind = 'child' AND NOT EXISTS ( \
-             SELECT 1 FROM manifest_names n WHERE n.repository = r.id AND n.digest = e.target))) \
-             LIMIT 1",
+    /// Lists the names of the repository's blob that have a link in the public tree, or may have one, ordered by
+    /// digest as text.
+    pub async fn linked_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>> {
+        let connection = self.connection();
+        let rows: Vec<(String,)> = on!(connection, "listing links to a blob", db => sqlx::query_as(
+            "SELECT rb.digest FROM repositories r \
+             JOIN repository_blobs rb ON rb.repository = r.id AND rb.canonical = $2 \
+             WHERE r.name = $1 AND rb.linked <> 0 ORDER BY rb.digest",
         )
         .bind(repository.as_str())
-        .bind(name.to_string())
+        .bind(digest.to_string())
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Lists those of these names that a manifest of the repository needs a link to a blob for: it names it as
+    /// a blob, or as a child that the repository does not have as a manifest.
+    pub async fn needed_names(
+        &mut self,
+        repository: &RepositoryName,
+        names: &[Digest],
+    ) -> Result<Vec<Digest>> {
+        let connection = self.connection();
+        let mut needed = Vec::new();
+        for name in names {
+            let found: Option<(i64,)> = on!(connection, "finding what needs a link", db => sqlx::query_as(
+                "SELECT r.id FROM repositories r \
+                 JOIN manifest_edges e ON e.repository = r.id AND e.target = $2 \
+                 WHERE r.name = $1 AND (e.kind = 'blob' OR (e.kind = 'child' AND NOT EXISTS ( \
+                 SELECT 1 FROM manifest_names n WHERE n.repository = r.id AND n.digest = e.target))) \
+                 LIMIT 1",
+            )
+            .bind(repository.as_str())
+            .bind(name.to_string())
+            .fetch_optional(db)
+            .await)?;
+            if found.is_some() {
+                needed.push(*name);
+            }
+        }
+        Ok(needed)
+    }
+
+    /// Tells whether any repository has content as a manifest, or the public tree has a link to it as a blob, or
+    /// may have one.
+    pub async fn is_named(&mut self, digest: &CanonicalDigest) -> Result<bool> {
+        let connection = self.connection();
+        let found: Option<(i64,)> = on!(connection, "finding who names content", db => sqlx::query_as(
+            "SELECT repository FROM repository_manifests WHERE canonical = $1 \
+             UNION ALL SELECT repository FROM repository_blobs WHERE canonical = $1 AND linked <> 0 \
+             LIMIT 1",
+        )
+        .bind(digest.to_string())
         .fetch_optional(db)
         .await)?;
-        if found.is_some() {
-            needed.push(*name);
-        }
+        Ok(found.is_some())
     }
-    Ok(needed)
-}
 
-/// Tells whether a repository has content as a manifest, or the tree has a link to it as a blob.
-pub(super) async fn is_named(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-) -> Result<bool> {
-    let found: Option<(i64,)> = on!(connection, "finding who names content", db => sqlx::query_as(
-        "SELECT repository FROM repository_manifests WHERE canonical = $1 \
-         UNION ALL SELECT repository FROM repository_blobs WHERE canonical = $1 AND linked <> 0 \
-         LIMIT 1",
-    )
-    .bind(digest.to_string())
-    .fetch_optional(db)
-    .await)?;
-    Ok(found.is_some())
-}
+    /// Lists links of which it is not known whether the public tree has them, since an earlier version did not
+    /// note it; at most `limit`.
+    pub async fn unsettled_links(&mut self, limit: u32) -> Result<Vec<(RepositoryName, Digest)>> {
+        let connection = self.connection();
+        let rows: Vec<(String, String)> = on!(connection, "listing links", db => sqlx::query_as(
+            "SELECT r.name, rb.digest FROM repository_blobs rb \
+             JOIN repositories r ON r.id = rb.repository \
+             WHERE rb.linked = 2 ORDER BY rb.repository, rb.digest LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name, digest)| Ok((parsed(name)?, parsed(digest)?))).collect()
+    }
 
-/// Lists links of which it is not known whether the tree has them, at most `limit`.
-pub(super) async fn unsettled(
-    connection: &mut Connection,
-    limit: u32,
-) -> Result<Vec<(RepositoryName, Digest)>> {
-    let rows: Vec<(String, String)> = on!(connection, "listing links", db => sqlx::query_as(
-        "SELECT r.name, rb.digest FROM repository_blobs rb \
-         JOIN repositories r ON r.id = rb.repository \
-         WHERE rb.linked = 2 ORDER BY rb.repository, rb.digest LIMIT $1",
-    )
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await)?;
-    rows.iter().map(|(name, digest)| Ok((parsed(name)?, parsed(digest)?))).collect()
-}
-
-/// Takes the blobs from a repository to whose names the tree has no link. In a transaction.
-pub(super) async fn forget_unlinked(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-) -> Result<()> {
-    on!(connection, "forgetting blobs without links", db => sqlx::query(
-        "DELETE FROM repository_blobs WHERE linked = 0 \
-         AND repository = (SELECT id FROM repositories WHERE name = $1)",
-    )
-    .bind(repository.as_str())
-    .execute(db)
-    .await
-    .map(drop))
+    /// Takes the blobs from the repository under those names to which the public tree has no link.
+    pub async fn forget_unlinked(&mut self, repository: &RepositoryName) -> Result<()> {
+        self.write(async |connection| {
+            on!(connection, "forgetting blobs without links", db => sqlx::query(
+                "DELETE FROM repository_blobs WHERE linked = 0 \
+                 AND repository = (SELECT id FROM repositories WHERE name = $1)",
+            )
+            .bind(repository.as_str())
+            .execute(db)
+            .await
+            .map(drop))
+        })
+        .await
+    }
 }

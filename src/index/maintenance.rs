@@ -1,61 +1,72 @@
 //! What frees space: pruning what is no longer needed, and clearing what can be rebuilt.
 
-use super::connection::{Connection, on};
-use super::{Result, postgres};
+use super::connection::on;
+use super::{Result, Writer, postgres};
 
-/// Deletes nodes without links and closed entries that are older. In a transaction.
-pub(super) async fn prune(connection: &mut Connection, before: i64) -> Result<u64> {
-    let nodes = on!(connection, "pruning nodes", db => sqlx::query(
-        "DELETE FROM nodes WHERE removed IS NOT NULL AND removed < $1 \
-         AND refs = 0 AND private_refs = 0 AND cid NOT IN (SELECT root FROM trees)",
-    )
-    .bind(before)
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    let entries = on!(connection, "pruning the queue", db => sqlx::query(
-        "DELETE FROM pending_edits WHERE created < $1 AND (state = 'refused' \
-         OR (state = 'done' AND (folded = 1 OR edits IS NULL)))",
-    )
-    .bind(before)
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    // By then no root that is served leads to them.
-    let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
-        "DELETE FROM withdrawn WHERE forgotten = 1 \
-         AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cid = withdrawn.cid)",
-    )
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    Ok(nodes + entries + withdrawn)
-}
-
-/// Deletes all that can be rebuilt from the trees. In a transaction.
-pub(super) async fn clear(connection: &mut Connection) -> Result<()> {
-    postgres::keep_others_off(connection).await?;
-    for statement in [
-        "DELETE FROM tags",
-        "DELETE FROM manifest_edges",
-        "DELETE FROM manifest_names",
-        "DELETE FROM repository_manifests",
-        "DELETE FROM manifests",
-        "DELETE FROM repository_blobs",
-        "DELETE FROM blob_aliases",
-        "DELETE FROM blob_blocks",
-        "DELETE FROM blobs",
-        "DELETE FROM repositories",
-        "DELETE FROM nodes",
-        "DELETE FROM trees",
-        // Their links went with the nodes.
-        "DELETE FROM published_roots",
-        "DELETE FROM pending_edits",
-        // No root but that of the tree is left.
-        "DELETE FROM withdrawn",
-    ] {
-        on!(connection, "clearing the index", db =>
-            sqlx::query(statement).execute(db).await.map(drop))?;
+impl Writer {
+    /// Deletes nodes without a new link since before `before`, and entries of the queue that
+    /// were folded or refused and are older. A tree's root stays, and so does a node that was never
+    /// counted (those of the private tree are not). Returns how many rows went.
+    pub async fn prune(&mut self, before: i64) -> Result<u64> {
+        self.write(async |connection| {
+            let nodes = on!(connection, "pruning nodes", db => sqlx::query(
+                "DELETE FROM nodes WHERE removed IS NOT NULL AND removed < $1 \
+                 AND refs = 0 AND private_refs = 0 AND cid NOT IN (SELECT root FROM trees)",
+            )
+            .bind(before)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+            let entries = on!(connection, "pruning the queue", db => sqlx::query(
+                "DELETE FROM pending_edits WHERE created < $1 AND (state = 'refused' \
+                 OR (state = 'done' AND (folded = 1 OR edits IS NULL)))",
+            )
+            .bind(before)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+            // By then no root that is served leads to them.
+            let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
+                "DELETE FROM withdrawn WHERE forgotten = 1 \
+                 AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cid = withdrawn.cid)",
+            )
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+            Ok(nodes + entries + withdrawn)
+        })
+        .await
     }
-    Ok(())
+
+    /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
+    /// roots, retained ones too, and the queue. Users, grants and uploads stay.
+    pub async fn clear(&mut self) -> Result<()> {
+        self.write(async |connection| {
+            postgres::keep_others_off(connection).await?;
+            for statement in [
+                "DELETE FROM tags",
+                "DELETE FROM manifest_edges",
+                "DELETE FROM manifest_names",
+                "DELETE FROM repository_manifests",
+                "DELETE FROM manifests",
+                "DELETE FROM repository_blobs",
+                "DELETE FROM blob_aliases",
+                "DELETE FROM blob_blocks",
+                "DELETE FROM blobs",
+                "DELETE FROM repositories",
+                "DELETE FROM nodes",
+                "DELETE FROM trees",
+                // Their links went with the nodes.
+                "DELETE FROM published_roots",
+                "DELETE FROM pending_edits",
+                // No root but that of the tree is left.
+                "DELETE FROM withdrawn",
+            ] {
+                on!(connection, "clearing the index", db =>
+                    sqlx::query(statement).execute(db).await.map(drop))?;
+            }
+            Ok(())
+        })
+        .await
+    }
 }

@@ -5,7 +5,7 @@ use cid::Cid;
 
 use super::columns::{cid, parsed, signed};
 use super::connection::{Connection, on};
-use super::{ManifestRow, NewManifest, Result, StoredManifest, edges, repositories};
+use super::{Index, ManifestRow, NewManifest, Result, StoredManifest, Writer, edges, repositories};
 use crate::ipld::{RAW, digest_of};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
@@ -19,6 +19,178 @@ fn row((digest, canonical, bytes_cid, media_type, bytes): Row) -> Result<Manifes
         media_type,
         bytes: Bytes::from(bytes),
     })
+}
+
+impl Index {
+    /// Finds a stored manifest, in whatever repository.
+    pub async fn stored_manifest(
+        &self,
+        digest: &CanonicalDigest,
+    ) -> Result<Option<StoredManifest>> {
+        stored(&mut self.read().await?, digest).await
+    }
+
+    /// Lists every name of a manifest in the repository, in no order.
+    pub async fn manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing manifests", db => sqlx::query_as(
+                "SELECT n.digest FROM repositories r \
+                 JOIN manifest_names n ON n.repository = r.id WHERE r.name = $1",
+            )
+            .bind(repository.as_str())
+            .fetch_all(db)
+            .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Finds a manifest that the repository has under that very name.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>> {
+        let look_up = async || find(&mut self.read().await?, repository, digest).await;
+        self.cache.manifests().find(&self.generation, repository, digest, look_up).await
+    }
+
+    /// Finds the manifest that a tag points to; `ManifestRow::digest` is the name it was tagged by.
+    pub async fn tagged_manifest(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<ManifestRow>> {
+        let look_up = async || find_tagged(&mut self.read().await?, repository, tag).await;
+        self.cache.tagged().find(&self.generation, repository, tag, look_up).await
+    }
+}
+
+impl Writer {
+    /// Finds a manifest that the repository has under that very name.
+    pub async fn manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>> {
+        find(self.connection(), repository, digest).await
+    }
+
+    /// Finds a stored manifest, in whatever repository.
+    pub async fn stored_manifest(
+        &mut self,
+        digest: &CanonicalDigest,
+    ) -> Result<Option<StoredManifest>> {
+        stored(self.connection(), digest).await
+    }
+
+    /// Lists every name of that manifest in the repository, ordered by digest as text.
+    pub async fn manifest_names(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<Digest>> {
+        let connection = self.connection();
+        let rows: Vec<(String,)> = on!(connection, "listing a manifest's names", db => sqlx::query_as(
+                "SELECT n.digest FROM repositories r \
+                 JOIN manifest_names n ON n.repository = r.id AND n.canonical = $2 \
+                 WHERE r.name = $1 ORDER BY n.digest",
+            )
+            .bind(repository.as_str())
+            .bind(digest.to_string())
+            .fetch_all(db)
+            .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Forgets a stored manifest, unless a repository has it.
+    pub async fn forget_manifest(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        self.write(async |connection| {
+            on!(connection, "forgetting a manifest", db => sqlx::query(
+                "DELETE FROM manifests WHERE digest = $1 \
+                 AND NOT EXISTS (SELECT 1 FROM repository_manifests WHERE canonical = $1)",
+            )
+            .bind(digest.to_string())
+            .execute(db)
+            .await
+            .map(drop))
+        })
+        .await
+    }
+
+    /// Gives a stored manifest to the repository under each of its names, with its edges.
+    /// Repeating it replaces media type and edges, and adds names. Fails if it is not stored.
+    pub async fn put_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        new: &NewManifest,
+        now: i64,
+    ) -> Result<()> {
+        self.write(async |connection| {
+            let repository = repositories::ensure(connection, repository, now).await?;
+            let canonical = new.canonical.to_string();
+            on!(connection, "giving a manifest to a repository", db => sqlx::query(
+                "INSERT INTO repository_manifests \
+                 (repository, canonical, media_type, artifact_type, created) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (repository, canonical) DO UPDATE SET \
+                 media_type = excluded.media_type, artifact_type = excluded.artifact_type",
+            )
+            .bind(repository)
+            .bind(&canonical)
+            .bind(&new.media_type)
+            .bind(&new.artifact_type)
+            .bind(now)
+            .execute(db)
+            .await
+            .map(drop))?;
+            for name in std::iter::once(&Digest::from(new.canonical)).chain(&new.aliases) {
+                on!(connection, "naming a manifest", db => sqlx::query(
+                    "INSERT INTO manifest_names (repository, digest, canonical) VALUES ($1, $2, $3) \
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(repository)
+                .bind(name.to_string())
+                .bind(&canonical)
+                .execute(db)
+                .await
+                .map(drop))?;
+            }
+            edges::replace(connection, repository, &canonical, &new.edges).await
+        })
+        .await
+    }
+
+    /// Takes a manifest from the repository: every name, edge and tag of it. Its bytes stay stored.
+    pub async fn remove_manifest(
+        &mut self,
+        repository: &RepositoryName,
+        digest: &CanonicalDigest,
+    ) -> Result<()> {
+        self.write(async |connection| {
+            for statement in [
+                "DELETE FROM tags WHERE canonical = $2 \
+                 AND repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM manifest_edges WHERE canonical = $2 \
+                 AND repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM manifest_names WHERE canonical = $2 \
+                 AND repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM repository_manifests WHERE canonical = $2 \
+                 AND repository = (SELECT id FROM repositories WHERE name = $1)",
+            ] {
+                on!(connection, "removing a manifest", db => sqlx::query(statement)
+                    .bind(repository.as_str())
+                    .bind(digest.to_string())
+                    .execute(db)
+                    .await
+                    .map(drop))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores a manifest's bytes as [`Index::enqueue`](super::Index::enqueue) does, inside the transaction.
+    pub async fn put_stored_manifest(&mut self, manifest: &StoredManifest) -> Result<()> {
+        self.write(async |connection| store(connection, manifest).await).await
+    }
 }
 
 /// Finds a manifest that the repository has under that very name.
@@ -98,115 +270,6 @@ pub(super) async fn store(connection: &mut Connection, manifest: &StoredManifest
     .bind(manifest.cid.to_bytes())
     .bind(size)
     .bind(&manifest.bytes[..])
-    .execute(db)
-    .await
-    .map(drop))
-}
-
-/// Lists every name of that manifest in the repository.
-pub(super) async fn names(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digest: &CanonicalDigest,
-) -> Result<Vec<Digest>> {
-    let rows: Vec<(String,)> = on!(connection, "listing a manifest's names", db => sqlx::query_as(
-            "SELECT n.digest FROM repositories r \
-             JOIN manifest_names n ON n.repository = r.id AND n.canonical = $2 \
-             WHERE r.name = $1 ORDER BY n.digest",
-        )
-        .bind(repository.as_str())
-        .bind(digest.to_string())
-        .fetch_all(db)
-        .await)?;
-    rows.iter().map(|(name,)| parsed(name)).collect()
-}
-
-/// Lists every name of a manifest in the repository.
-pub(super) async fn all_names(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-) -> Result<Vec<Digest>> {
-    let rows: Vec<(String,)> = on!(connection, "listing manifests", db => sqlx::query_as(
-            "SELECT n.digest FROM repositories r \
-             JOIN manifest_names n ON n.repository = r.id WHERE r.name = $1",
-        )
-        .bind(repository.as_str())
-        .fetch_all(db)
-        .await)?;
-    rows.iter().map(|(name,)| parsed(name)).collect()
-}
-
-/// Gives a stored manifest to the repository, with its names and edges. In a transaction.
-pub(super) async fn put(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    new: &NewManifest,
-    now: i64,
-) -> Result<()> {
-    let repository = repositories::ensure(connection, repository, now).await?;
-    let canonical = new.canonical.to_string();
-    on!(connection, "giving a manifest to a repository", db => sqlx::query(
-        "INSERT INTO repository_manifests \
-         (repository, canonical, media_type, artifact_type, created) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (repository, canonical) DO UPDATE SET \
-         media_type = excluded.media_type, artifact_type = excluded.artifact_type",
-    )
-    .bind(repository)
-    .bind(&canonical)
-    .bind(&new.media_type)
-    .bind(&new.artifact_type)
-    .bind(now)
-    .execute(db)
-    .await
-    .map(drop))?;
-    for name in std::iter::once(&Digest::from(new.canonical)).chain(&new.aliases) {
-        on!(connection, "naming a manifest", db => sqlx::query(
-            "INSERT INTO manifest_names (repository, digest, canonical) VALUES ($1, $2, $3) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(repository)
-        .bind(name.to_string())
-        .bind(&canonical)
-        .execute(db)
-        .await
-        .map(drop))?;
-    }
-    edges::replace(connection, repository, &canonical, &new.edges).await
-}
-
-/// Takes a manifest from the repository: its tags, edges and names. In a transaction.
-pub(super) async fn remove(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    digest: &CanonicalDigest,
-) -> Result<()> {
-    for statement in [
-        "DELETE FROM tags WHERE canonical = $2 \
-         AND repository = (SELECT id FROM repositories WHERE name = $1)",
-        "DELETE FROM manifest_edges WHERE canonical = $2 \
-         AND repository = (SELECT id FROM repositories WHERE name = $1)",
-        "DELETE FROM manifest_names WHERE canonical = $2 \
-         AND repository = (SELECT id FROM repositories WHERE name = $1)",
-        "DELETE FROM repository_manifests WHERE canonical = $2 \
-         AND repository = (SELECT id FROM repositories WHERE name = $1)",
-    ] {
-        on!(connection, "removing a manifest", db => sqlx::query(statement)
-            .bind(repository.as_str())
-            .bind(digest.to_string())
-            .execute(db)
-            .await
-            .map(drop))?;
-    }
-    Ok(())
-}
-
-/// Forgets a stored manifest, unless a repository has it. In a transaction.
-pub(super) async fn forget(connection: &mut Connection, digest: &CanonicalDigest) -> Result<()> {
-    on!(connection, "forgetting a manifest", db => sqlx::query(
-        "DELETE FROM manifests WHERE digest = $1 \
-         AND NOT EXISTS (SELECT 1 FROM repository_manifests WHERE canonical = $1)",
-    )
-    .bind(digest.to_string())
     .execute(db)
     .await
     .map(drop))

@@ -7,10 +7,141 @@ use cid::Cid;
 use sqlx::QueryBuilder;
 
 use super::connection::{Connection, on};
-use super::{NodeRefs, Result};
+use super::{Index, NodeRefs, PublicBlock, Result, Writer, blobs, manifests};
 
 /// How many nodes go into one statement; at most three parameters each.
 const NODES_AT_ONCE: usize = 1000;
+
+impl Index {
+    /// Returns the bytes of a tree's node.
+    pub async fn node(&self, cid: &Cid) -> Result<Option<Bytes>> {
+        bytes(&mut self.read().await?, cid).await
+    }
+
+    /// Finds a block of the public tree, as last folded, or of what was taken from it after
+    /// `removed_after`: of directories, links, manifests or blobs. What was [withdrawn](Writer::withdraw) is not found.
+    pub async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>> {
+        let mut connection = self.read().await?;
+        match public(&mut connection, cid, removed_after).await? {
+            Some(Some(bytes)) => return Ok(Some(PublicBlock::Stored(bytes))),
+            Some(None) => {
+                if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
+                    return Ok(Some(PublicBlock::Stored(bytes)));
+                }
+            }
+            None => {}
+        }
+        blobs::block(&mut connection, cid, Some(removed_after)).await
+    }
+
+    /// Finds a block of a tree or of stored content, whether or not it is public.
+    pub async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
+        let mut connection = self.read().await?;
+        if let Some(bytes) = bytes(&mut connection, cid).await? {
+            return Ok(Some(PublicBlock::Stored(bytes)));
+        }
+        if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
+            return Ok(Some(PublicBlock::Stored(bytes)));
+        }
+        blobs::block(&mut connection, cid, None).await
+    }
+}
+
+impl Writer {
+    /// Returns the bytes of a tree's node.
+    pub async fn node(&mut self, cid: &Cid) -> Result<Option<Bytes>> {
+        bytes(self.connection(), cid).await
+    }
+
+    /// Returns how many live nodes of the public tree link to each of these; absent ones are 0.
+    pub async fn node_refs(&mut self, cids: &[Cid]) -> Result<NodeRefs> {
+        let connection = self.connection();
+        let mut counts = HashMap::with_capacity(cids.len());
+        for chunk in cids.chunks(NODES_AT_ONCE) {
+            let rows: Vec<(Vec<u8>, i64)> = on!(connection, "reading counts of links", db => {
+                let mut select = QueryBuilder::new("SELECT cid, refs FROM nodes WHERE cid IN (");
+                let mut list = select.separated(", ");
+                for cid in chunk {
+                    list.push_bind(cid.to_bytes());
+                }
+                select.push(")");
+                select.build_query_as().persistent(false).fetch_all(db).await
+            })?;
+            counts.extend(rows);
+        }
+        let count = |cid: &Cid| counts.get(&cid.to_bytes()).copied().unwrap_or(0);
+        Ok(cids.iter().map(|cid| (*cid, count(cid))).collect())
+    }
+
+    /// Stores nodes' bytes (for content that is not a tree's node: none), with no links to those that
+    /// are new. What was stored before keeps its links, and its bytes if it has some.
+    pub async fn put_nodes(&mut self, nodes: &[(Cid, Option<Bytes>)]) -> Result<()> {
+        self.write(async |connection| {
+            // One statement may not meet the same row twice.
+            let mut distinct: BTreeMap<Vec<u8>, Option<&[u8]>> = BTreeMap::new();
+            for (cid, bytes) in nodes {
+                let stored = distinct.entry(cid.to_bytes()).or_default();
+                *stored = stored.or(bytes.as_deref());
+            }
+            let mut rows = distinct.iter();
+            loop {
+                let chunk: Vec<_> = rows.by_ref().take(NODES_AT_ONCE).collect();
+                if chunk.is_empty() {
+                    return Ok(());
+                }
+                on!(connection, "storing nodes", db => {
+                    let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, bytes) ");
+                    insert.push_values(chunk, |mut row, (cid, bytes)| {
+                        row.push_bind(&cid[..]).push_bind(*bytes);
+                    });
+                    insert.push(
+                        " ON CONFLICT (cid) DO UPDATE SET bytes = excluded.bytes \
+                         WHERE nodes.bytes IS NULL AND excluded.bytes IS NOT NULL",
+                    );
+                    insert.build().persistent(false).execute(db).await.map(drop)
+                })?;
+            }
+        })
+        .await
+    }
+
+    /// Adds to the counts of links; a count that becomes 0 notes `now` as the time of removal, one
+    /// that leaves 0 forgets it. Nodes that are absent come to be, several deltas for one node add
+    /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
+    /// [`Damaged`](super::IndexErrorKind::Damaged).
+    pub async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()> {
+        self.write(async |connection| {
+            let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+            for (cid, delta) in deltas {
+                *sums.entry(cid.to_bytes()).or_default() += delta;
+            }
+            let mut rows = sums.iter();
+            loop {
+                let chunk: Vec<_> = rows.by_ref().take(NODES_AT_ONCE).collect();
+                if chunk.is_empty() {
+                    return Ok(());
+                }
+                let counts: Vec<(i64,)> = on!(connection, "counting links", db => {
+                    let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, refs, removed) ");
+                    insert.push_values(chunk, |mut row, (cid, delta)| {
+                        row.push_bind(&cid[..]).push_bind(*delta).push_bind((*delta == 0).then_some(now));
+                    });
+                    insert.push(
+                        " ON CONFLICT (cid) DO UPDATE SET refs = nodes.refs + excluded.refs, removed = \
+                         CASE WHEN nodes.refs + excluded.refs = 0 THEN COALESCE(nodes.removed, ",
+                    );
+                    insert.push_bind(now);
+                    insert.push(") END RETURNING refs");
+                    insert.build_query_as().persistent(false).fetch_all(db).await
+                })?;
+                if counts.iter().any(|(refs,)| *refs < 0) {
+                    return Err(connection.spoiled("counting links", "a node has fewer than none"));
+                }
+            }
+        })
+        .await
+    }
+}
 
 /// Returns the bytes of a node.
 pub(super) async fn bytes(connection: &mut Connection, cid: &Cid) -> Result<Option<Bytes>> {
@@ -39,86 +170,4 @@ pub(super) async fn public(
             .fetch_optional(db)
             .await)?;
     Ok(found.map(|(bytes,)| bytes.map(Bytes::from)))
-}
-
-/// Returns how many live nodes link to each of these, in the order of the request.
-pub(super) async fn refs(connection: &mut Connection, cids: &[Cid]) -> Result<NodeRefs> {
-    let mut counts = HashMap::with_capacity(cids.len());
-    for chunk in cids.chunks(NODES_AT_ONCE) {
-        let rows: Vec<(Vec<u8>, i64)> = on!(connection, "reading counts of links", db => {
-            let mut select = QueryBuilder::new("SELECT cid, refs FROM nodes WHERE cid IN (");
-            let mut list = select.separated(", ");
-            for cid in chunk {
-                list.push_bind(cid.to_bytes());
-            }
-            select.push(")");
-            select.build_query_as().persistent(false).fetch_all(db).await
-        })?;
-        counts.extend(rows);
-    }
-    let count = |cid: &Cid| counts.get(&cid.to_bytes()).copied().unwrap_or(0);
-    Ok(cids.iter().map(|cid| (*cid, count(cid))).collect())
-}
-
-/// Stores nodes, with no links to those that are new. In a transaction.
-pub(super) async fn put(connection: &mut Connection, nodes: &[(Cid, Option<Bytes>)]) -> Result<()> {
-    // One statement may not meet the same row twice.
-    let mut distinct: BTreeMap<Vec<u8>, Option<&[u8]>> = BTreeMap::new();
-    for (cid, bytes) in nodes {
-        let stored = distinct.entry(cid.to_bytes()).or_default();
-        *stored = stored.or(bytes.as_deref());
-    }
-    let mut rows = distinct.iter();
-    loop {
-        let chunk: Vec<_> = rows.by_ref().take(NODES_AT_ONCE).collect();
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        on!(connection, "storing nodes", db => {
-            let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, bytes) ");
-            insert.push_values(chunk, |mut row, (cid, bytes)| {
-                row.push_bind(&cid[..]).push_bind(*bytes);
-            });
-            insert.push(
-                " ON CONFLICT (cid) DO UPDATE SET bytes = excluded.bytes \
-                 WHERE nodes.bytes IS NULL AND excluded.bytes IS NOT NULL",
-            );
-            insert.build().persistent(false).execute(db).await.map(drop)
-        })?;
-    }
-}
-
-/// Adds to the counts of links. In a transaction.
-pub(super) async fn add_refs(
-    connection: &mut Connection,
-    deltas: &[(Cid, i64)],
-    now: i64,
-) -> Result<()> {
-    let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
-    for (cid, delta) in deltas {
-        *sums.entry(cid.to_bytes()).or_default() += delta;
-    }
-    let mut rows = sums.iter();
-    loop {
-        let chunk: Vec<_> = rows.by_ref().take(NODES_AT_ONCE).collect();
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let counts: Vec<(i64,)> = on!(connection, "counting links", db => {
-            let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, refs, removed) ");
-            insert.push_values(chunk, |mut row, (cid, delta)| {
-                row.push_bind(&cid[..]).push_bind(*delta).push_bind((*delta == 0).then_some(now));
-            });
-            insert.push(
-                " ON CONFLICT (cid) DO UPDATE SET refs = nodes.refs + excluded.refs, removed = \
-                 CASE WHEN nodes.refs + excluded.refs = 0 THEN COALESCE(nodes.removed, ",
-            );
-            insert.push_bind(now);
-            insert.push(") END RETURNING refs");
-            insert.build_query_as().persistent(false).fetch_all(db).await
-        })?;
-        if counts.iter().any(|(refs,)| *refs < 0) {
-            return Err(connection.spoiled("counting links", "a node has fewer than none"));
-        }
-    }
 }

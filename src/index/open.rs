@@ -19,7 +19,7 @@ pub enum Access {
 }
 
 /// An index that is being opened.
-pub type Opening<'a> = BoxFuture<'a, Result<Arc<dyn Index>>>;
+pub type Opening<'a> = BoxFuture<'a, Result<Arc<Index>>>;
 
 /// A database that can hold an index.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +55,7 @@ pub const INDEXES: &[Kind] = &[
 /// [`Newer`](super::IndexErrorKind::Newer) if a newer version of this program made the schema,
 /// `Damaged` if the file is no database or half of one, `Unavailable` if no server answers, `Full` if
 /// there is no space.
-pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
+pub async fn open(url: &str) -> Result<Arc<Index>> {
     open_with(url, Access::Full, &PostgresSettings::default()).await
 }
 
@@ -64,7 +64,7 @@ pub async fn open(url: &str) -> Result<Arc<dyn Index>> {
 ///
 /// # Errors
 /// As [`open`]; and `Failed` if there is no index, or one with an older schema.
-pub async fn open_read_only(url: &str) -> Result<Arc<dyn Index>> {
+pub async fn open_read_only(url: &str) -> Result<Arc<Index>> {
     open_with(url, Access::ReadOnly, &PostgresSettings::default()).await
 }
 
@@ -86,7 +86,7 @@ pub async fn open_with(
     url: &str,
     access: Access,
     settings: &PostgresSettings,
-) -> Result<Arc<dyn Index>> {
+) -> Result<Arc<Index>> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     let Some(kind) = INDEXES.iter().find(|kind| kind.schemes.contains(&scheme)) else {
         return Err(misuse("opening an index", "its URL begins with neither sqlite nor postgres"));

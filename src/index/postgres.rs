@@ -11,7 +11,6 @@ use tokio::sync::Mutex;
 
 use super::cache::RowCache;
 use super::connection::{Connection, Link, kind, on};
-use super::database::Database;
 use super::generation::Generation;
 use super::generation_reader::GenerationReader;
 use super::locks::{self, Locks};
@@ -53,7 +52,7 @@ pub(super) async fn open(
     url: &str,
     access: Access,
     settings: &PostgresSettings,
-) -> Result<Arc<dyn Index>> {
+) -> Result<Arc<Index>> {
     let options = PgConnectOptions::from_str(url);
     let options = options.map_err(|error| failed(&PgConnectOptions::new(), error))?;
     let options = options.application_name("roadstead");
@@ -75,7 +74,7 @@ pub(super) async fn open(
         Access::Full => Generation::Queried(GenerationReader::start(options)),
         Access::ReadOnly => Generation::Row,
     };
-    let database = Database {
+    let database = Index {
         pool: Pool::Postgres(pool.map_err(unable)?),
         locks: Locks::of_server(locks),
         gate: None,

@@ -4,7 +4,10 @@ use cid::Cid;
 
 use super::columns::{cid, damaged, unsigned};
 use super::connection::{Connection, misuse, on};
-use super::{Entry, EntryState, Folding, Result, StoredManifest, TreeState, manifests, postgres};
+use super::{
+    Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, manifests,
+    postgres,
+};
 use crate::oci::Visibility;
 
 /// How many entries are folded at a time, and how many bytes of edits, about: what they are made of in memory takes
@@ -28,6 +31,218 @@ fn row((seq, stored_state, intent, edits, outcome): Row) -> Result<Entry> {
     Ok(Entry { seq, state: state(&stored_state)?, intent, edits, outcome })
 }
 
+impl Index {
+    /// Appends an intent to the queue and returns its number; a manifest's bytes are stored beside
+    /// it, invisible until a [`Writer`] gives them to a repository. Numbers grow, are never given
+    /// twice, and appear in their order: a reader that sees one has seen all below it.
+    pub async fn enqueue(
+        &self,
+        intent: &[u8],
+        manifest: Option<&StoredManifest>,
+        now: i64,
+    ) -> Result<i64> {
+        let mut connection = self.begin().await?;
+        let seq = append(&mut connection, intent, manifest, now).await?;
+        connection.commit().await?;
+        Ok(seq)
+    }
+
+    /// Returns how many entries of the queue have no outcome yet.
+    pub async fn open_entry_count(&self) -> Result<u64> {
+        let connection = &mut self.read().await?;
+        let (count,): (i64,) = on!(connection, "counting the queue", db =>
+            sqlx::query_as("SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL")
+                .fetch_one(db)
+                .await)?;
+        unsigned(count)
+    }
+
+    /// Returns how many entries no tree's root has yet: those without an outcome, and those that are
+    /// done but not folded.
+    pub async fn unfolded_entry_count(&self) -> Result<u64> {
+        let connection = &mut self.read().await?;
+        let (count,): (i64,) = on!(connection, "counting the queue", db => sqlx::query_as(
+            "SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL OR (state = 'done' AND folded = 0)",
+        )
+        .fetch_one(db)
+        .await)?;
+        unsigned(count)
+    }
+
+    /// Tells how far a tree is folded.
+    pub async fn tree_state(&self, tree: Visibility) -> Result<TreeState> {
+        tree_state(&mut self.read().await?, tree).await
+    }
+
+    /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still: all of it, however
+    /// much that is.
+    pub async fn folding(&self, tree: Visibility) -> Result<Folding> {
+        folding(&mut self.read().await?, tree).await
+    }
+}
+
+impl Writer {
+    /// Lists entries that have no outcome yet, in order, at most `limit`.
+    pub async fn open_entries(&mut self, limit: u32) -> Result<Vec<Entry>> {
+        let connection = self.connection();
+        let rows: Vec<Row> = on!(connection, "reading the queue", db => sqlx::query_as(
+            "SELECT seq, state, intent, edits, outcome FROM pending_edits \
+             WHERE outcome IS NULL ORDER BY seq LIMIT $1",
+        )
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.into_iter().map(row).collect()
+    }
+
+    /// Returns one entry.
+    pub async fn entry(&mut self, seq: i64) -> Result<Option<Entry>> {
+        let connection = self.connection();
+        let found: Option<Row> = on!(connection, "reading an entry", db => sqlx::query_as(
+            "SELECT seq, state, intent, edits, outcome FROM pending_edits WHERE seq = $1",
+        )
+        .bind(seq)
+        .fetch_optional(db)
+        .await)?;
+        found.map(row).transpose()
+    }
+
+    /// Stores the edits of an entry that was checked. They are final: fails for an entry that is not
+    /// [`Waiting`](EntryState::Waiting).
+    pub async fn set_checked(&mut self, seq: i64, tree: Visibility, edits: &[u8]) -> Result<()> {
+        self.write(async |connection| {
+            let changed = on!(connection, "storing the edits of an entry", db => sqlx::query(
+                "UPDATE pending_edits SET state = 'checked', tree = $2, edits = $3 \
+                 WHERE seq = $1 AND state = 'waiting'",
+            )
+            .bind(seq)
+            .bind(tree.as_str())
+            .bind(edits)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+            if changed == 0 {
+                return Err(misuse(
+                    "storing the edits of an entry",
+                    "it is not waiting to be checked",
+                ));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores the outcome of an entry, which closes it as done or refused. Fails for an entry that is
+    /// closed already, and for the other states.
+    pub async fn set_outcome(
+        &mut self,
+        seq: i64,
+        closed: EntryState,
+        outcome: &[u8],
+    ) -> Result<()> {
+        self.write(async |connection| {
+            let closed = match closed {
+                EntryState::Done => "done",
+                EntryState::Refused => "refused",
+                EntryState::Waiting | EntryState::Checked => {
+                    return Err(misuse("closing an entry", "an outcome is done or refused"));
+                }
+            };
+            let changed = on!(connection, "closing an entry", db => sqlx::query(
+                "UPDATE pending_edits SET state = $2, outcome = $3 WHERE seq = $1 AND outcome IS NULL",
+            )
+            .bind(seq)
+            .bind(closed)
+            .bind(outcome)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+            if changed == 0 {
+                return Err(misuse("closing an entry", "it is not open"));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Tells how far a tree is folded.
+    pub async fn tree_state(&mut self, tree: Visibility) -> Result<TreeState> {
+        tree_state(self.connection(), tree).await
+    }
+
+    /// Reads a tree's root as last folded, and the edits that came since.
+    pub async fn folding(&mut self, tree: Visibility) -> Result<Folding> {
+        folding(self.connection(), tree).await
+    }
+
+    /// The same of the first entries after `after` and up to `through`: as many as memory is to hold at a time, and at
+    /// least one where there is any.
+    pub async fn folding_part(
+        &mut self,
+        tree: Visibility,
+        after: i64,
+        through: i64,
+    ) -> Result<Folding> {
+        let connection = self.connection();
+        let root = tree_state(connection, tree).await?.root;
+        let sizes: Vec<(i64, i64)> = on!(connection, "measuring what is to be folded", db =>
+            sqlx::query_as(
+                "SELECT seq, CAST(LENGTH(edits) AS BIGINT) FROM pending_edits \
+                 WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
+                 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+            )
+            .bind(tree.as_str())
+            .bind(after)
+            .bind(through)
+            .bind(PART_ENTRIES)
+            .fetch_all(db)
+            .await)?;
+        let mut left = PART_BYTES;
+        let fitting = sizes.iter().take_while(|(_, size)| {
+            let fits = left > 0;
+            left -= size;
+            fits
+        });
+        let Some((end, _)) = fitting.last() else { return Ok(Folding { root, edits: Vec::new() }) };
+        let edits = on!(connection, "reading what is to be folded", db => sqlx::query_as(
+            "SELECT seq, edits FROM pending_edits \
+             WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
+             AND seq > $2 AND seq <= $3 ORDER BY seq",
+        )
+        .bind(tree.as_str())
+        .bind(after)
+        .bind(end)
+        .fetch_all(db)
+        .await)?;
+        Ok(Folding { root, edits })
+    }
+
+    /// Sets a tree's root, and marks the entries up to `through` as folded into it.
+    pub async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()> {
+        self.write(async |connection| {
+            on!(connection, "setting a root", db => sqlx::query(
+                "INSERT INTO trees (name, root) VALUES ($1, $2) \
+                 ON CONFLICT (name) DO UPDATE SET root = excluded.root",
+            )
+            .bind(tree.as_str())
+            .bind(root.to_bytes())
+            .execute(db)
+            .await
+            .map(drop))?;
+            on!(connection, "marking entries as folded", db => sqlx::query(
+                "UPDATE pending_edits SET folded = 1 \
+                 WHERE state = 'done' AND tree = $1 AND folded = 0 AND seq <= $2",
+            )
+            .bind(tree.as_str())
+            .bind(through)
+            .execute(db)
+            .await
+            .map(drop))
+        })
+        .await
+    }
+}
+
 /// Appends an intent, and stores the manifest that it speaks of. In a transaction; the numbers grow
 /// in the order in which such transactions end.
 pub(super) async fn append(
@@ -48,100 +263,6 @@ pub(super) async fn append(
     .fetch_one(db)
     .await)?;
     Ok(seq)
-}
-
-/// Returns how many entries have no outcome.
-pub(super) async fn open_count(connection: &mut Connection) -> Result<u64> {
-    let (count,): (i64,) = on!(connection, "counting the queue", db =>
-        sqlx::query_as("SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL")
-            .fetch_one(db)
-            .await)?;
-    unsigned(count)
-}
-
-/// Returns how many entries no root has yet.
-pub(super) async fn unfolded_count(connection: &mut Connection) -> Result<u64> {
-    let (count,): (i64,) = on!(connection, "counting the queue", db => sqlx::query_as(
-        "SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL OR (state = 'done' AND folded = 0)",
-    )
-    .fetch_one(db)
-    .await)?;
-    unsigned(count)
-}
-
-/// Lists entries that have no outcome, in order.
-pub(super) async fn open_entries(connection: &mut Connection, limit: u32) -> Result<Vec<Entry>> {
-    let rows: Vec<Row> = on!(connection, "reading the queue", db => sqlx::query_as(
-        "SELECT seq, state, intent, edits, outcome FROM pending_edits \
-         WHERE outcome IS NULL ORDER BY seq LIMIT $1",
-    )
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await)?;
-    rows.into_iter().map(row).collect()
-}
-
-/// Returns one entry.
-pub(super) async fn entry(connection: &mut Connection, seq: i64) -> Result<Option<Entry>> {
-    let found: Option<Row> = on!(connection, "reading an entry", db => sqlx::query_as(
-        "SELECT seq, state, intent, edits, outcome FROM pending_edits WHERE seq = $1",
-    )
-    .bind(seq)
-    .fetch_optional(db)
-    .await)?;
-    found.map(row).transpose()
-}
-
-/// Stores the edits of an entry that waits to be checked.
-pub(super) async fn set_checked(
-    connection: &mut Connection,
-    seq: i64,
-    tree: Visibility,
-    edits: &[u8],
-) -> Result<()> {
-    let changed = on!(connection, "storing the edits of an entry", db => sqlx::query(
-        "UPDATE pending_edits SET state = 'checked', tree = $2, edits = $3 \
-         WHERE seq = $1 AND state = 'waiting'",
-    )
-    .bind(seq)
-    .bind(tree.as_str())
-    .bind(edits)
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    if changed == 0 {
-        return Err(misuse("storing the edits of an entry", "it is not waiting to be checked"));
-    }
-    Ok(())
-}
-
-/// Closes an open entry.
-pub(super) async fn set_outcome(
-    connection: &mut Connection,
-    seq: i64,
-    closed: EntryState,
-    outcome: &[u8],
-) -> Result<()> {
-    let closed = match closed {
-        EntryState::Done => "done",
-        EntryState::Refused => "refused",
-        EntryState::Waiting | EntryState::Checked => {
-            return Err(misuse("closing an entry", "an outcome is done or refused"));
-        }
-    };
-    let changed = on!(connection, "closing an entry", db => sqlx::query(
-        "UPDATE pending_edits SET state = $2, outcome = $3 WHERE seq = $1 AND outcome IS NULL",
-    )
-    .bind(seq)
-    .bind(closed)
-    .bind(outcome)
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    if changed == 0 {
-        return Err(misuse("closing an entry", "it is not open"));
-    }
-    Ok(())
 }
 
 /// Reads, in one statement and so in one snapshot, a tree's root and what came since.
@@ -178,71 +299,4 @@ pub(super) async fn tree_state(connection: &mut Connection, tree: Visibility) ->
     .await)?;
     let (root, last) = found;
     Ok(TreeState { root: root.map(|root| cid(&root)).transpose()?, last })
-}
-
-/// Reads a tree's root and the first entries that came since, after one number and up to another.
-pub(super) async fn folding_part(
-    connection: &mut Connection,
-    tree: Visibility,
-    after: i64,
-    through: i64,
-) -> Result<Folding> {
-    let root = tree_state(connection, tree).await?.root;
-    let sizes: Vec<(i64, i64)> = on!(connection, "measuring what is to be folded", db =>
-        sqlx::query_as(
-            "SELECT seq, CAST(LENGTH(edits) AS BIGINT) FROM pending_edits \
-             WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
-             AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
-        )
-        .bind(tree.as_str())
-        .bind(after)
-        .bind(through)
-        .bind(PART_ENTRIES)
-        .fetch_all(db)
-        .await)?;
-    let mut left = PART_BYTES;
-    let fitting = sizes.iter().take_while(|(_, size)| {
-        let fits = left > 0;
-        left -= size;
-        fits
-    });
-    let Some((end, _)) = fitting.last() else { return Ok(Folding { root, edits: Vec::new() }) };
-    let edits = on!(connection, "reading what is to be folded", db => sqlx::query_as(
-        "SELECT seq, edits FROM pending_edits \
-         WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
-         AND seq > $2 AND seq <= $3 ORDER BY seq",
-    )
-    .bind(tree.as_str())
-    .bind(after)
-    .bind(end)
-    .fetch_all(db)
-    .await)?;
-    Ok(Folding { root, edits })
-}
-
-/// Sets a tree's root, into which all that was done up to `through` is folded. In a transaction.
-pub(super) async fn set_root(
-    connection: &mut Connection,
-    tree: Visibility,
-    root: &Cid,
-    through: i64,
-) -> Result<()> {
-    on!(connection, "setting a root", db => sqlx::query(
-        "INSERT INTO trees (name, root) VALUES ($1, $2) \
-         ON CONFLICT (name) DO UPDATE SET root = excluded.root",
-    )
-    .bind(tree.as_str())
-    .bind(root.to_bytes())
-    .execute(db)
-    .await
-    .map(drop))?;
-    on!(connection, "marking entries as folded", db => sqlx::query(
-        "UPDATE pending_edits SET folded = 1 \
-         WHERE state = 'done' AND tree = $1 AND folded = 0 AND seq <= $2",
-    )
-    .bind(tree.as_str())
-    .bind(through)
-    .execute(db)
-    .await
-    .map(drop))
 }

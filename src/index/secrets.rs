@@ -2,9 +2,23 @@
 
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 
-use super::Result;
 use super::columns::damaged;
 use super::connection::{Connection, on};
+use super::{Index, Result};
+
+impl Index {
+    /// Returns the random key of that name, the same for every process that uses this index, at any
+    /// time; made when first requested.
+    pub async fn secret(&self, name: &str) -> Result<[u8; 32]> {
+        if let Some(key) = find(&mut self.read().await?, name).await? {
+            return Ok(key);
+        }
+        let mut connection = self.write().await?;
+        make(&mut connection, name).await?;
+        let made = find(&mut connection, name).await?;
+        made.ok_or_else(|| damaged("making a key", "it is not there"))
+    }
+}
 
 /// Returns the key of that name, if there is one.
 pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Option<[u8; 32]>> {

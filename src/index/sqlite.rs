@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 
 use super::cache::RowCache;
 use super::connection::{Connection, Link, kind, misuse};
-use super::database::{Database, GATE_LIMIT};
+use super::database::GATE_LIMIT;
 use super::generation::{self, Generation};
 use super::locks::Locks;
 use super::pool::Pool;
@@ -36,7 +36,7 @@ const BUSY: Duration = Duration::from_secs(10);
 
 /// Opens `sqlite:PATH`. With full access the file is made if need be, with its folder, and belongs
 /// to this process alone: claims on uploads that another one left behind lapse.
-pub(super) async fn open(url: &str, access: Access) -> Result<Arc<dyn Index>> {
+pub(super) async fn open(url: &str, access: Access) -> Result<Arc<Index>> {
     let path = path(url)?;
     match access {
         Access::Full => open_file(path, SqliteConnectOptions::new()).await,
@@ -58,7 +58,7 @@ fn path(url: &str) -> Result<&Path> {
     Ok(Path::new(path))
 }
 
-async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn Index>> {
+async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Index>> {
     if let Some(folder) = path.parent() {
         tokio::fs::create_dir_all(folder).await.map_err(|error| failed(sqlx::Error::Io(error)))?;
     }
@@ -79,7 +79,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
     };
     let hasty = pools(1).connect_lazy_with(options.synchronous(SqliteSynchronous::Normal));
     let gate = Some(Arc::new(Mutex::new(())));
-    let mut database = Database {
+    let mut database = Index {
         pool: Pool::Lite(pool.clone()),
         locks: Locks::of_process(pool.clone(), gate.clone()),
         hasty: Some(Pool::Lite(hasty)),
@@ -115,7 +115,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<dyn
     Ok(Arc::new(database))
 }
 
-async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
+async fn open_read_only(path: &Path) -> Result<Arc<Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY);
     let pool = match pools(CONNECTIONS).connect_with(options).await.map_err(failed) {
         Err(error) if error.kind == IndexErrorKind::Full && is_settled(path) => {
@@ -130,10 +130,10 @@ async fn open_read_only(path: &Path) -> Result<Arc<dyn Index>> {
 
 /// Opens a file that cannot be written to for lack of space, not even what SQLite needs beside it: no process writes
 /// to it then, so it is read as it stands.
-async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
+async fn open_without_room(path: &Path) -> Result<Arc<Index>> {
     let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(true);
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
-    let mut database = Database { had_no_space: true, ..only_read(pool, Access::Full) };
+    let mut database = Index { had_no_space: true, ..only_read(pool, Access::Full) };
     schema::check(&mut database.read().await?).await?;
     let version = generation::version(&mut database.read().await?).await?;
     database.generation = Arc::new(Generation::owned(version));
@@ -141,8 +141,8 @@ async fn open_without_room(path: &Path) -> Result<Arc<dyn Index>> {
 }
 
 /// A database whose file is not written to.
-fn only_read(pool: SqlitePool, access: Access) -> Database {
-    Database {
+fn only_read(pool: SqlitePool, access: Access) -> Index {
+    Index {
         locks: Locks::of_process(pool.clone(), None),
         pool: Pool::Lite(pool),
         hasty: None,

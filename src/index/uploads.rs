@@ -2,49 +2,8 @@
 
 use super::columns::{damaged, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{Claim, Result, UploadKey, UploadRow, UploadState};
+use super::{Claim, Index, NewBlob, Result, UploadKey, UploadRow, UploadState, blobs};
 use crate::oci::RepositoryName;
-
-/// Records a new upload.
-pub(super) async fn create(
-    connection: &mut Connection,
-    id: &str,
-    repository: &RepositoryName,
-    owner: &str,
-    now: i64,
-) -> Result<()> {
-    on!(connection, "creating an upload", db => sqlx::query(
-        "INSERT INTO uploads (id, repository, owner, received, checkpoint, created, touched) \
-         VALUES ($1, $2, $3, 0, $4, $5, $5)",
-    )
-    .bind(id)
-    .bind(repository.as_str())
-    .bind(owner)
-    .bind(Vec::<u8>::new())
-    .bind(now)
-    .execute(db)
-    .await
-    .map(drop))
-}
-
-/// Finds an upload of the repository that this user began.
-pub(super) async fn find(
-    connection: &mut Connection,
-    key: &UploadKey<'_>,
-) -> Result<Option<UploadRow>> {
-    let found: Option<(i64, Vec<u8>)> = on!(connection, "finding an upload", db => sqlx::query_as(
-            "SELECT received, checkpoint FROM uploads \
-             WHERE id = $1 AND repository = $2 AND owner = $3",
-        )
-        .bind(key.id)
-        .bind(key.repository.as_str())
-        .bind(key.owner)
-        .fetch_optional(db)
-        .await)?;
-    let Some((received, checkpoint)) = found else { return Ok(None) };
-    let offset = unsigned(received)?;
-    Ok(Some(row(key, offset, checkpoint)))
-}
 
 fn row(key: &UploadKey<'_>, offset: u64, checkpoint: Vec<u8>) -> UploadRow {
     UploadRow {
@@ -70,11 +29,217 @@ pub(super) struct ClaimRequest<'a> {
     pub(super) now: i64,
 }
 
+impl Index {
+    /// Records a new upload with nothing received, under an id that was never used. The repository
+    /// need not exist, and does not come to be by it.
+    pub async fn create_upload(
+        &self,
+        id: &str,
+        repository: &RepositoryName,
+        owner: &str,
+        now: i64,
+    ) -> Result<()> {
+        let connection = &mut self.write_hastily().await?;
+        on!(connection, "creating an upload", db => sqlx::query(
+            "INSERT INTO uploads (id, repository, owner, received, checkpoint, created, touched) \
+             VALUES ($1, $2, $3, 0, $4, $5, $5)",
+        )
+        .bind(id)
+        .bind(repository.as_str())
+        .bind(owner)
+        .bind(Vec::<u8>::new())
+        .bind(now)
+        .execute(db)
+        .await
+        .map(drop))
+    }
+
+    /// Finds an upload of the repository that this user began.
+    pub async fn upload(&self, key: &UploadKey<'_>) -> Result<Option<UploadRow>> {
+        let connection = &mut self.read().await?;
+        let found: Option<(i64, Vec<u8>)> = on!(connection, "finding an upload", db => sqlx::query_as(
+                "SELECT received, checkpoint FROM uploads \
+                 WHERE id = $1 AND repository = $2 AND owner = $3",
+            )
+            .bind(key.id)
+            .bind(key.repository.as_str())
+            .bind(key.owner)
+            .fetch_optional(db)
+            .await)?;
+        let Some((received, checkpoint)) = found else { return Ok(None) };
+        let offset = unsigned(received)?;
+        Ok(Some(row(key, offset, checkpoint)))
+    }
+
+    /// Claims an upload that this user began for one request, if no claim on it is younger than
+    /// `stale_before`, and if its offset is `offset` (where given). `claim` is a fresh token. An
+    /// upload with such a claim is [`Claim::Busy`], wherever it stands.
+    pub async fn claim_upload(
+        &self,
+        key: &UploadKey<'_>,
+        offset: Option<u64>,
+        claim: &str,
+        stale_before: i64,
+        now: i64,
+    ) -> Result<Claim> {
+        let request = ClaimRequest { key, offset, claim, stale_before, now };
+        let mut connection = self.write_hastily().await?;
+        connection.begin().await?;
+        let claimed = claim_by(&mut connection, &request).await?;
+        match claimed {
+            Claim::Granted(_) => connection.commit().await?,
+            Claim::Busy(_) | Claim::Offset(_) | Claim::Unknown => connection.rollback().await?,
+        }
+        Ok(claimed)
+    }
+
+    /// Stores a checkpoint and gives the claim back. Returns false, changing nothing, when the claim
+    /// is no longer valid.
+    pub async fn save_upload(
+        &self,
+        id: &str,
+        claim: &str,
+        offset: u64,
+        checkpoint: &[u8],
+        now: i64,
+    ) -> Result<bool> {
+        let connection = &mut self.write_hastily().await?;
+        let offset = signed(offset)?;
+        let saved = on!(connection, "saving an upload", db => sqlx::query(
+            "UPDATE uploads SET received = $3, checkpoint = $4, touched = $5, claim = NULL, \
+             claimed = NULL WHERE id = $1 AND claim = $2",
+        )
+        .bind(id)
+        .bind(claim)
+        .bind(offset)
+        .bind(checkpoint)
+        .bind(now)
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(saved > 0)
+    }
+
+    /// Makes a claim as young as `now`. Returns false, changing nothing, when it is no longer valid.
+    pub async fn renew_upload(&self, id: &str, claim: &str, now: i64) -> Result<bool> {
+        let connection = &mut self.write_hastily().await?;
+        let renewed = on!(connection, "renewing a claim on an upload", db => sqlx::query(
+            "UPDATE uploads SET claimed = $3, touched = $3 WHERE id = $1 AND claim = $2",
+        )
+        .bind(id)
+        .bind(claim)
+        .bind(now)
+        .execute(db)
+        .await
+        .map(|done| done.rows_affected()))?;
+        Ok(renewed > 0)
+    }
+
+    /// Gives a claim back, leaving offset and checkpoint as they are. Succeeds when it is not valid.
+    pub async fn release_upload(&self, id: &str, claim: &str) -> Result<()> {
+        let connection = &mut self.write_hastily().await?;
+        on!(connection, "releasing an upload", db => sqlx::query(
+            "UPDATE uploads SET claim = NULL, claimed = NULL WHERE id = $1 AND claim = $2",
+        )
+        .bind(id)
+        .bind(claim)
+        .execute(db)
+        .await
+        .map(drop))
+    }
+
+    /// Forgets an upload and records the blob that it came to, in one step, if the claim is valid.
+    /// Returns false, changing nothing, when it is not.
+    pub async fn finish_upload(
+        &self,
+        id: &str,
+        claim: &str,
+        repository: &RepositoryName,
+        blob: &NewBlob,
+        now: i64,
+    ) -> Result<bool> {
+        let mut connection = self.begin().await?;
+        if !remove_claimed(&mut connection, id, claim).await? {
+            connection.rollback().await?;
+            return Ok(false);
+        }
+        blobs::record(&mut connection, Some(repository), blob, now).await?;
+        connection.commit().await?;
+        Ok(true)
+    }
+
+    /// Forgets an upload. Returns whether it was there.
+    pub async fn remove_upload(&self, id: &str) -> Result<bool> {
+        let connection = &mut self.write_hastily().await?;
+        let removed = on!(connection, "removing an upload", db =>
+            sqlx::query("DELETE FROM uploads WHERE id = $1")
+                .bind(id)
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected()))?;
+        Ok(removed > 0)
+    }
+
+    /// Forgets uploads untouched since before `before` without a claim younger than
+    /// `stale_before`, of whatever repository. Returns which they were.
+    pub async fn purge_uploads(&self, before: i64, stale_before: i64) -> Result<Vec<String>> {
+        let connection = &mut self.write_hastily().await?;
+        let rows: Vec<(String,)> = on!(connection, "purging uploads", db => sqlx::query_as(
+            "DELETE FROM uploads WHERE touched < $1 AND (claim IS NULL OR claimed < $2) RETURNING id",
+        )
+        .bind(before)
+        .bind(stale_before)
+        .fetch_all(db)
+        .await)?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
+    /// Returns how many uploads there are.
+    pub async fn upload_count(&self) -> Result<u64> {
+        count(&mut self.read().await?).await
+    }
+
+    /// Returns how many bytes all uploads have saved.
+    pub async fn upload_bytes(&self) -> Result<u64> {
+        let connection = &mut self.read().await?;
+        let (bytes,): (i64,) = on!(connection, "measuring uploads", db => sqlx::query_as(
+            "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads",
+        )
+        .fetch_one(db)
+        .await)?;
+        unsigned(bytes)
+    }
+
+    /// Lists uploads with what an operator wants to know of them, those that were continued longest ago first;
+    /// claims older than `stale_before` have lapsed.
+    pub async fn uploads(&self, stale_before: i64) -> Result<Vec<UploadState>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String, String, i64, i64, bool)> = on!(connection, "listing uploads", db => sqlx::query_as(
+            "SELECT id, repository, received, touched, claim IS NOT NULL AND claimed >= $1 FROM uploads \
+             ORDER BY touched, id",
+        )
+        .bind(stale_before)
+        .fetch_all(db)
+        .await)?;
+        let state = |(id, name, received, touched, is_claimed): (_, String, _, _, _)| {
+            let repository =
+                name.parse().map_err(|_| damaged("listing uploads", "a name is none"))?;
+            Ok(UploadState { id, repository, received: unsigned(received)?, touched, is_claimed })
+        };
+        rows.into_iter().map(state).collect()
+    }
+
+    /// Lists every upload.
+    pub async fn upload_ids(&self) -> Result<Vec<String>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing uploads", db =>
+            sqlx::query_as("SELECT id FROM uploads ORDER BY id").fetch_all(db).await)?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+}
+
 /// Claims an upload, or says why not. In a transaction.
-pub(super) async fn claim(
-    connection: &mut Connection,
-    request: &ClaimRequest<'_>,
-) -> Result<Claim> {
+async fn claim_by(connection: &mut Connection, request: &ClaimRequest<'_>) -> Result<Claim> {
     // An update that changes nothing keeps all others off the row until the transaction ends.
     let found: Option<(i64, Option<i64>)> = on!(connection, "looking at an upload", db => sqlx::query_as(
             "UPDATE uploads SET touched = touched WHERE id = $1 AND repository = $2 AND owner = $3 \
@@ -105,62 +270,6 @@ pub(super) async fn claim(
     Ok(Claim::Granted(row(request.key, stands_at, checkpoint)))
 }
 
-/// Stores a checkpoint and gives the claim back, if it is valid.
-pub(super) async fn save(
-    connection: &mut Connection,
-    id: &str,
-    claim: &str,
-    offset: u64,
-    checkpoint: &[u8],
-    now: i64,
-) -> Result<bool> {
-    let offset = signed(offset)?;
-    let saved = on!(connection, "saving an upload", db => sqlx::query(
-        "UPDATE uploads SET received = $3, checkpoint = $4, touched = $5, claim = NULL, \
-         claimed = NULL WHERE id = $1 AND claim = $2",
-    )
-    .bind(id)
-    .bind(claim)
-    .bind(offset)
-    .bind(checkpoint)
-    .bind(now)
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    Ok(saved > 0)
-}
-
-/// Renews a claim; returns whether it is still valid.
-pub(super) async fn renew(
-    connection: &mut Connection,
-    id: &str,
-    claim: &str,
-    now: i64,
-) -> Result<bool> {
-    let renewed = on!(connection, "renewing a claim on an upload", db => sqlx::query(
-        "UPDATE uploads SET claimed = $3, touched = $3 WHERE id = $1 AND claim = $2",
-    )
-    .bind(id)
-    .bind(claim)
-    .bind(now)
-    .execute(db)
-    .await
-    .map(|done| done.rows_affected()))?;
-    Ok(renewed > 0)
-}
-
-/// Gives a claim back, if it is valid.
-pub(super) async fn release(connection: &mut Connection, id: &str, claim: &str) -> Result<()> {
-    on!(connection, "releasing an upload", db => sqlx::query(
-        "UPDATE uploads SET claim = NULL, claimed = NULL WHERE id = $1 AND claim = $2",
-    )
-    .bind(id)
-    .bind(claim)
-    .execute(db)
-    .await
-    .map(drop))
-}
-
 /// Lets all claims lapse: for a database that has one process at a time, when it starts.
 pub(super) async fn release_all(connection: &mut Connection) -> Result<()> {
     on!(connection, "releasing all uploads", db => sqlx::query(
@@ -169,17 +278,6 @@ pub(super) async fn release_all(connection: &mut Connection) -> Result<()> {
     .execute(db)
     .await
     .map(drop))
-}
-
-/// Forgets an upload; returns whether it was there.
-pub(super) async fn remove(connection: &mut Connection, id: &str) -> Result<bool> {
-    let removed = on!(connection, "removing an upload", db =>
-        sqlx::query("DELETE FROM uploads WHERE id = $1")
-            .bind(id)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-    Ok(removed > 0)
 }
 
 /// Forgets an upload, if the claim on it is valid; returns whether it is.
@@ -198,62 +296,9 @@ pub(super) async fn remove_claimed(
     Ok(removed > 0)
 }
 
-/// Forgets uploads untouched since before `before` on which no claim is younger than `stale_before`;
-/// returns which.
-pub(super) async fn purge(
-    connection: &mut Connection,
-    before: i64,
-    stale_before: i64,
-) -> Result<Vec<String>> {
-    let rows: Vec<(String,)> = on!(connection, "purging uploads", db => sqlx::query_as(
-        "DELETE FROM uploads WHERE touched < $1 AND (claim IS NULL OR claimed < $2) RETURNING id",
-    )
-    .bind(before)
-    .bind(stale_before)
-    .fetch_all(db)
-    .await)?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
-}
-
 /// Lists all uploads.
 pub(super) async fn count(connection: &mut Connection) -> Result<u64> {
     let (count,): (i64,) = on!(connection, "counting uploads", db =>
         sqlx::query_as("SELECT count(*) FROM uploads").fetch_one(db).await)?;
     unsigned(count)
-}
-
-/// Returns how many bytes all uploads have saved.
-pub(super) async fn bytes(connection: &mut Connection) -> Result<u64> {
-    let (bytes,): (i64,) = on!(connection, "measuring uploads", db => sqlx::query_as(
-        "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads",
-    )
-    .fetch_one(db)
-    .await)?;
-    unsigned(bytes)
-}
-
-/// Lists uploads, those that were continued longest ago first.
-pub(super) async fn states(
-    connection: &mut Connection,
-    stale_before: i64,
-) -> Result<Vec<UploadState>> {
-    let rows: Vec<(String, String, i64, i64, bool)> = on!(connection, "listing uploads", db => sqlx::query_as(
-        "SELECT id, repository, received, touched, claim IS NOT NULL AND claimed >= $1 FROM uploads \
-         ORDER BY touched, id",
-    )
-    .bind(stale_before)
-    .fetch_all(db)
-    .await)?;
-    let state = |(id, name, received, touched, is_claimed): (_, String, _, _, _)| {
-        let repository = name.parse().map_err(|_| damaged("listing uploads", "a name is none"))?;
-        Ok(UploadState { id, repository, received: unsigned(received)?, touched, is_claimed })
-    };
-    rows.into_iter().map(state).collect()
-}
-
-/// Lists every upload.
-pub(super) async fn ids(connection: &mut Connection) -> Result<Vec<String>> {
-    let rows: Vec<(String,)> = on!(connection, "listing uploads", db =>
-        sqlx::query_as("SELECT id FROM uploads ORDER BY id").fetch_all(db).await)?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
 }

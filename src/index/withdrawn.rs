@@ -3,145 +3,149 @@
 use cid::Cid;
 use sqlx::QueryBuilder;
 
-use super::Result;
 use super::columns::parsed;
-use super::connection::{Connection, on};
+use super::connection::on;
+use super::{Index, Result, Writer};
 use crate::oci::{CanonicalDigest, RepositoryName};
 
 /// How many digests go into one statement.
 const DIGESTS_AT_ONCE: usize = 1000;
 
-/// Notes that files of content are withdrawn. In a transaction.
-pub(super) async fn add(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-    files: &[Cid],
-) -> Result<()> {
-    for file in files {
-        on!(connection, "withdrawing content", db => sqlx::query(
-            "INSERT INTO withdrawn (cid, digest) VALUES ($1, $2) \
-             ON CONFLICT (cid) DO UPDATE SET digest = excluded.digest, forgotten = 0",
+impl Index {
+    /// Tells whether a file of a tree was withdrawn, by the CID of its root.
+    pub async fn is_withdrawn(&self, file: &Cid) -> Result<bool> {
+        let connection = &mut self.read().await?;
+        let found: Option<(i64,)> = on!(connection, "finding withdrawn content", db =>
+            sqlx::query_as("SELECT forgotten FROM withdrawn WHERE cid = $1")
+                .bind(file.to_bytes())
+                .fetch_optional(db)
+                .await)?;
+        Ok(found.is_some())
+    }
+
+    /// Tells whether content was withdrawn, by its digest.
+    pub async fn is_content_withdrawn(&self, digest: &CanonicalDigest) -> Result<bool> {
+        let connection = &mut self.read().await?;
+        let found: Option<(i64,)> = on!(connection, "finding withdrawn content", db =>
+            sqlx::query_as("SELECT forgotten FROM withdrawn WHERE digest = $1 LIMIT 1")
+                .bind(digest.to_string())
+                .fetch_optional(db)
+                .await)?;
+        Ok(found.is_some())
+    }
+}
+
+impl Writer {
+    /// Tells whether any repository has content as a manifest, or has a manifest that needs it as a blob.
+    pub async fn is_needed(&mut self, digest: &CanonicalDigest) -> Result<bool> {
+        let connection = self.connection();
+        let found: Option<(i64,)> = on!(connection, "finding who needs content", db => sqlx::query_as(
+            "SELECT repository FROM repository_manifests WHERE canonical = $1 \
+             UNION ALL SELECT rb.repository FROM repository_blobs rb \
+             JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
+             WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') LIMIT 1",
         )
-        .bind(file.to_bytes())
         .bind(digest.to_string())
-        .execute(db)
-        .await
-        .map(drop))?;
+        .fetch_optional(db)
+        .await)?;
+        Ok(found.is_some())
     }
-    Ok(())
-}
 
-/// Withdraws content no longer. In a transaction.
-pub(super) async fn remove(connection: &mut Connection, digests: &[CanonicalDigest]) -> Result<()> {
-    for chunk in digests.chunks(DIGESTS_AT_ONCE) {
-        on!(connection, "publishing content again", db => {
-            let mut delete = QueryBuilder::new("DELETE FROM withdrawn WHERE digest IN (");
-            let mut list = delete.separated(", ");
-            for digest in chunk {
-                list.push_bind(digest.to_string());
+    /// Lists the repositories to whose blob of that content the public tree has a link, or may have one.
+    pub async fn linking(&mut self, digest: &CanonicalDigest) -> Result<Vec<RepositoryName>> {
+        let connection = self.connection();
+        let rows: Vec<(String,)> = on!(connection, "listing who links content", db => sqlx::query_as(
+            "SELECT DISTINCT r.name FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository \
+             WHERE rb.canonical = $1 AND rb.linked <> 0 ORDER BY r.name",
+        )
+        .bind(digest.to_string())
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Notes that these files of content are withdrawn: [`Index::public_block`](super::Index::public_block) finds
+    /// none of their blocks any more, whichever root leads to them.
+    pub async fn withdraw(&mut self, digest: &CanonicalDigest, files: &[Cid]) -> Result<()> {
+        self.write(async |connection| {
+            for file in files {
+                on!(connection, "withdrawing content", db => sqlx::query(
+                    "INSERT INTO withdrawn (cid, digest) VALUES ($1, $2) \
+                     ON CONFLICT (cid) DO UPDATE SET digest = excluded.digest, forgotten = 0",
+                )
+                .bind(file.to_bytes())
+                .bind(digest.to_string())
+                .execute(db)
+                .await
+                .map(drop))?;
             }
-            delete.push(")");
-            delete.build().persistent(false).execute(db).await.map(drop)
-        })?;
+            Ok(())
+        })
+        .await
     }
-    Ok(())
-}
 
-/// Tells whether a file of content is withdrawn.
-pub(super) async fn has(connection: &mut Connection, file: &Cid) -> Result<bool> {
-    let found: Option<(i64,)> = on!(connection, "finding withdrawn content", db =>
-        sqlx::query_as("SELECT forgotten FROM withdrawn WHERE cid = $1")
-            .bind(file.to_bytes())
-            .fetch_optional(db)
-            .await)?;
-    Ok(found.is_some())
-}
+    /// Withdraws content no longer.
+    pub async fn end_withdrawal(&mut self, digests: &[CanonicalDigest]) -> Result<()> {
+        self.write(async |connection| {
+            for chunk in digests.chunks(DIGESTS_AT_ONCE) {
+                on!(connection, "publishing content again", db => {
+                    let mut delete = QueryBuilder::new("DELETE FROM withdrawn WHERE digest IN (");
+                    let mut list = delete.separated(", ");
+                    for digest in chunk {
+                        list.push_bind(digest.to_string());
+                    }
+                    delete.push(")");
+                    delete.build().persistent(false).execute(db).await.map(drop)
+                })?;
+            }
+            Ok(())
+        })
+        .await
+    }
 
-/// Lists withdrawn content whose bytes are still stored, ordered by digest as text.
-pub(super) async fn retained(connection: &mut Connection) -> Result<Vec<CanonicalDigest>> {
-    let rows: Vec<(String,)> = on!(connection, "listing withdrawn content", db =>
-        sqlx::query_as("SELECT DISTINCT digest FROM withdrawn WHERE forgotten = 0 ORDER BY digest")
-            .fetch_all(db)
-            .await)?;
-    rows.iter().map(|(digest,)| parsed(digest)).collect()
-}
+    /// Lists manifests that need content, the manifest itself among them, with their repositories; at most `limit`.
+    pub async fn needing(
+        &mut self,
+        digest: &CanonicalDigest,
+        limit: u32,
+    ) -> Result<Vec<(RepositoryName, CanonicalDigest)>> {
+        let connection = self.connection();
+        let rows: Vec<(String, String)> = on!(connection, "listing who needs content", db => sqlx::query_as(
+            "SELECT r.name, rm.canonical FROM repository_manifests rm \
+             JOIN repositories r ON r.id = rm.repository WHERE rm.canonical = $1 \
+             UNION SELECT r.name, e.canonical FROM repository_blobs rb \
+             JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
+             JOIN repositories r ON r.id = rb.repository \
+             WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') \
+             ORDER BY 1, 2 LIMIT $2",
+        )
+        .bind(digest.to_string())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name, canonical)| Ok((parsed(name)?, parsed(canonical)?))).collect()
+    }
 
-/// Notes that the bytes of withdrawn content are gone. In a transaction.
-pub(super) async fn set_forgotten(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-) -> Result<()> {
-    on!(connection, "noting what was withdrawn", db =>
-        sqlx::query("UPDATE withdrawn SET forgotten = 1 WHERE digest = $1")
-            .bind(digest.to_string())
-            .execute(db)
-            .await
-            .map(drop))
-}
+    /// Lists withdrawn content whose bytes are still stored.
+    pub async fn withdrawn(&mut self) -> Result<Vec<CanonicalDigest>> {
+        let connection = self.connection();
+        let rows: Vec<(String,)> = on!(connection, "listing withdrawn content", db =>
+            sqlx::query_as("SELECT DISTINCT digest FROM withdrawn WHERE forgotten = 0 ORDER BY digest")
+                .fetch_all(db)
+                .await)?;
+        rows.iter().map(|(digest,)| parsed(digest)).collect()
+    }
 
-/// Tells whether any repository has content as a manifest, or has a manifest that needs it as a blob.
-pub(super) async fn is_needed(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-) -> Result<bool> {
-    let found: Option<(i64,)> = on!(connection, "finding who needs content", db => sqlx::query_as(
-        "SELECT repository FROM repository_manifests WHERE canonical = $1 \
-         UNION ALL SELECT rb.repository FROM repository_blobs rb \
-         JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
-         WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') LIMIT 1",
-    )
-    .bind(digest.to_string())
-    .fetch_optional(db)
-    .await)?;
-    Ok(found.is_some())
-}
-
-/// Lists the manifests for which [`is_needed`] says so, with their repositories.
-pub(super) async fn needing(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-    limit: u32,
-) -> Result<Vec<(RepositoryName, CanonicalDigest)>> {
-    let rows: Vec<(String, String)> = on!(connection, "listing who needs content", db => sqlx::query_as(
-        "SELECT r.name, rm.canonical FROM repository_manifests rm \
-         JOIN repositories r ON r.id = rm.repository WHERE rm.canonical = $1 \
-         UNION SELECT r.name, e.canonical FROM repository_blobs rb \
-         JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
-         JOIN repositories r ON r.id = rb.repository \
-         WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') \
-         ORDER BY 1, 2 LIMIT $2",
-    )
-    .bind(digest.to_string())
-    .bind(i64::from(limit))
-    .fetch_all(db)
-    .await)?;
-    rows.iter().map(|(name, canonical)| Ok((parsed(name)?, parsed(canonical)?))).collect()
-}
-
-/// Tells whether content is withdrawn, by its digest.
-pub(super) async fn has_content(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-) -> Result<bool> {
-    let found: Option<(i64,)> = on!(connection, "finding withdrawn content", db =>
-        sqlx::query_as("SELECT forgotten FROM withdrawn WHERE digest = $1 LIMIT 1")
-            .bind(digest.to_string())
-            .fetch_optional(db)
-            .await)?;
-    Ok(found.is_some())
-}
-
-/// Lists the repositories to whose blob of that content the public tree has a link, or may have one.
-pub(super) async fn linking(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-) -> Result<Vec<RepositoryName>> {
-    let rows: Vec<(String,)> = on!(connection, "listing who links content", db => sqlx::query_as(
-        "SELECT DISTINCT r.name FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository \
-         WHERE rb.canonical = $1 AND rb.linked <> 0 ORDER BY r.name",
-    )
-    .bind(digest.to_string())
-    .fetch_all(db)
-    .await)?;
-    rows.iter().map(|(name,)| parsed(name)).collect()
+    /// Notes that the bytes of withdrawn content are no longer stored.
+    pub async fn set_forgotten(&mut self, digest: &CanonicalDigest) -> Result<()> {
+        self.write(async |connection| {
+            on!(connection, "noting what was withdrawn", db =>
+                sqlx::query("UPDATE withdrawn SET forgotten = 1 WHERE digest = $1")
+                    .bind(digest.to_string())
+                    .execute(db)
+                    .await
+                    .map(drop))
+        })
+        .await
+    }
 }

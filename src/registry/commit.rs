@@ -114,7 +114,7 @@ impl Registry {
             if let Some(outcome) = entry.outcome {
                 return Ok(serde_json::from_slice(&outcome)?);
             }
-            self.drain_batch(writer.as_mut()).await?;
+            self.drain_batch(&mut writer).await?;
         }
     }
 
@@ -143,16 +143,16 @@ impl Registry {
         self.unrecovered.store(true, Ordering::Release);
         let mut writer = self.index.lock().await?;
         let mut after = 0;
-        while let Some(again) = next_unfolded(writer.as_mut(), &mut after).await? {
+        while let Some(again) = next_unfolded(&mut writer, &mut after).await? {
             self.storage.apply(Visibility::Public, &again).await?;
         }
         self.unrecovered.store(false, Ordering::Release);
-        self.drain(writer.as_mut()).await?;
-        self.settle_links(writer.as_mut()).await
+        self.drain(&mut writer).await?;
+        self.settle_links(&mut writer).await
     }
 
     /// Notes which links of an earlier version's blobs the tree has. What cannot be read counts as linked.
-    async fn settle_links(&self, writer: &mut dyn Writer) -> Result<()> {
+    async fn settle_links(&self, writer: &mut Writer) -> Result<()> {
         loop {
             let links = writer.unsettled_links(BATCH).await?;
             if links.is_empty() {
@@ -180,13 +180,13 @@ impl Registry {
     }
 
     /// Carries out all that is in the queue.
-    pub(super) async fn drain(&self, writer: &mut dyn Writer) -> Result<()> {
+    pub(super) async fn drain(&self, writer: &mut Writer) -> Result<()> {
         while self.drain_batch(writer).await? {}
         Ok(())
     }
 
     /// Carries out the head of the queue; returns whether there was anything.
-    async fn drain_batch(&self, writer: &mut dyn Writer) -> Result<bool> {
+    async fn drain_batch(&self, writer: &mut Writer) -> Result<bool> {
         let entries = writer.open_entries(BATCH).await?;
         if entries.is_empty() {
             return Ok(false);
@@ -247,7 +247,7 @@ impl Registry {
     }
 
     /// Reads the first entries, with the manifests that they put: as many as memory is to hold at a time.
-    async fn read(&self, writer: &mut dyn Writer, entries: Vec<Entry>) -> Result<Vec<Waiting>> {
+    async fn read(&self, writer: &mut Writer, entries: Vec<Entry>) -> Result<Vec<Waiting>> {
         let (mut batch, mut bytes) = (Vec::with_capacity(entries.len()), 0);
         for entry in entries {
             let intent: Intent = serde_json::from_slice(&entry.intent)?;
@@ -268,7 +268,7 @@ impl Registry {
     /// as long.
     async fn plan_soundly(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         batch: &[Waiting],
     ) -> Result<(Vec<Planned>, HashSet<CanonicalDigest>)> {
         let (mut seen, mut lost) = (HashSet::new(), HashMap::new());
@@ -307,7 +307,7 @@ impl Registry {
     /// the next batch, since a transaction in which something failed is of no more use.
     async fn plan(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         batch: &[Waiting],
         lost: &Lost,
     ) -> Result<Vec<Planned>> {
@@ -329,7 +329,7 @@ impl Registry {
 
     async fn plan_entry(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         waiting: &Waiting,
         lost: &Lost,
     ) -> Result<Planned> {
@@ -358,7 +358,7 @@ impl Registry {
 
 /// Reads the next edits that are carried out and not folded, behind the entry `after`; none where there are no more.
 pub(super) async fn next_unfolded(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     after: &mut i64,
 ) -> Result<Option<Vec<Edit>>> {
     let part = writer.folding_part(Visibility::Public, *after, i64::MAX).await?.edits;
@@ -373,7 +373,7 @@ pub(super) async fn next_unfolded(
 
 /// Closes an entry with what it came to.
 async fn close(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     seq: i64,
     outcome: &std::result::Result<(), Refusal>,
 ) -> Result<()> {

@@ -17,7 +17,7 @@ const REFERENCES: u32 = 100;
 
 /// Checks the deletion of a manifest, and takes its rows away in the open transaction.
 pub(super) async fn plan_manifest(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     digest: &Digest,
     condition: &Condition,
@@ -65,7 +65,7 @@ pub(super) async fn plan_manifest(
 
 /// Checks the deletion of a blob, and takes its rows away in the open transaction.
 pub(super) async fn plan_blob(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     digest: &Digest,
 ) -> Result<Planned> {
@@ -87,7 +87,7 @@ pub(super) async fn plan_blob(
 
 /// Refuses a deletion while manifests of the repository reference one of these names.
 async fn references(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     names: &[Digest],
 ) -> Result<Option<Refusal>> {
@@ -99,7 +99,7 @@ async fn references(
 /// Removes the links to a blob that no manifest of the repository needs. In a transaction, in which they are noted
 /// as gone.
 pub(super) async fn unlink(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     canonical: &CanonicalDigest,
 ) -> Result<Vec<Edit>> {
@@ -117,7 +117,7 @@ pub(super) async fn unlink(
 
 /// Removes content that no repository of the tree names any more.
 pub(super) async fn unnamed(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     contents: impl IntoIterator<Item = CanonicalDigest>,
 ) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();

@@ -67,11 +67,7 @@ impl Documents {
     }
 
     /// Finds the manifest that an intent puts; none if it puts none.
-    pub(super) async fn find(
-        &self,
-        writer: &mut dyn Writer,
-        intent: &Intent,
-    ) -> Result<Option<Found>> {
+    pub(super) async fn find(&self, writer: &mut Writer, intent: &Intent) -> Result<Option<Found>> {
         let Intent::PutManifest { manifest, media_type, .. } = intent else { return Ok(None) };
         if let Some(known) = self.get(manifest, media_type) {
             return Ok(Some(Found::Parsed(known)));

@@ -144,7 +144,7 @@ impl Intent {
     /// Checks the intent against the rows, and against what is known to be `lost` from the storage; returns its edits.
     pub(super) async fn plan(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         document: Option<&Found>,
         lost: &Lost,
         sparse_indexes: bool,
@@ -224,7 +224,7 @@ impl Intent {
     /// Writes the rows of a checked intent that came to these edits. In a transaction.
     pub(super) async fn record(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         document: Option<&Found>,
         edits: &[Edit],
     ) -> Result<()> {
@@ -260,7 +260,7 @@ impl Intent {
     }
 
     /// Notes which links the tree has now.
-    async fn record_links(&self, writer: &mut dyn Writer, edits: &[Edit]) -> Result<()> {
+    async fn record_links(&self, writer: &mut Writer, edits: &[Edit]) -> Result<()> {
         let (mut made, mut gone) = (Vec::new(), Vec::new());
         for edit in edits {
             match edit {
@@ -303,7 +303,7 @@ impl Intent {
 
 /// Refuses a manifest that may not be put where it was pushed to: at a tag, or else at its digest.
 async fn refused(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     tag: Option<&Tag>,
     digest: &Digest,

@@ -26,7 +26,7 @@ const MOST_CHANGES: usize = 20_000;
 /// # Errors
 /// Those of the index, and nodes that cannot be read.
 pub(super) async fn count_links(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     old: Option<Cid>,
     folded: &Folded,
 ) -> Result<()> {
@@ -34,7 +34,7 @@ pub(super) async fn count_links(
 }
 
 async fn count(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     old: Option<Cid>,
     folded: &Folded,
     most_changes: usize,
@@ -56,13 +56,13 @@ async fn count(
 ///
 /// # Errors
 /// As [`count_links`].
-pub(super) async fn unlink(writer: &mut dyn Writer, root: &Cid) -> Result<()> {
+pub(super) async fn unlink(writer: &mut Writer, root: &Cid) -> Result<()> {
     Links::new(writer, MOST_CHANGES).replace(Some(*root), None).await
 }
 
 /// Counts on their way to the index.
 struct Links<'counting> {
-    writer: &'counting mut dyn Writer,
+    writer: &'counting mut Writer,
     /// The nodes that the index may not have.
     added: HashMap<Cid, &'counting Bytes>,
     /// What the index is known to have counted. Of nodes that were added, those that are not here have no link.
@@ -73,7 +73,7 @@ struct Links<'counting> {
 }
 
 impl<'counting> Links<'counting> {
-    fn new(writer: &'counting mut dyn Writer, most_changes: usize) -> Self {
+    fn new(writer: &'counting mut Writer, most_changes: usize) -> Self {
         let (counts, changes) = (LinkCounts::default(), LinkCounts::default());
         Self { writer, added: HashMap::new(), counts, changes, most_changes }
     }

@@ -158,7 +158,7 @@ impl Registry {
     /// Takes the bytes of a manifest of the queue in once more; returns false where there are none.
     pub(super) async fn keep_again(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         manifest: &CanonicalDigest,
     ) -> Result<bool> {
         let Some(stored) = writer.stored_manifest(manifest).await? else { return Ok(false) };

@@ -113,7 +113,7 @@ impl Default for Limits {
 /// A registry: cheap to clone, shared by all requests.
 #[derive(Clone)]
 pub struct Registry {
-    index: Arc<dyn Index>,
+    index: Arc<Index>,
     storage: Arc<dyn Storage>,
     limits: Arc<Limits>,
     root_changes: Arc<AtomicU64>,
@@ -145,7 +145,7 @@ impl Registry {
     /// Puts a registry together. Must be called inside of the runtime that commits shall run on,
     /// which is to outlive all requests.
     #[must_use]
-    pub fn new(index: Arc<dyn Index>, storage: Arc<dyn Storage>, limits: Limits) -> Self {
+    pub fn new(index: Arc<Index>, storage: Arc<dyn Storage>, limits: Limits) -> Self {
         Self {
             index,
             storage,

@@ -220,7 +220,7 @@ impl Registry {
 
 /// Checks a purge, and takes rows away in the open transaction.
 pub(super) async fn plan(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     digest: &Digest,
     contents: &[CanonicalDigest],
@@ -245,7 +245,7 @@ pub(super) async fn plan(
 
 /// Takes rows away as [`plan`] has found, in the open transaction.
 pub(super) async fn record(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     digest: &Digest,
     contents: &[CanonicalDigest],
@@ -262,7 +262,7 @@ pub(super) async fn record(
 }
 
 /// Writes down what a recorded purge withdraws.
-pub(super) async fn withdraw(writer: &mut dyn Writer, contents: &[CanonicalDigest]) -> Result<()> {
+pub(super) async fn withdraw(writer: &mut Writer, contents: &[CanonicalDigest]) -> Result<()> {
     for canonical in contents {
         if writer.is_needed(canonical).await? {
             continue;
@@ -278,7 +278,7 @@ pub(super) async fn withdraw(writer: &mut dyn Writer, contents: &[CanonicalDiges
 /// Deletes the manifest or the blob, if it is there, and children that nothing names then. In a transaction, in which
 /// their rows go.
 async fn remove(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     digest: &Digest,
     children: &[CanonicalDigest],

@@ -28,7 +28,7 @@ impl Registry {
 
     /// Applies to the tree what the queue holds, as far as that is possible, and returns what is not.
     async fn recover_queue(&self) -> Result<Vec<String>> {
-        let read = async { entries(self.index.lock().await?.as_mut()).await };
+        let read = async { entries(&mut self.index.lock().await?).await };
         let entries = match read.await {
             Ok(entries) => entries,
             Err(error) if is_temporary(&error) => return Err(error),
@@ -55,7 +55,7 @@ impl Registry {
 }
 
 /// Lists the entries of the queue that the tree may not have, in order.
-async fn entries(writer: &mut dyn Writer) -> Result<Vec<Entry>> {
+async fn entries(writer: &mut Writer) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for (seq, _) in writer.folding(TREE).await?.edits {
         entries.extend(writer.entry(seq).await?);

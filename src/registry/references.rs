@@ -23,7 +23,7 @@ pub(super) struct References {
 
 impl References {
     pub(super) async fn find(
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         repository: &RepositoryName,
         manifest: &Manifest,
         sparse_indexes: bool,

@@ -37,7 +37,7 @@ impl Registry {
             Box::pin(self.recover()).await?;
         }
         let mut writer = self.index.lock().await?;
-        self.drain(writer.as_mut()).await?;
+        self.drain(&mut writer).await?;
         let through = match writer.tree_state(Visibility::Public).await? {
             TreeState { root: Some(root), last: None } => return Ok(root),
             TreeState { last, .. } => last.unwrap_or_default(),
@@ -50,7 +50,7 @@ impl Registry {
         let mut parts = 0;
         loop {
             let mut writer = self.index.lock().await?;
-            let folded = self.fold_part(writer.as_mut(), through).await?;
+            let folded = self.fold_part(&mut writer, through).await?;
             drop(writer);
             parts += 1;
             if let Some(root) = folded {
@@ -75,7 +75,7 @@ impl Registry {
 
     /// Folds entries up to that number, which are on the disk: as many as memory is to hold at a time. Returns the root
     /// when all are folded.
-    async fn fold_part(&self, writer: &mut dyn Writer, through: i64) -> Result<Option<Cid>> {
+    async fn fold_part(&self, writer: &mut Writer, through: i64) -> Result<Option<Cid>> {
         let Folding { root: old, edits } =
             writer.folding_part(Visibility::Public, 0, through).await?;
         if let (Some(root), true) = (old, edits.is_empty()) {
@@ -104,18 +104,18 @@ impl Registry {
 ///
 /// # Errors
 /// Those of the index.
-pub async fn peek_root(index: Arc<dyn Index>) -> Result<Cid> {
+pub async fn peek_root(index: Arc<Index>) -> Result<Cid> {
     Ok(peek(index).await?.root)
 }
 
 /// As [`peek_root`], with the blocks that the index does not have yet.
-pub(super) async fn peek(index: Arc<dyn Index>) -> Result<Folded> {
+pub(super) async fn peek(index: Arc<Index>) -> Result<Folded> {
     let Folding { root, edits } = index.folding(Visibility::Public).await?;
     fold_entries(index, root, edits).await
 }
 
 async fn fold_entries(
-    index: Arc<dyn Index>,
+    index: Arc<Index>,
     root: Option<Cid>,
     entries: Vec<(i64, Vec<u8>)>,
 ) -> Result<Folded> {
@@ -128,7 +128,7 @@ async fn fold_entries(
 
 /// Folds edits into a root, out of the nodes of the index.
 pub(super) async fn fold_edits(
-    index: Arc<dyn Index>,
+    index: Arc<Index>,
     root: Option<Cid>,
     edits: Vec<Edit>,
 ) -> Result<Folded> {
@@ -149,7 +149,7 @@ pub(super) async fn fold_edits(
 
 /// The nodes of the index as a source of blocks for code that may block.
 struct Nodes {
-    index: Arc<dyn Index>,
+    index: Arc<Index>,
     runtime: Handle,
 }
 

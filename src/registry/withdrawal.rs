@@ -34,7 +34,7 @@ impl Registry {
             // What was stored a moment ago has its row, or its change is in the queue.
             if let Ok(_alone) = timeout(WAIT, self.storing.write()).await {
                 let mut writer = self.index.lock().await?;
-                if self.forget_all(writer.as_mut()).await? {
+                if self.forget_all(&mut writer).await? {
                     return Ok(root);
                 }
             }
@@ -45,7 +45,7 @@ impl Registry {
 
     /// Does it under the lock; returns false where a change has to be folded before, or others record what they store
     /// for too long.
-    async fn forget_all(&self, writer: &mut dyn Writer) -> Result<bool> {
+    async fn forget_all(&self, writer: &mut Writer) -> Result<bool> {
         self.drain(writer).await?;
         let mut unfolded = HashSet::new();
         let mut after = 0;
@@ -106,7 +106,7 @@ impl Registry {
         if self.storage.contains(content).await? {
             return Ok(());
         }
-        begin_holding_stores(writer.as_mut()).await?;
+        begin_holding_stores(&mut writer).await?;
         let holders = writer.repositories_with(&(*canonical).into(), 2).await?;
         writer.remove_blob(repository, canonical).await?;
         if holders.iter().all(|holder| holder == repository) {
@@ -118,7 +118,7 @@ impl Registry {
 }
 
 /// Begins a transaction in which no other process records what it stores; tries it again where they take long.
-async fn begin_holding_stores(writer: &mut dyn Writer) -> Result<()> {
+async fn begin_holding_stores(writer: &mut Writer) -> Result<()> {
     for _ in 0..ATTEMPTS {
         writer.begin().await?;
         if writer.hold_stores().await? {

@@ -140,7 +140,7 @@ async fn a_repository_exists_while_it_has_something(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     writer.remove_blob(&mine, &canonical("layer")).await?;
     assert!(!home.index.repository_exists(&mine).await?);
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     assert!(home.index.repository_exists(&mine).await?);
     Ok(())
 }

@@ -31,7 +31,7 @@ async fn what_was_found_is_gone_once_it_was_removed(home: Home) -> Outcome {
     for _ in 0..3 {
         home.index.record_blob(&mine, &blob("layer"), NOW).await?;
         let mut writer = home.index.lock().await?;
-        give(&mut *writer, &mine, "image", &manifest("image")).await?;
+        give(&mut writer, &mine, "image", &manifest("image")).await?;
         writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
         for index in [&home.index, &other, &home.index, &other] {
             // A file has one process; the second one of this case only stands for it.
@@ -72,7 +72,7 @@ fn nth(number: u64) -> &'static str {
 }
 
 /// Moves a tag by one index while it is looked for by the other. The media types count the moves.
-async fn check_moves(writing: &Arc<dyn Index>, reading: &Arc<dyn Index>) -> Outcome {
+async fn check_moves(writing: &Arc<Index>, reading: &Arc<Index>) -> Outcome {
     let mine = repository("app");
     let media_type = |number: u64| format!("application/{number}");
     let acknowledged = Arc::new(AtomicU64::new(0));
@@ -86,7 +86,7 @@ async fn check_moves(writing: &Arc<dyn Index>, reading: &Arc<dyn Index>) -> Outc
             let mut given = manifest(image);
             given.media_type = media_type(number);
             writer.begin().await?;
-            give(&mut *writer, &mine, image, &given).await?;
+            give(&mut writer, &mine, image, &given).await?;
             writer.put_tag(&mine, &tag("v1"), &target(image), NOW).await?;
             writer.commit().await?;
             begin.store(number, Ordering::SeqCst);
@@ -155,7 +155,7 @@ async fn many_look_ups_share_each_query_of_the_version(home: Home) -> Outcome {
 
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     drop(writer);
     let before = reads_of_the_clock(&home).await?;
@@ -183,7 +183,7 @@ async fn many_look_ups_share_each_query_of_the_version(home: Home) -> Outcome {
 async fn memory_ends_with_the_connection_that_it_was_seen_by(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     drop(writer);
     for _ in 0..3 {

@@ -90,7 +90,7 @@ pub(crate) fn target(text: &str) -> TagRow {
 
 /// Stores a manifest and gives it to the repository.
 pub(crate) async fn give(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     text: &str,
     manifest: &NewManifest,

@@ -15,7 +15,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 /// An index that was just made, and where it lies.
 #[derive(Clone)]
 pub(crate) struct Home {
-    pub(crate) index: Arc<dyn Index>,
+    pub(crate) index: Arc<Index>,
     pub(crate) url: String,
     folder: Option<Arc<TempDir>>,
     schema: Option<String>,
@@ -55,7 +55,7 @@ impl Home {
     }
 
     /// Opens the same index once more.
-    pub(crate) async fn open_again(&self) -> index::Result<Arc<dyn Index>> {
+    pub(crate) async fn open_again(&self) -> index::Result<Arc<Index>> {
         index::open(&self.url).await
     }
 

@@ -92,7 +92,7 @@ async fn a_writer_dropped_in_a_transaction_leaves_nothing(home: Home) -> Outcome
     for _ in 0..10 {
         let mut writer = home.index.lock().await?;
         writer.begin().await?;
-        give(&mut *writer, &mine, "image", &manifest("image")).await?;
+        give(&mut writer, &mine, "image", &manifest("image")).await?;
         writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
         drop(writer);
         let mut writer = timeout(LONG, home.index.lock()).await??;
@@ -128,7 +128,7 @@ async fn a_transaction_is_seen_as_a_whole_and_only_when_committed(home: Home) ->
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     assert!(writer.manifest(&mine, &sha256("image")).await?.is_some(), "its own writes");
     assert_eq!(writer.tag(&mine, &tag("v1")).await?, Some(target("image")));
@@ -143,12 +143,12 @@ async fn a_rollback_leaves_nothing(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.rollback().await?;
     assert_eq!(writer.manifest(&mine, &sha256("image")).await?, None);
     assert!(!home.index.repository_exists(&mine).await?);
     writer.begin().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.commit().await?;
     assert!(home.index.repository_exists(&mine).await?);
     Ok(())
@@ -158,7 +158,7 @@ async fn a_write_outside_of_a_transaction_is_one_by_itself(home: Home) -> Outcom
     let mine = repository("app");
     let before = home.index.version().await?;
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     assert!(home.index.manifest(&mine, &sha256("image")).await?.is_some());
     assert!(home.index.version().await? > before);
     let mut half = manifest("half");
@@ -176,14 +176,14 @@ async fn a_transaction_in_which_a_call_failed_is_not_committed(home: Home) -> Ou
     let version = home.index.version().await?;
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     assert!(writer.put_tag(&mine, &tag("v1"), &target("absent"), NOW).await.is_err());
     assert!(writer.commit().await.is_err());
     writer.rollback().await?;
     assert_eq!(home.index.version().await?, version);
     assert!(!home.index.repository_exists(&mine).await?);
     writer.begin().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.commit().await?;
     assert!(home.index.repository_exists(&mine).await?);
     Ok(())

@@ -34,7 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn link(index: &Arc<dyn Index>) -> Result<Box<dyn Lease>, Box<dyn std::error::Error>> {
+async fn link(index: &Arc<Index>) -> Result<Box<dyn Lease>, Box<dyn std::error::Error>> {
     let lease = timeout(LONG, index.begin_linking()).await??;
     Ok(lease.ok_or("a cleaning was cut short")?)
 }
@@ -53,7 +53,7 @@ async fn a_cleaner_waits_for_linkers_and_they_for_it(home: Home) -> Outcome {
     check_exclusion(&home.index, &home.index).await
 }
 
-async fn check_exclusion(one: &Arc<dyn Index>, other: &Arc<dyn Index>) -> Outcome {
+async fn check_exclusion(one: &Arc<Index>, other: &Arc<Index>) -> Outcome {
     let linking = link(one).await?;
     assert!(timeout(A_WHILE, other.begin_cleaning()).await.is_err(), "a cleaner beside a linker");
     let waiting = other.clone();

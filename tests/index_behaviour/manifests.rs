@@ -44,8 +44,8 @@ async fn a_manifest_is_found_by_each_of_its_names(home: Home) -> Outcome {
     let mut both = manifest("image");
     both.aliases.push(sha512("image"));
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &both).await?;
-    give(&mut *writer, &repository("other"), "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &both).await?;
+    give(&mut writer, &repository("other"), "image", &manifest("image")).await?;
     for digest in [sha256("image"), sha512("image")] {
         let row = ManifestRow {
             digest,
@@ -96,7 +96,7 @@ async fn a_manifest_put_again_gets_new_edges_and_keeps_its_names(home: Home) -> 
     new.aliases.push(sha512("image"));
     new.edges.push(edge(EdgeKind::Blob, sha256("old")));
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &new).await?;
+    give(&mut writer, &mine, "image", &new).await?;
     let mut new = NewManifest { media_type: "text/plain".to_owned(), ..manifest("image") };
     new.edges = vec![edge(EdgeKind::Blob, sha256("new"))];
     writer.put_manifest(&mine, &new, NOW).await?;
@@ -119,7 +119,7 @@ async fn edges_come_in_order_and_may_repeat(home: Home) -> Outcome {
     ];
     new.edges.extend((0..2100).map(|n| edge(EdgeKind::Blob, sha256(&n.to_string()))));
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &new).await?;
+    give(&mut writer, &mine, "image", &new).await?;
     assert_eq!(writer.edges(&mine, &canonical("image")).await?, new.edges);
     assert_eq!(writer.edges(&repository("none"), &canonical("image")).await?, []);
     Ok(())
@@ -132,10 +132,10 @@ async fn removing_a_manifest_removes_names_edges_and_tags(home: Home) -> Outcome
     new.edges.push(edge(EdgeKind::Blob, sha256("layer")));
     let mut writer = home.index.lock().await?;
     for repository in [&mine, &other] {
-        give(&mut *writer, repository, "image", &new).await?;
+        give(&mut writer, repository, "image", &new).await?;
         writer.put_tag(repository, &tag("v1"), &target("image"), NOW).await?;
     }
-    give(&mut *writer, &mine, "kept", &manifest("kept")).await?;
+    give(&mut writer, &mine, "kept", &manifest("kept")).await?;
     writer.put_tag(&mine, &tag("v2"), &target("kept"), NOW).await?;
     for _ in 0..2 {
         writer.remove_manifest(&mine, &canonical("image")).await?;
@@ -164,7 +164,7 @@ async fn a_child_or_a_blob_is_referenced(home: Home) -> Outcome {
     ] {
         let mut new = manifest(text);
         new.edges.push(edge(kind, name));
-        give(&mut *writer, repository, text, &new).await?;
+        give(&mut writer, repository, text, &new).await?;
     }
     assert_eq!(writer.referencing(&mine, &[sha256("child")], 10).await?, [canonical("list")]);
     let by_any_name = writer.referencing(&mine, &[sha256("layer"), sha512("layer")], 10).await?;
@@ -185,11 +185,11 @@ async fn a_manifest_does_not_reference_itself(home: Home) -> Outcome {
     knot.aliases.push(sha512("knot"));
     knot.edges = names.iter().map(|name| edge(EdgeKind::Child, *name)).collect();
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "knot", &knot).await?;
+    give(&mut writer, &mine, "knot", &knot).await?;
     assert_eq!(writer.referencing(&mine, &names, 10).await?, []);
     let mut list = manifest("list");
     list.edges.push(edge(EdgeKind::Child, sha512("knot")));
-    give(&mut *writer, &mine, "list", &list).await?;
+    give(&mut writer, &mine, "list", &list).await?;
     assert_eq!(writer.referencing(&mine, &names, 10).await?, [canonical("list")]);
     Ok(())
 }

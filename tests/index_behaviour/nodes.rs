@@ -160,7 +160,7 @@ async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let mut new = manifest("image");
     new.edges.push(edge(EdgeKind::Blob, sha256("layer")));
-    give(&mut *writer, &mine, "image", &new).await?;
+    give(&mut writer, &mine, "image", &new).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;
     writer.set_root(Public, &cid("root"), 0).await?;

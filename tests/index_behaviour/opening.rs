@@ -25,20 +25,20 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn fill(index: &dyn Index) -> Outcome {
+async fn fill(index: &Index) -> Outcome {
     let mine = repository("app");
     index.record_blob(&mine, &blob("layer"), NOW).await?;
     index.create_upload("1", &mine, "", NOW).await?;
     index.enqueue(b"entry", None, NOW).await?;
     let mut writer = index.lock().await?;
     writer.begin().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     writer.commit().await?;
     Ok(())
 }
 
-async fn check(index: &dyn Index) -> Outcome {
+async fn check(index: &Index) -> Outcome {
     let mine = repository("app");
     assert!(index.blob(&mine, &sha256("layer")).await?.is_some());
     assert!(index.upload(&key(&mine, "1")).await?.is_some());

@@ -75,7 +75,7 @@ async fn a_node_above_leaves_is_kept(home: Home) -> Outcome {
 
 async fn a_manifest_is_found_by_its_cid(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
-    give(writer.as_mut(), &repository("app"), "image", &manifest("image")).await?;
+    give(&mut writer, &repository("app"), "image", &manifest("image")).await?;
     let stored = stored_manifest("image");
     assert_eq!(home.index.public_block(&stored.cid, 0).await?, None, "no tree has it");
     writer.put_nodes(&[(stored.cid, None)]).await?;
@@ -147,7 +147,7 @@ async fn content_is_needed_by_manifests_and_not_by_who_merely_has_it(home: Home)
     assert!(writer.linking(&layer).await?.is_empty());
     let mut image = manifest("image");
     image.edges = vec![ManifestEdge { kind: EdgeKind::Blob, target: sha256("layer") }];
-    give(writer.as_mut(), &app, "image", &image).await?;
+    give(&mut writer, &app, "image", &image).await?;
     writer.set_linked(&app, &[sha256("layer")], true).await?;
     // A link that nothing needs.
     writer.set_linked(&other, &[sha256("layer")], true).await?;

@@ -18,7 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 async fn refer(
-    writer: &mut dyn Writer,
+    writer: &mut Writer,
     repository: &RepositoryName,
     text: &str,
     artifact_type: Option<&str>,
@@ -38,7 +38,7 @@ async fn referrers_come_by_digest_page_by_page(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let texts: Vec<_> = (0..7).map(|n| format!("signature {n}")).collect();
     for text in &texts {
-        refer(&mut *writer, &mine, text, None, &[]).await?;
+        refer(&mut writer, &mine, text, None, &[]).await?;
     }
     let mut expected: Vec<_> = texts.iter().map(|text| sha256(text)).collect();
     expected.sort_by_key(ToString::to_string);
@@ -58,9 +58,9 @@ async fn referrers_come_by_digest_page_by_page(home: Home) -> Outcome {
 async fn referrers_are_filtered_by_artifact_type(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    refer(&mut *writer, &mine, "signature", Some("sig"), &[]).await?;
-    refer(&mut *writer, &mine, "bill", Some("sbom"), &[]).await?;
-    refer(&mut *writer, &mine, "untyped", None, &[]).await?;
+    refer(&mut writer, &mine, "signature", Some("sig"), &[]).await?;
+    refer(&mut writer, &mine, "bill", Some("sbom"), &[]).await?;
+    refer(&mut writer, &mine, "untyped", None, &[]).await?;
     let found = home.index.referrers(&mine, &sha256("subject"), Some("sbom"), None, 9).await?;
     assert_eq!(found.len(), 1);
     assert_eq!(found[0].bytes, stored_manifest("bill").bytes);
@@ -74,8 +74,8 @@ async fn referrers_are_filtered_by_artifact_type(home: Home) -> Outcome {
 async fn a_referrer_has_the_name_that_it_was_pushed_by(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    refer(&mut *writer, &mine, "long", None, &[sha512("long")]).await?;
-    refer(&mut *writer, &mine, "short", None, &[]).await?;
+    refer(&mut writer, &mine, "long", None, &[sha512("long")]).await?;
+    refer(&mut writer, &mine, "short", None, &[]).await?;
     let found = home.index.referrers(&mine, &sha256("subject"), None, None, 9).await?;
     let found: Vec<_> = found.iter().map(|row| row.digest).collect();
     assert_eq!(found, [sha256("short"), sha512("long")]);
@@ -88,7 +88,7 @@ async fn a_referrer_has_the_name_that_it_was_pushed_by(home: Home) -> Outcome {
 async fn only_a_subject_of_the_same_repository_makes_a_referrer(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    refer(&mut *writer, &mine, "signature", None, &[]).await?;
+    refer(&mut writer, &mine, "signature", None, &[]).await?;
     let none = [];
     assert_eq!(home.index.referrers(&mine, &sha256("config"), None, None, 9).await?, none);
     assert_eq!(home.index.referrers(&mine, &sha512("subject"), None, None, 9).await?, none);

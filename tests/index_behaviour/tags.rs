@@ -25,11 +25,11 @@ pub(crate) fn cases() -> Vec<Case> {
 async fn tags_are_listed_bytewise_page_by_page(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     for name in ["b", "a", "B", "_", "1.10", "1.9", "1-0", "latest"] {
         writer.put_tag(&mine, &tag(name), &target("image"), NOW).await?;
     }
-    give(&mut *writer, &repository("other"), "image", &manifest("image")).await?;
+    give(&mut writer, &repository("other"), "image", &manifest("image")).await?;
     writer.put_tag(&repository("other"), &tag("elsewhere"), &target("image"), NOW).await?;
     let all = home.index.tags(&mine, None, 100).await?;
     let all: Vec<_> = all.iter().map(Tag::as_str).collect();
@@ -48,7 +48,7 @@ async fn a_tag_moves_and_goes(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     for text in ["first", "second"] {
-        give(&mut *writer, &mine, text, &manifest(text)).await?;
+        give(&mut writer, &mine, text, &manifest(text)).await?;
         writer.put_tag(&mine, &tag("v1"), &target(text), NOW).await?;
         assert_eq!(writer.tag(&mine, &tag("v1")).await?, Some(target(text)));
         let found = home.index.tagged_manifest(&mine, &tag("v1")).await?;
@@ -71,7 +71,7 @@ async fn whoever_asks_after_a_move_sees_it(home: Home) -> Outcome {
     let texts: Vec<String> = (0..MOVES).map(|number| format!("image {number}")).collect();
     let mut writer = home.index.lock().await?;
     for text in &texts {
-        give(&mut *writer, &mine, text, &manifest(text)).await?;
+        give(&mut writer, &mine, text, &manifest(text)).await?;
     }
     writer.put_tag(&mine, &v1, &target(&texts[0]), NOW).await?;
     let moved = AtomicUsize::new(0);
@@ -104,7 +104,7 @@ async fn a_tag_remembers_the_name_that_it_was_tagged_by(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let mut both = manifest("image");
     both.aliases.push(sha512("image"));
-    give(&mut *writer, &mine, "image", &both).await?;
+    give(&mut writer, &mine, "image", &both).await?;
     let long = TagRow { digest: sha512("image"), canonical: canonical("image") };
     writer.put_tag(&mine, &tag("long"), &long, NOW).await?;
     writer.put_tag(&mine, &tag("short"), &target("image"), NOW).await?;
@@ -118,10 +118,10 @@ async fn a_tag_remembers_the_name_that_it_was_tagged_by(home: Home) -> Outcome {
 async fn a_tag_needs_a_manifest_of_its_repository(home: Home) -> Outcome {
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
-    give(&mut *writer, &repository("other"), "image", &manifest("image")).await?;
+    give(&mut writer, &repository("other"), "image", &manifest("image")).await?;
     assert!(writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await.is_err());
     assert_eq!(home.index.tags(&mine, None, 9).await?, []);
-    give(&mut *writer, &mine, "image", &manifest("image")).await?;
+    give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.put_tag(&mine, &tag("v1"), &target("image"), NOW).await?;
     assert_eq!(home.index.tags(&mine, None, 9).await?, [tag("v1")]);
     Ok(())
@@ -131,7 +131,7 @@ async fn tags_of_a_manifest_are_found_under_whatever_name(home: Home) -> Outcome
     let mine = repository("app");
     let mut writer = home.index.lock().await?;
     for text in ["image", "another"] {
-        give(&mut *writer, &mine, text, &manifest(text)).await?;
+        give(&mut writer, &mine, text, &manifest(text)).await?;
     }
     let long = TagRow { digest: sha512("image"), canonical: canonical("image") };
     writer.put_tag(&mine, &tag("z"), &target("image"), NOW).await?;
@@ -146,7 +146,7 @@ async fn tags_of_a_manifest_are_found_under_whatever_name(home: Home) -> Outcome
 async fn repositories_with_a_manifest_are_listed_bytewise_page_by_page(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     for name in ["b", "a/b", "a-b", "a_b", "a"] {
-        give(&mut *writer, &repository(name), "image", &manifest("image")).await?;
+        give(&mut writer, &repository(name), "image", &manifest("image")).await?;
     }
     home.index.record_blob(&repository("aa"), &blob("layer"), NOW).await?;
     let all = home.index.repositories(None, 100).await?;

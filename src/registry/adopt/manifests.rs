@@ -62,7 +62,7 @@ impl Adoption<'_> {
             }
         }
         let mut writer = self.registry.index.lock().await?;
-        self.registry.drain(writer.as_mut()).await?;
+        self.registry.drain(&mut writer).await?;
         let (mut adopted, mut adopted_tags) = (HashSet::new(), HashSet::new());
         for (seq, digest, tags) in queued {
             let outcome: std::result::Result<(), Refusal> = match seq {

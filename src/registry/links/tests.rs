@@ -96,7 +96,7 @@ fn edits(change: &Change) -> Vec<Edit> {
 }
 
 /// Counts anew what trees link to, from their roots.
-async fn recount(index: &Arc<dyn Index>, roots: &[Cid]) -> HashMap<Cid, i64> {
+async fn recount(index: &Arc<Index>, roots: &[Cid]) -> HashMap<Cid, i64> {
     let contents = [0, 1].map(|content| raw_cid([content; 32]));
     let (mut counts, mut next) = (HashMap::new(), Vec::new());
     for root in roots {
@@ -125,7 +125,7 @@ async fn recount(index: &Arc<dyn Index>, roots: &[Cid]) -> HashMap<Cid, i64> {
 async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
     let data = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
-    let index: Arc<dyn Index> = index::open(&url).await.unwrap();
+    let index: Arc<Index> = index::open(&url).await.unwrap();
     let mut seen: HashSet<Cid> = [0, 1].map(|content| raw_cid([content; 32])).into();
     let (mut root, mut published) = (None, Vec::<Cid>::new());
     for step in steps {
@@ -142,13 +142,13 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
                 }
                 (Change::Release, _) => {
                     for root in published.drain(..) {
-                        unlink(writer.as_mut(), &root).await.unwrap();
+                        unlink(&mut writer, &root).await.unwrap();
                     }
                 }
                 _ => {}
             }
         }
-        count(writer.as_mut(), root, &folded, most_changes).await.unwrap();
+        count(&mut writer, root, &folded, most_changes).await.unwrap();
         writer.set_root(Visibility::Public, &folded.root, 0).await.unwrap();
         writer.commit().await.unwrap();
         root = Some(folded.root);
@@ -208,7 +208,7 @@ async fn a_directory_that_moves_keeps_what_it_links_to() {
     for (from, to) in [("a", "b"), ("b", "a")] {
         let data = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
-        let index: Arc<dyn Index> = index::open(&url).await.unwrap();
+        let index: Arc<Index> = index::open(&url).await.unwrap();
         let content = raw_cid([1; 32]);
         let (mut first, mut second) = (Vec::new(), Vec::new());
         let below = directory(&[("file", content)], &mut first);
@@ -224,7 +224,7 @@ async fn a_directory_that_moves_keeps_what_it_links_to() {
             let mut writer = index.lock().await.unwrap();
             writer.begin().await.unwrap();
             let folded = Folded { root: next, dag_size: 1, added };
-            count_links(writer.as_mut(), root, &folded).await.unwrap();
+            count_links(&mut writer, root, &folded).await.unwrap();
             writer.commit().await.unwrap();
             root = Some(next);
             let expected = [(old, i64::from(next == old)), (moved, 1), (below, 1), (content, 2)];

@@ -79,7 +79,7 @@ impl Publisher {
             let mut writer = index.lock().await.map_err(unable)?;
             writer.begin().await.map_err(unable)?;
             if writer.release_root(root).await.map_err(unable)? {
-                unlink(writer.as_mut(), root).await.map_err(unable)?;
+                unlink(&mut writer, root).await.map_err(unable)?;
             }
             writer.commit().await.map_err(unable)?;
         }

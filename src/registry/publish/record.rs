@@ -135,7 +135,7 @@ impl Failure {
 ///
 /// # Errors
 /// Those of the index.
-pub async fn published(index: &dyn Index) -> Result<Option<Publication>> {
+pub async fn published(index: &Index) -> Result<Option<Publication>> {
     let Some(record) = index.publication().await? else { return Ok(None) };
     let read = serde_json::from_slice(&record);
     read.map(Some).map_err(|error| RegistryError::Record(error.to_string()))

@@ -116,7 +116,7 @@ impl Rebuild<'_> {
     /// Returns whether the bytes that a link leads to have the name that it is under.
     pub(super) async fn is_sound(
         &mut self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         link: &Link<Digest>,
     ) -> Result<Option<Content>> {
         let Some(target) = link.target else { return Ok(None) };

@@ -141,11 +141,11 @@ impl Registry {
         progress.begin("checking repositories", Steps::each(&repositories));
         for name in repositories {
             let links = self.tree().links(&name, &mut rebuild.passed).await;
-            rebuild.repository(writer.as_mut(), &links).await?;
+            rebuild.repository(&mut writer, &links).await?;
             progress.advance(1);
         }
         if leftovers == Leftovers::Remove {
-            rebuild.remove_unnamed(writer.as_mut()).await?;
+            rebuild.remove_unnamed(&mut writer).await?;
         }
         if mode == Mode::Dry {
             writer.rollback().await?;
@@ -158,7 +158,7 @@ impl Registry {
         passed.expect_readable()?;
         edits.extend(rebuild.removals.iter().cloned());
         let folded = fold_edits(self.index.clone(), None, edits).await?;
-        count_links(writer.as_mut(), None, &folded).await?;
+        count_links(&mut writer, None, &folded).await?;
         writer.set_root(TREE, &folded.root, 0).await?;
         // The queue goes with the commit, so what it did has to last.
         self.storage.sync().await?;
@@ -183,7 +183,7 @@ impl Rebuild<'_> {
     }
 
     /// Removes content that no repository of the tree names.
-    async fn remove_unnamed(&mut self, writer: &mut dyn Writer) -> Result<()> {
+    async fn remove_unnamed(&mut self, writer: &mut Writer) -> Result<()> {
         let mut unnamed = Vec::new();
         for canonical in self.blobs.keys() {
             if !writer.is_named(canonical).await? {

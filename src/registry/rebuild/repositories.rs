@@ -23,7 +23,7 @@ struct Candidate<'a> {
 impl Rebuild<'_> {
     pub(super) async fn repository(
         &mut self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         links: &RepositoryLinks,
     ) -> Result<()> {
         let name = &links.name;
@@ -68,7 +68,7 @@ impl Rebuild<'_> {
     /// of those that are whole.
     async fn manifests(
         &mut self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         name: &RepositoryName,
         revisions: &[Link<Digest>],
     ) -> Result<HashMap<CanonicalDigest, Vec<Digest>>> {
@@ -128,7 +128,7 @@ impl Rebuild<'_> {
     /// Gives the repository one manifest, or says why a PUT would refuse it.
     async fn manifest(
         &self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         name: &RepositoryName,
         content: &Content,
         links: &[&Link<Digest>],
@@ -154,7 +154,7 @@ impl Rebuild<'_> {
 
     async fn tag(
         &mut self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         name: &RepositoryName,
         tag: &TagLinks,
         rebuilt: &HashMap<CanonicalDigest, Vec<Digest>>,
@@ -179,7 +179,7 @@ impl Rebuild<'_> {
     /// Removes the links of a repository that none of its manifests needs, and forgets its blobs without a link.
     async fn remove_links(
         &mut self,
-        writer: &mut dyn Writer,
+        writer: &mut Writer,
         name: &RepositoryName,
         linked: BTreeSet<CanonicalDigest>,
     ) -> Result<()> {
