@@ -5,23 +5,18 @@ use std::collections::HashMap;
 use cid::Cid;
 use sqlx::QueryBuilder;
 
-use super::columns::{cid, damaged, parsed, signed, unsigned};
+use super::columns::{cid, parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{
-    BlobBlock, BlobRow, Index, NewBlob, PublicBlock, Result, Writer, manifests, repositories,
-};
-use crate::ipld::RAW;
+use super::{BlobRow, Index, NewBlob, Result, Writer, blocks, manifests, repositories};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
-
-/// How many blocks go into one statement; five parameters each.
-const BLOCKS_AT_ONCE: usize = 1000;
 
 /// How many names go into one statement.
 const NAMES_AT_ONCE: usize = 1000;
 
 type Row = (String, Vec<u8>, i64);
 
-fn row((canonical, bytes, size): Row) -> Result<BlobRow> {
+/// Reads a row of `blobs`.
+pub(super) fn row((canonical, bytes, size): Row) -> Result<BlobRow> {
     Ok(BlobRow { canonical: parsed(&canonical)?, cid: cid(&bytes)?, size: unsigned(size)? })
 }
 
@@ -299,71 +294,11 @@ pub(super) async fn record(
         .await
         .map(drop))?;
     }
-    record_blocks(connection, id, &new.blocks).await?;
+    blocks::record(connection, id, &new.blocks).await?;
     match repository {
         Some(repository) => give(connection, repository, canonical, &new.aliases, now).await,
         None => Ok(()),
     }
-}
-
-/// Notes where a blob's blocks lie in it.
-async fn record_blocks(connection: &mut Connection, blob: i64, blocks: &[BlobBlock]) -> Result<()> {
-    for chunk in blocks.chunks(BLOCKS_AT_ONCE) {
-        let mut rows = Vec::with_capacity(chunk.len());
-        for BlobBlock { cid, start, length, node } in chunk {
-            rows.push((cid.to_bytes(), signed(*start)?, signed(*length)?, node.as_deref()));
-        }
-        on!(connection, "recording a blob's blocks", db => {
-            let mut insert =
-                QueryBuilder::new("INSERT INTO blob_blocks (cid, blob, start, length, node) ");
-            insert.push_values(rows, |mut row, (cid, start, length, node)| {
-                row.push_bind(cid).push_bind(blob).push_bind(start).push_bind(length);
-                row.push_bind(node);
-            });
-            insert.push(" ON CONFLICT DO NOTHING");
-            insert.build().persistent(false).execute(db).await.map(drop)
-        })?;
-    }
-    Ok(())
-}
-
-/// Finds a block of a blob; with `removed_after`, of one that the public tree has, or had until after that.
-pub(super) async fn block(
-    connection: &mut Connection,
-    block: &Cid,
-    removed_after: Option<i64>,
-) -> Result<Option<PublicBlock>> {
-    type Found = (String, Vec<u8>, i64, i64, i64, Option<Vec<u8>>);
-
-    let found: Option<Found> = on!(connection, "finding a block of a blob", db => match removed_after {
-        Some(removed_after) => sqlx::query_as(
-            "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
-             JOIN blobs b ON b.id = bb.blob JOIN nodes n ON n.cid = b.cid \
-             WHERE bb.cid = $1 AND (n.refs > 0 OR n.removed > $2) \
-             AND NOT EXISTS (SELECT 1 FROM withdrawn w WHERE w.cid = b.cid) LIMIT 1",
-        )
-        .bind(block.to_bytes())
-        .bind(removed_after)
-        .fetch_optional(db)
-        .await,
-        None => sqlx::query_as(
-            "SELECT b.digest, b.cid, b.size, bb.start, bb.length, bb.node FROM blob_blocks bb \
-             JOIN blobs b ON b.id = bb.blob WHERE bb.cid = $1 LIMIT 1",
-        )
-        .bind(block.to_bytes())
-        .fetch_optional(db)
-        .await,
-    })?;
-    let Some((digest, blob_cid, size, start, length, node)) = found else { return Ok(None) };
-    if let Some(node) = node {
-        return Ok(Some(PublicBlock::Stored(node.into())));
-    }
-    if block.codec() != RAW {
-        let what = format!("{block} is not kept: run `roadstead index rebuild`");
-        return Err(damaged("finding a block of a blob", what));
-    }
-    let blob = row((digest, blob_cid, size))?;
-    Ok(Some(PublicBlock::Part { blob, start: unsigned(start)?, length: unsigned(length)? }))
 }
 
 /// Gives a stored blob to the repository under each of these names and its canonical one.

@@ -12,6 +12,7 @@
 #![expect(clippy::missing_errors_doc, reason = "every call fails as `IndexErrorKind` says")]
 
 mod blobs;
+mod blocks;
 mod cache;
 mod columns;
 mod connection;

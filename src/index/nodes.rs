@@ -7,7 +7,7 @@ use cid::Cid;
 use sqlx::QueryBuilder;
 
 use super::connection::{Connection, on};
-use super::{Index, NodeRefs, PublicBlock, Result, Writer, blobs, manifests};
+use super::{Index, NodeRefs, Result, Writer};
 
 /// How many nodes go into one statement; at most three parameters each.
 const NODES_AT_ONCE: usize = 1000;
@@ -16,34 +16,6 @@ impl Index {
     /// Returns the bytes of a tree's node.
     pub async fn node(&self, cid: &Cid) -> Result<Option<Bytes>> {
         bytes(&mut self.read().await?, cid).await
-    }
-
-    /// Finds a block of the public tree, as last folded, or of what was taken from it after
-    /// `removed_after`: of directories, links, manifests or blobs. What was [withdrawn](Writer::withdraw) is not found.
-    pub async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>> {
-        let mut connection = self.read().await?;
-        match public(&mut connection, cid, removed_after).await? {
-            Some(Some(bytes)) => return Ok(Some(PublicBlock::Stored(bytes))),
-            Some(None) => {
-                if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
-                    return Ok(Some(PublicBlock::Stored(bytes)));
-                }
-            }
-            None => {}
-        }
-        blobs::block(&mut connection, cid, Some(removed_after)).await
-    }
-
-    /// Finds a block of a tree or of stored content, whether or not it is public.
-    pub async fn block(&self, cid: &Cid) -> Result<Option<PublicBlock>> {
-        let mut connection = self.read().await?;
-        if let Some(bytes) = bytes(&mut connection, cid).await? {
-            return Ok(Some(PublicBlock::Stored(bytes)));
-        }
-        if let Some(bytes) = manifests::bytes_by_cid(&mut connection, cid).await? {
-            return Ok(Some(PublicBlock::Stored(bytes)));
-        }
-        blobs::block(&mut connection, cid, None).await
     }
 }
 
