@@ -154,13 +154,13 @@ impl Registry {
     /// Announces to the storage content that is about to come where the index has it: its client knows that
     /// it lasts, so that a storage which processes share need not make sure of that again, with all others waiting.
     pub(super) async fn recall(&self, digest: &Digest) -> Result<()> {
-        let Some(canonical) = digest.canonical().filter(|_| self.storage.is_shared()) else {
+        let (Some(canonical), Some(storage)) = (digest.canonical(), self.storage.shared()) else {
             return Ok(());
         };
         if self.index.stored_blob(&canonical).await?.is_some()
             || self.index.stored_manifest(&canonical).await?.is_some()
         {
-            self.storage.recall(&canonical);
+            storage.recall(&canonical);
         }
         Ok(())
     }

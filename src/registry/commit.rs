@@ -218,7 +218,13 @@ impl Registry {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
             self.failpoint(Step::HalfApplied)?;
         }
-        let applied = self.storage.carry_out(Visibility::Public, &edits, &present).await?;
+        let applied = match self.storage.addressed() {
+            Some(tree) => Some(tree.apply_and_fold(Visibility::Public, &edits, &present).await?),
+            None => {
+                self.storage.apply(Visibility::Public, &edits).await?;
+                None
+            }
+        };
         self.failpoint(Step::Applied)?;
 
         writer.begin().await?;

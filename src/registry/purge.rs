@@ -110,7 +110,9 @@ impl Registry {
         }
         drop(writer);
         // Others read earlier published roots, which may have it, from a storage that keeps them for that.
-        self.storage.release_published(&[root]).await?;
+        if let Some(announcer) = self.storage.announcer() {
+            announcer.release_published(&[root]).await?;
+        }
         self.storage.clean().await?;
         Ok(Purged { root: root.to_string(), withdrawn, needed, needed_by })
     }

@@ -156,8 +156,7 @@ impl Registry {
     async fn tree_files(&self, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
         let (mut files, mut folders) = (Vec::new(), vec![TreePath::root()]);
         // Only where directories have CIDs one can be at many paths at no cost.
-        let root = self.storage.directory_cid(TREE, &TreePath::root()).await;
-        let can_repeat = !matches!(root, Ok(None));
+        let can_repeat = self.storage.addressed().is_some();
         while let Some(folder) = folders.pop() {
             let names = self.tree().names(&folder, passed).await;
             if can_repeat && !is_of_repository(&folder) && !passed.goes_on_with(&names, &folder) {
@@ -252,8 +251,12 @@ impl Walk<'_> {
             let leads_on =
                 |(name, kind): &&(String, Kind)| *kind == Kind::Directory && !name.starts_with('_');
             let on = names.iter().filter(leads_on).count();
-            if let (Self::Own(storage), 1..) = (self, on) {
-                match storage.directory_cid(TREE, &folder).await {
+            let addressed = match self {
+                Self::Own(storage) if on > 0 => storage.addressed(),
+                _ => None,
+            };
+            if let Some(tree) = addressed {
+                match tree.directory_cid(TREE, &folder).await {
                     Ok(Some(cid)) if !passed.goes_on(&cid, on, &folder) => return Vec::new(),
                     Ok(_) => {}
                     Err(error) => passed.unreadable.push((folder.clone(), error)),

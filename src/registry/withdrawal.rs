@@ -80,7 +80,7 @@ impl Registry {
             }
         }
         writer.commit().await?;
-        self.storage.forget_all(&gone).await?;
+        self.storage.forget(&gone).await?;
         for canonical in &gone {
             writer.set_forgotten(canonical).await?;
         }
@@ -98,7 +98,7 @@ impl Registry {
         content: &Content,
     ) -> Result<()> {
         let Content { canonical, .. } = content;
-        if !self.storage.is_shared() || !self.index.is_content_withdrawn(canonical).await? {
+        if self.storage.shared().is_none() || !self.index.is_content_withdrawn(canonical).await? {
             return Ok(());
         }
         // The process that removes bytes has the lock meanwhile, and removes none that a row is there for.

@@ -21,7 +21,7 @@ pub struct Driver {
     pub is_in_data_folder: bool,
     /// How unfinished ingests are seen and removed where the storage cannot be opened, if that is possible.
     pub upload_files: Option<UploadFiles>,
-    /// Opens the storage. Nothing need be there yet: [`Storage::tidy`] makes what is missing.
+    /// Opens the storage. Nothing need be there yet: [`Storage::repair`] makes what is missing.
     pub open: fn(StorageContext<'_>) -> Opening<'_>,
 }
 

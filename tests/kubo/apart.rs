@@ -39,7 +39,7 @@ async fn keep_and_forget(storage: Arc<dyn Storage>, name: &str, is_over: Arc<Ato
         let number = kept.len();
         kept.push(keep(&storage, &format!("{name} keeps {number}")).await);
         let digest = keep(&storage, &format!("{name} forgets {number}")).await;
-        storage.forget(&digest).await.unwrap();
+        storage.forget(&[digest]).await.unwrap();
         storage.clean().await.unwrap();
         gone.push(digest);
     }

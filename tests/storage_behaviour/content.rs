@@ -206,7 +206,7 @@ pub(crate) async fn of_two_ingests_of_one_upload_neither_ends_as_the_others_byte
             let content = content(bytes);
             if subject.storage.contains(&content).await.unwrap() {
                 assert_eq!(&read(subject, &content, 0..content.size).await, bytes);
-                subject.storage.forget(&content.canonical).await.unwrap();
+                subject.storage.forget(&[content.canonical]).await.unwrap();
             }
         }
         subject.storage.discard("upload").await.unwrap();
@@ -327,7 +327,7 @@ pub(crate) async fn forgotten_content_is_gone_and_can_come_again(subject: &mut S
         let finished = subject.take_in("upload", &bytes, 1000).await;
         assert_eq!(read(subject, &finished.content, 0..5000).await, bytes);
         for _ in 0..2 {
-            subject.storage.forget(&finished.content.canonical).await.unwrap();
+            subject.storage.forget(&[finished.content.canonical]).await.unwrap();
             assert!(!subject.storage.contains(&finished.content).await.unwrap());
         }
     }
@@ -376,7 +376,7 @@ pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
         assert_eq!(take("none", &bytes).await.unwrap_err().kind, StorageErrorKind::NotFound);
         let no_file = subject.storage.import(&source, &place, &CanonicalDigest::of(b"")).await;
         assert_eq!(no_file.unwrap_err().kind, StorageErrorKind::Damaged);
-        subject.storage.forget(&content(&bytes).canonical).await.unwrap();
+        subject.storage.forget(&[content(&bytes).canonical]).await.unwrap();
     }
     assert_eq!(std::fs::read(folder.path().join("place/below/file")).unwrap(), bytes);
 }

@@ -149,7 +149,7 @@ impl Adoption<'_> {
         if index.stored_blob(canonical).await?.is_none()
             && index.stored_manifest(canonical).await?.is_none()
         {
-            self.registry.storage.forget(canonical).await?;
+            self.registry.storage.forget(&[*canonical]).await?;
         }
         Ok(())
     }

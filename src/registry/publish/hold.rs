@@ -74,7 +74,9 @@ impl Publisher {
             return Ok(());
         }
         // Before the rows go: while they are there, it is done again if it fails.
-        self.registry.storage.release_published(&retained).await.map_err(unable)?;
+        if let Some(announcer) = self.registry.storage.announcer() {
+            announcer.release_published(&retained).await.map_err(unable)?;
+        }
         for root in &due {
             let mut writer = index.lock().await.map_err(unable)?;
             writer.begin().await.map_err(unable)?;

@@ -305,7 +305,10 @@ impl Publisher {
         if !self.config.hints.is_empty() {
             return Ok(self.config.hints.clone());
         }
-        let addresses = self.registry.storage.addresses().await.map_err(unable)?;
+        let addresses = match self.registry.storage.announcer() {
+            Some(announcer) => announcer.addresses().await.map_err(unable)?,
+            None => Vec::new(),
+        };
         let peers = offer_peers(&addresses, self.config.guard);
         let hints: Vec<String> = self.config.gateway.iter().cloned().chain(peers).collect();
         let mut is_hintless =
@@ -321,7 +324,10 @@ impl Publisher {
 
     /// Has the storage keep and announce what is below a root.
     async fn pin(&self, root: &Cid, known: Option<&Cid>) -> Result<()> {
-        self.registry.storage.publish(root, known).await.map_err(unable)
+        match self.registry.storage.announcer() {
+            Some(announcer) => announcer.publish(root, known).await.map_err(unable),
+            None => Ok(()),
+        }
     }
 
     /// Has the provider write a change, unless that was done already, with these settings, and only its answer was

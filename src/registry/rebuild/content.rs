@@ -93,7 +93,7 @@ impl Rebuild<'_> {
                     bytes += stored.size;
                 }
                 Ok(None) if self.mode == Mode::Dry => {}
-                Ok(None) => storage.forget(&canonical).await?,
+                Ok(None) => storage.forget(&[canonical]).await?,
                 Err(error) => {
                     let line = format!("skipped blob {canonical}, which cannot be read: {error}");
                     self.result.left.push(line);

@@ -108,7 +108,7 @@ impl Fetcher<'_> {
         match self.storage.verify(canonical).await {
             Ok(content) if content.canonical == *canonical => Ok(Some(content)),
             Ok(_) => {
-                self.storage.forget(canonical).await?;
+                self.storage.forget(&[*canonical]).await?;
                 Ok(None)
             }
             Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),

@@ -243,7 +243,7 @@ impl Registry {
         let mut purged = self.index.purge_uploads(before, claimed_since()).await?;
         if orphans {
             let known: HashSet<String> = self.index.upload_ids().await?.into_iter().collect();
-            let is_alone = !self.storage.is_shared();
+            let is_alone = self.storage.shared().is_none();
             let is_orphan = |id: &String| !known.contains(id) && (is_alone || is_old(id));
             purged.extend(self.storage.ingests().await?.into_iter().filter(is_orphan));
         }

@@ -25,8 +25,9 @@ use futures_util::{StreamExt, TryStreamExt};
 use tokio::task::spawn_blocking;
 
 use super::{
-    ByteStream, Content, Edit, Finished, Ingest, Kind, Result, SourceFolder, Storage, StorageError,
-    StorageErrorKind, Taken, TreePath,
+    AddressedTree, Announcer, ByteStream, Content, ContentStore, Edit, Finished, Ingest, Kind,
+    Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreePath,
+    TreeStore, UploadStore,
 };
 use crate::oci::{CanonicalDigest, Visibility};
 use crate::reader;
@@ -164,6 +165,35 @@ impl Storage for Embedded {
         .await
     }
 
+    async fn clean(&self) -> Result<()> {
+        // Nothing is left over but what a crash leaves, and `repair` removes that.
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.blocking(|layout| {
+            layout
+                .probe()
+                .map_err(|error| StorageError::io(layout.data.display().to_string(), error))
+        })
+        .await
+    }
+
+    fn location(&self, _content: &Content) -> Option<String> {
+        None
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStorage> {
+        None
+    }
+
+    fn announcer(&self) -> Option<&dyn Announcer> {
+        None
+    }
+}
+
+#[async_trait]
+impl UploadStore for Embedded {
     async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>> {
         let (layout, id) = (Arc::clone(&self.layout), id.to_owned());
         let ingest = self.blocking(move |_| FileIngest::begin(layout, id)).await?;
@@ -207,7 +237,10 @@ impl Storage for Embedded {
         })
         .await
     }
+}
 
+#[async_trait]
+impl ContentStore for Embedded {
     async fn import(
         &self,
         source: &SourceFolder,
@@ -255,9 +288,12 @@ impl Storage for Embedded {
         .await
     }
 
-    async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
-        let canonical = *canonical;
-        self.blocking(move |layout| folder::remove_file(&layout.content(&canonical))).await
+    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+        let canonicals = canonicals.to_vec();
+        self.blocking(move |layout| {
+            canonicals.iter().try_for_each(|it| folder::remove_file(&layout.content(it)))
+        })
+        .await
     }
 
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
@@ -277,6 +313,14 @@ impl Storage for Embedded {
         .await
     }
 
+    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
+        let canonical = *canonical;
+        self.blocking(move |layout| folder::verify(layout, &canonical)).await
+    }
+}
+
+#[async_trait]
+impl TreeStore for Embedded {
     async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
         let edits = edits.to_vec();
         self.blocking(move |layout| {
@@ -326,17 +370,7 @@ impl Storage for Embedded {
         self.blocking(move |layout| folder::is_linked(layout, tree, &path, &content)).await
     }
 
-    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
-        let canonical = *canonical;
-        self.blocking(move |layout| folder::verify(layout, &canonical)).await
-    }
-
-    async fn ping(&self) -> Result<()> {
-        self.blocking(|layout| {
-            layout
-                .probe()
-                .map_err(|error| StorageError::io(layout.data.display().to_string(), error))
-        })
-        .await
+    fn addressed(&self) -> Option<&dyn AddressedTree> {
+        None
     }
 }

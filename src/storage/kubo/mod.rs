@@ -21,7 +21,7 @@ mod store;
 mod tree;
 mod upload_window;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -32,8 +32,9 @@ use uuid::Uuid;
 
 use super::edit::linked;
 use super::{
-    Applied, ByteStream, Content, Edit, Finished, Ingest, Kind, Result, SourceFolder, Storage,
-    StorageContext, StorageError, StorageErrorKind, Taken, TreePath,
+    AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
+    Kind, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
+    StorageErrorKind, Taken, TreePath, TreeStore, UploadStore,
 };
 use crate::ipld::Cid;
 use crate::kubo::{Kubo, KuboErrorKind};
@@ -138,14 +139,36 @@ impl Storage for KuboStorage {
         self.store.node.prepare().await
     }
 
-    fn is_shared(&self) -> bool {
-        true
-    }
-
     async fn clean(&self) -> Result<()> {
         self.store.clean().await
     }
 
+    async fn ping(&self) -> Result<()> {
+        let node = &self.store.node;
+        // The node writes what it has not written yet, so one without space says so.
+        if node.kubo.stat(node.paths.root()).await?.is_none() {
+            let what = format!("{} is not on the node any more", node.paths.root());
+            return Err(StorageError::new(StorageErrorKind::Unusable, what));
+        }
+        Ok(())
+    }
+
+    fn location(&self, content: &Content) -> Option<String> {
+        let gateway = self.redirect.as_ref()?;
+        Some(format!("{gateway}/ipfs/{}", content.cid))
+    }
+
+    fn shared(&self) -> Option<&dyn SharedStorage> {
+        Some(self)
+    }
+
+    fn announcer(&self) -> Option<&dyn Announcer> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl UploadStore for KuboStorage {
     async fn begin(&self, id: &str) -> Result<Box<dyn Ingest>> {
         self.store.released().remove(id);
         Ok(Box::new(KuboIngest::new(&self.store, id, Checkpoint::beginning())))
@@ -189,6 +212,14 @@ impl Storage for KuboStorage {
         Ok(ids.into_iter().map(str::to_owned).collect())
     }
 
+    async fn ingest_sizes(&self) -> Result<HashMap<String, u64>> {
+        // All that is known is what their checkpoints say.
+        Ok(HashMap::new())
+    }
+}
+
+#[async_trait]
+impl ContentStore for KuboStorage {
     async fn import(
         &self,
         source: &SourceFolder,
@@ -226,21 +257,12 @@ impl Storage for KuboStorage {
         self.store.leaf(range, cid).await
     }
 
-    fn location(&self, content: &Content) -> Option<String> {
-        let gateway = self.redirect.as_ref()?;
-        Some(format!("{gateway}/ipfs/{}", content.cid))
-    }
-
     async fn contains(&self, content: &Content) -> Result<bool> {
         let stored = self.stored_cid(&content.canonical).await?;
         Ok(stored == Some(content.cid))
     }
 
-    async fn forget(&self, canonical: &CanonicalDigest) -> Result<()> {
-        self.forget_all(&[*canonical]).await
-    }
-
-    async fn forget_all(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
+    async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
         let node = &self.store.node;
         let mut paths = Vec::new();
         for canonical in canonicals {
@@ -251,10 +273,6 @@ impl Storage for KuboStorage {
         }
         // Each removal has all others wait for half a second.
         if paths.is_empty() { Ok(()) } else { self.store.remove(&paths).await }
-    }
-
-    fn recall(&self, canonical: &CanonicalDigest) {
-        self.store.node.remember(*canonical);
     }
 
     async fn contents(&self) -> Result<Vec<CanonicalDigest>> {
@@ -269,18 +287,19 @@ impl Storage for KuboStorage {
         Ok(digests.filter_map(std::result::Result::ok).collect())
     }
 
-    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
-        self.carry_out(tree, edits, &HashSet::new()).await.map(drop)
+    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
+        let Some(cid) = self.stored_cid(canonical).await? else {
+            return Err(StorageError::new(StorageErrorKind::NotFound, canonical.to_string()));
+        };
+        let size = self.store.size(&cid).await?;
+        Ok(self.store.identify(&cid, size).await?.content)
     }
+}
 
-    async fn carry_out(
-        &self,
-        tree: Visibility,
-        edits: &[Edit],
-        present: &HashSet<CanonicalDigest>,
-    ) -> Result<Option<Applied>> {
-        let check = self.expect_linked(edits, present);
-        self.store.snapshots.apply(tree, edits, check).await.map(Some)
+#[async_trait]
+impl TreeStore for KuboStorage {
+    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+        self.apply_and_fold(tree, edits, &HashSet::new()).await.map(drop)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -294,11 +313,6 @@ impl Storage for KuboStorage {
 
     async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
         self.reading(tree, |tree| async move { tree.list(path).await }).await
-    }
-
-    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>> {
-        let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
-        Ok(found.filter(|(_, kind)| *kind == Kind::Directory).map(|(entry, _)| entry.cid))
     }
 
     async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {
@@ -318,7 +332,7 @@ impl Storage for KuboStorage {
         self.store.node.settle().await?;
         match self.stored_cid(&content.canonical).await? {
             Some(cid) if cid == content.cid => return Ok(()),
-            Some(_) => self.forget(&content.canonical).await?,
+            Some(_) => self.forget(&[content.canonical]).await?,
             None => {}
         }
         self.store.node.keep(&content.canonical, content.cid, None).await
@@ -334,14 +348,37 @@ impl Storage for KuboStorage {
         Ok(found.is_some_and(|(entry, _)| entry.cid == content.cid))
     }
 
-    async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
-        let Some(cid) = self.stored_cid(canonical).await? else {
-            return Err(StorageError::new(StorageErrorKind::NotFound, canonical.to_string()));
-        };
-        let size = self.store.size(&cid).await?;
-        Ok(self.store.identify(&cid, size).await?.content)
+    fn addressed(&self) -> Option<&dyn AddressedTree> {
+        Some(self)
+    }
+}
+
+#[async_trait]
+impl AddressedTree for KuboStorage {
+    async fn apply_and_fold(
+        &self,
+        tree: Visibility,
+        edits: &[Edit],
+        present: &HashSet<CanonicalDigest>,
+    ) -> Result<Applied> {
+        let check = self.expect_linked(edits, present);
+        self.store.snapshots.apply(tree, edits, check).await
     }
 
+    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>> {
+        let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
+        Ok(found.filter(|(_, kind)| *kind == Kind::Directory).map(|(entry, _)| entry.cid))
+    }
+}
+
+impl SharedStorage for KuboStorage {
+    fn recall(&self, canonical: &CanonicalDigest) {
+        self.store.node.remember(*canonical);
+    }
+}
+
+#[async_trait]
+impl Announcer for KuboStorage {
     async fn publish(&self, root: &Cid, known: Option<&Cid>) -> Result<()> {
         let Node { kubo, paths, .. } = &*self.store.node;
         let name = paths.published_pin();
@@ -369,15 +406,5 @@ impl Storage for KuboStorage {
 
     async fn addresses(&self) -> Result<Vec<String>> {
         Ok(self.store.node.kubo.addresses().await?)
-    }
-
-    async fn ping(&self) -> Result<()> {
-        let node = &self.store.node;
-        // The node writes what it has not written yet, so one without space says so.
-        if node.kubo.stat(node.paths.root()).await?.is_none() {
-            let what = format!("{} is not on the node any more", node.paths.root());
-            return Err(StorageError::new(StorageErrorKind::Unusable, what));
-        }
-        Ok(())
     }
 }

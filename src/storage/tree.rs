@@ -1,0 +1,82 @@
+//! Trees: the directories of links that name the content.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cid::Cid;
+
+use super::{Content, Edit, Finished, Folded, Result, TreePath};
+use crate::oci::{CanonicalDigest, Visibility};
+
+/// What stands at a path of a tree.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A file of that many bytes.
+    File(u64),
+    /// A directory.
+    Directory,
+}
+
+/// What edits made of a tree.
+#[derive(Debug)]
+pub struct Applied {
+    /// The root that the tree had before them.
+    pub before: Cid,
+    /// What it has become.
+    pub folded: Folded,
+}
+
+/// The trees.
+#[async_trait]
+pub trait TreeStore: Send + Sync {
+    /// Applies edits to a tree in their order. Each is idempotent and seen by readers as a whole or
+    /// not at all. After a failure a prefix of them may have been applied: the caller repeats all.
+    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()>;
+
+    /// Returns when all that was applied survives a loss of power.
+    async fn sync(&self) -> Result<()>;
+
+    /// Reads a small file of a tree; none if there is no file. More than `limit` bytes are an
+    /// error of kind [`StorageErrorKind::Damaged`].
+    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>>;
+
+    /// Lists a directory of a tree, sorted bytewise; none if there is no directory. What goes while
+    /// it is listed may be in the list or not.
+    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>>;
+
+    /// Reads a whole file of a tree and computes its digest and CID. The caller compares the digest
+    /// with the name that it stands under.
+    ///
+    /// # Errors
+    /// [`StorageErrorKind::NotFound`] when there is no file.
+    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
+
+    /// Stores what [`TreeStore::identify`] found at a path as content, replacing whatever was stored
+    /// under its digest: from then on the path [`is_linked`](TreeStore::is_linked) it. Repeating it succeeds.
+    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
+
+    /// Tells whether that very content stands at a path of a tree.
+    async fn is_linked(&self, tree: Visibility, path: &TreePath, content: &Content)
+    -> Result<bool>;
+
+    /// Returns what the driver can do since its directories have CIDs; none where they are files of the machine.
+    fn addressed(&self) -> Option<&dyn AddressedTree>;
+}
+
+/// Trees whose directories have CIDs at once.
+#[async_trait]
+pub trait AddressedTree: Send + Sync {
+    /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
+    /// from forgetting it, so it need not be looked up again. Returns what the edits made of the tree, so that the
+    /// caller does not compute it again.
+    async fn apply_and_fold(
+        &self,
+        tree: Visibility,
+        edits: &[Edit],
+        present: &HashSet<CanonicalDigest>,
+    ) -> Result<Applied>;
+
+    /// Returns the CID of a directory of a tree; none if there is no directory.
+    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>>;
+}
