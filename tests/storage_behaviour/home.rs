@@ -1,4 +1,4 @@
-//! A place for one case: a folder of the machine, and one on the node.
+//! What one case has: a folder of the machine, and one on the node.
 
 use std::env;
 use std::sync::Arc;
@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use crate::faults::{FaultInjecting, Faults};
+
 /// The node, as `scripts/test` names it.
 const NODE: [(&str, &str); 2] = [
     ("TEST_KUBO_API", "ROADSTEAD_STORAGE__KUBO__API"),
@@ -21,6 +23,8 @@ const NODE: [(&str, &str); 2] = [
 /// A storage under test.
 pub(crate) struct Subject {
     pub(crate) storage: Arc<dyn Storage>,
+    /// Which of its calls fail, where they can.
+    pub(crate) faults: Option<Arc<Faults>>,
     driver: &'static Driver,
     folder: TempDir,
     settings: Settings,
@@ -33,7 +37,11 @@ pub(crate) fn is_configured(driver: &Driver) -> bool {
 }
 
 impl Subject {
-    pub(crate) fn new(driver: &'static Driver) -> std::result::Result<Self, Failed> {
+    /// Opens a storage of that driver, inside one whose calls fail when a test says so if `is_faulty`.
+    pub(crate) fn new(
+        driver: &'static Driver,
+        is_faulty: bool,
+    ) -> std::result::Result<Self, Failed> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
 
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -45,18 +53,27 @@ impl Subject {
         }
         let settings = Settings::load(&Sources { environment, ..Sources::default() })?;
         let (folder, locks) = (TempDir::new()?, Arc::default());
-        let storage = open(driver, &folder, &settings, &locks);
-        Ok(Self { storage, driver, folder, settings, locks })
+        let faults = is_faulty.then(Arc::default);
+        let storage = with_faults(open(driver, &folder, &settings, &locks), faults.as_ref());
+        Ok(Self { storage, faults, driver, folder, settings, locks })
     }
 
     /// Opens the storage anew, as the next process does.
     pub(crate) fn reopen(&mut self) {
-        self.storage = open(self.driver, &self.folder, &self.settings, &self.locks);
+        let storage = open(self.driver, &self.folder, &self.settings, &self.locks);
+        self.storage = with_faults(storage, self.faults.as_ref());
     }
 
     /// Tells whether the trees are files of the machine, each with an identity of its own.
     pub(crate) fn is_made_of_files(&self) -> bool {
         self.driver.is_in_data_folder
+    }
+}
+
+fn with_faults(inner: Arc<dyn Storage>, faults: Option<&Arc<Faults>>) -> Arc<dyn Storage> {
+    match faults {
+        Some(faults) => Arc::new(FaultInjecting { inner, faults: Arc::clone(faults) }),
+        None => inner,
     }
 }
 

@@ -1,4 +1,5 @@
-//! What every storage driver does: each case runs on each row of the table of drivers.
+//! What every storage driver does: each case runs on each row of the table of drivers, and on each inside a storage
+//! that can fail.
 //!
 //! A case gets a storage in a folder of its own: of the machine, or of the Kubo node that `TEST_KUBO_API`
 //! and `TEST_KUBO_GATEWAY` name. When it ends well, nothing unfinished may be left in the store.
@@ -7,6 +8,7 @@
 
 mod cleaning;
 mod content;
+mod faults;
 mod home;
 mod tree;
 
@@ -96,16 +98,23 @@ const CASES: &[Case] = cases![
     tree::folding_gives_the_root_of_the_whole_tree,
 ];
 
+/// What a storage does whose calls fail.
+const CASES_WITH_FAULTS: &[Case] = cases![faults::a_call_that_failed_can_be_repeated];
+
 fn main() {
     let is_required = || std::env::var_os("TEST_REQUIRE_ALL").is_some_and(|value| value == "1");
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for driver in DRIVERS {
         let is_left_out = !home::is_configured(driver) && !is_required();
-        for (name, case) in CASES {
-            let run = move || case(Subject::new(driver)?);
-            let trial = Trial::test(format!("{}::{name}", driver.name), run);
-            trials.push(trial.with_ignored_flag(is_left_out));
+        for (is_faulty, around, cases) in
+            [(false, "", &[][..]), (true, "faults_around_", CASES_WITH_FAULTS)]
+        {
+            for (name, case) in CASES.iter().chain(cases) {
+                let run = move || case(Subject::new(driver, is_faulty)?);
+                let trial = Trial::test(format!("{around}{}::{name}", driver.name), run);
+                trials.push(trial.with_ignored_flag(is_left_out));
+            }
         }
     }
     libtest_mimic::run(&arguments, trials).exit();
