@@ -272,10 +272,10 @@ pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
-    let authenticator = (method.open)(&settings.auth, key)?;
+    let access_control = (method.open)(&settings.auth, key)?;
     let (access, domains) = (settings.anonymous_access(), settings.federation.domains.clone());
     let anonymous = AnonymousBound { access, domains };
-    Ok(Authority::new(authenticator, names(settings)).bounding(anonymous))
+    Ok(Authority::new(access_control, names(settings)).bounding(anonymous))
 }
 
 /// Returns what the settings say about whose repository a name means.

@@ -18,7 +18,7 @@ use super::tls::Certificate;
 use super::{
     App, AppError, authority, clearing, encrypted, federation, housekeeping, publish, purge,
 };
-use crate::auth::{Act, Action, Identity};
+use crate::auth::{Act, Action, Caller};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
@@ -77,7 +77,7 @@ pub async fn serve(
     }
     let authority = authority(settings, &app.index.secret("tokens").await?)?;
     // What everybody may pull, everybody may read by its CID.
-    let anonymous = authority.decide(&Identity::default(), Act::Any(Action::Pull)).await;
+    let anonymous = authority.decide(&Caller::anonymous(), Act::Any(Action::Pull)).await;
     let peer = Peer {
         id: key_of_seed(&app.index.secret("peer").await?),
         gateway: reached_at(settings, address),

@@ -1,28 +1,29 @@
-//! Decides by a method of signing in, and makes the grants that use cases ask for.
+//! Answers what a caller may do, and makes the grants that use cases ask for.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::anonymous::Reach;
 use super::{
-    Act, Action, AnonymousBound, AuthError, Authenticator, CatalogGrant, Challenge, DeleteGrant,
-    Identity, Meant, Names, PullGrant, PushGrant, Scopes, Token, TokenFault, scope,
+    AccessControl, Act, Action, AnonymousBound, AuthError, Caller, CatalogGrant, Challenge,
+    Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Scopes, Token,
+    TokenFault, scope,
 };
 use crate::oci::{ForeignName, RepositoryName};
 
 /// Makes grants: nothing else can.
 pub struct Authority {
-    authenticator: Box<dyn Authenticator>,
+    access: AccessControl,
     names: Names,
     anonymous: AnonymousBound,
 }
 
 impl Authority {
-    /// Decides by that method, about repositories that are whose `names` says. Anonymous clients are not
+    /// Decides by that policy, about repositories that are whose `names` says. Anonymous clients are not
     /// bounded.
     #[must_use]
-    pub fn new(authenticator: Box<dyn Authenticator>, names: Names) -> Self {
-        Self { authenticator, names, anonymous: AnonymousBound::default() }
+    pub fn new(access: AccessControl, names: Names) -> Self {
+        Self { access, names, anonymous: AnonymousBound::default() }
     }
 
     /// Bounds what anonymous clients get of foreign repositories, whatever the method would allow.
@@ -43,22 +44,22 @@ impl Authority {
     /// [`AuthError::Unauthorized`] when they are wrong, or are needed.
     pub async fn identify(
         &self,
-        authorization: Option<&str>,
+        credentials: &Credentials,
         client: IpAddr,
-    ) -> Result<Identity, AuthError> {
-        let identity = self.authenticator.identify(authorization, client).await?;
-        self.decide(&identity, Act::Ask).await?;
-        Ok(identity)
+    ) -> Result<Caller, AuthError> {
+        let caller = self.access.provider.identify(credentials, client).await?;
+        self.decide(&caller, Act::Ask).await?;
+        Ok(caller)
     }
 
     /// Decides about an act that needs no grant.
     ///
     /// # Errors
     /// Why it is not allowed.
-    pub async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
-        let decision = self.authenticator.decide(identity, act).await;
-        decision.map_err(|error| error.with_token_of(identity))?;
-        match &identity.scopes {
+    pub async fn decide(&self, caller: &Caller, act: Act<'_>) -> Result<(), AuthError> {
+        let decision = self.access.policy.decide(caller, act).await;
+        self.answer(decision, caller, act)?;
+        match &caller.scopes {
             Some(scopes) if !scopes.allow(act) => Err(lacking(act)),
             _ => Ok(()),
         }
@@ -67,20 +68,40 @@ impl Authority {
     /// Decides about an act on a repository. Clients ask for tokens by the name that they know.
     async fn decide_on(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         action: Action,
         meant: &Meant,
     ) -> Result<(), AuthError> {
         let Meant { name, requested, .. } = meant;
-        let decision = self.authenticator.decide(identity, Act::On(action, name)).await;
-        decision.map_err(|error| error.about(action, requested).with_token_of(identity))?;
+        let decision = self.access.policy.decide(caller, Act::On(action, name)).await;
+        self.answer(decision, caller, Act::On(action, requested))?;
         let is_good = |scopes: &Arc<Scopes>| {
             [name, requested].into_iter().any(|name| scopes.allow(Act::On(action, name)))
         };
-        match &identity.scopes {
+        match &caller.scopes {
             Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, requested))),
             _ => Ok(()),
         }
+    }
+
+    /// Says what a decision means to a caller that knows the act as `act`.
+    fn answer(&self, decision: Decision, caller: &Caller, act: Act<'_>) -> Result<(), AuthError> {
+        let is_hidden = match decision {
+            Decision::Allow => return Ok(()),
+            Decision::Denied(why) => return Err(AuthError::Denied(why)),
+            Decision::Challenge => false,
+            Decision::Hidden => true,
+        };
+        let Some(mut challenge) = self.access.provider.challenge(act) else {
+            let why = "cannot do that: this registry has no users; ask the operator";
+            return Err(AuthError::Denied(why.to_owned()));
+        };
+        if let Challenge::Token { fault, .. } = &mut challenge
+            && (is_hidden || caller.scopes.is_some())
+        {
+            *fault = Some(TokenFault::InsufficientScope);
+        }
+        Err(AuthError::Unauthorized(challenge))
     }
 
     /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
@@ -90,16 +111,19 @@ impl Authority {
     /// [`AuthError::Unauthorized`] when they are wrong.
     pub async fn token(
         &self,
-        authorization: Option<&str>,
+        credentials: &Credentials,
         client: IpAddr,
         scopes: Scopes,
     ) -> Result<Option<Token>, AuthError> {
-        self.authenticator.token(authorization, client, scopes).await
+        match self.access.provider.issuer() {
+            Some(issuer) => issuer.token(credentials, client, scopes).await,
+            None => Ok(None),
+        }
     }
 
     /// Looks whether the operator has changed the users; to be called each second.
     pub async fn refresh(&self) {
-        self.authenticator.refresh().await;
+        self.access.provider.refresh().await;
     }
 
     /// Allows a client to read a repository, and the one that may stand in for it.
@@ -108,34 +132,36 @@ impl Authority {
     /// Why it is not allowed.
     pub async fn pull(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<PullGrant, AuthError> {
         let meant = meant.into();
         let foreign = self.names.foreign(&meant.name);
-        let bound = self.bound(identity, &meant, foreign.as_ref());
+        let bound = self.bound(caller, &meant, foreign.as_ref());
         if let (Err(refusal), None) = (&bound, &meant.own) {
             return Err(refusal.clone());
         }
-        self.decide_on(identity, Action::Pull, &meant).await?;
+        self.decide_on(caller, Action::Pull, &meant).await?;
         let Meant { name, own, .. } = meant;
         if let Some(own) = &own {
-            self.authenticator.decide(identity, Act::On(Action::Pull, own)).await?;
+            let act = Act::On(Action::Pull, own);
+            let decision = self.access.policy.decide(caller, act).await;
+            self.answer(decision, caller, act)?;
         }
         match (bound, foreign, own) {
             (Err(refusal), Some(foreign), Some(own)) => {
-                let own = PullGrant::new(own, None, identity.clone(), None);
+                let own = PullGrant::new(own, None, caller.clone(), None);
                 Ok(own.instead_of(foreign.root, refusal))
             }
             (bound, foreign, own) => {
-                Ok(PullGrant::new(name, foreign, identity.clone(), bound?).or(own))
+                Ok(PullGrant::new(name, foreign, caller.clone(), bound?).or(own))
             }
         }
     }
 
     /// Tells whether anonymous clients may read all of a repository.
     pub async fn is_public(&self, name: &RepositoryName) -> bool {
-        let grant = self.pull(&Identity::default(), name.clone()).await;
+        let grant = self.pull(&Caller::anonymous(), name.clone()).await;
         grant.is_ok_and(|grant| grant.cache_only().is_none())
     }
 
@@ -143,15 +169,15 @@ impl Authority {
     /// what is not in the cache where it is no more than that.
     fn bound(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         Meant { name, requested, .. }: &Meant,
         foreign: Option<&ForeignName>,
     ) -> Result<Option<AuthError>, AuthError> {
-        let Some(foreign) = foreign.filter(|_| self.names.federates && identity.user.is_none())
+        let Some(foreign) = foreign.filter(|_| self.names.federates && caller.is_anonymous())
         else {
             return Ok(None);
         };
-        let refusal = |why| match self.authenticator.challenge(Act::On(Action::Pull, requested)) {
+        let refusal = |why| match self.access.provider.challenge(Act::On(Action::Pull, requested)) {
             Some(challenge) => AuthError::Unauthorized(challenge),
             None => {
                 AuthError::Denied(format!("cannot pull from `{name}`: {why}; ask the operator"))
@@ -170,11 +196,11 @@ impl Authority {
     /// Why it is not allowed; a change of a foreign repository never is.
     pub async fn push(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<PushGrant, AuthError> {
-        let name = self.change(identity, Action::Push, meant.into()).await?;
-        Ok(PushGrant::new(name, identity.clone()))
+        let name = self.change(caller, Action::Push, meant.into()).await?;
+        Ok(PushGrant::new(name, caller.clone()))
     }
 
     /// Allows a client to delete from a repository of this registry.
@@ -183,30 +209,30 @@ impl Authority {
     /// Why it is not allowed; a change of a foreign repository never is.
     pub async fn delete(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<DeleteGrant, AuthError> {
-        let name = self.change(identity, Action::Delete, meant.into()).await?;
-        Ok(DeleteGrant::new(name, identity.clone()))
+        let name = self.change(caller, Action::Delete, meant.into()).await?;
+        Ok(DeleteGrant::new(name, caller.clone()))
     }
 
     /// Allows a client to list all repositories.
     ///
     /// # Errors
     /// Why it is not allowed.
-    pub async fn catalog(&self, identity: &Identity) -> Result<CatalogGrant, AuthError> {
-        self.decide(identity, Act::List).await?;
-        Ok(CatalogGrant::new())
+    pub async fn catalog(&self, caller: &Caller) -> Result<CatalogGrant, AuthError> {
+        self.decide(caller, Act::List).await?;
+        Ok(CatalogGrant::new(caller.clone()))
     }
 
     /// Allows a change, and returns the name of the repository.
     async fn change(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         action: Action,
         meant: Meant,
     ) -> Result<RepositoryName, AuthError> {
-        self.decide_on(identity, action, &meant).await?;
+        self.decide_on(caller, action, &meant).await?;
         self.refuse_foreign(&meant.name)?;
         Ok(meant.name)
     }
@@ -228,4 +254,117 @@ fn lacking(act: Act<'_>) -> AuthError {
         scope: scope::needed(act),
         fault: Some(TokenFault::InsufficientScope),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::super::{IdentityProvider, Policy, TokenIssuer};
+    use super::*;
+
+    /// Says who every caller is.
+    struct Known(Caller, Option<Challenge>);
+
+    #[async_trait]
+    impl IdentityProvider for Known {
+        async fn identify(&self, _: &Credentials, _: IpAddr) -> Result<Caller, AuthError> {
+            Ok(self.0.clone())
+        }
+
+        async fn refresh(&self) {}
+
+        fn challenge(&self, act: Act<'_>) -> Option<Challenge> {
+            self.1.clone().map(|challenge| match challenge {
+                Challenge::Token { fault, .. } => {
+                    Challenge::Token { scope: scope::needed(act), fault }
+                }
+                Challenge::Basic => Challenge::Basic,
+            })
+        }
+
+        fn issuer(&self) -> Option<&dyn TokenIssuer> {
+            None
+        }
+    }
+
+    /// Decides the same about every act on a repository.
+    struct Always(Decision);
+
+    #[async_trait]
+    impl Policy for Always {
+        async fn decide(&self, _: &Caller, act: Act<'_>) -> Decision {
+            if matches!(act, Act::On(..)) { self.0.clone() } else { Decision::Allow }
+        }
+    }
+
+    const TOKEN: Challenge = Challenge::Token { scope: None, fault: None };
+
+    async fn pulled(
+        caller: Caller,
+        challenge: Option<Challenge>,
+        decision: Decision,
+    ) -> Result<PullGrant, AuthError> {
+        let provider = Box::new(Known(caller.clone(), challenge));
+        let access = AccessControl { provider, policy: Box::new(Always(decision)) };
+        let authority = Authority::new(access, Names::default());
+        let address = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(authority.identify(&Credentials::None, address).await, Ok(caller.clone()));
+        authority.pull(&caller, "team/app".parse::<RepositoryName>().unwrap()).await
+    }
+
+    fn unauthorized(fault: Option<TokenFault>) -> AuthError {
+        let scope = Some("repository:team/app:pull".to_owned());
+        AuthError::Unauthorized(Challenge::Token { scope, fault })
+    }
+
+    #[tokio::test]
+    async fn each_decision_has_its_answer() {
+        let lacking = unauthorized(Some(TokenFault::InsufficientScope));
+        let anna = Caller::user("anna");
+        let with = |scope: &str| Caller {
+            scopes: Some(Arc::new(Scopes::requested([scope]))),
+            ..anna.clone()
+        };
+        let (right, wrong) = (with("repository:team/app:pull"), with("repository:team/other:pull"));
+        for (caller, decision, expected) in [
+            (&anna, Decision::Allow, None),
+            (&right, Decision::Allow, None),
+            (&wrong, Decision::Allow, Some(lacking.clone())),
+            (&Caller::anonymous(), Decision::Challenge, Some(unauthorized(None))),
+            (&anna, Decision::Challenge, Some(unauthorized(None))),
+            (&right, Decision::Challenge, Some(lacking.clone())),
+            (&Caller::anonymous(), Decision::Hidden, Some(lacking.clone())),
+            (&anna, Decision::Hidden, Some(lacking.clone())),
+            (&right, Decision::Hidden, Some(lacking.clone())),
+            (&right, Decision::Denied("no".into()), Some(AuthError::Denied("no".into()))),
+        ] {
+            let answer = pulled(caller.clone(), Some(TOKEN), decision.clone()).await;
+            assert_eq!(answer.err(), expected, "{caller:?} {decision:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_is_never_sent_to_sign_in_where_there_are_no_users() {
+        for decision in [Decision::Challenge, Decision::Hidden] {
+            let anonymous = Caller::anonymous();
+            let answer = pulled(anonymous.clone(), Some(Challenge::Basic), decision.clone()).await;
+            assert_eq!(answer.err(), Some(AuthError::Unauthorized(Challenge::Basic)));
+            let answer = pulled(anonymous, None, decision).await;
+            assert!(matches!(answer, Err(AuthError::Denied(_))), "{answer:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_grant_says_who_asked() {
+        let anna = Caller::user("anna");
+        let provider = Box::new(Known(anna.clone(), None));
+        let access = AccessControl { provider, policy: Box::new(Always(Decision::Allow)) };
+        let authority = Authority::new(access, Names::default());
+        let name = || "team/app".parse::<RepositoryName>().unwrap();
+        assert_eq!(authority.pull(&anna, name()).await.unwrap().caller(), &anna);
+        assert_eq!(authority.push(&anna, name()).await.unwrap().caller(), &anna);
+        assert_eq!(authority.delete(&anna, name()).await.unwrap().caller(), &anna);
+        assert_eq!(authority.catalog(&anna).await.unwrap().caller(), &anna);
+    }
 }

@@ -1,7 +1,7 @@
 //! Grants: a repository's name and its caller, together with the right to do something there. Only
 //! this room can make one.
 
-use super::{AuthError, Identity};
+use super::{AuthError, Caller};
 use crate::oci::{ForeignName, RepositoryName, RootName};
 
 /// The right to read a repository.
@@ -24,23 +24,23 @@ pub struct DeleteGrant(Granted);
 
 /// The right to list all repositories.
 #[derive(Debug, Clone)]
-pub struct CatalogGrant(());
+pub struct CatalogGrant(Caller);
 
 /// What each right about a repository carries.
 #[derive(Debug, Clone)]
 struct Granted {
     repository: RepositoryName,
-    identity: Identity,
+    caller: Caller,
 }
 
 impl PullGrant {
     pub(super) fn new(
         repository: RepositoryName,
         foreign: Option<ForeignName>,
-        identity: Identity,
+        caller: Caller,
         cache_only: Option<AuthError>,
     ) -> Self {
-        let granted = Granted { repository, identity };
+        let granted = Granted { repository, caller };
         Self { granted, foreign, cache_only, own: None, instead_of: None }
     }
 
@@ -59,7 +59,7 @@ impl PullGrant {
     #[must_use]
     pub fn own(&self) -> Option<Self> {
         let own = self.own.clone()?;
-        Some(Self::new(own, None, self.granted.identity.clone(), None))
+        Some(Self::new(own, None, self.granted.caller.clone(), None))
     }
 
     /// Returns below which root the repository is for which this one stands in, and the answer where this one is
@@ -90,14 +90,14 @@ impl PullGrant {
 
     /// Returns the caller who reads.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.granted.identity
+    pub fn caller(&self) -> &Caller {
+        &self.granted.caller
     }
 }
 
 impl PushGrant {
-    pub(super) fn new(repository: RepositoryName, identity: Identity) -> Self {
-        Self(Granted { repository, identity })
+    pub(super) fn new(repository: RepositoryName, caller: Caller) -> Self {
+        Self(Granted { repository, caller })
     }
 
     /// Returns the repository.
@@ -108,14 +108,14 @@ impl PushGrant {
 
     /// Returns the caller who writes.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.0.identity
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
     }
 }
 
 impl DeleteGrant {
-    pub(super) fn new(repository: RepositoryName, identity: Identity) -> Self {
-        Self(Granted { repository, identity })
+    pub(super) fn new(repository: RepositoryName, caller: Caller) -> Self {
+        Self(Granted { repository, caller })
     }
 
     /// Returns the repository.
@@ -126,13 +126,19 @@ impl DeleteGrant {
 
     /// Returns the caller who deletes.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
-        &self.0.identity
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
     }
 }
 
 impl CatalogGrant {
-    pub(super) fn new() -> Self {
-        Self(())
+    pub(super) fn new(caller: Caller) -> Self {
+        Self(caller)
+    }
+
+    /// Returns the caller who lists.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0
     }
 }

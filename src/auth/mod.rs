@@ -2,17 +2,21 @@
 //!
 //! `http` asks an [`Authority`] before every use case and hands the grant on: a repository's name
 //! reaches `registry` only inside the grant that allows the act, so a check cannot be forgotten.
-//! Nothing here knows of HTTP beyond the credentials that a request carries, nor of storage.
+//! Nothing here knows of HTTP, nor of storage.
+//!
+//! Three things are apart: an [`IdentityProvider`] makes a [`Caller`] of [`Credentials`], a [`Policy`] makes a
+//! [`Decision`] about what it may do, and the authority answers, once it has looked whether a token is good for it.
 
 mod anonymous;
 mod authority;
+mod caller;
 mod grant;
 mod methods;
 mod names;
+mod policy;
 mod scope;
 
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -21,29 +25,14 @@ use thiserror::Error;
 
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
+pub use caller::{Caller, CallerKind, Credentials};
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 pub use methods::{METHODS, Method, Opened, SetupError};
 pub use names::{Meant, Names};
+pub use policy::{Decision, Policy};
 pub use scope::Scopes;
 
 use crate::oci::RepositoryName;
-
-/// The caller.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Identity {
-    /// The user's name; none for an anonymous client.
-    pub user: Option<String>,
-    /// What the token is good for that it sends; none: it sends no token.
-    pub scopes: Option<Arc<Scopes>>,
-}
-
-impl Identity {
-    /// A user who has signed in by name and password.
-    #[must_use]
-    pub fn user(name: String) -> Self {
-        Self { user: Some(name), scopes: None }
-    }
-}
 
 /// What a client wants to do with a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,55 +139,51 @@ impl AuthError {
         }
         self
     }
-
-    /// Says in a challenge that the token is not good for that.
-    fn with_token_of(mut self, identity: &Identity) -> Self {
-        if let Self::Unauthorized(Challenge::Token { fault, .. }) = &mut self {
-            *fault = identity.scopes.as_ref().map(|_| TokenFault::InsufficientScope);
-        }
-        self
-    }
 }
 
-/// A way to sign in and to decide.
+/// Finds out who a caller is.
 #[async_trait]
-pub trait Authenticator: Send + Sync {
-    /// Returns the caller with these credentials: the value of the `Authorization` header, empty where it
-    /// is no text, if there is one. `client` is the address that limits count by.
+pub trait IdentityProvider: Send + Sync {
+    /// Returns the caller with these credentials. `client` is the address that limits count by.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong, [`AuthError::Busy`] when they were not looked at.
     async fn identify(
         &self,
-        authorization: Option<&str>,
+        credentials: &Credentials,
         client: IpAddr,
-    ) -> Result<Identity, AuthError>;
+    ) -> Result<Caller, AuthError>;
 
-    /// Decides about one act.
-    ///
-    /// # Errors
-    /// Why it is not allowed.
-    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError>;
+    /// Looks whether the operator has changed the users. One that reads no file has nothing to do.
+    async fn refresh(&self);
 
-    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
-    /// clients do not sign in by tokens.
+    /// Returns how a client can sign in that may not do this without; none where there are no users.
+    fn challenge(&self, act: Act<'_>) -> Option<Challenge>;
+
+    /// Returns what issues its tokens; none where clients do not sign in by tokens.
+    fn issuer(&self) -> Option<&dyn TokenIssuer>;
+}
+
+/// Issues tokens, which clients send instead of their password for a while.
+#[async_trait]
+pub trait TokenIssuer: Send + Sync {
+    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none for a
+    /// user who has left meanwhile.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
     async fn token(
         &self,
-        _authorization: Option<&str>,
-        _client: IpAddr,
-        _scopes: Scopes,
-    ) -> Result<Option<Token>, AuthError> {
-        Ok(None)
-    }
+        credentials: &Credentials,
+        client: IpAddr,
+        scopes: Scopes,
+    ) -> Result<Option<Token>, AuthError>;
+}
 
-    /// Looks whether the operator has changed the users. A method that reads no file has nothing to do.
-    async fn refresh(&self) {}
-
-    /// Returns how a client can sign in that may not do this without; none where there are no users.
-    fn challenge(&self, _act: Act<'_>) -> Option<Challenge> {
-        None
-    }
+/// Who finds out who callers are, and who decides what they may do.
+pub struct AccessControl {
+    /// Finds out who a caller is.
+    pub provider: Box<dyn IdentityProvider>,
+    /// Decides what it may do.
+    pub policy: Box<dyn Policy>,
 }

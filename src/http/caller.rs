@@ -2,23 +2,21 @@
 
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use actix_web::http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 
 use super::error::ApiError;
 use super::extract::Namespace;
-use super::{Api, client, log, token};
-use crate::auth::{AuthError, Identity};
+use super::{Api, client, credentials, log, token};
+use crate::auth::{AuthError, Caller};
 use crate::dnslink::on_behalf_of;
 
 /// Tells on whose behalf an answer is given.
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
-/// Refuses callers without access, and passes all others on, with their identity. It stands
+/// Refuses callers without access, and passes all others on. It stands
 /// around all of `/v2/` and around `/metrics`, so a path that is malformed or is none tells nothing to a stranger.
 ///
 /// # Errors
@@ -27,10 +25,10 @@ pub(super) async fn identify(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
-    let mut response = match identity(request.request()).await {
-        Ok(identity) => {
-            log::from(request.request(), &identity);
-            request.extensions_mut().insert(identity);
+    let mut response = match caller(request.request()).await {
+        Ok(caller) => {
+            log::from(request.request(), &caller);
+            request.extensions_mut().insert(caller);
             let api = Data::clone(api(request.request()));
             let client = client::of(request.request()).group();
             let (response, exceeded) = on_behalf_of(client, next.call(request)).await;
@@ -40,7 +38,7 @@ pub(super) async fn identify(
             response?.map_into_left_body()
         }
         Err(error) => {
-            match (&error, user(request.request())) {
+            match (&error, credentials::user(request.request())) {
                 (AuthError::Unauthorized(_), Some(user)) => log::tried(request.request(), &user),
                 (AuthError::Busy { .. }, Some(user)) => {
                     log::unchecked_user(request.request(), &user)
@@ -81,10 +79,10 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
     HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()
 }
 
-async fn identity(request: &HttpRequest) -> Result<Identity, AuthError> {
+async fn caller(request: &HttpRequest) -> Result<Caller, AuthError> {
     let api = Data::clone(api(request));
     let client = client::of(request).group();
-    let identified = api.authority.identify(authorization(request), client).await;
+    let identified = api.authority.identify(&credentials::of(request), client).await;
     if let Err(AuthError::Busy { limit, .. }) = &identified {
         api.metrics.refused(limit);
     }
@@ -95,22 +93,7 @@ fn api(request: &HttpRequest) -> &Data<Api> {
     request.app_data().expect("the server is made with it")
 }
 
-/// Returns the user of the password that a request has, if it has one (RFC 7617).
-fn user(request: &HttpRequest) -> Option<String> {
-    let (scheme, text) = authorization(request)?.split_once(' ')?;
-    let bytes = BASE64_STANDARD.decode(text.trim()).ok()?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (user, _) = text.split_once(':')?;
-    scheme.eq_ignore_ascii_case("basic").then(|| user.to_owned())
-}
-
-/// Returns the credentials that a request has; what is no text is malformed like any other nonsense.
-pub(super) fn authorization(request: &HttpRequest) -> Option<&str> {
-    let header = request.headers().get(AUTHORIZATION);
-    header.map(|value| value.to_str().unwrap_or_default())
-}
-
 /// Returns the caller.
-pub(super) fn of(request: &HttpRequest) -> Identity {
-    request.extensions().get::<Identity>().expect("`identify` stands around it").clone()
+pub(super) fn of(request: &HttpRequest) -> Caller {
+    request.extensions().get::<Caller>().expect("`identify` stands around it").clone()
 }

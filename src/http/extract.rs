@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::error::ApiError;
 use super::{Api, caller, client, log, range};
 use crate::auth::{
-    Act, Action, AuthError, Authority, CatalogGrant, DeleteGrant, Identity, Meant, PullGrant,
+    Act, Action, AuthError, Authority, Caller, CatalogGrant, DeleteGrant, Meant, PullGrant,
     PushGrant,
 };
 use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName, read_domain};
@@ -53,12 +53,12 @@ async fn ask<Grant>(
     request: &HttpRequest,
     authority: &Authority,
     action: Action,
-    ask: impl AsyncFnOnce(&Authority, &Identity, Meant) -> Result<Grant, AuthError>,
+    ask: impl AsyncFnOnce(&Authority, &Caller, Meant) -> Result<Grant, AuthError>,
 ) -> Result<Grant, ApiError> {
     log::about(request);
-    let identity = caller::of(request);
+    let caller = caller::of(request);
     let name = segment::<RepositoryName>(request, "name");
-    if let Err(refusal) = authority.decide(&identity, Act::Any(action)).await {
+    if let Err(refusal) = authority.decide(&caller, Act::Any(action)).await {
         // Some clients ask for a token by nothing but the challenge.
         return Err(match name {
             Ok(name) => refusal.about(action, &name).into(),
@@ -72,7 +72,7 @@ async fn ask<Grant>(
     if let Some(namespace) = namespace.filter(|it| meant.name.namespace() == Some(it.as_str())) {
         request.extensions_mut().insert(Namespace(namespace));
     }
-    Ok(ask(authority, &identity, meant).await?)
+    Ok(ask(authority, &caller, meant).await?)
 }
 
 impl Ask for PullGrant {

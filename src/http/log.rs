@@ -18,7 +18,7 @@ use actix_web::{Error, HttpMessage, HttpRequest};
 use super::client::{self, Client};
 use super::metrics::{Measured, RouteMetrics};
 use super::respond::{CONTENT_DIGEST, IPFS_PATH};
-use crate::auth::Identity;
+use crate::auth::Caller;
 
 /// The most that is logged of a path, in bytes.
 const LONGEST_PATH: usize = 512;
@@ -60,8 +60,8 @@ fn note(request: &HttpRequest, note: impl FnOnce(&mut Noted)) {
 }
 
 /// Notes the user of a request.
-pub(super) fn from(request: &HttpRequest, identity: &Identity) {
-    let user = identity.user.as_deref().map(|user| cut(user, LONGEST_NAME).to_owned());
+pub(super) fn from(request: &HttpRequest, caller: &Caller) {
+    let user = caller.subject().map(|user| cut(user, LONGEST_NAME).to_owned());
     note(request, |noted| noted.user = user);
 }
 

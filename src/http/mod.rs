@@ -15,6 +15,7 @@ mod catalog;
 mod client;
 mod condition;
 mod cors;
+mod credentials;
 mod error;
 mod extract;
 mod gateway;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::error::{self, Answer};
 use super::extract::{Query, Read};
-use super::{Api, caller, client};
+use super::{Api, client, credentials};
 use crate::auth::Scopes;
 
 /// Where it is.
@@ -22,8 +22,8 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     let query = Query::read(&request)?;
     let scopes = Scopes::requested(query.all("scope"));
     let client = client::of(&request).group();
-    let authorization = caller::authorization(&request);
-    let Some(token) = api.authority.token(authorization, client, scopes).await? else {
+    let credentials = credentials::of(&request);
+    let Some(token) = api.authority.token(&credentials, client, scopes).await? else {
         return error::not_found(request).await;
     };
     let text = token.text.expose_secret();

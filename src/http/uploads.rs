@@ -61,7 +61,7 @@ async fn mount(
         None => api.registry.mount_candidates(digest).await?,
     };
     for name in candidates {
-        let Ok(from) = api.authority.pull(grant.identity(), name).await else { continue };
+        let Ok(from) = api.authority.pull(grant.caller(), name).await else { continue };
         if let Some(blob) = api.registry.mount_blob(grant, &from, digest).await? {
             return Ok(Some(blob));
         }

@@ -10,12 +10,16 @@ use actix_web::http::header::LOCATION;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
-use roadstead::auth::{Act, AuthError, Authenticator, Authority, Challenge, Identity, Names};
+use roadstead::auth::{
+    AccessControl, Act, AuthError, Authority, Caller, Challenge, Credentials, Decision,
+    IdentityProvider, Names, Policy, TokenIssuer,
+};
 use roadstead::config::Settings;
 use roadstead::http::{self, Api, ManifestMemory, Metrics, OwnNames, Readiness, routes};
 use roadstead::registry::{Limits, Registry};
 use roadstead::storage::{Lease, Locks, StorageContext};
 use roadstead::{index, storage};
+use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use crate::common::content::sha256;
@@ -24,23 +28,39 @@ use crate::common::content::sha256;
 struct ByName;
 
 #[async_trait]
-impl Authenticator for ByName {
-    async fn identify(
-        &self,
-        authorization: Option<&str>,
-        _: IpAddr,
-    ) -> Result<Identity, AuthError> {
-        Ok(Identity { user: authorization.map(str::to_owned), scopes: None })
+impl IdentityProvider for ByName {
+    async fn identify(&self, credentials: &Credentials, _: IpAddr) -> Result<Caller, AuthError> {
+        Ok(match credentials {
+            Credentials::Bearer(user) => Caller::user(user.expose_secret()),
+            _ => Caller::anonymous(),
+        })
     }
 
-    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
-        let is_allowed = match (&identity.user, act) {
+    async fn refresh(&self) {}
+
+    fn challenge(&self, _: Act<'_>) -> Option<Challenge> {
+        Some(Challenge::Basic)
+    }
+
+    fn issuer(&self) -> Option<&dyn TokenIssuer> {
+        None
+    }
+}
+
+#[async_trait]
+impl Policy for ByName {
+    async fn decide(&self, caller: &Caller, act: Act<'_>) -> Decision {
+        let is_allowed = match (caller.subject(), act) {
             (None, _) | (_, Act::List) => false,
             (Some(_), Act::Ask | Act::SignIn | Act::Any(_)) => true,
             (Some(user), Act::On(_, repository)) => repository.namespace() == Some(user),
         };
-        if is_allowed { Ok(()) } else { Err(AuthError::Unauthorized(Challenge::Basic)) }
+        if is_allowed { Decision::Allow } else { Decision::Challenge }
     }
+}
+
+fn bearer(user: &str) -> String {
+    format!("Bearer {user}")
 }
 
 /// A storage of one process, which needs no locks.
@@ -73,7 +93,10 @@ async fn api(data: &TempDir) -> Data<Api> {
     Data::new(Api {
         gateway: None,
         registry: Registry::new(index, storage, limits),
-        authority: Authority::new(Box::new(ByName), Names::default()),
+        authority: Authority::new(
+            AccessControl { provider: Box::new(ByName), policy: Box::new(ByName) },
+            Names::default(),
+        ),
         external_url: None,
         address: ([127, 0, 0, 1], 5000).into(),
         is_encrypted: false,
@@ -99,7 +122,7 @@ async fn a_mount_takes_blobs_only_from_where_the_client_may_pull() {
     .await;
     let post = |user: &str, name: &str, query: &str| {
         let uri = format!("/v2/{name}/blobs/uploads/?{query}");
-        TestRequest::post().uri(&uri).insert_header(("Authorization", user))
+        TestRequest::post().uri(&uri).insert_header(("Authorization", bearer(user)))
     };
     let digest = sha256(b"secret");
     let pushed = post("alice", "alice/app", &format!("digest={digest}"));
@@ -113,7 +136,7 @@ async fn a_mount_takes_blobs_only_from_where_the_client_may_pull() {
         let place = response.headers().get(LOCATION).expect("an upload has begun");
         assert!(place.as_bytes().starts_with(b"/v2/bob/app/blobs/uploads/"), "{query}");
         let path = format!("/v2/bob/app/blobs/{digest}");
-        let get = TestRequest::get().uri(&path).insert_header(("Authorization", "bob"));
+        let get = TestRequest::get().uri(&path).insert_header(("Authorization", bearer("bob")));
         let response = call_service(&service, get.to_request()).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{query}");
     }
@@ -158,7 +181,7 @@ async fn every_path_asks_for_leave() {
             None => format!("/v2/alice/app/{path}"),
         };
         let request = TestRequest::default().method(method).uri(&path);
-        let request = request.insert_header(("Authorization", "bob"));
+        let request = request.insert_header(("Authorization", bearer("bob")));
         let response = call_service(&service, request.to_request()).await;
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::Authenticator;
+use super::AccessControl;
 use crate::config::AuthSettings;
 
 /// A way to sign in: one row of [`METHODS`].
@@ -19,7 +19,7 @@ pub struct Method {
 }
 
 /// What comes of opening a way to sign in.
-pub type Opened = Result<Box<dyn Authenticator>, SetupError>;
+pub type Opened = Result<AccessControl, SetupError>;
 
 /// Every way to sign in.
 pub const METHODS: &[Method] =

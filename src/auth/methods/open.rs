@@ -5,25 +5,35 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 
-use super::super::{Act, AuthError, Authenticator, Identity};
+use super::super::policy::Open;
+use super::super::{
+    AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, TokenIssuer,
+};
 use super::SetupError;
 use crate::config::AuthSettings;
 
 /// Makes the method.
 #[expect(clippy::unnecessary_wraps, reason = "it is a row of the table, and others can fail")]
-pub(super) fn open(_: &AuthSettings, _: &[u8; 32]) -> Result<Box<dyn Authenticator>, SetupError> {
-    Ok(Box::new(Open))
+pub(super) fn open(_: &AuthSettings, _: &[u8; 32]) -> Result<AccessControl, SetupError> {
+    Ok(AccessControl { provider: Box::new(Anonymous), policy: Box::new(Open) })
 }
 
-struct Open;
+/// Takes every caller for an anonymous client.
+struct Anonymous;
 
 #[async_trait]
-impl Authenticator for Open {
-    async fn identify(&self, _: Option<&str>, _: IpAddr) -> Result<Identity, AuthError> {
-        Ok(Identity::default())
+impl IdentityProvider for Anonymous {
+    async fn identify(&self, _: &Credentials, _: IpAddr) -> Result<Caller, AuthError> {
+        Ok(Caller::anonymous())
     }
 
-    async fn decide(&self, _: &Identity, _: Act<'_>) -> Result<(), AuthError> {
-        Ok(())
+    async fn refresh(&self) {}
+
+    fn challenge(&self, _: Act<'_>) -> Option<Challenge> {
+        None
+    }
+
+    fn issuer(&self) -> Option<&dyn TokenIssuer> {
+        None
     }
 }

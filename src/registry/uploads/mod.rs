@@ -280,7 +280,7 @@ fn is_old(id: &str) -> bool {
 
 /// The caller, as an upload's owner.
 fn owner(grant: &PushGrant) -> &str {
-    grant.identity().user.as_deref().unwrap_or_default()
+    grant.caller().subject().unwrap_or_default()
 }
 
 fn key(row: &UploadRow) -> UploadKey<'_> {

@@ -17,13 +17,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::super::policy::EveryUser;
 use super::super::scope::needed;
 use super::super::{
-    Act, Action, AuthError, Authenticator, Challenge, Identity, Scopes, Token, TokenFault,
+    AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, Scopes, Token,
+    TokenFault, TokenIssuer,
 };
 use super::SetupError;
 use crate::config::AuthSettings;
@@ -32,21 +32,21 @@ use sign_ins::SignIns;
 use tokens::Tokens;
 
 /// Makes the method. The key signs tokens.
-pub(super) fn open(
-    settings: &AuthSettings,
-    key: &[u8; 32],
-) -> Result<Box<dyn Authenticator>, SetupError> {
+pub(super) fn open(settings: &AuthSettings, key: &[u8; 32]) -> Result<AccessControl, SetupError> {
     let path = &settings.htpasswd.file;
     let file = PasswordFile::open(path).map_err(|reason| SetupError {
         setting: "auth.htpasswd.file",
         file: path.clone(),
         reason,
     })?;
-    Ok(Box::new(Htpasswd {
+    let anonymous_pull = settings.htpasswd.anonymous_pull;
+    let provider = Htpasswd {
         file,
-        tokens: settings.htpasswd.anonymous_pull.then(|| Tokens::new(key)),
+        tokens: anonymous_pull.then(|| Tokens::new(key)),
         sign_ins: SignIns::new(settings.sign_ins),
-    }))
+    };
+    let policy = EveryUser { anonymous_pull };
+    Ok(AccessControl { provider: Box::new(provider), policy: Box::new(policy) })
 }
 
 struct Htpasswd {
@@ -56,65 +56,35 @@ struct Htpasswd {
     sign_ins: Arc<SignIns>,
 }
 
-/// What an `Authorization` header says.
-enum Credentials {
-    Password { user: String, password: SecretString },
-    Token(String),
-}
-
 #[async_trait]
-impl Authenticator for Htpasswd {
+impl IdentityProvider for Htpasswd {
     async fn identify(
         &self,
-        authorization: Option<&str>,
+        credentials: &Credentials,
         client: IpAddr,
-    ) -> Result<Identity, AuthError> {
-        let Some(authorization) = authorization else { return Ok(Identity::default()) };
-        let edition = self.file.current().await;
-        match (credentials(authorization), &self.tokens) {
+    ) -> Result<Caller, AuthError> {
+        match (credentials, &self.tokens) {
+            (Credentials::None, _) => Ok(Caller::anonymous()),
             // skopeo signs in with an empty name where `Basic` is required and it has no credentials.
-            (Some(Credentials::Password { user, password }), _)
+            (Credentials::Basic { user, password }, _)
                 if user.is_empty() && password.expose_secret().is_empty() =>
             {
-                Ok(Identity::default())
+                Ok(Caller::anonymous())
             }
-            (Some(Credentials::Password { user, password }), _) => {
-                let is_right = self.check(&edition, client, &user, &password).await?;
-                is_right.then(|| Identity::user(user)).ok_or_else(|| self.refusal(None))
+            (Credentials::Basic { user, password }, _) => {
+                let edition = self.file.current().await;
+                let is_right = self.check(&edition, client, user, password).await?;
+                is_right.then(|| Caller::user(user)).ok_or_else(|| self.refusal())
             }
-            (Some(Credentials::Token(token)), Some(tokens)) => {
+            (Credentials::Bearer(token), Some(tokens)) => {
+                let edition = self.file.current().await;
                 let fault = Some(TokenFault::Invalid);
                 let challenge = Challenge::Token { scope: None, fault };
-                let read = tokens.read(&token, &edition.users);
+                let read = tokens.read(token.expose_secret(), &edition.users);
                 read.ok_or(AuthError::Unauthorized(challenge))
             }
-            _ => Err(self.refusal(None)),
+            (Credentials::Bearer(_), None) | (Credentials::Malformed, _) => Err(self.refusal()),
         }
-    }
-
-    async fn decide(&self, identity: &Identity, act: Act<'_>) -> Result<(), AuthError> {
-        let is_pull = matches!(act, Act::Ask | Act::Any(Action::Pull) | Act::On(Action::Pull, _));
-        if identity.user.is_some() || (is_pull && self.tokens.is_some()) {
-            return Ok(());
-        }
-        Err(self.refusal(needed(act)))
-    }
-
-    async fn token(
-        &self,
-        authorization: Option<&str>,
-        client: IpAddr,
-        scopes: Scopes,
-    ) -> Result<Option<Token>, AuthError> {
-        let Some(tokens) = &self.tokens else { return Ok(None) };
-        // A token is no way to get the next one.
-        if matches!(authorization.map(credentials), Some(Some(Credentials::Token(_)))) {
-            return Err(self.refusal(None));
-        }
-        let mut identity = self.identify(authorization, client).await?;
-        let scopes = if identity.user.is_some() { scopes } else { scopes.only_pulls() };
-        identity.scopes = Some(Arc::new(scopes));
-        Ok(tokens.issue(&identity, &self.file.current().await.users))
     }
 
     async fn refresh(&self) {
@@ -122,20 +92,45 @@ impl Authenticator for Htpasswd {
     }
 
     fn challenge(&self, act: Act<'_>) -> Option<Challenge> {
-        Some(match self.tokens {
-            Some(_) => Challenge::Token { scope: needed(act), fault: None },
-            None => Challenge::Basic,
-        })
+        Some(self.challenge_with(needed(act)))
+    }
+
+    fn issuer(&self) -> Option<&dyn TokenIssuer> {
+        self.tokens.as_ref().map(|_| self as &dyn TokenIssuer)
+    }
+}
+
+#[async_trait]
+impl TokenIssuer for Htpasswd {
+    async fn token(
+        &self,
+        credentials: &Credentials,
+        client: IpAddr,
+        scopes: Scopes,
+    ) -> Result<Option<Token>, AuthError> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        // A token is no way to get the next one.
+        if matches!(credentials, Credentials::Bearer(_)) {
+            return Err(self.refusal());
+        }
+        let mut caller = self.identify(credentials, client).await?;
+        let scopes = if caller.is_anonymous() { scopes.only_pulls() } else { scopes };
+        caller.scopes = Some(Arc::new(scopes));
+        Ok(tokens.issue(&caller, &self.file.current().await.users))
     }
 }
 
 impl Htpasswd {
-    fn refusal(&self, scope: Option<String>) -> AuthError {
-        let challenge = match self.tokens {
+    /// Refuses credentials.
+    fn refusal(&self) -> AuthError {
+        AuthError::Unauthorized(self.challenge_with(None))
+    }
+
+    fn challenge_with(&self, scope: Option<String>) -> Challenge {
+        match self.tokens {
             Some(_) => Challenge::Token { scope, fault: None },
             None => Challenge::Basic,
-        };
-        AuthError::Unauthorized(challenge)
+        }
     }
 
     /// Tells whether a password is right; it takes as long for a user that there is not.
@@ -181,61 +176,5 @@ impl Htpasswd {
             is_right
         });
         Ok(checked.await.unwrap_or(false))
-    }
-}
-
-/// Reads an `Authorization` header (RFC 7617, RFC 6750).
-fn credentials(authorization: &str) -> Option<Credentials> {
-    let (scheme, rest) = authorization.split_once(' ')?;
-    let rest = rest.trim();
-    if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Credentials::Token(rest.to_owned()));
-    }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
-    let (user, password) = text.split_once(':')?;
-    Some(Credentials::Password { user: user.to_owned(), password: password.into() })
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::oci::hostile;
-
-    proptest! {
-        #[test]
-        fn whatever_is_not_well_formed_is_no_credentials(
-            header in hostile::texts("(Basic|basic|Bearer|BEARER) +([A-Za-z0-9+/]{4}){1,6}([A-Za-z0-9]{3}=)?"),
-        ) {
-            let (scheme, rest) = header.split_once(' ').unwrap_or_default();
-            match credentials(&header) {
-                Some(Credentials::Password { user, password }) => {
-                    prop_assert!(scheme.eq_ignore_ascii_case("basic"));
-                    prop_assert!(!user.contains(':'));
-                    let again = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
-                    prop_assert_eq!(again, rest.trim());
-                }
-                Some(Credentials::Token(token)) => {
-                    prop_assert!(scheme.eq_ignore_ascii_case("bearer"));
-                    prop_assert_eq!(token, rest.trim());
-                }
-                None => prop_assert!(!scheme.eq_ignore_ascii_case("bearer")),
-            }
-        }
-
-        #[test]
-        fn every_user_and_password_arrive_as_they_were_sent(
-            user in "[^:]{0,20}", password in any::<String>(),
-        ) {
-            let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
-            let Some(Credentials::Password { user: found, password: secret }) = credentials(&header) else {
-                return Err(TestCaseError::fail(header));
-            };
-            prop_assert_eq!((found, secret.expose_secret()), (user, password.as_str()));
-        }
     }
 }

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
-use super::super::super::{Identity, Scopes, Token};
+use super::super::super::{Caller, CallerKind, Scopes, Token};
 use super::users::Users;
 
 /// How long one is good; clients fetch another when it is not.
@@ -17,7 +17,7 @@ const LIFETIME: Duration = Duration::from_mins(5);
 
 /// How the second line begins that names a user, and what it is for anonymous clients.
 const USER: &str = "user:";
-const ANYBODY: &str = "anonymous";
+const ANONYMOUS: &str = "anonymous";
 
 /// Makes tokens and reads them.
 pub(super) struct Tokens {
@@ -30,15 +30,13 @@ impl Tokens {
     }
 
     /// Makes one for a user of the file, or for an anonymous client.
-    pub(super) fn issue(&self, identity: &Identity, users: &Users) -> Option<Token> {
+    pub(super) fn issue(&self, caller: &Caller, users: &Users) -> Option<Token> {
         let end = now() + LIFETIME.as_secs();
-        let scopes = identity.scopes.as_ref().map(|scopes| scopes.lines()).unwrap_or_default();
-        let bearer = identity
-            .user
-            .as_ref()
-            .map_or_else(|| ANYBODY.to_owned(), |user| format!("{USER}{user}"));
+        let scopes = caller.scopes.as_ref().map(|scopes| scopes.lines()).unwrap_or_default();
+        let bearer =
+            caller.subject().map_or_else(|| ANONYMOUS.to_owned(), |user| format!("{USER}{user}"));
         let claim = [vec![end.to_string(), bearer], scopes].concat().join("\n");
-        let signed = hmac::sign(&self.key, &signed(&claim, identity, users)?);
+        let signed = hmac::sign(&self.key, &signed(&claim, caller, users)?);
         let [claim, signature] =
             [claim.as_bytes(), signed.as_ref()].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
         Some(Token { text: format!("{claim}.{signature}").into(), lifetime: LIFETIME })
@@ -46,25 +44,25 @@ impl Tokens {
 
     /// Returns its user; none if it has ended, is not ours, or is of a user who left or has
     /// another password since.
-    pub(super) fn read(&self, token: &str, users: &Users) -> Option<Identity> {
+    pub(super) fn read(&self, token: &str, users: &Users) -> Option<Caller> {
         let (claim, signature) = token.split_once('.')?;
         let claim = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(claim).ok()?).ok()?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
         let mut lines = claim.split('\n');
         let (end, bearer) = (lines.next()?, lines.next()?);
-        let user = match bearer {
-            ANYBODY => None,
-            bearer => Some(bearer.strip_prefix(USER)?.to_owned()),
+        let kind = match bearer {
+            ANONYMOUS => CallerKind::Anonymous,
+            bearer => CallerKind::User(bearer.strip_prefix(USER)?.to_owned()),
         };
-        let identity = Identity { user, scopes: Some(Arc::new(Scopes::requested(lines))) };
-        hmac::verify(&self.key, &signed(&claim, &identity, users)?, &signature).ok()?;
-        (now() < end.parse().ok()?).then_some(identity)
+        let caller = Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))) };
+        hmac::verify(&self.key, &signed(&claim, &caller, users)?, &signature).ok()?;
+        (now() < end.parse().ok()?).then_some(caller)
     }
 }
 
 /// Returns what is signed: the user's hash too, so that a token ends with the password.
-fn signed(claim: &str, identity: &Identity, users: &Users) -> Option<Vec<u8>> {
-    let hash = match &identity.user {
+fn signed(claim: &str, caller: &Caller, users: &Users) -> Option<Vec<u8>> {
+    let hash = match caller.subject() {
         Some(user) => users.hash(user)?,
         None => "",
     };
@@ -89,13 +87,13 @@ mod tests {
     fn a_token_is_good_for_whom_it_was_made() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
         let tokens = Tokens::new(&KEY);
-        for user in [None, Some("anna".to_owned())] {
+        for kind in [CallerKind::Anonymous, CallerKind::User("anna".to_owned())] {
             let scopes = Scopes::requested(["repository:team/app:pull,push registry:catalog:*"]);
-            let identity = Identity { user, scopes: Some(Arc::new(scopes)) };
-            let token = tokens.issue(&identity, &users).unwrap();
+            let caller = Caller { kind, scopes: Some(Arc::new(scopes)) };
+            let token = tokens.issue(&caller, &users).unwrap();
             let text = token.text.expose_secret();
-            assert_eq!(tokens.read(text, &users), Some(identity.clone()));
-            assert_eq!(Tokens::new(&KEY).read(text, &users), Some(identity), "another process");
+            assert_eq!(tokens.read(text, &users), Some(caller.clone()));
+            assert_eq!(Tokens::new(&KEY).read(text, &users), Some(caller), "another process");
             assert_eq!(Tokens::new(&[8; 32]).read(text, &users), None, "another key");
             for bad in ["", ".", "x.y", &text[1..], &text[..text.len() - 2], &text.replace('.', "")]
             {
@@ -108,13 +106,13 @@ mod tests {
     fn a_token_ends_with_the_password() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
         let tokens = Tokens::new(&KEY);
-        let anna = Identity::user("anna".to_owned());
+        let anna = Caller::user("anna");
         let token = tokens.issue(&anna, &users).unwrap();
         let changed = Users::parse(&format!("anna:{}", HASH.replace("2y", "2b"))).unwrap();
         for later in [changed, Users::parse("").unwrap()] {
             assert_eq!(tokens.read(token.text.expose_secret(), &later), None);
         }
-        let unscoped = Identity::user("bob".to_owned());
+        let unscoped = Caller::user("bob");
         assert!(tokens.issue(&unscoped, &users).is_none());
     }
 
@@ -125,9 +123,9 @@ mod tests {
         ) {
             let users = Users::parse(&format!("anna:{HASH}")).unwrap();
             let tokens = Tokens::new(&KEY);
-            let user = is_annas.then(|| "anna".to_owned());
-            let identity = Identity { user, scopes: Some(Arc::default()) };
-            let token = tokens.issue(&identity, &users).unwrap();
+            let caller = if is_annas { Caller::user("anna") } else { Caller::anonymous() };
+            let caller = Caller { scopes: Some(Arc::default()), ..caller };
+            let token = tokens.issue(&caller, &users).unwrap();
             let text = token.text.expose_secret();
             // What the edits left stands for the token's own bytes there.
             let mut own = text.chars();

@@ -1,0 +1,85 @@
+//! The credentials of a request, as the `Authorization` header has them.
+
+use actix_web::HttpRequest;
+use actix_web::http::header::AUTHORIZATION;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+
+use crate::auth::Credentials;
+
+/// Returns the credentials of a request.
+pub(super) fn of(request: &HttpRequest) -> Credentials {
+    match request.headers().get(AUTHORIZATION) {
+        None => Credentials::None,
+        Some(value) => value.to_str().ok().and_then(parse).unwrap_or(Credentials::Malformed),
+    }
+}
+
+/// Returns the user whose password a request has, if it has one, as well as the name can be read.
+pub(super) fn user(request: &HttpRequest) -> Option<String> {
+    let (scheme, rest) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let bytes = BASE64_STANDARD.decode(rest.trim()).ok()?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (user, _) = text.split_once(':')?;
+    scheme.eq_ignore_ascii_case("basic").then(|| user.to_owned())
+}
+
+/// Reads an `Authorization` header (RFC 7617, RFC 6750); none if it is malformed.
+fn parse(authorization: &str) -> Option<Credentials> {
+    let (scheme, rest) = authorization.split_once(' ')?;
+    let rest = rest.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Credentials::Bearer(rest.into()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let text = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
+    let (user, password) = text.split_once(':')?;
+    Some(Credentials::Basic { user: user.to_owned(), password: password.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::oci::hostile;
+
+    proptest! {
+        #[test]
+        fn whatever_is_not_well_formed_is_no_credentials(
+            header in hostile::texts("(Basic|basic|Bearer|BEARER) +([A-Za-z0-9+/]{4}){1,6}([A-Za-z0-9]{3}=)?"),
+        ) {
+            let (scheme, rest) = header.split_once(' ').unwrap_or_default();
+            match parse(&header) {
+                Some(Credentials::Basic { user, password }) => {
+                    prop_assert!(scheme.eq_ignore_ascii_case("basic"));
+                    prop_assert!(!user.contains(':'));
+                    let again = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+                    prop_assert_eq!(again, rest.trim());
+                }
+                Some(Credentials::Bearer(token)) => {
+                    prop_assert!(scheme.eq_ignore_ascii_case("bearer"));
+                    prop_assert_eq!(token.expose_secret(), rest.trim());
+                }
+                Some(Credentials::None | Credentials::Malformed) => {
+                    return Err(TestCaseError::fail(header));
+                }
+                None => prop_assert!(!scheme.eq_ignore_ascii_case("bearer")),
+            }
+        }
+
+        #[test]
+        fn every_user_and_password_arrive_as_they_were_sent(
+            user in "[^:]{0,20}", password in any::<String>(),
+        ) {
+            let header = format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")));
+            let Some(Credentials::Basic { user: found, password: secret }) = parse(&header) else {
+                return Err(TestCaseError::fail(header));
+            };
+            prop_assert_eq!((found, secret.expose_secret()), (user, password.as_str()));
+        }
+    }
+}
