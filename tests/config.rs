@@ -246,7 +246,7 @@ fn an_unknown_setting_in_a_file_is_refused_with_the_nearest_name() {
     assert_eq!(
         refusal("[colours]\n"),
         "unknown setting `colours` in roadstead.toml: `roadstead config --defaults` lists all \
-         there are"
+         settings"
     );
     assert!(refusal("server = 5").starts_with("unknown setting `server` in roadstead.toml"));
     assert!(
@@ -574,7 +574,7 @@ fn a_setting_that_is_of_no_use_without_another_is_refused() {
         ),
     ] {
         let refusal = Given::nothing().file(text).refusal();
-        assert_eq!(refusal, format!("`{given}` needs `{missing}`, which is empty"));
+        assert_eq!(refusal, format!("`{given}` needs `{missing}`, which is not set"));
     }
 }
 
@@ -590,14 +590,14 @@ fn a_secret_may_be_given_as_a_file() {
     let twice = given.variable("ROADSTEAD_INDEX__URL", "sqlite:other");
     assert_eq!(
         twice.refusal(),
-        "ROADSTEAD_INDEX__URL and ROADSTEAD_INDEX__URL_FILE are both in the environment: only one \
-         may be"
+        "both ROADSTEAD_INDEX__URL and ROADSTEAD_INDEX__URL_FILE are set in the environment: set only \
+         one"
     );
     let missing = Given::nothing().variable("ROADSTEAD_INDEX__URL_FILE", "/nowhere/secret");
     assert_eq!(
         missing.refusal(),
-        "cannot read the file /nowhere/secret that the environment variable \
-         ROADSTEAD_INDEX__URL_FILE names"
+        "cannot read the file /nowhere/secret named by the environment variable \
+         ROADSTEAD_INDEX__URL_FILE"
     );
 }
 

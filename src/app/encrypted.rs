@@ -76,7 +76,7 @@ pub(super) fn listen(
             async move {
                 match serving {
                     Some((_accepting, serving)) => serving.await,
-                    None => Err(TlsError::Tls(io::Error::other("there are too many connections"))),
+                    None => Err(TlsError::Tls(io::Error::other("too many connections"))),
                 }
             }
         })
@@ -111,7 +111,7 @@ async fn accept(stream: TcpStream) -> Result<TcpStream, TlsError<io::Error, Disp
     );
     let is_head = begin[..count].starts_with(b"HEAD");
     let _: Result<io::Result<()>, _> = timeout(HANDSHAKE, refuse(stream, is_head)).await;
-    Err(TlsError::Tls(io::Error::other("it is not TLS")))
+    Err(TlsError::Tls(io::Error::other("not a TLS connection")))
 }
 
 /// Answers an unencrypted request, and takes what the client still sends: it would not read the answer otherwise.

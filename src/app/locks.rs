@@ -34,6 +34,6 @@ impl Lease for IndexLease {
 
 /// Whatever keeps a lease from being taken, it may be had later.
 fn failed(error: IndexError) -> StorageError {
-    let what = "could not get the storage lock";
+    let what = "cannot take the storage lock";
     StorageError::wrap(StorageErrorKind::Unavailable, what, error)
 }

@@ -120,7 +120,7 @@ async fn open_or_replace(
     }
     let Some(aside) = index::set_aside(&index_url(settings))? else { return Err(damage.into()) };
     if !is_read {
-        let what = "may have lost what the queue held: the index cannot be opened";
+        let what = "may have lost queued changes: cannot open the index";
         tell(Notice::Lost(what.to_owned()));
     }
     tell(Notice::Aside(aside));

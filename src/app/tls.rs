@@ -20,7 +20,7 @@ const INTERVAL: Duration = Duration::from_secs(2);
 
 /// Why connections cannot be encrypted.
 #[derive(Debug, Error)]
-#[error("the file {} that `{setting}` names cannot be used: {reason}", .file.display())]
+#[error("cannot use the file {} of `{setting}`: {reason}", .file.display())]
 pub struct TlsError {
     /// The setting that names the file.
     pub setting: &'static str,
@@ -155,7 +155,7 @@ impl Pair {
         CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| match error {
             Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 let certificate = files.certificate.display();
-                of_key(files, format!("it is not the key of the certificate in {certificate}"))
+                of_key(files, format!("not the key of the certificate in {certificate}"))
             }
             Error::InvalidCertificate(_) => of_certificate(files, error.to_string()),
             _ => of_key(files, error.to_string()),
@@ -166,8 +166,8 @@ impl Pair {
 /// Says what is wrong with a file in PEM; the library would show a part of it.
 fn said(error: &pem::Error, thing: &str) -> String {
     match error {
-        pem::Error::NoItemsFound => format!("there is no {thing} in it"),
-        _ => "it is no good PEM".to_owned(),
+        pem::Error::NoItemsFound => format!("no {thing} in it"),
+        _ => "not valid PEM".to_owned(),
     }
 }
 

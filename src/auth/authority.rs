@@ -185,8 +185,10 @@ impl Authority {
         };
         match self.anonymous.reach(&foreign.root) {
             Reach::All => Ok(None),
-            Reach::Cache => Ok(Some(refusal("anonymous clients get only what is cached here"))),
-            Reach::Nothing => Err(refusal("its images are not served to anonymous clients")),
+            Reach::Cache => Ok(Some(refusal("anonymous clients get only cached images"))),
+            Reach::Nothing => {
+                Err(refusal("anonymous clients cannot pull images of other registries"))
+            }
         }
     }
 
@@ -241,9 +243,7 @@ impl Authority {
         let Some(foreign) = self.names.foreign(name) else { return Ok(()) };
         let first = foreign.root;
         Err(AuthError::Denied(format!(
-            "`{name}` cannot be pushed to: names that begin with a domain, a CID or an IPNS key are other \
-             people's; push to a name without `{first}`, or ask the operator to list `{first}` in \
-             server.local_namespaces"
+            "cannot push to `{name}`: names that begin with a domain, a CID or an IPNS key belong to other registries; push to a name without `{first}`, or ask the operator to list `{first}` in server.local_namespaces"
         )))
     }
 }

@@ -85,9 +85,9 @@ impl Challenge {
         };
         match fault {
             None => "authentication is required",
-            Some(TokenFault::Invalid) => "the token is invalid or has expired; ask for another one",
+            Some(TokenFault::Invalid) => "the token is invalid or expired; get a new one",
             Some(TokenFault::InsufficientScope) => {
-                "the token was asked for something else; ask for one with the scope of this request"
+                "the token has another scope; get one with the scope of this request"
             }
         }
     }

@@ -41,7 +41,8 @@ pub(super) fn run(
     let bar = Bar::new(arguments.json);
     let runtime = runtime()?;
     let advice =
-        "run the same command again, which goes on; nothing serves the folder before".to_owned();
+        "run the same command again to continue; the folder is not served before it is complete"
+            .to_owned();
     bar.end_on_signal(&runtime, None, advice)?;
     let adopted = runtime.block_on(async {
         let adoption = ImportSession::adopt(&settings, &arguments.folder).await?;
@@ -62,7 +63,7 @@ pub(super) fn run(
     if adopted.is_partial {
         let folder = arguments.folder.display();
         bail!(
-            "this user may not read all of {folder}: mend that and run the same again, which goes on"
+            "cannot read all of {folder}: allow this user to read it, and run the same command again to continue"
         );
     }
     let is_loss = adopted.left_out.iter().any(LeftOut::is_loss);
@@ -72,13 +73,10 @@ pub(super) fn run(
 /// Refuses what is no folder of a registry, before anything is made.
 fn find(folder: &Path) -> anyhow::Result<SourceFolder> {
     let (path, marks) = adoptable_path();
-    let context = || format!("cannot tell whether {} holds a registry", folder.display());
+    let context = || format!("cannot find out whether {} has a registry", folder.display());
     let found = SourceFolder::find(folder, &path, &marks).with_context(context)?;
     found.with_context(|| {
-        format!(
-            "{} holds no registry: neither {path}/repositories nor repositories",
-            folder.display()
-        )
+        format!("no registry in {}: neither {path}/repositories nor repositories", folder.display())
     })
 }
 

@@ -71,12 +71,14 @@ fn identify(path: &Path, progress: &dyn Progress) -> anyhow::Result<(Cid, u64)> 
     }
     if metadata.is_symlink() {
         let target = fs::read_link(path).with_context(context)?;
-        let Some(target) = target.to_str() else { bail!("{}: the target is not UTF-8", context()) };
+        let Some(target) = target.to_str() else {
+            bail!("{}: the link's target is not UTF-8", context())
+        };
         let block = symlink(target);
         return Ok((block.cid, block.bytes.len() as u64));
     }
     if !metadata.is_file() {
-        bail!("{}: it is neither a file nor a folder", context());
+        bail!("{}: neither a file nor a folder", context());
     }
     let (mut file, mut hasher) = (File::open(path).with_context(context)?, FileHasher::new());
     let mut buffer = vec![0; 256 * 1024];

@@ -85,7 +85,7 @@ async fn write_file(export: Export, file: &Path, bar: &Bar) -> anyhow::Result<()
         let output = File::options().write(true).open(file).with_context(failed)?;
         return write(export, output, bar).await.map(drop).with_context(failed);
     }
-    let draft = draft_of(file).with_context(|| format!("{} is no file", file.display()))?;
+    let draft = draft_of(file).with_context(|| format!("{} is not a file", file.display()))?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     let folder = folder.unwrap_or(Path::new("."));
     let written = async {

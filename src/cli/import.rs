@@ -58,7 +58,7 @@ pub(super) fn run(
                     let mut file = session.scratch()?;
                     let written =
                         file.write_all(&read).and_then(|()| io::copy(&mut pipe, &mut file));
-                    written.context("cannot keep what comes through the pipe")?;
+                    written.context("cannot store what comes through the pipe")?;
                     file
                 }
             };

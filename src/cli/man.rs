@@ -39,13 +39,13 @@ pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
     let mut command: &Command = &root;
     for name in &arguments.path {
         let Some(found) = command.find_subcommand(name) else {
-            let what = format!("there is no command `{}`", arguments.path.join(" "));
+            let what = format!("unknown command `{}`", arguments.path.join(" "));
             return Err(root.error(ErrorKind::InvalidSubcommand, what).into());
         };
         command = found;
     }
     let mut page = Vec::new();
-    page_of(command).render(&mut page).context("a page cannot be made")?;
+    page_of(command).render(&mut page).context("cannot create a page")?;
     let page = String::from_utf8(page).context("a page is not UTF-8")?;
     output::print(&page).context("cannot write to standard output")?;
     Ok(ExitCode::SUCCESS)

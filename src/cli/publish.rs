@@ -87,7 +87,7 @@ pub(super) fn run(
 type Shown = (Value, String, bool);
 
 fn expect(publisher: Option<Publisher>) -> anyhow::Result<Publisher> {
-    publisher.context("nothing is to be published")
+    publisher.context("publishing is not set up")
 }
 
 fn shown_as(root: &str, is_published: bool) -> Shown {
@@ -102,7 +102,7 @@ async fn publish(publisher: &Publisher, trigger: Trigger) -> anyhow::Result<()> 
         match publisher.publish(trigger).await? {
             Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
             Outcome::Busy | Outcome::Overtaken if begun.elapsed() > TIMEOUT => {
-                bail!("somebody else has been publishing for too long");
+                bail!("another process has been publishing for too long");
             }
             Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
         }
@@ -133,7 +133,7 @@ async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Resul
             Some(_) | None => tokio::time::sleep(PAUSE).await,
         }
     }
-    bail!("it is not published yet: `roadstead status` tells how it stands")
+    bail!("the root is not published yet: see `roadstead status`")
 }
 
 async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
@@ -143,8 +143,7 @@ async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
             // No process shall find it later.
             let _ = std::fs::remove_file(request);
             bail!(
-                "the server that runs on the data folder publishes nothing: start it again with \
-                 `publish.domain` among its settings"
+                "the server that runs on the data folder does not publish: set `publish.domain` in its settings, and restart it"
             );
         }
         tokio::time::sleep(PAUSE).await;

@@ -55,7 +55,7 @@ struct Target {
 fn parse(text: &str) -> Result<Target, String> {
     let (name, digest) = text
         .split_once('@')
-        .ok_or("a digest is missing: give NAME@DIGEST, as `team/app@sha256:0123…`")?;
+        .ok_or("missing digest: give NAME@DIGEST, such as `team/app@sha256:0123…`")?;
     let repository = name.parse().map_err(|error| format!("`{name}`: {error}"))?;
     let digest = digest.parse().map_err(|error: crate::oci::DigestError| error.to_string())?;
     Ok(Target { repository, digest })
@@ -109,7 +109,7 @@ pub(super) fn run(
     match unpublished {
         None => Ok(ExitCode::SUCCESS),
         Some(error) => Err(error.context(
-            "purged, but the new root is not published: mend that and run `roadstead publish`",
+            "purged, but the new root is not published: fix that, and run `roadstead publish`",
         )),
     }
 }
@@ -136,13 +136,12 @@ async fn answer(request: &PurgeRequest) -> anyhow::Result<Purged> {
         }
         if begun.elapsed() > NOTICE && std::fs::remove_file(&request.request).is_ok() {
             bail!(
-                "the process that has the data folder is no server that purges: wait until that \
-                 command has ended, or start the server of this version"
+                "cannot purge: the data folder is in use by another command, or by a server of another version; wait until the command has ended, or start the server of this version"
             );
         }
         tokio::time::sleep(PAUSE).await;
     }
-    bail!("the server has not answered yet: its log says when it is done")
+    bail!("the server has not answered yet: see its log for the result")
 }
 
 fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {

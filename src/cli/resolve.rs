@@ -18,8 +18,7 @@ use crate::registry::{
 };
 
 /// Why nothing below a root can be pulled.
-const NO_SOURCE: &str = "no source has the root; see what each answered, or name others in `federation.gateways` or \
-    `federation.kubo.api`";
+const NO_SOURCE: &str = "no source has the root; see above what each answered, or set other sources by `federation.gateways` or `federation.kubo.api`";
 
 /// How wide the names of facts are, with the space behind them.
 const WIDTH: usize = 12;
@@ -88,8 +87,8 @@ pub(super) fn run(
         describe(name, &steps, found)
     };
     output::print(&text).context("cannot write to standard output")?;
-    outcome.with_context(|| format!("`{name}` leads to no root"))?;
-    anyhow::ensure!(!is_unreachable, "nothing below `{name}` can be pulled: {NO_SOURCE}");
+    outcome.with_context(|| format!("cannot resolve `{name}`"))?;
+    anyhow::ensure!(!is_unreachable, "cannot pull from `{name}`: {NO_SOURCE}");
     Ok(ExitCode::SUCCESS)
 }
 

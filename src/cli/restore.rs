@@ -60,7 +60,7 @@ async fn restore(
     bar: &Bar,
 ) -> anyhow::Result<Restored> {
     let source = roots.restorable(from).await;
-    let source = source.with_context(|| format!("`{from}` leads to no root"))?;
+    let source = source.with_context(|| format!("cannot resolve `{from}`"))?;
     let session = ImportSession::restore(settings, source.root).await?;
     bar.begin("fetching names", Steps::Unknown);
     let names_from = source.names_ahead(session.scratch()?, session.scratch()?).await;
@@ -74,7 +74,7 @@ async fn restore(
 /// Says how to go on.
 pub(super) fn unfinished(data: &Path) -> String {
     let data = data.display();
-    format!("{data} is no copy yet; run the same command again, which goes on, or empty {data}")
+    format!("{data} is not complete yet; run the same command again to continue, or empty {data}")
 }
 
 /// Prints what came of it.

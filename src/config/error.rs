@@ -22,8 +22,7 @@ pub enum SettingsError {
     },
     /// The file of settings in the working directory belongs to another user, or others may write to it.
     #[error(
-        "{} is not read: another user owns it or may write to it; name it by --config if it is meant, or change its \
-         owner and mode",
+        "cannot use the settings in {}: another user owns the file or may write to it; name it with --config to use it all the same, or change its owner and mode",
         path.display()
     )]
     Untrusted {
@@ -59,7 +58,7 @@ pub enum SettingsError {
         origin: Origin,
     },
     /// The file that is to hold a secret cannot be read.
-    #[error("cannot read the file {} that the environment variable {variable} names", path.display())]
+    #[error("cannot read the file {} named by the environment variable {variable}", path.display())]
     UnreadableSecret {
         /// The variable that names the file.
         variable: String,
@@ -69,13 +68,13 @@ pub enum SettingsError {
         source: io::Error,
     },
     /// A secret was given both as a value and as a file.
-    #[error("{variable} and {variable}_FILE are both in the environment: only one may be")]
+    #[error("both {variable} and {variable}_FILE are set in the environment: set only one")]
     Twice {
         /// The variable that holds the value.
         variable: String,
     },
     /// A setting is of no use without another one.
-    #[error("`{given}` needs `{missing}`, which is empty")]
+    #[error("`{given}` needs `{missing}`, which is not set")]
     Needs {
         /// The setting that was given.
         given: &'static str,
@@ -84,9 +83,7 @@ pub enum SettingsError {
     },
     /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
-        "`server.listen` is {listen}, where other machines could push and delete without signing \
-         in: let clients sign in (`auth.method`), set `auth.allow_open` to true if that is meant, or \
-         listen on 127.0.0.1"
+        "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; set `auth.method`, listen on 127.0.0.1, or set `auth.allow_open = true` to allow it"
     )]
     Exposed {
         /// The address.
@@ -94,8 +91,7 @@ pub enum SettingsError {
     },
     /// Whatever strangers push would be published under the operator's domain.
     #[error(
-        "`publish.domain` is set and `server.listen` is {listen}, where other machines can push without \
-         signing in, and so publish: let clients sign in (`auth.method`), or listen on 127.0.0.1"
+        "cannot publish (`publish.domain`) and listen on {listen} (`server.listen`): other machines could push, and so publish, without signing in; set `auth.method`, or listen on 127.0.0.1"
     )]
     AnybodyPublishes {
         /// The address.
@@ -103,8 +99,7 @@ pub enum SettingsError {
     },
     /// What clients have to sign in for would be published.
     #[error(
-        "`publish.domain` is set, but clients have to sign in to pull, and everybody can read what is \
-         published: set `auth.htpasswd.anonymous_pull` to true if that is meant"
+        "cannot publish (`publish.domain`): clients have to sign in to pull, but everybody can read what is published; set `auth.htpasswd.anonymous_pull = true` to allow it"
     )]
     PublishesSecrets,
 }
@@ -120,7 +115,7 @@ impl SettingsError {
     pub(super) fn unknown(name: &str, location: String, nearest: Option<&str>) -> Self {
         let hint = match nearest {
             Some(nearest) => format!("did you mean `{nearest}`?"),
-            None => "`roadstead config --defaults` lists all there are".to_owned(),
+            None => "`roadstead config --defaults` lists all settings".to_owned(),
         };
         Self::Unknown { name: name.to_owned(), location, hint }
     }

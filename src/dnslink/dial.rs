@@ -44,13 +44,13 @@ pub struct Guard {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum DialError {
     /// It leads to this machine or its networks.
-    #[error("`{0}` leads to an address that must not be dialled")]
+    #[error("`{0}` resolves to an address that may not be dialled")]
     Forbidden(String),
     /// The name has no address.
     #[error("`{0}` has no address")]
     NotFound(String),
     /// The name cannot be looked up now.
-    #[error("`{0}` cannot be looked up now: {1}")]
+    #[error("cannot resolve `{0}` now: {1}")]
     Unavailable(String, String),
     /// It is no URL with a host.
     #[error("`{0}` is not a URL that can be dialled")]
@@ -174,7 +174,7 @@ impl Dialer {
     pub async fn peer_addresses(&self, peer: &Peer) -> Result<Vec<Multiaddr>, DialError> {
         let found = timeout(LOOKING_UP, self.follow(peer)).await;
         found.unwrap_or_else(|_| {
-            let why = "its records lead too far".to_owned();
+            let why = "too many DNS records in a row".to_owned();
             Err(DialError::Unavailable(peer.address.to_string(), why))
         })
     }
@@ -192,7 +192,7 @@ impl Dialer {
             };
             if is_queried {
                 if names == MAX_NAMES {
-                    let why = "its records lead to too many names".to_owned();
+                    let why = "its DNS records name too many others".to_owned();
                     error = DialError::Unavailable(peer.address.to_string(), why);
                     continue;
                 }

@@ -145,7 +145,9 @@ impl Dns {
         }
         match last {
             _ if !found.is_empty() => Ok(found),
-            Failure::Absent => Err(Failure::Down(format!("the servers of {zone} have no address"))),
+            Failure::Absent => {
+                Err(Failure::Down(format!("the name servers of {zone} have no address")))
+            }
             down @ Failure::Down(_) => Err(down),
         }
     }
@@ -192,7 +194,7 @@ impl Dns {
         })?;
         let mut rest = clients.iter();
         let mut queries = FuturesUnordered::new();
-        let mut last = Failure::Down("there is no server to ask".to_owned());
+        let mut last = Failure::Down("no DNS server is configured".to_owned());
         loop {
             if let Some(client) = rest.next() {
                 queries.push(query_one(client.clone(), question.clone(), kind));
@@ -231,7 +233,7 @@ type Query = BoxFuture<'static, Result<Vec<Record>, Failure>>;
 fn query_one(client: Client, question: Name, kind: RecordType) -> Query {
     async move {
         let answer = timeout(QUERY_TIME, look_up(&client, question, kind)).await;
-        answer.unwrap_or_else(|_| Err(Failure::Down("no DNS server answers in time".to_owned())))
+        answer.unwrap_or_else(|_| Err(Failure::Down("no DNS server answered in time".to_owned())))
     }
     .boxed()
 }
@@ -270,7 +272,7 @@ async fn look_up(
         }
         name = end;
     }
-    Err(Failure::Down("it is an alias of an alias, and so on".to_owned()))
+    Err(Failure::Down("too many aliases in a row".to_owned()))
 }
 
 /// Follows the aliases of a name among these records.
@@ -289,9 +291,9 @@ fn failure(error: &NetError) -> Failure {
         NetError::Dns(DnsError::Nsec { proof: Proof::Secure | Proof::Insecure, .. }) => {
             Failure::Absent
         }
-        NetError::Timeout => Failure::Down("no DNS server answers in time".to_owned()),
+        NetError::Timeout => Failure::Down("no DNS server answered in time".to_owned()),
         NetError::Dns(DnsError::ResponseCode(code)) => {
-            Failure::Down(format!("the server says {code}"))
+            Failure::Down(format!("the server answered {code}"))
         }
         NetError::Dns(DnsError::DnssecBogus | DnsError::Nsec { .. }) => {
             Failure::Down(NOT_VALIDATED.to_owned())

@@ -23,7 +23,7 @@ pub struct Domain(String);
 
 /// Why a text is not a domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("it is not a domain such as example.com")]
+#[error("not a domain such as example.com")]
 pub struct DomainError;
 
 impl Domain {

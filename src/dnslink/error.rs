@@ -20,7 +20,7 @@ pub struct DnslinkError {
 
 /// Why no name can be looked up at all: a file of the settings cannot be used.
 #[derive(Debug, Error)]
-#[error("the file {} that `{setting}` names cannot be used: {source}", .path.display())]
+#[error("cannot use the file {} of `{setting}`: {source}", .path.display())]
 pub struct SetupError {
     /// The setting that names the file.
     pub setting: &'static str,
@@ -74,13 +74,13 @@ impl fmt::Display for DnslinkError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             DnslinkErrorKind::NotFound => return formatter.write_str(&self.context),
-            DnslinkErrorKind::Invalid => "there is no valid record",
-            DnslinkErrorKind::Unavailable => "could not look up the name",
+            DnslinkErrorKind::Invalid => "no valid record",
+            DnslinkErrorKind::Unavailable => "cannot resolve the name",
             DnslinkErrorKind::TooMany => {
-                "could not look up the name: too many new names were asked for; try again later"
+                "cannot resolve the name: too many new names; try again later"
             }
-            DnslinkErrorKind::Loop => "the name leads back to itself",
-            DnslinkErrorKind::TooLong => "the name leads through too many others",
+            DnslinkErrorKind::Loop => "cannot resolve the name: its links form a loop",
+            DnslinkErrorKind::TooLong => "cannot resolve the name: too many links",
         };
         write!(formatter, "{what}: {}", self.context)
     }

@@ -45,10 +45,10 @@ pub enum IpnsError {
     #[error("the record is malformed: {0}")]
     Form(&'static str),
     /// The name is not that of an Ed25519 key.
-    #[error("the name is not that of an Ed25519 key")]
+    #[error("the name is not an Ed25519 key")]
     Key,
     /// It is not signed, is signed by another key, or was changed.
-    #[error("the signature is not that of the name's owner")]
+    #[error("the signature is not by the key of the name")]
     Signature,
     /// The copies of its fields for old readers say something else.
     #[error("the record contradicts itself")]
@@ -57,7 +57,7 @@ pub enum IpnsError {
     #[error("the record has expired")]
     Expired,
     /// It leads nowhere.
-    #[error("the record's value is no link: {0}")]
+    #[error("the record's value is not a link: {0}")]
     Value(#[from] LinkError),
 }
 
@@ -78,8 +78,8 @@ pub fn verify(name: &Cid, record: &[u8], now: Timestamp) -> Result<IpnsRecord, I
     let key = UnparsedPublicKey::new(&ED25519, key);
     key.verify(&signed, signature).map_err(|_| IpnsError::Signature)?;
 
-    let document: BTreeMap<String, Ipld> = serde_ipld_dagcbor::from_slice(data)
-        .map_err(|_| IpnsError::Form("its data are not CBOR"))?;
+    let document: BTreeMap<String, Ipld> =
+        serde_ipld_dagcbor::from_slice(data).map_err(|_| IpnsError::Form("data is not CBOR"))?;
     let document = Document::read(&document)?;
     if entry.is_for_old_readers && !entry.agrees_with(&document) {
         return Err(IpnsError::Contradiction);
@@ -87,7 +87,7 @@ pub fn verify(name: &Cid, record: &[u8], now: Timestamp) -> Result<IpnsRecord, I
     let good_until: Timestamp = str::from_utf8(document.validity)
         .ok()
         .and_then(|text| text.parse().ok())
-        .ok_or(IpnsError::Form("its validity is no time"))?;
+        .ok_or(IpnsError::Form("validity is not a time"))?;
     if good_until <= now {
         return Err(IpnsError::Expired);
     }
@@ -152,14 +152,14 @@ impl<'a> Document<'a> {
     fn read(fields: &'a BTreeMap<String, Ipld>) -> Result<Self, IpnsError> {
         let bytes = |name: &str| match fields.get(name) {
             Some(Ipld::Bytes(bytes)) => Ok(bytes.as_slice()),
-            _ => Err(IpnsError::Form("its data have no such bytes")),
+            _ => Err(IpnsError::Form("data lacks a field of bytes")),
         };
         let number = |name: &str| match fields.get(name) {
             Some(Ipld::Integer(number)) => u64::try_from(*number).ok(),
             _ => None,
         };
         let number =
-            |name: &str| number(name).ok_or(IpnsError::Form("its data have no such number"));
+            |name: &str| number(name).ok_or(IpnsError::Form("data lacks a field of a number"));
         let document = Self {
             value: bytes("Value")?,
             validity_type: number("ValidityType")?,
@@ -168,7 +168,7 @@ impl<'a> Document<'a> {
             ttl: number("TTL")?,
         };
         if document.validity_type != 0 {
-            return Err(IpnsError::Form("its validity is of an unknown type"));
+            return Err(IpnsError::Form("unknown validity type"));
         }
         Ok(document)
     }
@@ -221,13 +221,13 @@ impl<'a> Fields<'a> {
                 Field::Bytes(self.take(length)?)
             }
             5 => self.take(4).map(|_| Field::Other)?,
-            _ => return Err(IpnsError::Form("a field has an unknown type")),
+            _ => return Err(IpnsError::Form("unknown field type")),
         };
         Ok(Some((tag >> 3, field)))
     }
 
     fn take(&mut self, length: u64) -> Result<&'a [u8], IpnsError> {
-        let short = IpnsError::Form("a field is longer than what it stands in");
+        let short = IpnsError::Form("a field is longer than its message");
         let length = usize::try_from(length).map_err(|_| short)?;
         let (taken, rest) = self.0.split_at_checked(length).ok_or(short)?;
         self.0 = rest;
@@ -359,7 +359,7 @@ mod tests {
         let record = |value: &str, validity: &str| owner.record(value, validity, None);
         let check = |record: &[u8]| check(&owner, record).unwrap_err();
         assert_eq!(check(&record(VALUE, "2001-01-01T00:00:00Z")), IpnsError::Expired);
-        assert_eq!(check(&record(VALUE, "soon")), IpnsError::Form("its validity is no time"));
+        assert_eq!(check(&record(VALUE, "soon")), IpnsError::Form("validity is not a time"));
         assert_eq!(check(&record("/hyper/a", LATER)), IpnsError::Value(LinkError::Namespace));
         assert_eq!(check(&vec![0; MAX_RECORD + 1]), IpnsError::Length);
         assert_eq!(check(&[]), IpnsError::Signature);

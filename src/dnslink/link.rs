@@ -36,13 +36,13 @@ pub struct Link {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum LinkError {
     /// It does not begin with a slash and a namespace.
-    #[error("it does not begin with /ipfs/ or /ipns/")]
+    #[error("does not begin with /ipfs/ or /ipns/")]
     Form,
     /// It leads into another system.
-    #[error("its namespace is neither ipfs nor ipns")]
+    #[error("namespace is neither ipfs nor ipns")]
     Namespace,
     /// It has other characters than printable ones of ASCII.
-    #[error("it has characters that are not printable ASCII")]
+    #[error("has characters that are not printable ASCII")]
     Characters,
     /// What follows `/ipfs/` is no CID.
     #[error("what follows /ipfs/ is not a CID")]
@@ -51,10 +51,10 @@ pub enum LinkError {
     #[error("what follows /ipns/ is neither a domain nor a key")]
     Name,
     /// The path has a component that could lead elsewhere.
-    #[error("its path has an empty component, `.` or `..`")]
+    #[error("path has an empty component, `.` or `..`")]
     Path,
     /// It is too long.
-    #[error("it is longer than {MAX_LENGTH} characters")]
+    #[error("longer than {MAX_LENGTH} characters")]
     Length,
 }
 

@@ -90,10 +90,10 @@ pub(super) enum Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum MultiaddrError {
     /// It is no multiaddr, or has protocols that are of no use here.
-    #[error("it is not the multiaddr of a gateway or of a peer that can be dialled")]
+    #[error("not the multiaddr of a gateway or of a peer that can be dialled")]
     Form,
     /// It is too long.
-    #[error("it is longer than {MAX_LENGTH} characters")]
+    #[error("longer than {MAX_LENGTH} characters")]
     Length,
 }
 

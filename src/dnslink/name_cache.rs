@@ -177,7 +177,7 @@ impl NameCache {
         let (landed, landing) = oneshot::channel();
         let flight = async move {
             landing.await.unwrap_or_else(|error| {
-                let context = "the look-up broke off";
+                let context = "the look-up was interrupted";
                 Err(DnslinkError::wrap(DnslinkErrorKind::Unavailable, context, error))
             })
         };

@@ -187,10 +187,10 @@ impl PublishErrorKind {
 impl fmt::Display for PublishError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self.kind {
-            PublishErrorKind::Conflict => "the record has another owner: ",
-            PublishErrorKind::Refused => "the change is refused: ",
-            PublishErrorKind::Unavailable => "the record cannot be written now: ",
-            PublishErrorKind::Failed => "the record cannot be written: ",
+            PublishErrorKind::Conflict => "cannot replace the record, which has another owner: ",
+            PublishErrorKind::Refused => "the DNS provider refused the change: ",
+            PublishErrorKind::Unavailable => "cannot write the record now: ",
+            PublishErrorKind::Failed => "cannot write the record: ",
         })?;
         formatter.write_str(&self.context)?;
         // Operators see nothing but this line.

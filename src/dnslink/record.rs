@@ -31,7 +31,7 @@ pub enum Record {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Ignored {
     /// It is about something else.
-    #[error("it is not about IPFS")]
+    #[error("not about IPFS")]
     Other,
     /// It begins with `dnslink=`, and what follows is no link.
     #[error("{0}")]
@@ -40,19 +40,19 @@ pub enum Ignored {
     #[error("{0}")]
     Address(#[from] MultiaddrError),
     /// What follows is a list, and none of it is an address.
-    #[error("it is not a JSON list of multiaddrs that can be dialled")]
+    #[error("not a JSON list of multiaddrs that can be dialled")]
     Addresses,
     /// It has bytes that are no text.
-    #[error("it is not text")]
+    #[error("not UTF-8")]
     Text,
     /// It is too long.
-    #[error("it is longer than {MAX_LENGTH} bytes")]
+    #[error("longer than {MAX_LENGTH} bytes")]
     Length,
     /// Another record of the same name is taken.
     #[error("another record comes before it")]
     NotFirst,
     /// There are more hints than the limit.
-    #[error("there are {MAX_HINTS} addresses before it")]
+    #[error("only the first {MAX_HINTS} addresses are used")]
     TooMany,
 }
 

@@ -144,7 +144,7 @@ impl Resolver {
     async fn look_up(&self, target: Target) -> Trace {
         let look_ups = &self.look_ups;
         let Ok(Ok(_permit)) = timeout(QUEUE_TIME, look_ups.permits.acquire()).await else {
-            let context = format!("{target}: too many names are being looked up");
+            let context = format!("{target}: too many names are being resolved");
             let error = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
             return Trace { steps: Vec::new(), outcome: Err(error) };
         };

@@ -86,7 +86,7 @@ impl Servers {
     async fn name_servers(&self) -> Result<Vec<NameServerConfig>> {
         if self.given.is_empty() {
             let (config, _) = read_system_conf()
-                .map_err(|error| unavailable("the system names no DNS server", error))?;
+                .map_err(|error| unavailable("the system has no DNS server configured", error))?;
             return Ok(config.name_servers().to_vec());
         }
         let mut found = Vec::new();
@@ -102,7 +102,7 @@ impl Servers {
             }
         }
         if found.is_empty() {
-            let context = "no address is known of any of `dnslink.servers`";
+            let context = "none of `dnslink.servers` has a known address";
             return Err(DnslinkError::new(DnslinkErrorKind::Unavailable, context));
         }
         Ok(found)
@@ -125,7 +125,7 @@ impl Servers {
         if let Some(tls) = &self.tls {
             builder = builder.with_tls_config(tls.clone());
         }
-        let unusable = |error| unavailable("the DNS cannot be used", error);
+        let unusable = |error| unavailable("cannot use the DNS", error);
         let prover = match &self.anchors {
             None => None,
             Some(anchors) => {
@@ -185,7 +185,7 @@ fn tls(path: &Path) -> std::result::Result<ClientConfig, SetupError> {
         roots.add(certificate).map_err(|error| unusable(error.into()))?;
     }
     if roots.is_empty() {
-        return Err(unusable("there is no certificate in it".into()));
+        return Err(unusable("no certificate in it".into()));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)

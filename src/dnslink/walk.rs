@@ -72,7 +72,7 @@ impl<'a> Walk<'a> {
                 _ if !seen.insert(current.clone()) => {
                     return Err(error(
                         DnslinkErrorKind::Loop,
-                        format!("{start} comes by {current} again"),
+                        format!("{start} leads to {current} twice"),
                     ));
                 }
                 _ if seen.len() > MAX_LINKS => {
@@ -99,7 +99,7 @@ impl<'a> Walk<'a> {
             Ok(outcome) => outcome,
             Err(_) => Err(error(
                 DnslinkErrorKind::Unavailable,
-                format!("{domain}: no DNS server answers in time"),
+                format!("{domain}: no DNS server answered in time"),
             )),
         };
         self.dns_time = self.dns_time.saturating_sub(begun.elapsed());
@@ -165,7 +165,7 @@ impl<'a> Walk<'a> {
                 .unwrap_or_default(),
             failure: match answer {
                 Ok(_) => None,
-                Err(Failure::Absent) => Some("there is no TXT record".to_owned()),
+                Err(Failure::Absent) => Some("no TXT record".to_owned()),
                 Err(Failure::Down(why)) => Some(why.clone()),
             },
         });
@@ -209,7 +209,7 @@ impl<'a> Walk<'a> {
             None => Err(error(
                 DnslinkErrorKind::Unavailable,
                 format!(
-                    "{name}: nothing resolves IPNS keys here; set `federation.gateways` or `federation.kubo.api`"
+                    "{name}: no source for IPNS records; set `federation.gateways` or `federation.kubo.api`"
                 ),
             )),
             Some(keys) => match timeout(KEY_TIME, keys.resolve(key, &self.hints)).await {

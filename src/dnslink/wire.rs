@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn address(server: &NameServer) -> Result<SocketAddr, PublishError> {
     let NameServer { host, port } = server;
     let found = timeout(LIMIT, tokio::net::lookup_host((host.as_str(), *port))).await;
-    let unknown = || format!("no address is known of the name server {host}");
+    let unknown = || format!("the name server {host} has no known address");
     match found {
         Ok(Ok(found)) => {
             found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| unavailable(unknown()))
@@ -53,7 +53,9 @@ pub(super) async fn exchange(server: SocketAddr, request: &[u8]) -> Result<Vec<u
         Err(_) => return Err(unavailable(context())),
     };
     if answer.get(..2) != request.get(..2) {
-        return Err(unavailable(format!("the name server {server} answers something else")));
+        return Err(unavailable(format!(
+            "the name server {server} sent an answer to another question"
+        )));
     }
     Ok(answer)
 }
@@ -104,7 +106,7 @@ pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Answered, P
     let answer = Message::from_vec(&answer).map_err(|error| odd(server, error))?;
     let code = answer.metadata.response_code;
     if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
-        return Err(unavailable(format!("asked for {name}, the name server {server} says {code}")));
+        return Err(unavailable(format!("the name server {server} answered {code} for {name}")));
     }
     if !answer.metadata.authoritative {
         return Err(unavailable(format!("the name server {server} does not answer for {name}")));
@@ -123,7 +125,7 @@ pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Answered, P
 /// Makes a name of a text, without a search domain.
 pub(super) fn absolute(text: &str) -> Result<Name, PublishError> {
     let mut name = Name::from_ascii(text).map_err(|error| {
-        let context = format!("`{text}` is no name of the DNS");
+        let context = format!("`{text}` is not a DNS name");
         PublishError::wrap(PublishErrorKind::Failed, context, error)
     })?;
     name.set_fqdn(true);
@@ -138,6 +140,6 @@ pub(super) fn odd(
     server: SocketAddr,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> PublishError {
-    let context = format!("the name server {server} cannot be understood");
+    let context = format!("cannot read the answer of the name server {server}");
     PublishError::wrap(PublishErrorKind::Unavailable, context, error)
 }

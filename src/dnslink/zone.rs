@@ -90,7 +90,7 @@ impl Zone {
     /// Finds the servers that the DNS lists for the nearest zone above the records.
     async fn find_servers(&self, domain: &Domain) -> Result<Vec<NameServer>, PublishError> {
         let unknown =
-            |why: &str| unavailable(format!("the servers of {domain} are not known: {why}"));
+            |why: &str| unavailable(format!("cannot find the name servers of {domain}: {why}"));
         let full = name(domain);
         let mut rest = full.as_str();
         while rest.contains('.') {
@@ -104,7 +104,7 @@ impl Zone {
             }
             rest = rest.split_once('.').map_or("", |(_, above)| above);
         }
-        Err(unknown("no zone above it names any"))
+        Err(unknown("no zone above it has any"))
     }
 }
 
@@ -163,6 +163,6 @@ mod tests {
             assert_eq!((server, found), (&address.to_string(), &texts), "{domain}");
         }
         let unknown = zone.ask(&"example.com".parse().unwrap()).await.unwrap_err();
-        assert!(unknown.to_string().contains("no zone above it names any"), "{unknown}");
+        assert!(unknown.to_string().contains("no zone above it has any"), "{unknown}");
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn length(request: &HttpRequest) -> Result<Option<u64>, ApiError> {
     let Some(value) = request.headers().get(CONTENT_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.parse().ok());
     length.map(Some).ok_or_else(|| {
-        ApiError::malformed(ErrorCode::SizeInvalid, "the Content-Length is not a number")
+        ApiError::malformed(ErrorCode::SizeInvalid, "Content-Length is not a number")
     })
 }
 
@@ -143,7 +143,7 @@ pub(super) async fn read(
 ) -> Result<(Bytes, Loan), ApiError> {
     let limit = api.registry.manifest_limit();
     let too_large = || {
-        let message = format!("the body has more than {limit} bytes");
+        let message = format!("body too large: at most {limit} bytes are accepted");
         ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, message)
     };
     // One of which no length is announced counts as the largest: those that took what they need step by step would

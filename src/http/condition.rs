@@ -27,7 +27,7 @@ pub(super) fn entity_tags(
     let values: Result<Vec<&str>, _> =
         request.headers().get_all(header).map(|value| value.to_str()).collect();
     let values = values.map_err(|_| {
-        let message = format!("the header {header} is not text");
+        let message = format!("the header {header} is not printable ASCII");
         ApiError::new(StatusCode::BAD_REQUEST, ErrorCode::Unsupported, message)
     })?;
     let expected = match values[..] {

@@ -99,7 +99,7 @@ impl ApiError {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::Unknown,
-            "an internal error, see the server's log",
+            "internal error: see the server's log",
         )
     }
 }
@@ -226,22 +226,22 @@ impl From<StorageError> for ApiError {
         match error.kind {
             StorageErrorKind::Full => {
                 tracing::error!(error = %chain(&error), "the storage is full");
-                Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the storage has no room")
+                Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the storage is full")
             }
             StorageErrorKind::Stuck => {
                 tracing::error!(error = %chain(&error), "the storage is full");
-                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage has no room")
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is full")
             }
             StorageErrorKind::ReadOnly => {
-                tracing::error!(error = %chain(&error), "the storage can only be read");
-                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage can only be read")
+                tracing::error!(error = %chain(&error), "the storage is read-only");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is read-only")
             }
             StorageErrorKind::Unavailable => {
                 tracing::error!(error = %chain(&error), "the storage is not available");
                 Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the storage is not available")
             }
             StorageErrorKind::NotFound | StorageErrorKind::Damaged => {
-                Self::internal(&error).saying("what is stored is damaged, see the server's log")
+                Self::internal(&error).saying("the stored content is damaged: see the server's log")
             }
             StorageErrorKind::DigestMismatch
             | StorageErrorKind::Unusable
@@ -266,9 +266,9 @@ impl From<DnslinkError> for ApiError {
         };
         if error.kind == DnslinkErrorKind::NotFound {
             // A client that mistypes a name gets an answer, and that is all.
-            tracing::debug!(%error, "a name leads to no root");
+            tracing::debug!(%error, "a foreign name has no root");
         } else {
-            tracing::warn!(error = %chain(&error), "could not look up a foreign root");
+            tracing::warn!(error = %chain(&error), "failed to resolve a foreign root");
         }
         Self::new(status, code, message)
     }
@@ -276,7 +276,7 @@ impl From<DnslinkError> for ApiError {
 
 impl From<RemoteError> for ApiError {
     fn from(error: RemoteError) -> Self {
-        tracing::warn!(error = %chain(&error), "could not read below a foreign root");
+        tracing::warn!(error = %chain(&error), "failed to read below a foreign root");
         let status = match error.kind {
             RemoteErrorKind::NoSource
             | RemoteErrorKind::Absent
@@ -298,11 +298,11 @@ impl From<IndexError> for ApiError {
         match error.kind {
             IndexErrorKind::Full => {
                 tracing::error!(error = %chain(&error), "the index is full");
-                Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the index has no room")
+                Self::unavailable(StatusCode::INSUFFICIENT_STORAGE, "the index is full")
             }
             IndexErrorKind::ReadOnly => {
-                tracing::error!(error = %chain(&error), "the index can only be read");
-                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index can only be read")
+                tracing::error!(error = %chain(&error), "the index is read-only");
+                Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, "the index is read-only")
             }
             IndexErrorKind::Unavailable => {
                 tracing::error!(error = %chain(&error), "the index is not available");
@@ -383,7 +383,7 @@ impl From<TagError> for ApiError {
 
 /// Answers a path that is none of the API's.
 pub(super) async fn not_found(request: HttpRequest) -> Answer {
-    let message = format!("there is nothing at {}", request.path());
+    let message = format!("no route matches {}", request.path());
     Err(ApiError::new(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, message))
 }
 

@@ -209,7 +209,7 @@ impl Read for Query {
         pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
             ApiError::malformed(
                 ErrorCode::Unsupported,
-                format!("the parameters cannot be read: {error}"),
+                format!("cannot read the query parameters: {error}"),
             )
         })
     }

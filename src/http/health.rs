@@ -88,13 +88,13 @@ fn part(answer: Result<(), RegistryError>) -> &'static str {
     tracing::warn!(%error, "not ready");
     match error {
         RegistryError::Storage(error) => match error.kind {
-            StorageErrorKind::Full | StorageErrorKind::Stuck => "has no room",
-            StorageErrorKind::ReadOnly => "can only be read",
+            StorageErrorKind::Full | StorageErrorKind::Stuck => "is full",
+            StorageErrorKind::ReadOnly => "is read-only",
             _ => "not available",
         },
         RegistryError::Index(error) => match error.kind {
-            IndexErrorKind::Full => "has no room",
-            IndexErrorKind::ReadOnly => "can only be read",
+            IndexErrorKind::Full => "is full",
+            IndexErrorKind::ReadOnly => "is read-only",
             _ => "not available",
         },
         _ => "not available",

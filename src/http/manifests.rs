@@ -100,7 +100,7 @@ pub(super) async fn put(
 ) -> Answer {
     let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.to_str()).transpose();
     let content_type = content_type.map_err(|_| {
-        ApiError::malformed(ErrorCode::ManifestInvalid, "the Content-Type is not text")
+        ApiError::malformed(ErrorCode::ManifestInvalid, "Content-Type is not printable ASCII")
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
     let (bytes, _loan) = body::read(&request, Body::new(body, api.body_idle), &api).await?;

@@ -112,7 +112,7 @@ impl ManifestMemory {
 
     fn refuse(&self) -> ApiError {
         self.metrics.refused("manifest_memory");
-        let message = "large manifests are being sent or received: try again later";
+        let message = "too many large manifests are being sent or received: try again later";
         ApiError::unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 

@@ -26,7 +26,7 @@ impl Page {
                 text.parse().unwrap_or(LONGEST).min(LONGEST)
             }
             Some(text) => {
-                let message = format!("`{text}` is not a number of results");
+                let message = format!("bad value `{text}` for `n`: expected a number");
                 return Err(ApiError::malformed(ErrorCode::PaginationNumberInvalid, message));
             }
         };

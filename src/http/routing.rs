@@ -68,7 +68,7 @@ fn segment<T>(
 ) -> Result<T, ApiError> {
     let text = request.match_info().query(name);
     let unreadable = || {
-        let message = format!("`{text}` cannot be read");
+        let message = format!("cannot read `{text}`");
         ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::Unsupported, message)
     };
     read(text).ok_or_else(unreadable)

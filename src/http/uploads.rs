@@ -110,10 +110,7 @@ pub(super) async fn put(
     api: Data<Api>,
 ) -> Answer {
     let Some(digest) = query.parse::<Digest>("digest")? else {
-        return Err(ApiError::malformed(
-            ErrorCode::DigestInvalid,
-            "the parameter `digest` is missing",
-        ));
+        return Err(ApiError::malformed(ErrorCode::DigestInvalid, "missing parameter `digest`"));
     };
     let UploadPosition { id, offset } = position;
     let mut body = Body::new(body, api.body_idle);

@@ -55,13 +55,11 @@ impl fmt::Display for IndexError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             IndexErrorKind::Unavailable => "the index is not available",
-            IndexErrorKind::Full => "the index has no room",
-            IndexErrorKind::ReadOnly => "the index can only be read",
-            IndexErrorKind::Newer => "the index was written by a newer version",
-            IndexErrorKind::Older => "the index was written by an older version",
-            IndexErrorKind::Damaged => {
-                "the index is damaged, `roadstead index rebuild` makes it anew"
-            }
+            IndexErrorKind::Full => "the index is full",
+            IndexErrorKind::ReadOnly => "the index is read-only",
+            IndexErrorKind::Newer => "the index was written by a newer version of Roadstead",
+            IndexErrorKind::Older => "the index was written by an older version of Roadstead",
+            IndexErrorKind::Damaged => "the index is damaged; run `roadstead index rebuild`",
             IndexErrorKind::Failed => "the index failed",
         };
         write!(formatter, "{what} ({})", self.context)

@@ -48,7 +48,7 @@ impl GenerationReader {
             return Err(IndexError::new(
                 IndexErrorKind::Unavailable,
                 DOING,
-                "nobody asks any more",
+                "the reader has ended",
             ));
         };
         let (session, version) =

@@ -327,7 +327,7 @@ async fn unlock(connection: &mut Connection, mode: Mode) -> Result<()> {
         .await
         .map_err(|error| connection.failed(DOING, error))?;
     if !was_locked {
-        let why = "the session did not hold its lock any more";
+        let why = "the session had lost its lock";
         return Err(IndexError::new(IndexErrorKind::Unavailable, DOING, why));
     }
     connection.set_locked(false);

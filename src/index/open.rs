@@ -89,7 +89,10 @@ pub async fn open_with(
 ) -> Result<Arc<Index>> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     let Some(kind) = INDEXES.iter().find(|kind| kind.schemes.contains(&scheme)) else {
-        return Err(misuse("opening an index", "its URL begins with neither sqlite nor postgres"));
+        return Err(misuse(
+            "opening an index",
+            "`index.url` begins with neither sqlite nor postgres",
+        ));
     };
     (kind.open)(url, access, settings).await
 }

@@ -25,16 +25,13 @@ pub(super) async fn refuse(options: &PgConnectOptions) -> Result<()> {
         Ok(true) => Err(IndexError::new(
             IndexErrorKind::Failed,
             DOING,
-            "`index.url` leads to a pooler in transaction mode, which the writer's lock does not \
-             survive: set `pool_mode = session` there, or name Postgres itself",
+            "`index.url` names a pooler in transaction mode, which loses the writer's lock: set `pool_mode = session` there, or name Postgres itself",
         )),
         Err(error) if is_of_pooler(&error) => Err(IndexError::new(
             IndexErrorKind::Failed,
             DOING,
             format!(
-                "`index.url` leads to a pooler that refuses what a session needs ({error}): it has \
-                 to have `pool_mode = session` and `ignore_startup_parameters = \
-                 extra_float_digits`, or name Postgres itself"
+                "`index.url` names a pooler that refuses a session's parameters ({error}): set `pool_mode = session` and `ignore_startup_parameters = extra_float_digits` there, or name Postgres itself"
             ),
         )),
         Err(error) => Err(failed(options, error)),

@@ -44,7 +44,9 @@ pub(super) async fn check(connection: &mut Connection) -> Result<()> {
         version => Err(IndexError::new(
             IndexErrorKind::Older,
             "reading the version of its schema",
-            format!("the schema is number {version}: a server of this version has to migrate it"),
+            format!(
+                "its schema is version {version}: start a server of this version to migrate it"
+            ),
         )),
     }
 }
@@ -53,6 +55,8 @@ fn newer(version: i64) -> IndexError {
     IndexError::new(
         IndexErrorKind::Newer,
         "reading the version of its schema",
-        format!("the schema is number {version}, this program knows {VERSION}"),
+        format!(
+            "its schema is version {version}, this program knows up to {VERSION}; use a newer version"
+        ),
     )
 }

@@ -29,7 +29,7 @@ pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Opti
             .await)?;
     let Some((key,)) = found else { return Ok(None) };
     let key = key.try_into();
-    key.map(Some).map_err(|_| damaged("reading a key", "it has not 32 bytes"))
+    key.map(Some).map_err(|_| damaged("reading a key", "not 32 bytes long"))
 }
 
 /// Makes a key, unless there is one.

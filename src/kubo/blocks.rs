@@ -30,7 +30,7 @@ impl Kubo {
         let call = call.option("pin", "false");
         let answer: Answer = call.json(Some(form)).await?;
         if answer.key != block.cid.to_string() {
-            let other = format!("{} came to be {}", block.cid, answer.key);
+            let other = format!("{} was stored as {}", block.cid, answer.key);
             return Err(KuboError::new(KuboErrorKind::Failed, "block/put", other));
         }
         Ok(())
@@ -65,7 +65,7 @@ impl Kubo {
             .map(|stats| stats.count)
             .sum::<usize>();
         if imported != blocks.len() {
-            let few = format!("{imported} blocks arrived of {}", blocks.len());
+            let few = format!("only {imported} of {} blocks were stored", blocks.len());
             return Err(KuboError::new(KuboErrorKind::Failed, "dag/import", few));
         }
         Ok(())

@@ -126,6 +126,6 @@ impl Kubo {
 /// Parses a CID that a command answered.
 pub(super) fn parse(command: &'static str, text: &str) -> Result<Cid> {
     text.parse().map_err(|error| {
-        KuboError::new(KuboErrorKind::Failed, command, format!("`{text}` is no CID: {error}"))
+        KuboError::new(KuboErrorKind::Failed, command, format!("`{text}` is not a CID: {error}"))
     })
 }

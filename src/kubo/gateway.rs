@@ -46,7 +46,7 @@ impl Kubo {
         let total = response.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok());
         let total = total.and_then(|range| range.rsplit_once('/')?.1.parse().ok());
         let Some(size) = total else {
-            let odd = "the answer does not tell how long the file is";
+            let odd = "the answer lacks the length of the file";
             return Err(KuboError::new(KuboErrorKind::Failed, doing(), odd));
         };
         let bytes = response.bytes_stream().boxed();
@@ -84,7 +84,7 @@ impl Stream for Body {
                 return Poll::Ready(Some(Ok(bytes)));
             }
             Some(Ok(_)) => {
-                KuboError::new(KuboErrorKind::Failed, "reading", "more came than was asked for")
+                KuboError::new(KuboErrorKind::Failed, "reading", "more bytes than requested")
             }
             Some(Err(error)) => KuboError::sending("reading", error),
             None => {

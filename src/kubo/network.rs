@@ -96,8 +96,8 @@ impl Kubo {
         let mut events = lines.rev().filter_map(|line| serde_json::from_slice::<Event>(line).ok());
         let record = events.find(|event| event.kind == VALUE);
         let record = record.and_then(|event| STANDARD.decode(event.extra).ok());
-        record.map(Bytes::from).ok_or_else(|| {
-            KuboError::new(KuboErrorKind::NotFound, "routing/get", "there is no record")
-        })
+        record
+            .map(Bytes::from)
+            .ok_or_else(|| KuboError::new(KuboErrorKind::NotFound, "routing/get", "no record"))
     }
 }

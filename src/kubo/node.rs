@@ -36,7 +36,7 @@ impl Kubo {
 
         let answer: Answer = self.call("version").json(None).await?;
         let odd = || {
-            let text = format!("`{}` is no version", answer.version);
+            let text = format!("`{}` is not a version", answer.version);
             KuboError::new(KuboErrorKind::Failed, "version", text)
         };
         let mut numbers = answer.version.split('.').map(str::parse);

@@ -83,7 +83,7 @@ impl Call<'_> {
         let command = self.command;
         let answer = self.send(files).await?;
         serde_json::from_slice(&answer).map_err(|error| {
-            KuboError::new(KuboErrorKind::Failed, command, format!("an odd answer: {error}"))
+            KuboError::new(KuboErrorKind::Failed, command, format!("unexpected answer: {error}"))
         })
     }
 
@@ -166,7 +166,7 @@ impl Stalling {
         let Some(limit) = self.limit else { return Ok(work.await) };
         let left = limit.saturating_sub(self.since.elapsed());
         tokio::time::timeout(left, work).await.map_err(|_| {
-            let what = format!("it has not gone on for {} s", limit.as_secs());
+            let what = format!("no data for {} s", limit.as_secs());
             KuboError::new(KuboErrorKind::Unavailable, self.command, what)
         })
     }

@@ -109,9 +109,8 @@ impl Registry {
             return Ok(bytes.map_err(RegistryError::from).boxed());
         }
         let federation = self.federation.as_ref();
-        let federation = federation.ok_or_else(|| {
-            RegistryError::Record("the blob was found, but cannot be read".to_owned())
-        })?;
+        let federation =
+            federation.ok_or_else(|| RegistryError::Record("cannot read the blob".to_owned()))?;
         let bytes = federation.read(&blob.source, &blob.content, range).await?;
         Ok(bytes.map_err(RegistryError::from).boxed())
     }

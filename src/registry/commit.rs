@@ -109,8 +109,8 @@ impl Registry {
         let mut writer = self.index.lock().await?;
         loop {
             let entry = writer.entry(seq).await?;
-            let entry =
-                entry.ok_or_else(|| RegistryError::Record(format!("entry {seq} is gone")))?;
+            let entry = entry
+                .ok_or_else(|| RegistryError::Record(format!("queue entry {seq} is missing")))?;
             if let Some(outcome) = entry.outcome {
                 return Ok(serde_json::from_slice(&outcome)?);
             }

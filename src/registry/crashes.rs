@@ -390,7 +390,7 @@ async fn a_change_that_cannot_be_made_delays_no_other() {
     let hex = Digest::of(Algorithm::Sha256, b"gone").to_string().replace("sha256:", "");
     fs::remove_file(folder.path().join("content/sha256").join(&hex[..2]).join(&hex)).unwrap();
     let refused = client.put(&registry, "gone", &gone).await.unwrap_err();
-    assert!(refused.to_string().contains("is gone from the storage"), "{refused}");
+    assert!(refused.to_string().contains("is missing in the storage"), "{refused}");
     client.put(&registry, "good", &good).await.unwrap();
     assert_eq!(client.get(&registry, "gone").await, None);
     drop(registry);

@@ -32,8 +32,10 @@ impl Found {
     pub(super) fn expect(&self, digest: &CanonicalDigest) -> Result<&Document> {
         match self {
             Self::Parsed(document) => Ok(document),
-            Self::Absent => Err(RegistryError::Record(format!("the bytes of {digest} are gone"))),
-            Self::Invalid => Err(RegistryError::Record(format!("{digest} is no manifest"))),
+            Self::Absent => {
+                Err(RegistryError::Record(format!("the content of {digest} is missing")))
+            }
+            Self::Invalid => Err(RegistryError::Record(format!("{digest} is not a manifest"))),
         }
     }
 }

@@ -23,28 +23,28 @@ pub enum RegistryError {
     #[error("blob {0} is not in `{1}`")]
     BlobUnknown(Digest, RepositoryName),
     /// The repository has no such upload.
-    #[error("there is no upload `{0}`")]
+    #[error("upload `{0}` not found: it is finished, cancelled or expired; start a new one")]
     UploadUnknown(String),
     /// The upload is at another offset.
-    #[error("the upload stands at byte {offset}: go on there")]
+    #[error("cannot append to the upload: it is at byte {offset}; continue from there")]
     UploadOffset {
         /// How many bytes the upload has.
         offset: u64,
     },
     /// A newer request goes on with the upload.
     #[error(
-        "the request ended: a newer one goes on with the upload, which stands at byte {offset}"
+        "cannot append to the upload: a newer request took it over at byte {offset}; continue from there"
     )]
     UploadTakenOver {
         /// How many bytes the upload has.
         offset: u64,
     },
     /// An older request is finishing the upload.
-    #[error("another request is finishing the upload: try again in a moment")]
+    #[error("cannot change the upload: another request is finishing it; try again in a moment")]
     UploadBusy,
     /// The blob alone is larger than all uploads together may be.
     #[error(
-        "the blob is too large: uploads have at most {limit} bytes here; ask the operator to raise uploads.max_bytes"
+        "cannot store the blob: it is larger than all uploads together may be ({limit} bytes); ask the operator to raise uploads.max_bytes"
     )]
     UploadTooLarge {
         /// In bytes.
@@ -52,18 +52,17 @@ pub enum RegistryError {
     },
     /// Uploads under way have as many bytes as they may.
     #[error(
-        "no room for the upload: others that are under way take all of it; try again later, or cancel uploads that \
-         are not needed"
+        "cannot continue the upload: unfinished uploads use all the space for uploads; try again later, or cancel uploads that are not needed"
     )]
     UploadsFull,
     /// The body broke off, or could not be read.
-    #[error("the body is malformed or ended early; send it again")]
+    #[error("cannot read the body: it is malformed or ended early; send it again")]
     BodyBroken,
     /// Nothing of the body came for that long.
-    #[error("nothing came for {} seconds: send the rest again", .0.as_secs())]
+    #[error("cannot read the body: no data for {} seconds; send the rest again", .0.as_secs())]
     BodyRested(Duration),
     /// The body is not as long as was said.
-    #[error("{expected} bytes were announced, {received} came")]
+    #[error("size mismatch: {expected} bytes announced, {received} received")]
     SizeMismatch {
         /// As said.
         expected: u64,
@@ -71,26 +70,26 @@ pub enum RegistryError {
         received: u64,
     },
     /// The bytes have another digest.
-    #[error("the content does not match {0}")]
+    #[error("digest mismatch: the content does not match {0}")]
     DigestMismatch(Digest),
     /// The repository does not have the manifest.
     #[error("manifest {0} is not in `{1}`")]
     ManifestUnknown(String, RepositoryName),
     /// There is no such repository, and so no such manifest in it.
-    #[error("there is no repository `{0}`")]
+    #[error("repository `{0}` not found")]
     RepositoryAbsent(RepositoryName),
     /// The document is not a manifest.
     #[error(transparent)]
     ManifestInvalid(#[from] ManifestError),
     /// The manifest has more bytes than the operator allows.
-    #[error("a manifest has at most {limit} bytes here")]
+    #[error("manifest too large: at most {limit} bytes are accepted")]
     ManifestTooLarge {
         /// In bytes.
         limit: usize,
     },
     /// The repository does not have what the manifest references.
     #[error(
-        "the manifest names what the repository does not have: {}; {}",
+        "cannot store the manifest: the repository does not have {}; {}",
         first(.missing),
         cure(*.of_index)
     )]
@@ -101,7 +100,7 @@ pub enum RegistryError {
         of_index: bool,
     },
     /// Manifests of the repository still reference it.
-    #[error("cannot delete {what}: it is referenced by {}; delete first what references it", list(.by))]
+    #[error("cannot delete {what}: it is referenced by {}; delete those manifests first", list(.by))]
     Referenced {
         /// What was to be deleted.
         what: String,
@@ -119,23 +118,27 @@ pub enum RegistryError {
         current: Option<Box<Option<Digest>>>,
     },
     /// There is no such repository.
-    #[error("repository `{0}` is not known")]
+    #[error("repository `{0}` not found")]
     NameUnknown(RepositoryName),
     /// The change was accepted, but could not be carried out in time; it may still be.
-    #[error("the change waits for its turn and may still be made")]
+    #[error(
+        "the change is not committed yet: it is queued and may still be committed; check before you send it again"
+    )]
     Waiting,
     /// Nothing of that digest is stored, under any name that is known.
-    #[error("nothing of {0} is stored here; if that is not its sha256 digest, give that one")]
+    #[error(
+        "{0} not found: no content with that digest is stored; if it has a sha256 digest, use that one"
+    )]
     NothingStored(Digest),
     /// What was pushed was purged at the same moment.
-    #[error("{0} was purged while it was pushed: push it again")]
+    #[error("cannot store {0}: it was purged during the push; push it again")]
     Purged(Digest),
     /// What was pushed is not in the root yet.
-    #[error("the root could not be computed: the index or the storage does not answer; try again")]
+    #[error("cannot compute the root: the index or the storage does not answer; try again")]
     RootBehind,
     /// The tree has nothing of what the index lists.
     #[error(
-        "the public tree holds no repository, but the index lists some: bring the tree back, or remove the index to begin with nothing"
+        "the public tree is empty, but the index lists repositories: restore the tree, or remove the index to start empty"
     )]
     TreeLost,
     /// The storage failed.
@@ -152,7 +155,7 @@ pub enum RegistryError {
     Unresolved(#[from] DnslinkError),
     /// The operator does not serve what is below that root.
     #[error(
-        "images below `{0}` are not served here: ask the operator to list it in federation.domains"
+        "cannot pull images below `{0}`: this registry does not serve them; ask the operator to list it in federation.domains"
     )]
     FederationDenied(String),
     /// It is not in the cache, and nothing is fetched for the client.
@@ -160,8 +163,7 @@ pub enum RegistryError {
     NotFetched(AuthError),
     /// A request on behalf of a domain can be answered neither from there nor by a repository of this registry.
     #[error(
-        "{error}; and there is no repository `{repository}` here to serve in its place: push to it, or set \
-         server.domains = [\"{domain}\"] or federation.enabled = false where `{domain}` is this registry's own"
+        "{error}; and this registry has no repository `{repository}` to serve instead: push to it, or, if `{domain}` is this registry's own domain, set server.domains = [\"{domain}\"] or federation.enabled = false"
     )]
     NamespaceUnserved {
         /// The domain.
@@ -178,7 +180,7 @@ pub enum RegistryError {
     #[error(transparent)]
     PathUnreadable(#[from] TraversalError),
     /// Something that the registry itself wrote cannot be read.
-    #[error("a stored record cannot be read: {0}")]
+    #[error("cannot read a stored record: {0}")]
     Record(String),
 }
 
@@ -230,7 +232,7 @@ impl From<serde_json::Error> for RegistryError {
 
 /// Says what is there where a condition demands something else.
 fn condition(what: &str, repository: &RepositoryName, current: Option<&Option<Digest>>) -> String {
-    let refused = "If-Match or If-None-Match of the request does not allow that";
+    let refused = "the request's If-Match or If-None-Match forbids that";
     match current {
         Some(Some(digest)) if digest.to_string() == what => {
             format!("{what} is in `{repository}`; {refused}")

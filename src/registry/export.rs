@@ -50,7 +50,7 @@ impl Registry {
             return Ok(Block { cid, bytes: bytes.clone() });
         }
         let missing = || {
-            let why = "a push may have taken it out since (gateway.root_grace)";
+            let why = "a push may have removed it meanwhile (gateway.root_grace); try again";
             RegistryError::Record(format!("{cid}, a block of the tree, is missing: {why}"))
         };
         let found = self.index.block(&cid).await?.ok_or_else(missing)?;

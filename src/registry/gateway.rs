@@ -107,7 +107,8 @@ impl Registry {
             known.push(block);
         }
         let target = reading.target().cloned();
-        let target = target.ok_or_else(|| RegistryError::Record(format!("{root} ends nowhere")))?;
+        let target = target
+            .ok_or_else(|| RegistryError::Record(format!("{root} is not the path of a file")))?;
         let roots = [root].into_iter().chain(reading.found().iter().copied()).collect();
         let rest = try_unfold(reading, |mut reading| async move {
             let block = reading.next().await?;

@@ -110,7 +110,7 @@ impl Refusal {
         match self {
             Self::MissingReferences(missing) => {
                 let Intent::PutManifest { media_type, .. } = intent else {
-                    return RegistryError::Record(format!("no manifest is put: {what}"));
+                    return RegistryError::Record(format!("not the put of a manifest: {what}"));
                 };
                 let of_index = matches!(
                     MediaType::parse(media_type),
@@ -130,7 +130,7 @@ impl Refusal {
             }
             Self::Unknown => RegistryError::ManifestUnknown(what, repository.clone()),
             Self::Invalid => {
-                RegistryError::Record(format!("the stored bytes of {what} are no manifest"))
+                RegistryError::Record(format!("the stored content of {what} is not a manifest"))
             }
             Self::Failed(why) => RegistryError::Record(why),
         }

@@ -32,7 +32,7 @@ impl Registry {
         let entries = match read.await {
             Ok(entries) => entries,
             Err(error) if is_temporary(&error) => return Err(error),
-            Err(error) => return Ok(vec![format!("may have lost what the queue held: {error}")]),
+            Err(error) => return Ok(vec![format!("may have lost queued changes: {error}")]),
         };
         let mut lost = Vec::new();
         for entry in entries {

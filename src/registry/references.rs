@@ -96,7 +96,7 @@ pub(super) async fn lost(storage: &dyn Storage, contents: Vec<Content>) -> Resul
             match storage.contains(&content).await {
                 Ok(true) => Ok(None),
                 Ok(false) => {
-                    let why = format!("the content of {canonical} is gone from the storage");
+                    let why = format!("the content of {canonical} is missing in the storage");
                     Ok(Some((canonical, why)))
                 }
                 Err(error) if error.is_retryable() => Err(error.into()),

@@ -79,7 +79,7 @@ impl PassedOver {
             return true;
         }
         self.is_endless = true;
-        let what = "a few directories of the tree lead to each other again and again: it is no tree of a registry";
+        let what = "directories of the tree repeat too often: not the tree of a registry";
         let error = StorageError::new(StorageErrorKind::Damaged, what);
         self.unreadable.push((path.clone(), error));
         false

@@ -243,7 +243,7 @@ impl RootBounds {
         if let Some(permits) = &self.0 {
             permits.bounds.refused.fetch_add(1, Ordering::Relaxed);
         }
-        let what = "too much of other people's content is read at once; try again later";
+        let what = "too many reads of other registries' content at once; try again later";
         Err(RemoteError::new(RemoteErrorKind::Busy, what))
     }
 }

@@ -78,7 +78,7 @@ impl CachedFile {
     }
 
     fn damaged(&self) -> RemoteError {
-        let what = format!("what was kept of {} is damaged", self.digest);
+        let what = format!("the cache entry of {} is damaged", self.digest);
         RemoteError::new(RemoteErrorKind::Failed, what)
     }
 }
@@ -129,5 +129,5 @@ pub(super) fn failed(error: io::Error) -> RemoteError {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RemoteErrorKind::Full,
         _ => RemoteErrorKind::Failed,
     };
-    RemoteError::wrap(kind, "keeping other people's content", error)
+    RemoteError::wrap(kind, "writing to the cache", error)
 }

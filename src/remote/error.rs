@@ -89,9 +89,9 @@ impl From<TraversalError> for RemoteError {
         let what = match &error {
             TraversalError::Unsupported(cid) => unsupported(cid),
             TraversalError::Decode { source: source @ DecodeError::Unsupported(_), .. } => {
-                format!("what is below the root cannot be read here: {source}")
+                format!("cannot read the content below the root: {source}")
             }
-            _ => "what came is not what is below the root".to_owned(),
+            _ => "invalid blocks below the root".to_owned(),
         };
         Self::wrap(RemoteErrorKind::Invalid, what, error)
     }
@@ -101,13 +101,13 @@ impl From<CarError> for RemoteError {
     fn from(error: CarError) -> Self {
         match error {
             CarError::Truncated => {
-                let what = "the archive broke off";
+                let what = "the archive ended early";
                 Self::wrap(RemoteErrorKind::Unreachable, what, error).breaking_off(true)
             }
             CarError::Unsupported(ref cid) => {
                 Self::wrap(RemoteErrorKind::Invalid, unsupported(cid), error)
             }
-            _ => Self::wrap(RemoteErrorKind::Invalid, "what came is no sound archive", error),
+            _ => Self::wrap(RemoteErrorKind::Invalid, "invalid archive", error),
         }
     }
 }
@@ -115,7 +115,7 @@ impl From<CarError> for RemoteError {
 /// Says why a block of that name is not read.
 fn unsupported(cid: &Cid) -> String {
     match hash_name(cid) {
-        Some(name) => format!("blocks named by {name} are not supported, only those by sha2-256"),
+        Some(name) => format!("blocks hashed with {name} are not supported, only sha2-256"),
         None => {
             format!("blocks of codec {:#x} are not supported, only raw and dag-pb", cid.codec())
         }

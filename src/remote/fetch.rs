@@ -104,7 +104,7 @@ impl Fetching {
             brought = self.take() => brought,
             error = ended => Err(error),
             () = abandoned(fetch, &state, size) => {
-                let what = format!("every client that waited for {digest} went away");
+                let what = format!("every client that waited for {digest} disconnected");
                 Err(RemoteError::new(RemoteErrorKind::Abandoned, what))
             }
         };
@@ -151,7 +151,7 @@ impl Fetching {
             ((hasher, written), batch) = tokio::try_join!(written_down, next)?;
         }
         if written != self.source.size || hasher.finish() != self.digest.into() {
-            let what = format!("what stands under {} has another digest", self.digest);
+            let what = format!("the content at {} has another digest", self.digest);
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
         }
         Ok(())
@@ -231,7 +231,7 @@ impl Fetch {
     pub async fn whole(&self, limit: Duration) -> Result<()> {
         let mut state = self.state.clone();
         let whole = state.wait_for(|state| !matches!(state, State::Came(_)));
-        let late = || RemoteError::new(RemoteErrorKind::TimedOut, "it is not whole yet");
+        let late = || RemoteError::new(RemoteErrorKind::TimedOut, "not complete yet");
         let ended = tokio::time::timeout(limit, whole).await.map_err(|_| late())?;
         match ended.map(|state| state.clone()) {
             Ok(State::Failed(kind, what)) => Err(RemoteError::new(kind, what)),
@@ -268,7 +268,7 @@ impl Fetch {
 }
 
 fn gave_up() -> RemoteError {
-    RemoteError::new(RemoteErrorKind::Failed, "whoever fetched it gave up")
+    RemoteError::new(RemoteErrorKind::Failed, "the fetch was given up")
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ impl Gateway {
         response.map_err(|RequestError { redirected_to, error }| match redirected_to {
             // Another server than that of the settings.
             Some(other) => {
-                let what = format!("{} redirected to {other}, which cannot be read", self.base);
+                let what = format!("{} redirected to {other}, which is not a URL", self.base);
                 RemoteError::wrap(kind(&error), what, error.without_url())
             }
             None => self.unreachable(error),
@@ -105,7 +105,7 @@ impl Gateway {
     }
 
     fn unreachable(&self, error: reqwest::Error) -> RemoteError {
-        let what = format!("{} cannot be read", self.base);
+        let what = format!("cannot read from {}", self.base);
         // A redirect that is not followed is a response. A body that is cut short counts as undecodable.
         let is_other = error.is_builder() || error.is_redirect();
         let has_connected = !(is_other || error.is_connect() || error.is_timeout());
@@ -182,7 +182,7 @@ impl Gateway {
         bounds: &RootBounds,
     ) -> Result<Block> {
         let too_long = || {
-            let what = format!("{} sent more than a block for {cid}", self.base);
+            let what = format!("{} sent more than one block for {cid}", self.base);
             RemoteError::new(RemoteErrorKind::Invalid, what)
         };
         let content_length =
@@ -227,7 +227,7 @@ impl Source for Gateway {
     async fn blocks(&self, request: &ReadRequest) -> Result<BlockStream> {
         let traversal = request.traversal()?;
         let Some(body) = self.archive(request).await? else {
-            let what = format!("{} has no archives, or none whose order is known", self.base);
+            let what = format!("{} serves no archives, or none of a known order", self.base);
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
         Ok(reading::blocks(body, traversal, request, Progress::begin(self.timeouts)))

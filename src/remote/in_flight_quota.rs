@@ -88,7 +88,10 @@ impl InFlightQuota {
 
     fn share_at(self: &Arc<Self>, root: Cid, size: u64, now: Instant) -> Result<Share> {
         if size > self.most {
-            let what = format!("it has {size} bytes, and there is room for {}", self.most);
+            let what = format!(
+                "content of {size} bytes is too large for the cache: at most {} bytes fit",
+                self.most
+            );
             return Err(RemoteError::new(RemoteErrorKind::Full, what));
         }
         let mut transfers = self.transfers();
@@ -99,7 +102,9 @@ impl InFlightQuota {
         let part = self.most / SHARE;
         let own = of(&transfers, &root);
         if own > 0 && own + size > part && taken + size > self.most / 2 {
-            return Err(busy("too much is on its way from below this root"));
+            return Err(busy(
+                "too many bytes are being fetched from below this root; try again later",
+            ));
         }
         let mut going = Vec::new();
         while taken + size > self.most {
@@ -110,7 +115,7 @@ impl InFlightQuota {
             let slowest = transfers.iter().filter(may_go).min_by_key(|it| it.speed(now)).cloned();
             let Some(slowest) = slowest else {
                 transfers.extend(going);
-                return Err(busy("too much is on its way at once"));
+                return Err(busy("too many bytes are being fetched; try again later"));
             };
             transfers.retain(|it| !Arc::ptr_eq(it, &slowest));
             taken -= slowest.size;
@@ -148,7 +153,7 @@ impl Share {
     /// [`RemoteErrorKind::Invalid`] when that is more than was reserved.
     pub(super) fn note(&self, came: u64) -> Result<()> {
         if came > self.transfer.size {
-            let what = format!("more than its {} bytes came", self.transfer.size);
+            let what = format!("more than its {} bytes were sent", self.transfer.size);
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
         }
         self.transfer.note(came, Instant::now());
@@ -162,7 +167,7 @@ impl Share {
             while !transfer.is_ended.load(Ordering::Acquire) {
                 transfer.ended.notified().await;
             }
-            busy("it came too slowly, and another transfer needed its room")
+            busy("too slow: another transfer needed the space")
         }
     }
 }

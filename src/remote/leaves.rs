@@ -135,7 +135,7 @@ impl Leaves {
         let _permit = tokio::select! {
             permit = remote.permit_for_block() => permit?,
             () = self.abandoned(&cid) => {
-                let what = format!("every client that waited for block {cid} went away");
+                let what = format!("every client that waited for block {cid} disconnected");
                 return Err(RemoteError::new(RemoteErrorKind::Abandoned, what));
             }
         };

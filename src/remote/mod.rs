@@ -123,7 +123,7 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
     async fn blocks(&self, _: &ReadRequest) -> Result<BlockStream> {
-        let what = format!("{} does not tell blocks", self.name());
+        let what = format!("{} does not list its blocks", self.name());
         Err(RemoteError::new(RemoteErrorKind::Absent, what))
     }
 
@@ -191,7 +191,7 @@ impl Remote {
 
     async fn timely<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(limit) = self.limit else { return operation.await };
-        let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "it takes too long to tell");
+        let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "no answer in time");
         tokio::time::timeout(limit, operation).await.map_err(late)?
     }
 

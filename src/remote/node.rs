@@ -72,7 +72,7 @@ impl Node {
             | KuboErrorKind::Displaced
             | KuboErrorKind::Full
             | KuboErrorKind::Exists
-            | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "cannot be read"),
+            | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "does not answer"),
         };
         RemoteError::wrap(kind, format!("{} {what}", self.name), error)
     }

@@ -216,7 +216,7 @@ async fn first(source: &dyn Source, request: &ReadRequest) -> Result<(Target, Ev
     let mut events = source.open(request).await?;
     match events.try_next().await? {
         Some(Event::Found(target)) => Ok((target, events)),
-        _ => Err(RemoteError::new(RemoteErrorKind::Invalid, "nothing was told")),
+        _ => Err(RemoteError::new(RemoteErrorKind::Invalid, "no source answered")),
     }
 }
 
@@ -225,7 +225,7 @@ pub(super) fn range(part: &Range<u64>) -> Result<ByteRange> {
     let number = |number: u64| i64::try_from(number).ok();
     let range = number(part.start).zip(number(part.end.saturating_sub(1)));
     let range = range.and_then(|(from, to)| ByteRange::new(from, Some(to)).ok());
-    let what = || format!("there are no bytes {}-{}", part.start, part.end);
+    let what = || format!("no bytes {}-{}", part.start, part.end);
     range.ok_or_else(|| RemoteError::new(RemoteErrorKind::Invalid, what()))
 }
 
@@ -279,7 +279,7 @@ impl Transfer {
         loop {
             if let Some(piece) = self.pieces.pop_front() {
                 if piece.len() as u64 > self.left.end - self.left.start {
-                    let what = format!("there is more of {} than it has bytes", self.cid);
+                    let what = format!("{} has more bytes than it should have", self.cid);
                     return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
                 }
                 self.left.start += piece.len() as u64;

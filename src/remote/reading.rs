@@ -154,7 +154,7 @@ impl Archive {
                         self.memory = Some(self.bounds.memory(pending).await?);
                     }
                     let Some(piece) = progress.wait(self.body.next()).await? else {
-                        let what = "the archive ended before all that is wanted had come";
+                        let what = "the archive ended before all needed blocks had arrived";
                         let error = RemoteError::new(RemoteErrorKind::Unreachable, what);
                         return Err(error.breaking_off(true));
                     };

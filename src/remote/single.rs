@@ -88,6 +88,6 @@ pub(super) fn answered(block: Block) -> BlockAnswer {
 
 /// Returns the error of a source that serves no single blocks.
 pub(super) fn no_blocks(source: &(impl Source + ?Sized)) -> RemoteError {
-    let what = format!("{} does not tell single blocks", source.name());
+    let what = format!("{} does not serve single blocks", source.name());
     RemoteError::new(RemoteErrorKind::Absent, what)
 }

@@ -41,12 +41,12 @@ impl Remote {
                 let mut repeats = Repeats::default();
                 while let Some(block) = stream.try_next().await? {
                     if repeats.is_endless(&block.cid, 1) {
-                        let what = "the same blocks come again and again";
+                        let what = "the same blocks are repeated too often";
                         return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
                     }
                     draft.add(&block)?;
                     if draft.length() > bytes {
-                        let what = format!("there are more than {bytes} bytes");
+                        let what = format!("more than {bytes} bytes");
                         return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
                     }
                 }

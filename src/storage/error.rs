@@ -89,11 +89,11 @@ impl fmt::Display for StorageError {
         let what = match self.kind {
             StorageErrorKind::NotFound => "not found in the storage",
             StorageErrorKind::DigestMismatch => "the digest does not match",
-            StorageErrorKind::Full | StorageErrorKind::Stuck => "the storage has no room",
-            StorageErrorKind::ReadOnly => "the storage can only be read",
+            StorageErrorKind::Full | StorageErrorKind::Stuck => "the storage is full",
+            StorageErrorKind::ReadOnly => "the storage is read-only",
             StorageErrorKind::Unavailable => "the storage is not available",
             StorageErrorKind::Damaged => "the storage is damaged",
-            StorageErrorKind::Unusable => "the storage cannot be used",
+            StorageErrorKind::Unusable => "cannot use the storage",
             StorageErrorKind::Failed => "the storage failed",
         };
         write!(formatter, "{what}: {}", self.context)

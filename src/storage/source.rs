@@ -170,7 +170,7 @@ fn look(entry: &DirEntry) -> io::Result<Metadata> {
 }
 
 fn not_followed() -> io::Error {
-    io::Error::other("it is a link to a directory, which is not followed")
+    io::Error::other("a link to a directory, which is not followed")
 }
 
 async fn blocking<T: Send + 'static>(

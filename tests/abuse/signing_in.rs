@@ -46,7 +46,7 @@ impl Guarded {
         let file = self.folder.path().join("htpasswd");
         let text = fs::read_to_string(&file).expect("it is there");
         fs::write(&file, format!("# again\n{text}")).expect("it is ours");
-        wait(|| self.server.log().contains("read the password file again"), "it is not read");
+        wait(|| self.server.log().contains("reloaded the password file"), "it is not read");
     }
 }
 

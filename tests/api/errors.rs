@@ -109,7 +109,7 @@ fn a_manifest_of_no_repository_is_absent_under_the_code_that_clients_know() {
     let server = Server::start();
     let absent = http::get(&server.url("/v2/team/nope/manifests/1"));
     assert_refused(&absent, 404, "MANIFEST_UNKNOWN");
-    assert!(absent.text().contains("there is no repository `team/nope`"), "{}", absent.text());
+    assert!(absent.text().contains("repository `team/nope` not found"), "{}", absent.text());
 }
 
 #[test]

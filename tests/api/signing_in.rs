@@ -275,7 +275,7 @@ fn the_file_is_read_again_when_it_changes() {
     fs::remove_file(guarded.file()).expect("it is there");
     thread::sleep(Duration::from_millis(1200));
     assert_eq!(guarded.get("/v2/", Some(carol)).status, 200);
-    assert!(guarded.server.log().contains("cannot use the new password file"));
+    assert!(guarded.server.log().contains("failed to reload the password file"));
 
     // As `htpasswd` and editors do it: another file under that name.
     let other = guarded.folder.path().join("other");

@@ -110,7 +110,7 @@ fn a_new_certificate_is_shown_to_new_connections() {
     // A pair that does not go together changes nothing, and the log tells.
     fs::write(folder.path().join("cert.pem"), second.cert.pem()).expect("the folder is ours");
     let begun = Instant::now();
-    while !server.log().contains("it is not the key of the certificate") {
+    while !server.log().contains("not the key of the certificate") {
         assert!(begun.elapsed() < Duration::from_secs(20), "{}", server.log());
         thread::sleep(Duration::from_millis(100));
     }
@@ -137,9 +137,9 @@ fn files_that_cannot_be_used_are_refused_at_start() {
     for (certificate, key, file, reason) in [
         (None, Some(&key), "cert.pem", "No such file"),
         (Some(&certificate), None, "key.pem", "No such file"),
-        (Some(&key), Some(&key), "cert.pem", "there is no certificate in it"),
-        (Some(&certificate), Some(&certificate), "key.pem", "there is no key in it"),
-        (Some(&certificate), Some(&other), "key.pem", "it is not the key of the certificate in"),
+        (Some(&key), Some(&key), "cert.pem", "no certificate in it"),
+        (Some(&certificate), Some(&certificate), "key.pem", "no key in it"),
+        (Some(&certificate), Some(&other), "key.pem", "not the key of the certificate in"),
         (
             Some(&"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()),
             Some(&key),
@@ -147,7 +147,7 @@ fn files_that_cannot_be_used_are_refused_at_start() {
             "",
         ),
         (Some(&certificate[..200].to_owned()), Some(&key), "cert.pem", ""),
-        (Some(&String::new()), Some(&String::new()), "cert.pem", "there is no certificate in it"),
+        (Some(&String::new()), Some(&String::new()), "cert.pem", "no certificate in it"),
     ] {
         let mut command = roadstead(["serve", "--listen", "127.0.0.1:0"]);
         command.current_dir(folder.path());

@@ -60,10 +60,10 @@ fn each_fault_is_named() {
             // Through the link, so that content and tree are damaged alike.
             fs::write(data_file(server, b"layer"), b"lager").unwrap();
         }),
-        ("it is not linked to the content of that digest", |server, _| {
+        ("not a hard link to the content of that digest", |server, _| {
             replace(&data_file(server, b"layer"), b"lager");
         }),
-        ("which is not there", |server, _| {
+        ("which is missing", |server, _| {
             fs::remove_dir_all(data_file(server, b"layer").parent().unwrap()).unwrap();
         }),
         ("the content of that digest is missing", |server, _| {
@@ -74,37 +74,37 @@ fn each_fault_is_named() {
             fs::remove_dir_all(tree(server).join("repositories/team/app/_layers/sha256").join(hex))
                 .unwrap();
         }),
-        ("the index has it, its content is missing", |server, _| {
+        ("in the index, but its content is missing", |server, _| {
             let stray = push::sha256(b"in no manifest");
             fs::remove_file(content_file(server, &stray.hex())).unwrap();
         }),
-        ("it cannot be read: ", |server, _| {
+        ("cannot read it: ", |server, _| {
             let file = content_file(server, &push::sha256(b"layer").hex());
             fs::remove_file(&file).unwrap();
             symlink(&file, &file).unwrap();
         }),
-        ("/_manifests/tags/v1/current/link: it cannot be read: ", |server, _| {
+        ("/_manifests/tags/v1/current/link: cannot read it: ", |server, _| {
             let tag = tree(server).join("repositories/team/app/_manifests/tags/v1/current/link");
             fs::remove_file(&tag).unwrap();
             symlink(&tag, &tag).unwrap();
         }),
-        ("it holds no digest", |server, _| {
+        ("the link has no digest", |server, _| {
             let link = tree(server).join("repositories/team/app/_manifests/tags/v1/index/sha256");
             let link = fs::read_dir(link).unwrap().next().unwrap().unwrap().path().join("link");
             let revision = link.display().to_string().replace("tags/v1/index", "revisions");
             replace(Path::new(&revision), b"nonsense");
         }),
-        ("the index says that the tag points elsewhere", |server, text| {
+        ("the tag points to another manifest in the index", |server, text| {
             let tags = tree(server).join("repositories/team/app/_manifests/tags");
             let copied = tags.join("v2/current");
             fs::create_dir_all(&copied).unwrap();
             fs::write(copied.join("link"), push::sha256(text.as_bytes()).to_string()).unwrap();
         }),
-        ("the index has it, the tree does not", |server, _| {
+        ("in the index, but not in the tree", |server, _| {
             fs::remove_dir_all(tree(server).join("repositories/team/app/_manifests/tags/v1"))
                 .unwrap();
         }),
-        ("the index says baf", |server, _| {
+        (" as in the index", |server, _| {
             fs::write(tree(server).join("stray"), b"does not belong here").unwrap();
         }),
     ];

@@ -94,7 +94,7 @@ fn a_blob_that_is_not_what_it_was_is_named_and_dropped_and_may_be_pushed_again()
         } else {
             let error = &touched.json()["errors"][0];
             assert_eq!((touched.status, &error["code"]), (500, &"UNKNOWN".into()));
-            assert_eq!(error["message"], "what is stored is damaged, see the server's log");
+            assert_eq!(error["message"], "the stored content is damaged: see the server's log");
             assert!(server.log().contains(&format!("{}", push::sha256(b"other"))));
         }
         assert_pulled(&server, "good", &good, "layer");
@@ -186,7 +186,7 @@ fn a_file_that_is_gone_is_an_error_for_what_it_was_and_nothing_else() {
     server.start_again();
     let touched = get(&server, &blob_path("hurt", b"other"));
     assert_eq!(touched.status, 500);
-    assert!(touched.text().contains("what is stored is damaged"), "{}", touched.text());
+    assert!(touched.text().contains("the stored content is damaged"), "{}", touched.text());
     assert_pulled(&server, "good", &good, "layer");
     let report = refused(&server, &["check"]);
     assert!(report.stdout.contains(&digest.to_string()), "{report}");
@@ -201,9 +201,12 @@ fn a_link_that_is_gone_is_named_and_the_index_made_to_agree() {
     let layer = push::sha256(b"other").hex();
     for (link, named) in [
         (format!("_layers/sha256/{layer}"), "it references sha256:"),
-        ("_manifests/tags/v1/current".to_owned(), "the index says that the tag points elsewhere"),
-        ("_manifests/tags/v1".to_owned(), "the index has it, the tree does not"),
-        ("_manifests/revisions".to_owned(), "the manifest that the tag points to is not there"),
+        (
+            "_manifests/tags/v1/current".to_owned(),
+            "the tag points to another manifest in the index",
+        ),
+        ("_manifests/tags/v1".to_owned(), "in the index, but not in the tree"),
+        ("_manifests/revisions".to_owned(), "the tag points to a missing manifest"),
     ] {
         let (mut server, [good, hurt]) = two_images();
         fs::remove_dir_all(tree(&server).join("repositories/hurt").join(&link)).unwrap();
@@ -249,14 +252,14 @@ fn an_index_that_is_damaged_is_named_set_aside_and_made_anew() {
         damage(&file);
         let damaged = fs::read(&file).unwrap();
         let report = refused(&server, &["check"]);
-        let named = "the index is damaged, `roadstead index rebuild` makes it anew";
+        let named = "the index is damaged; run `roadstead index rebuild`";
         assert!(report.stderr.contains(named), "{report}");
 
         let rebuilt = run(&mut server.command(["index", "rebuild"]));
         let aside = file.with_file_name("index.sqlite.damaged-1");
         let said = format!("the index was damaged, and stands aside as {}\n", aside.display());
         assert!(rebuilt.stderr.contains(&said), "{rebuilt}");
-        let is_lost = rebuilt.stderr.contains("may have lost what the queue held");
+        let is_lost = rebuilt.stderr.contains("may have lost queued changes");
         assert_eq!(rebuilt.code, Some(i32::from(is_lost)), "{rebuilt}");
         assert_eq!(rebuilt.stdout, "2 repositories, 2 manifests, 2 tags, 5 blobs\n", "{rebuilt}");
         assert_eq!(fs::read(&aside).unwrap().len(), damaged.len());
@@ -343,7 +346,7 @@ fn a_log_of_the_index_that_is_cut_loses_no_image() {
     let _ = fs::remove_file(server.data().join("index.sqlite-shm"));
 
     let report = refused(&server, &["check"]);
-    assert!(report.stdout.contains("the index says that the tag points elsewhere"), "{report}");
+    assert!(report.stdout.contains("the tag points to another manifest in the index"), "{report}");
     succeed(&mut server.command(["index", "rebuild"]));
     assert_well(&server);
     server.start_again();
@@ -362,7 +365,7 @@ fn a_data_folder_of_a_newer_version_is_left_as_it_is() {
         let report = refused(&server, arguments);
         assert!(report.stderr.contains("the index was written by a newer version"), "{report}");
         assert!(
-            report.stderr.contains("the schema is number 1001, this program knows 6"),
+            report.stderr.contains("its schema is version 1001, this program knows up to 6"),
             "{report}"
         );
     }

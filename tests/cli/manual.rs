@@ -47,7 +47,7 @@ fn every_command_has_a_page_that_groff_takes_without_a_warning() {
 fn a_page_of_no_command_is_refused() {
     let refused = run(&mut roadstead(["man", "index", "nonsense"]));
     assert_eq!(refused.code, Some(2), "{refused}");
-    assert!(refused.stderr.starts_with("error: there is no command `index nonsense`"), "{refused}");
+    assert!(refused.stderr.starts_with("error: unknown command `index nonsense`"), "{refused}");
 }
 
 /// What bash offers behind words, of which the last is not at its end.

@@ -334,7 +334,7 @@ fn a_copy_without_hard_links_is_made_sound() {
     // And what stands in the copy's content is not taken on trust.
     fs::write(content(&server, b"layer"), b"l").unwrap();
     let report = run(&mut server.command(["check"]));
-    assert!(report.stdout.contains("it is not linked to the content of that digest"), "{report}");
+    assert!(report.stdout.contains("not a hard link to the content of that digest"), "{report}");
     succeed(&mut server.command(["index", "rebuild"]));
     assert_eq!(succeed(&mut server.command(["root"])), root);
     assert_well(&server);
@@ -451,7 +451,7 @@ fn an_empty_tree_does_not_take_the_rest_with_it() {
     fs::create_dir(&public).unwrap();
     let refused = run(&mut server.command(["index", "rebuild"]));
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains("bring the tree back, or remove the index"), "{refused}");
+    assert!(refused.stderr.contains("restore the tree, or remove the index"), "{refused}");
     assert_eq!(fs::read(content(&server, b"layer")).unwrap(), b"layer");
     // Without an index nobody knows what there was, but no bytes go, unless they are not what they
     // are named.
@@ -460,7 +460,7 @@ fn an_empty_tree_does_not_take_the_rest_with_it() {
     fs::write(content(&server, b"{}"), b"[]").unwrap();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
     let bytes = image.len() + "layer".len();
-    let kept = format!("kept 2 blobs ({bytes} bytes) that nothing in the tree names\n");
+    let kept = format!("retained 2 blobs ({bytes} bytes) that nothing in the tree references\n");
     assert_eq!(rebuilt, kept + "0 repositories, 0 manifests, 0 tags, 0 blobs");
     assert_eq!(fs::read(content(&server, b"layer")).unwrap(), b"layer");
     assert!(!content(&server, b"{}").exists());

@@ -64,13 +64,13 @@ fn without_a_registry_there_is_no_root() {
     for command in ["root", "check"] {
         let failed = run(roadstead([command]).current_dir(folder.path()));
         assert_eq!(failed.code, Some(1), "{failed}");
-        assert!(failed.stderr.contains("there is no registry in ./data"), "{failed}");
+        assert!(failed.stderr.contains("no registry in ./data"), "{failed}");
     }
     let mut status = roadstead(["status"]);
     status.current_dir(folder.path()).env("ROADSTEAD_STORAGE__DRIVER", "kubo");
     let failed = run(&mut status);
     assert_eq!(failed.code, Some(1), "{failed}");
-    assert!(failed.stderr.contains("there is no registry in ./data"), "{failed}");
+    assert!(failed.stderr.contains("no registry in ./data"), "{failed}");
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_none(), "nothing was made");
 }
 

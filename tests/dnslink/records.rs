@@ -63,7 +63,7 @@ async fn segments_are_joined_and_invalid_records_passed_over() {
     assert_eq!(records.len(), 6);
     assert_eq!(reason(&format!("dnslink=/ipfs/{B}")), "");
     assert!(reason(&format!("dnslink=/ipfs/{A}/..")).contains("`..`"), "{records:?}");
-    assert_eq!(reason("\0"), "it is not about IPFS");
+    assert_eq!(reason("\0"), "not about IPFS");
 }
 
 #[tokio::test]

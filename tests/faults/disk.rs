@@ -204,7 +204,7 @@ fn a_full_disk_ends_an_adoption_that_goes_on_when_there_is_room() {
 
     let full = adopt();
     assert_eq!(full.code, Some(1), "{full}");
-    assert!(full.stderr.contains("the storage has no room: "), "{full}");
+    assert!(full.stderr.contains("the storage is full: "), "{full}");
     assert_eq!(adopt().code, Some(1), "there is still no room");
 
     disk.grow("64m");
@@ -242,8 +242,8 @@ fn a_full_disk_ends_a_restoration_and_an_import_that_go_on_when_there_is_room() 
         let data = disk.path().join("data");
         let refused = fill(&data);
         assert_eq!(refused.code, Some(1), "{refused}");
-        assert!(refused.stderr.contains("run the same command again, which goes on"), "{refused}");
-        assert!(refused.stderr.contains("the storage has no room: "), "{refused}");
+        assert!(refused.stderr.contains("run the same command again to continue"), "{refused}");
+        assert!(refused.stderr.contains("the storage is full: "), "{refused}");
         assert_eq!(fill(&data).code, Some(1), "there is still no room");
         disk.grow("64m");
         let filled = fill(&data);

@@ -159,7 +159,7 @@ fn a_tree_by_another_hash_is_told_as_that() {
         let option = format!("--hash={hash}");
         let root = node.ipfs(["add", "-rQ", &option, folder.to_str().unwrap()]).trim().to_owned();
         let gateway = node.gateway();
-        let told = format!("blocks named by {hash} are not supported");
+        let told = format!("blocks hashed with {hash} are not supported");
         let answers = [asking(&gateway), over_node(&node)].map(|server| {
             let foreign = Repository::of(&server, &format!("{root}/team/app"));
             [foreign.get("manifests/v1"), foreign.get("tags/list")]

@@ -60,7 +60,10 @@ fn a_node_without_room_refuses_pushes_loses_nothing_and_goes_on_when_there_is_ro
     let said = ready.json()["storage"].as_str().unwrap().to_owned();
     assert_ne!(said, "ok");
     let log = registry.server.log();
-    assert!(log.contains("it needs room, and a restart"), "the cause is in the log: {log}");
+    assert!(
+        log.contains("free some space, and restart the node"),
+        "the cause is in the log: {log}"
+    );
     assert_eq!(repository.get("manifests/before").body, before.manifest, "pulls go on");
     assert_eq!(repository.get(&format!("blobs/{}", sha256(&before.layer))).body, before.layer);
 

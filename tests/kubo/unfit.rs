@@ -30,7 +30,7 @@ fn a_gateway_that_searches_the_network_is_refused() {
     let plan = KuboNode::plan().set("Gateway.NoFetch", "false");
     let Some(mut node) = plan.start() else { return };
     let said = refusal(&node, &[]);
-    assert_says(&said, &["`ipfs config --json Gateway.NoFetch true`", "start the node again"]);
+    assert_says(&said, &["`ipfs config --json Gateway.NoFetch true`", "restart the node"]);
     // What it says helps.
     node.ipfs(["config", "--json", "Gateway.NoFetch", "true"]);
     node.stop();
@@ -44,7 +44,7 @@ fn a_gateway_that_serves_blocks_alone_is_refused() {
     let Some(mut node) = plan.start() else { return };
     let said = refusal(&node, &[]);
     let command = "`ipfs config --json Gateway.DeserializedResponses true`";
-    assert_says(&said, &[command, "start the node again", "`storage.kubo.gateway`"]);
+    assert_says(&said, &[command, "restart the node", "`storage.kubo.gateway`"]);
     // What it says helps.
     node.ipfs(["config", "--json", "Gateway.DeserializedResponses", "true"]);
     node.stop();
@@ -135,11 +135,11 @@ fn a_folder_that_is_something_else_is_refused() {
     for folder in ["/somebody", "/file"] {
         let said = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", folder)]);
         let command = format!("`ipfs files rm -r {folder}`");
-        assert_says(&said, &["give another `storage.kubo.mfs_root`", &command]);
+        assert_says(&said, &["set another `storage.kubo.mfs_root`", &command]);
     }
     assert_eq!(node.ipfs(["files", "ls", "/somebody"]), "pictures", "it was not touched");
     let said = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", "/file/below")]);
-    assert_says(&said, &["/file/below cannot be made", "give another `storage.kubo.mfs_root`"]);
+    assert_says(&said, &["cannot create /file/below", "set another `storage.kubo.mfs_root`"]);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn an_old_version_is_refused() {
         }
     });
     let said = refusal(&node, &[("STORAGE__KUBO__API", &address)]);
-    assert_says(&said, &["Kubo 0.42", "before 0.43", "install a newer one"]);
+    assert_says(&said, &["Kubo 0.42", "install 0.43"]);
 }
 
 #[test]

@@ -30,7 +30,10 @@ fn what_would_be_written_is_shown_and_nothing_changed() {
     publisher.dns.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{foreign}\""));
     let refused = run(&mut publisher.command(["publish", "--dry-run"]));
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stdout.contains("the record has another owner"), "{refused}");
+    assert!(
+        refused.stdout.contains("cannot replace the record, which has another owner"),
+        "{refused}"
+    );
     let mut as_json = publisher.command(["publish", "--dry-run"]);
     let as_json: Value = serde_json::from_str(&run(as_json.arg("--json")).stdout).unwrap();
     assert_eq!(as_json["servers"][0]["records"][0], foreign);
@@ -95,13 +98,13 @@ fn a_server_that_publishes_nothing_says_so() {
     assert_eq!(refused.code, Some(2), "{refused}");
     assert_eq!(
         refused.stderr,
-        "error: `roadstead publish` needs `publish.domain`, which is empty\n"
+        "error: `roadstead publish` needs `publish.domain`, which is not set\n"
     );
     let mut asking = server.command(["publish"]);
     publish_to(&mut asking, "127.0.0.1:1");
     let asked = run(&mut asking);
     assert_eq!(asked.code, Some(1), "{asked}");
-    assert!(asked.stderr.contains("publishes nothing"), "{asked}");
+    assert!(asked.stderr.contains("does not publish"), "{asked}");
     let status: Value =
         serde_json::from_str(&succeed(server.command(["status"]).arg("--json"))).unwrap();
     assert_eq!(status["publishing"], Value::Null);

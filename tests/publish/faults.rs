@@ -71,7 +71,7 @@ fn a_record_that_somebody_else_has_moved_is_told_and_not_overwritten() {
     let replace = format!("update delete {NAME} TXT\nupdate add {NAME} 1 TXT \"{FOREIGN}\"");
     publisher.dns.update(DOMAIN, &replace);
     publisher.repository().push_image("v2", "two");
-    let said = publisher.wait_for_failure("the record has another owner");
+    let said = publisher.wait_for_failure("cannot replace the record, which has another owner");
     assert!(said.contains(FOREIGN) && said.contains("roadstead publish --force"), "{said}");
     let serial = publisher.dns.serial(DOMAIN);
     publisher.repository().push_image("v3", "three");
@@ -119,7 +119,7 @@ fn a_key_that_is_refused_is_told_and_pushes_go_on() {
     };
     publisher.repository().push_image("v1", "one");
     let said = publisher.wait_for_failure("does not know the key nobody");
-    assert!(said.contains("the change is refused: "), "{said}");
+    assert!(said.contains("the DNS provider refused the change: "), "{said}");
     assert!(said.contains("\"kind\":\"refused\""), "{said}");
     publisher.repository().push_image("v2", "two");
     assert_eq!(publisher.texts(), Vec::<String>::new());

@@ -16,7 +16,7 @@ const NAME: &str = "team/app";
 const TRIES: Duration = Duration::from_mins(2);
 
 /// Why a purge may fail beside pushes of the same: there is nothing of it at that moment, or it goes on later.
-const NOT_NOW: [&str; 2] = ["nothing of", "waits for its turn"];
+const NOT_NOW: [&str; 2] = ["not found", "not committed yet"];
 
 /// Pushes an image as a client does that pushes again what it is told to; returns how often that was.
 fn push(repository: &Repository<'_>, tag: &str, config: &[u8], layer: &[u8]) -> usize {

@@ -27,7 +27,7 @@ pub const METHODS: &[Method] =
 
 /// Why a way to sign in cannot be had.
 #[derive(Debug, Error)]
-#[error("the file {} that `{setting}` names cannot be used: {reason}", .file.display())]
+#[error("cannot use the file {} of `{setting}`: {reason}", .file.display())]
 pub struct SetupError {
     /// The setting that names the file.
     pub setting: &'static str,

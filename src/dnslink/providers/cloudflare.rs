@@ -57,7 +57,7 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
             .redirect(redirect::Policy::none())
     };
     let client = https::build(builder).map_err(|error| {
-        PublishError::wrap(PublishErrorKind::Failed, "there can be no client", error)
+        PublishError::wrap(PublishErrorKind::Failed, "cannot create an HTTP client", error)
     })?;
     let id = OnceCell::new_with(Some(settings.zone_id).filter(|id| !id.is_empty()));
     let (api, token, zone) = (settings.api, settings.token, settings.zone);
@@ -160,7 +160,7 @@ impl Provider for Cloudflare {
         {
             return Ok(());
         }
-        let context = format!("the records of {name} are not what was written");
+        let context = format!("the records of {name} differ from what was written");
         Err(PublishError::new(PublishErrorKind::Unavailable, context))
     }
 
@@ -188,7 +188,7 @@ impl Cloudflare {
             rest = rest.split_once('.').map_or("", |(_, above)| above);
         }
         let context = format!(
-            "the token sees no zone for {domain}: let it read the zone, or set publish.cloudflare.zone_id"
+            "the token has no access to a zone of {domain}: allow it to read the zone, or set publish.cloudflare.zone_id"
         );
         Err(PublishError::new(PublishErrorKind::Refused, context))
     }
@@ -245,7 +245,7 @@ impl Cloudflare {
                 return Ok(records);
             }
         }
-        let context = format!("{name} has more records than anybody reads");
+        let context = format!("{name} has too many records");
         Err(PublishError::new(PublishErrorKind::Failed, context))
     }
 
@@ -286,11 +286,11 @@ impl Cloudflare {
         body: Option<&impl Serialize>,
     ) -> Result<(StatusCode, Envelope<T>), PublishError> {
         let lost = |error: reqwest::Error| {
-            let context = "the API of Cloudflare does not answer";
+            let context = "the Cloudflare API does not answer";
             PublishError::wrap(PublishErrorKind::Unavailable, context, error.without_url())
         };
         let odd = |why: String| {
-            let context = format!("the API of Cloudflare cannot be understood: {why}");
+            let context = format!("cannot read the answer of the Cloudflare API: {why}");
             PublishError::new(PublishErrorKind::Unavailable, context)
         };
         let request = self.client.request(method, format!("{}/{path}", self.api)).query(query);
@@ -304,7 +304,7 @@ impl Cloudflare {
         if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
             let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
             let after = after.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
-            let context = format!("the API of Cloudflare answers {status}");
+            let context = format!("the Cloudflare API answered {status}");
             return Err(PublishError::new(PublishErrorKind::Unavailable, context).after(after));
         }
         let mut answer = Vec::new();
@@ -334,7 +334,7 @@ fn complaint(status: StatusCode, errors: &[Complaint]) -> PublishError {
     };
     let texts: Vec<String> =
         errors.iter().map(|error| format!("{} ({})", error.message, error.code)).collect();
-    let context = format!("the API of Cloudflare answers {status}: {}", texts.join(", "));
+    let context = format!("the Cloudflare API answered {status}: {}", texts.join(", "));
     PublishError::new(kind, context)
 }
 

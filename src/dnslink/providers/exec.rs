@@ -57,10 +57,10 @@ struct ChangeInput<'a> {
 impl Provider for Exec {
     async fn write(&self, change: &Change) -> Result<(), PublishError> {
         let Some((program, arguments)) = self.0.command.split_first() else {
-            return Err(PublishError::new(PublishErrorKind::Failed, "there is no program to run"));
+            return Err(PublishError::new(PublishErrorKind::Failed, "no program to run"));
         };
         let failed = |error: io::Error| {
-            let context = format!("{program} cannot be run");
+            let context = format!("cannot run {program}");
             PublishError::wrap(PublishErrorKind::Failed, context, error)
         };
         let mut command = Command::new(program);
@@ -111,7 +111,7 @@ fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError>
         force: change.force,
     };
     serde_json::to_vec(&input).map_err(|error| {
-        PublishError::wrap(PublishErrorKind::Failed, "the change cannot be told", error)
+        PublishError::wrap(PublishErrorKind::Failed, "cannot encode the change", error)
     })
 }
 
@@ -124,8 +124,8 @@ fn outcome(program: &str, status: ExitStatus, said: &str) -> Result<(), PublishE
         Some(REFUSED) => PublishErrorKind::Refused,
         _ => PublishErrorKind::Failed,
     };
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    Err(PublishError::new(kind, format!("{program} ended by {status}: {}", last.trim())))
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output");
+    Err(PublishError::new(kind, format!("{program} ended with {status}: {}", last.trim())))
 }
 
 /// A program and all that it starts. Dropped before it has ended, all of them are killed.

@@ -41,13 +41,13 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
         "hmac-sha256" => TsigAlgorithm::HmacSha256,
         "hmac-sha384" => TsigAlgorithm::HmacSha384,
         "hmac-sha512" => TsigAlgorithm::HmacSha512,
-        _ => return Err(failed("the algorithm of the key is not known")),
+        _ => return Err(failed("unknown key algorithm")),
     };
     let secret = STANDARD.decode(settings.key_secret.expose_secret());
-    let secret = secret.map_err(|_| failed("the secret of the key is not base64"))?;
+    let secret = secret.map_err(|_| failed("the key's secret is not base64"))?;
     let signer = TSigner::new(secret, algorithm, absolute(&settings.key_name)?, FUDGE);
     let signer = signer.map_err(|error| {
-        PublishError::wrap(PublishErrorKind::Failed, "the key cannot be used", error)
+        PublishError::wrap(PublishErrorKind::Failed, "cannot use the key", error)
     })?;
     let (server, zone) = (settings.server.clone(), absolute(&settings.zone)?);
     Ok(Arc::new(Rfc2136 { server, zone, signer }))
@@ -94,7 +94,7 @@ impl Provider for Rfc2136 {
             }
             self.expect_no_alias(server, &name).await?;
         }
-        Err(unavailable(format!("the records of {name} change all the time")))
+        Err(unavailable(format!("the records of {name} keep changing")))
     }
 
     async fn check(&self, change: &Change) -> Result<(), PublishError> {
@@ -187,7 +187,7 @@ impl Rfc2136 {
             }
             Some(other) => {
                 return Err(refused(format!(
-                    "the name server {server} answers TSIG error {other:?}"
+                    "the name server {server} answered TSIG error {other:?}"
                 )));
             }
         }
@@ -206,7 +206,7 @@ impl Rfc2136 {
             ResponseCode::NoError => Ok(true),
             ResponseCode::NXRRSet | ResponseCode::YXRRSet | ResponseCode::NXDomain => Ok(false),
             code => {
-                Err(unavailable(format!("the name server {server} answers the update with {code}")))
+                Err(unavailable(format!("the name server {server} answered {code} to the update")))
             }
         }
     }

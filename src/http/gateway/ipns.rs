@@ -28,9 +28,9 @@ const RECORD: &str = "application/vnd.ipfs.ipns-record";
 pub(in super::super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     expect_enabled(&api)?;
     let name = request.match_info().query("key");
-    let key = parse_key(name).ok_or_else(|| malformed(&format!("`{name}` is no IPNS key")))?;
+    let key = parse_key(name).ok_or_else(|| malformed(&format!("`{name}` is not an IPNS key")))?;
     if request.match_info().get("path").is_some_and(|path| !path.is_empty()) {
-        return Err(malformed("a record is asked for by its key alone, without a path"));
+        return Err(malformed("cannot serve a record below a path: request it by its key alone"));
     }
     let query = Query::read(&request)?;
     let is_negotiated = check_format(&request, &query)?;
@@ -40,7 +40,7 @@ pub(in super::super) async fn get(request: HttpRequest, api: Data<Api>) -> Answe
         } else {
             StatusCode::NOT_FOUND
         };
-        let message = format!("this registry has no record of {name}");
+        let message = format!("no record of {name} in this registry");
         ApiError::new(status, ErrorCode::Unsupported, message)
     };
     let record = api.registry.ipns_record(&key).ok_or_else(absent)?;
@@ -79,6 +79,6 @@ fn check_format(request: &HttpRequest, query: &Query) -> Result<bool, ApiError> 
     if is_requested {
         return Ok(format_parameter.is_none());
     }
-    let message = "below /ipns/ only records are served: ask for `?format=ipns-record`";
+    let message = "only records are served below /ipns/: request `?format=ipns-record`";
     Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::Unsupported, message))
 }

@@ -39,15 +39,18 @@ const MAX_DEDUPLICATED: usize = 1 << 20;
 pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
     expect_enabled(&api)?;
     let text = request.match_info().query("cid");
-    let cid: Cid = text.parse().map_err(|_| malformed(&format!("`{text}` is no CID")))?;
+    let cid: Cid = text.parse().map_err(|_| malformed(&format!("`{text}` is not a CID")))?;
     // As the client wrote it, behind `/ipfs/<cid>/`: of what the route has, some escapes are read already.
     let path = request.uri().path().splitn(4, '/').nth(3).unwrap_or_default();
-    let path = read_url_path(path)
-        .ok_or_else(|| malformed("the path has an escape that is malformed, or is no UTF-8"))?;
+    let path = read_url_path(path).ok_or_else(|| {
+        malformed("cannot read the path: it has a malformed escape, or is not UTF-8")
+    })?;
     let query = Query::read(&request)?;
     let requested = GatewayRequest::read(&request, &query)?;
     if requested.format == Format::Raw && !path.is_empty() {
-        return Err(malformed("a single block is asked for by its CID alone, without a path"));
+        return Err(malformed(
+            "cannot serve a single block below a path: request it by its CID alone",
+        ));
     }
     // A client that has an answer already learns all the same whether the block is here.
     let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&requested, &cid))?;
@@ -79,7 +82,7 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
 
 /// Refuses a request for public content by CID where the gateway is switched off.
 pub(super) fn expect_enabled(api: &Api) -> Result<&Peer, ApiError> {
-    let message = "there is no gateway here";
+    let message = "the gateway is disabled";
     let refused = || ApiError::new(StatusCode::NOT_FOUND, ErrorCode::Unsupported, message);
     api.gateway.as_ref().ok_or_else(refused)
 }

@@ -135,7 +135,7 @@ fn negotiated(accept: &Accept, query: &Query) -> Result<Format, ApiError> {
             return Ok(liked.format());
         }
     }
-    Err(refused.unwrap_or_else(|| unacceptable("what the Accept header names")))
+    Err(refused.unwrap_or_else(|| unacceptable("none of the media types in Accept")))
 }
 
 /// Which kind of a CAR is to be sent, of those that there are: version 1, in depth-first order.
@@ -165,10 +165,9 @@ impl CarParameters {
             _ => None,
         };
         let dups = match (parameter(query, "car-dups"), of_range("dups")) {
-            (Some(text), _) => Some(
-                dups(text)
-                    .ok_or_else(|| malformed(&format!("`car-dups` is y or n, not `{text}`")))?,
-            ),
+            (Some(text), _) => Some(dups(text).ok_or_else(|| {
+                malformed(&format!("bad value `{text}` for `car-dups`: expected y or n"))
+            })?),
             (None, Some(text)) => {
                 Some(dups(text).ok_or_else(|| unacceptable(&format!("a CAR with dups={text}")))?)
             }
@@ -201,7 +200,10 @@ impl CarParameters {
 
 fn scope(query: &Query) -> Result<Scope, ApiError> {
     let range: Option<ByteRange> = parameter(query, "entity-bytes")
-        .map(|text| text.parse().map_err(|_| malformed("`entity-bytes` is FROM:TO or FROM:*")))
+        .map(|text| {
+            text.parse()
+                .map_err(|_| malformed("bad value for `entity-bytes`: expected FROM:TO or FROM:*"))
+        })
         .transpose()?;
     match parameter(query, "dag-scope") {
         // A range implies what it is a range of.
@@ -209,9 +211,9 @@ fn scope(query: &Query) -> Result<Scope, ApiError> {
         None | Some("all") => Ok(Scope::All { limit: u64::MAX }),
         Some("entity") => Ok(Scope::Entity(range)),
         Some("block") => Ok(Scope::Block),
-        Some(other) => {
-            Err(malformed(&format!("`dag-scope` is block, entity or all, not `{other}`")))
-        }
+        Some(other) => Err(malformed(&format!(
+            "bad value `{other}` for `dag-scope`: expected block, entity or all"
+        ))),
     }
 }
 
@@ -221,7 +223,7 @@ pub(super) fn malformed(message: &str) -> ApiError {
 
 fn unacceptable(what: &str) -> ApiError {
     let message = format!(
-        "{what} is not served: ask for `?format=raw` or `?format=car`, which can be verified"
+        "cannot serve {what}: request `?format=raw` or `?format=car`, which can be verified"
     );
     ApiError::new(StatusCode::NOT_ACCEPTABLE, ErrorCode::Unsupported, message)
 }

@@ -272,7 +272,7 @@ fn admit(
 ) -> Result<Option<Counted>, Refusal> {
     let most = api.limits.settings.requests_per_connection;
     if under_way.is_some_and(UnderWay::is_refused) {
-        return Err(Refusal::Said(ApiError::too_many("there are too many connections", 1)));
+        return Err(Refusal::Said(ApiError::too_many("too many connections", 1)));
     }
     if let Some(number) = under_way.map(UnderWay::number).filter(|number| *number > most) {
         api.metrics.refused("requests_per_connection");
@@ -280,7 +280,7 @@ fn admit(
             // The reason would wait until the client reads it, and such a client never does.
             return Err(Refusal::Bare);
         }
-        let message = "this connection has too many requests under way";
+        let message = "too many requests at once on this connection";
         return Err(Refusal::Said(ApiError::too_many(message, 1)));
     }
     if *request.method() == Method::OPTIONS || LIGHT.contains(&request.path()) {
@@ -291,11 +291,11 @@ fn admit(
         Ok(transfer) => return Ok(Some(transfer)),
         Err(Full::Client) => {
             api.metrics.refused("transfers_per_client");
-            ApiError::too_many("this client has too many transfers under way", 1)
+            ApiError::too_many("too many transfers at once from this client", 1)
         }
         Err(Full::All) => {
             api.metrics.refused("transfers");
-            let message = "there are too many transfers under way";
+            let message = "too many transfers at once";
             ApiError::unavailable(StatusCode::SERVICE_UNAVAILABLE, message)
         }
     };

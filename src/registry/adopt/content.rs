@@ -46,7 +46,7 @@ impl Adoption<'_> {
             let why = match link.target {
                 // The stock registry deletes a link, and leaves its directory.
                 None if !self.is_there(&link.path).await => continue,
-                None => "its link cannot be read".to_owned(),
+                None => "cannot read its link".to_owned(),
                 Some(target) => match taken.get(&target) {
                     None => self.unfit.get(&target).cloned().unwrap_or_default(),
                     Some(finished) if self.is_named(&finished.content, &link.name).await? => {
@@ -55,7 +55,7 @@ impl Adoption<'_> {
                     }
                     Some(_) => {
                         self.misled.insert(target);
-                        format!("its link leads to {target}")
+                        format!("its link points to {target}")
                     }
                 },
             };
@@ -180,7 +180,7 @@ fn blame(error: StorageError) -> Result<String> {
     match error.kind {
         StorageErrorKind::NotFound => Ok("its content is missing".to_owned()),
         StorageErrorKind::DigestMismatch => Ok(format!("its bytes are {}", error.context)),
-        StorageErrorKind::Damaged => Ok(format!("its content cannot be read: {}", error.context)),
+        StorageErrorKind::Damaged => Ok(format!("cannot read its content: {}", error.context)),
         StorageErrorKind::Full
         | StorageErrorKind::Stuck
         | StorageErrorKind::Unavailable

@@ -88,8 +88,8 @@ impl Adoption<'_> {
         for link in &links.tags {
             if !adopted_tags.contains(&link.current.name) {
                 let why = match link.current.target {
-                    Some(target) => format!("manifest {target} is not there, or was left out"),
-                    None => "its link is missing, or cannot be read".to_owned(),
+                    Some(target) => format!("manifest {target} is missing, or was left out"),
+                    None => "its link is missing or unreadable".to_owned(),
                 };
                 let about = format!("tag `{name}:{}`", link.current.name);
                 self.leave_out(LeftOutKind::Tag, about, why);
@@ -180,7 +180,7 @@ fn explain(refusal: &Refusal) -> String {
                 0 | 1 => String::new(),
                 count => format!(" and {} more", count - 1),
             };
-            format!("it references {first}{more}, which the repository does not have")
+            format!("it references {first}{more}, missing in the repository")
         }
         other => other.to_string(),
     }

@@ -103,7 +103,7 @@ impl<'a> Adoption<'a> {
         let mut passed = std::mem::take(&mut self.passed);
         let uploads = below(&layout::repository(name), "_uploads");
         for (id, _) in self.walk().names(&uploads, &mut passed).await {
-            let why = "it was not finished";
+            let why = "the upload was not finished";
             self.leave_out(LeftOutKind::Upload, format!("upload {id} of `{name}`"), why);
         }
         let links = self.walk().links(name, &mut passed).await;
@@ -111,7 +111,7 @@ impl<'a> Adoption<'a> {
         if let Some(foreign) = self.names.foreign(name) {
             let first = foreign.root;
             let why = format!(
-                "`{first}` begins the names of other people's images; list it in server.local_namespaces to keep it here"
+                "names that begin with `{first}` belong to other registries; list it in server.local_namespaces to accept it"
             );
             self.leave_out(LeftOutKind::Repository, format!("repository `{name}`"), why);
             return Ok(());
@@ -136,7 +136,7 @@ impl<'a> Adoption<'a> {
         let mut passed = PassedOver::default();
         let blobs = self.walk().blobs(&mut passed).await;
         for stray in passed.strays {
-            self.leave_out(LeftOutKind::Blob, stray.to_string(), "no blob has that name");
+            self.leave_out(LeftOutKind::Blob, stray.to_string(), "not the name of a blob");
         }
         self.passed.unreadable.append(&mut passed.unreadable);
         self.progress.begin("taking in blobs", Steps::each(&blobs));
@@ -147,7 +147,7 @@ impl<'a> Adoption<'a> {
         let mut unreferenced: Vec<_> = std::mem::take(&mut self.unreferenced).into_iter().collect();
         unreferenced.sort_unstable_by_key(CanonicalDigest::hex);
         for canonical in unreferenced {
-            let why = "no repository that was taken has it";
+            let why = "no adopted repository references it";
             self.leave_out(LeftOutKind::Blob, format!("blob {canonical}"), why);
         }
     }
@@ -155,16 +155,14 @@ impl<'a> Adoption<'a> {
     fn tell_passed_over(&mut self) {
         let PassedOver { strays, unreadable, .. } = std::mem::take(&mut self.passed);
         for stray in strays {
-            let why = "no registry has that name";
+            let why = "not part of a registry";
             self.leave_out(LeftOutKind::Place, stray.to_string(), why);
         }
         for (path, error) in unreadable {
             self.result.is_partial |= error.is_forbidden();
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            let why = cause.map_or_else(
-                || error.context.clone(),
-                |cause| format!("it cannot be read: {cause}"),
-            );
+            let why = cause
+                .map_or_else(|| error.context.clone(), |cause| format!("cannot read it: {cause}"));
             self.leave_out(LeftOutKind::Place, path.to_string(), why);
         }
     }

@@ -64,11 +64,11 @@ impl<'a> Reading<'a> {
                 self.condemn(canonical, format!("its bytes are {}", found.canonical));
             }
             Some((cid, _)) if cid != found.cid => {
-                let what = format!("the index says its CID is {cid}, it is {}", found.cid);
+                let what = format!("its CID is {}, not {cid} as in the index", found.cid);
                 self.condemn(canonical, what);
             }
             Some((_, size)) if size != found.size => {
-                let what = format!("the index says it has {size} bytes, it has {}", found.size);
+                let what = format!("it has {} bytes, not {size} as in the index", found.size);
                 self.condemn(canonical, what);
             }
             _ => {

@@ -53,7 +53,7 @@ impl Registry {
         loop {
             let page = self.index.repositories(last.as_deref(), PAGE).await?;
             for name in page.iter().filter(|name| !known.contains(name)) {
-                look.find(format!("repository {name}"), "the index has it, the tree does not");
+                look.find(format!("repository {name}"), "in the index, but not in the tree");
             }
             match page.last() {
                 Some(name) if page.len() == PAGE as usize => last = Some(name.to_string()),
@@ -85,7 +85,7 @@ impl Registry {
             let Some(content) = reading.sound(canonical) else { continue };
             match self.storage.is_linked(TREE, &path, &content).await {
                 Ok(true) => {}
-                Ok(false) => look.find(path, "it is not linked to the content of that digest"),
+                Ok(false) => look.find(path, "not a hard link to the content of that digest"),
                 Err(error) => look.find(path, cannot_read(&error)),
             }
         }
@@ -95,7 +95,7 @@ impl Registry {
             for canonical in &page {
                 if !reading.is_there(canonical).await? {
                     let about = format!("blob {canonical}");
-                    look.find(about, "the index has it, its content is missing");
+                    look.find(about, "in the index, but its content is missing");
                 }
             }
             match page.last() {
@@ -120,7 +120,7 @@ impl Registry {
         }
         for link in &links.layers {
             if self.index.blob(name, &link.name).await?.is_none() {
-                look.find(&link.path, "the index does not know the blob");
+                look.find(&link.path, "the blob is not in the index");
             }
         }
         let mut needs = Needs::default();
@@ -133,7 +133,7 @@ impl Registry {
             if !revisions.contains_key(&digest) {
                 look.find(
                     format!("manifest {digest} of {name}"),
-                    "the index has it, the tree does not",
+                    "in the index, but not in the tree",
                 );
             }
         }
@@ -141,7 +141,7 @@ impl Registry {
         self.look_at_tags(look, name, &links.tags, &targets).await?;
         for link in &links.referrers {
             if !link.target.is_some_and(|target| targets.contains(&target)) {
-                look.find(&link.path, "the referrer is not there");
+                look.find(&link.path, "the referrer is missing");
             }
         }
         Ok(())
@@ -150,11 +150,11 @@ impl Registry {
     /// A link leads to content of the name that it is under.
     async fn look_at_link(&self, look: &mut Look, link: &Link<Digest>, reading: &Reading<'_>) {
         let Some(target) = link.target else {
-            look.find(&link.path, "it holds no digest");
+            look.find(&link.path, "the link has no digest");
             return;
         };
         if !look.in_tree.contains(&target) {
-            look.find(&link.path, format!("it leads to {target}, which is not there"));
+            look.find(&link.path, format!("it points to {target}, which is missing"));
             return;
         }
         let has_name = match (link.name.algorithm(), reading.sound(&target)) {
@@ -167,7 +167,7 @@ impl Registry {
         match has_name {
             Ok(true) => {}
             Ok(false) => {
-                look.find(&link.path, format!("it leads to {target}, which has another digest"));
+                look.find(&link.path, format!("it points to {target}, which has another digest"));
             }
             Err(error) => look.find(&link.path, cannot_read(&error)),
         }
@@ -184,7 +184,7 @@ impl Registry {
     ) -> Result<Option<Manifest>> {
         let row = self.index.manifest(name, &link.name).await?;
         if row.is_none() {
-            look.find(&link.path, "the index does not know the manifest");
+            look.find(&link.path, "the manifest is not in the index");
         }
         let Some(target) = link.target else { return Ok(None) };
         let bytes = match self.tree_manifest(&target).await {
@@ -212,7 +212,7 @@ impl Registry {
                         && !revisions.contains_key(digest)
                 });
                 for digest in missing.chain(orphans) {
-                    look.find(&link.path, format!("it references {digest}, which is not there"));
+                    look.find(&link.path, format!("it references {digest}, which is missing"));
                 }
                 Ok(Some(manifest))
             }
@@ -230,11 +230,11 @@ impl Registry {
             look.tags += 1;
             let target = tag.current.target;
             if !target.is_some_and(|target| targets.contains(&target)) {
-                look.find(&tag.current.path, "the manifest that the tag points to is not there");
+                look.find(&tag.current.path, "the tag points to a missing manifest");
             }
             let row = self.index.tagged_manifest(name, &tag.current.name).await?;
             if row.as_ref().map(|row| row.canonical) != target {
-                look.find(&tag.current.path, "the index says that the tag points elsewhere");
+                look.find(&tag.current.path, "the tag points to another manifest in the index");
             }
         }
         let known: HashSet<&str> = tags.iter().map(|tag| tag.current.name.as_str()).collect();
@@ -242,7 +242,7 @@ impl Registry {
         loop {
             let page = self.index.tags(name, last.as_deref(), PAGE).await?;
             for tag in page.iter().filter(|tag| !known.contains(tag.as_str())) {
-                look.find(format!("tag {name}:{tag}"), "the index has it, the tree does not");
+                look.find(format!("tag {name}:{tag}"), "in the index, but not in the tree");
             }
             match page.last() {
                 Some(tag) if page.len() == PAGE as usize => last = Some(tag.to_string()),
@@ -267,7 +267,7 @@ impl Registry {
         }
         let found = fold_edits(self.index.clone(), None, edits).await?.root;
         if found != expected {
-            look.find("the public root", format!("the index says {expected}, the tree is {found}"));
+            look.find("the public root", format!("it is {found}, not {expected} as in the index"));
         }
         Ok(())
     }

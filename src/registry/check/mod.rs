@@ -148,5 +148,5 @@ impl Moment {
 /// Says what prevented something from being read, with its cause.
 fn cannot_read(error: &StorageError) -> String {
     let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("it cannot be read: {error}{cause}")
+    format!("cannot read it: {error}{cause}")
 }

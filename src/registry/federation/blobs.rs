@@ -242,7 +242,7 @@ impl Federation {
             }
         };
         if found != *digest {
-            let what = format!("what stands under {digest} has another digest");
+            let what = format!("the content at {digest} has another digest");
             return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());
         }
         Ok(())
@@ -251,7 +251,7 @@ impl Federation {
 
 /// Waits for the first of the bytes: as long as none was sent, a client can be sent the reason.
 async fn promptly(mut bytes: ByteStream) -> std::result::Result<ByteStream, RemoteError> {
-    let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "the range does not come in time");
+    let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "the range did not arrive in time");
     let first = tokio::time::timeout(TIMEOUT, bytes.try_next()).await.map_err(late)??;
     Ok(match first {
         Some(first) => stream::iter([Ok(first)]).chain(bytes).boxed(),
@@ -263,7 +263,7 @@ async fn promptly(mut bytes: ByteStream) -> std::result::Result<ByteStream, Remo
 fn in_time(error: RegistryError) -> RegistryError {
     match error {
         RegistryError::Remote(error) if error.kind == RemoteErrorKind::TimedOut => {
-            let what = format!("the range cannot be had now: {error}; ask again later");
+            let what = format!("cannot read the range now: {error}; try again later");
             RemoteError::wrap(RemoteErrorKind::Busy, what, error).into()
         }
         other => other,

@@ -242,7 +242,7 @@ impl Roots {
 
 /// Why a hint is not tried that comes after the others.
 fn late() -> String {
-    format!("{HINTS} others are asked before it")
+    format!("only the first {HINTS} addresses are tried")
 }
 
 /// Asks a source for the block of a root.
@@ -280,7 +280,8 @@ async fn list(located: &Located, root: &RootName) -> Listed {
             Ok(Ok(entries)) => entries.unwrap_or_default(),
             failed => {
                 let failure = failed.map(|failed| failed.err().map(|error| with_causes(&error)));
-                found.failure = failure.unwrap_or_else(|_| Some("it took too long".to_owned()));
+                found.failure =
+                    failure.unwrap_or_else(|_| Some("it did not end in time".to_owned()));
                 found.is_whole = false;
                 break;
             }

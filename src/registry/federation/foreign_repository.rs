@@ -84,7 +84,7 @@ impl ForeignRepository {
             let Some((_, bytes)) = found else { continue };
             let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
             let nonsense = || {
-                let what = format!("the link at {} is no digest", path.join("/"));
+                let what = format!("the link at {} is not a digest", path.join("/"));
                 RemoteError::new(RemoteErrorKind::Invalid, what)
             };
             let digest = digest.ok_or_else(nonsense)?;

@@ -132,7 +132,7 @@ impl Keys {
         }
         asking.extend(self.node.iter().map(|kubo| search(kubo, key).boxed()));
         let context = format!(
-            "{}: no source resolves keys; set `federation.gateways` or `federation.kubo.api`",
+            "{}: no source for IPNS records; set `federation.gateways` or `federation.kubo.api`",
             name(key)
         );
         let mut worst = DnslinkError::new(DnslinkErrorKind::Unavailable, context);
@@ -203,7 +203,7 @@ async fn fetch(client: &Client, base: &str, address: GatewayAddress, key: &Cid) 
         }
         let (mut body, mut record) = (response.bytes_stream(), Vec::new());
         while let Some(piece) = body.next().await {
-            record.extend_from_slice(&piece.map_err(|_| unavailable("broke off"))?);
+            record.extend_from_slice(&piece.map_err(|_| unavailable("ended its answer early"))?);
             if record.len() > MAX_RECORD {
                 break;
             }
@@ -215,7 +215,7 @@ async fn fetch(client: &Client, base: &str, address: GatewayAddress, key: &Cid) 
 
 /// What is said of a key that has no record at one source.
 fn no_record(key: &str) -> String {
-    format!("`{key}` publishes nothing: there is no record of the key")
+    format!("`{key}` publishes nothing: no record of the key")
 }
 
 /// Asks the operator's node.

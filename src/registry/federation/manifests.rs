@@ -156,11 +156,11 @@ pub(super) async fn row(
 
 fn verified_row(digest: Digest, canonical: CanonicalDigest, bytes: Bytes) -> Result<ManifestRow> {
     if Digest::of(digest.algorithm(), &bytes) != digest {
-        let what = format!("what stands under {digest} has another digest");
+        let what = format!("the content at {digest} has another digest");
         return Err(RemoteError::new(RemoteErrorKind::Invalid, what).into());
     }
     let manifest = Manifest::parse(&bytes, None).map_err(|error| {
-        RemoteError::wrap(RemoteErrorKind::Invalid, format!("{digest} is no manifest"), error)
+        RemoteError::wrap(RemoteErrorKind::Invalid, format!("{digest} is not a manifest"), error)
     })?;
     let media_type = manifest.media_type.as_str().to_owned();
     let cid = file::build(&bytes, &mut drop).cid;

@@ -247,6 +247,6 @@ async fn linked<T>(
 }
 
 fn missing(canonical: &CanonicalDigest) -> RemoteError {
-    let what = format!("{canonical} is named, but not there");
+    let what = format!("{canonical} is referenced, but missing");
     RemoteError::new(RemoteErrorKind::Invalid, what)
 }

@@ -39,11 +39,11 @@ impl Roots {
 
 async fn list(remote: &Remote, root: Cid) -> Result<Vec<Entry>> {
     let found = remote.list(root, Vec::new(), ENTRIES).await?;
-    let file = || RemoteError::new(RemoteErrorKind::Invalid, format!("{root} is no directory"));
+    let file = || RemoteError::new(RemoteErrorKind::Invalid, format!("{root} is not a directory"));
     Ok(found.ok_or_else(file)?)
 }
 
 fn nowhere(path: &[String]) -> RegistryError {
-    let what = format!("there is nothing at {} below the root", path.join("/"));
+    let what = format!("nothing at {} below the root", path.join("/"));
     RemoteError::new(RemoteErrorKind::Invalid, what).into()
 }

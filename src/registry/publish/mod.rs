@@ -390,6 +390,6 @@ fn link(root: &Cid) -> String {
 
 /// The error of whatever else is needed to publish, all of which may work later.
 fn unable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PublishError {
-    let context = "the registry itself cannot do it";
+    let context = "internal failure of the registry";
     PublishError::wrap(PublishErrorKind::Unavailable, context, error)
 }

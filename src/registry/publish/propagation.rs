@@ -47,7 +47,7 @@ impl Publisher {
             let untold = u128::try_from(now().saturating_sub(since)).unwrap_or_default();
             let is_late = is_overtaken && untold >= timeouts.as_millis();
             if is_late || begun.elapsed() >= timeouts {
-                let context = format!("it is written, but not told yet: {missing}");
+                let context = format!("the record is written, but not propagated yet: {missing}");
                 return Err(PublishError::new(PublishErrorKind::Unavailable, context));
             }
             if is_overtaken {
@@ -70,9 +70,8 @@ pub(super) fn answers(responses: &[ServerAnswer]) -> Result<Vec<&Vec<String>>> {
         return Ok(answers);
     }
     let why = responses.iter().find_map(|response| response.texts.as_ref().err());
-    let why = why.map_or("there is none", |error| &error.context);
-    let context =
-        format!("no name server answers ({why}); `publish.servers` names the ones that are asked");
+    let why = why.map_or("none found", |error| &error.context);
+    let context = format!("no name server answers ({why}); set `publish.servers`");
     Err(PublishError::new(PublishErrorKind::Unavailable, context))
 }
 
@@ -89,7 +88,7 @@ pub(super) fn missing(change: &Change, responses: &[ServerAnswer]) -> Option<Str
         let is_whole = change.expected.iter().all(|expected| texts.contains(expected));
         let links = texts.iter().filter(|text| is_link(text)).count();
         if !is_whole || links != 1 {
-            return Some(format!("{} says {}", response.server, response.fact()));
+            return Some(format!("{} answers {}", response.server, response.fact()));
         }
     }
     answers(responses).err().map(|error| error.context)

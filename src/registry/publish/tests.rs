@@ -197,7 +197,7 @@ async fn a_server_that_stays_behind_is_a_failure_also_while_pushes_go_on() {
         }
         assert!(rounds < 500, "it is overtaken for ever");
     };
-    assert!(error.to_string().contains("it is written, but not told yet"), "{error}");
+    assert!(error.to_string().contains("not propagated yet"), "{error}");
     assert!(error.to_string().contains(&link(&old)), "{error}");
     let newest = stage.push("newest").await;
     let again = stage.publish_amid_changes(&mut PendingRequests::default()).await;

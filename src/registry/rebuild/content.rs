@@ -95,15 +95,16 @@ impl Rebuild<'_> {
                 Ok(None) if self.mode == Mode::Dry => {}
                 Ok(None) => storage.forget(&[canonical]).await?,
                 Err(error) => {
-                    let line = format!("skipped blob {canonical}, which cannot be read: {error}");
+                    let line = format!("skipped blob {canonical}: cannot read it: {error}");
                     self.result.left.push(line);
                 }
             }
         }
         if count > 0 {
             let blobs = if count == 1 { "blob" } else { "blobs" };
-            let line =
-                format!("kept {count} {blobs} ({bytes} bytes) that nothing in the tree names");
+            let line = format!(
+                "retained {count} {blobs} ({bytes} bytes) that nothing in the tree references"
+            );
             self.result.left.push(line);
         }
         Ok(())

@@ -174,7 +174,7 @@ impl Rebuild<'_> {
     /// Says what there is beside what the index has.
     async fn planned(mut self) -> Result<Rebuilt> {
         for stray in std::mem::take(&mut self.passed.strays) {
-            let why = "no registry has that name; it stays where it is";
+            let why = "not part of a registry; left in place";
             self.result.left.push(format!("skipped {}/{stray}: {why}", TREE.as_str()));
         }
         self.look_at_the_rest().await?;

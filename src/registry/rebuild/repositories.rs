@@ -134,7 +134,7 @@ impl Rebuild<'_> {
         links: &[&Link<Digest>],
     ) -> Result<std::result::Result<(), String>> {
         let Some(bytes) = self.registry.tree_manifest(&content.canonical).await? else {
-            return Ok(Err("it is larger than a manifest may be".to_owned()));
+            return Ok(Err("too large for a manifest".to_owned()));
         };
         let parsed = match Manifest::parse(&bytes, None) {
             Ok(parsed) => parsed,
@@ -143,7 +143,7 @@ impl Rebuild<'_> {
         let sparse = self.registry.limits.sparse_indexes;
         let needs = References::find(writer, name, &parsed, sparse).await?;
         if let Some(missing) = needs.missing.first() {
-            return Ok(Err(format!("it references {missing}, which the repository does not have")));
+            return Ok(Err(format!("it references {missing}, missing in the repository")));
         }
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
         writer.put_stored_manifest(&stored).await?;

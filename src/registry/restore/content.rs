@@ -75,7 +75,7 @@ impl Restoration<'_> {
             for (folder, entry) in listed {
                 let path = folder.child("data").expect("a name of the layout's own");
                 let Some(TreeFile::Content(canonical)) = layout::read(&path) else {
-                    return Err(RestoreError::unfit(folder.as_str(), "no content has that name"));
+                    return Err(RestoreError::unfit(folder.as_str(), "not the name of content"));
                 };
                 bytes = bytes.saturating_add(entry.size);
                 targets.push(TreeContent { canonical, shard, path });
@@ -121,7 +121,7 @@ impl Fetcher<'_> {
         let below = vec![canonical.hex(), "data".to_owned()];
         let file = self.remote.open(*shard, below, None).await;
         let file = file.map_err(|error| RestoreError::unread(path, error))?;
-        let file = file.ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
+        let file = file.ok_or_else(|| RestoreError::unfit(path.as_str(), "not a file"))?;
         let cid = file.cid;
         let id = Uuid::now_v7().to_string();
         let taken = self.ingest(&id, file, target, reported).await;
@@ -131,8 +131,7 @@ impl Fetcher<'_> {
         let finished = taken?;
         if finished.content.cid != cid {
             let why = format!(
-                "it is cut into other blocks than here, so that the root would be another; `ipfs get` and \
-                 `roadstead adopt` take such a tree ({cid} would be {})",
+                "its blocks are cut differently, so the root would change ({cid} would be {}); use `ipfs get` and `roadstead adopt` instead",
                 finished.content.cid
             );
             return Err(RestoreError::unfit(path.as_str(), why));
@@ -166,7 +165,7 @@ impl Fetcher<'_> {
 
 fn mismatch(path: &TreePath, error: StorageError) -> RestoreError {
     if error.kind == StorageErrorKind::DigestMismatch {
-        return RestoreError::unfit(path.as_str(), "its bytes have another digest");
+        return RestoreError::unfit(path.as_str(), "its content has another digest");
     }
     error.into()
 }

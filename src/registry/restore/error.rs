@@ -11,7 +11,7 @@ use crate::storage::{StorageError, TreePath};
 #[derive(Debug, Error)]
 pub enum RestoreError {
     /// What is below the root is not what a registry has.
-    #[error("{} cannot be taken: {why}", label(.path))]
+    #[error("cannot restore {}: {why}", label(.path))]
     Unfit {
         /// Where, with nothing in it that a terminal could take for an order.
         path: String,
@@ -19,7 +19,7 @@ pub enum RestoreError {
         why: String,
     },
     /// What is there cannot be read.
-    #[error("{} cannot be read", label(.path))]
+    #[error("cannot read {}", label(.path))]
     Unread {
         /// Where, with nothing in it that a terminal could take for an order.
         path: String,
@@ -82,8 +82,8 @@ mod tests {
     #[test]
     fn the_root_has_a_name_and_a_path_gives_no_orders() {
         let whole = RestoreError::unfit("", "it has no end").to_string();
-        assert_eq!(whole, "the tree cannot be taken: it has no end");
+        assert_eq!(whole, "cannot restore the tree: it has no end");
         let path = RestoreError::unfit("a/\u{1b}[2J", "odd").to_string();
-        assert_eq!(path, "`a/\\u{1b}[2J` cannot be taken: odd");
+        assert_eq!(path, "cannot restore `a/\\u{1b}[2J`: odd");
     }
 }

@@ -41,8 +41,8 @@ const PAUSES: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
 /// Why something that is where it should not be, or is made otherwise, is refused.
-const STRAY: &str = "no tree of Roadstead's has that; `ipfs get` and `roadstead adopt` may take the tree, with \
-                     another root";
+const STRAY: &str =
+    "not part of a registry tree; try `ipfs get` and `roadstead adopt`, which give another root";
 
 /// How many blocks of names and links are fetched at once, and how many bytes.
 const AHEAD: (u64, u64) = (20_000_000, 4 << 30);
@@ -175,7 +175,7 @@ async fn list(remote: &Remote, cid: Cid, path: &TreePath) -> Result<Vec<(TreePat
     let located = entries.into_iter().map(|entry| {
         let below = path.child(&entry.name).ok_or_else(|| {
             let entry_path = format!("{path}/{}", entry.name);
-            RestoreError::unfit(&entry_path, "no file or directory can have that name")
+            RestoreError::unfit(&entry_path, "not a valid name of a file or directory")
         })?;
         Ok((below, entry))
     });

@@ -50,12 +50,11 @@ impl Restoration<'_> {
                 Met::Directory(cid, entries) => {
                     count += entries.len();
                     if repeats.is_endless(&cid, entries.len()) {
-                        let why = "it leads to the same directories again and again";
+                        let why = "it repeats the same directories too often";
                         return Err(RestoreError::unfit("", why));
                     }
                     if count > NAMES || waiting.len() + entries.len() > WAITING {
-                        let why =
-                            format!("there are more than {NAMES} names, or too many at a time");
+                        let why = format!("more than {NAMES} names, or too many at a time");
                         return Err(RestoreError::unfit("", why));
                     }
                     for (path, entry) in entries {
@@ -78,7 +77,7 @@ impl Restoration<'_> {
     /// Refuses what cannot be on the way to a file of a tree, or is not this registry's.
     fn expect_name(&self, path: &TreePath, entry: &Entry) -> Result<()> {
         if path.components().count() > DEPTH {
-            return Err(RestoreError::unfit(path.as_str(), "it is too deep"));
+            return Err(RestoreError::unfit(path.as_str(), "too many directories deep"));
         }
         let above = layout::repositories();
         let leads_to =
@@ -93,8 +92,7 @@ impl Restoration<'_> {
             let name: RepositoryName = name.parse().map_err(|_| stray())?;
             if let Some(foreign) = self.names.foreign(&name) {
                 let why = format!(
-                    "`{}` begins the names of other people's images: list it in server.local_namespaces to have it here, \
-                     unless the tree is that of another program",
+                    "names that begin with `{}` belong to other registries: if the tree is from Roadstead, list it in server.local_namespaces to accept it",
                     foreign.root
                 );
                 return Err(RestoreError::unfit(path.as_str(), why));
@@ -116,10 +114,9 @@ async fn meet(remote: &Remote, path: TreePath, cid: Cid) -> Result<Met> {
         let read = remote.read(cid, Vec::new(), LINK).await;
         read.map_err(|error| RestoreError::unread(&path, error))
     });
-    let (_, bytes) =
-        read.await?.ok_or_else(|| RestoreError::unfit(path.as_str(), "it is no file"))?;
+    let (_, bytes) = read.await?.ok_or_else(|| RestoreError::unfit(path.as_str(), "not a file"))?;
     let canonical = digest(&bytes)
-        .ok_or_else(|| RestoreError::unfit(path.as_str(), "it is a link that holds no digest"))?;
+        .ok_or_else(|| RestoreError::unfit(path.as_str(), "a link without a digest"))?;
     Ok(Met::Link(path, canonical))
 }
 

@@ -52,8 +52,7 @@ impl Archive {
             match reader.next_event()? {
                 Some(CarEvent::Header { roots }) => {
                     let [root] = roots[..] else {
-                        let what =
-                            format!("it is an archive of {} things, not of one", roots.len());
+                        let what = format!("the archive has {} roots, not one", roots.len());
                         return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
                     };
                     return Ok((root, read));
@@ -63,7 +62,10 @@ impl Archive {
             let piece = next_piece(input)?;
             if piece.is_empty() {
                 reader.finish()?;
-                return Err(RemoteError::new(RemoteErrorKind::Invalid, "it has no header"));
+                return Err(RemoteError::new(
+                    RemoteErrorKind::Invalid,
+                    "the archive has no header",
+                ));
             }
             read.extend_from_slice(&piece);
             reader.push(piece);
@@ -104,13 +106,13 @@ impl Archive {
     fn block(&self, cid: Cid) -> Result<Block> {
         let Opened { name, file, offsets } = &*self.0;
         let Some((offset, length)) = offsets.find(&cid).map_err(failed)? else {
-            let what = format!("block {cid} is not in {name}");
+            let what = format!("{name} lacks block {cid}");
             return Err(RemoteError::new(RemoteErrorKind::Absent, what));
         };
         let mut bytes = vec![0; length as usize];
         file.read_exact_at(&mut bytes, offset).map_err(failed)?;
         Block::verify(cid, bytes.into()).map_err(|error| {
-            let what = format!("{name} has other bytes than it had");
+            let what = format!("{name} has changed");
             RemoteError::wrap(RemoteErrorKind::Invalid, what, error)
         })
     }
@@ -187,7 +189,7 @@ fn next_piece(input: &mut dyn Read) -> Result<Bytes> {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
-                let what = "the archive cannot be read";
+                let what = "cannot read the archive";
                 return Err(RemoteError::wrap(RemoteErrorKind::Failed, what, error));
             }
         }
@@ -199,5 +201,5 @@ fn failed(error: io::Error) -> RemoteError {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => RemoteErrorKind::Full,
         _ => RemoteErrorKind::Failed,
     };
-    RemoteError::wrap(kind, "an archive on the disk cannot be used", error)
+    RemoteError::wrap(kind, "cannot use an archive on the disk", error)
 }

@@ -139,7 +139,7 @@ pub(super) fn keep(
     stored
         .and_then(|replaced| sync_parent(&target).map(|()| replaced))
         .and_then(|replaced| fs::remove_file(path).map(|()| replaced))
-        .map_err(|error| StorageError::io(format!("keeping {digest}"), error))
+        .map_err(|error| StorageError::io(format!("storing {digest}"), error))
 }
 
 /// Makes `target` a hard link to an open file that stands at `path`.
@@ -253,7 +253,7 @@ pub(super) fn adopt(
         .and_then(|file| file.sync_all())
         .and_then(|()| link(layout, &file, &target))
         .and_then(|()| sync_parent(&target));
-    adopted.map_err(|error| StorageError::io(format!("keeping {}", content.canonical), error))
+    adopted.map_err(|error| StorageError::io(format!("storing {}", content.canonical), error))
 }
 
 pub(super) fn is_linked(

@@ -50,7 +50,7 @@ fn take_by(
     temporary: &Path,
     expected: &CanonicalDigest,
 ) -> Result<Taken> {
-    let failed = |error| StorageError::io(format!("taking in {path}"), error);
+    let failed = |error| StorageError::io(format!("importing {path}"), error);
     let is_linked = link(file, temporary).map_err(failed)?;
     if !is_linked {
         copy(from, path, temporary)?;

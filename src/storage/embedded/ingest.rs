@@ -69,10 +69,10 @@ impl FileIngest {
         let gone =
             |why| StorageError::new(StorageErrorKind::NotFound, format!("{}: {why}", context()));
         if found.len() < offset {
-            return Err(gone(format!("{} bytes are left of {offset}", found.len())));
+            return Err(gone(format!("only {} of {offset} bytes are left", found.len())));
         }
         if found.nlink() > 1 {
-            return Err(gone("it is content already, and must not change".to_owned()));
+            return Err(gone("it is stored content already".to_owned()));
         }
         writer
             .write(|| file.set_len(offset).map_err(|error| StorageError::io(context(), error)))?;

@@ -117,8 +117,7 @@ impl Layout {
             linked = linked.and_then(|()| {
                 fs::hard_link(&source, &target).and_then(|()| fs::remove_file(&target)).map_err(|error| {
                     let what = format!(
-                        "files of {} cannot be linked to {} ({error}): all of it has to be on one \
-                         file system that has hard links",
+                        "cannot link files of {} to {} ({error}): both have to be on one file system with hard links",
                         self.data.display(),
                         folder.display()
                     );

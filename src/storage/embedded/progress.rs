@@ -136,7 +136,7 @@ impl Progress {
         if found != *expected {
             return Err(StorageError::new(
                 StorageErrorKind::DigestMismatch,
-                format!("{expected} was expected, the content is {found}"),
+                format!("expected {expected}, the content is {found}"),
             ));
         }
         self.file.sync_all().map_err(|error| sync_failed(layout, id, error))?;
@@ -144,7 +144,8 @@ impl Progress {
         if length.map_err(|error| StorageError::io("looking at an upload", error))?
             != finished.content.size
         {
-            let what = format!("the file of upload {id} is not as long as what was written");
+            let what =
+                format!("the file of upload {id} is shorter or longer than what was written");
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
         finished.is_replaced = folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;

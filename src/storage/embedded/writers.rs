@@ -55,7 +55,7 @@ impl Writer {
     pub(super) fn write<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let current = lock(&self.current);
         if *current != self.number {
-            let what = "another request goes on with this upload";
+            let what = "another request took the upload over";
             return Err(StorageError::new(StorageErrorKind::Unavailable, what));
         }
         work()

@@ -111,5 +111,5 @@ fn units(bytes: usize) -> u32 {
 }
 
 fn closed() -> StorageError {
-    StorageError::new(StorageErrorKind::Unavailable, "the storage is being closed")
+    StorageError::new(StorageErrorKind::Unavailable, "the storage is closing")
 }

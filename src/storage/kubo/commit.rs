@@ -75,7 +75,7 @@ impl Snapshots {
         for _ in 0..LOOKS {
             let roots = paths.roots();
             let Some(names) = kubo.list(&roots).await? else {
-                let what = format!("{roots} is not on the node any more");
+                let what = format!("{roots} is missing on the node");
                 return Err(StorageError::new(StorageErrorKind::Unusable, what));
             };
             let Some(seq) = names.iter().filter_map(|name| name.parse().ok()).max() else {
@@ -92,7 +92,7 @@ impl Snapshots {
                 return Ok(snapshot);
             }
         }
-        let what = "the registry changes faster than it can be read";
+        let what = "the registry changes too fast to be read";
         Err(StorageError::new(StorageErrorKind::Unavailable, what))
     }
 
@@ -106,7 +106,7 @@ impl Snapshots {
         });
         let opened = opened.await.map_err(ended_early)?.map_err(unreadable)?;
         let (Some(public), Some(private)) = opened else {
-            let what = format!("snapshot {seq} ({cid}) has not two trees");
+            let what = format!("snapshot {seq} ({cid}) does not have two trees");
             return Err(StorageError::new(StorageErrorKind::Damaged, what));
         };
         Ok(Snapshot { seq, public, private })
@@ -211,6 +211,6 @@ impl Snapshots {
 pub(super) fn unreadable(error: crate::ipld::Error<StorageError>) -> StorageError {
     match error {
         crate::ipld::Error::Load { source, .. } => source,
-        other => StorageError::wrap(StorageErrorKind::Damaged, "a tree cannot be read", other),
+        other => StorageError::wrap(StorageErrorKind::Damaged, "cannot read a tree", other),
     }
 }

@@ -9,13 +9,13 @@ impl From<KuboError> for StorageError {
         use StorageErrorKind as S;
 
         let (kind, what) = match error.kind {
-            K::NotFound | K::MissingBlock => (S::NotFound, "something on the node"),
+            K::NotFound | K::MissingBlock => (S::NotFound, "missing on the node"),
             // Measured: a write that failed for lack of space leaves the node unable to write.
-            K::Full => (S::Stuck, "the disk of the node is full: it needs room, and a restart"),
-            K::Unavailable => (S::Unavailable, "the node does not answer"),
-            K::Displaced => {
-                (S::Unavailable, "others change the top of the node's files all the time")
+            K::Full => {
+                (S::Stuck, "the disk of the node is full: free some space, and restart the node")
             }
+            K::Unavailable => (S::Unavailable, "the node does not answer"),
+            K::Displaced => (S::Unavailable, "the top of the node's MFS keeps changing"),
             K::Exists | K::Denied | K::Disabled | K::Failed => (S::Failed, "the node refused"),
         };
         Self::wrap(kind, what, error)

@@ -61,8 +61,7 @@ impl Node {
         let version = self.kubo.version().await.map_err(|error| self.unusable(error))?;
         if version < OLDEST {
             return Err(self.unfit(&format!(
-                "it is Kubo {version}, and collections of a version before {OLDEST} break what is \
-                 stored: install a newer one"
+                "it is Kubo {version}, whose garbage collection breaks stored content: install {OLDEST} or newer"
             )));
         }
         self.check_gateway().await?;
@@ -89,8 +88,7 @@ impl Node {
         let answered = self.kubo.says_no_at_once(&absent, SEARCH).await;
         if !answered.map_err(|error| self.unreadable(error))? {
             return Err(self.unfit(
-                "its gateway searches the network for what is missing: run `ipfs config --json \
-                 Gateway.NoFetch true` there and start the node again",
+                "its gateway fetches missing blocks from the network: run `ipfs config --json Gateway.NoFetch true` there and restart the node",
             ));
         }
         let known = Block::raw(Bytes::from_static(b"roadstead\n"));
@@ -106,13 +104,10 @@ impl Node {
         match error.kind {
             KuboErrorKind::Unavailable => error.into(),
             KuboErrorKind::Denied => self.unfit(&format!(
-                "its gateway lets nobody read files ({error}): `storage.kubo.gateway` has to be the gateway of the \
-                 node of `storage.kubo.api`, without a sign-in"
+                "its gateway does not allow files to be read ({error}): `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, without a sign-in"
             )),
             _ => self.unfit(&format!(
-                "its gateway does not serve what was put on the node ({error}): \
-                 `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, and to serve files: \
-                 run `ipfs config --json Gateway.DeserializedResponses true` there and start the node again"
+                "its gateway does not serve the node's content ({error}): `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, and to serve files: run `ipfs config --json Gateway.DeserializedResponses true` there and restart the node"
             )),
         }
     }
@@ -130,7 +125,7 @@ impl Node {
                 match node.kubo.make_directory(node.paths.root()).await {
                     Err(error) if error.kind == KuboErrorKind::Unavailable => Err(error.into()),
                     Err(error) => Err(node.unfit(&format!(
-                        "{} cannot be made ({error}): give another `storage.kubo.mfs_root`",
+                        "cannot create {} ({error}): set another `storage.kubo.mfs_root`",
                         node.paths.root()
                     ))),
                     Ok(()) => Ok(()),
@@ -146,8 +141,7 @@ impl Node {
         for folder in folders {
             if !self.kubo.stat(&folder).await?.is_some_and(|stat| stat.is_directory) {
                 return Err(self.unfit(&format!(
-                    "{root} is there, but is not of a registry, since {folder} is not: give another \
-                     `storage.kubo.mfs_root`, or take it away by `ipfs files rm -r {root}`"
+                    "{root} exists, but is not of a registry, since {folder} is missing: set another `storage.kubo.mfs_root`, or remove it with `ipfs files rm -r {root}`"
                 )));
             }
         }
@@ -155,7 +149,7 @@ impl Node {
     }
 
     fn unfit(&self, why: &str) -> StorageError {
-        let what = format!("the node at {} will not do: {why}", self.kubo.api());
+        let what = format!("cannot use the node at {}: {why}", self.kubo.api());
         StorageError::new(StorageErrorKind::Unusable, what)
     }
 
@@ -163,8 +157,7 @@ impl Node {
     fn unusable(&self, error: KuboError) -> StorageError {
         match error.kind {
             KuboErrorKind::Denied => self.unfit(
-                "it does not let us: `storage.kubo.token` has to be of one of its \
-                 `API.Authorizations`",
+                "it refuses access: set `storage.kubo.token` to one of its `API.Authorizations`",
             ),
             _ => error.into(),
         }
@@ -180,7 +173,7 @@ impl Node {
         let task = tokio::spawn(async move {
             let lease =
                 tokio::time::timeout(LEASE_TIME, node.linking()).await.map_err(|_| {
-                    let what = "the node has been cleaned for too long";
+                    let what = "the cleaning of the node takes too long";
                     StorageError::new(StorageErrorKind::Unavailable, what)
                 })??;
             let done = work.await;
@@ -358,13 +351,13 @@ enum LinkOutcome {
 }
 
 fn collected(path: &str) -> StorageError {
-    let what = format!("what was to be {path} was collected before it was linked");
+    let what = format!("the content of {path} was garbage-collected before it was linked");
     StorageError::new(StorageErrorKind::Unavailable, what)
 }
 
 /// The error of a writer that is not the only one.
 pub(super) fn outrun(seq: u64) -> StorageError {
-    let what = format!("somebody else has made commit {seq}");
+    let what = format!("another process has made commit {seq}");
     StorageError::new(StorageErrorKind::Unavailable, what)
 }
 

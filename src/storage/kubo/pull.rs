@@ -144,7 +144,7 @@ impl Pull {
 async fn read(node: &Node, pulls: &Pulls, leaf: &Leaf, part: Range<u64>) -> Result<Bytes> {
     let waited = tokio::time::timeout(WAIT, pulls.requests.acquire()).await;
     let Ok(Ok(_permit)) = waited else {
-        let what = "the node answers others too slowly";
+        let what = "the node is too slow";
         return Err(StorageError::new(StorageErrorKind::Unavailable, what));
     };
     let mut all = Vec::with_capacity(usize::try_from(part.end - part.start).unwrap_or(0));

@@ -105,5 +105,5 @@ impl Store {
 }
 
 pub(super) fn odd(cid: &Cid) -> StorageError {
-    StorageError::new(StorageErrorKind::Damaged, format!("{cid} is no part of a file"))
+    StorageError::new(StorageErrorKind::Damaged, format!("{cid} is not part of a file"))
 }

@@ -356,6 +356,6 @@ impl UploadWindow {
 
 /// Says that what has arrived is not what was expected.
 fn refusal(expected: &Digest, found: Digest) -> StorageError {
-    let what = format!("{expected} was expected, the content is {found}");
+    let what = format!("expected {expected}, the content is {found}");
     StorageError::new(StorageErrorKind::DigestMismatch, what)
 }

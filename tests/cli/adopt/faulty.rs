@@ -76,39 +76,39 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
             "left out manifest {} of `team/app`: the manifest's schemaVersion is not 2",
             digest(SCHEMA1)
         ),
-        "left out tag `team/app:broken`: its link is missing, or cannot be read".to_owned(),
+        "left out tag `team/app:broken`: its link is missing or unreadable".to_owned(),
         format!(
-            "left out tag `team/app:gone`: manifest {} is not there, or was left out",
+            "left out tag `team/app:gone`: manifest {} is missing, or was left out",
             digest(b"gone")
         ),
-        "left out repository `example.com/copy`: `example.com` begins the names of other people's images; list it in \
-         server.local_namespaces to keep it here"
+        "left out repository `example.com/copy`: names that begin with `example.com` belong to other registries; list it in \
+         server.local_namespaces to accept it"
             .to_owned(),
-        format!("left out {place}/repositories/Not/A/Name: no registry has that name"),
-        "left out upload 1234 of `team/app`: it was not finished".to_owned(),
-        "left out upload 5678 of `team/new`: it was not finished".to_owned(),
+        format!("left out {place}/repositories/Not/A/Name: not part of a registry"),
+        "left out upload 1234 of `team/app`: the upload was not finished".to_owned(),
+        "left out upload 5678 of `team/new`: the upload was not finished".to_owned(),
     ];
     for (text, name) in [(&rotten, &b"rotten"[..]), (&missing, b"missing")] {
         let (manifest, layer) = (digest(text.as_bytes()), digest(name));
         lines.push(format!(
-            "left out manifest {manifest} of `team/app`: it references {layer}, which the repository does not have"
+            "left out manifest {manifest} of `team/app`: it references {layer}, missing in the repository"
         ));
     }
     let index = index_of(&rotten);
     lines.push(format!(
-        "left out manifest {} of `team/app`: it references {}, which the repository does not have",
+        "left out manifest {} of `team/app`: it references {}, missing in the repository",
         digest(index.as_bytes()),
         digest(rotten.as_bytes())
     ));
     for (tag, text) in [("rotten", &rotten), ("missing", &missing), ("index", &index)] {
         let manifest = digest(text.as_bytes());
         lines.push(format!(
-            "left out tag `team/app:{tag}`: manifest {manifest} is not there, or was left out"
+            "left out tag `team/app:{tag}`: manifest {manifest} is missing, or was left out"
         ));
     }
     for unreferenced in [&b"unreferenced"[..], b"foreign", b"nobody's"] {
         let digest = digest(unreferenced);
-        lines.push(format!("left out blob {digest}: no repository that was taken has it"));
+        lines.push(format!("left out blob {digest}: no adopted repository references it"));
     }
     for line in &lines {
         assert!(adopted.stdout.contains(&format!("{line}\n")), "{line} is not in:\n{adopted}");
@@ -146,7 +146,7 @@ fn programs_are_told_as_json_and_local_namespaces_are_taken() {
     let of = |kind: &str| left_out.iter().filter(|it| it["kind"] == kind).count();
     let kinds = ["upload", "blob", "layer", "manifest", "tag", "repository", "place"];
     assert_eq!(kinds.map(of), [2, 2, 2, 4, 5, 0, 1], "{report}");
-    let why = "it was not finished";
+    let why = "the upload was not finished";
     let upload = json!({ "kind": "upload", "about": "upload 1234 of `team/app`", "why": why });
     assert!(left_out.contains(&upload), "{report}");
 }

@@ -110,13 +110,13 @@ fn only_an_empty_folder_is_filled_and_only_from_a_registry() {
     fs::write(data.path().join("mine"), b"mine").unwrap();
     let refused = adopt(&source, data.path());
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains(" is not empty: take a folder that is new"), "{refused}");
+    assert!(refused.stderr.contains(" is not empty: use a new folder"), "{refused}");
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 1);
 
     let data = TempDir::new().unwrap();
     let refused = run(&mut command(data.path(), &data.path().join("data")));
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains(" holds no registry: "), "{refused}");
+    assert!(refused.stderr.contains("no registry in "), "{refused}");
     assert!(!data.path().join("data").exists());
     // What was adopted is a registry, and no place for another one.
     let adopted = adopt(&source, &data.path().join("data"));
@@ -244,7 +244,7 @@ fn goes_on_after_kills(source: &Source, home: &Path) -> bool {
         ] {
             let refused = run(roadstead(words).arg("--data").arg(&data));
             assert_eq!(refused.code, Some(1), "{refused}");
-            let sentence = "run `roadstead adopt` with that folder again, or empty ";
+            let sentence = "run `roadstead adopt` with that folder again to continue, or empty ";
             assert!(refused.stderr.contains(sentence), "{refused}");
         }
     }

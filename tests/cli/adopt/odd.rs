@@ -48,19 +48,19 @@ fn links_pipes_and_names_that_are_not_utf8_are_named_and_the_rest_is_taken() {
     let adopted = adopt(&source, data.path());
     assert_eq!(adopted.code, Some(1), "{adopted}");
     let place = "docker/registry/v2";
-    let not_followed = "it is a link to a directory, which is not followed";
+    let not_followed = "a link to a directory, which is not followed";
     for line in [
-        format!("{place}/repositories/circle: it cannot be read: {not_followed}"),
-        format!("{place}/repositories/outside: it cannot be read: {not_followed}"),
-        format!("{place}/repositories/team/nowhere: it cannot be read: No such file"),
-        format!("{place}/repositories/itself: it cannot be read: Too many levels"),
-        format!("{place}/repositories/\u{fffd}: it cannot be read: \u{fffd} is not UTF-8"),
-        format!("{place}/blobs/sha256/\u{fffd}: it cannot be read: \u{fffd} is not UTF-8"),
+        format!("{place}/repositories/circle: cannot read it: {not_followed}"),
+        format!("{place}/repositories/outside: cannot read it: {not_followed}"),
+        format!("{place}/repositories/team/nowhere: cannot read it: No such file"),
+        format!("{place}/repositories/itself: cannot read it: Too many levels"),
+        format!("{place}/repositories/\u{fffd}: cannot read it: \u{fffd} is not UTF-8"),
+        format!("{place}/blobs/sha256/\u{fffd}: cannot read it: \u{fffd} is not UTF-8"),
         format!(
-            "{place}/repositories/team/app/_manifests/tags/pipe/current/link: it cannot be read: it is no file"
+            "{place}/repositories/team/app/_manifests/tags/pipe/current/link: cannot read it: not a file"
         ),
-        "tag `team/app:pipe`: its link is missing, or cannot be read".to_owned(),
-        format!("blob {digest} of `team/app`: its content cannot be read: "),
+        "tag `team/app:pipe`: its link is missing or unreadable".to_owned(),
+        format!("blob {digest} of `team/app`: cannot read its content: "),
     ] {
         assert!(
             adopted.stdout.contains(&format!("left out {line}")),
@@ -117,7 +117,7 @@ fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
         for _ in 0..2 {
             let partial = run(&mut again);
             assert_eq!(partial.code, Some(1), "{partial}");
-            assert!(partial.stderr.contains("this user may not read all of "), "{partial}");
+            assert!(partial.stderr.contains("cannot read all of "), "{partial}");
             assert!(partial.stdout.contains("left out "), "{partial}");
             assert!(data.join("adopting").exists(), "{partial}");
         }
@@ -138,7 +138,7 @@ fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
     fs::set_permissions(source.folder(), Permissions::from_mode(0o0)).unwrap();
     let refused = run(&mut closed);
     assert_eq!(refused.code, Some(1), "{refused}");
-    assert!(refused.stderr.contains("cannot tell whether "), "{refused}");
+    assert!(refused.stderr.contains("cannot find out whether "), "{refused}");
     assert!(refused.stderr.contains("Permission denied"), "{refused}");
     assert!(!home.path().join("closed").exists());
     fs::set_permissions(source.folder(), Permissions::from_mode(0o755)).unwrap();
@@ -155,7 +155,7 @@ fn what_others_may_change_is_copied_and_what_nothing_needs_is_not_kept() {
     source.write(&link, target.to_string().as_bytes());
     let data = TempDir::new_in(source.server.data()).unwrap();
     let adopted = adopt(&source, data.path());
-    assert!(adopted.stdout.contains(&format!("its link leads to {target}\n")), "{adopted}");
+    assert!(adopted.stdout.contains(&format!("its link points to {target}\n")), "{adopted}");
     assert!(adopted.stdout.contains(": 3 linked, 1 copied;"), "{adopted}");
     let hex = target.hex();
     assert!(!data.path().join("content/sha256").join(&hex[..2]).join(&hex).exists());

@@ -151,8 +151,8 @@ fn a_peer_that_is_lost_ends_it_with_how_to_go_on() {
     let failed = copy.restore(&original.root, &proxy.url());
     assert_eq!(failed.code, Some(1), "{failed}");
     let said = &failed.stderr;
-    assert!(said.contains("run the same command again, which goes on, or empty"), "{said}");
-    assert!(said.contains("cannot be read"), "{said}");
+    assert!(said.contains("run the same command again to continue, or empty"), "{said}");
+    assert!(said.contains("cannot read"), "{said}");
     copy.assert_unfinished();
     let restored = copy.restore(&original.root, &original.server.url(""));
     assert!(restored.succeeded(), "{restored}");

@@ -47,7 +47,7 @@ fn a_peer_that_lies_or_breaks_off_gives_nothing_and_another_one_all() {
     // Its names are more than the proxy lets through, and so is a layer.
     push::image(&original.server, "team/large", "v1", &"long".repeat(1 << 20));
     let root = crate::common::succeed(&mut original.server.command(["root"]));
-    for (manner, why) in [(Manner::Wrong, "what came is"), (Manner::Cut, "cannot be read")] {
+    for (manner, why) in [(Manner::Wrong, "invalid "), (Manner::Cut, "cannot read")] {
         let proxy = Proxy::start(original.server.address(), manner);
         let copy = Copy::new();
         let refused = copy.restore(&root, &proxy.url());

@@ -155,7 +155,8 @@ impl Copy {
         ] {
             let refused = run(&mut self.command(words));
             assert_eq!(refused.code, Some(1), "{refused}");
-            let sentence = "run `roadstead restore` or `roadstead import` again, or empty ";
+            let sentence =
+                "run `roadstead restore` or `roadstead import` again to continue, or empty ";
             assert!(refused.stderr.contains(sentence), "{refused}");
         }
     }

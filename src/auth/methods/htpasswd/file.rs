@@ -57,7 +57,7 @@ impl PasswordFile {
             Look::Unchanged => return Err("it has no state".to_owned()),
         };
         if users.len() == 0 {
-            tracing::warn!(file = %path.display(), "there is no user in the password file");
+            tracing::warn!(file = %path.display(), "the password file has no users");
         }
         let state = State {
             edition: Arc::new(Edition { users, verified: Verified::default() }),
@@ -85,7 +85,7 @@ impl PasswordFile {
             Ok(Look::Unchanged) | Err(_) => {}
             Ok(Look::Changed(stamp, users)) => {
                 let file = self.path.display();
-                tracing::info!(%file, users = users.len(), "read the password file again");
+                tracing::info!(%file, users = users.len(), "reloaded the password file");
                 state.edition = Arc::new(Edition { users, verified: Verified::default() });
                 state.stamp = Some(stamp);
                 state.complaint = None;
@@ -94,7 +94,7 @@ impl PasswordFile {
                 state.stamp = stamp;
                 if state.complaint.as_ref() != Some(&reason) {
                     let file = self.path.display();
-                    tracing::error!(%file, %reason, "cannot use the new password file; still using the previous one");
+                    tracing::error!(%file, %reason, "failed to reload the password file; the previous one is still in use");
                     state.complaint = Some(reason);
                 }
             }
@@ -107,7 +107,7 @@ impl PasswordFile {
 fn look(path: &Path, seen: Option<Stamp>) -> Look {
     let metadata = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => metadata,
-        Ok(_) => return Look::Bad(None, "it is not a file".to_owned()),
+        Ok(_) => return Look::Bad(None, "not a file".to_owned()),
         Err(error) => return Look::Bad(None, error.to_string()),
     };
     let stamp = Stamp {

@@ -33,13 +33,13 @@ impl Users {
             }
             let refuse = |reason: &str| Err(format!("line {}: {reason}", index + 1));
             let Some((user, hash)) = line.split_once(':') else {
-                return refuse("it is not `user:hash`");
+                return refuse("expected `user:hash`");
             };
             if user.is_empty() || user.contains(char::is_control) {
-                return refuse("the user's name is empty or no text");
+                return refuse("the user name is empty or not UTF-8");
             }
             if !PREFIXES.iter().any(|prefix| hash.starts_with(prefix)) {
-                let hint = "is not hashed by bcrypt: `htpasswd -B` does that";
+                let hint = "is not hashed with bcrypt; create the line with `htpasswd -B`";
                 return refuse(&format!("the password of `{user}` {hint}"));
             }
             let Ok(parts) = hash.parse::<HashParts>() else {
@@ -50,7 +50,7 @@ impl Users {
                 return refuse(&format!("the hash of `{user}` has a cost outside 4 to {DEAREST}"));
             }
             if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
-                return refuse(&format!("`{user}` stands in the file twice"));
+                return refuse(&format!("`{user}` is in the file twice"));
             }
             dearest = dearest.max(Some(cost));
         }
@@ -99,12 +99,12 @@ mod tests {
     fn an_error_names_its_line() {
         let good = format!("anna:{HASH}\n");
         for (line, reason) in [
-            ("s3cret", "line 2: it is not `user:hash`"),
-            (&format!(":{HASH}"), "line 2: the user's name is empty or no text"),
-            (&format!("a\u{0}b:{HASH}"), "line 2: the user's name is empty or no text"),
+            ("s3cret", "line 2: expected `user:hash`"),
+            (&format!(":{HASH}"), "line 2: the user name is empty or not UTF-8"),
+            (&format!("a\u{0}b:{HASH}"), "line 2: the user name is empty or not UTF-8"),
             ("bob:$2y$04$tooshort", "line 2: the hash of `bob` is malformed"),
             (&format!("bob:{HASH}:x"), "line 2: the hash of `bob` is malformed"),
-            (&good, "line 2: `anna` stands in the file twice"),
+            (&good, "line 2: `anna` is in the file twice"),
             (
                 &format!("bob:{}", HASH.replace("04", "18")),
                 "line 2: the hash of `bob` has a cost outside 4 to 17",
