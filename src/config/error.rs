@@ -83,7 +83,7 @@ pub enum SettingsError {
     },
     /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
-        "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; set `auth.method`, listen on 127.0.0.1, or set `auth.allow_open = true` to allow it"
+        "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; set `auth.method`, listen on 127.0.0.1, or set `auth.allow_open` to true to allow it"
     )]
     Exposed {
         /// The address.
@@ -99,7 +99,7 @@ pub enum SettingsError {
     },
     /// What clients have to sign in for would be published.
     #[error(
-        "cannot publish (`publish.domain`): clients have to sign in to pull, but everybody can read what is published; set `auth.htpasswd.anonymous_pull = true` to allow it"
+        "cannot publish (`publish.domain`): clients have to sign in to pull, but everybody can read what is published; set `auth.htpasswd.anonymous_pull` to true to allow it"
     )]
     PublishesSecrets,
 }

@@ -269,7 +269,7 @@ fn the_file_is_read_again_when_it_changes() {
 
     // Whatever else becomes of it, the last good state stands; and the log tells, though nobody signs in.
     fs::write(guarded.file(), "carol:{SHA}2PRZAyDhNDqRW2OUFwZQqPNdaSY=\n").expect("it is ours");
-    let why = "line 1: the password of `carol` is not hashed by bcrypt";
+    let why = "line 1: the password of `carol` is not hashed with bcrypt";
     wait(|| guarded.server.log().contains(why), "the log does not tell");
     assert_eq!(guarded.get("/v2/", Some(carol)).status, 200);
     fs::remove_file(guarded.file()).expect("it is there");
@@ -530,7 +530,7 @@ fn a_file_that_cannot_be_used_is_refused_at_start() {
     };
     assert!(refusal().contains("No such file"));
     for (text, reason) in [
-        ("s3cret\n".to_owned(), "line 1: it is not `user:hash`"),
+        ("s3cret\n".to_owned(), "line 1: expected `user:hash`"),
         (format!("{}bob:$apr1$s3cret$x\n", line("anna", "x")), "line 2: the password of `bob`"),
     ] {
         fs::write(&file, text).expect("the folder is ours");
