@@ -17,8 +17,7 @@ pub fn build(builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Client> {
         let client = trusting_none.map_err(|_| error)?;
         WARNED.call_once(|| {
             tracing::warn!(
-                "the system has no certificates of authorities: nothing can be fetched by HTTPS; install them \
-                 (Debian: ca-certificates) and start again"
+                "the system has no CA certificates: nothing can be fetched over HTTPS; install them (Debian: ca-certificates) and restart"
             );
         });
         Ok(client)

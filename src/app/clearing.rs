@@ -89,7 +89,7 @@ pub(super) async fn keep_clearing(registry: Registry, data: PathBuf) {
     loop {
         tokio::time::sleep(requests::TICK).await;
         if let Err(error) = take_requests(&registry, &data).await {
-            tracing::warn!(%error, "could not read a request to clear an upload");
+            tracing::warn!(%error, "failed to read a request to clear an upload");
         }
     }
 }
@@ -97,18 +97,18 @@ pub(super) async fn keep_clearing(registry: Registry, data: PathBuf) {
 async fn take_requests(registry: &Registry, data: &Path) -> io::Result<()> {
     while let Some((token, text)) = requests::take(data, REQUEST).await? {
         let Ok(request) = serde_json::from_slice::<Request>(&text) else {
-            tracing::warn!(token, "removed a request to clear an upload that cannot be read");
+            tracing::warn!(token, "removed an unreadable request to clear an upload");
             continue;
         };
         if request.is_over() {
-            tracing::warn!(token, "removed a request to clear an upload that nothing waits for");
+            tracing::warn!(token, "removed an outdated request to clear an upload");
             continue;
         }
         let id = request.id;
         let cleared = registry.clear_upload(&id).await;
         match &cleared {
             Ok(()) => tracing::info!(upload = id, "cleared an upload"),
-            Err(error) => tracing::warn!(upload = id, %error, "could not clear an upload"),
+            Err(error) => tracing::warn!(upload = id, %error, "failed to clear an upload"),
         }
         let answer: Answer = cleared.map_err(|error| error.to_string());
         requests::answer(data, ANSWER, token, &answer).await?;

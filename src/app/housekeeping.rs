@@ -39,13 +39,13 @@ pub(super) async fn end(registry: &Registry, grace: Duration) {
         registry.save_uploads().await;
         Ok(())
     };
-    within(limit, "save uploads before the end", saved).await;
+    within(limit, "save uploads before stopping", saved).await;
     let parted = async {
         registry.leave_peers().await;
         Ok(())
     };
-    within(limit, "leave peers before the end", parted).await;
-    within(limit, "bring the root up to date before the end", registry.fold_pending()).await;
+    within(limit, "disconnect from peers before stopping", parted).await;
+    within(limit, "update the root before stopping", registry.fold_pending()).await;
 }
 
 /// Runs work for at most that long; returns what it came to. What fails is logged.
@@ -57,11 +57,11 @@ async fn within<T>(
     match timeout(limit, work).await {
         Ok(Ok(done)) => Some(done),
         Ok(Err(error)) => {
-            tracing::warn!(%error, "could not {what}");
+            tracing::warn!(%error, "failed to {what}");
             None
         }
         Err(_) => {
-            tracing::warn!(seconds = limit.as_secs(), "could not {what} in time");
+            tracing::warn!(seconds = limit.as_secs(), "failed to {what} in time");
             None
         }
     }
@@ -77,7 +77,7 @@ async fn fold(registry: Registry) {
                 fold.reset_immediately();
             }
             _ = fold.tick() => {
-                within(FOLD_LIMIT, "bring the root up to date", registry.fold_pending()).await;
+                within(FOLD_LIMIT, "update the root", registry.fold_pending()).await;
             }
         }
     }
@@ -88,9 +88,9 @@ async fn purge(registry: Registry, settings: Settings) {
     loop {
         purge.tick().await;
         let purged = registry.purge_uploads(settings.uploads.expire_after, false);
-        match within(PURGE_LIMIT, "forget stale uploads", purged).await {
+        match within(PURGE_LIMIT, "remove expired uploads", purged).await {
             None | Some(0) => {}
-            Some(count) => tracing::info!(count, "forgot stale uploads"),
+            Some(count) => tracing::info!(count, "removed expired uploads"),
         }
     }
 }

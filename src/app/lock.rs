@@ -68,6 +68,6 @@ fn warn_if_open(data: &Path) {
     let mode = std::fs::metadata(data).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o007 != 0 {
         let data = data.display();
-        tracing::warn!("other users of this machine can look into {data}: run `chmod 700 {data}`");
+        tracing::warn!(%data, "other users of this machine can read the data folder: run `chmod 700 {data}`");
     }
 }

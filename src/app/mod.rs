@@ -174,14 +174,13 @@ impl App {
             Err(error) if error.is_full() => {
                 tracing::warn!(
                     %error,
-                    "started without room: pulls work, changes wait until there is some; \
-                     `roadstead uploads clear` takes away what uploads under way have sent"
+                    "the disk is full: pulls work, changes wait until there is space; `roadstead uploads clear` removes unfinished uploads"
                 );
             }
             caught_up => caught_up?,
         }
         if let Err(error) = app.registry.finish_purges().await {
-            tracing::warn!(%error, "could not remove the bytes of what was purged");
+            tracing::warn!(%error, "failed to remove purged content");
         }
         Ok(app)
     }
@@ -204,7 +203,7 @@ impl App {
         let storage = open_storage(settings, &index).await?;
         match storage.repair().await {
             Err(error) if error.is_full() => {
-                tracing::warn!(%error, "the storage could not be tried out: there is no room");
+                tracing::warn!(%error, "failed to test the storage: the disk is full");
             }
             tidied => tidied?,
         }

@@ -104,7 +104,7 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
             if let Err(error) =
                 take_requests(&data, |trigger, token| publisher.ask(trigger, token)).await
             {
-                tracing::warn!(%error, "could not read a request to publish");
+                tracing::warn!(%error, "failed to read a request to publish");
             }
         }
     };

@@ -73,7 +73,7 @@ pub(super) async fn keep_purging(
     loop {
         tokio::time::sleep(requests::TICK).await;
         if let Err(error) = take_requests(&registry, publisher.as_deref(), &data).await {
-            tracing::warn!(%error, "could not read a request to purge");
+            tracing::warn!(%error, "failed to read a request to purge");
         }
     }
 }
@@ -85,13 +85,13 @@ async fn take_requests(
 ) -> io::Result<()> {
     while let Some((token, text)) = requests::take(data, REQUEST).await? {
         let Ok(Request { repository, digest }) = serde_json::from_slice(&text) else {
-            tracing::warn!(token, "removed a request to purge that cannot be read");
+            tracing::warn!(token, "removed an unreadable request to purge");
             continue;
         };
         let purged = registry.purge(&repository, &digest).await;
         match &purged {
             Ok(_) => tracing::info!(%repository, %digest, "purged"),
-            Err(error) => tracing::warn!(%repository, %digest, %error, "could not purge"),
+            Err(error) => tracing::warn!(%repository, %digest, %error, "failed to purge"),
         }
         if let (Ok(_), Some(publisher)) = (&purged, publisher) {
             publisher.ask(Trigger::Now, Uuid::new_v4().to_string());

@@ -51,7 +51,7 @@ pub(super) async fn forget_answers(data: &Path, kind: &str) {
             Ok(Some(_)) => {}
             Ok(None) => return,
             Err(error) => {
-                tracing::warn!(%error, "could not remove answers that were not read");
+                tracing::warn!(%error, "failed to remove unread answers to commands");
                 return;
             }
         }

@@ -59,7 +59,7 @@ pub async fn serve(
         TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
     // Inherited by each connection.
     if let Err(error) = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT) {
-        tracing::warn!(%error, "could not bound what the system has of an answer");
+        tracing::warn!(%error, "failed to limit the send buffer of a connection");
     }
     let address = listener.local_addr().map_err(AppError::Server)?;
     // Whether it can be made is reported before anything else is; the key is in the index.
@@ -207,7 +207,7 @@ fn allow_many_connections() -> u64 {
     let before = limit.current;
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "could not raise the number of open files");
+        tracing::warn!(%error, "failed to raise the limit of open files");
         limit.current = before;
     }
     limit.current.unwrap_or(u64::MAX)
@@ -231,7 +231,7 @@ fn limits(settings: &Settings, descriptors: u64) -> LimitSettings {
         connections_per_client = within.connections_per_client,
         transfers = within.transfers,
         transfers_per_client = within.transfers_per_client,
-        "limits of what clients may have under way"
+        "limits of connections and transfers"
     );
     within
 }
@@ -244,7 +244,7 @@ fn warn_of_plain_passwords(settings: &Settings) {
     let is_proxied =
         server.external_url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
     if settings.auth.method != "open" && server.tls.is_none() && !is_local && !is_proxied {
-        tracing::warn!("passwords cross the network as plain text: set `server.tls.certificate`");
+        tracing::warn!("passwords are sent unencrypted: set `server.tls.certificate`");
     }
 }
 
@@ -255,7 +255,7 @@ fn warn_of_unknown_url(settings: &Settings) {
     let has_tokens = settings.auth.method == "htpasswd" && settings.auth.htpasswd.anonymous_pull;
     if has_tokens && server.tls.is_none() && server.external_url.is_none() {
         tracing::warn!(
-            "clients fetch tokens at the host that they name: behind a proxy, set `server.external_url`"
+            "the address for tokens is taken from each request: behind a proxy, set `server.external_url`"
         );
     }
 }
@@ -286,8 +286,8 @@ impl StopSignals {
     async fn stop(mut self, grace: Duration) {
         self.next().await;
         tracing::info!(
-            "stopping: waiting up to {}s for running transfers; new requests are refused",
-            grace.as_secs()
+            grace_seconds = grace.as_secs(),
+            "stopping: new requests are refused, running transfers may end"
         );
         tokio::spawn(async move {
             // `timeout`, and any signal to a group, sends the same thing twice.

@@ -114,12 +114,12 @@ impl Certificate {
                 *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
                 seen.complaint = None;
                 let file = self.files.certificate.display();
-                tracing::info!(%file, "new connections are shown the new certificate");
+                tracing::info!(%file, "reloaded the certificate");
             }
             Err(error) => {
                 let complaint = error.to_string();
                 if seen.complaint.as_ref() != Some(&complaint) {
-                    tracing::error!(%error, "cannot use the new certificate; the previous certificate is still in use");
+                    tracing::error!(%error, "failed to reload the certificate; the previous one is still in use");
                     seen.complaint = Some(complaint);
                 }
             }

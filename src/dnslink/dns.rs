@@ -189,7 +189,7 @@ impl Dns {
 
     async fn query(&self, question: &Name, kind: RecordType) -> Result<Vec<Record>, Failure> {
         let clients = self.servers.clients().await.map_err(|error| {
-            tracing::debug!(%error, "could not ask the DNS");
+            tracing::debug!(%error, "failed to query the DNS");
             Failure::Down(error.context)
         })?;
         let mut rest = clients.iter();

@@ -74,7 +74,7 @@ impl PersistentCache {
         let (persistent, path) = (self.clone(), self.path_of(name));
         let written = spawn_blocking(move || persistent.write(&path, &text)).await;
         if let Err(error) = written.map_err(io::Error::other).flatten() {
-            tracing::warn!(%error, "could not note what a name leads to");
+            tracing::warn!(%error, "failed to store the root of a name in the cache");
         }
     }
 
@@ -88,7 +88,7 @@ impl PersistentCache {
             persistent.write(&path, &serde_json::to_vec(&note)?)
         });
         if let Err(error) = forgetting.await.map_err(io::Error::other).flatten() {
-            tracing::warn!(%error, "could not note that a name leads to nothing any more");
+            tracing::warn!(%error, "failed to remove the root of a name from the cache");
         }
     }
 

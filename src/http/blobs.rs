@@ -122,7 +122,7 @@ fn logged(
     bytes: impl Stream<Item = Result<Bytes, RegistryError>>,
 ) -> impl Stream<Item = Result<Bytes, RegistryError>> {
     bytes.inspect_err(move |error| {
-        tracing::error!(%digest, %error, "cut a client off in mid-transfer");
+        tracing::error!(%digest, %error, "failed to send a blob; ended the transfer");
     })
 }
 

@@ -68,7 +68,7 @@ impl Body {
             Ok(None) => Ok(None),
             Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
             Ok(Some(Err(error))) => {
-                tracing::debug!(%error, "could not read the body of a request");
+                tracing::debug!(%error, "failed to read the body of a request");
                 Err(RegistryError::BodyBroken)
             }
             Err(_) => {

@@ -57,7 +57,7 @@ impl TrustedProxies {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 client_address = %peer,
-                "ignored the forwarded headers of a request: {reason} (said once)"
+                "ignored the forwarded headers of a request: {reason} (logged once)"
             );
         }
     }
@@ -111,8 +111,7 @@ impl Client {
             if is_standard {
                 proxies.warn(
                     peer,
-                    "Forwarded does not count beside X-Forwarded-*; have the proxy remove those headers of clients \
-                     that it does not write itself",
+                    "it has both Forwarded and X-Forwarded-*, and only the latter are used; have the proxy remove the headers that it does not set itself",
                 );
             }
             (

@@ -95,7 +95,7 @@ impl ApiError {
     }
 
     fn internal(error: &dyn std::error::Error) -> Self {
-        tracing::error!(error = %chain(error), "answered 500");
+        tracing::error!(error = %chain(error), "internal error");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             ErrorCode::Unknown,
@@ -260,7 +260,7 @@ impl From<DnslinkError> for ApiError {
             }
             DnslinkErrorKind::Unavailable => (StatusCode::GATEWAY_TIMEOUT, ErrorCode::Unavailable),
             DnslinkErrorKind::TooMany => {
-                tracing::debug!(%error, "refused to look up a new name");
+                tracing::debug!(%error, "refused to resolve a new name");
                 return Self::too_many(message, 5);
             }
         };

@@ -277,7 +277,7 @@ impl Put<'_> {
         match self.api.registry.cancel_upload(self.grant, self.id).await {
             Ok(()) | Err(RegistryError::UploadUnknown(_)) => {}
             // It expires.
-            Err(error) => tracing::warn!(upload = self.id, %error, "could not end an upload"),
+            Err(error) => tracing::warn!(upload = self.id, %error, "failed to cancel an upload"),
         }
         Ok(Some(blob))
     }

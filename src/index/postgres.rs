@@ -101,7 +101,7 @@ fn pool_options(connections: u32, access: Access, settings: &PostgresSettings) -
             Box::pin(async move {
                 if meta.idle_for > TRUSTED {
                     within(CONNECT, connection.ping()).await.inspect_err(|error| {
-                        tracing::warn!(%error, "lost a connection to Postgres; making another");
+                        tracing::warn!(%error, "lost a connection to Postgres; reconnecting");
                     })?;
                 }
                 Ok(true)

@@ -72,7 +72,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         .busy_timeout(BUSY);
     let pool = match pools(CONNECTIONS).connect_with(options.clone()).await.map_err(failed) {
         Err(error) if error.kind == IndexErrorKind::Full && is_settled(path) => {
-            tracing::warn!(%error, "the index is opened for reading, until a restart with more room");
+            tracing::warn!(%error, "opened the index read-only: free some disk space, and restart");
             return open_without_room(path).await;
         }
         pool => pool?,
@@ -97,7 +97,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         match released {
             // Claims lapse by themselves, and the disk may be full of uploads.
             Err(error) if error.kind == IndexErrorKind::Full => {
-                tracing::warn!(%error, "claims on uploads lapse in a minute");
+                tracing::warn!(%error, "failed to release the claims on uploads; they lapse in a minute");
             }
             released => released?,
         }

@@ -47,7 +47,7 @@ impl Kubo {
                     pinned => pinned.map(drop),
                 };
             }
-            tracing::warn!(%root, "pinning what is new takes long: all is looked at");
+            tracing::warn!(%root, "pinning the new blocks takes long: pinning the whole tree");
         }
         let call = self.call("pin/add").argument(root.to_string()).option("name", name);
         let call = call.option("recursive", "true").option("progress", "true");

@@ -101,7 +101,7 @@ impl Call<'_> {
                 })
             }
         };
-        tracing::trace!(command, took = ?begun.elapsed(), "asked the node");
+        tracing::trace!(command, took = ?begun.elapsed(), "called the node");
         answer
     }
 

@@ -130,7 +130,7 @@ impl Registry {
                 Err(RegistryError::Storage(error))
                     if error.kind == StorageErrorKind::Unavailable =>
                 {
-                    tracing::warn!(%error, "could not carry on what a crash left: trying again");
+                    tracing::warn!(%error, "failed to complete the changes in the queue; trying again");
                     tokio::time::sleep(RECOVERY_PAUSE).await;
                 }
                 recovered => return recovered,
@@ -165,7 +165,7 @@ impl Registry {
                 {
                     Ok(link) => link.is_some(),
                     Err(error) => {
-                        tracing::warn!(%path, %error, "could not look at a link of the tree");
+                        tracing::warn!(%path, %error, "failed to read a link of the tree");
                         true
                     }
                 };
@@ -322,7 +322,7 @@ impl Registry {
             let plan = match self.plan_entry(writer, waiting, lost).await {
                 Err(error) if waiting.entry.state == EntryState::Waiting && !error.may_pass() => {
                     let seq = waiting.entry.seq;
-                    tracing::error!(seq, %error, "refused a change that cannot be made");
+                    tracing::error!(seq, %error, "refused an impossible change");
                     planned.push(Err(Refusal::Failed(error.to_string())));
                     break;
                 }

@@ -84,7 +84,7 @@ impl Registry {
             drop(running);
             registry.folds.requested().ended = Some(Instant::now());
             if let Err(error) = &folded {
-                tracing::warn!(%error, "could not bring the root up to date");
+                tracing::warn!(%error, "failed to update the root");
             }
             sender.send_replace(Some(folded.is_ok()));
         });

@@ -48,7 +48,7 @@ impl Registry {
             | DnslinkErrorKind::TooMany
                 if has_own =>
             {
-                tracing::debug!(%domain, %repository, %error, "an own repository stands in");
+                tracing::debug!(%domain, %repository, %error, "serving the own repository instead of a domain's");
                 Ok(own)
             }
             DnslinkErrorKind::TooMany => Err(error.into()),

@@ -20,7 +20,7 @@ impl Registry {
             // With the queue would go what only waits for space.
             Err(error) if is_temporary(&error) => Err(error),
             Err(error) => {
-                tracing::warn!(%error, "the queue could not be carried out as a whole");
+                tracing::warn!(%error, "failed to complete all changes in the queue");
                 self.recover_queue().await
             }
         }

@@ -250,7 +250,7 @@ impl Cache {
             });
             if let Err(error) = stored.await.map_err(io::Error::other).flatten() {
                 // The callers that wait can read it all the same.
-                tracing::warn!(%error, %digest, "could not keep it");
+                tracing::warn!(%error, %digest, "failed to store content in the cache");
             }
             // Removed before the end is reported: a caller that then retries begins anew.
             cache.forget(&slot, &key);

@@ -146,7 +146,7 @@ impl CacheStore {
             return Ok(());
         }
         drop(proved);
-        tracing::warn!(%digest, "what was kept is damaged: it is fetched again");
+        tracing::warn!(%digest, "a cache entry is damaged: fetching it again");
         let stored = self.path_of("sha256", digest);
         let mut ledger = self.ledger();
         // Sound content may have replaced it meanwhile.

@@ -59,7 +59,7 @@ impl CacheStore {
         self.in_background(wait, |store: &Self| {
             let begun = Instant::now();
             if let Err(error) = store.count() {
-                tracing::warn!(%error, "could not count the files in the cache");
+                tracing::warn!(%error, "failed to count the files in the cache");
             }
             let mut ledger = store.ledger();
             ledger.counted = [true; 256];
@@ -95,7 +95,7 @@ impl CacheStore {
         match thread {
             Ok(_) => self.cleaner.wait(wait),
             Err(error) => {
-                tracing::warn!(%error, "could not start to clean the cache");
+                tracing::warn!(%error, "failed to start the cleaning of the cache");
                 self.cleaner.end();
             }
         }
@@ -143,7 +143,7 @@ impl CacheStore {
             for excess in excesses {
                 match self.evict_excess(&excess) {
                     Ok(count) => evicted += count,
-                    Err(error) => tracing::warn!(%error, "could not evict from the cache"),
+                    Err(error) => tracing::warn!(%error, "failed to evict from the cache"),
                 }
             }
             if evicted == 0 || self.cleaner.is_closed() {

@@ -43,12 +43,12 @@ fn remove_in_background(folders: Vec<std::path::PathBuf>) {
     let remove = move || {
         for folder in folders {
             if let Err(error) = fs::remove_dir_all(&folder) {
-                tracing::warn!(%error, folder = %folder.display(), "could not remove a folder");
+                tracing::warn!(%error, folder = %folder.display(), "failed to remove a folder");
             }
         }
     };
     // The rest is removed at the next start.
     if let Err(error) = std::thread::Builder::new().name("discard".to_owned()).spawn(remove) {
-        tracing::warn!(%error, "could not remove a folder");
+        tracing::warn!(%error, "failed to remove a folder");
     }
 }

@@ -111,7 +111,7 @@ impl Fetching {
         TRANSFERS.fetch_sub(1, Ordering::Relaxed);
         if let Err(error) = &brought {
             let cause = error.source();
-            tracing::warn!(%error, cause, digest = %self.digest, "could not fetch it");
+            tracing::warn!(%error, cause, digest = %self.digest, "failed to fetch content");
         }
         let end = match brought {
             Ok(()) => State::Whole,

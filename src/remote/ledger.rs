@@ -57,7 +57,7 @@ impl RootId {
     pub(super) fn write(self, file: &File) {
         let text = format!("{:016x}", self.0);
         if let Err(error) = fsetxattr(file, ATTRIBUTE, text.as_bytes(), XattrFlags::empty()) {
-            tracing::debug!(%error, "could not note for which root a file was fetched");
+            tracing::debug!(%error, "failed to record the root of a cache entry");
         }
     }
 }

@@ -130,7 +130,7 @@ impl Race {
     fn give_up(&mut self, source: usize, error: &RemoteError) {
         let cause = error.source();
         let source_name = self.remote.sources[source].name();
-        tracing::debug!(source = source_name, %error, cause, "a source broke off");
+        tracing::debug!(source = source_name, %error, cause, "a source ended its answer early");
         self.broken.push(source);
     }
 

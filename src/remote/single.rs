@@ -63,7 +63,7 @@ impl Remote {
                 }
                 Err(error) => {
                     let (name, cause) = (self.sources[source].name(), error.source());
-                    tracing::debug!(source = name, %error, cause, %cid, "a source has no block");
+                    tracing::debug!(source = name, %error, cause, %cid, "failed to fetch a block from a source");
                     if error.kind >= worst.kind {
                         worst = error;
                     }

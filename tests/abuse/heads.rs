@@ -97,7 +97,7 @@ fn a_head_that_is_too_much_ends_its_connection_and_takes_no_memory() {
         ("many fields", many_fields(), "has too many fields"),
         ("a head without an end", endless(), "is too long"),
         ("a request that is promised", promised(), "cannot promise"),
-        ("a head whose end does not come", begun(), "does not come in time"),
+        ("a head whose end does not come", begun(), "did not arrive in time"),
     ] {
         runtime.block_on(async {
             let sends = (0..CONNECTIONS).map(|_| timeout(STEP, send(&server, &bytes)));

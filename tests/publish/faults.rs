@@ -40,9 +40,9 @@ fn a_name_server_that_is_away_is_written_to_when_it_is_back_and_no_push_waits_fo
     assert_eq!(publisher.metric("roadstead_publish_failing"), "1");
     assert_ne!(publisher.metric("roadstead_publish_failures_total"), "0");
     publisher.repository().push_image("v2", "four");
-    wait(|| publisher.server.log().contains("could not publish"), "the log does not tell");
+    wait(|| publisher.server.log().contains("failed to publish"), "the log does not tell");
     let log = publisher.server.log();
-    assert_eq!(log.matches("could not publish").count(), 1, "once, not at each try: {log}");
+    assert_eq!(log.matches("failed to publish").count(), 1, "once, not at each try: {log}");
     publisher.dns.start_again();
     assert_ne!(publisher.wait_until_published(), before);
     assert_eq!(publisher.metric("roadstead_publish_failing"), "0");

@@ -68,7 +68,7 @@ fn a_root_that_is_to_be_released_while_the_node_is_away_is_unpinned_when_it_is_b
     two.push(0, "v1", "two");
     let new = two.wait_until_published();
     two.node.kill();
-    let has_failed = |server: &Server| server.log().contains("could not publish");
+    let has_failed = |server: &Server| server.log().contains("failed to publish");
     wait_long(|| two.servers.iter().any(has_failed), "nobody wants to release it");
     two.node.start_again();
     let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);

@@ -83,5 +83,5 @@ fn of_several_processes_one_publishes_and_another_takes_over() {
     two.push(1, "v1", "five");
     two.wait_until_published();
     let log = two.servers[1].log();
-    assert!(!log.contains("could not publish"), "{log}");
+    assert!(!log.contains("failed to publish"), "{log}");
 }

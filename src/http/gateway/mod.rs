@@ -110,7 +110,7 @@ fn car(
             RegistryError::NotPublic(cid) => {
                 tracing::info!(%cid, "ended an archive at a withdrawn block");
             }
-            error => tracing::error!(%error, "cut a reader of the gateway off"),
+            error => tracing::error!(%error, "failed to send a gateway answer; ended the transfer"),
         });
     stream::once(future::ok(car_header(&root))).chain(frames)
 }

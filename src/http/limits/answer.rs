@@ -75,9 +75,7 @@ pub(super) enum AnswerError {
 impl fmt::Display for AnswerError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rested => {
-                formatter.write_str("the client took nothing of the answer for too long")
-            }
+            Self::Rested => formatter.write_str("the client did not read the answer for too long"),
             Self::Body(error) => error.fmt(formatter),
         }
     }
@@ -187,7 +185,8 @@ impl<B> Rest for Sent<B> {
             tracing::info!(
                 event = "answer_given_up",
                 sent_bytes = self.count.get(),
-                "gave up an answer of which the client took nothing for {send_timeout:?}"
+                ?send_timeout,
+                "ended an answer that the client did not read"
             );
         }
     }

@@ -99,7 +99,7 @@ impl Connection {
         }
         // The end of the last answer may be on its way still.
         if self.is_left(now) && socket.receipt.get().queued == 0 {
-            tracing::info!(event = "connection_given_up", "ended a connection without a request");
+            tracing::info!(event = "connection_given_up", "ended an idle connection");
             socket.end();
         }
     }
@@ -140,7 +140,10 @@ impl Socket {
     fn look(&self, now: Instant, send_timeout: Duration, look: &SendQueues) {
         let mut receipt = self.receipt.get().then(look.of(&self.ends), now);
         if receipt.rests(now, send_timeout) {
-            tracing::info!(event = "connection_given_up", "ended a connection that rested");
+            tracing::info!(
+                event = "connection_given_up",
+                "ended a connection whose client read nothing"
+            );
             self.end();
             receipt.since = now;
         }

@@ -83,7 +83,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for BoundedHeads<S> {
         let timer = timer.get_or_insert_with(|| Box::pin(sleep(IN_TIME)));
         if polled.is_pending() {
             ready!(timer.as_mut().poll(context));
-            return Poll::Ready(Err(refused("the head of a request does not come in time")));
+            return Poll::Ready(Err(refused("the head of a request did not arrive in time")));
         }
         polled
     }
@@ -120,7 +120,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for BoundedHeads<S> {
 }
 
 fn refused(reason: &'static str) -> io::Error {
-    tracing::info!(event = "head_refused", "ended a connection: {reason}");
+    tracing::info!(event = "head_refused", reason, "ended a connection");
     io::Error::other(reason)
 }
 

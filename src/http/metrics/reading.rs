@@ -26,11 +26,11 @@ pub(super) struct Counts {
 
 impl Counts {
     async fn ask(api: &Api) -> Self {
-        tracing::trace!("asked the index for the metrics");
+        tracing::trace!("read the index for the metrics");
         let registry = &api.registry;
         let uploads = registry.upload_count().await;
         if let Err(error) = &uploads {
-            tracing::warn!(%error, "could not count uploads for the metrics");
+            tracing::warn!(%error, "failed to count uploads for the metrics");
         }
         Self {
             uploads: uploads.ok(),

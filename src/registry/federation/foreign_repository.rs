@@ -91,7 +91,7 @@ impl ForeignRepository {
             let (answers, root) = (Arc::clone(&self.answers), *root);
             let remembered = spawn_blocking(move || answers.remember(&root, &path, &digest)).await;
             if let Err(error) = remembered.map_err(std::io::Error::other).flatten() {
-                tracing::warn!(%error, "could not keep what a link says");
+                tracing::warn!(%error, "failed to store a link in the cache");
             }
             return Ok(Some(digest));
         }

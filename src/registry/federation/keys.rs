@@ -152,7 +152,7 @@ impl Keys {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "no good record of a key");
+                    tracing::debug!(%error, "no valid IPNS record");
                     if is_first || weight(error.kind) > weight(worst.kind) {
                         (worst, is_first) = (error, false);
                     }

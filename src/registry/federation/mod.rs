@@ -177,7 +177,7 @@ impl Federation {
         let (cache, name, canonical) = (Arc::clone(&self.cache), role.of(label), *canonical);
         let noted = spawn_blocking(move || cache.note(&name, &canonical)).await;
         if let Err(error) = noted.map_err(std::io::Error::other).flatten() {
-            tracing::warn!(%error, "could not note what a repository has");
+            tracing::warn!(%error, "failed to store the links of a repository in the cache");
         }
     }
 

@@ -92,7 +92,7 @@ impl Peers {
     fn note(&self, peer_id: &str, change: impl FnOnce(&Path) -> io::Result<()>) {
         let Some(notes) = &self.notes else { return };
         if let Err(error) = fs::create_dir_all(notes).and_then(|()| change(&notes.join(peer_id))) {
-            tracing::warn!(%error, peer_id, "could not note a peer of the node");
+            tracing::warn!(%error, peer_id, "failed to store a peer of the node");
         }
     }
 
@@ -131,7 +131,11 @@ impl Peers {
         let met = meeting.await;
         self.known().note(&peer.peer_id, met.is_ok());
         met.inspect_err(|why| {
-            tracing::info!(peer = peer.peer_id, why, "a publisher's node is not a peer");
+            tracing::info!(
+                peer = peer.peer_id,
+                why,
+                "failed to connect the node to a publisher's node"
+            );
         })
     }
 
@@ -196,7 +200,7 @@ impl Peers {
     async fn leave(&self, peer_id: &str) {
         self.known().forget(peer_id);
         if let Err(error) = self.kubo.remove_peering(peer_id).await {
-            tracing::info!(%error, peer_id, "could not leave a publisher's node");
+            tracing::info!(%error, peer_id, "failed to disconnect the node from a publisher's node");
         }
         self.note(peer_id, |note| fs::remove_file(note));
     }

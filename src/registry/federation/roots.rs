@@ -263,9 +263,7 @@ impl Roots {
     fn hinted(&self, hint: &Hint) -> Option<Arc<dyn Source>> {
         let Hint::Gateway(gateway) = hint else { return None };
         self.source(gateway)
-            .inspect_err(
-                |error| tracing::info!(url = gateway.url, %error, "a gateway is not asked"),
-            )
+            .inspect_err(|error| tracing::info!(url = gateway.url, %error, "skipped a gateway"))
             .ok()
     }
 

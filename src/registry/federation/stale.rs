@@ -31,7 +31,7 @@ impl Stale {
         };
         let mark = Mark { since, seen: Instant::now() };
         if marks.insert(name.to_string(), mark).is_none() {
-            tracing::warn!(%name, %since, "serving the last root that was seen: the DNS does not answer");
+            tracing::warn!(%name, %since, "serving the last known root: the DNS does not answer");
         }
     }
 

@@ -85,7 +85,7 @@ impl Publisher {
             }
             writer.commit().await.map_err(unable)?;
         }
-        tracing::debug!(count = due.len(), "released roots that were replaced");
+        tracing::debug!(count = due.len(), "released replaced roots");
         Ok(())
     }
 }

@@ -189,7 +189,7 @@ impl Publisher {
             Err(error) => {
                 let failure = Failure::again(failed, error, now());
                 if failed.is_none_or(|before| before.kind != failure.kind) {
-                    tracing::warn!(domain = %self.config.domain, %error, "could not publish");
+                    tracing::warn!(domain = %self.config.domain, %error, "failed to publish");
                 }
                 record.failure = Some(failure);
                 self.watched.count_failure();
@@ -315,8 +315,7 @@ impl Publisher {
             self.is_hintless.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if hints.is_empty() && !std::mem::replace(&mut *is_hintless, true) {
             tracing::warn!(
-                "others have to find this registry by themselves: set `publish.hint` or \
-                 `server.external_url` to have it published where it is"
+                "no address of this registry is published: set `publish.hint` or `server.external_url`"
             );
         }
         Ok(hints)
@@ -359,7 +358,7 @@ impl Publisher {
         tracing::warn!(
             domain = %self.config.domain,
             former = former.domain,
-            "the records of the former domain were left as they are: remove them, or they lead to an old root"
+            "the records of the former domain still name an old root: remove them"
         );
     }
 

@@ -205,7 +205,7 @@ impl Restorable {
         let components = layout::repositories().components().map(str::to_owned).collect();
         let outcome = self.remote.subtree(self.root, components, AHEAD, &mut draft).await;
         if let Err(error) = outcome {
-            tracing::info!(%error, "names are fetched one by one");
+            tracing::info!(%error, "failed to fetch the names at once; fetching them one by one");
         }
         match draft.finish("what was fetched") {
             Ok(names) => self.remote.after(Arc::new(names)),

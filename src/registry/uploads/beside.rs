@@ -100,7 +100,7 @@ impl Beside {
             match registry.discard_upload(&id).await {
                 Ok(()) => share.clear(),
                 Err(error) => tracing::info!(
-                    upload = id, %error, "could not forget what came beside an upload"
+                    upload = id, %error, "failed to remove content that was sent without an upload"
                 ),
             }
         });

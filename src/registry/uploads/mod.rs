@@ -156,7 +156,7 @@ impl Registry {
                 Ok(Upload::new(self, row, claim, going, ingest))
             }
             Err(error) if error.kind == StorageErrorKind::NotFound => {
-                tracing::warn!(upload = row.id, %error, "forgot an upload whose bytes are gone");
+                tracing::warn!(upload = row.id, %error, "removed an upload whose bytes are missing");
                 self.forget_upload(&row.id).await?;
                 Err(RegistryError::UploadUnknown(row.id))
             }
@@ -182,14 +182,14 @@ impl Registry {
     /// Saves what the requests have received that go on with uploads, when the server stops.
     pub async fn save_uploads(&self) {
         if !self.ongoing.end_all(TAKEOVER).await {
-            tracing::warn!("could not save all uploads before the end");
+            tracing::warn!("failed to save all uploads before stopping");
         }
     }
 
     /// Gives a claim back. It lapses anyway if that fails.
     async fn release(&self, id: &str, claim: &str) {
         if let Err(error) = self.index.release_upload(id, claim).await {
-            tracing::warn!(upload = id, %error, "could not give back the claim on an upload");
+            tracing::warn!(upload = id, %error, "failed to release the claim on an upload");
         }
     }
 
@@ -255,7 +255,7 @@ impl Registry {
             match self.discard_upload(id).await {
                 Ok(()) => count += 1,
                 Err(error) => {
-                    tracing::warn!(upload = id, %error, "could not remove the bytes of an upload");
+                    tracing::warn!(upload = id, %error, "failed to remove the bytes of an upload");
                 }
             }
         }

@@ -175,7 +175,7 @@ impl Drop for Upload {
                 claimed.forget(ingest).await
             };
             if let Err(error) = ended {
-                tracing::info!(upload = id, %error, "could not put away an upload that broke off");
+                tracing::info!(upload = id, %error, "failed to save an interrupted upload");
             }
         });
     }
@@ -227,7 +227,7 @@ impl ClaimedUpload {
                 }
             }
             Err(error) => {
-                tracing::warn!(upload = id, %error, "could not drop what a request appended in vain");
+                tracing::warn!(upload = id, %error, "failed to drop the bytes of a failed request");
                 self.release().await;
             }
         }
@@ -265,7 +265,7 @@ impl ClaimedUpload {
                 return Err(RegistryError::DigestMismatch(digest));
             }
             Err(error) if error.kind == StorageErrorKind::NotFound => {
-                tracing::warn!(upload = row.id, %error, "forgot an upload whose bytes are gone");
+                tracing::warn!(upload = row.id, %error, "removed an upload whose bytes are missing");
                 registry.forget_upload(&row.id).await?;
                 self.share.clear();
                 return Err(RegistryError::UploadUnknown(row.id.clone()));
@@ -302,7 +302,7 @@ impl ClaimedUpload {
         match self.registry.storage.resume(id, *offset, checkpoint).await {
             Ok(_) => self.share.clear(),
             Err(error) => tracing::warn!(
-                upload = id, %error, "could not drop what a request appended in vain"
+                upload = id, %error, "failed to drop the bytes of a failed request"
             ),
         }
         self.release().await;
@@ -344,12 +344,12 @@ impl Lease {
                 match index.renew_upload(&id, &claim, now().saturating_add(ahead)).await {
                     Ok(true) => {}
                     Ok(false) => {
-                        tracing::info!(upload = id, "another process goes on with an upload");
+                        tracing::info!(upload = id, "another process took over an upload");
                         request.end(Ending::Dropped);
                         return;
                     }
                     Err(error) => tracing::warn!(
-                        upload = id, %error, "could not renew the claim on an upload"
+                        upload = id, %error, "failed to renew the claim on an upload"
                     ),
                 }
             }

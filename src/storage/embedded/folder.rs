@@ -130,7 +130,7 @@ pub(super) fn keep(
                 let temporary = layout.temporary();
                 link_open(file, path, &temporary)?;
                 fs::rename(&temporary, &target)?;
-                tracing::warn!(%digest, "replaced content whose bytes were wrong");
+                tracing::warn!(%digest, "replaced damaged content");
                 Ok(true)
             }),
         linked => linked.map(|()| false),

@@ -216,7 +216,7 @@ fn boot() -> Option<&'static [u8; 16]> {
 pub(super) fn sync_failed(layout: &Layout, id: &str, error: io::Error) -> StorageError {
     for path in [layout.upload(id), layout.leaves(id)] {
         if let Err(error) = folder::remove_file(&path) {
-            tracing::error!(%error, "could not forget an upload that may not be on the disk");
+            tracing::error!(%error, "failed to remove an upload that may not be on the disk");
         }
     }
     StorageError::io("syncing an upload", error)

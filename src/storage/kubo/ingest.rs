@@ -81,7 +81,7 @@ impl Borrower for Shared {
             return;
         }
         if let Err(error) = window.park().await {
-            tracing::info!(upload = window.id(), %error, "could not put aside what has arrived");
+            tracing::info!(upload = window.id(), %error, "failed to save a part of an upload");
             window.is_broken = true;
         }
         self.buffered.store(window.bytes(), Ordering::Relaxed);

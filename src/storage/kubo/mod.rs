@@ -390,7 +390,7 @@ impl Announcer for KuboStorage {
         match kubo.provide(root).await {
             // Then it is announced with all that is pinned, or nothing is to be announced.
             Err(error) if error.kind != KuboErrorKind::Disabled => {
-                tracing::warn!(%root, %error, "the node could not announce the published root");
+                tracing::warn!(%root, %error, "failed to announce the published root");
             }
             _ => {}
         }

@@ -76,8 +76,7 @@ impl Node {
         if let Some(limit) = limit.filter(|limit| limit != "0") {
             tracing::warn!(
                 limit,
-                "blobs above a limit of the node cannot be pulled: run `ipfs config --json \
-                 Gateway.MaxRangeRequestFileSize null` there and start it again"
+                "blobs above the node's limit cannot be pulled: run `ipfs config --json Gateway.MaxRangeRequestFileSize null` there and restart it"
             );
         }
     }
@@ -193,7 +192,7 @@ impl Node {
             if let Some(lease) = self.locks.begin_linking().await? {
                 return Ok(lease);
             }
-            tracing::warn!("a cleaning of the node was cut short: mending");
+            tracing::warn!("a cleaning of the node was interrupted: repairing");
             self.alone(async || Ok(())).await?;
         }
     }
