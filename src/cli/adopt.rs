@@ -13,14 +13,11 @@ use crate::config::Settings;
 use crate::registry::{Adopted, LeftOut, adoptable_path};
 use crate::storage::SourceFolder;
 
-/// Takes the folder of a stock registry (distribution) into an empty data folder
+/// Imports the folder of a stock registry (distribution) into an empty data folder
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Blobs are hard links where the device allows that and nobody else may change them, else \
-    copies; each is compared with its digest. The folder itself stays as it is; stop the registry that \
-    writes to it. What cannot be taken is named, with the reason. An adoption that was interrupted goes \
-    on when the same is run again; so does one that met what this user may not read.\n\n\
-    Exit code 1 means that a repository, a manifest, a tag or some place of the folder was left out.\n\n\
+    after_help = "Stop the registry that writes to the folder first; the folder itself is not changed. Blobs are hard-linked where the file system allows it and no other user can change them, else copied; each is verified against its digest. What is left out is listed, with the reason. Run the same command again to continue after an interruption, or after files that this user could not read.\n\n\
+    Exit code 1: a repository, a manifest, a tag or a part of the folder was left out.\n\n\
     Example:\n  roadstead adopt /var/lib/registry --data /var/lib/roadstead"
 )]
 pub(super) struct AdoptArguments {
@@ -91,7 +88,7 @@ fn describe(adopted: &Adopted) -> String {
         adopted;
     text + &format!(
         "{}, root {root}\n\
-         {} ({bytes} bytes) taken in: {linked} linked, {} copied; {} left out\n",
+         {} ({bytes} bytes) imported: {linked} linked, {} copied; {} left out\n",
         output::counts([(*repositories, "repository"), (*manifests, "manifest"), (*tags, "tag")]),
         output::counts([(*blobs, "blob")]),
         blobs - linked,

@@ -11,9 +11,9 @@ use crate::app::{App, AppError, expect_registry};
 use crate::config::Settings;
 use crate::registry::Report;
 
-/// Reads the whole store and says what is wrong with it, also beside a running server
+/// Reads all content and reports what is wrong; works while a server is running
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code 1 means that something is wrong.\n\n\
+#[command(after_help = "Exit code 1: something is wrong.\n\n\
     Example:\n  roadstead check --data /var/lib/roadstead --json | jq .findings")]
 pub(super) struct CheckArguments {
     /// Prints JSON
@@ -61,8 +61,8 @@ fn describe(report: &Report) -> String {
     let Report { blobs, bytes, repositories, tags, root, orphans, orphan_bytes, .. } = report;
     let orphans = match orphans {
         0 => String::new(),
-        1 => format!("1 blob ({orphan_bytes} bytes) belongs to no repository\n"),
-        _ => format!("{orphans} blobs ({orphan_bytes} bytes) belong to no repository\n"),
+        1 => format!("1 blob ({orphan_bytes} bytes) in no repository\n"),
+        _ => format!("{orphans} blobs ({orphan_bytes} bytes) in no repository\n"),
     };
     text += &orphans;
     text += &leftovers(report);
@@ -77,7 +77,10 @@ fn leftovers(report: &Report) -> String {
     let mut lines = Vec::new();
     if report.unreferenced > report.orphans {
         let what = output::counts([(report.unreferenced, "blob")]);
-        lines.push(format!("{what} ({} bytes) named by no manifest\n", report.unreferenced_bytes));
+        lines.push(format!(
+            "{what} ({} bytes) that no manifest references\n",
+            report.unreferenced_bytes
+        ));
     }
     if report.leftovers > 0 {
         let what = output::counts([(report.leftovers, "leftover")]);

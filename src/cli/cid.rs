@@ -17,10 +17,10 @@ use crate::ipld::file::FileHasher;
 use crate::ipld::{Cid, Directory, Entry, symlink};
 use crate::registry::{Progress, Steps};
 
-/// Prints the CID of a local file or folder, as `ipfs add -rnQ` with the profile unixfs-v1-2025
+/// Prints the CID of a local file or folder, as `ipfs add -rnQ` does with the profile unixfs-v1-2025
 #[derive(Debug, Args)]
 #[command(
-    after_help = "As with `ipfs add`, files below a folder that begin with a dot do not count.\n\n\
+    after_help = "As with `ipfs add`, files in a folder whose names begin with a dot are left out.\n\n\
     Example:\n  roadstead cid /var/lib/roadstead/public"
 )]
 pub(super) struct CidArguments {
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &CidArguments) -> anyhow::Result<ExitCode> {
         .with_context(|| format!("cannot read {}", arguments.path.display()))?;
     let bar = Bar::new(false);
     if bar.is_seen() {
-        bar.begin("looking at what there is", Steps::Unknown);
+        bar.begin("listing files", Steps::Unknown);
         let total = size(&path);
         bar.begin("reading", Steps::Bytes(total));
     }

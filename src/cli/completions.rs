@@ -8,7 +8,7 @@ use clap_complete::{Shell, generate};
 
 use super::{Arguments, output};
 
-/// Prints a script by which a shell completes commands and flags
+/// Prints the completion script of a shell
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     source <(roadstead completions bash)\n  \

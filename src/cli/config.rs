@@ -9,17 +9,17 @@ use serde_json::{Map, Value, json};
 use super::{CommonArguments, output};
 use crate::config::{Effective, Origin, SETTINGS, Settings, Values};
 
-/// Prints the settings in force, and where each came from; secrets are hidden
+/// Prints the settings in effect and where each comes from; secrets are hidden
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     roadstead config --config roadstead.toml\n  \
     ROADSTEAD_LOG__LEVEL=debug roadstead config --json\n  \
     roadstead config --defaults > roadstead.toml")]
 pub(super) struct ConfigArguments {
-    /// Prints JSON: each setting with its value and where that came from
+    /// Prints JSON: each setting with its value and origin
     #[arg(long, conflicts_with = "defaults")]
     json: bool,
-    /// Prints a file of all settings with their defaults and what they mean, to start from
+    /// Prints a settings file with all settings, their defaults and their meaning
     #[arg(long)]
     defaults: bool,
 }
@@ -74,8 +74,8 @@ fn as_json(values: &Values) -> String {
 
 fn commented_defaults() -> String {
     let mut text = "# Every setting of Roadstead, with its default.\n\
-                    # Take the `#` away in front of a setting to change it. The environment goes\n\
-                    # before this file: ROADSTEAD_SERVER__LISTEN for `listen` below.\n\n"
+                    # Remove the `#` in front of a setting to change it. Environment variables\n\
+                    # override this file: ROADSTEAD_SERVER__LISTEN for `listen` below.\n\n"
         .to_owned();
     let mut section = "";
     for (index, setting) in SETTINGS.iter().enumerate() {

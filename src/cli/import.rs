@@ -17,13 +17,10 @@ use crate::config::Settings;
 use crate::registry::{Progress, Restorable, Steps};
 use crate::remote::{Archive, Remote};
 
-/// Makes a registry in an empty data folder out of a file of `roadstead export`
+/// Creates a registry in an empty data folder from a file of `roadstead export`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Any CARv1 of a registry's root will do, also one of `ipfs dag export`, whatever the order of \
-    its blocks. Every block is compared with its hash, and the copy has the same root, or there is none. An \
-    import that was interrupted goes on when the same is run again. What comes through a pipe is kept in the \
-    data folder until it is done.\n\n\
+    after_help = "Any CARv1 file of a registry's root is accepted, such as one of `ipfs dag export`, in any order of blocks. Every block is verified against its hash, and the copy has the same root. Run the same command again to continue after an interruption. Standard input is stored in the data folder until the import is done.\n\n\
     Example:\n  roadstead import /backup/registry.car --data /var/lib/roadstead"
 )]
 pub(super) struct ImportArguments {

@@ -11,7 +11,7 @@ use crate::app::{App, Notice, expect_registry};
 use crate::config::Settings;
 use crate::registry::{Progress, Steps};
 
-/// Works on the index as a whole
+/// Manages the index
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  roadstead index rebuild")]
 pub(super) struct IndexArguments {
@@ -23,13 +23,9 @@ pub(super) struct IndexArguments {
 enum IndexCommand {
     /// Makes the index anew from the tree; no server may run meanwhile
     #[command(
-        after_help = "Have a backup of the data folder first: what is damaged is dropped for good, and --dry-run \
-        shows what that would be.\n\n\
-        Changes that were accepted are carried out first. Manifests that a push would \
-        refuse are dropped, and named. Blobs that no manifest names are forgotten, and removed from the tree. \
-        An index that is damaged is set aside.\n\n\
-        Exit code 1 means that something was dropped, or that a change may have been lost; with --dry-run, that \
-        something would be.\n\n\
+        after_help = "Back up the data folder first: damaged manifests and blobs are dropped for good; --dry-run shows them.\n\n\
+        Queued changes are committed first. Manifests that a push would refuse are dropped, and listed. Blobs that no manifest references are removed from the tree. A damaged index is renamed, and a new one created.\n\n\
+        Exit code 1: something was dropped, or a change may have been lost; with --dry-run, something would be dropped.\n\n\
         Examples:\n  roadstead index rebuild --dry-run --data /var/lib/roadstead\n  \
         roadstead index rebuild --data /var/lib/roadstead"
     )]
@@ -55,18 +51,18 @@ pub(super) fn run(
             let app = App::open_for_rebuild_plan(&settings).await?;
             let waiting = app.registry.open_change_count().await?;
             if waiting > 0 {
-                bar.say(&format!("changes that wait and would be carried out first: {waiting}"));
+                bar.say(&format!("queued changes that would be committed first: {waiting}"));
             }
             return anyhow::Ok(app.registry.plan_rebuild(&bar).await?);
         }
-        bar.begin("carrying out the queue", Steps::Unknown);
+        bar.begin("committing queued changes", Steps::Unknown);
         let mut tell = |notice| match notice {
             Notice::Lost(sentence) => {
                 is_loss = true;
                 bar.say(&sentence);
             }
             Notice::Aside(file) => {
-                bar.say(&format!("the index was damaged, and stands aside as {}", file.display()));
+                bar.say(&format!("the index was damaged, and is now {}", file.display()));
             }
         };
         let app = App::open_for_rebuild(&settings, &mut tell).await?;

@@ -11,16 +11,16 @@ use clap_mangen::Man;
 
 use super::{Arguments, output};
 
-/// Prints a page of the manual, or writes all of them
+/// Prints a manual page, or writes all of them to a folder
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     roadstead man index rebuild | man -l -\n  \
     roadstead man --out /usr/local/share/man/man1")]
 pub(super) struct ManArguments {
-    /// The command whose page is printed; none for that of roadstead itself
+    /// The command (default: roadstead itself)
     #[arg(value_name = "COMMAND")]
     path: Vec<String>,
-    /// Writes all pages into this folder, which is made if it is missing
+    /// Writes all pages into this folder, which is created if it is missing
     #[arg(long, value_name = "DIR", conflicts_with = "path")]
     out: Option<PathBuf>,
 }

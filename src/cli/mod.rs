@@ -42,8 +42,8 @@ use crate::config::{Flag, Sources};
     arg_required_else_help = true,
     after_help = "Settings come from their defaults, then the file, then the environment \
                   (ROADSTEAD_SERVER__LISTEN=…), then flags.\n\
-                  Exit codes: 0 done, 1 found wrong or failed, 2 wrong usage or wrong settings.\n\
-                  There is no garbage collection yet: `roadstead purge` removes the bytes of one image.\n\n\
+                  Exit codes: 0 success, 1 failure or a problem found, 2 wrong usage or settings.\n\
+                  There is no garbage collection yet; `roadstead purge` removes the content of one image.\n\n\
                   Example:\n  roadstead serve"
 )]
 pub struct Arguments {
@@ -56,10 +56,10 @@ pub struct Arguments {
 /// Arguments that every command takes.
 #[derive(Debug, Args)]
 struct CommonArguments {
-    /// Reads settings from this file (default: the one that `ROADSTEAD_CONFIG` names, else `./roadstead.toml`)
+    /// The settings file (default: `$ROADSTEAD_CONFIG`, else `./roadstead.toml`)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Keeps everything in this folder (setting `server.data`)
+    /// The data folder (setting `server.data`)
     #[arg(long, global = true, value_name = "DIR")]
     data: Option<String>,
 }

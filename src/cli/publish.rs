@@ -25,24 +25,22 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Publishes the public root under the domain of `publish.domain` at once
+/// Publishes the public root under `publish.domain` now
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A server publishes after each push by itself: this is for a first look (--dry-run), for a \
-    record that somebody else has changed (--force), and to know when it is done (--wait). Where a server runs \
-    on the data folder it is asked to do it, else it is done here.\n\n\
-    Exit code 1 means that it was not published, or with --dry-run that it would not be.\n\n\
+    after_help = "A server publishes by itself after each push. Use this command to see what would be published (--dry-run), to replace a record that another program has changed (--force), or to wait until it is done (--wait). A server that runs on the data folder does the work, else the command does.\n\n\
+    Exit code 1: the root was not published, or with --dry-run, would not be.\n\n\
     Examples:\n  roadstead publish --dry-run\n  roadstead publish --wait"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct PublishArguments {
-    /// Shows what would be written and what is there, and changes nothing
+    /// Shows the present and the new records, and changes nothing
     #[arg(long)]
     dry_run: bool,
-    /// Waits until the name servers of the zone tell it, where a running server is asked to do it
+    /// Waits until the zone's name servers answer with the new root
     #[arg(long, conflicts_with = "dry_run")]
     wait: bool,
-    /// Overwrites a link that somebody else has written
+    /// Replaces a record that another program has written
     #[arg(long)]
     force: bool,
     /// Prints JSON

@@ -24,20 +24,16 @@ const ANSWER: Duration = Duration::from_mins(5);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Deletes a manifest and withdraws all that only it needs, from earlier roots too
+/// Deletes an image and removes its content, from earlier roots too
 #[derive(Debug, Args)]
 #[command(
-    after_help = "For an image with a password in it, say. The manifest is deleted with its tags, and so are its \
-    children (of an index) that no tag and no other index names. Manifests and blobs that nothing else needs are \
-    refused by the gateway and the routing from now on, below every root, and their bytes are removed. The new root \
-    is published at once. A manifest or blob that was deleted before can be purged, too. Where a server runs on \
-    the data folder it does the work, else the command.\n\n\
-    What others have fetched cannot be called back: the output lists it. A password that was public is to be changed.\n\n\
-    Exit code 1 means that it was not done, or that the new root could not be published.\n\n\
+    after_help = "Use it, for example, for an image with a password in it. The manifest and its tags are deleted, and, for an index, the children that no tag and no other index references. Manifests and blobs that nothing else references are removed, and no longer served by the gateway below any root. The new root is published at once. A manifest or blob that was deleted before can be purged, too. A server that runs on the data folder does the work, else the command does.\n\n\
+    Copies that others have fetched cannot be removed; the output lists where they may be. Change a password that was public.\n\n\
+    Exit code 1: nothing was purged, or the new root was not published.\n\n\
     Example:\n  roadstead purge team/app@$DIGEST --data /var/lib/roadstead"
 )]
 pub(super) struct PurgeArguments {
-    /// The repository and the digest, as `team/app@sha256:0123…`
+    /// The repository and the digest, such as `team/app@sha256:0123…`
     #[arg(value_name = "NAME@DIGEST", value_parser = parse)]
     target: Target,
     /// Prints JSON
@@ -150,7 +146,10 @@ fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
         let mut line = format!("withdrawn  {digest}, {size} bytes");
         if !needed_by.is_empty() {
             let names = needed_by.join(", ");
-            line.extend(["; the bytes stay for repositories that have it as a blob: ", &names]);
+            line.extend([
+                "; its content remains for repositories that have it as a blob: ",
+                &names,
+            ]);
         }
         lines.push(line);
     }
@@ -158,7 +157,7 @@ fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
         let by = purged.needed_by.get(needed).map_or_else(String::new, |by| by.join(", "));
         lines.push(format!("stays      {needed}, which other manifests need: {by}"));
     }
-    lines.push(format!("root       {}\n\nThis cannot be called back:", purged.root));
+    lines.push(format!("root       {}\n\nWhat cannot be removed:", purged.root));
     for lasting in [
         "- what clients, caches, other registries, nodes and backups have fetched",
         "- names of tags and digests in the directories of earlier roots",

@@ -23,18 +23,15 @@ const NO_SOURCE: &str = "no source has the root; see above what each answered, o
 /// How wide the names of facts are, with the space behind them.
 const WIDTH: usize = 12;
 
-/// Shows how a domain, an IPNS key or a CID leads to a root, who has it, and what is below it
+/// Shows how a domain, an IPNS key or a CID resolves to a root, and which sources and repositories it has
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It needs neither a data folder nor a running server, and keeps nothing. What is told are the \
-    records of the DNS with what was passed over and why, the root, where its publisher can be reached, which \
-    gateways have the root, whether your Kubo node has it, and the repositories below it: of names of up to two components the first hundred.\n\n\
-    Exit code 0 means that a root was found and a source has it, 1 that none was found or no source has it, 2 that the \
-    argument is not a domain, key or CID.\n\n\
+    after_help = "It needs neither a data folder nor a running server, and stores nothing. It shows the DNS records, which of them are ignored and why, the root, the addresses of its publisher, which gateways have the root, whether your Kubo node has it, and the repositories below it: the first hundred with names of up to two components.\n\n\
+    Exit code 0: a root was found and a source has it; 1: no root was found, or no source has it; 2: the argument is not a domain, key or CID.\n\n\
     Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
 )]
 pub(super) struct ResolveArguments {
-    /// The domain, the IPNS key or the CID, as before the name of a repository
+    /// The domain, the IPNS key or the CID, as in the name of a foreign repository
     #[arg(value_parser = read_name)]
     name: RootName,
     /// Prints JSON
@@ -130,7 +127,7 @@ impl Facts {
                     Some(Validation::Insecure) => ", DNSSEC: proven to be unsigned",
                     None => "",
                 };
-                self.add("asked", &with_failure(fact, failure.as_deref()));
+                self.add("queried", &with_failure(fact, failure.as_deref()));
                 for record in records {
                     match &record.ignored {
                         None => self.add("  record", &record.text),
@@ -143,7 +140,7 @@ impl Facts {
                 if let Some(ttl) = ttl {
                     fact.extend([", TTL ", &ttl.to_string(), " s"]);
                 }
-                self.add("asked", &with_failure(fact, failure.as_deref()));
+                self.add("queried", &with_failure(fact, failure.as_deref()));
                 if let Some(value) = value {
                     self.add("  record", value);
                 }
@@ -158,7 +155,7 @@ impl Facts {
             self.add("path", path);
         }
         if let Some(ttl) = ttl {
-            self.add("kept for", &format!("{ttl} s"));
+            self.add("cached for", &format!("{ttl} s"));
         }
         if let Some(why) = denied {
             self.add("not served", why);
@@ -170,7 +167,7 @@ impl Facts {
             self.source(source);
         }
         if sources.is_empty() {
-            self.add("source", "none: no gateway may be asked, and there is no node");
+            self.add("source", "none: no gateway may be used, and no node is configured");
         }
         match repositories {
             Some(listed) => self.listed(listed),
@@ -183,7 +180,7 @@ impl Facts {
         let (Endpoint::Gateway(endpoint) | Endpoint::Node(endpoint)) = endpoint;
         let fact = match (refused, connected) {
             (Some(why), Some(_)) => format!("{endpoint}: the node is not connected to it: {why}"),
-            (Some(why), None) => format!("{endpoint}: not asked: {why}"),
+            (Some(why), None) => format!("{endpoint}: skipped: {why}"),
             (None, Some(_)) => format!("{endpoint}: the node is connected to it"),
             (None, None) => format!("{endpoint}: may be dialled at {}", addresses.join(", ")),
         };

@@ -14,13 +14,10 @@ use crate::config::Settings;
 use crate::oci::RootName;
 use crate::registry::{Progress, Restored, Roots, Steps};
 
-/// Makes a copy of a published registry in an empty data folder
+/// Copies a published registry into an empty data folder
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The root is found as for a pull, all that is below it is fetched from the gateways that its \
-    publisher names, from those of federation.gateways and by the node of federation.kubo, and everything is compared with its hash. The \
-    copy has the same root, or there is none. A restoration that was interrupted goes on when the same is \
-    run again; what is there whole is not fetched a second time. Until it is done nothing is served.\n\n\
+    after_help = "The name is resolved as for a pull. The tree is fetched from the gateways that its publisher names, from those of federation.gateways and by the node of federation.kubo, and every block is verified against its hash. The copy has the same root. Run the same command again to continue after an interruption; complete content is not fetched again. Nothing is served until the copy is complete.\n\n\
     Examples:\n  roadstead restore --from example.com --data /var/lib/roadstead\n  \
     roadstead restore --from bafybeibvvnear7ca3fkxma4p7wn6l7bujck24qr2wfv6bmlaul6tf3rlki"
 )]
@@ -84,7 +81,7 @@ pub(super) fn tell(restored: &Restored, json: bool) -> anyhow::Result<ExitCode> 
         serde_json::to_string_pretty(restored)? + "\n"
     } else {
         format!(
-            "{}; {} ({bytes} bytes) taken in; the same root {root}\n",
+            "{}; {} ({bytes} bytes) restored; the same root {root}\n",
             output::counts([
                 (*repositories, "repository"),
                 (*manifests, "manifest"),

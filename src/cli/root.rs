@@ -11,11 +11,10 @@ use crate::app::{App, AppError, expect_registry};
 use crate::config::Settings;
 use crate::registry::{Progress, Steps, peek_root};
 
-/// Prints the CID of the public tree, also beside a running server
+/// Prints the root, the CID of the public tree; works while a server is running
 #[derive(Debug, Args)]
 #[command(
-    after_help = "With the images in a Kubo node (storage.driver = \"kubo\") the node has the blocks, and can pin them. A node \
-    beside the embedded store does not have them: give them to it by `roadstead export`.\n\n\
+    after_help = "With storage.driver = \"kubo\" the Kubo node has the blocks, and can pin them. With the embedded store, a node gets them by `roadstead export`.\n\n\
     Examples:\n  ipfs pin add $(roadstead root --config /etc/roadstead/roadstead.toml)\n  \
     roadstead export - | ipfs dag import"
 )]

@@ -10,7 +10,7 @@ use super::{CommonArguments, output, runtime};
 use crate::config::{Flag, Settings};
 use crate::{app, telemetry};
 
-/// Serves the registry until it is told to stop
+/// Runs the registry server
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     roadstead serve\n  \

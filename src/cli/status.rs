@@ -16,11 +16,10 @@ use crate::registry::{Failure, Publication, peek_root, published};
 /// How wide the names of facts are, with the space behind them.
 const WIDTH: usize = 17;
 
-/// Shows the root, what of it is published, and what waits; also beside a running server
+/// Shows the root, the published root and queued changes; works while a server is running
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code 1 means that something is broken: it could not be looked at, the storage cannot be written \
-    to, or publishing does not work.\n\n\
+    after_help = "Exit code 1: the index or the storage cannot be read or written, or publishing fails.\n\n\
     Examples:\n  roadstead status\n  roadstead status --json | jq .publishing.pending"
 )]
 pub(super) struct StatusArguments {
@@ -197,7 +196,7 @@ fn describe(status: &Status) -> String {
     let Some(publishing) = publishing else {
         add("publishing", "no: publish.domain is not set");
         if let Some(Formerly { domain, root }) = formerly {
-            add("still served", &format!("{root}, which was published under {domain}"));
+            add("still served", &format!("{root}, published under {domain} before"));
         }
         return text;
     };

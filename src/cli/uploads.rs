@@ -14,7 +14,7 @@ use crate::config::{Settings, parse_duration};
 use crate::oci::RepositoryName;
 use crate::registry::UploadSummary;
 
-/// Lists uploads under way, and clears them
+/// Lists and clears unfinished uploads
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  roadstead uploads list\n  roadstead uploads clear --older-than 1d"
@@ -33,14 +33,13 @@ enum UploadsCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Removes the bytes of uploads under way; their clients have to begin again
+    /// Removes the content of unfinished uploads; their clients have to start again
     #[command(
-        after_help = "Uploads that a request appends to are left out. Where a server runs on the data folder it does the \
-        work, else the command.\n\n\
+        after_help = "Uploads that a request is writing to are left out. A server that runs on the data folder does the work, else the command does.\n\n\
         Examples:\n  roadstead uploads clear\n  roadstead uploads clear --older-than 1d"
     )]
     Clear {
-        /// Only uploads that no client has continued for so long, such as 1d
+        /// Only uploads that no client has continued for this long, such as 1d
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         older_than: Option<Duration>,
         /// Only these uploads (default: all)
@@ -108,13 +107,13 @@ async fn clear(
         format!("{}, {freed} bytes cleared\n", output::counts([(selected.len(), "upload")]));
     for upload in active {
         text.extend([
-            "left out: a request appends to ",
+            "left out: a request is writing to ",
             &upload.id,
             ", or did within the last minute\n",
         ]);
     }
     for id in &unknown {
-        text.extend(["there is no upload ", &id.escape_debug().to_string(), "\n"]);
+        text.extend(["no upload ", &id.escape_debug().to_string(), "\n"]);
     }
     let code = if unknown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     Ok((text, code))
@@ -136,11 +135,11 @@ fn describe(uploads: &[UploadSummary]) -> String {
     for upload in uploads {
         let repository = upload.repository.as_ref().map_or("?", RepositoryName::as_str);
         let age = Timestamp::now().as_millisecond().saturating_sub(upload.touched).max(0) / 1000;
-        let active = if upload.is_active { ", a request appends to it" } else { "" };
+        let active = if upload.is_active { ", a request is writing to it" } else { "" };
         let (id, bytes, age) = (&upload.id, upload.bytes, short(age));
         text.extend([
             format!("{id}  {repository}  {bytes} bytes"),
-            format!("  continued {age} ago{active}\n"),
+            format!("  last continued {age} ago{active}\n"),
         ]);
     }
     let bytes: u64 = uploads.iter().map(|upload| upload.bytes).sum();

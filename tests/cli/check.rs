@@ -131,8 +131,8 @@ fn content_of_no_repository_is_counted_and_no_damage() {
     push::image(&server, "team/app", "v1", "layer");
     server.stop();
     for (bytes, said) in [
-        ("first", "1 blob (5 bytes) belongs to no repository\n"),
-        ("second", "2 blobs (11 bytes) belong to no repository\n"),
+        ("first", "1 blob (5 bytes) in no repository\n"),
+        ("second", "2 blobs (11 bytes) in no repository\n"),
     ] {
         let hex = push::sha256(bytes.as_bytes()).hex();
         fs::write(content_file(&server, &hex), bytes).unwrap();

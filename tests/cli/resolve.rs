@@ -78,7 +78,7 @@ fn each_step_from_a_domain_to_its_repositories_is_told() {
     let folder = tempfile::TempDir::new().unwrap();
     let text = succeed(resolve_in_lab(&dns, &["a.test"]).current_dir(folder.path()));
     assert_eq!(facts(&text, "name"), ["a.test"], "{text}");
-    assert_eq!(facts(&text, "asked"), ["_dnslink.a.test TXT, TTL 60 s"], "{text}");
+    assert_eq!(facts(&text, "queried"), ["_dnslink.a.test TXT, TTL 60 s"], "{text}");
     let mut read = facts(&text, "record");
     read.sort_unstable();
     assert_eq!(read, [format!("dnslink=/ipfs/{root}"), format!("ipfsnode={hint}")], "{text}");
@@ -86,7 +86,7 @@ fn each_step_from_a_domain_to_its_repositories_is_told() {
     assert!(passed_over.contains("dnslink=/ipfs/nonsense: what follows /ipfs/ is not a CID"));
     assert!(passed_over.contains("about something else: "), "{text}");
     assert_eq!(facts(&text, "root"), [&root], "{text}");
-    assert_eq!(facts(&text, "kept for"), ["60 s"], "{text}");
+    assert_eq!(facts(&text, "cached for"), ["60 s"], "{text}");
     let url = server.url("");
     assert_eq!(facts(&text, "hint"), [format!("{url}: may be dialled at 127.0.0.1")], "{text}");
     let source = facts(&text, "source").join("\n");
@@ -130,7 +130,7 @@ fn a_domain_without_records_leads_nowhere() {
     let Some(dns) = Bind::start(&[("a.test", "")]) else { return };
     let failed = run(&mut resolve(&dns, &["a.test"]));
     assert_no_root(&failed, "publishes nothing");
-    let asked = facts(&failed.stdout, "asked");
+    let asked = facts(&failed.stdout, "queried");
     for name in ["_dnslink.a.test", "a.test", "_dnsaddr.a.test"] {
         let expected = format!("{name} TXT: no TXT record");
         assert!(asked.contains(&expected.as_str()), "{failed}");
@@ -167,7 +167,7 @@ fn a_private_hint_is_told_and_not_dialled() {
     }
     assert_eq!((&told["sources"], told.get("repositories")), (&json!([]), None), "{told}");
     let text = without_source(&mut resolve(&dns, &["a.test"]));
-    assert_eq!(text.matches(": not asked: ").count(), 3, "{text}");
+    assert_eq!(text.matches(": skipped: ").count(), 3, "{text}");
     assert_eq!(facts(&text, "repository"), ["not known: no source has the root"], "{text}");
     assert!(!server.log().contains("/ipfs/"), "{}", server.log());
 }
@@ -177,9 +177,9 @@ fn a_cid_needs_no_records() {
     let (server, root, _) = publisher();
     let mut command = roadstead(["resolve", &root]);
     let text = succeed(command.env("ROADSTEAD_FEDERATION__GATEWAYS", server.url("")));
-    assert!(facts(&text, "asked").is_empty() && facts(&text, "hint").is_empty(), "{text}");
+    assert!(facts(&text, "queried").is_empty() && facts(&text, "hint").is_empty(), "{text}");
     assert_eq!(facts(&text, "root"), [&root], "{text}");
-    assert!(facts(&text, "kept for").is_empty(), "{text}");
+    assert!(facts(&text, "cached for").is_empty(), "{text}");
     let source = facts(&text, "source").join("\n");
     assert!(source.starts_with(&format!("{} (federation.gateways): has", server.url(""))));
     assert_eq!(facts(&text, "repository"), ["team/app", "tool"], "{text}");
@@ -253,7 +253,7 @@ fn a_chain_with_a_path_and_what_is_not_served_here_are_told() {
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
     let mut command = resolve(&dns, &["a.test"]);
     let text = without_source(command.env("ROADSTEAD_FEDERATION__DOMAINS", "other.test"));
-    let asked = facts(&text, "asked").join("\n");
+    let asked = facts(&text, "queried").join("\n");
     let place = |name: &str| asked.find(name).unwrap();
     assert!(place("_dnslink.a.test") < place("_dnslink.b.a.test"), "{text}");
     assert_eq!((facts(&text, "root"), facts(&text, "path")), (vec![ROOT], vec!["some/below"]));
@@ -306,7 +306,11 @@ fn what_dnssec_has_shown_is_told() {
     let mut command = resolve(&dns, &["a.test"]);
     command.env("ROADSTEAD_DNSLINK__DNSSEC", "true");
     let text = without_source(command.env("ROADSTEAD_DNSLINK__TRUST_ANCHORS", &keys));
-    assert_eq!(facts(&text, "asked")[0], "_dnslink.a.test TXT, TTL 1 s, DNSSEC: secure", "{text}");
+    assert_eq!(
+        facts(&text, "queried")[0],
+        "_dnslink.a.test TXT, TTL 1 s, DNSSEC: secure",
+        "{text}"
+    );
     // Without the zone's key nothing of it is believed.
     let failed = run(resolve(&dns, &["a.test"]).env("ROADSTEAD_DNSLINK__DNSSEC", "true"));
     assert_no_root(&failed, "cannot resolve the name");

@@ -220,7 +220,7 @@ fn where_nothing_is_published_any_more_it_is_said_what_is_still_served() {
     assert_eq!(status["publishing"], Value::Null);
     assert_eq!(status["formerly"], serde_json::json!({ "domain": DOMAIN, "root": root }));
     let text = succeed(&mut changing.publisher.server.command(["status"]));
-    assert!(text.contains(&format!("{root}, which was published under {DOMAIN}")), "{text}");
+    assert!(text.contains(&format!("{root}, published under {DOMAIN} before")), "{text}");
     let url = changing.publisher.server.url(&format!("/ipfs/{root}?format=raw"));
     assert_eq!(crate::common::http::get(&url).status, 200);
     // It goes on where it was.
