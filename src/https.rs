@@ -17,7 +17,8 @@ pub fn build(builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Client> {
         let client = trusting_none.map_err(|_| error)?;
         WARNED.call_once(|| {
             tracing::warn!(
-                "the system has no CA certificates: nothing can be fetched over HTTPS; install them (Debian: ca-certificates) and restart"
+                "the system has no CA certificates: nothing can be fetched over HTTPS; install them (Debian: \
+                 ca-certificates) and restart"
             );
         });
         Ok(client)

@@ -243,7 +243,9 @@ impl Authority {
         let Some(foreign) = self.names.foreign(name) else { return Ok(()) };
         let first = foreign.root;
         Err(AuthError::Denied(format!(
-            "cannot push to `{name}`: names that begin with a domain, a CID or an IPNS key belong to other registries; push to a name without `{first}`, or ask the operator to list `{first}` in server.local_namespaces"
+            "cannot push to `{name}`: names that begin with a domain, a CID or an IPNS key belong to other \
+             registries; push to a name without `{first}`, or ask the operator to list `{first}` in \
+             server.local_namespaces"
         )))
     }
 }

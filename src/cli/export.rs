@@ -18,7 +18,9 @@ use crate::registry::{Export, Progress, Steps};
 /// Writes the whole public tree to one CAR file; works while a server is running
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file gets its name once it is complete and on the disk. `roadstead import` makes a registry of it, `ipfs dag import` loads it into a node. The same root always gives the same file. The root is printed on standard output, or on standard error where the file is `-`.\n\n\
+    after_help = "The file gets its name once it is complete and on the disk. `roadstead import` makes a registry \
+        of it, `ipfs dag import` loads it into a node. The same root always gives the same file. The root is \
+        printed on standard output, or on standard error where the file is `-`.\n\n\
     Example:\n  roadstead export /backup/registry.car --data /var/lib/roadstead"
 )]
 pub(super) struct ExportArguments {

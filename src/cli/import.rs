@@ -20,7 +20,10 @@ use crate::remote::{Archive, Remote};
 /// Creates a registry in an empty data folder from a file of `roadstead export`
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Any CARv1 file of a registry's root is accepted, such as one of `ipfs dag export`, in any order of blocks. Every block is verified against its hash, and the copy has the same root. Run the same command again to continue after an interruption. Standard input is stored in the data folder until the import is done.\n\n\
+    after_help = "Any CARv1 file of a registry's root is accepted, such as one of `ipfs dag export`, in any order \
+        of blocks. Every block is verified against its hash, and the copy has the same root. Run the same command \
+        again to continue after an interruption. Standard input is stored in the data folder until the import is \
+        done.\n\n\
     Example:\n  roadstead import /backup/registry.car --data /var/lib/roadstead"
 )]
 pub(super) struct ImportArguments {

@@ -23,9 +23,13 @@ pub(super) struct IndexArguments {
 enum IndexCommand {
     /// Makes the index anew from the tree; no server may run meanwhile
     #[command(
-        after_help = "Back up the data folder first: damaged manifests and blobs are dropped for good; --dry-run shows them.\n\n\
-        Queued changes are committed first. Manifests that a push would refuse are dropped, and listed. Blobs that no manifest references are removed from the tree. A damaged index is renamed, and a new one created.\n\n\
-        Exit code 1: something was dropped, or a change may have been lost; with --dry-run, something would be dropped.\n\n\
+        after_help = "Back up the data folder first: damaged manifests and blobs are dropped for good; --dry-run \
+            shows them.\n\n\
+        Queued changes are committed first. Manifests that a push would refuse are dropped, and listed. Blobs \
+        that no manifest references are removed from the tree. A damaged index is renamed, and a new one \
+        created.\n\n\
+        Exit code 1: something was dropped, or a change may have been lost; with --dry-run, something would be \
+        dropped.\n\n\
         Examples:\n  roadstead index rebuild --dry-run --data /var/lib/roadstead\n  \
         roadstead index rebuild --data /var/lib/roadstead"
     )]

@@ -28,7 +28,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Publishes the public root under `publish.domain` now
 #[derive(Debug, Args)]
 #[command(
-    after_help = "A server publishes by itself after each push. Use this command to see what would be published (--dry-run), to replace a record that another program has changed (--force), or to wait until it is done (--wait). A server that runs on the data folder does the work, else the command does.\n\n\
+    after_help = "A server publishes by itself after each push. Use this command to see what would be published \
+        (--dry-run), to replace a record that another program has changed (--force), or to wait until it is done \
+        (--wait). A server that runs on the data folder does the work, else the command does.\n\n\
     Exit code 1: the root was not published, or with --dry-run, would not be.\n\n\
     Examples:\n  roadstead publish --dry-run\n  roadstead publish --wait"
 )]
@@ -141,7 +143,8 @@ async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
             // No process shall find it later.
             let _ = std::fs::remove_file(request);
             bail!(
-                "the server that runs on the data folder does not publish: set `publish.domain` in its settings, and restart it"
+                "the server that runs on the data folder does not publish: set `publish.domain` in its settings, \
+                 and restart it"
             );
         }
         tokio::time::sleep(PAUSE).await;

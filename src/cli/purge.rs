@@ -27,8 +27,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Deletes an image and removes its content, from earlier roots too
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Use it, for example, for an image with a password in it. The manifest and its tags are deleted, and, for an index, the children that no tag and no other index references. Manifests and blobs that nothing else references are removed, and no longer served by the gateway below any root. The new root is published at once. A manifest or blob that was deleted before can be purged, too. A server that runs on the data folder does the work, else the command does.\n\n\
-    Copies that others have fetched cannot be removed; the output lists where they may be. Change a password that was public.\n\n\
+    after_help = "Use it, for example, for an image with a password in it. The manifest and its tags are deleted, \
+        and, for an index, the children that no tag and no other index references. Manifests and blobs that \
+        nothing else references are removed, and no longer served by the gateway below any root. The new root is \
+        published at once. A manifest or blob that was deleted before can be purged, too. A server that runs on \
+        the data folder does the work, else the command does.\n\n\
+    Copies that others have fetched cannot be removed; the output lists where they may be. Change a password that \
+    was public.\n\n\
     Exit code 1: nothing was purged, or the new root was not published.\n\n\
     Example:\n  roadstead purge team/app@$DIGEST --data /var/lib/roadstead"
 )]
@@ -132,7 +137,8 @@ async fn answer(request: &PurgeRequest) -> anyhow::Result<Purged> {
         }
         if begun.elapsed() > NOTICE && std::fs::remove_file(&request.request).is_ok() {
             bail!(
-                "cannot purge: the data folder is in use by another command, or by a server of another version; wait until the command has ended, or start the server of this version"
+                "cannot purge: the data folder is in use by another command, or by a server of another version; \
+                 wait until the command has ended, or start the server of this version"
             );
         }
         tokio::time::sleep(PAUSE).await;

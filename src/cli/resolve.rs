@@ -18,7 +18,8 @@ use crate::registry::{
 };
 
 /// Why nothing below a root can be pulled.
-const NO_SOURCE: &str = "no source has the root; see above what each answered, or set other sources by `federation.gateways` or `federation.kubo.api`";
+const NO_SOURCE: &str = "no source has the root; see above what each answered, or set other sources by \
+    `federation.gateways` or `federation.kubo.api`";
 
 /// How wide the names of facts are, with the space behind them.
 const WIDTH: usize = 12;
@@ -26,8 +27,12 @@ const WIDTH: usize = 12;
 /// Shows how a domain, an IPNS key or a CID resolves to a root, and which sources and repositories it has
 #[derive(Debug, Args)]
 #[command(
-    after_help = "It needs neither a data folder nor a running server, and stores nothing. It shows the DNS records, which of them are ignored and why, the root, the addresses of its publisher, which gateways have the root, whether your Kubo node has it, and the repositories below it: the first hundred with names of up to two components.\n\n\
-    Exit code 0: a root was found and a source has it; 1: no root was found, or no source has it; 2: the argument is not a domain, key or CID.\n\n\
+    after_help = "It needs neither a data folder nor a running server, and stores nothing. It shows the DNS \
+        records, which of them are ignored and why, the root, the addresses of its publisher, which gateways have \
+        the root, whether your Kubo node has it, and the repositories below it: the first hundred with names of \
+        up to two components.\n\n\
+    Exit code 0: a root was found and a source has it; 1: no root was found, or no source has it; 2: the argument \
+    is not a domain, key or CID.\n\n\
     Examples:\n  roadstead resolve example.com\n  roadstead resolve example.com --json | jq .root"
 )]
 pub(super) struct ResolveArguments {

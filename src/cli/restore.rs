@@ -17,7 +17,10 @@ use crate::registry::{Progress, Restored, Roots, Steps};
 /// Copies a published registry into an empty data folder
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The name is resolved as for a pull. The tree is fetched from the gateways that its publisher names, from those of federation.gateways and by the node of federation.kubo, and every block is verified against its hash. The copy has the same root. Run the same command again to continue after an interruption; complete content is not fetched again. Nothing is served until the copy is complete.\n\n\
+    after_help = "The name is resolved as for a pull. The tree is fetched from the gateways that its publisher \
+        names, from those of federation.gateways and by the node of federation.kubo, and every block is verified \
+        against its hash. The copy has the same root. Run the same command again to continue after an \
+        interruption; complete content is not fetched again. Nothing is served until the copy is complete.\n\n\
     Examples:\n  roadstead restore --from example.com --data /var/lib/roadstead\n  \
     roadstead restore --from bafybeibvvnear7ca3fkxma4p7wn6l7bujck24qr2wfv6bmlaul6tf3rlki"
 )]

@@ -14,7 +14,8 @@ use crate::registry::{Progress, Steps, peek_root};
 /// Prints the root, the CID of the public tree; works while a server is running
 #[derive(Debug, Args)]
 #[command(
-    after_help = "With storage.driver = \"kubo\" the Kubo node has the blocks, and can pin them. With the embedded store, a node gets them by `roadstead export`.\n\n\
+    after_help = "With storage.driver = \"kubo\" the Kubo node has the blocks, and can pin them. With the \
+        embedded store, a node gets them by `roadstead export`.\n\n\
     Examples:\n  ipfs pin add $(roadstead root --config /etc/roadstead/roadstead.toml)\n  \
     roadstead export - | ipfs dag import"
 )]

@@ -35,7 +35,8 @@ enum UploadsCommand {
     },
     /// Removes the content of unfinished uploads; their clients have to start again
     #[command(
-        after_help = "Uploads that a request is writing to are left out. A server that runs on the data folder does the work, else the command does.\n\n\
+        after_help = "Uploads that a request is writing to are left out. A server that runs on the data folder \
+            does the work, else the command does.\n\n\
         Examples:\n  roadstead uploads clear\n  roadstead uploads clear --older-than 1d"
     )]
     Clear {

@@ -22,7 +22,8 @@ pub enum SettingsError {
     },
     /// The file of settings in the working directory belongs to another user, or others may write to it.
     #[error(
-        "cannot use the settings in {}: another user owns the file or may write to it; name it with --config to use it all the same, or change its owner and mode",
+        "cannot use the settings in {}: another user owns the file or may write to it; name it with --config to \
+         use it all the same, or change its owner and mode",
         path.display()
     )]
     Untrusted {
@@ -83,7 +84,8 @@ pub enum SettingsError {
     },
     /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
-        "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; set `auth.method`, listen on 127.0.0.1, or set `auth.allow_open` to true to allow it"
+        "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; \
+         set `auth.method`, listen on 127.0.0.1, or set `auth.allow_open` to true to allow it"
     )]
     Exposed {
         /// The address.
@@ -91,7 +93,8 @@ pub enum SettingsError {
     },
     /// Whatever strangers push would be published under the operator's domain.
     #[error(
-        "cannot publish (`publish.domain`) and listen on {listen} (`server.listen`): other machines could push, and so publish, without signing in; set `auth.method`, or listen on 127.0.0.1"
+        "cannot publish (`publish.domain`) and listen on {listen} (`server.listen`): other machines could push, \
+         and so publish, without signing in; set `auth.method`, or listen on 127.0.0.1"
     )]
     AnybodyPublishes {
         /// The address.
@@ -99,7 +102,8 @@ pub enum SettingsError {
     },
     /// What clients have to sign in for would be published.
     #[error(
-        "cannot publish (`publish.domain`): clients have to sign in to pull, but everybody can read what is published; set `auth.htpasswd.anonymous_pull` to true to allow it"
+        "cannot publish (`publish.domain`): clients have to sign in to pull, but everybody can read what is \
+         published; set `auth.htpasswd.anonymous_pull` to true to allow it"
     )]
     PublishesSecrets,
 }

@@ -24,21 +24,24 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: r#""""#,
         expects: "an http or https URL without a path, such as https://registry.example.com",
-        help: "The URL by which clients reach the registry behind a proxy. Empty: locations in answers are relative to the request's URL.",
+        help: "The URL by which clients reach the registry behind a proxy. Empty: locations in answers are \
+            relative to the request's URL.",
     },
     Setting {
         name: "server.hosts",
         kind: Kind::List,
         default: "[]",
         expects: r#"names or addresses without a port, such as ["registry.lan"]"#,
-        help: "Further names by which clients reach the registry. An open registry on a loopback address accepts changes only by these names, localhost and loopback addresses, so that web pages cannot send any.",
+        help: "Further names by which clients reach the registry. An open registry on a loopback address accepts \
+            changes only by these names, localhost and loopback addresses, so that web pages cannot send any.",
     },
     Setting {
         name: "server.trusted_proxies",
         kind: Kind::List,
         default: r#"["127.0.0.0/8", "::1"]"#,
         expects: r#"addresses or networks such as ["10.0.0.7", "2001:db8:1::/48"]"#,
-        help: "The proxies whose headers Forwarded or X-Forwarded-For, -Proto and -Host are trusted. From others these headers are ignored.",
+        help: "The proxies whose headers Forwarded or X-Forwarded-For, -Proto and -Host are trusted. From others \
+            these headers are ignored.",
     },
     Setting {
         name: "server.domains",
@@ -52,7 +55,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::List,
         default: "[]",
         expects: r#"first components of repository names, such as ["docker.io"]"#,
-        help: "First components that look like a domain, key or CID but are local, such as docker.io for copies on a machine without a network.",
+        help: "First components that look like a domain, key or CID but are local, such as docker.io for copies \
+            on a machine without a network.",
     },
     Setting {
         name: "server.shutdown_grace",
@@ -66,7 +70,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Duration,
         default: r#""60s""#,
         expects: "a duration above zero such as 60s",
-        help: "How long a change (a manifest, a tag, a deletion) waits for its commit before the client gets 503. It may still be committed later.",
+        help: "How long a change (a manifest, a tag, a deletion) waits for its commit before the client gets 503. \
+            It may still be committed later.",
     },
     Setting {
         name: "server.limits.requests_per_connection",
@@ -80,21 +85,24 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "4096",
         expects: "a number from 1 to 1000000 such as 4096",
-        help: "How many transfers may run at once, at most a quarter of the process's limit of open files. Beyond, requests get 503.",
+        help: "How many transfers may run at once, at most a quarter of the process's limit of open files. \
+            Beyond, requests get 503.",
     },
     Setting {
         name: "server.limits.transfers_per_client",
         kind: Kind::Number,
         default: "2048",
         expects: "a number from 1 to 1000000 such as 2048",
-        help: "How many of them one client may have: one address, or one IPv6 network /64. Beyond, requests get 429.",
+        help: "How many of them one client may have: one address, or one IPv6 network /64. Beyond, requests get \
+            429.",
     },
     Setting {
         name: "server.limits.connections",
         kind: Kind::Number,
         default: "16384",
         expects: "a number from 1 to 1000000 such as 16384",
-        help: "How many connections may be open, at most a quarter of the process's limit of open files. Beyond, they are closed.",
+        help: "How many connections may be open, at most a quarter of the process's limit of open files. Beyond, \
+            they are closed.",
     },
     Setting {
         name: "server.limits.connections_per_client",
@@ -115,7 +123,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: r#""""#,
         expects: "a file in PEM, such as /etc/roadstead/fullchain.pem",
-        help: "The server's certificate, followed by its chain. It is reloaded when it changes. Empty: connections are not encrypted.",
+        help: "The server's certificate, followed by its chain. It is reloaded when it changes. Empty: \
+            connections are not encrypted.",
     },
     Setting {
         name: "server.tls.key",
@@ -129,7 +138,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["embedded", "kubo"]),
         default: r#""embedded""#,
         expects: "embedded or kubo",
-        help: "Where content and trees are stored. embedded: in the data folder. kubo: on a Kubo node (docs/KUBO.md), which several processes may share.",
+        help: "Where content and trees are stored. embedded: in the data folder. kubo: on a Kubo node \
+            (docs/KUBO.md), which several processes may share.",
     },
     Setting {
         name: "storage.kubo.api",
@@ -150,7 +160,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: r#""/roadstead""#,
         expects: "a path such as /roadstead, of letters, digits, `.`, `_`, `-` and `/`",
-        help: "The registry's MFS folder on the node, which nothing else may write to. It is created if it is missing.",
+        help: "The registry's MFS folder on the node, which nothing else may write to. It is created if it is \
+            missing.",
     },
     Setting {
         name: "storage.kubo.token",
@@ -185,7 +196,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "10",
         expects: "a number of connections from 2 to 10000 such as 10",
-        help: "How many connections to Postgres are shared by requests. Up to 11 more are used by commits and background work.",
+        help: "How many connections to Postgres are shared by requests. Up to 11 more are used by commits and \
+            background work.",
     },
     Setting {
         name: "index.postgres.acquire_timeout",
@@ -207,14 +219,16 @@ pub const SETTINGS: &[Setting] = &[
         default: "[]",
         expects: "up to 8 addresses such as 192.0.2.1 or 192.0.2.1:5353, or URLs such as \
                   https://192.0.2.1/dns-query",
-        help: "The DNS servers that resolve names, in order; the next one is tried when one fails or is slow. A URL is queried over HTTPS. Empty: those of the system.",
+        help: "The DNS servers that resolve names, in order; the next one is tried when one fails or is slow. A \
+            URL is queried over HTTPS. Empty: those of the system.",
     },
     Setting {
         name: "dnslink.dnssec",
         kind: Kind::Flag,
         default: "false",
         expects: "true or false",
-        help: "Validates DNSSEC signatures, up to the keys of the DNS root. An answer that fails is ignored; a zone that is proven to be unsigned is accepted. The servers have to pass signatures on.",
+        help: "Validates DNSSEC signatures, up to the keys of the DNS root. An answer that fails is ignored; a \
+            zone that is proven to be unsigned is accepted. The servers have to pass signatures on.",
     },
     Setting {
         name: "dnslink.trust_anchors",
@@ -256,7 +270,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "120",
         expects: "a number from 1 to 1000000, such as 120",
-        help: "How many new names one client may have resolved in a minute: names that were never resolved before. Beyond, the client gets 429.",
+        help: "How many new names one client may have resolved in a minute: names that were never resolved \
+            before. Beyond, the client gets 429.",
     },
     Setting {
         name: "dnslink.max_new_names",
@@ -277,7 +292,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["open", "htpasswd"]),
         default: r#""open""#,
         expects: "open or htpasswd",
-        help: "How clients sign in. open: not at all; everyone may push, pull and delete. htpasswd: with the users and passwords of a file; each user may do everything.",
+        help: "How clients sign in. open: not at all; everyone may push, pull and delete. htpasswd: with the \
+            users and passwords of a file; each user may do everything.",
     },
     Setting {
         name: "auth.allow_open",
@@ -291,7 +307,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "256",
         expects: "a number from 1 to 10000 such as 256",
-        help: "How many passwords may wait for their check; one client may have at most as many as are free. Beyond, sign-ins get 429.",
+        help: "How many passwords may wait for their check; one client may have at most as many as are free. \
+            Beyond, sign-ins get 429.",
     },
     Setting {
         name: "auth.sign_ins.per_client",
@@ -305,7 +322,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "10",
         expects: "a number from 1 to 1000000 such as 10",
-        help: "How many wrong passwords a client may send before it has to pause: for a second, then twice as long after each further one. The count ends after 15 minutes without one.",
+        help: "How many wrong passwords a client may send before it has to pause: for a second, then twice as \
+            long after each further one. The count ends after 15 minutes without one.",
     },
     Setting {
         name: "auth.sign_ins.longest_pause",
@@ -326,21 +344,24 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Flag,
         default: "false",
         expects: "true or false",
-        help: "Allows pulls without signing in. To push, to delete and to list all repositories, clients still sign in.",
+        help: "Allows pulls without signing in. To push, to delete and to list all repositories, clients still \
+            sign in.",
     },
     Setting {
         name: "gateway.enabled",
         kind: Kind::Flag,
         default: "true",
         expects: "true or false",
-        help: "Serves the public tree at /ipfs/<cid> to other registries and IPFS nodes, and announces itself as its provider at /routing/v1/. Where clients have to sign in to pull, it is never served.",
+        help: "Serves the public tree at /ipfs/<cid> to other registries and IPFS nodes, and announces itself as \
+            its provider at /routing/v1/. Where clients have to sign in to pull, it is never served.",
     },
     Setting {
         name: "gateway.root_grace",
         kind: Kind::Duration,
         default: r#""1h""#,
         expects: "a duration above zero such as 1h",
-        help: "The grace period: how long a public root is served after another has replaced it, for clients that are still reading it.",
+        help: "The grace period: how long a public root is served after another has replaced it, for clients that \
+            are still reading it.",
     },
     Setting {
         name: "federation.enabled",
@@ -354,35 +375,42 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::List,
         default: "[]",
         expects: r#"domains such as ["example.com"]"#,
-        help: "The only domains whose images are served; then roots named by a CID or a key are not served. Empty: all.",
+        help: "The only domains whose images are served; then roots named by a CID or a key are not served. \
+            Empty: all.",
     },
     Setting {
         name: "federation.anonymous",
         kind: Kind::Choice(&["", "any", "listed", "cached", "none"]),
         default: r#""""#,
         expects: "any, listed, cached or none",
-        help: "Which images of other registries clients get that have not signed in. any: all. listed: those of federation.domains. cached: those in the cache; nothing is resolved or fetched for them. none: no image. Empty: any where server.listen is a loopback address; elsewhere listed where federation.domains is set, else cached.",
+        help: "Which images of other registries clients get that have not signed in. any: all. listed: those of \
+            federation.domains. cached: those in the cache; nothing is resolved or fetched for them. none: no \
+            image. Empty: any where server.listen is a loopback address; elsewhere listed where \
+            federation.domains is set, else cached.",
     },
     Setting {
         name: "federation.hosts",
         kind: Kind::List,
         default: "[]",
         expects: r#"domains such as ["example.com"]"#,
-        help: "Host names of this server that stand for a domain: with example.com, a request for api at that host is for example.com/api.",
+        help: "Host names of this server that stand for a domain: with example.com, a request for api at that \
+            host is for example.com/api.",
     },
     Setting {
         name: "federation.gateways",
         kind: Kind::List,
         default: "[]",
         expects: r#"http or https URLs without a path, such as ["https://ipfs.example.com"]"#,
-        help: "Trustless gateways that are tried for images of other registries, after those that their publishers name.",
+        help: "Trustless gateways that are tried for images of other registries, after those that their \
+            publishers name.",
     },
     Setting {
         name: "federation.cache_bytes",
         kind: Kind::Number,
         default: "10000000000",
         expects: "a number of bytes such as 10000000000",
-        help: "The size of the cache of other registries' images in the data folder; the least recently used are evicted first. Transfers under way may take as much again, and no larger blob can be pulled.",
+        help: "The size of the cache of other registries' images in the data folder; the least recently used are \
+            evicted first. Transfers under way may take as much again, and no larger blob can be pulled.",
     },
     Setting {
         name: "federation.cache_files",
@@ -403,7 +431,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "64",
         expects: "a number from 1 to 10000",
-        help: "How many transfers of other registries' content may run at once, and as many reads of links and manifests. A request that has to wait for more than five seconds gets 503.",
+        help: "How many transfers of other registries' content may run at once, and as many reads of links and \
+            manifests. A request that has to wait for more than five seconds gets 503.",
     },
     Setting {
         name: "federation.max_reads_per_root",
@@ -417,14 +446,16 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "67108864",
         expects: "a number of bytes from 8388608",
-        help: "The memory for blocks that are being received. A quarter of it is available to content below one root.",
+        help: "The memory for blocks that are being received. A quarter of it is available to content below one \
+            root.",
     },
     Setting {
         name: "federation.kubo.api",
         kind: Kind::Text,
         default: r#""""#,
         expects: "a URL such as http://127.0.0.1:5001, a multiaddr such as /ip4/127.0.0.1/tcp/5001, or none",
-        help: "The RPC API of a Kubo node that also fetches images of other registries, from the peers that their publishers name and others it finds. Empty: that of storage.kubo, where storage.driver is kubo.",
+        help: "The RPC API of a Kubo node that also fetches images of other registries, from the peers that their \
+            publishers name and others it finds. Empty: that of storage.kubo, where storage.driver is kubo.",
     },
     Setting {
         name: "federation.kubo.token",
@@ -445,21 +476,24 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: r#""""#,
         expects: "a domain such as example.com",
-        help: "The domain under which the public root is published, as a TXT record of _dnslink.<domain> (docs/PUBLISHING.md). Empty: not published.",
+        help: "The domain under which the public root is published, as a TXT record of _dnslink.<domain> \
+            (docs/PUBLISHING.md). Empty: not published.",
     },
     Setting {
         name: "publish.provider",
         kind: Kind::Choice(&["", "rfc2136", "cloudflare", "exec"]),
         default: r#""""#,
         expects: "rfc2136, cloudflare or exec",
-        help: "How the DNS records are written. rfc2136: by dynamic updates to a name server such as bind. cloudflare: by its API. exec: by a program of yours.",
+        help: "How the DNS records are written. rfc2136: by dynamic updates to a name server such as bind. \
+            cloudflare: by its API. exec: by a program of yours.",
     },
     Setting {
         name: "publish.debounce",
         kind: Kind::Duration,
         default: r#""2s""#,
         expects: "a duration above zero such as 2s",
-        help: "How long after a push to wait for others, which are published together with it; at most ten times that while pushes go on.",
+        help: "How long after a push to wait for others, which are published together with it; at most ten times \
+            that while pushes go on.",
     },
     Setting {
         name: "publish.ttl",
@@ -480,14 +514,16 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::List,
         default: "[]",
         expects: r#"up to 8 multiaddrs such as ["/dns4/registry.example.com/tcp/443/tls/http"]"#,
-        help: "The addresses of this registry that are published with the root. Empty: server.external_url, and the public addresses of the Kubo node.",
+        help: "The addresses of this registry that are published with the root. Empty: server.external_url, and \
+            the public addresses of the Kubo node.",
     },
     Setting {
         name: "publish.servers",
         kind: Kind::List,
         default: "[]",
         expects: "up to 8 name servers such as 192.0.2.1, 192.0.2.1:5353 or ns.example.com",
-        help: "The name servers that all have to answer with a root before it counts as published. Empty: with rfc2136 publish.rfc2136.server, else the name servers of the zone.",
+        help: "The name servers that all have to answer with a root before it counts as published. Empty: with \
+            rfc2136 publish.rfc2136.server, else the name servers of the zone.",
     },
     Setting {
         name: "publish.rfc2136.server",
@@ -543,7 +579,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: r#""""#,
         expects: "an id such as 023e105f4ecef8ad9ca31a8372d0c353",
-        help: "The id of the zone, from its overview in the dashboard: for a token that may not list zones, or a zone that is not found by its name.",
+        help: "The id of the zone, from its overview in the dashboard: for a token that may not list zones, or a \
+            zone that is not found by its name.",
     },
     Setting {
         name: "publish.cloudflare.api",
@@ -578,14 +615,16 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Duration,
         default: r#""15m""#,
         expects: "a duration above zero such as 15m",
-        help: "How long a client may send nothing within a body. Then the request gets 408; an upload retains what it has received.",
+        help: "How long a client may send nothing within a body. Then the request gets 408; an upload retains \
+            what it has received.",
     },
     Setting {
         name: "uploads.max_bytes",
         kind: Kind::Number,
         default: "100000000000",
         expects: "a number of bytes above zero such as 100000000000",
-        help: "How many bytes unfinished uploads may have together, and so the largest blob that can be pushed. Beyond, requests that begin or continue uploads get 429.",
+        help: "How many bytes unfinished uploads may have together, and so the largest blob that can be pushed. \
+            Beyond, requests that begin or continue uploads get 429.",
     },
     Setting {
         name: "uploads.purge_interval",
@@ -606,14 +645,17 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "67108864",
         expects: "a number of bytes, at least manifests.max_bytes, such as 67108864",
-        help: "The memory for all manifests that are being sent or received; the first 64 KiB of each do not count. Beyond, requests for larger ones get 503; beyond a quarter of it, those of the same client get 429.",
+        help: "The memory for all manifests that are being sent or received; the first 64 KiB of each do not \
+            count. Beyond, requests for larger ones get 503; beyond a quarter of it, those of the same client get \
+            429.",
     },
     Setting {
         name: "manifests.idle_timeout",
         kind: Kind::Duration,
         default: r#""1m""#,
         expects: "a duration above zero such as 1m",
-        help: "How long a client may send nothing within a manifest of more than 64 KiB, which has to arrive within ten times as long. Then the request gets 408. For smaller ones uploads.idle_timeout applies.",
+        help: "How long a client may send nothing within a manifest of more than 64 KiB, which has to arrive \
+            within ten times as long. Then the request gets 408. For smaller ones uploads.idle_timeout applies.",
     },
     Setting {
         name: "manifests.allow_sparse_indexes",

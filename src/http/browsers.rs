@@ -146,7 +146,8 @@ pub(super) async fn refuse_pages(
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, Error> {
     pass_or_refuse(request, next, |request| {
         let is_from_page = is_changing(request) && request.headers().contains_key(ORIGIN);
-        let message = "cannot change anything below /v2/ by a request with an `Origin` header: web pages may not; send it without that header";
+        let message = "cannot change anything below /v2/ by a request with an `Origin` header: web pages may not; \
+            send it without that header";
         is_from_page.then(|| forbidden(message.to_owned()))
     })
     .await
@@ -174,12 +175,14 @@ fn refusal(request: &HttpRequest) -> Option<ApiError> {
     let first = hosts.first().copied();
     let is_own = |origin: &str| api.own_names.has_origin(origin, first);
     if !origins.map(|it| it.to_str().unwrap_or_default()).all(is_own) {
-        let message = "cannot change anything by a request from a page of another server: if the page is this registry's own, set server.external_url or list its name in server.hosts";
+        let message = "cannot change anything by a request from a page of another server: if the page is this \
+            registry's own, set server.external_url or list its name in server.hosts";
         return Some(forbidden(message.to_owned()));
     }
     let is_ours = !hosts.is_empty() && hosts.iter().all(|host| api.own_names.has_host(host));
     if api.own_names.is_open_on_loopback && !is_ours {
-        let message = "cannot change anything by that `Host`: this registry takes changes from its own machine only; use localhost, or list the name in server.hosts";
+        let message = "cannot change anything by that `Host`: this registry takes changes from its own machine \
+            only; use localhost, or list the name in server.hosts";
         return Some(forbidden(message.to_owned()));
     }
     None

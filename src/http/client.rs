@@ -111,7 +111,8 @@ impl Client {
             if is_standard {
                 proxies.warn(
                     peer,
-                    "it has both Forwarded and X-Forwarded-*, and only the latter are used; have the proxy remove the headers that it does not set itself",
+                    "it has both Forwarded and X-Forwarded-*, and only the latter are used; have the proxy remove \
+                     the headers that it does not set itself",
                 );
             }
             (

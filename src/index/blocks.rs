@@ -98,7 +98,7 @@ async fn find(
         return Ok(Some(PublicBlock::Stored(node.into())));
     }
     if block.codec() != RAW {
-        let what = format!("{block} is not kept: run `roadstead index rebuild`");
+        let what = format!("node {block} is missing: run `roadstead index rebuild`");
         return Err(damaged("finding a block of a blob", what));
     }
     let blob = blobs::row((digest, blob_cid, size))?;

@@ -25,13 +25,15 @@ pub(super) async fn refuse(options: &PgConnectOptions) -> Result<()> {
         Ok(true) => Err(IndexError::new(
             IndexErrorKind::Failed,
             DOING,
-            "`index.url` names a pooler in transaction mode, which loses the writer's lock: set `pool_mode = session` there, or name Postgres itself",
+            "`index.url` names a pooler in transaction mode, which loses the writer's lock: set `pool_mode = \
+             session` there, or name Postgres itself",
         )),
         Err(error) if is_of_pooler(&error) => Err(IndexError::new(
             IndexErrorKind::Failed,
             DOING,
             format!(
-                "`index.url` names a pooler that refuses a session's parameters ({error}): set `pool_mode = session` and `ignore_startup_parameters = extra_float_digits` there, or name Postgres itself"
+                "`index.url` names a pooler that refuses a session's parameters ({error}): set `pool_mode = \
+                 session` and `ignore_startup_parameters = extra_float_digits` there, or name Postgres itself"
             ),
         )),
         Err(error) => Err(failed(options, error)),

@@ -132,7 +132,8 @@ pub(super) fn failed(options: &PgConnectOptions, error: sqlx::Error) -> IndexErr
     };
     if is_of_encryption {
         let why = format!(
-            "cannot encrypt the connection ({error}): set `sslrootcert=FILE` in `index.url` to the authority of the server's certificate, which has to be for the host's name"
+            "cannot encrypt the connection ({error}): set `sslrootcert=FILE` in `index.url` to the authority of \
+             the server's certificate, which has to be for the host's name"
         );
         return IndexError::new(IndexErrorKind::Failed, DOING, why);
     }

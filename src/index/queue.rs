@@ -124,7 +124,7 @@ impl Writer {
             if changed == 0 {
                 return Err(misuse(
                     "storing the edits of an entry",
-                    "it is not waiting to be checked",
+                    "it is not waiting for its check",
                 ));
             }
             Ok(())

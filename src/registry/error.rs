@@ -44,7 +44,8 @@ pub enum RegistryError {
     UploadBusy,
     /// The blob alone is larger than all uploads together may be.
     #[error(
-        "cannot store the blob: it is larger than all uploads together may be ({limit} bytes); ask the operator to raise uploads.max_bytes"
+        "cannot store the blob: it is larger than all uploads together may be ({limit} bytes); ask the operator \
+         to raise uploads.max_bytes"
     )]
     UploadTooLarge {
         /// In bytes.
@@ -52,7 +53,8 @@ pub enum RegistryError {
     },
     /// Uploads under way have as many bytes as they may.
     #[error(
-        "cannot continue the upload: unfinished uploads use all the space for uploads; try again later, or cancel uploads that are not needed"
+        "cannot continue the upload: unfinished uploads use all the space for uploads; try again later, or cancel \
+         uploads that are not needed"
     )]
     UploadsFull,
     /// The body broke off, or could not be read.
@@ -138,7 +140,8 @@ pub enum RegistryError {
     RootBehind,
     /// The tree has nothing of what the index lists.
     #[error(
-        "the public tree is empty, but the index lists repositories: restore the tree, or remove the index to start empty"
+        "the public tree is empty, but the index lists repositories: restore the tree, or remove the index to \
+         start empty"
     )]
     TreeLost,
     /// The storage failed.
@@ -155,7 +158,8 @@ pub enum RegistryError {
     Unresolved(#[from] DnslinkError),
     /// The operator does not serve what is below that root.
     #[error(
-        "cannot pull images below `{0}`: this registry does not serve them; ask the operator to list it in federation.domains"
+        "cannot pull images below `{0}`: this registry does not serve them; ask the operator to list it in \
+         federation.domains"
     )]
     FederationDenied(String),
     /// It is not in the cache, and nothing is fetched for the client.
@@ -163,7 +167,9 @@ pub enum RegistryError {
     NotFetched(AuthError),
     /// A request on behalf of a domain can be answered neither from there nor by a repository of this registry.
     #[error(
-        "{error}; and this registry has no repository `{repository}` to serve instead: push to it, or, if `{domain}` is this registry's own domain, set server.domains = [\"{domain}\"] or federation.enabled = false"
+        "{error}; and this registry has no repository `{repository}` to serve instead: push to it, or, if \
+         `{domain}` is this registry's own domain, set server.domains = [\"{domain}\"] or federation.enabled = \
+         false"
     )]
     NamespaceUnserved {
         /// The domain.

@@ -188,7 +188,8 @@ impl Cloudflare {
             rest = rest.split_once('.').map_or("", |(_, above)| above);
         }
         let context = format!(
-            "the token has no access to a zone of {domain}: allow it to read the zone, or set publish.cloudflare.zone_id"
+            "the token has no access to a zone of {domain}: allow it to read the zone, or set \
+             publish.cloudflare.zone_id"
         );
         Err(PublishError::new(PublishErrorKind::Refused, context))
     }

@@ -111,7 +111,8 @@ impl<'a> Adoption<'a> {
         if let Some(foreign) = self.names.foreign(name) {
             let first = foreign.root;
             let why = format!(
-                "names that begin with `{first}` belong to other registries; list it in server.local_namespaces to accept it"
+                "names that begin with `{first}` belong to other registries; list it in server.local_namespaces \
+                 to accept it"
             );
             self.leave_out(LeftOutKind::Repository, format!("repository `{name}`"), why);
             return Ok(());

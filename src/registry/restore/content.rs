@@ -131,7 +131,8 @@ impl Fetcher<'_> {
         let finished = taken?;
         if finished.content.cid != cid {
             let why = format!(
-                "its blocks are cut differently, so the root would change ({cid} would be {}); use `ipfs get` and `roadstead adopt` instead",
+                "its blocks are cut differently, so the root would change ({cid} would be {}); use `ipfs get` and \
+                 `roadstead adopt` instead",
                 finished.content.cid
             );
             return Err(RestoreError::unfit(path.as_str(), why));

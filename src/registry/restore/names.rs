@@ -92,7 +92,8 @@ impl Restoration<'_> {
             let name: RepositoryName = name.parse().map_err(|_| stray())?;
             if let Some(foreign) = self.names.foreign(&name) {
                 let why = format!(
-                    "names that begin with `{}` belong to other registries: if the tree is from Roadstead, list it in server.local_namespaces to accept it",
+                    "names that begin with `{}` belong to other registries: if the tree is from Roadstead, list \
+                     it in server.local_namespaces to accept it",
                     foreign.root
                 );
                 return Err(RestoreError::unfit(path.as_str(), why));

@@ -117,7 +117,8 @@ impl Layout {
             linked = linked.and_then(|()| {
                 fs::hard_link(&source, &target).and_then(|()| fs::remove_file(&target)).map_err(|error| {
                     let what = format!(
-                        "cannot link files of {} to {} ({error}): both have to be on one file system with hard links",
+                        "cannot link files of {} to {} ({error}): both have to be on one file system with hard \
+                         links",
                         self.data.display(),
                         folder.display()
                     );

@@ -124,7 +124,7 @@ impl KuboStorage {
                 if self.contains(&content).await? {
                     return Ok(());
                 }
-                let what = format!("{} is not kept", content.canonical);
+                let what = format!("content {} is missing", content.canonical);
                 Err(StorageError::new(StorageErrorKind::NotFound, what))
             })
             .buffer_unordered(CALLS)
@@ -147,7 +147,7 @@ impl Storage for KuboStorage {
         let node = &self.store.node;
         // The node writes what it has not written yet, so one without space says so.
         if node.kubo.stat(node.paths.root()).await?.is_none() {
-            let what = format!("{} is not on the node any more", node.paths.root());
+            let what = format!("{} is missing on the node", node.paths.root());
             return Err(StorageError::new(StorageErrorKind::Unusable, what));
         }
         Ok(())
@@ -182,14 +182,14 @@ impl UploadStore for KuboStorage {
             StorageError::new(StorageErrorKind::NotFound, format!("resuming upload {id}: {why}"))
         };
         let Some(checkpoint) = Checkpoint::from_bytes(checkpoint, offset) else {
-            return Err(gone("its checkpoint cannot be read"));
+            return Err(gone("cannot read its checkpoint"));
         };
         let node = &self.store.node;
         let is_staged = !self.store.released().contains(id)
             && owner(&checkpoint.staged) == Some(Owner::Upload(id))
             && node.kubo.stat(&node.paths.staged(&checkpoint.staged)).await?.is_some();
         if !is_staged {
-            return Err(gone("what had arrived is not on the node any more"));
+            return Err(gone("the received content is missing on the node"));
         }
         Ok(Box::new(KuboIngest::new(&self.store, id, checkpoint)))
     }
@@ -325,7 +325,7 @@ impl TreeStore for KuboStorage {
 
     async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
         if !self.is_linked(tree, path, content).await? {
-            let what = format!("{path} is not {} any more", content.cid);
+            let what = format!("{path} has changed from {}", content.cid);
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
         // Where thousands are adopted, each is named already.

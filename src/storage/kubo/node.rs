@@ -76,7 +76,8 @@ impl Node {
         if let Some(limit) = limit.filter(|limit| limit != "0") {
             tracing::warn!(
                 limit,
-                "blobs above the node's limit cannot be pulled: run `ipfs config --json Gateway.MaxRangeRequestFileSize null` there and restart it"
+                "blobs above the node's limit cannot be pulled: run `ipfs config --json \
+                 Gateway.MaxRangeRequestFileSize null` there and restart it"
             );
         }
     }
@@ -87,7 +88,8 @@ impl Node {
         let answered = self.kubo.says_no_at_once(&absent, SEARCH).await;
         if !answered.map_err(|error| self.unreadable(error))? {
             return Err(self.unfit(
-                "its gateway fetches missing blocks from the network: run `ipfs config --json Gateway.NoFetch true` there and restart the node",
+                "its gateway fetches missing blocks from the network: run `ipfs config --json Gateway.NoFetch \
+                 true` there and restart the node",
             ));
         }
         let known = Block::raw(Bytes::from_static(b"roadstead\n"));
@@ -103,10 +105,13 @@ impl Node {
         match error.kind {
             KuboErrorKind::Unavailable => error.into(),
             KuboErrorKind::Denied => self.unfit(&format!(
-                "its gateway does not allow files to be read ({error}): `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, without a sign-in"
+                "its gateway does not allow files to be read ({error}): `storage.kubo.gateway` has to be the \
+                 gateway of the node of `storage.kubo.api`, without a sign-in"
             )),
             _ => self.unfit(&format!(
-                "its gateway does not serve the node's content ({error}): `storage.kubo.gateway` has to be the gateway of the node of `storage.kubo.api`, and to serve files: run `ipfs config --json Gateway.DeserializedResponses true` there and restart the node"
+                "its gateway does not serve the node's content ({error}): `storage.kubo.gateway` has to be the \
+                 gateway of the node of `storage.kubo.api`, and to serve files: run `ipfs config --json \
+                 Gateway.DeserializedResponses true` there and restart the node"
             )),
         }
     }
@@ -140,7 +145,8 @@ impl Node {
         for folder in folders {
             if !self.kubo.stat(&folder).await?.is_some_and(|stat| stat.is_directory) {
                 return Err(self.unfit(&format!(
-                    "{root} exists, but is not of a registry, since {folder} is missing: set another `storage.kubo.mfs_root`, or remove it with `ipfs files rm -r {root}`"
+                    "{root} exists, but is not of a registry, since {folder} is missing: set another \
+                     `storage.kubo.mfs_root`, or remove it with `ipfs files rm -r {root}`"
                 )));
             }
         }

@@ -94,7 +94,8 @@ impl PasswordFile {
                 state.stamp = stamp;
                 if state.complaint.as_ref() != Some(&reason) {
                     let file = self.path.display();
-                    tracing::error!(%file, %reason, "failed to reload the password file; the previous one is still in use");
+                    tracing::error!(%file, %reason, "failed to reload the password file; the previous one is \
+                        still in use");
                     state.complaint = Some(reason);
                 }
             }
