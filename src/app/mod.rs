@@ -67,7 +67,7 @@ pub struct Beside {
 #[derive(Debug, Error)]
 pub enum AppError {
     /// Another process owns the data folder.
-    #[error("the folder {} is in use by another process, roadstead{}", .data.display(), .owner.as_ref().map(|pid| format!(" with pid {pid}")).unwrap_or_default())]
+    #[error("the data folder {} is in use by another process, roadstead{}", .data.display(), .owner.as_ref().map(|pid| format!(" with pid {pid}")).unwrap_or_default())]
     Locked {
         /// The data folder.
         data: PathBuf,
@@ -75,7 +75,7 @@ pub enum AppError {
         owner: Option<String>,
     },
     /// The data folder cannot be made or written to.
-    #[error("the data folder {} cannot be used", .data.display())]
+    #[error("cannot use the data folder {}", .data.display())]
     Folder {
         /// The data folder.
         data: PathBuf,
@@ -83,25 +83,26 @@ pub enum AppError {
         source: io::Error,
     },
     /// There is no data folder.
-    #[error("there is no registry in {}: name its folder by --data or its settings by --config; `roadstead serve` makes a new one", .0.display())]
+    #[error("no registry in {}: name its data folder with --data or its settings with --config; `roadstead serve` \
+        creates a new one", .0.display())]
     Absent(PathBuf),
     /// The tree holds something, the index nothing.
     #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
     IndexLost,
     /// Uploads that another process has are not in its data folder.
     #[error(
-        "the process that has the data folder does not clear uploads: wait until that command has ended, stop it, or \
-         wait for uploads.expire_after"
+        "cannot clear uploads: another command is using the data folder; wait until it has ended, or for \
+         uploads.expire_after"
     )]
     UploadsInUse,
     /// What is to be filled holds something.
-    #[error("{} is not empty: take a folder that is new", .0.display())]
+    #[error("{} is not empty: use a new folder", .0.display())]
     NotEmpty(PathBuf),
     /// The database of the index holds another registry.
-    #[error("the index is not empty: take a database that is new")]
+    #[error("the index is not empty: use a new database")]
     IndexTaken,
     /// An adoption ended early.
-    #[error("{} is half of {}: run `roadstead adopt` with that folder again, or empty {}", .data.display(), .from.display(), .data.display())]
+    #[error("{} has only a part of {}: run `roadstead adopt` with that folder again to continue, or empty {}", .data.display(), .from.display(), .data.display())]
     HalfAdopted {
         /// The data folder.
         data: PathBuf,
@@ -109,7 +110,8 @@ pub enum AppError {
         from: PathBuf,
     },
     /// A restoration ended early.
-    #[error("{} is half of {root}: run `roadstead restore` or `roadstead import` again, or empty {}", .data.display(), .data.display())]
+    #[error("{} has only a part of {root}: run `roadstead restore` or `roadstead import` again to continue, or \
+        empty {}", .data.display(), .data.display())]
     HalfRestored {
         /// The data folder.
         data: PathBuf,
@@ -117,7 +119,7 @@ pub enum AppError {
         root: String,
     },
     /// A setting names something that this program does not have.
-    #[error("there is no {what} `{name}`")]
+    #[error("unknown {what} `{name}`")]
     Missing {
         /// A kind of thing.
         what: &'static str,
@@ -133,15 +135,15 @@ pub enum AppError {
         source: io::Error,
     },
     /// Foreign images cannot be served with these settings.
-    #[error("other people's images cannot be served")]
+    #[error("cannot serve images of other registries")]
     Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The root cannot be published as it was set.
-    #[error("the root cannot be published: {0}")]
+    #[error("cannot publish the root: {0}")]
     Publish(String),
     /// The server ended early.
     #[error("the server failed")]
     Server(#[source] io::Error),
-    /// There is no way to sign in as it was set.
+    /// There is no sign-in method as it was set.
     #[error(transparent)]
     Auth(#[from] SetupError),
     /// Connections cannot be encrypted as it was set.
@@ -174,7 +176,8 @@ impl App {
             Err(error) if error.is_full() => {
                 tracing::warn!(
                     %error,
-                    "the disk is full: pulls work, changes wait until there is space; `roadstead uploads clear` removes unfinished uploads"
+                    "the disk is full: pulls work, changes wait until there is space; `roadstead uploads clear` \
+                     removes unfinished uploads"
                 );
             }
             caught_up => caught_up?,
@@ -270,7 +273,7 @@ pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority
     let name = settings.auth.method;
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
-        .ok_or_else(|| AppError::Missing { what: "way to sign in", name: name.to_owned() })?;
+        .ok_or_else(|| AppError::Missing { what: "sign-in method", name: name.to_owned() })?;
     let access_control = (method.open)(&settings.auth, key)?;
     let (access, domains) = (settings.anonymous_access(), settings.federation.domains.clone());
     let anonymous = AnonymousBound { access, domains };
