@@ -5,7 +5,7 @@
 
 FROM rust:1-slim-bookworm AS build
 WORKDIR /build
-# What others wrote is compiled in a layer of its own, which lasts until Cargo.lock changes.
+# Dependencies are compiled in a layer of their own, which is reused until Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
 RUN mkdir -p src benches/registries tests/storage_behaviour tests/index_behaviour \
   && for place in src benches/registries tests/storage_behaviour tests/index_behaviour; do \
@@ -14,7 +14,7 @@ RUN mkdir -p src benches/registries tests/storage_behaviour tests/index_behaviou
   && touch src/lib.rs \
   && cargo build --release --locked
 COPY src src
-# Files keep their times, which may lie before the build above.
+# COPY preserves modification times, which may be older than the build above.
 RUN touch src/lib.rs src/main.rs && cargo build --release --locked
 
 FROM debian:bookworm-slim
@@ -28,8 +28,8 @@ ENV ROADSTEAD_SERVER__LISTEN=0.0.0.0:5000
 ENV ROADSTEAD_SERVER__DATA=/var/lib/roadstead
 VOLUME /var/lib/roadstead
 EXPOSE 5000
-# Whether it answers; index or storage may be down meanwhile, which /readyz shows. By the shell, to have no client in
-# the image. With server.tls it needs another one.
+# Whether the process answers; /readyz also checks the index and the storage. The check uses the shell, so the image needs no
+# HTTP client. With server.tls it needs another check.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
   CMD ["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/5000 && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3 && grep --quiet '^HTTP/1.. 200' <&3"]
 ENTRYPOINT ["roadstead"]
