@@ -675,7 +675,7 @@ fn text(bytes: &[u8]) -> &str {
 }
 
 #[test]
-fn the_file_in_config_tells_every_setting_and_its_default() {
+fn the_file_in_config_has_every_setting_and_its_default() {
     let output = roadstead(&["config", "--defaults"], &[]);
     let path = root().join("config/roadstead.toml");
     assert_eq!(
@@ -747,7 +747,7 @@ fn the_settings_in_force_are_printed_with_their_origins() {
 }
 
 #[test]
-fn the_settings_in_force_are_json_if_asked_for() {
+fn the_settings_in_effect_are_json_on_request() {
     let output = roadstead(&["config", "--json"], &[("ROADSTEAD_LOG__LEVEL", "debug")]);
     let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(printed["log.level"]["value"], "debug");
@@ -780,7 +780,7 @@ fn wrong_settings_and_wrong_usage_exit_with_2() {
 }
 
 #[test]
-fn help_shows_an_example_and_the_version_is_told() {
+fn help_shows_an_example_and_the_version_is_printed() {
     let output = roadstead(&["--version"], &[]);
     assert_eq!(text(&output.stdout), concat!("roadstead ", env!("CARGO_PKG_VERSION"), "\n"));
     for arguments in [&["--help"][..], &["config", "--help"]] {

@@ -13,7 +13,7 @@ fn setting(node: &KuboNode, name: &str) -> String {
 }
 
 #[test]
-fn a_node_has_a_registry_s_settings_and_talks_to_nobody() {
+fn a_node_has_a_registry_s_settings_and_no_peers() {
     let Some(node) = KuboNode::start() else { return };
     assert!(setting(&node, "Datastore.Spec").contains(r#""sync": true"#));
     assert_eq!(setting(&node, "Gateway.NoFetch"), "true");
@@ -57,7 +57,7 @@ fn a_node_that_stands_still_does_not_answer_until_it_goes_on() {
 }
 
 #[test]
-fn settings_can_be_left_out_and_a_token_asked_for() {
+fn settings_can_be_left_out_and_a_token_required() {
     let Some(node) = KuboNode::plan().set("Gateway.NoFetch", "false").token("secret").start()
     else {
         return;

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_grant_says_who_asked() {
+    async fn a_grant_names_its_caller() {
         let anna = Caller::user("anna");
         let provider = Box::new(Known(anna.clone(), None));
         let access = AccessControl { provider, policy: Box::new(Always(Decision::Allow)) };

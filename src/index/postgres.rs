@@ -263,7 +263,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_tells_what_a_caller_can_do() {
+    fn a_code_says_what_a_caller_can_do() {
         for (code, kind) in [
             ("53100", IndexErrorKind::Full),
             ("XX001", IndexErrorKind::Damaged),

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_tells_what_a_caller_can_do() {
+    fn a_code_says_what_a_caller_can_do() {
         for (code, kind) in [
             ("5", IndexErrorKind::Unavailable),
             ("517", IndexErrorKind::Unavailable),

@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_tells_its_parts() {
+    fn a_file_lists_its_parts() {
         let mut blocks = Vec::new();
         let content = Bytes::from(vec![1; (2 << 20) + 9]);
         let made = file::build(&content, &mut |block| blocks.push(block));

@@ -61,7 +61,7 @@ fn a_long_path_is_cut_and_a_push_says_what_it_was() {
 }
 
 #[test]
-fn the_data_folder_is_for_nobody_else_and_its_lock_names_no_process_that_ended() {
+fn the_data_folder_is_private_and_its_lock_names_no_process_that_ended() {
     let Some(()) = embedded_only("it looks at files of the embedded store") else { return };
     let mut server = Server::start();
     Repository::of(&server, "team/app").push_image("v1", "word");

@@ -97,7 +97,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn one_client_that_guesses_keeps_nobody_from_signing_in() {
+fn one_client_that_guesses_does_not_stop_others_from_signing_in() {
     let guarded = Guarded::start(6, "1000000");
     sign_in_beside(&guarded, |_| "198.51.100.1".to_owned());
     // One network of IPv6 is one client.
@@ -105,7 +105,7 @@ fn one_client_that_guesses_keeps_nobody_from_signing_in() {
 }
 
 #[test]
-fn many_clients_that_guess_keep_nobody_from_signing_in_and_have_few_guesses() {
+fn many_clients_that_guess_do_not_stop_others_and_have_few_guesses() {
     let guarded = Guarded::start(6, "3");
     let wrong = sign_in_beside(&guarded, |number| format!("198.51.100.{}", number + 1));
     // Three each, and one after each pause.

@@ -119,7 +119,7 @@ fn a_path_that_is_nothing_is_404_in_json() {
 }
 
 #[test]
-fn health_is_told_without_a_name() {
+fn health_is_answered_without_a_name() {
     let server = Server::start();
     for path in ["/healthz", "/readyz"] {
         assert_eq!(http::get(&server.url(path)).status, 200, "{path}");

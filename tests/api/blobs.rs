@@ -57,7 +57,7 @@ fn a_head_says_the_same_and_has_no_body() {
 }
 
 #[test]
-fn an_unknown_blob_is_404_whoever_asks_how() {
+fn an_unknown_blob_is_404_by_every_method() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     repository.push_blob(b"another");
@@ -85,7 +85,7 @@ fn a_blob_is_only_there_for_the_repository_that_it_was_pushed_to() {
 }
 
 #[test]
-fn a_client_that_has_the_blob_is_told_so_without_the_bytes() {
+fn a_client_that_has_the_blob_gets_304_without_the_bytes() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let digest = repository.push_blob(b"content");

@@ -113,7 +113,7 @@ fn a_manifest_of_no_repository_is_absent_under_the_code_that_clients_know() {
 }
 
 #[test]
-fn an_error_is_short_whatever_was_asked_for() {
+fn an_error_is_short_however_long_the_request() {
     let server = Server::start();
     let long = "a/".repeat(10_000);
     for target in [

@@ -278,7 +278,7 @@ fn a_range_of_a_file_needs_the_leaves_that_it_touches_and_no_others() {
 }
 
 #[test]
-fn order_and_duplicates_are_as_asked_and_said() {
+fn order_and_duplicates_are_as_requested_and_declared() {
     let dag = Dag::start(0);
     let (_, file, _) = dag.way(&layer_path());
     let with = dag.whole(&file);

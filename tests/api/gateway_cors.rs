@@ -119,7 +119,7 @@ fn a_refusal_may_be_read_by_the_page_too() {
 }
 
 #[test]
-fn what_a_browser_asks_before_a_request_is_answered() {
+fn a_preflight_of_a_browser_is_answered() {
     let (server, root) = filled();
     for path in [
         format!("/ipfs/{root}"),

@@ -64,10 +64,10 @@ fn bearer(user: &str) -> String {
 }
 
 /// A storage of one process, which needs no locks.
-struct NobodyElse;
+struct NoOtherProcess;
 
 #[async_trait]
-impl Locks for NobodyElse {
+impl Locks for NoOtherProcess {
     async fn begin_linking(&self) -> storage::Result<Option<Box<dyn Lease>>> {
         unreachable!("nothing is shared")
     }
@@ -83,7 +83,7 @@ async fn api(data: &TempDir) -> Data<Api> {
     let place = StorageContext {
         data: data.path(),
         settings: &settings.storage,
-        locks: Arc::new(NobodyElse),
+        locks: Arc::new(NoOtherProcess),
     };
     let storage = (embedded.expect("it is a row").open)(place).await.expect("the folder is new");
     storage.repair().await.expect("the folder is new");

@@ -262,7 +262,7 @@ fn check(answer: &Answer, request: &[u8]) {
 }
 
 #[test]
-fn whatever_is_asked_the_answer_is_http_and_no_failure() {
+fn whatever_is_requested_the_answer_is_http_and_no_failure() {
     let server = Server::start();
     let pushed = Repository::of(&server, "team/app").push_image("v1", "word");
     let answered: u64 = thread::scope(|scope| {

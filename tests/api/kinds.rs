@@ -71,7 +71,7 @@ fn every_kind_is_served_as_what_it_was_pushed() {
 }
 
 #[test]
-fn a_document_without_any_type_is_told_by_its_fields() {
+fn a_document_without_any_type_is_recognised_by_its_fields() {
     let server = Server::start();
     let repository = with_blobs(&server);
     for (manifest, media_type) in [

@@ -87,7 +87,7 @@ fn what_was_pushed_is_served_whatever_the_client_accepts() {
 }
 
 #[test]
-fn a_client_that_has_the_manifest_is_told_so_without_the_bytes() {
+fn a_client_that_has_the_manifest_gets_304_without_the_bytes() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let first = repository.push_image("v1", "first");

@@ -130,7 +130,7 @@ fn requests_are_counted_by_route_and_status() {
 }
 
 #[test]
-fn uploads_root_changes_and_the_process_are_told() {
+fn uploads_root_changes_and_the_process_are_measured() {
     let server = Server::start();
     let before = Metrics::of(&server);
     assert_eq!(before.0["roadstead_uploads"], "0");
@@ -208,7 +208,7 @@ fn who_hangs_up_is_counted_too() {
 }
 
 #[test]
-fn prometheus_gets_what_it_asks_for() {
+fn prometheus_gets_the_format_that_it_accepts() {
     let server = Server::start();
     let response =
         http::send(|client| client.get(server.url("/metrics")).header(ACCEPT, PROMETHEUS));

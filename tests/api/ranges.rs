@@ -47,7 +47,7 @@ fn a_range_is_served_to_the_byte() {
 }
 
 #[test]
-fn a_range_that_holds_nothing_is_416_and_tells_the_size() {
+fn an_empty_range_is_416_with_the_size() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let digest = repository.push_blob(b"0123456789");
@@ -99,7 +99,7 @@ fn a_range_that_depends_on_other_content_gets_the_whole() {
 
 /// A3: several ranges were answered by the whole blob.
 #[test]
-fn several_ranges_come_in_one_answer_as_they_were_asked_for() {
+fn several_ranges_come_in_one_answer_in_the_order_of_the_request() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let size = 3 * MIB + 100;

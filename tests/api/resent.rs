@@ -85,7 +85,7 @@ fn a_put_that_broke_off_is_taken_when_it_is_sent_again() {
     for (number, how) in CUTS.into_iter().enumerate() {
         let content = noise(3 * MIB + 5, number as u64);
         for digest in [sha256(&content), sha512(&content)] {
-            let upload = repository.begin_as_told();
+            let upload = repository.begin_with_offset();
             let target = format!("{}?digest={digest}", upload.location);
             cut(&upload, &server, "PUT", &target, &content, how);
             let again = upload.finish_with(&digest, &content);
@@ -106,7 +106,7 @@ fn a_put_of_the_whole_is_taken_whatever_came_before_it() {
     let digest = sha256(&content);
     for how in CUTS {
         // Where the client was told first, and where no offset is told at all.
-        for upload in [repository.begin_as_told(), repository.begin()] {
+        for upload in [repository.begin_with_offset(), repository.begin()] {
             let location = upload.location.clone();
             cut(&upload, &server, "PATCH", &location, &content, how);
             let body =
@@ -118,7 +118,7 @@ fn a_put_of_the_whole_is_taken_whatever_came_before_it() {
         }
     }
     // Also where what came before is another content, and the client knows how much it is.
-    let upload = repository.begin_as_told();
+    let upload = repository.begin_with_offset();
     let patched = upload.stream(b"something else");
     let moved = Upload::at(&server, patched.header("location"));
     assert_eq!(moved.finish_with(&digest, &content).status, 201);
@@ -132,7 +132,7 @@ fn a_patch_that_is_sent_again_is_refused_and_costs_nothing() {
     let content = noise(MIB + 5, 2);
     let digest = sha256(&content);
     for body in [|| false, || true] {
-        let upload = repository.begin_as_told();
+        let upload = repository.begin_with_offset();
         let send = || {
             if body() {
                 upload.stream(&content)
@@ -163,7 +163,7 @@ fn a_patch_that_broke_off_is_refused_as_a_whole_and_goes_on_where_it_says() {
     let content = noise(3 * MIB, 3);
     let digest = sha256(&content);
     for how in CUTS {
-        let upload = repository.begin_as_told();
+        let upload = repository.begin_with_offset();
         let kept = cut(&upload, &server, "PATCH", &upload.location, &content, how);
         let whole = upload.stream(&content);
         assert_refused(&whole, 416, "RANGE_INVALID");
@@ -184,7 +184,7 @@ fn each_step_by_which_a_client_gets_back_on_its_way_is_answered() {
     let repository = Repository::of(&server, "team/app");
     let content = noise(2 * MIB, 4);
     let digest = sha256(&content);
-    let upload = repository.begin_as_told();
+    let upload = repository.begin_with_offset();
     let target = format!("{}?digest={digest}", upload.location);
     let kept = cut(&upload, &server, "PUT", &target, &content, Cut::Sized);
     let wrong = upload.finish_with(&digest, &content[..content.len() - 1]);
@@ -208,9 +208,9 @@ fn a_put_whose_answer_was_lost_is_answered_again() {
     let repository = Repository::of(&server, "team/app");
     let mut ended = Vec::new();
     for digest in &digests {
-        let whole = repository.begin_as_told();
+        let whole = repository.begin_with_offset();
         assert_eq!(whole.finish_with(digest, &content).status, 201);
-        let patched = repository.begin_as_told();
+        let patched = repository.begin_with_offset();
         let moved = Upload::at(&server, patched.stream(&content).header("location"));
         assert_eq!(moved.finish(digest).status, 201);
         ended.extend([whole, patched, moved].map(|upload| (digest, upload.location)));
@@ -321,7 +321,7 @@ fn an_upload_outlives_a_stop_and_a_kill_in_the_middle() {
     let digest = sha256(&content);
     for is_killed in [false, true] {
         for method in ["PATCH", "PUT"] {
-            let location = Repository::of(&server, "team/app").begin_as_told().location;
+            let location = Repository::of(&server, "team/app").begin_with_offset().location;
             let mut connection = Connection::open(&server);
             let target = format!("{location}?digest={digest}");
             connection.ask(method, &target, &[("Content-Length", &content.len().to_string())]);

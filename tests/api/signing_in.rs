@@ -161,7 +161,7 @@ fn everything() -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_stranger_is_asked_who_it_is_whatever_it_asks() {
+fn an_anonymous_client_is_challenged_on_every_route() {
     let guarded = Guarded::start(false);
     guarded.push("a");
     let mut connection = Connection::open(&guarded.server);
@@ -288,7 +288,7 @@ fn the_file_is_read_again_when_it_changes() {
 }
 
 #[test]
-fn many_at_once_are_served_or_told_to_come_back() {
+fn many_at_once_are_served_or_get_429() {
     let guarded = Guarded::start(false);
     thread::scope(|scope| {
         for number in 0..40 {
@@ -374,7 +374,7 @@ fn clients_sign_in_by_a_token_where_anonymous_ones_may_pull() {
 
 /// D4: a token that was asked for to pull pushed and deleted.
 #[test]
-fn a_token_is_good_for_what_it_was_asked_for_and_no_more() {
+fn a_token_is_good_for_its_scope_and_no_more() {
     let guarded = Guarded::start(true);
     let digest = guarded.push("team/app");
     guarded.push("other");

@@ -30,14 +30,14 @@ fn hang(
 }
 
 #[test]
-fn what_a_hanging_request_has_received_is_told_and_gone_on_from() {
+fn an_upload_continues_from_what_a_hanging_request_has_received() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let content = noise(2 * MIB + 3, 1);
     let digest = sha256(&content);
     let sent = MIB + 50_000;
     for method in ["PATCH", "PUT"] {
-        let upload = repository.begin_as_told();
+        let upload = repository.begin_with_offset();
         let target = format!("{}?digest={digest}", upload.location);
         let mut hanging = hang(&server, &upload, method, &target, &content, sent);
         let status = upload.status();
@@ -77,7 +77,7 @@ fn a_request_that_is_sent_again_takes_the_place_of_the_one_that_hangs() {
     let content = noise(MIB + 3, 2);
     let digest = sha256(&content);
     for (older, newer) in [("PATCH", "PATCH"), ("PATCH", "PUT"), ("PUT", "PUT"), ("PUT", "PATCH")] {
-        let upload = repository.begin_as_told();
+        let upload = repository.begin_with_offset();
         let target = format!("{}?digest={digest}", upload.location);
         let _hanging = hang(&server, &upload, older, &target, &content, MIB);
         if newer == "PATCH" {
@@ -123,14 +123,14 @@ fn a_request_that_cannot_go_on_ends_no_other() {
     assert_eq!(upload.stream(b"01234").status, 202);
     let body = b"56789abcde";
     let mut under_way = Connection::open(&server);
-    under_way.ask("PATCH", &upload.told_at(5), &[("Content-Length", "10")]);
+    under_way.ask("PATCH", &upload.location_at(5), &[("Content-Length", "10")]);
     under_way.send(&body[..5]);
     wait(|| upload.status().header("range") == "0-9", "nothing arrived");
-    let old = Upload::at(&server, &upload.told_at(0));
+    let old = Upload::at(&server, &upload.location_at(0));
     for late in [old.stream(b"01234"), upload.chunk(0, b"01234"), upload.chunk(11, b"bcde")] {
         assert_refused(&late, 416, "RANGE_INVALID");
         assert_eq!(late.header("range"), "0-9");
-        assert_eq!(late.header("location"), upload.told_at(10));
+        assert_eq!(late.header("location"), upload.location_at(10));
     }
     let wrong = old.finish_with(&sha256(b"0123456789abcde"), b"01234");
     assert_refused(&wrong, 416, "RANGE_INVALID");
@@ -147,7 +147,7 @@ fn of_requests_that_come_at_once_each_is_answered_and_nothing_is_lost() {
     let content = noise(MIB, 3);
     let digest = sha256(&content);
     for _ in 0..5 {
-        let upload = repository.begin_as_told();
+        let upload = repository.begin_with_offset();
         let statuses: Vec<u16> = thread::scope(|scope| {
             let tasks: Vec<_> = (0..6)
                 .map(|_| scope.spawn(|| upload.finish_with(&digest, &content).status))
@@ -211,7 +211,7 @@ fn a_body_may_rest() {
 }
 
 #[test]
-fn an_upload_is_nobody_elses() {
+fn an_upload_belongs_to_the_user_who_began_it() {
     let folder = tempfile::TempDir::new().expect("a temporary folder can be made");
     let users = folder.path().join("users");
     // Both passwords are `secret`.

@@ -170,7 +170,7 @@ fn files_that_cannot_be_used_are_refused_at_start() {
 }
 
 #[test]
-fn what_is_not_encrypted_is_told_so_and_the_port_goes_on() {
+fn an_unencrypted_request_is_refused_and_the_port_goes_on() {
     let folder = TempDir::new().expect("a temporary folder can be made");
     let issued = issue();
     write(folder.path(), &issued);

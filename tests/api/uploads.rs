@@ -78,7 +78,7 @@ fn a_blob_is_pushed_as_a_stream() {
         let response = upload.stream(piece);
         assert_eq!(response.status, 202);
         assert_eq!(response.header("range"), format!("0-{}", end - 1));
-        assert_eq!(response.header("location"), upload.told_at(end));
+        assert_eq!(response.header("location"), upload.location_at(end));
         assert!(upload.location.ends_with(response.header("docker-upload-uuid")));
     }
     let digest = sha256(&content);
@@ -103,7 +103,7 @@ fn a_blob_is_pushed_in_chunks() {
             let status = upload.status();
             assert_eq!(status.status, 204);
             assert_eq!(status.header("range"), format!("0-{}", end - 1));
-            assert_eq!(status.header("location"), upload.told_at(end));
+            assert_eq!(status.header("location"), upload.location_at(end));
             offset = end;
         }
         let response = match last {
@@ -135,7 +135,7 @@ fn a_unit_and_a_total_in_the_place_of_a_chunk_are_tolerated() {
 }
 
 #[test]
-fn a_chunk_out_of_order_is_416_and_tells_where_the_upload_stands() {
+fn a_chunk_out_of_order_is_416_with_the_offset_of_the_upload() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let upload = repository.begin();
@@ -151,7 +151,7 @@ fn a_chunk_out_of_order_is_416_and_tells_where_the_upload_stands() {
         ] {
             assert_refused(&response, 416, "RANGE_INVALID");
             assert_eq!(response.header("range"), "0-4", "{offset}");
-            assert_eq!(response.header("location"), upload.told_at(5), "{offset}");
+            assert_eq!(response.header("location"), upload.location_at(5), "{offset}");
         }
     }
     assert_eq!(upload.status().header("range"), "0-4");
@@ -241,7 +241,7 @@ fn an_upload_survives_an_end_without_a_digest() {
 }
 
 #[test]
-fn a_client_may_wait_until_it_is_told_to_go_on() {
+fn a_client_may_wait_for_100_continue() {
     let server = Server::start();
     let upload = Repository::of(&server, "team/app").begin();
     let mut connection = Connection::open(&server);
@@ -316,7 +316,7 @@ fn many_uploads_may_be_open_at_once() {
 }
 
 #[test]
-fn an_upload_that_nobody_continues_expires_and_takes_its_bytes_along() {
+fn an_upload_that_no_client_continues_expires_with_its_bytes() {
     let server = Server::start_with(|command| {
         command
             .env("ROADSTEAD_UPLOADS__EXPIRE_AFTER", "1s")

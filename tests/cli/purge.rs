@@ -161,7 +161,7 @@ fn what_a_rebuild_of_the_index_has_forgotten_can_be_purged() {
 }
 
 #[test]
-fn what_another_repository_has_is_kept_for_it_but_not_served_to_all() {
+fn content_of_another_repository_stays_for_it_but_is_not_served_to_all() {
     let server = Server::start();
     let (repository, other) =
         (Repository::of(&server, "team/oops"), Repository::of(&server, "other"));

@@ -414,7 +414,7 @@ fn what_has_no_name_of_a_registry_is_named_and_stays() {
 }
 
 #[test]
-fn what_the_tree_lost_and_is_kept_is_put_back() {
+fn what_the_tree_lost_and_the_index_has_is_restored() {
     let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     let images = ["emptied", "changed", "removed"]
@@ -474,7 +474,7 @@ fn an_empty_tree_does_not_take_the_rest_with_it() {
 }
 
 #[test]
-fn what_may_be_lost_is_told_also_when_the_rebuild_fails_then() {
+fn what_may_be_lost_is_reported_also_when_the_rebuild_fails_then() {
     let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();
     push::image(&server, "team/lost", "v1", "gone");

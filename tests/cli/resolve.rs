@@ -72,7 +72,7 @@ fn assert_no_root(finished: &Finished, why: &str) {
 }
 
 #[test]
-fn each_step_from_a_domain_to_its_repositories_is_told() {
+fn each_step_from_a_domain_to_its_repositories_is_shown() {
     let (server, root, hint) = publisher();
     let Some(dns) = Bind::start(&[("a.test", &records(&root, &hint))]) else { return };
     let folder = tempfile::TempDir::new().unwrap();
@@ -96,7 +96,7 @@ fn each_step_from_a_domain_to_its_repositories_is_told() {
 }
 
 #[test]
-fn programs_are_told_the_same() {
+fn json_shows_the_same() {
     let (server, root, hint) = publisher();
     let Some(dns) = Bind::start(&[("a.test", &records(&root, &hint))]) else { return };
     let gateway = format!("http://{}", free_address());
@@ -144,7 +144,7 @@ fn a_domain_without_records_leads_nowhere() {
 }
 
 #[test]
-fn a_private_hint_is_told_and_not_dialled() {
+fn a_private_hint_is_shown_and_not_dialled() {
     let (server, root, hint) = publisher();
     let port = server.address().rsplit_once(':').unwrap().1;
     let named = format!("/dns4/inside.a.test/tcp/{port}/http");
@@ -219,7 +219,7 @@ fn what_names_no_root_is_wrong_usage() {
 }
 
 #[test]
-fn names_that_repeat_the_domain_and_deeper_ones_are_told() {
+fn names_that_repeat_the_domain_and_deeper_ones_are_shown() {
     // As trees of the earlier driver have them; to the publisher they are names like any other.
     let server = Server::start_with(|command| {
         command.env("ROADSTEAD_SERVER__LOCAL_NAMESPACES", "a.test");
@@ -245,7 +245,7 @@ fn names_that_repeat_the_domain_and_deeper_ones_are_told() {
 }
 
 #[test]
-fn a_chain_with_a_path_and_what_is_not_served_here_are_told() {
+fn a_chain_with_a_path_and_what_is_not_served_here_are_shown() {
     let zone = format!(
         "_dnslink TXT \"dnslink=/ipns/b.a.test/below\"\n\
          _dnslink.b TXT \"dnslink=/ipfs/{ROOT}/some\""
@@ -272,7 +272,7 @@ fn what_a_publisher_writes_cannot_forge_a_line() {
 }
 
 #[test]
-fn hints_that_pulls_do_not_come_to_are_told() {
+fn hints_that_pulls_do_not_reach_are_shown() {
     let peer = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
     let node = format!("/dns4/node.a.test/tcp/4001/p2p/{peer}");
     let gateways: Vec<String> =
@@ -296,7 +296,7 @@ fn hints_that_pulls_do_not_come_to_are_told() {
 }
 
 #[test]
-fn what_dnssec_has_shown_is_told() {
+fn the_result_of_dnssec_is_shown() {
     let zone = format!("_dnslink TXT \"dnslink=/ipfs/{ROOT}\"");
     let Some(dns) = Bind::start_signed(&[("a.test", &zone)], &["a.test"]) else { return };
     dns.wait_until_signed("_dnslink.a.test");

@@ -113,7 +113,7 @@ fn a_stop_is_quick_when_nothing_is_under_way() {
 }
 
 #[test]
-fn health_and_readiness_are_told() {
+fn health_and_readiness_are_answered() {
     let Some(()) = embedded_only("it moves a folder of the data folder") else { return };
     let server = Server::start();
     assert_eq!(http::get(&server.url("/healthz")).json()["status"], "ok");

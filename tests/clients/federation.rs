@@ -117,7 +117,7 @@ fn podman_pulls_from_a_publisher_whose_connections_are_cut() {
 const LAYER: usize = 6_000_000;
 const LOST_AFTER: usize = 2_000_000;
 /// How much of the layer the publisher tells before a client has begun again, and with how much.
-const TOLD: usize = 4_000_000;
+const STOP_AFTER: usize = 4_000_000;
 const AGAIN: usize = 1_000_000;
 
 /// A7: the range by which a client began again was waited for, and then answered with all of the blob.
@@ -126,7 +126,7 @@ const AGAIN: usize = 1_000_000;
 /// has been answered again.
 fn lose_a_connection(pull: impl FnOnce(&Target) -> Option<String>) {
     let layout = Image::write_one_layer(LAYER);
-    let manner = Manner { stop_after: TOLD, ..Manner::default() };
+    let manner = Manner { stop_after: STOP_AFTER, ..Manner::default() };
     let Some(image) = Published::start(&layout, manner) else { return };
     let manner = Manner { cuts: 1, cut_after: LOST_AFTER, ..Manner::default() };
     let link = Link::start(image.operators.other.address(), manner);

@@ -265,7 +265,7 @@ fn skopeo_says_that_it_may_not_push_where_it_did_not_sign_in() {
 }
 
 #[test]
-fn skopeo_trusts_no_certificate_that_nobody_it_knows_has_signed() {
+fn skopeo_trusts_no_certificate_of_an_unknown_authority() {
     let registry = Registry::start_as(face::TLS);
     let Some(skopeo) = Skopeo::find(registry.target()) else { return };
     let reference = docker(&registry.reference("team/app:v1"));
@@ -274,9 +274,9 @@ fn skopeo_trusts_no_certificate_that_nobody_it_knows_has_signed() {
     };
     assert!(inspect(&skopeo).contains("manifest unknown"), "{}", inspect(&skopeo));
 
-    let knows_nobody = Skopeo { home: Home::new(), ..skopeo };
+    let without_authority = Skopeo { home: Home::new(), ..skopeo };
 
-    let said = inspect(&knows_nobody);
+    let said = inspect(&without_authority);
     assert!(said.contains("certificate signed by unknown authority"), "{said}");
 }
 

@@ -21,7 +21,7 @@ pub(crate) const KEY: [&str; 3] =
     ["test", "hmac-sha256", "cmlnLXRlc3Qtb25seS1ub3QtYS1zZWNyZXQtMDAwMDE="];
 
 /// How long `dig` waits for an answer that has to come.
-const PATIENT: [&str; 2] = ["+time=10", "+tries=3"];
+const LONG_TIMEOUT: [&str; 2] = ["+time=10", "+tries=3"];
 
 /// The same where whoever asks tries again.
 const AT_ONCE: [&str; 2] = ["+time=1", "+tries=1"];
@@ -110,7 +110,7 @@ impl Bind {
 
     /// What `dig` prints when it asks this server: `dig(["+short", "TXT", "a.test"])`.
     pub(crate) fn dig<'text>(&self, arguments: impl IntoIterator<Item = &'text str>) -> String {
-        succeed(&mut self.asking(PATIENT, arguments))
+        succeed(&mut self.asking(LONG_TIMEOUT, arguments))
     }
 
     /// Waits until the server has signed the TXT records of a name.

@@ -63,13 +63,13 @@ impl<'server> Repository<'server> {
 
     /// Begins an upload. Its location is without the offset, so that it is good for every request.
     pub(crate) fn begin(&self) -> Upload<'server> {
-        let begun = self.begin_as_told();
+        let begun = self.begin_with_offset();
         let (plain, _) = begun.location.rsplit_once('.').expect("it carries the offset");
         Upload { location: plain.to_owned(), ..begun }
     }
 
     /// Begins an upload whose location is the one that the server tells, with its offset.
-    pub(crate) fn begin_as_told(&self) -> Upload<'server> {
+    pub(crate) fn begin_with_offset(&self) -> Upload<'server> {
         let response = self.post("blobs/uploads/");
         assert_eq!(response.status, 202, "{}", response.text());
         Upload { server: self.server, location: response.header("location").to_owned() }
@@ -145,7 +145,7 @@ impl<'server> Upload<'server> {
     }
 
     /// The location of an upload that stands there, as the server tells it.
-    pub(crate) fn told_at(&self, offset: usize) -> String {
+    pub(crate) fn location_at(&self, offset: usize) -> String {
         format!("{}.{offset}", self.location)
     }
 

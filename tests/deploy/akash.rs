@@ -149,7 +149,7 @@ fn images_are_those_of_docker_compose() {
 
 /// The node's start, up to where the image's own begins, on a real repository.
 #[test]
-fn the_node_is_prepared_as_config_kubo_sh_does_and_announces_what_it_is_told() {
+fn the_node_is_prepared_as_config_kubo_sh_does_and_announces_its_address() {
     let Some(program) = require("ipfs") else { return };
     let sdl = sdl();
     let service = &sdl["services"]["kubo"];

@@ -42,7 +42,7 @@ fn only(name: &str) -> String {
 }
 
 #[test]
-fn the_image_has_two_stages_and_runs_as_nobody_s_root() {
+fn the_image_has_two_stages_and_runs_without_root() {
     let all = instructions();
     let stages: Vec<&str> =
         all.iter().filter(|(name, _)| name == "FROM").map(|(_, rest)| rest.as_str()).collect();
@@ -62,7 +62,7 @@ fn the_image_has_two_stages_and_runs_as_nobody_s_root() {
 }
 
 #[test]
-fn the_image_listens_to_the_port_that_it_exposes_once_it_is_told_who_may_come() {
+fn the_image_listens_on_the_port_that_it_exposes_once_access_is_set() {
     let refused = settings(&[]).expect_err("nobody said who may come");
     assert!(refused.to_string().contains("auth.allow_open"), "{refused}");
     let open = [("ROADSTEAD_AUTH__ALLOW_OPEN".to_owned(), "true".to_owned())];

@@ -132,7 +132,7 @@ async fn a_dnsaddr_is_followed_to_the_same_peer_and_not_in_circles() {
 }
 
 #[tokio::test]
-async fn a_peer_whose_records_lead_to_names_that_nobody_answers_for_is_given_up() {
+async fn a_peer_whose_records_name_unanswered_names_is_given_up() {
     let texts = (0..6).map(|number| format!("dnsaddr=/dns4/n{number}.test/tcp/4001/p2p/{ID}"));
     let server = Server::start(Manner::Dnsaddr(texts.collect())).await;
     let address = format!("/dnsaddr/a.test/p2p/{ID}");

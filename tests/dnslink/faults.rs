@@ -37,7 +37,7 @@ async fn of_each(act: impl AsyncFn(Manner)) {
 }
 
 #[tokio::test]
-async fn no_answer_is_told_from_the_answer_that_there_is_nothing() {
+async fn no_answer_differs_from_the_answer_that_there_is_no_record() {
     of_each(async |manner| {
         let server = Server::start(manner.clone()).await;
         let found = kind(&resolver(&server.address()), NAME).await;
@@ -94,7 +94,7 @@ async fn a_name_that_is_gone_does_not_serve_on() {
 }
 
 #[tokio::test]
-async fn failures_and_absence_are_kept_so_that_many_requests_ask_once() {
+async fn failures_and_absence_are_cached_so_that_many_requests_query_once() {
     for code in [ResponseCode::ServFail, ResponseCode::NXDomain] {
         let server = Server::start(Manner::Code(code)).await;
         let resolver = resolver(&server.address());
@@ -130,7 +130,7 @@ async fn a_truncated_answer_is_fetched_by_tcp() {
 }
 
 #[tokio::test]
-async fn an_answer_of_64_kilobytes_is_taken_and_nothing_of_it_is_kept_but_what_counts() {
+async fn an_answer_of_64_kilobytes_is_accepted_and_only_its_records_are_cached() {
     let mut records = texts(A);
     // Each takes 12 bytes more, and the name is written once.
     records.extend((0..61).map(|number| format!("ipfsnode={number:01000}")));
@@ -160,7 +160,7 @@ async fn a_server_that_is_down_or_refuses_only_slows_what_another_answers() {
 }
 
 #[tokio::test]
-async fn hints_that_nobody_tells_hold_no_root_up() {
+async fn unanswered_hints_do_not_delay_a_root() {
     let server = Server::start(Manner::Alone(texts(A))).await;
     let resolver = resolver(&server.address());
     assert_eq!(root(&resolver, NAME).await, A);
@@ -171,7 +171,7 @@ async fn hints_that_nobody_tells_hold_no_root_up() {
 }
 
 #[tokio::test]
-async fn many_names_at_once_are_looked_up_in_turns() {
+async fn many_names_at_once_are_resolved_a_few_at_a_time() {
     let server = Server::start(Manner::Slow(texts(A))).await;
     let resolver = resolver(&server.address());
     let names: Vec<String> = (0..200).map(|number| format!("n{number}.names.test")).collect();

@@ -113,7 +113,7 @@ async fn names_are_looked_up_over_https() {
 }
 
 #[tokio::test]
-async fn a_server_that_shows_a_certificate_of_nobody_known_is_not_asked() {
+async fn a_server_with_a_certificate_of_an_unknown_authority_is_not_queried() {
     let server = DnsOverHttps::start();
     let folder = TempDir::new().unwrap();
     let settings = DnslinkSettings { https_authority: None, ..server.settings(&folder) };
@@ -123,7 +123,7 @@ async fn a_server_that_shows_a_certificate_of_nobody_known_is_not_asked() {
 }
 
 #[test]
-fn an_authority_that_cannot_be_read_is_told_at_once() {
+fn an_unreadable_authority_is_reported_at_start() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("authority.pem");
     fs::write(&path, "nonsense").unwrap();

@@ -125,7 +125,7 @@ fn a_domain_may_lead_to_a_key_and_a_key_to_a_domain() {
 }
 
 #[tokio::test]
-async fn without_anybody_who_fetches_records_a_key_cannot_be_looked_up() {
+async fn without_a_source_of_records_a_key_cannot_be_resolved() {
     let key = parse_key("12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF").unwrap();
     let server = Server::with_root(A).await;
     let resolver = Resolver::open(&settings(&server.address())).unwrap();

@@ -67,7 +67,7 @@ async fn segments_are_joined_and_invalid_records_passed_over() {
 }
 
 #[tokio::test]
-async fn a_cname_delegates_the_record_to_somebody_else() {
+async fn a_cname_delegates_the_record_to_another_zone() {
     let records = "_dnslink.shop CNAME _dnslink.shop.host.test.\n_dnslink.ring CNAME _dnslink.ring2\n\
                    _dnslink.ring2 CNAME _dnslink.ring\n";
     let theirs = format!("_dnslink.shop 1 TXT \"dnslink=/ipfs/{A}\"\n");

@@ -131,7 +131,7 @@ async fn the_address_that_a_wildcard_makes_is_taken_in_zones_signed_with_nsec() 
 }
 
 #[test]
-fn keys_that_cannot_be_read_are_told_at_once() {
+fn unreadable_keys_are_reported_at_start() {
     let mut settings = settings("127.0.0.1:53");
     settings.dnssec = true;
     settings.trust_anchors = Some("/nowhere/trusted.key".into());

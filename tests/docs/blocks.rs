@@ -34,7 +34,7 @@ fn without_comment(command: &str) -> String {
 }
 
 #[test]
-fn commands_are_told_from_what_they_say() {
+fn commands_are_distinguished_from_their_output() {
     let page = "$ no\n```console\n$ one --flag    # why\nsays\n\n$ two\n```\n```sh\n$ no\n```\n";
     let shown = |command: &str, output: &[&str]| Shown {
         command: command.to_owned(),

@@ -86,7 +86,7 @@ impl Sandbox {
         }
         symlink(binary(), sandbox.path("work/target/release/roadstead")).unwrap();
         for place in ["work", "work/home"] {
-            sandbox.hand_over(place, Who::Somebody);
+            sandbox.hand_over(place, Who::User);
         }
         fs::write(sandbox.path("nginx.conf"), sandbox.nginx()).unwrap();
         sandbox

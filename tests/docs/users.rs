@@ -7,7 +7,7 @@ use rustix::process::{getegid, geteuid};
 
 /// Ids that no machine is known to have a user for.
 const SERVICE: u32 = 64_001;
-const SOMEBODY: u32 = 64_002;
+const USER: u32 = 64_002;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Who {
@@ -16,7 +16,7 @@ pub(crate) enum Who {
     /// By `sudo -u roadstead`, and as systemd starts the unit.
     Service,
     /// Whoever follows the page.
-    Somebody,
+    User,
 }
 
 impl Who {
@@ -26,7 +26,7 @@ impl Who {
         let found = beginnings
             .iter()
             .find_map(|(beginning, who)| Some((*who, command.strip_prefix(beginning)?)));
-        let (who, rest) = found.unwrap_or((Self::Somebody, command));
+        let (who, rest) = found.unwrap_or((Self::User, command));
         assert!(!rest.contains("sudo "), "`{command}` has more than one user");
         (who, rest)
     }
@@ -35,7 +35,7 @@ impl Who {
     pub(crate) fn ids(self) -> (u32, u32) {
         match self {
             Self::Service if geteuid().is_root() => (SERVICE, SERVICE),
-            Self::Somebody if geteuid().is_root() => (SOMEBODY, SOMEBODY),
+            Self::User if geteuid().is_root() => (USER, USER),
             _ => (geteuid().as_raw(), getegid().as_raw()),
         }
     }
@@ -53,5 +53,5 @@ impl Who {
 fn a_command_says_who_runs_it() {
     assert_eq!(Who::of("sudo -u roadstead one"), (Who::Service, "one"));
     assert_eq!(Who::of("sudo one -u two"), (Who::Root, "one -u two"));
-    assert_eq!(Who::of("one"), (Who::Somebody, "one"));
+    assert_eq!(Who::of("one"), (Who::User, "one"));
 }

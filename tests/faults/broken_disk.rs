@@ -138,12 +138,12 @@ fn a_disk_that_can_only_be_read_serves_pulls_and_refuses_pushes_until_it_is_mend
             assert_ne!(refused.header("retry-after"), "", "{what}");
         }
         assert!(begun.elapsed() < Duration::from_secs(30), "nobody waits for it");
-        let is_told = || told(&http::get(&server.url("/readyz")), "index") != "ok";
-        wait(is_told, "it is not told");
+        let is_reported = || readiness_of(&http::get(&server.url("/readyz")), "index") != "ok";
+        wait(is_reported, "it is not reported");
         let ready = http::get(&server.url("/readyz"));
         assert_eq!(ready.status, 200, "pulls are served: {}", ready.text());
         for part in ["index", "storage"] {
-            assert!(told(&ready, part).contains("is read-only"), "{}", ready.text());
+            assert!(readiness_of(&ready, part).contains("is read-only"), "{}", ready.text());
         }
     }
     let log = server.log();
@@ -178,6 +178,6 @@ fn a_disk_that_can_only_be_read_serves_pulls_and_refuses_pushes_until_it_is_mend
     drop(server);
 }
 
-fn told(ready: &Response, part: &str) -> String {
+fn readiness_of(ready: &Response, part: &str) -> String {
     ready.json()[part].as_str().expect("each part says how it is").to_owned()
 }

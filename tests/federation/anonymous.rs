@@ -79,7 +79,7 @@ fn with_none_nothing_foreign_is_served_and_own_images_are() {
 }
 
 #[test]
-fn with_cached_only_what_is_in_the_cache_is_served_and_nothing_is_asked() {
+fn with_cached_only_the_cache_is_served_and_no_source_is_contacted() {
     let Some((mut operators, access)) = start("any") else { return };
     let own = operators.own("team/app");
     let pushed = own.push_image("v1", "word");
@@ -148,7 +148,7 @@ fn with_listed_only_domains_of_the_list_are_served() {
 }
 
 #[test]
-fn where_there_are_users_anonymous_clients_are_asked_to_sign_in_and_users_are_served() {
+fn where_there_are_users_anonymous_clients_are_challenged_and_users_are_served() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("htpasswd");
     let hash = bcrypt::hash_with_result("sesame", 4).unwrap().format_for_version(Version::TwoY);

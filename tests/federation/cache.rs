@@ -66,7 +66,7 @@ fn without_a_root_that_was_ever_seen_the_dns_is_needed() {
 }
 
 #[test]
-fn without_room_for_the_cache_a_client_is_told_so() {
+fn without_space_for_the_cache_a_client_gets_507() {
     let Some(()) = embedded_only("the disk is the data folder's") else { return };
     let Some(disk) = Disk::mount("32m") else { return };
     let cache = disk.path().join("cache");

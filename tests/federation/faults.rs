@@ -24,7 +24,7 @@ fn a_domain_without_a_record_has_no_repositories() {
 }
 
 #[test]
-fn a_publisher_that_nobody_answers_for_is_a_bad_gateway() {
+fn a_publisher_that_does_not_answer_is_a_bad_gateway() {
     let Some(operators) = Operators::start() else { return };
     let root = operators.root();
     // A domain for each, since an answer is kept for a while.
@@ -48,7 +48,7 @@ fn a_root_that_is_no_registry_has_no_repositories() {
 }
 
 #[test]
-fn addresses_of_this_machine_are_not_dialled_unless_that_is_wanted() {
+fn addresses_of_this_machine_are_not_dialled_unless_it_is_allowed() {
     let operators = Operators::start_with(|command| {
         command.env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "false");
     });

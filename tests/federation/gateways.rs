@@ -81,7 +81,7 @@ fn a_gateway_without_archives_is_read_block_by_block() {
 }
 
 #[test]
-fn a_gateway_that_fails_is_not_asked_for_blocks_in_the_place_of_an_archive() {
+fn a_gateway_that_fails_is_not_tried_for_blocks_instead_of_an_archive() {
     let (publisher, _, root) = publisher();
     for status in [403, 404, 429, 500, 503] {
         let (url, raw) = (publisher.url(""), Arc::new(Mutex::new(0)));
@@ -100,7 +100,7 @@ fn a_gateway_that_fails_is_not_asked_for_blocks_in_the_place_of_an_archive() {
 }
 
 #[test]
-fn a_node_is_asked_by_the_name_localhost() {
+fn a_node_is_called_by_the_name_localhost() {
     let Some(node) = KuboNode::start() else { return };
     let (publisher, pushed, root) = publisher();
     let folder = TempDir::new().unwrap();
@@ -124,7 +124,7 @@ fn a_node_is_asked_by_the_name_localhost() {
 }
 
 #[test]
-fn names_below_localhost_are_this_machine_and_other_redirects_are_told() {
+fn names_below_localhost_are_this_machine_and_other_redirects_are_reported() {
     let (publisher, pushed, root) = publisher();
     let url = publisher.url("");
     // As a node does that is asked by the name of one of its gateways.
@@ -150,7 +150,7 @@ fn names_below_localhost_are_this_machine_and_other_redirects_are_told() {
 }
 
 #[test]
-fn a_tree_by_another_hash_is_told_as_that() {
+fn a_tree_by_another_hash_is_reported_as_that() {
     let Some(node) = KuboNode::start() else { return };
     let publisher = Server::start_embedded();
     Repository::of(&publisher, "team/app").push_image("v1", "layer");
@@ -181,7 +181,7 @@ fn a_tree_by_another_hash_is_told_as_that() {
 }
 
 #[test]
-fn a_root_that_cannot_be_read_here_is_told_as_that() {
+fn an_unreadable_root_is_reported_as_that() {
     // A map of dag-cbor, and a directory with a link that holds a file of 80 bytes itself, as `--inline` makes it.
     let bytes = [&[1, 0x55, 0, 80][..], &[7; 80]].concat();
     let link = [&[0x0a, 84][..], &bytes, b"\x12\x06docker\x18\x50"].concat();

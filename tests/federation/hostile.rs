@@ -135,7 +135,7 @@ fn sound() -> (Node, Vec<u8>) {
 }
 
 /// The client is told in a sentence that it is not there, or that what came is no good.
-fn assert_told(response: &http::Response, statuses: &[u16], what: &str) {
+fn assert_explained(response: &http::Response, statuses: &[u16], what: &str) {
     assert!(statuses.contains(&response.status), "{what}: {} {}", response.status, response.text());
     let message = response.json()["errors"][0]["message"].as_str().unwrap().to_owned();
     assert!(message.split(' ').count() > 3, "{what}: {message}");
@@ -185,7 +185,7 @@ fn a_link_that_holds_nonsense_leads_nowhere() {
     wait(|| foreign.get("manifests/good").body == manifest, "the good one is not served");
     for (number, (tag, _)) in (1..).zip(&texts) {
         let told = foreign.get(&format!("manifests/{tag}"));
-        assert_told(&told, &[502], tag);
+        assert_explained(&told, &[502], tag);
         assert!(
             !told.text().contains("\\u00") && !told.text().contains("passwd"),
             "{}",
@@ -193,17 +193,17 @@ fn a_link_that_holds_nonsense_leads_nowhere() {
         );
         for path in ["blobs", "manifests"] {
             let path = format!("{path}/sha256:{}", hexes(number));
-            assert_told(&foreign.get(&path), &[404, 502], tag);
+            assert_explained(&foreign.get(&path), &[404, 502], tag);
         }
     }
     for tag in ["folder", "file"] {
-        assert_told(&foreign.get(&format!("manifests/{tag}")), &[404], tag);
+        assert_explained(&foreign.get(&format!("manifests/{tag}")), &[404], tag);
     }
     assert_eq!(foreign.get("manifests/good").body, manifest);
 }
 
 #[test]
-fn names_that_no_client_can_ask_for_are_not_told() {
+fn names_that_no_client_can_request_are_not_listed() {
     let Some(operators) = Operators::start() else { return };
     let (mut tree, manifest) = sound();
     let long = "x".repeat(5000);
@@ -242,7 +242,7 @@ fn names_that_no_client_can_ask_for_are_not_told() {
 }
 
 #[test]
-fn a_client_who_asks_for_nonsense_below_a_domain_is_told_so() {
+fn a_malformed_name_below_a_domain_is_refused() {
     let Some(operators) = Operators::start() else { return };
     let (tree, manifest) = sound();
     let _gateway = publish(&operators, &tree);
@@ -268,12 +268,12 @@ fn a_client_who_asks_for_nonsense_below_a_domain_is_told_so() {
     ] {
         for rest in ["manifests/good", "tags/list"] {
             let told = http::get(&operators.other.url(&format!("/v2/{name}/{rest}")));
-            assert_told(&told, &[400, 404, 502, 504], &name);
+            assert_explained(&told, &[400, 404, 502, 504], &name);
         }
     }
     for reference in ["%2e%2e", "a%00b", "a%2fb", "sha256:%2e%2e", &"x".repeat(200)] {
         let told = operators.foreign("team/app").get(&format!("manifests/{reference}"));
-        assert_told(&told, &[400, 404], reference);
+        assert_explained(&told, &[400, 404], reference);
     }
 }
 
@@ -302,7 +302,7 @@ fn content_that_is_not_what_its_digest_says_is_refused_with_a_sentence() {
     for digest in digests {
         for (path, statuses) in [("blobs", &[502, 507]), ("manifests", &[502, 502])] {
             let told = foreign.get(&format!("{path}/{digest}"));
-            assert_told(&told, statuses, &digest);
+            assert_explained(&told, statuses, &digest);
         }
     }
     assert_eq!(foreign.get("manifests/good").body, manifest);
@@ -317,7 +317,7 @@ fn a_directory_without_end_is_not_read_to_it() {
     let _gateway = publish(&operators, &tree);
     let good = || operators.foreign("team/app").get("manifests/good").body == manifest;
     wait(good, "the good one is not served");
-    assert_told(&operators.foreign("many").get("tags/list"), &[502], "many");
+    assert_explained(&operators.foreign("many").get("tags/list"), &[502], "many");
     assert!(good());
 }
 

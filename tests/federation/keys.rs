@@ -121,11 +121,11 @@ fn a_key_follows_its_owner_and_never_goes_back() {
     assert_ne!(older, newer);
 
     let (told, count) = (Arc::new(Mutex::new(older.clone())), Arc::new(AtomicUsize::new(0)));
-    let (telling, counting) = (Arc::clone(&told), Arc::clone(&count));
+    let (answers, counting) = (Arc::clone(&told), Arc::clone(&count));
     let gateway = Answering::start(move |path| {
         path.starts_with("/ipns/").then(|| {
             counting.fetch_add(1, Ordering::SeqCst);
-            telling.lock().unwrap().clone()
+            answers.lock().unwrap().clone()
         })
     });
     let other = asking(&operators, &[&gateway.url(), &operators.publisher.url("")], "none");
@@ -178,10 +178,10 @@ fn records_that_are_forged_or_expired_or_endless_lead_nowhere() {
         (what.to_owned(), key, told)
     };
     let rows = ["expired", "forged", "another", "endless", "cut", "empty"].map(spoilt);
-    let telling = rows.clone();
+    let answers = rows.clone();
     let gateway = Answering::start(move |path| {
         let is_asked = |key: &str| path.starts_with(&format!("/ipns/{key}"));
-        telling.iter().find(|(_, key, _)| is_asked(key)).map(|(.., told)| told.clone())
+        answers.iter().find(|(_, key, _)| is_asked(key)).map(|(.., told)| told.clone())
     });
     let content = operators.publisher.url("");
     let alone = asking(&operators, &[&gateway.url(), &content], "none");
@@ -198,15 +198,15 @@ fn records_that_are_forged_or_expired_or_endless_lead_nowhere() {
 }
 
 #[test]
-fn a_key_that_nobody_has_a_record_of_is_not_there() {
+fn a_key_without_a_record_is_not_found() {
     let Some(operators) = Operators::start() else { return };
     let Some(node) = node() else { return };
     let key = generate(&node, "one");
     let name = format!("{key}/team/app");
     let by_node = asking(&operators, &[], &node.api());
     assert_refused(&Repository::of(&by_node, &name).get("manifests/v1"), 404, "NAME_UNKNOWN");
-    let by_nobody = asking(&operators, &[], "none");
-    assert_refused(&Repository::of(&by_nobody, &name).get("manifests/v1"), 504, "UNAVAILABLE");
+    let without_source = asking(&operators, &[], "none");
+    assert_refused(&Repository::of(&without_source, &name).get("manifests/v1"), 504, "UNAVAILABLE");
     let gone = crate::common::free_address();
     let by_the_dead = asking(&operators, &[], &format!("http://{gone}"));
     assert_refused(&Repository::of(&by_the_dead, &name).get("manifests/v1"), 504, "UNAVAILABLE");

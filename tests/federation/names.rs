@@ -45,7 +45,7 @@ fn a_host_and_a_namespace_stand_for_a_domain() {
 }
 
 #[test]
-fn nobody_writes_below_somebodys_root() {
+fn no_client_writes_below_a_foreign_root() {
     let Some(operators) = Operators::start() else { return };
     operators.own("team/app").push_image("v1", "word");
     operators.publish();

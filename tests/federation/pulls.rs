@@ -241,7 +241,7 @@ fn a_new_root_is_followed_within_its_ttl() {
 }
 
 #[test]
-fn a_blob_asked_by_sha512_is_read_once_to_prove_it() {
+fn a_blob_requested_by_sha512_is_read_once_to_prove_it() {
     let Some(mut operators) = Operators::start() else { return };
     let layer = noise(20_000_000, 7);
     let own = operators.own("team/app");

@@ -207,7 +207,7 @@ fn a_range_to_the_end_of_what_has_another_digest_is_cut_off_before_its_last_byte
 }
 
 #[test]
-fn a_range_that_does_not_come_is_to_be_asked_for_again_later() {
+fn a_range_that_does_not_arrive_is_to_be_requested_again_later() {
     let Some(blob) = Blob::sound(3 * MEBIBYTE) else { return };
     blob.publisher.withhold(&leaves(&blob.content)[1..2]);
     let late = blob.get(&format!("bytes={}-{}", MEBIBYTE + 5, MEBIBYTE + 9));

@@ -211,7 +211,7 @@ fn a_peer_that_the_operator_has_given_to_the_node_stays() {
 }
 
 #[test]
-fn a_node_on_a_private_address_is_not_dialled_unless_that_is_wanted() {
+fn a_node_on_a_private_address_is_not_dialled_unless_it_is_allowed() {
     let Some(nodes) = Nodes::start() else { return };
     nodes.push("v1", b"layer");
     let (address, id) = listens(&nodes.theirs);
@@ -264,7 +264,7 @@ fn without_a_gateway_a_node_serves_on_where_the_other_one_has_died() {
 }
 
 #[test]
-fn resolve_tells_of_the_node_and_of_those_that_it_is_connected_to() {
+fn resolve_shows_the_node_and_its_peers() {
     let Some(nodes) = Nodes::start() else { return };
     nodes.push("v1", b"layer");
     let (address, id) = listens(&nodes.theirs);
@@ -294,7 +294,7 @@ fn resolve_tells_of_the_node_and_of_those_that_it_is_connected_to() {
 }
 
 #[test]
-fn where_there_is_no_node_a_node_in_the_hints_is_nobody_to_ask() {
+fn without_a_node_a_node_in_the_hints_is_no_source() {
     let Some(nodes) = Nodes::start() else { return };
     nodes.push("v1", b"layer");
     nodes.publish(&[&listens(&nodes.theirs).0]);

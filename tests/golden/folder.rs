@@ -128,7 +128,7 @@ fn opens_and_goes_on(version: &str) {
 }
 
 #[test]
-fn what_version_0_kept_of_others_is_served_without_them() {
+fn foreign_content_that_version_0_cached_is_served_without_its_source() {
     let Some(()) = embedded_only("it is the store's own folder") else { return };
     let facts = Facts::read("v0/facts.json");
     let data = data_folder("v0", "index.sql");

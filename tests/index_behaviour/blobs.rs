@@ -12,14 +12,14 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(a_recorded_blob_is_found_by_every_name_in_its_repository_alone),
         case(a_blob_recorded_again_is_there_once),
-        case(a_stored_blob_is_found_whoever_has_it),
+        case(a_stored_blob_is_found_in_any_repository),
         case(what_is_stored_is_listed_page_by_page_each_digest_once),
         case(repositories_with_a_blob_are_listed_as_they_came_up_to_a_limit),
         case(a_mount_gives_a_stored_blob_under_its_name_and_the_canonical_one),
         case(a_mount_of_a_blob_never_stored_changes_nothing),
         case(a_repository_exists_while_it_has_something),
         case(the_writer_takes_a_blob_away_under_every_name),
-        case(the_writer_records_a_blob_for_nobody),
+        case(the_writer_records_a_blob_without_a_repository),
         case(many_blocks_are_noted_each_once),
         case(a_size_that_no_column_holds_is_refused),
     ]
@@ -56,7 +56,7 @@ async fn a_blob_recorded_again_is_there_once(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn a_stored_blob_is_found_whoever_has_it(home: Home) -> Outcome {
+async fn a_stored_blob_is_found_in_any_repository(home: Home) -> Outcome {
     assert_eq!(home.index.stored_blob(&canonical("layer")).await?, None);
     home.index.record_blob(&repository("app"), &blob("layer"), NOW).await?;
     let stored = home.index.stored_blob(&canonical("layer")).await?;
@@ -166,7 +166,7 @@ async fn the_writer_takes_a_blob_away_under_every_name(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn the_writer_records_a_blob_for_nobody(home: Home) -> Outcome {
+async fn the_writer_records_a_blob_without_a_repository(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     writer.put_blob(None, &blob_with_alias("layer"), NOW).await?;
     assert!(home.index.stored_blob(&canonical("layer")).await?.is_some());

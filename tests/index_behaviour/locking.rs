@@ -20,7 +20,7 @@ const LONG: Duration = Duration::from_secs(30);
 pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(a_second_writer_waits_for_the_first),
-        case(writers_take_turns),
+        case(writers_exclude_each_other),
         case(who_stops_waiting_for_the_lock_leaves_it_to_the_next),
         case(a_writer_dropped_in_a_transaction_leaves_nothing),
         case(a_writer_dropped_in_mid_statement_leaves_nothing),
@@ -52,7 +52,7 @@ async fn a_second_writer_waits_for_the_first(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn writers_take_turns(home: Home) -> Outcome {
+async fn writers_exclude_each_other(home: Home) -> Outcome {
     let mut tasks = Vec::new();
     for _ in 0..6 {
         let index = home.index.clone();

@@ -19,18 +19,18 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(linkers_go_together),
         case(a_cleaner_waits_for_linkers_and_they_for_it),
-        case(cleaners_take_turns),
-        case(a_cleaner_gets_its_turn_beside_many_linkers),
+        case(cleaners_exclude_each_other),
+        case(a_cleaner_gets_its_lease_beside_many_linkers),
         case(a_cleaning_cut_short_is_seen_until_one_is_ended),
-        case(a_linking_that_is_dropped_gives_its_turn_back),
-        case(who_stops_waiting_for_a_turn_leaves_it_to_the_next),
+        case(a_dropped_linking_releases_its_lease),
+        case(a_waiter_that_gives_up_leaves_the_lease_to_the_next),
         case(linkers_go_on_beside_a_writers_transaction),
-        case(no_turn_is_given_to_who_only_reads),
+        case(readers_get_no_lease),
         case(a_key_is_made_once),
-        case_on("postgres", turns_are_taken_among_processes),
-        case_on("postgres", a_turn_whose_session_ended_says_so),
+        case_on("postgres", leases_exclude_other_processes),
+        case_on("postgres", a_lease_whose_session_ended_reports_it),
         case_on("postgres", a_cleaning_whose_session_ended_is_seen),
-        case_on("postgres", requests_do_not_wait_for_turns),
+        case_on("postgres", requests_do_not_wait_for_leases),
     ]
 }
 
@@ -70,7 +70,7 @@ async fn check_exclusion(one: &Arc<Index>, other: &Arc<Index>) -> Outcome {
     Ok(())
 }
 
-async fn cleaners_take_turns(home: Home) -> Outcome {
+async fn cleaners_exclude_each_other(home: Home) -> Outcome {
     let first = home.index.begin_cleaning().await?;
     assert!(timeout(A_WHILE, home.index.begin_cleaning()).await.is_err(), "two clean");
     first.end().await?;
@@ -78,7 +78,7 @@ async fn cleaners_take_turns(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn a_cleaner_gets_its_turn_beside_many_linkers(home: Home) -> Outcome {
+async fn a_cleaner_gets_its_lease_beside_many_linkers(home: Home) -> Outcome {
     let stop = Arc::new(AtomicBool::new(false));
     let inside = Arc::new(AtomicI32::new(0));
     let mut linkers = Vec::new();
@@ -128,7 +128,7 @@ async fn a_cleaning_cut_short_is_seen_until_one_is_ended(home: Home) -> Outcome 
     Ok(())
 }
 
-async fn a_linking_that_is_dropped_gives_its_turn_back(home: Home) -> Outcome {
+async fn a_dropped_linking_releases_its_lease(home: Home) -> Outcome {
     for _ in 0..20 {
         drop(link(&home.index).await?);
     }
@@ -137,7 +137,7 @@ async fn a_linking_that_is_dropped_gives_its_turn_back(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn who_stops_waiting_for_a_turn_leaves_it_to_the_next(home: Home) -> Outcome {
+async fn a_waiter_that_gives_up_leaves_the_lease_to_the_next(home: Home) -> Outcome {
     let linking = link(&home.index).await?;
     for _ in 0..3 {
         assert!(timeout(A_WHILE / 4, home.index.begin_cleaning()).await.is_err());
@@ -161,7 +161,7 @@ async fn linkers_go_on_beside_a_writers_transaction(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn no_turn_is_given_to_who_only_reads(home: Home) -> Outcome {
+async fn readers_get_no_lease(home: Home) -> Outcome {
     let reader = open_read_only(&home.url).await?;
     assert!(reader.begin_linking().await.is_err());
     assert!(reader.begin_cleaning().await.is_err());
@@ -188,7 +188,7 @@ async fn a_key_is_made_once(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn turns_are_taken_among_processes(home: Home) -> Outcome {
+async fn leases_exclude_other_processes(home: Home) -> Outcome {
     let other = home.open_again().await?;
     let first = link(&home.index).await?;
     link(&other).await?.end().await?;
@@ -202,7 +202,7 @@ const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE
      locktype = 'advisory' AND CAST(classid AS BIGINT) = 1919902054 AND \
      CAST(objid AS BIGINT) = CAST(hashtext(current_schema()) AS BIGINT) & 4294967295";
 
-async fn a_turn_whose_session_ended_says_so(home: Home) -> Outcome {
+async fn a_lease_whose_session_ended_reports_it(home: Home) -> Outcome {
     let linking = link(&home.index).await?;
     home.execute(END_SESSIONS).await?;
     let ended = linking.end().await;
@@ -239,7 +239,7 @@ async fn a_cleaning_whose_session_ended_is_seen(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn requests_do_not_wait_for_turns(home: Home) -> Outcome {
+async fn requests_do_not_wait_for_leases(home: Home) -> Outcome {
     let cleaning = home.index.begin_cleaning().await?;
     let waiting = (0..40).map(|_| {
         let index = home.index.clone();

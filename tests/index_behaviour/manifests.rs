@@ -12,7 +12,7 @@ use crate::{Case, Outcome, case, home::Home};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case(a_manifest_in_the_queue_is_seen_by_nobody),
+        case(a_manifest_in_the_queue_is_not_visible),
         case(a_manifest_is_found_by_each_of_its_names),
         case(bytes_come_back_as_they_were),
         case(a_manifest_that_is_not_stored_cannot_be_given),
@@ -24,7 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-async fn a_manifest_in_the_queue_is_seen_by_nobody(home: Home) -> Outcome {
+async fn a_manifest_in_the_queue_is_not_visible(home: Home) -> Outcome {
     let mine = repository("app");
     home.index.enqueue(b"put", Some(&stored_manifest("image")), NOW).await?;
     home.index.enqueue(b"put", Some(&stored_manifest("image")), NOW).await?;

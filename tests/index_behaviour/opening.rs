@@ -19,7 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(an_unknown_scheme_is_refused),
         case_on("sqlite", a_damaged_file_is_refused),
         case_on("sqlite", a_torn_file_is_refused),
-        case_on("sqlite", a_damaged_row_is_told_apart_from_an_absent_one),
+        case_on("sqlite", a_damaged_row_differs_from_an_absent_one),
         case_on("sqlite", reading_makes_no_file),
         case_on("postgres", an_absent_server_is_unavailable),
     ]
@@ -176,7 +176,7 @@ async fn a_torn_file_is_refused(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn a_damaged_row_is_told_apart_from_an_absent_one(home: Home) -> Outcome {
+async fn a_damaged_row_differs_from_an_absent_one(home: Home) -> Outcome {
     fill(&*home.index).await?;
     home.execute("UPDATE blobs SET cid = x'00'").await?;
     let found = home.index.blob(&repository("app"), &sha256("layer")).await;

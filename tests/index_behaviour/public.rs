@@ -14,7 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(a_node_is_public_while_something_links_to_it_and_for_a_while_after),
         case(a_part_of_a_blob_is_public_as_its_file_is),
-        case(a_node_above_leaves_is_kept),
+        case(a_node_above_leaves_is_stored),
         case(a_manifest_is_found_by_its_cid),
         case(what_is_withdrawn_is_not_public_until_it_is_linked_again),
         case(content_is_needed_by_manifests_and_not_by_who_merely_has_it),
@@ -55,7 +55,7 @@ async fn a_part_of_a_blob_is_public_as_its_file_is(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn a_node_above_leaves_is_kept(home: Home) -> Outcome {
+async fn a_node_above_leaves_is_stored(home: Home) -> Outcome {
     let (node, lost) = (Block::dag_pb("node".into()), Block::dag_pb("lost".into()));
     let mut new = blob("large");
     new.blob.cid = node.cid;

@@ -19,16 +19,16 @@ const END_SESSIONS: &str = "SELECT pg_terminate_backend(pid, 20000) FROM pg_lock
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        case(how_publishing_stands_is_kept),
-        case(roots_are_held_until_they_are_released),
-        case(a_held_root_keeps_its_node),
+        case(the_state_of_publishing_is_stored),
+        case(roots_are_retained_until_they_are_released),
+        case(a_retained_root_keeps_its_node),
         case(clearing_holds_no_root_any_more),
-        case(one_publishes_at_a_time_and_nobody_waits),
+        case(one_publishes_at_a_time_and_no_other_waits),
         case_on("postgres", one_publishes_among_processes),
     ]
 }
 
-async fn how_publishing_stands_is_kept(home: Home) -> Outcome {
+async fn the_state_of_publishing_is_stored(home: Home) -> Outcome {
     assert_eq!(home.index.publication().await?, None);
     for record in [&b"first"[..], b"", b"{\"second\": 1}"] {
         home.index.set_publication(record).await?;
@@ -43,7 +43,7 @@ async fn how_publishing_stands_is_kept(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
+async fn roots_are_retained_until_they_are_released(home: Home) -> Outcome {
     let (one, two, three) = (cid("one"), cid("two"), cid("three"));
     let mut writer = home.index.lock().await?;
     assert!(writer.hold_root(&one, 1).await?);
@@ -85,7 +85,7 @@ async fn roots_are_held_until_they_are_released(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn a_held_root_keeps_its_node(home: Home) -> Outcome {
+async fn a_retained_root_keeps_its_node(home: Home) -> Outcome {
     let root = cid("root");
     let mut writer = home.index.lock().await?;
     writer.put_nodes(&[(root, Some(b"root".as_slice().into()))]).await?;
@@ -106,7 +106,7 @@ async fn clearing_holds_no_root_any_more(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn one_publishes_at_a_time_and_nobody_waits(home: Home) -> Outcome {
+async fn one_publishes_at_a_time_and_no_other_waits(home: Home) -> Outcome {
     let lease = home.index.begin_publishing().await?.ok_or("nobody else publishes")?;
     assert!(timeout(LONG, home.index.begin_publishing()).await??.is_none(), "two publish");
     // It holds nobody else up.

@@ -12,7 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(an_entry_goes_from_intent_to_outcome),
         case(open_entries_come_in_order_up_to_a_limit),
         case(entries_queued_at_once_get_numbers_of_their_own),
-        case(an_entry_is_queued_while_the_lock_is_held),
+        case(an_entry_is_queued_while_the_lock_is_taken),
         case(an_entry_is_queued_beside_other_writes),
         case(a_closed_entry_stays_as_it_is),
         case(what_is_done_is_folded_in_order_and_once),
@@ -78,7 +78,7 @@ async fn entries_queued_at_once_get_numbers_of_their_own(home: Home) -> Outcome 
     Ok(())
 }
 
-async fn an_entry_is_queued_while_the_lock_is_held(home: Home) -> Outcome {
+async fn an_entry_is_queued_while_the_lock_is_taken(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let first = home.index.enqueue(b"first", None, NOW).await?;
     writer.begin().await?;

@@ -14,7 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(tags_are_listed_bytewise_page_by_page),
         case(a_tag_moves_and_goes),
-        case(whoever_asks_after_a_move_sees_it),
+        case(a_read_after_a_move_sees_it),
         case(a_tag_remembers_the_name_that_it_was_tagged_by),
         case(a_tag_needs_a_manifest_of_its_repository),
         case(tags_of_a_manifest_are_found_under_whatever_name),
@@ -65,7 +65,7 @@ async fn a_tag_moves_and_goes(home: Home) -> Outcome {
 }
 
 /// What is kept in memory is what this is about.
-async fn whoever_asks_after_a_move_sees_it(home: Home) -> Outcome {
+async fn a_read_after_a_move_sees_it(home: Home) -> Outcome {
     const MOVES: usize = 100;
     let (mine, v1) = (repository("app"), tag("v1"));
     let texts: Vec<String> = (0..MOVES).map(|number| format!("image {number}")).collect();

@@ -15,14 +15,14 @@ pub(crate) fn cases() -> Vec<Case> {
         case(an_upload_is_known_to_its_repository_alone),
         case(an_upload_is_known_to_its_owner_alone),
         case(an_upload_ends_as_a_blob_for_the_holder_of_its_claim_alone),
-        case(of_many_claims_at_once_one_is_held),
-        case(a_claim_at_another_offset_is_told_where_the_upload_stands),
+        case(of_many_claims_at_once_one_succeeds),
+        case(a_claim_at_another_offset_returns_the_offset_of_the_upload),
         case(a_huge_checkpoint_comes_back_as_it_was),
         case(a_stale_claim_is_taken_over_and_its_holder_finds_out),
         case(a_claim_given_back_leaves_the_upload_as_it_was),
         case(an_upload_is_removed_once),
         case(uploads_untouched_for_long_are_purged),
-        case(an_upload_that_is_held_is_not_purged),
+        case(a_claimed_upload_is_not_purged),
         case_on("sqlite", a_claim_lapses_when_the_process_is_another),
     ]
 }
@@ -90,7 +90,7 @@ async fn an_upload_ends_as_a_blob_for_the_holder_of_its_claim_alone(home: Home) 
     Ok(())
 }
 
-async fn of_many_claims_at_once_one_is_held(home: Home) -> Outcome {
+async fn of_many_claims_at_once_one_succeeds(home: Home) -> Outcome {
     let mine = repository("app");
     let upload = key(&mine, "1");
     home.index.create_upload("1", &mine, "", NOW).await?;
@@ -115,7 +115,7 @@ async fn of_many_claims_at_once_one_is_held(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn a_claim_at_another_offset_is_told_where_the_upload_stands(home: Home) -> Outcome {
+async fn a_claim_at_another_offset_returns_the_offset_of_the_upload(home: Home) -> Outcome {
     let mine = repository("app");
     home.index.create_upload("1", &mine, "", NOW).await?;
     let first = home.index.claim_upload(&key(&mine, "1"), Some(0), "a", 0, NOW).await?;
@@ -164,9 +164,9 @@ async fn a_stale_claim_is_taken_over_and_its_holder_finds_out(home: Home) -> Out
     assert!(matches!(later, Claim::Granted(_)));
     assert!(!home.index.save_upload("1", "slow", 5, b"lost", NOW + 3).await?);
     home.index.release_upload("1", "slow").await?;
-    let still_held =
+    let still_claimed =
         home.index.claim_upload(&key(&mine, "1"), Some(0), "c", NOW + 1, NOW + 3).await?;
-    assert_eq!(still_held, Claim::Busy(0));
+    assert_eq!(still_claimed, Claim::Busy(0));
     assert!(home.index.save_upload("1", "b", 3, b"kept", NOW + 3).await?);
     let upload = home.index.upload(&key(&mine, "1")).await?.ok_or("no upload")?;
     assert_eq!((upload.offset, &upload.checkpoint[..]), (3, &b"kept"[..]));
@@ -218,7 +218,7 @@ async fn uploads_untouched_for_long_are_purged(home: Home) -> Outcome {
     Ok(())
 }
 
-async fn an_upload_that_is_held_is_not_purged(home: Home) -> Outcome {
+async fn a_claimed_upload_is_not_purged(home: Home) -> Outcome {
     let mine = repository("app");
     home.index.create_upload("1", &mine, "", 10).await?;
     home.index.claim_upload(&key(&mine, "1"), None, "x", 0, 20).await?;

@@ -32,7 +32,7 @@ fn prepare(repository: &Repository<'_>, word: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_node_that_is_gone_is_told_of_and_what_waits_for_it_is_done_when_it_is_back() {
+fn a_node_that_is_gone_is_reported_and_waiting_work_is_done_when_it_is_back() {
     let Some(mut node) = KuboNode::start() else { return };
     let registry = Registry::start(&node);
     let repository = registry.repository("team/app");
@@ -121,7 +121,7 @@ fn a_node_that_stands_still_for_a_moment_only_costs_that_moment() {
 }
 
 #[test]
-fn a_node_that_stands_still_for_long_is_told_of() {
+fn a_node_that_hangs_for_long_is_reported() {
     let Some(node) = KuboNode::start() else { return };
     let registry = Registry::start(&node);
     let repository = registry.repository("team/app");

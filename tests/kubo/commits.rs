@@ -44,7 +44,7 @@ fn folds(registry: &Registry) -> usize {
 }
 
 #[test]
-fn a_commit_computes_its_tree_once_and_asks_the_node_for_nothing_twice() {
+fn a_commit_computes_its_tree_once_and_reads_nothing_from_the_node_twice() {
     let Some(node) = KuboNode::start() else { return };
     let proxy = Proxy::before(&node.api());
     let api = proxy.url();

@@ -13,7 +13,7 @@ fn settings(proxy: &Proxy) -> [(&'static str, &'static str); 1] {
 }
 
 #[test]
-fn the_index_takes_writes_while_the_node_is_asked_for_a_manifests_content() {
+fn the_index_takes_writes_while_the_node_reads_a_manifests_content() {
     let Some(node) = KuboNode::start() else { return };
     let layer = b"the layer that is looked up";
     let hex = sha256(layer).replace("sha256:", "");

@@ -35,7 +35,7 @@ fn assert_kind<T>(result: Result<T, KuboError>, kind: KuboErrorKind) {
 }
 
 #[test]
-fn that_nobody_has_the_record_of_a_key_is_told() {
+fn a_key_without_a_record_is_reported() {
     let routing = r#"{"Type": "dhtclient", "DelegatedRouters": []}"#;
     let Some(node) = KuboNode::plan().set("Routing", routing).start() else { return };
     let key = node.ipfs(["key", "gen", "one"]).trim().parse().unwrap();
@@ -103,7 +103,7 @@ fn a_tree_that_is_not_whole_is_not_pinned_and_is_not_waited_for() {
 }
 
 #[test]
-fn what_is_missing_or_taken_is_told() {
+fn what_is_missing_or_exists_is_reported() {
     let Some(node) = KuboNode::start() else { return };
     node.ipfs(["files", "mkdir", "/folder"]);
     let kubo = client(&node, None);
@@ -217,7 +217,7 @@ fn a_token_allows_what_the_driver_does_and_none_or_another_allows_nothing() {
 }
 
 #[test]
-fn a_full_disk_is_told() {
+fn a_full_disk_is_reported() {
     let Some(disk) = Disk::mount("24m") else { return };
     let Some(node) = KuboNode::plan().below(disk.path()).start() else { return };
     let kubo = client(&node, None);

@@ -53,7 +53,7 @@ fn a_gateway_that_serves_blocks_alone_is_refused() {
 }
 
 #[test]
-fn a_limit_on_what_is_read_by_ranges_is_told() {
+fn a_limit_on_reads_by_ranges_is_reported() {
     let plan = KuboNode::plan().set("Gateway.MaxRangeRequestFileSize", "\"1MiB\"");
     let Some(mut node) = plan.start() else { return };
     let is_told = |registry: &Registry| {
@@ -143,7 +143,7 @@ fn a_folder_that_is_something_else_is_refused() {
 }
 
 #[test]
-fn a_token_is_asked_for() {
+fn a_token_is_required() {
     let Some(node) = KuboNode::plan().token("secret").start() else { return };
     for more in [&[][..], &[("STORAGE__KUBO__TOKEN", "mistyped")]] {
         let said = refusal(&node, more);

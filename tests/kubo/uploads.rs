@@ -40,7 +40,7 @@ fn an_upload_goes_on_after_its_process_was_stopped_or_killed() {
 }
 
 #[test]
-fn what_is_left_of_an_upload_that_nobody_finishes_is_cleaned_away() {
+fn the_blocks_of_an_unfinished_upload_are_cleaned_away() {
     let Some(node) = KuboNode::start() else { return };
     let more = [
         ("STORAGE__KUBO__CLEAN_INTERVAL", "1s"),

@@ -42,7 +42,7 @@ async fn refusal(subject: &Subject, change: &Change) -> PublishErrorKind {
     subject.open().write(change).await.expect_err("it is not written").kind
 }
 
-pub(crate) async fn a_name_gets_what_is_wanted(subject: &mut Subject) {
+pub(crate) async fn a_name_gets_the_new_records(subject: &mut Subject) {
     write(subject, &change(&[A, HINT], &[])).await;
     assert_eq!(subject.texts(), sorted(&[A, HINT]));
 }
@@ -76,7 +76,7 @@ pub(crate) async fn repeating_it_changes_nothing(subject: &mut Subject) {
     assert_eq!(subject.count(), before, "the zone was changed");
 }
 
-pub(crate) async fn a_link_of_somebody_else_stays_and_is_told(subject: &mut Subject) {
+pub(crate) async fn a_foreign_link_stays_and_is_reported(subject: &mut Subject) {
     write(subject, &change(&[A, HINT], &[])).await;
     subject.remove(A);
     subject.add(B);
@@ -88,7 +88,7 @@ pub(crate) async fn a_link_of_somebody_else_stays_and_is_told(subject: &mut Subj
     assert_eq!(refusal(subject, &change(&[B, HINT], &[])).await, PublishErrorKind::Conflict);
 }
 
-pub(crate) async fn a_link_of_somebody_else_goes_when_that_is_wanted(subject: &mut Subject) {
+pub(crate) async fn a_foreign_link_is_replaced_by_force(subject: &mut Subject) {
     for text in [B, "dnslink=/ipns/example.net", "v=spf1 -all"] {
         subject.add(text);
     }
@@ -269,7 +269,7 @@ pub(crate) async fn another_ttl_is_written_beside_records_of_others(subject: &mu
     }
 }
 
-pub(crate) async fn a_link_that_a_wildcard_makes_is_somebody_elses(subject: &mut Subject) {
+pub(crate) async fn a_link_of_a_wildcard_is_foreign(subject: &mut Subject) {
     let name = format!("_dnslink.link.{DOMAIN}");
     // Where nobody looks at the servers of the zone, there is none.
     if subject.texts_of(&name).is_empty() {
@@ -281,7 +281,7 @@ pub(crate) async fn a_link_that_a_wildcard_makes_is_somebody_elses(subject: &mut
     assert_eq!(subject.texts_of(&name), sorted(&[A]));
 }
 
-pub(crate) async fn an_alias_that_stands_at_the_name_is_told(subject: &mut Subject) {
+pub(crate) async fn an_alias_at_the_name_is_reported(subject: &mut Subject) {
     if !subject.sees_names() {
         return;
     }
@@ -298,7 +298,7 @@ pub(crate) async fn an_alias_that_stands_at_the_name_is_told(subject: &mut Subje
     assert_eq!(subject.count(), before, "nothing was changed");
 }
 
-pub(crate) async fn what_would_fail_is_told_without_a_change(subject: &mut Subject) {
+pub(crate) async fn what_would_fail_is_reported_without_a_change(subject: &mut Subject) {
     let before = subject.count();
     let wanted = change(&[A, HINT], &[]);
     for wanted in [wanted.clone(), below("cname", wanted.clone()), below("txt", wanted.clone())] {

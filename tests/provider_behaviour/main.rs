@@ -43,12 +43,12 @@ macro_rules! cases {
 }
 
 const CASES: &[Case] = cases![
-    a_name_gets_what_is_wanted,
+    a_name_gets_the_new_records,
     what_was_ours_gives_way,
     records_of_others_stay,
     repeating_it_changes_nothing,
-    a_link_of_somebody_else_stays_and_is_told,
-    a_link_of_somebody_else_goes_when_that_is_wanted,
+    a_foreign_link_stays_and_is_reported,
+    a_foreign_link_is_replaced_by_force,
     a_link_that_was_taken_away_comes_back,
     a_long_hint_is_written_whole,
     without_the_right_key_nothing_is_written,
@@ -59,9 +59,9 @@ const CASES: &[Case] = cases![
     another_ttl_is_written_beside_records_of_others,
     a_wildcard_gives_way_to_what_is_published,
     a_wildcard_of_the_whole_zone_and_a_delegation_are_in_nobodys_way,
-    a_link_that_a_wildcard_makes_is_somebody_elses,
-    an_alias_that_stands_at_the_name_is_told,
-    what_would_fail_is_told_without_a_change,
+    a_link_of_a_wildcard_is_foreign,
+    an_alias_at_the_name_is_reported,
+    what_would_fail_is_reported_without_a_change,
 ];
 
 fn main() {

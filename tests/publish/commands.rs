@@ -75,7 +75,7 @@ fn without_a_server_it_is_published_at_once_and_beside_one_by_that() {
 }
 
 #[test]
-fn what_keeps_it_from_being_published_is_told_beside_a_server_and_without_one() {
+fn why_a_root_is_not_published_is_reported_with_and_without_a_server() {
     let Some(mut publisher) = Publisher::start() else { return };
     publisher.dns.stop();
     for _ in 0..2 {
@@ -162,7 +162,7 @@ fn how_a_registry_stands_is_shown_beside_the_server() {
 }
 
 #[test]
-fn all_who_ask_at_once_are_told_when_it_is_published() {
+fn all_commands_at_once_learn_when_it_is_published() {
     let Some(publisher) = Publisher::start_with(|command| {
         command.env("ROADSTEAD_PUBLISH__DEBOUNCE", "1h");
     }) else {

@@ -14,8 +14,8 @@ impl Publisher {
     /// Waits until the registry says why it cannot publish, and gives that.
     fn wait_for_failure(&self, words: &str) -> String {
         wait(|| self.failure().contains(words), "the registry does not say why");
-        let standing = self.status();
-        assert_eq!(standing["publishing"], "failing", "the cause is for the operator");
+        let status = self.status();
+        assert_eq!(status["publishing"], "failing", "the cause is for the operator");
         self.failure()
     }
 
@@ -50,7 +50,7 @@ fn a_name_server_that_is_away_is_written_to_when_it_is_back_and_no_push_waits_fo
 }
 
 #[test]
-fn a_name_server_that_says_nothing_holds_nobody_up() {
+fn a_silent_name_server_delays_nothing() {
     let Some(publisher) = Publisher::start() else { return };
     publisher.dns.freeze();
     for word in ["one", "two", "three"] {
@@ -64,7 +64,7 @@ fn a_name_server_that_says_nothing_holds_nobody_up() {
 }
 
 #[test]
-fn a_record_that_somebody_else_has_moved_is_told_and_not_overwritten() {
+fn a_record_that_another_program_has_changed_is_reported_and_not_overwritten() {
     let Some(publisher) = Publisher::start() else { return };
     publisher.repository().push_image("v1", "one");
     publisher.wait_until_published();
@@ -111,7 +111,7 @@ fn a_record_that_was_taken_away_is_put_back() {
 }
 
 #[test]
-fn a_key_that_is_refused_is_told_and_pushes_go_on() {
+fn a_refused_key_is_reported_and_pushes_go_on() {
     let Some(publisher) = Publisher::start_with(|command| {
         command.env("ROADSTEAD_PUBLISH__RFC2136__KEY_NAME", "nobody");
     }) else {

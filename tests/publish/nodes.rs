@@ -15,7 +15,7 @@ fn configure(command: &mut std::process::Command, keep: &str) {
 }
 
 #[test]
-fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_told() {
+fn a_published_root_is_pinned_until_it_is_released_and_the_nodes_addresses_are_published() {
     let Some(mut two) = Two::start(|command| configure(command, "1h")) else { return };
     let pins = || two.node.ipfs(["pin", "ls", "--type=recursive", "--names"]);
     let is_pinned = |root: &str| {

@@ -98,7 +98,7 @@ fn records_of_others_at_the_same_name_stay() {
 }
 
 /// Starts one that keeps what was replaced so long, and by nothing else.
-fn keeping(keep: &'static str) -> Option<Publisher> {
+fn with_keep(keep: &'static str) -> Option<Publisher> {
     Publisher::start_with(move |command| {
         command.env("ROADSTEAD_PUBLISH__KEEP", keep).env("ROADSTEAD_GATEWAY__ROOT_GRACE", "1ms");
     })
@@ -113,7 +113,7 @@ fn serves(publisher: &Publisher, root: &str) -> bool {
 
 #[test]
 fn what_the_dns_names_or_named_a_moment_ago_is_served() {
-    let Some(publisher) = keeping("1h") else { return };
+    let Some(publisher) = with_keep("1h") else { return };
     let pushed = publisher.repository().push_image("v1", "one");
     let old = publisher.wait_until_published();
     publisher.dns.freeze();
@@ -131,7 +131,7 @@ fn what_the_dns_names_or_named_a_moment_ago_is_served() {
 
 #[test]
 fn a_root_that_was_replaced_is_released_after_a_while() {
-    let Some(publisher) = keeping("1s") else { return };
+    let Some(publisher) = with_keep("1s") else { return };
     let pushed = publisher.repository().push_image("v1", "three");
     let old = publisher.wait_until_published();
     publisher.repository().push_image("v1", "four");

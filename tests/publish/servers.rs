@@ -28,7 +28,7 @@ fn transfer(from: &Publisher, to: &Bind) {
 }
 
 #[test]
-fn a_program_that_overwrites_everything_is_run_only_where_nothing_of_others_is_told() {
+fn a_program_that_overwrites_everything_is_run_only_where_no_foreign_record_exists() {
     let (Some(first), Some(second)) = (Bind::start(&[(DOMAIN, "")]), Bind::start(&[(DOMAIN, "")]))
     else {
         return;
@@ -48,8 +48,8 @@ fn a_program_that_overwrites_everything_is_run_only_where_nothing_of_others_is_t
             .env("ROADSTEAD_PUBLISH__EXEC__COMMAND", &command)
             .env("ROADSTEAD_PUBLISH__SERVERS", &servers);
     });
-    let standing = || publisher.status()["publishing"].as_str().unwrap().to_owned();
-    let is_done = || wait_long(|| standing() == "ok", "the registry does not know it");
+    let state = || publisher.status()["publishing"].as_str().unwrap().to_owned();
+    let is_done = || wait_long(|| state() == "ok", "the registry does not know it");
     let tells = |root: &str| {
         let link = format!("dnslink=/ipfs/{root}");
         wait_long(|| publisher.links() == [link.as_str()], "it is not written");

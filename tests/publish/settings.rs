@@ -144,7 +144,7 @@ fn another_key_and_another_server_are_tried_at_once() {
 }
 
 #[test]
-fn another_provider_is_asked_to_write_once() {
+fn another_provider_writes_once() {
     let Some(dns) = Bind::start(&[(DOMAIN, "")]) else { return };
     let folder = TempDir::new().unwrap();
     let (program, runs) = (folder.path().join("publish"), folder.path().join("runs"));

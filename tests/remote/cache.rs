@@ -67,7 +67,7 @@ async fn two_who_ask_at_once_fetch_once() {
 }
 
 #[tokio::test]
-async fn all_who_wait_for_one_that_does_not_answer_are_told_at_once_and_later_ones_try_again() {
+async fn all_waiters_for_a_silent_source_fail_at_once_and_later_ones_try_again() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Silent).await;
@@ -82,7 +82,7 @@ async fn all_who_wait_for_one_that_does_not_answer_are_told_at_once_and_later_on
 }
 
 #[tokio::test]
-async fn whoever_waits_goes_on_when_the_one_who_began_goes_away() {
+async fn a_waiter_goes_on_when_the_first_reader_leaves() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let silent = Peer::start(&world, Manner::Silent).await;
@@ -181,7 +181,7 @@ async fn what_there_is_no_room_for_is_refused_before_any_of_it_comes() {
 }
 
 #[tokio::test]
-async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_nor_kept() {
+async fn content_with_another_digest_below_a_sound_root_is_neither_served_whole_nor_cached() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::good(&world).await;
@@ -210,7 +210,7 @@ async fn a_sound_root_whose_content_has_another_digest_is_not_told_to_its_end_no
 }
 
 #[tokio::test]
-async fn a_transfer_that_breaks_off_is_an_error_and_not_kept() {
+async fn an_interrupted_transfer_is_an_error_and_not_cached() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Wrong(BEFORE.cast_signed() + 2)).await;
@@ -251,7 +251,7 @@ async fn what_was_used_longest_ago_goes_first() {
 }
 
 #[tokio::test]
-async fn what_needs_nearly_all_of_the_budget_is_kept_alone() {
+async fn a_file_of_nearly_the_whole_quota_is_cached_alone() {
     let folder = TempDir::new().unwrap();
     let cache = Cache::open(folder.path(), 100_000).unwrap();
     let first = World::of(noise(20_000, 9));

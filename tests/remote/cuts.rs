@@ -14,7 +14,7 @@ const ASKED: usize = 5;
 const PLACES: [usize; 4] = [0, 10, 100, 20_000];
 
 #[tokio::test]
-async fn a_peer_whose_connections_break_before_the_first_block_is_asked_again() {
+async fn a_peer_whose_connections_break_before_the_first_block_is_tried_again() {
     let world = World::new();
     for place in PLACES {
         let start = || Peer::start(&world, Manner::Breaking(ASKED - 1, place));
@@ -39,7 +39,7 @@ async fn a_peer_whose_connections_break_before_the_first_block_is_asked_again() 
 }
 
 #[tokio::test]
-async fn a_listing_that_breaks_in_its_middle_is_asked_for_again() {
+async fn an_interrupted_listing_is_requested_again() {
     let world = World::new();
     let peer = Peer::start(&world, Manner::Breaking(2, 100_000)).await;
     let listed = remote([patient(&peer)]).list(world.root, path(SHARDS), 2500).await;
@@ -48,7 +48,7 @@ async fn a_listing_that_breaks_in_its_middle_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn a_peer_whose_connections_always_break_is_asked_a_few_times_only() {
+async fn a_peer_whose_connections_always_break_is_tried_a_few_times_only() {
     let world = World::new();
     for place in PLACES {
         let peer = Peer::start(&world, Manner::Breaking(usize::MAX, place)).await;
@@ -71,7 +71,7 @@ async fn a_transfer_that_gets_on_is_not_ended_by_the_number_of_its_breaks() {
 }
 
 #[tokio::test]
-async fn a_block_whose_connection_breaks_is_asked_for_again() {
+async fn a_block_whose_connection_breaks_is_requested_again() {
     let world = World::new();
     for place in [0, 10] {
         let peer = Peer::start(&world, Manner::BreakingBlocks(2, place)).await;

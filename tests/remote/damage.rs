@@ -38,7 +38,7 @@ fn truncate(path: &Path) {
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
 }
 
-async fn assert_not_told(length: usize, damage: fn(&Path), is_restarted: bool) {
+async fn assert_not_served(length: usize, damage: fn(&Path), is_restarted: bool) {
     let (world, folder) = (World::of(noise(length, 3)), TempDir::new().unwrap());
     let digest = world.digest();
     let mut cache = Cache::open(folder.path(), PLENTY).unwrap();
@@ -70,25 +70,25 @@ async fn assert_not_told(length: usize, damage: fn(&Path), is_restarted: bool) {
 
 #[tokio::test]
 async fn a_file_that_was_written_to() {
-    assert_not_told(5000, scribble, false).await;
-    assert_not_told(2_000_000, scribble, false).await;
+    assert_not_served(5000, scribble, false).await;
+    assert_not_served(2_000_000, scribble, false).await;
 }
 
 #[tokio::test]
 async fn a_file_that_was_cut() {
-    assert_not_told(5000, truncate, false).await;
-    assert_not_told(2_000_000, truncate, false).await;
-    assert_not_told(2_000_000, truncate, true).await;
+    assert_not_served(5000, truncate, false).await;
+    assert_not_served(2_000_000, truncate, false).await;
+    assert_not_served(2_000_000, truncate, true).await;
 }
 
 #[tokio::test]
-async fn a_file_that_rotted_while_nobody_ran() {
-    assert_not_told(5000, rot, true).await;
-    assert_not_told(2_000_000, rot, true).await;
+async fn a_file_that_was_damaged_while_no_server_ran() {
+    assert_not_served(5000, rot, true).await;
+    assert_not_served(2_000_000, rot, true).await;
 }
 
 #[tokio::test]
-async fn a_sound_file_is_told_after_a_restart() {
+async fn a_sound_file_is_served_after_a_restart() {
     for length in [0, 5000, 2_000_000] {
         let (world, folder) = (World::of(noise(length, 3)), TempDir::new().unwrap());
         let cache = Cache::open(folder.path(), PLENTY).unwrap();

@@ -25,7 +25,7 @@ async fn assert_fails(manner: Manner, leaves: usize, expected: RemoteErrorKind) 
 }
 
 /// Asserts that a peer whose connection breaks after so many leaves is asked for the rest when it is alone.
-async fn assert_asked_again(manner: Manner, leaves: usize) {
+async fn assert_tried_again(manner: Manner, leaves: usize) {
     let world = World::new();
     let bad = Peer::start(&world, manner).await;
     assert_sound(&remote([patient(&bad)]), &world).await;
@@ -73,7 +73,7 @@ async fn wrong_bytes_in_the_last_block() {
 
 #[tokio::test]
 async fn an_archive_that_ends_too_soon() {
-    assert_asked_again(Manner::Short(BEFORE + 3), 3).await;
+    assert_tried_again(Manner::Short(BEFORE + 3), 3).await;
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn an_archive_that_ends_before_anything_is_known_each_time() {
 
 #[tokio::test]
 async fn a_connection_that_is_cut() {
-    assert_asked_again(Manner::Cut(BEFORE + 3), 3).await;
+    assert_tried_again(Manner::Cut(BEFORE + 3), 3).await;
 }
 
 #[tokio::test]
@@ -132,7 +132,7 @@ async fn an_error_of_the_peer() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_has_no_such_archives_is_asked_for_blocks() {
+async fn a_gateway_that_has_no_such_archives_is_tried_for_blocks() {
     let world = World::new();
     for status in [400, 406, 415, 501] {
         let peer = Peer::start(&world, Manner::Status(status, String::new())).await;
@@ -194,14 +194,14 @@ async fn ten_megabytes_for_a_block() {
 }
 
 #[tokio::test]
-async fn nobody_to_ask() {
+async fn no_source_at_all() {
     let world = World::new();
     let (_, error) = read(&remote([]), &world).await;
     assert_eq!(kind(error), NoSource);
 }
 
 #[tokio::test]
-async fn nobody_at_that_address() {
+async fn no_source_at_that_address() {
     let world = World::new();
     let gone = patient(&Peer::good(&world).await);
     let (_, error) = read(&remote([gone]), &world).await;
@@ -209,7 +209,7 @@ async fn nobody_at_that_address() {
 }
 
 #[tokio::test]
-async fn of_several_failures_the_one_that_says_most_is_told() {
+async fn of_several_failures_the_most_telling_is_reported() {
     let world = World::new();
     let absent = || Manner::Status(404, String::new());
     let cases = [
@@ -237,7 +237,7 @@ async fn of_several_failures_the_one_that_says_most_is_told() {
 }
 
 #[tokio::test]
-async fn where_somebody_waits_nothing_takes_longer_to_be_told_than_he_waits() {
+async fn a_request_that_waits_gets_its_answer_within_its_limit() {
     let world = World::new();
     let silent = Peer::start(&world, Manner::Silent).await;
     // Its timeouts is longer than any test.
@@ -250,7 +250,7 @@ async fn where_somebody_waits_nothing_takes_longer_to_be_told_than_he_waits() {
 }
 
 #[tokio::test]
-async fn content_takes_its_time_once_it_is_told_that_it_is_there() {
+async fn content_takes_its_time_once_it_is_known_to_exist() {
     let world = World::new();
     let gated = Peer::start(&world, Manner::Gated(LEAF)).await;
     let limit = Duration::from_secs(5);

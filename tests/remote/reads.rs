@@ -36,7 +36,7 @@ async fn a_range_is_that_slice_and_no_other_leaf_is_sent() {
 }
 
 #[tokio::test]
-async fn the_length_of_a_file_is_told_without_its_content() {
+async fn the_length_of_a_file_is_read_without_its_content() {
     let world = World::new();
     let peer = Peer::good(&world).await;
     let found = remote([patient(&peer)]).stat(world.root, path(FILE)).await.unwrap();
@@ -101,7 +101,7 @@ async fn a_small_read_takes_no_more_than_its_limit() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_longer_than_its_parent_says_is_not_told() {
+async fn a_file_that_is_longer_than_its_parent_says_is_refused() {
     let world = World::lying();
     let peer = Peer::good(&world).await;
     let (bytes, error) = read(&remote([patient(&peer)]), &world).await;

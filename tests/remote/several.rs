@@ -46,7 +46,7 @@ async fn one_whose_head_start_is_over_goes_on() {
 }
 
 #[tokio::test]
-async fn the_one_that_answered_last_is_asked_first() {
+async fn the_source_that_answered_last_is_tried_first() {
     let world = World::new();
     let bad = Peer::start(&world, Manner::Status(404, String::new())).await;
     let good = Peer::good(&world).await;
@@ -57,7 +57,7 @@ async fn the_one_that_answered_last_is_asked_first() {
 }
 
 #[tokio::test]
-async fn one_on_this_machine_is_asked_first_whoever_answered_last() {
+async fn a_source_on_this_machine_is_tried_first_in_any_case() {
     let world = World::new();
     let near = Peer::start(&world, Manner::Status(404, String::new())).await;
     let good = Peer::good(&world).await;

@@ -51,7 +51,7 @@ fn work(places: &Places, number: u64) -> Vec<ServerAnswer> {
 }
 
 /// Checks that a replica says what the clients were told.
-fn assert_told(address: &str, told: &[ServerAnswer]) {
+fn assert_served(address: &str, told: &[ServerAnswer]) {
     for ServerAnswer { repository, tag, image } in told {
         let repository = format!("http://{address}/v2/{repository}");
         let found = http::get(&format!("{repository}/manifests/{tag}"));
@@ -97,7 +97,7 @@ fn nothing_acknowledged_is_lost_while_replicas_are_killed_and_postgres_is_restar
     assert!(kills >= 3, "only {kills} were killed");
     assert_eq!(told.len(), usize::try_from(CLIENTS * IMAGES).expect("it is small"));
     for address in replicas.addresses() {
-        assert_told(&address, &told);
+        assert_served(&address, &told);
     }
     assert_whole(&replicas);
     assert_no_lock_is_left(&replicas);

@@ -108,7 +108,7 @@ fn an_upload_that_hangs_at_one_replica_goes_on_at_another_at_once() {
     let content = noise(2 * MIB + 7, 5);
     let digest = sha256(&content);
     for method in ["PATCH", "PUT"] {
-        let begun = Repository::of(&replicas.servers[0], "team/app").begin_as_told();
+        let begun = Repository::of(&replicas.servers[0], "team/app").begin_with_offset();
         let location = begun.location;
         let mut hanging = Connection::open(&replicas.servers[0]);
         let target = format!("{location}?digest={digest}");

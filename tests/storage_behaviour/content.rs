@@ -226,7 +226,7 @@ pub(crate) async fn a_checkpoint_is_bounded(subject: &mut Subject) {
     subject.storage.discard("upload").await.unwrap();
 }
 
-pub(crate) async fn bytes_of_another_digest_are_not_kept(subject: &mut Subject) {
+pub(crate) async fn bytes_of_another_digest_are_not_stored(subject: &mut Subject) {
     let bytes = noise(7, 5000);
     let mut ingest = subject.storage.begin("upload").await.unwrap();
     ingest.append(bytes.clone().into()).await.unwrap();
@@ -239,15 +239,15 @@ pub(crate) async fn bytes_of_another_digest_are_not_kept(subject: &mut Subject) 
 
 pub(crate) async fn content_is_checked_against_a_sha512_digest_too(subject: &mut Subject) {
     let bytes = noise(8, CHUNK_SIZE + 9);
-    for (expected, is_kept) in [
+    for (expected, is_stored) in [
         (Digest::of(Algorithm::Sha512, b"other"), false),
         (Digest::of(Algorithm::Sha512, &bytes), true),
     ] {
         let mut ingest = subject.storage.begin("upload").await.unwrap();
         ingest.append(bytes.clone().into()).await.unwrap();
         let finished = ingest.finish(&expected).await;
-        assert_eq!(finished.is_ok(), is_kept);
-        assert_eq!(subject.storage.contains(&content(&bytes)).await.unwrap(), is_kept);
+        assert_eq!(finished.is_ok(), is_stored);
+        assert_eq!(subject.storage.contains(&content(&bytes)).await.unwrap(), is_stored);
     }
 }
 

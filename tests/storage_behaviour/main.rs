@@ -73,7 +73,7 @@ const CASES: &[Case] = cases![
     content::a_checkpoint_that_was_tampered_with_does_no_harm,
     content::of_two_ingests_of_one_upload_neither_ends_as_the_others_bytes,
     content::a_checkpoint_is_bounded,
-    content::bytes_of_another_digest_are_not_kept,
+    content::bytes_of_another_digest_are_not_stored,
     content::content_is_checked_against_a_sha512_digest_too,
     content::the_same_content_may_come_from_many_at_once,
     content::a_dropped_ingest_can_be_gone_on_with,
@@ -93,7 +93,7 @@ const CASES: &[Case] = cases![
     tree::what_is_not_there_is_none,
     tree::linking_content_that_is_missing_fails,
     tree::a_file_of_a_tree_can_be_adopted,
-    tree::an_adopted_file_takes_the_place_of_what_was_kept,
+    tree::an_imported_file_replaces_what_was_stored,
     tree::a_listing_passes_over_what_goes_meanwhile,
     tree::folding_gives_the_root_of_the_whole_tree,
 ];

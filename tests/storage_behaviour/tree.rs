@@ -181,7 +181,7 @@ pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
     assert_eq!(subject.storage.verify(&found.content.canonical).await.unwrap(), found.content);
 }
 
-pub(crate) async fn an_adopted_file_takes_the_place_of_what_was_kept(subject: &mut Subject) {
+pub(crate) async fn an_imported_file_replaces_what_was_stored(subject: &mut Subject) {
     let kept = subject.take_in("upload", b"hello", 10).await.content;
     // The same bytes in a file of its own, as in a copy that has lost its hard links.
     subject.storage.apply(Public, &[put("blobs/data", "hello")]).await.unwrap();

@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn one_that_hangs_up_keeps_no_other_waiting() {
+    async fn a_reader_that_hangs_up_does_not_block_another() {
         let shared = Shared::default();
         let (begin, begun) = oneshot::channel();
         let first = shared.get(async move || {

@@ -132,7 +132,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
 }
 
 #[test]
-fn programs_are_told_as_json_and_local_namespaces_are_taken() {
+fn json_lists_what_was_left_out_and_local_namespaces_are_accepted() {
     let Faulty { source, root, .. } = Faulty::new();
     let data = TempDir::new_in(source.server.data()).unwrap();
     let mut json = command(&source.folder(), data.path());

@@ -145,7 +145,7 @@ fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
 }
 
 #[test]
-fn what_others_may_change_is_copied_and_what_nothing_needs_is_not_kept() {
+fn what_others_may_change_is_copied_and_what_nothing_needs_is_left_out() {
     let source = one_image();
     fs::set_permissions(source.blob(b"layer"), Permissions::from_mode(0o664)).unwrap();
     // A link that leads to what nothing else has.

@@ -19,7 +19,7 @@ fn names_and_links_cost_no_round_trip_each() {
 }
 
 #[test]
-fn a_peer_without_archives_that_can_be_followed_is_asked_block_by_block() {
+fn a_peer_without_usable_archives_is_read_block_by_block() {
     let original = Original::start();
     for manner in [Manner::Unordered, Manner::NoArchives(406), Manner::NoArchives(501)] {
         let proxy = Proxy::start(original.server.address(), manner);
@@ -32,7 +32,7 @@ fn a_peer_without_archives_that_can_be_followed_is_asked_block_by_block() {
 }
 
 #[test]
-fn a_peer_that_hangs_up_now_and_then_is_asked_again() {
+fn a_peer_that_hangs_up_now_and_then_is_tried_again() {
     let original = Original::start();
     let proxy = Proxy::start(original.server.address(), Manner::Flaky);
     let copy = Copy::new();

@@ -44,7 +44,7 @@ pub(crate) enum Fate {
     /// It arrives late.
     Late,
     /// It arrives twice, one after the other, and the client gets the second answer.
-    TwiceInTurn,
+    TwiceRunning,
     /// It arrives twice, one after the other, and the client gets the first answer.
     TwiceAnsweredOnce,
     /// It arrives twice at the same time, and the client gets one of the answers.
@@ -60,7 +60,7 @@ const FATES: [Fate; 11] = [
     Fate::AnswerCut,
     Fate::AnswerReplaced,
     Fate::Late,
-    Fate::TwiceInTurn,
+    Fate::TwiceRunning,
     Fate::TwiceAnsweredOnce,
     Fate::TwiceAtOnce,
 ];
@@ -228,7 +228,7 @@ impl Shared {
                 };
                 let [first, second] = answers;
                 let is_second = match fate {
-                    Fate::TwiceInTurn => true,
+                    Fate::TwiceRunning => true,
                     Fate::TwiceAnsweredOnce => false,
                     _ => self.below(2) == 1,
                 };
