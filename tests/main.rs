@@ -14,6 +14,7 @@ mod deploy;
 mod dnslink;
 mod docs;
 mod durability;
+mod examples;
 mod faults;
 mod federation;
 mod golden;

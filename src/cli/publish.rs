@@ -173,7 +173,7 @@ async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {
         }
         servers.push(shown);
         let fact: String =
-            response.fact().chars().filter(|character| !character.is_control()).collect();
+            response.summary().chars().filter(|character| !character.is_control()).collect();
         text.extend([&format!("{server} says  "), &*fact, "\n"]);
     }
     if let Some(conflict) = &conflict {

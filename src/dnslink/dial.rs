@@ -60,6 +60,15 @@ pub enum DialError {
 impl Guard {
     /// Returns whether an address may be dialled: whether it is one of the internet at large. Addresses of
     /// version 6 that hold one of version 4 are judged by that.
+    ///
+    /// ```
+    /// use roadstead::dnslink::Guard;
+    ///
+    /// let guard = Guard { allow_private: false };
+    /// assert!(guard.allows("8.8.8.8".parse()?));
+    /// assert!(!guard.allows("192.168.0.1".parse()?) && !guard.allows("::ffff:127.0.0.1".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn allows(self, ip: IpAddr) -> bool {
         self.allow_private
@@ -119,12 +128,35 @@ impl Dialer {
     }
 
     /// Returns the guard, which decides which addresses may be dialled.
+    ///
+    /// ```
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::Resolver;
+    ///
+    /// let dialer = Resolver::open(&DnslinkSettings::default())?.dialer();
+    /// assert!(!dialer.guard().allow_private);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn guard(&self) -> Guard {
         self.guard
     }
 
     /// Finds the addresses of a host that may be dialled, at least one.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::{DialError, Host, Resolver};
+    ///
+    /// let dialer = Resolver::open(&DnslinkSettings::default())?.dialer();
+    /// assert_eq!(dialer.addresses(&Host::Ip("8.8.8.8".parse()?)).await, Ok(vec!["8.8.8.8".parse()?]));
+    /// let refused = dialer.addresses(&Host::Ip("127.0.0.1".parse()?)).await;
+    /// assert!(matches!(refused, Err(DialError::Forbidden(_))));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Why there is none.
@@ -143,6 +175,17 @@ impl Dialer {
     /// Refuses a URL whose host is an address that must not be dialled, or that is not HTTP. A name is
     /// judged when it is resolved.
     ///
+    /// ```
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::{DialError, Resolver};
+    ///
+    /// let dialer = Resolver::open(&DnslinkSettings::default())?.dialer();
+    /// assert_eq!(dialer.check_url(&"https://example.com".parse()?), Ok(()));
+    /// let refused = dialer.check_url(&"http://169.254.169.254/latest".parse()?);
+    /// assert!(matches!(refused, Err(DialError::Forbidden(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Why it is refused.
     pub fn check_url(&self, url: &Url) -> Result<(), DialError> {
@@ -159,6 +202,16 @@ impl Dialer {
 
     /// Refuses a gateway at an address that must not be dialled, as [`check_url`](Self::check_url) does.
     ///
+    /// ```
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::{Gateway, Resolver};
+    ///
+    /// let dialer = Resolver::open(&DnslinkSettings::default())?.dialer();
+    /// assert!(dialer.check_gateway(&Gateway::from_url("https://example.com").unwrap()).is_ok());
+    /// assert!(dialer.check_gateway(&Gateway::from_url("http://10.0.0.1").unwrap()).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// Why it is refused.
     pub fn check_gateway(&self, gateway: &Gateway) -> Result<(), DialError> {
@@ -168,6 +221,20 @@ impl Dialer {
 
     /// Finds where a peer listens, as literal addresses that a node may be given; at least one. A
     /// `/dnsaddr/…` is followed to those of its records that have the same peer. It takes ten seconds and 16 names at most.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::{Hint, Resolver, key_of_seed, peer_id};
+    ///
+    /// let dialer = Resolver::open(&DnslinkSettings::default())?.dialer();
+    /// let text = format!("/ip4/8.8.8.8/tcp/4001/p2p/{}", peer_id(&key_of_seed(&[7; 32])));
+    /// let Hint::Peer(peer) = text.parse()? else { panic!() };
+    /// assert_eq!(dialer.peer_addresses(&peer).await?[0].to_string(), text);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Why there is none.

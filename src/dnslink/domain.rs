@@ -28,6 +28,14 @@ pub struct DomainError;
 
 impl Domain {
     /// Returns the domain as text.
+    ///
+    /// ```
+    /// use roadstead::dnslink::Domain;
+    ///
+    /// assert_eq!("Example.com.".parse::<Domain>()?.as_str(), "example.com");
+    /// assert!("192.0.2.1".parse::<Domain>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -49,11 +49,27 @@ pub enum DnslinkErrorKind {
 
 impl DnslinkError {
     /// Makes an error that has no cause of its own.
+    ///
+    /// ```
+    /// use roadstead::dnslink::{DnslinkError, DnslinkErrorKind};
+    ///
+    /// let error = DnslinkError::new(DnslinkErrorKind::Loop, "example.com");
+    /// assert!(error.to_string().ends_with("its links form a loop: example.com"));
+    /// ```
     pub fn new(kind: DnslinkErrorKind, context: impl Into<String>) -> Self {
         Self { kind, context: context.into(), source: None }
     }
 
     /// Makes an error of that kind with a cause.
+    ///
+    /// ```
+    /// use std::error::Error;
+    /// use roadstead::dnslink::{DnslinkError, DnslinkErrorKind};
+    ///
+    /// let cause = std::io::Error::other("unplugged");
+    /// let error = DnslinkError::wrap(DnslinkErrorKind::Unavailable, "example.com", cause);
+    /// assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("unplugged"));
+    /// ```
     pub fn wrap(
         kind: DnslinkErrorKind,
         context: impl Into<String>,
@@ -64,6 +80,13 @@ impl DnslinkError {
     }
 
     /// Returns whether the same call may succeed later without a change of the records.
+    ///
+    /// ```
+    /// use roadstead::dnslink::{DnslinkError, DnslinkErrorKind};
+    ///
+    /// assert!(DnslinkError::new(DnslinkErrorKind::Unavailable, "example.com").is_retryable());
+    /// assert!(!DnslinkError::new(DnslinkErrorKind::Loop, "example.com").is_retryable());
+    /// ```
     #[must_use]
     pub fn is_retryable(&self) -> bool {
         self.kind == DnslinkErrorKind::Unavailable

@@ -63,6 +63,16 @@ pub enum IpnsError {
 
 /// Reads a record and checks it as the specification says under "Record Verification".
 ///
+/// ```
+/// use jiff::Timestamp;
+/// use roadstead::dnslink::ipns::{IpnsError, MAX_RECORD, verify};
+/// use roadstead::dnslink::key_of_seed;
+///
+/// let (name, now) = (key_of_seed(&[7; 32]), Timestamp::now());
+/// assert_eq!(verify(&name, b"", now), Err(IpnsError::Signature));
+/// assert_eq!(verify(&name, &[0; MAX_RECORD + 1], now), Err(IpnsError::Length));
+/// ```
+///
 /// # Errors
 /// Why it is not good.
 pub fn verify(name: &Cid, record: &[u8], now: Timestamp) -> Result<IpnsRecord, IpnsError> {

@@ -15,6 +15,15 @@ const MAX_INLINE: usize = 42;
 
 /// Reads an IPNS name or a peer id: a CID of a libp2p key, or the bare multihash in base58, as
 /// `12D3KooW…` and `Qm…`. None if it is neither.
+///
+/// ```
+/// use roadstead::dnslink::{key_of_seed, parse_key, peer_id};
+///
+/// let key = key_of_seed(&[7; 32]);
+/// assert_eq!(parse_key(&key.to_string()), Some(key));
+/// assert_eq!(parse_key(&peer_id(&key)), Some(key));
+/// assert_eq!(parse_key("example.com"), None);
+/// ```
 #[must_use]
 pub fn parse_key(text: &str) -> Option<Cid> {
     let hash = match text.as_bytes().first()? {
@@ -36,6 +45,14 @@ pub fn parse_key(text: &str) -> Option<Cid> {
 
 /// Returns the name of the key that is derived from a seed (libp2p, "Peer Ids": Ed25519).
 ///
+/// ```
+/// use roadstead::dnslink::{key_of_seed, peer_id};
+///
+/// let key = key_of_seed(&[7; 32]);
+/// assert!(peer_id(&key).starts_with("12D3KooW"));
+/// assert_ne!(key, key_of_seed(&[8; 32]));
+/// ```
+///
 /// # Panics
 /// Never: any 32 bytes are a seed.
 #[must_use]
@@ -49,6 +66,13 @@ pub fn key_of_seed(seed: &[u8; 32]) -> Cid {
 }
 
 /// Writes a key as a peer id, as Kubo does: its multihash in base58.
+///
+/// ```
+/// use roadstead::dnslink::{parse_key, peer_id};
+///
+/// let id = "12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
+/// assert_eq!(parse_key(id).map(|key| peer_id(&key)).as_deref(), Some(id));
+/// ```
 #[must_use]
 pub fn peer_id(key: &Cid) -> String {
     Base::Base58Btc.encode(key.hash().to_bytes())

@@ -157,6 +157,14 @@ impl Hint {
 
 impl Gateway {
     /// Reads the URL of a gateway, without a path.
+    ///
+    /// ```
+    /// use roadstead::dnslink::Gateway;
+    ///
+    /// let gateway = Gateway::from_url("https://example.com").unwrap();
+    /// assert_eq!(gateway.url, "https://example.com:443");
+    /// assert_eq!(Gateway::from_url("ftp://example.com"), None);
+    /// ```
     #[must_use]
     pub fn from_url(url: &str) -> Option<Self> {
         let url: http::Uri = url.parse().ok()?;
@@ -185,6 +193,15 @@ impl Gateway {
     }
 
     /// Writes it as a multiaddr: `/dns4/example.com/tcp/443/tls/http`.
+    ///
+    /// ```
+    /// use roadstead::dnslink::{Gateway, Hint};
+    ///
+    /// let gateway = Gateway::from_url("https://example.com").unwrap();
+    /// assert_eq!(gateway.multiaddr(), "/dns4/example.com/tcp/443/tls/http");
+    /// assert_eq!(gateway.multiaddr().parse::<Hint>()?, Hint::Gateway(gateway));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn multiaddr(&self) -> String {
         let port = self.url.rsplit(':').next().unwrap_or_default();
@@ -193,6 +210,13 @@ impl Gateway {
     }
 
     /// Lists the protocols of the multiaddr.
+    ///
+    /// ```
+    /// use roadstead::dnslink::Gateway;
+    ///
+    /// let gateway = Gateway::from_url("https://example.com").unwrap();
+    /// assert_eq!(gateway.protocols(), ["dns4", "tcp", "tls", "http"]);
+    /// ```
     #[must_use]
     pub fn protocols(&self) -> Vec<&'static str> {
         let host = match self.host {

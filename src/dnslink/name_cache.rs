@@ -76,7 +76,7 @@ impl NameCache {
         !is_known && !self.was_found(name).await
     }
 
-    /// Answers from memory, or by a look-up that `look_up` makes: one for all callers at the same time.
+    /// Answers from the cache, or by a look-up that `look_up` makes: one for all callers at the same time.
     /// It goes on when no caller waits for it any more.
     pub(super) async fn answer<Look>(
         self: &Arc<Self>,
@@ -89,7 +89,7 @@ impl NameCache {
         if let Some(outcome) = self.fresh(name) {
             return outcome;
         }
-        self.recall(name).await;
+        self.load(name).await;
         let old = self.entries.get(name).and_then(|cached| self.last_good(&cached));
         let flight = match self.join(name, look_up) {
             Ok(flight) => flight,
@@ -100,8 +100,8 @@ impl NameCache {
     }
 
     /// Returns the last good answer for a name, also of an earlier process, if it may still serve.
-    pub(super) async fn recalled(&self, name: &Target) -> Option<Answer> {
-        self.recall(name).await;
+    pub(super) async fn last_known(&self, name: &Target) -> Option<Answer> {
+        self.load(name).await;
         self.last(name)
     }
 
@@ -118,19 +118,19 @@ impl NameCache {
             return true;
         }
         match &self.persistent {
-            Some(persistent) => persistent.knows(name).await,
+            Some(persistent) => persistent.contains(name).await,
             None => false,
         }
     }
 
     /// Loads the answer of an earlier process, if this one knows nothing of the name.
-    async fn recall(&self, name: &Target) {
+    async fn load(&self, name: &Target) {
         let Some(persistent) =
             self.persistent.as_ref().filter(|_| self.entries.get(name).is_none())
         else {
             return;
         };
-        let Some((resolved, due_time)) = persistent.recall(name).await else { return };
+        let Some((resolved, due_time)) = persistent.get(name).await else { return };
         let age = Timestamp::now().duration_since(due_time);
         let now = Instant::now();
         // Its TTL is over, whatever the clock said then.
@@ -185,16 +185,16 @@ impl NameCache {
         flights.insert(name.clone(), flight.clone());
         // A task that cannot run is dropped at once, and removes itself from the list.
         drop(flights);
-        let listed = Listed { memory: self.clone(), name: name.clone() };
+        let listed = Listed { cache: self.clone(), name: name.clone() };
         let look_up = look_up();
         tokio::spawn(async move {
             let found = look_up.await;
-            let outcome = listed.memory.store(&listed.name, found);
-            let (memory, name) = (listed.memory.clone(), listed.name.clone());
+            let outcome = listed.cache.store(&listed.name, found);
+            let (cache, name) = (listed.cache.clone(), listed.name.clone());
             drop(listed);
             // The callers may have gone away.
             let _ = landed.send(outcome);
-            memory.note(&name).await;
+            cache.persist(&name).await;
         });
         Ok(flight)
     }
@@ -227,15 +227,15 @@ impl NameCache {
     }
 
     /// Stores the result of a name for later processes.
-    async fn note(&self, name: &Target) {
+    async fn persist(&self, name: &Target) {
         let (Some(persistent), Some(cached)) = (&self.persistent, self.entries.get(name)) else {
             return;
         };
         match (&cached.outcome, &cached.good) {
             (Ok(answer), Some(good)) if answer.stale_since.is_none() => {
-                persistent.note(name, &good.resolved, good.due_time).await;
+                persistent.store(name, &good.resolved, good.due_time).await;
             }
-            (Err(error), None) if !error.is_retryable() => persistent.forget(name).await,
+            (Err(error), None) if !error.is_retryable() => persistent.mark_gone(name).await,
             _ => {}
         }
     }
@@ -247,13 +247,13 @@ impl NameCache {
 
 /// Removes a look-up from the list when it has ended, however it did.
 struct Listed {
-    memory: Arc<NameCache>,
+    cache: Arc<NameCache>,
     name: Target,
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.memory.flights().remove(&self.name);
+        self.cache.flights().remove(&self.name);
     }
 }
 
@@ -280,8 +280,8 @@ mod tests {
         DnslinkError::new(kind, "example.com")
     }
 
-    async fn ask(memory: &Arc<NameCache>, outcome: Result<Resolved>) -> Result<Answer> {
-        memory.answer(&name(), || async move { outcome }).await
+    async fn look_up(cache: &Arc<NameCache>, outcome: Result<Resolved>) -> Result<Answer> {
+        cache.answer(&name(), || async move { outcome }).await
     }
 
     fn path(answer: Result<Answer>) -> String {
@@ -290,32 +290,32 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_cached_until_it_is_due() {
-        let memory = Arc::new(NameCache::new(DAY));
-        assert_eq!(path(ask(&memory, Ok(found("a", DAY))).await), "a");
-        assert_eq!(path(ask(&memory, Ok(found("b", DAY))).await), "a");
-        let memory = Arc::new(NameCache::new(DAY));
-        assert_eq!(path(ask(&memory, Ok(found("a", Duration::ZERO))).await), "a");
-        assert_eq!(path(ask(&memory, Ok(found("b", DAY))).await), "b");
+        let cache = Arc::new(NameCache::new(DAY));
+        assert_eq!(path(look_up(&cache, Ok(found("a", DAY))).await), "a");
+        assert_eq!(path(look_up(&cache, Ok(found("b", DAY))).await), "a");
+        let cache = Arc::new(NameCache::new(DAY));
+        assert_eq!(path(look_up(&cache, Ok(found("a", Duration::ZERO))).await), "a");
+        assert_eq!(path(look_up(&cache, Ok(found("b", DAY))).await), "b");
     }
 
     #[tokio::test]
     async fn a_negative_answer_is_cached_and_replaces_an_earlier_one() {
-        let memory = Arc::new(NameCache::new(DAY));
-        ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
+        let cache = Arc::new(NameCache::new(DAY));
+        look_up(&cache, Ok(found("a", Duration::ZERO))).await.unwrap();
         for outcome in [Err(failed(DnslinkErrorKind::NotFound)), Ok(found("b", DAY))] {
-            let error = ask(&memory, outcome).await.unwrap_err();
+            let error = look_up(&cache, outcome).await.unwrap_err();
             assert_eq!(error.kind, DnslinkErrorKind::NotFound);
         }
-        assert!(memory.entries.get(&name()).unwrap().good.is_none());
+        assert!(cache.entries.get(&name()).unwrap().good.is_none());
     }
 
     #[tokio::test]
     async fn a_stale_answer_serves_while_no_server_answers_and_says_since_when() {
-        let memory = Arc::new(NameCache::new(DAY));
-        let fresh = ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
+        let cache = Arc::new(NameCache::new(DAY));
+        let fresh = look_up(&cache, Ok(found("a", Duration::ZERO))).await.unwrap();
         assert_eq!(fresh.stale_since, None);
         let before = Timestamp::now();
-        let stale = ask(&memory, Err(failed(DnslinkErrorKind::Unavailable))).await.unwrap();
+        let stale = look_up(&cache, Err(failed(DnslinkErrorKind::Unavailable))).await.unwrap();
         assert_eq!(stale.resolved.path, ["a"]);
         assert!(stale.stale_since.is_some_and(|since| since <= before));
     }
@@ -323,90 +323,90 @@ mod tests {
     #[tokio::test]
     async fn what_an_earlier_process_found_stands_in_no_longer_than_it_may() {
         let folder = tempfile::TempDir::new().unwrap();
-        let memory = |stale_for| {
+        let cache = |stale_for| {
             Arc::new(
                 NameCache::new(stale_for)
                     .with_persistent_cache(PersistentCache::open(folder.path()).unwrap()),
             )
         };
         let down = || Err(failed(DnslinkErrorKind::Unavailable));
-        ask(&memory(DAY), Ok(found("a", Duration::ZERO))).await.unwrap();
+        look_up(&cache(DAY), Ok(found("a", Duration::ZERO))).await.unwrap();
         // It is written after the answer.
-        while memory(DAY).persistent.as_ref().unwrap().recall(&name()).await.is_none() {
+        while cache(DAY).persistent.as_ref().unwrap().get(&name()).await.is_none() {
             tokio::task::yield_now().await;
         }
-        let stale = ask(&memory(DAY), down()).await.unwrap();
+        let stale = look_up(&cache(DAY), down()).await.unwrap();
         assert_eq!(stale.resolved.path, ["a"]);
         assert!(stale.stale_since.is_some());
-        let error = ask(&memory(Duration::ZERO), down()).await.unwrap_err();
+        let error = look_up(&cache(Duration::ZERO), down()).await.unwrap_err();
         assert_eq!(error.kind, DnslinkErrorKind::Unavailable);
-        let gone = memory(DAY);
-        ask(&gone, Err(failed(DnslinkErrorKind::NotFound))).await.unwrap_err();
-        while gone.persistent.as_ref().unwrap().recall(&name()).await.is_some() {
+        let gone = cache(DAY);
+        look_up(&gone, Err(failed(DnslinkErrorKind::NotFound))).await.unwrap_err();
+        while gone.persistent.as_ref().unwrap().get(&name()).await.is_some() {
             tokio::task::yield_now().await;
         }
-        assert!(ask(&memory(DAY), down()).await.is_err(), "its owner has taken it away");
+        assert!(look_up(&cache(DAY), down()).await.is_err(), "its owner has taken it away");
     }
 
     #[tokio::test]
     async fn nothing_stands_in_longer_than_it_may() {
-        let memory = Arc::new(NameCache::new(Duration::ZERO));
-        ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
-        let error = ask(&memory, Err(failed(DnslinkErrorKind::Unavailable))).await.unwrap_err();
+        let cache = Arc::new(NameCache::new(Duration::ZERO));
+        look_up(&cache, Ok(found("a", Duration::ZERO))).await.unwrap();
+        let error = look_up(&cache, Err(failed(DnslinkErrorKind::Unavailable))).await.unwrap_err();
         assert_eq!(error.kind, DnslinkErrorKind::Unavailable);
     }
 
     #[tokio::test]
     async fn one_look_up_serves_all_callers_and_outlives_the_first() {
-        let memory = Arc::new(NameCache::new(DAY));
+        let cache = Arc::new(NameCache::new(DAY));
         let (count, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
-        let ask = || {
-            let (memory, count, gate) = (memory.clone(), count.clone(), gate.clone());
+        let begin = || {
+            let (cache, count, gate) = (cache.clone(), count.clone(), gate.clone());
             tokio::spawn(async move {
                 let look_up = || async move {
                     count.fetch_add(1, Ordering::SeqCst);
                     gate.notified().await;
                     Ok(found("a", DAY))
                 };
-                memory.answer(&name(), look_up).await
+                cache.answer(&name(), look_up).await
             })
         };
-        let first = ask();
+        let first = begin();
         while count.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
-        let second = ask();
+        let second = begin();
         first.abort();
         assert!(first.await.unwrap_err().is_cancelled());
         gate.notify_one();
         assert_eq!(path(second.await.unwrap()), "a");
         assert_eq!(count.load(Ordering::SeqCst), 1);
-        assert!(memory.flights().is_empty());
+        assert!(cache.flights().is_empty());
     }
 
     #[tokio::test]
     async fn the_number_of_cached_names_is_bounded() {
-        let memory = Arc::new(NameCache::new(DAY));
+        let cache = Arc::new(NameCache::new(DAY));
         for number in 0..3 * NAMES {
             let name = Target::Domain(format!("n{number}.example").parse().unwrap());
-            memory.answer(&name, || async { Ok(found("a", DAY)) }).await.unwrap();
+            cache.answer(&name, || async { Ok(found("a", DAY)) }).await.unwrap();
         }
-        assert!(memory.entries.len() <= NAMES);
+        assert!(cache.entries.len() <= NAMES);
     }
 
     #[tokio::test]
     async fn a_look_up_that_panics_is_reported_and_retried() {
-        let memory = Arc::new(NameCache::new(DAY));
-        let broken = memory.answer(&name(), || async { panic!("it is meant") }).await;
+        let cache = Arc::new(NameCache::new(DAY));
+        let broken = cache.answer(&name(), || async { panic!("it is meant") }).await;
         assert_eq!(broken.unwrap_err().kind, DnslinkErrorKind::Unavailable);
-        assert_eq!(path(ask(&memory, Ok(found("a", DAY))).await), "a");
+        assert_eq!(path(look_up(&cache, Ok(found("a", DAY))).await), "a");
     }
 
     #[tokio::test]
     async fn a_caller_with_a_stale_answer_does_not_wait_long_for_a_new_one() {
-        let memory = Arc::new(NameCache::new(DAY));
-        ask(&memory, Ok(found("a", Duration::ZERO))).await.unwrap();
-        let stale = memory.answer(&name(), std::future::pending).await.unwrap();
+        let cache = Arc::new(NameCache::new(DAY));
+        look_up(&cache, Ok(found("a", Duration::ZERO))).await.unwrap();
+        let stale = cache.answer(&name(), std::future::pending).await.unwrap();
         assert!(stale.stale_since.is_some());
     }
 }

@@ -6,6 +6,15 @@ use super::{Guard, Hint};
 const MOST: usize = 4;
 
 /// Returns the addresses of a node that others can reach, at most a few.
+///
+/// ```
+/// use roadstead::dnslink::{Guard, key_of_seed, offer_peers, peer_id};
+///
+/// let id = peer_id(&key_of_seed(&[7; 32]));
+/// let listens = ["127.0.0.1", "8.8.8.8"].map(|ip| format!("/ip4/{ip}/tcp/4001/p2p/{id}"));
+/// let offered = offer_peers(&listens, Guard { allow_private: false });
+/// assert_eq!(offered, [listens[1].clone()], "nobody else reaches a loopback address");
+/// ```
 #[must_use]
 pub fn offer_peers(addresses: &[String], guard: Guard) -> Vec<String> {
     let is_reachable = |address: &&String| match address.parse() {

@@ -16,19 +16,19 @@ use crate::oci::CanonicalDigest;
 /// How many names are stored; when there are more, the half that was noted longest ago is removed.
 const MOST: usize = 4096;
 
-/// The longest note that is written: no useful name needs more.
-const MAX_NOTE: usize = 16 * 1024;
+/// The longest entry that is written: no useful name needs more.
+const MAX_ENTRY: usize = 16 * 1024;
 
-/// A folder of notes, one for each name.
+/// A folder of entries, one for each name.
 #[derive(Clone)]
 pub struct PersistentCache {
     folder: Arc<PathBuf>,
-    /// How many notes there are, about.
+    /// How many entries there are, about.
     count: Arc<Mutex<usize>>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Note {
+struct StoredName {
     name: String,
     root: String,
     path: Vec<String>,
@@ -43,6 +43,16 @@ struct Note {
 impl PersistentCache {
     /// Opens the folder, which is made if need be.
     ///
+    /// ```
+    /// use roadstead::dnslink::PersistentCache;
+    ///
+    /// let data = tempfile::TempDir::new()?;
+    /// let folder = data.path().join("cache/roots");
+    /// PersistentCache::open(&folder)?;
+    /// assert!(folder.is_dir());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When it cannot be read or made.
     pub fn open(folder: &Path) -> io::Result<Self> {
@@ -52,14 +62,14 @@ impl PersistentCache {
     }
 
     /// Returns the last known result of a name, and when it became due.
-    pub(super) async fn recall(&self, name: &Target) -> Option<(Resolved, Timestamp)> {
+    pub(super) async fn get(&self, name: &Target) -> Option<(Resolved, Timestamp)> {
         let (path, name) = (self.path_of(name), name.to_string());
         spawn_blocking(move || read(&path, &name)).await.ok().flatten()
     }
 
     /// Notes the result of a name. A failure to write is only logged: the name is resolved again.
-    pub(super) async fn note(&self, name: &Target, resolved: &Resolved, due: Timestamp) {
-        let note = Note {
+    pub(super) async fn store(&self, name: &Target, resolved: &Resolved, due: Timestamp) {
+        let entry = StoredName {
             name: name.to_string(),
             root: resolved.root.to_string(),
             path: resolved.path.clone(),
@@ -67,8 +77,8 @@ impl PersistentCache {
             due,
             gone: false,
         };
-        let Ok(text) = serde_json::to_vec(&note) else { return };
-        if text.len() > MAX_NOTE {
+        let Ok(text) = serde_json::to_vec(&entry) else { return };
+        if text.len() > MAX_ENTRY {
             return;
         }
         let (persistent, path) = (self.clone(), self.path_of(name));
@@ -79,21 +89,28 @@ impl PersistentCache {
     }
 
     /// Removes the result of a name that leads nowhere any more, but remembers that it had one.
-    pub(super) async fn forget(&self, name: &Target) {
+    pub(super) async fn mark_gone(&self, name: &Target) {
         let (persistent, path, name) = (self.clone(), self.path_of(name), name.to_string());
-        let forgetting = spawn_blocking(move || {
-            let Some(note) = parse(&path, &name).filter(|note| !note.gone) else { return Ok(()) };
-            let note =
-                Note { gone: true, root: String::new(), path: vec![], hints: vec![], ..note };
-            persistent.write(&path, &serde_json::to_vec(&note)?)
+        let written = spawn_blocking(move || {
+            let Some(entry) = parse(&path, &name).filter(|entry| !entry.gone) else {
+                return Ok(());
+            };
+            let entry = StoredName {
+                gone: true,
+                root: String::new(),
+                path: vec![],
+                hints: vec![],
+                ..entry
+            };
+            persistent.write(&path, &serde_json::to_vec(&entry)?)
         });
-        if let Err(error) = forgetting.await.map_err(io::Error::other).flatten() {
+        if let Err(error) = written.await.map_err(io::Error::other).flatten() {
             tracing::warn!(%error, "failed to remove the root of a name from the cache");
         }
     }
 
     /// Returns whether a name was ever seen to lead anywhere.
-    pub(super) async fn knows(&self, name: &Target) -> bool {
+    pub(super) async fn contains(&self, name: &Target) -> bool {
         let (path, name) = (self.path_of(name), name.to_string());
         spawn_blocking(move || parse(&path, &name).is_some()).await.unwrap_or(false)
     }
@@ -103,29 +120,29 @@ impl PersistentCache {
         if !path.exists() {
             *count += 1;
         }
-        // Half a note, after a loss of power, is none; while it is written, the one before is read.
+        // Half an entry, after a loss of power, is none; while it is written, the one before is read.
         let new = path.with_extension("new");
         fs::write(&new, text)?;
         fs::rename(new, path)?;
         if *count > MOST {
-            *count = self.thin_out()?;
+            *count = self.evict()?;
         }
         Ok(())
     }
 
     /// Removes the older half, and returns how many are left.
-    fn thin_out(&self) -> io::Result<usize> {
-        let mut notes: Vec<(SystemTime, PathBuf)> = Vec::new();
-        for note in fs::read_dir(&*self.folder)? {
-            let note = note?;
-            notes.push((note.metadata()?.modified()?, note.path()));
+    fn evict(&self) -> io::Result<usize> {
+        let mut entries: Vec<(SystemTime, PathBuf)> = Vec::new();
+        for entry in fs::read_dir(&*self.folder)? {
+            let entry = entry?;
+            entries.push((entry.metadata()?.modified()?, entry.path()));
         }
-        notes.sort_unstable();
-        let excess = notes.len().saturating_sub(MOST / 2);
-        for (_, path) in &notes[..excess] {
+        entries.sort_unstable();
+        let excess = entries.len().saturating_sub(MOST / 2);
+        for (_, path) in &entries[..excess] {
             fs::remove_file(path)?;
         }
-        Ok(notes.len() - excess)
+        Ok(entries.len() - excess)
     }
 
     fn path_of(&self, name: &Target) -> PathBuf {
@@ -133,16 +150,16 @@ impl PersistentCache {
     }
 }
 
-fn parse(path: &Path, name: &str) -> Option<Note> {
-    let note: Note = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
-    (note.name == name).then_some(note)
+fn parse(path: &Path, name: &str) -> Option<StoredName> {
+    let entry: StoredName = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (entry.name == name).then_some(entry)
 }
 
 fn read(path: &Path, name: &str) -> Option<(Resolved, Timestamp)> {
-    let note = parse(path, name).filter(|note| !note.gone)?;
-    let hints = note.hints.iter().filter_map(|hint| hint.parse().ok()).collect();
-    let (root, path) = (note.root.parse().ok()?, note.path);
-    Some((Resolved { root, path, hints, ttl: std::time::Duration::ZERO }, note.due))
+    let entry = parse(path, name).filter(|entry| !entry.gone)?;
+    let hints = entry.hints.iter().filter_map(|hint| hint.parse().ok()).collect();
+    let (root, path) = (entry.root.parse().ok()?, entry.path);
+    Some((Resolved { root, path, hints, ttl: std::time::Duration::ZERO }, entry.due))
 }
 
 #[cfg(test)]
@@ -167,32 +184,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_note_outlasts_the_process_and_is_forgotten_with_its_name() {
+    async fn a_stored_name_outlasts_the_process_and_is_forgotten_with_its_name() {
         let folder = tempfile::TempDir::new().unwrap();
         let due = Timestamp::from_second(1_700_000_000).unwrap();
         let persistent = PersistentCache::open(folder.path()).unwrap();
-        persistent.note(&name(1), &found(), due).await;
+        persistent.store(&name(1), &found(), due).await;
         let again = PersistentCache::open(folder.path()).unwrap();
-        assert_eq!(again.recall(&name(1)).await, Some((found(), due)));
-        assert_eq!(again.recall(&name(2)).await, None);
-        again.forget(&name(1)).await;
-        again.forget(&name(2)).await;
-        assert_eq!(again.recall(&name(1)).await, None);
+        assert_eq!(again.get(&name(1)).await, Some((found(), due)));
+        assert_eq!(again.get(&name(2)).await, None);
+        again.mark_gone(&name(1)).await;
+        again.mark_gone(&name(2)).await;
+        assert_eq!(again.get(&name(1)).await, None);
         let later = PersistentCache::open(folder.path()).unwrap();
-        assert!(later.knows(&name(1)).await, "it did lead somewhere");
-        assert!(!later.knows(&name(2)).await);
-        later.note(&name(1), &found(), due).await;
-        assert_eq!(later.recall(&name(1)).await, Some((found(), due)), "it does again");
+        assert!(later.contains(&name(1)).await, "it did lead somewhere");
+        assert!(!later.contains(&name(2)).await);
+        later.store(&name(1), &found(), due).await;
+        assert_eq!(later.get(&name(1)).await, Some((found(), due)), "it does again");
     }
 
     #[tokio::test]
-    async fn half_a_note_is_none() {
+    async fn half_an_entry_is_none() {
         let folder = tempfile::TempDir::new().unwrap();
         let persistent = PersistentCache::open(folder.path()).unwrap();
-        persistent.note(&name(1), &found(), Timestamp::now()).await;
+        persistent.store(&name(1), &found(), Timestamp::now()).await;
         let path = persistent.path_of(&name(1));
         fs::write(&path, &fs::read(&path).unwrap()[..60]).unwrap();
-        assert_eq!(persistent.recall(&name(1)).await, None);
+        assert_eq!(persistent.get(&name(1)).await, None);
     }
 
     #[tokio::test]
@@ -200,10 +217,10 @@ mod tests {
         let folder = tempfile::TempDir::new().unwrap();
         let persistent = PersistentCache::open(folder.path()).unwrap();
         for number in 0..MOST + 10 {
-            persistent.note(&name(number), &found(), Timestamp::now()).await;
+            persistent.store(&name(number), &found(), Timestamp::now()).await;
         }
         let left = fs::read_dir(folder.path()).unwrap().count();
         assert!((MOST / 2..=MOST).contains(&left), "{left}");
-        assert!(persistent.recall(&name(MOST + 9)).await.is_some(), "the newest went");
+        assert!(persistent.get(&name(MOST + 9)).await.is_some(), "the newest went");
     }
 }

@@ -90,12 +90,37 @@ pub enum PublishErrorKind {
 
 impl Change {
     /// Returns the name of the records, without a dot at its end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use roadstead::dnslink::Change;
+    ///
+    /// let (domain, ttl) = ("example.com".parse()?, Duration::from_mins(1));
+    /// let change = Change { domain, expected: vec![], ours: vec![], ttl, force: false };
+    /// assert_eq!(change.name(), "_dnslink.example.com");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn name(&self) -> String {
         name(&self.domain)
     }
 
     /// Compares the expected records with the current ones.
+    ///
+    /// ```
+    /// use roadstead::dnslink::{Change, PublishErrorKind};
+    /// # let ttl = std::time::Duration::from_mins(1);
+    /// # let domain = "example.com".parse()?;
+    ///
+    /// let [old, new] = ["dnslink=/ipns/a.example", "dnslink=/ipns/b.example"].map(str::to_owned);
+    /// let (expected, ours) = (vec![new.clone()], vec![old.clone()]);
+    /// let change = Change { domain, expected, ours, ttl, force: false };
+    /// let difference = change.against(&[old.clone(), "v=spf1 -all".to_owned()])?;
+    /// assert_eq!((difference.remove, difference.add), (vec![old], vec![new]));
+    /// let conflict = change.against(&["dnslink=/ipns/c.example".to_owned()]).unwrap_err();
+    /// assert_eq!(conflict.kind, PublishErrorKind::Conflict);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`Conflict`](PublishErrorKind::Conflict) when there is a link that is neither expected nor ours.
@@ -118,6 +143,13 @@ impl Change {
 
 impl Difference {
     /// Returns whether there is nothing to do.
+    ///
+    /// ```
+    /// use roadstead::dnslink::Difference;
+    ///
+    /// assert!(Difference { remove: vec![], add: vec![] }.is_empty());
+    /// assert!(!Difference { remove: vec![], add: vec!["a text".to_owned()] }.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.remove.is_empty() && self.add.is_empty()
@@ -130,6 +162,13 @@ pub(super) fn name(domain: &Domain) -> String {
 }
 
 /// Returns whether a text is a valid DNSLink.
+///
+/// ```
+/// use roadstead::dnslink::is_link;
+///
+/// assert!(is_link("dnslink=/ipns/example.com"));
+/// assert!(!is_link("dnslink=example.com") && !is_link("v=spf1 -all"));
+/// ```
 #[must_use]
 pub fn is_link(text: &str) -> bool {
     text.strip_prefix("dnslink=").is_some_and(|link| link.parse::<Link>().is_ok())
@@ -138,7 +177,7 @@ pub fn is_link(text: &str) -> bool {
 fn conflict(name: &str, foreign: &[&String]) -> PublishError {
     let texts: Vec<String> = foreign.iter().map(|text| format!("`{text}`")).collect();
     let context = format!(
-        "{name} holds {}, which this registry did not write; `roadstead publish --force` replaces it",
+        "{name} has {}, which this registry did not write; replace it with `roadstead publish --force`",
         texts.join(", ")
     );
     PublishError::new(PublishErrorKind::Conflict, context)
@@ -151,11 +190,26 @@ pub(super) fn segments(text: &str) -> Vec<&[u8]> {
 
 impl PublishError {
     /// Makes an error that has no cause of its own.
+    ///
+    /// ```
+    /// use roadstead::dnslink::{PublishError, PublishErrorKind};
+    ///
+    /// let error = PublishError::new(PublishErrorKind::Refused, "the key is unknown");
+    /// assert!(error.to_string().ends_with("refused the change: the key is unknown"));
+    /// ```
     pub fn new(kind: PublishErrorKind, context: impl Into<String>) -> Self {
         Self { kind, context: context.into(), retry_after: None, source: None }
     }
 
     /// Makes an error of that kind with a cause.
+    ///
+    /// ```
+    /// use roadstead::dnslink::{PublishError, PublishErrorKind};
+    ///
+    /// let cause = std::io::Error::other("unplugged");
+    /// let error = PublishError::wrap(PublishErrorKind::Unavailable, "no answer", cause);
+    /// assert!(error.to_string().ends_with("no answer: unplugged"));
+    /// ```
     pub fn wrap(
         kind: PublishErrorKind,
         context: impl Into<String>,
@@ -165,6 +219,15 @@ impl PublishError {
     }
 
     /// Sets how long the server says to wait before a retry.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use roadstead::dnslink::{PublishError, PublishErrorKind};
+    ///
+    /// let error = PublishError::new(PublishErrorKind::Unavailable, "too many requests");
+    /// let pause = Some(Duration::from_secs(30));
+    /// assert_eq!(error.after(pause).retry_after, pause);
+    /// ```
     #[must_use]
     pub fn after(self, pause: Option<Duration>) -> Self {
         Self { retry_after: pause, ..self }
@@ -173,6 +236,12 @@ impl PublishError {
 
 impl PublishErrorKind {
     /// Returns one word for it.
+    ///
+    /// ```
+    /// use roadstead::dnslink::PublishErrorKind;
+    ///
+    /// assert_eq!(PublishErrorKind::Conflict.as_str(), "conflict");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

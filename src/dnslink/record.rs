@@ -58,6 +58,13 @@ pub enum Ignored {
 
 impl Ignored {
     /// Returns whether the record was meant for us, but is malformed.
+    ///
+    /// ```
+    /// use roadstead::dnslink::record::read;
+    ///
+    /// assert!(read(b"dnslink=example.com").unwrap_err().is_mistake());
+    /// assert!(!read(b"v=spf1 -all").unwrap_err().is_mistake());
+    /// ```
     #[must_use]
     pub fn is_mistake(&self) -> bool {
         match self {
@@ -70,6 +77,15 @@ impl Ignored {
 }
 
 /// Reads a TXT record, whose segments were joined.
+///
+/// ```
+/// use roadstead::dnslink::record::{Ignored, Record, read};
+///
+/// let Record::Link(link) = read(b"dnslink=/ipns/example.com/a")? else { panic!() };
+/// assert_eq!(link.path, ["a"]);
+/// assert_eq!(read(b"v=spf1 -all"), Err(Ignored::Other));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// Why it is passed over.
@@ -120,6 +136,16 @@ pub struct Records {
 /// as the DNSLink specification suggests under "Sorting"; it lets a system refuse them instead, which
 /// Kubo does. The first is deterministic, and an operator who moves a root by adding
 /// a record before removing the old one is not cut off meanwhile.
+///
+/// ```
+/// use roadstead::dnslink::record::{Ignored, read_all};
+///
+/// let texts = ["v=spf1 -all", "dnslink=/ipns/b.example", "dnslink=/ipns/a.example"];
+/// let found = read_all(&texts.map(|text| text.as_bytes().to_vec()));
+/// assert_eq!(found.link, Some("/ipns/a.example".parse()?));
+/// assert_eq!(found.verdicts, [Some(Ignored::Other), Some(Ignored::NotFirst), None]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn read_all(records: &[Vec<u8>]) -> Records {
     let mut order: Vec<usize> = (0..records.len()).collect();

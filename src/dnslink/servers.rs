@@ -116,7 +116,7 @@ impl Servers {
         options.timeout = QUERY_TIME;
         // Over UDP a query is sent again within that time all the same.
         options.attempts = 0;
-        // The `memory` decides which answers are cached, and for how long.
+        // The name cache decides which answers are cached, and for how long.
         options.cache_size = 0;
         let options = options.clone();
         if let Some(anchors) = &self.anchors {

@@ -101,9 +101,9 @@ pub(super) async fn texts(server: SocketAddr, name: &Name) -> Result<Answered, P
     let mut query = Query::new();
     query.set_name(name.clone()).set_query_type(RecordType::TXT).set_query_class(DNSClass::IN);
     message.add_query(query);
-    let request = message.to_vec().map_err(|error| odd(server, error))?;
+    let request = message.to_vec().map_err(|error| malformed(server, error))?;
     let answer = exchange(server, &request).await?;
-    let answer = Message::from_vec(&answer).map_err(|error| odd(server, error))?;
+    let answer = Message::from_vec(&answer).map_err(|error| malformed(server, error))?;
     let code = answer.metadata.response_code;
     if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
         return Err(unavailable(format!("the name server {server} answered {code} for {name}")));
@@ -136,7 +136,7 @@ pub(super) fn unavailable(context: String) -> PublishError {
     PublishError::new(PublishErrorKind::Unavailable, context)
 }
 
-pub(super) fn odd(
+pub(super) fn malformed(
     server: SocketAddr,
     error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
 ) -> PublishError {

@@ -39,8 +39,15 @@ pub struct ServerAnswer {
 
 impl ServerAnswer {
     /// Formats the answer for operators.
+    ///
+    /// ```
+    /// use roadstead::dnslink::ServerAnswer;
+    ///
+    /// let answer = ServerAnswer { server: "192.0.2.1:53".to_owned(), texts: Ok(vec![]), alias: None };
+    /// assert_eq!(answer.summary(), "nothing");
+    /// ```
     #[must_use]
-    pub fn fact(&self) -> String {
+    pub fn summary(&self) -> String {
         match (&self.texts, &self.alias) {
             (Err(error), _) => error.to_string(),
             (Ok(_), Some(target)) => format!("an alias of {target}"),
@@ -53,6 +60,18 @@ impl ServerAnswer {
 impl Zone {
     /// Uses these servers, or, if there are none, those that the DNS lists for the zone.
     ///
+    /// ```
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::Zone;
+    ///
+    /// let settings = DnslinkSettings {
+    ///     trust_anchors: Some("no/such/file".into()),
+    ///     dnssec: true,
+    ///     ..DnslinkSettings::default()
+    /// };
+    /// assert!(Zone::open(&settings, Vec::new()).is_err());
+    /// ```
+    ///
     /// # Errors
     /// When a file of the settings cannot be used.
     pub fn open(settings: &DnslinkSettings, given: Vec<NameServer>) -> Result<Self, SetupError> {
@@ -61,9 +80,25 @@ impl Zone {
 
     /// Queries each server of a domain's zone for the records of the domain.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use roadstead::config::{DnslinkSettings, NameServer};
+    /// use roadstead::dnslink::Zone;
+    ///
+    /// // Nothing listens there.
+    /// let server = NameServer { host: "127.0.0.1".to_owned(), port: 1 };
+    /// let zone = Zone::open(&DnslinkSettings::default(), vec![server])?;
+    /// let answers = zone.query(&"example.com".parse()?).await?;
+    /// assert_eq!(answers[0].server, "127.0.0.1:1");
+    /// assert!(answers[0].texts.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When no server is known. A server that does not answer, or is not found, has that error in its own answer.
-    pub async fn ask(&self, domain: &Domain) -> Result<Vec<ServerAnswer>, PublishError> {
+    pub async fn query(&self, domain: &Domain) -> Result<Vec<ServerAnswer>, PublishError> {
         let name = absolute(&name(domain))?;
         let queries = self.servers(domain).await?.into_iter().map(|server| {
             let name = &name;
@@ -139,11 +174,11 @@ mod tests {
         let at = |host: &str| NameServer { host: host.to_owned(), port: found.port() };
         let given = vec![at("nowhere.invalid"), at("127.0.0.1")];
         let zone = Zone::open(&DnslinkSettings::default(), given).unwrap();
-        let answers = zone.ask(&"example.test".parse().unwrap()).await.unwrap();
+        let answers = zone.query(&"example.test".parse().unwrap()).await.unwrap();
         let [lost, found] = &*answers else { panic!("{answers:?}") };
         assert_eq!(lost.server, format!("nowhere.invalid:{}", at("").port));
         let why = lost.texts.as_ref().unwrap_err();
-        assert!(why.to_string().contains("no address is known"), "{why}");
+        assert!(why.to_string().contains("cannot find an address"), "{why}");
         assert!(found.texts.is_ok(), "{answers:?}");
     }
 
@@ -156,13 +191,13 @@ mod tests {
         let settings = DnslinkSettings { servers, ..DnslinkSettings::default() };
         let zone = Zone { port: address.port(), ..Zone::open(&settings, Vec::new()).unwrap() };
         for domain in ["example.test", "a.b.example.test"] {
-            let answers = zone.ask(&domain.parse().unwrap()).await.unwrap();
+            let answers = zone.query(&domain.parse().unwrap()).await.unwrap();
             let [ServerAnswer { server, texts: Ok(found), .. }] = &*answers else {
                 panic!("{answers:?}")
             };
             assert_eq!((server, found), (&address.to_string(), &texts), "{domain}");
         }
-        let unknown = zone.ask(&"example.com".parse().unwrap()).await.unwrap_err();
+        let unknown = zone.query(&"example.com".parse().unwrap()).await.unwrap_err();
         assert!(unknown.to_string().contains("no zone above it has any"), "{unknown}");
     }
 }

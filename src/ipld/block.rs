@@ -30,18 +30,40 @@ pub struct Block {
 
 impl Block {
     /// Names a leaf.
+    ///
+    /// ```
+    /// use roadstead::ipld::Block;
+    ///
+    /// let block = Block::raw("hello".into());
+    /// assert_eq!(block.cid.to_string(), "bafkreibm6jg3ux5qumhcn2b3flc3tyu6dmlb4xa7u5bf44yegnrjhc4yeq");
+    /// ```
     #[must_use]
     pub fn raw(bytes: Bytes) -> Self {
         Self { cid: raw_cid(Sha256::digest(&bytes).into()), bytes }
     }
 
     /// Names a dag-pb node. The bytes are not looked into.
+    ///
+    /// ```
+    /// use roadstead::ipld::Block;
+    ///
+    /// let block = Block::dag_pb(vec![0x0a, 2, 8, 1].into());
+    /// assert_eq!(block.cid.to_string(), "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354");
+    /// ```
     #[must_use]
     pub fn dag_pb(bytes: Bytes) -> Self {
         Self { cid: node_cid(Sha256::digest(&bytes).into()), bytes }
     }
 
     /// Accepts bytes that claim to be the block `cid`, if they hash to it.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, BlockError};
+    ///
+    /// let block = Block::raw("hello".into());
+    /// assert_eq!(Block::verify(block.cid, "hello".into()), Ok(block.clone()));
+    /// assert_eq!(Block::verify(block.cid, "hullo".into()), Err(BlockError::Mismatch(block.cid)));
+    /// ```
     ///
     /// # Errors
     /// When they do not, or when the hash function is not one of sha2-256, sha2-512 and identity.
@@ -58,6 +80,13 @@ impl Block {
 }
 
 /// The CID of a leaf whose sha2-256 is known.
+///
+/// ```
+/// use roadstead::ipld::{Block, raw_cid};
+/// use sha2::{Digest, Sha256};
+///
+/// assert_eq!(raw_cid(Sha256::digest("hello").into()), Block::raw("hello".into()).cid);
+/// ```
 #[must_use]
 pub fn raw_cid(digest: [u8; 32]) -> Cid {
     Cid::new_v1(RAW, sha256(digest))
@@ -73,6 +102,14 @@ fn sha256(digest: [u8; 32]) -> Multihash<64> {
 }
 
 /// The sha2-256 that a CID is made of, or `None` where another function made it.
+///
+/// ```
+/// use roadstead::ipld::{digest_of, raw_cid};
+///
+/// assert_eq!(digest_of(&raw_cid([7; 32])), Some([7; 32]));
+/// assert_eq!(digest_of(&"bafkqaaa".parse()?), None, "it holds its content inline");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn digest_of(cid: &Cid) -> Option<[u8; 32]> {
     let hash = cid.hash();
@@ -86,6 +123,15 @@ pub(super) fn is_known(cid: &Cid) -> bool {
 
 /// The name of the hash function that a CID is made by, as the table of multicodecs has it, where it is one whose
 /// blocks are not read.
+///
+/// ```
+/// use roadstead::ipld::{hash_name, raw_cid};
+///
+/// assert_eq!(hash_name(&raw_cid([7; 32])), None);
+/// let sha1 = "bafkrcfbvmckg5o7jkttcxiqr5r44mt2x6qntyly";
+/// assert_eq!(hash_name(&sha1.parse()?).as_deref(), Some("sha1"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn hash_name(cid: &Cid) -> Option<String> {
     if digest_of(cid).is_some() || inlined(cid).is_some() {

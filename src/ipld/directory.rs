@@ -88,12 +88,29 @@ enum Body {
 
 impl Directory {
     /// A directory without entries, not stored as yet.
+    ///
+    /// ```
+    /// use roadstead::ipld::Directory;
+    ///
+    /// let (cid, _) = Directory::empty().flush(&mut drop, &mut drop);
+    /// assert_eq!(cid.to_string(), "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354");
+    /// ```
     #[must_use]
     pub fn empty() -> Self {
         Self { body: Body::Basic(Basic::empty()), retired: BTreeSet::new() }
     }
 
     /// Opens a stored directory, loading its root block.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory};
+    ///
+    /// let mut stored: Vec<Block> = Vec::new();
+    /// let (cid, _) = Directory::empty().flush(&mut |block| stored.push(block), &mut drop);
+    /// let mut load = |_: &_| Ok::<_, std::fmt::Error>(stored[0].bytes.clone());
+    /// assert!(Directory::open(&cid, &mut load)?.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the block cannot be loaded, is not a directory, or holds one name twice or an empty one.
@@ -117,6 +134,18 @@ impl Directory {
 
     /// The entry of that name. Loads the shards on the way to it, and keeps none.
     ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory, Entry};
+    ///
+    /// # let load = &mut |_: &_| Err(std::fmt::Error);
+    /// let mut directory = Directory::empty();
+    /// let entry = Entry { name: "file".to_owned(), cid: Block::raw("hello".into()).cid, size: 5 };
+    /// directory.insert(entry.clone(), load)?;
+    /// assert_eq!(directory.get("file", load)?, Some(entry));
+    /// assert_eq!(directory.get("other", load)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a shard cannot be loaded or understood.
     pub fn get<L: Load>(
@@ -131,6 +160,18 @@ impl Directory {
     }
 
     /// Adds an entry, or replaces that of the same name, which it gives back.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory, Entry};
+    ///
+    /// # let load = &mut |_: &_| Err(std::fmt::Error);
+    /// let mut directory = Directory::empty();
+    /// let entry = Entry { name: "file".to_owned(), cid: Block::raw("hello".into()).cid, size: 5 };
+    /// assert_eq!(directory.insert(entry.clone(), load)?, None);
+    /// let other = Entry { size: 6, ..entry.clone() };
+    /// assert_eq!(directory.insert(other, load)?, Some(entry), "it was replaced");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When a shard cannot be loaded or understood, the name is empty or cannot be placed in a HAMT, or
@@ -170,6 +211,18 @@ impl Directory {
 
     /// Removes the entry of that name and gives it back. Removing what is absent changes nothing.
     ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory, Entry};
+    ///
+    /// # let load = &mut |_: &_| Err(std::fmt::Error);
+    /// let mut directory = Directory::empty();
+    /// let entry = Entry { name: "file".to_owned(), cid: Block::raw("hello".into()).cid, size: 5 };
+    /// directory.insert(entry.clone(), load)?;
+    /// assert_eq!(directory.remove("file", load)?, Some(entry));
+    /// assert_eq!(directory.remove("file", load)?, None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a shard cannot be loaded or understood.
     pub fn remove<L: Load>(
@@ -196,6 +249,20 @@ impl Directory {
 
     /// All entries, sorted by the bytes of their names. Loads every shard.
     ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory, Entry};
+    ///
+    /// # let load = &mut |_: &_| Err(std::fmt::Error);
+    /// let mut directory = Directory::empty();
+    /// for name in ["b", "a"] {
+    ///     let entry = Entry { name: name.to_owned(), cid: Block::raw("hello".into()).cid, size: 5 };
+    ///     directory.insert(entry, load)?;
+    /// }
+    /// let names: Vec<String> = directory.entries(load)?.into_iter().map(|entry| entry.name).collect();
+    /// assert_eq!(names, ["a", "b"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When a shard cannot be loaded or understood.
     pub fn entries<L: Load>(&self, loader: &mut L) -> Result<Vec<Entry>, Error<L::Error>> {
@@ -206,6 +273,18 @@ impl Directory {
     }
 
     /// Whether there are no entries.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory, Entry};
+    ///
+    /// # let load = &mut |_: &_| Err(std::fmt::Error);
+    /// let mut directory = Directory::empty();
+    /// assert!(directory.is_empty());
+    /// let entry = Entry { name: "file".to_owned(), cid: Block::raw("hello".into()).cid, size: 5 };
+    /// directory.insert(entry, load)?;
+    /// assert!(!directory.is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         match &self.body {
@@ -220,6 +299,20 @@ impl Directory {
     /// each stored node that the directory consists of no more. From then on the new nodes count as
     /// stored: the caller keeps them, or drops the directory. Without an edit since the last flush, or
     /// with edits that undid each other, nothing is handed out.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Directory, Entry};
+    ///
+    /// # let load = &mut |_: &_| Err(std::fmt::Error);
+    /// let mut directory = Directory::empty();
+    /// let (before, _) = directory.flush(&mut drop, &mut drop);
+    /// let entry = Entry { name: "file".to_owned(), cid: Block::raw("hello".into()).cid, size: 5 };
+    /// directory.insert(entry, load)?;
+    /// let (mut added, mut removed) = (Vec::new(), Vec::new());
+    /// let (cid, _) = directory.flush(&mut |block| added.push(block.cid), &mut |cid| removed.push(cid));
+    /// assert_eq!((added, removed), (vec![cid], vec![before]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn flush(
         &mut self,
         added: &mut impl FnMut(Block),

@@ -39,7 +39,7 @@ pub enum BlockError {
 #[derive(Debug, Error)]
 pub enum Error<E> {
     /// The loader could not supply a block.
-    #[error("loading block {cid}")]
+    #[error("cannot load block {cid}")]
     Load {
         /// The requested block.
         cid: Box<Cid>,
@@ -47,7 +47,7 @@ pub enum Error<E> {
         source: E,
     },
     /// A block that is part of the directory could not be understood.
-    #[error("reading block {cid}")]
+    #[error("cannot read block {cid}")]
     Decode {
         /// The block.
         cid: Box<Cid>,
@@ -58,10 +58,10 @@ pub enum Error<E> {
     #[error("block {0} is not a directory")]
     NotADirectory(Cid),
     /// An entry's name is empty: a HAMT shard could not hold it.
-    #[error("the name of a directory entry is empty")]
+    #[error("cannot add a directory entry: its name is empty")]
     EmptyName,
     /// An entry's CID is shorter than any sha2-256 CID, as only inlined content has it.
-    #[error("`{name}` cannot be linked: {cid} holds its content inline")]
+    #[error("cannot link `{name}`: {cid} holds its content inline")]
     InlineCid {
         /// The name of the entry.
         name: String,
@@ -69,7 +69,7 @@ pub enum Error<E> {
         cid: Cid,
     },
     /// Two names have the same 64-bit hash, so that no HAMT can hold both.
-    #[error("`{name}` cannot be told from another name in a sharded directory")]
+    #[error("cannot add `{name}`: another name in the sharded directory has the same hash")]
     HashCollision {
         /// The name that was to be inserted.
         name: String,
@@ -113,10 +113,10 @@ pub enum CarError {
     #[error("block {0} in a CAR is of a kind that is not supported")]
     Unsupported(Box<Cid>),
     /// A block is not what its CID says.
-    #[error("in a CAR")]
+    #[error("invalid block in a CAR")]
     Block(#[source] Box<BlockError>),
     /// The bytes ended within the header or a block.
-    #[error("a CAR ends too early")]
+    #[error("a CAR ends within a block or its header")]
     Truncated,
 }
 
@@ -133,7 +133,7 @@ pub enum TraversalError {
     #[error("block {0} is of a kind that is not supported")]
     Unsupported(Box<Cid>),
     /// A block could not be understood.
-    #[error("reading block {cid}")]
+    #[error("cannot read block {cid}")]
     Decode {
         /// The block.
         cid: Box<Cid>,

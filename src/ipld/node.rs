@@ -51,6 +51,16 @@ pub struct Part {
 ///
 /// The bytes are taken for those of the CID: [`Block::verify`] first what comes from elsewhere.
 ///
+/// ```
+/// use roadstead::ipld::{Block, Node, describe, symlink};
+///
+/// let leaf = Block::raw("hello".into());
+/// assert_eq!(describe(&leaf.cid, &leaf.bytes)?, Node::Leaf { size: 5 });
+/// let link = symlink("../hello");
+/// assert_eq!(describe(&link.cid, &link.bytes)?, Node::Symlink("../hello".to_owned()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When the bytes are not UnixFS, or the sizes of a file contradict each other.
 pub fn describe(cid: &Cid, bytes: &Bytes) -> Result<Node, DecodeError> {
@@ -94,6 +104,15 @@ fn file(links: &[Entry], data: unixfs::Data) -> Result<Node, DecodeError> {
 
 /// The links of a block, whatever it is, in its order: for walks that only follow CIDs.
 ///
+/// ```
+/// use roadstead::ipld::{links, pin_node, raw_cid};
+///
+/// let node = pin_node(&[raw_cid([7; 32]), raw_cid([8; 32])]);
+/// let linked: Vec<_> = links(&node.cid, &node.bytes)?.into_iter().map(|link| link.cid).collect();
+/// assert_eq!(linked, [raw_cid([7; 32]), raw_cid([8; 32])]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Errors
 /// When the block is neither raw nor dag-pb, or malformed.
 pub fn links(cid: &Cid, bytes: &Bytes) -> Result<Vec<Entry>, DecodeError> {
@@ -105,6 +124,14 @@ pub fn links(cid: &Cid, bytes: &Bytes) -> Result<Vec<Entry>, DecodeError> {
 }
 
 /// The block of a symbolic link. Its Tsize is its length.
+///
+/// ```
+/// use roadstead::ipld::{Node, describe, symlink};
+///
+/// let block = symlink("target");
+/// assert_eq!(describe(&block.cid, &block.bytes)?, Node::Symlink("target".to_owned()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub fn symlink(target: &str) -> Block {
     Block::dag_pb(dag_pb::encode([], &unixfs::symlink(target)))

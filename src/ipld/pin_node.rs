@@ -10,6 +10,15 @@ pub const PIN_NODE_LINKS: usize = 40_000;
 /// A node that links to blocks, whatever they are: a directory whose names are their numbers. It is no
 /// part of any tree.
 ///
+/// ```
+/// use roadstead::ipld::{Node, describe, pin_node, raw_cid};
+///
+/// let node = pin_node(&[raw_cid([7; 32])]);
+/// let Node::Directory(entries) = describe(&node.cid, &node.bytes)? else { panic!() };
+/// assert_eq!((&*entries[0].name, entries[0].cid), ("00000", raw_cid([7; 32])));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
 /// # Panics
 /// When there are more than [`PIN_NODE_LINKS`].
 #[must_use]

@@ -11,6 +11,14 @@ pub struct Seen(HashSet<[u8; 16]>);
 
 impl Seen {
     /// Notes a block, and tells whether it is the first time.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Seen, raw_cid};
+    ///
+    /// let mut seen = Seen::default();
+    /// assert!(seen.insert(&raw_cid([7; 32])));
+    /// assert!(!seen.insert(&raw_cid([7; 32])), "it was there before");
+    /// ```
     pub fn insert(&mut self, cid: &Cid) -> bool {
         let mut key = [0; 16];
         let digest = cid.hash().digest();
@@ -20,6 +28,15 @@ impl Seen {
     }
 
     /// Counts the blocks.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Seen, raw_cid};
+    ///
+    /// let mut seen = Seen::default();
+    /// seen.insert(&raw_cid([7; 32]));
+    /// seen.insert(&raw_cid([7; 32]));
+    /// assert_eq!(seen.count(), 1);
+    /// ```
     #[must_use]
     pub fn count(&self) -> usize {
         self.0.len()

@@ -110,6 +110,16 @@ enum Purpose {
 impl Traversal {
     /// Begins at a root. Names are taken as they are: `..` is a name like any other.
     ///
+    /// ```
+    /// use roadstead::ipld::{Scope, Traversal, raw_cid, traversal::MAX_PATH};
+    ///
+    /// let path = || ["a".to_owned(), "b".to_owned()];
+    /// assert!(Traversal::new(raw_cid([7; 32]), path(), Scope::Block).is_ok());
+    /// let long = path().into_iter().cycle().take(MAX_PATH + 1);
+    /// assert!(Traversal::new(raw_cid([7; 32]), long, Scope::Block).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When the path is too long, or the root is of a kind that is not supported.
     pub fn new(
@@ -141,6 +151,17 @@ impl Traversal {
     }
 
     /// The block that comes next, or none when the traversal is complete.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Scope, Traversal};
+    ///
+    /// let block = Block::raw("hello".into());
+    /// let mut traversal = Traversal::new(block.cid, [], Scope::Entity(None))?;
+    /// assert_eq!(traversal.next_cid(), Some(block.cid));
+    /// traversal.supply(&block)?;
+    /// assert_eq!(traversal.next_cid(), None, "it is complete");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn next_cid(&self) -> Option<Cid> {
         self.waiting.last().map(|want| want.cid)
@@ -149,6 +170,18 @@ impl Traversal {
     /// The blocks that come next, as far as they are known, and at most so many: for readers that fetch several
     /// at once. Those of one file's leaves stand in their order; one that has others below it ends the list.
     /// (A legacy leaf cannot be distinguished from a small node, whose own parts would come in between.)
+    ///
+    /// ```
+    /// use roadstead::ipld::{Scope, Traversal, file};
+    ///
+    /// let mut blocks = Vec::new();
+    /// let content = vec![0; 3 * file::CHUNK_SIZE].into();
+    /// let root = file::build(&content, &mut |block| blocks.push(block)).cid;
+    /// let mut traversal = Traversal::new(root, [], Scope::Entity(None))?;
+    /// traversal.supply(&blocks[3])?;
+    /// assert_eq!(traversal.upcoming(2), [blocks[0].cid, blocks[1].cid]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn upcoming(&self, count: usize) -> Vec<Cid> {
         let mut upcoming = Vec::new();
@@ -163,12 +196,33 @@ impl Traversal {
     }
 
     /// What is at the end of the path, once that is proved.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Scope, Target, Traversal};
+    ///
+    /// let block = Block::raw("hello".into());
+    /// let mut traversal = Traversal::new(block.cid, [], Scope::Block)?;
+    /// assert_eq!(traversal.target(), None, "nothing is proved yet");
+    /// traversal.supply(&block)?;
+    /// assert_eq!(traversal.target(), Some(&Target::File { cid: block.cid, size: 5 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn target(&self) -> Option<&Target> {
         self.target.as_ref()
     }
 
     /// What the names of the path lead to, as far as they were looked up and lead anywhere.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Scope, Target, Traversal, pin_node, raw_cid};
+    ///
+    /// let root = pin_node(&[raw_cid([7; 32])]);
+    /// let mut traversal = Traversal::new(root.cid, ["00000".to_owned()], Scope::Block)?;
+    /// traversal.supply(&root)?;
+    /// assert_eq!(traversal.found(), [raw_cid([7; 32])]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn found(&self) -> &[Cid] {
         &self.found
@@ -176,6 +230,17 @@ impl Traversal {
 
     /// What the root itself adds where its CID holds its content inline, and nothing else: the first step,
     /// before any block.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Scope, Traversal};
+    ///
+    /// // The CID holds these bytes itself.
+    /// let root = "bafkqablimvwgy3y".parse()?;
+    /// let traversal = Traversal::new(root, [], Scope::Entity(None))?;
+    /// assert_eq!(traversal.inlined().content, ["hello"]);
+    /// assert_eq!(traversal.next_cid(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn inlined(&self) -> &Step {
         &self.inlined
@@ -186,6 +251,17 @@ impl Traversal {
     /// The bytes are taken for those of the CID: [`Block::verify`] first what comes from elsewhere, as a
     /// [`CarReader`](super::CarReader) does. Blocks that archives may hold and that add nothing (empty parts
     /// of files, CIDs that hold their content inline) are passed over, in bounded number.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, Scope, Traversal, TraversalError};
+    ///
+    /// let block = Block::raw("hello".into());
+    /// let mut traversal = Traversal::new(block.cid, [], Scope::Entity(None))?;
+    /// let other = traversal.supply(&Block::raw("other".into()));
+    /// assert!(matches!(other, Err(TraversalError::Unwanted { .. })));
+    /// assert_eq!(traversal.supply(&block)?.content, ["hello"]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When it is another block, after which the right one may follow. After any other error the DAG is

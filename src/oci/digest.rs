@@ -17,6 +17,14 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Returns the name as it stands before the colon of a digest.
+    ///
+    /// ```
+    /// use roadstead::oci::Algorithm;
+    ///
+    /// assert_eq!(Algorithm::Sha512.as_str(), "sha512");
+    /// assert_eq!("sha512".parse::<Algorithm>()?, Algorithm::Sha512);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -55,6 +63,13 @@ pub enum Digest {
 
 impl Digest {
     /// Returns the digest of the bytes by that algorithm.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, Digest};
+    ///
+    /// let digest = Digest::of(Algorithm::Sha256, b"hello");
+    /// assert!(digest.to_string().starts_with("sha256:2cf24dba5fb0a30e"));
+    /// ```
     #[must_use]
     pub fn of(algorithm: Algorithm, bytes: &[u8]) -> Self {
         let mut hasher = Hasher::new(algorithm);
@@ -63,6 +78,12 @@ impl Digest {
     }
 
     /// Returns the algorithm.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, Digest};
+    ///
+    /// assert_eq!(Digest::of(Algorithm::Sha512, b"hello").algorithm(), Algorithm::Sha512);
+    /// ```
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         match self {
@@ -72,6 +93,14 @@ impl Digest {
     }
 
     /// Returns the hexadecimal digits behind the colon.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, Digest};
+    ///
+    /// let digest = Digest::of(Algorithm::Sha256, b"hello");
+    /// assert_eq!(format!("sha256:{}", digest.hex()).parse::<Digest>()?, digest);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn hex(&self) -> String {
         match self {
@@ -81,6 +110,14 @@ impl Digest {
     }
 
     /// Returns the digest as a canonical one, if it is by sha256.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, CanonicalDigest, Digest};
+    ///
+    /// let digest = Digest::of(Algorithm::Sha256, b"hello");
+    /// assert_eq!(digest.canonical(), Some(CanonicalDigest::of(b"hello")));
+    /// assert_eq!(Digest::of(Algorithm::Sha512, b"hello").canonical(), None);
+    /// ```
     #[must_use]
     pub fn canonical(&self) -> Option<CanonicalDigest> {
         match self {
@@ -122,12 +159,25 @@ pub struct CanonicalDigest(pub [u8; 32]);
 
 impl CanonicalDigest {
     /// Returns the canonical digest of the bytes.
+    ///
+    /// ```
+    /// use roadstead::oci::CanonicalDigest;
+    ///
+    /// let digest = CanonicalDigest::of(b"hello");
+    /// assert!(digest.to_string().starts_with("sha256:2cf24dba5fb0a30e"));
+    /// ```
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }
 
     /// Returns the 64 hexadecimal digits.
+    ///
+    /// ```
+    /// use roadstead::oci::CanonicalDigest;
+    ///
+    /// assert_eq!(CanonicalDigest([0xab; 32]).hex(), "ab".repeat(32));
+    /// ```
     #[must_use]
     pub fn hex(&self) -> String {
         hex(&self.0)
@@ -172,6 +222,13 @@ pub enum Hasher {
 
 impl Hasher {
     /// Starts with no bytes.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, Digest, Hasher};
+    ///
+    /// let empty = Hasher::new(Algorithm::Sha256).finish();
+    /// assert_eq!(empty, Digest::of(Algorithm::Sha256, b""));
+    /// ```
     #[must_use]
     pub fn new(algorithm: Algorithm) -> Self {
         match algorithm {
@@ -181,6 +238,15 @@ impl Hasher {
     }
 
     /// Appends the bytes.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, Digest, Hasher};
+    ///
+    /// let mut hasher = Hasher::new(Algorithm::Sha512);
+    /// hasher.update(b"hel");
+    /// hasher.update(b"lo");
+    /// assert_eq!(hasher.finish(), Digest::of(Algorithm::Sha512, b"hello"));
+    /// ```
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
             Self::Sha256(hasher) => hasher.update(bytes),
@@ -189,6 +255,14 @@ impl Hasher {
     }
 
     /// Returns the digest of all that was appended.
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, CanonicalDigest, Hasher};
+    ///
+    /// let mut hasher = Hasher::new(Algorithm::Sha256);
+    /// hasher.update(b"hello");
+    /// assert_eq!(hasher.finish(), CanonicalDigest::of(b"hello").into());
+    /// ```
     #[must_use]
     pub fn finish(self) -> Digest {
         match self {

@@ -49,6 +49,13 @@ pub enum ErrorCode {
 
 impl ErrorCode {
     /// Returns the code as clients read it.
+    ///
+    /// ```
+    /// use roadstead::oci::ErrorCode;
+    ///
+    /// assert_eq!(ErrorCode::BlobUnknown.as_str(), "BLOB_UNKNOWN");
+    /// assert_eq!(ErrorCode::TooManyRequests.as_str(), "TOOMANYREQUESTS");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

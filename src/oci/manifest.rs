@@ -26,6 +26,14 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// Tells whether the content is not expected in a registry (foreign, non-distributable).
+    ///
+    /// ```
+    /// use roadstead::oci::{Algorithm, Descriptor, Digest};
+    ///
+    /// let media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip".to_owned();
+    /// let digest = Digest::of(Algorithm::Sha256, b"hello");
+    /// assert!(Descriptor { media_type, digest, size: 5 }.is_foreign());
+    /// ```
     #[must_use]
     pub fn is_foreign(&self) -> bool {
         is_foreign(&self.media_type)
@@ -111,6 +119,16 @@ impl Manifest {
     /// Parses the bytes of a manifest that came with that Content-Type, if with any. The bytes'
     /// own `mediaType` must agree with it; where both are missing (or the header says only "some
     /// JSON", "some bytes"), the fields tell.
+    ///
+    /// ```
+    /// use roadstead::oci::{Manifest, ManifestError, MediaType};
+    ///
+    /// let index = br#"{"schemaVersion": 2, "manifests": []}"#;
+    /// assert_eq!(Manifest::parse(index, None)?.media_type, MediaType::OciIndex);
+    /// let image = MediaType::OciManifest.as_str();
+    /// assert_eq!(Manifest::parse(index, Some(image)), Err(ManifestError::Ambiguous));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// Everything that makes the document ambiguous, or one that clients could not use.

@@ -25,6 +25,12 @@ impl MediaType {
     ];
 
     /// Returns the media type as text.
+    ///
+    /// ```
+    /// use roadstead::oci::MediaType;
+    ///
+    /// assert_eq!(MediaType::OciIndex.as_str(), "application/vnd.oci.image.index.v1+json");
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -37,6 +43,14 @@ impl MediaType {
     }
 
     /// Reads a media type; parameters (`; charset=utf-8`) and case are ignored.
+    ///
+    /// ```
+    /// use roadstead::oci::MediaType;
+    ///
+    /// let text = "application/vnd.oci.image.index.v1+json; charset=utf-8";
+    /// assert_eq!(MediaType::parse(text), Some(MediaType::OciIndex));
+    /// assert_eq!(MediaType::parse("text/plain"), None);
+    /// ```
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let essence = essence(text);

@@ -35,12 +35,29 @@ impl RepositoryName {
     pub const MAX_LENGTH: usize = 255;
 
     /// Returns the name as text.
+    ///
+    /// ```
+    /// use roadstead::oci::RepositoryName;
+    ///
+    /// let name: RepositoryName = "team/app".parse()?;
+    /// assert_eq!(name.as_str(), "team/app");
+    /// assert!("Team/App".parse::<RepositoryName>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// Returns the first component of a name that has more than one.
+    ///
+    /// ```
+    /// use roadstead::oci::RepositoryName;
+    ///
+    /// assert_eq!("team/app".parse::<RepositoryName>()?.namespace(), Some("team"));
+    /// assert_eq!("app".parse::<RepositoryName>()?.namespace(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.0.split_once('/').map(|(first, _)| first)
@@ -48,6 +65,15 @@ impl RepositoryName {
 
     /// Returns whose root the first component names, if it names one. A name of one component
     /// never does.
+    ///
+    /// ```
+    /// use roadstead::oci::{RepositoryName, RootName};
+    ///
+    /// let name: RepositoryName = "example.com/app".parse()?;
+    /// assert_eq!(name.root(), Some(RootName::Domain("example.com".to_owned())));
+    /// assert_eq!("team/app".parse::<RepositoryName>()?.root(), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn root(&self) -> Option<RootName> {
         let first = self.namespace()?;
@@ -63,6 +89,15 @@ impl RepositoryName {
     }
 
     /// Reads the name as one below a foreign root, if the first component names one.
+    ///
+    /// ```
+    /// use roadstead::oci::RepositoryName;
+    ///
+    /// let foreign = "example.com/team/app".parse::<RepositoryName>()?.foreign().unwrap();
+    /// assert_eq!(foreign.root.to_string(), "example.com");
+    /// assert_eq!(foreign.repository.as_str(), "team/app");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn foreign(&self) -> Option<ForeignName> {
         let (_, rest) = self.0.split_once('/')?;
@@ -70,6 +105,15 @@ impl RepositoryName {
     }
 
     /// Returns the name below that first component.
+    ///
+    /// ```
+    /// use roadstead::oci::RepositoryName;
+    ///
+    /// let name: RepositoryName = "team/app".parse()?;
+    /// assert_eq!(name.below("team"), Some("app".parse()?));
+    /// assert_eq!(name.below("other"), None);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn below(&self, namespace: &str) -> Option<Self> {
         let rest = self.0.strip_prefix(namespace)?.strip_prefix('/')?;
@@ -129,6 +173,13 @@ impl FromStr for RepositoryName {
 }
 
 /// Tells whether a text is a domain as it begins a repository's name: with a dot, in lower case.
+///
+/// ```
+/// use roadstead::oci::is_domain;
+///
+/// assert!(is_domain("example.com"));
+/// assert!(!is_domain("localhost") && !is_domain("Example.com"));
+/// ```
 #[must_use]
 pub fn is_domain(text: &str) -> bool {
     text.contains('.') && !text.contains('/') && text.parse::<RepositoryName>().is_ok()
@@ -136,6 +187,13 @@ pub fn is_domain(text: &str) -> bool {
 
 /// Reads a domain however it is written: in upper case, in Unicode, with a dot at its end. Returns it as repository
 /// names have it: in lower case, in ASCII (RFC 5891), and without that dot.
+///
+/// ```
+/// use roadstead::oci::read_domain;
+///
+/// assert_eq!(read_domain("BÜCHER.example.").as_deref(), Some("xn--bcher-kva.example"));
+/// assert_eq!(read_domain("localhost"), None);
+/// ```
 #[must_use]
 pub fn read_domain(text: &str) -> Option<String> {
     let text = text.strip_suffix('.').unwrap_or(text);
@@ -151,6 +209,15 @@ pub fn read_domain(text: &str) -> Option<String> {
 
 /// Reads what names a root however it is written, and returns it as repository names have it: a domain as
 /// [`read_domain`] does, a CID (`Qm…` too, or in upper case) in base32, an IPNS key (`12D3KooW…` too) in base36.
+///
+/// ```
+/// use roadstead::oci::read_root;
+///
+/// let root = read_root("QmUNLLsPACCz1vLxQVkXqqLX5R1X345qqfHbsf67hvA3Nn");
+/// let base32 = "bafybeiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354";
+/// assert_eq!(root.as_deref(), Some(base32));
+/// assert_eq!(read_root("Example.com").as_deref(), Some("example.com"));
+/// ```
 #[must_use]
 pub fn read_root(text: &str) -> Option<String> {
     if let Some(domain) = read_domain(text) {

@@ -13,6 +13,14 @@ pub struct Tag(String);
 
 impl Tag {
     /// Returns the tag as text.
+    ///
+    /// ```
+    /// use roadstead::oci::Tag;
+    ///
+    /// assert_eq!("v1.0".parse::<Tag>()?.as_str(), "v1.0");
+    /// assert!("-v1".parse::<Tag>().is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

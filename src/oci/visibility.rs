@@ -14,6 +14,12 @@ impl Visibility {
     pub const ALL: [Self; 2] = [Self::Public, Self::Private];
 
     /// Returns the name as it stands in the index and in the data folder.
+    ///
+    /// ```
+    /// use roadstead::oci::Visibility;
+    ///
+    /// assert_eq!(Visibility::ALL.map(Visibility::as_str), ["public", "private"]);
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

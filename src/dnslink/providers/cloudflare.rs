@@ -34,7 +34,7 @@ const MOST_PAGES: u32 = 50;
 const TTLS: (u64, u64) = (60, 86400);
 
 /// The error codes for a record that exists already.
-const THERE_ALREADY: [u64; 2] = [81057, 81058];
+const ALREADY_EXISTS: [u64; 2] = [81057, 81058];
 
 struct Cloudflare {
     client: Client,
@@ -69,13 +69,13 @@ pub(super) fn open(settings: &PublishSettings) -> Result<Arc<dyn Provider>, Publ
 struct Envelope<T> {
     success: bool,
     #[serde(default = "Vec::new")]
-    errors: Vec<Complaint>,
+    errors: Vec<ApiError>,
     result: Option<T>,
     result_info: Option<Info>,
 }
 
 #[derive(Deserialize)]
-struct Complaint {
+struct ApiError {
     code: u64,
     message: String,
 }
@@ -254,11 +254,11 @@ impl Cloudflare {
     async fn create(&self, path: &str, record: &NewRecord<'_>) -> Result<(), PublishError> {
         let (status, envelope) =
             self.exchange::<Row>(Method::POST, path, &[], Some(record)).await?;
-        let is_there = envelope.errors.iter().any(|error| THERE_ALREADY.contains(&error.code));
+        let is_there = envelope.errors.iter().any(|error| ALREADY_EXISTS.contains(&error.code));
         if envelope.success || is_there {
             return Ok(());
         }
-        Err(complaint(status, &envelope.errors))
+        Err(api_error(status, &envelope.errors))
     }
 
     /// Makes a call that must succeed; returns the result, and its number of pages.
@@ -275,7 +275,7 @@ impl Cloudflare {
                 let pages = result_info.and_then(|info| info.pages()).unwrap_or(1);
                 Ok((result, pages))
             }
-            Envelope { errors, .. } => Err(complaint(status, &errors)),
+            Envelope { errors, .. } => Err(api_error(status, &errors)),
         }
     }
 
@@ -290,14 +290,14 @@ impl Cloudflare {
             let context = "the Cloudflare API does not answer";
             PublishError::wrap(PublishErrorKind::Unavailable, context, error.without_url())
         };
-        let odd = |why: String| {
+        let malformed = |why: String| {
             let context = format!("cannot read the answer of the Cloudflare API: {why}");
             PublishError::new(PublishErrorKind::Unavailable, context)
         };
         let request = self.client.request(method, format!("{}/{path}", self.api)).query(query);
         let mut request = request.bearer_auth(self.token.expose_secret());
         if let Some(body) = body {
-            let body = serde_json::to_vec(body).map_err(|error| odd(error.to_string()))?;
+            let body = serde_json::to_vec(body).map_err(|error| malformed(error.to_string()))?;
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let mut response = request.send().await.map_err(lost)?;
@@ -312,19 +312,19 @@ impl Cloudflare {
         while let Some(piece) = response.chunk().await.map_err(lost)? {
             answer.extend_from_slice(&piece);
             if answer.len() > LONGEST {
-                return Err(odd("the answer is too long".to_owned()));
+                return Err(malformed("the answer is too long".to_owned()));
             }
         }
         let envelope = serde_json::from_slice(&answer).map_err(|error| match status {
-            StatusCode::OK => odd(error.to_string()),
-            _ => complaint(status, &[]),
+            StatusCode::OK => malformed(error.to_string()),
+            _ => api_error(status, &[]),
         })?;
         Ok((status, envelope))
     }
 }
 
 /// Maps a refusal to an error.
-fn complaint(status: StatusCode, errors: &[Complaint]) -> PublishError {
+fn api_error(status: StatusCode, errors: &[ApiError]) -> PublishError {
     let kind = match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => PublishErrorKind::Refused,
         // These codes mean that the token is malformed.

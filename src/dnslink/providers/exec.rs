@@ -25,13 +25,13 @@ const CONFLICT: i32 = 3;
 const REFUSED: i32 = 4;
 
 /// How much of the output of a program is retained: the end of it.
-const SAID: usize = 8 * 1024;
+const MAX_STDERR: usize = 8 * 1024;
 
 /// How many of `ours` are in the environment, the newest: one variable has to stay below 128 KiB.
 const OURS: usize = 100;
 
 /// How long its output is waited for after it has ended, since its children may go on.
-const AFTER: Duration = Duration::from_secs(1);
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 struct Exec(ExecSettings);
 
@@ -65,15 +65,15 @@ impl Provider for Exec {
         };
         let mut command = Command::new(program);
         command.args(arguments);
-        let text = tell(change, &mut command)?;
+        let text = set_input(change, &mut command)?;
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let mut group = Group(command.spawn().map_err(failed)?);
         let Ok(ended) = timeout(self.0.timeout, group.run(&text)).await else {
             let context = format!("{program} took longer than {} s", self.0.timeout.as_secs());
             return Err(PublishError::new(PublishErrorKind::Unavailable, context));
         };
-        let (status, said) = ended.map_err(failed)?;
-        outcome(program, status, &said)
+        let (status, output) = ended.map_err(failed)?;
+        outcome(program, status, &output)
     }
 
     async fn check(&self, _: &Change) -> Result<(), PublishError> {
@@ -87,7 +87,7 @@ impl Provider for Exec {
 }
 
 /// Puts the change into the environment, and returns it as JSON.
-fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError> {
+fn set_input(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError> {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("ROADSTEAD_") {
             command.env_remove(name);
@@ -115,7 +115,7 @@ fn tell(change: &Change, command: &mut Command) -> Result<Vec<u8>, PublishError>
     })
 }
 
-fn outcome(program: &str, status: ExitStatus, said: &str) -> Result<(), PublishError> {
+fn outcome(program: &str, status: ExitStatus, output: &str) -> Result<(), PublishError> {
     if status.success() {
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn outcome(program: &str, status: ExitStatus, said: &str) -> Result<(), PublishE
         Some(REFUSED) => PublishErrorKind::Refused,
         _ => PublishErrorKind::Failed,
     };
-    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output");
+    let last = output.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no output");
     Err(PublishError::new(kind, format!("{program} ended with {status}: {}", last.trim())))
 }
 
@@ -141,20 +141,20 @@ impl Group {
                 let _ = stdin.write_all(text).await;
             }
         };
-        let mut said = Vec::new();
+        let mut output = Vec::new();
         let status = {
-            let mut reading = std::pin::pin!(listen(stderr, &mut said));
+            let mut reading = std::pin::pin!(read_stderr(stderr, &mut output));
             let ended = async { tokio::join!(writing, self.0.wait()).1 };
             let mut ended = std::pin::pin!(ended);
             tokio::select! {
                 status = &mut ended => {
-                    let _: Result<(), _> = timeout(AFTER, reading).await;
+                    let _: Result<(), _> = timeout(DRAIN_TIME, reading).await;
                     status?
                 }
                 () = &mut reading => ended.await?,
             }
         };
-        Ok((status, String::from_utf8_lossy(&said).into_owned()))
+        Ok((status, String::from_utf8_lossy(&output).into_owned()))
     }
 }
 
@@ -169,13 +169,13 @@ impl Drop for Group {
 }
 
 /// Reads to the end, and retains the last bytes.
-async fn listen(stderr: Option<ChildStderr>, said: &mut Vec<u8>) {
+async fn read_stderr(stderr: Option<ChildStderr>, output: &mut Vec<u8>) {
     let Some(mut stderr) = stderr else { return };
     let mut piece = [0; 1024];
     while let Ok(length @ 1..) = stderr.read(&mut piece).await {
-        said.extend_from_slice(&piece[..length]);
-        if said.len() > SAID {
-            said.drain(..said.len() - SAID);
+        output.extend_from_slice(&piece[..length]);
+        if output.len() > MAX_STDERR {
+            output.drain(..output.len() - MAX_STDERR);
         }
     }
 }

@@ -17,7 +17,7 @@ use hickory_resolver::proto::rr::{DNSClass, Name, RData, Record, RecordType, TSi
 use secrecy::ExposeSecret;
 
 use super::super::publisher::segments;
-use super::super::wire::{Text, absolute, address, exchange, odd, texts, unavailable};
+use super::super::wire::{Text, absolute, address, exchange, malformed, texts, unavailable};
 use super::super::{Change, Difference, Provider, PublishError, PublishErrorKind};
 use crate::config::{NameServer, PublishSettings};
 
@@ -162,10 +162,11 @@ impl Rfc2136 {
     /// Sends an update. Returns whether it was applied; it was not if other records were there.
     async fn send(&self, server: SocketAddr, mut message: Message) -> Result<bool, PublishError> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let verifier = message.finalize(&self.signer, now).map_err(|error| odd(server, error))?;
-        let request = message.to_vec().map_err(|error| odd(server, error))?;
+        let verifier =
+            message.finalize(&self.signer, now).map_err(|error| malformed(server, error))?;
+        let request = message.to_vec().map_err(|error| malformed(server, error))?;
         let answered = exchange(server, &request).await?;
-        let answer = Message::from_vec(&answered).map_err(|error| odd(server, error))?;
+        let answer = Message::from_vec(&answered).map_err(|error| malformed(server, error))?;
         let signed = answer.signature().and_then(|record| record.data.error);
         let refused = |why: String| PublishError::new(PublishErrorKind::Refused, why);
         let (key, zone) = (self.signer.signer_name(), &self.zone);
@@ -200,7 +201,7 @@ impl Rfc2136 {
         }
         // Any other answer is not signed, so anyone may have sent it.
         if let Some(mut verifier) = verifier {
-            verifier.verify(&answered).map_err(|error| odd(server, error))?;
+            verifier.verify(&answered).map_err(|error| malformed(server, error))?;
         }
         match code {
             ResponseCode::NoError => Ok(true),

@@ -55,12 +55,36 @@ pub struct CarReader {
 
 impl CarReader {
     /// A reader that was given nothing as yet.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, CarEvent, CarReader, car_frame, car_header};
+    ///
+    /// let block = Block::raw("hello".into());
+    /// let mut reader = CarReader::new();
+    /// reader.push(car_header(&block.cid));
+    /// car_frame(&block).into_iter().for_each(|piece| reader.push(piece));
+    /// assert_eq!(reader.next_event()?, Some(CarEvent::Header { roots: vec![block.cid] }));
+    /// assert_eq!(reader.next_event()?, Some(CarEvent::Block(block)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::at_most(MAX_BLOCK_SIZE)
     }
 
     /// The same, where no block is expected that is longer than that.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, CarError, CarReader, car_frame, car_header};
+    ///
+    /// let block = Block::raw("hello".into());
+    /// let mut reader = CarReader::at_most(4);
+    /// reader.push(car_header(&block.cid));
+    /// car_frame(&block).into_iter().for_each(|piece| reader.push(piece));
+    /// reader.next_event()?;
+    /// assert_eq!(reader.next_event(), Err(CarError::TooLong { length: 5, limit: 4 }));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn at_most(most: usize) -> Self {
         Self {
@@ -76,12 +100,35 @@ impl CarReader {
     }
 
     /// How long the section is that has begun and is not whole: so much memory it is about to take.
+    ///
+    /// ```
+    /// use roadstead::ipld::{CarReader, car_header, no_root};
+    ///
+    /// let header = car_header(&no_root());
+    /// let mut reader = CarReader::new();
+    /// reader.push(header.slice(..10));
+    /// assert_eq!(reader.next_event()?, None);
+    /// assert_eq!(reader.pending(), header.len() - 1, "the length itself takes one byte");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn pending(&self) -> usize {
         self.length.unwrap_or_default()
     }
 
     /// Gives it the bytes that come next.
+    ///
+    /// ```
+    /// use roadstead::ipld::{CarReader, car_header, no_root};
+    ///
+    /// let mut reader = CarReader::new();
+    /// for byte in car_header(&no_root()) {
+    ///     assert_eq!(reader.next_event()?, None);
+    ///     reader.push(vec![byte].into());
+    /// }
+    /// assert!(reader.next_event()?.is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn push(&mut self, piece: Bytes) {
         if !piece.is_empty() && self.failed.is_none() {
             self.pieces.push_back(piece);
@@ -89,6 +136,16 @@ impl CarReader {
     }
 
     /// What comes next, or none until more is [pushed](Self::push).
+    ///
+    /// ```
+    /// use roadstead::ipld::{CarError, CarReader};
+    ///
+    /// let mut reader = CarReader::new();
+    /// assert_eq!(reader.next_event()?, None);
+    /// reader.push(vec![0].into());
+    /// assert!(matches!(reader.next_event(), Err(CarError::Length(_))), "no section is empty");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When the archive is malformed, exceeds a bound, or holds a block that is not what its CID says.
@@ -105,6 +162,17 @@ impl CarReader {
     }
 
     /// How many bytes of the archive were read: when a block was just returned, up to its end.
+    ///
+    /// ```
+    /// use roadstead::ipld::{CarReader, car_header, no_root};
+    ///
+    /// let header = car_header(&no_root());
+    /// let mut reader = CarReader::new();
+    /// reader.push(header.clone());
+    /// reader.next_event()?;
+    /// assert_eq!(reader.position(), header.len() as u64);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn position(&self) -> u64 {
         self.position
@@ -112,6 +180,17 @@ impl CarReader {
 
     /// Says whether the archive may end here, once [`next_event`](Self::next_event) gave none: behind a
     /// block, or behind the header. That it holds all it should is for others to say.
+    ///
+    /// ```
+    /// use roadstead::ipld::{CarError, CarReader, car_header, no_root};
+    ///
+    /// assert_eq!(CarReader::new().finish(), Err(CarError::Truncated), "there is no header");
+    /// let mut reader = CarReader::new();
+    /// reader.push(car_header(&no_root()));
+    /// while reader.next_event()?.is_some() {}
+    /// assert_eq!(reader.finish(), Ok(()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// When it ends within something, or failed before.

@@ -9,6 +9,14 @@ use super::header;
 
 /// The start of a CAR with that one root, which need not be among the blocks.
 ///
+/// ```
+/// use roadstead::ipld::{car_header, no_root};
+///
+/// let header = car_header(&no_root());
+/// assert_eq!(usize::from(header[0]), header.len() - 1, "it begins with its length");
+/// assert!(header.ends_with(b"version\x01"));
+/// ```
+///
 /// # Panics
 /// When the CID is longer than any that is made here.
 #[must_use]
@@ -21,6 +29,15 @@ pub fn car_header(root: &Cid) -> Bytes {
 }
 
 /// The pieces of one block of a CAR: what stands before it, and its bytes, which are not copied.
+///
+/// ```
+/// use roadstead::ipld::{Block, car_frame};
+///
+/// let block = Block::raw("hello".into());
+/// let [head, bytes] = car_frame(&block);
+/// assert_eq!(head[1..], block.cid.to_bytes(), "behind the length of both");
+/// assert_eq!(bytes, "hello");
+/// ```
 #[must_use]
 pub fn car_frame(block: &Block) -> [Bytes; 2] {
     let cid = block.cid.to_bytes();
@@ -31,6 +48,12 @@ pub fn car_frame(block: &Block) -> [Bytes; 2] {
 }
 
 /// A root to write into a CAR that has none: the empty file.
+///
+/// ```
+/// use roadstead::ipld::{Block, no_root};
+///
+/// assert_eq!(no_root(), Block::raw("".into()).cid);
+/// ```
 #[must_use]
 pub fn no_root() -> Cid {
     block::raw_cid(file::EMPTY)

@@ -16,12 +16,27 @@ pub struct FileHasher {
 
 impl FileHasher {
     /// An empty file.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, file::FileHasher};
+    ///
+    /// assert_eq!(FileHasher::new().finish().cid, Block::raw("".into()).cid);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Appends bytes.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, file::FileHasher};
+    ///
+    /// let mut hasher = FileHasher::new();
+    /// hasher.append(b"hel");
+    /// hasher.append(b"lo");
+    /// assert_eq!(hasher.finish().cid, Block::raw("hello".into()).cid, "a small file is one leaf");
+    /// ```
     pub fn append(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(CHUNK_SIZE - self.filled));
@@ -35,6 +50,16 @@ impl FileHasher {
     }
 
     /// Names the file.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::{CHUNK_SIZE, FileHasher};
+    ///
+    /// let mut hasher = FileHasher::new();
+    /// hasher.append(&vec![0; CHUNK_SIZE + 1]);
+    /// let file = hasher.finish();
+    /// assert_eq!(file.size, CHUNK_SIZE as u64 + 1);
+    /// assert!(file.dag_size > file.size, "a node links two leaves");
+    /// ```
     #[must_use]
     pub fn finish(mut self) -> File {
         if self.filled > 0 {
@@ -51,6 +76,15 @@ impl FileHasher {
 }
 
 /// Makes all blocks of a file that is in memory, children before parents. The leaves share its memory.
+///
+/// ```
+/// use roadstead::ipld::file::{CHUNK_SIZE, build};
+///
+/// let mut blocks = Vec::new();
+/// let file = build(&vec![0; CHUNK_SIZE + 1].into(), &mut |block| blocks.push(block));
+/// assert_eq!(blocks.len(), 3, "two leaves and a node");
+/// assert_eq!(blocks[2].cid, file.cid);
+/// ```
 #[must_use]
 pub fn build(content: &Bytes, sink: &mut impl FnMut(Block)) -> File {
     let mut spine = Spine::new();

@@ -14,6 +14,13 @@ pub(super) const fn capacity(level: usize) -> u64 {
 /// How many bytes all blocks of a file of `size` bytes take (Tsize), computed from the size alone.
 ///
 /// Saturates for sizes within a hair of 2^64.
+///
+/// ```
+/// use roadstead::ipld::file::{CHUNK_SIZE, build, dag_size};
+///
+/// let file = build(&vec![0; 3 * CHUNK_SIZE].into(), &mut drop);
+/// assert_eq!(dag_size(file.size), file.dag_size);
+/// ```
 #[must_use]
 pub fn dag_size(size: u64) -> u64 {
     let mut level = 0;

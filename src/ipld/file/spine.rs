@@ -44,12 +44,26 @@ pub enum SpineError {
 
 impl Spine {
     /// A file without content as yet.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Block, file::Spine};
+    ///
+    /// assert_eq!(Spine::new().finish(&mut drop).cid, Block::raw("".into()).cid);
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// How many bytes of content are below the spine.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::Spine;
+    ///
+    /// let mut spine = Spine::new();
+    /// spine.push_leaf([7; 32], 5, &mut drop);
+    /// assert_eq!(spine.size(), 5);
+    /// ```
     #[must_use]
     pub fn size(&self) -> u64 {
         self.size
@@ -57,6 +71,16 @@ impl Spine {
 
     /// Appends a leaf: its sha2-256 and its length. Nodes that this completes go to the sink, children
     /// before parents.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::{CHUNK_SIZE, MAX_LINKS, Spine};
+    ///
+    /// let (mut spine, mut nodes) = (Spine::new(), Vec::new());
+    /// for _ in 0..MAX_LINKS {
+    ///     spine.push_leaf([7; 32], CHUNK_SIZE as u64, &mut |node| nodes.push(node));
+    /// }
+    /// assert_eq!(nodes[0].length, 1 << 30, "a full node covers 1 GiB");
+    /// ```
     ///
     /// # Panics
     /// If a leaf is empty, exceeds [`CHUNK_SIZE`], or follows one that was shorter than it: a wrong CID
@@ -70,6 +94,17 @@ impl Spine {
     }
 
     /// Completes the nodes that are open and names the file.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::{CHUNK_SIZE, Spine};
+    ///
+    /// let (mut spine, mut nodes) = (Spine::new(), Vec::new());
+    /// spine.push_leaf([7; 32], CHUNK_SIZE as u64, &mut drop);
+    /// spine.push_leaf([8; 32], 5, &mut drop);
+    /// let file = spine.finish(&mut |node| nodes.push(node));
+    /// assert_eq!(file.size, CHUNK_SIZE as u64 + 5);
+    /// assert_eq!(nodes[0].block.cid, file.cid);
+    /// ```
     #[must_use]
     pub fn finish(mut self, sink: &mut impl FnMut(Interior)) -> File {
         let mut level = 0;
@@ -87,6 +122,15 @@ impl Spine {
 
     /// The spine as bytes for a checkpoint: a version, the size, and the open hashes. At most 9 bytes
     /// and 32 KiB a level (96 KiB below 1 PiB of content).
+    ///
+    /// ```
+    /// use roadstead::ipld::file::Spine;
+    ///
+    /// let mut spine = Spine::new();
+    /// spine.push_leaf([7; 32], 5, &mut drop);
+    /// assert_eq!(spine.to_bytes().len(), 9 + 32);
+    /// assert_eq!(Spine::from_bytes(&spine.to_bytes()), Ok(spine));
+    /// ```
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
@@ -98,6 +142,14 @@ impl Spine {
     }
 
     /// Resumes from a checkpoint.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::{Spine, SpineError};
+    ///
+    /// assert_eq!(Spine::from_bytes(&Spine::new().to_bytes()), Ok(Spine::new()));
+    /// assert_eq!(Spine::from_bytes(&[2]), Err(SpineError::Version(2)));
+    /// assert_eq!(Spine::from_bytes(&[1]), Err(SpineError::Damaged(1)));
+    /// ```
     ///
     /// # Errors
     /// When the bytes are of another version or were cut short.
@@ -156,6 +208,15 @@ impl Spine {
 }
 
 /// Makes the nodes of a finished file anew from the hashes of its leaves, children before parents.
+///
+/// ```
+/// use roadstead::ipld::file::{CHUNK_SIZE, interior};
+///
+/// let nodes = interior(&[[7; 32], [8; 32]], CHUNK_SIZE as u64 + 5)?;
+/// assert_eq!((nodes.len(), nodes[0].length), (1, CHUNK_SIZE as u64 + 5));
+/// assert!(interior(&[[7; 32]], CHUNK_SIZE as u64 + 5).is_err(), "a leaf is missing");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When the number of leaves is not what a file of that size has.

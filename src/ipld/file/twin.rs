@@ -27,18 +27,43 @@ impl Default for TwinHasher {
 
 impl TwinHasher {
     /// Without content as yet.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::TwinHasher;
+    ///
+    /// let (whole, last) = TwinHasher::new().finish();
+    /// assert_eq!(last, Some(whole), "empty content is one leaf");
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// How many bytes were appended.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::TwinHasher;
+    ///
+    /// let mut hasher = TwinHasher::new();
+    /// hasher.append(b"hello", &mut drop);
+    /// assert_eq!(hasher.length(), 5);
+    /// ```
     #[must_use]
     pub fn length(&self) -> u64 {
         self.length
     }
 
     /// Appends bytes. The sha2-256 of each leaf of [`CHUNK_SIZE`] that this completes goes to the sink.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::{CHUNK_SIZE, TwinHasher};
+    /// use sha2::{Digest, Sha256};
+    ///
+    /// let (mut hasher, mut leaves) = (TwinHasher::new(), Vec::new());
+    /// hasher.append(&vec![0; CHUNK_SIZE + 1], &mut |digest| leaves.push(digest));
+    /// let first: [u8; 32] = Sha256::digest(vec![0; CHUNK_SIZE]).into();
+    /// assert_eq!(leaves, [first]);
+    /// ```
     pub fn append(&mut self, mut bytes: &[u8], leaves: &mut impl FnMut([u8; 32])) {
         while !bytes.is_empty() {
             let (now, later) =
@@ -54,6 +79,16 @@ impl TwinHasher {
 
     /// Returns the sha2-256 of the whole, and that of the last leaf if it is shorter than the others.
     /// Empty content has one leaf, which is empty.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::TwinHasher;
+    /// use sha2::{Digest, Sha256};
+    ///
+    /// let mut hasher = TwinHasher::new();
+    /// hasher.append(b"hello", &mut drop);
+    /// let digest: [u8; 32] = Sha256::digest("hello").into();
+    /// assert_eq!(hasher.finish(), (digest, Some(digest)), "the only leaf is the whole");
+    /// ```
     #[must_use]
     pub fn finish(self) -> ([u8; 32], Option<[u8; 32]>) {
         let rest = &self.block[..self.filled(BLOCK)];
@@ -64,6 +99,14 @@ impl TwinHasher {
     }
 
     /// Makes bytes of it, at most 136, that [`from_bytes`](Self::from_bytes) takes anywhere.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::TwinHasher;
+    ///
+    /// let mut hasher = TwinHasher::new();
+    /// hasher.append(b"hello", &mut drop);
+    /// assert_eq!(hasher.to_bytes().len(), 1 + 8 + 2 * 32 + 5);
+    /// ```
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
@@ -74,6 +117,15 @@ impl TwinHasher {
     }
 
     /// Goes on where [`to_bytes`](Self::to_bytes) was called; none where the bytes are not of it.
+    ///
+    /// ```
+    /// use roadstead::ipld::file::TwinHasher;
+    ///
+    /// let mut hasher = TwinHasher::new();
+    /// hasher.append(b"hello", &mut drop);
+    /// assert_eq!(TwinHasher::from_bytes(&hasher.to_bytes()), Some(hasher));
+    /// assert_eq!(TwinHasher::from_bytes(b"hello"), None);
+    /// ```
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (header, rest) = bytes.split_at_checked(HEADER)?;

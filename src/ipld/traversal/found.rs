@@ -37,6 +37,13 @@ pub enum Target {
 
 impl Target {
     /// The block that it begins with, where there is something.
+    ///
+    /// ```
+    /// use roadstead::ipld::{Target, raw_cid};
+    ///
+    /// assert_eq!(Target::Absent { found: 1 }.cid(), None);
+    /// assert_eq!(Target::Directory { cid: raw_cid([7; 32]) }.cid(), Some(raw_cid([7; 32])));
+    /// ```
     #[must_use]
     pub fn cid(&self) -> Option<Cid> {
         match self {
@@ -59,6 +66,13 @@ pub struct Step {
 
 impl Step {
     /// Whether the block added neither content nor entries.
+    ///
+    /// ```
+    /// use roadstead::ipld::Step;
+    ///
+    /// assert!(Step::default().is_empty());
+    /// assert!(!Step { content: vec!["hello".into()], entries: Vec::new() }.is_empty());
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.content.is_empty() && self.entries.is_empty()

@@ -35,6 +35,14 @@ pub struct ByteRange {
 impl ByteRange {
     /// A range from one byte to another one, or to the end where there is none.
     ///
+    /// ```
+    /// use roadstead::ipld::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(-1024, None)?, "-1024:*".parse()?);
+    /// assert!(ByteRange::new(5, Some(4)).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// When both count from the same side, and the last byte stands before the first.
     pub fn new(from: i64, to: Option<i64>) -> Result<Self, RangeError> {
@@ -45,6 +53,14 @@ impl ByteRange {
     }
 
     /// The bytes that it means of a file of that size: empty where the file has none of them.
+    ///
+    /// ```
+    /// use roadstead::ipld::ByteRange;
+    ///
+    /// assert_eq!(ByteRange::new(0, Some(0))?.within(5000), 0..1);
+    /// assert_eq!(ByteRange::new(-1024, None)?.within(5000), 3976..5000);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn within(self, size: u64) -> Range<u64> {
         let start = from_either_side(self.from, size).unwrap_or(0).min(size);

@@ -214,7 +214,7 @@ impl Roots {
 
     /// Finds a root that is known, without a request for it or for what is below it.
     pub(super) async fn recall(&self, name: &RootName) -> Option<Located> {
-        let resolved = self.resolver.recall(name).await?.resolved;
+        let resolved = self.resolver.last_known(name).await?.resolved;
         let remote = Remote::new(Vec::new());
         Some(Located { root: resolved.root, path: resolved.path.clone(), remote })
     }

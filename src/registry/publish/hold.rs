@@ -46,7 +46,7 @@ impl Publisher {
     /// Notes the same where not all servers return what is expected, so that there is an end to what was replaced
     /// before they did: what is expected and what any server returns is retained. Without an answer nothing is known.
     pub(super) async fn note_answered(&self, change: &Change) -> Result<()> {
-        let Ok(responses) = self.zone.ask(&change.domain).await else { return Ok(()) };
+        let Ok(responses) = self.zone.query(&change.domain).await else { return Ok(()) };
         let Ok(answers) = answers(&responses) else { return Ok(()) };
         let is_in_dns = |root: &PublishedRoot| {
             let link = link(&root.root);

@@ -216,7 +216,7 @@ impl Publisher {
     pub async fn plan(&self, root: &Cid, force: bool) -> Result<Plan> {
         let record = self.record().await?;
         let change = self.change(root, &record, force).await?;
-        let responses = self.zone.ask(&change.domain).await?;
+        let responses = self.zone.query(&change.domain).await?;
         let mut conflict = conflict(&change, &responses);
         if conflict.is_none() {
             conflict = self.provider.check(&change).await.err();
@@ -333,7 +333,7 @@ impl Publisher {
     /// lost.
     async fn write(&self, change: &Change, same: Same) -> Result<()> {
         if !self.provider.compares() {
-            let responses = self.zone.ask(&change.domain).await?;
+            let responses = self.zone.query(&change.domain).await?;
             // What no server returns may be a foreign link.
             if !change.force {
                 answers(&responses)?;

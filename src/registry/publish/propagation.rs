@@ -19,7 +19,7 @@ impl Publisher {
     /// # Errors
     /// When none does.
     pub(super) async fn is_propagated(&self, change: &Change) -> Result<bool> {
-        let responses = self.zone.ask(&change.domain).await?;
+        let responses = self.zone.query(&change.domain).await?;
         let mut answers = answers(&responses)?.into_iter();
         Ok(answers.all(|texts| change.against(texts).is_ok_and(|it| it.is_empty())))
     }
@@ -36,7 +36,7 @@ impl Publisher {
         let (begun, timeouts) = (Instant::now(), self.config.timeouts);
         let mut pause = FIRST_LOOK;
         loop {
-            let responses = self.zone.ask(&change.domain).await;
+            let responses = self.zone.query(&change.domain).await;
             let missing = match &responses {
                 Ok(responses) => missing(change, responses),
                 Err(error) => Some(error.to_string()),
@@ -88,7 +88,7 @@ pub(super) fn missing(change: &Change, responses: &[ServerAnswer]) -> Option<Str
         let is_whole = change.expected.iter().all(|expected| texts.contains(expected));
         let links = texts.iter().filter(|text| is_link(text)).count();
         if !is_whole || links != 1 {
-            return Some(format!("{} answers {}", response.server, response.fact()));
+            return Some(format!("{} answers {}", response.server, response.summary()));
         }
     }
     answers(responses).err().map(|error| error.context)

@@ -1,4 +1,4 @@
-//! How many new names are looked up for clients: a name that is not cached costs queries to foreign
+//! Limits on how many new names are looked up for clients: a name that is not cached costs queries to foreign
 //! servers, and any client can make names up.
 
 use std::cell::Cell;
@@ -27,6 +27,17 @@ struct Client {
 
 /// Runs something on behalf of a client; the new names that are looked up meanwhile, in this task, count for it. Returns
 /// the limit that was exceeded, if one was, beside the result.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use roadstead::dnslink::on_behalf_of;
+///
+/// let (output, exceeded) = on_behalf_of("192.0.2.1".parse()?, async { 7 }).await;
+/// assert_eq!((output, exceeded), (7, None));
+/// # Ok(())
+/// # }
+/// ```
 pub async fn on_behalf_of<F: Future>(
     address: IpAddr,
     future: F,
@@ -36,8 +47,8 @@ pub async fn on_behalf_of<F: Future>(
     CLIENT.scope(client, run).await
 }
 
-/// The limits, and what is left of them.
-pub(super) struct Questions {
+/// The limits on new names, and what is left of them.
+pub(super) struct NewNameLimits {
     per_client: u32,
     all: u32,
     left: Mutex<Left>,
@@ -68,7 +79,7 @@ impl Bucket {
     }
 }
 
-impl Questions {
+impl NewNameLimits {
     /// Allows so many new names in a minute for each client, and for all of them.
     pub(super) fn new(per_client: u32, all: u32) -> Self {
         let left = Left { all: Bucket::full(all, Instant::now()), clients: HashMap::new() };
@@ -127,8 +138,8 @@ mod tests {
 
     #[test]
     fn each_client_has_its_own_limit_and_all_have_one_and_both_come_back() {
-        let (questions, begun) = (Questions::new(3, 5), Instant::now());
-        let take = |client, after| questions.take(address(client), begun + after).err();
+        let (limits, begun) = (NewNameLimits::new(3, 5), Instant::now());
+        let take = |client, after| limits.take(address(client), begun + after).err();
         for _ in 0..3 {
             assert_eq!(take(1, Duration::ZERO), None);
         }
@@ -142,27 +153,27 @@ mod tests {
 
     #[test]
     fn clients_that_have_their_whole_limit_again_are_forgotten() {
-        let (questions, begun) = (Questions::new(2, 1_000_000), Instant::now());
+        let (limits, begun) = (NewNameLimits::new(2, 1_000_000), Instant::now());
         for number in 0..10_000 {
             let now = begun + PERIOD * number / 100;
-            assert_eq!(questions.take(address(number), now), Ok(()));
+            assert_eq!(limits.take(address(number), now), Ok(()));
         }
-        assert!(questions.left.lock().unwrap().clients.len() <= CLIENTS);
+        assert!(limits.left.lock().unwrap().clients.len() <= CLIENTS);
     }
 
     #[tokio::test]
     async fn only_what_is_done_on_behalf_of_a_client_counts() {
-        let questions = Questions::new(1, 10);
+        let limits = NewNameLimits::new(1, 10);
         for _ in 0..20 {
-            assert!(questions.admit(&"a.test").is_ok());
+            assert!(limits.admit(&"a.test").is_ok());
         }
-        let ask = async { [questions.admit(&"a.test"), questions.admit(&"b.test")] };
-        let ([first, second], exceeded) = on_behalf_of(address(1), ask).await;
+        let admit_both = async { [limits.admit(&"a.test"), limits.admit(&"b.test")] };
+        let ([first, second], exceeded) = on_behalf_of(address(1), admit_both).await;
         assert!(first.is_ok());
         assert_eq!(second.unwrap_err().kind, DnslinkErrorKind::TooMany);
         assert_eq!(exceeded, Some("new_names_per_client"));
-        let ask = async { questions.admit(&"c.test") };
-        let (other, exceeded) = on_behalf_of(address(2), ask).await;
+        let admit_both = async { limits.admit(&"c.test") };
+        let (other, exceeded) = on_behalf_of(address(2), admit_both).await;
         assert!(other.is_ok() && exceeded.is_none());
     }
 }
