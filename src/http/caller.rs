@@ -41,7 +41,7 @@ pub(super) async fn identify(
             match (&error, credentials::user(request.request())) {
                 (AuthError::Unauthorized(_), Some(user)) => log::tried(request.request(), &user),
                 (AuthError::Busy { .. }, Some(user)) => {
-                    log::unchecked_user(request.request(), &user)
+                    log::unchecked_user(request.request(), &user);
                 }
                 _ => {}
             }

@@ -30,9 +30,9 @@ impl Index {
 
     /// Lists the roots that are retained since they were published, or were to be, in no order.
     pub async fn published_roots(&self) -> Result<Vec<PublishedRoot>> {
-        let connection = &mut self.read().await?;
         type Row = (Vec<u8>, i64, Option<i64>, Option<i64>);
 
+        let connection = &mut self.read().await?;
         let rows: Vec<Row> = on!(connection, "listing published roots", db =>
             sqlx::query_as("SELECT root, held, published, expires FROM published_roots")
                 .fetch_all(db)

@@ -218,12 +218,11 @@ impl Registry {
             self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
             self.failpoint(Step::HalfApplied)?;
         }
-        let applied = match self.storage.addressed() {
-            Some(tree) => Some(tree.apply_and_fold(Visibility::Public, &edits, &present).await?),
-            None => {
-                self.storage.apply(Visibility::Public, &edits).await?;
-                None
-            }
+        let applied = if let Some(tree) = self.storage.addressed() {
+            Some(tree.apply_and_fold(Visibility::Public, &edits, &present).await?)
+        } else {
+            self.storage.apply(Visibility::Public, &edits).await?;
+            None
         };
         self.failpoint(Step::Applied)?;
 

@@ -119,10 +119,10 @@ impl Registry {
     ) -> Vec<Edit> {
         let mut edits = Vec::new();
         for (path, size) in self.tree_files(passed).await {
-            let parsed =
+            let named =
                 path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
-            let parsed = parsed.filter(|canonical| layout::blob_data(canonical) == path);
-            if let Some(content) = parsed.and_then(|canonical| known(&canonical)) {
+            let named = named.filter(|canonical| layout::blob_data(canonical) == path);
+            if let Some(content) = named.and_then(|canonical| known(&canonical)) {
                 edits.push(Edit::link(path, &content));
                 continue;
             }
@@ -231,8 +231,8 @@ impl Walk<'_> {
             let Some(folder) = layout::blobs().child(&shard) else { continue };
             for (hex, kind) in self.names(&folder, passed).await {
                 let Some(path) = folder.child(&hex) else { continue };
-                let parsed = format!("sha256:{hex}").parse::<CanonicalDigest>();
-                match parsed.ok().filter(|parsed| parsed.hex()[..2] == shard) {
+                let digest = format!("sha256:{hex}").parse::<CanonicalDigest>();
+                match digest.ok().filter(|digest| digest.hex()[..2] == shard) {
                     Some(canonical) if kind == Kind::Directory => blobs.push(canonical),
                     _ => passed.strays.push(path),
                 }

@@ -26,7 +26,7 @@ pub(super) struct HashWorker(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// ServerAnswer whenever the thread took what was waiting, and when it ended.
+    /// Wakes waiters whenever the thread took what was waiting, and when it ended.
     changed: Notify,
 }
 

@@ -278,7 +278,7 @@ impl Node {
             LinkOutcome::Not => return Err(collected(&path)),
             // Another task may have linked it a moment ago, and not yet know that it lasts.
             LinkOutcome::Before if !self.remembers(canonical) => {
-                self.alone(async || Ok(())).await?
+                self.alone(async || Ok(())).await?;
             }
             LinkOutcome::Before | LinkOutcome::Now => {}
         }
