@@ -27,6 +27,8 @@ pub use anonymous::AnonymousBound;
 pub use authority::Authority;
 pub use caller::{Caller, CallerKind, Credentials};
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
+#[cfg(test)]
+pub(crate) use methods::open_to_all;
 pub use methods::{METHODS, Method, Opened, SetupError};
 pub use names::{Meant, Names};
 pub use policy::{Decision, Policy};

@@ -25,7 +25,7 @@ pub(crate) struct Answer {
 pub(crate) struct Answering(String);
 
 impl Answering {
-    /// LinkCache a path with its query by these bytes; 404 where there are none.
+    /// Answers a path with its query by these bytes; 404 where there are none.
     pub(crate) fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
         Self::start_with(move |asked| match answer(&asked.path) {
             Some(body) => Answer { status: 200, fields: String::new(), body },
@@ -33,7 +33,7 @@ impl Answering {
         })
     }
 
-    /// LinkCache requests as the test likes.
+    /// Answers requests as the test likes.
     pub(crate) fn start_with(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

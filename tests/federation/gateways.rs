@@ -49,7 +49,7 @@ fn assert_pulled(server: &Server, root: &str, pushed: &Pushed) {
     assert_eq!(foreign.get("manifests/v2").status, 404);
 }
 
-/// LinkCache as the publisher's gateway does.
+/// Answers as the publisher's gateway does.
 fn pass_on(publisher: &str, asked: &Asked) -> Answer {
     let Response { status, headers, body, .. } = http::get(&format!("{publisher}{}", asked.path));
     let kind = headers.get("content-type").and_then(|value| value.to_str().ok());

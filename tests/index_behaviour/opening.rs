@@ -48,10 +48,10 @@ async fn check(index: &Index) -> Outcome {
 }
 
 async fn everything_is_there_when_opened_again(home: Home) -> Outcome {
-    fill(&*home.index).await?;
+    fill(&home.index).await?;
     let version = home.index.version().await?;
     let again = home.open_again().await?;
-    check(&*again).await?;
+    check(&again).await?;
     assert_eq!(again.version().await?, version);
     again.lock().await?.put_nodes(&[(cid("node"), None)]).await?;
     assert!(again.version().await? > version);
@@ -77,7 +77,7 @@ async fn an_index_of_a_newer_version_is_refused(home: Home) -> Outcome {
 }
 
 async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outcome {
-    fill(&*home.index).await?;
+    fill(&home.index).await?;
     home.execute("ALTER TABLE blob_blocks DROP COLUMN node").await?;
     home.execute("DROP TABLE cleaning").await?;
     home.execute("DROP TABLE secrets").await?;
@@ -90,7 +90,7 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     home.execute("DELETE FROM _sqlx_migrations WHERE version > 1").await?;
     assert!(index::open_read_only(&home.url).await.is_err(), "nobody may migrate it by reading");
     let again = home.open_again().await?;
-    check(&*again).await?;
+    check(&again).await?;
     again.secret("tokens").await?;
     again.begin_cleaning().await?.end().await?;
     assert_eq!(again.published_roots().await?, []);
@@ -101,8 +101,8 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
 async fn an_index_is_read_beside_a_server(home: Home) -> Outcome {
     let reader = index::open_read_only(&home.url).await?;
     let version = reader.version().await?;
-    fill(&*home.index).await?;
-    check(&*reader).await?;
+    fill(&home.index).await?;
+    check(&reader).await?;
     assert!(reader.version().await? > version);
     Ok(())
 }
@@ -165,7 +165,7 @@ async fn a_damaged_file_is_refused(home: Home) -> Outcome {
 }
 
 async fn a_torn_file_is_refused(home: Home) -> Outcome {
-    fill(&*home.index).await?;
+    fill(&home.index).await?;
     home.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
     let path = Path::new(home.file()).with_file_name("torn.sqlite");
     let whole = fs::read(home.file())?;
@@ -177,7 +177,7 @@ async fn a_torn_file_is_refused(home: Home) -> Outcome {
 }
 
 async fn a_damaged_row_differs_from_an_absent_one(home: Home) -> Outcome {
-    fill(&*home.index).await?;
+    fill(&home.index).await?;
     home.execute("UPDATE blobs SET cid = x'00'").await?;
     let found = home.index.blob(&repository("app"), &sha256("layer")).await;
     assert_eq!(found.map_err(|error| error.kind), Err(IndexErrorKind::Damaged));

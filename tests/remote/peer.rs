@@ -19,11 +19,11 @@ use super::{noise, path};
 /// What the peer does with a request for an archive.
 #[derive(Debug, Clone)]
 pub(crate) enum Manner {
-    /// LinkCache it.
+    /// Answers it.
     Good,
-    /// LinkCache it after a while.
+    /// Answers it after a while.
     Slow(Duration),
-    /// LinkCache so many bytes of it, and the rest when it is [released](Peer::release).
+    /// Answers so many bytes of it, and the rest when it is [released](Peer::release).
     Gated(usize),
     /// Does not say in which order the blocks are.
     Unordered,
@@ -53,9 +53,9 @@ pub(crate) enum Manner {
     Stall(usize),
     /// Takes the connection, and says nothing.
     Silent,
-    /// LinkCache with this status, and leads elsewhere.
+    /// Answers with this status, and leads elsewhere.
     Status(u16, String),
-    /// LinkCache what stands below this root.
+    /// Answers what stands below this root.
     Other(Box<World>),
 }
 

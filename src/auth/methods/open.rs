@@ -15,7 +15,12 @@ use crate::config::AuthSettings;
 /// Makes the method.
 #[expect(clippy::unnecessary_wraps, reason = "it is a row of the table, and others can fail")]
 pub(super) fn open(_: &AuthSettings, _: &[u8; 32]) -> Result<AccessControl, SetupError> {
-    Ok(AccessControl { provider: Box::new(Anonymous), policy: Box::new(Open) })
+    Ok(access_control())
+}
+
+/// The same without settings.
+pub(crate) fn access_control() -> AccessControl {
+    AccessControl { provider: Box::new(Anonymous), policy: Box::new(Open) }
 }
 
 /// Takes every caller for an anonymous client.
