@@ -45,7 +45,7 @@ fn a_settings_file_that_others_may_write_to_is_refused_unless_it_is_named() {
         .unwrap();
     let refused = run(roadstead(["config"]).current_dir(folder.path()));
     assert_eq!(refused.code, Some(2), "{refused}");
-    assert!(refused.stderr.contains("./roadstead.toml is not read"), "{refused}");
+    assert!(refused.stderr.contains("cannot use the settings in ./roadstead.toml"), "{refused}");
     let named =
         roadstead(["config", "--config", "roadstead.toml"]).current_dir(folder.path()).output();
     assert!(named.unwrap().status.success());
