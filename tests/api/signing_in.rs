@@ -523,7 +523,7 @@ fn a_file_that_cannot_be_used_is_refused_at_start() {
         command.current_dir(folder.path()).env("ROADSTEAD_AUTH__METHOD", "htpasswd");
         let refused = run(command.env("ROADSTEAD_AUTH__HTPASSWD__FILE", &file));
         assert_eq!(refused.code, Some(1), "{refused}");
-        let named = format!("the file {} that `auth.htpasswd.file` names", file.display());
+        let named = format!("cannot use the file {} of `auth.htpasswd.file`", file.display());
         assert!(refused.stderr.contains(&named), "{refused}");
         assert!(!folder.path().join("data").exists(), "nothing is made before that");
         refused.stderr
