@@ -163,7 +163,8 @@ fn files_that_cannot_be_used_are_refused_at_start() {
         }
         let refused = run(&mut command);
         assert_eq!(refused.code, Some(1), "{refused}");
-        let named = format!("cannot use the file {} of `server.tls.", folder.path().join(file).display());
+        let named =
+            format!("cannot use the file {} of `server.tls.", folder.path().join(file).display());
         assert!(refused.stderr.contains(&named) && refused.stderr.contains(reason), "{refused}");
         assert!(!folder.path().join("data").exists(), "nothing is made before that");
     }
