@@ -19,6 +19,8 @@ mod hamt;
 mod murmur;
 mod node;
 mod pin_node;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod seen;
 mod sha256;
 pub mod traversal;

@@ -1,0 +1,8 @@
+//! Fuzzes `roadstead_fuzz::ipld::properties::directory`.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use roadstead_fuzz::ipld::properties;
+
+fuzz_target!(|bytes: &[u8]| properties::directory(bytes));
