@@ -158,9 +158,12 @@ pub(super) fn inlined(cid: &Cid) -> Option<&[u8]> {
 }
 
 /// The CID that bytes begin with, in its only form, and what follows it.
-pub(super) fn read_cid(mut bytes: &[u8]) -> Option<(Cid, &[u8])> {
-    let cid = Cid::read_bytes(&mut bytes).ok()?;
-    Some((cid, bytes))
+pub(super) fn read_cid(bytes: &[u8]) -> Option<(Cid, &[u8])> {
+    let mut rest = bytes;
+    let cid = Cid::read_bytes(&mut rest).ok()?;
+    // The library also takes numbers of more than 64 bits, and leaves out the bits above.
+    let read = &bytes[..bytes.len() - rest.len()];
+    (cid.to_bytes() == read).then_some((cid, rest))
 }
 
 #[cfg(test)]
