@@ -12,7 +12,7 @@ pub(super) fn nearest<'a>(
     let limit = (name.chars().count() / 4).max(2);
     let closest = candidates
         .clone()
-        .map(|candidate| (distance(name, candidate), candidate))
+        .map(|candidate| (strsim::levenshtein(name, candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
         .filter(|(distance, _)| *distance <= limit);
     if let Some((_, candidate)) = closest {
@@ -30,22 +30,6 @@ fn begins(candidate: &str, name: &str) -> bool {
     name.contains('.') && word.len() >= 3 && rest.is_some_and(|rest| !rest.contains('.'))
 }
 
-/// Counts the characters to insert, remove or replace (Levenshtein), one row of the matrix at a time.
-fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (line, left_character) in left.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, right_character) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(left_character != *right_character);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[right.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,12 +45,5 @@ mod tests {
 
         let tls = ["server.tls.key", "server.tls.certificate"].into_iter();
         assert_eq!(nearest("server.tls.cert", tls), Some("server.tls.certificate"));
-    }
-
-    #[test]
-    fn the_distance_counts_edits() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("same", "same"), 0);
     }
 }

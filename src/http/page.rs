@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponseBuilder;
 use actix_web::http::header::LINK;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::ApiError;
 use super::extract::Query;
@@ -9,6 +10,9 @@ use crate::oci::ErrorCode;
 
 /// The longest page, and how long one is when the client does not say.
 const LONGEST: u32 = 10_000;
+
+/// What is not unreserved in a URL (RFC 3986, 2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Which part of a list is requested.
 pub(super) struct Page {
@@ -41,21 +45,12 @@ impl Page {
         path: &str,
         parameters: &[(&str, &str)],
     ) {
-        let pairs: Vec<String> =
-            parameters.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let pairs: Vec<String> = parameters
+            .iter()
+            .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, RESERVED)))
+            .collect();
         response.insert_header((LINK, format!("<{path}?{}>; rel=\"next\"", pairs.join("&"))));
     }
-}
-
-/// Encodes what is not unreserved (RFC 3986, 2.3).
-fn encode(text: &str) -> String {
-    let is_unreserved =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    let encoded = text.bytes().map(|byte| match byte {
-        byte if is_unreserved(byte) => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    });
-    encoded.collect()
 }
 
 #[cfg(test)]

@@ -1,6 +1,21 @@
 //! `Content-Disposition`: under which name an answer is to be saved (RFC 6266).
 
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// What is no `attr-char` of RFC 8187.
+const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
 
 /// Returns the header that has an answer saved under a name, which may be any text.
 pub(super) fn attachment(name: &str) -> String {
@@ -17,14 +32,7 @@ pub(super) fn attachment(name: &str) -> String {
             .chars()
             .map(|letter| if letter.is_ascii() && !is_plain(letter) { '_' } else { letter })
             .collect();
-        for byte in safe.bytes() {
-            // `attr-char` of RFC 8187.
-            if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
-                header.push(char::from(byte));
-            } else {
-                write!(header, "%{byte:02X}").expect("a string takes all that is written to it");
-            }
-        }
+        header.extend(utf8_percent_encode(&safe, NOT_ATTR_CHAR));
     }
     header
 }
