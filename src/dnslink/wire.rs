@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) async fn address(server: &NameServer) -> Result<SocketAddr, PublishError> {
     let NameServer { host, port } = server;
     let found = timeout(LIMIT, tokio::net::lookup_host((host.as_str(), *port))).await;
-    let unknown = || format!("the name server {host} has no known address");
+    let unknown = || format!("cannot find an address of the name server {host}");
     match found {
         Ok(Ok(found)) => {
             found.min_by_key(SocketAddr::is_ipv6).ok_or_else(|| unavailable(unknown()))
