@@ -16,7 +16,7 @@ use super::range::{RequestedRanges, extent, requested_ranges};
 use super::{Api, condition, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
-use crate::registry::{Blob, RegistryError};
+use crate::registry::{Blob, Extent, RegistryError};
 use crate::storage::StorageError;
 
 /// The media type of every blob.
@@ -28,7 +28,7 @@ pub(super) async fn head(
     request: HttpRequest,
     api: Data<Api>,
 ) -> Answer {
-    let blob = api.registry.stat_blob(&grant, &digest).await?;
+    let blob = api.registry.repository(&grant).blob(&digest, Extent::Nothing).await?;
     condition::check_expected(&request, &grant, &digest, &digest)?;
     if respond::is_known(&request, &digest) {
         return not_modified(&api, &grant, &blob).await;
@@ -47,13 +47,13 @@ pub(super) async fn get(
 ) -> Answer {
     let expected = condition::check_expected(&request, &grant, &digest, &digest);
     if expected.is_err() || respond::is_known(&request, &digest) {
-        let blob = api.registry.stat_blob(&grant, &digest).await?;
+        let blob = api.registry.repository(&grant).blob(&digest, Extent::Nothing).await?;
         expected?;
         return not_modified(&api, &grant, &blob).await;
     }
     let header = respond::range(&request, &digest);
-    let blob = api.registry.open_blob(&grant, &digest, extent(header)).await?;
-    if let Some(location) = api.registry.blob_location(&blob) {
+    let blob = api.registry.repository(&grant).blob(&digest, extent(header)).await?;
+    if let Some(location) = blob.location() {
         let mut response = HttpResponse::TemporaryRedirect();
         respond::describe(&mut response, &digest, blob.cid());
         return Ok(response.insert_header((LOCATION, location)).finish());
@@ -67,49 +67,37 @@ pub(super) async fn get(
     };
     describe(&mut response, &api, &grant, &blob).await;
     match requested {
-        RequestedRanges::Parts(ranges) => parts(response, &api, blob, ranges).await,
+        RequestedRanges::Parts(ranges) => parts(response, blob, ranges).await,
         RequestedRanges::Part(range) => {
             let (first, last) = (range.start, range.end - 1);
             response.insert_header((CONTENT_RANGE, format!("bytes {first}-{last}/{size}")));
-            part(response, &api, &blob, range).await
+            part(response, &blob, range).await
         }
-        RequestedRanges::Whole | RequestedRanges::Nothing => {
-            part(response, &api, &blob, 0..size).await
-        }
+        RequestedRanges::Whole | RequestedRanges::Nothing => part(response, &blob, 0..size).await,
     }
 }
 
 /// Answers with the bytes of one range.
-async fn part(
-    mut response: HttpResponseBuilder,
-    api: &Api,
-    blob: &Blob,
-    range: Range<u64>,
-) -> Answer {
+async fn part(mut response: HttpResponseBuilder, blob: &Blob, range: Range<u64>) -> Answer {
     let length = range.end - range.start;
-    let bytes = api.registry.read_blob(blob, range).await?;
+    let bytes = blob.read(range).await?;
     Ok(response.body(SizedStream::new(length, logged(blob.digest, bytes))))
 }
 
 /// Answers with several ranges, which are opened one after the other.
-async fn parts(
-    mut response: HttpResponseBuilder,
-    api: &Data<Api>,
-    blob: Blob,
-    ranges: Vec<Range<u64>>,
-) -> Answer {
+async fn parts(mut response: HttpResponseBuilder, blob: Blob, ranges: Vec<Range<u64>>) -> Answer {
     // What cannot be read at all is refused before anything is sent.
-    let first = api.registry.read_blob(&blob, ranges[0].clone()).await?;
+    let first = blob.read(ranges[0].clone()).await?;
     let first = Cell::new(Some(first));
     let answer = ByteRanges::new(ranges, blob.size(), OCTETS);
     response.insert_header((CONTENT_TYPE, answer.content_type()));
-    let (length, digest, api) = (answer.length(), blob.digest, Data::clone(api));
+    let (length, digest) = (answer.length(), blob.digest);
     let bytes = answer.body(move |range| {
-        let (opened, api, blob) = (first.take(), Data::clone(&api), blob.clone());
+        let (opened, blob) = (first.take(), blob.clone());
         async move {
             match opened {
                 Some(bytes) => Ok(bytes),
-                None => api.registry.read_blob(&blob, range).await,
+                None => blob.read(range).await,
             }
         }
     });

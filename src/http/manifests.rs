@@ -29,8 +29,9 @@ pub(super) async fn get(
 ) -> Answer {
     let is_head = request.method() == Method::HEAD;
     let known = respond::known(&request);
+    let repository = api.registry.repository(&grant);
     if let Some(known) = &known
-        && let Some(digest) = api.registry.known_manifest(&grant, &reference, known).await?
+        && let Some(digest) = repository.known_manifest(&reference, known).await?
     {
         condition::check_expected(&request, &grant, &reference, &digest)?;
         let mut response = HttpResponse::NotModified();
@@ -39,7 +40,7 @@ pub(super) async fn get(
     }
     let mut lent = None;
     let (manifest, is_known) = loop {
-        let manifest = api.registry.manifest(&grant, &reference).await?;
+        let manifest = repository.manifest(&reference).await?;
         condition::check_expected(&request, &grant, &reference, &manifest.digest)?;
         let is_known = known.as_ref().is_some_and(|known| known.includes(&manifest.digest));
         let bytes = manifest.bytes.len();

@@ -24,7 +24,7 @@ pub(super) async fn list(
     let artifact_type = artifact_type.map(|text| text.replace('\0', "\u{fffd}"));
     let last = query.parse("last")?;
     let requested = ReferrersQuery { subject, artifact_type, last, limit };
-    let page = api.registry.referrers(&grant, &requested).await?;
+    let page = api.registry.repository(&grant).referrers(&requested).await?;
     let mut response = HttpResponse::Ok();
     response.insert_header((CONTENT_TYPE, MediaType::OciIndex.as_str()));
     let (limit, last) = (limit.to_string(), page.next.map(|last| last.to_string()));

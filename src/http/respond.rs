@@ -48,7 +48,7 @@ pub(super) async fn allow_caching(
 
 /// Says of a name that was looked up below a foreign root that it may be out of date.
 pub(super) fn tell_age(response: &mut HttpResponseBuilder, api: &Api, grant: &PullGrant) {
-    if let Some(since) = api.registry.stale_since(grant) {
+    if let Some(since) = api.registry.repository(grant).stale_since() {
         response.insert_header(("Roadstead-Stale-Since", since.to_string()));
     }
 }

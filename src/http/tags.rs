@@ -16,7 +16,8 @@ pub(super) async fn list(
     api: Data<Api>,
 ) -> Answer {
     let page = Page::read(&query)?;
-    let (tags, more) = api.registry.tags(&grant, page.last.as_deref(), page.limit).await?;
+    let repository = api.registry.repository(&grant);
+    let (tags, more) = repository.tags(page.last.as_deref(), page.limit).await?;
     let name = grant.repository();
     let mut response = HttpResponse::Ok();
     respond::tell_age(&mut response, &api, &grant);

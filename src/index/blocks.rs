@@ -13,7 +13,7 @@ const BLOCKS_AT_ONCE: usize = 1000;
 
 impl Index {
     /// Finds a block of the public tree, as last folded, or of what was taken from it after
-    /// `removed_after`: of directories, links, manifests or blobs. What was [withdrawn](Writer::withdraw) is not found.
+    /// `removed_after`: of directories, links, manifests or blobs. What was [withdrawn](super::Writer::withdraw) is not found.
     pub async fn public_block(&self, cid: &Cid, removed_after: i64) -> Result<Option<PublicBlock>> {
         let mut connection = self.read().await?;
         match nodes::public(&mut connection, cid, removed_after).await? {

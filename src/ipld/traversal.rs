@@ -38,7 +38,7 @@ pub const MAX_WAITING: usize = 1 << 17;
 
 /// The way along a path and through what is at its end.
 ///
-/// While [`wanted`](Self::wanted) gives a block, hand it to [`supply`](Self::supply). Blocks are wanted depth
+/// While [`next_cid`](Self::next_cid) gives a block, hand it to [`supply`](Self::supply). Blocks come depth
 /// first and as often as they are linked to, as an archive with `car-order=dfs&car-dups=y` has them. CIDs
 /// that hold their content inline are never wanted. When nothing is wanted any more, all of it was there:
 /// [`target`](Self::target) is known, and the content that was returned is the requested range, no byte less.
@@ -246,7 +246,7 @@ impl Traversal {
         &self.inlined
     }
 
-    /// Takes the [wanted](Self::wanted) block, and says what it adds.
+    /// Takes the [next](Self::next_cid) block, and says what it adds.
     ///
     /// The bytes are taken for those of the CID: [`Block::verify`] first what comes from elsewhere, as a
     /// [`CarReader`](super::CarReader) does. Blocks that archives may hold and that add nothing (empty parts

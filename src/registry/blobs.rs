@@ -2,20 +2,21 @@
 
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cid::Cid;
 use futures_util::{Stream, StreamExt, TryStreamExt};
 
-use super::federation::{BlobSource, Extent};
+use super::federation::{BlobSource, Federation};
 use super::intent::Intent;
 use super::walk::TREE;
-use super::{Registry, RegistryError, Result, layout, not_fetched, now};
+use super::{Registry, RegistryError, Result, layout, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
-use crate::storage::{Content, Edit, Finished, StorageError};
+use crate::storage::{Content, Edit, Finished, Storage, StorageError};
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATES: u32 = 100;
@@ -26,7 +27,16 @@ pub struct Blob {
     /// The digest that was requested.
     pub digest: Digest,
     content: Content,
-    source: BlobSource,
+    source: Source,
+}
+
+/// Where the bytes of a blob are.
+#[derive(Clone)]
+enum Source {
+    /// In this registry's storage.
+    Here(Arc<dyn Storage>),
+    /// Below a foreign root.
+    Foreign(Arc<Federation>, BlobSource),
 }
 
 /// Bytes of a blob as they are read; an error ends them, and what came before it is not the whole.
@@ -42,77 +52,51 @@ impl Blob {
     /// The root of its file, if that is known: of foreign content in the cache it is not.
     #[must_use]
     pub fn cid(&self) -> Option<&Cid> {
-        (!matches!(self.source, BlobSource::Cached(_))).then_some(&self.content.cid)
+        let is_known = !matches!(self.source, Source::Foreign(_, BlobSource::Cached(_)));
+        is_known.then_some(&self.content.cid)
     }
 
-    /// A blob of this registry.
-    pub(super) fn here(digest: Digest, content: Content) -> Self {
-        Self { digest, content, source: BlobSource::Here }
+    /// Returns a URL from which clients can read it themselves, if the operator has set that up.
+    #[must_use]
+    pub fn location(&self) -> Option<String> {
+        match &self.source {
+            Source::Here(storage) => storage.location(&self.content),
+            Source::Foreign(..) => None,
+        }
+    }
+
+    /// Reads a range, which is not empty unless the blob is. A foreign blob is read as it comes: its last bytes follow
+    /// once the whole was checked, and a range that ends before is checked block by block.
+    ///
+    /// # Errors
+    /// Those of the storage; [`RegistryError::Remote`] when nothing of it comes in time.
+    pub async fn read(&self, range: Range<u64>) -> Result<BlobStream> {
+        Ok(match &self.source {
+            Source::Here(storage) => {
+                storage.open(&self.content, range).await?.map_err(RegistryError::from).boxed()
+            }
+            Source::Foreign(federation, source) => {
+                let bytes = federation.read(source, &self.content, range).await?;
+                bytes.map_err(RegistryError::from).boxed()
+            }
+        })
+    }
+
+    /// A blob below a foreign root.
+    pub(super) fn foreign(
+        digest: Digest,
+        content: Content,
+        federation: Arc<Federation>,
+        source: BlobSource,
+    ) -> Self {
+        Self { digest, content, source: Source::Foreign(federation, source) }
     }
 }
 
 impl Registry {
-    /// Finds a blob of the repository.
-    ///
-    /// # Errors
-    /// [`RegistryError::BlobUnknown`]
-    pub async fn stat_blob(&self, grant: &PullGrant, digest: &Digest) -> Result<Blob> {
-        self.open_blob(grant, digest, Extent::Nothing).await
-    }
-
-    /// Finds a blob of the repository of which so much is going to be read: if it is foreign, and all of
-    /// it is requested, it is on its way from here.
-    ///
-    /// # Errors
-    /// [`RegistryError::BlobUnknown`]; [`RegistryError::Remote`]
-    pub async fn open_blob(
-        &self,
-        grant: &PullGrant,
-        digest: &Digest,
-        extent: Extent,
-    ) -> Result<Blob> {
-        let repository = grant.repository();
-        let digest = *digest;
-        if let Some((federation, name)) = self.foreign(grant) {
-            if let Some(refusal) = grant.cache_only() {
-                let found = federation.cached_blob(name, &digest).await?;
-                let (content, source) = found.ok_or_else(|| not_fetched(refusal))?;
-                return Ok(Blob { digest, content, source });
-            }
-            // It is long, and what is this registry's own has no use for it.
-            let found = Box::pin(federation.blob(name, repository, &digest, extent)).await?;
-            let (content, source) = found;
-            return Ok(Blob { digest, content, source });
-        }
-        let row = self.index.blob(repository, &digest).await?;
-        let row = row.ok_or_else(|| RegistryError::BlobUnknown(digest, repository.clone()))?;
-        Ok(Blob::here(digest, content(&row)))
-    }
-
-    /// Returns a URL from which clients can read a blob themselves, if the operator has set that up.
-    #[must_use]
-    pub fn blob_location(&self, blob: &Blob) -> Option<String> {
-        matches!(blob.source, BlobSource::Here)
-            .then(|| self.storage.location(&blob.content))
-            .flatten()
-    }
-
-    /// Reads a range of a blob that was found by [`Registry::open_blob`]; it is not empty unless the blob is. A
-    /// foreign blob is read as it comes: its last bytes follow once the whole was checked, and a range
-    /// that ends before is checked block by block.
-    ///
-    /// # Errors
-    /// Those of the storage; [`RegistryError::Remote`] when nothing of it comes in time.
-    pub async fn read_blob(&self, blob: &Blob, range: Range<u64>) -> Result<BlobStream> {
-        if matches!(blob.source, BlobSource::Here) {
-            let bytes = self.storage.open(&blob.content, range).await?;
-            return Ok(bytes.map_err(RegistryError::from).boxed());
-        }
-        let federation = self.federation.as_ref();
-        let federation =
-            federation.ok_or_else(|| RegistryError::Record("cannot read the blob".to_owned()))?;
-        let bytes = federation.read(&blob.source, &blob.content, range).await?;
-        Ok(bytes.map_err(RegistryError::from).boxed())
+    /// A blob of this registry.
+    pub(super) fn own_blob(&self, digest: Digest, content: Content) -> Blob {
+        Blob { digest, content, source: Source::Here(Arc::clone(&self.storage)) }
     }
 
     /// Gives the repository a blob that `from` has. Returns none when it does not.
@@ -129,7 +113,7 @@ impl Registry {
         if !self.index.mount_blob(grant.repository(), digest, now()).await? {
             return Ok(None);
         }
-        Ok(Some(Blob::here(*digest, content(&row))))
+        Ok(Some(self.own_blob(*digest, content(&row))))
     }
 
     /// Lists repositories that a mount without a source may take the blob from, if the client may

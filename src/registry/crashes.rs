@@ -133,7 +133,7 @@ impl Client {
             .await
             .unwrap();
         let reference = reference.parse().unwrap();
-        let found = Box::pin(registry.manifest(&grant, &reference)).await;
+        let found = Box::pin(registry.repository(&grant).manifest(&reference)).await;
         found.ok().map(|manifest| manifest.bytes)
     }
 }

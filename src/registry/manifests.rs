@@ -7,9 +7,9 @@ use super::blobs::new_blob;
 use super::commit::Pushed;
 use super::intent::Intent;
 use super::uploads::new_id;
-use super::{Condition, Expected, Registry, RegistryError, Result, not_fetched, now};
-use crate::auth::{DeleteGrant, PullGrant, PushGrant};
-use crate::index::{ManifestRow, StoredManifest, Writer};
+use super::{Condition, Registry, RegistryError, Result, now};
+use crate::auth::{DeleteGrant, PushGrant};
+use crate::index::{StoredManifest, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
 use crate::storage::Finished;
 
@@ -30,51 +30,6 @@ pub struct PushedManifest {
 }
 
 impl Registry {
-    /// Finds a manifest by tag or digest.
-    ///
-    /// # Errors
-    /// [`RegistryError::ManifestUnknown`]; [`RegistryError::RepositoryAbsent`]
-    pub async fn manifest(&self, grant: &PullGrant, reference: &Reference) -> Result<ManifestRow> {
-        let repository = grant.repository();
-        if let Some((federation, name)) = self.foreign(grant) {
-            if let Some(refusal) = grant.cache_only() {
-                let found = federation.cached_manifest(name, reference).await?;
-                return found.ok_or_else(|| not_fetched(refusal));
-            }
-            return federation.manifest(name, repository, reference).await;
-        }
-        let found = match reference {
-            Reference::Tag(tag) => self.index.tagged_manifest(repository, tag).await?,
-            Reference::Digest(digest) => self.index.manifest(repository, digest).await?,
-        };
-        if let Some(found) = found {
-            return Ok(found);
-        }
-        if self.index.repository_exists(repository).await? {
-            return Err(RegistryError::ManifestUnknown(reference.to_string(), repository.clone()));
-        }
-        Err(RegistryError::RepositoryAbsent(repository.clone()))
-    }
-
-    /// Returns the digest of a manifest that a client has already, as far as it is a foreign one: finding that out
-    /// is less work than [finding the manifest](Self::manifest). None says nothing.
-    ///
-    /// # Errors
-    /// Those of the lookup.
-    pub async fn known_manifest(
-        &self,
-        grant: &PullGrant,
-        reference: &Reference,
-        known: &Expected,
-    ) -> Result<Option<Digest>> {
-        match self.foreign(grant) {
-            Some((federation, name)) if grant.cache_only().is_none() => {
-                federation.known_manifest(name, reference, known).await
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// Stores a manifest and what it was pushed as; returns when both last. `tags` are those that
     /// come beside a digest; beside a tag they do not count. `condition` is about what `reference` names.
     ///

@@ -37,9 +37,9 @@ mod queue_recovery;
 mod rebuild;
 mod references;
 mod referrers;
+mod repository;
 mod restore;
 mod root;
-mod tags;
 mod uploads;
 mod walk;
 mod withdrawal;
@@ -49,7 +49,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cid::Cid;
-use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, RwLock};
 
@@ -74,6 +73,7 @@ pub use publish::{
 pub use purge::{Purged, Withdrawn};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
+pub use repository::Repository;
 pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
@@ -176,17 +176,6 @@ impl Registry {
     /// Returns whose repository a grant is about, and what serves it, if it is foreign.
     fn foreign<'a>(&'a self, grant: &'a PullGrant) -> Option<(&'a Federation, &'a ForeignName)> {
         Some((self.federation.as_deref()?, grant.foreign()?))
-    }
-
-    /// Returns since when the root that a foreign repository is below could not be looked up
-    /// again, although that is due: what is known of it may be out of date.
-    #[must_use]
-    pub fn stale_since(&self, grant: &PullGrant) -> Option<Timestamp> {
-        let (federation, name) = self.foreign(grant)?;
-        match grant.cache_only() {
-            Some(_) => federation.due_since(name),
-            None => federation.stale_since(name),
-        }
     }
 
     /// Counts the foreign roots that cannot be looked up again, although that is due.

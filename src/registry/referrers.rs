@@ -8,9 +8,8 @@ use futures_util::StreamExt;
 use serde::Serialize;
 
 use super::federation::TIMEOUT;
-use super::{Federation, Registry, Result, not_fetched};
-use crate::auth::PullGrant;
-use crate::index::ReferrerRow;
+use super::{Federation, Result};
+use crate::index::{Index, ReferrerRow};
 use crate::oci::{Digest, ForeignName, Manifest, RepositoryName};
 
 /// How long the descriptors of a page are as JSON, at most: with what is around them no answer is longer than the
@@ -66,49 +65,31 @@ pub struct ReferrersPage {
     pub next: Option<Digest>,
 }
 
-impl Registry {
-    /// Lists manifests whose subject is that digest, whether it is there or not.
-    ///
-    /// # Errors
-    /// Those of the index.
-    pub async fn referrers(
-        &self,
-        grant: &PullGrant,
-        query: &ReferrersQuery,
-    ) -> Result<ReferrersPage> {
-        match self.foreign(grant) {
-            Some(_) if let Some(refusal) = grant.cache_only() => Err(not_fetched(refusal)),
-            Some((federation, name)) => foreign_referrers(federation, name, query).await,
-            None => self.own_referrers(grant.repository(), query).await,
+/// Lists what the index has.
+pub(super) async fn own_referrers(
+    index: &Index,
+    repository: &RepositoryName,
+    query: &ReferrersQuery,
+) -> Result<ReferrersPage> {
+    let mut page = Draft::new(query);
+    let (subject, artifact_type) = (&query.subject, query.artifact_type.as_deref());
+    loop {
+        let last = page.last.as_ref();
+        let rows = index.referrers(repository, subject, artifact_type, last, BATCH).await?;
+        let is_end = rows.len() < BATCH as usize;
+        for row in rows {
+            if page.is_full() || !page.add(row)? {
+                return Ok(page.unfinished());
+            }
         }
-    }
-
-    async fn own_referrers(
-        &self,
-        repository: &RepositoryName,
-        query: &ReferrersQuery,
-    ) -> Result<ReferrersPage> {
-        let mut page = Draft::new(query);
-        let (subject, artifact_type) = (&query.subject, query.artifact_type.as_deref());
-        loop {
-            let last = page.last.as_ref();
-            let rows =
-                self.index.referrers(repository, subject, artifact_type, last, BATCH).await?;
-            let is_end = rows.len() < BATCH as usize;
-            for row in rows {
-                if page.is_full() || !page.add(row)? {
-                    return Ok(page.unfinished());
-                }
-            }
-            if is_end {
-                return Ok(page.ended());
-            }
+        if is_end {
+            return Ok(page.ended());
         }
     }
 }
 
 /// Lists what foreign links lead to, each of which has to be fetched: so a page also ends after a while.
-async fn foreign_referrers(
+pub(super) async fn foreign_referrers(
     federation: &Federation,
     name: &ForeignName,
     query: &ReferrersQuery,

@@ -48,8 +48,8 @@ pub trait ContentStore: Send + Sync {
     /// possible, else copied. Repeating it succeeds.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when there is no file, [`StorageErrorKind::Damaged`] when it
-    /// cannot be read, [`StorageErrorKind::DigestMismatch`], whose context is the digest that it has.
+    /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when there is no file, [`StorageErrorKind::Damaged`](super::StorageErrorKind::Damaged) when it
+    /// cannot be read, [`StorageErrorKind::DigestMismatch`](super::StorageErrorKind::DigestMismatch), whose context is the digest that it has.
     async fn import(
         &self,
         source: &SourceFolder,
@@ -60,7 +60,7 @@ pub trait ContentStore: Send + Sync {
     /// Reads a range of content, which must lie within its size.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when it is absent, [`StorageErrorKind::Damaged`] when its
+    /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when it is absent, [`StorageErrorKind::Damaged`](super::StorageErrorKind::Damaged) when its
     /// length is not the recorded one.
     async fn open(&self, content: &Content, range: Range<u64>) -> Result<ByteStream>;
 
@@ -94,6 +94,6 @@ pub trait ContentStore: Send + Sync {
     /// Reads stored content as a whole and computes what it is.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when it is not stored.
+    /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when it is not stored.
     async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content>;
 }

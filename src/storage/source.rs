@@ -95,7 +95,7 @@ impl SourceFolder {
         .await
     }
 
-    /// As [`super::Storage::read`].
+    /// As [`super::TreeStore::read`].
     ///
     /// # Errors
     /// As there; [`StorageErrorKind::Damaged`] also for what lies behind a link to a directory.

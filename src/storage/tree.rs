@@ -38,7 +38,7 @@ pub trait TreeStore: Send + Sync {
     async fn sync(&self) -> Result<()>;
 
     /// Reads a small file of a tree; none if there is no file. More than `limit` bytes are an
-    /// error of kind [`StorageErrorKind::Damaged`].
+    /// error of kind [`StorageErrorKind::Damaged`](super::StorageErrorKind::Damaged).
     async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>>;
 
     /// Lists a directory of a tree, sorted bytewise; none if there is no directory. What goes while
@@ -49,7 +49,7 @@ pub trait TreeStore: Send + Sync {
     /// with the name that it stands under.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when there is no file.
+    /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when there is no file.
     async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
 
     /// Stores what [`TreeStore::identify`] found at a path as content, replacing whatever was stored

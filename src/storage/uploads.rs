@@ -20,7 +20,7 @@ pub trait UploadStore: Send + Sync {
     /// version) costs a second reading of the bytes, or, where they are nowhere as a whole, the upload.
     ///
     /// # Errors
-    /// [`StorageErrorKind::NotFound`] when the bytes are no longer there, or cannot be found.
+    /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when the bytes are no longer there, or cannot be found.
     async fn resume(&self, id: &str, offset: u64, checkpoint: &[u8]) -> Result<Box<dyn Ingest>>;
 
     /// Drops what an unfinished ingest has stored. Repeating it succeeds.
@@ -51,7 +51,7 @@ pub trait Ingest: Send {
     /// bytes under that digest, they give way ([`Finished::is_replaced`]).
     ///
     /// # Errors
-    /// [`StorageErrorKind::DigestMismatch`] when the bytes have another digest, after which an earlier
+    /// [`StorageErrorKind::DigestMismatch`](super::StorageErrorKind::DigestMismatch) when the bytes have another digest, after which an earlier
     /// checkpoint can be gone on from.
     async fn finish(self: Box<Self>, expected: &Digest) -> Result<Finished>;
 }

@@ -17,8 +17,6 @@ use crate::storage::Content;
 /// Where the bytes of a blob are.
 #[derive(Clone)]
 pub(in super::super) enum BlobSource {
-    /// In this registry's storage.
-    Here,
     /// At its publisher's; none of it was requested yet.
     Away(Arc<Away>),
     /// In the cache.
@@ -28,10 +26,10 @@ pub(in super::super) enum BlobSource {
 }
 
 impl BlobSource {
-    /// Reads a range of what is here, or on its way.
+    /// Reads a range of what is in the cache, or on its way.
     fn read(&self, range: Range<u64>) -> Option<ByteStream> {
         match self {
-            Self::Here | Self::Away(_) => None,
+            Self::Away(_) => None,
             Self::Cached(cached) => Some(read_cached(Arc::clone(&cached.file), range)),
             Self::Coming(fetch) => Some(fetch.read(range)),
         }
@@ -157,11 +155,11 @@ impl Federation {
         content: &Content,
         range: Range<u64>,
     ) -> Result<ByteStream> {
-        if let BlobSource::Away(away) = source {
-            return self.read_away(away, content, range).await;
+        match source {
+            BlobSource::Away(away) => self.read_away(away, content, range).await,
+            BlobSource::Cached(cached) => Ok(read_cached(Arc::clone(&cached.file), range)),
+            BlobSource::Coming(fetch) => Ok(fetch.read(range)),
         }
-        let bytes = source.read(range);
-        bytes.ok_or_else(|| RegistryError::Record("it is not somebody else's".to_owned()))
     }
 
     async fn read_away(
@@ -237,9 +235,7 @@ impl Federation {
                 let cached = cached.ok_or_else(|| missing(&content.canonical))?;
                 cached.file.sha512().await?
             }
-            BlobSource::Here | BlobSource::Away(_) => {
-                return Err(missing(&content.canonical).into());
-            }
+            BlobSource::Away(_) => return Err(missing(&content.canonical).into()),
         };
         if found != *digest {
             let what = format!("the content at {digest} has another digest");

@@ -34,7 +34,7 @@ impl Registry {
     /// Those of the index.
     pub async fn pushed_blob(&self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
         let row = self.index.blob(grant.repository(), digest).await?;
-        Ok(row.map(|row| Blob::here(*digest, super::super::blobs::content(&row))))
+        Ok(row.map(|row| self.own_blob(*digest, super::super::blobs::content(&row))))
     }
 }
 
@@ -85,7 +85,7 @@ impl Beside {
             registry.index.record_blob(&repository, &blob, now()).await?;
             share.clear();
             registry.expect_stored(&repository, &finished.content).await?;
-            Ok(Some(Blob::here(digest, finished.content)))
+            Ok(Some(registry.own_blob(digest, finished.content)))
         };
         self.registry.spawn_uncancellable(finishing).await
     }

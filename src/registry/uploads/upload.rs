@@ -286,7 +286,7 @@ impl ClaimedUpload {
             Ok(true) => {
                 self.share.clear();
                 registry.expect_stored(&row.repository, &finished.content).await?;
-                Ok(Blob::here(digest, finished.content))
+                Ok(registry.own_blob(digest, finished.content))
             }
             Ok(false) => Err(registry.gone(row).await?),
             Err(error) => {

@@ -1,0 +1,213 @@
+//! The repository that a client reads: one of this registry, or a foreign one. Use cases do not ask which.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::blobs::content;
+use super::federation::{Extent, Federation};
+use super::referrers::{ReferrersPage, ReferrersQuery, foreign_referrers, own_referrers};
+use super::{Blob, Expected, Registry, RegistryError, Result, not_fetched};
+use crate::auth::{AuthError, PullGrant};
+use crate::index::{Index, ManifestRow};
+use crate::oci::{Digest, ForeignName, Reference, RepositoryName, Tag};
+
+/// A repository that a client may read.
+pub enum Repository<'a> {
+    /// One of this registry.
+    Own(Own<'a>),
+    /// One below a foreign root.
+    Foreign(Foreign<'a>),
+}
+
+/// A repository of this registry.
+pub struct Own<'a> {
+    registry: &'a Registry,
+    name: &'a RepositoryName,
+}
+
+/// A repository below a foreign root.
+pub struct Foreign<'a> {
+    federation: &'a Arc<Federation>,
+    name: &'a ForeignName,
+    /// Its name here, with the root.
+    repository: &'a RepositoryName,
+    /// The answer to what is not in the cache, where nothing is fetched for the client.
+    refusal: Option<&'a AuthError>,
+}
+
+impl Registry {
+    /// Returns the repository that a grant allows to read; whether it is there, each look-up finds out.
+    #[must_use]
+    pub fn repository<'a>(&'a self, grant: &'a PullGrant) -> Repository<'a> {
+        let repository = grant.repository();
+        match (&self.federation, grant.foreign()) {
+            (Some(federation), Some(name)) => {
+                let refusal = grant.cache_only();
+                Repository::Foreign(Foreign { federation, name, repository, refusal })
+            }
+            _ => Repository::Own(Own { registry: self, name: repository }),
+        }
+    }
+}
+
+impl Repository<'_> {
+    /// Finds a manifest by tag or digest.
+    ///
+    /// # Errors
+    /// [`RegistryError::ManifestUnknown`]; [`RegistryError::RepositoryAbsent`]
+    pub async fn manifest(&self, reference: &Reference) -> Result<ManifestRow> {
+        match self {
+            Self::Own(own) => own.manifest(reference).await,
+            Self::Foreign(foreign) => foreign.manifest(reference).await,
+        }
+    }
+
+    /// Returns the digest of a manifest that a client has already, as far as it is a foreign one: finding that out
+    /// is less work than [finding the manifest](Self::manifest). None says nothing.
+    ///
+    /// # Errors
+    /// Those of the lookup.
+    pub async fn known_manifest(
+        &self,
+        reference: &Reference,
+        known: &Expected,
+    ) -> Result<Option<Digest>> {
+        match self {
+            Self::Foreign(Foreign { federation, name, refusal: None, .. }) => {
+                federation.known_manifest(name, reference, known).await
+            }
+            Self::Own(_) | Self::Foreign(_) => Ok(None),
+        }
+    }
+
+    /// Finds a blob of which so much is going to be read: if it is foreign, and all of it is requested, it is on its
+    /// way from here.
+    ///
+    /// # Errors
+    /// [`RegistryError::BlobUnknown`]; [`RegistryError::Remote`]
+    pub async fn blob(&self, digest: &Digest, extent: Extent) -> Result<Blob> {
+        match self {
+            Self::Own(own) => own.blob(digest).await,
+            // It is long, and what is this registry's own has no use for it.
+            Self::Foreign(foreign) => Box::pin(foreign.blob(digest, extent)).await,
+        }
+    }
+
+    /// Lists tags bytewise after `last`, at most `limit`, and returns whether more follow.
+    ///
+    /// # Errors
+    /// [`RegistryError::NameUnknown`]
+    pub async fn tags(&self, last: Option<&str>, limit: u32) -> Result<(Vec<Tag>, bool)> {
+        let mut tags = match self {
+            Self::Own(own) => own.tags(last, limit.saturating_add(1)).await?,
+            Self::Foreign(foreign) => foreign.tags(last).await?,
+        };
+        let more = tags.len() > limit as usize;
+        tags.truncate(limit as usize);
+        Ok((tags, more))
+    }
+
+    /// Lists manifests whose subject is that digest, whether it is there or not.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn referrers(&self, query: &ReferrersQuery) -> Result<ReferrersPage> {
+        match self {
+            Self::Own(own) => own_referrers(own.index(), own.name, query).await,
+            Self::Foreign(foreign) => {
+                foreign.expect_fetched()?;
+                foreign_referrers(foreign.federation, foreign.name, query).await
+            }
+        }
+    }
+
+    /// Returns since when the root that a foreign repository is below could not be looked up
+    /// again, although that is due: what is known of it may be out of date.
+    #[must_use]
+    pub fn stale_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Own(_) => None,
+            Self::Foreign(Foreign { federation, name, refusal: Some(_), .. }) => {
+                federation.due_since(name)
+            }
+            Self::Foreign(Foreign { federation, name, refusal: None, .. }) => {
+                federation.stale_since(name)
+            }
+        }
+    }
+}
+
+impl Own<'_> {
+    fn index(&self) -> &Index {
+        &self.registry.index
+    }
+
+    async fn manifest(&self, reference: &Reference) -> Result<ManifestRow> {
+        let found = match reference {
+            Reference::Tag(tag) => self.index().tagged_manifest(self.name, tag).await?,
+            Reference::Digest(digest) => self.index().manifest(self.name, digest).await?,
+        };
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        if self.index().repository_exists(self.name).await? {
+            return Err(RegistryError::ManifestUnknown(reference.to_string(), self.name.clone()));
+        }
+        Err(RegistryError::RepositoryAbsent(self.name.clone()))
+    }
+
+    async fn blob(&self, digest: &Digest) -> Result<Blob> {
+        let row = self.index().blob(self.name, digest).await?;
+        let row = row.ok_or_else(|| RegistryError::BlobUnknown(*digest, self.name.clone()))?;
+        Ok(self.registry.own_blob(*digest, content(&row)))
+    }
+
+    /// Lists tags after `last`, at most `limit`.
+    async fn tags(&self, last: Option<&str>, limit: u32) -> Result<Vec<Tag>> {
+        if !self.index().repository_exists(self.name).await? {
+            return Err(RegistryError::NameUnknown(self.name.clone()));
+        }
+        Ok(self.index().tags(self.name, last, limit).await?)
+    }
+}
+
+impl Foreign<'_> {
+    /// Refuses what is not in the cache, where nothing is fetched for the client.
+    fn expect_fetched(&self) -> Result<()> {
+        match self.refusal {
+            Some(refusal) => Err(not_fetched(refusal)),
+            None => Ok(()),
+        }
+    }
+
+    async fn manifest(&self, reference: &Reference) -> Result<ManifestRow> {
+        let Self { federation, name, repository, refusal } = self;
+        let Some(refusal) = refusal else {
+            return federation.manifest(name, repository, reference).await;
+        };
+        let found = federation.cached_manifest(name, reference).await?;
+        found.ok_or_else(|| not_fetched(refusal))
+    }
+
+    async fn blob(&self, digest: &Digest, extent: Extent) -> Result<Blob> {
+        let Self { federation, name, repository, refusal } = self;
+        let (content, source) = match refusal {
+            None => federation.blob(name, repository, digest, extent).await?,
+            Some(refusal) => {
+                let found = federation.cached_blob(name, digest).await?;
+                found.ok_or_else(|| not_fetched(refusal))?
+            }
+        };
+        Ok(Blob::foreign(*digest, content, Arc::clone(federation), source))
+    }
+
+    /// Lists all tags after `last`.
+    async fn tags(&self, last: Option<&str>) -> Result<Vec<Tag>> {
+        self.expect_fetched()?;
+        let unknown = || RegistryError::NameUnknown(self.repository.clone());
+        let mut tags = self.federation.tags(self.name).await?.ok_or_else(unknown)?;
+        tags.retain(|tag| last.is_none_or(|last| tag.as_str() > last));
+        Ok(tags)
+    }
+}
