@@ -4,7 +4,7 @@
 //!
 //! - [`oci`]: the vocabulary of the distribution specification, as types
 //! - [`ipld`]: content addressing: files, directories and shards as blocks
-//! - [`reader`]: files of this machine, read for whoever sends them on
+//! - [`reader`]: files of this machine, read for callers that send them on
 //! - [`https`]: clients of HTTP, made also where the system trusts no authority
 //! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             if let Some(usage) = error.downcast_ref::<clap::Error>() {
-                // There is nobody to tell if that fails.
+                // If that fails, it cannot be reported.
                 let _ = usage.print();
                 return ExitCode::from(WRONG_USAGE);
             }
@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Writes the error and its causes, a line each. There is nobody to tell if that fails.
+/// Writes the error and its causes, a line each. If that fails, it cannot be reported.
 fn report(error: &anyhow::Error) {
     let mut output = io::stderr().lock();
     let _ = writeln!(output, "error: {}", cli::printable(&error.to_string()));

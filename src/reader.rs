@@ -1,4 +1,4 @@
-//! Reading files of this machine for whoever sends them on. What the page cache holds is read at once; only
+//! Reading files of this machine for callers that send them on. What the page cache holds is read at once; only
 //! what has to come from the disk costs a thread.
 
 use std::fs::File;

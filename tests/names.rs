@@ -15,6 +15,7 @@ const WORDS: &[&str] = &[
     "kept",
     "wish",
     "patience",
+    "place",
     "shelf",
     "lane",
     "acquaintance",

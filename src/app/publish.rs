@@ -102,7 +102,7 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
         loop {
             tokio::time::sleep(requests::TICK).await;
             if let Err(error) =
-                take_requests(&data, |trigger, token| publisher.ask(trigger, token)).await
+                take_requests(&data, |trigger, token| publisher.request(trigger, token)).await
             {
                 tracing::warn!(%error, "failed to read a request to publish");
             }
@@ -112,9 +112,9 @@ pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
 }
 
 /// Takes all requests that there are, and hands each on.
-async fn take_requests(data: &Path, mut ask: impl FnMut(Trigger, String)) -> io::Result<()> {
+async fn take_requests(data: &Path, mut request: impl FnMut(Trigger, String)) -> io::Result<()> {
     while let Some((token, text)) = requests::take(data, REQUEST).await? {
-        ask(if text == FORCE.as_bytes() { Trigger::Force } else { Trigger::Now }, token);
+        request(if text == FORCE.as_bytes() { Trigger::Force } else { Trigger::Now }, token);
     }
     Ok(())
 }

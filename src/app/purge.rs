@@ -94,7 +94,7 @@ async fn take_requests(
             Err(error) => tracing::warn!(%repository, %digest, %error, "failed to purge"),
         }
         if let (Ok(_), Some(publisher)) = (&purged, publisher) {
-            publisher.ask(Trigger::Now, Uuid::new_v4().to_string());
+            publisher.request(Trigger::Now, Uuid::new_v4().to_string());
         }
         let answer: PurgeAnswer = purged.map_err(|error| error.to_string());
         requests::answer(data, ANSWER, token, &answer).await?;

@@ -76,7 +76,7 @@ pub async fn serve(
         app.registry = app.registry.published_by(publisher);
     }
     let authority = authority(settings, &app.index.secret("tokens").await?)?;
-    // What everybody may pull, everybody may read by its CID.
+    // What anonymous clients may pull, they may read by its CID.
     let anonymous = authority.decide(&Caller::anonymous(), Act::Any(Action::Pull)).await;
     let peer = Peer {
         id: key_of_seed(&app.index.secret("peer").await?),
@@ -236,7 +236,7 @@ fn limits(settings: &Settings, descriptors: u64) -> LimitSettings {
     within
 }
 
-/// Says so when passwords would cross a network for everybody to read. It is not refused, since a
+/// Says so when passwords would cross a network in plain text. It is not refused, since a
 /// proxy that encrypts may be in front.
 fn warn_of_plain_passwords(settings: &Settings) {
     let server = &settings.server;

@@ -161,7 +161,7 @@ fn is_in_force(settings: &Settings, record: &Publication) -> bool {
     let expected: BTreeSet<&str> = publish.hint.iter().map(String::as_str).collect();
     let known = record.ours.iter().filter_map(|text| text.strip_prefix("ipfsnode="));
     record.ttl == Some(publish.ttl.as_secs())
-        && record.place.as_deref() == Some(&*provider_id(publish))
+        && record.provider_id.as_deref() == Some(&*provider_id(publish))
         // Where none is given, only the server finds out which are expected.
         && (expected.is_empty() || known.collect::<BTreeSet<_>>() == expected)
 }

@@ -13,7 +13,7 @@ const MOST: usize = 4;
 /// let id = peer_id(&key_of_seed(&[7; 32]));
 /// let listens = ["127.0.0.1", "8.8.8.8"].map(|ip| format!("/ip4/{ip}/tcp/4001/p2p/{id}"));
 /// let offered = offer_peers(&listens, Guard { allow_private: false });
-/// assert_eq!(offered, [listens[1].clone()], "nobody else reaches a loopback address");
+/// assert_eq!(offered, [listens[1].clone()], "no other machine reaches a loopback address");
 /// ```
 #[must_use]
 pub fn offer_peers(addresses: &[String], guard: Guard) -> Vec<String> {

@@ -86,7 +86,7 @@ impl Locks {
             }
             Self::Server { pool, linkings, .. } => {
                 let permit = Arc::clone(linkings).acquire_owned().await;
-                let permit = permit.expect("nobody closes it");
+                let permit = permit.expect("it is never closed");
                 let mut connection = session(pool).await?;
                 if lock_shared(&mut connection).await? {
                     unlock(&mut connection, Mode::Shared).await?;

@@ -64,7 +64,7 @@ impl Writer {
             }
             Err(error) => {
                 if let Err(second) = self.rollback().await {
-                    warn!(error = %second, "could not roll back after another failure");
+                    warn!(error = %second, "failed to roll back after another failure");
                 }
                 Err(error)
             }

@@ -157,14 +157,14 @@ impl<'a> Adoption<'a> {
         let PassedOver { strays, unreadable, .. } = std::mem::take(&mut self.passed);
         for stray in strays {
             let why = "not part of a registry";
-            self.leave_out(LeftOutKind::Place, stray.to_string(), why);
+            self.leave_out(LeftOutKind::Path, stray.to_string(), why);
         }
         for (path, error) in unreadable {
             self.result.is_partial |= error.is_forbidden();
             let cause = std::error::Error::source(&error).map(ToString::to_string);
             let why = cause
                 .map_or_else(|| error.context.clone(), |cause| format!("cannot read it: {cause}"));
-            self.leave_out(LeftOutKind::Place, path.to_string(), why);
+            self.leave_out(LeftOutKind::Path, path.to_string(), why);
         }
     }
 }

@@ -53,8 +53,9 @@ pub enum LeftOutKind {
     Tag,
     /// A whole repository.
     Repository,
-    /// Some path of the folder.
-    Place,
+    /// Another path of the folder.
+    #[serde(rename = "place")]
+    Path,
 }
 
 impl LeftOut {

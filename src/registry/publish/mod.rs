@@ -243,7 +243,7 @@ impl Publisher {
         let change = self.change(&root, record, trigger == Trigger::Force).await?;
         let same = Same {
             ttl: record.ttl == Some(change.ttl.as_secs()),
-            provider: record.place.as_ref() == Some(&self.config.provider_id)
+            provider: record.provider_id.as_ref() == Some(&self.config.provider_id)
                 || trigger == Trigger::Routine
                     && record.root.is_some()
                     && self.is_provider_known.load(Ordering::Relaxed),

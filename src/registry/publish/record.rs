@@ -29,8 +29,8 @@ pub struct Publication {
     #[serde(default)]
     pub ttl: Option<u64>,
     /// What identified the provider when it wrote: [`PublishConfig::provider_id`](super::PublishConfig::provider_id).
-    #[serde(default)]
-    pub place: Option<String>,
+    #[serde(default, rename = "place")]
+    pub provider_id: Option<String>,
     /// The domains under which the root was published before this one, the latest last.
     #[serde(default)]
     pub former: Vec<FormerDomain>,
@@ -74,7 +74,7 @@ impl Publication {
             root: None,
             published: 0,
             ttl: None,
-            place: None,
+            provider_id: None,
             former: Vec::new(),
             failure: None,
             untold: None,
@@ -106,7 +106,7 @@ impl Publication {
     /// Notes that nothing else of ours is there than what was expected.
     pub(super) fn seen(&mut self, root: Cid, change: Change, provider_id: &str, now: i64) {
         (self.root, self.ours, self.published) = (Some(root), change.expected, now);
-        (self.ttl, self.place) = (Some(change.ttl.as_secs()), Some(provider_id.to_owned()));
+        (self.ttl, self.provider_id) = (Some(change.ttl.as_secs()), Some(provider_id.to_owned()));
         self.untold = None;
     }
 

@@ -45,7 +45,7 @@ struct Due {
 impl Publisher {
     /// Has the root published at once, also after a failure. When that is done, the token is
     /// among the [`Publication::answers`](super::Publication::answers).
-    pub fn ask(&self, trigger: Trigger, token: String) {
+    pub fn request(&self, trigger: Trigger, token: String) {
         let mut requests = self.pending_requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.add(PendingRequests { trigger, tokens: vec![token] });
     }

@@ -143,7 +143,10 @@ async fn processes_whose_settings_differ_do_not_write_again_what_the_other_wrote
     assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Published(root));
     // The first look by other settings is how they take effect.
     assert_eq!(other.publish(Trigger::Routine).await.unwrap(), Outcome::Published(root));
-    assert_eq!((stage.writes(), stage.record().await.place.as_deref()), (2, Some("elsewhere")));
+    assert_eq!(
+        (stage.writes(), stage.record().await.provider_id.as_deref()),
+        (2, Some("elsewhere"))
+    );
     for _ in 0..3 {
         assert_eq!(stage.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
         assert_eq!(other.publish(Trigger::Routine).await.unwrap(), Outcome::Unchanged);
@@ -151,7 +154,7 @@ async fn processes_whose_settings_differ_do_not_write_again_what_the_other_wrote
     assert_eq!(stage.writes(), 2);
     // An operator has it written.
     assert_eq!(stage.publish(Trigger::Now).await.unwrap(), Outcome::Published(root));
-    assert_eq!((stage.writes(), stage.record().await.place.as_deref()), (3, Some("here")));
+    assert_eq!((stage.writes(), stage.record().await.provider_id.as_deref()), (3, Some("here")));
     let root = stage.push("third").await;
     stage.second.change(stage.texts(&root));
     assert_eq!(other.publish(Trigger::Routine).await.unwrap(), Outcome::Published(root));
@@ -318,7 +321,7 @@ async fn all_requests_made_while_another_process_publishes_are_answered() {
     let running = tokio::spawn(async move { publisher.run().await });
     let tokens = ["one", "two", "three"].map(str::to_owned);
     for token in &tokens {
-        stage.publisher.ask(Trigger::Now, token.clone());
+        stage.publisher.request(Trigger::Now, token.clone());
         // Long enough for it to be taken, and too short to be tried again.
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
