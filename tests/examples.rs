@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::architecture::rust_files;
 
-/// The rooms whose public functions have examples (STYLE: "Comments say why").
+/// The rooms whose public functions have examples.
 const ROOMS: &[&str] = &["ipld", "oci", "dnslink"];
 
 /// Whether a line begins a public function.

@@ -52,7 +52,7 @@ fn tell_default(settings: &Settings) {
         AnonymousAccess::None => "none",
     };
     tracing::warn!(
-        "`federation.anonymous` is not set: anonymous clients get `{bound}` of other domains' images"
+        "`federation.anonymous` is not set, so it is `{bound}`: what anonymous clients get of other registries' images"
     );
 }
 

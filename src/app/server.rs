@@ -287,7 +287,7 @@ impl StopSignals {
         self.next().await;
         tracing::info!(
             grace_seconds = grace.as_secs(),
-            "stopping: new requests are refused, running transfers may end"
+            "stopping: new requests are refused, and running transfers have `grace_seconds` to finish"
         );
         tokio::spawn(async move {
             // `timeout`, and any signal to a group, sends the same thing twice.

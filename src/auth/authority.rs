@@ -105,7 +105,7 @@ impl Authority {
     }
 
     /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
-    /// clients do not sign in by tokens.
+    /// clients do not sign in by tokens, and for a user who has left meanwhile.
     ///
     /// # Errors
     /// [`AuthError::Unauthorized`] when they are wrong.
@@ -186,9 +186,7 @@ impl Authority {
         match self.anonymous.reach(&foreign.root) {
             Reach::All => Ok(None),
             Reach::Cache => Ok(Some(refusal("anonymous clients get only cached images"))),
-            Reach::Nothing => {
-                Err(refusal("anonymous clients cannot pull images of other registries"))
-            }
+            Reach::Nothing => Err(refusal("anonymous clients cannot pull its images")),
         }
     }
 
@@ -243,8 +241,8 @@ impl Authority {
         let Some(foreign) = self.names.foreign(name) else { return Ok(()) };
         let first = foreign.root;
         Err(AuthError::Denied(format!(
-            "cannot push to `{name}`: names that begin with a domain, a CID or an IPNS key belong to other \
-             registries; push to a name without `{first}`, or ask the operator to list `{first}` in \
+            "cannot change `{name}`: names that begin with a domain, a CID or an IPNS key belong to other \
+             registries; use a name without `{first}`, or ask the operator to list `{first}` in \
              server.local_namespaces"
         )))
     }

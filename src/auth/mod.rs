@@ -73,7 +73,8 @@ pub enum Challenge {
     Token {
         /// What the token has to be good for, where that is known.
         scope: Option<String>,
-        /// What is wrong with the token that was sent, if one was.
+        /// What is wrong with the token that was sent, if one was; also where the client may not learn whether the
+        /// repository is there.
         fault: Option<TokenFault>,
     },
 }
@@ -127,7 +128,7 @@ pub enum AuthError {
         /// When it may come back.
         retry_after: Duration,
     },
-    /// No client may do that; the sentence says why.
+    /// The client may not do that; the sentence says why.
     #[error("{0}")]
     Denied(String),
 }

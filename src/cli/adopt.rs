@@ -19,7 +19,7 @@ use crate::storage::SourceFolder;
     after_help = "Stop the registry that writes to the folder first; the folder itself is not changed. Blobs are \
         hard-linked where the file system allows it and no other user can change them, else copied; each is \
         verified against its digest. What is left out is listed, with the reason. Run the same command again to \
-        continue after an interruption, or after files that this user could not read.\n\n\
+        continue after an interruption, or once this user may read what it could not.\n\n\
     Exit code 1: a repository, a manifest, a tag or a part of the folder was left out.\n\n\
     Example:\n  roadstead adopt /var/lib/registry --data /var/lib/roadstead"
 )]

@@ -66,7 +66,7 @@ pub(super) fn run(
                 bar.say(&sentence);
             }
             Notice::Aside(file) => {
-                bar.say(&format!("the index was damaged, and is now {}", file.display()));
+                bar.say(&format!("the index is damaged: renamed it to {}", file.display()));
             }
         };
         let app = App::open_for_rebuild(&settings, &mut tell).await?;

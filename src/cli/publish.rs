@@ -87,7 +87,7 @@ pub(super) fn run(
 type Shown = (Value, String, bool);
 
 fn expect(publisher: Option<Publisher>) -> anyhow::Result<Publisher> {
-    publisher.context("publishing is not set up")
+    publisher.context("publishing is not set up: set `publish.domain`")
 }
 
 fn shown_as(root: &str, is_published: bool) -> Shown {

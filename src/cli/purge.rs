@@ -148,10 +148,10 @@ async fn answer(request: &PurgeRequest) -> anyhow::Result<Purged> {
 
 fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {
     let mut lines = vec![format!("purged     {}@{}", target.repository, target.digest)];
-    for Withdrawn { digest, size, needed_by } in &purged.withdrawn {
+    for Withdrawn { digest, size, owners } in &purged.withdrawn {
         let mut line = format!("withdrawn  {digest}, {size} bytes");
-        if !needed_by.is_empty() {
-            let names = needed_by.join(", ");
+        if !owners.is_empty() {
+            let names = owners.join(", ");
             line.extend([
                 "; its content remains for repositories that have it as a blob: ",
                 &names,

@@ -19,7 +19,7 @@ const WIDTH: usize = 17;
 /// Shows the root, the published root and queued changes; works while a server is running
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code 1: the index or the storage cannot be read or written, or publishing fails.\n\n\
+    after_help = "Exit code 1: the index cannot be read, the storage cannot be read or written, or publishing fails.\n\n\
     Examples:\n  roadstead status\n  roadstead status --json | jq .publishing.pending"
 )]
 pub(super) struct StatusArguments {

@@ -241,7 +241,7 @@ impl Dialer {
     pub async fn peer_addresses(&self, peer: &Peer) -> Result<Vec<Multiaddr>, DialError> {
         let found = timeout(LOOKING_UP, self.follow(peer)).await;
         found.unwrap_or_else(|_| {
-            let why = "too many DNS records in a row".to_owned();
+            let why = "its DNS records could not be followed in time".to_owned();
             Err(DialError::Unavailable(peer.address.to_string(), why))
         })
     }

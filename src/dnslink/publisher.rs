@@ -177,7 +177,7 @@ pub fn is_link(text: &str) -> bool {
 fn conflict(name: &str, foreign: &[&String]) -> PublishError {
     let texts: Vec<String> = foreign.iter().map(|text| format!("`{text}`")).collect();
     let context = format!(
-        "{name} has {}, which this registry did not write; replace it with `roadstead publish --force`",
+        "{name} has {}, which this registry did not write; run `roadstead publish --force` to replace it",
         texts.join(", ")
     );
     PublishError::new(PublishErrorKind::Conflict, context)

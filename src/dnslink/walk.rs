@@ -78,7 +78,7 @@ impl<'a> Walk<'a> {
                 _ if seen.len() > MAX_LINKS => {
                     return Err(error(
                         DnslinkErrorKind::TooLong,
-                        format!("{start} has more than {MAX_LINKS}"),
+                        format!("{start} leads through more than {MAX_LINKS}"),
                     ));
                 }
                 Target::Domain(domain) => self.domain(domain).await?,

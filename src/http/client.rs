@@ -57,7 +57,7 @@ impl TrustedProxies {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 client_address = %peer,
-                "ignored the forwarded headers of a request: {reason} (logged once)"
+                "ignored forwarded headers of a request: {reason} (logged once)"
             );
         }
     }
@@ -111,7 +111,7 @@ impl Client {
             if is_standard {
                 proxies.warn(
                     peer,
-                    "it has both Forwarded and X-Forwarded-*, and only the latter are used; have the proxy remove \
+                    "it has both Forwarded and X-Forwarded-*, and Forwarded is not used; have the proxy remove \
                      the headers that it does not set itself",
                 );
             }

@@ -217,7 +217,7 @@ impl Writer {
 }
 
 /// Finds a blob that the repository has under that very name.
-pub(super) async fn find(
+async fn find(
     connection: &mut Connection,
     repository: &RepositoryName,
     digest: &Digest,
@@ -235,10 +235,7 @@ pub(super) async fn find(
 }
 
 /// Finds a blob, in whatever repository.
-pub(super) async fn stored(
-    connection: &mut Connection,
-    digest: &CanonicalDigest,
-) -> Result<Option<BlobRow>> {
+async fn stored(connection: &mut Connection, digest: &CanonicalDigest) -> Result<Option<BlobRow>> {
     let found: Option<Row> = on!(connection, "finding a stored blob", db =>
         sqlx::query_as("SELECT digest, cid, size FROM blobs WHERE digest = $1")
             .bind(digest.to_string())
@@ -248,7 +245,7 @@ pub(super) async fn stored(
 }
 
 /// Lists repositories that have the blob under that name, those that are here longest first.
-pub(super) async fn repositories_with(
+async fn repositories_with(
     connection: &mut Connection,
     digest: &Digest,
     limit: u32,
@@ -327,7 +324,7 @@ async fn give(
 
 /// Gives a stored blob to the repository under that name and its canonical one. Returns false when
 /// it is not stored. In a transaction.
-pub(super) async fn mount(
+async fn mount(
     connection: &mut Connection,
     repository: &RepositoryName,
     digest: &Digest,

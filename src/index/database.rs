@@ -99,8 +99,8 @@ impl Index {
         }
     }
 
-    /// Returns a number that grows with every commit of a [`Writer`]: while it stays, whatever was
-    /// found by the look-ups below is still so.
+    /// Returns a number that grows with every commit of a [`Writer`]: while it stays, what any look-up has found is
+    /// still so.
     pub async fn version(&self) -> Result<u64> {
         match self.generation.seen().await? {
             Some(seen) => Ok(seen.version),

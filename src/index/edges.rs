@@ -134,7 +134,7 @@ pub(super) async fn replace(
 }
 
 /// Which referrers of what are requested.
-pub(super) struct ReferrerQuery<'a> {
+struct ReferrerQuery<'a> {
     /// In which repository.
     pub(super) repository: &'a RepositoryName,
     /// Of what.
@@ -148,7 +148,7 @@ pub(super) struct ReferrerQuery<'a> {
 }
 
 /// Lists manifests whose subject is that digest, ordered by digest as text.
-pub(super) async fn referrers(
+async fn referrers(
     connection: &mut Connection,
     query: &ReferrerQuery<'_>,
 ) -> Result<Vec<ReferrerRow>> {

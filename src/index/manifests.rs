@@ -194,7 +194,7 @@ impl Writer {
 }
 
 /// Finds a manifest that the repository has under that very name.
-pub(super) async fn find(
+async fn find(
     connection: &mut Connection,
     repository: &RepositoryName,
     digest: &Digest,
@@ -213,7 +213,7 @@ pub(super) async fn find(
 }
 
 /// Finds the manifest that a tag points to, by the name that it was tagged by.
-pub(super) async fn find_tagged(
+async fn find_tagged(
     connection: &mut Connection,
     repository: &RepositoryName,
     tag: &Tag,

@@ -245,7 +245,7 @@ impl Writer {
 
 /// Appends an intent, and stores the manifest that it speaks of. In a transaction; the numbers grow
 /// in the order in which such transactions end.
-pub(super) async fn append(
+async fn append(
     connection: &mut Connection,
     intent: &[u8],
     manifest: Option<&StoredManifest>,
@@ -266,7 +266,7 @@ pub(super) async fn append(
 }
 
 /// Reads, in one statement and so in one snapshot, a tree's root and what came since.
-pub(super) async fn folding(connection: &mut Connection, tree: Visibility) -> Result<Folding> {
+async fn folding(connection: &mut Connection, tree: Visibility) -> Result<Folding> {
     // Numbers of entries begin at 1, so the root comes first.
     let rows: Vec<(i64, Vec<u8>)> = on!(connection, "reading what is to be folded", db =>
         sqlx::query_as(
@@ -289,7 +289,7 @@ pub(super) async fn folding(connection: &mut Connection, tree: Visibility) -> Re
 }
 
 /// Tells how far a tree is folded.
-pub(super) async fn tree_state(connection: &mut Connection, tree: Visibility) -> Result<TreeState> {
+async fn tree_state(connection: &mut Connection, tree: Visibility) -> Result<TreeState> {
     let found: (Option<Vec<u8>>, Option<i64>) = on!(connection, "reading a root", db => sqlx::query_as(
         "SELECT (SELECT root FROM trees WHERE name = $1), (SELECT MAX(seq) FROM pending_edits \
          WHERE state = 'done' AND tree = $1 AND folded = 0)",

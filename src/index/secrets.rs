@@ -21,7 +21,7 @@ impl Index {
 }
 
 /// Returns the key of that name, if there is one.
-pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Option<[u8; 32]>> {
+async fn find(connection: &mut Connection, name: &str) -> Result<Option<[u8; 32]>> {
     let found: Option<(Vec<u8>,)> = on!(connection, "reading a key", db =>
         sqlx::query_as("SELECT key FROM secrets WHERE name = $1")
             .bind(name)
@@ -33,7 +33,7 @@ pub(super) async fn find(connection: &mut Connection, name: &str) -> Result<Opti
 }
 
 /// Makes a key, unless there is one.
-pub(super) async fn make(connection: &mut Connection, name: &str) -> Result<()> {
+async fn make(connection: &mut Connection, name: &str) -> Result<()> {
     let mut key = [0; 32];
     SystemRandom::new().fill(&mut key).expect("the system has random numbers");
     on!(connection, "making a key", db => sqlx::query(

@@ -16,7 +16,7 @@ fn row(key: &UploadKey<'_>, offset: u64, checkpoint: Vec<u8>) -> UploadRow {
 }
 
 /// The parameters of a claim on an upload.
-pub(super) struct ClaimRequest<'a> {
+struct ClaimRequest<'a> {
     /// Which upload, and its caller.
     pub(super) key: &'a UploadKey<'a>,
     /// Where the request believes it to stand.
@@ -281,11 +281,7 @@ pub(super) async fn release_all(connection: &mut Connection) -> Result<()> {
 }
 
 /// Forgets an upload, if the claim on it is valid; returns whether it is.
-pub(super) async fn remove_claimed(
-    connection: &mut Connection,
-    id: &str,
-    claim: &str,
-) -> Result<bool> {
+async fn remove_claimed(connection: &mut Connection, id: &str, claim: &str) -> Result<bool> {
     let removed = on!(connection, "ending an upload", db =>
         sqlx::query("DELETE FROM uploads WHERE id = $1 AND claim = $2")
             .bind(id)
@@ -296,8 +292,8 @@ pub(super) async fn remove_claimed(
     Ok(removed > 0)
 }
 
-/// Lists all uploads.
-pub(super) async fn count(connection: &mut Connection) -> Result<u64> {
+/// Counts the uploads.
+async fn count(connection: &mut Connection) -> Result<u64> {
     let (count,): (i64,) = on!(connection, "counting uploads", db =>
         sqlx::query_as("SELECT count(*) FROM uploads").fetch_one(db).await)?;
     unsigned(count)

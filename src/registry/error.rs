@@ -238,7 +238,7 @@ impl From<serde_json::Error> for RegistryError {
 
 /// Says what is there where a condition demands something else.
 fn condition(what: &str, repository: &RepositoryName, current: Option<&Option<Digest>>) -> String {
-    let refused = "the request's If-Match or If-None-Match forbids that";
+    let refused = "so the request's If-Match or If-None-Match is not met";
     match current {
         Some(Some(digest)) if digest.to_string() == what => {
             format!("{what} is in `{repository}`; {refused}")

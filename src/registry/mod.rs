@@ -78,9 +78,8 @@ pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
 
-use crate::auth::{AuthError, PullGrant};
+use crate::auth::AuthError;
 use crate::index::Index;
-use crate::oci::ForeignName;
 use crate::storage::Storage;
 
 /// What an operator may set.
@@ -171,11 +170,6 @@ impl Registry {
     #[must_use]
     pub fn federating(self, federation: Federation) -> Self {
         Self { federation: Some(Arc::new(federation)), ..self }
-    }
-
-    /// Returns whose repository a grant is about, and what serves it, if it is foreign.
-    fn foreign<'a>(&'a self, grant: &'a PullGrant) -> Option<(&'a Federation, &'a ForeignName)> {
-        Some((self.federation.as_deref()?, grant.foreign()?))
     }
 
     /// Counts the foreign roots that cannot be looked up again, although that is due.

@@ -23,7 +23,9 @@ impl Registry {
             return if stands_in { Ok(grant) } else { Err(not_fetched(refusal)) };
         }
         let Some(own) = grant.own() else { return Ok(grant) };
-        let Some((federation, name)) = self.foreign(&grant) else { return Ok(own) };
+        let (Some(federation), Some(name)) = (&self.federation, grant.foreign()) else {
+            return Ok(own);
+        };
         let (domain, repository) = (&name.root, own.repository());
         let allowed = federation.allow(domain);
         // What it published serves on, or the client learns why not: nothing else takes its name.

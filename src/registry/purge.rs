@@ -46,7 +46,7 @@ pub struct Withdrawn {
     pub size: u64,
     /// The repositories that have it as a blob still, for which its bytes stay; the first hundred.
     #[serde(rename = "kept_for")]
-    pub needed_by: Vec<String>,
+    pub owners: Vec<String>,
 }
 
 /// What a purge is about.
@@ -105,7 +105,7 @@ impl Registry {
             withdrawn.push(Withdrawn {
                 digest: canonical.to_string(),
                 size,
-                needed_by: holders.iter().map(ToString::to_string).collect(),
+                owners: holders.iter().map(ToString::to_string).collect(),
             });
         }
         drop(writer);

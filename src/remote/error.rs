@@ -91,7 +91,7 @@ impl From<TraversalError> for RemoteError {
             TraversalError::Decode { source: source @ DecodeError::Unsupported(_), .. } => {
                 format!("cannot read the content below the root: {source}")
             }
-            _ => "invalid blocks below the root".to_owned(),
+            _ => "the blocks below the root are invalid".to_owned(),
         };
         Self::wrap(RemoteErrorKind::Invalid, what, error)
     }
@@ -107,7 +107,7 @@ impl From<CarError> for RemoteError {
             CarError::Unsupported(ref cid) => {
                 Self::wrap(RemoteErrorKind::Invalid, unsupported(cid), error)
             }
-            _ => Self::wrap(RemoteErrorKind::Invalid, "invalid archive", error),
+            _ => Self::wrap(RemoteErrorKind::Invalid, "the archive is invalid", error),
         }
     }
 }

@@ -231,7 +231,8 @@ impl Fetch {
     pub async fn whole(&self, limit: Duration) -> Result<()> {
         let mut state = self.state.clone();
         let whole = state.wait_for(|state| !matches!(state, State::Came(_)));
-        let late = || RemoteError::new(RemoteErrorKind::TimedOut, "not complete yet");
+        let late =
+            || RemoteError::new(RemoteErrorKind::TimedOut, "the content did not arrive in time");
         let ended = tokio::time::timeout(limit, whole).await.map_err(|_| late())?;
         match ended.map(|state| state.clone()) {
             Ok(State::Failed(kind, what)) => Err(RemoteError::new(kind, what)),

@@ -191,7 +191,7 @@ impl Remote {
 
     async fn timely<T>(&self, operation: impl Future<Output = Result<T>>) -> Result<T> {
         let Some(limit) = self.limit else { return operation.await };
-        let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "no answer in time");
+        let late = |_| RemoteError::new(RemoteErrorKind::TimedOut, "no source answered in time");
         tokio::time::timeout(limit, operation).await.map_err(late)?
     }
 

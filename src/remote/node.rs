@@ -66,13 +66,13 @@ impl Node {
             KuboErrorKind::MissingBlock | KuboErrorKind::NotFound => {
                 (RemoteErrorKind::Absent, "does not have it")
             }
-            KuboErrorKind::Unavailable
-            | KuboErrorKind::Denied
+            KuboErrorKind::Unavailable => (RemoteErrorKind::Unreachable, "does not answer"),
+            KuboErrorKind::Denied
             | KuboErrorKind::Disabled
             | KuboErrorKind::Displaced
             | KuboErrorKind::Full
             | KuboErrorKind::Exists
-            | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "does not answer"),
+            | KuboErrorKind::Failed => (RemoteErrorKind::Unreachable, "cannot be read"),
         };
         RemoteError::wrap(kind, format!("{} {what}", self.name), error)
     }

@@ -48,7 +48,7 @@ impl Progress {
         self.ends += self.away.elapsed();
         let came = timeout_at(self.ends, next).await;
         self.away = Instant::now();
-        came.map_err(|_| RemoteError::new(RemoteErrorKind::TimedOut, "too slow"))
+        came.map_err(|_| RemoteError::new(RemoteErrorKind::TimedOut, "the source is too slow"))
     }
 
     /// Notes that so many bytes came.

@@ -216,7 +216,10 @@ async fn first(source: &dyn Source, request: &ReadRequest) -> Result<(Target, Ev
     let mut events = source.open(request).await?;
     match events.try_next().await? {
         Some(Event::Found(target)) => Ok((target, events)),
-        _ => Err(RemoteError::new(RemoteErrorKind::Invalid, "no source answered")),
+        _ => Err(RemoteError::new(
+            RemoteErrorKind::Invalid,
+            "the source's answer does not begin with the target",
+        )),
     }
 }
 

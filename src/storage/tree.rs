@@ -53,7 +53,7 @@ pub trait TreeStore: Send + Sync {
     async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
 
     /// Stores what [`TreeStore::identify`] found at a path as content, replacing whatever was stored
-    /// under its digest: from then on the path [`is_linked`](TreeStore::is_linked) it. Repeating it succeeds.
+    /// under its digest: from then on the path [is linked](TreeStore::is_linked) to it. Repeating it succeeds.
     async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
 
     /// Tells whether that very content stands at a path of a tree.

@@ -257,7 +257,7 @@ fn an_index_that_is_damaged_is_named_set_aside_and_made_anew() {
 
         let rebuilt = run(&mut server.command(["index", "rebuild"]));
         let aside = file.with_file_name("index.sqlite.damaged-1");
-        let said = format!("the index was damaged, and is now {}\n", aside.display());
+        let said = format!("the index is damaged: renamed it to {}\n", aside.display());
         assert!(rebuilt.stderr.contains(&said), "{rebuilt}");
         let is_lost = rebuilt.stderr.contains("may have lost queued changes");
         assert_eq!(rebuilt.code, Some(i32::from(is_lost)), "{rebuilt}");
@@ -303,7 +303,7 @@ fn what_was_acknowledged_outlives_an_index_that_is_damaged() {
     assert!(report.stderr.contains("the index is damaged"), "{report}");
 
     let rebuilt = run(&mut server.command(["index", "rebuild"]));
-    assert!(rebuilt.stderr.contains("the index was damaged, and is now"), "{rebuilt}");
+    assert!(rebuilt.stderr.contains("the index is damaged: renamed it to"), "{rebuilt}");
     assert_well(&server);
     server.start_again();
     assert_pulled(&server, "good", &good, "layer");

@@ -138,7 +138,7 @@ async fn a_peer_whose_records_name_unanswered_names_is_given_up() {
     let address = format!("/dnsaddr/a.test/p2p/{ID}");
     let given_up = dialer(&server, false).peer_addresses(&peer(&address)).await;
     // As a whole, not one of those names.
-    let why = "too many DNS records in a row".to_owned();
+    let why = "its DNS records could not be followed in time".to_owned();
     assert_eq!(given_up, Err(DialError::Unavailable(address, why)));
 }
 

@@ -240,7 +240,7 @@ async fn of_several_failures_the_most_telling_is_reported() {
 async fn a_request_that_waits_gets_its_answer_within_its_limit() {
     let world = World::new();
     let silent = Peer::start(&world, Manner::Silent).await;
-    // Its timeouts is longer than any test.
+    // Its time-out is longer than any test.
     let remote = remote([patient(&silent)]).within(Duration::from_millis(100));
     let (root, file) = (world.root, path(FILE));
     assert_eq!(kind(remote.stat(root, file.clone()).await.err()), TimedOut);

@@ -26,7 +26,7 @@ async fn a_silent_one_does_not_keep_the_next_one_waiting() {
     let world = World::new();
     let silent = Peer::start(&world, Manner::Silent).await;
     let good = Peer::good(&world).await;
-    // The timeouts with the silent one is much longer than any test may take.
+    // The time-out of the silent one is much longer than any test may take.
     assert_sound(&Remote::new(vec![patient(&silent), patient(&good)]), &world).await;
 }
 

@@ -1,7 +1,7 @@
-//! Roots that are held: what is below them is served as long as a client may come to them by the DNS.
+//! Roots that are retained: what is below them is served as long as a client may come to them by the DNS.
 //!
-//! A held root has one link more in the index, so that it does not die when another root replaces it. It
-//! is held before it is written anywhere, and released `keep` after another one was seen instead, or after
+//! A retained root has one link more in the index, so that it does not die when another root replaces it. It
+//! is retained before it is written anywhere, and released `keep` after another one was seen instead, or after
 //! another one was written and no server returned it any more.
 
 use cid::Cid;

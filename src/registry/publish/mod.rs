@@ -1,7 +1,7 @@
 //! Publishing: the public root, written where others look for it.
 //!
 //! [`Publisher::run`] (`scheduler`) does so after each push. One [`Publisher::publish`] goes: the root as it is →
-//! held (`hold`), so that it is served as long as a client may resolve it → pinned and announced, where the storage
+//! retained (`hold`), so that it is served as long as a client may resolve it → pinned and announced, where the storage
 //! is one that others read → written into the DNS by a [`Provider`] → waited for at the zone's own servers
 //! (`propagation`) → noted (`record`). Each step may be repeated, so whatever was interrupted is begun again; of all
 //! processes of an index one does it at a time, and no other waits for it.

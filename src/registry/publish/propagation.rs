@@ -6,7 +6,7 @@ use super::super::now;
 use super::{Publisher, Result, unable};
 use crate::dnslink::{Change, PublishError, PublishErrorKind, ServerAnswer, is_link};
 
-/// Of the timeouts with a record, the part that it has where another root is to be published already.
+/// The part of its time-out that a record has where another root is to be published already.
 const HURRY: u32 = 12;
 
 /// How often the servers are queried, at first and in the end.

@@ -95,7 +95,7 @@ impl Rebuild<'_> {
                 Ok(None) if self.mode == Mode::Dry => {}
                 Ok(None) => storage.forget(&[canonical]).await?,
                 Err(error) => {
-                    let line = format!("skipped blob {canonical}: cannot read it: {error}");
+                    let line = format!("cannot read blob {canonical}: {error}; skipped it");
                     self.result.left.push(line);
                 }
             }

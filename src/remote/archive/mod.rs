@@ -73,7 +73,7 @@ impl Archive {
     }
 
     /// Reads a whole archive and notes the offset of each block in the empty file `notes`. Every block is
-    /// compared with its hash. Blocks; calls `on_progress` with the number of bytes read.
+    /// compared with its hash. It blocks the thread, and calls `on_progress` with the number of bytes read.
     ///
     /// # Errors
     /// [`RemoteErrorKind::Invalid`] and [`RemoteErrorKind::Unreachable`] when it is no sound archive, or

@@ -2,9 +2,8 @@
 //!
 //! Nothing is ever written through MFS. Blocks are made here; a name is taken for them before they are
 //! sent, since a collection, which may be requested at any moment, keeps what is below a name and
-//! nothing else; and all names of a change are one `files/cp`. `mfs_paths` draws the names, `node` links in
-//! locks, `commit` makes snapshots, `ingest` and
-//! `upload_window` send content, `pull` reads it, `cleaning` takes names away again.
+//! nothing else; and all names of a change are one `files/cp`. `mfs_paths` draws the names, `node` links under
+//! leases, `commit` makes snapshots, `ingest` and `upload_window` send content, `pull` reads it, `cleaning` takes names away again.
 
 mod blocks;
 mod buffer_pool;

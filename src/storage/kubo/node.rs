@@ -1,4 +1,4 @@
-//! The node as the driver uses it: whether it will do, and linking in leases.
+//! The node as the driver uses it: whether it will do, and linking under leases.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -206,7 +206,7 @@ fn archives_that_are_not_sound_are_refused_and_a_sound_one_goes_on() {
     for (bytes, why) in [
         (&bytes[..bytes.len() / 2], "the archive ended early"),
         (&bytes[..bytes.len() - 1], "the archive ended early"),
-        (&damaged, "invalid archive"),
+        (&damaged, "the archive is invalid"),
         (&[&bytes[..], b"more"].concat(), "is not a CAR file"),
     ] {
         fs::write(&file, bytes).unwrap();

@@ -36,7 +36,7 @@ impl Users {
                 return refuse("expected `user:hash`");
             };
             if user.is_empty() || user.contains(char::is_control) {
-                return refuse("the user name is empty or not UTF-8");
+                return refuse("the user name is empty or has a control character");
             }
             if !PREFIXES.iter().any(|prefix| hash.starts_with(prefix)) {
                 let hint = "is not hashed with bcrypt; create the line with `htpasswd -B`";
@@ -100,8 +100,11 @@ mod tests {
         let good = format!("anna:{HASH}\n");
         for (line, reason) in [
             ("s3cret", "line 2: expected `user:hash`"),
-            (&format!(":{HASH}"), "line 2: the user name is empty or not UTF-8"),
-            (&format!("a\u{0}b:{HASH}"), "line 2: the user name is empty or not UTF-8"),
+            (&format!(":{HASH}"), "line 2: the user name is empty or has a control character"),
+            (
+                &format!("a\u{0}b:{HASH}"),
+                "line 2: the user name is empty or has a control character",
+            ),
             ("bob:$2y$04$tooshort", "line 2: the hash of `bob` is malformed"),
             (&format!("bob:{HASH}:x"), "line 2: the hash of `bob` is malformed"),
             (&good, "line 2: `anna` is in the file twice"),
