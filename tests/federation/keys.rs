@@ -87,7 +87,7 @@ fn an_image_is_pulled_by_a_key_whose_record_a_node_or_a_gateway_has() {
             .env("ROADSTEAD_FEDERATION__GATEWAYS", gateways.join(","))
             .env("ROADSTEAD_FEDERATION__KUBO__API", &api);
         let told = succeed(&mut resolve);
-        assert!(told.contains(&format!("asked       the owner of {key}, TTL 1 s\n")), "{told}");
+        assert!(told.contains(&format!("queried     the owner of {key}, TTL 1 s\n")), "{told}");
         assert!(told.contains("repository  team/app"), "{told}");
         let other = asking(&operators, &gateways, &api);
         let base32 = cid::Cid::try_from(&*key).unwrap().to_string();
