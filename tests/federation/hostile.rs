@@ -317,7 +317,10 @@ fn a_directory_without_end_is_not_read_to_it() {
     let _gateway = publish(&operators, &tree);
     let good = || operators.foreign("team/app").get("manifests/good").body == manifest;
     wait(good, "the good one is not served");
-    assert_explained(&operators.foreign("many").get("tags/list"), &[502], "many");
+    let list = || operators.foreign("many").get("tags/list");
+    // On a machine with much else to do the minute of a lookup may be over before.
+    let listed = (0..3).map(|_| list()).find(|listed| listed.status != 504).unwrap_or_else(list);
+    assert_explained(&listed, &[502], "many");
     assert!(good());
 }
 
