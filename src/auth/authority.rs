@@ -57,8 +57,7 @@ impl Authority {
     /// # Errors
     /// Why it is not allowed.
     pub async fn decide(&self, caller: &Caller, act: Act<'_>) -> Result<(), AuthError> {
-        let decision = self.access.policy.decide(caller, act).await;
-        self.answer(decision, caller, act)?;
+        self.consult(caller, act, act).await?;
         match &caller.scopes {
             Some(scopes) if !scopes.allow(act) => Err(lacking(act)),
             _ => Ok(()),
@@ -73,8 +72,7 @@ impl Authority {
         meant: &Meant,
     ) -> Result<(), AuthError> {
         let Meant { name, requested, .. } = meant;
-        let decision = self.access.policy.decide(caller, Act::On(action, name)).await;
-        self.answer(decision, caller, Act::On(action, requested))?;
+        self.consult(caller, Act::On(action, name), Act::On(action, requested)).await?;
         let is_good = |scopes: &Arc<Scopes>| {
             [name, requested].into_iter().any(|name| scopes.allow(Act::On(action, name)))
         };
@@ -84,15 +82,20 @@ impl Authority {
         }
     }
 
-    /// Says what a decision means to a caller that knows the act as `act`.
-    fn answer(&self, decision: Decision, caller: &Caller, act: Act<'_>) -> Result<(), AuthError> {
-        let is_hidden = match decision {
+    /// Has the policy decide about an act. A refusal speaks of the act as the caller knows it.
+    async fn consult(
+        &self,
+        caller: &Caller,
+        act: Act<'_>,
+        requested: Act<'_>,
+    ) -> Result<(), AuthError> {
+        let is_hidden = match self.access.policy.decide(caller, act).await {
             Decision::Allow => return Ok(()),
             Decision::Denied(why) => return Err(AuthError::Denied(why)),
             Decision::Challenge => false,
             Decision::Hidden => true,
         };
-        let Some(mut challenge) = self.access.provider.challenge(act) else {
+        let Some(mut challenge) = self.access.provider.challenge(requested) else {
             let why = "cannot do that: this registry has no users; ask the operator";
             return Err(AuthError::Denied(why.to_owned()));
         };
@@ -145,8 +148,7 @@ impl Authority {
         let Meant { name, own, .. } = meant;
         if let Some(own) = &own {
             let act = Act::On(Action::Pull, own);
-            let decision = self.access.policy.decide(caller, act).await;
-            self.answer(decision, caller, act)?;
+            self.consult(caller, act, act).await?;
         }
         match (bound, foreign, own) {
             (Err(refusal), Some(foreign), Some(own)) => {

@@ -23,7 +23,7 @@ pub enum SettingsError {
     /// The file of settings in the working directory belongs to another user, or others may write to it.
     #[error(
         "cannot use the settings in {}: another user owns the file or may write to it; name it with --config to \
-         use it all the same, or change its owner and mode",
+         use it anyway, or change its owner and mode",
         path.display()
     )]
     Untrusted {

@@ -114,7 +114,7 @@ impl Servers {
         let mut builder = TokioResolver::builder_with_config(config, provider);
         let options = builder.options_mut();
         options.timeout = QUERY_TIME;
-        // Over UDP a query is sent again within that time all the same.
+        // The resolver still repeats a query over UDP within that time.
         options.attempts = 0;
         // The name cache decides which answers are cached, and for how long.
         options.cache_size = 0;

@@ -1,4 +1,4 @@
-//! The steps of finding a root, for an operator who asks why: `roadstead resolve`.
+//! The steps of finding a root, as `roadstead resolve` prints them.
 
 use serde::Serialize;
 

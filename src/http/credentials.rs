@@ -17,24 +17,26 @@ pub(super) fn of(request: &HttpRequest) -> Credentials {
 
 /// Returns the user whose password a request has, if it has one, as well as the name can be read.
 pub(super) fn user(request: &HttpRequest) -> Option<String> {
-    let (scheme, rest) = request.headers().get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
-    let bytes = BASE64_STANDARD.decode(rest.trim()).ok()?;
-    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let bytes = basic(request.headers().get(AUTHORIZATION)?.to_str().ok()?)?;
+    let text = String::from_utf8_lossy(&bytes);
     let (user, _) = text.split_once(':')?;
-    scheme.eq_ignore_ascii_case("basic").then(|| user.to_owned())
+    Some(user.to_owned())
+}
+
+/// Decodes the credentials of the scheme `Basic`: a user, a colon and a password.
+fn basic(authorization: &str) -> Option<Vec<u8>> {
+    let (scheme, rest) = authorization.split_once(' ')?;
+    let bytes = BASE64_STANDARD.decode(rest.trim()).ok()?;
+    scheme.eq_ignore_ascii_case("basic").then_some(bytes)
 }
 
 /// Reads an `Authorization` header (RFC 7617, RFC 6750); none if it is malformed.
 fn parse(authorization: &str) -> Option<Credentials> {
     let (scheme, rest) = authorization.split_once(' ')?;
-    let rest = rest.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return Some(Credentials::Bearer(rest.into()));
+        return Some(Credentials::Bearer(rest.trim().into()));
     }
-    if !scheme.eq_ignore_ascii_case("basic") {
-        return None;
-    }
-    let text = String::from_utf8(BASE64_STANDARD.decode(rest).ok()?).ok()?;
+    let text = String::from_utf8(basic(authorization)?).ok()?;
     let (user, password) = text.split_once(':')?;
     Some(Credentials::Basic { user: user.to_owned(), password: password.into() })
 }

@@ -120,7 +120,7 @@ pub async fn log_requests(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    // Made first: a client that hangs up ends this future, and its request has a line all the same.
+    // Made first: a client that hangs up ends this future, and its request still gets a line.
     let mut line = Line::of(&request);
     client::note(&request);
     line.client = Some(client::of(request.request()));

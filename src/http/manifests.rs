@@ -21,7 +21,7 @@ use crate::oci::{Digest, ErrorCode, Reference, Tag};
 use crate::registry::Condition;
 
 /// `GET` and `HEAD` (distribution-spec, "Pulling manifests"). `Accept` is ignored: clients that
-/// omit a type get it all the same, as it was pushed.
+/// omit a type get the manifest too, as it was pushed.
 pub(super) async fn get(
     Granted(grant, reference): Granted<PullGrant, Reference>,
     request: HttpRequest,

@@ -52,7 +52,10 @@ impl Blob {
     /// The root of its file, if that is known: of foreign content in the cache it is not.
     #[must_use]
     pub fn cid(&self) -> Option<&Cid> {
-        let is_known = !matches!(self.source, Source::Foreign(_, BlobSource::Cached(_)));
+        let is_known = match &self.source {
+            Source::Here(_) => true,
+            Source::Foreign(_, source) => source.knows_cid(),
+        };
         is_known.then_some(&self.content.cid)
     }
 

@@ -249,7 +249,7 @@ impl Cache {
                 stored
             });
             if let Err(error) = stored.await.map_err(io::Error::other).flatten() {
-                // The callers that wait can read it all the same.
+                // Waiting callers can still read it.
                 tracing::warn!(%error, %digest, "failed to store content in the cache");
             }
             // Removed before the end is reported: a caller that then retries begins anew.

@@ -52,7 +52,7 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
             "cannot serve a single block below a path: request it by its CID alone",
         ));
     }
-    // A client that has an answer already learns all the same whether the block is here.
+    // The block is looked up before the condition: a client with a cached answer must also learn that it is gone.
     let block = api.registry.public_block(&cid).await?.ok_or_else(|| absent(&requested, &cid))?;
     let mut response = HttpResponse::Ok();
     describe(&mut response, &requested, &cid, &path);

@@ -343,7 +343,7 @@ fn parts_without_length_cost_nothing_and_their_blocks_are_passed_over_in_bounded
     let walked = walk(&store, root.cid, &[], Scope::Entity(None)).unwrap();
     assert_eq!((&walked.content[..], walked.requested.len()), (&b"hello"[..], 2));
 
-    // A gateway may send them all the same.
+    // A gateway may still send them.
     let empty_node = store.node(&[], b"");
     let mut traversal = Traversal::new(root.cid, [], Scope::Entity(None)).unwrap();
     traversal.supply(&store.get(&root.cid)).unwrap();

@@ -19,19 +19,31 @@ use crate::storage::Content;
 pub(in super::super) enum BlobSource {
     /// At its publisher's; none of it was requested yet.
     Away(Arc<Away>),
-    /// In the cache.
-    Cached(Arc<Cached>),
-    /// On their way into it.
-    Coming(Arc<Fetch>),
+    /// On this machine, or on their way to it.
+    Fetched(Fetched),
 }
 
 impl BlobSource {
-    /// Reads a range of what is in the cache, or on its way.
-    fn read(&self, range: Range<u64>) -> Option<ByteStream> {
+    /// Returns whether the CID of the blob is known.
+    pub(in super::super) fn knows_cid(&self) -> bool {
+        !matches!(self, Self::Fetched(Fetched::Cached(_)))
+    }
+}
+
+/// Bytes of a blob that were requested from its publisher.
+#[derive(Clone)]
+pub(in super::super) enum Fetched {
+    /// They are in the cache.
+    Cached(Arc<Cached>),
+    /// They are on their way into it.
+    Coming(Arc<Fetch>),
+}
+
+impl Fetched {
+    fn read(&self, range: Range<u64>) -> ByteStream {
         match self {
-            Self::Away(_) => None,
-            Self::Cached(cached) => Some(read_cached(Arc::clone(&cached.file), range)),
-            Self::Coming(fetch) => Some(fetch.read(range)),
+            Self::Cached(cached) => read_cached(Arc::clone(&cached.file), range),
+            Self::Coming(fetch) => fetch.read(range),
         }
     }
 }
@@ -86,14 +98,16 @@ impl Federation {
         if let Some(canonical) = digest.canonical()
             && let Some(cached) = self.remembered(&label(name), Role::Blob, &canonical).await
         {
-            return Ok(cached_blob(canonical, cached));
+            return Ok(as_source(cached_blob(canonical, cached)));
         }
         let repository = self.find(name).await?;
         let Some(expected) = digest.canonical() else {
             let link = repository.link(|name| layout::layer_link(name, digest));
             let canonical = link.await?.ok_or_else(unknown)?;
             return match extent {
-                Extent::Whole => self.verified_blob(&repository, canonical, digest).await,
+                Extent::Whole => {
+                    Ok(as_source(self.verified_blob(&repository, canonical, digest).await?))
+                }
                 _ => self.away(repository, (canonical, digest), extent).await,
             };
         };
@@ -101,7 +115,8 @@ impl Federation {
         let link = repository.link(|name| layout::layer_link(name, digest));
         let is_linked = async { Ok(link.await? == Some(expected)) };
         let found = if extent == Extent::Whole {
-            linked(is_linked, self.coming(&repository, expected)).await?.ok_or_else(unknown)?
+            let coming = linked(is_linked, self.coming(&repository, expected)).await?;
+            as_source(coming.ok_or_else(unknown)?)
         } else if Box::pin(is_linked).await? {
             self.away(repository, (expected, digest), extent).await?
         } else {
@@ -121,7 +136,7 @@ impl Federation {
         if digest.canonical().is_some()
             && let Some(cached) = self.cache.find(&canonical).await
         {
-            return Ok(cached_blob(canonical, cached));
+            return Ok(as_source(cached_blob(canonical, cached)));
         }
         let (cid, size) = self.size(&repository, canonical).await?;
         let away = Away { repository, digest: *digest, is_open: extent == Extent::Open };
@@ -157,8 +172,7 @@ impl Federation {
     ) -> Result<ByteStream> {
         match source {
             BlobSource::Away(away) => self.read_away(away, content, range).await,
-            BlobSource::Cached(cached) => Ok(read_cached(Arc::clone(&cached.file), range)),
-            BlobSource::Coming(fetch) => Ok(fetch.read(range)),
+            BlobSource::Fetched(fetched) => Ok(fetched.read(range)),
         }
     }
 
@@ -177,8 +191,8 @@ impl Federation {
                     None => self.verified_blob(repository, canonical, digest).await,
                 }
             };
-            let (_, source) = coming.await.map_err(in_time)?;
-            return source.read(range).ok_or_else(|| missing(&canonical).into());
+            let (_, fetched) = coming.await.map_err(in_time)?;
+            return Ok(fetched.read(range));
         }
         if let Some(cached) = self.cache.find(&canonical).await {
             return Ok(read_cached(cached.file, range));
@@ -193,7 +207,7 @@ impl Federation {
         &self,
         repository: &ForeignRepository,
         canonical: CanonicalDigest,
-    ) -> Result<(Content, BlobSource)> {
+    ) -> Result<(Content, Fetched)> {
         if let Some(cached) = self.cache.find(&canonical).await {
             return Ok(cached_blob(canonical, cached));
         }
@@ -203,7 +217,7 @@ impl Federation {
             fetch.whole(TIMEOUT).await?;
         }
         let content = Content { canonical, cid: fetch.cid, size: fetch.size };
-        Ok((content, BlobSource::Coming(fetch)))
+        Ok((content, Fetched::Coming(fetch)))
     }
 
     /// Finds a blob by a digest that is not the one that it is fetched by: it is returned once it is whole.
@@ -212,22 +226,22 @@ impl Federation {
         repository: &ForeignRepository,
         canonical: CanonicalDigest,
         digest: &Digest,
-    ) -> Result<(Content, BlobSource)> {
-        let (content, source) = self.coming(repository, canonical).await?;
-        self.verify(&content, &source, digest).await?;
-        Ok((content, source))
+    ) -> Result<(Content, Fetched)> {
+        let (content, fetched) = self.coming(repository, canonical).await?;
+        self.verify(&content, &fetched, digest).await?;
+        Ok((content, fetched))
     }
 
     /// Refuses content that does not have a digest.
     pub(super) async fn verify(
         &self,
         content: &Content,
-        source: &BlobSource,
+        fetched: &Fetched,
         digest: &Digest,
     ) -> Result<()> {
-        let found = match source {
-            BlobSource::Cached(cached) => cached.file.sha512().await?,
-            BlobSource::Coming(fetch) => {
+        let found = match fetched {
+            Fetched::Cached(cached) => cached.file.sha512().await?,
+            Fetched::Coming(fetch) => {
                 // It is read from where it was written, once it is whole.
                 let mut bytes = fetch.read(0..fetch.size);
                 while bytes.try_next().await?.is_some() {}
@@ -235,7 +249,6 @@ impl Federation {
                 let cached = cached.ok_or_else(|| missing(&content.canonical))?;
                 cached.file.sha512().await?
             }
-            BlobSource::Away(_) => return Err(missing(&content.canonical).into()),
         };
         if found != *digest {
             let what = format!("the content at {digest} has another digest");
@@ -267,7 +280,12 @@ fn in_time(error: RegistryError) -> RegistryError {
 }
 
 /// What is known of a cached blob; its CID is not known any more.
-pub(super) fn cached_blob(canonical: CanonicalDigest, cached: Cached) -> (Content, BlobSource) {
+pub(super) fn cached_blob(canonical: CanonicalDigest, cached: Cached) -> (Content, Fetched) {
     let content = Content { canonical, cid: no_root(), size: cached.size };
-    (content, BlobSource::Cached(Arc::new(cached)))
+    (content, Fetched::Cached(Arc::new(cached)))
+}
+
+/// What was fetched, as the source of a blob.
+pub(super) fn as_source((content, fetched): (Content, Fetched)) -> (Content, BlobSource) {
+    (content, BlobSource::Fetched(fetched))
 }

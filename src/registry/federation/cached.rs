@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::super::{Result, layout};
+use super::blobs::{as_source, cached_blob};
 use super::foreign_repository::ForeignRepository;
 use super::{BlobSource, Federation, Role, label};
 use crate::index::ManifestRow;
@@ -50,7 +51,7 @@ impl Federation {
             Some(canonical) => {
                 let cached = self.remembered(&label(name), Role::Blob, &canonical).await;
                 if let Some(cached) = cached {
-                    return Ok(Some(super::blobs::cached_blob(canonical, cached)));
+                    return Ok(Some(as_source(cached_blob(canonical, cached))));
                 }
                 self.known_link(name, |name| layout::layer_link(name, digest)).await
             }
@@ -58,11 +59,11 @@ impl Federation {
         };
         let Some(canonical) = canonical else { return Ok(None) };
         let Some(cached) = self.cache.find(&canonical).await else { return Ok(None) };
-        let (content, source) = super::blobs::cached_blob(canonical, cached);
+        let (content, fetched) = cached_blob(canonical, cached);
         if digest.canonical() != Some(canonical) {
-            self.verify(&content, &source, digest).await?;
+            self.verify(&content, &fetched, digest).await?;
         }
-        Ok(Some((content, source)))
+        Ok(Some(as_source((content, fetched))))
     }
 
     /// Reads a link below a root that is known, if it was read before.

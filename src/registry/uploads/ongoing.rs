@@ -182,7 +182,7 @@ impl Request {
     pub(super) async fn ending(self: Arc<Self>) -> Ending {
         let mut ending = self.ending.subscribe();
         let sent = ending.wait_for(Option::is_some).await.ok().and_then(|sent| *sent);
-        sent.expect("the sender is here, and something was told")
+        sent.expect("the sender lives in `self`, and a value was sent")
     }
 
     /// Waits until the request has ended.

@@ -5,7 +5,7 @@
 //! them it cannot be: a docker daemon (and skopeo) sends credentials only if `/v2/` has required
 //! them, so that must answer 401; but a daemon that gets `Basic` as challenge and has no credentials
 //! gives up, though the pull itself would be allowed. So clients are sent for a token then
-//! (`Bearer`), which an anonymous one gets as well. `Basic` is understood all the same.
+//! (`Bearer`), which an anonymous one gets as well. Clients that send `Basic` are accepted too.
 
 mod file;
 mod sign_ins;
