@@ -12,7 +12,7 @@ use cid::Cid;
 use super::{App, AppError, driver, index_url};
 use crate::config::Settings;
 use crate::index::{self, Index, IndexError};
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 
 /// What an empty data folder may hold: what a fresh file system puts there, or a beginning that was
 /// cut short.
@@ -210,7 +210,7 @@ async fn is_free(url: &str) -> Result<bool, IndexError> {
 
 /// Returns whether nothing was ever pushed to the registry of an index, nor is being pushed.
 async fn is_unused(index: &Index) -> Result<bool, IndexError> {
-    let state = index.tree_state(Visibility::Public).await?;
+    let state = index.tree_state(TreeId::Public).await?;
     Ok(state.root.is_none()
         && state.last.is_none()
         && index.open_entry_count().await? == 0
@@ -219,7 +219,7 @@ async fn is_unused(index: &Index) -> Result<bool, IndexError> {
 }
 
 fn holds_tree(data: &Path) -> io::Result<bool> {
-    data.join(Visibility::Public.as_str()).try_exists()
+    data.join(TreeId::Public.as_str()).try_exists()
 }
 
 /// Refuses a folder that holds anything, a file of that name and what SQLite puts beside it aside.

@@ -31,7 +31,7 @@ use thiserror::Error;
 use crate::auth::{AnonymousBound, Authority, METHODS, Names, SetupError};
 use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexError};
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 use crate::registry::{Limits, Registry, RegistryError};
 use crate::storage::{DRIVERS, Driver, Storage, StorageContext, StorageError};
 use lock::DataLock;
@@ -216,7 +216,7 @@ impl App {
 
     /// Refuses a registry whose index was lost.
     async fn expect_index(&self) -> Result<(), AppError> {
-        let state = self.index.tree_state(Visibility::Public).await?;
+        let state = self.index.tree_state(TreeId::Public).await?;
         let is_new = state.root.is_none() && state.last.is_none();
         let is_lost = is_new
             && self.index.open_entry_count().await? == 0

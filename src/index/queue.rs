@@ -8,7 +8,7 @@ use super::{
     Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, manifests,
     postgres,
 };
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 
 /// How many entries are folded at a time, and how many bytes of edits, about: what they are made of in memory takes
 /// ten times that.
@@ -70,13 +70,13 @@ impl Index {
     }
 
     /// Tells how far a tree is folded.
-    pub async fn tree_state(&self, tree: Visibility) -> Result<TreeState> {
+    pub async fn tree_state(&self, tree: TreeId) -> Result<TreeState> {
         tree_state(&mut self.read().await?, tree).await
     }
 
     /// Reads, in one snapshot, a tree's root as last folded and what has to be applied to it still: all of it, however
     /// much that is.
-    pub async fn folding(&self, tree: Visibility) -> Result<Folding> {
+    pub async fn folding(&self, tree: TreeId) -> Result<Folding> {
         folding(&mut self.read().await?, tree).await
     }
 }
@@ -109,7 +109,7 @@ impl Writer {
 
     /// Stores the edits of an entry that was checked. They are final: fails for an entry that is not
     /// [`Waiting`](EntryState::Waiting).
-    pub async fn set_checked(&mut self, seq: i64, tree: Visibility, edits: &[u8]) -> Result<()> {
+    pub async fn set_checked(&mut self, seq: i64, tree: TreeId, edits: &[u8]) -> Result<()> {
         self.write(async |connection| {
             let changed = on!(connection, "storing the edits of an entry", db => sqlx::query(
                 "UPDATE pending_edits SET state = 'checked', tree = $2, edits = $3 \
@@ -166,12 +166,12 @@ impl Writer {
     }
 
     /// Tells how far a tree is folded.
-    pub async fn tree_state(&mut self, tree: Visibility) -> Result<TreeState> {
+    pub async fn tree_state(&mut self, tree: TreeId) -> Result<TreeState> {
         tree_state(self.connection(), tree).await
     }
 
     /// Reads a tree's root as last folded, and the edits that came since.
-    pub async fn folding(&mut self, tree: Visibility) -> Result<Folding> {
+    pub async fn folding(&mut self, tree: TreeId) -> Result<Folding> {
         folding(self.connection(), tree).await
     }
 
@@ -179,7 +179,7 @@ impl Writer {
     /// least one where there is any.
     pub async fn folding_part(
         &mut self,
-        tree: Visibility,
+        tree: TreeId,
         after: i64,
         through: i64,
     ) -> Result<Folding> {
@@ -218,7 +218,7 @@ impl Writer {
     }
 
     /// Sets a tree's root, and marks the entries up to `through` as folded into it.
-    pub async fn set_root(&mut self, tree: Visibility, root: &Cid, through: i64) -> Result<()> {
+    pub async fn set_root(&mut self, tree: TreeId, root: &Cid, through: i64) -> Result<()> {
         self.write(async |connection| {
             on!(connection, "setting a root", db => sqlx::query(
                 "INSERT INTO trees (name, root) VALUES ($1, $2) \
@@ -266,7 +266,7 @@ async fn append(
 }
 
 /// Reads, in one statement and so in one snapshot, a tree's root and what came since.
-async fn folding(connection: &mut Connection, tree: Visibility) -> Result<Folding> {
+async fn folding(connection: &mut Connection, tree: TreeId) -> Result<Folding> {
     // Numbers of entries begin at 1, so the root comes first.
     let rows: Vec<(i64, Vec<u8>)> = on!(connection, "reading what is to be folded", db =>
         sqlx::query_as(
@@ -289,7 +289,7 @@ async fn folding(connection: &mut Connection, tree: Visibility) -> Result<Foldin
 }
 
 /// Tells how far a tree is folded.
-async fn tree_state(connection: &mut Connection, tree: Visibility) -> Result<TreeState> {
+async fn tree_state(connection: &mut Connection, tree: TreeId) -> Result<TreeState> {
     let found: (Option<Vec<u8>>, Option<i64>) = on!(connection, "reading a root", db => sqlx::query_as(
         "SELECT (SELECT root FROM trees WHERE name = $1), (SELECT MAX(seq) FROM pending_edits \
          WHERE state = 'done' AND tree = $1 AND folded = 0)",

@@ -12,7 +12,7 @@ mod media_type;
 mod name;
 mod reference;
 mod text;
-mod visibility;
+mod tree_id;
 
 pub use digest::{Algorithm, CanonicalDigest, Digest, DigestError, Hasher};
 pub use error_code::ErrorCode;
@@ -22,4 +22,4 @@ pub use name::{
     ForeignName, NameError, RepositoryName, RootName, is_domain, read_domain, read_root,
 };
 pub use reference::{Reference, ReferenceError, Tag, TagError};
-pub use visibility::Visibility;
+pub use tree_id::TreeId;

@@ -25,7 +25,7 @@ use super::references::{self, Lost};
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Entry, EntryState, StoredManifest, Writer};
-use crate::oci::{CanonicalDigest, Visibility};
+use crate::oci::{CanonicalDigest, TreeId};
 use crate::storage::{Edit, StorageErrorKind};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
@@ -144,7 +144,7 @@ impl Registry {
         let mut writer = self.index.lock().await?;
         let mut after = 0;
         while let Some(again) = next_unfolded(&mut writer, &mut after).await? {
-            self.storage.apply(Visibility::Public, &again).await?;
+            self.storage.apply(TreeId::Public, &again).await?;
         }
         self.unrecovered.store(false, Ordering::Release);
         self.drain(&mut writer).await?;
@@ -161,8 +161,7 @@ impl Registry {
             let mut found = Vec::with_capacity(links.len());
             for (repository, digest) in links {
                 let path = layout::layer_link(&repository, &digest);
-                let is_there = match self.storage.read(Visibility::Public, &path, LINK_BYTES).await
-                {
+                let is_there = match self.storage.read(TreeId::Public, &path, LINK_BYTES).await {
                     Ok(link) => link.is_some(),
                     Err(error) => {
                         tracing::warn!(%path, %error, "failed to read a link of the tree");
@@ -202,7 +201,7 @@ impl Registry {
                 Ok(edits) => {
                     if entry.state == EntryState::Waiting {
                         let edits = serde_json::to_vec(&edits)?;
-                        writer.set_checked(entry.seq, Visibility::Public, &edits).await?;
+                        writer.set_checked(entry.seq, TreeId::Public, &edits).await?;
                     }
                     accepted.push((waiting, edits));
                 }
@@ -215,13 +214,13 @@ impl Registry {
         let edits: Vec<Edit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
         #[cfg(test)]
         if self.stops_at(Step::HalfApplied) {
-            self.storage.apply(Visibility::Public, &edits[..edits.len() / 2]).await?;
+            self.storage.apply(TreeId::Public, &edits[..edits.len() / 2]).await?;
             self.failpoint(Step::HalfApplied)?;
         }
         let applied = if let Some(tree) = self.storage.addressed() {
-            Some(tree.apply_and_fold(Visibility::Public, &edits, &present).await?)
+            Some(tree.apply_and_fold(TreeId::Public, &edits, &present).await?)
         } else {
-            self.storage.apply(Visibility::Public, &edits).await?;
+            self.storage.apply(TreeId::Public, &edits).await?;
             None
         };
         self.failpoint(Step::Applied)?;
@@ -366,7 +365,7 @@ pub(super) async fn next_unfolded(
     writer: &mut Writer,
     after: &mut i64,
 ) -> Result<Option<Vec<Edit>>> {
-    let part = writer.folding_part(Visibility::Public, *after, i64::MAX).await?.edits;
+    let part = writer.folding_part(TreeId::Public, *after, i64::MAX).await?.edits;
     let Some((last, _)) = part.last() else { return Ok(None) };
     *after = *last;
     let mut edits = Vec::new();

@@ -15,7 +15,7 @@ use super::blobs::content;
 use super::{Registry, RegistryError, Result};
 use crate::index::PublicBlock;
 use crate::ipld::{Block, RAW, Scope, Target, Traversal};
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 use crate::remote::Prefetch;
 
 /// How many blocks are read at a time: the one that is sent next, and some ahead of it.
@@ -70,7 +70,7 @@ impl Registry {
         }
         // A root that was just reported may not be folded yet, and what is below it is not known before.
         let is_folded = self.index.unfolded_entry_count().await? == 0
-            && self.index.tree_state(Visibility::Public).await?.root.is_some();
+            && self.index.tree_state(TreeId::Public).await?.root.is_some();
         if is_folded {
             return Ok(None);
         }

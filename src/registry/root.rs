@@ -14,7 +14,7 @@ use super::{Registry, RegistryError, Result};
 use crate::heap;
 use crate::index::{Folding, Index, TreeState, Writer};
 use crate::ipld::Load;
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 use crate::storage::{Edit, Folded, fold};
 
 /// A fold of so many edits or more returns its memory to the system as soon as it ends.
@@ -38,7 +38,7 @@ impl Registry {
         }
         let mut writer = self.index.lock().await?;
         self.drain(&mut writer).await?;
-        let through = match writer.tree_state(Visibility::Public).await? {
+        let through = match writer.tree_state(TreeId::Public).await? {
             TreeState { root: Some(root), last: None } => return Ok(root),
             TreeState { last, .. } => last.unwrap_or_default(),
         };
@@ -76,8 +76,7 @@ impl Registry {
     /// Folds entries up to that number, which are on the disk: as many as memory is to hold at a time. Returns the root
     /// when all are folded.
     async fn fold_part(&self, writer: &mut Writer, through: i64) -> Result<Option<Cid>> {
-        let Folding { root: old, edits } =
-            writer.folding_part(Visibility::Public, 0, through).await?;
+        let Folding { root: old, edits } = writer.folding_part(TreeId::Public, 0, through).await?;
         if let (Some(root), true) = (old, edits.is_empty()) {
             return Ok(Some(root));
         }
@@ -89,7 +88,7 @@ impl Registry {
         let reached = entries[..count].last().copied().unwrap_or(through);
         writer.begin().await?;
         count_links(writer, old, &folded).await?;
-        writer.set_root(Visibility::Public, &folded.root, reached).await?;
+        writer.set_root(TreeId::Public, &folded.root, reached).await?;
         writer.commit().await?;
         if reached < through {
             return Ok(None);
@@ -110,7 +109,7 @@ pub async fn peek_root(index: Arc<Index>) -> Result<Cid> {
 
 /// As [`peek_root`], with the blocks that the index does not have yet.
 pub(super) async fn peek(index: Arc<Index>) -> Result<Folded> {
-    let Folding { root, edits } = index.folding(Visibility::Public).await?;
+    let Folding { root, edits } = index.folding(TreeId::Public).await?;
     fold_entries(index, root, edits).await
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::{Registry, RegistryError, Result, layout};
-use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, Visibility};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, TreeId};
 use crate::remote::Repeats;
 use crate::storage::{
     Content, Edit, Kind, Listing, SourceFolder, Storage, StorageError, StorageErrorKind, TreePath,
@@ -376,7 +376,7 @@ fn is_of_repository(folder: &TreePath) -> bool {
 }
 
 /// The tree that is walked.
-pub(super) const TREE: Visibility = Visibility::Public;
+pub(super) const TREE: TreeId = TreeId::Public;
 
 pub(super) fn below(path: &TreePath, name: &str) -> TreePath {
     path.child(name).expect("the layout's own names are components")

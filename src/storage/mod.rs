@@ -1,7 +1,7 @@
 //! SEAM: where bytes and names live.
 //!
 //! A [`Storage`] takes *uploads* in as they stream ([`UploadStore`]), keeps *content* by its digest
-//! ([`ContentStore`]) and the two *trees* that name it, in the layout of a stock registry ([`TreeStore`]). What only
+//! ([`ContentStore`]) and the *trees* that name it, in the layout of a stock registry ([`TreeStore`]). What only
 //! some drivers can do is a trait of its own that is asked for: [`Announcer`], [`AddressedTree`], [`SharedStorage`].
 //! `registry` calls it; nothing here knows of repositories, of the index or of HTTP. A driver is a file or folder of
 //! its own and one row in [`DRIVERS`].

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::{Content, Edit, Finished, Folded, Result, TreePath};
-use crate::oci::{CanonicalDigest, Visibility};
+use crate::oci::{CanonicalDigest, TreeId};
 
 /// What stands at a path of a tree.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,33 +32,32 @@ pub struct Applied {
 pub trait TreeStore: Send + Sync {
     /// Applies edits to a tree in their order. Each is idempotent and seen by readers as a whole or
     /// not at all. After a failure a prefix of them may have been applied: the caller repeats all.
-    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()>;
+    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()>;
 
     /// Returns when all that was applied survives a loss of power.
     async fn sync(&self) -> Result<()>;
 
     /// Reads a small file of a tree; none if there is no file. More than `limit` bytes are an
     /// error of kind [`StorageErrorKind::Damaged`](super::StorageErrorKind::Damaged).
-    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>>;
+    async fn read(&self, tree: TreeId, path: &TreePath, limit: u64) -> Result<Option<Bytes>>;
 
     /// Lists a directory of a tree, sorted bytewise; none if there is no directory. What goes while
     /// it is listed may be in the list or not.
-    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>>;
+    async fn list(&self, tree: TreeId, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>>;
 
     /// Reads a whole file of a tree and computes its digest and CID. The caller compares the digest
     /// with the name that it stands under.
     ///
     /// # Errors
     /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when there is no file.
-    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished>;
+    async fn identify(&self, tree: TreeId, path: &TreePath) -> Result<Finished>;
 
     /// Stores what [`TreeStore::identify`] found at a path as content, replacing whatever was stored
     /// under its digest: from then on the path [is linked](TreeStore::is_linked) to it. Repeating it succeeds.
-    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()>;
+    async fn adopt(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<()>;
 
     /// Tells whether that very content stands at a path of a tree.
-    async fn is_linked(&self, tree: Visibility, path: &TreePath, content: &Content)
-    -> Result<bool>;
+    async fn is_linked(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<bool>;
 
     /// Returns what the driver can do since its directories have CIDs; none where they are files of the machine.
     fn addressed(&self) -> Option<&dyn AddressedTree>;
@@ -72,11 +71,11 @@ pub trait AddressedTree: Send + Sync {
     /// caller does not compute it again.
     async fn apply_and_fold(
         &self,
-        tree: Visibility,
+        tree: TreeId,
         edits: &[Edit],
         present: &HashSet<CanonicalDigest>,
     ) -> Result<Applied>;
 
     /// Returns the CID of a directory of a tree; none if there is no directory.
-    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>>;
+    async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>>;
 }

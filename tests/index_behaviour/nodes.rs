@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use roadstead::index::{EdgeKind, EntryState, IndexErrorKind};
-use roadstead::oci::Visibility::Public;
+use roadstead::oci::TreeId::Public;
 
 use crate::fixtures::{
     NOW, blob_with_alias, canonical, cid, edge, give, key, manifest, repository, sha256, tag,

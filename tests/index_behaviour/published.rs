@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use roadstead::index::{PublishedRoot, open_read_only};
-use roadstead::oci::Visibility::Public;
+use roadstead::oci::TreeId::Public;
 use tokio::time::timeout;
 
 use crate::fixtures::{NOW, cid};

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use roadstead::index::{Entry, EntryState, Folding, TreeState};
-use roadstead::oci::Visibility::{Private, Public};
+use roadstead::oci::TreeId::{Private, Public};
 
 use crate::fixtures::{NOW, cid, stored_manifest};
 use crate::{Case, Outcome, case, home::Home};

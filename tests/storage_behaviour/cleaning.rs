@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use roadstead::ipld::file::CHUNK_SIZE;
-use roadstead::oci::Visibility::Public;
+use roadstead::oci::TreeId::Public;
 use roadstead::storage::{Edit, TreePath};
 
 use super::{Subject, noise, sha256};

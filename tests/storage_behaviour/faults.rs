@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use bytes::Bytes;
 use roadstead::ipld::Cid;
-use roadstead::oci::{CanonicalDigest, Digest, Visibility};
+use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
     AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
     Kind, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken,
@@ -152,7 +152,7 @@ impl ContentStore for FaultInjecting {
 
 #[async_trait]
 impl TreeStore for FaultInjecting {
-    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()> {
         self.faults.call(self.inner.apply(tree, edits)).await
     }
 
@@ -160,28 +160,23 @@ impl TreeStore for FaultInjecting {
         self.faults.call(self.inner.sync()).await
     }
 
-    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+    async fn read(&self, tree: TreeId, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
         self.faults.call(self.inner.read(tree, path, limit)).await
     }
 
-    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+    async fn list(&self, tree: TreeId, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
         self.faults.call(self.inner.list(tree, path)).await
     }
 
-    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {
+    async fn identify(&self, tree: TreeId, path: &TreePath) -> Result<Finished> {
         self.faults.call(self.inner.identify(tree, path)).await
     }
 
-    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+    async fn adopt(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<()> {
         self.faults.call(self.inner.adopt(tree, path, content)).await
     }
 
-    async fn is_linked(
-        &self,
-        tree: Visibility,
-        path: &TreePath,
-        content: &Content,
-    ) -> Result<bool> {
+    async fn is_linked(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<bool> {
         self.faults.call(self.inner.is_linked(tree, path, content)).await
     }
 
@@ -194,7 +189,7 @@ impl TreeStore for FaultInjecting {
 impl AddressedTree for FaultInjecting {
     async fn apply_and_fold(
         &self,
-        tree: Visibility,
+        tree: TreeId,
         edits: &[Edit],
         present: &HashSet<CanonicalDigest>,
     ) -> Result<Applied> {
@@ -202,7 +197,7 @@ impl AddressedTree for FaultInjecting {
         self.faults.call(addressed.apply_and_fold(tree, edits, present)).await
     }
 
-    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>> {
+    async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
         let addressed = self.inner.addressed().expect("it was asked for");
         self.faults.call(addressed.directory_cid(tree, path)).await
     }
@@ -261,14 +256,14 @@ async fn store_and_forget(storage: &dyn Storage, id: &str, bytes: &[u8]) {
     .await
     .content;
     let link = [Edit::link(path.clone(), &content)];
-    repeated(async || storage.apply(Visibility::Public, &link).await).await;
-    assert!(repeated(async || storage.is_linked(Visibility::Public, &path, &content).await).await);
-    let found = repeated(async || storage.identify(Visibility::Public, &path).await).await;
+    repeated(async || storage.apply(TreeId::Public, &link).await).await;
+    assert!(repeated(async || storage.is_linked(TreeId::Public, &path, &content).await).await);
+    let found = repeated(async || storage.identify(TreeId::Public, &path).await).await;
     assert_eq!(found.content, content);
     assert_eq!(repeated(async || storage.verify(&content.canonical).await).await, content);
     let remove = [Edit::remove(path.clone())];
-    repeated(async || storage.apply(Visibility::Public, &remove).await).await;
-    assert!(!repeated(async || storage.is_linked(Visibility::Public, &path, &content).await).await);
+    repeated(async || storage.apply(TreeId::Public, &remove).await).await;
+    assert!(!repeated(async || storage.is_linked(TreeId::Public, &path, &content).await).await);
     repeated(async || storage.forget(&[content.canonical]).await).await;
     assert!(!repeated(async || storage.contains(&content).await).await);
     repeated(async || storage.discard(id).await).await;

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use roadstead::ipld::Cid;
-use roadstead::oci::Visibility::{Private, Public};
+use roadstead::oci::TreeId::{Private, Public};
 use roadstead::storage::{Edit, Kind, Storage, StorageErrorKind, TreePath, fold};
 
 use super::{Subject, noise};

@@ -9,7 +9,7 @@ use super::super::root::fold_edits;
 use super::*;
 use crate::index::{self, Index};
 use crate::ipld::{Block, Directory, Load, raw_cid};
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 use crate::storage::{Content, Edit, TreePath};
 
 /// How long the names of one directory are, so that nine hundred of them make it one of shards.
@@ -149,7 +149,7 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
             }
         }
         count(&mut writer, root, &folded, most_changes).await.unwrap();
-        writer.set_root(Visibility::Public, &folded.root, 0).await.unwrap();
+        writer.set_root(TreeId::Public, &folded.root, 0).await.unwrap();
         writer.commit().await.unwrap();
         root = Some(folded.root);
         // Nodes without links are deleted.

@@ -12,7 +12,7 @@ use super::propagation::answers;
 use super::{Publisher, Result, link, unable};
 use crate::dnslink::Change;
 use crate::index::PublishedRoot;
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 
 impl Publisher {
     /// Holds the public root. Returns false if it is not that any more.
@@ -23,7 +23,7 @@ impl Publisher {
             return Ok(true);
         }
         let mut writer = index.lock().await.map_err(unable)?;
-        if writer.tree_state(Visibility::Public).await.map_err(unable)?.root != Some(*root) {
+        if writer.tree_state(TreeId::Public).await.map_err(unable)?.root != Some(*root) {
             return Ok(false);
         }
         let now = now();

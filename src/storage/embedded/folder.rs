@@ -13,13 +13,13 @@ use rustix::io::Errno;
 use super::super::edit::linked;
 use super::super::{Content, Edit, Finished, Kind, Result, StorageError, TreePath, files};
 use super::{Layout, progress};
-use crate::oci::{CanonicalDigest, Visibility};
+use crate::oci::{CanonicalDigest, TreeId};
 
 /// How many bytes of two files are compared at a time.
 const PIECE: usize = 256 * 1024;
 
 /// Applies one edit; a reader meets what stood there before or what stands there after.
-pub(super) fn apply(layout: &Layout, tree: Visibility, edit: &Edit) -> Result<()> {
+pub(super) fn apply(layout: &Layout, tree: TreeId, edit: &Edit) -> Result<()> {
     let root = layout.tree(tree);
     let at = |path: &TreePath| root.join(path.as_str());
     let (path, applied) = match edit {
@@ -193,7 +193,7 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 pub(super) fn read(
     layout: &Layout,
-    tree: Visibility,
+    tree: TreeId,
     path: &TreePath,
     limit: u64,
 ) -> Result<Option<Bytes>> {
@@ -202,7 +202,7 @@ pub(super) fn read(
 
 pub(super) fn list(
     layout: &Layout,
-    tree: Visibility,
+    tree: TreeId,
     path: &TreePath,
 ) -> Result<Option<Vec<(String, Kind)>>> {
     files::list(&layout.tree(tree).join(path.as_str()), path, DirEntry::metadata)
@@ -235,7 +235,7 @@ pub(super) fn names(folder: &PathBuf) -> Result<Vec<String>> {
         .map_err(|error| StorageError::io(format!("listing {}", folder.display()), error))
 }
 
-pub(super) fn identify(layout: &Layout, tree: Visibility, path: &TreePath) -> Result<Finished> {
+pub(super) fn identify(layout: &Layout, tree: TreeId, path: &TreePath) -> Result<Finished> {
     let file = layout.tree(tree).join(path.as_str());
     let failed = |error| StorageError::io(format!("reading {path}"), error);
     progress::identify(&File::open(&file).map_err(failed)?, layout)
@@ -243,7 +243,7 @@ pub(super) fn identify(layout: &Layout, tree: Visibility, path: &TreePath) -> Re
 
 pub(super) fn adopt(
     layout: &Layout,
-    tree: Visibility,
+    tree: TreeId,
     path: &TreePath,
     content: &Content,
 ) -> Result<()> {
@@ -258,7 +258,7 @@ pub(super) fn adopt(
 
 pub(super) fn is_linked(
     layout: &Layout,
-    tree: Visibility,
+    tree: TreeId,
     path: &TreePath,
     content: &Content,
 ) -> Result<bool> {

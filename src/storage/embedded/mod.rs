@@ -29,7 +29,7 @@ use super::{
     Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreePath,
     TreeStore, UploadStore,
 };
-use crate::oci::{CanonicalDigest, Visibility};
+use crate::oci::{CanonicalDigest, TreeId};
 use crate::reader;
 use ingest::FileIngest;
 use writers::Writers;
@@ -91,7 +91,7 @@ impl Layout {
         self.data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string())
     }
 
-    fn tree(&self, tree: Visibility) -> PathBuf {
+    fn tree(&self, tree: TreeId) -> PathBuf {
         self.data.join(tree.as_str())
     }
 
@@ -321,7 +321,7 @@ impl ContentStore for Embedded {
 
 #[async_trait]
 impl TreeStore for Embedded {
-    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()> {
         let edits = edits.to_vec();
         self.blocking(move |layout| {
             edits.iter().try_for_each(|edit| folder::apply(layout, tree, edit))
@@ -340,32 +340,27 @@ impl TreeStore for Embedded {
         .await
     }
 
-    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+    async fn read(&self, tree: TreeId, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
         let path = path.clone();
         self.blocking(move |layout| folder::read(layout, tree, &path, limit)).await
     }
 
-    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+    async fn list(&self, tree: TreeId, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
         let path = path.clone();
         self.blocking(move |layout| folder::list(layout, tree, &path)).await
     }
 
-    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {
+    async fn identify(&self, tree: TreeId, path: &TreePath) -> Result<Finished> {
         let path = path.clone();
         self.blocking(move |layout| folder::identify(layout, tree, &path)).await
     }
 
-    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+    async fn adopt(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<()> {
         let (path, content) = (path.clone(), *content);
         self.blocking(move |layout| folder::adopt(layout, tree, &path, &content)).await
     }
 
-    async fn is_linked(
-        &self,
-        tree: Visibility,
-        path: &TreePath,
-        content: &Content,
-    ) -> Result<bool> {
+    async fn is_linked(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<bool> {
         let (path, content) = (path.clone(), *content);
         self.blocking(move |layout| folder::is_linked(layout, tree, &path, &content)).await
     }

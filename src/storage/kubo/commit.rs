@@ -16,7 +16,7 @@ use super::blocks::Blocks;
 use super::mfs_paths;
 use super::node::{Node, ended_early, outrun};
 use crate::ipld::{Block, Cid, Directory, Entry, PIN_NODE_LINKS};
-use crate::oci::Visibility;
+use crate::oci::TreeId;
 
 /// How often the current snapshot is looked for again when it was replaced and cleaned away meanwhile.
 const LOOKS: usize = 10;
@@ -38,10 +38,10 @@ pub(super) struct Snapshot {
 
 impl Snapshot {
     /// The root of a tree.
-    pub(super) fn tree(&self, tree: Visibility) -> &Entry {
+    pub(super) fn tree(&self, tree: TreeId) -> &Entry {
         match tree {
-            Visibility::Public => &self.public,
-            Visibility::Private => &self.private,
+            TreeId::Public => &self.public,
+            TreeId::Private => &self.private,
         }
     }
 }
@@ -119,7 +119,7 @@ impl Snapshots {
     /// [`StorageErrorKind::Unavailable`] when another process commits too; those of the check.
     pub(super) async fn apply(
         &self,
-        tree: Visibility,
+        tree: TreeId,
         edits: &[Edit],
         check: impl Future<Output = Result<()>>,
     ) -> Result<Applied> {
@@ -136,8 +136,8 @@ impl Snapshots {
         let entry = Entry { name: String::new(), cid: folded.root, size: folded.dag_size };
         let mut after = Snapshot { seq: before.seq + 1, ..before };
         match tree {
-            Visibility::Public => after.public = entry,
-            Visibility::Private => after.private = entry,
+            TreeId::Public => after.public = entry,
+            TreeId::Private => after.private = entry,
         }
         let (seq, blocks) = (after.seq, folded.added.len());
         let folding = begun.elapsed().saturating_sub(looked);

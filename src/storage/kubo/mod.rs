@@ -37,7 +37,7 @@ use super::{
 };
 use crate::ipld::Cid;
 use crate::kubo::{Kubo, KuboErrorKind};
-use crate::oci::{Algorithm, CanonicalDigest, Hasher, Visibility};
+use crate::oci::{Algorithm, CanonicalDigest, Hasher, TreeId};
 use checkpoint::Checkpoint;
 use ingest::KuboIngest;
 use mfs_paths::{MfsPaths, Owner, owner};
@@ -70,7 +70,7 @@ struct KuboStorage {
 }
 
 impl KuboStorage {
-    async fn tree(&self, tree: Visibility) -> Result<Tree> {
+    async fn tree(&self, tree: TreeId) -> Result<Tree> {
         let store = &self.store;
         let root = store.snapshots.current().await?.tree(tree).cid;
         Ok(Tree { node: Arc::clone(&store.node), blocks: Arc::clone(&store.blocks), root })
@@ -79,7 +79,7 @@ impl KuboStorage {
     /// Reads a tree; once more where that was replaced and collected meanwhile.
     async fn reading<T, Read: Future<Output = Result<T>>>(
         &self,
-        tree: Visibility,
+        tree: TreeId,
         read: impl Fn(Tree) -> Read,
     ) -> Result<T> {
         let known = self.tree(tree).await?;
@@ -297,7 +297,7 @@ impl ContentStore for KuboStorage {
 
 #[async_trait]
 impl TreeStore for KuboStorage {
-    async fn apply(&self, tree: Visibility, edits: &[Edit]) -> Result<()> {
+    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()> {
         self.apply_and_fold(tree, edits, &HashSet::new()).await.map(drop)
     }
 
@@ -306,15 +306,15 @@ impl TreeStore for KuboStorage {
         Ok(())
     }
 
-    async fn read(&self, tree: Visibility, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
+    async fn read(&self, tree: TreeId, path: &TreePath, limit: u64) -> Result<Option<Bytes>> {
         self.reading(tree, |tree| async move { tree.read(path, limit).await }).await
     }
 
-    async fn list(&self, tree: Visibility, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
+    async fn list(&self, tree: TreeId, path: &TreePath) -> Result<Option<Vec<(String, Kind)>>> {
         self.reading(tree, |tree| async move { tree.list(path).await }).await
     }
 
-    async fn identify(&self, tree: Visibility, path: &TreePath) -> Result<Finished> {
+    async fn identify(&self, tree: TreeId, path: &TreePath) -> Result<Finished> {
         let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
         let Some((entry, Kind::File(size))) = found else {
             return Err(StorageError::new(StorageErrorKind::NotFound, path.to_string()));
@@ -322,7 +322,7 @@ impl TreeStore for KuboStorage {
         self.store.identify(&entry.cid, size).await
     }
 
-    async fn adopt(&self, tree: Visibility, path: &TreePath, content: &Content) -> Result<()> {
+    async fn adopt(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<()> {
         if !self.is_linked(tree, path, content).await? {
             let what = format!("{path} has changed from {}", content.cid);
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
@@ -337,12 +337,7 @@ impl TreeStore for KuboStorage {
         self.store.node.keep(&content.canonical, content.cid, None).await
     }
 
-    async fn is_linked(
-        &self,
-        tree: Visibility,
-        path: &TreePath,
-        content: &Content,
-    ) -> Result<bool> {
+    async fn is_linked(&self, tree: TreeId, path: &TreePath, content: &Content) -> Result<bool> {
         let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
         Ok(found.is_some_and(|(entry, _)| entry.cid == content.cid))
     }
@@ -356,7 +351,7 @@ impl TreeStore for KuboStorage {
 impl AddressedTree for KuboStorage {
     async fn apply_and_fold(
         &self,
-        tree: Visibility,
+        tree: TreeId,
         edits: &[Edit],
         present: &HashSet<CanonicalDigest>,
     ) -> Result<Applied> {
@@ -364,7 +359,7 @@ impl AddressedTree for KuboStorage {
         self.store.snapshots.apply(tree, edits, check).await
     }
 
-    async fn directory_cid(&self, tree: Visibility, path: &TreePath) -> Result<Option<Cid>> {
+    async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
         let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
         Ok(found.filter(|(_, kind)| *kind == Kind::Directory).map(|(entry, _)| entry.cid))
     }
