@@ -1,5 +1,6 @@
 //! The caller of a request, and the credentials that say who it is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use secrecy::SecretString;
@@ -31,6 +32,8 @@ pub struct Caller {
     pub kind: CallerKind,
     /// What its token is good for; none: it sends no token.
     pub scopes: Option<Arc<Scopes>>,
+    /// The address of its client, as far as it is known.
+    pub address: Option<IpAddr>,
 }
 
 /// Who sends a request.
@@ -53,7 +56,7 @@ impl Caller {
     /// A user who has signed in by name and password.
     #[must_use]
     pub fn user(name: impl Into<String>) -> Self {
-        Self { kind: CallerKind::User(name.into()), scopes: None }
+        Self { kind: CallerKind::User(name.into()), ..Self::default() }
     }
 
     /// Returns the name of a caller that has one.

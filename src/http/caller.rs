@@ -81,12 +81,12 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
 
 async fn caller(request: &HttpRequest) -> Result<Caller, AuthError> {
     let api = Data::clone(api(request));
-    let client = client::of(request).group();
-    let identified = api.authority.identify(&credentials::of(request), client).await;
+    let client = client::of(request);
+    let identified = api.authority.identify(&credentials::of(request), client.group()).await;
     if let Err(AuthError::Busy { limit, .. }) = &identified {
         api.metrics.refused(limit);
     }
-    identified
+    Ok(Caller { address: Some(client.address()), ..identified? })
 }
 
 fn api(request: &HttpRequest) -> &Data<Api> {

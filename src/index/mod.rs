@@ -19,6 +19,7 @@ mod connection;
 mod database;
 mod edges;
 mod error;
+mod events;
 mod generation;
 mod generation_reader;
 mod links;
@@ -47,9 +48,9 @@ pub use error::{IndexError, IndexErrorKind};
 pub use locks::Lease;
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
-    BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Folding, ManifestEdge, ManifestRow,
-    NewBlob, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow, StoredManifest,
-    TagRow, TreeState, UploadKey, UploadRow, UploadState,
+    Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, Folding, ManifestEdge,
+    ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow,
+    StoredManifest, TagRow, TreeState, UploadKey, UploadRow, UploadState,
 };
 pub use writer::Writer;
 

@@ -18,13 +18,14 @@ use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 6] = [
+const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
     include_str!("migrations/postgres/0004_publishing.sql"),
     include_str!("migrations/postgres/0005_links.sql"),
     include_str!("migrations/postgres/0006_withdrawn.sql"),
+    include_str!("migrations/postgres/0007_events.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.

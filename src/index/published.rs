@@ -4,7 +4,7 @@ use cid::Cid;
 
 use super::columns::cid;
 use super::connection::on;
-use super::{Index, PublishedRoot, Result, Writer};
+use super::{Index, NewEvent, PublishedRoot, Result, Writer, events};
 
 impl Index {
     /// Returns how publishing stands, as it was last written down.
@@ -15,9 +15,15 @@ impl Index {
         Ok(found.map(|(record,)| record))
     }
 
-    /// Writes down how publishing stands, for the owner of the lease to publish.
-    pub async fn set_publication(&self, record: &[u8]) -> Result<()> {
-        let connection = &mut self.write().await?;
+    /// Writes down how publishing stands, for the owner of the lease to publish; together with an event, if there is
+    /// one.
+    pub async fn set_publication(
+        &self,
+        record: &[u8],
+        event: Option<&NewEvent>,
+        now: i64,
+    ) -> Result<()> {
+        let mut connection = self.begin().await?;
         on!(connection, "writing down how publishing stands", db => sqlx::query(
             "INSERT INTO publication (id, record) VALUES (1, $1) \
              ON CONFLICT (id) DO UPDATE SET record = excluded.record",
@@ -25,7 +31,11 @@ impl Index {
         .bind(record)
         .execute(db)
         .await
-        .map(drop))
+        .map(drop))?;
+        if let Some(event) = event {
+            events::add(&mut connection, event, now).await?;
+        }
+        connection.commit().await
     }
 
     /// Lists the roots that are retained since they were published, or were to be, in no order.

@@ -5,8 +5,8 @@ use cid::Cid;
 use super::columns::{cid, damaged, unsigned};
 use super::connection::{Connection, misuse, on};
 use super::{
-    Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, manifests,
-    postgres,
+    Actor, Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, events,
+    manifests, postgres,
 };
 use crate::oci::TreeId;
 
@@ -25,10 +25,11 @@ fn state(text: &str) -> Result<EntryState> {
     }
 }
 
-type Row = (i64, String, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+type Row = (i64, Option<String>, Option<String>, String, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
 
-fn row((seq, stored_state, intent, edits, outcome): Row) -> Result<Entry> {
-    Ok(Entry { seq, state: state(&stored_state)?, intent, edits, outcome })
+fn row((seq, name, address, stored_state, intent, edits, outcome): Row) -> Result<Entry> {
+    let actor = events::actor(name, address)?;
+    Ok(Entry { seq, actor, state: state(&stored_state)?, intent, edits, outcome })
 }
 
 impl Index {
@@ -37,12 +38,13 @@ impl Index {
     /// twice, and appear in their order: a reader that sees one has seen all below it.
     pub async fn enqueue(
         &self,
+        actor: &Actor,
         intent: &[u8],
         manifest: Option<&StoredManifest>,
         now: i64,
     ) -> Result<i64> {
         let mut connection = self.begin().await?;
-        let seq = append(&mut connection, intent, manifest, now).await?;
+        let seq = append(&mut connection, actor, intent, manifest, now).await?;
         connection.commit().await?;
         Ok(seq)
     }
@@ -86,7 +88,7 @@ impl Writer {
     pub async fn open_entries(&mut self, limit: u32) -> Result<Vec<Entry>> {
         let connection = self.connection();
         let rows: Vec<Row> = on!(connection, "reading the queue", db => sqlx::query_as(
-            "SELECT seq, state, intent, edits, outcome FROM pending_edits \
+            "SELECT seq, actor, address, state, intent, edits, outcome FROM pending_edits \
              WHERE outcome IS NULL ORDER BY seq LIMIT $1",
         )
         .bind(i64::from(limit))
@@ -99,7 +101,7 @@ impl Writer {
     pub async fn entry(&mut self, seq: i64) -> Result<Option<Entry>> {
         let connection = self.connection();
         let found: Option<Row> = on!(connection, "reading an entry", db => sqlx::query_as(
-            "SELECT seq, state, intent, edits, outcome FROM pending_edits WHERE seq = $1",
+            "SELECT seq, actor, address, state, intent, edits, outcome FROM pending_edits WHERE seq = $1",
         )
         .bind(seq)
         .fetch_optional(db)
@@ -247,6 +249,7 @@ impl Writer {
 /// in the order in which such transactions end.
 async fn append(
     connection: &mut Connection,
+    actor: &Actor,
     intent: &[u8],
     manifest: Option<&StoredManifest>,
     now: i64,
@@ -256,10 +259,13 @@ async fn append(
         manifests::store(connection, manifest).await?;
     }
     let (seq,): (i64,) = on!(connection, "queueing an entry", db => sqlx::query_as(
-        "INSERT INTO pending_edits (intent, created) VALUES ($1, $2) RETURNING seq",
+        "INSERT INTO pending_edits (intent, created, actor, address) VALUES ($1, $2, $3, $4) \
+         RETURNING seq",
     )
     .bind(intent)
     .bind(now)
+    .bind(actor.name.as_deref())
+    .bind(actor.address.map(|address| address.to_string()))
     .fetch_one(db)
     .await)?;
     Ok(seq)

@@ -1,5 +1,8 @@
 //! What the index stores, as the rest of the program sees it.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use cid::Cid;
 
@@ -202,11 +205,52 @@ pub enum EntryState {
     Refused,
 }
 
+/// Who makes a change, and from where; neither is known of what the registry or its operator does by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Actor {
+    /// The name of a caller that has signed in.
+    pub name: Option<String>,
+    /// The address of the client.
+    pub address: Option<IpAddr>,
+}
+
+/// An event that is to be written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewEvent {
+    /// What was done, as `push` or `delete`; more kinds may come.
+    pub kind: Cow<'static, str>,
+    /// Who did it.
+    pub actor: Actor,
+    /// The repository that it was done to.
+    pub repository: Option<RepositoryName>,
+    /// The tag; several, separated by commas.
+    pub reference: Option<String>,
+    /// The manifest or blob, by the name in the request.
+    pub digest: Option<Digest>,
+    /// The size of the manifest in bytes.
+    pub size: Option<u64>,
+    /// What else is to be known, depending on the kind: the root of a `publish`.
+    pub detail: Option<String>,
+}
+
+/// An event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// Its position in the order of the commits.
+    pub seq: i64,
+    /// When it was written, in milliseconds since the Unix epoch.
+    pub at: i64,
+    /// What happened.
+    pub change: NewEvent,
+}
+
 /// An entry of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Its position in the order.
     pub seq: i64,
+    /// Whose change it is.
+    pub actor: Actor,
     /// How far it has come.
     pub state: EntryState,
     /// What was requested.

@@ -9,8 +9,15 @@ use super::connection::{Connection, kind, on};
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 6] =
-    [(1, "init"), (2, "turns"), (3, "gateway"), (4, "publishing"), (5, "links"), (6, "withdrawn")];
+const MIGRATIONS: [(i64, &str); 7] = [
+    (1, "init"),
+    (2, "turns"),
+    (3, "gateway"),
+    (4, "publishing"),
+    (5, "links"),
+    (6, "withdrawn"),
+    (7, "events"),
+];
 
 /// The newest schema that this program knows.
 const VERSION: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

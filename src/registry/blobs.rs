@@ -134,7 +134,7 @@ impl Registry {
     /// [`RegistryError::BlobUnknown`]; [`RegistryError::Referenced`] while a manifest names it.
     pub async fn delete_blob(&self, grant: &DeleteGrant, digest: &Digest) -> Result<()> {
         let repository = grant.repository().clone();
-        self.commit(Intent::DeleteBlob { repository, digest: *digest }).await
+        self.commit(grant.caller().into(), Intent::DeleteBlob { repository, digest: *digest }).await
     }
 
     /// Announces to the storage content that is about to come where the index has it: its client knows that

@@ -5,7 +5,7 @@
 //!    and stores their edits, or that they are refused: final from here on, since each was checked
 //!    against what those before it came to.
 //! 3. The edits are applied to the tree.
-//! 4. Rows and outcomes are written in one transaction, and the request is answered.
+//! 4. Rows, events and outcomes are written in one transaction, and the request is answered.
 //!
 //! A crash between any two steps leaves entries that the next holder takes up at the same step and
 //! in the same order. When the storage is full or down, entries wait: the client learns so, and
@@ -24,7 +24,7 @@ use super::intent::{Intent, Planned, Refusal};
 use super::references::{self, Lost};
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
-use crate::index::{Entry, EntryState, StoredManifest, Writer};
+use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::storage::{Edit, StorageErrorKind};
 
@@ -67,24 +67,30 @@ pub(super) enum Step {
 impl Registry {
     /// Makes a change and returns when it lasts. What was enqueued is carried to its end even if
     /// this future is dropped.
-    pub(super) async fn commit(&self, intent: Intent) -> Result<()> {
-        self.commit_stored(intent, None).await
+    pub(super) async fn commit(&self, actor: Actor, intent: Intent) -> Result<()> {
+        self.commit_stored(actor, intent, None).await
     }
 
     /// The same with the bytes of the manifest that the change is about, which no process may forget before it is
     /// enqueued.
-    pub(super) async fn commit_stored(&self, intent: Intent, pushed: Option<Pushed>) -> Result<()> {
+    pub(super) async fn commit_stored(
+        &self,
+        actor: Actor,
+        intent: Intent,
+        pushed: Option<Pushed>,
+    ) -> Result<()> {
         let registry = self.clone();
         let task = self.spawn_uncancellable(async move {
             let record = serde_json::to_vec(&intent)?;
             let (manifest, seq) = match pushed {
                 Some(Pushed { stored, document, storing }) => {
-                    let seq = registry.index.enqueue(&record, Some(&stored), now()).await?;
+                    let index = &registry.index;
+                    let seq = index.enqueue(&actor, &record, Some(&stored), now()).await?;
                     drop(storing);
                     // It is known until the change is made.
                     (Some(document), seq)
                 }
-                None => (None, registry.index.enqueue(&record, None, now()).await?),
+                None => (None, registry.index.enqueue(&actor, &record, None, now()).await?),
             };
             registry.failpoint(Step::Enqueued)?;
             let settled = registry.settle(seq).await?;
@@ -236,6 +242,8 @@ impl Registry {
                 intent.record(writer, manifest.as_ref(), edits).await?;
             }
             linked.extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
+            let size = manifest.as_ref().and_then(Found::size);
+            writer.add_event(&intent.event(entry.actor.clone(), size), now()).await?;
             close(writer, entry.seq, &Ok(())).await?;
         }
         writer.end_withdrawal(&linked).await?;

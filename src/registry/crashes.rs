@@ -1,6 +1,7 @@
 //! Tests that stop a commit between any two steps and go on in the next process.
 
 mod conditions;
+mod events;
 mod purge;
 
 use std::fs;

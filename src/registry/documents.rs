@@ -28,6 +28,14 @@ pub(super) enum Found {
 }
 
 impl Found {
+    /// Returns the size of the manifest in bytes, if it is one.
+    pub(super) fn size(&self) -> Option<u64> {
+        match self {
+            Self::Parsed(document) => Some(document.content.size),
+            Self::Absent | Self::Invalid => None,
+        }
+    }
+
     /// Returns the manifest of a change that was checked.
     pub(super) fn expect(&self, digest: &CanonicalDigest) -> Result<&Document> {
         match self {

@@ -290,7 +290,7 @@ impl Intent {
         }
     }
 
-    fn repository(&self) -> &RepositoryName {
+    pub(super) fn repository(&self) -> &RepositoryName {
         match self {
             Self::PutManifest { repository, .. }
             | Self::DeleteTag { repository, .. }

@@ -72,7 +72,8 @@ impl Registry {
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let document = self.documents.remember(content, manifest);
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
-        self.commit_stored(intent, Some(Pushed { stored, document, storing })).await?;
+        let pushed = Pushed { stored, document, storing };
+        self.commit_stored(grant.caller().into(), intent, Some(pushed)).await?;
         Ok(PushedManifest { digest, cid: content.cid, subject, tags })
     }
 
@@ -94,7 +95,7 @@ impl Registry {
                 Intent::DeleteManifest { repository, digest: *digest, condition }
             }
         };
-        self.commit(intent).await
+        self.commit(grant.caller().into(), intent).await
     }
 
     /// Takes a manifest's bytes in as content.

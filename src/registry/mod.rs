@@ -18,6 +18,7 @@ mod crashes;
 mod deletion;
 mod documents;
 mod error;
+mod events;
 mod export;
 mod federation;
 mod folds;

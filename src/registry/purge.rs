@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::blobs::blob_without_blocks;
 use super::intent::{Intent, Planned, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion, now};
-use crate::index::Writer;
+use crate::index::{Actor, Writer};
 use crate::ipld::Block;
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::{Content, Edit, StorageErrorKind};
@@ -89,7 +89,7 @@ impl Registry {
             contents: all.iter().copied().collect(),
             children: children.into_iter().collect(),
         };
-        self.commit(intent).await?;
+        self.commit(Actor::default(), intent).await?;
         let root = self.forget_withdrawn().await?;
         let (mut withdrawn, mut needed, mut needed_by) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut writer = self.index.lock().await?;

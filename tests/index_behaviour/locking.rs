@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roadstead::index::{EdgeKind, IndexErrorKind};
+use roadstead::index::{Actor, EdgeKind, IndexErrorKind};
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
@@ -207,7 +207,7 @@ async fn the_version_grows_with_commits_and_with_nothing_else(home: Home) -> Out
     let mut last = home.index.version().await?;
     home.index.record_blob(&mine, &blob("layer"), NOW).await?;
     home.index.create_upload("1", &mine, "", NOW).await?;
-    home.index.enqueue(b"entry", Some(&stored_manifest("image")), NOW).await?;
+    home.index.enqueue(&Actor::default(), b"entry", Some(&stored_manifest("image")), NOW).await?;
     home.index.ping().await?;
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
@@ -254,7 +254,7 @@ async fn requests_that_go_away_leave_the_index_usable(home: Home) -> Outcome {
         let index = &home.index;
         let text = micros.to_string();
         let _cut = timeout(limit, index.record_blob(&mine, &blob(&text), NOW)).await;
-        let _cut = timeout(limit, index.enqueue(b"entry", None, NOW)).await;
+        let _cut = timeout(limit, index.enqueue(&Actor::default(), b"entry", None, NOW)).await;
         let _cut = timeout(limit, index.version()).await;
         let _cut = timeout(limit, index.lock()).await;
     }

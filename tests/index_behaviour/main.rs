@@ -5,6 +5,7 @@
 
 mod blobs;
 mod cache;
+mod events;
 mod fixtures;
 mod home;
 mod locking;
@@ -90,6 +91,7 @@ fn all_cases() -> Vec<Case> {
         referrers::cases(),
         uploads::cases(),
         queue::cases(),
+        events::cases(),
         locking::cases(),
         locks::cases(),
         cache::cases(),

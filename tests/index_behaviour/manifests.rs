@@ -1,7 +1,7 @@
 //! Cases about manifests, their names and their edges.
 
 use bytes::Bytes;
-use roadstead::index::{EdgeKind, IndexErrorKind, ManifestRow, NewManifest, StoredManifest};
+use roadstead::index::{Actor, EdgeKind, IndexErrorKind, ManifestRow, NewManifest, StoredManifest};
 use roadstead::oci::CanonicalDigest;
 
 use crate::fixtures::{
@@ -26,8 +26,8 @@ pub(crate) fn cases() -> Vec<Case> {
 
 async fn a_manifest_in_the_queue_is_not_visible(home: Home) -> Outcome {
     let mine = repository("app");
-    home.index.enqueue(b"put", Some(&stored_manifest("image")), NOW).await?;
-    home.index.enqueue(b"put", Some(&stored_manifest("image")), NOW).await?;
+    home.index.enqueue(&Actor::default(), b"put", Some(&stored_manifest("image")), NOW).await?;
+    home.index.enqueue(&Actor::default(), b"put", Some(&stored_manifest("image")), NOW).await?;
     assert_eq!(home.index.manifest(&mine, &sha256("image")).await?, None);
     assert!(!home.index.repository_exists(&mine).await?);
     let mut writer = home.index.lock().await?;
@@ -71,7 +71,7 @@ async fn bytes_come_back_as_they_were(home: Home) -> Outcome {
     for bytes in [Bytes::new(), Bytes::from_static(b"{\"a\":1,\r\n\"a\":\0\xff}"), odd] {
         let stored =
             StoredManifest { canonical: CanonicalDigest::of(&bytes), cid: cid("any"), bytes };
-        home.index.enqueue(b"put", Some(&stored), NOW).await?;
+        home.index.enqueue(&Actor::default(), b"put", Some(&stored), NOW).await?;
         let mut new = manifest("any");
         new.canonical = stored.canonical;
         home.index.lock().await?.put_manifest(&mine, &new, NOW).await?;

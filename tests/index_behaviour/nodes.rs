@@ -1,7 +1,7 @@
 //! Cases about the nodes of the trees, pruning and clearing.
 
 use bytes::Bytes;
-use roadstead::index::{EdgeKind, EntryState, IndexErrorKind};
+use roadstead::index::{Actor, EdgeKind, EntryState, IndexErrorKind};
 use roadstead::oci::TreeId::Public;
 
 use crate::fixtures::{
@@ -127,7 +127,7 @@ async fn closed_entries_are_pruned_in_time(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let mut numbers = Vec::new();
     for now in 10..16 {
-        numbers.push(home.index.enqueue(b"entry", None, now).await?);
+        numbers.push(home.index.enqueue(&Actor::default(), b"entry", None, now).await?);
     }
     let [folded, unfolded, refused, waiting, checked, late] = numbers[..] else {
         return Err("six entries".into());
@@ -156,7 +156,7 @@ async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     home.execute("INSERT INTO users (name, created) VALUES ('anna', 1)").await?;
     home.index.create_upload("1", &mine, "", NOW).await?;
     home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;
-    home.index.enqueue(b"entry", None, NOW).await?;
+    home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
     let mut writer = home.index.lock().await?;
     let mut new = manifest("image");
     new.edges.push(edge(EdgeKind::Blob, sha256("layer")));

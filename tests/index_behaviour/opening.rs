@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use roadstead::index::{self, Index, IndexErrorKind};
+use roadstead::index::{self, Actor, Index, IndexErrorKind};
 
 use crate::fixtures::{NOW, blob, cid, give, key, manifest, repository, sha256, tag, target};
 use crate::{Case, Outcome, case, case_on, home::Home};
@@ -29,7 +29,7 @@ async fn fill(index: &Index) -> Outcome {
     let mine = repository("app");
     index.record_blob(&mine, &blob("layer"), NOW).await?;
     index.create_upload("1", &mine, "", NOW).await?;
-    index.enqueue(b"entry", None, NOW).await?;
+    index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
     let mut writer = index.lock().await?;
     writer.begin().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
@@ -117,7 +117,7 @@ async fn an_index_opened_for_reading_cannot_be_written_to(home: Home) -> Outcome
     assert!(reader.save_upload("1", "a", 0, b"", NOW).await.is_err());
     assert!(reader.release_upload("1", "a").await.is_err());
     assert!(reader.remove_upload("1").await.is_err());
-    assert!(reader.enqueue(b"entry", None, NOW).await.is_err());
+    assert!(reader.enqueue(&Actor::default(), b"entry", None, NOW).await.is_err());
     assert!(reader.lock().await.is_err());
     assert!(reader.ping().await.is_err());
     assert!(!home.index.repository_exists(&mine).await?);

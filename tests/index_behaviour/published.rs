@@ -31,12 +31,12 @@ pub(crate) fn cases() -> Vec<Case> {
 async fn the_state_of_publishing_is_stored(home: Home) -> Outcome {
     assert_eq!(home.index.publication().await?, None);
     for record in [&b"first"[..], b"", b"{\"second\": 1}"] {
-        home.index.set_publication(record).await?;
+        home.index.set_publication(record, None, NOW).await?;
         assert_eq!(home.index.publication().await?.as_deref(), Some(record));
     }
     let reader = open_read_only(&home.url).await?;
     assert_eq!(reader.publication().await?.as_deref(), Some(&b"{\"second\": 1}"[..]));
-    assert!(reader.set_publication(b"").await.is_err(), "it only reads");
+    assert!(reader.set_publication(b"", None, NOW).await.is_err(), "it only reads");
     home.index.lock().await?.clear().await?;
     let again = home.open_again().await?;
     assert_eq!(again.publication().await?.as_deref(), Some(&b"{\"second\": 1}"[..]));

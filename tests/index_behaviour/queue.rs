@@ -1,7 +1,7 @@
 //! Cases about the queue of edits and its folding.
 
 use futures_util::future::join_all;
-use roadstead::index::{Entry, EntryState, Folding, TreeState};
+use roadstead::index::{Actor, Entry, EntryState, Folding, TreeState};
 use roadstead::oci::TreeId::{Private, Public};
 
 use crate::fixtures::{NOW, cid, stored_manifest};
@@ -23,9 +23,10 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 async fn an_entry_goes_from_intent_to_outcome(home: Home) -> Outcome {
-    let seq = home.index.enqueue(b"intent \0\xff", None, NOW).await?;
+    let seq = home.index.enqueue(&Actor::default(), b"intent \0\xff", None, NOW).await?;
     let mut expected = Entry {
         seq,
+        actor: Actor::default(),
         state: EntryState::Waiting,
         intent: b"intent \0\xff".to_vec(),
         edits: None,
@@ -49,7 +50,7 @@ async fn an_entry_goes_from_intent_to_outcome(home: Home) -> Outcome {
 async fn open_entries_come_in_order_up_to_a_limit(home: Home) -> Outcome {
     let mut numbers = Vec::new();
     for intent in [b"a", b"b", b"c", b"d"] {
-        numbers.push(home.index.enqueue(intent, None, NOW).await?);
+        numbers.push(home.index.enqueue(&Actor::default(), intent, None, NOW).await?);
     }
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
     assert_eq!(home.index.open_entry_count().await?, 4);
@@ -66,7 +67,9 @@ async fn entries_queued_at_once_get_numbers_of_their_own(home: Home) -> Outcome 
     let manifest = stored_manifest("the same");
     let queued = join_all((0..20_u8).map(|n| {
         let (index, manifest) = (&home.index, &manifest);
-        async move { index.enqueue(&[n], Some(manifest), NOW).await.map(|seq| (seq, n)) }
+        async move {
+            index.enqueue(&Actor::default(), &[n], Some(manifest), NOW).await.map(|seq| (seq, n))
+        }
     }))
     .await;
     let mut queued = queued.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -80,11 +83,11 @@ async fn entries_queued_at_once_get_numbers_of_their_own(home: Home) -> Outcome 
 
 async fn an_entry_is_queued_while_the_lock_is_taken(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
-    let first = home.index.enqueue(b"first", None, NOW).await?;
+    let first = home.index.enqueue(&Actor::default(), b"first", None, NOW).await?;
     writer.begin().await?;
     writer.set_outcome(first, EntryState::Done, b"").await?;
     writer.commit().await?;
-    let second = home.index.enqueue(b"second", None, NOW).await?;
+    let second = home.index.enqueue(&Actor::default(), b"second", None, NOW).await?;
     assert_eq!(writer.open_entries(9).await?.len(), 1);
     assert!(second > first);
     Ok(())
@@ -102,7 +105,7 @@ async fn an_entry_is_queued_beside_other_writes(home: Home) -> Outcome {
         roadstead::index::Result::Ok(())
     });
     for _ in 0..20 {
-        home.index.enqueue(b"entry", None, NOW).await?;
+        home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
     }
     writing.await??;
     assert_eq!(home.index.open_entry_count().await?, 20);
@@ -110,7 +113,7 @@ async fn an_entry_is_queued_beside_other_writes(home: Home) -> Outcome {
 }
 
 async fn a_closed_entry_stays_as_it_is(home: Home) -> Outcome {
-    let seq = home.index.enqueue(b"entry", None, NOW).await?;
+    let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
     let mut writer = home.index.lock().await?;
     assert!(writer.set_outcome(seq, EntryState::Checked, b"").await.is_err(), "no outcome");
     writer.set_checked(seq, Public, b"edits").await?;
@@ -128,7 +131,7 @@ async fn what_is_done_is_folded_in_order_and_once(home: Home) -> Outcome {
     assert_eq!(home.index.folding(Public).await?, Folding { root: None, edits: Vec::new() });
     let mut numbers = Vec::new();
     for intent in [b"a", b"b", b"c", b"d"] {
-        numbers.push(home.index.enqueue(intent, None, NOW).await?);
+        numbers.push(home.index.enqueue(&Actor::default(), intent, None, NOW).await?);
     }
     let mut writer = home.index.lock().await?;
     for (seq, edits) in numbers.iter().zip([b"1", b"2", b"3", b"4"]) {
@@ -165,7 +168,7 @@ async fn what_takes_much_memory_is_folded_in_parts(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let large = vec![b' '; 700 * 1024];
     for _ in 0..3 {
-        let seq = home.index.enqueue(b"entry", None, NOW).await?;
+        let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
         writer.set_checked(seq, Public, &large).await?;
         writer.set_outcome(seq, EntryState::Done, b"").await?;
     }
@@ -184,7 +187,7 @@ async fn each_tree_folds_its_own_entries(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     let mut numbers = Vec::new();
     for tree in [Public, Private] {
-        let seq = home.index.enqueue(b"entry", None, NOW).await?;
+        let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
         writer.set_checked(seq, tree, tree.as_str().as_bytes()).await?;
         writer.set_outcome(seq, EntryState::Done, b"").await?;
         numbers.push(seq);
@@ -198,12 +201,12 @@ async fn each_tree_folds_its_own_entries(home: Home) -> Outcome {
 }
 
 async fn a_number_is_never_given_twice(home: Home) -> Outcome {
-    let before = home.index.enqueue(b"entry", None, NOW).await?;
+    let before = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
     let mut writer = home.index.lock().await?;
     writer.set_outcome(before, EntryState::Refused, b"").await?;
     writer.prune(NOW + 1).await?;
     assert_eq!(writer.entry(before).await?, None);
     writer.clear().await?;
-    assert!(home.index.enqueue(b"entry", None, NOW).await? > before);
+    assert!(home.index.enqueue(&Actor::default(), b"entry", None, NOW).await? > before);
     Ok(())
 }

@@ -9,7 +9,7 @@ use super::super::intent::{Intent, Refusal};
 use super::super::walk::{RepositoryLinks, TagLinks};
 use super::super::{Condition, RegistryError, Result, now};
 use super::{Adoption, LeftOutKind};
-use crate::index::StoredManifest;
+use crate::index::{Actor, StoredManifest};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Finished};
 
@@ -57,7 +57,8 @@ impl Adoption<'_> {
                     condition: Condition::default(),
                 };
                 let record = serde_json::to_vec(&intent)?;
-                let seq = self.registry.index.enqueue(&record, Some(&stored), now()).await?;
+                let (index, actor) = (&self.registry.index, Actor::default());
+                let seq = index.enqueue(&actor, &record, Some(&stored), now()).await?;
                 queued.push((Some(seq), *digest, tags));
             }
         }

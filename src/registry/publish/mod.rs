@@ -24,13 +24,14 @@ pub use record::{Failure, FormerDomain, Publication, published};
 pub use status::PublishStatus;
 pub(super) use status::Watched;
 
+use super::events::PUBLISH;
 use super::root::fold_edits;
 use super::{Registry, now};
 use crate::dnslink::{
     Change, Domain, Guard, Provider, PublishError, PublishErrorKind, ServerAnswer, Zone,
     offer_peers,
 };
-use crate::index::Lease;
+use crate::index::{Lease, NewEvent};
 use propagation::{answers, conflict, missing};
 
 type Result<T> = std::result::Result<T, PublishError>;
@@ -200,7 +201,7 @@ impl Publisher {
             record.answer(&requests.tokens);
         }
         if record != before {
-            self.save(lease.as_mut(), &record).await?;
+            self.save(lease.as_mut(), &record, outcome.as_ref().ok()).await?;
         }
         if is_answer {
             *requests = PendingRequests::default();
@@ -263,7 +264,7 @@ impl Publisher {
         self.pin(&root, record.root.as_ref()).await?;
         // Noted before it is written: whatever happens from here, what is there is known to be ours.
         record.claim(&change.expected);
-        self.save(lease, record).await?;
+        self.save(lease, record, None).await?;
         let is_propagated = match self.write(&change, same).await {
             Ok(()) => {
                 let since = *record.untold.get_or_insert_with(now);
@@ -374,12 +375,27 @@ impl Publisher {
         Ok(record.map_or_else(|| Publication::new(domain), |record| record.under(domain)))
     }
 
-    /// Stores the state of publishing, unless another process does so by now.
-    async fn save(&self, lease: &mut dyn Lease, record: &Publication) -> Result<()> {
+    /// Stores the state of publishing, unless another process does so by now; with an event, if a root was published.
+    async fn save(
+        &self,
+        lease: &mut dyn Lease,
+        record: &Publication,
+        outcome: Option<&Outcome>,
+    ) -> Result<()> {
         let text = serde_json::to_vec(record).map_err(unable)?;
+        let event = match outcome {
+            Some(Outcome::Published(root)) => Some(published_event(root)),
+            _ => None,
+        };
         lease.check().await.map_err(unable)?;
-        self.registry.index.set_publication(&text).await.map_err(unable)
+        let index = &self.registry.index;
+        index.set_publication(&text, event.as_ref(), now()).await.map_err(unable)
     }
+}
+
+/// The event of a root that was published.
+fn published_event(root: &Cid) -> NewEvent {
+    NewEvent { kind: PUBLISH.into(), detail: Some(root.to_string()), ..NewEvent::default() }
 }
 
 /// The record that leads to a root.

@@ -225,7 +225,7 @@ async fn an_overtaken_publication_answers_no_request_and_clears_no_failure() {
     let error = PublishError::new(PublishErrorKind::Unavailable, "it is down");
     record.failure = Some(Failure::again(None, &error, now()));
     let mut lease = stage.publisher.registry.index.begin_publishing().await.unwrap().unwrap();
-    stage.publisher.save(lease.as_mut(), &record).await.unwrap();
+    stage.publisher.save(lease.as_mut(), &record, None).await.unwrap();
     lease.end().await.unwrap();
     let mut requests =
         PendingRequests { trigger: Trigger::Force, tokens: vec!["token".to_owned()] };

@@ -54,7 +54,8 @@ impl Tokens {
             ANONYMOUS => CallerKind::Anonymous,
             bearer => CallerKind::User(bearer.strip_prefix(USER)?.to_owned()),
         };
-        let caller = Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))) };
+        let caller =
+            Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))), address: None };
         hmac::verify(&self.key, &signed(&claim, &caller, users)?, &signature).ok()?;
         (now() < end.parse().ok()?).then_some(caller)
     }
@@ -89,7 +90,7 @@ mod tests {
         let tokens = Tokens::new(&KEY);
         for kind in [CallerKind::Anonymous, CallerKind::User("anna".to_owned())] {
             let scopes = Scopes::requested(["repository:team/app:pull,push registry:catalog:*"]);
-            let caller = Caller { kind, scopes: Some(Arc::new(scopes)) };
+            let caller = Caller { kind, scopes: Some(Arc::new(scopes)), address: None };
             let token = tokens.issue(&caller, &users).unwrap();
             let text = token.text.expose_secret();
             assert_eq!(tokens.read(text, &users), Some(caller.clone()));

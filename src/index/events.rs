@@ -1,0 +1,130 @@
+//! Events: a row for each change, written in the transaction that makes it; and how far each subscriber has handled them.
+
+use super::columns::{parsed, signed, unsigned};
+use super::connection::{Connection, on};
+use super::rows::{Actor, Event, NewEvent};
+use super::{Index, Result, Writer};
+
+type Row = (
+    i64,
+    i64,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<i64>,
+    Option<String>,
+);
+
+impl Index {
+    /// Lists the events after a number, in the order of their commits, at most `limit`. An event that becomes visible
+    /// later has a greater number.
+    pub async fn events_after(&self, seq: i64, limit: u32) -> Result<Vec<Event>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<Row> = on!(connection, "listing events", db => sqlx::query_as(
+            "SELECT seq, at, kind, actor, address, repository, reference, digest, size, detail \
+             FROM events WHERE seq > $1 ORDER BY seq LIMIT $2",
+        )
+        .bind(seq)
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.into_iter().map(event).collect()
+    }
+
+    /// Returns the number of the last event that the subscriber has not handled, where there is one; of these `kinds`
+    /// only. A subscriber without a cursor has handled none.
+    pub async fn last_unhandled_event(
+        &self,
+        subscriber: &str,
+        kinds: &[&str],
+    ) -> Result<Option<i64>> {
+        let connection = &mut self.read().await?;
+        let (last,): (Option<i64>,) = on!(connection, "looking for events", db => {
+            let mut query = sqlx::QueryBuilder::new(
+                "SELECT MAX(seq) FROM events WHERE seq > \
+                 COALESCE((SELECT cursor FROM subscribers WHERE name = ",
+            );
+            query.push_bind(subscriber).push("), 0) AND kind IN (");
+            let mut list = query.separated(", ");
+            for kind in kinds {
+                list.push_bind(*kind);
+            }
+            query.push(")");
+            query.build_query_as().fetch_one(db).await
+        })?;
+        Ok(last)
+    }
+
+    /// Notes that a subscriber has handled the events up to this one. A cursor never goes back.
+    pub async fn advance_cursor(&self, subscriber: &str, through: i64) -> Result<()> {
+        let connection = &mut self.write().await?;
+        on!(connection, "advancing a cursor", db => sqlx::query(
+            "INSERT INTO subscribers (name, cursor) VALUES ($1, $2) \
+             ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor \
+             WHERE excluded.cursor > subscribers.cursor",
+        )
+        .bind(subscriber)
+        .bind(through)
+        .execute(db)
+        .await
+        .map(drop))
+    }
+}
+
+impl Writer {
+    /// Writes an event in the open transaction, or in one of its own.
+    pub async fn add_event(&mut self, event: &NewEvent, now: i64) -> Result<()> {
+        self.write(async |connection| add(connection, event, now).await).await
+    }
+}
+
+/// Writes an event. In a transaction: others that write events wait for its end, so that the numbers grow in the order
+/// of the commits.
+pub(super) async fn add(connection: &mut Connection, event: &NewEvent, now: i64) -> Result<()> {
+    let (seq,): (i64,) = on!(connection, "numbering an event", db => sqlx::query_as(
+        "UPDATE event_counter SET last = last + 1 WHERE id = 1 RETURNING last",
+    )
+    .fetch_one(db)
+    .await)?;
+    let size = event.size.map(signed).transpose()?;
+    on!(connection, "writing an event", db => sqlx::query(
+        "INSERT INTO events \
+         (seq, at, kind, actor, address, repository, reference, digest, size, detail) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    )
+    .bind(seq)
+    .bind(now)
+    .bind(event.kind.as_ref())
+    .bind(event.actor.name.as_deref())
+    .bind(event.actor.address.map(|address| address.to_string()))
+    .bind(event.repository.as_ref().map(ToString::to_string))
+    .bind(event.reference.as_deref())
+    .bind(event.digest.map(|digest| digest.to_string()))
+    .bind(size)
+    .bind(event.detail.as_deref())
+    .execute(db)
+    .await
+    .map(drop))
+}
+
+fn event(row: Row) -> Result<Event> {
+    let (seq, at, kind, name, address, repository, reference, digest, size, detail) = row;
+    let change = NewEvent {
+        kind: kind.into(),
+        actor: actor(name, address)?,
+        repository: repository.as_deref().map(parsed).transpose()?,
+        reference,
+        digest: digest.as_deref().map(parsed).transpose()?,
+        size: size.map(unsigned).transpose()?,
+        detail,
+    };
+    Ok(Event { seq, at, change })
+}
+
+/// Reads an actor.
+pub(super) fn actor(name: Option<String>, address: Option<String>) -> Result<Actor> {
+    Ok(Actor { name, address: address.as_deref().map(parsed).transpose()? })
+}

@@ -1,0 +1,52 @@
+//! The events of what this room does: who did it, and to what.
+
+use std::borrow::Cow;
+
+use super::intent::Intent;
+use crate::auth::Caller;
+use crate::index::{Actor, NewEvent};
+use crate::oci::Tag;
+
+/// A manifest was pushed.
+pub(super) const PUSH: &str = "push";
+
+/// A tag, a manifest or a blob was deleted.
+pub(super) const DELETE: &str = "delete";
+
+/// A manifest or a blob was purged.
+pub(super) const PURGE: &str = "purge";
+
+/// The public root was published.
+pub(super) const PUBLISH: &str = "publish";
+
+impl From<&Caller> for Actor {
+    fn from(caller: &Caller) -> Self {
+        Self { name: caller.subject().map(str::to_owned), address: caller.address }
+    }
+}
+
+impl Intent {
+    /// Returns the event that is written when the intent was carried out; `size` is that of the manifest it puts.
+    pub(super) fn event(&self, actor: Actor, size: Option<u64>) -> NewEvent {
+        let (kind, reference, digest) = match self {
+            Self::PutManifest { digest, tags, .. } => {
+                let tags: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+                (PUSH, (!tags.is_empty()).then(|| tags.join(",")), Some(*digest))
+            }
+            Self::DeleteTag { tag, .. } => (DELETE, Some(tag.to_string()), None),
+            Self::DeleteManifest { digest, .. } | Self::DeleteBlob { digest, .. } => {
+                (DELETE, None, Some(*digest))
+            }
+            Self::Purge { digest, .. } => (PURGE, None, Some(*digest)),
+        };
+        NewEvent {
+            kind: Cow::Borrowed(kind),
+            actor,
+            repository: Some(self.repository().clone()),
+            reference,
+            digest,
+            size,
+            detail: None,
+        }
+    }
+}

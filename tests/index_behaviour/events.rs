@@ -1,0 +1,143 @@
+//! Cases about events, and about how far subscribers have handled them.
+
+use std::time::Duration;
+
+use roadstead::index::{Actor, EntryState, Event, NewEvent};
+use tokio::task::JoinSet;
+
+use crate::fixtures::{NOW, repository, sha256};
+use crate::{Case, Outcome, case, home::Home};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(an_event_is_read_as_it_was_written),
+        case(an_event_of_a_transaction_that_was_rolled_back_is_not_there),
+        case(no_cursor_skips_an_event_of_concurrent_writers),
+        case(a_publication_is_noted_with_its_event),
+        case(an_entry_keeps_its_actor),
+        case(a_cursor_says_what_is_unhandled_and_never_goes_back),
+    ]
+}
+
+fn event(kind: &'static str) -> NewEvent {
+    NewEvent { kind: kind.into(), ..NewEvent::default() }
+}
+
+async fn an_event_is_read_as_it_was_written(home: Home) -> Outcome {
+    let full = NewEvent {
+        kind: "of a later version".into(),
+        actor: Actor { name: Some("anna".to_owned()), address: Some("2001:db8::1".parse()?) },
+        repository: Some(repository("team/app")),
+        reference: Some("v1,v2".to_owned()),
+        digest: Some(sha256("manifest")),
+        size: Some(7),
+        detail: Some("\u{e9}".to_owned()),
+    };
+    let mut writer = home.index.lock().await?;
+    writer.add_event(&full, NOW).await?;
+    writer.add_event(&event("push"), NOW + 1).await?;
+    drop(writer);
+    let expected = [
+        Event { seq: 1, at: NOW, change: full },
+        Event { seq: 2, at: NOW + 1, change: event("push") },
+    ];
+    assert_eq!(home.index.events_after(0, 9).await?, expected);
+    assert_eq!(home.index.events_after(0, 1).await?, expected[..1]);
+    assert_eq!(home.open_again().await?.events_after(1, 9).await?, expected[1..]);
+    Ok(())
+}
+
+async fn an_event_of_a_transaction_that_was_rolled_back_is_not_there(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    writer.begin().await?;
+    writer.add_event(&event("push"), NOW).await?;
+    writer.rollback().await?;
+    writer.add_event(&event("delete"), NOW).await?;
+    drop(writer);
+    let events = home.index.events_after(0, 9).await?;
+    assert_eq!(events, [Event { seq: 1, at: NOW, change: event("delete") }]);
+    Ok(())
+}
+
+/// A reader that goes on after what it has seen meets each event, whoever commits when.
+async fn no_cursor_skips_an_event_of_concurrent_writers(home: Home) -> Outcome {
+    const EACH: usize = 25;
+
+    let (one, other) = (home.index.clone(), home.open_again().await?);
+    let mut writers = JoinSet::new();
+    let index = one.clone();
+    writers.spawn(async move {
+        for _ in 0..EACH {
+            let mut writer = index.lock().await?;
+            writer.begin().await?;
+            writer.add_event(&event("push"), NOW).await?;
+            // Longer than others take to begin and, if they could, to end.
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            writer.commit().await?;
+        }
+        Ok(())
+    });
+    for index in [one, other] {
+        writers.spawn(async move {
+            for number in 0..EACH {
+                let record = [u8::try_from(number).unwrap_or_default()];
+                index.set_publication(&record, Some(&event("publish")), NOW).await?;
+            }
+            Ok::<(), roadstead::index::IndexError>(())
+        });
+    }
+    let (mut seen, mut cursor) = (0, 0);
+    while seen < 3 * EACH {
+        for event in home.index.events_after(cursor, 7).await? {
+            assert_eq!(event.seq, cursor + 1, "an event was skipped");
+            cursor = event.seq;
+            seen += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    while let Some(written) = writers.join_next().await {
+        written??;
+    }
+    assert!(home.index.events_after(cursor, 9).await?.is_empty());
+    Ok(())
+}
+
+async fn a_publication_is_noted_with_its_event(home: Home) -> Outcome {
+    home.index.set_publication(b"record", Some(&event("publish")), NOW).await?;
+    home.index.set_publication(b"later", None, NOW).await?;
+    assert_eq!(home.index.publication().await?.as_deref(), Some(&b"later"[..]));
+    let events = home.index.events_after(0, 9).await?;
+    assert_eq!(events, [Event { seq: 1, at: NOW, change: event("publish") }]);
+    Ok(())
+}
+
+async fn an_entry_keeps_its_actor(home: Home) -> Outcome {
+    let actor = Actor { name: Some("anna".to_owned()), address: Some("192.0.2.1".parse()?) };
+    let seq = home.index.enqueue(&actor, b"entry", None, NOW).await?;
+    let mut writer = home.index.lock().await?;
+    assert_eq!(writer.open_entries(9).await?[0].actor, actor);
+    // As an earlier version, which knows no actors, wrote it.
+    home.execute("UPDATE pending_edits SET actor = NULL, address = NULL").await?;
+    assert_eq!(writer.open_entries(9).await?[0].actor, Actor::default());
+    writer.set_outcome(seq, EntryState::Done, b"").await?;
+    Ok(())
+}
+
+async fn a_cursor_says_what_is_unhandled_and_never_goes_back(home: Home) -> Outcome {
+    let kinds = &["push", "delete"];
+    let index = &home.index;
+    assert_eq!(index.last_unhandled_event("one", kinds).await?, None);
+    let mut writer = index.lock().await?;
+    for kind in ["push", "delete", "publish"] {
+        writer.add_event(&event(kind), NOW).await?;
+    }
+    drop(writer);
+    assert_eq!(index.last_unhandled_event("one", kinds).await?, Some(2));
+    index.advance_cursor("one", 1).await?;
+    assert_eq!(index.last_unhandled_event("one", kinds).await?, Some(2));
+    index.advance_cursor("one", 2).await?;
+    index.advance_cursor("one", 1).await?;
+    assert_eq!(index.last_unhandled_event("one", kinds).await?, None);
+    assert_eq!(index.last_unhandled_event("other", kinds).await?, Some(2), "it has its own cursor");
+    Ok(())
+}
