@@ -68,6 +68,8 @@ pub(super) struct Connection {
     in_transaction: bool,
     failed: bool,
     locked: bool,
+    /// Whether the transaction has written events.
+    has_events: bool,
 }
 
 impl Connection {
@@ -79,7 +81,16 @@ impl Connection {
         passed: Option<OwnedMutexGuard<()>>,
     ) -> Self {
         let limit = REQUEST_LIMIT;
-        Self { link, gate, passed, limit, in_transaction: false, failed: false, locked: false }
+        Self {
+            link,
+            gate,
+            passed,
+            limit,
+            in_transaction: false,
+            failed: false,
+            locked: false,
+            has_events: false,
+        }
     }
 
     /// Gives each statement that time.
@@ -114,6 +125,16 @@ impl Connection {
     /// Notes whether the session may hold the writer's lock, which then goes with it.
     pub(super) fn set_locked(&mut self, locked: bool) {
         self.locked = locked;
+    }
+
+    /// Notes that the open transaction has written an event.
+    pub(super) fn set_has_events(&mut self) {
+        self.has_events = true;
+    }
+
+    /// Tells whether the open transaction has written events.
+    pub(super) fn has_events(&self) -> bool {
+        self.has_events
     }
 
     /// Notes a failure, and says what a caller can do about it.
@@ -182,6 +203,7 @@ impl Connection {
 
     fn ended(&mut self) {
         self.in_transaction = false;
+        self.has_events = false;
         self.passed = None;
     }
 }

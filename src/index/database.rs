@@ -7,6 +7,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cache::RowCache;
 use super::connection::{Connection, Link, misuse};
+use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
 use super::locks::Locks;
 use super::pool::Pool;
@@ -39,6 +40,8 @@ pub struct Index {
     pub(super) cache: RowCache,
     /// How long a statement of a request may take, where there is a network between.
     pub(super) limit: Duration,
+    /// What wakes subscribers.
+    pub(super) event_signal: Arc<EventSignal>,
     /// Where locks of the storage are taken.
     pub(super) locks: Locks,
 }
@@ -113,7 +116,8 @@ impl Index {
         self.check_access()?;
         let guard = Arc::clone(&self.lock).lock_owned().await;
         let connection = self.read().await?.for_the_writer();
-        Writer::lock(connection, guard, Arc::clone(&self.generation)).await
+        let (generation, signal) = (Arc::clone(&self.generation), Arc::clone(&self.event_signal));
+        Writer::lock(connection, guard, generation, signal).await
     }
 
     /// Tells whether other processes may use this index at the same time.
@@ -165,6 +169,7 @@ impl Index {
 
     /// Closes all connections once they are unused. Every later call fails.
     pub async fn close(&self) {
+        self.event_signal.close().await;
         for pool in self.hasty.iter().chain([&self.pool]) {
             pool.close().await;
         }

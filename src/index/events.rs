@@ -3,7 +3,7 @@
 use super::columns::{parsed, signed, unsigned};
 use super::connection::{Connection, on};
 use super::rows::{Actor, Event, NewEvent};
-use super::{Index, Result, Writer};
+use super::{EventWatch, Index, Result, Writer};
 
 type Row = (
     i64,
@@ -58,6 +58,13 @@ impl Index {
         Ok(last)
     }
 
+    /// Watches for events of any process that uses this index. What the watch does not notice, such as an event while
+    /// a connection was lost, is found by looking now and then.
+    #[must_use]
+    pub fn watch_events(&self) -> EventWatch {
+        self.event_signal.watch()
+    }
+
     /// Notes that a subscriber has handled the events up to this one. A cursor never goes back.
     pub async fn advance_cursor(&self, subscriber: &str, through: i64) -> Result<()> {
         let connection = &mut self.write().await?;
@@ -107,7 +114,9 @@ pub(super) async fn add(connection: &mut Connection, event: &NewEvent, now: i64)
     .bind(event.detail.as_deref())
     .execute(db)
     .await
-    .map(drop))
+    .map(drop))?;
+    connection.set_has_events();
+    Ok(())
 }
 
 fn event(row: Row) -> Result<Event> {

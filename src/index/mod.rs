@@ -19,6 +19,7 @@ mod connection;
 mod database;
 mod edges;
 mod error;
+mod event_signal;
 mod events;
 mod generation;
 mod generation_reader;
@@ -45,6 +46,7 @@ mod writer;
 
 pub use database::Index;
 pub use error::{IndexError, IndexErrorKind};
+pub use event_signal::EventWatch;
 pub use locks::Lease;
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{

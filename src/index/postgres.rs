@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::cache::RowCache;
 use super::connection::{Connection, Link, kind, on};
+use super::event_signal::{self, EventSignal};
 use super::generation::Generation;
 use super::generation_reader::GenerationReader;
 use super::locks::{self, Locks};
@@ -70,13 +71,21 @@ pub(super) async fn open(
     }
     let pools = |connections| pool_options(connections, access, settings);
     let pool = pools(settings.max_connections).connect_with(options.clone()).await;
+    let pool = pool.map_err(unable)?;
+    let event_signal = match access {
+        Access::Full => {
+            let listening = pools(event_signal::CONNECTIONS).connect_lazy_with(options.clone());
+            EventSignal::of_server(pool.clone(), listening)
+        }
+        Access::ReadOnly => EventSignal::of_process(),
+    };
     let locks = pools(locks::CONNECTIONS).connect_lazy_with(options.clone());
     let generation = match access {
         Access::Full => Generation::Queried(GenerationReader::start(options)),
         Access::ReadOnly => Generation::Row,
     };
     let database = Index {
-        pool: Pool::Postgres(pool.map_err(unable)?),
+        pool: Pool::Postgres(pool),
         locks: Locks::of_server(locks),
         gate: None,
         lock: Arc::new(Mutex::new(())),
@@ -84,6 +93,7 @@ pub(super) async fn open(
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        event_signal: Arc::new(event_signal),
         hasty: None,
         limit: settings.statement_timeout + GRACE,
     };

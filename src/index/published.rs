@@ -35,7 +35,11 @@ impl Index {
         if let Some(event) = event {
             events::add(&mut connection, event, now).await?;
         }
-        connection.commit().await
+        connection.commit().await?;
+        if event.is_some() {
+            self.event_signal.send();
+        }
+        Ok(())
     }
 
     /// Lists the roots that are retained since they were published, or were to be, in no order.

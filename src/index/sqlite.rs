@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use super::cache::RowCache;
 use super::connection::{Connection, Link, kind, misuse};
 use super::database::GATE_LIMIT;
+use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
 use super::locks::Locks;
 use super::pool::Pool;
@@ -90,6 +91,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         access: Access::Full,
         had_no_space: false,
         cache: RowCache::new(),
+        event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     };
     let prepared = async {
@@ -153,6 +155,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::OwnedMutexGuard;
 use tracing::warn;
 
 use super::connection::Connection;
+use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
 use super::{Result, postgres};
 
@@ -20,6 +21,7 @@ use super::{Result, postgres};
 pub struct Writer {
     locked: Option<LockedConnection>,
     generation: Arc<Generation>,
+    event_signal: Arc<EventSignal>,
 }
 
 /// What goes back, connection first, when the writer is dropped.
@@ -34,10 +36,12 @@ impl Writer {
         mut connection: Connection,
         guard: OwnedMutexGuard<()>,
         generation: Arc<Generation>,
+        event_signal: Arc<EventSignal>,
     ) -> Result<Self> {
         connection.set_locked(true);
         postgres::lock(&mut connection).await?;
-        Ok(Self { locked: Some(LockedConnection { connection, _lock: guard }), generation })
+        let locked = Some(LockedConnection { connection, _lock: guard });
+        Ok(Self { locked, generation, event_signal })
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -96,9 +100,13 @@ impl Writer {
     /// nothing is known: drop the writer, take the lock again and look.
     pub async fn commit(&mut self) -> Result<()> {
         let version = generation::advance(self.connection()).await?;
+        let has_events = self.connection().has_events();
         self.generation.unsettle();
         self.connection().commit().await?;
         self.generation.settle(version);
+        if has_events {
+            self.event_signal.send();
+        }
         Ok(())
     }
 

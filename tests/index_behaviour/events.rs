@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use roadstead::index::{Actor, EntryState, Event, NewEvent};
+use roadstead::index::{Actor, EntryState, Event, EventWatch, NewEvent};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::fixtures::{NOW, repository, sha256};
-use crate::{Case, Outcome, case, home::Home};
+use crate::{Case, Outcome, case, case_on, home::Home};
 
 pub(crate) fn cases() -> Vec<Case> {
     vec![
@@ -16,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_publication_is_noted_with_its_event),
         case(an_entry_keeps_its_actor),
         case(a_cursor_says_what_is_unhandled_and_never_goes_back),
+        case(a_watch_notices_what_was_committed),
+        case_on("postgres", a_watch_notices_events_of_other_processes),
     ]
 }
 
@@ -139,5 +142,57 @@ async fn a_cursor_says_what_is_unhandled_and_never_goes_back(home: Home) -> Outc
     index.advance_cursor("one", 1).await?;
     assert_eq!(index.last_unhandled_event("one", kinds).await?, None);
     assert_eq!(index.last_unhandled_event("other", kinds).await?, Some(2), "it has its own cursor");
+    Ok(())
+}
+
+/// Waits until nothing comes any more: a listener begins with a wake-up.
+async fn settle(watch: &mut EventWatch) {
+    while timeout(Duration::from_secs(1), watch.changed()).await.is_ok() {}
+}
+
+async fn a_watch_notices_what_was_committed(home: Home) -> Outcome {
+    let mut watch = home.index.watch_events();
+    settle(&mut watch).await;
+    let mut writer = home.index.lock().await?;
+    writer.begin().await?;
+    writer.add_event(&event("push"), NOW).await?;
+    writer.rollback().await?;
+    writer.begin().await?;
+    writer.commit().await?;
+    let woken = timeout(Duration::from_millis(300), watch.changed()).await;
+    assert!(woken.is_err(), "nothing was written");
+    writer.add_event(&event("push"), NOW).await?;
+    watch.changed().await;
+    drop(writer);
+    settle(&mut watch).await;
+    home.index.set_publication(b"", Some(&event("publish")), NOW).await?;
+    watch.changed().await;
+    Ok(())
+}
+
+async fn a_watch_notices_events_of_other_processes(home: Home) -> Outcome {
+    let mut watch = home.index.watch_events();
+    settle(&mut watch).await;
+    let other = home.open_again().await?;
+    for _ in 0..3 {
+        other.lock().await?.add_event(&event("push"), NOW).await?;
+        watch.changed().await;
+    }
+    settle(&mut watch).await;
+    // A command ends right after it has written something.
+    other.lock().await?.add_event(&event("purge"), NOW).await?;
+    other.close().await;
+    watch.changed().await;
+    // The connection is lost, and replaced.
+    home.execute(
+        "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity \
+         WHERE query LIKE 'LISTEN%' AND query LIKE '%' || hashtext(current_schema()) || '%'",
+    )
+    .await?;
+    settle(&mut watch).await;
+    let other = home.open_again().await?;
+    other.lock().await?.add_event(&event("push"), NOW).await?;
+    watch.changed().await;
+    other.close().await;
     Ok(())
 }

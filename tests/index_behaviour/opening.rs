@@ -83,6 +83,11 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     home.execute("DROP TABLE secrets").await?;
     home.execute("DROP TABLE publication").await?;
     home.execute("DROP TABLE withdrawn").await?;
+    for table in ["DROP TABLE events", "DROP TABLE event_counter", "DROP TABLE subscribers"] {
+        home.execute(table).await?;
+    }
+    home.execute("ALTER TABLE pending_edits DROP COLUMN actor").await?;
+    home.execute("ALTER TABLE pending_edits DROP COLUMN address").await?;
     home.execute("CREATE TABLE remote_roots (name TEXT)").await?;
     home.execute("DROP INDEX repository_blobs_linked").await?;
     home.execute("DROP INDEX repository_blobs_unsettled").await?;
@@ -95,6 +100,7 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     again.begin_cleaning().await?.end().await?;
     assert_eq!(again.published_roots().await?, []);
     assert_eq!(again.publication().await?, None);
+    assert_eq!(again.events_after(0, 9).await?, []);
     check(&*index::open_read_only(&home.url).await?).await
 }
 

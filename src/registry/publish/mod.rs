@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cid::Cid;
+use tokio::sync::Notify;
 
 pub use record::{Failure, FormerDomain, Publication, published};
 pub use status::PublishStatus;
@@ -122,12 +123,17 @@ pub struct Publisher {
     watched: Arc<Watched>,
     /// What operators have requested meanwhile.
     pending_requests: Mutex<PendingRequests>,
+    /// Receives each request.
+    requested: Notify,
     /// Whether it was logged that there is no hint.
     is_hintless: Mutex<bool>,
     /// Whether the records were found, or written, by the provider as it is set here. From then on another one that has
     /// written them is another process's, whose settings differ: to write them again, and that process in turn, would
     /// go on for ever.
     is_provider_known: AtomicBool,
+    /// How often the index was queried for events.
+    #[cfg(test)]
+    looks: std::sync::atomic::AtomicUsize,
 }
 
 impl Publisher {
@@ -141,6 +147,7 @@ impl Publisher {
     ) -> Self {
         let watched = Arc::new(Watched::new(config.domain.to_string()));
         let (pending_requests, is_hintless) = (Mutex::default(), Mutex::default());
+        let requested = Notify::new();
         let is_provider_known = AtomicBool::default();
         Self {
             registry,
@@ -149,8 +156,11 @@ impl Publisher {
             config,
             watched,
             pending_requests,
+            requested,
             is_hintless,
             is_provider_known,
+            #[cfg(test)]
+            looks: std::sync::atomic::AtomicUsize::default(),
         }
     }
 

@@ -6,11 +6,25 @@ use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
+use super::super::events::{DELETE, PURGE, PUSH};
 use super::{Outcome, PendingRequests, Publisher, Trigger};
 use crate::dnslink::PublishError;
+use crate::index::EventWatch;
 
-/// How often the index is queried for a change by any process.
-const TICK: Duration = Duration::from_millis(250);
+/// The name of the publisher among the subscribers to events.
+const SUBSCRIBER: &str = "publisher";
+
+/// The events after which there may be another root to publish.
+const KINDS: &[&str] = &[PUSH, DELETE, PURGE];
+
+/// How long events are gathered before the index is queried for them.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// How often the index is queried for events that woke nothing.
+const EVENTS_LOOK: Duration = Duration::from_secs(30);
+
+/// How long is waited while the index cannot be queried.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// While pushes keep coming, they wait for so many times what a single one waits.
 const LONGEST: u32 = 10;
@@ -30,8 +44,10 @@ const LONGEST_REST: Duration = Duration::from_hours(24);
 
 /// When something is to be done.
 struct Due {
-    /// The version of the index that was last looked at.
-    version: Option<u64>,
+    /// The last event that was seen and not handled.
+    event: Option<i64>,
+    /// When the index is queried for events, if nothing wakes the publisher before.
+    events_at: Instant,
     /// Since when something waits, and since when nothing has come to it.
     waits: Option<(Instant, Instant)>,
     /// Before that nothing is tried again, unless an operator requests it meanwhile.
@@ -48,19 +64,22 @@ impl Publisher {
     pub fn request(&self, trigger: Trigger, token: String) {
         let mut requests = self.pending_requests.lock().unwrap_or_else(PoisonError::into_inner);
         requests.add(PendingRequests { trigger, tokens: vec![token] });
+        self.requested.notify_one();
     }
 
-    /// Publishes whatever changes, whichever process changed it; never returns.
+    /// Publishes whatever changes, whichever process changed it; never returns. Of all processes the one that publishes
+    /// has the lock to do so, which is its lease on the events.
     pub async fn run(&self) {
-        let now = Instant::now();
-        let mut due =
-            Due { version: None, waits: None, not_before: now, pause: FIRST_PAUSE, looked: now };
+        let mut events = self.registry.index.watch_events();
+        let (debounce, look) = (self.config.debounce, LOOK.min(self.config.keep));
+        let mut due = Due::begin(Instant::now());
         let mut open = PendingRequests::default();
         loop {
-            tokio::time::sleep(TICK.min(self.config.debounce)).await;
-            // Without the index there is nothing to publish either.
-            let Ok(version) = self.registry.index.version().await else { continue };
-            due.notice(version);
+            let next = due.next(!open.is_nothing(), debounce, look);
+            let has_events = self.wait(&mut events, next).await;
+            if has_events || Instant::now() >= due.events_at {
+                self.look_for_events(&mut due).await;
+            }
             self.watched.set_pending(due.waits.is_some());
             let requests = mem::take(
                 &mut *self.pending_requests.lock().unwrap_or_else(PoisonError::into_inner),
@@ -70,13 +89,50 @@ impl Publisher {
             }
             // What has no answer yet is still requested.
             open.add(requests);
-            let look = LOOK.min(self.config.keep);
-            if !due.is_now(!open.is_nothing(), self.config.debounce, look) {
+            if !due.is_now(!open.is_nothing(), debounce, look) {
                 continue;
             }
             let outcome = self.publish_for(&mut open).await;
             due.settle(&outcome);
+            if matches!(outcome, Ok(Outcome::Published(_) | Outcome::Unchanged)) {
+                self.handle_events(&mut due).await;
+            }
             self.watched.set_pending(due.waits.is_some());
+        }
+    }
+
+    /// Waits for events, a request or that time; returns whether there were events.
+    async fn wait(&self, events: &mut EventWatch, until: Instant) -> bool {
+        tokio::select! {
+            () = events.changed() => {
+                // One query is enough for all that come at once.
+                tokio::time::sleep(GATHER.min(self.config.debounce)).await;
+                events.mark_seen();
+                true
+            }
+            () = self.requested.notified() => false,
+            () = tokio::time::sleep_until(until.into()) => false,
+        }
+    }
+
+    async fn look_for_events(&self, due: &mut Due) {
+        #[cfg(test)]
+        self.looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let last = self.registry.index.last_unhandled_event(SUBSCRIBER, KINDS).await;
+        let pause = if last.is_ok() { EVENTS_LOOK } else { AGAIN };
+        due.events_at = Instant::now() + pause;
+        // Without the index there is nothing to publish either.
+        if let Ok(Some(last)) = last {
+            due.notice(last);
+        }
+    }
+
+    /// Notes that what was seen before the last publication is published. Where that fails it is noted with the next.
+    async fn handle_events(&self, due: &mut Due) {
+        let Some(event) = due.event else { return };
+        match self.registry.index.advance_cursor(SUBSCRIBER, event).await {
+            Ok(()) => due.event = None,
+            Err(error) => tracing::debug!(%error, "failed to note which events are handled"),
         }
     }
 }
@@ -93,12 +149,36 @@ impl PendingRequests {
 }
 
 impl Due {
-    /// Looks at the version of the index.
-    fn notice(&mut self, version: u64) {
-        if self.version.replace(version) != Some(version) {
+    /// What is due at the start: to publish what may have changed before.
+    fn begin(now: Instant) -> Self {
+        Self {
+            event: None,
+            events_at: now,
+            waits: Some((now, now)),
+            not_before: now,
+            pause: FIRST_PAUSE,
+            looked: now,
+        }
+    }
+
+    /// Notes the last event that is not handled.
+    fn notice(&mut self, event: i64) {
+        if self.event.replace(event) != Some(event) {
             let now = Instant::now();
             self.waits = Some((self.waits.map_or(now, |(first, _)| first), now));
         }
+    }
+
+    /// Returns when there is something to do next, if nothing happens before.
+    fn next(&self, is_requested: bool, debounce: Duration, look: Duration) -> Instant {
+        let mut publish = self.looked + look;
+        if let Some((first, last)) = self.waits {
+            publish = publish.min(last + debounce).min(first + debounce * LONGEST);
+        }
+        if is_requested {
+            publish = self.not_before;
+        }
+        publish.max(self.not_before).min(self.events_at)
     }
 
     /// Returns whether it is time to publish, or to look.
@@ -147,7 +227,7 @@ mod tests {
     fn due(since: Duration, last: Duration) -> Due {
         let now = Instant::now();
         let waits = Some((now.checked_sub(since).unwrap(), now.checked_sub(last).unwrap()));
-        Due { version: Some(1), waits, not_before: now, pause: FIRST_PAUSE, looked: now }
+        Due { event: Some(1), waits, ..Due::begin(now) }
     }
 
     #[test]

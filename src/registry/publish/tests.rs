@@ -336,6 +336,69 @@ async fn all_requests_made_while_another_process_publishes_are_answered() {
     running.abort();
 }
 
+/// Waits until the publisher queries the index no more: for a while much longer than it gathers events.
+async fn wait_until_idle(publisher: &Publisher) {
+    let idle = async {
+        loop {
+            let looks = publisher.looks.load(Ordering::Relaxed);
+            tokio::time::sleep(publisher.config.debounce * 100).await;
+            if publisher.looks.load(Ordering::Relaxed) == looks {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), idle).await.expect("it is never idle");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_wakes_the_publisher_which_is_idle_otherwise() {
+    let stage = Stage::start(LONG).await;
+    stage.second.change(silence());
+    let (publisher, index) = (stage.publisher.clone(), stage.publisher.registry.index.clone());
+    let running = tokio::spawn(async move { publisher.run().await });
+    for tag in ["second", "third"] {
+        wait_until_idle(&stage.publisher).await;
+        let looks = stage.publisher.looks.load(Ordering::Relaxed);
+        let root = stage.push(tag).await;
+        let published = async {
+            while stage.record().await.root != Some(root) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        // Less than it looks of its own accord.
+        let limit = Duration::from_secs(25);
+        tokio::time::timeout(limit, published).await.expect("the push did not wake it");
+        assert!(stage.publisher.looks.load(Ordering::Relaxed) > looks);
+        let last = index.events_after(0, 100).await.unwrap().pop().unwrap();
+        let text = root.to_string();
+        assert_eq!((&*last.change.kind, last.change.detail), ("publish", Some(text)));
+    }
+    wait_until_idle(&stage.publisher).await;
+    let unhandled = index.last_unhandled_event("publisher", &["push", "delete", "purge"]).await;
+    assert_eq!(unhandled.unwrap(), None, "it has noted what it has handled");
+    running.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_from_before_a_start_are_handled() {
+    let stage = Stage::start(LONG).await;
+    stage.second.change(silence());
+    let index = stage.publisher.registry.index.clone();
+    let root = stage.push("second").await;
+    let kinds = &["push"];
+    assert!(index.last_unhandled_event("publisher", kinds).await.unwrap().is_some());
+    let publisher = stage.publisher.clone();
+    let running = tokio::spawn(async move { publisher.run().await });
+    let handled = async {
+        while index.last_unhandled_event("publisher", kinds).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), handled).await.expect("they are handled");
+    assert_eq!(stage.record().await.root, Some(root));
+    running.abort();
+}
+
 #[test]
 fn claims_and_answers_have_an_end_and_the_newest_stay() {
     let mut record = Publication::new(DOMAIN);
