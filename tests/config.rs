@@ -112,6 +112,7 @@ fn without_any_source_the_defaults_stand() {
     assert_eq!(settings.uploads.max_bytes, 100_000_000_000);
     assert_eq!(settings.manifests.max_bytes, 4_194_304);
     assert!(!settings.manifests.allow_sparse_indexes);
+    assert_eq!(settings.audit.keep, Duration::from_hours(90 * 24));
     assert_eq!(settings.log.format, LogFormat::Auto);
     assert_eq!(settings.log.level, "info");
 }
@@ -392,6 +393,7 @@ fn every_setting_refuses_nonsense() {
         ("uploads.purge_interval", &["0", "'1h30m'"]),
         ("manifests.max_bytes", &["0", "-1", "'4MiB'", "1.5"]),
         ("manifests.allow_sparse_indexes", &["'si'", "0"]),
+        ("audit.keep", &["0", "'90 days'"]),
         ("log.format", &["'xml'", "''"]),
         ("log.level", &["'loud'", "''", "'roadstead=loud'"]),
     ] {

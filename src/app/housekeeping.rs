@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use crate::config::Settings;
+use crate::index::PrunedEvents;
 use crate::registry::{Registry, RegistryError};
 
 /// How often the server brings the root up to date by itself.
@@ -14,8 +15,12 @@ const FOLD_INTERVAL: Duration = Duration::from_secs(30);
 /// How long a deletion waits for others before the root is computed without what was deleted.
 const DELETION_PAUSE: Duration = Duration::from_millis(500);
 
+/// How often old events are removed.
+const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
+
 /// How long each task may take; what it has not done by then the next run does.
 const FOLD_LIMIT: Duration = Duration::from_mins(5);
+const PRUNE_LIMIT: Duration = Duration::from_mins(5);
 const PURGE_LIMIT: Duration = Duration::from_mins(5);
 const CLEAN_LIMIT: Duration = Duration::from_mins(10);
 
@@ -27,6 +32,7 @@ pub(super) fn begin(registry: &Registry, settings: &Settings) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(fold(registry.clone()));
     tasks.spawn(purge(registry.clone(), settings.clone()));
+    tasks.spawn(prune(registry.clone(), settings.audit.keep));
     tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
     tasks
 }
@@ -91,6 +97,19 @@ async fn purge(registry: Registry, settings: Settings) {
         match within(PURGE_LIMIT, "remove expired uploads", purged).await {
             None | Some(0) => {}
             Some(count) => tracing::info!(count, "removed expired uploads"),
+        }
+    }
+}
+
+async fn prune(registry: Registry, keep: Duration) {
+    let mut prune = interval(PRUNE_INTERVAL);
+    loop {
+        prune.tick().await;
+        let pruned = registry.prune_events(keep);
+        if let Some(PrunedEvents { removed: 1.., unhandled }) =
+            within(PRUNE_LIMIT, "remove old events", pruned).await
+        {
+            tracing::info!(unhandled, "removed old events");
         }
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! A new setting is a row of [`SETTINGS`] and a field of the struct of its concern.
 
+mod audit;
 mod auth;
 mod dnslink;
 mod duration;
@@ -28,6 +29,7 @@ mod table;
 mod uploads;
 mod values;
 
+pub use audit::AuditSettings;
 pub use auth::{AuthSettings, HtpasswdSettings, SignInSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};
 pub use duration::parse as parse_duration;
@@ -71,6 +73,8 @@ pub struct Settings {
     pub uploads: UploadSettings,
     /// Which manifests are accepted.
     pub manifests: ManifestSettings,
+    /// How long it is remembered who did what.
+    pub audit: AuditSettings,
     /// What is logged, and how.
     pub log: LogSettings,
 }
@@ -102,6 +106,7 @@ impl Settings {
             publish: PublishSettings::read(values)?,
             uploads: UploadSettings::read(values)?,
             manifests: ManifestSettings::read(values)?,
+            audit: AuditSettings::read(values)?,
             log: LogSettings::read(values)?,
         };
         settings.refuse_exposure()?;

@@ -196,7 +196,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Number,
         default: "10",
         expects: "a number of connections from 2 to 10000 such as 10",
-        help: "How many connections to Postgres are shared by requests. Up to 11 more are used by commits and \
+        help: "How many connections to Postgres are shared by requests. Up to 12 more are used by commits and \
             background work.",
     },
     Setting {
@@ -663,6 +663,14 @@ pub const SETTINGS: &[Setting] = &[
         default: "false",
         expects: "true or false",
         help: "Accepts an index some of whose images were not pushed, such as a copy of one platform only.",
+    },
+    Setting {
+        name: "audit.keep",
+        kind: Kind::Duration,
+        default: r#""90d""#,
+        expects: "a duration above zero such as 90d",
+        help: "How long the index remembers who pushed, deleted, purged or published what, when and from where. \
+            What the publisher has not handled yet stays for up to twice as long.",
     },
     Setting {
         name: "log.format",

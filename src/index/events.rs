@@ -2,8 +2,11 @@
 
 use super::columns::{parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::rows::{Actor, Event, NewEvent};
+use super::rows::{Actor, Event, NewEvent, PrunedEvents};
 use super::{EventWatch, Index, Result, Writer};
+
+/// How many events are removed at a time, while others wait to write.
+const AT_ONCE: u64 = 1000;
 
 type Row = (
     i64,
@@ -81,11 +84,45 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Removes events from before `old` that all subscribers have handled, and all from before `oldest`.
+    pub async fn prune_events(&self, old: i64, oldest: i64) -> Result<PrunedEvents> {
+        let mut pruned = PrunedEvents::default();
+        loop {
+            let gone = prune(&mut self.write().await?, old, oldest).await?;
+            pruned.removed += gone.removed;
+            pruned.unhandled += gone.unhandled;
+            if gone.removed < AT_ONCE {
+                return Ok(pruned);
+            }
+        }
+    }
+}
+
 impl Writer {
     /// Writes an event in the open transaction, or in one of its own.
     pub async fn add_event(&mut self, event: &NewEvent, now: i64) -> Result<()> {
         self.write(async |connection| add(connection, event, now).await).await
     }
+}
+
+/// Removes some of the events that are old enough.
+async fn prune(connection: &mut Connection, old: i64, oldest: i64) -> Result<PrunedEvents> {
+    let (handled,): (Option<i64>,) = on!(connection, "reading cursors", db =>
+        sqlx::query_as("SELECT MIN(cursor) FROM subscribers").fetch_one(db).await)?;
+    let handled = handled.unwrap_or(i64::MAX);
+    let gone: Vec<(i64,)> = on!(connection, "pruning events", db => sqlx::query_as(
+        "DELETE FROM events WHERE seq IN (SELECT seq FROM events \
+         WHERE at < $1 AND (seq <= $2 OR at < $3) ORDER BY at LIMIT $4) RETURNING seq",
+    )
+    .bind(old)
+    .bind(handled)
+    .bind(oldest)
+    .bind(signed(AT_ONCE)?)
+    .fetch_all(db)
+    .await)?;
+    let unhandled = gone.iter().filter(|(seq,)| *seq > handled).count();
+    Ok(PrunedEvents { removed: gone.len() as u64, unhandled: unhandled as u64 })
 }
 
 /// Writes an event. In a transaction: others that write events wait for its end, so that the numbers grow in the order

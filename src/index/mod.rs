@@ -51,8 +51,9 @@ pub use locks::Lease;
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, Folding, ManifestEdge,
-    ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PublicBlock, PublishedRoot, ReferrerRow,
-    StoredManifest, TagRow, TreeState, UploadKey, UploadRow, UploadState,
+    ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PrunedEvents, PublicBlock,
+    PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
+    UploadState,
 };
 pub use writer::Writer;
 

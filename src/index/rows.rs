@@ -244,6 +244,15 @@ pub struct Event {
     pub change: NewEvent,
 }
 
+/// How many events were removed because they were old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PrunedEvents {
+    /// All of them.
+    pub removed: u64,
+    /// Those of them that a subscriber had not handled.
+    pub unhandled: u64,
+}
+
 /// An entry of the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {

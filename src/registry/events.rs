@@ -1,10 +1,12 @@
 //! The events of what this room does: who did it, and to what.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use super::intent::Intent;
+use super::{Registry, Result, now};
 use crate::auth::Caller;
-use crate::index::{Actor, NewEvent};
+use crate::index::{Actor, NewEvent, PrunedEvents};
 use crate::oci::Tag;
 
 /// A manifest was pushed.
@@ -18,6 +20,19 @@ pub(super) const PURGE: &str = "purge";
 
 /// The public root was published.
 pub(super) const PUBLISH: &str = "publish";
+
+impl Registry {
+    /// Removes events that are older than `keep`, and handled by all subscribers or twice as old.
+    ///
+    /// # Errors
+    /// Those of the index; it may be repeated.
+    pub async fn prune_events(&self, keep: Duration) -> Result<PrunedEvents> {
+        let keep = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+        let (old, oldest) =
+            (now().saturating_sub(keep), now().saturating_sub(keep.saturating_mul(2)));
+        Ok(self.index.prune_events(old, oldest).await?)
+    }
+}
 
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roadstead::index::{Actor, EntryState, Event, EventWatch, NewEvent};
+use roadstead::index::{Actor, EntryState, Event, EventWatch, IndexError, NewEvent};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_publication_is_noted_with_its_event),
         case(an_entry_keeps_its_actor),
         case(a_cursor_says_what_is_unhandled_and_never_goes_back),
+        case(old_events_go_once_they_are_handled_and_the_oldest_in_any_case),
         case(a_watch_notices_what_was_committed),
         case_on("postgres", a_watch_notices_events_of_other_processes),
     ]
@@ -86,7 +87,7 @@ async fn no_cursor_skips_an_event_of_concurrent_writers(home: Home) -> Outcome {
                 let record = [u8::try_from(number).unwrap_or_default()];
                 index.set_publication(&record, Some(&event("publish")), NOW).await?;
             }
-            Ok::<(), roadstead::index::IndexError>(())
+            Ok::<(), IndexError>(())
         });
     }
     let (mut seen, mut cursor) = (0, 0);
@@ -142,6 +143,39 @@ async fn a_cursor_says_what_is_unhandled_and_never_goes_back(home: Home) -> Outc
     index.advance_cursor("one", 1).await?;
     assert_eq!(index.last_unhandled_event("one", kinds).await?, None);
     assert_eq!(index.last_unhandled_event("other", kinds).await?, Some(2), "it has its own cursor");
+    Ok(())
+}
+
+async fn old_events_go_once_they_are_handled_and_the_oldest_in_any_case(home: Home) -> Outcome {
+    let index = &home.index;
+    let seqs = async || -> Result<Vec<i64>, IndexError> {
+        Ok(index.events_after(0, 5000).await?.iter().map(|event| event.seq).collect())
+    };
+    let mut writer = index.lock().await?;
+    for at in [NOW, NOW + 10, NOW + 20, NOW + 30] {
+        writer.add_event(&event("push"), at).await?;
+    }
+    drop(writer);
+    index.advance_cursor("behind", 1).await?;
+    index.advance_cursor("ahead", 3).await?;
+    let pruned = index.prune_events(NOW + 20, NOW).await?;
+    assert_eq!((pruned.removed, pruned.unhandled, seqs().await?), (1, 0, vec![2, 3, 4]));
+    let pruned = index.prune_events(NOW + 30, NOW + 20).await?;
+    assert_eq!((pruned.removed, pruned.unhandled, seqs().await?), (1, 1, vec![3, 4]));
+    index.advance_cursor("behind", 4).await?;
+    index.advance_cursor("ahead", 4).await?;
+    assert_eq!(index.prune_events(i64::MAX, 0).await?.removed, 2);
+    // A number is never given twice, and many go in parts.
+    let mut writer = index.lock().await?;
+    writer.begin().await?;
+    for _ in 0..2500 {
+        writer.add_event(&event("push"), NOW).await?;
+    }
+    writer.commit().await?;
+    drop(writer);
+    assert_eq!(seqs().await?[0], 5);
+    assert_eq!(index.prune_events(NOW + 1, NOW + 1).await?.removed, 2500);
+    assert_eq!(seqs().await?, [0; 0]);
     Ok(())
 }
 
