@@ -6,7 +6,7 @@ use super::rows::{Actor, Event, NewEvent, PrunedEvents};
 use super::{EventWatch, Index, Result, Writer};
 
 /// How many events are removed at a time, while others wait to write.
-const AT_ONCE: u64 = 1000;
+const AT_ONCE: u32 = 1000;
 
 type Row = (
     i64,
@@ -92,7 +92,7 @@ impl Index {
             let gone = prune(&mut self.write().await?, old, oldest).await?;
             pruned.removed += gone.removed;
             pruned.unhandled += gone.unhandled;
-            if gone.removed < AT_ONCE {
+            if gone.removed < u64::from(AT_ONCE) {
                 return Ok(pruned);
             }
         }
@@ -118,7 +118,7 @@ async fn prune(connection: &mut Connection, old: i64, oldest: i64) -> Result<Pru
     .bind(old)
     .bind(handled)
     .bind(oldest)
-    .bind(signed(AT_ONCE)?)
+    .bind(i64::from(AT_ONCE))
     .fetch_all(db)
     .await)?;
     let unhandled = gone.iter().filter(|(seq,)| *seq > handled).count();
