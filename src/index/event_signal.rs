@@ -52,6 +52,8 @@ struct Others {
 struct Outgoing {
     pool: PgPool,
     is_due: AtomicBool,
+    /// Taken while they are notified.
+    sending: tokio::sync::Mutex<()>,
     wake: Notify,
 }
 
@@ -64,8 +66,8 @@ impl EventSignal {
     /// A signal to all processes that share a server. `pool` is for notifications; of `listening`,
     /// [`CONNECTIONS`] are needed once anything subscribes.
     pub(super) fn of_server(pool: PgPool, listening: PgPool) -> Self {
-        let (is_due, wake) = (AtomicBool::new(false), Notify::new());
-        let outgoing = Arc::new(Outgoing { pool, is_due, wake });
+        let (is_due, sending, wake) = Default::default();
+        let outgoing = Arc::new(Outgoing { pool, is_due, sending, wake });
         let notifier = tokio::spawn(outgoing.clone().run()).abort_handle();
         let others = Others { outgoing, listening, listener: Mutex::default(), notifier };
         Self { others: Some(others), ..Self::of_process() }
@@ -142,7 +144,9 @@ impl Outgoing {
         }
     }
 
+    /// Notifies others, if they are to be; returns once no other task is at it.
     async fn flush(&self) {
+        let _sending = self.sending.lock().await;
         if !self.is_due.swap(false, Ordering::AcqRel) {
             return;
         }
