@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::{Shell, generate};
 
-use super::{Arguments, output};
+use super::output;
 
 /// Prints the completion script of a shell
 #[derive(Debug, Args)]
@@ -20,9 +20,11 @@ pub(super) struct CompletionsArguments {
     shell: Shell,
 }
 
-/// Prints the script.
-pub(super) fn run(arguments: &CompletionsArguments) -> anyhow::Result<ExitCode> {
-    let mut command = Arguments::command();
+/// Prints the script for the whole command line.
+pub(super) fn run(
+    arguments: &CompletionsArguments,
+    mut command: Command,
+) -> anyhow::Result<ExitCode> {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     generate(arguments.shell, &mut command, name, &mut script);

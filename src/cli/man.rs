@@ -6,10 +6,10 @@ use std::{fs, io};
 
 use anyhow::Context;
 use clap::error::ErrorKind;
-use clap::{Args, Command, CommandFactory};
+use clap::{Args, Command};
 use clap_mangen::Man;
 
-use super::{Arguments, output};
+use super::output;
 
 /// Prints a manual page, or writes all of them to a folder
 #[derive(Debug, Args)]
@@ -25,10 +25,10 @@ pub(super) struct ManArguments {
     out: Option<PathBuf>,
 }
 
-/// Prints a page, or writes all.
-pub(super) fn run(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
+/// Prints a page of the whole command line, or writes all.
+pub(super) fn run(arguments: &ManArguments, root: Command) -> anyhow::Result<ExitCode> {
     // From here on each command has the flags that all take, and its whole name.
-    let mut root = Arguments::command().disable_help_subcommand(true);
+    let mut root = root.disable_help_subcommand(true);
     root.build();
     if let Some(folder) = &arguments.out {
         let context = || format!("cannot write to {}", folder.display());

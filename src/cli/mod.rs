@@ -5,6 +5,7 @@
 //! `output`. Rooms are composed by [`crate::app`].
 
 mod adopt;
+mod arguments;
 mod check;
 mod cid;
 mod completions;
@@ -26,14 +27,11 @@ mod uploads;
 
 pub use output::printable;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-use clap::{Args, Parser, Subcommand};
-use tokio::runtime::Runtime;
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::config::{Flag, Sources};
+use arguments::{CommonArguments, runtime};
 
 /// A container registry whose storage is IPFS.
 #[derive(Debug, Parser)]
@@ -51,17 +49,6 @@ pub struct Arguments {
     common: CommonArguments,
     #[command(subcommand)]
     command: Command,
-}
-
-/// Arguments that every command takes.
-#[derive(Debug, Args)]
-struct CommonArguments {
-    /// The settings file (default: `$ROADSTEAD_CONFIG`, else `./roadstead.toml`)
-    #[arg(long, global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The data folder (setting `server.data`)
-    #[arg(long, global = true, value_name = "DIR")]
-    data: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,28 +70,6 @@ enum Command {
     Config(config::ConfigArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
-}
-
-impl CommonArguments {
-    /// Returns them as they are to be typed for another command.
-    fn typed(&self) -> String {
-        let config = self.config.as_ref().map(|path| path.display().to_string());
-        let given = [("--config", config), ("--data", self.data.clone())];
-        let words = given.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
-        let quoted = |value: String| format!("'{}'", value.replace('\'', r"'\''"));
-        words
-            .flat_map(|(flag, value)| {
-                [" ".to_owned(), flag.to_owned(), " ".to_owned(), quoted(value)]
-            })
-            .collect()
-    }
-
-    /// Says where settings are read from; `flags` are those of the command itself.
-    fn sources(&self, flags: Vec<Flag>) -> Sources {
-        let data = self.data.clone();
-        let data = data.map(|value| Flag { flag: "--data", setting: "server.data", value });
-        Sources::of_process(self.config.clone(), data.into_iter().chain(flags).collect())
-    }
 }
 
 /// Runs the command that the arguments name. Returns 0 when it is done, 1 when it found something
@@ -132,12 +97,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Config(command) => config::run(common, command),
-        Command::Completions(command) => completions::run(command),
-        Command::Man(command) => man::run(command),
+        Command::Completions(command) => completions::run(command, Arguments::command()),
+        Command::Man(command) => man::run(command, Arguments::command()),
     }
-}
-
-/// Makes the runtime that a command runs on.
-fn runtime() -> anyhow::Result<Runtime> {
-    Runtime::new().context("cannot start the runtime")
 }

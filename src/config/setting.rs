@@ -1,7 +1,5 @@
 //! What a setting is.
 
-use super::SETTINGS;
-
 /// One setting: what it is called, what it means, and its default.
 #[derive(Debug)]
 pub struct Setting {
@@ -37,12 +35,6 @@ pub enum Kind {
 }
 
 impl Setting {
-    /// Finds a setting by its name.
-    #[must_use]
-    pub fn find(name: &str) -> Option<&'static Self> {
-        SETTINGS.iter().find(|setting| setting.name == name)
-    }
-
     /// Returns the environment variable that sets it.
     #[must_use]
     pub fn variable(&self) -> String {

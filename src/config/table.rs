@@ -687,3 +687,11 @@ pub const SETTINGS: &[Setting] = &[
         help: "The log level, which levels of single modules may follow.",
     },
 ];
+
+impl Setting {
+    /// Finds a setting by its name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name == name)
+    }
+}

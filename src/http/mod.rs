@@ -5,6 +5,7 @@
 //! caller is identified around all of `/v2/`, what a request may do while its grant is extracted.
 
 mod accept;
+mod api;
 mod base;
 mod blobs;
 mod body;
@@ -35,16 +36,14 @@ mod token;
 mod uploads;
 
 use std::future::ready;
-use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::http::Method;
 use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, resource};
 use actix_web::{FromRequest, Handler, Resource, Responder};
 
+pub use api::Api;
 pub use browsers::{OwnNames, refuse_browsers};
 pub use client::{Client, TrustedProxies};
 pub use cors::share_public;
@@ -55,41 +54,6 @@ pub use log::log_requests;
 pub use memory::ManifestMemory;
 pub use metrics::Metrics;
 pub use routing::Peer;
-
-use crate::auth::Authority;
-use crate::registry::Registry;
-
-/// What the handlers share.
-pub struct Api {
-    /// The use cases.
-    pub registry: Registry,
-    /// Who may do what.
-    pub authority: Authority,
-    /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
-    pub external_url: Option<String>,
-    /// Where it listens.
-    pub address: SocketAddr,
-    /// Whether it encrypts.
-    pub is_encrypted: bool,
-    /// The names that clients use for it.
-    pub own_names: OwnNames,
-    /// The proxies that may say for which client a request is.
-    pub proxies: Arc<TrustedProxies>,
-    /// How long a client may send nothing of a body.
-    pub body_idle: Duration,
-    /// How long a client may send nothing of a large manifest.
-    pub manifest_idle: Duration,
-    /// As which peer what is below the public root is served by CIDs; none: it is not.
-    pub gateway: Option<Peer>,
-    /// What may be under way.
-    pub limits: Limits,
-    /// What `/readyz` answers.
-    pub readiness: Readiness,
-    /// What manifests may take.
-    pub manifest_memory: ManifestMemory,
-    /// What is counted.
-    pub metrics: Metrics,
-}
 
 /// The methods of what can only be read.
 const READ: &str = "GET, HEAD";

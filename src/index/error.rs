@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fmt;
 
+/// What every operation of this room returns.
+pub type Result<T> = std::result::Result<T, IndexError>;
+
 /// A failure of the index: its kind says what a caller can do about it.
 #[derive(Debug)]
 pub struct IndexError {

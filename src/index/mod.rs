@@ -45,7 +45,7 @@ mod withdrawn;
 mod writer;
 
 pub use database::Index;
-pub use error::{IndexError, IndexErrorKind};
+pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
 pub use locks::Lease;
 pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
@@ -62,6 +62,3 @@ pub use writer::Writer;
 pub fn file(url: &str) -> Option<&std::path::Path> {
     sqlite::file(url)
 }
-
-/// What every operation of this room returns.
-pub type Result<T> = std::result::Result<T, IndexError>;

@@ -143,6 +143,13 @@ const fn link_body_length(cid_length: usize, name_length: usize, size: u64) -> u
     wire::bytes_length(cid_length) + wire::bytes_length(name_length) + wire::number_length(size)
 }
 
+impl Entry {
+    /// How many bytes the entry takes in the block of a directory that is not sharded.
+    pub(super) fn length(&self) -> usize {
+        link_length(self.cid.encoded_len(), self.name.len(), self.size)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -5,63 +5,19 @@ mod basic;
 use std::collections::BTreeSet;
 use std::mem;
 
-use bytes::Bytes;
 use cid::Cid;
 
 use basic::Basic;
 
 use super::block::DAG_PB;
+use super::entry::{Entry, SHORTEST_CID};
 use super::hamt::{Census, Hamt, Reached};
+use super::load::Load;
 use super::unixfs::{self, Kind};
 use super::{Block, Error, dag_pb};
 
 /// A directory whose block would be longer than this is sharded.
 const THRESHOLD: usize = 262_144;
-/// No CID made by sha2-256 is shorter; only those are that hold their content inline.
-pub(super) const SHORTEST_CID: usize = 34;
-
-/// A named link to a file, a directory or a symbolic link.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Its name: not empty. Whether `/` or `..` make sense is not checked here.
-    pub name: String,
-    /// The root of what is linked.
-    pub cid: Cid,
-    /// How many bytes all blocks below the link take (Tsize).
-    pub size: u64,
-}
-
-impl Entry {
-    /// How many bytes the entry takes in the block of a directory that is not sharded.
-    pub(super) fn length(&self) -> usize {
-        dag_pb::link_length(self.cid.encoded_len(), self.name.len(), self.size)
-    }
-}
-
-/// A source of blocks.
-pub trait Load {
-    /// Why a block could not be supplied.
-    type Error;
-
-    /// The bytes of a block. They are trusted to hash to the CID: a source that is not the caller's own
-    /// passes them through [`Block::verify`] first.
-    ///
-    /// # Errors
-    /// When the block is absent or cannot be read; the operation on the directory then fails and may
-    /// be repeated.
-    fn load(&mut self, cid: &Cid) -> Result<Bytes, Self::Error>;
-}
-
-impl<F, E> Load for F
-where
-    F: FnMut(&Cid) -> Result<Bytes, E>,
-{
-    type Error = E;
-
-    fn load(&mut self, cid: &Cid) -> Result<Bytes, E> {
-        self(cid)
-    }
-}
 
 /// A directory, in memory as far as it was edited.
 ///
@@ -369,6 +325,7 @@ impl Directory {
 mod tests {
     use std::collections::HashMap;
 
+    use bytes::Bytes;
     use multihash::Multihash;
 
     use super::*;

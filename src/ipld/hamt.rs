@@ -13,13 +13,9 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub(super) use census::Census;
-use shard::{Shard, Slot};
+use shard::{Hash, Shard, Slot};
 
-use super::directory::Load;
-use super::{Block, DecodeError, Entry, Error, dag_pb, murmur, unixfs};
-
-/// The hash of a name: a byte for each level of shards.
-type Hash = [u8; 8];
+use super::{Block, DecodeError, Entry, Error, Load, dag_pb, murmur, unixfs};
 
 /// A sharded directory, in memory as far as it was edited.
 #[derive(Debug, Clone)]

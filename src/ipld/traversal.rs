@@ -6,12 +6,14 @@
 
 mod file;
 mod found;
+mod lookup;
 mod names;
 mod scope;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod trees;
+mod window;
 
 use std::collections::VecDeque;
 
@@ -23,7 +25,7 @@ pub use scope::{ByteRange, Scope};
 
 use super::block::{self, RAW};
 use super::{Block, MAX_BLOCK_SIZE, Node, TraversalError, describe, hamt, links};
-use file::Window;
+use window::Window;
 
 /// The most names that a path has.
 pub const MAX_PATH: usize = 256;
@@ -328,7 +330,7 @@ impl Traversal {
                 let node = describe(&cid, bytes).map_err(decode)?;
                 match self.path.front() {
                     Some(name) => {
-                        let answer = names::look_up(name, &node, (&cid, bytes)).map_err(decode)?;
+                        let answer = lookup::look_up(name, &node, (&cid, bytes)).map_err(decode)?;
                         self.follow(&answer, 0)
                     }
                     None => self.reach(cid, bytes, node, step),
@@ -336,7 +338,7 @@ impl Traversal {
             }
             Purpose::Lookup { depth } => {
                 let name = self.path.front().expect("a shard is wanted to look a name up");
-                let answer = names::look_up_in_shard(name, depth, &cid, bytes).map_err(decode)?;
+                let answer = lookup::look_up_in_shard(name, depth, &cid, bytes).map_err(decode)?;
                 self.follow(&answer, depth)
             }
             Purpose::Part { offset, size, depth } => {
@@ -373,7 +375,7 @@ impl Traversal {
                 self.take_part(cid, bytes, node, (0, size, 0), step)
             }
             (Scope::Entity(_), Node::Directory(entries)) => {
-                names::check(&entries).map_err(decode)?;
+                lookup::check(&entries).map_err(decode)?;
                 step.entries.extend(entries);
                 Ok(())
             }

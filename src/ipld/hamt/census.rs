@@ -4,8 +4,8 @@ use std::collections::BinaryHeap;
 
 use cid::Cid;
 
-use super::super::directory::{Load, SHORTEST_CID};
-use super::super::{Entry, Error, dag_pb};
+use super::super::entry::SHORTEST_CID;
+use super::super::{Entry, Error, Load, dag_pb};
 use super::Hamt;
 use super::shard::{Shard, Slot};
 

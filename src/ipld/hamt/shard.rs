@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, btree_map};
 use cid::Cid;
 
 use super::super::block::DAG_PB;
-use super::super::directory::Load;
 use super::super::unixfs::{self, FANOUT, Kind, MURMUR3};
-use super::super::{Block, DecodeError, Entry, Error, dag_pb, murmur};
-use super::Hash;
+use super::super::{Block, DecodeError, Entry, Error, Load, dag_pb, murmur};
+
+/// The hash of a name: a byte for each level of shards.
+pub(super) type Hash = [u8; 8];
 
 /// A shard in memory.
 #[derive(Debug, Clone, Default)]

@@ -5,28 +5,13 @@
 //! instructions for them, those of two messages fill each other's gaps, and one message schedule
 //! serves both, so that two hashes take the time of one.
 
+mod state;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use sha2::block_api::compress256;
 
-/// What a hash is between two blocks.
-pub(super) type State = [u32; 8];
-
-/// The length of a block.
-pub(super) const BLOCK: usize = 64;
-
-/// What a hash is before the first block.
-pub(super) const INITIAL: State = [
-    0x6a09_e667,
-    0xbb67_ae85,
-    0x3c6e_f372,
-    0xa54f_f53a,
-    0x510e_527f,
-    0x9b05_688c,
-    0x1f83_d9ab,
-    0x5be0_cd19,
-];
+pub(super) use state::{BLOCK, INITIAL, State};
 
 /// Takes the next blocks of both messages.
 pub(super) fn compress(states: [&mut State; 2], blocks: &[[u8; BLOCK]]) {

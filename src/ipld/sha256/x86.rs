@@ -6,7 +6,7 @@ use std::arch::x86_64::{
     _mm_shuffle_epi8, _mm_shuffle_epi32,
 };
 
-use super::{BLOCK, State};
+use super::state::{BLOCK, State};
 
 /// The constants of the rounds (FIPS 180-4, 4.2.2).
 #[rustfmt::skip]
