@@ -3,12 +3,14 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use cid::Cid;
 
+use super::lock::DataLock;
+use super::origin::{Origin, begun, sync};
 use super::{App, AppError, driver, index_url};
 use crate::config::Settings;
 use crate::index::{self, Index, IndexError};
@@ -18,52 +20,11 @@ use crate::oci::TreeId;
 /// cut short.
 const NOTHING: [&str; 4] = ["lock", "lost+found", "adopting.new", "restoring.new"];
 
-/// What a data folder is filled with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Origin {
-    /// The folder of a stock registry.
-    Folder(PathBuf),
-    /// A published root.
-    Root(Cid),
-}
-
 /// A registry that only the process that fills it may open. It stays so until [`ImportSession::finish`].
 pub struct ImportSession {
     /// The registry, and the lock on its data folder.
     pub app: App,
     mark: PathBuf,
-}
-
-impl Origin {
-    /// The file whose content names the origin while the folder is being filled.
-    fn mark(&self) -> &'static str {
-        match self {
-            Self::Folder(_) => "adopting",
-            Self::Root(_) => "restoring",
-        }
-    }
-
-    fn write_to(&self, data: &Path) -> io::Result<()> {
-        let name = match self {
-            Self::Folder(folder) => folder.as_os_str().as_encoded_bytes().to_vec(),
-            Self::Root(root) => root.to_string().into_bytes(),
-        };
-        // At once: a mark cut short would name something else.
-        let draft = data.join(format!("{}.new", self.mark()));
-        let mut file = File::create(&draft)?;
-        file.write_all(&name).and_then(|()| file.sync_all())?;
-        fs::rename(&draft, data.join(self.mark()))?;
-        sync(data)
-    }
-
-    /// Says that a folder is half of this.
-    fn half(self, data: &Path) -> AppError {
-        let data = data.to_owned();
-        match self {
-            Self::Folder(from) => AppError::HalfAdopted { data, from },
-            Self::Root(root) => AppError::HalfRestored { data, root: root.to_string() },
-        }
-    }
 }
 
 impl ImportSession {
@@ -108,7 +69,7 @@ impl ImportSession {
         if is_new {
             expect_nothing(data, index)?;
         }
-        let lock = super::lock::DataLock::take(data)?;
+        let lock = DataLock::take(data)?;
         if is_new && is_elsewhere && !is_free(&index_url(settings)).await? {
             return Err(AppError::IndexTaken);
         }
@@ -173,29 +134,6 @@ impl ImportSession {
     }
 }
 
-/// Refuses a folder that is not filled yet.
-pub(super) fn expect_done(data: &Path) -> Result<(), AppError> {
-    begun(data)?.map_or(Ok(()), |origin| Err(origin.half(data)))
-}
-
-/// Returns what the folder is being filled with, if that is not done.
-fn begun(data: &Path) -> Result<Option<Origin>, AppError> {
-    let failed = |source| AppError::Folder { data: data.to_owned(), source };
-    let read = |mark: &str| match fs::read(data.join(mark)) {
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        read => read.map(Some),
-    };
-    if let Some(name) = read("adopting").map_err(failed)? {
-        return Ok(Some(Origin::Folder(OsString::from_vec(name).into())));
-    }
-    let Some(name) = read("restoring").map_err(failed)? else { return Ok(None) };
-    let root = str::from_utf8(&name).ok().and_then(|name| name.parse().ok());
-    let odd = || failed(io::Error::new(ErrorKind::InvalidData, "`restoring` names no root"));
-    root.map(|root| Some(Origin::Root(root))).ok_or_else(odd)
-}
-
 /// Makes the index of that URL, which may be a database elsewhere, and returns whether it belongs to no registry.
 async fn is_free(url: &str) -> Result<bool, IndexError> {
     // Opening one takes it away from the process that has it. Where there is none yet, it cannot be looked at;
@@ -239,8 +177,4 @@ fn expect_nothing(data: &Path, index: Option<&Path>) -> Result<(), AppError> {
         |name: &OsString| NOTHING.iter().any(|nothing| name == *nothing) || is_index(name);
     let is_empty = names.iter().all(is_nothing);
     if is_empty { Ok(()) } else { Err(AppError::NotEmpty(data.to_owned())) }
-}
-
-fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
 }

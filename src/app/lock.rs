@@ -1,14 +1,14 @@
 //! The lock on a data folder: one process owns it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use super::{AppError, make_folder};
+use super::AppError;
 
 /// The lock, held until it is dropped or the process ends. Where it is dropped, its file names no process.
 pub(super) struct DataLock {
@@ -65,9 +65,23 @@ fn hide_from_others() {
 
 /// Warns where other users can read the folder, as they can one that an earlier version or the operator made.
 fn warn_if_open(data: &Path) {
-    let mode = std::fs::metadata(data).map_or(0, |metadata| metadata.permissions().mode());
+    let mode = fs::metadata(data).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o007 != 0 {
         let data = data.display();
         tracing::warn!(%data, "other users of this machine can read the data folder: run `chmod 700 {data}`");
     }
+}
+
+/// Makes a folder, which is private, with what is above it.
+fn make_folder(data: &Path) -> Result<(), AppError> {
+    let make = || {
+        if let Some(above) = data.parent() {
+            fs::create_dir_all(above)?;
+        }
+        match DirBuilder::new().mode(0o700).create(data) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::create_dir_all(data),
+            made => made,
+        }
+    };
+    make().map_err(|source| AppError::Folder { data: data.to_owned(), source })
 }

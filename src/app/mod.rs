@@ -6,11 +6,13 @@
 mod application;
 mod clearing;
 mod encrypted;
+mod error;
 mod federation;
 mod housekeeping;
 mod import_session;
 mod lock;
 mod locks;
+mod origin;
 mod publish;
 mod purge;
 mod rebuild;
@@ -19,24 +21,21 @@ mod server;
 mod tls;
 mod uploads;
 
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fs, io};
 
 use secrecy::ExposeSecret;
-use thiserror::Error;
 
-use crate::auth::{AnonymousBound, Authority, METHODS, Names, SetupError};
+use crate::auth::{AnonymousBound, Authority, METHODS, Names};
 use crate::config::Settings;
-use crate::index::{self, Access, Index, IndexError};
+use crate::index::{self, Access, Index};
 use crate::oci::TreeId;
-use crate::registry::{Limits, Registry, RegistryError};
-use crate::storage::{DRIVERS, Driver, Storage, StorageContext, StorageError};
+use crate::registry::{Limits, Registry};
+use crate::storage::{DRIVERS, Driver, Storage, StorageContext};
 use lock::DataLock;
 use locks::IndexLocks;
 
+pub use error::AppError;
 pub use federation::roots;
 pub use import_session::ImportSession;
 pub use publish::{provider_id, publisher, request_publication};
@@ -61,103 +60,6 @@ pub struct Beside {
     pub registry: Registry,
     /// The index, as it is on the disk.
     pub index: Arc<Index>,
-}
-
-/// Why there is no registry.
-#[derive(Debug, Error)]
-pub enum AppError {
-    /// Another process owns the data folder.
-    #[error("the data folder {} is in use by another process, roadstead{}", .data.display(), .owner.as_ref().map(|pid| format!(" with pid {pid}")).unwrap_or_default())]
-    Locked {
-        /// The data folder.
-        data: PathBuf,
-        /// What the owner wrote down.
-        owner: Option<String>,
-    },
-    /// The data folder cannot be made or written to.
-    #[error("cannot use the data folder {}", .data.display())]
-    Folder {
-        /// The data folder.
-        data: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// There is no data folder.
-    #[error("no registry in {}: name its data folder with --data or its settings with --config; `roadstead serve` \
-        creates a new one", .0.display())]
-    Absent(PathBuf),
-    /// The tree holds something, the index nothing.
-    #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
-    IndexLost,
-    /// Uploads that another process has are not in its data folder.
-    #[error(
-        "cannot clear uploads: another command is using the data folder; wait until it has ended, or for \
-         uploads.expire_after"
-    )]
-    UploadsInUse,
-    /// What is to be filled holds something.
-    #[error("{} is not empty: use a new folder", .0.display())]
-    NotEmpty(PathBuf),
-    /// The database of the index holds another registry.
-    #[error("the index is not empty: use a new database")]
-    IndexTaken,
-    /// An adoption ended early.
-    #[error("{} has only a part of {}: run `roadstead adopt` with that folder again to continue, or empty {}", .data.display(), .from.display(), .data.display())]
-    HalfAdopted {
-        /// The data folder.
-        data: PathBuf,
-        /// The folder that is adopted.
-        from: PathBuf,
-    },
-    /// A restoration ended early.
-    #[error("{} has only a part of {root}: run `roadstead restore` or `roadstead import` again to continue, or \
-        empty {}", .data.display(), .data.display())]
-    HalfRestored {
-        /// The data folder.
-        data: PathBuf,
-        /// The root that is restored.
-        root: String,
-    },
-    /// A setting names something that this program does not have.
-    #[error("unknown {what} `{name}`")]
-    Missing {
-        /// A kind of thing.
-        what: &'static str,
-        /// Its name.
-        name: String,
-    },
-    /// The address cannot be listened on.
-    #[error("cannot listen on {address}{}", advice(*address, source))]
-    Listen {
-        /// As it was set.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
-    /// Foreign images cannot be served with these settings.
-    #[error("cannot serve images of other registries")]
-    Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The root cannot be published as it was set.
-    #[error("cannot publish the root: {0}")]
-    Publish(String),
-    /// The server ended early.
-    #[error("the server failed")]
-    Server(#[source] io::Error),
-    /// There is no sign-in method as it was set.
-    #[error(transparent)]
-    Auth(#[from] SetupError),
-    /// Connections cannot be encrypted as it was set.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    /// The storage cannot be opened.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// The index cannot be opened.
-    #[error(transparent)]
-    Index(#[from] IndexError),
-    /// What a crash left could not be carried on.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
 }
 
 impl App {
@@ -190,7 +92,7 @@ impl App {
 
     async fn open_unrecovered(settings: &Settings) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
-        import_session::expect_done(&settings.server.data)?;
+        origin::expect_done(&settings.server.data)?;
         Self::open_locked(settings, lock).await
     }
 
@@ -244,7 +146,7 @@ impl App {
     /// # Errors
     /// Whatever keeps it from being read.
     pub async fn at_once(settings: &Settings) -> Result<Beside, AppError> {
-        import_session::expect_done(&settings.server.data)?;
+        origin::expect_done(&settings.server.data)?;
         expect_index_file(settings).await?;
         let index = open_index(settings, Access::ReadOnly).await?;
         let storage = open_storage(settings, &index).await?;
@@ -351,27 +253,4 @@ fn index_url(settings: &Settings) -> String {
         Some(path) => format!("sqlite:{}", settings.server.data.join(path).display()),
         None => url.to_owned(),
     }
-}
-
-/// Says what to do about an address that cannot be listened on, where that is known.
-fn advice(address: std::net::SocketAddr, error: &io::Error) -> String {
-    if error.kind() != io::ErrorKind::AddrInUse {
-        return String::new();
-    }
-    let other = std::net::SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
-    format!(": port {} is taken; stop the other program, or use `--listen {other}`", address.port())
-}
-
-/// Makes a folder, which is private, with what is above it.
-fn make_folder(data: &Path) -> Result<(), AppError> {
-    let make = || {
-        if let Some(above) = data.parent() {
-            fs::create_dir_all(above)?;
-        }
-        match fs::DirBuilder::new().mode(0o700).create(data) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::create_dir_all(data),
-            made => made,
-        }
-    };
-    make().map_err(|source| AppError::Folder { data: data.to_owned(), source })
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::lock::DataLock;
-use super::{App, AppError, import_session, index_url, limits, open_index, open_storage};
+use super::{App, AppError, index_url, limits, open_index, open_storage, origin};
 use crate::config::Settings;
 use crate::index::{self, Access, Index, IndexErrorKind};
 use crate::registry::Registry;
@@ -31,7 +31,7 @@ impl App {
         tell: &mut dyn FnMut(Notice),
     ) -> Result<Self, AppError> {
         let lock = DataLock::take(&settings.server.data)?;
-        import_session::expect_done(&settings.server.data)?;
+        origin::expect_done(&settings.server.data)?;
         let index = open_or_replace(settings, tell).await?;
         let storage = open_storage(settings, &index).await?;
         storage.repair().await?;
@@ -47,7 +47,7 @@ impl App {
     pub async fn open_for_rebuild_plan(settings: &Settings) -> Result<Self, AppError> {
         let data = &settings.server.data;
         let lock = DataLock::take(data)?;
-        import_session::expect_done(data)?;
+        origin::expect_done(data)?;
         let url = index_url(settings);
         let file = index::file(&url).map(PathBuf::from);
         let index = match file {

@@ -7,6 +7,7 @@
 //! Three things are apart: an [`IdentityProvider`] makes a [`Caller`] of [`Credentials`], a [`Policy`] makes a
 //! [`Decision`] about what it may do, and the authority answers, once it has looked whether a token is good for it.
 
+mod act;
 mod anonymous;
 mod authority;
 mod caller;
@@ -23,6 +24,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 use thiserror::Error;
 
+pub use act::{Act, Action};
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
 pub use caller::{Caller, CallerKind, Credentials};
@@ -35,33 +37,6 @@ pub use policy::{Decision, Policy};
 pub use scope::Scopes;
 
 use crate::oci::RepositoryName;
-
-/// What a client wants to do with a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Action {
-    /// Read it.
-    Pull,
-    /// Write to it.
-    Push,
-    /// Delete from it.
-    Delete,
-}
-
-/// What a client wants to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act<'request> {
-    /// Ask anything at all: each request below `/v2/` begins with this, whatever its path.
-    Ask,
-    /// Learn whether it is signed in (`GET /v2/`): a refusal tells clients how they could be.
-    SignIn,
-    /// List all repositories.
-    List,
-    /// Do this with a repository whose name is yet to be read. What is refused here is refused for
-    /// every name, so that a malformed one tells nothing to a stranger.
-    Any(Action),
-    /// Do this with that repository.
-    On(Action, &'request RepositoryName),
-}
 
 /// How a client that is refused can sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]

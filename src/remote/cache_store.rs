@@ -3,15 +3,14 @@
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use quick_cache::unsync::Cache as Lately;
 
-use super::cached_file::{Cached, CachedFile, digest_of, digests_of};
-use super::cleaning::Cleaner;
+use super::cleaner::Cleaner;
 use super::discard::{discard, remove_leftovers};
+use super::file_digest::{digest_of, digests_of};
 use super::ledger::{CacheLimits, Ledger, RootId, disk_size};
 use super::notes::Notes;
 use super::proofs::Proofs;
@@ -72,24 +71,8 @@ impl CacheStore {
         self.folder.join("tmp").join(number.to_string())
     }
 
-    /// Finds content, and notes its use. A file up to `small` is proved.
-    pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest, small: u64) -> Option<Cached> {
-        let file = File::open(self.path_of("sha256", digest)).ok()?;
-        let size = file.metadata().ok()?.len();
-        let mut is_sound = self.touch(digest, &file).ok()?;
-        if !is_sound && size <= small {
-            is_sound = self.prove(digest, &file).ok()?;
-            if !is_sound {
-                return None;
-            }
-        }
-        let (file, is_sound) = (Arc::new(file), AtomicBool::new(is_sound));
-        let file = CachedFile { file, digest: *digest, store: Arc::clone(self), is_sound };
-        Some(Cached { file: Arc::new(file), size })
-    }
-
     /// Notes that a file is used now, and returns whether it was proved.
-    fn touch(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
+    pub(super) fn touch(&self, digest: &CanonicalDigest, file: &File) -> io::Result<bool> {
         let mut proved = self.proved();
         let is_proved = proved.get(digest) == Some(&look(&file.metadata()?)?);
         // The times of a file that is not proved yet stay: a proof compares them to detect writes.

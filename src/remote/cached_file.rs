@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::cache_store::CacheStore;
 use super::{ByteStream, RemoteError, RemoteErrorKind, Result};
-use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
+use crate::oci::{CanonicalDigest, Digest};
 use crate::reader;
 
 /// Cached content.
@@ -83,6 +82,24 @@ impl CachedFile {
     }
 }
 
+impl CacheStore {
+    /// Finds content, and notes its use. A file up to `small` is proved.
+    pub(super) fn find(self: &Arc<Self>, digest: &CanonicalDigest, small: u64) -> Option<Cached> {
+        let file = File::open(self.path_of("sha256", digest)).ok()?;
+        let size = file.metadata().ok()?.len();
+        let mut is_sound = self.touch(digest, &file).ok()?;
+        if !is_sound && size <= small {
+            is_sound = self.prove(digest, &file).ok()?;
+            if !is_sound {
+                return None;
+            }
+        }
+        let (file, is_sound) = (Arc::new(file), AtomicBool::new(is_sound));
+        let file = CachedFile { file, digest: *digest, store: Arc::clone(self), is_sound };
+        Some(Cached { file: Arc::new(file), size })
+    }
+}
+
 /// Reads a range of cached content; not one byte of damaged content.
 #[must_use]
 pub fn read_cached(file: Arc<CachedFile>, range: Range<u64>) -> ByteStream {
@@ -91,36 +108,6 @@ pub fn read_cached(file: Arc<CachedFile>, range: Range<u64>) -> ByteStream {
         Ok::<_, RemoteError>(reader::stream(Arc::clone(&file.file), range).map_err(failed))
     };
     stream::once(proved).try_flatten().boxed()
-}
-
-/// Computes the digest of a file.
-pub(super) fn digest_of(file: &File) -> io::Result<CanonicalDigest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    read_all(file, |piece| hasher.update(piece))?;
-    Ok(hasher.finish().canonical().expect("a sha256 is canonical"))
-}
-
-/// Computes the sha256 and the sha512 digest of a file.
-pub(super) fn digests_of(file: &File) -> io::Result<(CanonicalDigest, Digest)> {
-    let (mut sha256, mut sha512) = (Hasher::new(Algorithm::Sha256), Hasher::new(Algorithm::Sha512));
-    read_all(file, |piece| {
-        sha256.update(piece);
-        sha512.update(piece);
-    })?;
-    Ok((sha256.finish().canonical().expect("a sha256 is canonical"), sha512.finish()))
-}
-
-fn read_all(file: &File, mut take: impl FnMut(&[u8])) -> io::Result<()> {
-    let (mut at, mut piece) = (0, vec![0; 256 * 1024]);
-    loop {
-        match file.read_at(&mut piece, at)? {
-            0 => return Ok(()),
-            read => {
-                take(&piece[..read]);
-                at += read as u64;
-            }
-        }
-    }
 }
 
 /// Wraps a failure of the file system.

@@ -5,8 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
 use std::fs;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::cache_store::CacheStore;
@@ -17,40 +16,8 @@ use crate::oci::CanonicalDigest;
 /// How many files are chosen at a time to be evicted: each takes some 60 bytes of memory.
 const CHOSEN: usize = 50_000;
 
-/// Whether a thread is at work.
-#[derive(Default)]
-pub(super) struct Cleaner {
-    is_busy: Mutex<bool>,
-    idle: Condvar,
-    /// Whether the cache is closed.
-    pub(super) is_closed: AtomicBool,
-}
-
 /// A file that may be evicted; the greatest is the one that was used last.
 type Candidate = (SystemTime, CanonicalDigest, u64);
-
-impl Cleaner {
-    /// Waits until no thread is at work, at most so long.
-    fn wait(&self, longest: Duration) {
-        let is_busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = self.idle.wait_timeout_while(is_busy, longest, |is_busy| *is_busy);
-    }
-
-    /// Notes that a thread begins to work, unless one is at work.
-    fn begin(&self) -> bool {
-        let mut is_busy = self.is_busy.lock().unwrap_or_else(PoisonError::into_inner);
-        !std::mem::replace(&mut *is_busy, true)
-    }
-
-    fn end(&self) {
-        *self.is_busy.lock().unwrap_or_else(PoisonError::into_inner) = false;
-        self.idle.notify_all();
-    }
-
-    fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Relaxed)
-    }
-}
 
 impl CacheStore {
     /// Counts the files, and then evicts down to the limits, in the background; a small cache is ready when

@@ -121,3 +121,6 @@ fn unsupported(cid: &Cid) -> String {
         }
     }
 }
+
+/// The result of every operation of this room.
+pub type Result<T> = std::result::Result<T, RemoteError>;

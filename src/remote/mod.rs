@@ -8,13 +8,16 @@
 mod address;
 mod archive;
 mod bounds;
+mod byte_stream;
 mod cache;
 mod cache_store;
 mod cached_file;
+mod cleaner;
 mod cleaning;
 mod discard;
 mod error;
 mod fetch;
+mod file_digest;
 mod gateway;
 mod in_flight_quota;
 mod leaves;
@@ -22,6 +25,7 @@ mod ledger;
 mod link_cache;
 mod node;
 mod notes;
+mod paths;
 mod prefetch;
 mod progress;
 mod proofs;
@@ -30,25 +34,20 @@ mod ranges;
 mod reading;
 mod repeats;
 mod single;
+mod source;
 mod subtree;
 
-use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use bytes::Bytes;
-use cid::Cid;
-use futures_util::{Stream, TryStreamExt};
-
 pub use address::{GatewayAddress, Localhost, RequestError};
 pub use archive::{Archive, Draft};
 pub use bounds::{Bounds, ReadLimits, RootBounds};
+pub use byte_stream::{ByteStream, File, collect};
 pub use cache::Cache;
 pub use cached_file::{Cached, CachedFile, read_cached};
-pub use error::{RemoteError, RemoteErrorKind};
+pub use error::{RemoteError, RemoteErrorKind, Result};
 pub use fetch::Fetch;
 pub use gateway::{Gateway, read_url_path, url_path};
 pub use ledger::CacheLimits;
@@ -57,94 +56,10 @@ pub use node::Node;
 pub use prefetch::Prefetch;
 pub use progress::Timeouts;
 pub use repeats::Repeats;
-pub use single::BlockAnswer;
-pub use subtree::BlockStream;
-
-use crate::ipld::{Entry, Scope, Step, Target, Traversal};
-use bounds::Purpose;
-use race::Race;
+pub use source::{BlockAnswer, BlockStream, Event, Events, ReadRequest, Source};
 
 /// How long a better known source is ahead of the next one.
 const HEAD_START: Duration = Duration::from_millis(300);
-
-/// The result of every operation of this room.
-pub type Result<T> = std::result::Result<T, RemoteError>;
-
-/// Bytes as they come; an error ends them, and what came before it is not the whole.
-pub type ByteStream = Pin<Box<dyn Stream<Item = Result<Bytes>> + Send>>;
-
-/// A request to a source: the path, and how much of its target.
-#[derive(Debug, Clone)]
-pub struct ReadRequest {
-    /// The root.
-    pub root: Cid,
-    /// The names of the path.
-    pub path: Vec<String>,
-    /// How much of the target.
-    pub scope: Scope,
-    /// How long a block may be.
-    pub block: usize,
-    /// The bounds of the memory for blocks.
-    pub bounds: RootBounds,
-}
-
-impl ReadRequest {
-    fn traversal(&self) -> Result<Traversal> {
-        Ok(Traversal::new(self.root, self.path.iter().cloned(), self.scope)?)
-    }
-}
-
-/// The events of a source, in this order; all are proved.
-#[derive(Debug)]
-pub enum Event {
-    /// The target of the path; once.
-    Found(Target),
-    /// More of it.
-    More(Step),
-}
-
-/// The stream of events of a source. It ends without an error only when it is complete.
-pub type Events = Pin<Box<dyn Stream<Item = Result<Event>> + Send>>;
-
-/// A source that may have the blocks.
-#[async_trait]
-pub trait Source: Send + Sync {
-    /// Returns its name, for messages.
-    fn name(&self) -> &str;
-
-    /// Begins to read.
-    ///
-    /// # Errors
-    /// When it does not have the blocks, or cannot be reached.
-    async fn open(&self, request: &ReadRequest) -> Result<Events>;
-
-    /// Begins to read every requested block, all in one answer.
-    ///
-    /// # Errors
-    /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
-    async fn blocks(&self, _: &ReadRequest) -> Result<BlockStream> {
-        let what = format!("{} does not list its blocks", self.name());
-        Err(RemoteError::new(RemoteErrorKind::Absent, what))
-    }
-
-    /// Begins to read one block: returns when the answer has begun.
-    ///
-    /// # Errors
-    /// As [`Source::open`]; [`RemoteErrorKind::Absent`] when the source has no such answer.
-    async fn block(&self, _: Cid, _: &RootBounds) -> Result<BlockAnswer> {
-        Err(single::no_blocks(self))
-    }
-}
-
-/// A file under a root.
-pub struct File {
-    /// Its root.
-    pub cid: Cid,
-    /// How long it is as a whole.
-    pub size: u64,
-    /// The requested part.
-    pub bytes: ByteStream,
-}
 
 /// Reads under a foreign root, from several sources.
 #[derive(Clone)]
@@ -210,89 +125,4 @@ impl Remote {
             self.best.store(source, Ordering::Relaxed);
         }
     }
-
-    /// Opens a file at a path; none if it is proved that there is none. A part that reaches beyond the
-    /// end is cut there.
-    ///
-    /// # Errors
-    /// When no source can answer.
-    pub async fn open(
-        &self,
-        root: Cid,
-        path: Vec<String>,
-        part: Option<Range<u64>>,
-    ) -> Result<Option<File>> {
-        self.timely(Race::new(self, root, path, Purpose::Transfer).open(part)).await
-    }
-
-    /// Returns the root and the length of the file at a path; none if it is proved that there is none.
-    ///
-    /// # Errors
-    /// When no source can answer.
-    pub async fn stat(&self, root: Cid, path: Vec<String>) -> Result<Option<(Cid, u64)>> {
-        Ok(
-            match self
-                .timely(Race::new(self, root, path, Purpose::Small).begin(Scope::Block))
-                .await?
-            {
-                Target::File { cid, size } => Some((cid, size)),
-                _ => None,
-            },
-        )
-    }
-
-    /// Reads a small file as a whole; none if it is proved that there is none.
-    ///
-    /// # Errors
-    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` bytes; when no source can answer.
-    pub async fn read(
-        &self,
-        root: Cid,
-        path: Vec<String>,
-        limit: u64,
-    ) -> Result<Option<(Cid, Bytes)>> {
-        let reading = async {
-            let race = Race::new(self, root, path, Purpose::Small);
-            let Some(file) = race.open(None).await? else { return Ok(None) };
-            if file.size > limit {
-                let what = format!("{} has {} bytes, more than {limit}", file.cid, file.size);
-                return Err(RemoteError::new(RemoteErrorKind::Invalid, what));
-            }
-            Ok(Some((file.cid, collect(file.bytes).await?)))
-        };
-        self.timely(reading).await
-    }
-
-    /// Lists the directory at a path, sorted bytewise, without names of more than 255 bytes; none if it is proved
-    /// that there is none.
-    ///
-    /// # Errors
-    /// [`RemoteErrorKind::Invalid`] when it has more than `limit` entries, or names of more than 168
-    /// bytes on average where it has as many as that; when no
-    /// source can answer.
-    pub async fn list(
-        &self,
-        root: Cid,
-        path: Vec<String>,
-        limit: usize,
-    ) -> Result<Option<Vec<Entry>>> {
-        let listing = Race::new(self, root, path, Purpose::List).list(limit);
-        let Some(mut entries) = self.timely(listing).await? else {
-            return Ok(None);
-        };
-        entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        Ok(Some(entries))
-    }
-}
-
-/// Reads all bytes, which the caller knows to be few.
-///
-/// # Errors
-/// Those of the bytes.
-pub async fn collect(bytes: ByteStream) -> Result<Bytes> {
-    let all = bytes.try_fold(Vec::new(), async |mut all, piece| {
-        all.extend_from_slice(&piece);
-        Ok(all)
-    });
-    Ok(all.await?.into())
 }

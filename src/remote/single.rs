@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::error::Error;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -12,11 +11,8 @@ use futures_util::stream::FuturesUnordered;
 
 use super::bounds::{Permit, Purpose};
 use super::error::NO_SOURCE;
-use super::{Remote, RemoteError, RemoteErrorKind, Result, Source};
+use super::{BlockAnswer, Remote, RemoteError, RemoteErrorKind, Result};
 use crate::ipld::Block;
-
-/// A block whose answer has begun; it is compared with its CID.
-pub type BlockAnswer = Pin<Box<dyn Future<Output = Result<Block>> + Send>>;
 
 impl Remote {
     /// Acquires a permit to read a block.
@@ -84,10 +80,4 @@ impl Remote {
 /// Reads a block that a source returns in one piece.
 pub(super) fn answered(block: Block) -> BlockAnswer {
     Box::pin(async { Ok(block) })
-}
-
-/// Returns the error of a source that serves no single blocks.
-pub(super) fn no_blocks(source: &(impl Source + ?Sized)) -> RemoteError {
-    let what = format!("{} does not serve single blocks", source.name());
-    RemoteError::new(RemoteErrorKind::Absent, what)
 }

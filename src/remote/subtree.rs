@@ -1,20 +1,15 @@
 //! Whole subtrees: every block below a path, from the first source that has them all.
 
-use std::pin::Pin;
 use std::sync::atomic::Ordering;
 
 use cid::Cid;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::TryStreamExt;
 
 use super::archive::Draft;
 use super::error::NO_SOURCE;
 use super::repeats::Repeats;
 use super::{ReadRequest, Remote, RemoteError, RemoteErrorKind, Result};
-use crate::ipld::{Block, MAX_BLOCK_SIZE, Scope};
-
-/// Blocks as they come, verified and in the order of a traversal; an error ends them, and what came before it
-/// is not the whole.
-pub type BlockStream = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
+use crate::ipld::{MAX_BLOCK_SIZE, Scope};
 
 impl Remote {
     /// Stores every block below a path, and those on the way to it, in a draft: at most so many, with at most so

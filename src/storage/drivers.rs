@@ -7,8 +7,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::embedded::uploads::UploadFile;
-use super::{Locks, Result, Storage, embedded, kubo};
-use crate::config::StorageSettings;
+use super::{Result, Storage, StorageContext, embedded, kubo};
 
 /// A storage that is being opened.
 pub type Opening<'a> = BoxFuture<'a, Result<Arc<dyn Storage>>>;
@@ -32,17 +31,6 @@ pub struct UploadFiles {
     pub list: fn(&Path) -> io::Result<Vec<UploadFile>>,
     /// Removes the one of that name.
     pub remove: fn(&Path, &str) -> io::Result<()>,
-}
-
-/// Where a storage is.
-#[derive(Clone)]
-pub struct StorageContext<'a> {
-    /// The data folder.
-    pub data: &'a Path,
-    /// The section of the settings, of which each driver reads its own part.
-    pub settings: &'a StorageSettings,
-    /// What keeps the processes apart that share the storage.
-    pub locks: Arc<dyn Locks>,
 }
 
 /// Opens a storage in a folder, for tests of rooms that know no settings.

@@ -1,4 +1,4 @@
-//! Reading and listing folders of the machine as paths of a tree.
+//! Folders of the machine: read and listed as paths of a tree, and what is removed outside of the trees.
 
 use std::ffi::OsString;
 use std::fs::{self, DirEntry, File, Metadata, OpenOptions};
@@ -108,7 +108,7 @@ pub(super) fn list_each(
     Ok(Some(listing))
 }
 
-pub(super) fn name_of(name: OsString) -> io::Result<String> {
+fn name_of(name: OsString) -> io::Result<String> {
     name.into_string().map_err(|name| {
         io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", name.display()))
     })
@@ -116,4 +116,31 @@ pub(super) fn name_of(name: OsString) -> io::Result<String> {
 
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// Removes a file outside of the trees; one that is not there is removed.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::io(format!("removing {}", path.display()), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes whatever stands at a path outside of the trees.
+pub(super) fn remove_all(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        let removed = fs::remove_dir_all(path);
+        return removed
+            .map_err(|error| StorageError::io(format!("removing {}", path.display()), error));
+    }
+    remove_file(path)
+}
+
+/// Lists the names in a folder outside of the trees.
+pub(super) fn names(folder: &Path) -> Result<Vec<String>> {
+    fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| name_of(entry?.file_name())).collect())
+        .map_err(|error| StorageError::io(format!("listing {}", folder.display()), error))
 }

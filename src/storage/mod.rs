@@ -7,13 +7,16 @@
 //! its own and one row in [`DRIVERS`].
 
 mod announcer;
+mod blocking;
 mod content;
+mod context;
 mod drivers;
 mod edit;
 mod embedded;
 mod error;
 mod files;
 mod fold;
+mod kind;
 mod kubo;
 mod locks;
 mod path;
@@ -29,18 +32,20 @@ use futures_util::Stream;
 
 pub use announcer::Announcer;
 pub use content::{Content, ContentStore, Finished, Taken};
+pub use context::StorageContext;
 #[cfg(test)]
 pub(crate) use drivers::open_embedded;
-pub use drivers::{DRIVERS, Driver, Opening, StorageContext, UploadFiles};
+pub use drivers::{DRIVERS, Driver, Opening, UploadFiles};
 pub use edit::Edit;
 pub use embedded::uploads::UploadFile;
 pub use error::{StorageError, StorageErrorKind};
 pub use files::Listing;
 pub use fold::{Folded, fold};
+pub use kind::Kind;
 pub use locks::{Lease, Locks};
 pub use path::TreePath;
 pub use source::SourceFolder;
-pub use tree::{AddressedTree, Applied, Kind, TreeStore};
+pub use tree::{AddressedTree, Applied, TreeStore};
 pub use uploads::{Ingest, UploadStore};
 
 use crate::oci::CanonicalDigest;

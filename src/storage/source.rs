@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::io::Errno;
-use tokio::task::spawn_blocking;
 
+use super::blocking::blocking;
 use super::files::Listing;
 use super::{Result, StorageError, StorageErrorKind, TreePath, files};
 
@@ -171,12 +171,4 @@ fn look(entry: &DirEntry) -> io::Result<Metadata> {
 
 fn not_followed() -> io::Error {
     io::Error::other("a link to a directory, which is not followed")
-}
-
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    spawn_blocking(work).await.unwrap_or_else(|error| {
-        Err(StorageError::io("a task of the storage ended early", io::Error::other(error)))
-    })
 }

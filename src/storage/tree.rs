@@ -6,17 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{Content, Edit, Finished, Folded, Result, TreePath};
+use super::{Content, Edit, Finished, Folded, Kind, Result, TreePath};
 use crate::oci::{CanonicalDigest, TreeId};
-
-/// What stands at a path of a tree.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// A file of that many bytes.
-    File(u64),
-    /// A directory.
-    Directory,
-}
 
 /// What edits made of a tree.
 #[derive(Debug)]

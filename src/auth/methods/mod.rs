@@ -2,10 +2,7 @@
 
 mod htpasswd;
 mod open;
-
-use std::path::PathBuf;
-
-use thiserror::Error;
+mod setup_error;
 
 use super::AccessControl;
 use crate::config::AuthSettings;
@@ -25,18 +22,8 @@ pub type Opened = Result<AccessControl, SetupError>;
 pub const METHODS: &[Method] =
     &[Method { name: "open", open: open::open }, Method { name: "htpasswd", open: htpasswd::open }];
 
+pub use setup_error::SetupError;
+
 /// Opens the way of `open`, for tests of rooms that know no settings.
 #[cfg(test)]
 pub(crate) use open::access_control as open_to_all;
-
-/// Why a way to sign in cannot be had.
-#[derive(Debug, Error)]
-#[error("cannot use the file {} of `{setting}`: {reason}", .file.display())]
-pub struct SetupError {
-    /// The setting that names the file.
-    pub setting: &'static str,
-    /// The file.
-    pub file: PathBuf,
-    /// What is wrong with it, and on which line.
-    pub reason: String,
-}

@@ -13,7 +13,8 @@ use rustix::process::geteuid;
 
 use super::super::source::{is_ours, unreadable};
 use super::super::{Result, SourceFolder, StorageError, StorageErrorKind, Taken, TreePath, files};
-use super::{Layout, folder, progress};
+use super::layout::Layout;
+use super::{content, progress};
 use crate::oci::CanonicalDigest;
 
 /// How much is copied at a time.
@@ -38,7 +39,7 @@ pub(super) fn import(
     })?;
     let temporary = layout.temporary();
     let taken = take_by(layout, &file, from, path, &temporary, expected);
-    folder::remove_file(&temporary)?;
+    files::remove_file(&temporary)?;
     taken
 }
 
@@ -67,7 +68,7 @@ fn take_by(
         return Err(StorageError::new(StorageErrorKind::DigestMismatch, found.to_string()));
     }
     own.sync_all().map_err(|error| StorageError::io("syncing a copy", error))?;
-    finished.is_replaced = folder::keep(layout, &own, temporary, expected)?;
+    finished.is_replaced = content::keep(layout, &own, temporary, expected)?;
     Ok(Taken { finished, is_linked })
 }
 

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use super::super::{Finished, Ingest, Result, StorageError, StorageErrorKind};
+use super::super::blocking::{blocking, join};
+use super::super::{Finished, Ingest, Result, StorageError, StorageErrorKind, files};
 use super::hash_worker::HashWorker;
+use super::layout::Layout;
 use super::progress::{Progress, sync_failed};
-use super::{Layout, folder, join};
 use crate::oci::Digest;
 
 /// How many bytes are sent to the disk at a time while others come, so that the end need not wait for all of them.
@@ -39,7 +40,7 @@ impl FileIngest {
         let writer = layout.writers.take(&id);
         let file =
             writer.write(|| {
-                folder::remove_file(&path)?;
+                files::remove_file(&path)?;
                 OpenOptions::new().read(true).write(true).create_new(true).open(&path).map_err(
                     |error| StorageError::io(format!("creating {}", path.display()), error),
                 )
@@ -169,7 +170,7 @@ impl Ingest for FileIngest {
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Finished> {
         let progress = self.drain().await?;
         let (layout, id, expected) = (Arc::clone(&self.layout), self.id.clone(), *expected);
-        join(spawn_blocking(move || progress.keep(&layout, &id, &expected)).await)
+        blocking(move || progress.keep(&layout, &id, &expected)).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use cid::Cid;
 
 use super::super::{Result, StorageError};
-use super::Layout;
+use super::layout::Layout;
 use crate::ipld::file::{CHUNK_SIZE, Spine};
 
 /// The leaves so far.

@@ -4,10 +4,12 @@
 //! layout whose `data` files are hard links to it, so that the folder can be served by a stock
 //! registry and read at the speed of the file system. What is not finished stands in `tmp/`.
 
+mod content;
 mod folder;
 mod hash_worker;
 mod import;
 mod ingest;
+mod layout;
 mod leaves;
 mod progress;
 pub(super) mod uploads;
@@ -15,24 +17,24 @@ mod writers;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::{fs, io};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
-use tokio::task::spawn_blocking;
 
+use super::blocking::blocking;
 use super::{
     AddressedTree, Announcer, ByteStream, Content, ContentStore, Edit, Finished, Ingest, Kind,
     Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreePath,
-    TreeStore, UploadStore,
+    TreeStore, UploadStore, files,
 };
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::reader;
 use ingest::FileIngest;
-use writers::Writers;
+use layout::{Layout, unusable};
 
 /// Opens the storage in a data folder, creating what is missing.
 ///
@@ -49,87 +51,6 @@ pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
     Ok(Arc::new(Embedded { layout }))
 }
 
-fn unusable(path: &Path, error: &io::Error) -> StorageError {
-    StorageError::new(unusable_kind(error), format!("{}: {error}", path.display()))
-}
-
-/// A lack of space passes; all else that prevents writing to a folder does not.
-fn unusable_kind(error: &io::Error) -> StorageErrorKind {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StorageErrorKind::Full,
-        _ => StorageErrorKind::Unusable,
-    }
-}
-
-/// Where everything stands in the data folder.
-struct Layout {
-    data: PathBuf,
-    writers: Writers,
-}
-
-impl Layout {
-    fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), writers: Writers::default() }
-    }
-
-    fn content(&self, digest: &CanonicalDigest) -> PathBuf {
-        let hex = digest.hex();
-        self.data.join("content/sha256").join(&hex[..2]).join(hex)
-    }
-
-    fn upload(&self, id: &str) -> PathBuf {
-        self.data.join(uploads::FOLDER).join(id)
-    }
-
-    /// The digests of the leaves that a checkpoint has left behind, 32 bytes each.
-    fn leaves(&self, id: &str) -> PathBuf {
-        self.data.join(uploads::FOLDER).join(format!("{id}{}", uploads::LEAVES))
-    }
-
-    /// A file name of one use.
-    fn temporary(&self) -> PathBuf {
-        self.data.join("tmp/files").join(uuid::Uuid::new_v4().simple().to_string())
-    }
-
-    fn tree(&self, tree: TreeId) -> PathBuf {
-        self.data.join(tree.as_str())
-    }
-
-    /// Writes a file and removes it again.
-    fn probe(&self) -> io::Result<()> {
-        let path = self.temporary();
-        let written = fs::write(&path, b"roadstead");
-        let removed = fs::remove_file(&path);
-        written.and(removed)
-    }
-
-    /// Links a file to wherever content is linked to. Mounts and some file systems forbid that
-    /// although everything else works.
-    fn probe_links(&self) -> Result<()> {
-        let source = self.temporary();
-        let name = source.file_name().unwrap_or_default();
-        let folders =
-            ["content/sha256/00", "public", "private"].map(|folder| self.data.join(folder));
-        let mut linked =
-            fs::write(&source, b"roadstead").map_err(|error| unusable(&source, &error));
-        for folder in &folders {
-            let target = folder.join(name);
-            linked = linked.and_then(|()| {
-                fs::hard_link(&source, &target).and_then(|()| fs::remove_file(&target)).map_err(|error| {
-                    let what = format!(
-                        "cannot link files of {} to {} ({error}): both have to be on one file system with hard \
-                         links",
-                        self.data.display(),
-                        folder.display()
-                    );
-                    StorageError::new(unusable_kind(&error), what)
-                })
-            });
-        }
-        folder::remove_file(&source).and(linked)
-    }
-}
-
 struct Embedded {
     layout: Arc<Layout>,
 }
@@ -141,15 +62,8 @@ impl Embedded {
         work: impl FnOnce(&Layout) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let layout = Arc::clone(&self.layout);
-        join(spawn_blocking(move || work(&layout)).await)
+        blocking(move || work(&layout)).await
     }
-}
-
-/// Unwraps what a blocking task came to.
-fn join<T>(joined: std::result::Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    joined.unwrap_or_else(|error| {
-        Err(StorageError::io("a task of the storage ended early", io::Error::other(error)))
-    })
 }
 
 #[async_trait]
@@ -157,8 +71,8 @@ impl Storage for Embedded {
     async fn repair(&self) -> Result<()> {
         self.blocking(|layout| {
             let folder = layout.data.join("tmp/files");
-            for name in folder::names(&folder)? {
-                folder::remove_all(&folder.join(name))?;
+            for name in files::names(&folder)? {
+                files::remove_all(&folder.join(name))?;
             }
             layout.probe_links()
         })
@@ -211,15 +125,15 @@ impl UploadStore for Embedded {
     async fn discard(&self, id: &str) -> Result<()> {
         let id = id.to_owned();
         self.blocking(move |layout| {
-            folder::remove_file(&layout.leaves(&id))?;
-            folder::remove_file(&layout.upload(&id))
+            files::remove_file(&layout.leaves(&id))?;
+            files::remove_file(&layout.upload(&id))
         })
         .await
     }
 
     async fn ingests(&self) -> Result<Vec<String>> {
         self.blocking(|layout| {
-            let names = folder::names(&layout.data.join(uploads::FOLDER))?;
+            let names = files::names(&layout.data.join(uploads::FOLDER))?;
             Ok(names.into_iter().filter(|name| !name.ends_with(uploads::LEAVES)).collect())
         })
         .await
@@ -227,7 +141,7 @@ impl UploadStore for Embedded {
 
     async fn ingest_sizes(&self) -> Result<HashMap<String, u64>> {
         self.blocking(|layout| {
-            let names = folder::names(&layout.data.join(uploads::FOLDER))?;
+            let names = files::names(&layout.data.join(uploads::FOLDER))?;
             let sizes = names.into_iter().filter_map(|name| {
                 // One may have ended meanwhile.
                 let size = fs::metadata(layout.upload(&name)).ok()?.len();
@@ -291,7 +205,7 @@ impl ContentStore for Embedded {
     async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
         let canonicals = canonicals.to_vec();
         self.blocking(move |layout| {
-            canonicals.iter().try_for_each(|it| folder::remove_file(&layout.content(it)))
+            canonicals.iter().try_for_each(|it| files::remove_file(&layout.content(it)))
         })
         .await
     }
@@ -300,8 +214,8 @@ impl ContentStore for Embedded {
         self.blocking(|layout| {
             let root = layout.data.join("content/sha256");
             let mut found = Vec::new();
-            for shard in folder::names(&root)? {
-                let names = folder::names(&root.join(shard))?;
+            for shard in files::names(&root)? {
+                let names = files::names(&root.join(shard))?;
                 found.extend(
                     names
                         .iter()

@@ -10,10 +10,11 @@ use bytes::Bytes;
 use rustix::io::{pwritev, retry_on_intr};
 use uuid::Uuid;
 
-use super::super::{Content, Finished, Result, StorageError, StorageErrorKind};
+use super::super::{Content, Finished, Result, StorageError, StorageErrorKind, files};
+use super::content;
+use super::layout::Layout;
 use super::leaves::Leaves;
 use super::writers::Writer;
-use super::{Layout, folder};
 use crate::ipld::file::TwinHasher;
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
 
@@ -148,8 +149,8 @@ impl Progress {
                 format!("the file of upload {id} is shorter or longer than what was written");
             return Err(StorageError::new(StorageErrorKind::NotFound, what));
         }
-        finished.is_replaced = folder::keep(layout, &self.file, &layout.upload(id), &canonical)?;
-        folder::remove_file(&layout.leaves(id))?;
+        finished.is_replaced = content::keep(layout, &self.file, &layout.upload(id), &canonical)?;
+        files::remove_file(&layout.leaves(id))?;
         Ok(finished)
     }
 }
@@ -215,7 +216,7 @@ fn boot() -> Option<&'static [u8; 16]> {
 /// for written afterwards: another sync would succeed, and another look at them come from memory.
 pub(super) fn sync_failed(layout: &Layout, id: &str, error: io::Error) -> StorageError {
     for path in [layout.upload(id), layout.leaves(id)] {
-        if let Err(error) = folder::remove_file(&path) {
+        if let Err(error) = files::remove_file(&path) {
             tracing::error!(%error, "failed to remove an upload that may not be on the disk");
         }
     }

@@ -10,10 +10,12 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::runtime::Handle;
 
-use super::super::{Edit, Result, StorageError};
-use super::CALLS;
+use super::super::{Edit, Result, StorageError, StorageErrorKind};
 use super::node::Node;
 use crate::ipld::{self, Block, Cid, Load, describe};
+
+/// How many calls are made at a time where many are to be made.
+pub(super) const CALLS: usize = 8;
 
 /// How many bytes of nodes are cached.
 const CACHED_BYTES: u64 = 4 * 1024 * 1024;
@@ -116,4 +118,9 @@ impl Weighter<Cid, Bytes> for Weights {
     fn weight(&self, _: &Cid, bytes: &Bytes) -> u64 {
         OVERHEAD + bytes.len() as u64
     }
+}
+
+/// Says that a block is none of a file.
+pub(super) fn odd(cid: &Cid) -> StorageError {
+    StorageError::new(StorageErrorKind::Damaged, format!("{cid} is not part of a file"))
 }

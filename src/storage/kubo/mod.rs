@@ -16,6 +16,7 @@ mod ingest;
 mod mfs_paths;
 mod node;
 mod pull;
+mod pull_quota;
 mod store;
 mod tree;
 mod upload_window;
@@ -38,15 +39,13 @@ use super::{
 use crate::ipld::Cid;
 use crate::kubo::{Kubo, KuboErrorKind};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher, TreeId};
+use blocks::CALLS;
 use checkpoint::Checkpoint;
 use ingest::KuboIngest;
 use mfs_paths::{MfsPaths, Owner, owner};
 use node::Node;
 use store::Store;
 use tree::Tree;
-
-/// How many calls are made at a time where many are to be made.
-const CALLS: usize = 8;
 
 /// How many bytes of a folder's file are read at a time.
 const PIECE: usize = 1024 * 1024;

@@ -4,29 +4,24 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::super::{ByteStream, Content, Result, StorageError, StorageErrorKind};
-use super::blocks::Blocks;
+use super::blocks::{Blocks, odd};
 use super::node::Node;
-use super::store::{Store, odd};
+use super::pull_quota::Pulls;
+use super::store::Store;
 use crate::ipld::file::CHUNK_SIZE;
 use crate::ipld::{self, Cid, RAW, describe};
 use crate::kubo::Body;
 
-/// How many pulls have a stream.
-const STREAMS: usize = 16;
-
 /// For how long a client may take nothing and keep its stream.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// How many leaves a reader that has none requests from the node at a time.
-const REQUESTS: usize = 32;
 
 /// How long a pull waits until it may ask.
 const WAIT: Duration = Duration::from_secs(30);
@@ -37,20 +32,6 @@ const BUDGET: u64 = 16 * 1024 * 1024;
 /// The least, and the most, that one of them asks for at a time.
 const LEAST: u64 = 64 * 1024;
 const MOST: u64 = CHUNK_SIZE as u64;
-
-/// What all pulls share.
-pub(super) struct Pulls {
-    under_way: AtomicU64,
-    streams: Arc<Semaphore>,
-    requests: Semaphore,
-}
-
-impl Pulls {
-    pub(super) fn new() -> Arc<Self> {
-        let (under_way, requests) = (AtomicU64::new(0), Semaphore::new(REQUESTS));
-        Arc::new(Self { under_way, streams: Arc::new(Semaphore::new(STREAMS)), requests })
-    }
-}
 
 /// A pull under way.
 struct Pull {

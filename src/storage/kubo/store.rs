@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::TryStreamExt;
 
-use super::super::{Content, Finished, Result, StorageError, StorageErrorKind};
-use super::blocks::Blocks;
+use super::super::{Content, Finished, Result};
+use super::blocks::{Blocks, odd};
 use super::buffer_pool::BufferPool;
 use super::commit::Snapshots;
 use super::node::Node;
-use super::pull::Pulls;
+use super::pull_quota::Pulls;
 use crate::ipld::file::{CHUNK_SIZE, Spine, TwinHasher};
 use crate::ipld::{self, Cid, RAW, describe, digest_of};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Hasher};
@@ -102,8 +102,4 @@ impl Store {
         }
         Ok(hasher.finish())
     }
-}
-
-pub(super) fn odd(cid: &Cid) -> StorageError {
-    StorageError::new(StorageErrorKind::Damaged, format!("{cid} is not part of a file"))
 }

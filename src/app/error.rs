@@ -1,0 +1,118 @@
+//! Why there is no registry, or why it cannot be served.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use super::tls::TlsError;
+use crate::auth::SetupError;
+use crate::index::IndexError;
+use crate::registry::RegistryError;
+use crate::storage::StorageError;
+
+/// Why there is no registry.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// Another process owns the data folder.
+    #[error("the data folder {} is in use by another process, roadstead{}", .data.display(), .owner.as_ref().map(|pid| format!(" with pid {pid}")).unwrap_or_default())]
+    Locked {
+        /// The data folder.
+        data: PathBuf,
+        /// What the owner wrote down.
+        owner: Option<String>,
+    },
+    /// The data folder cannot be made or written to.
+    #[error("cannot use the data folder {}", .data.display())]
+    Folder {
+        /// The data folder.
+        data: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no data folder.
+    #[error("no registry in {}: name its data folder with --data or its settings with --config; `roadstead serve` \
+        creates a new one", .0.display())]
+    Absent(PathBuf),
+    /// The tree holds something, the index nothing.
+    #[error("the storage holds images, but the index is empty: run `roadstead index rebuild`")]
+    IndexLost,
+    /// Uploads that another process has are not in its data folder.
+    #[error(
+        "cannot clear uploads: another command is using the data folder; wait until it has ended, or for \
+         uploads.expire_after"
+    )]
+    UploadsInUse,
+    /// What is to be filled holds something.
+    #[error("{} is not empty: use a new folder", .0.display())]
+    NotEmpty(PathBuf),
+    /// The database of the index holds another registry.
+    #[error("the index is not empty: use a new database")]
+    IndexTaken,
+    /// An adoption ended early.
+    #[error("{} has only a part of {}: run `roadstead adopt` with that folder again to continue, or empty {}", .data.display(), .from.display(), .data.display())]
+    HalfAdopted {
+        /// The data folder.
+        data: PathBuf,
+        /// The folder that is adopted.
+        from: PathBuf,
+    },
+    /// A restoration ended early.
+    #[error("{} has only a part of {root}: run `roadstead restore` or `roadstead import` again to continue, or \
+        empty {}", .data.display(), .data.display())]
+    HalfRestored {
+        /// The data folder.
+        data: PathBuf,
+        /// The root that is restored.
+        root: String,
+    },
+    /// A setting names something that this program does not have.
+    #[error("unknown {what} `{name}`")]
+    Missing {
+        /// A kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}{}", advice(*address, source))]
+    Listen {
+        /// As it was set.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Foreign images cannot be served with these settings.
+    #[error("cannot serve images of other registries")]
+    Federation(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The root cannot be published as it was set.
+    #[error("cannot publish the root: {0}")]
+    Publish(String),
+    /// The server ended early.
+    #[error("the server failed")]
+    Server(#[source] io::Error),
+    /// There is no sign-in method as it was set.
+    #[error(transparent)]
+    Auth(#[from] SetupError),
+    /// Connections cannot be encrypted as it was set.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The storage cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// The index cannot be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    /// What a crash left could not be carried on.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+}
+
+/// Says what to do about an address that cannot be listened on, where that is known.
+fn advice(address: std::net::SocketAddr, error: &io::Error) -> String {
+    if error.kind() != io::ErrorKind::AddrInUse {
+        return String::new();
+    }
+    let other = std::net::SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
+    format!(": port {} is taken; stop the other program, or use `--listen {other}`", address.port())
+}

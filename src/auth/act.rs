@@ -1,0 +1,30 @@
+//! The acts that a client may be allowed or refused.
+
+use crate::oci::RepositoryName;
+
+/// What a client wants to do with a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read it.
+    Pull,
+    /// Write to it.
+    Push,
+    /// Delete from it.
+    Delete,
+}
+
+/// What a client wants to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act<'request> {
+    /// Ask anything at all: each request below `/v2/` begins with this, whatever its path.
+    Ask,
+    /// Learn whether it is signed in (`GET /v2/`): a refusal tells clients how they could be.
+    SignIn,
+    /// List all repositories.
+    List,
+    /// Do this with a repository whose name is yet to be read. What is refused here is refused for
+    /// every name, so that a malformed one tells nothing to a stranger.
+    Any(Action),
+    /// Do this with that repository.
+    On(Action, &'request RepositoryName),
+}
