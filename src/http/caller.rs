@@ -7,9 +7,10 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 
+use super::challenge::TOKEN_PATH;
 use super::error::ApiError;
-use super::extract::Namespace;
-use super::{Api, client, credentials, log, token};
+use super::namespace::Namespace;
+use super::{Api, client, credentials, log};
 use crate::auth::{AuthError, Caller};
 use crate::dnslink::on_behalf_of;
 
@@ -75,7 +76,7 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
         let scheme = if is_encrypted { "https" } else { "http" };
         format!("{scheme}://{}", host.unwrap_or_else(|| api.address.to_string()))
     });
-    let (realm, url) = (format!("\"{}\"", token::PATH), format!("\"{base}{}\"", token::PATH));
+    let (realm, url) = (format!("\"{}\"", TOKEN_PATH), format!("\"{base}{}\"", TOKEN_PATH));
     HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()
 }
 

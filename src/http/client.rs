@@ -8,7 +8,6 @@
 //! entry that is no trusted proxy is the client. `Forwarded` counts where none of the others is there.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::header::{FORWARDED, HOST, HeaderMap, HeaderName};
@@ -16,52 +15,12 @@ use actix_web::http::uri::Authority;
 use actix_web::web::Data;
 use actix_web::{HttpMessage, HttpRequest};
 
-use super::Api;
+use super::client_group::group;
+use super::{Api, TrustedProxies};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-
-/// The proxies that are trusted to say for which client a request is (`server.trusted_proxies`).
-#[derive(Debug, Default)]
-pub struct TrustedProxies {
-    networks: Vec<(IpAddr, u8)>,
-    has_warned: AtomicBool,
-}
-
-impl TrustedProxies {
-    /// Trusts the addresses of these networks: an address, and how many of its bits they share.
-    #[must_use]
-    pub fn new(networks: Vec<(IpAddr, u8)>) -> Self {
-        Self { networks, has_warned: AtomicBool::new(false) }
-    }
-
-    /// Tells whether an address is that of a proxy that is trusted.
-    #[must_use]
-    pub fn include(&self, address: IpAddr) -> bool {
-        self.networks.iter().any(|(network, bits)| match (network, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let other = network.to_bits() ^ address.to_bits();
-                other.checked_shr(32 - u32::from(*bits)).unwrap_or_default() == 0
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let other = network.to_bits() ^ address.to_bits();
-                other.checked_shr(128 - u32::from(*bits)).unwrap_or_default() == 0
-            }
-            _ => false,
-        })
-    }
-
-    /// Says once that headers of a proxy are not believed, and what would change that.
-    fn warn(&self, peer: IpAddr, reason: &str) {
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                client_address = %peer,
-                "ignored forwarded headers of a request: {reason} (logged once)"
-            );
-        }
-    }
-}
 
 /// The client of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -153,14 +112,6 @@ fn read(request: &HttpRequest) -> Client {
     let api: &Data<Api> = request.app_data().expect("the server is made with it");
     let peer = request.peer_addr().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.ip());
     Client::read(peer, request.headers(), &api.proxies)
-}
-
-/// Returns what limits count an address by.
-pub(super) fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
-        address @ IpAddr::V4(_) => address,
-    }
 }
 
 /// Goes from the nearest hop to the farthest as long as each is a proxy that is trusted to name the next;

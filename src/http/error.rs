@@ -10,7 +10,8 @@ use actix_web::http::header::{
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use serde_json::json;
 
-use crate::auth::{AuthError, Challenge, TokenFault};
+use super::challenge;
+use crate::auth::AuthError;
 use crate::dnslink::{DnslinkError, DnslinkErrorKind};
 use crate::index::{IndexError, IndexErrorKind};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
@@ -322,7 +323,7 @@ impl From<AuthError> for ApiError {
         match error {
             AuthError::Unauthorized(challenge) => {
                 Self::new(StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized, message)
-                    .with(WWW_AUTHENTICATE.as_str(), challenge_header(&challenge))
+                    .with(WWW_AUTHENTICATE.as_str(), challenge::header(&challenge))
                     // Another client, and this one once it signs in, is answered otherwise.
                     .with(CACHE_CONTROL.as_str(), "no-store")
                     .with(VARY.as_str(), "Authorization")
@@ -332,24 +333,6 @@ impl From<AuthError> for ApiError {
                 Self::too_many(message, (retry_after.as_secs() + rest).max(1))
             }
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
-        }
-    }
-}
-
-/// Writes a challenge as clients read it: quoted, without spaces behind commas. Where tokens are had
-/// is a path here; `caller` makes it the URL that clients need.
-fn challenge_header(challenge: &Challenge) -> String {
-    match challenge {
-        Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),
-        Challenge::Token { scope, fault } => {
-            let scope = scope.as_ref().map(|scope| format!(",scope=\"{scope}\""));
-            let scope = scope.unwrap_or_default();
-            let fault = match fault {
-                Some(TokenFault::Invalid) => ",error=\"invalid_token\"",
-                Some(TokenFault::InsufficientScope) => ",error=\"insufficient_scope\"",
-                None => "",
-            };
-            format!("Bearer realm=\"{}\",service=\"roadstead\"{scope}{fault}", super::token::PATH)
         }
     }
 }

@@ -10,6 +10,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use uuid::Uuid;
 
 use super::error::ApiError;
+use super::namespace::Namespace;
 use super::{Api, caller, client, log, range};
 use crate::auth::{
     Act, Action, AuthError, Authority, Caller, CatalogGrant, DeleteGrant, Meant, PullGrant,
@@ -19,9 +20,6 @@ use crate::oci::{Digest, ErrorCode, Reference, ReferenceError, RepositoryName, r
 use crate::registry::RegistryError;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, ApiError>>>>;
-
-/// The registry on whose behalf an answer is given (containerd's `?ns=`).
-pub(super) struct Namespace(pub(super) String);
 
 /// What a handler takes: a grant, and then whatever it needs to know of the request. Nothing but
 /// this reads a digest, a reference, an upload or parameters, so that a client learns what is wrong

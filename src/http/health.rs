@@ -6,28 +6,16 @@ use std::time::{Duration, Instant};
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{HttpResponse, rt};
-use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use serde_json::json;
 
 use super::Api;
+use super::readiness::Outcome;
 use crate::index::IndexErrorKind;
 use crate::registry::RegistryError;
 use crate::storage::StorageErrorKind;
 
 /// How long an outcome is good for others.
 const SHARED: Duration = Duration::from_secs(1);
-
-/// How the parts were when they were last looked at. A look writes to each part, and any client may ask.
-#[derive(Default)]
-pub struct Readiness {
-    last: Arc<Mutex<Option<(Instant, Outcome)>>>,
-}
-
-#[derive(Clone)]
-struct Outcome {
-    status: StatusCode,
-    parts: Value,
-}
 
 /// `GET /healthz`: the process answers.
 pub(super) async fn live() -> HttpResponse {

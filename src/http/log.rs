@@ -16,8 +16,8 @@ use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest};
 
 use super::client::{self, Client};
+use super::headers::{CONTENT_DIGEST, IPFS_PATH};
 use super::metrics::{Measured, RouteMetrics};
-use super::respond::{CONTENT_DIGEST, IPFS_PATH};
 use crate::auth::Caller;
 
 /// The most that is logged of a path, in bytes.

@@ -13,26 +13,34 @@ mod browsers;
 mod byteranges;
 mod caller;
 mod catalog;
+mod challenge;
 mod client;
+mod client_group;
 mod condition;
 mod cors;
 mod credentials;
 mod error;
 mod extract;
 mod gateway;
+mod headers;
 mod health;
 mod limits;
 mod log;
 mod manifests;
 mod memory;
 mod metrics;
+mod namespace;
+mod own_names;
 mod page;
+mod peer;
 mod range;
+mod readiness;
 mod referrers;
 mod respond;
 mod routing;
 mod tags;
 mod token;
+mod trusted_proxies;
 mod uploads;
 
 use std::future::ready;
@@ -44,16 +52,18 @@ use actix_web::web::{self, ServiceConfig, delete, get, head, patch, post, put, r
 use actix_web::{FromRequest, Handler, Resource, Responder};
 
 pub use api::Api;
-pub use browsers::{OwnNames, refuse_browsers};
-pub use client::{Client, TrustedProxies};
+pub use browsers::refuse_browsers;
+pub use client::Client;
 pub use cors::share_public;
 pub use error::ApiError;
-pub use health::Readiness;
 pub use limits::{BoundedHeads, LimitSettings, Limits, bound};
 pub use log::log_requests;
 pub use memory::ManifestMemory;
 pub use metrics::Metrics;
-pub use routing::Peer;
+pub use own_names::OwnNames;
+pub use peer::Peer;
+pub use readiness::Readiness;
+pub use trusted_proxies::TrustedProxies;
 
 /// The methods of what can only be read.
 const READ: &str = "GET, HEAD";

@@ -1,21 +1,16 @@
 //! Headers that several answers share.
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CACHE_CONTROL, ETAG, HeaderName, IF_NONE_MATCH, IF_RANGE, RANGE};
+use actix_web::http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use cid::Cid;
 
+use super::headers::{CONTENT_DIGEST, IPFS_PATH};
 use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::Expected;
-
-/// The digest of the content that an answer is about.
-pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
-
-/// Where the content stands in IPFS.
-pub(super) const IPFS_PATH: HeaderName = HeaderName::from_static("x-ipfs-path");
 
 /// Says what the content is: its digest, its tag for caches, and where it stands in IPFS, if that is known.
 pub(super) fn describe<'a>(

@@ -11,12 +11,11 @@ use cid::Cid;
 use serde::Serialize;
 use serde_json::json;
 
-use super::Api;
 use super::accept::Accept;
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
-use super::gateway;
-use crate::dnslink::{Gateway, parse_key, peer_id};
+use super::{Api, Peer, gateway};
+use crate::dnslink::{parse_key, peer_id};
 use crate::oci::ErrorCode;
 
 /// How blocks are to be had here: by a trustless gateway (the multicodec of that name).
@@ -24,14 +23,6 @@ const PROTOCOL: &str = "transport-ipfs-gateway-http";
 
 const JSON: &str = "application/json";
 const LINES: &str = "application/x-ndjson";
-
-/// This registry, as a peer that others find.
-pub struct Peer {
-    /// Its key as a peer id, the same after every start.
-    pub id: Cid,
-    /// Where its gateway is, if that is known.
-    pub gateway: Option<Gateway>,
-}
 
 /// The record of a peer (specification, "Peer Schema").
 #[derive(Serialize)]

@@ -12,9 +12,6 @@ use super::extract::{Query, Read};
 use super::{Api, client, credentials};
 use crate::auth::Scopes;
 
-/// Where it is.
-pub(super) const PATH: &str = "/v2/token";
-
 /// `GET`: a token for the caller, good for no more than what is requested (`scope`). What a client may not
 /// do is left out without a word: clients request several things at once, and end at a refusal. When it was issued is
 /// not returned, since clients would compare that with clocks of their own; each counts from when it came.

@@ -7,8 +7,8 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPosition};
-use super::respond::{self, CONTENT_DIGEST, IPFS_PATH};
-use super::{Api, range};
+use super::headers::{CONTENT_DIGEST, IPFS_PATH};
+use super::{Api, range, respond};
 use crate::auth::PushGrant;
 use crate::oci::{Algorithm, Digest, ErrorCode};
 use crate::registry::{Beside, Blob, RegistryError, Upload};
@@ -160,7 +160,11 @@ impl Chunk {
     fn of(request: &HttpRequest) -> Result<Option<Self>, ApiError> {
         let announced = body::length(request)?;
         let Some(header) = request.headers().get(CONTENT_RANGE) else { return Ok(None) };
-        let range = range::chunk(header.to_str().unwrap_or_default())?;
+        let header = header.to_str().unwrap_or_default();
+        let range = range::chunk(header).ok_or_else(|| {
+            let message = format!("the Content-Range `{header}` is not <first>-<last>");
+            ApiError::malformed(ErrorCode::BlobUploadInvalid, message)
+        })?;
         let (start, length) = (range.start, range.end - range.start);
         match announced {
             Some(received) if received != length => {

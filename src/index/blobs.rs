@@ -16,7 +16,7 @@ const NAMES_AT_ONCE: usize = 1000;
 type Row = (String, Vec<u8>, i64);
 
 /// Reads a row of `blobs`.
-pub(super) fn row((canonical, bytes, size): Row) -> Result<BlobRow> {
+fn row((canonical, bytes, size): Row) -> Result<BlobRow> {
     Ok(BlobRow { canonical: parsed(&canonical)?, cid: cid(&bytes)?, size: unsigned(size)? })
 }
 

@@ -3,9 +3,9 @@
 use cid::Cid;
 use sqlx::QueryBuilder;
 
-use super::columns::{damaged, signed, unsigned};
+use super::columns::{self, damaged, parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{BlobBlock, Index, PublicBlock, Result, blobs, manifests, nodes};
+use super::{BlobBlock, BlobRow, Index, PublicBlock, Result, manifests, nodes};
 use crate::ipld::RAW;
 
 /// How many blocks go into one statement; five parameters each.
@@ -101,6 +101,7 @@ async fn find(
         let what = format!("node {block} is missing: run `roadstead index rebuild`");
         return Err(damaged("finding a block of a blob", what));
     }
-    let blob = blobs::row((digest, blob_cid, size))?;
+    let canonical = parsed(&digest)?;
+    let blob = BlobRow { canonical, cid: columns::cid(&blob_cid)?, size: unsigned(size)? };
     Ok(Some(PublicBlock::Part { blob, start: unsigned(start)?, length: unsigned(length)? }))
 }

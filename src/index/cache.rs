@@ -6,7 +6,8 @@ use std::hash::Hash;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
-use super::generation::{Generation, Seen};
+use super::generation::Generation;
+use super::generation_reader::Seen;
 use super::{BlobRow, ManifestRow, Result};
 use crate::oci::{Digest, RepositoryName, Tag};
 

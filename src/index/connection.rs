@@ -8,7 +8,9 @@ use sqlx::{Postgres, Sqlite};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::columns::damaged;
-use super::{IndexError, IndexErrorKind, Result, postgres, sqlite};
+use super::failure::kind;
+use super::session::within;
+use super::{IndexError, IndexErrorKind, Result};
 
 /// Runs one query, written once, on whichever database the connection leads to. Any failure is
 /// noted on the connection, so that it is not used as if nothing had happened.
@@ -24,7 +26,7 @@ macro_rules! on {
             }
             $crate::index::connection::Link::Postgres($db) => {
                 let $db = &mut **$db;
-                $crate::index::postgres::within(limit, async { $query }).await
+                $crate::index::session::within(limit, async { $query }).await
             }
         };
         outcome.map_err(|error| $connection.failed($doing, error))
@@ -164,7 +166,7 @@ impl Connection {
             Link::Postgres(link) => {
                 let begin = if self.limit == WRITER_LIMIT { WRITERS_BEGIN } else { "BEGIN" };
                 let begin = sqlx::raw_sql(begin).execute(&mut **link);
-                postgres::within(self.limit, begin).await.map(drop)
+                within(self.limit, begin).await.map(drop)
             }
         };
         begun.map_err(|error| self.failed("beginning a transaction", error))
@@ -219,29 +221,4 @@ impl Drop for Connection {
 /// The error of a call that makes no sense where it was made.
 pub(super) fn misuse(doing: &'static str, why: &'static str) -> IndexError {
     IndexError::new(IndexErrorKind::Failed, doing, why)
-}
-
-/// Says what a caller can do about a failure.
-pub(super) fn kind(error: &sqlx::Error) -> IndexErrorKind {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().unwrap_or_default();
-            if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
-                sqlite::kind_of_code(&code)
-            } else {
-                postgres::kind_of_code(&code)
-            }
-        }
-        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            IndexErrorKind::Full
-        }
-        sqlx::Error::Io(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => IndexErrorKind::Unavailable,
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::RowNotFound => {
-            IndexErrorKind::Damaged
-        }
-        _ => IndexErrorKind::Failed,
-    }
 }

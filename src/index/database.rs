@@ -11,7 +11,7 @@ use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
 use super::locks::Locks;
 use super::pool::Pool;
-use super::{Access, IndexError, IndexErrorKind, Lease, Result, Writer, sqlite};
+use super::{Access, IndexError, IndexErrorKind, Lease, Result, Writer};
 
 /// How long a request waits for the write transaction of another.
 pub(super) const GATE_LIMIT: Duration = Duration::from_secs(30);
@@ -157,14 +157,6 @@ impl Index {
             return generation::version(&mut self.read().await?).await.map(drop);
         }
         generation::beat(&mut self.write().await?).await
-    }
-
-    /// Reads all of the database's file, where it is one. A server of databases looks after its own.
-    ///
-    /// # Errors
-    /// [`Damaged`](IndexErrorKind::Damaged) when the file is not whole.
-    pub async fn verify(&self) -> Result<()> {
-        sqlite::verify(&mut self.read().await?).await
     }
 
     /// Closes all connections once they are unused. Every later call fails.

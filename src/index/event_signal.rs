@@ -12,7 +12,7 @@ use sqlx::postgres::PgListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
-use super::postgres::within;
+use super::session::within;
 
 /// How often other processes are notified at most.
 const INTERVAL: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Result;
 use super::columns::unsigned;
 use super::connection::{Connection, on};
-use super::generation_reader::GenerationReader;
+use super::generation_reader::{GenerationReader, Seen};
 
 /// Stands for a version that has to be queried from the database.
 const UNSETTLED: u64 = u64::MAX;
@@ -18,15 +18,6 @@ pub(super) enum Generation {
     Queried(GenerationReader),
     /// Only this process writes, and knows it.
     Owned(AtomicU64),
-}
-
-/// A version that was seen: what was found under it counts as long as the same is seen again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// The number of the connection that it was seen by.
-    pub(super) session: u64,
-    /// The version.
-    pub(super) version: u64,
 }
 
 impl Generation {

@@ -10,8 +10,9 @@ use tokio::sync::{
     RwLock, Semaphore,
 };
 
-use super::connection::{Connection, Link, kind, on};
-use super::postgres::{is_lock_timeout, within};
+use super::connection::{Connection, Link, on};
+use super::failure::{is_lock_timeout, kind};
+use super::session::within;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// The first half of the key of the lock in Postgres; the second is the schema's.

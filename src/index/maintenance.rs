@@ -1,7 +1,7 @@
 //! What frees space: pruning what is no longer needed, and clearing what can be rebuilt.
 
 use super::connection::on;
-use super::{Result, Writer, postgres};
+use super::{Result, Writer, process_locks};
 
 impl Writer {
     /// Deletes nodes without a new link since before `before`, and entries of the queue that
@@ -42,7 +42,7 @@ impl Writer {
     /// roots, retained ones too, and the queue. Users, grants and uploads stay.
     pub async fn clear(&mut self) -> Result<()> {
         self.write(async |connection| {
-            postgres::keep_others_off(connection).await?;
+            process_locks::keep_others_off(connection).await?;
             for statement in [
                 "DELETE FROM tags",
                 "DELETE FROM manifest_edges",

@@ -11,6 +11,7 @@
 
 #![expect(clippy::missing_errors_doc, reason = "every call fails as `IndexErrorKind` says")]
 
+mod access;
 mod blobs;
 mod blocks;
 mod cache;
@@ -19,6 +20,7 @@ mod connection;
 mod database;
 mod edges;
 mod error;
+mod failure;
 mod event_signal;
 mod events;
 mod generation;
@@ -32,23 +34,26 @@ mod open;
 mod pool;
 mod pooler;
 mod postgres;
+mod process_locks;
 mod published;
 mod queue;
 mod repositories;
 mod rows;
 mod schema;
 mod secrets;
+mod session;
 mod sqlite;
 mod tags;
 mod uploads;
 mod withdrawn;
 mod writer;
 
+pub use access::Access;
 pub use database::Index;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
 pub use locks::Lease;
-pub use open::{Access, INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
+pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, Folding, ManifestEdge,
     ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PrunedEvents, PublicBlock,

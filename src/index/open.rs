@@ -6,17 +6,8 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 use super::connection::misuse;
-use super::{Index, Result, postgres, sqlite};
+use super::{Access, Index, Result, postgres, sqlite};
 use crate::config::PostgresSettings;
-
-/// What an index is opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// To serve: the schema is migrated, everything works.
-    Full,
-    /// To look beside a running server: nothing is made or migrated, and only the reads work.
-    ReadOnly,
-}
 
 /// An index that is being opened.
 pub type Opening<'a> = BoxFuture<'a, Result<Arc<Index>>>;

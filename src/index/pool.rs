@@ -2,7 +2,8 @@
 
 use sqlx::{PgPool, SqlitePool};
 
-use super::connection::{Link, kind};
+use super::connection::Link;
+use super::failure::kind;
 use super::{IndexError, Result};
 
 /// Connections to either database.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 
-use super::postgres::{failed, within};
+use super::failure::opening_postgres;
+use super::session::within;
 use super::{IndexError, IndexErrorKind, Result};
 
 const DOING: &str = "opening a Postgres database";
@@ -36,7 +37,7 @@ pub(super) async fn refuse(options: &PgConnectOptions) -> Result<()> {
                  session` and `ignore_startup_parameters = extra_float_digits` there, or name Postgres itself"
             ),
         )),
-        Err(error) => Err(failed(options, error)),
+        Err(error) => Err(opening_postgres(options, error)),
     }
 }
 

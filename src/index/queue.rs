@@ -6,7 +6,7 @@ use super::columns::{cid, damaged, unsigned};
 use super::connection::{Connection, misuse, on};
 use super::{
     Actor, Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, events,
-    manifests, postgres,
+    manifests, process_locks,
 };
 use crate::oci::TreeId;
 
@@ -254,7 +254,7 @@ async fn append(
     manifest: Option<&StoredManifest>,
     now: i64,
 ) -> Result<i64> {
-    postgres::lock_queue(connection).await?;
+    process_locks::lock_queue(connection).await?;
     if let Some(manifest) = manifest {
         manifests::store(connection, manifest).await?;
     }

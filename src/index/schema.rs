@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-use super::connection::{Connection, kind, on};
+use super::connection::{Connection, on};
+use super::failure::kind;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.

@@ -10,8 +10,9 @@ use sqlx::sqlite::{
 use tokio::sync::Mutex;
 
 use super::cache::RowCache;
-use super::connection::{Connection, Link, kind, misuse};
+use super::connection::{Link, misuse};
 use super::database::GATE_LIMIT;
+use super::failure::kind;
 use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
 use super::locks::Locks;
@@ -189,17 +190,23 @@ pub(super) fn set_aside(url: &str) -> Result<PathBuf> {
     Ok(with(&aside))
 }
 
-/// Reads the whole file.
-pub(super) async fn verify(connection: &mut Connection) -> Result<()> {
-    const DOING: &str = "examining its file";
+impl Index {
+    /// Reads all of the database's file, where it is one. A server of databases looks after its own.
+    ///
+    /// # Errors
+    /// [`Damaged`](IndexErrorKind::Damaged) when the file is not whole.
+    pub async fn verify(&self) -> Result<()> {
+        const DOING: &str = "examining its file";
 
-    let Link::Lite(link) = connection.link() else { return Ok(()) };
-    let query = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&mut **link).await;
-    let (found,): (String,) = query.map_err(|error| connection.failed(DOING, error))?;
-    if found == "ok" {
-        return Ok(());
+        let mut connection = self.read().await?;
+        let Link::Lite(link) = connection.link() else { return Ok(()) };
+        let query = sqlx::query_as("PRAGMA quick_check(1)").fetch_one(&mut **link).await;
+        let (found,): (String,) = query.map_err(|error| connection.failed(DOING, error))?;
+        if found == "ok" {
+            return Ok(());
+        }
+        Err(IndexError::new(IndexErrorKind::Damaged, DOING, found))
     }
-    Err(IndexError::new(IndexErrorKind::Damaged, DOING, found))
 }
 
 fn pools(connections: u32) -> SqlitePoolOptions {
@@ -212,32 +219,6 @@ fn pools(connections: u32) -> SqlitePoolOptions {
 
 fn failed(error: sqlx::Error) -> IndexError {
     IndexError::new(kind(&error), "opening a SQLite file", error)
-}
-
-/// Says what a caller can do about an extended result code (sqlite.org/rescode.html).
-pub(super) fn kind_of_code(code: &str) -> IndexErrorKind {
-    const BUSY: i32 = 5;
-    const LOCKED: i32 = 6;
-    const READONLY: i32 = 8;
-    const CORRUPT: i32 = 11;
-    const FULL: i32 = 13;
-    const NOTADB: i32 = 26;
-    /// No space to make the index of the write-ahead log longer.
-    const IOERR_SHMSIZE: i32 = 0x130a;
-    /// What writing comes to where the disk can only be read since the file was opened: the I/O errors
-    /// of write, fsync (also of a folder), truncate, delete and of opening the write-ahead log's index.
-    const IOERR_OF_WRITES: [i32; 6] = [0x30a, 0x40a, 0x50a, 0x60a, 0xa0a, 0x120a];
-
-    let Ok(code) = code.parse::<i32>() else { return IndexErrorKind::Failed };
-    match code & 0xff {
-        BUSY | LOCKED => IndexErrorKind::Unavailable,
-        READONLY => IndexErrorKind::ReadOnly,
-        CORRUPT | NOTADB => IndexErrorKind::Damaged,
-        FULL => IndexErrorKind::Full,
-        _ if code == IOERR_SHMSIZE => IndexErrorKind::Full,
-        _ if IOERR_OF_WRITES.contains(&code) => IndexErrorKind::ReadOnly,
-        _ => IndexErrorKind::Failed,
-    }
 }
 
 #[cfg(test)]
@@ -282,28 +263,5 @@ mod tests {
         writer.put_nodes(&[(cid, None)]).await.unwrap();
         assert_eq!(index.upload(&key).await.unwrap().unwrap().checkpoint, b"");
         assert!(index.save_upload("1", "a", 1, b"small", 1).await.unwrap());
-    }
-
-    #[test]
-    fn a_code_says_what_a_caller_can_do() {
-        for (code, kind) in [
-            ("5", IndexErrorKind::Unavailable),
-            ("517", IndexErrorKind::Unavailable),
-            ("13", IndexErrorKind::Full),
-            ("4874", IndexErrorKind::Full),
-            ("8", IndexErrorKind::ReadOnly),
-            ("1032", IndexErrorKind::ReadOnly),
-            ("778", IndexErrorKind::ReadOnly),
-            ("1034", IndexErrorKind::ReadOnly),
-            ("266", IndexErrorKind::Failed),
-            ("11", IndexErrorKind::Damaged),
-            ("779", IndexErrorKind::Damaged),
-            ("26", IndexErrorKind::Damaged),
-            ("10", IndexErrorKind::Failed),
-            ("1", IndexErrorKind::Failed),
-            ("", IndexErrorKind::Failed),
-        ] {
-            assert_eq!(kind_of_code(code), kind, "{code}");
-        }
     }
 }

@@ -8,7 +8,7 @@ use tracing::warn;
 use super::connection::Connection;
 use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
-use super::{Result, postgres};
+use super::{Result, process_locks};
 
 /// The writer's lock, and the transactions that only its holder may make. Dropping it gives the lock
 /// back and rolls back what was not committed.
@@ -39,7 +39,7 @@ impl Writer {
         event_signal: Arc<EventSignal>,
     ) -> Result<Self> {
         connection.set_locked(true);
-        postgres::lock(&mut connection).await?;
+        process_locks::lock(&mut connection).await?;
         let locked = Some(LockedConnection { connection, _lock: guard });
         Ok(Self { locked, generation, event_signal })
     }
@@ -81,7 +81,7 @@ impl Drop for Writer {
         let Some(mut locked) = self.locked.take() else { return };
         if locked.connection.is_quiet() {
             tokio::spawn(async move {
-                match postgres::unlock(&mut locked.connection).await {
+                match process_locks::unlock(&mut locked.connection).await {
                     Ok(()) => locked.connection.set_locked(false),
                     Err(error) => warn!(%error, "closing the connection to give the lock back"),
                 }
@@ -120,6 +120,6 @@ impl Writer {
     ///
     /// Until the end, nothing may be read but by this writer: those who wait may have all other connections.
     pub async fn hold_stores(&mut self) -> Result<bool> {
-        postgres::hold_stores(self.connection()).await
+        process_locks::hold_stores(self.connection()).await
     }
 }

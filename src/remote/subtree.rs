@@ -66,7 +66,8 @@ mod tests {
 
     use super::super::repeats::{REPEATED, SOME};
     use super::*;
-    use crate::remote::{Events, Source};
+    use crate::ipld::Block;
+    use crate::remote::{BlockStream, Events, Source};
 
     /// Sends so many blocks that differ, again and again, and counts all.
     struct Repeating {

@@ -13,7 +13,7 @@ use super::super::Api;
 use super::super::accept::Accept;
 use super::super::error::{Answer, ApiError};
 use super::super::extract::{Query, Read};
-use super::super::respond::IPFS_PATH;
+use super::super::headers::IPFS_PATH;
 use super::disposition::attachment;
 use super::request::{malformed, only_if_cached, parameter};
 use super::{expect_enabled, is_known};

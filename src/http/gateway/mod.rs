@@ -20,7 +20,7 @@ use futures_util::{Stream, StreamExt, TryStreamExt, future, stream};
 
 use super::error::{Answer, ApiError};
 use super::extract::{Query, Read};
-use super::respond::IPFS_PATH;
+use super::headers::IPFS_PATH;
 use super::{Api, Peer};
 use crate::ipld::{Block, Seen, Target, car_frame, car_header};
 use crate::oci::ErrorCode;

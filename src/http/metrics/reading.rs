@@ -7,39 +7,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
-use tokio::task::spawn_blocking;
 
+use super::counts::Counts;
 use super::process::Process;
 use crate::http::Api;
 use crate::registry;
-
-/// What has to be queried elsewhere.
-#[derive(Clone)]
-pub(super) struct Counts {
-    /// None when the index does not answer.
-    uploads: Option<u64>,
-    upload_bytes: Option<u64>,
-    /// None when nothing is published, or the index does not answer.
-    publishing: Option<registry::PublishStatus>,
-    process: Option<Process>,
-}
-
-impl Counts {
-    async fn ask(api: &Api) -> Self {
-        tracing::trace!("read the index for the metrics");
-        let registry = &api.registry;
-        let uploads = registry.upload_count().await;
-        if let Err(error) = &uploads {
-            tracing::warn!(%error, "failed to count uploads for the metrics");
-        }
-        Self {
-            uploads: uploads.ok(),
-            upload_bytes: registry.upload_bytes().await.ok(),
-            publishing: registry.publishing().await.ok().flatten(),
-            process: spawn_blocking(Process::look).await.ok(),
-        }
-    }
-}
 
 /// The numbers of one moment.
 pub(super) struct Reading {
@@ -61,7 +33,11 @@ impl Reading {
         let limits = api.limits.settings();
         let counted = Data::clone(api);
         Self {
-            counts: api.metrics.counts.get(async move || Counts::ask(&counted).await).await,
+            counts: api
+                .metrics
+                .counts
+                .get(async move || Counts::ask(&counted.registry).await)
+                .await,
             root_changes: registry.root_changes(),
             folds: registry.fold_count(),
             stale_roots: registry.stale_root_count() as u64,
