@@ -156,7 +156,7 @@ fn heads(tokens: &[String]) -> Vec<String> {
 }
 
 /// Breaks code into names, `::` and single other characters.
-fn tokens(code: &str) -> Vec<String> {
+pub(crate) fn tokens(code: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     let mut rest = code;
     while let Some(character) = rest.chars().next() {

@@ -5,6 +5,7 @@
 mod abuse;
 mod api;
 mod architecture;
+mod circles;
 mod cli;
 mod clients;
 #[allow(dead_code, reason = "the behaviour suites and the benchmark use the rest")]

@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tokio::sync::Mutex;
 
 use super::cache::RowCache;
-use super::failure::opening_postgres;
 use super::event_signal::{self, EventSignal};
+use super::failure::opening_postgres;
 use super::generation::Generation;
 use super::generation_reader::GenerationReader;
 use super::locks::{self, Locks};

@@ -22,6 +22,7 @@ use tokio::sync::OwnedRwLockReadGuard;
 use super::documents::{Document, Found};
 use super::intent::{Intent, Planned, Refusal};
 use super::references::{self, Lost};
+use super::step::Step;
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
@@ -51,17 +52,6 @@ pub(super) struct Pushed {
     pub(super) document: Arc<Document>,
     /// No process may forget the bytes before the change is enqueued.
     pub(super) storing: OwnedRwLockReadGuard<()>,
-}
-
-/// A point between two steps, for tests to stop at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    Enqueued,
-    Checked,
-    #[cfg(test)]
-    HalfApplied,
-    Applied,
-    Recorded,
 }
 
 impl Registry {

@@ -10,7 +10,7 @@ use std::path::Path;
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::commit::Step;
+use super::step::Step;
 use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Authority, Caller, Names, PushGrant, open_to_all};
 use crate::index;

@@ -274,3 +274,8 @@ fn cure(of_index: bool) -> &'static str {
         "push it first"
     }
 }
+
+/// The answer to what is not in the cache, where nothing is fetched for the client.
+pub(super) fn not_fetched(refusal: &AuthError) -> RegistryError {
+    RegistryError::NotFetched(refusal.clone())
+}

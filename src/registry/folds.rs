@@ -1,7 +1,6 @@
 //! Folds: one at a time in this process, and few for clients that ask for what is not known.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,35 +10,6 @@ use super::{Registry, RegistryError, Result};
 
 /// How long after one fold requests may cause the next.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The folds of this process.
-#[derive(Default)]
-pub(super) struct Folds {
-    /// Locked by the fold under way.
-    pub(super) running: tokio::sync::Mutex<()>,
-    requested: Mutex<Requested>,
-    count: AtomicU64,
-}
-
-/// What requests have caused.
-#[derive(Default)]
-struct Requested {
-    /// The outcome of the fold that has not begun yet: whether it succeeded, once it has ended.
-    next: Option<watch::Receiver<Option<bool>>>,
-    /// When the last one ended.
-    ended: Option<Instant>,
-}
-
-impl Folds {
-    /// Counts a fold.
-    pub(super) fn note(&self) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn requested(&self) -> MutexGuard<'_, Requested> {
-        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 impl Registry {
     /// Returns how often this process has folded changes into the public root.

@@ -1,19 +1,10 @@
-//! What a mutation intends, how that is checked, and what it does to the tree and to the rows.
-//!
-//! An intent is checked once, in a transaction that sees all earlier ones; from then on its edits
-//! are final. Edits of an image go content, links, revision, tag; removals go tag, revision, links:
-//! a client that reads the tree in between never meets a tag without its image.
-
-use std::collections::HashSet;
+//! What a mutation intends, and why it may be refused.
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::documents::{Document, Found};
-use super::references::{Lost, References, with_canonical};
-use super::{Condition, RegistryError, Result, deletion, layout, now, purge};
-use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, MediaType, RepositoryName, Tag};
+use super::{Condition, RegistryError};
+use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag};
 use crate::storage::Edit;
 
 /// A mutation of what a pull sees.
@@ -141,144 +132,6 @@ impl Refusal {
 pub(super) type Planned = std::result::Result<Vec<Edit>, Refusal>;
 
 impl Intent {
-    /// Checks the intent against the rows, and against what is known to be `lost` from the storage; returns its edits.
-    pub(super) async fn plan(
-        &self,
-        writer: &mut Writer,
-        document: Option<&Found>,
-        lost: &Lost,
-        sparse_indexes: bool,
-    ) -> Result<Planned> {
-        match self {
-            Self::PutManifest { repository, manifest, digest, tags, by_tag, condition, .. } => {
-                let Document { content: own, manifest: parsed } = match document {
-                    Some(Found::Parsed(document)) => document.as_ref(),
-                    Some(Found::Invalid) => return Ok(Err(Refusal::Invalid)),
-                    Some(Found::Absent) | None => return Ok(Err(Refusal::Unknown)),
-                };
-                let needs = References::find(writer, repository, parsed, sparse_indexes).await?;
-                if !needs.missing.is_empty() {
-                    return Ok(Err(Refusal::MissingReferences(needs.missing)));
-                }
-                if let Some(why) = needs.first_lost(manifest, lost) {
-                    return Ok(Err(Refusal::Failed(why.to_owned())));
-                }
-                // What is wrong without a condition comes before it (RFC 9110, 13.2.1).
-                let by_tag = tags.first().filter(|_| *by_tag);
-                if let Some(refusal) =
-                    refused(writer, repository, by_tag, digest, condition).await?
-                {
-                    return Ok(Err(refusal));
-                }
-                let mut edits = needs.edits(repository);
-                edits.push(Edit::link(layout::blob_data(manifest), own));
-                let names = with_canonical(*manifest, *digest);
-                if let Some(subject) = &parsed.subject {
-                    edits.extend(names.iter().map(|name| {
-                        let path = layout::referrer_link(repository, &subject.digest, name);
-                        Edit::put(path, manifest.to_string())
-                    }));
-                }
-                edits.extend(names.iter().map(|name| {
-                    Edit::put(layout::revision_link(repository, name), manifest.to_string())
-                }));
-                for tag in tags {
-                    let before = writer.tag(repository, tag).await?;
-                    edits.extend(point(
-                        repository,
-                        tag,
-                        manifest,
-                        digest,
-                        before.map(|row| row.digest),
-                    ));
-                }
-                // An index may have named it as a blob before it was a manifest.
-                if !writer.linked_names(repository, manifest).await?.is_empty() {
-                    let row = new_manifest(*manifest, vec![*digest], parsed);
-                    writer.put_manifest(repository, &row, now()).await?;
-                    edits.extend(deletion::unlink(writer, repository, manifest).await?);
-                }
-                Ok(Ok(edits))
-            }
-            Self::DeleteTag { repository, tag, condition } => {
-                match writer.tag(repository, tag).await? {
-                    Some(row) if !condition.allows(Some(&row.digest)) => {
-                        Ok(Err(Refusal::ConditionOn(Some(row.digest))))
-                    }
-                    Some(_) => Ok(Ok(vec![Edit::remove(layout::tag(repository, tag))])),
-                    None => Ok(Err(Refusal::Unknown)),
-                }
-            }
-            Self::DeleteManifest { repository, digest, condition } => {
-                deletion::plan_manifest(writer, repository, digest, condition).await
-            }
-            Self::Purge { repository, digest, contents, children } => {
-                purge::plan(writer, repository, digest, contents, children).await
-            }
-            Self::DeleteBlob { repository, digest } => {
-                deletion::plan_blob(writer, repository, digest).await
-            }
-        }
-    }
-
-    /// Writes the rows of a checked intent that came to these edits. In a transaction.
-    pub(super) async fn record(
-        &self,
-        writer: &mut Writer,
-        document: Option<&Found>,
-        edits: &[Edit],
-    ) -> Result<()> {
-        match self {
-            Self::PutManifest { repository, manifest, digest, tags, .. } => {
-                let Some(found) = document else {
-                    return Err(RegistryError::Record(format!("{manifest} was not read")));
-                };
-                let parsed = &found.expect(manifest)?.manifest;
-                let row = new_manifest(*manifest, vec![*digest], parsed);
-                writer.put_manifest(repository, &row, now()).await?;
-                let target = TagRow { digest: *digest, canonical: *manifest };
-                for tag in tags {
-                    writer.put_tag(repository, tag, &target, now()).await?;
-                }
-            }
-            Self::DeleteTag { repository, tag, .. } => writer.remove_tag(repository, tag).await?,
-            Self::DeleteManifest { repository, digest, .. } => {
-                if let Some(row) = writer.manifest(repository, digest).await? {
-                    writer.remove_manifest(repository, &row.canonical).await?;
-                }
-            }
-            Self::Purge { repository, digest, contents, children } => {
-                purge::record(writer, repository, digest, contents, children).await?;
-            }
-            Self::DeleteBlob { repository, digest } => {
-                if let Some(row) = writer.blob(repository, digest).await? {
-                    writer.remove_blob(repository, &row.canonical).await?;
-                }
-            }
-        }
-        self.record_links(writer, edits).await
-    }
-
-    /// Notes which links the tree has now.
-    async fn record_links(&self, writer: &mut Writer, edits: &[Edit]) -> Result<()> {
-        let (mut made, mut gone) = (Vec::new(), Vec::new());
-        for edit in edits {
-            match edit {
-                Edit::Put { path, .. } => made.extend(layout::read_layer_link(path)),
-                Edit::Remove { path } => gone.extend(layout::read_layer_link(path)),
-                Edit::Link { .. } => {}
-            }
-        }
-        // A purge takes links of other repositories, too.
-        for links in gone.chunk_by(|(one, _), (other, _)| one == other) {
-            let names: Vec<Digest> = links.iter().map(|(_, digest)| *digest).collect();
-            writer.set_linked(&links[0].0, &names, false).await?;
-        }
-        let made: Vec<Digest> = made.into_iter().map(|(_, digest)| digest).collect();
-        writer.set_linked(self.repository(), &made, true).await?;
-        Ok(())
-    }
-
     /// The manifest that it puts, if it puts one.
     pub(super) fn manifest(&self) -> Option<&CanonicalDigest> {
         match self {
@@ -290,6 +143,7 @@ impl Intent {
         }
     }
 
+    /// The repository that it is about.
     pub(super) fn repository(&self) -> &RepositoryName {
         match self {
             Self::PutManifest { repository, .. }
@@ -299,61 +153,4 @@ impl Intent {
             | Self::DeleteBlob { repository, .. } => repository,
         }
     }
-}
-
-/// Refuses a manifest that may not be put where it was pushed to: at a tag, or else at its digest.
-async fn refused(
-    writer: &mut Writer,
-    repository: &RepositoryName,
-    tag: Option<&Tag>,
-    digest: &Digest,
-    condition: &Condition,
-) -> Result<Option<Refusal>> {
-    if condition.is_none() {
-        return Ok(None);
-    }
-    let current = match tag {
-        Some(tag) => writer.tag(repository, tag).await?.map(|row| row.digest),
-        None => writer.manifest(repository, digest).await?.map(|_| *digest),
-    };
-    Ok((!condition.allows(current.as_ref())).then_some(Refusal::ConditionOn(current)))
-}
-
-/// Makes the row of a manifest out of its parsed form.
-pub(super) fn new_manifest(
-    canonical: CanonicalDigest,
-    aliases: Vec<Digest>,
-    manifest: &Manifest,
-) -> NewManifest {
-    let edge = |kind| move |target: Digest| ManifestEdge { kind, target };
-    let blobs = manifest.blobs.iter().filter(|blob| !blob.is_foreign());
-    let edges = (blobs.map(|blob| blob.digest).map(edge(EdgeKind::Blob)))
-        .chain(manifest.children.iter().map(|child| child.digest).map(edge(EdgeKind::Child)))
-        .chain(manifest.subject.iter().map(|subject| subject.digest).map(edge(EdgeKind::Subject)));
-    let mut seen = HashSet::new();
-    NewManifest {
-        canonical,
-        aliases,
-        media_type: manifest.media_type.as_str().to_owned(),
-        artifact_type: manifest.artifact_type.clone(),
-        edges: edges.filter(|edge| seen.insert(edge.clone())).collect(),
-    }
-}
-
-/// Points a tag to a manifest: first the pointer, without which no client may meet the tag.
-fn point(
-    repository: &RepositoryName,
-    tag: &Tag,
-    manifest: &CanonicalDigest,
-    digest: &Digest,
-    before: Option<Digest>,
-) -> Vec<Edit> {
-    let mut edits = vec![
-        Edit::put(layout::tag_current_link(repository, tag), manifest.to_string()),
-        Edit::put(layout::tag_index_link(repository, tag, digest), manifest.to_string()),
-    ];
-    if let Some(before) = before.filter(|before| before != digest) {
-        edits.push(Edit::remove(layout::tag_index_link(repository, tag, &before)));
-    }
-    edits
 }

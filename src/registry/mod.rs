@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod export;
 mod federation;
+mod fold_requests;
 mod folds;
 mod gateway;
 #[cfg(test)]
@@ -31,6 +32,7 @@ mod link_counts;
 mod links;
 mod manifests;
 mod namespace;
+mod plan;
 mod progress;
 mod publish;
 mod purge;
@@ -41,13 +43,15 @@ mod referrers;
 mod repository;
 mod restore;
 mod root;
+mod step;
+mod time;
 mod uploads;
 mod walk;
 mod withdrawal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use cid::Cid;
 use tokio::runtime::Handle;
@@ -79,9 +83,9 @@ pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
 
-use crate::auth::AuthError;
 use crate::index::Index;
 use crate::storage::Storage;
+use time::now;
 
 /// What an operator may set.
 #[derive(Debug, Clone)]
@@ -119,7 +123,7 @@ pub struct Registry {
     root_changes: Arc<AtomicU64>,
     /// Receives each deletion of a manifest or blob.
     deletions: Arc<Notify>,
-    folds: Arc<folds::Folds>,
+    folds: Arc<fold_requests::Folds>,
     /// What this process's commits have made of the tree.
     commits: Arc<applied::Commits>,
     documents: Arc<documents::Documents>,
@@ -138,7 +142,7 @@ pub struct Registry {
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
-    stop: Arc<std::sync::Mutex<Option<commit::Step>>>,
+    stop: Arc<std::sync::Mutex<Option<step::Step>>>,
 }
 
 impl Registry {
@@ -280,15 +284,4 @@ impl Registry {
     pub async fn ping_storage(&self) -> Result<()> {
         Ok(self.storage.ping().await?)
     }
-}
-
-/// The answer to what is not in the cache, where nothing is fetched for the client.
-fn not_fetched(refusal: &AuthError) -> RegistryError {
-    RegistryError::NotFetched(refusal.clone())
-}
-
-/// Returns the time in milliseconds since the Unix epoch.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

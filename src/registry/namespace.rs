@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Registry, RegistryError, Result, not_fetched};
+use super::error::not_fetched;
+use super::{Registry, RegistryError, Result};
 use crate::auth::PullGrant;
 use crate::dnslink::DnslinkErrorKind;
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::blobs::content;
+use super::error::not_fetched;
 use super::federation::{Extent, Federation};
 use super::referrers::{ReferrersPage, ReferrersQuery, foreign_referrers, own_referrers};
-use super::{Blob, Expected, Registry, RegistryError, Result, not_fetched};
+use super::{Blob, Expected, Registry, RegistryError, Result};
 use crate::auth::{AuthError, PullGrant};
 use crate::index::{Index, ManifestRow};
 use crate::oci::{Digest, ForeignName, Reference, RepositoryName, Tag};

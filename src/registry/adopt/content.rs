@@ -9,26 +9,10 @@ use futures_util::{StreamExt, stream};
 use super::super::blobs::{content, new_blob};
 use super::super::walk::Link;
 use super::super::{Registry, RegistryError, Result, layout, now};
-use super::{Adoption, LeftOutKind};
+use super::Adoption;
+use super::role::Role;
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName};
 use crate::storage::{Content, Finished, StorageError, StorageErrorKind, TreePath};
-
-/// What the links of a repository lead to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
-    Layer,
-    Manifest,
-}
-
-impl Role {
-    /// Names a thing of that kind that is left out.
-    fn left_out(self) -> (LeftOutKind, &'static str) {
-        match self {
-            Self::Layer => (LeftOutKind::Layer, "blob"),
-            Self::Manifest => (LeftOutKind::Manifest, "manifest"),
-        }
-    }
-}
 
 impl Adoption<'_> {
     /// Takes in what the links lead to; returns each name whose content has it.

@@ -5,6 +5,7 @@
 mod content;
 mod manifests;
 mod report;
+mod role;
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +16,7 @@ use super::{Progress, Registry, Result, Steps, layout};
 use crate::auth::Names;
 use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::storage::{SourceFolder, TreePath};
-use content::Role;
+use role::Role;
 
 /// How many changes are left for the root at a time.
 const UNFOLDED: u64 = 2000;

@@ -6,7 +6,7 @@ use super::super::root::{fold_edits, peek_root};
 use super::super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
 use super::super::{Progress, Registry, Result, Steps, layout};
 use super::content::Reading;
-use super::{Finding, cannot_read};
+use super::finding::{Finding, cannot_read};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::TreePath;
 

@@ -5,10 +5,11 @@
 //! and rows.
 
 mod content;
+mod finding;
 mod look;
+mod totals;
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -16,22 +17,13 @@ use serde::Serialize;
 use super::walk::TREE;
 use super::{Progress, Registry, Result};
 use crate::index::Folding;
-use crate::storage::StorageError;
 use content::Reading;
+pub use finding::Finding;
 use look::Look;
 
 /// How often a registry that moves is looked at again, and after how long.
 const LOOKS: usize = 5;
 const PAUSE: Duration = Duration::from_millis(200);
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Finding {
-    /// A path below the data folder, or the name of what it is about.
-    pub about: String,
-    /// What is wrong, as a sentence.
-    pub what: String,
-}
 
 /// What a check found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -143,10 +135,4 @@ impl Moment {
     fn is_quiet(&self) -> bool {
         self.open == 0
     }
-}
-
-/// Says what prevented something from being read, with its cause.
-fn cannot_read(error: &StorageError) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
-    format!("cannot read it: {error}{cause}")
 }

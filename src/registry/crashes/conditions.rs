@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use tempfile::TempDir;
 
-use super::super::commit::Step;
 use super::super::intent::Intent;
+use super::super::step::Step;
 use super::super::{Condition, Expected, RegistryError};
 use super::{Client, STEPS, assert_whole, digest_of, manifest, open, stop_anywhere};
 use crate::oci::{Algorithm, Digest};

@@ -8,7 +8,8 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::super::{RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
-use super::{Federation, Role, TIMEOUT, label, linked, missing};
+use super::foreign_repository::label;
+use super::{Federation, Role, TIMEOUT, linked, missing};
 use crate::ipld::no_root;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, RepositoryName};
 use crate::remote::{ByteStream, Cached, Fetch, RemoteError, RemoteErrorKind, read_cached};

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::super::layout;
-use super::HINTS;
+use super::hints::HINTS;
 use super::peers;
 use super::roots::{Located, Roots};
 use crate::dnslink::{self, DnslinkError, Hint, Peer, Resolved, Step};

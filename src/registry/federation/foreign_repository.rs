@@ -6,7 +6,6 @@ use cid::Cid;
 use tokio::task::spawn_blocking;
 
 use super::super::Result;
-use super::label;
 use super::roots::Located;
 use crate::oci::{CanonicalDigest, ForeignName, RepositoryName, RootName};
 use crate::remote::{self, File, LinkCache, Remote, RemoteError, RemoteErrorKind};
@@ -124,4 +123,9 @@ impl ForeignRepository {
         let entries = remote.list(*root, self.located.below(path), NAMES).await?;
         Ok(entries.map(|entries| entries.into_iter().map(|entry| entry.name).collect()))
     }
+}
+
+/// By what it is noted what a repository leads to.
+pub(super) fn label(name: &ForeignName) -> String {
+    format!("{}/{}", name.root, name.repository)
 }

@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 use reqwest::Client;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::HINTS;
+use super::hints::HINTS;
 use crate::dnslink::ipns::{self, IpnsRecord, MAX_RECORD};
 use crate::dnslink::{Dialer, DnslinkError, DnslinkErrorKind, Hint, KeyResolver, Link, Result};
 use crate::kubo::{Kubo, KuboErrorKind};

@@ -5,7 +5,8 @@ use tokio::task::spawn_blocking;
 
 use super::super::{Expected, RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
-use super::{Federation, Role, TIMEOUT, label, linked};
+use super::foreign_repository::label;
+use super::{Federation, Role, TIMEOUT, linked};
 use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};

@@ -7,6 +7,7 @@ mod blobs;
 mod cached;
 mod diagnosis;
 mod foreign_repository;
+mod hints;
 mod keys;
 mod manifests;
 mod peer_table;
@@ -50,9 +51,6 @@ const LOOKUP_LIMIT: Duration = Duration::from_mins(1);
 
 /// Of how many blobs it is remembered how long they are.
 const SIZES: usize = 10_000;
-
-/// How many of the gateways that a publisher names are used, and to how many of its nodes the operator's connects.
-const HINTS: usize = 4;
 
 /// Foreign repositories.
 pub struct Federation {
@@ -216,11 +214,6 @@ impl Role {
             Self::Blob => format!("{label} blob"),
         }
     }
-}
-
-/// By what it is noted what a repository leads to.
-fn label(name: &ForeignName) -> String {
-    format!("{}/{}", name.root, name.repository)
 }
 
 /// Requests a link and what it leads to at once. Without the link none of that is returned, nor waited for.

@@ -11,7 +11,7 @@ use reqwest::{Client, redirect};
 use tokio::time::timeout;
 
 use super::super::RegistryError;
-use super::HINTS;
+use super::hints::HINTS;
 use super::keys::{Keys, Newest, SignedRecord};
 use super::peers::{Introduced, KnownPeer, Peers};
 use super::stale::Stale;

@@ -8,7 +8,7 @@ use cid::Cid;
 
 use super::super::links::unlink;
 use super::super::now;
-use super::propagation::answers;
+use super::answers::answers;
 use super::{Publisher, Result, link, unable};
 use crate::dnslink::Change;
 use crate::index::PublishedRoot;

@@ -6,6 +6,7 @@
 //! (`propagation`) → noted (`record`). Each step may be repeated, so whatever was interrupted is begun again; of all
 //! processes of an index one does it at a time, and no other waits for it.
 
+mod answers;
 mod hold;
 mod propagation;
 mod record;
@@ -13,6 +14,7 @@ mod scheduler;
 mod status;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +25,7 @@ use tokio::sync::Notify;
 
 pub use record::{Failure, FormerDomain, Publication, published};
 pub use status::PublishStatus;
-pub(super) use status::Watched;
+pub(super) use watched::Watched;
 
 use super::events::PUBLISH;
 use super::root::fold_edits;
@@ -33,7 +35,7 @@ use crate::dnslink::{
     offer_peers,
 };
 use crate::index::{Lease, NewEvent};
-use propagation::{answers, conflict, missing};
+use answers::{answers, conflict, missing};
 
 type Result<T> = std::result::Result<T, PublishError>;
 

@@ -1,17 +1,10 @@
 //! The state of publishing, for those parts of a running server that show it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::super::{Registry, Result};
 use super::record::{Publication, published};
-
-/// What this process knows of publishing.
-pub(in super::super) struct Watched {
-    domain: String,
-    is_pending: AtomicBool,
-    failures: AtomicU64,
-}
 
 /// The state of publishing.
 #[derive(Debug, Clone)]
@@ -33,20 +26,6 @@ impl fmt::Display for PublishStatus {
             None if self.is_pending => formatter.write_str("pending"),
             None => formatter.write_str("ok"),
         }
-    }
-}
-
-impl Watched {
-    pub(super) fn new(domain: String) -> Self {
-        Self { domain, is_pending: AtomicBool::new(true), failures: AtomicU64::new(0) }
-    }
-
-    pub(super) fn set_pending(&self, is_pending: bool) {
-        self.is_pending.store(is_pending, Ordering::Relaxed);
-    }
-
-    pub(super) fn count_failure(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::super::blobs::blob_without_blocks;
-use super::super::intent::new_manifest;
+use super::super::plan::new_manifest;
 use super::super::references::References;
 use super::super::walk::{Link, RepositoryLinks, TagLinks};
 use super::super::{Result, deletion, layout, now};

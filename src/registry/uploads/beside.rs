@@ -25,7 +25,7 @@ impl Registry {
     pub async fn begin_beside(&self) -> Result<Beside> {
         let id = new_id();
         let ingest = Some(self.storage.begin(&id).await?);
-        Ok(Beside { registry: self.clone(), id, ingest, share: Share::new(self, 0) })
+        Ok(Beside { registry: self.clone(), id, ingest, share: Share::new(&self.quota, 0) })
     }
 
     /// Returns the blob of that digest, if the repository has it.
@@ -108,7 +108,7 @@ impl Beside {
 
     /// Returns what counts the bytes, for the task that they end with.
     fn take_share(&mut self) -> Share {
-        std::mem::replace(&mut self.share, Share::new(&self.registry, 0))
+        std::mem::replace(&mut self.share, Share::new(&self.registry.quota, 0))
     }
 }
 

@@ -1,6 +1,7 @@
 //! Uploads: content on its way in. Of the requests that go on with one the newest does: within a process
 //! `ongoing` has the older end, and between processes the claim in the index does.
 
+mod admission;
 mod beside;
 mod ongoing;
 mod quota;

@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::{Registry, RegistryError, Result};
-
 /// How old the sum of the index may be.
 const AGE: Duration = Duration::from_secs(5);
 
@@ -20,7 +18,7 @@ const AGE: Duration = Duration::from_secs(5);
 pub(in crate::registry) struct Quota {
     /// What they have saved, and what was on the disk beyond that when it was looked at.
     saved: AtomicU64,
-    excess: AtomicU64,
+    pub(super) excess: AtomicU64,
     /// What requests of this process have received and not saved.
     arriving: AtomicU64,
     looked: Mutex<Option<Instant>>,
@@ -29,19 +27,19 @@ pub(in crate::registry) struct Quota {
 }
 
 impl Quota {
-    fn total(&self) -> u64 {
+    pub(super) fn total(&self) -> u64 {
         let saved = self.saved.load(Ordering::Relaxed);
         let excess = self.excess.load(Ordering::Relaxed);
         let arriving = self.arriving.load(Ordering::Relaxed);
         saved.saturating_add(excess).saturating_add(arriving)
     }
 
-    fn is_old(&self) -> bool {
+    pub(super) fn is_old(&self) -> bool {
         let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
         looked.is_none_or(|looked| looked.elapsed() > AGE)
     }
 
-    fn set_saved(&self, bytes: u64) {
+    pub(super) fn set_saved(&self, bytes: u64) {
         self.saved.store(bytes, Ordering::Relaxed);
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -56,26 +54,23 @@ impl Quota {
 pub(super) struct Share {
     quota: Arc<Quota>,
     /// What its upload had before.
-    base: u64,
-    bytes: u64,
+    pub(super) base: u64,
+    pub(super) bytes: u64,
     is_cleared: AtomicBool,
 }
 
 impl Share {
-    pub(super) fn new(registry: &Registry, base: u64) -> Self {
-        Self::of(Arc::clone(&registry.quota), base)
-    }
-
-    fn of(quota: Arc<Quota>, base: u64) -> Self {
+    pub(super) fn new(quota: &Arc<Quota>, base: u64) -> Self {
+        let quota = Arc::clone(quota);
         Self { quota, base, bytes: 0, is_cleared: AtomicBool::new(false) }
     }
 
-    fn take(&mut self, bytes: u64) {
+    pub(super) fn take(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.quota.arriving.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    fn give_back(&mut self, bytes: u64) {
+    pub(super) fn give_back(&mut self, bytes: u64) {
         self.bytes -= bytes;
         self.quota.arriving.fetch_sub(bytes, Ordering::Relaxed);
     }
@@ -102,70 +97,13 @@ impl Drop for Share {
     }
 }
 
-impl Registry {
-    /// Returns how many bytes uploads under way take.
-    ///
-    /// # Errors
-    /// Those of the index.
-    pub async fn upload_bytes(&self) -> Result<u64> {
-        self.quota.set_saved(self.index.upload_bytes().await?);
-        Ok(self.quota.total())
-    }
-
-    /// Counts bytes that a request has received, if the quota allows them.
-    ///
-    /// # Errors
-    /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
-    pub(super) async fn admit(&self, share: &mut Share, bytes: u64) -> Result<()> {
-        share.take(bytes);
-        let admitted = self.check_quota(share.base.saturating_add(share.bytes), 0).await;
-        if admitted.is_err() {
-            share.give_back(bytes);
-        }
-        admitted
-    }
-
-    /// Fails where an upload of `size` bytes, `more` of which are still to come, does not fit.
-    pub(super) async fn check_quota(&self, size: u64, more: u64) -> Result<()> {
-        let limit = self.limits.upload_bytes;
-        if size > limit {
-            return Err(RegistryError::UploadTooLarge { limit });
-        }
-        let is_over = || self.quota.total().saturating_add(more) > limit;
-        if self.quota.is_old() || is_over() {
-            self.upload_bytes().await?;
-        }
-        if is_over() && self.quota.excess.load(Ordering::Relaxed) > 0 {
-            self.measure_excess().await?;
-        }
-        if is_over() { Err(RegistryError::UploadsFull) } else { Ok(()) }
-    }
-
-    /// Looks for what is on the disk beyond what uploads have saved, as a process leaves it that is killed.
-    ///
-    /// # Errors
-    /// Those of the index and the storage.
-    pub(super) async fn measure_excess(&self) -> Result<()> {
-        let uploads = self.uploads().await?;
-        let rest = uploads.iter().filter(|upload| self.ongoing.current(&upload.id).is_none());
-        let mut excess: u64 = rest.map(|upload| upload.bytes.saturating_sub(upload.saved)).sum();
-        let leftovers = self.quota.leftovers().clone();
-        if !leftovers.is_empty() {
-            let sizes = self.storage.ingest_sizes().await?;
-            excess += leftovers.iter().filter_map(|id| sizes.get(id)).sum::<u64>();
-        }
-        self.quota.excess.store(excess, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn dropped(end: impl FnOnce(Share)) -> u64 {
         let quota = Arc::<Quota>::default();
-        let mut share = Share::of(Arc::clone(&quota), 0);
+        let mut share = Share::new(&quota, 0);
         share.take(7);
         assert_eq!(quota.total(), 7);
         end(share);

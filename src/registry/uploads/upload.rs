@@ -50,7 +50,7 @@ impl Upload {
     ) -> Self {
         let lease = Lease::begin(registry, &row.id, &claim, &going.request);
         let id = row.id.clone();
-        let share = Share::new(registry, row.offset);
+        let share = Share::new(&registry.quota, row.offset);
         let claimed = ClaimedUpload { registry: registry.clone(), row, claim, lease, going, share };
         Self { claimed: Some((claimed, ingest)), id, is_resumable: true }
     }

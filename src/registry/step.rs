@@ -1,0 +1,12 @@
+//! The steps of a commit.
+
+/// A point between two steps, for tests to stop at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Enqueued,
+    Checked,
+    #[cfg(test)]
+    HalfApplied,
+    Applied,
+    Recorded,
+}
