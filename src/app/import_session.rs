@@ -148,9 +148,7 @@ async fn is_free(url: &str) -> Result<bool, IndexError> {
 
 /// Returns whether nothing was ever pushed to the registry of an index, nor is being pushed.
 async fn is_unused(index: &Index) -> Result<bool, IndexError> {
-    let state = index.tree_state(TreeId::Public).await?;
-    Ok(state.root.is_none()
-        && state.last.is_none()
+    Ok(index.has_no_root().await?
         && index.open_entry_count().await? == 0
         && index.upload_count().await? == 0
         && index.stored_content(None, 1).await?.is_empty())

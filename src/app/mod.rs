@@ -29,7 +29,6 @@ use secrecy::ExposeSecret;
 use crate::auth::{AnonymousBound, Authority, METHODS, Names};
 use crate::config::Settings;
 use crate::index::{self, Access, Index};
-use crate::oci::TreeId;
 use crate::registry::{Limits, Registry};
 use crate::storage::{DRIVERS, Driver, Storage, StorageContext};
 use lock::DataLock;
@@ -118,11 +117,9 @@ impl App {
 
     /// Refuses a registry whose index was lost.
     async fn expect_index(&self) -> Result<(), AppError> {
-        let state = self.index.tree_state(TreeId::Public).await?;
-        let is_new = state.root.is_none() && state.last.is_none();
-        let is_lost = is_new
+        let is_lost = self.index.has_no_root().await?
             && self.index.open_entry_count().await? == 0
-            && !self.registry.is_tree_empty().await?;
+            && !self.registry.is_empty().await?;
         if is_lost { Err(AppError::IndexLost) } else { Ok(()) }
     }
 

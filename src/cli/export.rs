@@ -13,6 +13,7 @@ use super::{CommonArguments, output, runtime};
 use crate::app::{App, AppError, expect_registry};
 use crate::config::Settings;
 use crate::ipld::{car_frame, car_header};
+use crate::oci::TreeId;
 use crate::registry::{Export, Progress, Steps};
 
 /// Writes the whole public tree to one CAR file; works while a server is running
@@ -49,7 +50,7 @@ pub(super) fn run(
             Err(AppError::Locked { .. }) => (App::open_read_only(&settings).await?.registry, None),
             Err(error) => return Err(anyhow::Error::from(error)),
         };
-        let export = registry.export().await?;
+        let export = registry.export(TreeId::Public).await?;
         let root = export.root;
         bar.begin("writing blocks", Steps::Bytes(export.bytes));
         if is_piped {

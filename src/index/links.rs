@@ -1,17 +1,17 @@
-//! Links: which names of a repository's blobs the public tree has (`repository_blobs.linked`).
+//! Links: which names of a repository's blobs its tree has (`repository_blobs.linked`).
 
 use sqlx::QueryBuilder;
 
 use super::columns::parsed;
 use super::connection::on;
 use super::{Result, Writer};
-use crate::oci::{CanonicalDigest, Digest, RepositoryName};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, TreeId};
 
 /// How many names go into one statement.
 const NAMES_AT_ONCE: usize = 1000;
 
 impl Writer {
-    /// Notes whether the public tree has the links to the repository's blobs by these names. Names without a blob
+    /// Notes whether its tree has the links to the repository's blobs by these names. Names without a blob
     /// in it are passed over.
     pub async fn set_linked(
         &mut self,
@@ -40,7 +40,7 @@ impl Writer {
         .await
     }
 
-    /// Lists the names of the repository's blob that have a link in the public tree, or may have one, ordered by
+    /// Lists the names of the repository's blob that have a link in its tree, or may have one, ordered by
     /// digest as text.
     pub async fn linked_names(
         &mut self,
@@ -88,22 +88,24 @@ impl Writer {
         Ok(needed)
     }
 
-    /// Tells whether any repository has content as a manifest, or the public tree has a link to it as a blob, or
+    /// Tells whether any repository of a tree has content as a manifest, or the tree has a link to it as a blob, or
     /// may have one.
-    pub async fn is_named(&mut self, digest: &CanonicalDigest) -> Result<bool> {
+    pub async fn is_named(&mut self, tree: TreeId, digest: &CanonicalDigest) -> Result<bool> {
         let connection = self.connection();
         let found: Option<(i64,)> = on!(connection, "finding who names content", db => sqlx::query_as(
-            "SELECT repository FROM repository_manifests WHERE canonical = $1 \
-             UNION ALL SELECT repository FROM repository_blobs WHERE canonical = $1 AND linked <> 0 \
-             LIMIT 1",
+            "SELECT r.id FROM repository_manifests rm JOIN repositories r ON r.id = rm.repository \
+             WHERE rm.canonical = $1 AND r.tree = $2 \
+             UNION ALL SELECT r.id FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository \
+             WHERE rb.canonical = $1 AND rb.linked <> 0 AND r.tree = $2 LIMIT 1",
         )
         .bind(digest.to_string())
+        .bind(tree.as_str())
         .fetch_optional(db)
         .await)?;
         Ok(found.is_some())
     }
 
-    /// Lists links of which it is not known whether the public tree has them, since an earlier version did not
+    /// Lists links of which it is not known whether the tree has them, since an earlier version did not
     /// note it; at most `limit`.
     pub async fn unsettled_links(&mut self, limit: u32) -> Result<Vec<(RepositoryName, Digest)>> {
         let connection = self.connection();
@@ -118,7 +120,7 @@ impl Writer {
         rows.iter().map(|(name, digest)| Ok((parsed(name)?, parsed(digest)?))).collect()
     }
 
-    /// Takes the blobs from the repository under those names to which the public tree has no link.
+    /// Takes the blobs from the repository under those names to which its tree has no link.
     pub async fn forget_unlinked(&mut self, repository: &RepositoryName) -> Result<()> {
         self.write(async |connection| {
             on!(connection, "forgetting blobs without links", db => sqlx::query(

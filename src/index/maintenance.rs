@@ -1,25 +1,23 @@
 //! What frees space: pruning what is no longer needed, and clearing what can be rebuilt.
 
 use super::connection::on;
-use super::{Result, Writer, process_locks};
+use super::{Result, Writer, nodes, process_locks};
+use crate::oci::TreeId;
 
 impl Writer {
-    /// Deletes nodes without a new link since before `before`, and entries of the queue that
+    /// Deletes nodes without a new link in any tree since before `before`, and entries of the queue that
     /// were folded or refused and are older. A tree's root stays, and so does a node that was never
-    /// counted (those of the private tree are not). Returns how many rows went.
+    /// counted. Returns how many rows went.
     pub async fn prune(&mut self, before: i64) -> Result<u64> {
         self.write(async |connection| {
-            let nodes = on!(connection, "pruning nodes", db => sqlx::query(
-                "DELETE FROM nodes WHERE removed IS NOT NULL AND removed < $1 \
-                 AND refs = 0 AND private_refs = 0 AND cid NOT IN (SELECT root FROM trees)",
-            )
-            .bind(before)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
+            let mut nodes = 0;
+            for tree in TreeId::ALL {
+                nodes += nodes::prune(connection, tree, before).await?;
+            }
             let entries = on!(connection, "pruning the queue", db => sqlx::query(
                 "DELETE FROM pending_edits WHERE created < $1 AND (state = 'refused' \
-                 OR (state = 'done' AND (folded = 1 OR edits IS NULL)))",
+                 OR (state = 'done' AND NOT EXISTS ( \
+                 SELECT 1 FROM unfolded_edits u WHERE u.seq = pending_edits.seq)))",
             )
             .bind(before)
             .execute(db)
@@ -58,8 +56,9 @@ impl Writer {
                 "DELETE FROM trees",
                 // Their links went with the nodes.
                 "DELETE FROM published_roots",
+                "DELETE FROM unfolded_edits",
                 "DELETE FROM pending_edits",
-                // No root but that of the tree is left.
+                // No root but those of the trees is left.
                 "DELETE FROM withdrawn",
             ] {
                 on!(connection, "clearing the index", db =>

@@ -8,9 +8,23 @@ use sqlx::QueryBuilder;
 
 use super::connection::{Connection, on};
 use super::{Index, NodeRefs, Result, Writer};
+use crate::oci::TreeId;
 
 /// How many nodes go into one statement; at most three parameters each.
 const NODES_AT_ONCE: usize = 1000;
+
+/// Where the links of a tree to a node are counted, and since when there is none.
+struct Columns {
+    refs: &'static str,
+    removed: &'static str,
+}
+
+fn columns(tree: TreeId) -> Columns {
+    match tree {
+        TreeId::Public => Columns { refs: "refs", removed: "removed" },
+        TreeId::Private => Columns { refs: "private_refs", removed: "private_removed" },
+    }
+}
 
 impl Index {
     /// Returns the bytes of a tree's node.
@@ -25,13 +39,15 @@ impl Writer {
         bytes(self.connection(), cid).await
     }
 
-    /// Returns how many live nodes of the public tree link to each of these; absent ones are 0.
-    pub async fn node_refs(&mut self, cids: &[Cid]) -> Result<NodeRefs> {
+    /// Returns how many live nodes of a tree link to each of these; absent ones are 0.
+    pub async fn node_refs(&mut self, tree: TreeId, cids: &[Cid]) -> Result<NodeRefs> {
+        let Columns { refs, .. } = columns(tree);
         let connection = self.connection();
         let mut counts = HashMap::with_capacity(cids.len());
         for chunk in cids.chunks(NODES_AT_ONCE) {
             let rows: Vec<(Vec<u8>, i64)> = on!(connection, "reading counts of links", db => {
-                let mut select = QueryBuilder::new("SELECT cid, refs FROM nodes WHERE cid IN (");
+                let select = format!("SELECT cid, {refs} FROM nodes WHERE cid IN (");
+                let mut select = QueryBuilder::new(select);
                 let mut list = select.separated(", ");
                 for cid in chunk {
                     list.push_bind(cid.to_bytes());
@@ -77,11 +93,17 @@ impl Writer {
         .await
     }
 
-    /// Adds to the counts of links; a count that becomes 0 notes `now` as the time of removal, one
+    /// Adds to a tree's counts of links; a count that becomes 0 notes `now` as the time of removal, one
     /// that leaves 0 forgets it. Nodes that are absent come to be, several deltas for one node add
     /// up, and 0 for a node that was never counted notes it as removed. A count below 0 is
     /// [`Damaged`](super::IndexErrorKind::Damaged).
-    pub async fn add_node_refs(&mut self, deltas: &[(Cid, i64)], now: i64) -> Result<()> {
+    pub async fn add_node_refs(
+        &mut self,
+        tree: TreeId,
+        deltas: &[(Cid, i64)],
+        now: i64,
+    ) -> Result<()> {
+        let Columns { refs, removed } = columns(tree);
         self.write(async |connection| {
             let mut sums: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
             for (cid, delta) in deltas {
@@ -94,16 +116,17 @@ impl Writer {
                     return Ok(());
                 }
                 let counts: Vec<(i64,)> = on!(connection, "counting links", db => {
-                    let mut insert = QueryBuilder::new("INSERT INTO nodes (cid, refs, removed) ");
+                    let insert = format!("INSERT INTO nodes (cid, {refs}, {removed}) ");
+                    let mut insert = QueryBuilder::new(insert);
                     insert.push_values(chunk, |mut row, (cid, delta)| {
                         row.push_bind(&cid[..]).push_bind(*delta).push_bind((*delta == 0).then_some(now));
                     });
-                    insert.push(
-                        " ON CONFLICT (cid) DO UPDATE SET refs = nodes.refs + excluded.refs, removed = \
-                         CASE WHEN nodes.refs + excluded.refs = 0 THEN COALESCE(nodes.removed, ",
-                    );
+                    insert.push(format!(
+                        " ON CONFLICT (cid) DO UPDATE SET {refs} = nodes.{refs} + excluded.{refs}, {removed} = \
+                         CASE WHEN nodes.{refs} + excluded.{refs} = 0 THEN COALESCE(nodes.{removed}, ",
+                    ));
                     insert.push_bind(now);
-                    insert.push(") END RETURNING refs");
+                    insert.push(format!(") END RETURNING {refs}"));
                     insert.build_query_as().persistent(false).fetch_all(db).await
                 })?;
                 if counts.iter().any(|(refs,)| *refs < 0) {
@@ -123,6 +146,22 @@ pub(super) async fn bytes(connection: &mut Connection, cid: &Cid) -> Result<Opti
             .fetch_optional(db)
             .await)?;
     Ok(found.and_then(|(bytes,)| bytes).map(Bytes::from))
+}
+
+/// Deletes nodes that a tree has had no link to since before `before`, and that no tree has or had since. Returns how
+/// many.
+pub(super) async fn prune(connection: &mut Connection, tree: TreeId, before: i64) -> Result<u64> {
+    on!(connection, "pruning nodes", db => {
+        let delete = format!("DELETE FROM nodes WHERE {} < ", columns(tree).removed);
+        let mut delete = QueryBuilder::new(delete);
+        delete.push_bind(before);
+        for Columns { refs, removed } in TreeId::ALL.map(columns) {
+            delete.push(format!(" AND {refs} = 0 AND ({removed} IS NULL OR {removed} < "));
+            delete.push_bind(before).push(")");
+        }
+        delete.push(" AND cid NOT IN (SELECT root FROM trees)");
+        delete.build().execute(db).await.map(|done| done.rows_affected())
+    })
 }
 
 /// Finds a node that the public tree has, or had until after `removed_after`: its bytes, unless it is the

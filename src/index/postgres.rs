@@ -19,7 +19,7 @@ use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/postgres/0005_links.sql"),
     include_str!("migrations/postgres/0006_withdrawn.sql"),
     include_str!("migrations/postgres/0007_events.sql"),
+    include_str!("migrations/postgres/0008_trees.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.

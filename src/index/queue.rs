@@ -1,6 +1,7 @@
 //! The queue of edits, and how far it is folded into the roots of the trees.
 
 use cid::Cid;
+use sqlx::QueryBuilder;
 
 use super::columns::{cid, damaged, unsigned};
 use super::connection::{Connection, misuse, on};
@@ -59,16 +60,28 @@ impl Index {
         unsigned(count)
     }
 
-    /// Returns how many entries no tree's root has yet: those without an outcome, and those that are
-    /// done but not folded.
+    /// Returns how many entries are not in the root of each tree that they edit: those without an outcome, and those
+    /// that are done but not folded.
     pub async fn unfolded_entry_count(&self) -> Result<u64> {
         let connection = &mut self.read().await?;
         let (count,): (i64,) = on!(connection, "counting the queue", db => sqlx::query_as(
-            "SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL OR (state = 'done' AND folded = 0)",
+            "SELECT (SELECT COUNT(*) FROM pending_edits WHERE outcome IS NULL) + \
+             (SELECT COUNT(DISTINCT u.seq) FROM unfolded_edits u \
+             JOIN pending_edits e ON e.seq = u.seq WHERE e.state = 'done')",
         )
         .fetch_one(db)
         .await)?;
         unsigned(count)
+    }
+
+    /// Tells whether no tree has a root yet, nor anything that is to be folded into one.
+    pub async fn has_no_root(&self) -> Result<bool> {
+        for tree in TreeId::ALL {
+            if (self.tree_state(tree).await? != TreeState { root: None, last: None }) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Tells how far a tree is folded.
@@ -109,16 +122,15 @@ impl Writer {
         found.map(row).transpose()
     }
 
-    /// Stores the edits of an entry that was checked. They are final: fails for an entry that is not
-    /// [`Waiting`](EntryState::Waiting).
-    pub async fn set_checked(&mut self, seq: i64, tree: TreeId, edits: &[u8]) -> Result<()> {
+    /// Stores the edits of an entry that was checked, and which trees they are of: it has to be folded into each of
+    /// these. They are final: fails for an entry that is not [`Waiting`](EntryState::Waiting).
+    pub async fn set_checked(&mut self, seq: i64, trees: &[TreeId], edits: &[u8]) -> Result<()> {
         self.write(async |connection| {
             let changed = on!(connection, "storing the edits of an entry", db => sqlx::query(
-                "UPDATE pending_edits SET state = 'checked', tree = $2, edits = $3 \
+                "UPDATE pending_edits SET state = 'checked', edits = $2 \
                  WHERE seq = $1 AND state = 'waiting'",
             )
             .bind(seq)
-            .bind(tree.as_str())
             .bind(edits)
             .execute(db)
             .await
@@ -129,7 +141,16 @@ impl Writer {
                     "it is not waiting for its check",
                 ));
             }
-            Ok(())
+            if trees.is_empty() {
+                return Ok(());
+            }
+            on!(connection, "noting which trees an entry edits", db => {
+                let mut insert = QueryBuilder::new("INSERT INTO unfolded_edits (seq, tree) ");
+                insert.push_values(trees, |mut row, tree| {
+                    row.push_bind(seq).push_bind(tree.as_str());
+                });
+                insert.build().execute(db).await.map(drop)
+            })
         })
         .await
     }
@@ -172,7 +193,8 @@ impl Writer {
         tree_state(self.connection(), tree).await
     }
 
-    /// Reads a tree's root as last folded, and the edits that came since.
+    /// Reads a tree's root as last folded, and the edits that came since; those of other trees are among them, where
+    /// an entry edits several.
     pub async fn folding(&mut self, tree: TreeId) -> Result<Folding> {
         folding(self.connection(), tree).await
     }
@@ -189,9 +211,9 @@ impl Writer {
         let root = tree_state(connection, tree).await?.root;
         let sizes: Vec<(i64, i64)> = on!(connection, "measuring what is to be folded", db =>
             sqlx::query_as(
-                "SELECT seq, CAST(LENGTH(edits) AS BIGINT) FROM pending_edits \
-                 WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
-                 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+                "SELECT e.seq, CAST(LENGTH(e.edits) AS BIGINT) FROM unfolded_edits u \
+                 JOIN pending_edits e ON e.seq = u.seq WHERE u.tree = $1 AND e.state = 'done' \
+                 AND u.seq > $2 AND u.seq <= $3 ORDER BY u.seq LIMIT $4",
             )
             .bind(tree.as_str())
             .bind(after)
@@ -207,9 +229,9 @@ impl Writer {
         });
         let Some((end, _)) = fitting.last() else { return Ok(Folding { root, edits: Vec::new() }) };
         let edits = on!(connection, "reading what is to be folded", db => sqlx::query_as(
-            "SELECT seq, edits FROM pending_edits \
-             WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL \
-             AND seq > $2 AND seq <= $3 ORDER BY seq",
+            "SELECT e.seq, e.edits FROM unfolded_edits u \
+             JOIN pending_edits e ON e.seq = u.seq WHERE u.tree = $1 AND e.state = 'done' \
+             AND u.seq > $2 AND u.seq <= $3 ORDER BY u.seq",
         )
         .bind(tree.as_str())
         .bind(after)
@@ -232,8 +254,8 @@ impl Writer {
             .await
             .map(drop))?;
             on!(connection, "marking entries as folded", db => sqlx::query(
-                "UPDATE pending_edits SET folded = 1 \
-                 WHERE state = 'done' AND tree = $1 AND folded = 0 AND seq <= $2",
+                "DELETE FROM unfolded_edits WHERE tree = $1 AND seq <= $2 AND EXISTS ( \
+                 SELECT 1 FROM pending_edits e WHERE e.seq = unfolded_edits.seq AND e.state = 'done')",
             )
             .bind(tree.as_str())
             .bind(through)
@@ -277,8 +299,9 @@ async fn folding(connection: &mut Connection, tree: TreeId) -> Result<Folding> {
     let rows: Vec<(i64, Vec<u8>)> = on!(connection, "reading what is to be folded", db =>
         sqlx::query_as(
             "SELECT CAST(0 AS BIGINT) AS seq, root AS bytes FROM trees WHERE name = $1 \
-             UNION ALL SELECT seq, edits AS bytes FROM pending_edits \
-             WHERE state = 'done' AND tree = $1 AND folded = 0 AND edits IS NOT NULL ORDER BY seq",
+             UNION ALL SELECT e.seq, e.edits AS bytes FROM unfolded_edits u \
+             JOIN pending_edits e ON e.seq = u.seq \
+             WHERE u.tree = $1 AND e.state = 'done' ORDER BY seq",
         )
         .bind(tree.as_str())
         .fetch_all(db)
@@ -297,8 +320,8 @@ async fn folding(connection: &mut Connection, tree: TreeId) -> Result<Folding> {
 /// Tells how far a tree is folded.
 async fn tree_state(connection: &mut Connection, tree: TreeId) -> Result<TreeState> {
     let found: (Option<Vec<u8>>, Option<i64>) = on!(connection, "reading a root", db => sqlx::query_as(
-        "SELECT (SELECT root FROM trees WHERE name = $1), (SELECT MAX(seq) FROM pending_edits \
-         WHERE state = 'done' AND tree = $1 AND folded = 0)",
+        "SELECT (SELECT root FROM trees WHERE name = $1), (SELECT MAX(u.seq) FROM unfolded_edits u \
+         JOIN pending_edits e ON e.seq = u.seq WHERE u.tree = $1 AND e.state = 'done')",
     )
     .bind(tree.as_str())
     .fetch_one(db)

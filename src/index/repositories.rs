@@ -2,8 +2,8 @@
 
 use super::columns::parsed;
 use super::connection::{Connection, on};
-use super::{Index, Result};
-use crate::oci::RepositoryName;
+use super::{Index, Result, Writer};
+use crate::oci::{RepositoryName, RepositoryRecord, TreeId, Visibility};
 
 impl Index {
     /// Tells whether the repository has a blob or a manifest.
@@ -38,6 +38,92 @@ impl Index {
         .await)?;
         rows.iter().map(|(name,)| parsed(name)).collect()
     }
+
+    /// The same of the repositories of a tree.
+    pub async fn repositories_in(
+        &self,
+        tree: TreeId,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing repositories", db => sqlx::query_as(
+            "SELECT name FROM repositories r WHERE tree = $1 AND name > $2 AND \
+             EXISTS (SELECT 1 FROM repository_manifests m WHERE m.repository = r.id) \
+             ORDER BY name LIMIT $3",
+        )
+        .bind(tree.as_str())
+        .bind(last.unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Returns what is known of a repository; none before something was written for it.
+    pub async fn repository(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<Option<RepositoryRecord>> {
+        find(&mut self.read().await?, repository).await
+    }
+}
+
+impl Writer {
+    /// Returns what is known of a repository; none before something was written for it.
+    pub async fn repository(
+        &mut self,
+        repository: &RepositoryName,
+    ) -> Result<Option<RepositoryRecord>> {
+        find(self.connection(), repository).await
+    }
+
+    /// Returns in which tree a repository is, or will be: one that is not there is made as a public one.
+    pub async fn tree_of(&mut self, repository: &RepositoryName) -> Result<TreeId> {
+        let found = self.repository(repository).await?;
+        Ok(found.map_or(Visibility::Public.tree(), |record| record.tree))
+    }
+
+    /// Says who may see a repository, and so in which tree it is. It is made if need be; what a tree has of it is
+    /// another matter.
+    pub async fn set_visibility(
+        &mut self,
+        repository: &RepositoryName,
+        visibility: Visibility,
+        now: i64,
+    ) -> Result<()> {
+        self.write(async |connection| {
+            let id = ensure(connection, repository, now).await?;
+            on!(connection, "setting who may see a repository", db =>
+                sqlx::query("UPDATE repositories SET visibility = $2, tree = $3 WHERE id = $1")
+                    .bind(id)
+                    .bind(visibility.as_str())
+                    .bind(visibility.tree().as_str())
+                    .execute(db)
+                    .await
+                    .map(drop))
+        })
+        .await
+    }
+}
+
+/// Finds a repository.
+async fn find(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+) -> Result<Option<RepositoryRecord>> {
+    let found: Option<(i64, String, String)> = on!(connection, "finding a repository", db =>
+        sqlx::query_as("SELECT id, visibility, tree FROM repositories WHERE name = $1")
+            .bind(repository.as_str())
+            .fetch_optional(db)
+            .await)?;
+    let Some((id, visibility, tree)) = found else { return Ok(None) };
+    Ok(Some(RepositoryRecord {
+        id,
+        name: repository.clone(),
+        visibility: parsed(&visibility)?,
+        tree: parsed(&tree)?,
+    }))
 }
 
 /// Returns the number of a repository, which is made if need be.

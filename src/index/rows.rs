@@ -264,7 +264,7 @@ pub struct Entry {
     pub state: EntryState,
     /// What was requested.
     pub intent: Vec<u8>,
-    /// What is done to the tree; once it was checked.
+    /// What is done to the trees; once it was checked.
     pub edits: Option<Vec<u8>>,
     /// What came of it; once it is closed.
     pub outcome: Option<Vec<u8>>,
@@ -275,7 +275,8 @@ pub struct Entry {
 pub struct Folding {
     /// The root of what was folded; none before the first time.
     pub root: Option<Cid>,
-    /// Entries that are done but not folded, in order: number and edits.
+    /// Entries that are done but not folded into the tree, in order: number and all of their edits, also those of
+    /// other trees.
     pub edits: Vec<(i64, Vec<u8>)>,
 }
 

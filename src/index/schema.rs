@@ -10,7 +10,7 @@ use super::failure::kind;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 7] = [
+const MIGRATIONS: [(i64, &str); 8] = [
     (1, "init"),
     (2, "turns"),
     (3, "gateway"),
@@ -18,6 +18,7 @@ const MIGRATIONS: [(i64, &str); 7] = [
     (5, "links"),
     (6, "withdrawn"),
     (7, "events"),
+    (8, "trees"),
 ];
 
 /// The newest schema that this program knows.

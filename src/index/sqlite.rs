@@ -19,7 +19,7 @@ use super::locks::Locks;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 7] = [
+const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -27,6 +27,7 @@ const MIGRATIONS: [&str; 7] = [
     include_str!("migrations/sqlite/0005_links.sql"),
     include_str!("migrations/sqlite/0006_withdrawn.sql"),
     include_str!("migrations/sqlite/0007_events.sql"),
+    include_str!("migrations/sqlite/0008_trees.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.

@@ -6,7 +6,7 @@ use sqlx::QueryBuilder;
 use super::columns::parsed;
 use super::connection::on;
 use super::{Index, Result, Writer};
-use crate::oci::{CanonicalDigest, RepositoryName};
+use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
 
 /// How many digests go into one statement.
 const DIGESTS_AT_ONCE: usize = 1000;
@@ -36,29 +36,38 @@ impl Index {
 }
 
 impl Writer {
-    /// Tells whether any repository has content as a manifest, or has a manifest that needs it as a blob.
-    pub async fn is_needed(&mut self, digest: &CanonicalDigest) -> Result<bool> {
+    /// Tells whether any repository of a tree has content as a manifest, or has a manifest that needs it as a blob.
+    pub async fn is_needed(&mut self, tree: TreeId, digest: &CanonicalDigest) -> Result<bool> {
         let connection = self.connection();
         let found: Option<(i64,)> = on!(connection, "finding who needs content", db => sqlx::query_as(
-            "SELECT repository FROM repository_manifests WHERE canonical = $1 \
-             UNION ALL SELECT rb.repository FROM repository_blobs rb \
+            "SELECT r.id FROM repository_manifests rm JOIN repositories r ON r.id = rm.repository \
+             WHERE rm.canonical = $1 AND r.tree = $2 \
+             UNION ALL SELECT r.id FROM repository_blobs rb \
+             JOIN repositories r ON r.id = rb.repository \
              JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
-             WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') LIMIT 1",
+             WHERE rb.canonical = $1 AND rb.linked <> 0 AND r.tree = $2 \
+             AND e.kind IN ('blob', 'child') LIMIT 1",
         )
         .bind(digest.to_string())
+        .bind(tree.as_str())
         .fetch_optional(db)
         .await)?;
         Ok(found.is_some())
     }
 
-    /// Lists the repositories to whose blob of that content the public tree has a link, or may have one.
-    pub async fn linking(&mut self, digest: &CanonicalDigest) -> Result<Vec<RepositoryName>> {
+    /// Lists the repositories of a tree to whose blob of that content it has a link, or may have one.
+    pub async fn linking(
+        &mut self,
+        tree: TreeId,
+        digest: &CanonicalDigest,
+    ) -> Result<Vec<RepositoryName>> {
         let connection = self.connection();
         let rows: Vec<(String,)> = on!(connection, "listing who links content", db => sqlx::query_as(
             "SELECT DISTINCT r.name FROM repository_blobs rb JOIN repositories r ON r.id = rb.repository \
-             WHERE rb.canonical = $1 AND rb.linked <> 0 ORDER BY r.name",
+             WHERE rb.canonical = $1 AND rb.linked <> 0 AND r.tree = $2 ORDER BY r.name",
         )
         .bind(digest.to_string())
+        .bind(tree.as_str())
         .fetch_all(db)
         .await)?;
         rows.iter().map(|(name,)| parsed(name)).collect()
@@ -103,24 +112,27 @@ impl Writer {
         .await
     }
 
-    /// Lists manifests that need content, the manifest itself among them, with their repositories; at most `limit`.
+    /// Lists manifests of a tree that need content, the manifest itself among them, with their repositories; at most
+    /// `limit`.
     pub async fn needing(
         &mut self,
+        tree: TreeId,
         digest: &CanonicalDigest,
         limit: u32,
     ) -> Result<Vec<(RepositoryName, CanonicalDigest)>> {
         let connection = self.connection();
         let rows: Vec<(String, String)> = on!(connection, "listing who needs content", db => sqlx::query_as(
             "SELECT r.name, rm.canonical FROM repository_manifests rm \
-             JOIN repositories r ON r.id = rm.repository WHERE rm.canonical = $1 \
+             JOIN repositories r ON r.id = rm.repository WHERE rm.canonical = $1 AND r.tree = $3 \
              UNION SELECT r.name, e.canonical FROM repository_blobs rb \
              JOIN manifest_edges e ON e.repository = rb.repository AND e.target = rb.digest \
              JOIN repositories r ON r.id = rb.repository \
-             WHERE rb.canonical = $1 AND rb.linked <> 0 AND e.kind IN ('blob', 'child') \
-             ORDER BY 1, 2 LIMIT $2",
+             WHERE rb.canonical = $1 AND rb.linked <> 0 AND r.tree = $3 \
+             AND e.kind IN ('blob', 'child') ORDER BY 1, 2 LIMIT $2",
         )
         .bind(digest.to_string())
         .bind(i64::from(limit))
+        .bind(tree.as_str())
         .fetch_all(db)
         .await)?;
         rows.iter().map(|(name, canonical)| Ok((parsed(name)?, parsed(canonical)?))).collect()

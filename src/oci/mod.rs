@@ -11,6 +11,7 @@ mod manifest;
 mod media_type;
 mod name;
 mod reference;
+mod repository;
 mod text;
 mod tree_id;
 
@@ -22,4 +23,5 @@ pub use name::{
     ForeignName, NameError, RepositoryName, RootName, is_domain, read_domain, read_root,
 };
 pub use reference::{Reference, ReferenceError, Tag, TagError};
-pub use tree_id::TreeId;
+pub use repository::{RepositoryRecord, Visibility, VisibilityError};
+pub use tree_id::{TreeId, TreeIdError};

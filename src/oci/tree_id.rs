@@ -1,5 +1,7 @@
 //! Which tree of a registry something stands in.
 
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
 /// A tree of a registry: a directory of content and of the names that lead to it, with a root of its own. What belongs
@@ -26,6 +28,7 @@ impl TreeId {
     /// use roadstead::oci::TreeId;
     ///
     /// assert_eq!(TreeId::ALL.map(TreeId::as_str), ["public", "private"]);
+    /// assert_eq!("private".parse(), Ok(TreeId::Private));
     /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -39,5 +42,19 @@ impl TreeId {
     #[must_use]
     pub fn is_public(&self) -> bool {
         *self == Self::Public
+    }
+}
+
+/// The text is the name of no tree.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no tree of this version")]
+pub struct TreeIdError(String);
+
+impl FromStr for TreeId {
+    type Err = TreeIdError;
+
+    fn from_str(text: &str) -> Result<Self, TreeIdError> {
+        let found = Self::ALL.into_iter().find(|tree| tree.as_str() == text);
+        found.ok_or_else(|| TreeIdError(text.to_owned()))
     }
 }

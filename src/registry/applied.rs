@@ -1,15 +1,16 @@
-//! What commits have made of the tree, until a root of the index has it: a storage that computes the root of each
+//! What commits have made of the trees, until a root of the index has it: a storage that computes the root of each
 //! commit has it computed once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 
 use cid::Cid;
 
 use crate::ipld::{Block, Directory};
+use crate::oci::TreeId;
 use crate::storage::{Applied, Folded};
 
-/// How many bytes of new blocks are remembered. Beyond that the oldest are dropped, and computed once more.
+/// How many bytes of new blocks are remembered, for each tree. Beyond that the oldest are dropped, and computed once more.
 const MOST: usize = 4 << 20;
 
 /// What a block takes beside its bytes, about.
@@ -17,7 +18,7 @@ const OVERHEAD: usize = 200;
 
 /// The commits of this process that no root of the index has yet, the oldest first.
 #[derive(Default)]
-pub(super) struct Commits(Mutex<Known>);
+pub(super) struct Commits(Mutex<BTreeMap<TreeId, Known>>);
 
 #[derive(Default)]
 struct Known {
@@ -33,28 +34,35 @@ struct Commit {
 }
 
 impl Commits {
-    /// Notes what the edits of these entries have made of the tree.
+    /// Notes what the edits of these entries have made of a tree, each of which has some in it.
     pub(super) fn note(&self, entries: Vec<i64>, applied: Applied) {
         if entries.is_empty() {
             return;
         }
         let blocks = applied.folded.added.iter();
         let bytes = blocks.map(|block| block.bytes.len() + OVERHEAD).sum::<usize>() + OVERHEAD;
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(applied.tree).or_default();
         known.bytes += bytes;
         known.commits.push_back(Commit { entries, applied, bytes });
         while known.bytes > MOST && known.drop_first() {}
     }
 
-    /// Takes out what the first of these entries have made of a tree with that root, and returns it with how many of
+    /// Takes out what the first of these entries have made of the tree with that root, and returns it with how many of
     /// them it was; none where this process did not apply them to that root.
-    pub(super) fn take(&self, root: Option<Cid>, entries: &[i64]) -> Option<(usize, Folded)> {
+    pub(super) fn take(
+        &self,
+        tree: TreeId,
+        root: Option<Cid>,
+        entries: &[i64],
+    ) -> Option<(usize, Folded)> {
         let nothing = empty();
         let mut at = root.unwrap_or(nothing.cid);
         // The index has no block before its first root, which may be that of an empty tree still: what changes nothing
         // adds nothing.
         let mut added: Vec<Block> = root.is_none().then_some(nothing).into_iter().collect();
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(tree).or_default();
         let (mut count, mut dag_size) = (0, 0);
         while let Some(first) = known.commits.front() {
             let left = &entries[count..];
@@ -130,7 +138,7 @@ mod tests {
             let blocks = folded.added.iter().map(|block| (block.cid, block.bytes.clone()));
             store.0.extend(blocks);
             roots.push(folded.root);
-            commits.note(vec![entry], Applied { before, folded });
+            commits.note(vec![entry], Applied { tree: TreeId::Public, before, folded });
         }
         roots
     }
@@ -139,10 +147,11 @@ mod tests {
     fn what_was_applied_to_a_root_is_known_without_a_fold() {
         let commits = Commits::default();
         let roots = commit(&commits, 1..4);
-        let (count, folded) = commits.take(None, &[1, 2, 3]).expect("all were noted");
+        let (count, folded) =
+            commits.take(TreeId::Public, None, &[1, 2, 3]).expect("all were noted");
         assert_eq!((count, folded.root), (3, roots[3]));
         assert!(folded.added.iter().any(|block| block.cid == roots[3]));
-        assert!(commits.take(Some(roots[3]), &[4]).is_none());
+        assert!(commits.take(TreeId::Public, Some(roots[3]), &[4]).is_none());
     }
 
     #[test]
@@ -152,8 +161,8 @@ mod tests {
         let mut store = Store(HashMap::from([(nothing.cid, nothing.bytes.clone())]));
         let gone = Edit::remove(TreePath::root().child("gone").unwrap());
         let folded = fold(Some(&nothing.cid), &[gone], &mut store).unwrap();
-        commits.note(vec![1], Applied { before: nothing.cid, folded });
-        let (_, folded) = commits.take(None, &[1]).expect("it was noted");
+        commits.note(vec![1], Applied { tree: TreeId::Public, before: nothing.cid, folded });
+        let (_, folded) = commits.take(TreeId::Public, None, &[1]).expect("it was noted");
         assert_eq!(folded.root, nothing.cid);
         assert!(folded.added.iter().any(|block| block.cid == folded.root));
     }
@@ -163,16 +172,26 @@ mod tests {
         let commits = Commits::default();
         let roots = commit(&commits, 1..4);
         // Another process carried 3 out, and applied 4 afterwards.
-        let (count, folded) = commits.take(None, &[1, 2]).expect("two were noted");
+        let (count, folded) = commits.take(TreeId::Public, None, &[1, 2]).expect("two were noted");
         assert_eq!((count, folded.root), (2, roots[2]));
-        assert!(commits.take(Some(roots[1]), &[3, 4]).is_none(), "it is another root");
-        let (count, folded) = commits.take(Some(roots[2]), &[3, 4]).expect("one was noted");
+        assert!(
+            commits.take(TreeId::Public, Some(roots[1]), &[3, 4]).is_none(),
+            "it is another root"
+        );
+        let (count, folded) =
+            commits.take(TreeId::Public, Some(roots[2]), &[3, 4]).expect("one was noted");
         assert_eq!((count, folded.root), (1, roots[3]));
 
         let roots = commit(&commits, 5..7);
-        assert!(commits.take(None, &[4, 5, 6]).is_none(), "4 comes first");
-        assert!(commits.take(Some(roots[1]), &[6]).is_some(), "a root has 5 already");
-        assert_eq!(commits.0.lock().unwrap().bytes, 0);
+        assert!(commits.take(TreeId::Public, None, &[4, 5, 6]).is_none(), "4 comes first");
+        assert!(
+            commits.take(TreeId::Public, Some(roots[1]), &[6]).is_some(),
+            "a root has 5 already"
+        );
+        assert_eq!(commits.0.lock().unwrap()[&TreeId::Public].bytes, 0);
+
+        commit(&commits, 8..9);
+        assert!(commits.take(TreeId::Private, None, &[8]).is_none(), "it is another tree");
     }
 
     #[test]
@@ -182,9 +201,11 @@ mod tests {
             let bytes = vec![b'x'; MOST / 10];
             let block = Block::raw(bytes.into());
             let folded = Folded { root: block.cid, dag_size: 0, added: vec![block] };
-            commits.note(vec![entry], Applied { before: empty().cid, folded });
+            commits
+                .note(vec![entry], Applied { tree: TreeId::Public, before: empty().cid, folded });
         }
-        let known = commits.0.lock().unwrap();
+        let all = commits.0.lock().unwrap();
+        let known = &all[&TreeId::Public];
         assert!(known.bytes <= MOST && known.commits.len() == 9, "{}", known.commits.len());
     }
 }

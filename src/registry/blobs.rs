@@ -10,13 +10,12 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::federation::{BlobSource, Federation};
 use super::intent::Intent;
-use super::walk::TREE;
 use super::{Registry, RegistryError, Result, layout, now};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::index::{BlobBlock, BlobRow, NewBlob};
 use crate::ipld::{file, raw_cid};
-use crate::oci::{Algorithm, Digest, Hasher, RepositoryName};
-use crate::storage::{Content, Edit, Finished, Storage, StorageError};
+use crate::oci::{Algorithm, Digest, Hasher, RepositoryName, TreeId};
+use crate::storage::{Content, Edit, Finished, Storage, StorageError, TreeEdit};
 
 /// How many repositories a mount without a source looks at.
 const MOUNT_CANDIDATES: u32 = 100;
@@ -151,15 +150,17 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes the row of content that was just finished. Where other bytes gave way to it, the tree links to it from
-    /// then on.
+    /// Makes the row of content that was just finished. Where other bytes gave way to it, the trees link to it
+    /// from then on.
     pub(super) async fn row(&self, finished: &Finished, aliases: Vec<Digest>) -> Result<NewBlob> {
         let content = &finished.content;
         if finished.is_replaced {
             let mut writer = self.index.lock().await?;
-            if writer.is_named(&content.canonical).await? {
-                let edit = Edit::link(layout::blob_data(&content.canonical), content);
-                self.storage.apply(TREE, &[edit]).await?;
+            for tree in TreeId::ALL {
+                if writer.is_named(tree, &content.canonical).await? {
+                    let edit = Edit::link(layout::blob_data(&content.canonical), content);
+                    self.storage.apply(&[TreeEdit { tree, edit }]).await?;
+                }
             }
         }
         new_blob(finished, aliases)

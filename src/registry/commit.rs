@@ -4,7 +4,7 @@
 //! 2. The holder of the lock checks waiting entries in order, in a transaction that it rolls back,
 //!    and stores their edits, or that they are refused: final from here on, since each was checked
 //!    against what those before it came to.
-//! 3. The edits are applied to the tree.
+//! 3. The edits are applied, each to its tree.
 //! 4. Rows, events and outcomes are written in one transaction, and the request is answered.
 //!
 //! A crash between any two steps leaves entries that the next holder takes up at the same step and
@@ -27,7 +27,7 @@ use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::{CanonicalDigest, TreeId};
-use crate::storage::{Edit, StorageErrorKind};
+use crate::storage::{Edit, StorageErrorKind, TreeEdit};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
 const RECOVERIES: usize = 10;
@@ -138,9 +138,11 @@ impl Registry {
     async fn recover_once(&self) -> Result<()> {
         self.unrecovered.store(true, Ordering::Release);
         let mut writer = self.index.lock().await?;
-        let mut after = 0;
-        while let Some(again) = next_unfolded(&mut writer, &mut after).await? {
-            self.storage.apply(TreeId::Public, &again).await?;
+        for tree in TreeId::ALL {
+            let mut after = 0;
+            while let Some(again) = next_unfolded(&mut writer, tree, &mut after).await? {
+                self.storage.apply(&TreeEdit::all(tree, again)).await?;
+            }
         }
         self.unrecovered.store(false, Ordering::Release);
         self.drain(&mut writer).await?;
@@ -157,6 +159,7 @@ impl Registry {
             let mut found = Vec::with_capacity(links.len());
             for (repository, digest) in links {
                 let path = layout::layer_link(&repository, &digest);
+                // Those versions wrote no other tree.
                 let is_there = match self.storage.read(TreeId::Public, &path, LINK_BYTES).await {
                     Ok(link) => link.is_some(),
                     Err(error) => {
@@ -196,8 +199,11 @@ impl Registry {
             match plan {
                 Ok(edits) => {
                     if entry.state == EntryState::Waiting {
-                        let edits = serde_json::to_vec(&edits)?;
-                        writer.set_checked(entry.seq, TreeId::Public, &edits).await?;
+                        let is_edited = |tree: &TreeId| edits.iter().any(|it| it.tree == *tree);
+                        let trees: Vec<TreeId> =
+                            TreeId::ALL.into_iter().filter(is_edited).collect();
+                        let record = serde_json::to_vec(&edits)?;
+                        writer.set_checked(entry.seq, &trees, &record).await?;
                     }
                     accepted.push((waiting, edits));
                 }
@@ -207,42 +213,47 @@ impl Registry {
         writer.commit().await?;
         self.failpoint(Step::Checked)?;
 
-        let edits: Vec<Edit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
+        let edits: Vec<TreeEdit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
         #[cfg(test)]
         if self.stops_at(Step::HalfApplied) {
-            self.storage.apply(TreeId::Public, &edits[..edits.len() / 2]).await?;
+            self.storage.apply(&edits[..edits.len() / 2]).await?;
             self.failpoint(Step::HalfApplied)?;
         }
         let applied = if let Some(tree) = self.storage.addressed() {
-            Some(tree.apply_and_fold(TreeId::Public, &edits, &present).await?)
+            tree.apply_and_fold(&edits, &present).await?
         } else {
-            self.storage.apply(TreeId::Public, &edits).await?;
-            None
+            self.storage.apply(&edits).await?;
+            Vec::new()
         };
         self.failpoint(Step::Applied)?;
 
         writer.begin().await?;
         let mut linked = Vec::new();
         for (Waiting { entry, intent, manifest }, edits) in &accepted {
-            if let Intent::Purge { contents, .. } = intent {
+            if let Intent::Purge { repository, contents, .. } = intent {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 intent.record(writer, manifest.as_ref(), edits).await?;
-                purge::withdraw(writer, contents).await?;
+                purge::withdraw(writer, repository, contents).await?;
             } else {
                 intent.record(writer, manifest.as_ref(), edits).await?;
             }
-            linked.extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
+            let public = edits.iter().filter(|edit| edit.tree.is_public());
+            linked.extend(public.filter_map(|edit| Some(edit.edit.content()?.canonical)));
             let size = manifest.as_ref().and_then(Found::size);
             writer.add_event(&intent.event(entry.actor.clone(), size), now()).await?;
             close(writer, entry.seq, &Ok(())).await?;
         }
         writer.end_withdrawal(&linked).await?;
         writer.commit().await?;
-        if let Some(applied) = applied {
-            let entries = accepted.iter().map(|(waiting, _)| waiting.entry.seq);
+        let editing = |tree| {
+            let is_of = move |edits: &[TreeEdit]| edits.iter().any(|edit| edit.tree == tree);
+            accepted.iter().filter(move |(_, edits)| is_of(edits))
+        };
+        for applied in applied {
+            let entries = editing(applied.tree).map(|(waiting, _)| waiting.entry.seq);
             self.commits.note(entries.collect(), applied);
         }
-        let changes = accepted.iter().filter(|(_, edits)| !edits.is_empty()).count();
+        let changes = editing(TreeId::Public).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.failpoint(Step::Recorded)?;
         Ok(true)
@@ -282,7 +293,7 @@ impl Registry {
             let mut linked = Vec::new();
             for (waiting, plan) in batch.iter().zip(&planned) {
                 if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
-                    let contents = edits.iter().filter_map(Edit::content);
+                    let contents = edits.iter().filter_map(|edit| edit.edit.content());
                     linked.extend(contents.filter(|content| seen.insert(content.canonical)));
                 }
             }
@@ -358,17 +369,19 @@ impl Registry {
     }
 }
 
-/// Reads the next edits that are carried out and not folded, behind the entry `after`; none where there are no more.
+/// Reads the next edits of a tree that are carried out and not folded into it, behind the entry `after`; none where
+/// there are no more. What is folded is in no other answer: later edits may have changed it.
 pub(super) async fn next_unfolded(
     writer: &mut Writer,
+    tree: TreeId,
     after: &mut i64,
 ) -> Result<Option<Vec<Edit>>> {
-    let part = writer.folding_part(TreeId::Public, *after, i64::MAX).await?.edits;
+    let part = writer.folding_part(tree, *after, i64::MAX).await?.edits;
     let Some((last, _)) = part.last() else { return Ok(None) };
     *after = *last;
     let mut edits = Vec::new();
     for (_, record) in part {
-        edits.extend(decode(&record)?);
+        edits.extend(TreeEdit::of_tree(tree, decode(&record)?));
     }
     Ok(Some(edits))
 }
@@ -384,6 +397,6 @@ async fn close(
 }
 
 /// Reads edits as the queue stores them.
-pub(super) fn decode(edits: &[u8]) -> Result<Vec<Edit>> {
+pub(super) fn decode(edits: &[u8]) -> Result<Vec<TreeEdit>> {
     Ok(serde_json::from_slice(edits)?)
 }

@@ -3,6 +3,7 @@
 mod conditions;
 mod events;
 mod purge;
+mod trees;
 
 use std::fs;
 use std::path::Path;
@@ -50,16 +51,19 @@ pub(super) async fn open(data: &Path) -> Registry {
 }
 
 /// A client that may do everything with one repository.
-pub(super) struct Client(Authority);
+pub(super) struct Client(Authority, RepositoryName);
 
 impl Client {
     pub(super) fn new() -> Self {
-        Self(Authority::new(open_to_all(), Names::default()))
+        Self::of("team/app")
+    }
+
+    fn of(name: &str) -> Self {
+        Self(Authority::new(open_to_all(), Names::default()), name.parse().unwrap())
     }
 
     pub(super) async fn push(&self) -> PushGrant {
-        let name = "team/app".parse::<RepositoryName>().unwrap();
-        self.0.push(&Caller::anonymous(), name).await.unwrap()
+        self.0.push(&Caller::anonymous(), self.1.clone()).await.unwrap()
     }
 
     async fn blob(&self, registry: &Registry, bytes: &'static [u8]) -> Digest {
@@ -110,29 +114,17 @@ impl Client {
         reference: &str,
         condition: Condition,
     ) -> Result<()> {
-        let grant = self
-            .0
-            .delete(&Caller::anonymous(), "team/app".parse::<RepositoryName>().unwrap())
-            .await
-            .unwrap();
+        let grant = self.0.delete(&Caller::anonymous(), self.1.clone()).await.unwrap();
         registry.delete_manifest(&grant, &reference.parse().unwrap(), condition).await
     }
 
     async fn delete_blob(&self, registry: &Registry, digest: &Digest) -> Result<()> {
-        let grant = self
-            .0
-            .delete(&Caller::anonymous(), "team/app".parse::<RepositoryName>().unwrap())
-            .await
-            .unwrap();
+        let grant = self.0.delete(&Caller::anonymous(), self.1.clone()).await.unwrap();
         registry.delete_blob(&grant, digest).await
     }
 
     async fn get(&self, registry: &Registry, reference: &str) -> Option<Bytes> {
-        let grant = self
-            .0
-            .pull(&Caller::anonymous(), "team/app".parse::<RepositoryName>().unwrap())
-            .await
-            .unwrap();
+        let grant = self.0.pull(&Caller::anonymous(), self.1.clone()).await.unwrap();
         let reference = reference.parse().unwrap();
         let found = Box::pin(registry.repository(&grant).manifest(&reference)).await;
         found.ok().map(|manifest| manifest.bytes)

@@ -6,22 +6,24 @@
 
 use std::collections::BTreeSet;
 
-use super::intent::{Planned, Refusal};
+use super::intent::{PlannedInTree, Refusal};
 use super::{Condition, Result, layout};
 use crate::index::{EdgeKind, Writer};
-use crate::oci::{CanonicalDigest, Digest, RepositoryName};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, TreeId};
 use crate::storage::Edit;
 
 /// How many manifests are named that keep something from being deleted.
 const REFERENCES: u32 = 100;
 
-/// Checks the deletion of a manifest, and takes its rows away in the open transaction.
+/// Checks the deletion of a manifest of a repository that is in that tree, and takes its rows away in the open
+/// transaction.
 pub(super) async fn plan_manifest(
     writer: &mut Writer,
+    tree: TreeId,
     repository: &RepositoryName,
     digest: &Digest,
     condition: &Condition,
-) -> Result<Planned> {
+) -> Result<PlannedInTree> {
     let Some(row) = writer.manifest(repository, digest).await? else {
         return Ok(Err(Refusal::Unknown));
     };
@@ -59,16 +61,17 @@ pub(super) async fn plan_manifest(
         edits.extend(unlink(writer, repository, canonical).await?);
     }
     contents.insert(row.canonical);
-    edits.extend(unnamed(writer, contents).await?);
+    edits.extend(unnamed(writer, tree, contents).await?);
     Ok(Ok(edits))
 }
 
-/// Checks the deletion of a blob, and takes its rows away in the open transaction.
+/// Checks the deletion of a blob of a repository that is in that tree, and takes its rows away in the open transaction.
 pub(super) async fn plan_blob(
     writer: &mut Writer,
+    tree: TreeId,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<Planned> {
+) -> Result<PlannedInTree> {
     let Some(row) = writer.blob(repository, digest).await? else {
         return Ok(Err(Refusal::Unknown));
     };
@@ -80,7 +83,7 @@ pub(super) async fn plan_blob(
     let mut edits = unlink(writer, repository, &row.canonical).await?;
     writer.remove_blob(repository, &row.canonical).await?;
     if !edits.is_empty() {
-        edits.extend(unnamed(writer, [row.canonical]).await?);
+        edits.extend(unnamed(writer, tree, [row.canonical]).await?);
     }
     Ok(Ok(edits))
 }
@@ -118,11 +121,12 @@ pub(super) async fn unlink(
 /// Removes content that no repository of the tree names any more.
 pub(super) async fn unnamed(
     writer: &mut Writer,
+    tree: TreeId,
     contents: impl IntoIterator<Item = CanonicalDigest>,
 ) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
     for canonical in contents {
-        if !writer.is_named(&canonical).await? {
+        if !writer.is_named(tree, &canonical).await? {
             edits.push(Edit::remove(layout::blob_data(&canonical)));
         }
     }

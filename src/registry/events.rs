@@ -18,6 +18,10 @@ pub(super) const DELETE: &str = "delete";
 /// A manifest or a blob was purged.
 pub(super) const PURGE: &str = "purge";
 
+/// A repository went to another tree.
+#[cfg(test)]
+const VISIBILITY: &str = "visibility";
+
 /// The public root was published.
 pub(super) const PUBLISH: &str = "publish";
 
@@ -53,6 +57,8 @@ impl Intent {
                 (DELETE, None, Some(*digest))
             }
             Self::Purge { digest, .. } => (PURGE, None, Some(*digest)),
+            #[cfg(test)]
+            Self::Move { .. } => (VISIBILITY, None, None),
         };
         NewEvent {
             kind: Cow::Borrowed(kind),

@@ -1,4 +1,4 @@
-//! The public tree as an archive: every block below the root, once.
+//! A tree as an archive: every block below its root, once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use cid::Cid;
 use super::root::peek;
 use super::{Registry, RegistryError, Result};
 use crate::ipld::{Block, Scope, Seen, Traversal};
+use crate::oci::TreeId;
 use crate::remote::Prefetch;
 
 /// How many blocks are read at a time.
 const WIDTH: usize = 4;
 
-/// The public tree, on its way out: depth first, in the order of the links, each block where it is met
+/// A tree, on its way out: depth first, in the order of the links, each block where it is met
 /// first, so that the same root always makes the same archive.
 pub struct Export {
     /// The root.
@@ -26,13 +27,13 @@ pub struct Export {
 }
 
 impl Registry {
-    /// Begins to read the public tree as it is now. What is changed meanwhile does no harm; what was
+    /// Begins to read a tree as it is now. What is changed meanwhile does no harm; what was
     /// replaced is there for [`Limits::root_grace`](super::Limits) at least.
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn export(&self) -> Result<Export> {
-        let folded = peek(self.index.clone()).await?;
+    pub async fn export(&self, tree: TreeId) -> Result<Export> {
+        let folded = peek(self.index.clone(), tree).await?;
         let root = folded.root;
         let added = folded.added.into_iter().map(|block| (block.cid, block.bytes));
         let added: Arc<HashMap<Cid, Bytes>> = Arc::new(added.collect());

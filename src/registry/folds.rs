@@ -7,18 +7,19 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Registry, RegistryError, Result};
+use crate::oci::TreeId;
 
 /// How long after one fold requests may cause the next.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Registry {
-    /// Returns how often this process has folded changes into the public root.
+    /// Returns how often this process has folded changes into a root.
     #[must_use]
     pub fn fold_count(&self) -> u64 {
         self.folds.count.load(Ordering::Relaxed)
     }
 
-    /// Waits for a fold that begins after this call, and so has all that was acknowledged before it. All requests
+    /// Waits for a fold of the public tree that begins after this call, and so has all that was acknowledged before it. All requests
     /// that wait at a time share one; they hold no lock, and dropping one changes nothing.
     ///
     /// # Errors
@@ -50,7 +51,7 @@ impl Registry {
             let running = registry.folds.running.lock().await;
             // Whatever is acknowledged from here on needs another one.
             registry.folds.requested().next = None;
-            let folded = registry.fold_alone().await;
+            let folded = registry.fold_alone(TreeId::Public).await;
             drop(running);
             registry.folds.requested().ended = Some(Instant::now());
             if let Err(error) = &folded {

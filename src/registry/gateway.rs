@@ -13,7 +13,7 @@ use futures_util::{Stream, StreamExt};
 
 use super::blobs::content;
 use super::{Registry, RegistryError, Result};
-use crate::index::PublicBlock;
+use crate::index::{PublicBlock, TreeState};
 use crate::ipld::{Block, RAW, Scope, Target, Traversal};
 use crate::oci::TreeId;
 use crate::remote::Prefetch;
@@ -69,9 +69,9 @@ impl Registry {
             return Ok(found);
         }
         // A root that was just reported may not be folded yet, and what is below it is not known before.
-        let is_folded = self.index.unfolded_entry_count().await? == 0
-            && self.index.tree_state(TreeId::Public).await?.root.is_some();
-        if is_folded {
+        let is_quiet = self.index.open_entry_count().await? == 0;
+        let TreeState { root, last } = self.index.tree_state(TreeId::Public).await?;
+        if is_quiet && root.is_some() && last.is_none() {
             return Ok(None);
         }
         self.catch_up().await?;

@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use super::{Condition, RegistryError};
 use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag};
-use crate::storage::Edit;
+use crate::storage::{Edit, TreeEdit};
 
 /// A mutation of what a pull sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +51,9 @@ pub(super) enum Intent {
     },
     /// A blob goes, by every name.
     DeleteBlob { repository: RepositoryName, digest: Digest },
+    /// A repository goes to another tree, by these edits.
+    #[cfg(test)]
+    Move { repository: RepositoryName, to: crate::oci::TreeId, edits: Vec<TreeEdit> },
 }
 
 /// Why an intent was refused; stored as the outcome of its entry.
@@ -97,6 +100,8 @@ impl Refusal {
                 }
                 (repository, digest.to_string())
             }
+            #[cfg(test)]
+            Intent::Move { repository, to, .. } => (repository, to.as_str().to_owned()),
         };
         match self {
             Self::MissingReferences(missing) => {
@@ -129,7 +134,10 @@ impl Refusal {
 }
 
 /// What checking an intent came to.
-pub(super) type Planned = std::result::Result<Vec<Edit>, Refusal>;
+pub(super) type Planned = std::result::Result<Vec<TreeEdit>, Refusal>;
+
+/// The same, in the tree of its repository.
+pub(super) type PlannedInTree = std::result::Result<Vec<Edit>, Refusal>;
 
 impl Intent {
     /// The manifest that it puts, if it puts one.
@@ -140,6 +148,8 @@ impl Intent {
             | Self::DeleteManifest { .. }
             | Self::DeleteBlob { .. }
             | Self::Purge { .. } => None,
+            #[cfg(test)]
+            Self::Move { .. } => None,
         }
     }
 
@@ -151,6 +161,8 @@ impl Intent {
             | Self::DeleteManifest { repository, .. }
             | Self::Purge { repository, .. }
             | Self::DeleteBlob { repository, .. } => repository,
+            #[cfg(test)]
+            Self::Move { repository, .. } => repository,
         }
     }
 }

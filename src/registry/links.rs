@@ -1,5 +1,5 @@
-//! Counts of links: how many live nodes of the public tree link to each node. A node is alive while something links
-//! to it, and counts its links only then.
+//! Counts of links: how many live nodes of a tree link to each node. A node is alive in a tree while something links
+//! to it there, and counts its links only then.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
@@ -11,6 +11,7 @@ use super::link_counts::LinkCounts;
 use super::{RegistryError, Result, now};
 use crate::index::Writer;
 use crate::ipld::{self, Entry};
+use crate::oci::TreeId;
 use crate::storage::Folded;
 
 /// How many nodes go into one statement at the most, and how many bytes of them, about.
@@ -20,31 +21,33 @@ const BYTES_AT_ONCE: usize = 1 << 20;
 /// How many changed counts are in memory at the most, about.
 const MOST_CHANGES: usize = 20_000;
 
-/// Stores new nodes and counts the links to every node, when the tree goes from `old` to the folded root. In a
+/// Stores new nodes and counts a tree's links to every node, when it goes from `old` to the folded root. In a
 /// transaction.
 ///
 /// # Errors
 /// Those of the index, and nodes that cannot be read.
 pub(super) async fn count_links(
     writer: &mut Writer,
+    tree: TreeId,
     old: Option<Cid>,
     folded: &Folded,
 ) -> Result<()> {
-    count(writer, old, folded, MOST_CHANGES).await
+    count(writer, tree, old, folded, MOST_CHANGES).await
 }
 
 async fn count(
     writer: &mut Writer,
+    tree: TreeId,
     old: Option<Cid>,
     folded: &Folded,
     most_changes: usize,
 ) -> Result<()> {
     let added = folded.added.iter().map(|block| (block.cid, &block.bytes)).collect();
-    let mut links = Links { added, ..Links::new(writer, most_changes) };
+    let mut links = Links { added, ..Links::new(writer, tree, most_changes) };
     // Most of it is new, and has no links: only what has some is remembered.
     for part in folded.added.chunks(NODES_AT_ONCE) {
         let cids: Vec<Cid> = part.iter().map(|block| block.cid).collect();
-        let counts = links.writer.node_refs(&cids).await?;
+        let counts = links.writer.node_refs(tree, &cids).await?;
         for (cid, count) in counts.iter().filter(|(_, count)| *count != 0) {
             links.counts.set(cid, *count);
         }
@@ -52,17 +55,18 @@ async fn count(
     links.replace(old, Some(folded.root)).await
 }
 
-/// Takes away one link to a root, and those of all that die of it. In a transaction.
+/// Takes away one link of the public tree to a root, and those of all that die of it. In a transaction.
 ///
 /// # Errors
 /// As [`count_links`].
 pub(super) async fn unlink(writer: &mut Writer, root: &Cid) -> Result<()> {
-    Links::new(writer, MOST_CHANGES).replace(Some(*root), None).await
+    Links::new(writer, TreeId::Public, MOST_CHANGES).replace(Some(*root), None).await
 }
 
 /// Counts on their way to the index.
 struct Links<'counting> {
     writer: &'counting mut Writer,
+    tree: TreeId,
     /// The nodes that the index may not have.
     added: HashMap<Cid, &'counting Bytes>,
     /// What the index is known to have counted. Of nodes that were added, those that are not here have no link.
@@ -73,9 +77,9 @@ struct Links<'counting> {
 }
 
 impl<'counting> Links<'counting> {
-    fn new(writer: &'counting mut Writer, most_changes: usize) -> Self {
+    fn new(writer: &'counting mut Writer, tree: TreeId, most_changes: usize) -> Self {
         let (counts, changes) = (LinkCounts::default(), LinkCounts::default());
-        Self { writer, added: HashMap::new(), counts, changes, most_changes }
+        Self { writer, tree, added: HashMap::new(), counts, changes, most_changes }
     }
 
     /// Replaces a link to one root by a link to another.
@@ -139,7 +143,7 @@ impl<'counting> Links<'counting> {
         let count = if let Some(known) = self.counts.get(cid) {
             known
         } else {
-            let found = self.writer.node_refs(&[*cid]).await?;
+            let found = self.writer.node_refs(self.tree, &[*cid]).await?;
             let count = found.first().map_or(0, |(_, count)| *count);
             self.counts.set(cid, count);
             count
@@ -175,7 +179,7 @@ impl<'counting> Links<'counting> {
             if part.is_empty() {
                 return Ok(());
             }
-            self.writer.add_node_refs(&part, now).await?;
+            self.writer.add_node_refs(self.tree, &part, now).await?;
             for (cid, change) in part {
                 let known = self.counts.get(&cid);
                 if known.is_some() || self.added.contains_key(&cid) {

@@ -7,15 +7,16 @@
 use std::collections::HashSet;
 
 use super::documents::{Document, Found};
-use super::intent::{Intent, Planned, Refusal};
+use super::intent::{Intent, Planned, PlannedInTree, Refusal};
 use super::references::{Lost, References, with_canonical};
 use super::{Condition, RegistryError, Result, deletion, layout, now, purge};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
-use crate::storage::Edit;
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag, TreeId};
+use crate::storage::{Edit, TreeEdit};
 
 impl Intent {
-    /// Checks the intent against the rows, and against what is known to be `lost` from the storage; returns its edits.
+    /// Checks the intent against the rows, and against what is known to be `lost` from the storage; returns its edits,
+    /// in the tree where the repository is by then.
     pub(super) async fn plan(
         &self,
         writer: &mut Writer,
@@ -23,6 +24,23 @@ impl Intent {
         lost: &Lost,
         sparse_indexes: bool,
     ) -> Result<Planned> {
+        #[cfg(test)]
+        if let Self::Move { edits, .. } = self {
+            return Ok(Ok(edits.clone()));
+        }
+        let tree = writer.tree_of(self.repository()).await?;
+        let planned = self.plan_in(tree, writer, document, lost, sparse_indexes).await?;
+        Ok(planned.map(|edits| TreeEdit::all(tree, edits)))
+    }
+
+    async fn plan_in(
+        &self,
+        tree: TreeId,
+        writer: &mut Writer,
+        document: Option<&Found>,
+        lost: &Lost,
+        sparse_indexes: bool,
+    ) -> Result<PlannedInTree> {
         match self {
             Self::PutManifest { repository, manifest, digest, tags, by_tag, condition, .. } => {
                 let Document { content: own, manifest: parsed } = match document {
@@ -84,14 +102,16 @@ impl Intent {
                 }
             }
             Self::DeleteManifest { repository, digest, condition } => {
-                deletion::plan_manifest(writer, repository, digest, condition).await
+                deletion::plan_manifest(writer, tree, repository, digest, condition).await
             }
             Self::Purge { repository, digest, contents, children } => {
-                purge::plan(writer, repository, digest, contents, children).await
+                purge::plan(writer, tree, repository, digest, contents, children).await
             }
             Self::DeleteBlob { repository, digest } => {
-                deletion::plan_blob(writer, repository, digest).await
+                deletion::plan_blob(writer, tree, repository, digest).await
             }
+            #[cfg(test)]
+            Self::Move { .. } => unreachable!("it has its edits"),
         }
     }
 
@@ -100,7 +120,7 @@ impl Intent {
         &self,
         writer: &mut Writer,
         document: Option<&Found>,
-        edits: &[Edit],
+        edits: &[TreeEdit],
     ) -> Result<()> {
         match self {
             Self::PutManifest { repository, manifest, digest, tags, .. } => {
@@ -129,14 +149,20 @@ impl Intent {
                     writer.remove_blob(repository, &row.canonical).await?;
                 }
             }
+            #[cfg(test)]
+            Self::Move { repository, to, .. } => {
+                let visibility = if to.is_public() { "public" } else { "private" };
+                let visibility = visibility.parse().expect("it is one");
+                writer.set_visibility(repository, visibility, now()).await?;
+            }
         }
         self.record_links(writer, edits).await
     }
 
-    /// Notes which links the tree has now.
-    async fn record_links(&self, writer: &mut Writer, edits: &[Edit]) -> Result<()> {
+    /// Notes which links the trees have now.
+    async fn record_links(&self, writer: &mut Writer, edits: &[TreeEdit]) -> Result<()> {
         let (mut made, mut gone) = (Vec::new(), Vec::new());
-        for edit in edits {
+        for TreeEdit { edit, .. } in edits {
             match edit {
                 Edit::Put { path, .. } => made.extend(layout::read_layer_link(path)),
                 Edit::Remove { path } => gone.extend(layout::read_layer_link(path)),

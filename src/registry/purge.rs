@@ -13,11 +13,11 @@ use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
 use super::blobs::blob_without_blocks;
-use super::intent::{Intent, Planned, Refusal};
+use super::intent::{Intent, PlannedInTree, Refusal};
 use super::{Condition, Registry, RegistryError, Result, deletion, now};
 use crate::index::{Actor, Writer};
 use crate::ipld::Block;
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, TreeId};
 use crate::storage::{Content, Edit, StorageErrorKind};
 
 /// How many repositories are named that have a blob still, and how many manifests that need one.
@@ -93,8 +93,9 @@ impl Registry {
         let root = self.forget_withdrawn().await?;
         let (mut withdrawn, mut needed, mut needed_by) = (Vec::new(), Vec::new(), BTreeMap::new());
         let mut writer = self.index.lock().await?;
+        let tree = writer.tree_of(repository).await?;
         for (canonical, size) in all.iter().zip(sizes) {
-            let by = writer.needing(canonical, LISTED).await?;
+            let by = writer.needing(tree, canonical, LISTED).await?;
             if !by.is_empty() {
                 let by = by.iter().map(|(name, manifest)| format!("{name}@{manifest}"));
                 needed.push(canonical.to_string());
@@ -220,27 +221,28 @@ impl Registry {
     }
 }
 
-/// Checks a purge, and takes rows away in the open transaction.
+/// Checks a purge of a repository that is in that tree, and takes rows away in the open transaction.
 pub(super) async fn plan(
     writer: &mut Writer,
+    tree: TreeId,
     repository: &RepositoryName,
     digest: &Digest,
     contents: &[CanonicalDigest],
     children: &[CanonicalDigest],
-) -> Result<Planned> {
-    let mut edits = match remove(writer, repository, digest, children).await? {
+) -> Result<PlannedInTree> {
+    let mut edits = match remove(writer, tree, repository, digest, children).await? {
         Ok(edits) => edits,
         Err(refusal) => return Ok(Err(refusal)),
     };
     for canonical in contents {
-        if writer.is_needed(canonical).await? {
+        if writer.is_needed(tree, canonical).await? {
             continue;
         }
         // What deletions of earlier versions left.
-        for name in writer.linking(canonical).await? {
+        for name in writer.linking(tree, canonical).await? {
             edits.extend(deletion::unlink(writer, &name, canonical).await?);
         }
-        edits.extend(deletion::unnamed(writer, [*canonical]).await?);
+        edits.extend(deletion::unnamed(writer, tree, [*canonical]).await?);
     }
     Ok(Ok(edits))
 }
@@ -253,20 +255,28 @@ pub(super) async fn record(
     contents: &[CanonicalDigest],
     children: &[CanonicalDigest],
 ) -> Result<()> {
+    let tree = writer.tree_of(repository).await?;
     // The same comes out of it as when it was checked.
-    let _: Planned = remove(writer, repository, digest, children).await?;
+    let _: PlannedInTree = remove(writer, tree, repository, digest, children).await?;
     for canonical in contents {
-        if !writer.is_needed(canonical).await? {
+        if !writer.is_needed(tree, canonical).await? {
             writer.remove_blob(repository, canonical).await?;
         }
     }
     Ok(())
 }
 
-/// Writes down what a recorded purge withdraws.
-pub(super) async fn withdraw(writer: &mut Writer, contents: &[CanonicalDigest]) -> Result<()> {
+/// Writes down what a recorded purge of a repository withdraws: what neither its tree nor the public one needs.
+pub(super) async fn withdraw(
+    writer: &mut Writer,
+    repository: &RepositoryName,
+    contents: &[CanonicalDigest],
+) -> Result<()> {
+    let tree = writer.tree_of(repository).await?;
     for canonical in contents {
-        if writer.is_needed(canonical).await? {
+        if writer.is_needed(tree, canonical).await?
+            || !tree.is_public() && writer.is_needed(TreeId::Public, canonical).await?
+        {
             continue;
         }
         let link = Block::raw(canonical.to_string().into());
@@ -281,14 +291,15 @@ pub(super) async fn withdraw(writer: &mut Writer, contents: &[CanonicalDigest]) 
 /// their rows go.
 async fn remove(
     writer: &mut Writer,
+    tree: TreeId,
     repository: &RepositoryName,
     digest: &Digest,
     children: &[CanonicalDigest],
-) -> Result<Planned> {
+) -> Result<PlannedInTree> {
     let deleted = if writer.manifest(repository, digest).await?.is_some() {
-        deletion::plan_manifest(writer, repository, digest, &Condition::default()).await?
+        deletion::plan_manifest(writer, tree, repository, digest, &Condition::default()).await?
     } else {
-        deletion::plan_blob(writer, repository, digest).await?
+        deletion::plan_blob(writer, tree, repository, digest).await?
     };
     let mut edits: Vec<Edit> = match deleted {
         Ok(edits) => edits,
@@ -309,7 +320,7 @@ async fn remove(
             if writer.tags_of(repository, &canonical).await?.is_empty()
                 && writer.referencing(repository, &names, 1).await?.is_empty()
                 && let Ok(gone) =
-                    deletion::plan_manifest(writer, repository, &name, &Condition::default())
+                    deletion::plan_manifest(writer, tree, repository, &name, &Condition::default())
                         .await?
             {
                 edits.extend(gone);

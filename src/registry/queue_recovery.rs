@@ -1,15 +1,16 @@
-//! Salvaging the queue of an index that is given up: the tree may have lost with the power what it
+//! Salvaging the queue of an index that is given up: the trees may have lost with the power what it
 //! still holds.
+
+use std::collections::BTreeMap;
 
 use super::commit::decode;
 use super::intent::Intent;
-use super::walk::TREE;
 use super::{Registry, RegistryError, Result};
 use crate::index::{Entry, Writer};
-use crate::oci::Tag;
+use crate::oci::{Tag, TreeId};
 
 impl Registry {
-    /// Carries out what is in the queue, as at a start, and applies the rest of it to the tree as far
+    /// Carries out what is in the queue, as at a start, and applies the rest of it to the trees as far
     /// as that is possible and can be read. Returns what may be lost, a sentence each.
     ///
     /// # Errors
@@ -26,7 +27,7 @@ impl Registry {
         }
     }
 
-    /// Applies to the tree what the queue holds, as far as that is possible, and returns what is not.
+    /// Applies to the trees what the queue holds, as far as that is possible, and returns what is not.
     async fn recover_queue(&self) -> Result<Vec<String>> {
         let read = async { entries(&mut self.index.lock().await?).await };
         let entries = match read.await {
@@ -36,9 +37,10 @@ impl Registry {
         };
         let mut lost = Vec::new();
         for entry in entries {
+            let Unapplied { entry, trees } = entry;
             let why = match &entry.edits {
                 None => "it was not acknowledged, and could not be checked".to_owned(),
-                Some(edits) => match self.repeat(edits).await {
+                Some(edits) => match self.repeat(edits, &trees).await {
                     Ok(()) => continue,
                     Err(error) if is_temporary(&error) => return Err(error),
                     Err(error) => error.to_string(),
@@ -49,18 +51,33 @@ impl Registry {
         Ok(lost)
     }
 
-    async fn repeat(&self, edits: &[u8]) -> Result<()> {
-        Ok(self.storage.apply(TREE, &decode(edits)?).await?)
+    async fn repeat(&self, edits: &[u8], trees: &[TreeId]) -> Result<()> {
+        let mut edits = decode(edits)?;
+        edits.retain(|edit| trees.contains(&edit.tree));
+        Ok(self.storage.apply(&edits).await?)
     }
 }
 
-/// Lists the entries of the queue that the tree may not have, in order.
-async fn entries(writer: &mut Writer) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for (seq, _) in writer.folding(TREE).await?.edits {
-        entries.extend(writer.entry(seq).await?);
+/// An entry of the queue, and the trees that may not have its edits.
+struct Unapplied {
+    entry: Entry,
+    trees: Vec<TreeId>,
+}
+
+/// Lists the entries of the queue that a tree may not have, in order.
+async fn entries(writer: &mut Writer) -> Result<Vec<Unapplied>> {
+    let mut unfolded: BTreeMap<i64, Vec<TreeId>> = BTreeMap::new();
+    for tree in TreeId::ALL {
+        for (seq, _) in writer.folding(tree).await?.edits {
+            unfolded.entry(seq).or_default().push(tree);
+        }
     }
-    entries.extend(writer.open_entries(u32::MAX).await?);
+    let mut entries = Vec::new();
+    for (seq, trees) in unfolded {
+        entries.extend(writer.entry(seq).await?.map(|entry| Unapplied { entry, trees }));
+    }
+    let open = writer.open_entries(u32::MAX).await?;
+    entries.extend(open.into_iter().map(|entry| Unapplied { entry, trees: TreeId::ALL.into() }));
     Ok(entries)
 }
 
@@ -95,6 +112,8 @@ fn describe(intent: &[u8]) -> String {
         Ok(Intent::Purge { repository, digest, .. }) => {
             format!("the purge of {digest} of `{repository}`")
         }
+        #[cfg(test)]
+        Ok(Intent::Move { repository, .. }) => format!("the move of `{repository}`"),
         Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

@@ -15,7 +15,7 @@ use crate::heap;
 use crate::index::{Folding, Index, TreeState, Writer};
 use crate::ipld::Load;
 use crate::oci::TreeId;
-use crate::storage::{Edit, Folded, fold};
+use crate::storage::{Edit, Folded, TreeEdit, fold};
 
 /// A fold of so many edits or more returns its memory to the system as soon as it ends.
 const MANY: usize = 1000;
@@ -26,19 +26,27 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn root(&self) -> Result<Cid> {
+        self.root_of(TreeId::Public).await
+    }
+
+    /// Returns the root of a tree, of all that was acknowledged. Commits under way are waited for.
+    ///
+    /// # Errors
+    /// Those of the index and the storage.
+    pub async fn root_of(&self, tree: TreeId) -> Result<Cid> {
         let _running = self.folds.running.lock().await;
-        Box::pin(self.fold_alone()).await
+        Box::pin(self.fold_alone(tree)).await
     }
 
     /// The same, while the caller keeps others of this process from folding.
-    pub(super) async fn fold_alone(&self) -> Result<Cid> {
+    pub(super) async fn fold_alone(&self, tree: TreeId) -> Result<Cid> {
         // What is folded is never applied again: it has to be, where a start had no space for it.
         if self.unrecovered.load(Ordering::Acquire) {
             Box::pin(self.recover()).await?;
         }
         let mut writer = self.index.lock().await?;
         self.drain(&mut writer).await?;
-        let through = match writer.tree_state(TreeId::Public).await? {
+        let through = match writer.tree_state(tree).await? {
             TreeState { root: Some(root), last: None } => return Ok(root),
             TreeState { last, .. } => last.unwrap_or_default(),
         };
@@ -50,7 +58,7 @@ impl Registry {
         let mut parts = 0;
         loop {
             let mut writer = self.index.lock().await?;
-            let folded = self.fold_part(&mut writer, through).await?;
+            let folded = self.fold_part(&mut writer, tree, through).await?;
             drop(writer);
             parts += 1;
             if let Some(root) = folded {
@@ -62,33 +70,49 @@ impl Registry {
         }
     }
 
-    /// Carries out what waits in the queue and folds it; bounds what a start has to do again.
+    /// Carries out what waits in the queue and folds it into every tree; bounds what a start has to do again.
     ///
     /// # Errors
     /// Those of the index and the storage.
     pub async fn fold_pending(&self) -> Result<()> {
         if self.index.unfolded_entry_count().await? > 0 {
-            self.root().await?;
+            self.fold_all().await?;
         }
         Ok(())
     }
 
-    /// Folds entries up to that number, which are on the disk: as many as memory is to hold at a time. Returns the root
-    /// when all are folded.
-    async fn fold_part(&self, writer: &mut Writer, through: i64) -> Result<Option<Cid>> {
-        let Folding { root: old, edits } = writer.folding_part(TreeId::Public, 0, through).await?;
+    /// Folds what was acknowledged into every tree that it edits, and returns the public root.
+    pub(super) async fn fold_all(&self) -> Result<Cid> {
+        let root = self.root().await?;
+        for tree in TreeId::ALL {
+            if self.index.tree_state(tree).await?.last.is_some() {
+                self.root_of(tree).await?;
+            }
+        }
+        Ok(root)
+    }
+
+    /// Folds entries up to that number into a tree, which are on the disk: as many as memory is to hold at a time.
+    /// Returns the root when all are folded.
+    async fn fold_part(
+        &self,
+        writer: &mut Writer,
+        tree: TreeId,
+        through: i64,
+    ) -> Result<Option<Cid>> {
+        let Folding { root: old, edits } = writer.folding_part(tree, 0, through).await?;
         if let (Some(root), true) = (old, edits.is_empty()) {
             return Ok(Some(root));
         }
         let entries: Vec<i64> = edits.iter().map(|(seq, _)| *seq).collect();
-        let (count, folded) = match self.commits.take(old, &entries) {
+        let (count, folded) = match self.commits.take(tree, old, &entries) {
             Some(known) => known,
-            None => (entries.len(), fold_entries(self.index.clone(), old, edits).await?),
+            None => (entries.len(), fold_entries(self.index.clone(), tree, old, edits).await?),
         };
         let reached = entries[..count].last().copied().unwrap_or(through);
         writer.begin().await?;
-        count_links(writer, old, &folded).await?;
-        writer.set_root(TreeId::Public, &folded.root, reached).await?;
+        count_links(writer, tree, old, &folded).await?;
+        writer.set_root(tree, &folded.root, reached).await?;
         writer.commit().await?;
         if reached < through {
             return Ok(None);
@@ -104,23 +128,24 @@ impl Registry {
 /// # Errors
 /// Those of the index.
 pub async fn peek_root(index: Arc<Index>) -> Result<Cid> {
-    Ok(peek(index).await?.root)
+    Ok(peek(index, TreeId::Public).await?.root)
 }
 
-/// As [`peek_root`], with the blocks that the index does not have yet.
-pub(super) async fn peek(index: Arc<Index>) -> Result<Folded> {
-    let Folding { root, edits } = index.folding(TreeId::Public).await?;
-    fold_entries(index, root, edits).await
+/// As [`peek_root`], of any tree, with the blocks that the index does not have yet.
+pub(super) async fn peek(index: Arc<Index>, tree: TreeId) -> Result<Folded> {
+    let Folding { root, edits } = index.folding(tree).await?;
+    fold_entries(index, tree, root, edits).await
 }
 
 async fn fold_entries(
     index: Arc<Index>,
+    tree: TreeId,
     root: Option<Cid>,
     entries: Vec<(i64, Vec<u8>)>,
 ) -> Result<Folded> {
     let mut edits = Vec::new();
     for (_, entry) in entries {
-        edits.extend(decode(&entry)?);
+        edits.extend(TreeEdit::of_tree(tree, decode(&entry)?));
     }
     fold_edits(index, root, edits).await
 }

@@ -98,27 +98,28 @@ impl PassedOver {
 /// What is walked.
 #[derive(Clone, Copy)]
 pub(super) enum Walk<'a> {
-    /// The public tree.
-    Own(&'a dyn Storage),
+    /// A tree of this registry.
+    Own(&'a dyn Storage, TreeId),
     /// An operator's folder in the same layout.
     Foreign(&'a SourceFolder),
 }
 
 impl Registry {
-    /// The public tree, to be walked.
-    pub(super) fn tree(&self) -> Walk<'_> {
-        Walk::Own(self.storage.as_ref())
+    /// A tree, to be walked.
+    pub(super) fn tree(&self, tree: TreeId) -> Walk<'_> {
+        Walk::Own(self.storage.as_ref(), tree)
     }
 
-    /// Describes the whole public tree as edits of an empty one. What `known` returns of content is
+    /// Describes a whole tree as edits of an empty one. What `known` returns of content is
     /// believed, the rest is read; what goes meanwhile is left out.
     pub(super) async fn tree_edits(
         &self,
+        tree: TreeId,
         known: &(dyn Fn(&CanonicalDigest) -> Option<Content> + Sync),
         passed: &mut PassedOver,
     ) -> Vec<Edit> {
         let mut edits = Vec::new();
-        for (path, size) in self.tree_files(passed).await {
+        for (path, size) in self.tree_files(tree, passed).await {
             let named =
                 path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
             let named = named.filter(|canonical| layout::blob_data(canonical) == path);
@@ -126,7 +127,7 @@ impl Registry {
                 edits.push(Edit::link(path, &content));
                 continue;
             }
-            match self.file_edit(&path, size).await {
+            match self.file_edit(tree, &path, size).await {
                 Ok(edit) => edits.push(edit),
                 Err(error) if error.kind == StorageErrorKind::NotFound => {}
                 Err(error) => passed.unreadable.push((path, error)),
@@ -135,30 +136,31 @@ impl Registry {
         edits
     }
 
-    /// Reads a file of the public tree as the edit that would put it there.
+    /// Reads a file of a tree as the edit that would put it there.
     async fn file_edit(
         &self,
+        tree: TreeId,
         path: &TreePath,
         size: u64,
     ) -> std::result::Result<Edit, StorageError> {
         if size <= LINK_BYTES {
-            let bytes = self.storage.read(TREE, path, LINK_BYTES).await?;
+            let bytes = self.storage.read(tree, path, LINK_BYTES).await?;
             let text = bytes.and_then(|bytes| String::from_utf8(bytes.into()).ok());
             if let Some(text) = text {
                 return Ok(Edit::put(path.clone(), text));
             }
         }
-        let content = self.storage.identify(TREE, path).await?.content;
+        let content = self.storage.identify(tree, path).await?.content;
         Ok(Edit::link(path.clone(), &content))
     }
 
-    /// Lists every file of the public tree with its size, in no order.
-    async fn tree_files(&self, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
+    /// Lists every file of a tree with its size, in no order.
+    async fn tree_files(&self, tree: TreeId, passed: &mut PassedOver) -> Vec<(TreePath, u64)> {
         let (mut files, mut folders) = (Vec::new(), vec![TreePath::root()]);
         // Only where directories have CIDs one can be at many paths at no cost.
         let can_repeat = self.storage.addressed().is_some();
         while let Some(folder) = folders.pop() {
-            let names = self.tree().names(&folder, passed).await;
+            let names = self.tree(tree).names(&folder, passed).await;
             if can_repeat && !is_of_repository(&folder) && !passed.goes_on_with(&names, &folder) {
                 return Vec::new();
             }
@@ -173,13 +175,14 @@ impl Registry {
         files
     }
 
-    /// Reads the bytes of a manifest that is in the public tree.
+    /// Reads the bytes of a manifest that is in a tree.
     pub(super) async fn tree_manifest(
         &self,
+        tree: TreeId,
         digest: &CanonicalDigest,
     ) -> std::result::Result<Option<Bytes>, StorageError> {
         let limit = self.limits.manifest_bytes as u64;
-        match self.storage.read(TREE, &layout::blob_data(digest), limit).await {
+        match self.storage.read(tree, &layout::blob_data(digest), limit).await {
             Err(error) if error.kind == StorageErrorKind::Damaged => Ok(None),
             read => read,
         }
@@ -194,8 +197,8 @@ impl Walk<'_> {
         passed: &mut PassedOver,
     ) -> Vec<(String, Kind)> {
         let names = match self {
-            Self::Own(_) if passed.is_endless => return Vec::new(),
-            Self::Own(storage) => storage.list(TREE, path).await,
+            Self::Own(..) if passed.is_endless => return Vec::new(),
+            Self::Own(storage, tree) => storage.list(tree, path).await,
             Self::Foreign(folder) => folder.list(path).await.map(|listing| {
                 listing.map(|Listing { entries, unreadable }| {
                     passed.unreadable.extend(unreadable);
@@ -219,7 +222,7 @@ impl Walk<'_> {
         limit: u64,
     ) -> std::result::Result<Option<Bytes>, StorageError> {
         match self {
-            Self::Own(storage) => storage.read(TREE, path, limit).await,
+            Self::Own(storage, tree) => storage.read(tree, path, limit).await,
             Self::Foreign(folder) => folder.read(path, limit).await,
         }
     }
@@ -252,11 +255,13 @@ impl Walk<'_> {
                 |(name, kind): &&(String, Kind)| *kind == Kind::Directory && !name.starts_with('_');
             let on = names.iter().filter(leads_on).count();
             let addressed = match self {
-                Self::Own(storage) if on > 0 => storage.addressed(),
+                Self::Own(storage, tree) if on > 0 => {
+                    storage.addressed().map(|addressed| (addressed, tree))
+                }
                 _ => None,
             };
-            if let Some(tree) = addressed {
-                match tree.directory_cid(TREE, &folder).await {
+            if let Some((addressed, tree)) = addressed {
+                match addressed.directory_cid(tree, &folder).await {
                     Ok(Some(cid)) if !passed.goes_on(&cid, on, &folder) => return Vec::new(),
                     Ok(_) => {}
                     Err(error) => passed.unreadable.push((folder.clone(), error)),
@@ -374,9 +379,6 @@ fn is_of_repository(folder: &TreePath) -> bool {
     let is_own = names.peek().is_none_or(|name| layout::OF_REPOSITORY.contains(name));
     is_below && is_own && names.count() <= LEVELS
 }
-
-/// The tree that is walked.
-pub(super) const TREE: TreeId = TreeId::Public;
 
 pub(super) fn below(path: &TreePath, name: &str) -> TreePath {
     path.child(name).expect("the layout's own names are components")

@@ -11,7 +11,7 @@ use super::commit::next_unfolded;
 use super::intent::Intent;
 use super::{Registry, RegistryError, Result};
 use crate::index::Writer;
-use crate::oci::RepositoryName;
+use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
 use crate::storage::{Content, Edit};
 
 /// How many entries of the queue are looked at.
@@ -30,7 +30,7 @@ impl Registry {
     /// which the next start goes on.
     pub(super) async fn forget_withdrawn(&self) -> Result<Cid> {
         for _ in 0..ATTEMPTS {
-            let root = self.root().await?;
+            let root = self.fold_all().await?;
             // What was stored a moment ago has its row, or its change is in the queue.
             if let Ok(_alone) = timeout(WAIT, self.storing.write()).await {
                 let mut writer = self.index.lock().await?;
@@ -48,10 +48,12 @@ impl Registry {
     async fn forget_all(&self, writer: &mut Writer) -> Result<bool> {
         self.drain(writer).await?;
         let mut unfolded = HashSet::new();
-        let mut after = 0;
-        while let Some(edits) = next_unfolded(writer, &mut after).await? {
-            unfolded
-                .extend(edits.iter().filter_map(Edit::content).map(|content| content.canonical));
+        for tree in TreeId::ALL {
+            let mut after = 0;
+            while let Some(edits) = next_unfolded(writer, tree, &mut after).await? {
+                let contents = edits.iter().filter_map(Edit::content);
+                unfolded.extend(contents.map(|content| content.canonical));
+            }
         }
         let withdrawn = writer.withdrawn().await?;
         let mut gone = Vec::new();
@@ -72,7 +74,7 @@ impl Registry {
             if unfolded.contains(&canonical) || queued.contains(&canonical) {
                 is_done = false;
             } else if writer.repositories_with(&canonical.into(), 1).await?.is_empty()
-                && !writer.is_named(&canonical).await?
+                && !is_named(&mut *writer, &canonical).await?
             {
                 writer.forget_blob(&canonical).await?;
                 writer.forget_manifest(&canonical).await?;
@@ -115,6 +117,16 @@ impl Registry {
         writer.commit().await?;
         Err(RegistryError::Purged((*canonical).into()))
     }
+}
+
+/// Tells whether any tree names content.
+async fn is_named(writer: &mut Writer, canonical: &CanonicalDigest) -> Result<bool> {
+    for tree in TreeId::ALL {
+        if writer.is_named(tree, canonical).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Begins a transaction in which no other process records what it stores; tries it again where they take long.

@@ -1,10 +1,10 @@
-//! Edits of a tree: what the queue stores and replays.
+//! Edits of trees: what the queue stores and replays.
 
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::{Content, StorageError, StorageErrorKind, TreePath};
-use crate::oci::CanonicalDigest;
+use crate::oci::{CanonicalDigest, TreeId};
 
 /// One edit of a tree. Applying it twice is applying it once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,30 @@ impl Edit {
     }
 }
 
+/// An edit, and the tree that it is made in. What is stored names no tree where that is the public one: earlier
+/// versions knew no other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TreeEdit {
+    /// The tree.
+    #[serde(default, skip_serializing_if = "TreeId::is_public")]
+    pub tree: TreeId,
+    /// What is done there.
+    #[serde(flatten)]
+    pub edit: Edit,
+}
+
+impl TreeEdit {
+    /// Makes edits in a tree.
+    pub fn all(tree: TreeId, edits: impl IntoIterator<Item = Edit>) -> Vec<Self> {
+        edits.into_iter().map(|edit| Self { tree, edit }).collect()
+    }
+
+    /// Returns those of a tree, in their order.
+    pub fn of_tree(tree: TreeId, edits: impl IntoIterator<Item = Self>) -> Vec<Edit> {
+        edits.into_iter().filter(|edit| edit.tree == tree).map(|edit| edit.edit).collect()
+    }
+}
+
 /// Reads the content that a [`Edit::Link`] names.
 pub(super) fn linked(digest: &str, cid: &str, size: u64) -> Result<Content, StorageError> {
     let damaged = || {
@@ -82,4 +106,25 @@ pub(super) fn linked(digest: &str, cid: &str, size: u64) -> Result<Content, Stor
     let canonical: CanonicalDigest = digest.parse().map_err(|_| damaged())?;
     let cid: Cid = cid.parse().map_err(|_| damaged())?;
     Ok(Content { canonical, cid, size })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_names_every_tree_but_the_public_one() {
+        let path = TreePath::parse("a/link").unwrap();
+        let edit = Edit::put(path.clone(), "text");
+        for (tree, expected) in [
+            (TreeId::Public, r#"[{"put":{"path":"a/link","text":"text"}}]"#),
+            (TreeId::Private, r#"[{"tree":"private","put":{"path":"a/link","text":"text"}}]"#),
+        ] {
+            let edits = TreeEdit::all(tree, [edit.clone()]);
+            assert_eq!(serde_json::to_string(&edits).unwrap(), expected);
+            assert_eq!(serde_json::from_str::<Vec<TreeEdit>>(expected).unwrap(), edits);
+        }
+        let other = r#"[{"tree":"unknown","remove":{"path":"a"}}]"#;
+        assert!(serde_json::from_str::<Vec<TreeEdit>>(other).is_err(), "no tree is guessed");
+    }
 }

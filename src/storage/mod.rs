@@ -36,7 +36,7 @@ pub use context::StorageContext;
 #[cfg(test)]
 pub(crate) use drivers::open_embedded;
 pub use drivers::{DRIVERS, Driver, Opening, UploadFiles};
-pub use edit::Edit;
+pub use edit::{Edit, TreeEdit};
 pub use embedded::uploads::UploadFile;
 pub use error::{StorageError, StorageErrorKind};
 pub use files::Listing;

@@ -6,12 +6,14 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{Content, Edit, Finished, Folded, Kind, Result, TreePath};
+use super::{Content, Finished, Folded, Kind, Result, TreeEdit, TreePath};
 use crate::oci::{CanonicalDigest, TreeId};
 
 /// What edits made of a tree.
 #[derive(Debug)]
 pub struct Applied {
+    /// Which it is.
+    pub tree: TreeId,
     /// The root that the tree had before them.
     pub before: Cid,
     /// What it has become.
@@ -21,9 +23,10 @@ pub struct Applied {
 /// The trees.
 #[async_trait]
 pub trait TreeStore: Send + Sync {
-    /// Applies edits to a tree in their order. Each is idempotent and seen by readers as a whole or
-    /// not at all. After a failure a prefix of them may have been applied: the caller repeats all.
-    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()>;
+    /// Applies edits in their order, each in its tree. Each is idempotent and seen by readers as a whole or
+    /// not at all. After a failure a prefix of them may have been applied, of one tree or of several: the caller
+    /// repeats all.
+    async fn apply(&self, edits: &[TreeEdit]) -> Result<()>;
 
     /// Returns when all that was applied survives a loss of power.
     async fn sync(&self) -> Result<()>;
@@ -58,14 +61,14 @@ pub trait TreeStore: Send + Sync {
 #[async_trait]
 pub trait AddressedTree: Send + Sync {
     /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
-    /// from forgetting it, so it need not be looked up again. Returns what the edits made of the tree, so that the
-    /// caller does not compute it again.
+    /// from forgetting it, so it need not be looked up again. Readers see all of the edits or none, whichever trees
+    /// they are of. Returns what the edits made of each tree that they are of, in the order of [`TreeId::ALL`], so that
+    /// the caller does not compute it again.
     async fn apply_and_fold(
         &self,
-        tree: TreeId,
-        edits: &[Edit],
+        edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
-    ) -> Result<Applied>;
+    ) -> Result<Vec<Applied>>;
 
     /// Returns the CID of a directory of a tree; none if there is no directory.
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>>;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use roadstead::index::{Actor, EdgeKind, IndexErrorKind};
+use roadstead::oci::TreeId::Public;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
 
@@ -60,10 +61,10 @@ async fn writers_exclude_each_other(home: Home) -> Outcome {
             for _ in 0..5 {
                 let mut writer = index.lock().await?;
                 writer.begin().await?;
-                let count = writer.node_refs(&[cid("counter")]).await?[0].1;
+                let count = writer.node_refs(Public, &[cid("counter")]).await?[0].1;
                 tokio::task::yield_now().await;
-                writer.add_node_refs(&[(cid("counter"), 1)], NOW).await?;
-                assert_eq!(writer.node_refs(&[cid("counter")]).await?[0].1, count + 1);
+                writer.add_node_refs(Public, &[(cid("counter"), 1)], NOW).await?;
+                assert_eq!(writer.node_refs(Public, &[cid("counter")]).await?[0].1, count + 1);
                 writer.commit().await?;
             }
             roadstead::index::Result::Ok(())
@@ -72,7 +73,7 @@ async fn writers_exclude_each_other(home: Home) -> Outcome {
     for task in tasks {
         task.await??;
     }
-    assert_eq!(home.index.lock().await?.node_refs(&[cid("counter")]).await?[0].1, 30);
+    assert_eq!(home.index.lock().await?.node_refs(Public, &[cid("counter")]).await?[0].1, 30);
     Ok(())
 }
 
@@ -112,12 +113,12 @@ async fn a_writer_dropped_in_mid_statement_leaves_nothing(home: Home) -> Outcome
     for micros in [50, 500, 5_000, 20_000] {
         let mut writer = home.index.lock().await?;
         writer.begin().await?;
-        writer.add_node_refs(&[(cid("before"), 1)], NOW).await?;
+        writer.add_node_refs(Public, &[(cid("before"), 1)], NOW).await?;
         let cut = timeout(Duration::from_micros(micros), writer.put_nodes(&nodes)).await;
         assert!(cut.is_err(), "the statements are to be cut off in {micros} microseconds");
         drop(writer);
         let mut next = timeout(LONG, home.index.lock()).await??;
-        assert_eq!(next.node_refs(&[cid("before")]).await?[0].1, 0);
+        assert_eq!(next.node_refs(Public, &[cid("before")]).await?[0].1, 0);
         timeout(LONG, next.put_nodes(&[(cid("after"), None)])).await??;
     }
     assert_eq!(home.number("SELECT COUNT(*) FROM nodes").await?, 1);
@@ -289,12 +290,12 @@ async fn a_commit_whose_caller_went_away_happened_or_did_not(home: Home) -> Outc
         let node = [cid(&micros.to_string())];
         let mut writer = home.index.lock().await?;
         writer.begin().await?;
-        writer.add_node_refs(&[(node[0], 1)], NOW).await?;
+        writer.add_node_refs(Public, &[(node[0], 1)], NOW).await?;
         let _cut = timeout(Duration::from_micros(micros), writer.commit()).await;
         drop(writer);
         let mut next = timeout(LONG, home.index.lock()).await??;
         next.begin().await?;
-        let happened = next.node_refs(&node).await?[0].1 == 1;
+        let happened = next.node_refs(Public, &node).await?[0].1 == 1;
         assert_eq!(home.index.version().await? > before, happened, "after {micros} microseconds");
         next.rollback().await?;
     }
@@ -305,7 +306,7 @@ async fn a_writer_whose_session_ended_cannot_commit(home: Home) -> Outcome {
     let other = home.open_again().await?;
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
-    writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(cid("node"), 1)], NOW).await?;
     home.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND \
          CAST(objid AS BIGINT) = CAST(hashtext(current_schema()) AS BIGINT) & 4294967295",
@@ -314,7 +315,7 @@ async fn a_writer_whose_session_ended_cannot_commit(home: Home) -> Outcome {
     let mut next = timeout(LONG, other.lock()).await??;
     let lost = writer.commit().await;
     assert_eq!(lost.map_err(|error| error.kind), Err(IndexErrorKind::Unavailable));
-    assert_eq!(next.node_refs(&[cid("node")]).await?[0].1, 0);
+    assert_eq!(next.node_refs(Public, &[cid("node")]).await?[0].1, 0);
     drop((writer, next));
     drop(timeout(LONG, home.index.lock()).await??);
     Ok(())

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use roadstead::index::{BlobBlock, EdgeKind, IndexErrorKind, ManifestEdge, PublicBlock};
 use roadstead::ipld::Block;
+use roadstead::oci::TreeId::{Private, Public};
+use roadstead::oci::Visibility;
 
 use crate::fixtures::{
     NOW, blob, canonical, cid, give, leaf, manifest, repository, sha256, stored_blob,
@@ -18,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_manifest_is_found_by_its_cid),
         case(what_is_withdrawn_is_not_public_until_it_is_linked_again),
         case(content_is_needed_by_manifests_and_not_by_who_merely_has_it),
+        case(content_is_named_in_the_tree_of_its_repository),
         case(blobs_of_a_manifest_are_found_by_one_call),
     ]
 }
@@ -27,10 +30,10 @@ async fn a_node_is_public_while_something_links_to_it_and_for_a_while_after(home
     let bytes = Bytes::from_static(b"node");
     writer.put_nodes(&[(cid("node"), Some(bytes.clone()))]).await?;
     assert_eq!(home.index.public_block(&cid("node"), 0).await?, None, "nothing links to it");
-    writer.add_node_refs(&[(cid("node"), 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(cid("node"), 1)], NOW).await?;
     let found = Some(PublicBlock::Stored(bytes));
     assert_eq!(home.index.public_block(&cid("node"), NOW).await?, found);
-    writer.add_node_refs(&[(cid("node"), -1)], NOW).await?;
+    writer.add_node_refs(Public, &[(cid("node"), -1)], NOW).await?;
     assert_eq!(home.index.public_block(&cid("node"), NOW - 1).await?, found);
     assert_eq!(home.index.public_block(&cid("node"), NOW).await?, None);
     assert_eq!(home.index.public_block(&cid("absent"), 0).await?, None);
@@ -45,11 +48,11 @@ async fn a_part_of_a_blob_is_public_as_its_file_is(home: Home) -> Outcome {
     assert_eq!(home.index.public_block(&cid("second"), 0).await?, None, "no tree has the blob");
     let mut writer = home.index.lock().await?;
     writer.put_nodes(&[(new.blob.cid, None)]).await?;
-    writer.add_node_refs(&[(new.blob.cid, 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(new.blob.cid, 1)], NOW).await?;
     let blob = stored_blob("large");
     let found = Some(PublicBlock::Part { blob, start: 1 << 20, length: 5 });
     assert_eq!(home.index.public_block(&cid("second"), NOW).await?, found);
-    writer.add_node_refs(&[(new.blob.cid, -1)], NOW).await?;
+    writer.add_node_refs(Public, &[(new.blob.cid, -1)], NOW).await?;
     assert_eq!(home.index.public_block(&cid("second"), NOW - 1).await?, found);
     assert_eq!(home.index.public_block(&cid("second"), NOW).await?, None);
     Ok(())
@@ -65,7 +68,7 @@ async fn a_node_above_leaves_is_stored(home: Home) -> Outcome {
     home.index.record_blob(&repository("app"), &new, NOW).await?;
     let mut writer = home.index.lock().await?;
     writer.put_nodes(&[(node.cid, None)]).await?;
-    writer.add_node_refs(&[(node.cid, 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(node.cid, 1)], NOW).await?;
     let found = home.index.public_block(&node.cid, NOW).await?;
     assert_eq!(found, Some(PublicBlock::Stored(node.bytes)));
     let refused = home.index.public_block(&lost.cid, NOW).await;
@@ -79,7 +82,7 @@ async fn a_manifest_is_found_by_its_cid(home: Home) -> Outcome {
     let stored = stored_manifest("image");
     assert_eq!(home.index.public_block(&stored.cid, 0).await?, None, "no tree has it");
     writer.put_nodes(&[(stored.cid, None)]).await?;
-    writer.add_node_refs(&[(stored.cid, 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(stored.cid, 1)], NOW).await?;
     let found = home.index.public_block(&stored.cid, NOW).await?;
     assert_eq!(found, Some(PublicBlock::Stored(stored.bytes)));
     Ok(())
@@ -95,11 +98,11 @@ async fn what_is_withdrawn_is_not_public_until_it_is_linked_again(home: Home) ->
     for blob in [&new, &other] {
         home.index.record_blob(&app, blob, NOW).await?;
         writer.put_nodes(&[(blob.blob.cid, None)]).await?;
-        writer.add_node_refs(&[(blob.blob.cid, 1)], NOW).await?;
+        writer.add_node_refs(Public, &[(blob.blob.cid, 1)], NOW).await?;
     }
     let link = (cid("link"), Some(Bytes::from_static(b"link")));
     writer.put_nodes(&[link]).await?;
-    writer.add_node_refs(&[(cid("link"), 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(cid("link"), 1)], NOW).await?;
     let files = [new.blob.cid, cid("link")];
     assert!(!home.index.is_withdrawn(&files[0]).await?);
     for _ in 0..2 {
@@ -129,7 +132,7 @@ async fn what_is_withdrawn_is_not_public_until_it_is_linked_again(home: Home) ->
     writer.withdraw(&canonical("large"), &files).await?;
     writer.set_forgotten(&canonical("large")).await?;
     for file in &files {
-        writer.add_node_refs(&[(*file, -1)], NOW).await?;
+        writer.add_node_refs(Public, &[(*file, -1)], NOW).await?;
     }
     writer.prune(NOW + 1).await?;
     assert!(!home.index.is_withdrawn(&files[0]).await?);
@@ -143,27 +146,63 @@ async fn content_is_needed_by_manifests_and_not_by_who_merely_has_it(home: Home)
     }
     let layer = canonical("layer");
     let mut writer = home.index.lock().await?;
-    assert!(!writer.is_needed(&layer).await?);
-    assert!(writer.linking(&layer).await?.is_empty());
+    assert!(!writer.is_needed(Public, &layer).await?);
+    assert!(writer.linking(Public, &layer).await?.is_empty());
     let mut image = manifest("image");
     image.edges = vec![ManifestEdge { kind: EdgeKind::Blob, target: sha256("layer") }];
     give(&mut writer, &app, "image", &image).await?;
     writer.set_linked(&app, &[sha256("layer")], true).await?;
     // A link that nothing needs.
     writer.set_linked(&other, &[sha256("layer")], true).await?;
-    assert!(writer.is_needed(&layer).await?);
-    assert!(writer.is_needed(&canonical("image")).await?);
-    assert_eq!(writer.linking(&layer).await?, [app.clone(), other]);
+    assert!(writer.is_needed(Public, &layer).await?);
+    assert!(writer.is_needed(Public, &canonical("image")).await?);
+    assert_eq!(writer.linking(Public, &layer).await?, [app.clone(), other]);
     assert_eq!(writer.content_cid(&layer).await?, Some(cid("layer")));
     assert_eq!(writer.content_cid(&canonical("image")).await?, Some(cid("image")));
     assert_eq!(writer.content_cid(&canonical("absent")).await?, None);
     writer.forget_manifest(&canonical("image")).await?;
     assert!(writer.stored_manifest(&canonical("image")).await?.is_some(), "a repository has it");
     writer.remove_manifest(&app, &canonical("image")).await?;
-    assert!(!writer.is_needed(&layer).await?);
-    assert!(!writer.is_needed(&canonical("image")).await?);
+    assert!(!writer.is_needed(Public, &layer).await?);
+    assert!(!writer.is_needed(Public, &canonical("image")).await?);
     writer.forget_manifest(&canonical("image")).await?;
     assert!(writer.stored_manifest(&canonical("image")).await?.is_none());
+    Ok(())
+}
+
+async fn content_is_named_in_the_tree_of_its_repository(home: Home) -> Outcome {
+    let app = repository("app");
+    let mut writer = home.index.lock().await?;
+    assert_eq!(writer.repository(&app).await?, None);
+    assert_eq!(writer.tree_of(&app).await?, Public, "there it would be made");
+    home.index.record_blob(&app, &blob("layer"), NOW).await?;
+    let mut image = manifest("image");
+    image.edges = vec![ManifestEdge { kind: EdgeKind::Blob, target: sha256("layer") }];
+    give(&mut writer, &app, "image", &image).await?;
+    writer.set_linked(&app, &[sha256("layer")], true).await?;
+    for (visibility, tree, other) in
+        [(Visibility::Public, Public, Private), (Visibility::Private, Private, Public)]
+    {
+        writer.set_visibility(&app, visibility, NOW).await?;
+        let record = home.index.repository(&app).await?.ok_or("no record")?;
+        assert_eq!((&record.name, record.visibility, record.tree), (&app, visibility, tree));
+        assert_eq!(writer.repository(&app).await?.as_ref(), Some(&record));
+        assert_eq!(writer.tree_of(&app).await?, tree);
+        assert_eq!(home.index.repositories_in(tree, None, 9).await?, [app.clone()]);
+        assert_eq!(home.index.repositories_in(other, None, 9).await?, []);
+        for text in ["image", "layer"] {
+            let content = canonical(text);
+            assert!(
+                writer.is_named(tree, &content).await? && writer.is_needed(tree, &content).await?
+            );
+            assert!(!writer.is_named(other, &content).await?);
+            assert!(!writer.is_needed(other, &content).await?);
+            assert!(!writer.needing(tree, &content, 9).await?.is_empty());
+            assert!(writer.needing(other, &content, 9).await?.is_empty());
+        }
+        assert_eq!(writer.linking(tree, &canonical("layer")).await?, [app.clone()]);
+        assert!(writer.linking(other, &canonical("layer")).await?.is_empty());
+    }
     Ok(())
 }
 

@@ -89,11 +89,11 @@ async fn a_retained_root_keeps_its_node(home: Home) -> Outcome {
     let root = cid("root");
     let mut writer = home.index.lock().await?;
     writer.put_nodes(&[(root, Some(b"root".as_slice().into()))]).await?;
-    writer.add_node_refs(&[(root, 1)], NOW).await?;
+    writer.add_node_refs(Public, &[(root, 1)], NOW).await?;
     writer.hold_root(&root, NOW).await?;
     writer.set_root(Public, &cid("next"), 0).await?;
     assert_eq!(writer.prune(i64::MAX).await?, 0);
-    writer.add_node_refs(&[(root, -1)], NOW).await?;
+    writer.add_node_refs(Public, &[(root, -1)], NOW).await?;
     assert_eq!(writer.prune(NOW + 1).await?, 1);
     Ok(())
 }

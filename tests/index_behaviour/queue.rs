@@ -18,6 +18,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(what_is_done_is_folded_in_order_and_once),
         case(what_takes_much_memory_is_folded_in_parts),
         case(each_tree_folds_its_own_entries),
+        case(an_entry_of_several_trees_is_folded_into_each),
+        case(an_entry_without_edits_is_folded_into_none),
         case(a_number_is_never_given_twice),
     ]
 }
@@ -35,7 +37,7 @@ async fn an_entry_goes_from_intent_to_outcome(home: Home) -> Outcome {
     let mut writer = home.index.lock().await?;
     assert_eq!(writer.entry(seq).await?.as_ref(), Some(&expected));
     assert_eq!(writer.entry(seq + 1).await?, None);
-    writer.set_checked(seq, Public, b"edits").await?;
+    writer.set_checked(seq, &[Public], b"edits").await?;
     expected.state = EntryState::Checked;
     expected.edits = Some(b"edits".to_vec());
     assert_eq!(writer.open_entries(9).await?, [expected.clone()]);
@@ -56,7 +58,7 @@ async fn open_entries_come_in_order_up_to_a_limit(home: Home) -> Outcome {
     assert_eq!(home.index.open_entry_count().await?, 4);
     let mut writer = home.index.lock().await?;
     writer.set_outcome(numbers[0], EntryState::Refused, b"no").await?;
-    writer.set_checked(numbers[2], Public, b"edits").await?;
+    writer.set_checked(numbers[2], &[Public], b"edits").await?;
     let open: Vec<_> = writer.open_entries(2).await?.iter().map(|entry| entry.seq).collect();
     assert_eq!(open, numbers[1..3]);
     assert_eq!(home.index.open_entry_count().await?, 3);
@@ -116,8 +118,8 @@ async fn a_closed_entry_stays_as_it_is(home: Home) -> Outcome {
     let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
     let mut writer = home.index.lock().await?;
     assert!(writer.set_outcome(seq, EntryState::Checked, b"").await.is_err(), "no outcome");
-    writer.set_checked(seq, Public, b"edits").await?;
-    assert!(writer.set_checked(seq, Public, b"other edits").await.is_err(), "edits are final");
+    writer.set_checked(seq, &[Public], b"edits").await?;
+    assert!(writer.set_checked(seq, &[Public], b"other edits").await.is_err(), "edits are final");
     writer.set_outcome(seq, EntryState::Done, b"done").await?;
     assert!(writer.set_outcome(seq, EntryState::Refused, b"no").await.is_err());
     assert!(writer.set_outcome(seq + 1, EntryState::Done, b"").await.is_err(), "no such entry");
@@ -135,7 +137,7 @@ async fn what_is_done_is_folded_in_order_and_once(home: Home) -> Outcome {
     }
     let mut writer = home.index.lock().await?;
     for (seq, edits) in numbers.iter().zip([b"1", b"2", b"3", b"4"]) {
-        writer.set_checked(*seq, Public, edits).await?;
+        writer.set_checked(*seq, &[Public], edits).await?;
     }
     writer.set_outcome(numbers[2], EntryState::Done, b"").await?;
     writer.set_outcome(numbers[0], EntryState::Done, b"").await?;
@@ -169,7 +171,7 @@ async fn what_takes_much_memory_is_folded_in_parts(home: Home) -> Outcome {
     let large = vec![b' '; 700 * 1024];
     for _ in 0..3 {
         let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
-        writer.set_checked(seq, Public, &large).await?;
+        writer.set_checked(seq, &[Public], &large).await?;
         writer.set_outcome(seq, EntryState::Done, b"").await?;
     }
     let (mut after, mut sizes) = (0, Vec::new());
@@ -188,7 +190,7 @@ async fn each_tree_folds_its_own_entries(home: Home) -> Outcome {
     let mut numbers = Vec::new();
     for tree in [Public, Private] {
         let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
-        writer.set_checked(seq, tree, tree.as_str().as_bytes()).await?;
+        writer.set_checked(seq, &[tree], tree.as_str().as_bytes()).await?;
         writer.set_outcome(seq, EntryState::Done, b"").await?;
         numbers.push(seq);
     }
@@ -197,6 +199,50 @@ async fn each_tree_folds_its_own_entries(home: Home) -> Outcome {
     let private = writer.folding(Private).await?;
     assert_eq!(private.root, None);
     assert_eq!(private.edits, [(numbers[1], b"private".to_vec())]);
+    Ok(())
+}
+
+async fn an_entry_of_several_trees_is_folded_into_each(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    assert!(home.index.has_no_root().await?);
+    let first = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
+    writer.set_checked(first, &[Public, Private], b"both").await?;
+    assert_eq!(writer.folding(Private).await?.edits, [], "it is not done");
+    writer.set_outcome(first, EntryState::Done, b"").await?;
+    let second = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
+    writer.set_checked(second, &[Private], b"private").await?;
+    writer.set_outcome(second, EntryState::Done, b"").await?;
+    assert!(!home.index.has_no_root().await?);
+    assert_eq!(home.index.unfolded_entry_count().await?, 2);
+    let both = (first, b"both".to_vec());
+    assert_eq!(writer.folding(Public).await?.edits, [both.clone()]);
+    let all = [both, (second, b"private".to_vec())];
+    assert_eq!(writer.folding(Private).await?.edits, all);
+
+    writer.set_root(Public, &cid("public"), second).await?;
+    let state = TreeState { root: Some(cid("public")), last: None };
+    assert_eq!(writer.tree_state(Public).await?, state);
+    assert_eq!(home.index.folding(Private).await?.edits, all);
+    writer.prune(NOW + 1).await?;
+    assert!(writer.entry(first).await?.is_some(), "one tree needs it still");
+    writer.set_root(Private, &cid("private"), first).await?;
+    assert_eq!(writer.folding_part(Private, 0, i64::MAX).await?.edits, all[1..]);
+    assert_eq!(home.index.unfolded_entry_count().await?, 1);
+    writer.prune(NOW + 1).await?;
+    assert_eq!(writer.entry(first).await?, None);
+    assert!(writer.entry(second).await?.is_some());
+    Ok(())
+}
+
+async fn an_entry_without_edits_is_folded_into_none(home: Home) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    let seq = home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
+    writer.set_checked(seq, &[], b"[]").await?;
+    writer.set_outcome(seq, EntryState::Done, b"").await?;
+    assert_eq!(home.index.unfolded_entry_count().await?, 0);
+    assert_eq!(writer.tree_state(Public).await?, TreeState { root: None, last: None });
+    writer.prune(NOW + 1).await?;
+    assert_eq!(writer.entry(seq).await?, None);
     Ok(())
 }
 

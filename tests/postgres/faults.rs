@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use cid::Cid;
 use roadstead::index::{self, IndexErrorKind};
+use roadstead::oci::TreeId;
 
 use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::repository::Repository;
@@ -207,7 +208,9 @@ fn a_restart_ends_the_writer() {
             let version = other.version().await.expect("it answers");
             let mut lost = one.lock().await.expect("nobody has the lock");
             lost.begin().await.expect("it can be begun");
-            lost.add_node_refs(&[(Cid::default(), 1)], 0).await.expect("it can be written");
+            lost.add_node_refs(TreeId::Public, &[(Cid::default(), 1)], 0)
+                .await
+                .expect("it can be written");
             let linking = one.begin_linking().await.expect("nobody cleans").expect("nobody did");
             kill(&mut postgres);
             assert_eq!(kind(one.version().await), IndexErrorKind::Unavailable);
@@ -215,7 +218,8 @@ fn a_restart_ends_the_writer() {
             assert_eq!(kind(other.begin_cleaning().await), IndexErrorKind::Unavailable);
             postgres.start_again();
             let mut writer = other.lock().await.expect("the lock is free");
-            let refs = writer.node_refs(&[Cid::default()]).await.expect("it answers");
+            let refs =
+                writer.node_refs(TreeId::Public, &[Cid::default()]).await.expect("it answers");
             assert_eq!(refs, [(Cid::default(), 0)]);
             assert!(lost.commit().await.is_err(), "its session has ended");
             assert!(linking.end().await.is_err(), "its session has ended");

@@ -5,7 +5,7 @@ use roadstead::ipld::file::CHUNK_SIZE;
 use roadstead::oci::TreeId::Public;
 use roadstead::storage::{Edit, TreePath};
 
-use super::{Subject, noise, sha256};
+use super::{EditOneTree, Subject, noise, sha256};
 
 pub(crate) async fn cleaning_takes_nothing_away_that_counts(subject: &mut Subject) {
     let path = |text: &str| TreePath::parse(text).unwrap();
@@ -19,7 +19,7 @@ pub(crate) async fn cleaning_takes_nothing_away_that_counts(subject: &mut Subjec
         let (name, bytes) = (format!("upload-{turn}"), noise(turn, 2_000_000));
         let content = subject.take_in(&name, &bytes, 90_000).await.content;
         let edits = [Edit::link(path(&format!("data-{turn}")), &content)];
-        subject.storage.apply(Public, &edits).await.unwrap();
+        subject.storage.edit(Public, &edits).await.unwrap();
         subject.storage.clean().await.unwrap();
         kept.push(content);
     }

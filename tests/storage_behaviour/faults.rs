@@ -12,10 +12,10 @@ use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
     AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
     Kind, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken,
-    TreePath, TreeStore, UploadStore,
+    TreeEdit, TreePath, TreeStore, UploadStore,
 };
 
-use super::{Subject, noise, sha256};
+use super::{EditOneTree, Subject, noise, sha256};
 
 /// When a call fails: before anything was done, or after all of it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,8 +152,8 @@ impl ContentStore for FaultInjecting {
 
 #[async_trait]
 impl TreeStore for FaultInjecting {
-    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()> {
-        self.faults.call(self.inner.apply(tree, edits)).await
+    async fn apply(&self, edits: &[TreeEdit]) -> Result<()> {
+        self.faults.call(self.inner.apply(edits)).await
     }
 
     async fn sync(&self) -> Result<()> {
@@ -189,12 +189,11 @@ impl TreeStore for FaultInjecting {
 impl AddressedTree for FaultInjecting {
     async fn apply_and_fold(
         &self,
-        tree: TreeId,
-        edits: &[Edit],
+        edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
-    ) -> Result<Applied> {
+    ) -> Result<Vec<Applied>> {
         let addressed = self.inner.addressed().expect("it was asked for");
-        self.faults.call(addressed.apply_and_fold(tree, edits, present)).await
+        self.faults.call(addressed.apply_and_fold(edits, present)).await
     }
 
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
@@ -256,13 +255,13 @@ async fn store_and_forget(storage: &dyn Storage, id: &str, bytes: &[u8]) {
     .await
     .content;
     let link = [Edit::link(path.clone(), &content)];
-    repeated(async || storage.apply(TreeId::Public, &link).await).await;
+    repeated(async || storage.edit(TreeId::Public, &link).await).await;
     assert!(repeated(async || storage.is_linked(TreeId::Public, &path, &content).await).await);
     let found = repeated(async || storage.identify(TreeId::Public, &path).await).await;
     assert_eq!(found.content, content);
     assert_eq!(repeated(async || storage.verify(&content.canonical).await).await, content);
     let remove = [Edit::remove(path.clone())];
-    repeated(async || storage.apply(TreeId::Public, &remove).await).await;
+    repeated(async || storage.edit(TreeId::Public, &remove).await).await;
     assert!(!repeated(async || storage.is_linked(TreeId::Public, &path, &content).await).await);
     repeated(async || storage.forget(&[content.canonical]).await).await;
     assert!(!repeated(async || storage.contains(&content).await).await);
@@ -286,4 +285,23 @@ pub(crate) async fn a_call_that_failed_can_be_repeated(subject: &mut Subject) {
         assert!(call > 10, "only {call} calls failed");
     }
     assert_eq!(subject.storage.contents().await.unwrap(), []);
+}
+
+/// A change of two trees whose call failed, before or after it was made, is made by the same call once more.
+pub(crate) async fn a_change_of_two_trees_that_failed_can_be_repeated(subject: &mut Subject) {
+    let faults = subject.faults.clone().expect("the case runs on a storage that can fail");
+    for when in [When::Before, When::After] {
+        let path = TreePath::parse(&format!("folder/{when:?}")).unwrap();
+        let edits = TreeId::ALL.map(|tree| {
+            let edit = Edit::put(path.clone(), tree.as_str());
+            TreeEdit { tree, edit }
+        });
+        faults.arm(0, when);
+        repeated(async || subject.storage.apply(&edits).await).await;
+        assert!(!faults.disarm(), "no call failed");
+        for tree in TreeId::ALL {
+            let read = subject.storage.read(tree, &path, 100).await.unwrap();
+            assert_eq!(read.unwrap(), tree.as_str());
+        }
+    }
 }

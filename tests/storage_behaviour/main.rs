@@ -13,8 +13,8 @@ mod home;
 mod tree;
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use roadstead::oci::Digest;
-use roadstead::storage::{DRIVERS, Finished};
+use roadstead::oci::{Digest, TreeId};
+use roadstead::storage::{DRIVERS, Edit, Finished, Result as StorageResult, Storage, TreeEdit};
 
 use home::Subject;
 
@@ -26,6 +26,17 @@ impl Subject {
             ingest.append(part.to_vec().into()).await.unwrap();
         }
         ingest.finish(&sha256(bytes)).await.unwrap()
+    }
+}
+
+/// Edits of one tree.
+trait EditOneTree {
+    async fn edit(&self, tree: TreeId, edits: &[Edit]) -> StorageResult<()>;
+}
+
+impl EditOneTree for dyn Storage + '_ {
+    async fn edit(&self, tree: TreeId, edits: &[Edit]) -> StorageResult<()> {
+        self.apply(&TreeEdit::all(tree, edits.iter().cloned())).await
     }
 }
 
@@ -88,7 +99,9 @@ const CASES: &[Case] = cases![
     tree::an_edit_may_be_repeated,
     tree::a_removal_takes_the_directories_that_it_empties,
     tree::a_reader_meets_the_old_file_or_the_new_one,
-    tree::the_two_trees_are_apart,
+    tree::the_trees_are_apart,
+    tree::edits_of_several_trees_are_one_commit,
+    tree::a_commit_that_fails_for_one_tree_is_seen_in_none,
     tree::a_small_file_is_read_up_to_a_limit,
     tree::what_is_not_there_is_none,
     tree::linking_content_that_is_missing_fails,
@@ -99,7 +112,10 @@ const CASES: &[Case] = cases![
 ];
 
 /// What a storage does whose calls fail.
-const CASES_WITH_FAULTS: &[Case] = cases![faults::a_call_that_failed_can_be_repeated];
+const CASES_WITH_FAULTS: &[Case] = cases![
+    faults::a_call_that_failed_can_be_repeated,
+    faults::a_change_of_two_trees_that_failed_can_be_repeated,
+];
 
 fn main() {
     let is_required = || std::env::var_os("TEST_REQUIRE_ALL").is_some_and(|value| value == "1");

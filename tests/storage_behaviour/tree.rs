@@ -1,6 +1,6 @@
 //! Trees: edits, reading, folding.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,9 +11,12 @@ use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use roadstead::ipld::Cid;
 use roadstead::oci::TreeId::{Private, Public};
-use roadstead::storage::{Edit, Kind, Storage, StorageErrorKind, TreePath, fold};
+use roadstead::oci::{CanonicalDigest, TreeId};
+use roadstead::storage::{
+    Applied, Content, Edit, Kind, Storage, StorageErrorKind, TreeEdit, TreePath, fold,
+};
 
-use super::{Subject, noise};
+use super::{EditOneTree, Subject, noise};
 
 fn path(text: &str) -> TreePath {
     TreePath::parse(text).unwrap()
@@ -25,14 +28,19 @@ fn put(at: &str, text: &str) -> Edit {
 
 /// Lists all files of the public tree with their bytes.
 async fn files(storage: &dyn Storage) -> Vec<(String, Bytes)> {
+    files_in(storage, Public).await
+}
+
+/// Lists all files of a tree with their bytes.
+async fn files_in(storage: &dyn Storage, tree: TreeId) -> Vec<(String, Bytes)> {
     let (mut found, mut folders) = (Vec::new(), vec![TreePath::root()]);
     while let Some(folder) = folders.pop() {
-        for (name, kind) in storage.list(Public, &folder).await.unwrap().unwrap() {
+        for (name, kind) in storage.list(tree, &folder).await.unwrap().unwrap() {
             let child = folder.child(&name).unwrap();
             match kind {
                 Kind::Directory => folders.push(child),
                 Kind::File(size) => {
-                    let bytes = storage.read(Public, &child, size).await.unwrap().unwrap();
+                    let bytes = storage.read(tree, &child, size).await.unwrap().unwrap();
                     assert_eq!(bytes.len() as u64, size);
                     found.push((child.to_string(), bytes));
                 }
@@ -47,7 +55,7 @@ pub(crate) async fn tidying_keeps_what_counts(subject: &mut Subject) {
     let content = subject.take_in("finished", b"hello", 10).await.content;
     subject
         .storage
-        .apply(Public, &[put("link", "x"), Edit::link(path("data"), &content)])
+        .edit(Public, &[put("link", "x"), Edit::link(path("data"), &content)])
         .await
         .unwrap();
     let mut ingest = subject.storage.begin("upload").await.unwrap();
@@ -73,7 +81,7 @@ pub(crate) async fn an_edit_may_be_repeated(subject: &mut Subject) {
         Edit::remove(path("never/there")),
     ];
     for _ in 0..3 {
-        subject.storage.apply(Public, &edits).await.unwrap();
+        subject.storage.edit(Public, &edits).await.unwrap();
         let expected = [("a/blobs/data", "hello"), ("a/one/link", "third")];
         let expected = expected.map(|(path, text)| (path.to_owned(), Bytes::from(text)));
         assert_eq!(files(subject.storage.as_ref()).await, expected);
@@ -83,26 +91,26 @@ pub(crate) async fn an_edit_may_be_repeated(subject: &mut Subject) {
     }
     subject.storage.sync().await.unwrap();
     // What stands at a path gives way to content.
-    subject.storage.apply(Public, &[Edit::link(path("a/one/link"), &content)]).await.unwrap();
+    subject.storage.edit(Public, &[Edit::link(path("a/one/link"), &content)]).await.unwrap();
     assert!(subject.storage.is_linked(Public, &path("a/one/link"), &content).await.unwrap());
 }
 
 pub(crate) async fn a_removal_takes_the_directories_that_it_empties(subject: &mut Subject) {
     let edits = [put("a/b/c/link", "x"), put("a/b/d/e/link", "y"), put("z", "top")];
-    subject.storage.apply(Public, &edits).await.unwrap();
-    subject.storage.apply(Public, &[Edit::remove(path("a/b/d/e/link"))]).await.unwrap();
+    subject.storage.edit(Public, &edits).await.unwrap();
+    subject.storage.edit(Public, &[Edit::remove(path("a/b/d/e/link"))]).await.unwrap();
     let names = |listed: Option<Vec<(String, Kind)>>| {
         listed.unwrap().into_iter().map(|(name, _)| name).collect::<Vec<_>>()
     };
     assert_eq!(names(subject.storage.list(Public, &path("a/b")).await.unwrap()), ["c"]);
     let edits = [Edit::remove(path("a/b")), Edit::remove(path("z"))];
-    subject.storage.apply(Public, &edits).await.unwrap();
+    subject.storage.edit(Public, &edits).await.unwrap();
     assert!(names(subject.storage.list(Public, &TreePath::root()).await.unwrap()).is_empty());
 }
 
 pub(crate) async fn a_reader_meets_the_old_file_or_the_new_one(subject: &mut Subject) {
     let texts = ["a".repeat(70), "b".repeat(30)];
-    subject.storage.apply(Public, &[put("tag/link", &texts[0])]).await.unwrap();
+    subject.storage.edit(Public, &[put("tag/link", &texts[0])]).await.unwrap();
     let ended = Arc::new(AtomicBool::new(false));
     let (storage, flag, known) = (Arc::clone(&subject.storage), Arc::clone(&ended), texts.clone());
     let reader = tokio::spawn(async move {
@@ -115,29 +123,112 @@ pub(crate) async fn a_reader_meets_the_old_file_or_the_new_one(subject: &mut Sub
         reads
     });
     for turn in 0..500 {
-        subject.storage.apply(Public, &[put("tag/link", &texts[turn % 2])]).await.unwrap();
+        subject.storage.edit(Public, &[put("tag/link", &texts[turn % 2])]).await.unwrap();
     }
     ended.store(true, Ordering::Relaxed);
     assert!(reader.await.unwrap() > 10);
 }
 
-pub(crate) async fn the_two_trees_are_apart(subject: &mut Subject) {
-    subject.storage.apply(Public, &[put("same", "public")]).await.unwrap();
-    subject.storage.apply(Private, &[put("same", "private")]).await.unwrap();
-    subject.storage.apply(Public, &[Edit::remove(path("same"))]).await.unwrap();
+pub(crate) async fn the_trees_are_apart(subject: &mut Subject) {
+    subject.storage.edit(Public, &[put("same", "public")]).await.unwrap();
+    subject.storage.edit(Private, &[put("same", "private")]).await.unwrap();
+    subject.storage.edit(Public, &[Edit::remove(path("same"))]).await.unwrap();
     assert_eq!(subject.storage.read(Public, &path("same"), 10).await.unwrap(), None);
     assert_eq!(subject.storage.read(Private, &path("same"), 10).await.unwrap().unwrap(), "private");
 }
 
+/// The root of edits that are made in an empty tree.
+fn root_of(edits: &[Edit]) -> Cid {
+    let mut nothing =
+        |_: &Cid| -> Result<Bytes, Infallible> { unreachable!("nothing is loaded for a new tree") };
+    fold(None, edits, &mut nothing).unwrap().root
+}
+
+/// The root of a tree: that which the node has, or else that of its files.
+async fn root_in(storage: &dyn Storage, tree: TreeId) -> Cid {
+    if let Some(addressed) = storage.addressed() {
+        return addressed.directory_cid(tree, &TreePath::root()).await.unwrap().unwrap();
+    }
+    let mut edits = Vec::new();
+    for (at, bytes) in files_in(storage, tree).await {
+        edits.push(put(&at, std::str::from_utf8(&bytes).unwrap()));
+    }
+    root_of(&edits)
+}
+
+pub(crate) async fn edits_of_several_trees_are_one_commit(subject: &mut Subject) {
+    let storage = Arc::clone(&subject.storage);
+    let both = [put("a/same", "same"), put("b/link", "before")];
+    let [public, private] = [Public, Private].map(|tree| TreeEdit::all(tree, both.clone()));
+    let applied = apply(storage.as_ref(), &[public, private].concat()).await;
+    for tree in TreeId::ALL {
+        assert_eq!(root_in(storage.as_ref(), tree).await, root_of(&both), "{tree:?}");
+    }
+    let moved = [
+        TreeEdit { tree: Private, edit: put("c/moved", "before") },
+        TreeEdit { tree: Public, edit: Edit::remove(path("b/link")) },
+    ];
+    for _ in 0..2 {
+        let again = apply(storage.as_ref(), &moved).await;
+        assert_eq!(again.len(), applied.len());
+        subject.reopen();
+    }
+    let storage = Arc::clone(&subject.storage);
+    let public = root_in(storage.as_ref(), Public).await;
+    assert_eq!(public, root_of(&both[..1]));
+    let whole = [both.to_vec(), vec![put("c/moved", "before")]].concat();
+    assert_eq!(root_in(storage.as_ref(), Private).await, root_of(&whole));
+
+    let applied = apply(storage.as_ref(), &TreeEdit::all(Private, [put("d", "more")])).await;
+    assert!(applied.iter().all(|applied| applied.tree == Private));
+    assert_eq!(root_in(storage.as_ref(), Public).await, public, "it is another tree");
+}
+
+/// Applies edits; returns what they have made of the trees, where that is known.
+async fn apply(storage: &dyn Storage, edits: &[TreeEdit]) -> Vec<Applied> {
+    let Some(addressed) = storage.addressed() else {
+        storage.apply(edits).await.unwrap();
+        return Vec::new();
+    };
+    let mut before = HashMap::new();
+    for tree in TreeId::ALL {
+        before.insert(tree, root_in(storage, tree).await);
+    }
+    let applied = addressed.apply_and_fold(edits, &HashSet::new()).await.unwrap();
+    for Applied { tree, before: from, folded } in &applied {
+        assert_eq!(*from, before[tree]);
+        assert_eq!(folded.root, root_in(storage, *tree).await);
+    }
+    let edited = TreeId::ALL.into_iter().filter(|tree| edits.iter().any(|edit| edit.tree == *tree));
+    assert!(applied.iter().map(|applied| applied.tree).eq(edited));
+    applied
+}
+
+pub(crate) async fn a_commit_that_fails_for_one_tree_is_seen_in_none(subject: &mut Subject) {
+    let stored = subject.take_in("upload", b"hello", 10).await.content;
+    let absent = Content { canonical: CanonicalDigest([7; 32]), ..stored };
+    let edits = [
+        TreeEdit { tree: Public, edit: Edit::link(path("data"), &stored) },
+        TreeEdit { tree: Private, edit: Edit::link(path("data"), &absent) },
+    ];
+    let error = subject.storage.apply(&edits).await.unwrap_err();
+    assert_eq!(error.kind, StorageErrorKind::NotFound);
+    let storage = subject.storage.as_ref();
+    assert!(files_in(storage, Private).await.is_empty());
+    // Files have no commit: there the caller repeats all.
+    let is_applied = storage.is_linked(Public, &path("data"), &stored).await.unwrap();
+    assert_eq!(is_applied, subject.is_made_of_files());
+}
+
 pub(crate) async fn a_small_file_is_read_up_to_a_limit(subject: &mut Subject) {
-    subject.storage.apply(Public, &[put("link", "12345")]).await.unwrap();
+    subject.storage.edit(Public, &[put("link", "12345")]).await.unwrap();
     assert_eq!(subject.storage.read(Public, &path("link"), 5).await.unwrap().unwrap(), "12345");
     let error = subject.storage.read(Public, &path("link"), 4).await.unwrap_err();
     assert_eq!(error.kind, StorageErrorKind::Damaged);
 }
 
 pub(crate) async fn what_is_not_there_is_none(subject: &mut Subject) {
-    subject.storage.apply(Public, &[put("a/link", "x")]).await.unwrap();
+    subject.storage.edit(Public, &[put("a/link", "x")]).await.unwrap();
     for absent in ["b", "a/c", "a/link/d"] {
         assert_eq!(
             subject.storage.read(Public, &path(absent), 10).await.unwrap(),
@@ -163,14 +254,14 @@ pub(crate) async fn linking_content_that_is_missing_fails(subject: &mut Subject)
     let absent =
         roadstead::storage::Content { canonical: roadstead::oci::CanonicalDigest([7; 32]), ..kept };
     let error =
-        subject.storage.apply(Public, &[Edit::link(path("data"), &absent)]).await.unwrap_err();
+        subject.storage.edit(Public, &[Edit::link(path("data"), &absent)]).await.unwrap_err();
     assert_eq!(error.kind, StorageErrorKind::NotFound);
     assert!(files(subject.storage.as_ref()).await.is_empty());
 }
 
 pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
     let text = String::from_utf8(noise(1, 3000).iter().map(|byte| byte & 0x7f).collect()).unwrap();
-    subject.storage.apply(Public, &[put("blobs/data", &text)]).await.unwrap();
+    subject.storage.edit(Public, &[put("blobs/data", &text)]).await.unwrap();
     let found = subject.storage.identify(Public, &path("blobs/data")).await.unwrap();
     let kept = subject.storage.contents().await.unwrap();
     assert!(kept.is_empty(), "identifying changes nothing");
@@ -184,7 +275,7 @@ pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
 pub(crate) async fn an_imported_file_replaces_what_was_stored(subject: &mut Subject) {
     let kept = subject.take_in("upload", b"hello", 10).await.content;
     // The same bytes in a file of its own, as in a copy that has lost its hard links.
-    subject.storage.apply(Public, &[put("blobs/data", "hello")]).await.unwrap();
+    subject.storage.edit(Public, &[put("blobs/data", "hello")]).await.unwrap();
     let is_another = !subject.storage.is_linked(Public, &path("blobs/data"), &kept).await.unwrap();
     assert_eq!(is_another, subject.is_made_of_files());
     for _ in 0..2 {
@@ -201,13 +292,13 @@ pub(crate) async fn a_listing_passes_over_what_goes_meanwhile(subject: &mut Subj
     let puts: Vec<Edit> = (0..200).map(|place| put(&name(place), "x")).collect();
     let removals: Vec<Edit> = (1..200).map(|place| Edit::remove(path(&name(place)))).collect();
     let storage = Arc::clone(&subject.storage);
-    storage.apply(Public, &puts).await.unwrap();
+    storage.edit(Public, &puts).await.unwrap();
     let ended = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&ended);
     let writer = tokio::spawn(async move {
         while !flag.load(Ordering::Relaxed) {
-            storage.apply(Public, &removals).await.unwrap();
-            storage.apply(Public, &puts).await.unwrap();
+            storage.edit(Public, &removals).await.unwrap();
+            storage.edit(Public, &puts).await.unwrap();
         }
     });
     for _ in 0..300 {
@@ -238,7 +329,7 @@ pub(crate) async fn folding_gives_the_root_of_the_whole_tree(subject: &mut Subje
                 if is_put { Edit::put(name, format!("{round}")) } else { Edit::remove(name) }
             })
             .collect();
-        subject.storage.apply(Public, &batch).await.unwrap();
+        subject.storage.edit(Public, &batch).await.unwrap();
         let mut load = |cid: &Cid| Ok::<_, Infallible>(nodes[cid].clone());
         let folded = fold(root.as_ref(), &batch, &mut load).unwrap();
         nodes.extend(folded.added.into_iter().map(|block| (block.cid, block.bytes)));

@@ -1,13 +1,13 @@
-//! Looking at links and rows: whether tree, index and content say the same.
+//! Looking at links and rows: whether trees, index and content say the same.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::super::root::{fold_edits, peek_root};
-use super::super::walk::{Link, PassedOver, RepositoryLinks, TREE, TagLinks};
+use super::super::root::{fold_edits, peek};
+use super::super::walk::{Link, PassedOver, RepositoryLinks, TagLinks};
 use super::super::{Progress, Registry, Result, Steps, layout};
 use super::content::Reading;
 use super::finding::{Finding, cannot_read};
-use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, RepositoryName, TreeId};
 use crate::storage::TreePath;
 
 /// How many names are requested at a time.
@@ -16,13 +16,15 @@ const PAGE: u32 = 1000;
 /// What one look at links and rows came to.
 #[derive(Default)]
 pub(super) struct Look {
+    /// The tree that is looked at.
+    tree: TreeId,
     pub(super) repositories: usize,
     pub(super) tags: usize,
     pub(super) root: String,
-    /// The content that is in the tree.
-    pub(super) in_tree: HashSet<CanonicalDigest>,
-    /// The content that is a manifest of some repository, or that one of its repository names.
-    pub(super) referenced: HashSet<CanonicalDigest>,
+    /// The content that is in each tree.
+    pub(super) in_tree: HashSet<(TreeId, CanonicalDigest)>,
+    /// The content that is a manifest of some repository of a tree, or that one of its repository names.
+    pub(super) referenced: HashSet<(TreeId, CanonicalDigest)>,
     /// What no manifest of a repository names although that has a link to it.
     pub(super) leftover_links: HashSet<(RepositoryName, CanonicalDigest)>,
     /// Manifests that neither a tag nor an index leads to: `name@digest`.
@@ -37,45 +39,64 @@ impl Registry {
         reading: &mut Reading<'_>,
         progress: &dyn Progress,
     ) -> Result<Look> {
-        let (mut look, mut passed) = (Look::default(), PassedOver::default());
-        let in_tree = self.tree().blobs(&mut passed).await;
-        look.in_tree.extend(in_tree.iter().copied());
-        self.look_at_content(&mut look, &in_tree, reading).await?;
-        let repositories = self.tree().repositories(&mut passed).await;
-        progress.begin("comparing repositories", Steps::each(&repositories));
-        for name in &repositories {
-            let links = self.tree().links(name, &mut passed).await;
-            self.look_at_repository(&mut look, &links, reading).await?;
-            progress.advance(1);
+        let mut look = Look::default();
+        let mut walked = Vec::new();
+        for tree in TreeId::ALL {
+            look.tree = tree;
+            let mut passed = PassedOver::default();
+            let in_tree = self.tree(tree).blobs(&mut passed).await;
+            look.in_tree.extend(in_tree.iter().map(|canonical| (tree, *canonical)));
+            self.look_at_tree_content(&mut look, &in_tree, reading).await?;
+            let repositories = self.tree(tree).repositories(&mut passed).await;
+            look.repositories += repositories.len();
+            walked.push((tree, repositories, passed));
         }
-        let known: HashSet<&RepositoryName> = repositories.iter().collect();
+        self.look_at_stored_content(&mut look, reading).await?;
+        progress.begin("comparing repositories", Steps::Items(look.repositories as u64));
+        for (tree, repositories, passed) in &mut walked {
+            look.tree = *tree;
+            for name in repositories.iter() {
+                let links = self.tree(*tree).links(name, passed).await;
+                self.look_at_repository(&mut look, &links, reading).await?;
+                progress.advance(1);
+            }
+            self.look_at_names(&mut look, repositories).await?;
+        }
+        progress.begin("computing the root", Steps::Unknown);
+        for (tree, _, mut passed) in walked {
+            look.tree = tree;
+            self.look_at_root(&mut look, reading, &mut passed).await?;
+            for (path, error) in &passed.unreadable {
+                look.find(path, cannot_read(error));
+            }
+        }
+        Ok(look)
+    }
+
+    /// The tree has the repositories that the index has there.
+    async fn look_at_names(&self, look: &mut Look, in_tree: &[RepositoryName]) -> Result<()> {
+        let known: HashSet<&RepositoryName> = in_tree.iter().collect();
         let mut last: Option<String> = None;
         loop {
-            let page = self.index.repositories(last.as_deref(), PAGE).await?;
+            let page = self.index.repositories_in(look.tree, last.as_deref(), PAGE).await?;
             for name in page.iter().filter(|name| !known.contains(name)) {
                 look.find(format!("repository {name}"), "in the index, but not in the tree");
             }
             match page.last() {
                 Some(name) if page.len() == PAGE as usize => last = Some(name.to_string()),
-                _ => break,
+                _ => return Ok(()),
             }
         }
-        look.repositories = repositories.len();
-        progress.begin("computing the root", Steps::Unknown);
-        self.look_at_root(&mut look, reading, &mut passed).await?;
-        for (path, error) in &passed.unreadable {
-            look.find(path, cannot_read(error));
-        }
-        Ok(look)
     }
 
-    /// What the tree or the index has is there, and in the tree it is that very file.
-    async fn look_at_content(
+    /// What the tree has is there, and in the tree it is that very file.
+    async fn look_at_tree_content(
         &self,
         look: &mut Look,
         in_tree: &[CanonicalDigest],
         reading: &mut Reading<'_>,
     ) -> Result<()> {
+        let tree = look.tree;
         for canonical in in_tree {
             let path = layout::blob_data(canonical);
             if !reading.is_there(canonical).await? {
@@ -83,12 +104,21 @@ impl Registry {
                 continue;
             }
             let Some(content) = reading.sound(canonical) else { continue };
-            match self.storage.is_linked(TREE, &path, &content).await {
+            match self.storage.is_linked(tree, &path, &content).await {
                 Ok(true) => {}
                 Ok(false) => look.find(path, "not a hard link to the content of that digest"),
                 Err(error) => look.find(path, cannot_read(&error)),
             }
         }
+        Ok(())
+    }
+
+    /// What the index has is there.
+    async fn look_at_stored_content(
+        &self,
+        look: &mut Look,
+        reading: &mut Reading<'_>,
+    ) -> Result<()> {
         let mut last: Option<CanonicalDigest> = None;
         loop {
             let page = self.index.stored_content(last.as_ref(), PAGE).await?;
@@ -112,6 +142,11 @@ impl Registry {
         reading: &Reading<'_>,
     ) -> Result<()> {
         let name = &links.name;
+        let record = self.index.repository(name).await?;
+        if let Some(other) = record.map(|record| record.tree).filter(|tree| *tree != look.tree) {
+            let what = format!("in the index, the repository is in the {} tree", other.as_str());
+            look.find(layout::repository(name), what);
+        }
         let layers: HashSet<Digest> = links.layers.iter().map(|link| link.name).collect();
         let revisions: HashMap<Digest, CanonicalDigest> =
             links.revisions.iter().filter_map(|link| Some((link.name, link.target?))).collect();
@@ -153,7 +188,7 @@ impl Registry {
             look.find(&link.path, "the link has no digest");
             return;
         };
-        if !look.in_tree.contains(&target) {
+        if !look.in_tree.contains(&(look.tree, target)) {
             look.find(&link.path, format!("it points to {target}, which is missing"));
             return;
         }
@@ -187,7 +222,7 @@ impl Registry {
             look.find(&link.path, "the manifest is not in the index");
         }
         let Some(target) = link.target else { return Ok(None) };
-        let bytes = match self.tree_manifest(&target).await {
+        let bytes = match self.tree_manifest(look.tree, &target).await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(None),
             Err(error) => {
@@ -257,17 +292,21 @@ impl Registry {
         reading: &Reading<'_>,
         passed: &mut PassedOver,
     ) -> Result<()> {
-        let expected = peek_root(self.index.clone()).await?;
-        look.root = expected.to_string();
+        let tree = look.tree;
+        let expected = peek(self.index.clone(), tree).await?.root;
+        if tree.is_public() {
+            look.root = expected.to_string();
+        }
         let known_unreadable = passed.unreadable.len();
-        let edits = self.tree_edits(&|canonical| reading.sound(canonical), passed).await;
+        let edits = self.tree_edits(tree, &|canonical| reading.sound(canonical), passed).await;
         if passed.unreadable.len() > known_unreadable {
             // What cannot be read is a finding already, and its root would be of something else.
             return Ok(());
         }
         let found = fold_edits(self.index.clone(), None, edits).await?.root;
         if found != expected {
-            look.find("the public root", format!("it is {found}, not {expected} as in the index"));
+            let about = format!("the {} root", tree.as_str());
+            look.find(about, format!("it is {found}, not {expected} as in the index"));
         }
         Ok(())
     }
@@ -320,8 +359,8 @@ impl Look {
                 self.leftover_links.insert((links.name.clone(), target));
             }
         }
-        self.referenced.extend(needed);
-        self.referenced.extend(revisions.values());
+        let referenced = needed.into_iter().chain(revisions.values().copied());
+        self.referenced.extend(referenced.map(|canonical| (self.tree, canonical)));
         let tagged: HashSet<CanonicalDigest> =
             links.tags.iter().filter_map(|tag| tag.current.target).collect();
         let children: HashSet<CanonicalDigest> =
@@ -335,34 +374,52 @@ impl Look {
         }
     }
 
+    /// Tells whether any tree has content.
+    pub(super) fn is_in_a_tree(&self, canonical: &CanonicalDigest) -> bool {
+        TreeId::ALL.into_iter().any(|tree| self.in_tree.contains(&(tree, *canonical)))
+    }
+
+    /// Tells whether a manifest of any repository names content, or is it.
+    pub(super) fn is_referenced(&self, canonical: &CanonicalDigest) -> bool {
+        TreeId::ALL.into_iter().any(|tree| self.referenced.contains(&(tree, *canonical)))
+    }
+
     fn find(&mut self, about: impl Into<About>, what: impl Into<String>) {
-        self.findings.insert(Finding { about: about.into().0, what: what.into() });
+        let about = match about.into() {
+            About::Path(path) => format!("{}/{path}", self.tree.as_str()),
+            About::Other(text) => text,
+        };
+        self.findings.insert(Finding { about, what: what.into() });
     }
 }
 
 /// What a finding is about, from whatever names it.
-struct About(String);
+enum About {
+    /// A path of the tree that is looked at.
+    Path(TreePath),
+    Other(String),
+}
 
 impl From<String> for About {
     fn from(text: String) -> Self {
-        Self(text)
+        Self::Other(text)
     }
 }
 
 impl From<&str> for About {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self::Other(text.to_owned())
     }
 }
 
 impl From<TreePath> for About {
     fn from(path: TreePath) -> Self {
-        Self::from(&path)
+        Self::Path(path)
     }
 }
 
 impl From<&TreePath> for About {
     fn from(path: &TreePath) -> Self {
-        Self(format!("{}/{path}", TREE.as_str()))
+        Self::Path(path.clone())
     }
 }

@@ -1,4 +1,4 @@
-//! Checking the whole store: digests, CIDs, links, and the index against the tree.
+//! Checking the whole store: digests, CIDs, links, and the index against the trees.
 //!
 //! It changes nothing, and works beside a running server: what is found while the registry moves
 //! counts only if it is found again. `cli` calls it; `content` reads bytes, `look` compares links
@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::walk::TREE;
 use super::{Progress, Registry, Result};
 use crate::index::Folding;
+use crate::oci::TreeId;
 use content::Reading;
 pub use finding::Finding;
 use look::Look;
@@ -32,7 +32,7 @@ pub struct Report {
     pub blobs: usize,
     /// How many bytes that was.
     pub bytes: u64,
-    /// How many of the blobs belong to no repository and are not in the tree. That is no damage: deletions leave
+    /// How many of the blobs belong to no repository and are in no tree. That is no damage: deletions leave
     /// them, and uploads that were never finished.
     pub orphans: usize,
     /// How many bytes those have.
@@ -42,10 +42,10 @@ pub struct Report {
     pub unreferenced: usize,
     /// How many bytes those have.
     pub unreferenced_bytes: u64,
-    /// How many blobs the public tree has although no manifest names them, counted for each repository that links
+    /// How many blobs the trees have although no manifest names them, counted for each repository that links
     /// one: deletions of earlier versions left them. `index rebuild` removes them.
     pub leftovers: usize,
-    /// How many bytes of content the tree would have less without them.
+    /// How many bytes of content the trees would have less without them.
     pub leftover_bytes: u64,
     /// How many manifests neither a tag nor an index leads to, and that refer to no manifest of their repository.
     pub untagged: usize,
@@ -112,12 +112,20 @@ impl Registry {
         })
     }
 
+    async fn foldings(&self) -> Result<Vec<Folding>> {
+        let mut foldings = Vec::new();
+        for tree in TreeId::ALL {
+            foldings.push(self.index.folding(tree).await?);
+        }
+        Ok(foldings)
+    }
+
     /// Returns something that is another as soon as a commit went by.
     async fn moment(&self) -> Result<Moment> {
         Ok(Moment {
             version: self.index.version().await?,
             open: self.index.open_entry_count().await?,
-            folding: self.index.folding(TREE).await?,
+            foldings: self.foldings().await?,
         })
     }
 }
@@ -127,7 +135,8 @@ impl Registry {
 struct Moment {
     version: u64,
     open: u64,
-    folding: Folding,
+    /// Of each tree.
+    foldings: Vec<Folding>,
 }
 
 impl Moment {

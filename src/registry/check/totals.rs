@@ -12,11 +12,11 @@ use crate::oci::CanonicalDigest;
 const ROW_LIMIT: Duration = Duration::from_secs(1);
 
 impl Reading<'_> {
-    /// Counts what no repository has and the tree does not have either, with its bytes.
+    /// Counts what no repository has and no tree has either, with its bytes.
     pub(super) async fn orphans(&self, look: &Look) -> Result<(usize, u64)> {
         let (mut orphans, mut unsure) = (Vec::new(), Vec::new());
         for (canonical, size) in self.sizes() {
-            if look.in_tree.contains(&canonical) || look.referenced.contains(&canonical) {
+            if look.is_in_a_tree(&canonical) || look.is_referenced(&canonical) {
                 continue;
             }
             let is_known = self.expected(&canonical).await?.is_some();
@@ -40,16 +40,16 @@ impl Reading<'_> {
 
     /// Counts what no manifest names, with its bytes.
     pub(super) fn unreferenced(&self, look: &Look) -> (usize, u64) {
-        let sizes = self.sizes().filter(|(canonical, _)| !look.referenced.contains(canonical));
+        let sizes = self.sizes().filter(|(canonical, _)| !look.is_referenced(canonical));
         sizes.fold((0, 0), |(count, bytes), (_, size)| (count + 1, bytes + size))
     }
 
-    /// Counts what the tree has although no manifest names it, with the bytes of content among it.
+    /// Counts what a tree has although no manifest names it there, with the bytes of content among it.
     pub(super) fn leftovers(&self, look: &Look) -> (usize, u64) {
         let linked: HashSet<&CanonicalDigest> =
             look.leftover_links.iter().map(|(_, canonical)| canonical).collect();
         let (mut count, mut bytes) = (look.leftover_links.len(), 0);
-        for canonical in look.in_tree.difference(&look.referenced) {
+        for (_, canonical) in look.in_tree.difference(&look.referenced) {
             count += usize::from(!linked.contains(canonical));
             bytes += self.sound(canonical).map_or(0, |content| content.size);
         }

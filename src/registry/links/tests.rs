@@ -137,7 +137,7 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
         for change in &step {
             match (change, root) {
                 (Change::Hold, Some(root)) if !published.contains(&root) => {
-                    writer.add_node_refs(&[(root, 1)], 1).await.unwrap();
+                    writer.add_node_refs(TreeId::Public, &[(root, 1)], 1).await.unwrap();
                     published.push(root);
                 }
                 (Change::Release, _) => {
@@ -148,7 +148,7 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
                 _ => {}
             }
         }
-        count(&mut writer, root, &folded, most_changes).await.unwrap();
+        count(&mut writer, TreeId::Public, root, &folded, most_changes).await.unwrap();
         writer.set_root(TreeId::Public, &folded.root, 0).await.unwrap();
         writer.commit().await.unwrap();
         root = Some(folded.root);
@@ -157,7 +157,7 @@ async fn check(steps: Vec<Vec<Change>>, most_changes: usize) {
         let roots = [&published[..], &[folded.root]].concat();
         let counts = recount(&index, &roots).await;
         let cids: Vec<Cid> = seen.iter().copied().collect();
-        for (cid, count) in writer.node_refs(&cids).await.unwrap() {
+        for (cid, count) in writer.node_refs(TreeId::Public, &cids).await.unwrap() {
             assert_eq!(count, counts.get(&cid).copied().unwrap_or_default(), "{cid}");
         }
     }
@@ -224,12 +224,16 @@ async fn a_directory_that_moves_keeps_what_it_links_to() {
             let mut writer = index.lock().await.unwrap();
             writer.begin().await.unwrap();
             let folded = Folded { root: next, dag_size: 1, added };
-            count_links(&mut writer, root, &folded).await.unwrap();
+            count_links(&mut writer, TreeId::Public, root, &folded).await.unwrap();
             writer.commit().await.unwrap();
             root = Some(next);
             let expected = [(old, i64::from(next == old)), (moved, 1), (below, 1), (content, 2)];
             let cids = expected.map(|(cid, _)| cid);
-            assert_eq!(writer.node_refs(&cids).await.unwrap(), expected, "{from} {to}");
+            assert_eq!(
+                writer.node_refs(TreeId::Public, &cids).await.unwrap(),
+                expected,
+                "{from} {to}"
+            );
         }
     }
 }

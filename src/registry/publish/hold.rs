@@ -29,7 +29,7 @@ impl Publisher {
         let now = now();
         writer.begin().await.map_err(unable)?;
         if writer.hold_root(root, now).await.map_err(unable)? {
-            writer.add_node_refs(&[(*root, 1)], now).await.map_err(unable)?;
+            writer.add_node_refs(TreeId::Public, &[(*root, 1)], now).await.map_err(unable)?;
         }
         writer.commit().await.map_err(unable)?;
         Ok(true)

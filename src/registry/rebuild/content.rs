@@ -1,20 +1,27 @@
-//! The content of the tree: read as a whole, and compared with its name.
+//! The content of the trees: read as a whole, and compared with its name.
 
 use super::super::blobs::new_blob;
-use super::super::walk::{Link, TREE};
+use super::super::walk::Link;
 use super::super::{Progress, Result, Steps, layout, now};
 use super::{Mode, Rebuild};
 use crate::index::Writer;
-use crate::oci::{Algorithm, CanonicalDigest, Digest};
-use crate::storage::{Content, Edit, Finished, StorageErrorKind};
+use crate::oci::{Algorithm, CanonicalDigest, Digest, TreeId};
+use crate::storage::{Content, Edit, Finished, StorageErrorKind, TreeEdit};
 
 impl Rebuild<'_> {
     /// Reads every blob; one that has another digest is left out, and so is what needs it.
     pub(super) async fn read_blobs(&mut self, progress: &dyn Progress) -> Result<()> {
-        let blobs = self.registry.tree().blobs(&mut self.passed).await;
+        let mut blobs = Vec::new();
+        for tree in TreeId::ALL {
+            self.tree = tree;
+            let registry = self.registry;
+            let found = registry.tree(tree).blobs(self.passed()).await;
+            blobs.extend(found.into_iter().map(|canonical| (tree, canonical)));
+        }
         progress.begin("reading blobs", Steps::each(&blobs));
-        for canonical in blobs {
+        for (tree, canonical) in blobs {
             progress.advance(1);
+            self.tree = tree;
             if let Err(why) = self.read_blob(&canonical).await? {
                 // Takes the directory with it where that is empty.
                 let path = layout::blob_data(&canonical);
@@ -30,15 +37,16 @@ impl Rebuild<'_> {
         &mut self,
         canonical: &CanonicalDigest,
     ) -> Result<std::result::Result<(), String>> {
-        let storage = &self.registry.storage;
+        let (storage, tree) = (&self.registry.storage, self.tree);
         let path = layout::blob_data(canonical);
-        if let Some(fresh) = self.fresh.remove(canonical)
-            && storage.is_linked(TREE, &path, &fresh.content).await?
+        let fresh = self.fresh.remove(canonical).or_else(|| self.blobs.get(canonical).cloned());
+        if let Some(fresh) = fresh
+            && storage.is_linked(tree, &path, &fresh.content).await?
         {
-            self.blobs.insert(*canonical, fresh);
+            self.note(fresh);
             return Ok(Ok(()));
         }
-        let why = match storage.identify(TREE, &path).await {
+        let why = match storage.identify(tree, &path).await {
             Err(error) if error.kind == StorageErrorKind::NotFound => {
                 "its content is missing".to_owned()
             }
@@ -48,9 +56,9 @@ impl Rebuild<'_> {
             sound => {
                 let sound = sound?;
                 if self.mode == Mode::Real {
-                    storage.adopt(TREE, &path, &sound.content).await?;
+                    storage.adopt(tree, &path, &sound.content).await?;
                 }
-                self.blobs.insert(*canonical, sound);
+                self.note(sound);
                 return Ok(Ok(()));
             }
         };
@@ -61,13 +69,20 @@ impl Rebuild<'_> {
         if self.mode == Mode::Dry {
             // Its blocks are of no use, since no row stays.
             let (content, leaves) = (stored, Vec::new());
-            self.blobs.insert(*canonical, Finished { content, leaves, is_replaced: false });
+            self.note(Finished { content, leaves, is_replaced: false });
             return Ok(Ok(()));
         }
-        storage.apply(TREE, &[Edit::link(path.clone(), &stored)]).await?;
-        let finished = storage.identify(TREE, &path).await?;
-        self.blobs.insert(*canonical, finished);
+        let edit = Edit::link(path.clone(), &stored);
+        storage.apply(&[TreeEdit { tree, edit }]).await?;
+        let finished = storage.identify(tree, &path).await?;
+        self.note(finished);
         Ok(Ok(()))
+    }
+
+    /// Notes content that the tree has.
+    fn note(&mut self, finished: Finished) {
+        self.in_tree.insert((self.tree, finished.content.canonical));
+        self.blobs.insert(finished.content.canonical, finished);
     }
 
     /// Reads what is stored under a digest; none if the bytes have another one.
@@ -78,7 +93,7 @@ impl Rebuild<'_> {
         }
     }
 
-    /// Looks at what is stored and not in the tree. It stays if the bytes have its digest; what is not
+    /// Looks at what is stored and in no tree. It stays if the bytes have its digest; what is not
     /// goes, for a push of that digest would be content with it.
     pub(super) async fn look_at_the_rest(&mut self) -> Result<()> {
         let storage = &self.registry.storage;
@@ -121,12 +136,16 @@ impl Rebuild<'_> {
         link: &Link<Digest>,
     ) -> Result<Option<Content>> {
         let Some(target) = link.target else { return Ok(None) };
-        if !self.blobs.contains_key(&target) && !self.lost.contains(&target) {
+        if !self.in_tree.contains(&(self.tree, target)) && !self.lost.contains(&target) {
             // The tree lost its directory too.
+            let is_new = !self.blobs.contains_key(&target);
             let _ = self.read_blob(&target).await?;
-            if let Some(finished) = self.blobs.get(&target) {
+            if is_new && let Some(finished) = self.blobs.get(&target) {
                 writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
             }
+        }
+        if !self.in_tree.contains(&(self.tree, target)) {
+            return Ok(None);
         }
         let Some(content) = self.content(&target) else { return Ok(None) };
         let sound = match link.name.algorithm() {

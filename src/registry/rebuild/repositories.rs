@@ -1,4 +1,4 @@
-//! The repositories of the tree: what a PUT would take of each.
+//! The repositories of the trees: what a PUT would take of each.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,8 +10,8 @@ use super::super::{Result, deletion, layout, now};
 use super::order::children_first;
 use super::{Leftovers, Rebuild};
 use crate::index::{StoredManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
-use crate::storage::Content;
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Visibility};
+use crate::storage::{Content, TreeEdit};
 
 /// A manifest of a repository that is looked at.
 struct Candidate<'a> {
@@ -27,6 +27,9 @@ impl Rebuild<'_> {
         links: &RepositoryLinks,
     ) -> Result<()> {
         let name = &links.name;
+        if !self.tree.is_public() {
+            writer.set_visibility(name, Visibility::Private, now()).await?;
+        }
         let (mut layers, mut linked) = (Vec::with_capacity(links.layers.len()), BTreeSet::new());
         for link in &links.layers {
             let Some(content) = self.is_sound(writer, link).await? else {
@@ -117,7 +120,7 @@ impl Rebuild<'_> {
 
     /// Lists the manifests that a manifest names; none of one that cannot be read, which is said elsewhere.
     async fn children(&self, content: &Content) -> Result<Vec<Digest>> {
-        let Some(bytes) = self.registry.tree_manifest(&content.canonical).await? else {
+        let Some(bytes) = self.registry.tree_manifest(self.tree, &content.canonical).await? else {
             return Ok(Vec::new());
         };
         let parsed = Manifest::parse(&bytes, None);
@@ -133,7 +136,7 @@ impl Rebuild<'_> {
         content: &Content,
         links: &[&Link<Digest>],
     ) -> Result<std::result::Result<(), String>> {
-        let Some(bytes) = self.registry.tree_manifest(&content.canonical).await? else {
+        let Some(bytes) = self.registry.tree_manifest(self.tree, &content.canonical).await? else {
             return Ok(Err("too large for a manifest".to_owned()));
         };
         let parsed = match Manifest::parse(&bytes, None) {
@@ -187,8 +190,8 @@ impl Rebuild<'_> {
             let edits = deletion::unlink(writer, name, &canonical).await?;
             if !edits.is_empty() {
                 self.result.leftovers += 1;
-                self.unlinked.insert(canonical);
-                self.removals.extend(edits);
+                self.unlinked.insert((self.tree, canonical));
+                self.removals.extend(TreeEdit::all(self.tree, edits));
             }
         }
         Ok(writer.forget_unlinked(name).await?)

@@ -18,13 +18,12 @@ use serde::Serialize;
 
 pub use error::RestoreError;
 
-use super::walk::TREE;
 use super::{Progress, Registry, Restorable, Steps, layout};
 use crate::auth::Names;
 use crate::ipld::Entry;
-use crate::oci::CanonicalDigest;
+use crate::oci::{CanonicalDigest, TreeId};
 use crate::remote::{Draft, Remote, RemoteErrorKind};
-use crate::storage::{Edit, Finished, TreePath};
+use crate::storage::{Edit, Finished, TreeEdit, TreePath};
 use error::Result;
 
 /// How many entries a directory may have.
@@ -131,13 +130,18 @@ impl Registry {
         })
     }
 
-    /// Returns whether the public tree has nothing in it.
+    /// Returns whether no tree has anything in it.
     ///
     /// # Errors
     /// Those of the storage.
-    pub async fn is_tree_empty(&self) -> super::Result<bool> {
-        let entries = self.storage.list(TREE, &TreePath::root()).await?;
-        Ok(entries.is_none_or(|entries| entries.is_empty()))
+    pub async fn is_empty(&self) -> super::Result<bool> {
+        for tree in TreeId::ALL {
+            let entries = self.storage.list(tree, &TreePath::root()).await?;
+            if entries.is_some_and(|entries| !entries.is_empty()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Removes all names of the public tree: what an earlier restoration of another root has left. Content
@@ -146,10 +150,11 @@ impl Registry {
     /// # Errors
     /// Those of the storage.
     pub async fn clear_tree(&self) -> super::Result<()> {
-        let entries = self.storage.list(TREE, &TreePath::root()).await?.unwrap_or_default();
+        let entries =
+            self.storage.list(TreeId::Public, &TreePath::root()).await?.unwrap_or_default();
         let paths = entries.iter().filter_map(|(name, _)| TreePath::root().child(name));
-        let edits: Vec<Edit> = paths.map(Edit::remove).collect();
-        Ok(self.storage.apply(TREE, &edits).await?)
+        let edits = TreeEdit::all(TreeId::Public, paths.map(Edit::remove));
+        Ok(self.storage.apply(&edits).await?)
     }
 }
 
@@ -157,8 +162,8 @@ impl Restoration<'_> {
     /// Applies the edits that wait, if they are more than that.
     async fn apply(&mut self, more_than: usize) -> Result<()> {
         if self.edits.len() > more_than {
-            let edits = std::mem::take(&mut self.edits);
-            self.registry.storage.apply(TREE, &edits).await?;
+            let edits = TreeEdit::all(TreeId::Public, std::mem::take(&mut self.edits));
+            self.registry.storage.apply(&edits).await?;
         }
         Ok(())
     }

@@ -8,15 +8,17 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::super::edit::linked;
-use super::super::{Content, Edit, Finished, Kind, Result, StorageError, TreePath, files};
+use super::super::{
+    Content, Edit, Finished, Kind, Result, StorageError, TreeEdit, TreePath, files,
+};
 use super::content::sync_parent;
 use super::layout::Layout;
 use super::progress;
 use crate::oci::{CanonicalDigest, TreeId};
 
 /// Applies one edit; a reader meets what stood there before or what stands there after.
-pub(super) fn apply(layout: &Layout, tree: TreeId, edit: &Edit) -> Result<()> {
-    let root = layout.tree(tree);
+pub(super) fn apply(layout: &Layout, TreeEdit { tree, edit }: &TreeEdit) -> Result<()> {
+    let root = layout.tree(*tree);
     let at = |path: &TreePath| root.join(path.as_str());
     let (path, applied) = match edit {
         Edit::Link { path, digest, cid, size } => {

@@ -55,8 +55,8 @@ impl Layout {
     pub(super) fn probe_links(&self) -> Result<()> {
         let source = self.temporary();
         let name = source.file_name().unwrap_or_default();
-        let folders =
-            ["content/sha256/00", "public", "private"].map(|folder| self.data.join(folder));
+        let mut folders = vec![self.data.join("content/sha256/00")];
+        folders.extend(TreeId::ALL.map(|tree| self.tree(tree)));
         let mut linked =
             fs::write(&source, b"roadstead").map_err(|error| unusable(&source, &error));
         for folder in &folders {

@@ -27,9 +27,9 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::blocking::blocking;
 use super::{
-    AddressedTree, Announcer, ByteStream, Content, ContentStore, Edit, Finished, Ingest, Kind,
-    Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreePath,
-    TreeStore, UploadStore, files,
+    AddressedTree, Announcer, ByteStream, Content, ContentStore, Finished, Ingest, Kind, Result,
+    SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreeEdit,
+    TreePath, TreeStore, UploadStore, files,
 };
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::reader;
@@ -43,8 +43,8 @@ use layout::{Layout, unusable};
 pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
     let layout = Arc::new(Layout::new(data));
     let shards = (0..=255_u8).map(|byte| format!("content/sha256/{byte:02x}"));
-    let folders = ["public", "private", "tmp/uploads", "tmp/files"].map(str::to_owned);
-    for folder in folders.into_iter().chain(shards) {
+    let folders = TreeId::ALL.map(TreeId::as_str).into_iter().chain(["tmp/uploads", "tmp/files"]);
+    for folder in folders.map(str::to_owned).chain(shards) {
         let path = data.join(folder);
         fs::create_dir_all(&path).map_err(|error| unusable(&path, &error))?;
     }
@@ -235,12 +235,10 @@ impl ContentStore for Embedded {
 
 #[async_trait]
 impl TreeStore for Embedded {
-    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()> {
+    async fn apply(&self, edits: &[TreeEdit]) -> Result<()> {
         let edits = edits.to_vec();
-        self.blocking(move |layout| {
-            edits.iter().try_for_each(|edit| folder::apply(layout, tree, edit))
-        })
-        .await
+        self.blocking(move |layout| edits.iter().try_for_each(|edit| folder::apply(layout, edit)))
+            .await
     }
 
     async fn sync(&self) -> Result<()> {

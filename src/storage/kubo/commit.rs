@@ -1,9 +1,10 @@
 //! Commits: the snapshot that counts, and the next one.
 //!
-//! A snapshot is a directory of the two trees, built here, block by block, and made the registry's by
+//! A snapshot is a directory of all trees, built here, block by block, and made the registry's by
 //! one name: `roots/<seq>`. Since a name can be taken only once, two writers cannot both make the same
 //! commit; the highest number is the registry, and one that comes late below it counts for nothing.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::super::fold::FoldError;
-use super::super::{Applied, Edit, Folded, Result, StorageError, StorageErrorKind, fold};
+use super::super::{Applied, Edit, Folded, Result, StorageError, StorageErrorKind, TreeEdit, fold};
 use super::blocks::Blocks;
 use super::mfs_paths;
 use super::node::{Node, ended_early, outrun};
@@ -32,17 +33,14 @@ const PARTS: usize = 4;
 pub(super) struct Snapshot {
     /// Its number; 0 stands for a registry in which nothing was ever done.
     pub(super) seq: u64,
-    public: Entry,
-    private: Entry,
+    /// The root of each tree.
+    trees: BTreeMap<TreeId, Entry>,
 }
 
 impl Snapshot {
     /// The root of a tree.
     pub(super) fn tree(&self, tree: TreeId) -> &Entry {
-        match tree {
-            TreeId::Public => &self.public,
-            TreeId::Private => &self.private,
-        }
+        self.trees.get(&tree).expect("a snapshot is made with every tree")
     }
 }
 
@@ -79,8 +77,8 @@ impl Snapshots {
                 return Err(StorageError::new(StorageErrorKind::Unusable, what));
             };
             let Some(seq) = names.iter().filter_map(|name| name.parse().ok()).max() else {
-                let (public, private) = (self.empty.clone(), self.empty.clone());
-                return Ok(Snapshot { seq: 0, public, private });
+                let trees = TreeId::ALL.map(|tree| (tree, self.empty.clone())).into();
+                return Ok(Snapshot { seq: 0, trees });
             };
             let known = self.known().latest.clone();
             if let Some(latest) = known.filter(|latest| latest.seq == seq) {
@@ -100,56 +98,74 @@ impl Snapshots {
         let mut loader = self.blocks.loader();
         let opened = spawn_blocking(move || {
             let directory = Directory::open(&cid, &mut loader)?;
-            let [public, private] =
-                ["public", "private"].map(|tree| directory.get(tree, &mut loader));
-            Ok::<_, crate::ipld::Error<StorageError>>((public?, private?))
+            let mut trees = BTreeMap::new();
+            for tree in TreeId::ALL {
+                let entry = directory.get(tree.as_str(), &mut loader)?;
+                trees.extend(entry.map(|entry| (tree, entry)));
+            }
+            Ok::<_, crate::ipld::Error<StorageError>>(trees)
         });
-        let opened = opened.await.map_err(ended_early)?.map_err(unreadable)?;
-        let (Some(public), Some(private)) = opened else {
-            let what = format!("snapshot {seq} ({cid}) does not have two trees");
+        let trees = opened.await.map_err(ended_early)?.map_err(unreadable)?;
+        if let Some(tree) = TreeId::ALL.into_iter().find(|tree| !trees.contains_key(tree)) {
+            let what = format!("snapshot {seq} ({cid}) does not have the {} tree", tree.as_str());
             return Err(StorageError::new(StorageErrorKind::Damaged, what));
-        };
-        Ok(Snapshot { seq, public, private })
+        }
+        Ok(Snapshot { seq, trees })
     }
 
-    /// Applies edits to a tree as a whole: no reader meets a half of them, nor any if the `check` that is
-    /// made meanwhile fails.
+    /// Applies edits as a whole, whichever trees they are of: no reader meets a half of them, nor any if the `check`
+    /// that is made meanwhile fails.
     ///
     /// # Errors
     /// [`StorageErrorKind::Unavailable`] when another process commits too; those of the check.
     pub(super) async fn apply(
         &self,
-        tree: TreeId,
-        edits: &[Edit],
+        edits: &[TreeEdit],
         check: impl Future<Output = Result<()>>,
-    ) -> Result<Applied> {
+    ) -> Result<Vec<Applied>> {
         let begun = Instant::now();
         let before = self.current().await?;
         let looked = begun.elapsed();
-        let root = before.tree(tree).cid;
-        let folded = self.fold(root, edits).await?;
-        if folded.root == root {
+        let (mut applied, mut blocks) = (Vec::new(), Vec::new());
+        let mut after = Snapshot { seq: before.seq + 1, ..before.clone() };
+        for tree in TreeId::ALL {
+            let edits = TreeEdit::of_tree(tree, edits.iter().cloned());
+            if edits.is_empty() {
+                continue;
+            }
+            let root = before.tree(tree).cid;
+            let folded = self.fold(root, edits).await?;
+            if folded.root != root {
+                let entry = Entry { name: String::new(), cid: folded.root, size: folded.dag_size };
+                after.trees.insert(tree, entry);
+                blocks.extend_from_slice(&folded.added);
+            }
+            applied.push(Applied { tree, before: root, folded });
+        }
+        if applied.iter().all(|applied| applied.folded.root == applied.before) {
             check.await?;
             self.outlasts(before.seq).await?;
-            return Ok(Applied { before: root, folded });
+            return Ok(applied);
         }
-        let entry = Entry { name: String::new(), cid: folded.root, size: folded.dag_size };
-        let mut after = Snapshot { seq: before.seq + 1, ..before };
-        match tree {
-            TreeId::Public => after.public = entry,
-            TreeId::Private => after.private = entry,
-        }
-        let (seq, blocks) = (after.seq, folded.added.len());
+        let (seq, sent) = (after.seq, blocks.len());
         let folding = begun.elapsed().saturating_sub(looked);
-        self.commit(after, folded.added.clone(), check).await?;
+        self.commit(after, blocks, check).await?;
         let took = begun.elapsed();
-        tracing::debug!(seq, edits = edits.len(), blocks, ?looked, ?folding, ?took, "committed");
-        Ok(Applied { before: root, folded })
+        tracing::debug!(
+            seq,
+            edits = edits.len(),
+            blocks = sent,
+            ?looked,
+            ?folding,
+            ?took,
+            "committed"
+        );
+        Ok(applied)
     }
 
-    async fn fold(&self, root: Cid, edits: &[Edit]) -> Result<Folded> {
-        self.blocks.warm(root, edits).await;
-        let (mut loader, edits) = (self.blocks.loader(), edits.to_vec());
+    async fn fold(&self, root: Cid, edits: Vec<Edit>) -> Result<Folded> {
+        self.blocks.warm(root, &edits).await;
+        let mut loader = self.blocks.loader();
         let folded = spawn_blocking(move || fold(Some(&root), &edits, &mut loader));
         folded.await.map_err(ended_early)?.map_err(|error| match error {
             FoldError::Block(error) => unreadable(error),
@@ -163,8 +179,9 @@ impl Snapshots {
         mut blocks: Vec<Block>,
         check: impl Future<Output = Result<()>>,
     ) -> Result<()> {
-        let trees = [("public", &after.public), ("private", &after.private)];
-        let trees = trees.map(|(name, entry)| (name.to_owned(), entry.clone()));
+        let trees: Vec<_> = (after.trees.iter())
+            .map(|(tree, entry)| (tree.as_str().to_owned(), entry.clone()))
+            .collect();
         // A tree may have become empty, or never been anything else.
         mfs_paths::directory(&[], &mut blocks);
         let snapshot = mfs_paths::directory(&trees, &mut blocks).cid;

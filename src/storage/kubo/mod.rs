@@ -34,7 +34,7 @@ use super::edit::linked;
 use super::{
     AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
     Kind, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
-    StorageErrorKind, Taken, TreePath, TreeStore, UploadStore,
+    StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
 use crate::ipld::Cid;
 use crate::kubo::{Kubo, KuboErrorKind};
@@ -105,11 +105,11 @@ impl KuboStorage {
     /// Fails if content is not stored that edits are to link, that which is `present` aside.
     async fn expect_linked(
         &self,
-        edits: &[Edit],
+        edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
     ) -> Result<()> {
         let mut contents = Vec::new();
-        for edit in edits {
+        for TreeEdit { edit, .. } in edits {
             if let Edit::Link { digest, cid, size, .. } = edit {
                 let content = linked(digest, cid, *size)?;
                 if !present.contains(&content.canonical) {
@@ -296,8 +296,8 @@ impl ContentStore for KuboStorage {
 
 #[async_trait]
 impl TreeStore for KuboStorage {
-    async fn apply(&self, tree: TreeId, edits: &[Edit]) -> Result<()> {
-        self.apply_and_fold(tree, edits, &HashSet::new()).await.map(drop)
+    async fn apply(&self, edits: &[TreeEdit]) -> Result<()> {
+        self.apply_and_fold(edits, &HashSet::new()).await.map(drop)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -350,12 +350,11 @@ impl TreeStore for KuboStorage {
 impl AddressedTree for KuboStorage {
     async fn apply_and_fold(
         &self,
-        tree: TreeId,
-        edits: &[Edit],
+        edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
-    ) -> Result<Applied> {
+    ) -> Result<Vec<Applied>> {
         let check = self.expect_linked(edits, present);
-        self.store.snapshots.apply(tree, edits, check).await
+        self.store.snapshots.apply(edits, check).await
     }
 
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {

@@ -1,0 +1,75 @@
+//! What a registry knows of a repository of its own.
+
+use std::str::FromStr;
+
+use super::{RepositoryName, TreeId};
+
+/// Who may see a repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Visibility {
+    /// Everybody: it is published.
+    Public,
+    /// Who has a right to it.
+    Private,
+}
+
+impl Visibility {
+    /// Returns the name as it is stored.
+    ///
+    /// ```
+    /// use roadstead::oci::Visibility;
+    ///
+    /// assert_eq!("private".parse(), Ok(Visibility::Private));
+    /// assert_eq!(Visibility::Private.as_str(), "private");
+    /// ```
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+
+    /// Returns the tree in which such a repository is.
+    ///
+    /// ```
+    /// use roadstead::oci::{TreeId, Visibility};
+    ///
+    /// assert_eq!(Visibility::Public.tree(), TreeId::Public);
+    /// ```
+    #[must_use]
+    pub fn tree(self) -> TreeId {
+        match self {
+            Self::Public => TreeId::Public,
+            Self::Private => TreeId::Private,
+        }
+    }
+}
+
+/// The text is the name of no visibility.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no visibility: it is public or private")]
+pub struct VisibilityError(String);
+
+impl FromStr for Visibility {
+    type Err = VisibilityError;
+
+    fn from_str(text: &str) -> Result<Self, VisibilityError> {
+        let all = [Self::Public, Self::Private];
+        let found = all.into_iter().find(|visibility| visibility.as_str() == text);
+        found.ok_or_else(|| VisibilityError(text.to_owned()))
+    }
+}
+
+/// A repository of this registry. It comes into being with the first thing that is written for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RepositoryRecord {
+    /// Its number in the index; a rebuild gives it another one.
+    pub id: i64,
+    /// Its name.
+    pub name: RepositoryName,
+    /// Who may see it.
+    pub visibility: Visibility,
+    /// In which tree it is.
+    pub tree: TreeId,
+}
