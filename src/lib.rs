@@ -6,6 +6,7 @@
 //! - [`ipld`]: content addressing: files, directories and shards as blocks
 //! - [`reader`]: files of this machine, read for callers that send them on
 //! - [`https`]: clients of HTTP, made also where the system trusts no authority
+//! - [`client`]: a client of any registry
 //! - [`kubo`]: a client of a Kubo node
 //! - [`storage`]: where bytes and names live
 //! - [`remote`]: reads under other people's roots
@@ -22,6 +23,7 @@
 pub mod app;
 pub mod auth;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dnslink;
 pub mod heap;

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 /// `app` has no use for arguments.
 const LEVELS: &[&[&str]] = &[
     &["oci", "ipld", "reader", "https"],
-    &["kubo"],
+    &["kubo", "client"],
     &["storage", "remote", "index", "dnslink", "auth"],
     &["registry"],
     &["http"],

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::architecture::rust_files;
 
 /// The rooms whose public functions have examples.
-const ROOMS: &[&str] = &["ipld", "oci", "dnslink"];
+const ROOMS: &[&str] = &["ipld", "oci", "dnslink", "client"];
 
 /// Whether a line begins a public function.
 fn is_public_function(line: &str) -> bool {

@@ -7,6 +7,7 @@ mod api;
 mod architecture;
 mod circles;
 mod cli;
+mod client;
 mod clients;
 #[allow(dead_code, reason = "the behaviour suites and the benchmark use the rest")]
 mod common;
@@ -15,6 +16,7 @@ mod deploy;
 mod dnslink;
 mod docs;
 mod durability;
+mod durations;
 mod examples;
 mod faults;
 mod federation;

@@ -16,7 +16,7 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    pub(super) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::OciManifest,
         Self::OciIndex,
         Self::OciArtifact,

@@ -2,6 +2,7 @@
 
 use roadstead::oci::{Algorithm, Digest};
 
+use crate::common::repository::Repository;
 use crate::common::{Server, http};
 
 pub(crate) fn sha256(bytes: &[u8]) -> Digest {
@@ -10,9 +11,7 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
 
 /// Pushes a blob under a name.
 pub(crate) fn blob(server: &Server, repository: &str, digest: &Digest, bytes: &[u8]) {
-    let url = server.url(&format!("/v2/{repository}/blobs/uploads/?digest={digest}"));
-    let response = http::send(|client| client.post(&url).body(bytes.to_vec()));
-    assert_eq!(response.status, 201, "{}", response.text());
+    Repository::of(server, repository).push_blob_as(bytes, &digest.to_string());
 }
 
 /// Pushes a manifest by tag or digest, and returns the answer.
@@ -59,10 +58,7 @@ pub(crate) fn artifact(server: &Server, repository: &str, tag: &str) -> String {
     let text = format!(
         r#"{{"artifactType":"text/x","blobs":[{{"mediaType":"text/plain","digest":"{digest}","size":5}}]}}"#
     );
-    let url = server.url(&format!("/v2/{repository}/manifests/{tag}"));
-    let request = text.clone();
-    let answer =
-        http::send(|client| client.put(&url).header("content-type", ARTIFACT).body(request));
+    let answer = Repository::of(server, repository).put(tag, ARTIFACT, text.as_bytes());
     assert_eq!(answer.status, 201, "{}", answer.text());
     text
 }

@@ -62,7 +62,7 @@ fn buildah_pulls_the_image_that_it_built_and_pushed() {
 
     assert_eq!(format!("sha256:{pulled}"), id);
     assert_eq!(registry.config("team/app", "v1"), id);
-    let manifest = registry.manifest("team/app", "v1").json();
+    let manifest = registry.manifest("team/app", "v1");
     assert_eq!(manifest["layers"].as_array().map(Vec::len), Some(LAYERS), "{manifest}");
 }
 
@@ -83,7 +83,7 @@ fn buildah_pushes_a_list_of_two_platforms(face: Face) {
     let to = format!("docker://{list}");
     succeed(buildah.command("manifest").args(["push", "--all", &buildah.tls_verify, &list, &to]));
 
-    let index = registry.manifest("team/list", "v1").json();
+    let index = registry.manifest("team/list", "v1");
     for ((architecture, id), entry) in platforms.iter().zip(&ids).zip(0..) {
         let manifest = &index["manifests"][entry];
         assert_eq!(manifest["platform"]["architecture"], *architecture, "{index}");

@@ -4,7 +4,7 @@
 //! `scripts/test` installs what these tests need. Each of them has a server of its own.
 
 mod buildah;
-mod chaos;
+pub(crate) mod chaos;
 mod containerd;
 mod cosign;
 mod crane;
@@ -16,7 +16,7 @@ mod helm;
 mod home;
 mod image;
 mod layout;
-mod link;
+pub(crate) mod link;
 mod oras;
 mod partial;
 mod podman;
@@ -27,5 +27,5 @@ mod release;
 mod replicas;
 mod root;
 mod skopeo;
-mod stock_registry;
+pub(crate) mod stock_registry;
 mod target;

@@ -66,7 +66,7 @@ fn regctl_copies_an_image_with_what_refers_to_it(face: Face) {
     assert_eq!(&registry.digest("other/app", "v1"), digest);
     let referrers = registry.referrers("team/app", digest);
     assert_eq!(referrers.len(), 1, "{referrers:?}");
-    assert_eq!(referrers[0]["artifactType"], NOTE);
+    assert_eq!(referrers[0].artifact_type.as_deref(), Some(NOTE));
     assert_eq!(registry.referrers("other/app", digest), referrers);
     assert_eq!(regctl.say(&["artifact", "get", "--subject", &other]), "it was tested");
     // The fallback for registries that know no referrers is a tag.

@@ -6,26 +6,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bcrypt::Version;
-use reqwest::{Client, RequestBuilder};
+use roadstead::client::{Client, ClientErrorKind, FetchedManifest, Referrer, Repository};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::clients::face::{self, Face, Guests};
 use crate::clients::target::{Target, User};
-use crate::common::authority;
-use crate::common::{Server, http};
+use crate::common::client::{self, block_on};
+use crate::common::{Server, authority};
 
 /// Whom a registry knows that asks for passwords.
 const USER: User = User { name: "anna", password: "open: Sesame" };
 
 /// How long a line of the log may come after the answer that it is about.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Media types of all manifests that the tests push.
-pub(crate) const MANIFESTS: &str = "application/vnd.oci.image.manifest.v1+json,\
-    application/vnd.oci.image.index.v1+json,\
-    application/vnd.docker.distribution.manifest.v2+json,\
-    application/vnd.docker.distribution.manifest.list.v2+json";
 
 /// A registry of the test's own.
 pub(crate) struct Registry {
@@ -112,39 +106,58 @@ impl Registry {
         self.target.reference(name)
     }
 
-    /// What the registry answers for `/v2/<repository>/manifests/<reference>`.
-    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> http::Response {
-        let path = format!("/v2/{repository}/manifests/{reference}");
-        self.ask(|client| client.get(self.target.url(&path)).header("Accept", MANIFESTS))
+    /// The manifest that `reference` names, if there is one.
+    pub(crate) fn find(&self, repository: &str, reference: &str) -> Option<FetchedManifest> {
+        let reference = reference.parse().expect("it is a reference");
+        match block_on(self.repository(repository).manifest(&reference)) {
+            Ok(manifest) => Some(manifest),
+            Err(error) if error.kind == ClientErrorKind::NotFound => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The JSON of the manifest that `reference` names; panics when there is none.
+    pub(crate) fn manifest(&self, repository: &str, reference: &str) -> Value {
+        let found = self.find(repository, reference).expect("it was pushed");
+        serde_json::from_slice(&found.bytes).expect("a manifest is JSON")
     }
 
     /// The digest of the manifest that `reference` names; panics when there is none.
     pub(crate) fn digest(&self, repository: &str, reference: &str) -> String {
-        let response = self.manifest(repository, reference);
-        assert_eq!(response.status, 200, "{repository}, {reference}: {}", response.text());
-        response.header("Docker-Content-Digest").to_owned()
+        self.find(repository, reference).expect("it was pushed").digest.to_string()
     }
 
     /// The digest of the config of an image, by which clients know the image in their stores.
     pub(crate) fn config(&self, repository: &str, reference: &str) -> String {
-        let manifest = self.manifest(repository, reference).json();
+        let manifest = self.manifest(repository, reference);
         manifest["config"]["digest"].as_str().expect("an image has a config").to_owned()
     }
 
     /// The names of all repositories.
     pub(crate) fn repositories(&self) -> Vec<String> {
-        strings(&self.get("/v2/_catalog").json()["repositories"])
+        texts(block_on(self.client().repositories().all()))
     }
 
     /// The tags of a repository.
     pub(crate) fn tags(&self, repository: &str) -> Vec<String> {
-        strings(&self.get(&format!("/v2/{repository}/tags/list")).json()["tags"])
+        texts(block_on(self.repository(repository).tags().all()))
     }
 
-    /// The descriptors of what refers to the manifest.
-    pub(crate) fn referrers(&self, repository: &str, digest: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/v2/{repository}/referrers/{digest}")).json();
-        answer["manifests"].as_array().expect("an index has manifests").clone()
+    /// What refers to the manifest.
+    pub(crate) fn referrers(&self, repository: &str, digest: &str) -> Vec<Referrer> {
+        let digest = digest.parse().expect("it is a digest");
+        let listed = block_on(self.repository(repository).referrers(&digest, None));
+        listed.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Signs in as the user, where the registry wants one.
+    fn client(&self) -> Client {
+        let user = self.target.user().map(|user| (user.name, user.password));
+        client::client(&self.target.url(""), user)
+    }
+
+    fn repository(&self, name: &str) -> Repository {
+        client::repository(&self.client(), name)
     }
 
     /// What was asked about a repository, once the push of a manifest to it was logged.
@@ -160,18 +173,6 @@ impl Registry {
             assert!(waited < TIMEOUT, "nothing was pushed to {repository}: {requests:?}");
             thread::sleep(Duration::from_millis(10));
         }
-    }
-
-    fn get(&self, path: &str) -> http::Response {
-        self.ask(|client| client.get(self.target.url(path)))
-    }
-
-    /// Asks as the user, where the registry wants one.
-    fn ask(&self, build: impl FnOnce(&Client) -> RequestBuilder) -> http::Response {
-        http::send(|client| match self.target.user() {
-            Some(user) => build(client).basic_auth(user.name, Some(user.password)),
-            None => build(client),
-        })
     }
 
     fn requests(&self, repository: &str) -> Vec<Request> {
@@ -218,7 +219,7 @@ fn line(user: User) -> String {
     format!("{}:{}\n", user.name, hash.format_for_version(Version::TwoY))
 }
 
-fn strings(list: &Value) -> Vec<String> {
-    let items = list.as_array().unwrap_or_else(|| panic!("not a list: {list}"));
-    items.iter().map(|item| item.as_str().expect("a word").to_owned()).collect()
+fn texts<T: ToString>(list: roadstead::client::Result<Vec<T>>) -> Vec<String> {
+    let list = list.unwrap_or_else(|error| panic!("{error}"));
+    list.iter().map(ToString::to_string).collect()
 }

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use roadstead::client::{FetchedManifest, Repository};
+use roadstead::oci::{Descriptor, Manifest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -14,9 +16,9 @@ use crate::clients::docker::Docker;
 use crate::clients::image::Image;
 use crate::clients::layout::files;
 use crate::clients::regctl::{NOTE, Regctl};
-use crate::clients::registry::MANIFESTS;
 use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
+use crate::common::client::{self, block_on};
 use crate::common::{Process, Server, free_address, http, require, roadstead, run, succeed};
 
 const READY: Duration = Duration::from_secs(30);
@@ -31,11 +33,21 @@ pub(crate) struct StockRegistry {
 
 impl StockRegistry {
     pub(crate) fn start(program: &Path, root: &Path, is_read_only: bool) -> Self {
+        Self::start_with(program, root, is_read_only, None)
+    }
+
+    /// The same with a section `auth` of its settings.
+    pub(crate) fn start_with(
+        program: &Path,
+        root: &Path,
+        is_read_only: bool,
+        auth: Option<Value>,
+    ) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let address = free_address();
         let config = folder.path().join("config.yml");
         // JSON is YAML.
-        let settings = json!({
+        let mut settings = json!({
             "version": 0.1,
             "http": { "addr": address },
             "storage": {
@@ -47,13 +59,17 @@ impl StockRegistry {
                 },
             },
         });
+        if let Some(auth) = auth {
+            settings["auth"] = auth;
+        }
         fs::write(&config, settings.to_string()).expect("a file can be written");
         let mut command = Command::new(program);
         command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
         let mut process = Process::start(&mut command, &folder.path().join("log"));
         let url = format!("http://{address}/v2/");
         process.wait_until(READY, || {
-            http::try_send(|client| client.get(&url)).is_ok_and(|response| response.status == 200)
+            http::try_send(|client| client.get(&url))
+                .is_ok_and(|response| matches!(response.status, 200 | 401))
         });
         Self { _process: process, _folder: folder, address }
     }
@@ -67,39 +83,40 @@ impl StockRegistry {
         format!("http://{}/v2/{path}", self.address)
     }
 
-    fn manifest(&self, repository: &str, reference: &str) -> http::Response {
-        let url = self.url(&format!("{repository}/manifests/{reference}"));
-        let response = http::send(|client| client.get(&url).header("Accept", MANIFESTS));
-        assert_eq!(response.status, 200, "{url}: {}", response.text());
-        response
+    fn repository(&self, name: &str) -> Repository {
+        client::repository(&client::client(&format!("http://{}", self.address), None), name)
     }
 
-    fn tags(&self, repository: &str) -> Value {
-        http::get(&self.url(&format!("{repository}/tags/list"))).json()["tags"].clone()
+    fn manifest(&self, repository: &str, reference: &str) -> FetchedManifest {
+        let reference = reference.parse().expect("it is a reference");
+        block_on(self.repository(repository).manifest(&reference)).expect("it was pushed")
+    }
+
+    fn tags(&self, repository: &str) -> Vec<String> {
+        let tags = block_on(self.repository(repository).tags().all()).expect("it was pushed");
+        tags.iter().map(ToString::to_string).collect()
     }
 
     /// Pushes an image to a server of ours with all that it consists of, byte for byte.
     fn push_on(&self, server: &Server, repository: &str, reference: &str) {
-        let manifest = self.manifest(repository, reference);
-        let document = manifest.json();
-        let digests = |field: &str| -> Vec<String> {
-            let list = document[field].as_array().into_iter().flatten();
-            list.map(|it| it["digest"].as_str().expect("a digest").to_owned()).collect()
-        };
-        for child in digests("manifests") {
-            self.push_on(server, repository, &child);
+        let fetched = self.manifest(repository, reference);
+        let manifest =
+            Manifest::parse(&fetched.bytes, Some(&fetched.media_type)).expect("it is one");
+        for child in manifest.children {
+            self.push_on(server, repository, &child.digest.to_string());
         }
-        let config = document["config"]["digest"].as_str().map(str::to_owned);
-        for digest in config.into_iter().chain(digests("layers")) {
-            let blob = http::get(&self.url(&format!("{repository}/blobs/{digest}"))).body;
-            let url = server.url(&format!("/v2/{repository}/blobs/uploads/?digest={digest}"));
-            assert_eq!(http::send(|client| client.post(&url).body(blob)).status, 201);
+        let target = client::repository(&client::client(&server.url(""), None), repository);
+        for Descriptor { digest, size, .. } in manifest.blobs {
+            let most = usize::try_from(size).expect("it is small");
+            let copy = async {
+                let blob = self.repository(repository).blob(&digest).await?.read_to_end(most);
+                target.push_blob(&digest, &blob.await?.into()).await
+            };
+            block_on(copy).expect("it can be copied");
         }
-        let url = server.url(&format!("/v2/{repository}/manifests/{reference}"));
-        let kind = manifest.header("Content-Type").to_owned();
-        let pushed =
-            http::send(|client| client.put(&url).header("Content-Type", kind).body(manifest.body));
-        assert_eq!(pushed.status, 201, "{}", pushed.text());
+        let reference = reference.parse().expect("it is a reference");
+        let push = target.push_manifest(&reference, &fetched.media_type, fetched.bytes);
+        block_on(push).expect("it can be copied");
     }
 }
 
@@ -161,11 +178,7 @@ fn the_folder_of_the_stock_registry_is_adopted() {
 
     let subject = image.contents().manifest.clone();
     let fallback = subject.replace(':', "-");
-    assert_eq!(
-        stock.tags("team/app"),
-        json!([fallback, "v1"]),
-        "the stock registry lists referrers"
-    );
+    assert_eq!(stock.tags("team/app"), [&fallback, "v1"], "the stock registry lists referrers");
     // The same images, pushed.
     let mut pushed = Server::start();
     stock.push_on(&pushed, "team/app", "v1");
@@ -216,10 +229,10 @@ fn old_revision(repository: &Path, subject: &str, stock: &StockRegistry) -> Stri
         format!("sha256:{}", name.to_string_lossy())
     });
     let is_plain_image = |name: &String| {
-        let document = stock.manifest("team/app", name).json();
-        document["layers"]
-            .as_array()
-            .is_some_and(|layers| layers.len() == crate::clients::image::LAYERS)
+        let fetched = stock.manifest("team/app", name);
+        let manifest = Manifest::parse(&fetched.bytes, Some(&fetched.media_type));
+        // The config is one more.
+        manifest.is_ok_and(|it| it.blobs.len() == crate::clients::image::LAYERS + 1)
     };
     names.filter(|name| name != subject).find(is_plain_image).expect("it was pushed")
 }

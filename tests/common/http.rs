@@ -6,6 +6,8 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Version};
 
+use super::client::block_on;
+
 /// How long an answer may take, to its end.
 const LIMIT: Duration = Duration::from_mins(3);
 
@@ -71,13 +73,9 @@ fn finish(
     client: &Client,
     build: impl FnOnce(&Client) -> RequestBuilder,
 ) -> Result<Response, reqwest::Error> {
-    // Of each request one: the connection closes with it.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime needs nothing from outside");
-    runtime.block_on(async {
-        let response = build(client).send().await?;
+    let request = build(client);
+    block_on(async {
+        let response = request.send().await?;
         let status = response.status().as_u16();
         let version = response.version();
         let headers = response.headers().clone();

@@ -5,6 +5,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod bind;
+pub(crate) mod client;
 pub(crate) mod connection;
 pub(crate) mod content;
 pub(crate) mod disk;

@@ -8,6 +8,7 @@ use reqwest::{Body, Method, RequestBuilder};
 use serde_json::Value;
 
 use crate::common::Server;
+use crate::common::client::{self, block_on};
 use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
 
@@ -28,6 +29,11 @@ pub(crate) struct Pushed {
 impl<'server> Repository<'server> {
     pub(crate) fn of(server: &'server Server, name: &str) -> Self {
         Self { server, name: name.to_owned() }
+    }
+
+    /// The same by the client room.
+    pub(crate) fn client(&self) -> client::Repository {
+        client::repository(&client::client(&self.server.url(""), None), &self.name)
     }
 
     /// `path("tags/list")` is `/v2/<name>/tags/list`.
@@ -84,10 +90,9 @@ impl<'server> Repository<'server> {
 
     /// Pushes a blob by that digest.
     pub(crate) fn push_blob_as(&self, bytes: &[u8], digest: &str) {
-        let bytes = bytes.to_vec();
-        let rest = format!("blobs/uploads/?digest={digest}");
-        let response = self.send(Method::POST, &rest, |request| request.body(bytes));
-        assert_eq!(response.status, 201, "{}", response.text());
+        let digest = digest.parse().expect("it is a digest");
+        let pushed = block_on(self.client().push_small_blob(&digest, bytes.to_vec()));
+        pushed.unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// Sends a manifest.
@@ -102,8 +107,10 @@ impl<'server> Repository<'server> {
     pub(crate) fn push_manifest(&self, reference: &str, manifest: &Value) -> Vec<u8> {
         let bytes = manifest.to_string().into_bytes();
         let media_type = manifest["mediaType"].as_str().unwrap_or(OCI_MANIFEST);
-        let response = self.put(reference, media_type, &bytes);
-        assert_eq!(response.status, 201, "{}", response.text());
+        let reference = reference.parse().expect("it is a reference");
+        let (client, pushed) = (self.client(), bytes.clone());
+        let pushed = block_on(client.push_manifest(&reference, media_type, pushed));
+        pushed.unwrap_or_else(|error| panic!("{error}"));
         bytes
     }
 

@@ -3,8 +3,8 @@
 //!
 //! `CHAOS_PUSHES` says how many pushes (`scripts/soak`), `TEST_SEED` which faults.
 
-mod dice;
-mod proxy;
+pub(crate) mod dice;
+pub(crate) mod proxy;
 
 use std::env;
 use std::fs;

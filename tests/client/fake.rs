@@ -1,0 +1,73 @@
+//! A server that answers what a test makes up.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A server on a port of loopback, as long as the process lives. Each connection is for one request.
+pub(crate) struct Fake {
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Fake {
+    /// Answers each request, of which the head is given, with these bytes; without any it never answers.
+    pub(crate) fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (answer, seen) = (Arc::new(answer), Arc::clone(&requests));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
+                thread::spawn(move || serve(client, &*answer, &seen));
+            }
+        });
+        Self { port, requests }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The heads of the requests so far, in lower case.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+fn serve(
+    mut client: TcpStream,
+    answer: &dyn Fn(&str) -> Vec<u8>,
+    seen: &Mutex<Vec<String>>,
+) -> io::Result<()> {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
+        if client.read(&mut byte)? == 0 {
+            return Ok(());
+        }
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    seen.lock().unwrap_or_else(PoisonError::into_inner).push(head.clone());
+    let bytes = answer(&head);
+    if bytes.is_empty() {
+        // Until the client goes.
+        return io::copy(&mut client, &mut io::sink()).map(drop);
+    }
+    client.write_all(&bytes)?;
+    client.shutdown(Shutdown::Write)?;
+    client.set_read_timeout(Some(Duration::from_secs(10)))?;
+    io::copy(&mut client, &mut io::sink()).map(drop)
+}
+
+/// An answer with a length.
+pub(crate) fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status} Whatever\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    [head.as_bytes(), body].concat()
+}
