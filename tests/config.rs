@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use roadstead::auth::METHODS;
 use roadstead::config::{
-    AnonymousAccess, DnsServer, DnslinkSettings, FederationNode, Flag, Kind, LogFormat, Origin,
-    PostgresSettings, SETTINGS, Settings, Sources, Values,
+    AnonymousAccess, DnsServer, FederationNode, Flag, Kind, LogFormat, Origin, SETTINGS, Settings,
+    SettingsError, Sources, Values,
 };
 use roadstead::dnslink::PROVIDERS;
 use roadstead::storage::DRIVERS;
@@ -54,10 +54,24 @@ impl Given {
         Settings::load(&self.sources).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Returns why the settings are refused; the folder's path is cut out of the message.
-    fn refusal(&self) -> String {
-        let error = Settings::load(&self.sources).expect_err("the settings should be refused");
-        error.to_string().replace(&format!("{}/", self.folder.path().display()), "")
+    fn refusal(&self) -> SettingsError {
+        Settings::load(&self.sources).expect_err("the settings should be refused")
+    }
+
+    /// The name that is refused since there is no such setting, and what is said of it.
+    fn unknown(&self) -> (String, String) {
+        match self.refusal() {
+            SettingsError::Unknown { name, hint, .. } => (name, hint),
+            other => panic!("{other}"),
+        }
+    }
+
+    /// The setting whose value is refused, the value, and where it came from.
+    fn bad_value(&self) -> (&'static str, String, Origin) {
+        match self.refusal() {
+            SettingsError::BadValue { setting, value, origin } => (setting.name, value, origin),
+            other => panic!("{other}"),
+        }
     }
 
     fn origin(&self, name: &str) -> Origin {
@@ -68,53 +82,6 @@ impl Given {
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-#[test]
-fn without_any_source_the_defaults_stand() {
-    let settings = Settings::default();
-    assert_eq!(settings.server.listen, "127.0.0.1:5000".parse().unwrap());
-    assert_eq!(settings.server.data, Path::new("./data"));
-    assert_eq!(settings.server.external_url, None);
-    assert!(settings.server.local_namespaces.is_empty());
-    assert!(settings.server.hosts.is_empty());
-    let loopback = [("127.0.0.0".parse().unwrap(), 8), ("::1".parse().unwrap(), 128)];
-    assert_eq!(settings.server.trusted_proxies, loopback);
-    assert_eq!(settings.server.shutdown_grace, Duration::from_secs(30));
-    assert_eq!(settings.server.request_timeout, Duration::from_mins(1));
-    assert_eq!(settings.storage.driver, "embedded");
-    assert_eq!(settings.index.url.expose_secret(), "sqlite:index.sqlite");
-    let postgres = PostgresSettings {
-        max_connections: 10,
-        acquire_timeout: Duration::from_secs(5),
-        statement_timeout: Duration::from_secs(30),
-    };
-    assert_eq!(
-        (&settings.index.postgres, PostgresSettings::default()),
-        (&postgres, postgres.clone())
-    );
-    assert!(settings.dnslink.servers.is_empty());
-    assert!(!settings.dnslink.dnssec && !settings.dnslink.allow_private_addresses);
-    assert_eq!((settings.dnslink.trust_anchors, settings.dnslink.https_authority), (None, None));
-    assert_eq!(settings.dnslink.max_new_names_per_client, 120);
-    assert_eq!(settings.dnslink.max_new_names, 1200);
-    assert_eq!(settings.dnslink.ttl_floor, Duration::from_secs(5));
-    assert_eq!(settings.dnslink.ttl_ceiling, Duration::from_hours(1));
-    assert_eq!(settings.dnslink.stale_for, Duration::from_hours(24));
-    assert_eq!((settings.auth.method, settings.auth.allow_open), ("open", false));
-    assert_eq!(settings.auth.htpasswd.file, Path::new(""));
-    assert!(!settings.auth.htpasswd.anonymous_pull);
-    assert!(settings.server.tls.is_none());
-    assert_eq!(settings.uploads.expire_after, Duration::from_hours(7 * 24));
-    assert_eq!(settings.uploads.idle_timeout, Duration::from_mins(15));
-    assert_eq!(settings.uploads.purge_interval, Duration::from_hours(1));
-    assert_eq!(settings.manifests.max_memory, 64 << 20);
-    assert_eq!(settings.uploads.max_bytes, 100_000_000_000);
-    assert_eq!(settings.manifests.max_bytes, 4_194_304);
-    assert!(!settings.manifests.allow_sparse_indexes);
-    assert_eq!(settings.audit.keep, Duration::from_hours(90 * 24));
-    assert_eq!(settings.log.format, LogFormat::Auto);
-    assert_eq!(settings.log.level, "info");
 }
 
 #[test]
@@ -139,38 +106,30 @@ fn a_file_goes_before_defaults_the_environment_before_it_and_flags_before_all() 
 
 #[test]
 fn every_setting_can_be_given_in_the_environment() {
+    let defaults = Values::gather(&Sources::default()).unwrap();
+    for row in SETTINGS.iter().filter(|row| row.kind != Kind::Secret) {
+        let variable = format!("ROADSTEAD_{}", row.name.to_uppercase().replace('.', "__"));
+        let default = defaults.iter().find(|it| it.setting.name == row.name).unwrap();
+        let text = default.value.to_string().replace(['[', ']', '"'], "");
+        let given = Given::nothing().variable(&variable, text);
+        assert_eq!(format!("{:?}", given.settings()), format!("{:?}", Settings::default()));
+        // What is left empty is as if it were not given.
+        let origin = given.origin(row.name);
+        assert!(
+            matches!(&origin, Origin::Variable(name) if *name == variable)
+                || origin == Origin::Default
+        );
+    }
     let settings = Given::nothing()
         .variable("ROADSTEAD_SERVER__DATA", "/srv/data")
         .variable("ROADSTEAD_SERVER__EXTERNAL_URL", "https://registry.example.com/")
         .variable("ROADSTEAD_SERVER__LOCAL_NAMESPACES", "docker.io, ghcr.io,")
         .variable("ROADSTEAD_SERVER__SHUTDOWN_GRACE", "0")
         .variable("ROADSTEAD_SERVER__REQUEST_TIMEOUT", "1500ms")
-        .variable("ROADSTEAD_STORAGE__DRIVER", "embedded")
         .variable("ROADSTEAD_DNSLINK__SERVERS", "192.0.2.1, https://192.0.2.2/dns-query")
-        .variable("ROADSTEAD_DNSLINK__DNSSEC", "true")
-        .variable("ROADSTEAD_DNSLINK__TRUST_ANCHORS", "/etc/trusted.key")
-        .variable("ROADSTEAD_DNSLINK__HTTPS_AUTHORITY", "/etc/authority.pem")
-        .variable("ROADSTEAD_DNSLINK__TTL_FLOOR", "1")
-        .variable("ROADSTEAD_DNSLINK__TTL_CEILING", "1m")
-        .variable("ROADSTEAD_DNSLINK__STALE_FOR", "0")
-        .variable("ROADSTEAD_DNSLINK__MAX_NEW_NAMES_PER_CLIENT", "30")
-        .variable("ROADSTEAD_DNSLINK__MAX_NEW_NAMES", "300")
-        .variable("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true")
         .variable("ROADSTEAD_FEDERATION__KUBO__API", "/ip4/192.0.2.1/tcp/5001")
-        .variable("ROADSTEAD_FEDERATION__KUBO__TOKEN", "secret")
-        .variable("ROADSTEAD_FEDERATION__KUBO__KEEP_PEERS", "1m")
-        .variable("ROADSTEAD_AUTH__METHOD", "open")
-        .variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true")
-        .variable("ROADSTEAD_AUTH__HTPASSWD__FILE", "/etc/htpasswd")
-        .variable("ROADSTEAD_AUTH__HTPASSWD__ANONYMOUS_PULL", "true")
-        .variable("ROADSTEAD_SERVER__TLS__CERTIFICATE", "/etc/certificate.pem")
-        .variable("ROADSTEAD_SERVER__TLS__KEY", "/etc/key.pem")
-        .variable("ROADSTEAD_UPLOADS__EXPIRE_AFTER", "2h")
-        .variable("ROADSTEAD_UPLOADS__PURGE_INTERVAL", "90")
-        .variable("ROADSTEAD_MANIFESTS__MAX_BYTES", "1024")
         .variable("ROADSTEAD_MANIFESTS__ALLOW_SPARSE_INDEXES", "true")
         .variable("ROADSTEAD_LOG__FORMAT", "json")
-        .variable("ROADSTEAD_LOG__LEVEL", "warn,roadstead=debug")
         .settings();
     assert_eq!(settings.server.data, Path::new("/srv/data"));
     assert_eq!(settings.server.external_url.unwrap().as_str(), "https://registry.example.com");
@@ -178,38 +137,12 @@ fn every_setting_can_be_given_in_the_environment() {
     assert_eq!(settings.server.shutdown_grace, Duration::ZERO);
     assert_eq!(settings.server.request_timeout, Duration::from_millis(1500));
     let (host, path) = ("192.0.2.2".to_owned(), "/dns-query".to_owned());
-    let expected = DnslinkSettings {
-        servers: vec![
-            DnsServer::Plain("192.0.2.1:53".parse().unwrap()),
-            DnsServer::Https { host, port: 443, path },
-        ],
-        dnssec: true,
-        trust_anchors: Some("/etc/trusted.key".into()),
-        https_authority: Some("/etc/authority.pem".into()),
-        ttl_floor: Duration::from_secs(1),
-        ttl_ceiling: Duration::from_mins(1),
-        stale_for: Duration::ZERO,
-        max_new_names_per_client: 30,
-        max_new_names: 300,
-        allow_private_addresses: true,
-    };
-    assert_eq!(settings.dnslink, expected);
-    let kubo = settings.federation.kubo;
-    assert_eq!(kubo.node, FederationNode::At("http://192.0.2.1:5001".parse().unwrap()));
-    assert!(kubo.token.is_some());
-    assert_eq!(kubo.keep_peers, Duration::from_mins(1));
-    assert!(settings.auth.allow_open);
-    assert_eq!(settings.auth.htpasswd.file, Path::new("/etc/htpasswd"));
-    assert!(settings.auth.htpasswd.anonymous_pull);
-    let tls = settings.server.tls.unwrap();
-    assert_eq!(tls.certificate, Path::new("/etc/certificate.pem"));
-    assert_eq!(tls.key, Path::new("/etc/key.pem"));
-    assert_eq!(settings.uploads.expire_after, Duration::from_hours(2));
-    assert_eq!(settings.uploads.purge_interval, Duration::from_secs(90));
-    assert_eq!(settings.manifests.max_bytes, 1024);
+    let plain = DnsServer::Plain("192.0.2.1:53".parse().unwrap());
+    assert_eq!(settings.dnslink.servers, [plain, DnsServer::Https { host, port: 443, path }]);
+    let node = FederationNode::At("http://192.0.2.1:5001".parse().unwrap());
+    assert_eq!(settings.federation.kubo.node, node);
     assert!(settings.manifests.allow_sparse_indexes);
     assert_eq!(settings.log.format, LogFormat::Json);
-    assert_eq!(settings.log.level, "warn,roadstead=debug");
 }
 
 #[test]
@@ -235,24 +168,17 @@ fn the_environment_may_name_the_file_and_the_flag_goes_before_it() {
 
 #[test]
 fn an_unknown_setting_in_a_file_is_refused_with_the_nearest_name() {
-    let refusal = |text: &str| Given::nothing().file(text).refusal();
-    assert_eq!(
-        refusal("[server]\nlisen = '127.0.0.1:1'"),
-        "unknown setting `server.lisen` in roadstead.toml: did you mean `server.listen`?"
-    );
-    assert_eq!(
-        refusal("listen = '127.0.0.1:1'"),
-        "unknown setting `listen` in roadstead.toml: did you mean `server.listen`?"
-    );
-    assert_eq!(
-        refusal("[colours]\n"),
-        "unknown setting `colours` in roadstead.toml: `roadstead config --defaults` lists all \
-         settings"
-    );
-    assert!(refusal("server = 5").starts_with("unknown setting `server` in roadstead.toml"));
-    assert!(
-        refusal("[server.listen]\nport = 5").starts_with("unknown setting `server.listen.port`")
-    );
+    for (text, name, nearest) in [
+        ("[server]\nlisen = '127.0.0.1:1'", "server.lisen", "`server.listen`"),
+        ("listen = '127.0.0.1:1'", "listen", "`server.listen`"),
+        ("[colours]\n", "colours", "--defaults"),
+        ("server = 5", "server", ""),
+        ("[server.listen]\nport = 5", "server.listen.port", ""),
+    ] {
+        let (refused, hint) = Given::nothing().file(text).unknown();
+        assert_eq!(refused, name, "{text}");
+        assert!(hint.contains(nearest), "{text}: {hint}");
+    }
 }
 
 #[test]
@@ -262,21 +188,19 @@ fn an_empty_section_is_no_setting() {
 
 #[test]
 fn an_unknown_variable_is_refused_with_the_nearest_name() {
-    let refusal = |name: &str| Given::nothing().variable(name, "x").refusal();
-    assert_eq!(
-        refusal("ROADSTEAD_SERVER__LISEN"),
-        "unknown setting `ROADSTEAD_SERVER__LISEN` in the environment: did you mean \
-         `ROADSTEAD_SERVER__LISTEN`?"
-    );
     for (name, meant) in [
+        ("ROADSTEAD_SERVER__LISEN", "ROADSTEAD_SERVER__LISTEN"),
         ("ROADSTEAD_SERVER_LISTEN", "ROADSTEAD_SERVER__LISTEN"),
         ("ROADSTEAD__SERVER__LISTEN", "ROADSTEAD_SERVER__LISTEN"),
         ("ROADSTEAD_CONFG", "ROADSTEAD_CONFIG"),
         ("ROADSTEAD_INDEX_URL_FILE", "ROADSTEAD_INDEX__URL_FILE"),
+        // It is no secret.
+        ("ROADSTEAD_SERVER__LISTEN_FILE", ""),
     ] {
-        assert!(refusal(name).ends_with(&format!("did you mean `{meant}`?")), "{}", refusal(name));
+        let (refused, hint) = Given::nothing().variable(name, "x").unknown();
+        assert_eq!(refused, name);
+        assert!(hint.contains(meant), "{name}: {hint}");
     }
-    assert!(refusal("ROADSTEAD_SERVER__LISTEN_FILE").starts_with("unknown setting"), "no secret");
 }
 
 #[test]
@@ -296,20 +220,15 @@ fn variables_of_others_are_passed_over() {
 #[test]
 fn a_bad_value_is_refused_with_its_origin_and_what_would_be_right() {
     let given = Given::nothing().variable("ROADSTEAD_SERVER__LISTEN", "nonsense");
-    assert_eq!(
-        given.refusal(),
-        "bad value `nonsense` for `server.listen` from the environment variable \
-         ROADSTEAD_SERVER__LISTEN: expected a socket address such as 127.0.0.1:5000"
-    );
-    assert_eq!(
-        Given::nothing().file("[server]\nlisten = 5000").refusal(),
-        "bad value `5000` for `server.listen` in roadstead.toml: expected a socket address such \
-         as 127.0.0.1:5000"
-    );
-    assert_eq!(
-        Given::nothing().flag("--data", "server.data", "").refusal(),
-        "bad value `` for `server.data` from the flag --data: expected a folder such as ./data"
-    );
+    let variable = Origin::Variable("ROADSTEAD_SERVER__LISTEN".to_owned());
+    assert_eq!(given.bad_value(), ("server.listen", "nonsense".to_owned(), variable));
+    let given = Given::nothing().file("[server]\nlisten = 5000");
+    let file = Origin::File(given.path("roadstead.toml"));
+    assert_eq!(given.bad_value(), ("server.listen", "5000".to_owned(), file));
+    let given = Given::nothing().flag("--data", "server.data", "");
+    assert_eq!(given.bad_value(), ("server.data", String::new(), Origin::Flag("--data")));
+    let row = SETTINGS.iter().find(|row| row.name == "server.data").unwrap();
+    assert!(given.refusal().to_string().contains(row.expects));
 }
 
 #[test]
@@ -398,11 +317,8 @@ fn every_setting_refuses_nonsense() {
         ("log.level", &["'loud'", "''", "'roadstead=loud'"]),
     ] {
         for value in values {
-            let refusal = Given::nothing().file(&format!("{name} = {value}")).refusal();
-            let row = SETTINGS.iter().find(|row| row.name == name).unwrap();
-            assert!(refusal.starts_with("bad value `"), "{name} = {value}: {refusal}");
-            let end = format!("for `{name}` in roadstead.toml: expected {}", row.expects);
-            assert!(refusal.ends_with(&end), "{name} = {value}: {refusal}");
+            let (refused, ..) = Given::nothing().file(&format!("{name} = {value}")).bad_value();
+            assert_eq!(refused, name, "{value}");
         }
     }
 }
@@ -448,26 +364,27 @@ fn a_value_that_is_not_unicode_is_refused() {
     use std::os::unix::ffi::OsStringExt;
     let path = OsString::from_vec(vec![b'/', 0xff]);
     let given = Given::nothing().variable("ROADSTEAD_SERVER__DATA", path);
-    assert!(given.refusal().starts_with("bad value"), "{}", given.refusal());
+    assert_eq!(given.bad_value().0, "server.data");
 }
 
 #[test]
 fn a_file_that_is_missing_or_no_toml_is_refused_with_its_line() {
     let mut given = Given::nothing();
     given.sources.file = Some(given.path("missing.toml"));
-    assert_eq!(given.refusal(), "cannot read the settings in missing.toml");
+    assert!(matches!(given.refusal(), SettingsError::Unreadable { .. }));
 
-    let refusal = Given::nothing().file("[server]\nlisten = 127.0.0.1\n").refusal();
-    assert!(refusal.starts_with("cannot read the settings in roadstead.toml: "), "{refusal}");
-    assert!(refusal.contains("line 2"), "{refusal}");
-    assert_eq!(refusal.lines().count(), 1, "{refusal}");
+    match Given::nothing().file("[server]\nlisten = 127.0.0.1\n").refusal() {
+        SettingsError::NotToml { message, .. } => {
+            assert!(message.contains("line 2") && message.lines().count() == 1, "{message}");
+        }
+        other => panic!("{other}"),
+    }
 }
 
 #[test]
 fn open_access_for_other_machines_has_to_be_allowed() {
     let exposed = || Given::nothing().file("server.listen = '0.0.0.0:5000'");
-    let refusal = exposed().refusal();
-    assert!(refusal.contains("0.0.0.0:5000") && refusal.contains("`auth.allow_open`"), "{refusal}");
+    assert!(matches!(exposed().refusal(), SettingsError::Exposed { .. }));
     let allowed = exposed().variable("ROADSTEAD_AUTH__ALLOW_OPEN", "true");
     assert_eq!(allowed.settings().server.listen, "0.0.0.0:5000".parse().unwrap());
     for local in ["127.0.0.2:0", "[::1]:5000", "[::ffff:127.0.0.1]:5000"] {
@@ -510,8 +427,7 @@ fn publishing(text: &str) -> Given {
 #[test]
 fn what_strangers_push_is_never_published() {
     let open = "server.listen = '0.0.0.0:5000'\nauth.allow_open = true";
-    let refusal = publishing(open).refusal();
-    assert!(refusal.contains("0.0.0.0:5000") && refusal.contains("`publish.domain`"), "{refusal}");
+    assert!(matches!(publishing(open).refusal(), SettingsError::AnybodyPublishes { .. }));
     assert_eq!(publishing("").settings().publish.domain, "a.test");
     let users = "server.listen = '0.0.0.0:5000'\nauth.method = 'htpasswd'\n\
                  auth.htpasswd = { file = 'users', anonymous_pull = true }";
@@ -521,7 +437,7 @@ fn what_strangers_push_is_never_published() {
 #[test]
 fn what_clients_have_to_sign_in_for_is_never_published() {
     let refusal = publishing("auth = { method = 'htpasswd', htpasswd.file = 'users' }").refusal();
-    assert!(refusal.contains("`auth.htpasswd.anonymous_pull`"), "{refusal}");
+    assert!(matches!(refusal, SettingsError::PublishesSecrets), "{refusal}");
 }
 
 #[test]
@@ -575,8 +491,12 @@ fn a_setting_that_is_of_no_use_without_another_is_refused() {
             "publish.exec.command",
         ),
     ] {
-        let refusal = Given::nothing().file(text).refusal();
-        assert_eq!(refusal, format!("`{given}` needs `{missing}`, which is not set"));
+        match Given::nothing().file(text).refusal() {
+            SettingsError::Needs { given: refused, missing: needed } => {
+                assert_eq!((refused, needed), (given, missing));
+            }
+            other => panic!("{text}: {other}"),
+        }
     }
 }
 
@@ -590,17 +510,9 @@ fn a_secret_may_be_given_as_a_file() {
     assert_eq!(url.expose_secret(), "postgres://registry:hunter2@db/registry");
 
     let twice = given.variable("ROADSTEAD_INDEX__URL", "sqlite:other");
-    assert_eq!(
-        twice.refusal(),
-        "both ROADSTEAD_INDEX__URL and ROADSTEAD_INDEX__URL_FILE are set in the environment: set only \
-         one"
-    );
+    assert!(matches!(twice.refusal(), SettingsError::Twice { .. }));
     let missing = Given::nothing().variable("ROADSTEAD_INDEX__URL_FILE", "/nowhere/secret");
-    assert_eq!(
-        missing.refusal(),
-        "cannot read the file /nowhere/secret named by the environment variable \
-         ROADSTEAD_INDEX__URL_FILE"
-    );
+    assert!(matches!(missing.refusal(), SettingsError::UnreadableSecret { .. }));
 }
 
 #[test]
@@ -761,35 +673,20 @@ fn the_settings_in_effect_are_json_on_request() {
 
 #[test]
 fn wrong_settings_and_wrong_usage_exit_with_2() {
-    let output = roadstead(&["config"], &[("ROADSTEAD_SERVER__LISTEN", "nonsense")]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(
-        text(&output.stderr),
-        "error: bad value `nonsense` for `server.listen` from the environment variable \
-         ROADSTEAD_SERVER__LISTEN: expected a socket address such as 127.0.0.1:5000\n"
-    );
-    assert_eq!(text(&output.stdout), "");
-
-    let output = roadstead(&["config", "--config", "missing.toml"], &[]);
-    assert_eq!(output.status.code(), Some(2));
-    let report = text(&output.stderr);
-    assert!(report.starts_with("error: cannot read the settings in missing.toml\n"), "{report}");
-    assert!(report.lines().nth(1).unwrap().starts_with("  caused by: "), "{report}");
-
-    for arguments in [&[][..], &["sail"], &["config", "--colour"], &["config", "--config"]] {
-        assert_eq!(roadstead(arguments, &[]).status.code(), Some(2), "{arguments:?}");
+    let wrong = [("ROADSTEAD_SERVER__LISTEN", "nonsense")];
+    for (arguments, environment) in [
+        (&["config"][..], &wrong[..]),
+        (&["config", "--config", "missing.toml"], &[]),
+        (&[], &[]),
+        (&["sail"], &[]),
+        (&["config", "--colour"], &[]),
+        (&["config", "--config"], &[]),
+    ] {
+        let output = roadstead(arguments, environment);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{arguments:?}");
     }
-}
-
-#[test]
-fn help_shows_an_example_and_the_version_is_printed() {
-    let output = roadstead(&["--version"], &[]);
-    assert_eq!(text(&output.stdout), concat!("roadstead ", env!("CARGO_PKG_VERSION"), "\n"));
-    for arguments in [&["--help"][..], &["config", "--help"]] {
-        let output = roadstead(arguments, &[]);
-        assert!(output.status.success());
-        assert!(text(&output.stdout).contains("Example"), "{}", text(&output.stdout));
-    }
+    assert!(text(&roadstead(&["config"], &wrong).stderr).contains("`server.listen`"));
 }
 
 #[cfg(unix)]

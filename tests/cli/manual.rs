@@ -21,17 +21,6 @@ fn every_command_has_a_page_that_groff_takes_without_a_warning() {
         assert!(names.contains(name), "{names:?}");
     }
     assert!(!names.iter().any(|name| name.contains("help")), "{names:?}");
-    let page = fs::read_to_string(pages.join("roadstead-index-rebuild.1")).unwrap();
-    assert_eq!(succeed(&mut roadstead(["man", "index", "rebuild"])), page.trim_end());
-    assert!(page.contains("\\-\\-data"), "flags that every command has are on each page: {page}");
-
-    let version = format!("roadstead {}", env!("CARGO_PKG_VERSION"));
-    for name in &names {
-        let page = fs::read_to_string(pages.join(name)).unwrap();
-        let title = page.lines().find(|line| line.starts_with(".TH")).unwrap();
-        assert!(title.contains(&format!("\"{version}\"")), "{name}: {title}");
-    }
-
     let Some(groff) = require("groff") else { return };
     for name in names {
         // As `man` calls it.
@@ -47,43 +36,6 @@ fn every_command_has_a_page_that_groff_takes_without_a_warning() {
 fn a_page_of_no_command_is_refused() {
     let refused = run(&mut roadstead(["man", "index", "nonsense"]));
     assert_eq!(refused.code, Some(2), "{refused}");
-    assert!(refused.stderr.starts_with("error: unknown command `index nonsense`"), "{refused}");
-}
-
-/// What bash offers behind words, of which the last is not at its end.
-fn completed(script: &str, words: &str) -> BTreeSet<String> {
-    let folder = TempDir::new().unwrap();
-    let file = folder.path().join("roadstead.bash");
-    fs::write(&file, script).unwrap();
-    // As bash does when somebody presses the key.
-    let press = r#"
-        source "$1" || exit
-        read -ra COMP_WORDS <<<"$2"
-        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-        function=$(complete -p roadstead | sed 's/.* -F \([^ ]*\) .*/\1/')
-        "$function" roadstead "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
-        printf '%s\n' "${COMPREPLY[@]}"
-    "#;
-    let mut bash = Command::new("bash");
-    bash.args(["--norc", "-c", press, "bash"]).arg(&file).arg(words);
-    let printed = run(&mut bash);
-    assert!(printed.succeeded() && printed.stderr.is_empty(), "{printed}");
-    printed.stdout.lines().map(str::to_owned).collect()
-}
-
-#[test]
-fn bash_completes_commands_and_flags() {
-    let script = succeed(&mut roadstead(["completions", "bash"]));
-    for (words, expected) in [
-        ("roadstead ind", &["index"][..]),
-        ("roadstead index reb", &["rebuild"]),
-        ("roadstead c", &["check", "cid", "completions", "config"]),
-        ("roadstead serve --lis", &["--listen"]),
-        ("roadstead completions z", &["zsh"]),
-    ] {
-        let expected = expected.iter().map(ToString::to_string).collect();
-        assert_eq!(completed(&script, words), expected, "{words}");
-    }
 }
 
 #[test]

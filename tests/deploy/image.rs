@@ -42,23 +42,9 @@ fn only(name: &str) -> String {
 }
 
 #[test]
-fn the_image_has_two_stages_and_runs_without_root() {
-    let all = instructions();
-    let stages: Vec<&str> =
-        all.iter().filter(|(name, _)| name == "FROM").map(|(_, rest)| rest.as_str()).collect();
-    assert_eq!(stages, ["rust:1-slim-bookworm AS build", "debian:bookworm-slim"]);
+fn the_image_runs_without_root() {
     let user: u32 = only("USER").parse().expect("a number, so that it can be seen not to be root");
-    let made = last_stage().iter().any(|(name, rest)| {
-        name == "RUN" && rest.contains(&format!("useradd --system --uid {user} "))
-    });
-    assert!(user > 0 && made, "{user}");
-    assert_eq!(only("VOLUME"), "/var/lib/roadstead");
-    assert_eq!(yaml(&only("ENTRYPOINT")), serde_json::json!(["roadstead"]));
-    assert_eq!(yaml(&only("CMD")), serde_json::json!(["serve"]));
-    assert_eq!(
-        only("COPY"),
-        "--from=build /build/target/release/roadstead /usr/local/bin/roadstead"
-    );
+    assert!(user > 0);
 }
 
 #[test]

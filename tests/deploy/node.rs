@@ -70,16 +70,6 @@ fn a_new_node_gets_the_settings_that_the_tests_run_with() {
     prepare(Command::new("ipfs").args(["repo", "stat", "--size-only"]));
 }
 
-#[test]
-fn the_page_says_what_each_setting_is_for() {
-    let page = text("docs/KUBO.md");
-    for name in names() {
-        assert!(page.contains(&format!("| `{name}` |")), "{name} is not in docs/KUBO.md");
-    }
-    let rows = page.lines().filter(|line| line.starts_with("| `")).count();
-    assert_eq!(rows, names().len() + 1, "the profile has a row, and nothing else");
-}
-
 /// What the page calls the last resort.
 #[test]
 fn a_node_that_lost_its_root_of_files_starts_again_and_gets_back_the_folder_whose_cid_is_known() {
