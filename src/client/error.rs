@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::oci::ErrorCode;
 
+/// What every operation of this room returns.
+pub type Result<T> = std::result::Result<T, ClientError>;
+
 /// How much of a registry's own message is shown.
 const SHOWN: usize = 300;
 

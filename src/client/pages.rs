@@ -6,9 +6,9 @@ use reqwest::header::LINK;
 use reqwest::{Method, Url};
 use serde::Deserialize;
 
-use super::error::{ClientError, ClientErrorKind};
+use super::connection::Client;
+use super::error::{ClientError, ClientErrorKind, Result};
 use super::token::Scope;
-use super::{Client, Result};
 use crate::oci::{RepositoryName, Tag};
 
 /// Reads the entries of a page.
@@ -23,6 +23,28 @@ pub struct Pages<T> {
     parse: Parse<T>,
     /// How many more entries it may have.
     left: usize,
+}
+
+impl Client {
+    /// Lists the names of the repositories that the client may see, page by page. Many registries have no such list.
+    ///
+    /// ```no_run
+    /// # // It needs a registry.
+    /// use roadstead::client::Client;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// for name in Client::new("http://localhost:5000")?.repositories().all().await? {
+    ///     println!("{name}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn repositories(&self) -> Pages<RepositoryName> {
+        let context = format!("cannot list the repositories of {}", self.host());
+        let url = self.url("/v2/_catalog", &[]);
+        Pages::new(self.clone(), url, Scope::catalog(), context, repositories)
+    }
 }
 
 impl<T> Pages<T> {
@@ -147,7 +169,7 @@ where
     entries.iter().map(|text| text.parse().map_err(Into::into)).collect()
 }
 
-pub(super) fn repositories(
+fn repositories(
     body: &[u8],
 ) -> std::result::Result<Vec<RepositoryName>, Box<dyn std::error::Error + Send + Sync>> {
     #[derive(Deserialize)]

@@ -4,9 +4,10 @@ use std::fmt;
 
 use reqwest::Url;
 
+use super::connection::Client;
+use super::error::Result;
 use super::pages::{self, Pages};
 use super::token::Scope;
-use super::{Client, Result};
 use crate::oci::{RepositoryName, Tag};
 
 /// A repository: cheap to clone. Whether the registry has it shows with the first request.
@@ -14,6 +15,23 @@ use crate::oci::{RepositoryName, Tag};
 pub struct Repository {
     pub(super) client: Client,
     name: RepositoryName,
+}
+
+impl Client {
+    /// Returns one of the registry's repositories; nothing is sent yet.
+    ///
+    /// ```
+    /// use roadstead::client::Client;
+    ///
+    /// let client = Client::new("http://localhost:5000")?;
+    /// let repository = client.repository(&"team/app".parse()?);
+    /// assert_eq!(repository.name().as_str(), "team/app");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn repository(&self, name: &RepositoryName) -> Repository {
+        Repository::new(self.clone(), name.clone())
+    }
 }
 
 impl Repository {

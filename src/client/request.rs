@@ -8,11 +8,11 @@ use reqwest::{Method, Url};
 use tokio::time::{Instant, timeout_at};
 
 use super::challenge::Challenge;
+use super::connection::Client;
 use super::content::{Part, Progress, Streamed};
-use super::error::{ClientError, ClientErrorKind};
+use super::error::{ClientError, ClientErrorKind, Result};
 use super::response::Answer;
 use super::token::Scope;
-use super::{Client, Result};
 
 /// The media type of bytes.
 const OCTETS: &str = "application/octet-stream";
@@ -38,6 +38,27 @@ pub(super) struct Request<'a> {
 }
 
 impl Client {
+    /// Checks that there is a registry, and that it lets the client in (distribution-spec, "Determining support").
+    ///
+    /// ```no_run
+    /// # // It needs a registry.
+    /// use roadstead::client::Client;
+    ///
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// Client::new("https://registry.example")?.ping().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`ClientErrorKind::Unauthorized`] if the credentials are missing or wrong; [`ClientErrorKind::NotFound`] and
+    /// others if there is no registry.
+    pub async fn ping(&self) -> Result<()> {
+        let context = format!("cannot reach the registry {}", self.host());
+        let request = self.request(Method::GET, self.url("/v2/", &[]), Scope::default(), context);
+        request.expect(&[200]).await.map(drop)
+    }
+
     /// Begins a request that needs a token of that scope; `context` says what fails when it does.
     pub(super) fn request(
         &self,

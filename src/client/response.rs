@@ -7,8 +7,8 @@ use reqwest::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
 
-use super::error::{ClientError, ClientErrorKind};
-use super::{Result, Timeouts};
+use super::error::{ClientError, ClientErrorKind, Result};
+use super::limits::Timeouts;
 use crate::oci::Digest;
 
 /// The digest of what was answered, or was stored.

@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use super::Result;
-use super::error::ClientError;
+use super::error::{ClientError, Result};
 
 /// How many tries in a row may bring nothing.
 const FRUITLESS: u32 = 5;

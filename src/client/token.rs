@@ -12,9 +12,10 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::challenge::Challenge;
-use super::error::{ClientError, ClientErrorKind};
+use super::error::{ClientError, ClientErrorKind, Result};
+use super::limits::Timeouts;
+use super::options::Credentials;
 use super::response::Answer;
-use super::{Credentials, Result, Timeouts};
 use crate::oci::RepositoryName;
 
 /// How long a token is good for whose answer says nothing (the token specification of the stock registry).
