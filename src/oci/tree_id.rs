@@ -39,6 +39,12 @@ impl TreeId {
     }
 
     /// Tells whether it is the public one.
+    ///
+    /// ```
+    /// use roadstead::oci::TreeId;
+    ///
+    /// assert!(TreeId::Public.is_public() && !TreeId::Private.is_public());
+    /// ```
     #[must_use]
     pub fn is_public(&self) -> bool {
         *self == Self::Public
