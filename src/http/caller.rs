@@ -76,7 +76,7 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
         let scheme = if is_encrypted { "https" } else { "http" };
         format!("{scheme}://{}", host.unwrap_or_else(|| api.address.to_string()))
     });
-    let (realm, url) = (format!("\"{}\"", TOKEN_PATH), format!("\"{base}{}\"", TOKEN_PATH));
+    let (realm, url) = (format!("\"{TOKEN_PATH}\""), format!("\"{base}{TOKEN_PATH}\""));
     HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()
 }
 

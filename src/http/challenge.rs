@@ -18,7 +18,7 @@ pub(super) fn header(challenge: &Challenge) -> String {
                 Some(TokenFault::InsufficientScope) => ",error=\"insufficient_scope\"",
                 None => "",
             };
-            format!("Bearer realm=\"{}\",service=\"roadstead\"{scope}{fault}", TOKEN_PATH)
+            format!("Bearer realm=\"{TOKEN_PATH}\",service=\"roadstead\"{scope}{fault}")
         }
     }
 }

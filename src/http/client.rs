@@ -233,20 +233,6 @@ mod tests {
     }
 
     #[test]
-    fn networks_have_the_addresses_that_share_their_bits() {
-        let proxies = proxies();
-        for address in ["127.9.9.9", "::ffff:127.0.0.1", "::1", "10.1.255.1", "2001:db8:1:9::1"] {
-            assert!(proxies.include(address.parse().unwrap()), "{address}");
-        }
-        for address in ["126.0.0.1", "10.2.0.1", "::2", "2001:db8:2::1", "::ffff:10.2.0.1"] {
-            assert!(!proxies.include(address.parse().unwrap()), "{address}");
-        }
-        let all = TrustedProxies::new(vec![("0.0.0.0".parse().unwrap(), 0)]);
-        assert!(all.include("203.0.113.9".parse().unwrap()));
-        assert!(!all.include("2001:db8::1".parse().unwrap()));
-    }
-
-    #[test]
     fn hops_are_read_from_the_nearest_to_the_first_that_is_not_trusted() {
         for (list, found) in [
             ("203.0.113.9", "203.0.113.9"),
@@ -327,15 +313,6 @@ mod tests {
             let is_alone = headers.len() == 1;
             assert_eq!(found_client.host.as_deref() == Some("evil.example"), is_alone);
         }
-    }
-
-    #[test]
-    fn limits_count_a_subscriber_once() {
-        let of = |text: &str| group(text.parse().unwrap()).to_string();
-        assert_eq!(of("203.0.113.9"), "203.0.113.9");
-        assert_eq!(of("::ffff:203.0.113.9"), "203.0.113.9");
-        assert_eq!(of("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-        assert_eq!(of("2001:db8:1:2::9"), of("2001:db8:1:2:ffff::"));
     }
 
     proptest! {

@@ -43,3 +43,28 @@ impl TrustedProxies {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_have_the_addresses_that_share_their_bits() {
+        let network = |text: &str, bits| (text.parse().unwrap(), bits);
+        let proxies = TrustedProxies::new(vec![
+            network("127.0.0.0", 8),
+            network("::1", 128),
+            network("10.1.0.0", 16),
+            network("2001:db8:1::", 48),
+        ]);
+        for address in ["127.9.9.9", "::ffff:127.0.0.1", "::1", "10.1.255.1", "2001:db8:1:9::1"] {
+            assert!(proxies.include(address.parse().unwrap()), "{address}");
+        }
+        for address in ["126.0.0.1", "10.2.0.1", "::2", "2001:db8:2::1", "::ffff:10.2.0.1"] {
+            assert!(!proxies.include(address.parse().unwrap()), "{address}");
+        }
+        let all = TrustedProxies::new(vec![("0.0.0.0".parse().unwrap(), 0)]);
+        assert!(all.include("203.0.113.9".parse().unwrap()));
+        assert!(!all.include("2001:db8::1".parse().unwrap()));
+    }
+}

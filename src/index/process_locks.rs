@@ -9,11 +9,10 @@ use super::session::within;
 /// The first half of the keys of our advisory locks; the second is the schema's, so that two
 /// registries can share a database.
 const WRITERS_LOCK: i32 = 0x726f_6164;
-
 const QUEUES_LOCK: i32 = 0x726f_6165;
 
 /// Takes the tables of what is stored, and waits for them for a moment only; the locks after it are waited for as long
-/// as [`SESSION`] says.
+/// as [`SESSION`](super::session::SESSION) says.
 const HOLD_STORES: &str = "SET LOCAL lock_timeout = '2s'; \
     LOCK TABLE blobs, manifests IN SHARE ROW EXCLUSIVE MODE; SET LOCAL lock_timeout = '10s'";
 

@@ -2,7 +2,7 @@
 //!
 //! It changes nothing, and works beside a running server: what is found while the registry moves
 //! counts only if it is found again. `cli` calls it; `content` reads bytes, `look` compares links
-//! and rows.
+//! and rows, `totals` counts what nothing needs.
 
 mod content;
 mod finding;

@@ -7,6 +7,7 @@
 //! processes of an index one does it at a time, and no other waits for it.
 
 mod answers;
+mod config;
 mod hold;
 mod propagation;
 mod record;
@@ -18,11 +19,11 @@ mod watched;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use cid::Cid;
 use tokio::sync::Notify;
 
+pub use config::PublishConfig;
 pub use record::{Failure, FormerDomain, Publication, published};
 pub use status::PublishStatus;
 pub(super) use watched::Watched;
@@ -31,37 +32,12 @@ use super::events::PUBLISH;
 use super::root::fold_edits;
 use super::{Registry, now};
 use crate::dnslink::{
-    Change, Domain, Guard, Provider, PublishError, PublishErrorKind, ServerAnswer, Zone,
-    offer_peers,
+    Change, Provider, PublishError, PublishErrorKind, ServerAnswer, Zone, offer_peers,
 };
 use crate::index::{Lease, NewEvent};
 use answers::{answers, conflict, missing};
 
 type Result<T> = std::result::Result<T, PublishError>;
-
-/// What an operator has set.
-#[derive(Debug, Clone)]
-pub struct PublishConfig {
-    /// The domain.
-    pub domain: Domain,
-    /// How long a push waits for others.
-    pub debounce: Duration,
-    /// Names the provider and where it writes. After a change of this the provider has to write, even if the
-    /// records are as they should be.
-    pub provider_id: String,
-    /// How long others may keep the record.
-    pub ttl: Duration,
-    /// How long a root is held after another one was published.
-    pub keep: Duration,
-    /// How long a written record may take until all servers of the zone return it.
-    pub timeouts: Duration,
-    /// Where others reach this registry, as multiaddrs; none: it is found out.
-    pub hints: Vec<String>,
-    /// The multiaddr of this registry's own gateway, if others can reach it.
-    pub gateway: Option<String>,
-    /// Which addresses of the storage others can reach.
-    pub guard: Guard,
-}
 
 /// What caused the publication.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]

@@ -2,12 +2,14 @@
 //! a provider that writes whatever is there.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
 
 use super::super::crashes::{Client, open};
 use super::*;
+use crate::dnslink::Guard;
 use crate::dnslink::test_server::{Manner, Server};
 
 const DOMAIN: &str = "publisher.test";
