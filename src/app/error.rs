@@ -43,6 +43,18 @@ pub enum AppError {
          uploads.expire_after"
     )]
     UploadsInUse,
+    /// No server takes commands on the data folder that another process has.
+    #[error(
+        "the data folder is in use by another command, or by a server of another version: wait until the command \
+         has ended, or start the server of this version"
+    )]
+    NoServer,
+    /// The server did not carry out a command.
+    #[error("{0}")]
+    Refused(String),
+    /// The server took a command and did not answer.
+    #[error("the server ended before it answered: see its log for the result")]
+    Unanswered(#[source] io::Error),
     /// What is to be filled holds something.
     #[error("{} is not empty: use a new folder", .0.display())]
     NotEmpty(PathBuf),

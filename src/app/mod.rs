@@ -4,7 +4,8 @@
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
 mod application;
-mod clearing;
+mod command_socket;
+mod commands;
 mod encrypted;
 mod error;
 mod federation;
@@ -14,9 +15,7 @@ mod lock;
 mod locks;
 mod origin;
 mod publish;
-mod purge;
 mod rebuild;
-mod requests;
 mod server;
 mod tls;
 mod uploads;
@@ -34,11 +33,11 @@ use crate::storage::{DRIVERS, Driver, Storage, StorageContext};
 use lock::DataLock;
 use locks::IndexLocks;
 
+pub use commands::{RequestedPublication, request_publication, request_purge};
 pub use error::AppError;
 pub use federation::roots;
 pub use import_session::ImportSession;
-pub use publish::{provider_id, publisher, request_publication};
-pub use purge::{PurgeAnswer, PurgeRequest, purge_answer, request_purge};
+pub use publish::{provider_id, publisher};
 pub use rebuild::Notice;
 pub use server::serve;
 pub use tls::TlsError;

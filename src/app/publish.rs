@@ -1,25 +1,14 @@
-//! What publishes the root, out of the settings; and how another process has a running server do it.
+//! What publishes the root, out of the settings.
 
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use super::{AppError, requests};
+use super::AppError;
 use crate::config::{NameServer, PublishSettings, Settings};
 use crate::dnslink::{Gateway, Guard, Hint, PROVIDERS, Zone};
 use crate::oci::{Algorithm, Digest};
-use crate::registry::{PublishConfig, Publisher, Registry, Trigger};
-
-/// What the files in the data folder begin with that request publication at once; the token of
-/// the request follows.
-const REQUEST: &str = "publish-";
-
-/// What they say when that shall overwrite what others have written, and otherwise.
-const FORCE: &str = "force";
-const NOW: &str = "now";
+use crate::registry::{PublishConfig, Publisher, Registry};
 
 /// How long a written record may take until all servers of the zone return it.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -87,64 +76,6 @@ pub fn provider_id(settings: &PublishSettings) -> String {
     Digest::of(Algorithm::Sha256, text.as_bytes()).hex()[..8].to_owned()
 }
 
-/// Asks the server that runs on a data folder to publish at once; with `force` over what others have written.
-/// The process that takes the request takes the file away. Returns that file, and the token that names the answer.
-///
-/// # Errors
-/// [`AppError::Folder`] when the folder cannot be written to.
-pub fn request_publication(data: &Path, force: bool) -> Result<(PathBuf, String), AppError> {
-    requests::send(data, REQUEST, if force { FORCE } else { NOW }.as_bytes())
-}
-
-/// Publishes what changes, and when an operator requests it. Never returns.
-pub(super) async fn keep_published(publisher: Arc<Publisher>, data: PathBuf) {
-    let watching = async {
-        loop {
-            tokio::time::sleep(requests::TICK).await;
-            if let Err(error) =
-                take_requests(&data, |trigger, token| publisher.request(trigger, token)).await
-            {
-                tracing::warn!(%error, "failed to read a request to publish");
-            }
-        }
-    };
-    tokio::join!(publisher.run(), watching);
-}
-
-/// Takes all requests that there are, and hands each on.
-async fn take_requests(data: &Path, mut request: impl FnMut(Trigger, String)) -> io::Result<()> {
-    while let Some((token, text)) = requests::take(data, REQUEST).await? {
-        request(if text == FORCE.as_bytes() { Trigger::Force } else { Trigger::Now }, token);
-    }
-    Ok(())
-}
-
 fn refused(setting: &str, error: impl std::fmt::Display) -> AppError {
     AppError::Publish(format!("{setting}: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn concurrent_requests_do_not_replace_each_other() {
-        let data = TempDir::new().unwrap();
-        let requests = [true, false, false].map(|force| request_publication(data.path(), force));
-        let mut expected = requests.map(|request| request.unwrap().1);
-        let forced = expected[0].clone();
-        expected.sort();
-        let mut taken = Vec::new();
-        take_requests(data.path(), |trigger, token| taken.push((trigger, token))).await.unwrap();
-        taken.sort_by(|(_, one), (_, other)| one.cmp(other));
-        assert!(taken.iter().map(|(_, token)| token).eq(&expected), "{taken:?}");
-        for (trigger, token) in taken {
-            assert_eq!(trigger, if token == forced { Trigger::Force } else { Trigger::Now });
-        }
-        assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
-    }
 }

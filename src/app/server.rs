@@ -11,13 +11,13 @@ use actix_web::web::Data;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use socket2::SockRef;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
+use super::commands::{self, Commands};
 use super::tls::Certificate;
-use super::{
-    App, AppError, authority, clearing, encrypted, federation, housekeeping, publish, purge,
-};
+use super::{App, AppError, authority, encrypted, federation, housekeeping, publish};
 use crate::auth::{Act, Action, Caller};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
@@ -112,11 +112,14 @@ pub async fn serve(
     let housekeeping = housekeeping::begin(&app.registry, settings);
     let publisher = publisher.map(Arc::new);
     let data = settings.server.data.clone();
-    let purging =
-        tokio::spawn(purge::keep_purging(app.registry.clone(), publisher.clone(), data.clone()));
-    let clearing = tokio::spawn(clearing::keep_clearing(app.registry.clone(), data.clone()));
-    let publishing =
-        publisher.map(|publisher| tokio::spawn(publish::keep_published(publisher, data)));
+    let commands = Commands {
+        registry: app.registry.clone(),
+        index: app.index.clone(),
+        publisher: publisher.clone(),
+        purging: Mutex::default(),
+    };
+    let commanded = tokio::spawn(commands::serve(commands, data));
+    let publishing = publisher.map(|publisher| tokio::spawn(async move { publisher.run().await }));
     let refreshing = tokio::spawn(refresh_users(refreshed));
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
@@ -124,8 +127,7 @@ pub async fn serve(
     ready(address, &app.registry).await;
     let ended = running.await.map_err(AppError::Server);
     drop(housekeeping);
-    purging.abort();
-    clearing.abort();
+    commanded.abort();
     refreshing.abort();
     if let Some(publishing) = publishing {
         publishing.abort();

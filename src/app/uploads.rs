@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::UNIX_EPOCH;
 
-use super::{App, AppError, clearing, driver};
+use super::commands::request_clearing;
+use super::{App, AppError, driver};
 use crate::config::Settings;
 use crate::index::IndexErrorKind;
 use crate::registry::{Registry, RegistryError, UploadSummary};
@@ -100,19 +101,18 @@ impl OtherProcess {
         }
     }
 
-    /// Has the server clear an upload; returns false where none does, or there is no space for the request and its
-    /// bytes can be removed without.
+    /// Has the server clear an upload; returns false where there is none.
     async fn is_cleared_by_server(&self, id: &str) -> Result<bool, AppError> {
         if self.is_unanswered.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        let sent = match clearing::send(&self.data, id) {
-            Err(_) if self.is_embedded => return Ok(false),
-            sent => sent?,
-        };
-        let is_cleared = sent.wait().await.map_err(|error| unreadable(&self.data, error))?;
-        self.is_unanswered.store(!is_cleared, Ordering::Relaxed);
-        Ok(is_cleared)
+        match request_clearing(&self.data, id).await {
+            Err(AppError::NoServer) => {
+                self.is_unanswered.store(true, Ordering::Relaxed);
+                Ok(false)
+            }
+            cleared => cleared.map(|()| true),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! `roadstead publish`: the public root into the DNS, now.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -10,15 +9,12 @@ use serde_json::{Value, json};
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{App, AppError, Beside, expect_registry, publisher, request_publication};
+use crate::app::{
+    App, AppError, Beside, RequestedPublication, expect_registry, publisher, request_publication,
+};
 use crate::config::{Settings, SettingsError};
 use crate::dnslink::ServerAnswer;
-use crate::registry::{
-    Outcome, Plan, Progress, Publication, Publisher, Steps, Trigger, peek_root, published,
-};
-
-/// How long a running server may take to notice that it is asked.
-const NOTICE: Duration = Duration::from_secs(10);
+use crate::registry::{Outcome, Plan, Progress, Publisher, Steps, Trigger, peek_root};
 
 /// How long the end of it is waited for.
 const TIMEOUT: Duration = Duration::from_mins(5);
@@ -111,45 +107,10 @@ async fn publish(publisher: &Publisher, trigger: Trigger) -> anyhow::Result<()> 
 
 /// Has the server that runs on the data folder publish.
 async fn ask(settings: &Settings, arguments: &PublishArguments) -> anyhow::Result<Shown> {
-    let (request, token) = request_publication(&settings.server.data, arguments.force)?;
-    wait_until_taken(&request).await?;
-    let Beside { index, .. } = App::at_once(settings).await?;
-    let root = peek_root(index.clone()).await?;
-    if !arguments.wait {
-        return Ok(shown_as(&root.to_string(), false));
-    }
-    let waiting = Instant::now();
-    while waiting.elapsed() < TIMEOUT {
-        let record = published(index.as_ref()).await?;
-        let is_answer = |record: &Publication| record.answers.contains(&token);
-        match record.filter(is_answer) {
-            Some(Publication { failure: Some(failure), .. }) => bail!("{}", failure.reason),
-            // It may have been overtaken by a push.
-            Some(Publication { failure: None, root: Some(known), .. })
-                if known == root || known == peek_root(index.clone()).await? =>
-            {
-                return Ok(shown_as(&known.to_string(), true));
-            }
-            Some(_) | None => tokio::time::sleep(PAUSE).await,
-        }
-    }
-    bail!("the root is not published yet: see `roadstead status`")
-}
-
-async fn wait_until_taken(request: &Path) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    while request.exists() {
-        if begun.elapsed() > NOTICE {
-            // No process shall find it later.
-            let _ = std::fs::remove_file(request);
-            bail!(
-                "the server that runs on the data folder does not publish: set `publish.domain` in its settings, \
-                 and restart it"
-            );
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    Ok(())
+    let data = &settings.server.data;
+    let RequestedPublication { root, is_published } =
+        request_publication(data, arguments.force, arguments.wait).await?;
+    Ok(shown_as(&root, is_published))
 }
 
 async fn dry_run(settings: &Settings, force: bool) -> anyhow::Result<Shown> {

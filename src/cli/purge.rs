@@ -9,18 +9,13 @@ use serde_json::json;
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{
-    App, AppError, PurgeRequest, expect_registry, publisher, purge_answer, request_purge,
-};
+use crate::app::{App, AppError, expect_registry, publisher, request_purge};
 use crate::config::Settings;
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{Outcome, Progress, Publisher, Purged, Steps, Trigger, Withdrawn};
 
-/// How long a running server may take to see a request.
-const NOTICE: Duration = Duration::from_secs(10);
-
-/// How long its answer may take.
-const ANSWER: Duration = Duration::from_mins(5);
+/// How long another process that publishes is waited for.
+const PUBLISHING: Duration = Duration::from_mins(5);
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -83,8 +78,7 @@ pub(super) fn run(
                 anyhow::Ok((purged, published.err()))
             }
             Err(AppError::Locked { .. }) => {
-                let request = request_purge(&settings.server.data, repository, digest)?;
-                Ok((answer(&request).await?, None))
+                Ok((request_purge(&settings.server.data, repository, digest).await?, None))
             }
             Err(error) => Err(error.into()),
         }
@@ -120,30 +114,12 @@ async fn publish(publisher: &Publisher) -> anyhow::Result<()> {
     loop {
         match publisher.publish(Trigger::Now).await? {
             Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
-            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > ANSWER => {
+            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > PUBLISHING => {
                 bail!("another process has been publishing for too long");
             }
             Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
         }
     }
-}
-
-/// Waits until the server that runs on the data folder has answered.
-async fn answer(request: &PurgeRequest) -> anyhow::Result<Purged> {
-    let begun = Instant::now();
-    while begun.elapsed() < ANSWER {
-        if let Some(answer) = purge_answer(request).context("cannot read the server's answer")? {
-            return answer.map_err(|why| anyhow::anyhow!("{why}"));
-        }
-        if begun.elapsed() > NOTICE && std::fs::remove_file(&request.request).is_ok() {
-            bail!(
-                "cannot purge: the data folder is in use by another command, or by a server of another version; \
-                 wait until the command has ended, or start the server of this version"
-            );
-        }
-        tokio::time::sleep(PAUSE).await;
-    }
-    bail!("the server has not answered yet: see its log for the result")
 }
 
 fn describe(settings: &Settings, target: &Target, purged: &Purged) -> String {

@@ -5,6 +5,7 @@
 mod adopt;
 mod check;
 mod cid;
+mod commands;
 mod damage;
 mod help;
 mod interrupt;

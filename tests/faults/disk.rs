@@ -1,14 +1,16 @@
 //! A disk that is full.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use tempfile::TempDir;
 
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
 use crate::common::http;
-use crate::common::repository::{Repository, Upload, assert_refused, wait};
+use crate::common::repository::{Repository, Upload, assert_refused};
 use crate::common::{Disk, Server, embedded_only, roadstead, run, succeed};
 use crate::faults::assert_whole;
 
@@ -154,13 +156,22 @@ fn a_request_to_clear_an_upload_is_not_carried_out_once_nothing_waits_for_it() {
     assert_eq!(upload.stream(b"first").status, 202);
     let listed = succeed(&mut server.command(["uploads", "list", "--json"]));
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("it is JSON");
+    let request = serde_json::json!({ "clear_upload": { "id": listed[0]["id"] } }).to_string();
+    // The command was ended before it had sent the end of the line.
+    let mut stream = UnixStream::connect(server.data().join("command.sock")).expect("it is there");
+    stream.write_all(request.as_bytes()).expect("it is read");
+    stream.shutdown(Shutdown::Write).expect("it is open");
+    let read = stream.read_to_end(&mut Vec::new()).expect("the server closes it");
+    assert_eq!(read, 0, "it is answered");
+    // As files, commands of an earlier version sent them.
     let sent = serde_json::json!({ "secs_since_epoch": 1_700_000_000, "nanos_since_epoch": 0 });
-    let request = serde_json::json!({ "id": listed[0]["id"], "sent": sent }).to_string();
-    let (draft, path) = (server.data().join(".draft"), server.data().join("clear-of-a-command"));
-    fs::write(&draft, request).expect("there is room");
-    fs::rename(&draft, &path).expect("it is there");
-    wait(|| !path.exists(), "the request is not taken away");
+    let file = serde_json::json!({ "id": listed[0]["id"], "sent": sent }).to_string();
+    fs::write(server.data().join("clear-of-a-command"), file).expect("there is room");
     assert_eq!(upload.stream(b"more").status, 202);
+    stream = UnixStream::connect(server.data().join("command.sock")).expect("it is there");
+    stream.write_all(format!("{request}\n").as_bytes()).expect("it is read");
+    stream.read_to_end(&mut Vec::new()).expect("the server closes it");
+    assert_eq!(upload.stream(b"more").status, 404, "a whole one is carried out");
 }
 
 #[test]
@@ -179,7 +190,7 @@ fn uploads_are_cleared_beside_a_command_that_does_not_clear_any() {
     assert!(cleared.starts_with("20 uploads, "), "{cleared}");
     let names = fs::read_dir(server.data()).expect("it is there");
     let mut names = names.map(|entry| entry.expect("it can be read").file_name());
-    assert!(names.all(|name| !name.to_string_lossy().starts_with("clear-")));
+    assert!(names.all(|name| !name.to_string_lossy().starts_with("command")));
 }
 
 #[test]

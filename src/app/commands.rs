@@ -1,0 +1,176 @@
+//! What commands have the server do that runs on their data folder: it has the index and the storage.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cid::Cid;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use super::AppError;
+use super::command_socket::{self, Answer, send};
+use crate::index::Index;
+use crate::oci::{Digest, RepositoryName};
+use crate::registry::{
+    Publication, Publisher, Purged, Registry, RegistryError, Trigger, peek_root, published,
+};
+
+/// How long a publication is waited for.
+const PUBLICATION: Duration = Duration::from_mins(5);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What a server is to do.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Command {
+    /// To purge a manifest or a blob of a repository.
+    Purge { repository: RepositoryName, digest: Digest },
+    /// To publish the root at once; with `force` over what others have written.
+    Publish { force: bool, wait: bool },
+    /// To clear an upload.
+    ClearUpload { id: String },
+}
+
+/// A publication that a server was asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RequestedPublication {
+    /// The public root.
+    pub root: String,
+    /// Whether it is published; else it is about to be.
+    pub is_published: bool,
+}
+
+/// The server, as commands see it.
+pub(super) struct Commands {
+    pub(super) registry: Registry,
+    pub(super) index: Arc<Index>,
+    pub(super) publisher: Option<Arc<Publisher>>,
+    /// Purges follow one another.
+    pub(super) purging: Mutex<()>,
+}
+
+/// Has the server that runs on a data folder purge a manifest or a blob of a repository.
+///
+/// # Errors
+/// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
+pub async fn request_purge(
+    data: &Path,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Purged, AppError> {
+    send(data, &Command::Purge { repository: repository.clone(), digest: *digest }).await
+}
+
+/// Has the server that runs on a data folder publish at once; with `force` over what others have written. With `wait`
+/// it answers when that is done.
+///
+/// # Errors
+/// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
+pub async fn request_publication(
+    data: &Path,
+    force: bool,
+    wait: bool,
+) -> Result<RequestedPublication, AppError> {
+    send(data, &Command::Publish { force, wait }).await
+}
+
+/// Has the server that runs on a data folder clear an upload.
+///
+/// # Errors
+/// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
+pub(super) async fn request_clearing(data: &Path, id: &str) -> Result<(), AppError> {
+    send(data, &Command::ClearUpload { id: id.to_owned() }).await
+}
+
+/// Serves commands. Never returns.
+pub(super) async fn serve(commands: Commands, data: PathBuf) {
+    let commands = Arc::new(commands);
+    let carry_out = move |command| {
+        let commands = commands.clone();
+        async move { commands.carry_out(command).await }
+    };
+    command_socket::serve(data, carry_out).await;
+}
+
+impl Commands {
+    async fn carry_out(&self, command: Command) -> Answer {
+        match command {
+            Command::Purge { repository, digest } => {
+                as_answer(self.purge(&repository, &digest).await)
+            }
+            Command::Publish { force, wait } => as_answer(self.publish(force, wait).await),
+            Command::ClearUpload { id } => as_answer(self.clear(&id).await),
+        }
+    }
+
+    async fn purge(&self, repository: &RepositoryName, digest: &Digest) -> Result<Purged, String> {
+        let _alone = self.purging.lock().await;
+        let purged = self.registry.purge(repository, digest).await;
+        match &purged {
+            Ok(_) => tracing::info!(%repository, %digest, "purged"),
+            Err(error) => tracing::warn!(%repository, %digest, %error, "failed to purge"),
+        }
+        if let (Ok(_), Some(publisher)) = (&purged, &self.publisher) {
+            publisher.request(Trigger::Now, new_token());
+        }
+        purged.map_err(explain)
+    }
+
+    async fn clear(&self, id: &str) -> Result<(), String> {
+        let cleared = self.registry.clear_upload(id).await;
+        match &cleared {
+            Ok(()) => tracing::info!(upload = id, "cleared an upload"),
+            Err(error) => tracing::warn!(upload = id, %error, "failed to clear an upload"),
+        }
+        cleared.map_err(explain)
+    }
+
+    async fn publish(&self, force: bool, wait: bool) -> Result<RequestedPublication, String> {
+        let Some(publisher) = &self.publisher else {
+            let why = "the server that runs on the data folder does not publish: set `publish.domain` in its \
+                       settings, and restart it";
+            return Err(why.to_owned());
+        };
+        let (trigger, token) = (if force { Trigger::Force } else { Trigger::Now }, new_token());
+        publisher.request(trigger, token.clone());
+        let root = peek_root(self.index.clone()).await.map_err(explain)?;
+        let root = if wait { self.publication(&token, root).await? } else { root };
+        Ok(RequestedPublication { root: root.to_string(), is_published: wait })
+    }
+
+    /// Waits until this root, or what is the root by then, is published by the attempt that answers a token or by a
+    /// later one. Returns the root.
+    async fn publication(&self, token: &String, root: Cid) -> Result<Cid, String> {
+        let waiting = Instant::now();
+        while waiting.elapsed() < PUBLICATION {
+            let record = published(self.index.as_ref()).await.map_err(explain)?;
+            match record.filter(|record| record.answers.contains(token)) {
+                Some(Publication { failure: Some(failure), .. }) => return Err(failure.reason),
+                // It may have been overtaken by a push.
+                Some(Publication { failure: None, root: Some(known), .. })
+                    if known == root
+                        || known == peek_root(self.index.clone()).await.map_err(explain)? =>
+                {
+                    return Ok(known);
+                }
+                Some(_) | None => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err("the root is not published yet: see `roadstead status`".to_owned())
+    }
+}
+
+fn new_token() -> String {
+    Uuid::new_v4().to_string()
+}
+
+fn as_answer(result: Result<impl Serialize, String>) -> Answer {
+    result.and_then(|result| serde_json::to_value(result).map_err(|error| error.to_string()))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` passes")]
+fn explain(error: RegistryError) -> String {
+    error.to_string()
+}
