@@ -36,6 +36,19 @@ impl Index {
         stored(&mut self.read().await?, digest).await
     }
 
+    /// Tells whether content is stored as a blob or as a manifest, in whatever repository.
+    pub async fn is_content_stored(&self, digest: &CanonicalDigest) -> Result<bool> {
+        let connection = &mut self.read().await?;
+        let found: Option<(i64,)> = on!(connection, "looking for content", db => sqlx::query_as(
+            "SELECT CAST(1 AS BIGINT) FROM blobs WHERE digest = $1 \
+             UNION ALL SELECT CAST(1 AS BIGINT) FROM manifests WHERE digest = $1 LIMIT 1",
+        )
+        .bind(digest.to_string())
+        .fetch_optional(db)
+        .await)?;
+        Ok(found.is_some())
+    }
+
     /// Lists the canonical digests of stored blobs and manifests of all repositories, ordered as text,
     /// after `last`, at most `limit`.
     pub async fn stored_content(
@@ -111,6 +124,7 @@ impl Writer {
         let connection = self.connection();
         let mut found = HashMap::with_capacity(digests.len());
         for chunk in digests.chunks(NAMES_AT_ONCE) {
+            let is_prepared = connection.prepares(chunk.len());
             let rows: Vec<(String, String, Vec<u8>, i64)> = on!(connection, "finding blobs", db => {
                 let mut select = QueryBuilder::new(
                     "SELECT rb.digest, b.digest, b.cid, b.size FROM repositories r \
@@ -123,7 +137,7 @@ impl Writer {
                     list.push_bind(digest.to_string());
                 }
                 select.push(")");
-                select.build_query_as().persistent(false).fetch_all(db).await
+                select.build_query_as().persistent(is_prepared).fetch_all(db).await
             })?;
             for (name, canonical, cid, size) in rows {
                 found.insert(parsed(&name)?, row((canonical, cid, size))?);

@@ -34,6 +34,10 @@ macro_rules! on {
 }
 pub(super) use on;
 
+/// A statement whose text depends on how many values it has is prepared by a server for so many at most: for each number
+/// there is another one, and the connection has a bounded number of them.
+const PREPARED_VALUES: usize = 16;
+
 /// How long one statement may take where there is a network between and nothing else was said.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// The same for the writer, whose statements may concern every row.
@@ -112,6 +116,12 @@ impl Connection {
 
     pub(super) fn limit(&self) -> Duration {
         self.limit
+    }
+
+    /// Tells whether a statement of so many values is to be prepared once for all times. A server takes a journey less
+    /// for it then; SQLite has none, and would have it in memory.
+    pub(super) fn prepares(&self, values: usize) -> bool {
+        matches!(self.link, Link::Postgres(_)) && values <= PREPARED_VALUES
     }
 
     /// Tells whether a transaction is open.

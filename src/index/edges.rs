@@ -120,6 +120,7 @@ pub(super) async fn replace(
         if chunk.is_empty() {
             return Ok(());
         }
+        let is_prepared = connection.prepares(chunk.len());
         on!(connection, "storing edges", db => {
             let mut insert = QueryBuilder::new(
                 "INSERT INTO manifest_edges (repository, canonical, place, kind, target) ",
@@ -128,7 +129,7 @@ pub(super) async fn replace(
                 row.push_bind(repository).push_bind(canonical).push_bind(position);
                 row.push_bind(text(edge.kind)).push_bind(edge.target.to_string());
             });
-            insert.build().persistent(false).execute(db).await.map(drop)
+            insert.build().persistent(is_prepared).execute(db).await.map(drop)
         })?;
     }
 }

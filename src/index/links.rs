@@ -21,6 +21,7 @@ impl Writer {
     ) -> Result<()> {
         self.write(async |connection| {
             for chunk in names.chunks(NAMES_AT_ONCE) {
+                let is_prepared = connection.prepares(chunk.len());
                 on!(connection, "noting links", db => {
                     let value = if linked { "1" } else { "0" };
                     let mut update = QueryBuilder::new("UPDATE repository_blobs SET linked = ");
@@ -32,7 +33,7 @@ impl Writer {
                         list.push_bind(name.to_string());
                     }
                     update.push(")");
-                    update.build().persistent(false).execute(db).await.map(drop)
+                    update.build().persistent(is_prepared).execute(db).await.map(drop)
                 })?;
             }
             Ok(())

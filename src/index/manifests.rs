@@ -141,7 +141,9 @@ impl Writer {
             .execute(db)
             .await
             .map(drop))?;
-            for name in std::iter::once(&Digest::from(new.canonical)).chain(&new.aliases) {
+            let own = Digest::from(new.canonical);
+            let aliases = new.aliases.iter().filter(|alias| **alias != own);
+            for name in std::iter::once(&own).chain(aliases) {
                 on!(connection, "naming a manifest", db => sqlx::query(
                     "INSERT INTO manifest_names (repository, digest, canonical) VALUES ($1, $2, $3) \
                      ON CONFLICT DO NOTHING",

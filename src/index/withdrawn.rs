@@ -97,6 +97,7 @@ impl Writer {
     pub async fn end_withdrawal(&mut self, digests: &[CanonicalDigest]) -> Result<()> {
         self.write(async |connection| {
             for chunk in digests.chunks(DIGESTS_AT_ONCE) {
+                let is_prepared = connection.prepares(chunk.len());
                 on!(connection, "publishing content again", db => {
                     let mut delete = QueryBuilder::new("DELETE FROM withdrawn WHERE digest IN (");
                     let mut list = delete.separated(", ");
@@ -104,7 +105,7 @@ impl Writer {
                         list.push_bind(digest.to_string());
                     }
                     delete.push(")");
-                    delete.build().persistent(false).execute(db).await.map(drop)
+                    delete.build().persistent(is_prepared).execute(db).await.map(drop)
                 })?;
             }
             Ok(())

@@ -10,6 +10,9 @@ use serde::Deserialize;
 use super::{Kubo, KuboError, KuboErrorKind, Result};
 use crate::ipld::{Block, RAW, car_frame, car_header, no_root};
 
+/// How many bytes of blocks are copied together to be sent at once.
+const AT_ONCE: usize = 64 * 1024;
+
 impl Kubo {
     /// Puts one block on the node. Nothing keeps it there: whatever links to it has to come next.
     ///
@@ -54,9 +57,13 @@ impl Kubo {
 
         let mut pieces = vec![car_header(&no_root())];
         pieces.extend(blocks.iter().flat_map(car_frame));
-        let length = pieces.iter().map(Bytes::len).sum::<usize>() as u64;
+        let length = pieces.iter().map(Bytes::len).sum::<usize>();
+        // Each piece of a stream is sent by itself.
+        if length <= AT_ONCE {
+            pieces = vec![pieces.concat().into()];
+        }
         let body = Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<_, KuboError>)));
-        let part = Part::stream_with_length(body, length).file_name("car");
+        let part = Part::stream_with_length(body, length as u64).file_name("car");
         let call = self.call("dag/import").option("pin-roots", "false").option("stats", "true");
         let answer = call.send(Some(Form::new().part("data", part))).await?;
         let lines = answer.split(|byte| *byte == b'\n');

@@ -142,9 +142,7 @@ impl Registry {
         let (Some(canonical), Some(storage)) = (digest.canonical(), self.storage.shared()) else {
             return Ok(());
         };
-        if self.index.stored_blob(&canonical).await?.is_some()
-            || self.index.stored_manifest(&canonical).await?.is_some()
-        {
+        if self.index.is_content_stored(&canonical).await? {
             storage.recall(&canonical);
         }
         Ok(())

@@ -27,7 +27,7 @@ use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::{CanonicalDigest, TreeId};
-use crate::storage::{Edit, StorageErrorKind, TreeEdit};
+use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
 const RECOVERIES: usize = 10;
@@ -220,7 +220,9 @@ impl Registry {
             self.failpoint(Step::HalfApplied)?;
         }
         let applied = if let Some(tree) = self.storage.addressed() {
-            tree.apply_and_fold(&edits, &present).await?
+            let new = accepted.iter().filter_map(|(waiting, _)| self.new_content(waiting));
+            let new: Vec<NewContent> = new.collect();
+            tree.apply_and_fold(&edits, &present, &new).await?
         } else {
             self.storage.apply(&edits).await?;
             Vec::new()
@@ -293,6 +295,8 @@ impl Registry {
             let mut linked = Vec::new();
             for (waiting, plan) in batch.iter().zip(&planned) {
                 if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
+                    let own = self.new_content(waiting).map(|new| new.content());
+                    seen.extend(own.map(|own| own.canonical));
                     let contents = edits.iter().filter_map(|edit| edit.edit.content());
                     linked.extend(contents.filter(|content| seen.insert(content.canonical)));
                 }
@@ -313,6 +317,12 @@ impl Registry {
             }
             lost.extend(fresh);
         }
+    }
+
+    /// Returns what is to be stored together with the edits of an entry.
+    fn new_content(&self, waiting: &Waiting) -> Option<NewContent> {
+        let Some(Found::Parsed(document)) = &waiting.manifest else { return None };
+        self.stored_with_edits(document.content.canonical, &document.bytes)
     }
 
     /// Checks entries in order, each seeing the rows of those before it. One that cannot be carried

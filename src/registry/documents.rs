@@ -6,15 +6,18 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use bytes::Bytes;
+
 use super::intent::Intent;
 use super::{RegistryError, Result};
 use crate::index::Writer;
 use crate::oci::{CanonicalDigest, Manifest};
 use crate::storage::Content;
 
-/// A manifest without its bytes.
+/// A manifest, as it is and as it was parsed.
 pub(super) struct Document {
     pub(super) content: Content,
+    pub(super) bytes: Bytes,
     pub(super) manifest: Manifest,
 }
 
@@ -62,9 +65,14 @@ pub(super) struct Documents {
 
 impl Documents {
     /// Remembers a manifest for as long as what is returned lives.
-    pub(super) fn remember(&self, content: Content, manifest: Manifest) -> Arc<Document> {
+    pub(super) fn remember(
+        &self,
+        content: Content,
+        bytes: Bytes,
+        manifest: Manifest,
+    ) -> Arc<Document> {
         let key = (content.canonical, manifest.media_type.as_str().to_owned());
-        let document = Arc::new(Document { content, manifest });
+        let document = Arc::new(Document { content, bytes, manifest });
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, document| document.strong_count() > 0);
         known.insert(key, Arc::downgrade(&document));
@@ -92,7 +100,8 @@ impl Documents {
         };
         let size = stored.bytes.len() as u64;
         let content = Content { canonical: *manifest, cid: stored.cid, size };
-        Ok(Some(Found::Parsed(Arc::new(Document { content, manifest: parsed }))))
+        let document = Document { content, bytes: stored.bytes, manifest: parsed };
+        Ok(Some(Found::Parsed(Arc::new(document))))
     }
 
     /// Returns how many manifests were read from the index.

@@ -11,7 +11,7 @@ use super::{Condition, Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PushGrant};
 use crate::index::{StoredManifest, Writer};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, Manifest, Reference, Tag};
-use crate::storage::Finished;
+use crate::storage::{Finished, NewContent};
 
 /// How many bytes are hashed and parsed where others wait meanwhile: that takes less than half a millisecond.
 const AT_ONCE: usize = 64 * 1024;
@@ -56,10 +56,15 @@ impl Registry {
             Reference::Tag(tag) => vec![tag.clone()],
             Reference::Digest(_) => tags,
         };
-        let (registry, copy) = (self.clone(), bytes.clone());
         let storing = self.storing.clone().read_owned().await;
-        let write = async move { registry.keep(canonical, copy).await };
-        let content = self.spawn_uncancellable(write).await?.content;
+        let content = if let Some(new) = self.stored_with_edits(canonical, &bytes) {
+            self.recall(&canonical.into()).await?;
+            new.content()
+        } else {
+            let (registry, copy) = (self.clone(), bytes.clone());
+            let write = async move { registry.keep(canonical, copy).await };
+            self.spawn_uncancellable(write).await?.content
+        };
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -70,7 +75,7 @@ impl Registry {
             condition,
         };
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
-        let document = self.documents.remember(content, manifest);
+        let document = self.documents.remember(content, bytes.clone(), manifest);
         let stored = StoredManifest { canonical: content.canonical, cid: content.cid, bytes };
         let pushed = Pushed { stored, document, storing };
         self.commit_stored(grant.caller().into(), intent, Some(pushed)).await?;
@@ -96,6 +101,17 @@ impl Registry {
             }
         };
         self.commit(grant.caller().into(), intent).await
+    }
+
+    /// Returns what a storage takes in together with the edits of a commit: a manifest of one leaf, if its trees have
+    /// CIDs. The queue has the bytes until then.
+    pub(super) fn stored_with_edits(
+        &self,
+        canonical: CanonicalDigest,
+        bytes: &Bytes,
+    ) -> Option<NewContent> {
+        self.storage.addressed()?;
+        NewContent::of(canonical, bytes)
     }
 
     /// Takes a manifest's bytes in as content.

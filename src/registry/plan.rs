@@ -43,7 +43,7 @@ impl Intent {
     ) -> Result<PlannedInTree> {
         match self {
             Self::PutManifest { repository, manifest, digest, tags, by_tag, condition, .. } => {
-                let Document { content: own, manifest: parsed } = match document {
+                let Document { content: own, manifest: parsed, .. } = match document {
                     Some(Found::Parsed(document)) => document.as_ref(),
                     Some(Found::Invalid) => return Ok(Err(Refusal::Invalid)),
                     Some(Found::Absent) | None => return Ok(Err(Refusal::Unknown)),

@@ -85,12 +85,16 @@ impl References {
 /// Content that the storage does not have, and what to say of it.
 pub(super) type Lost = HashMap<CanonicalDigest, String>;
 
-/// Looks content up in the storage.
+/// Looks content up in the storage, except what this process stored a moment ago: the rows of what is linked say that no
+/// process has removed it since.
 ///
 /// # Errors
 /// Those of the storage that may pass.
 pub(super) async fn lost(storage: &dyn Storage, contents: Vec<Content>) -> Result<Lost> {
-    let absent = stream::iter(contents)
+    let shared = storage.shared();
+    let is_unsure =
+        |content: &Content| !shared.is_some_and(|shared| shared.has_just_stored(content));
+    let absent = stream::iter(contents.into_iter().filter(is_unsure))
         .map(|content| async move {
             let canonical = content.canonical;
             match storage.contains(&content).await {

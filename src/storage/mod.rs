@@ -45,7 +45,7 @@ pub use kind::Kind;
 pub use locks::{Lease, Locks};
 pub use path::TreePath;
 pub use source::SourceFolder;
-pub use tree::{AddressedTree, Applied, TreeStore};
+pub use tree::{AddressedTree, Applied, NewContent, TreeStore};
 pub use uploads::{Ingest, UploadStore};
 
 use crate::oci::CanonicalDigest;
@@ -87,4 +87,8 @@ pub trait Storage: UploadStore + ContentStore + TreeStore {
 pub trait SharedStorage: Send + Sync {
     /// Says that content was recorded as stored a while ago: it was durable then, and need not be made so again.
     fn recall(&self, canonical: &CanonicalDigest);
+
+    /// Returns whether this process itself stored the content durably within the last minute. Only a removal that the
+    /// index does not know of can have taken it away since.
+    fn has_just_stored(&self, content: &Content) -> bool;
 }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use cid::Cid;
 
 use super::{Content, Finished, Folded, Kind, Result, TreeEdit, TreePath};
+use crate::ipld::file::CHUNK_SIZE;
+use crate::ipld::{Block, raw_cid};
 use crate::oci::{CanonicalDigest, TreeId};
 
 /// What edits made of a tree.
@@ -18,6 +20,32 @@ pub struct Applied {
     pub before: Cid,
     /// What it has become.
     pub folded: Folded,
+}
+
+/// Content of one leaf, which is stored together with the edits that link it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewContent {
+    canonical: CanonicalDigest,
+    bytes: Bytes,
+}
+
+impl NewContent {
+    /// Takes bytes; none where they are more than one leaf.
+    #[must_use]
+    pub fn of(canonical: CanonicalDigest, bytes: &Bytes) -> Option<Self> {
+        (bytes.len() <= CHUNK_SIZE).then(|| Self { canonical, bytes: bytes.clone() })
+    }
+
+    /// What it is once it is stored.
+    #[must_use]
+    pub fn content(&self) -> Content {
+        let Self { canonical, bytes } = self;
+        Content { canonical: *canonical, cid: raw_cid(canonical.0), size: bytes.len() as u64 }
+    }
+
+    pub(super) fn block(&self) -> Block {
+        Block { cid: raw_cid(self.canonical.0), bytes: self.bytes.clone() }
+    }
 }
 
 /// The trees.
@@ -61,13 +89,14 @@ pub trait TreeStore: Send + Sync {
 #[async_trait]
 pub trait AddressedTree: Send + Sync {
     /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
-    /// from forgetting it, so it need not be looked up again. Readers see all of the edits or none, whichever trees
-    /// they are of. Returns what the edits made of each tree that they are of, in the order of [`TreeId::ALL`], so that
-    /// the caller does not compute it again.
+    /// from forgetting it, so it need not be looked up again; nor need what is `new`: it is stored as content before any
+    /// reader sees the edits. Readers see all of the edits or none, whichever trees they are of. Returns what the edits
+    /// made of each tree that they are of, in the order of [`TreeId::ALL`], so that the caller does not compute it again.
     async fn apply_and_fold(
         &self,
         edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
+        new: &[NewContent],
     ) -> Result<Vec<Applied>>;
 
     /// Returns the CID of a directory of a tree; none if there is no directory.

@@ -11,8 +11,8 @@ use roadstead::ipld::Cid;
 use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
     AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
-    Kind, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken,
-    TreeEdit, TreePath, TreeStore, UploadStore,
+    Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind,
+    Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
 
 use super::{EditOneTree, Subject, noise, sha256};
@@ -191,9 +191,10 @@ impl AddressedTree for FaultInjecting {
         &self,
         edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
+        new: &[NewContent],
     ) -> Result<Vec<Applied>> {
         let addressed = self.inner.addressed().expect("it was asked for");
-        self.faults.call(addressed.apply_and_fold(edits, present)).await
+        self.faults.call(addressed.apply_and_fold(edits, present, new)).await
     }
 
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {

@@ -24,9 +24,9 @@ const LOOKS: usize = 10;
 
 /// How many blocks of a commit are sent by one call, unless it has more than [`PARTS`] times that, and how many calls
 /// are made at a time. The node syncs the small files of one call one after the other: 65 blocks, as the commit of ten
-/// layers has, take three times as long by one call as by four.
-const PART: usize = 16;
-const PARTS: usize = 4;
+/// layers has, take three times as long by one call as by four or more.
+const PART: usize = 8;
+const PARTS: usize = 8;
 
 /// A snapshot of the registry.
 #[derive(Debug, Clone)]

@@ -33,7 +33,7 @@ use uuid::Uuid;
 use super::edit::linked;
 use super::{
     AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
-    Kind, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
+    Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
     StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
 use crate::ipld::Cid;
@@ -100,6 +100,18 @@ impl KuboStorage {
         let node = &self.store.node;
         let stat = node.kubo.stat(&node.paths.content(canonical)).await?;
         Ok(stat.map(|stat| stat.cid))
+    }
+
+    /// Stores content of one leaf each, durably.
+    async fn store_new(&self, new: &[NewContent]) -> Result<()> {
+        stream::iter(new.iter().cloned())
+            .map(|new| async move {
+                let block = new.block();
+                self.store.node.keep(&new.content().canonical, block.cid, Some(&block)).await
+            })
+            .buffer_unordered(CALLS)
+            .try_collect()
+            .await
     }
 
     /// Fails if content is not stored that edits are to link, that which is `present` aside.
@@ -297,7 +309,7 @@ impl ContentStore for KuboStorage {
 #[async_trait]
 impl TreeStore for KuboStorage {
     async fn apply(&self, edits: &[TreeEdit]) -> Result<()> {
-        self.apply_and_fold(edits, &HashSet::new()).await.map(drop)
+        self.apply_and_fold(edits, &HashSet::new(), &[]).await.map(drop)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -352,8 +364,14 @@ impl AddressedTree for KuboStorage {
         &self,
         edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
+        new: &[NewContent],
     ) -> Result<Vec<Applied>> {
-        let check = self.expect_linked(edits, present);
+        // What is stored meanwhile is not there yet.
+        let stored = new.iter().map(|new| new.content().canonical);
+        let present: HashSet<CanonicalDigest> = present.iter().copied().chain(stored).collect();
+        let check = async {
+            tokio::try_join!(self.expect_linked(edits, &present), self.store_new(new)).map(drop)
+        };
         self.store.snapshots.apply(edits, check).await
     }
 
@@ -366,6 +384,10 @@ impl AddressedTree for KuboStorage {
 impl SharedStorage for KuboStorage {
     fn recall(&self, canonical: &CanonicalDigest) {
         self.store.node.remember(*canonical);
+    }
+
+    fn has_just_stored(&self, content: &Content) -> bool {
+        self.store.node.has_just_linked(content)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The node as the driver uses it: whether it will do, and linking under leases.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use super::super::{Lease, Locks, Result, StorageError, StorageErrorKind};
+use super::super::{Content, Lease, Locks, Result, StorageError, StorageErrorKind};
 use super::mfs_paths::{self, MfsPaths};
 use crate::ipld::{Block, Cid, pin_node};
 use crate::kubo::{CallTimeout, Kubo, KuboError, KuboErrorKind, Version};
@@ -36,6 +36,9 @@ const DISPLACED: (usize, Duration) = (20, Duration::from_millis(25));
 /// How many digests are remembered as durably stored.
 const REMEMBERED: usize = 10_000;
 
+/// For how long content counts as just linked.
+const JUST: Duration = Duration::from_mins(1);
+
 /// A node, and the folder of the registry on it.
 pub(super) struct Node {
     pub(super) kubo: Kubo,
@@ -43,6 +46,8 @@ pub(super) struct Node {
     locks: Arc<dyn Locks>,
     /// Content whose name is known to outlast the node.
     stored: Mutex<HashSet<CanonicalDigest>>,
+    /// Content that this process linked, and when.
+    linked: Mutex<HashMap<CanonicalDigest, (Cid, Instant)>>,
     /// Whether all names that were there before are known to do so.
     settled: OnceCell<()>,
     /// Locked while what an interrupted cleaning has left is mended.
@@ -51,9 +56,9 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(kubo: Kubo, paths: MfsPaths, locks: Arc<dyn Locks>) -> Arc<Self> {
-        let (stored, settled, mending) =
-            (Mutex::default(), OnceCell::new(), tokio::sync::Mutex::default());
-        Arc::new(Self { kubo, paths, locks, stored, settled, mending })
+        let (stored, linked) = (Mutex::default(), Mutex::default());
+        let (settled, mending) = (OnceCell::new(), tokio::sync::Mutex::default());
+        Arc::new(Self { kubo, paths, locks, stored, linked, settled, mending })
     }
 
     /// Checks that the node will do, and makes the registry's folder on it.
@@ -280,10 +285,29 @@ impl Node {
             LinkOutcome::Before if !self.remembers(canonical) => {
                 self.alone(async || Ok(())).await?;
             }
-            LinkOutcome::Before | LinkOutcome::Now => {}
+            LinkOutcome::Before => {}
+            LinkOutcome::Now => self.note_linked(*canonical, cid),
         }
         self.remember(*canonical);
         Ok(())
+    }
+
+    fn note_linked(&self, canonical: CanonicalDigest, cid: Cid) {
+        let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        if linked.len() >= REMEMBERED {
+            linked.retain(|_, (_, since)| since.elapsed() < JUST);
+        }
+        // A process that stores more than that in a minute looks the rest up.
+        if linked.len() < REMEMBERED {
+            linked.insert(canonical, (cid, Instant::now()));
+        }
+    }
+
+    /// Returns whether this process linked the content within the last minute, and has not forgotten it.
+    pub(super) fn has_just_linked(&self, content: &Content) -> bool {
+        let linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
+        let linked = linked.get(&content.canonical);
+        linked.is_some_and(|(cid, since)| *cid == content.cid && since.elapsed() < JUST)
     }
 
     /// Puts a block on the node and names it, again when a collection has come between.
@@ -341,6 +365,7 @@ impl Node {
 
     pub(super) fn forget(&self, canonical: &CanonicalDigest) {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
+        self.linked.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
     }
 }
 
