@@ -11,7 +11,6 @@
 //! in the same order. When the storage is full or down, entries wait: the client learns so, and
 //! they may land later.
 
-use std::collections::{HashMap, HashSet};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,13 +19,12 @@ use std::time::Duration;
 use tokio::sync::OwnedRwLockReadGuard;
 
 use super::documents::{Document, Found};
-use super::intent::{Intent, Planned, Refusal};
-use super::references::{self, Lost};
+use super::intent::{Intent, Refusal};
 use super::step::Step;
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
-use crate::oci::{CanonicalDigest, TreeId};
+use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
 
 /// How often a start tries to carry on what a crash left, and after how long again.
@@ -40,10 +38,10 @@ const BATCH: u32 = 256;
 const BATCH_BYTES: u64 = 8 << 20;
 
 /// An entry that is being carried out.
-struct Waiting {
-    entry: Entry,
-    intent: Intent,
-    manifest: Option<Found>,
+pub(super) struct Waiting {
+    pub(super) entry: Entry,
+    pub(super) intent: Intent,
+    pub(super) manifest: Option<Found>,
 }
 
 /// A manifest that a request pushes.
@@ -192,39 +190,30 @@ impl Registry {
         let batch = self.read(writer, entries).await?;
         let (planned, present) = self.plan_soundly(writer, &batch).await?;
 
-        writer.begin().await?;
-        let mut accepted = Vec::with_capacity(planned.len());
+        let (mut accepted, mut refused) = (Vec::with_capacity(planned.len()), Vec::new());
         for (waiting, plan) in batch.iter().zip(planned) {
-            let Waiting { entry, .. } = waiting;
             match plan {
-                Ok(edits) => {
-                    if entry.state == EntryState::Waiting {
-                        let is_edited = |tree: &TreeId| edits.iter().any(|it| it.tree == *tree);
-                        let trees: Vec<TreeId> =
-                            TreeId::ALL.into_iter().filter(is_edited).collect();
-                        let record = serde_json::to_vec(&edits)?;
-                        writer.set_checked(entry.seq, &trees, &record).await?;
-                    }
-                    accepted.push((waiting, edits));
-                }
-                Err(refusal) => close(writer, entry.seq, &Err(refusal)).await?,
+                Ok(edits) => accepted.push((waiting, edits)),
+                Err(refusal) => refused.push((waiting.entry.seq, refusal)),
             }
         }
-        writer.commit().await?;
-        self.failpoint(Step::Checked)?;
-
         let edits: Vec<TreeEdit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
-        #[cfg(test)]
-        if self.stops_at(Step::HalfApplied) {
-            self.storage.apply(&edits[..edits.len() / 2]).await?;
-            self.failpoint(Step::HalfApplied)?;
-        }
+        let mut checked = Ok(());
+        let storing = async {
+            checked = self.store_checked(writer, &accepted, refused).await;
+            checked.is_ok()
+        };
         let applied = if let Some(tree) = self.storage.addressed() {
             let new = accepted.iter().filter_map(|(waiting, _)| self.new_content(waiting));
             let new: Vec<NewContent> = new.collect();
-            tree.apply_and_fold(&edits, &present, &new).await?
+            // No reader sees the edits before they are final.
+            let applied = tree.apply_and_fold(&edits, &present, &new, Box::pin(storing)).await;
+            checked?;
+            applied?
         } else {
-            self.storage.apply(&edits).await?;
+            storing.await;
+            checked?;
+            self.apply(&edits).await?;
             Vec::new()
         };
         self.failpoint(Step::Applied)?;
@@ -261,6 +250,38 @@ impl Registry {
         Ok(true)
     }
 
+    /// Stores the edits of entries that were checked, from where on they are final, and closes those that are refused.
+    async fn store_checked(
+        &self,
+        writer: &mut Writer,
+        accepted: &[(&Waiting, Vec<TreeEdit>)],
+        refused: Vec<(i64, Refusal)>,
+    ) -> Result<()> {
+        writer.begin().await?;
+        for (Waiting { entry, .. }, edits) in accepted {
+            if entry.state == EntryState::Waiting {
+                let is_edited = |tree: &TreeId| edits.iter().any(|edit| edit.tree == *tree);
+                let trees: Vec<TreeId> = TreeId::ALL.into_iter().filter(is_edited).collect();
+                let record = serde_json::to_vec(edits)?;
+                writer.set_checked(entry.seq, &trees, &record).await?;
+            }
+        }
+        for (seq, refusal) in refused {
+            close(writer, seq, &Err(refusal)).await?;
+        }
+        writer.commit().await?;
+        self.failpoint(Step::Checked)
+    }
+
+    async fn apply(&self, edits: &[TreeEdit]) -> Result<()> {
+        #[cfg(test)]
+        if self.stops_at(Step::HalfApplied) {
+            self.storage.apply(&edits[..edits.len() / 2]).await?;
+            self.failpoint(Step::HalfApplied)?;
+        }
+        Ok(self.storage.apply(edits).await?)
+    }
+
     /// Reads the first entries, with the manifests that they put: as many as memory is to hold at a time.
     async fn read(&self, writer: &mut Writer, entries: Vec<Entry>) -> Result<Vec<Waiting>> {
         let (mut batch, mut bytes) = (Vec::with_capacity(entries.len()), 0);
@@ -276,96 +297,6 @@ impl Registry {
             }
         }
         Ok(batch)
-    }
-
-    /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage; returns
-    /// that content too. The storage is called between transactions, never inside of one: others could not write for
-    /// as long.
-    async fn plan_soundly(
-        &self,
-        writer: &mut Writer,
-        batch: &[Waiting],
-    ) -> Result<(Vec<Planned>, HashSet<CanonicalDigest>)> {
-        let (mut seen, mut lost) = (HashSet::new(), HashMap::new());
-        loop {
-            writer.begin().await?;
-            let planned = self.plan(writer, batch, &lost).await;
-            writer.rollback().await?;
-            let planned = planned?;
-            let mut linked = Vec::new();
-            for (waiting, plan) in batch.iter().zip(&planned) {
-                if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
-                    let own = self.new_content(waiting).map(|new| new.content());
-                    seen.extend(own.map(|own| own.canonical));
-                    let contents = edits.iter().filter_map(|edit| edit.edit.content());
-                    linked.extend(contents.filter(|content| seen.insert(content.canonical)));
-                }
-            }
-            let mut fresh = references::lost(self.storage.as_ref(), linked).await?;
-            for Waiting { intent, .. } in batch {
-                // Another process may have purged the same manifest between the two steps of its push.
-                if let Some(own) = intent.manifest()
-                    && fresh.contains_key(own)
-                    && self.keep_again(writer, own).await?
-                {
-                    fresh.remove(own);
-                }
-            }
-            if fresh.is_empty() {
-                seen.retain(|canonical| !lost.contains_key(canonical));
-                return Ok((planned, seen));
-            }
-            lost.extend(fresh);
-        }
-    }
-
-    /// Returns what is to be stored together with the edits of an entry.
-    fn new_content(&self, waiting: &Waiting) -> Option<NewContent> {
-        let Some(Found::Parsed(document)) = &waiting.manifest else { return None };
-        self.stored_with_edits(document.content.canonical, &document.bytes)
-    }
-
-    /// Checks entries in order, each seeing the rows of those before it. One that cannot be carried
-    /// out whatever happens is refused, or all later ones would wait for it; those behind it are left for
-    /// the next batch, since a transaction in which something failed is of no more use.
-    async fn plan(
-        &self,
-        writer: &mut Writer,
-        batch: &[Waiting],
-        lost: &Lost,
-    ) -> Result<Vec<Planned>> {
-        let mut planned = Vec::with_capacity(batch.len());
-        for waiting in batch {
-            let plan = match self.plan_entry(writer, waiting, lost).await {
-                Err(error) if waiting.entry.state == EntryState::Waiting && !error.may_pass() => {
-                    let seq = waiting.entry.seq;
-                    tracing::error!(seq, %error, "refused an impossible change");
-                    planned.push(Err(Refusal::Failed(error.to_string())));
-                    break;
-                }
-                plan => plan?,
-            };
-            planned.push(plan);
-        }
-        Ok(planned)
-    }
-
-    async fn plan_entry(
-        &self,
-        writer: &mut Writer,
-        waiting: &Waiting,
-        lost: &Lost,
-    ) -> Result<Planned> {
-        let Waiting { entry, intent, manifest } = waiting;
-        let plan = if let Some(edits) = &entry.edits {
-            Ok(decode(edits)?)
-        } else {
-            intent.plan(writer, manifest.as_ref(), lost, self.limits.sparse_indexes).await?
-        };
-        if let Ok(edits) = &plan {
-            intent.record(writer, manifest.as_ref(), edits).await?;
-        }
-        Ok(plan)
     }
 
     #[cfg(not(test))]

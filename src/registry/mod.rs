@@ -7,6 +7,7 @@
 
 mod adopt;
 mod applied;
+mod batch;
 mod blobs;
 mod catalog;
 mod check;

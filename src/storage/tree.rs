@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cid::Cid;
+use futures_util::future::BoxFuture;
 
 use super::{Content, Finished, Folded, Kind, Result, TreeEdit, TreePath};
 use crate::ipld::file::CHUNK_SIZE;
@@ -90,13 +91,16 @@ pub trait TreeStore: Send + Sync {
 pub trait AddressedTree: Send + Sync {
     /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
     /// from forgetting it, so it need not be looked up again; nor need what is `new`: it is stored as content before any
-    /// reader sees the edits. Readers see all of the edits or none, whichever trees they are of. Returns what the edits
-    /// made of each tree that they are of, in the order of [`TreeId::ALL`], so that the caller does not compute it again.
+    /// reader sees the edits. Readers see all of the edits or none, whichever trees they are of; none before `permit`
+    /// has returned true, and an error if it returns false: it is awaited while the edits are prepared. Returns what the
+    /// edits made of each tree that they are of, in the order of [`TreeId::ALL`], so that the caller does not compute it
+    /// again.
     async fn apply_and_fold(
         &self,
         edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
         new: &[NewContent],
+        permit: BoxFuture<'_, bool>,
     ) -> Result<Vec<Applied>>;
 
     /// Returns the CID of a directory of a tree; none if there is no directory.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use roadstead::ipld::Cid;
 use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
@@ -192,9 +193,10 @@ impl AddressedTree for FaultInjecting {
         edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
         new: &[NewContent],
+        permit: BoxFuture<'_, bool>,
     ) -> Result<Vec<Applied>> {
         let addressed = self.inner.addressed().expect("it was asked for");
-        self.faults.call(addressed.apply_and_fold(edits, present, new)).await
+        self.faults.call(addressed.apply_and_fold(edits, present, new, permit)).await
     }
 
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {

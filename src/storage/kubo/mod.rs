@@ -22,11 +22,13 @@ mod tree;
 mod upload_window;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::future::ready;
 use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use uuid::Uuid;
 
@@ -309,7 +311,8 @@ impl ContentStore for KuboStorage {
 #[async_trait]
 impl TreeStore for KuboStorage {
     async fn apply(&self, edits: &[TreeEdit]) -> Result<()> {
-        self.apply_and_fold(edits, &HashSet::new(), &[]).await.map(drop)
+        let permit = Box::pin(ready(true));
+        self.apply_and_fold(edits, &HashSet::new(), &[], permit).await.map(drop)
     }
 
     async fn sync(&self) -> Result<()> {
@@ -365,13 +368,17 @@ impl AddressedTree for KuboStorage {
         edits: &[TreeEdit],
         present: &HashSet<CanonicalDigest>,
         new: &[NewContent],
+        permit: BoxFuture<'_, bool>,
     ) -> Result<Vec<Applied>> {
         // What is stored meanwhile is not there yet.
         let stored = new.iter().map(|new| new.content().canonical);
         let present: HashSet<CanonicalDigest> = present.iter().copied().chain(stored).collect();
-        let check = async {
-            tokio::try_join!(self.expect_linked(edits, &present), self.store_new(new)).map(drop)
+        let permitted = async {
+            let refused = || StorageError::new(StorageErrorKind::Unavailable, "the caller gave up");
+            if permit.await { Ok(()) } else { Err(refused()) }
         };
+        let linked = self.expect_linked(edits, &present);
+        let check = async { tokio::try_join!(linked, self.store_new(new), permitted).map(drop) };
         self.store.snapshots.apply(edits, check).await
     }
 

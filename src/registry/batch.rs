@@ -1,0 +1,104 @@
+//! Checking entries of the queue: what each would come to, against the rows, the entries before it and the storage.
+
+use std::collections::{HashMap, HashSet};
+
+use super::commit::{Waiting, decode};
+use super::documents::Found;
+use super::intent::{Planned, Refusal};
+use super::references::{self, Lost};
+use super::{Registry, Result};
+use crate::index::{EntryState, Writer};
+use crate::oci::CanonicalDigest;
+use crate::storage::NewContent;
+
+impl Registry {
+    /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage; returns
+    /// that content too. The storage is called between transactions, never inside of one: others could not write for
+    /// as long.
+    pub(super) async fn plan_soundly(
+        &self,
+        writer: &mut Writer,
+        batch: &[Waiting],
+    ) -> Result<(Vec<Planned>, HashSet<CanonicalDigest>)> {
+        let (mut seen, mut lost) = (HashSet::new(), HashMap::new());
+        loop {
+            writer.begin().await?;
+            let planned = self.plan(writer, batch, &lost).await;
+            writer.rollback().await?;
+            let planned = planned?;
+            let mut linked = Vec::new();
+            for (waiting, plan) in batch.iter().zip(&planned) {
+                if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
+                    let own = self.new_content(waiting).map(|new| new.content());
+                    seen.extend(own.map(|own| own.canonical));
+                    let contents = edits.iter().filter_map(|edit| edit.edit.content());
+                    linked.extend(contents.filter(|content| seen.insert(content.canonical)));
+                }
+            }
+            let mut fresh = references::lost(self.storage.as_ref(), linked).await?;
+            for Waiting { intent, .. } in batch {
+                // Another process may have purged the same manifest between the two steps of its push.
+                if let Some(own) = intent.manifest()
+                    && fresh.contains_key(own)
+                    && self.keep_again(writer, own).await?
+                {
+                    fresh.remove(own);
+                }
+            }
+            if fresh.is_empty() {
+                seen.retain(|canonical| !lost.contains_key(canonical));
+                return Ok((planned, seen));
+            }
+            lost.extend(fresh);
+        }
+    }
+
+    /// Returns what is to be stored together with the edits of an entry.
+    pub(super) fn new_content(&self, waiting: &Waiting) -> Option<NewContent> {
+        let Some(Found::Parsed(document)) = &waiting.manifest else { return None };
+        self.stored_with_edits(document.content.canonical, &document.bytes)
+    }
+
+    /// Checks entries in order, each seeing the rows of those before it. One that cannot be carried
+    /// out whatever happens is refused, or all later ones would wait for it; those behind it are left for
+    /// the next batch, since a transaction in which something failed is of no more use.
+    async fn plan(
+        &self,
+        writer: &mut Writer,
+        batch: &[Waiting],
+        lost: &Lost,
+    ) -> Result<Vec<Planned>> {
+        let mut planned = Vec::with_capacity(batch.len());
+        for waiting in batch {
+            let plan = match self.plan_entry(writer, waiting, lost).await {
+                Err(error) if waiting.entry.state == EntryState::Waiting && !error.may_pass() => {
+                    let seq = waiting.entry.seq;
+                    tracing::error!(seq, %error, "refused an impossible change");
+                    planned.push(Err(Refusal::Failed(error.to_string())));
+                    break;
+                }
+                plan => plan?,
+            };
+            planned.push(plan);
+        }
+        Ok(planned)
+    }
+
+    async fn plan_entry(
+        &self,
+        writer: &mut Writer,
+        waiting: &Waiting,
+        lost: &Lost,
+    ) -> Result<Planned> {
+        let Waiting { entry, intent, manifest } = waiting;
+        let plan = if let Some(edits) = &entry.edits {
+            Ok(decode(edits)?)
+        } else {
+            intent.plan(writer, manifest.as_ref(), lost, self.limits.sparse_indexes).await?
+        };
+        if let Ok(edits) = &plan {
+            intent.record(writer, manifest.as_ref(), edits).await?;
+        }
+        Ok(plan)
+    }
+}
