@@ -33,10 +33,14 @@ fn the_index_takes_writes_while_the_node_reads_a_manifests_content() {
         }
         bytes.to_vec()
     });
-    let registry = Registry::start_with(&node, &settings(&proxy));
+    let mut registry = Registry::start_with(&node, &settings(&proxy));
     let repository = registry.repository("team/app");
     repository.push_blob(b"{}");
     repository.push_blob(layer);
+    // What this process has just stored it would not look up.
+    registry.server.stop();
+    registry.server.start_again();
+    let repository = registry.repository("team/app");
     *target.lock().unwrap() = Some(registry.server.url("/v2/team/other/blobs/uploads/"));
     let manifest = image(b"{}", &[layer]).to_string().into_bytes();
     assert_eq!(repository.put("v1", OCI_MANIFEST, &manifest).status, 201);

@@ -101,6 +101,7 @@ const CASES: &[Case] = cases![
     tree::a_reader_meets_the_old_file_or_the_new_one,
     tree::the_trees_are_apart,
     tree::edits_of_several_trees_are_one_commit,
+    tree::new_content_is_stored_with_the_edits_that_link_it,
     tree::a_commit_that_fails_for_one_tree_is_seen_in_none,
     tree::a_small_file_is_read_up_to_a_limit,
     tree::what_is_not_there_is_none,

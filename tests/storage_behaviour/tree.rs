@@ -2,18 +2,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::convert::Infallible;
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use roadstead::ipld::Cid;
+use roadstead::ipld::file::CHUNK_SIZE;
 use roadstead::oci::TreeId::{Private, Public};
 use roadstead::oci::{CanonicalDigest, TreeId};
 use roadstead::storage::{
-    Applied, Content, Edit, Kind, Storage, StorageErrorKind, TreeEdit, TreePath, fold,
+    Applied, Content, Edit, Kind, NewContent, Storage, StorageErrorKind, TreeEdit, TreePath, fold,
 };
 
 use super::{EditOneTree, Subject, noise};
@@ -194,7 +197,8 @@ async fn apply(storage: &dyn Storage, edits: &[TreeEdit]) -> Vec<Applied> {
     for tree in TreeId::ALL {
         before.insert(tree, root_in(storage, tree).await);
     }
-    let applied = addressed.apply_and_fold(edits, &HashSet::new()).await.unwrap();
+    let applied =
+        addressed.apply_and_fold(edits, &HashSet::new(), &[], permit(true)).await.unwrap();
     for Applied { tree, before: from, folded } in &applied {
         assert_eq!(*from, before[tree]);
         assert_eq!(folded.root, root_in(storage, *tree).await);
@@ -202,6 +206,41 @@ async fn apply(storage: &dyn Storage, edits: &[TreeEdit]) -> Vec<Applied> {
     let edited = TreeId::ALL.into_iter().filter(|tree| edits.iter().any(|edit| edit.tree == *tree));
     assert!(applied.iter().map(|applied| applied.tree).eq(edited));
     applied
+}
+
+fn permit(is_given: bool) -> BoxFuture<'static, bool> {
+    Box::pin(ready(is_given))
+}
+
+pub(crate) async fn new_content_is_stored_with_the_edits_that_link_it(subject: &mut Subject) {
+    if subject.storage.addressed().is_none() {
+        return;
+    }
+    let bytes = Bytes::from_static(b"a manifest");
+    let new = NewContent::of(CanonicalDigest::of(&bytes), &bytes).unwrap();
+    let content = new.content();
+    let edits = TreeEdit::all(Public, [Edit::link(path("data"), &content)]);
+    let apply = async |storage: Arc<dyn Storage>, new: &[NewContent], is_given| {
+        let addressed = storage.addressed().unwrap();
+        let applied = addressed.apply_and_fold(&edits, &HashSet::new(), new, permit(is_given));
+        applied.await.map(drop).map_err(|error| error.kind)
+    };
+    let missing = apply(Arc::clone(&subject.storage), &[], true).await;
+    assert_eq!(missing, Err(StorageErrorKind::NotFound));
+    // Whatever was prepared meanwhile, nobody sees the edits.
+    let given_up = apply(Arc::clone(&subject.storage), &[new.clone()], false).await;
+    assert_eq!(given_up, Err(StorageErrorKind::Unavailable));
+    assert!(files(subject.storage.as_ref()).await.is_empty());
+    for _ in 0..2 {
+        apply(Arc::clone(&subject.storage), &[new.clone()], true).await.unwrap();
+        subject.reopen();
+        let storage = subject.storage.as_ref();
+        assert!(storage.contains(&content).await.unwrap());
+        assert_eq!(storage.verify(&content.canonical).await.unwrap(), content);
+        assert!(storage.is_linked(Public, &path("data"), &content).await.unwrap());
+    }
+    let large = Bytes::from(noise(CHUNK_SIZE + 1, 1));
+    assert_eq!(NewContent::of(CanonicalDigest::of(&large), &large), None, "it is more than a leaf");
 }
 
 pub(crate) async fn a_commit_that_fails_for_one_tree_is_seen_in_none(subject: &mut Subject) {
