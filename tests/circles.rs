@@ -80,7 +80,9 @@ impl Sources {
         // What imports nothing that is left is in no circle.
         loop {
             let left: BTreeSet<Names> = imports.keys().map(|path| (*path).clone()).collect();
-            imports.values_mut().for_each(|targets| targets.retain(|it, _| left.contains(it)));
+            for targets in imports.values_mut() {
+                targets.retain(|target, _| left.contains(target));
+            }
             imports.retain(|_, targets| !targets.is_empty());
             if imports.len() == left.len() {
                 break;
