@@ -239,7 +239,7 @@ pub(crate) async fn new_content_is_stored_with_the_edits_that_link_it(subject: &
         assert_eq!(storage.verify(&content.canonical).await.unwrap(), content);
         assert!(storage.is_linked(Public, &path("data"), &content).await.unwrap());
     }
-    let large = Bytes::from(noise(CHUNK_SIZE + 1, 1));
+    let large = Bytes::from(noise(1, CHUNK_SIZE + 1));
     assert_eq!(NewContent::of(CanonicalDigest::of(&large), &large), None, "it is more than a leaf");
 }
 
