@@ -222,7 +222,8 @@ pub(crate) async fn new_content_is_stored_with_the_edits_that_link_it(subject: &
     let edits = TreeEdit::all(Public, [Edit::link(path("data"), &content)]);
     let apply = async |storage: Arc<dyn Storage>, new: &[NewContent], is_given| {
         let addressed = storage.addressed().unwrap();
-        let applied = addressed.apply_and_fold(&edits, &HashSet::new(), new, permit(is_given));
+        let nothing = HashSet::new();
+        let applied = addressed.apply_and_fold(&edits, &nothing, new, permit(is_given));
         applied.await.map(drop).map_err(|error| error.kind)
     };
     let missing = apply(Arc::clone(&subject.storage), &[], true).await;
