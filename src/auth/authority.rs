@@ -145,18 +145,18 @@ impl Authority {
             return Err(refusal.clone());
         }
         self.decide_on(caller, Action::Pull, &meant).await?;
-        let Meant { name, own, .. } = meant;
+        let Meant { name, own, record, .. } = meant;
         if let Some(own) = &own {
             let act = Act::On(Action::Pull, own);
             self.consult(caller, act, act).await?;
         }
         match (bound, foreign, own) {
             (Err(refusal), Some(foreign), Some(own)) => {
-                let own = PullGrant::new(own, None, caller.clone(), None);
+                let own = PullGrant::new(own, record, None, caller.clone(), None);
                 Ok(own.instead_of(foreign.root, refusal))
             }
             (bound, foreign, own) => {
-                Ok(PullGrant::new(name, foreign, caller.clone(), bound?).or(own))
+                Ok(PullGrant::new(name, record, foreign, caller.clone(), bound?).or(own))
             }
         }
     }
@@ -201,8 +201,8 @@ impl Authority {
         caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<PushGrant, AuthError> {
-        let name = self.change(caller, Action::Push, meant.into()).await?;
-        Ok(PushGrant::new(name, caller.clone()))
+        let Meant { name, record, .. } = self.change(caller, Action::Push, meant.into()).await?;
+        Ok(PushGrant::new(name, record, caller.clone()))
     }
 
     /// Allows a client to delete from a repository of this registry.
@@ -214,8 +214,8 @@ impl Authority {
         caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<DeleteGrant, AuthError> {
-        let name = self.change(caller, Action::Delete, meant.into()).await?;
-        Ok(DeleteGrant::new(name, caller.clone()))
+        let Meant { name, record, .. } = self.change(caller, Action::Delete, meant.into()).await?;
+        Ok(DeleteGrant::new(name, record, caller.clone()))
     }
 
     /// Allows a client to list all repositories.
@@ -227,16 +227,16 @@ impl Authority {
         Ok(CatalogGrant::new(caller.clone()))
     }
 
-    /// Allows a change, and returns the name of the repository.
+    /// Allows a change, and returns what it is about.
     async fn change(
         &self,
         caller: &Caller,
         action: Action,
         meant: Meant,
-    ) -> Result<RepositoryName, AuthError> {
+    ) -> Result<Meant, AuthError> {
         self.decide_on(caller, action, &meant).await?;
         self.refuse_foreign(&meant.name)?;
-        Ok(meant.name)
+        Ok(meant)
     }
 
     fn refuse_foreign(&self, name: &RepositoryName) -> Result<(), AuthError> {
@@ -264,6 +264,7 @@ mod tests {
 
     use super::super::{IdentityProvider, Policy, TokenIssuer};
     use super::*;
+    use crate::oci::{RepositoryRecord, Visibility};
 
     /// Says who every caller is.
     struct Known(Caller, Option<Challenge>);
@@ -368,5 +369,34 @@ mod tests {
         assert_eq!(authority.push(&anna, name()).await.unwrap().caller(), &anna);
         assert_eq!(authority.delete(&anna, name()).await.unwrap().caller(), &anna);
         assert_eq!(authority.catalog(&anna).await.unwrap().caller(), &anna);
+    }
+
+    #[tokio::test]
+    async fn a_grant_carries_the_record_of_a_repository_of_this_registry() {
+        let anna = Caller::user("anna");
+        let provider = Box::new(Known(anna.clone(), None));
+        let access = AccessControl { provider, policy: Box::new(Always(Decision::Allow)) };
+        let names = Names { federates: true, ..Names::default() };
+        let authority = Authority::new(access, names);
+        let name = || "team/app".parse::<RepositoryName>().unwrap();
+        let visibility = Visibility::Private;
+        let (tree, as_of) = (visibility.tree(), None);
+        let record = RepositoryRecord { id: 1, name: name(), visibility, tree, as_of };
+        let record = Some(record);
+        let own = || Meant { record: record.clone(), ..name().into() };
+        assert_eq!(authority.pull(&anna, own()).await.unwrap().record(), record.as_ref());
+        assert_eq!(authority.push(&anna, own()).await.unwrap().record(), record.as_ref());
+        assert_eq!(authority.delete(&anna, own()).await.unwrap().record(), record.as_ref());
+        assert_eq!(authority.pull(&anna, name()).await.unwrap().record(), None);
+
+        // On behalf of another registry, it is that of the repository that may stand in.
+        let foreign = authority.names().meant(name(), None, Some("far.example")).unwrap();
+        assert_eq!(authority.names().local(&foreign), Some(&name()));
+        let grant = authority.pull(&anna, Meant { record: record.clone(), ..foreign }).await;
+        let grant = grant.unwrap();
+        assert_eq!(grant.record(), None);
+        assert_eq!(grant.own().unwrap().record(), record.as_ref());
+        let foreign = "far.example/team/app".parse::<RepositoryName>().unwrap().into();
+        assert_eq!(authority.names().local(&foreign), None);
     }
 }

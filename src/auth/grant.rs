@@ -1,8 +1,8 @@
-//! Grants: a repository's name and its caller, together with the right to do something there. Only
+//! Grants: a repository's name, what is known of it, and its caller, together with the right to do something there. Only
 //! this room can make one.
 
 use super::{AuthError, Caller};
-use crate::oci::{ForeignName, RepositoryName, RootName};
+use crate::oci::{ForeignName, RepositoryName, RepositoryRecord, RootName};
 
 /// The right to read a repository.
 #[derive(Debug, Clone)]
@@ -30,17 +30,19 @@ pub struct CatalogGrant(Caller);
 #[derive(Debug, Clone)]
 struct Granted {
     repository: RepositoryName,
+    record: Option<RepositoryRecord>,
     caller: Caller,
 }
 
 impl PullGrant {
     pub(super) fn new(
         repository: RepositoryName,
+        record: Option<RepositoryRecord>,
         foreign: Option<ForeignName>,
         caller: Caller,
         cache_only: Option<AuthError>,
     ) -> Self {
-        let granted = Granted { repository, caller };
+        let granted = Granted { repository, record, caller };
         Self { granted, foreign, cache_only, own: None, instead_of: None }
     }
 
@@ -58,8 +60,8 @@ impl PullGrant {
     /// may be one.
     #[must_use]
     pub fn own(&self) -> Option<Self> {
-        let own = self.own.clone()?;
-        Some(Self::new(own, None, self.granted.caller.clone(), None))
+        let (own, Granted { record, caller, .. }) = (self.own.clone()?, &self.granted);
+        Some(Self::new(own, record.clone(), None, caller.clone(), None))
     }
 
     /// Returns below which root the repository is for which this one stands in, and the answer where this one is
@@ -73,6 +75,12 @@ impl PullGrant {
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {
         &self.granted.repository
+    }
+
+    /// Returns what is known of the repository; none if it is not there, or not this registry's own.
+    #[must_use]
+    pub fn record(&self) -> Option<&RepositoryRecord> {
+        self.granted.record.as_ref().filter(|_| self.foreign.is_none())
     }
 
     /// Returns whose it is and its name there, if it is not this registry's own.
@@ -96,8 +104,18 @@ impl PullGrant {
 }
 
 impl PushGrant {
-    pub(super) fn new(repository: RepositoryName, caller: Caller) -> Self {
-        Self(Granted { repository, caller })
+    pub(super) fn new(
+        repository: RepositoryName,
+        record: Option<RepositoryRecord>,
+        caller: Caller,
+    ) -> Self {
+        Self(Granted { repository, record, caller })
+    }
+
+    /// Returns what is known of the repository; none if it is not there yet: what is written to it makes it.
+    #[must_use]
+    pub fn record(&self) -> Option<&RepositoryRecord> {
+        self.0.record.as_ref()
     }
 
     /// Returns the repository.
@@ -114,8 +132,18 @@ impl PushGrant {
 }
 
 impl DeleteGrant {
-    pub(super) fn new(repository: RepositoryName, caller: Caller) -> Self {
-        Self(Granted { repository, caller })
+    pub(super) fn new(
+        repository: RepositoryName,
+        record: Option<RepositoryRecord>,
+        caller: Caller,
+    ) -> Self {
+        Self(Granted { repository, record, caller })
+    }
+
+    /// Returns what is known of the repository; none if it is not there.
+    #[must_use]
+    pub fn record(&self) -> Option<&RepositoryRecord> {
+        self.0.record.as_ref()
     }
 
     /// Returns the repository.

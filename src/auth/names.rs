@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::oci::{ForeignName, NameError, RepositoryName, read_domain};
+use crate::oci::{ForeignName, NameError, RepositoryName, RepositoryRecord, read_domain};
 
 /// What the operator says about names that look like a foreign root.
 #[derive(Debug, Clone, Default)]
@@ -27,11 +27,14 @@ pub struct Meant {
     /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
     /// the name as the client said it.
     pub own: Option<RepositoryName>,
+    /// What is known of the repository of this registry that is meant, or that may stand in for it; none where there
+    /// is none yet.
+    pub record: Option<RepositoryRecord>,
 }
 
 impl From<RepositoryName> for Meant {
     fn from(name: RepositoryName) -> Self {
-        Self { requested: name.clone(), name, own: None }
+        Self { requested: name.clone(), name, own: None, record: None }
     }
 }
 
@@ -48,7 +51,7 @@ impl Names {
         namespace: Option<&str>,
     ) -> Result<Meant, NameError> {
         if let Some(own) = self.own.iter().find_map(|domain| name.below(domain)) {
-            return Ok(Meant { name: own, requested: name, own: None });
+            return Ok(Meant { requested: name, ..own.into() });
         }
         if self.is_local(&name) || !self.federates || name.foreign().is_some() {
             return Ok(name.into());
@@ -62,10 +65,17 @@ impl Names {
         let own = namespace.as_ref().map(|_| name.clone());
         match namespace.or(host) {
             Some(domain) if !self.own.contains(&domain) => {
-                Ok(Meant { name: format!("{domain}/{name}").parse()?, requested: name, own })
+                let meant: RepositoryName = format!("{domain}/{name}").parse()?;
+                Ok(Meant { requested: name, own, ..meant.into() })
             }
             _ => Ok(name.into()),
         }
+    }
+
+    /// Returns the repository of this registry that is meant, or that may stand in for the one that is.
+    #[must_use]
+    pub fn local<'a>(&self, meant: &'a Meant) -> Option<&'a RepositoryName> {
+        meant.own.as_ref().or_else(|| self.foreign(&meant.name).is_none().then_some(&meant.name))
     }
 
     /// Reads a name as one below a foreign root; none if it is this registry's own, also because the

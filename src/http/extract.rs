@@ -49,7 +49,7 @@ pub(super) trait Ask: Sized {
 /// Asks for a grant about the repository of the path, whose name is read only once that makes sense.
 async fn ask<Grant>(
     request: &HttpRequest,
-    authority: &Authority,
+    Api { authority, registry, .. }: &Api,
     action: Action,
     ask: impl AsyncFnOnce(&Authority, &Caller, Meant) -> Result<Grant, AuthError>,
 ) -> Result<Grant, ApiError> {
@@ -65,17 +65,20 @@ async fn ask<Grant>(
     }
     let name = name?;
     let namespace = Query::read(request)?.get("ns").map(str::to_owned);
-    let meant = authority.names().meant(name, client::host(request), namespace.as_deref())?;
+    let mut meant = authority.names().meant(name, client::host(request), namespace.as_deref())?;
     let namespace = namespace.as_deref().and_then(read_domain);
     if let Some(namespace) = namespace.filter(|it| meant.name.namespace() == Some(it.as_str())) {
         request.extensions_mut().insert(Namespace(namespace));
+    }
+    if let Some(local) = authority.names().local(&meant) {
+        meant.record = registry.record(local).await?;
     }
     Ok(ask(authority, &caller, meant).await?)
 }
 
 impl Ask for PullGrant {
     async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
-        let grant = ask(request, &api.authority, Action::Pull, Authority::pull).await?;
+        let grant = ask(request, api, Action::Pull, Authority::pull).await?;
         let grant = api.registry.choose_repository(grant).await?;
         if grant.foreign().is_none() {
             // The answer is this registry's own.
@@ -87,13 +90,13 @@ impl Ask for PullGrant {
 
 impl Ask for PushGrant {
     async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
-        ask(request, &api.authority, Action::Push, Authority::push).await
+        ask(request, api, Action::Push, Authority::push).await
     }
 }
 
 impl Ask for DeleteGrant {
     async fn ask(request: &HttpRequest, api: &Api) -> Result<Self, ApiError> {
-        ask(request, &api.authority, Action::Delete, Authority::delete).await
+        ask(request, api, Action::Delete, Authority::delete).await
     }
 }
 

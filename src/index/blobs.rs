@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 
 use super::columns::{cid, parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{BlobRow, Index, NewBlob, Result, Writer, blocks, manifests, repositories};
+use super::{BlobRow, Index, Lookup, NewBlob, Result, Writer, blocks, manifests, repositories};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 /// How many names go into one statement.
@@ -24,11 +24,12 @@ impl Index {
     /// Finds a blob that the repository has under that very name.
     pub async fn blob(
         &self,
-        repository: &RepositoryName,
+        repository: impl Into<Lookup<'_>>,
         digest: &Digest,
     ) -> Result<Option<BlobRow>> {
-        let look_up = async || find(&mut self.read().await?, repository, digest).await;
-        self.cache.blobs().find(&self.generation, repository, digest, look_up).await
+        let lookup = repository.into();
+        let look_up = async || find(&mut self.read().await?, lookup.repository, digest).await;
+        self.cache.blobs().find(&self.generation, lookup, digest, look_up).await
     }
 
     /// Finds a blob by its canonical digest, in whatever repository.

@@ -8,14 +8,17 @@ use quick_cache::{DefaultHashBuilder, Equivalent, OptionsBuilder, Weighter};
 
 use super::generation::Generation;
 use super::generation_reader::Seen;
-use super::{BlobRow, ManifestRow, Result};
-use crate::oci::{Digest, RepositoryName, Tag};
+use super::{BlobRow, Lookup, ManifestRow, Result};
+use crate::oci::{Digest, RepositoryName, RepositoryRecord, Tag};
 
 /// How many bytes of manifests are cached.
 const MANIFEST_BYTES: u64 = 8 * 1024 * 1024;
 
 /// How many bytes the rows of blobs may take.
 const BLOB_BYTES: u64 = 2 * 1024 * 1024;
+
+/// How many bytes the records of repositories may take.
+const REPOSITORY_BYTES: u64 = 1024 * 1024;
 
 /// Into how many parts each kind is divided; a part has its share of the bytes, and one lock.
 const SHARDS: usize = 4;
@@ -28,6 +31,7 @@ pub(super) struct RowCache {
     blobs: Found<Digest, BlobRow>,
     manifests: Found<Digest, ManifestRow>,
     tagged: Found<Tag, ManifestRow>,
+    repositories: Found<(), RepositoryRecord>,
 }
 
 impl RowCache {
@@ -36,6 +40,7 @@ impl RowCache {
             blobs: Found::new(BLOB_BYTES),
             manifests: Found::new(MANIFEST_BYTES / 2),
             tagged: Found::new(MANIFEST_BYTES / 2),
+            repositories: Found::new(REPOSITORY_BYTES),
         }
     }
 
@@ -49,6 +54,10 @@ impl RowCache {
 
     pub(super) fn tagged(&self) -> &Found<Tag, ManifestRow> {
         &self.tagged
+    }
+
+    pub(super) fn repositories(&self) -> &Found<(), RepositoryRecord> {
+        &self.repositories
     }
 }
 
@@ -72,15 +81,20 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
         ))
     }
 
-    /// Returns the row from memory, or looks it up. Kept is what was found while nothing changed.
+    /// Returns the row from memory, as it was under the state of the index that the look-up names or else as it is now,
+    /// or looks it up. Kept is what was found while nothing changed.
     pub(super) async fn find(
         &self,
         generation: &Generation,
-        repository: &RepositoryName,
+        Lookup { repository, as_of }: Lookup<'_>,
         name: &Name,
         look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
     ) -> Result<Option<Row>> {
-        let Some(now) = generation.seen().await? else { return look_up().await };
+        let now = match as_of {
+            Some(_) => as_of,
+            None => generation.seen().await?,
+        };
+        let Some(now) = now else { return look_up().await };
         if let Some((seen, row)) = self.0.get(&KeyRef(repository, name))
             && seen == now
         {
@@ -116,6 +130,12 @@ pub(super) trait Size {
 }
 
 impl Size for BlobRow {
+    fn size(&self) -> u64 {
+        0
+    }
+}
+
+impl Size for RepositoryRecord {
     fn size(&self) -> u64 {
         0
     }

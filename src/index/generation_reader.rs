@@ -16,6 +16,7 @@ use super::columns::unsigned;
 use super::failure::kind;
 use super::session::{SESSION, within};
 use super::{IndexError, IndexErrorKind, Result};
+use crate::oci::IndexState;
 
 const DOING: &str = "asking for the version";
 
@@ -25,13 +26,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 type Answer = std::result::Result<(u64, i64), Arc<sqlx::Error>>;
 
 /// A version that was seen: what was found under it counts as long as the same is seen again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
-    /// The number of the connection that it was seen by.
-    pub(super) session: u64,
-    /// The version.
-    pub(super) version: u64,
-}
+pub(super) type Seen = IndexState;
 
 /// Asks on behalf of all requests of this process.
 pub(super) struct GenerationReader {

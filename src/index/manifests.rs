@@ -5,7 +5,9 @@ use cid::Cid;
 
 use super::columns::{cid, parsed, signed};
 use super::connection::{Connection, on};
-use super::{Index, ManifestRow, NewManifest, Result, StoredManifest, Writer, edges, repositories};
+use super::{
+    Index, Lookup, ManifestRow, NewManifest, Result, StoredManifest, Writer, edges, repositories,
+};
 use crate::ipld::{RAW, digest_of};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
@@ -46,21 +48,23 @@ impl Index {
     /// Finds a manifest that the repository has under that very name.
     pub async fn manifest(
         &self,
-        repository: &RepositoryName,
+        repository: impl Into<Lookup<'_>>,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
-        let look_up = async || find(&mut self.read().await?, repository, digest).await;
-        self.cache.manifests().find(&self.generation, repository, digest, look_up).await
+        let lookup = repository.into();
+        let look_up = async || find(&mut self.read().await?, lookup.repository, digest).await;
+        self.cache.manifests().find(&self.generation, lookup, digest, look_up).await
     }
 
     /// Finds the manifest that a tag points to; `ManifestRow::digest` is the name it was tagged by.
     pub async fn tagged_manifest(
         &self,
-        repository: &RepositoryName,
+        repository: impl Into<Lookup<'_>>,
         tag: &Tag,
     ) -> Result<Option<ManifestRow>> {
-        let look_up = async || find_tagged(&mut self.read().await?, repository, tag).await;
-        self.cache.tagged().find(&self.generation, repository, tag, look_up).await
+        let lookup = repository.into();
+        let look_up = async || find_tagged(&mut self.read().await?, lookup.repository, tag).await;
+        self.cache.tagged().find(&self.generation, lookup, tag, look_up).await
     }
 }
 

@@ -27,6 +27,7 @@ mod generation;
 mod generation_reader;
 mod links;
 mod locks;
+mod lookup;
 mod maintenance;
 mod manifests;
 mod nodes;
@@ -53,6 +54,7 @@ pub use database::Index;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
 pub use locks::Lease;
+pub use lookup::Lookup;
 pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
     Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, Folding, ManifestEdge,

@@ -2,7 +2,7 @@
 
 use super::columns::parsed;
 use super::connection::{Connection, on};
-use super::{Index, Result, Writer};
+use super::{Index, Lookup, Result, Writer};
 use crate::oci::{RepositoryName, RepositoryRecord, TreeId, Visibility};
 
 impl Index {
@@ -60,12 +60,21 @@ impl Index {
         rows.iter().map(|(name,)| parsed(name)).collect()
     }
 
-    /// Returns what is known of a repository; none before something was written for it.
+    /// Returns what is known of a repository, and under which state of the index; none before something was written
+    /// for it.
     pub async fn repository(
         &self,
         repository: &RepositoryName,
     ) -> Result<Option<RepositoryRecord>> {
-        find(&mut self.read().await?, repository).await
+        let as_of = self.generation.seen().await?;
+        let look_up = async || find(&mut self.read().await?, repository).await;
+        let found = if as_of.is_some() {
+            let lookup = Lookup { repository, as_of };
+            self.cache.repositories().find(&self.generation, lookup, &(), look_up).await?
+        } else {
+            look_up().await?
+        };
+        Ok(found.map(|record| RepositoryRecord { as_of, ..record }))
     }
 }
 
@@ -123,6 +132,7 @@ async fn find(
         name: repository.clone(),
         visibility: parsed(&visibility)?,
         tree: parsed(&tree)?,
+        as_of: None,
     }))
 }
 

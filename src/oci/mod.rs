@@ -23,5 +23,5 @@ pub use name::{
     ForeignName, NameError, RepositoryName, RootName, is_domain, read_domain, read_root,
 };
 pub use reference::{Reference, ReferenceError, Tag, TagError};
-pub use repository::{RepositoryRecord, Visibility, VisibilityError};
+pub use repository::{IndexState, RepositoryRecord, Visibility, VisibilityError};
 pub use tree_id::{TreeId, TreeIdError};

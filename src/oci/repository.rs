@@ -72,4 +72,16 @@ pub struct RepositoryRecord {
     pub visibility: Visibility,
     /// In which tree it is.
     pub tree: TreeId,
+    /// Under which state of the index that was read; none where it does not say.
+    pub as_of: Option<IndexState>,
+}
+
+/// A state of the index, whose numbers mean something to it alone: what was read under one state belongs together, and
+/// more of it is found without asking for the state again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexState {
+    /// By which connection it was seen.
+    pub session: u64,
+    /// How many commits there were.
+    pub version: u64,
 }

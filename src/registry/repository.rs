@@ -10,8 +10,8 @@ use super::federation::{Extent, Federation};
 use super::referrers::{ReferrersPage, ReferrersQuery, foreign_referrers, own_referrers};
 use super::{Blob, Expected, Registry, RegistryError, Result};
 use crate::auth::{AuthError, PullGrant};
-use crate::index::{Index, ManifestRow};
-use crate::oci::{Digest, ForeignName, Reference, RepositoryName, Tag};
+use crate::index::{Index, Lookup, ManifestRow};
+use crate::oci::{Digest, ForeignName, Reference, RepositoryName, RepositoryRecord, Tag};
 
 /// A repository that a client may read.
 pub enum Repository<'a> {
@@ -25,6 +25,8 @@ pub enum Repository<'a> {
 pub struct Own<'a> {
     registry: &'a Registry,
     name: &'a RepositoryName,
+    /// What is known of it, where the grant says that.
+    record: Option<&'a RepositoryRecord>,
 }
 
 /// A repository below a foreign root.
@@ -38,6 +40,15 @@ pub struct Foreign<'a> {
 }
 
 impl Registry {
+    /// Returns what is known of a repository of this registry, for the grant that is requested for it; none if it is
+    /// not there.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn record(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>> {
+        Ok(self.index.repository(name).await?)
+    }
+
     /// Returns the repository that a grant allows to read; whether it is there, each look-up finds out.
     #[must_use]
     pub fn repository<'a>(&'a self, grant: &'a PullGrant) -> Repository<'a> {
@@ -47,7 +58,7 @@ impl Registry {
                 let refusal = grant.cache_only();
                 Repository::Foreign(Foreign { federation, name, repository, refusal })
             }
-            _ => Repository::Own(Own { registry: self, name: repository }),
+            _ => Repository::Own(Own { registry: self, name: repository, record: grant.record() }),
         }
     }
 }
@@ -144,10 +155,15 @@ impl Own<'_> {
         &self.registry.index
     }
 
+    /// Where its rows are looked up.
+    fn lookup(&self) -> Lookup<'_> {
+        self.record.map_or_else(|| self.name.into(), Into::into)
+    }
+
     async fn manifest(&self, reference: &Reference) -> Result<ManifestRow> {
         let found = match reference {
-            Reference::Tag(tag) => self.index().tagged_manifest(self.name, tag).await?,
-            Reference::Digest(digest) => self.index().manifest(self.name, digest).await?,
+            Reference::Tag(tag) => self.index().tagged_manifest(self.lookup(), tag).await?,
+            Reference::Digest(digest) => self.index().manifest(self.lookup(), digest).await?,
         };
         if let Some(found) = found {
             return Ok(found);
@@ -159,7 +175,7 @@ impl Own<'_> {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Blob> {
-        let row = self.index().blob(self.name, digest).await?;
+        let row = self.index().blob(self.lookup(), digest).await?;
         let row = row.ok_or_else(|| RegistryError::BlobUnknown(*digest, self.name.clone()))?;
         Ok(self.registry.own_blob(*digest, content(&row)))
     }

@@ -99,13 +99,18 @@ async fn check_moves(writing: &Arc<Index>, reading: &Arc<Index>) -> Outcome {
     };
     let moving = tokio::spawn(moving);
     let mut readers = Vec::new();
-    for _ in 0..READERS {
+    for reader in 0..READERS {
         let (index, mine, acknowledged) = (reading.clone(), mine.clone(), acknowledged.clone());
         readers.push(tokio::spawn(async move {
             let mut count = 0_u64;
             loop {
                 let before = acknowledged.load(Ordering::SeqCst);
-                let found = index.tagged_manifest(&mine, &tag("v1")).await?;
+                // By its record a row is as it was when that was read, or later.
+                let record = if reader % 2 == 0 { None } else { index.repository(&mine).await? };
+                let found = match &record {
+                    Some(record) => index.tagged_manifest(record, &tag("v1")).await?,
+                    None => index.tagged_manifest(&mine, &tag("v1")).await?,
+                };
                 if before > 0 {
                     let found = found.expect("it was tagged");
                     let number = found.media_type.trim_start_matches("application/").to_owned();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use roadstead::index::{self, Actor, Index, IndexErrorKind};
+use roadstead::oci::TreeId::{Private, Public};
 
 use crate::fixtures::{NOW, blob, cid, give, key, manifest, repository, sha256, tag, target};
 use crate::{Case, Outcome, case, case_on, home::Home};
@@ -88,6 +89,16 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     }
     home.execute("ALTER TABLE pending_edits DROP COLUMN actor").await?;
     home.execute("ALTER TABLE pending_edits DROP COLUMN address").await?;
+    home.execute("DROP TABLE unfolded_edits").await?;
+    home.execute("ALTER TABLE pending_edits ADD COLUMN tree TEXT").await?;
+    home.execute("ALTER TABLE pending_edits ADD COLUMN folded INTEGER NOT NULL DEFAULT 0").await?;
+    home.execute("CREATE INDEX pending_edits_state ON pending_edits (state)").await?;
+    let entry = "INSERT INTO pending_edits (state, tree, intent, edits, outcome, folded, created) \
+                 SELECT 'done', 'public', intent, intent, intent, 0, created FROM pending_edits";
+    home.execute(entry).await?;
+    home.execute("ALTER TABLE repositories DROP COLUMN tree").await?;
+    home.execute("DROP INDEX nodes_private_removed").await?;
+    home.execute("ALTER TABLE nodes DROP COLUMN private_removed").await?;
     home.execute("CREATE TABLE remote_roots (name TEXT)").await?;
     home.execute("DROP INDEX repository_blobs_linked").await?;
     home.execute("DROP INDEX repository_blobs_unsettled").await?;
@@ -96,6 +107,10 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     assert!(index::open_read_only(&home.url).await.is_err(), "nobody may migrate it by reading");
     let again = home.open_again().await?;
     check(&again).await?;
+    let unfolded: Vec<_> = again.folding(Public).await?.edits.into_iter().map(|it| it.1).collect();
+    assert_eq!(unfolded, [b"entry"]);
+    assert!(again.folding(Private).await?.edits.is_empty());
+    assert_eq!(again.lock().await?.tree_of(&repository("app")).await?, Public);
     again.secret("tokens").await?;
     again.begin_cleaning().await?.end().await?;
     assert_eq!(again.published_roots().await?, []);

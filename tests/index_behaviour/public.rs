@@ -4,7 +4,7 @@ use bytes::Bytes;
 use roadstead::index::{BlobBlock, EdgeKind, IndexErrorKind, ManifestEdge, PublicBlock};
 use roadstead::ipld::Block;
 use roadstead::oci::TreeId::{Private, Public};
-use roadstead::oci::Visibility;
+use roadstead::oci::{RepositoryRecord, Visibility};
 
 use crate::fixtures::{
     NOW, blob, canonical, cid, give, leaf, manifest, repository, sha256, stored_blob,
@@ -186,7 +186,10 @@ async fn content_is_named_in_the_tree_of_its_repository(home: Home) -> Outcome {
         writer.set_visibility(&app, visibility, NOW).await?;
         let record = home.index.repository(&app).await?.ok_or("no record")?;
         assert_eq!((&record.name, record.visibility, record.tree), (&app, visibility, tree));
-        assert_eq!(writer.repository(&app).await?.as_ref(), Some(&record));
+        assert_eq!(
+            writer.repository(&app).await?,
+            Some(RepositoryRecord { as_of: None, ..record })
+        );
         assert_eq!(writer.tree_of(&app).await?, tree);
         assert_eq!(home.index.repositories_in(tree, None, 9).await?, [app.clone()]);
         assert_eq!(home.index.repositories_in(other, None, 9).await?, []);
