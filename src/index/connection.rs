@@ -66,6 +66,7 @@ impl Link {
 ///
 /// It goes back to its pool when it is dropped, except with an open transaction, with the writer's
 /// lock or after a failure: then it is closed, which rolls back, also when a caller went away in mid-statement.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Connection {
     link: Link,
     gate: Option<Arc<Mutex<()>>>,

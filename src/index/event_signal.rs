@@ -109,7 +109,7 @@ impl EventWatch {
     pub async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
             // The index is gone, and with it all that could happen.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

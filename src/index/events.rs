@@ -160,7 +160,7 @@ fn event(row: Row) -> Result<Event> {
     let (seq, at, kind, name, address, repository, reference, digest, size, detail) = row;
     let change = NewEvent {
         kind: kind.into(),
-        actor: actor(name, address)?,
+        actor: actor(name, address.as_deref())?,
         repository: repository.as_deref().map(parsed).transpose()?,
         reference,
         digest: digest.as_deref().map(parsed).transpose()?,
@@ -171,6 +171,6 @@ fn event(row: Row) -> Result<Event> {
 }
 
 /// Reads an actor.
-pub(super) fn actor(name: Option<String>, address: Option<String>) -> Result<Actor> {
-    Ok(Actor { name, address: address.as_deref().map(parsed).transpose()? })
+pub(super) fn actor(name: Option<String>, address: Option<&str>) -> Result<Actor> {
+    Ok(Actor { name, address: address.map(parsed).transpose()? })
 }

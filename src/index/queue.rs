@@ -29,7 +29,7 @@ fn state(text: &str) -> Result<EntryState> {
 type Row = (i64, Option<String>, Option<String>, String, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 fn row((seq, name, address, stored_state, intent, edits, outcome): Row) -> Result<Entry> {
-    let actor = events::actor(name, address)?;
+    let actor = events::actor(name, address.as_deref())?;
     Ok(Entry { seq, actor, state: state(&stored_state)?, intent, edits, outcome })
 }
 
