@@ -152,7 +152,7 @@ impl Upload {
     /// ```
     ///
     /// # Errors
-    /// Those of the request; [`ClientErrorKind::Refused`] with status 416 if the registry has more or fewer bytes than
+    /// Those of the request; [`ClientErrorKind::Refused`](super::ClientErrorKind::Refused) with status 416 if the registry has more or fewer bytes than
     /// [`Self::offset`], which [`Self::refresh`] sets right.
     pub async fn append(&mut self, content: &Content, length: u64) -> Result<()> {
         let end = content.size().min(self.offset.saturating_add(length));
@@ -189,7 +189,7 @@ impl Upload {
     /// ```
     ///
     /// # Errors
-    /// Those of the request; [`ClientErrorKind::Input`] if the stream fails.
+    /// Those of the request; [`ClientErrorKind::Input`](super::ClientErrorKind::Input) if the stream fails.
     pub async fn append_stream(
         &mut self,
         stream: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
@@ -218,7 +218,7 @@ impl Upload {
     /// ```
     ///
     /// # Errors
-    /// [`ClientErrorKind::NotFound`] if the upload is gone.
+    /// [`ClientErrorKind::NotFound`](super::ClientErrorKind::NotFound) if the upload is gone.
     pub async fn refresh(&mut self) -> Result<u64> {
         let request = self.request(Method::GET, self.location.clone(), "find");
         let answer = request.expect(&[204]).await?;
@@ -245,7 +245,7 @@ impl Upload {
     /// ```
     ///
     /// # Errors
-    /// [`ClientErrorKind::Refused`] if it does not have the digest.
+    /// [`ClientErrorKind::Refused`](super::ClientErrorKind::Refused) if it does not have the digest.
     pub async fn finish(&self, digest: &Digest) -> Result<()> {
         self.put(digest, None).await
     }
@@ -266,7 +266,7 @@ impl Upload {
     /// ```
     ///
     /// # Errors
-    /// [`ClientErrorKind::Refused`] if it does not have the digest.
+    /// [`ClientErrorKind::Refused`](super::ClientErrorKind::Refused) if it does not have the digest.
     pub async fn finish_with(&self, digest: &Digest, content: &Content) -> Result<()> {
         self.put(digest, Some((content, self.offset..content.size()))).await
     }
@@ -299,7 +299,7 @@ impl Upload {
     /// ```
     ///
     /// # Errors
-    /// [`ClientErrorKind::NotFound`] if it is gone already.
+    /// [`ClientErrorKind::NotFound`](super::ClientErrorKind::NotFound) if it is gone already.
     pub async fn cancel(self) -> Result<()> {
         let request = self.request(Method::DELETE, self.location.clone(), "cancel");
         request.expect(&[200, 202, 204]).await.map(drop)

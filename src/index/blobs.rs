@@ -28,8 +28,8 @@ impl Index {
         digest: &Digest,
     ) -> Result<Option<BlobRow>> {
         let lookup = repository.into();
-        let look_up = async || find(&mut self.read().await?, lookup.repository, digest).await;
-        self.cache.blobs().find(&self.generation, lookup, digest, look_up).await
+        let read_row = async || find(&mut self.read().await?, lookup.repository, digest).await;
+        self.cache.blobs().find(&self.generation, lookup, digest, read_row).await
     }
 
     /// Finds a blob by its canonical digest, in whatever repository.

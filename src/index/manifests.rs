@@ -52,8 +52,8 @@ impl Index {
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
         let lookup = repository.into();
-        let look_up = async || find(&mut self.read().await?, lookup.repository, digest).await;
-        self.cache.manifests().find(&self.generation, lookup, digest, look_up).await
+        let read_row = async || find(&mut self.read().await?, lookup.repository, digest).await;
+        self.cache.manifests().find(&self.generation, lookup, digest, read_row).await
     }
 
     /// Finds the manifest that a tag points to; `ManifestRow::digest` is the name it was tagged by.
@@ -63,8 +63,8 @@ impl Index {
         tag: &Tag,
     ) -> Result<Option<ManifestRow>> {
         let lookup = repository.into();
-        let look_up = async || find_tagged(&mut self.read().await?, lookup.repository, tag).await;
-        self.cache.tagged().find(&self.generation, lookup, tag, look_up).await
+        let read_row = async || find_tagged(&mut self.read().await?, lookup.repository, tag).await;
+        self.cache.tagged().find(&self.generation, lookup, tag, read_row).await
     }
 }
 

@@ -67,12 +67,12 @@ impl Index {
         repository: &RepositoryName,
     ) -> Result<Option<RepositoryRecord>> {
         let as_of = self.generation.seen().await?;
-        let look_up = async || find(&mut self.read().await?, repository).await;
+        let read_row = async || find(&mut self.read().await?, repository).await;
         let found = if as_of.is_some() {
             let lookup = Lookup { repository, as_of };
-            self.cache.repositories().find(&self.generation, lookup, &(), look_up).await?
+            self.cache.repositories().find(&self.generation, lookup, &(), read_row).await?
         } else {
-            look_up().await?
+            read_row().await?
         };
         Ok(found.map(|record| RepositoryRecord { as_of, ..record }))
     }

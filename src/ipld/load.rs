@@ -9,7 +9,7 @@ pub trait Load {
     type Error;
 
     /// The bytes of a block. They are trusted to hash to the CID: a source that is not the caller's own
-    /// passes them through [`Block::verify`] first.
+    /// passes them through [`Block::verify`](super::Block::verify) first.
     ///
     /// # Errors
     /// When the block is absent or cannot be read; the operation on the directory then fails and may

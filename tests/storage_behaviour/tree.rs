@@ -229,11 +229,11 @@ pub(crate) async fn new_content_is_stored_with_the_edits_that_link_it(subject: &
     let missing = apply(Arc::clone(&subject.storage), &[], true).await;
     assert_eq!(missing, Err(StorageErrorKind::NotFound));
     // Whatever was prepared meanwhile, nobody sees the edits.
-    let given_up = apply(Arc::clone(&subject.storage), &[new.clone()], false).await;
+    let given_up = apply(Arc::clone(&subject.storage), std::slice::from_ref(&new), false).await;
     assert_eq!(given_up, Err(StorageErrorKind::Unavailable));
     assert!(files(subject.storage.as_ref()).await.is_empty());
     for _ in 0..2 {
-        apply(Arc::clone(&subject.storage), &[new.clone()], true).await.unwrap();
+        apply(Arc::clone(&subject.storage), std::slice::from_ref(&new), true).await.unwrap();
         subject.reopen();
         let storage = subject.storage.as_ref();
         assert!(storage.contains(&content).await.unwrap());

@@ -362,14 +362,14 @@ async fn a_push_wakes_the_publisher_which_is_idle_otherwise() {
         wait_until_idle(&stage.publisher).await;
         let looks = stage.publisher.looks.load(Ordering::Relaxed);
         let root = stage.push(tag).await;
-        let published = async {
+        let is_published = async {
             while stage.record().await.root != Some(root) {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
         // Less than it looks of its own accord.
         let limit = Duration::from_secs(25);
-        tokio::time::timeout(limit, published).await.expect("the push did not wake it");
+        tokio::time::timeout(limit, is_published).await.expect("the push did not wake it");
         assert!(stage.publisher.looks.load(Ordering::Relaxed) > looks);
         let last = index.events_after(0, 100).await.unwrap().pop().unwrap();
         let text = root.to_string();
