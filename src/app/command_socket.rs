@@ -40,8 +40,8 @@ const MOST: usize = 16;
 /// How long a client may take to send its command, and to take its result.
 const TRANSFER: Duration = Duration::from_secs(5);
 
-/// How long a command looks for a server, which may be starting.
-const NOTICE: Duration = Duration::from_secs(10);
+/// How long a command tries to connect to a server, which may be starting.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// How long a command waits for its result.
@@ -81,6 +81,10 @@ pub(super) async fn serve<Command, Carried>(
     loop {
         let slot = slots.clone().acquire_owned().await.expect("it is never closed");
         match bound.listener.accept().await {
+            Ok((stream, _)) if !is_allowed(&stream) => {
+                tracing::warn!("refused a command of another user");
+                drop(slot);
+            }
             Ok((stream, _)) => {
                 let carry_out = carry_out.clone();
                 running.spawn(async move {
@@ -97,6 +101,13 @@ pub(super) async fn serve<Command, Carried>(
         }
         while running.try_join_next().is_some() {}
     }
+}
+
+/// Tells whether the user of the server has connected, or root. Others could for the moment before the socket has its
+/// permissions, where the folder lets them in.
+fn is_allowed(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid();
+    stream.peer_cred().is_ok_and(|peer| peer.uid() == own.as_raw() || peer.uid() == 0)
 }
 
 /// Makes the socket, as soon as that is possible: there may be no space on the disk.
@@ -155,7 +166,7 @@ async fn answer<Command: DeserializeOwned, Carried: Future<Output = Answer>>(
     let answer = match serde_json::from_slice(&line) {
         Ok(command) => carry_out(command).await,
         Err(error) => {
-            tracing::warn!("refused a command that cannot be read");
+            tracing::warn!(%error, "refused a malformed command");
             Err(format!("the server does not know this command ({error}): use the same version"))
         }
     };
@@ -195,7 +206,7 @@ async fn connect(data: &Path) -> Result<UnixStream, AppError> {
             Err(error) if !is_absence(&error) => {
                 return Err(AppError::Folder { data: data.to_owned(), source: error });
             }
-            Err(_) if begun.elapsed() >= NOTICE => return Err(AppError::NoServer),
+            Err(_) if begun.elapsed() >= CONNECT_TIMEOUT => return Err(AppError::NoServer),
             Err(_) => sleep(PAUSE).await,
         }
     }

@@ -1,4 +1,5 @@
-//! What commands have the server do that runs on their data folder: it has the index and the storage.
+//! The commands that a running server carries out for another process on the same data folder, since only the server
+//! may write to the index and the storage.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -158,7 +159,7 @@ impl Commands {
                 Some(_) | None => tokio::time::sleep(PAUSE).await,
             }
         }
-        Err("the root is not published yet: see `roadstead status`".to_owned())
+        Err("the root is not published after five minutes: see `roadstead status`".to_owned())
     }
 }
 

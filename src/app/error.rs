@@ -53,7 +53,10 @@ pub enum AppError {
     #[error("{0}")]
     Refused(String),
     /// The server took a command and did not answer.
-    #[error("the server ended before it answered: see its log for the result")]
+    #[error(
+        "the server ended before it answered, or took longer than six minutes: see its log for the result, and \
+         run the command again if it was not carried out"
+    )]
     Unanswered(#[source] io::Error),
     /// What is to be filled holds something.
     #[error("{} is not empty: use a new folder", .0.display())]

@@ -41,7 +41,7 @@ impl Origin {
         sync(data)
     }
 
-    /// Says that a folder is half of this.
+    /// Returns the error for a folder that holds only a part of this origin.
     pub(super) fn half(self, data: &Path) -> AppError {
         let data = data.to_owned();
         match self {

@@ -389,13 +389,11 @@ mod tests {
         assert_eq!(authority.delete(&anna, own()).await.unwrap().record(), record.as_ref());
         assert_eq!(authority.pull(&anna, name()).await.unwrap().record(), None);
 
-        // On behalf of another registry, it is that of the repository that may stand in.
+        // On behalf of another registry, none is looked up before it is known which one answers.
         let foreign = authority.names().meant(name(), None, Some("far.example")).unwrap();
-        assert_eq!(authority.names().local(&foreign), Some(&name()));
-        let grant = authority.pull(&anna, Meant { record: record.clone(), ..foreign }).await;
-        let grant = grant.unwrap();
-        assert_eq!(grant.record(), None);
-        assert_eq!(grant.own().unwrap().record(), record.as_ref());
+        assert_eq!(authority.names().local(&foreign), None);
+        let grant = authority.pull(&anna, foreign).await.unwrap();
+        assert_eq!((grant.record(), grant.own().unwrap().record()), (None, None));
         let foreign = "far.example/team/app".parse::<RepositoryName>().unwrap().into();
         assert_eq!(authority.names().local(&foreign), None);
     }

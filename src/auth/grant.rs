@@ -60,8 +60,8 @@ impl PullGrant {
     /// may be one.
     #[must_use]
     pub fn own(&self) -> Option<Self> {
-        let (own, Granted { record, caller, .. }) = (self.own.clone()?, &self.granted);
-        Some(Self::new(own, record.clone(), None, caller.clone(), None))
+        let own = self.own.clone()?;
+        Some(Self::new(own, None, None, self.granted.caller.clone(), None))
     }
 
     /// Returns below which root the repository is for which this one stands in, and the answer where this one is

@@ -27,8 +27,8 @@ pub struct Meant {
     /// The repository of this registry that may stand in for it, if the request is on behalf of another registry:
     /// the name as the client said it.
     pub own: Option<RepositoryName>,
-    /// What is known of the repository of this registry that is meant, or that may stand in for it; none where there
-    /// is none yet.
+    /// What is known of the repository of this registry that is meant; none where there is none yet, or where another one
+    /// may stand in for it.
     pub record: Option<RepositoryRecord>,
 }
 
@@ -72,10 +72,11 @@ impl Names {
         }
     }
 
-    /// Returns the repository of this registry that is meant, or that may stand in for the one that is.
+    /// Returns the repository of this registry that is meant; none where another one may stand in for it, which is
+    /// decided later: a foreign image that is cached is served while the index is away.
     #[must_use]
     pub fn local<'a>(&self, meant: &'a Meant) -> Option<&'a RepositoryName> {
-        meant.own.as_ref().or_else(|| self.foreign(&meant.name).is_none().then_some(&meant.name))
+        (meant.own.is_none() && self.foreign(&meant.name).is_none()).then_some(&meant.name)
     }
 
     /// Reads a name as one below a foreign root; none if it is this registry's own, also because the

@@ -16,7 +16,7 @@ use crate::config::{Settings, SettingsError};
 use crate::dnslink::ServerAnswer;
 use crate::registry::{Outcome, Plan, Progress, Publisher, Steps, Trigger, peek_root};
 
-/// How long the end of it is waited for.
+/// How long another process that publishes is waited for.
 const TIMEOUT: Duration = Duration::from_mins(5);
 
 const PAUSE: Duration = Duration::from_millis(100);
@@ -91,14 +91,17 @@ fn shown_as(root: &str, is_published: bool) -> Shown {
     (json!({ "root": root, "published": is_published }), format!("{what} {root}\n"), true)
 }
 
-/// Publishes where no server runs on the data folder; others may, on other machines.
-async fn publish(publisher: &Publisher, trigger: Trigger) -> anyhow::Result<()> {
+/// Publishes where no server runs on the data folder; waits while a process on another machine publishes.
+pub(super) async fn publish(publisher: &Publisher, trigger: Trigger) -> anyhow::Result<()> {
     let begun = Instant::now();
     loop {
         match publisher.publish(trigger).await? {
             Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
             Outcome::Busy | Outcome::Overtaken if begun.elapsed() > TIMEOUT => {
-                bail!("another process has been publishing for too long");
+                bail!(
+                    "cannot publish: another process has been publishing for five minutes; see its log, and \
+                     `roadstead status`"
+                );
             }
             Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
         }

@@ -1,23 +1,18 @@
 //! `roadstead purge`: an image that should never have been pushed.
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
 use super::progress::Bar;
+use super::publish::publish;
 use super::{CommonArguments, output, runtime};
 use crate::app::{App, AppError, expect_registry, publisher, request_purge};
 use crate::config::Settings;
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::{Outcome, Progress, Publisher, Purged, Steps, Trigger, Withdrawn};
-
-/// How long another process that publishes is waited for.
-const PUBLISHING: Duration = Duration::from_mins(5);
-
-const PAUSE: Duration = Duration::from_millis(100);
+use crate::registry::{Progress, Purged, Steps, Trigger, Withdrawn};
 
 /// Deletes an image and removes its content, from earlier roots too
 #[derive(Debug, Args)]
@@ -29,7 +24,8 @@ const PAUSE: Duration = Duration::from_millis(100);
         the data folder does the work, else the command does.\n\n\
     Copies that others have fetched cannot be removed; the output lists where they may be. Change a password that \
     was public.\n\n\
-    Exit code 1: nothing was purged, or the new root was not published.\n\n\
+    Exit code 1: nothing was purged, or the command could not publish the new root. A server publishes by itself: \
+        `roadstead status` shows the result.\n\n\
     Example:\n  roadstead purge team/app@$DIGEST --data /var/lib/roadstead"
 )]
 pub(super) struct PurgeArguments {
@@ -72,7 +68,7 @@ pub(super) fn run(
             Ok(app) => {
                 let purged = app.registry.purge(repository, digest).await?;
                 let published = match publisher(&settings, &app.registry)? {
-                    Some(publisher) => publish(&publisher).await,
+                    Some(publisher) => publish(&publisher, Trigger::Now).await,
                     None => Ok(()),
                 };
                 anyhow::Ok((purged, published.err()))
@@ -106,19 +102,6 @@ pub(super) fn run(
         Some(error) => Err(error.context(
             "purged, but the new root is not published: fix that, and run `roadstead publish`",
         )),
-    }
-}
-
-async fn publish(publisher: &Publisher) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    loop {
-        match publisher.publish(Trigger::Now).await? {
-            Outcome::Published(_) | Outcome::Unchanged => return Ok(()),
-            Outcome::Busy | Outcome::Overtaken if begun.elapsed() > PUBLISHING => {
-                bail!("another process has been publishing for too long");
-            }
-            Outcome::Busy | Outcome::Overtaken => tokio::time::sleep(PAUSE).await,
-        }
     }
 }
 

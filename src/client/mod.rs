@@ -1,8 +1,8 @@
 //! A client of any registry that follows the OCI distribution specification.
 //!
-//! Tests and benchmarks use it, and commands that push and pull. It signs in as the registry demands, checks all that is
-//! named by a digest, and goes on where a network cut a transfer. Each request has a time limit, each answer a limit to
-//! its size. It never keeps a whole blob in memory, sends no credentials to another host without TLS, and knows nothing
+//! Tests use it, and commands that push and pull will. It signs in as the registry demands, checks everything that is
+//! named by a digest, and resumes a transfer that the network cut. Each request has a time limit, each answer a limit to
+//! its size. It never has a whole blob in memory, sends no credentials to another host without TLS, and knows nothing
 //! of the registry that this crate is.
 
 mod blobs;

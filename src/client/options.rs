@@ -7,7 +7,7 @@ use super::limits::{Limits, Timeouts};
 /// How a client speaks to its registry.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Who signs in; an anonymous client if nobody.
+    /// The user who signs in; without one the client is anonymous.
     pub credentials: Option<Credentials>,
     /// Time limits.
     pub timeouts: Timeouts,

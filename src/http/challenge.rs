@@ -2,11 +2,11 @@
 
 use crate::auth::{Challenge, TokenFault};
 
-/// Where tokens are had.
+/// The path at which clients fetch tokens.
 pub(super) const TOKEN_PATH: &str = "/v2/token";
 
-/// Writes a challenge as clients read it: quoted, without spaces behind commas. Where tokens are had
-/// is a path here; `caller` makes it the URL that clients need.
+/// Writes a challenge as clients read it: quoted, without spaces behind commas. The token
+/// service is a path here; `caller` makes it the URL that clients need.
 pub(super) fn header(challenge: &Challenge) -> String {
     match challenge {
         Challenge::Basic => r#"Basic realm="roadstead""#.to_owned(),

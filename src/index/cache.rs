@@ -81,8 +81,8 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
         ))
     }
 
-    /// Returns the row from memory, as it was under the state of the index that the look-up names or else as it is now,
-    /// or looks it up. Kept is what was found while nothing changed.
+    /// Returns the cached row, or looks it up. Valid is a row of the state that the look-up names, or without one,
+    /// of the current state. A row is cached only if the index did not change while it was looked up.
     pub(super) async fn find(
         &self,
         generation: &Generation,

@@ -119,8 +119,8 @@ impl Connection {
         self.limit
     }
 
-    /// Tells whether a statement of so many values is to be prepared once for all times. A server takes a journey less
-    /// for it then; SQLite has none, and would have it in memory.
+    /// Tells whether a statement of so many values is to be prepared once for all times. That saves a round
+    /// trip to Postgres; SQLite has none to save, and would only use memory.
     pub(super) fn prepares(&self, values: usize) -> bool {
         matches!(self.link, Link::Postgres(_)) && values <= PREPARED_VALUES
     }

@@ -13,7 +13,7 @@ use crate::oci::TreeId;
 /// How many nodes go into one statement; at most three parameters each.
 const NODES_AT_ONCE: usize = 1000;
 
-/// Where the links of a tree to a node are counted, and since when there is none.
+/// The columns of `nodes` for a tree: the count of its links to a node, and when that count became 0.
 struct Columns {
     refs: &'static str,
     removed: &'static str,

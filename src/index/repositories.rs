@@ -90,7 +90,7 @@ impl Writer {
     /// Returns in which tree a repository is, or will be: one that is not there is made as a public one.
     pub async fn tree_of(&mut self, repository: &RepositoryName) -> Result<TreeId> {
         let found = self.repository(repository).await?;
-        Ok(found.map_or(Visibility::Public.tree(), |record| record.tree))
+        Ok(found.map_or(TreeId::Public, |record| record.tree))
     }
 
     /// Says who may see a repository, and so in which tree it is. It is made if need be; what a tree has of it is

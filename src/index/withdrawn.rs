@@ -1,5 +1,7 @@
 //! Withdrawn content: what the gateway refuses under every root, and whose bytes are to go.
 
+use std::collections::HashSet;
+
 use cid::Cid;
 use sqlx::QueryBuilder;
 
@@ -91,6 +93,32 @@ impl Writer {
             Ok(())
         })
         .await
+    }
+
+    /// Returns those of the digests whose content is withdrawn: its bytes may be removed at any moment.
+    pub async fn withdrawn_among(
+        &mut self,
+        digests: &[CanonicalDigest],
+    ) -> Result<HashSet<CanonicalDigest>> {
+        let connection = self.connection();
+        let mut found = HashSet::new();
+        for chunk in digests.chunks(DIGESTS_AT_ONCE) {
+            let is_prepared = connection.prepares(chunk.len());
+            let rows: Vec<(String,)> = on!(connection, "finding withdrawn content", db => {
+                let mut select =
+                    QueryBuilder::new("SELECT DISTINCT digest FROM withdrawn WHERE digest IN (");
+                let mut list = select.separated(", ");
+                for digest in chunk {
+                    list.push_bind(digest.to_string());
+                }
+                select.push(")");
+                select.build_query_as().persistent(is_prepared).fetch_all(db).await
+            })?;
+            for (digest,) in &rows {
+                found.insert(parsed(digest)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Withdraws content no longer.

@@ -72,12 +72,12 @@ pub struct RepositoryRecord {
     pub visibility: Visibility,
     /// In which tree it is.
     pub tree: TreeId,
-    /// Under which state of the index that was read; none where it does not say.
+    /// The state of the index when the record was read; none where the index does not say.
     pub as_of: Option<IndexState>,
 }
 
-/// A state of the index, whose numbers mean something to it alone: what was read under one state belongs together, and
-/// more of it is found without asking for the state again.
+/// A state of the index. What was read under the same state is consistent; a look-up that is given the state does not
+/// query it again. Only the index can interpret the numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IndexState {
     /// By which connection it was seen.

@@ -1,4 +1,4 @@
-//! Which tree of a registry something stands in.
+//! The trees of a registry, by name.
 
 use std::str::FromStr;
 
@@ -53,7 +53,7 @@ impl TreeId {
 
 /// The text is the name of no tree.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no tree of this version")]
+#[error("unknown tree `{0}`: this version has public and private")]
 pub struct TreeIdError(String);
 
 impl FromStr for TreeId {

@@ -9,7 +9,7 @@ use super::references::{self, Lost};
 use super::{Registry, Result};
 use crate::index::{EntryState, Writer};
 use crate::oci::CanonicalDigest;
-use crate::storage::NewContent;
+use crate::storage::{Content, NewContent};
 
 impl Registry {
     /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage; returns
@@ -24,18 +24,27 @@ impl Registry {
         loop {
             writer.begin().await?;
             let planned = self.plan(writer, batch, &lost).await;
-            writer.rollback().await?;
-            let planned = planned?;
-            let mut linked = Vec::new();
+            let planned = match planned {
+                Ok(planned) => planned,
+                Err(error) => {
+                    writer.rollback().await?;
+                    return Err(error);
+                }
+            };
+            let (mut own, mut linked) = (HashSet::new(), Vec::new());
             for (waiting, plan) in batch.iter().zip(&planned) {
                 if let (EntryState::Waiting, Ok(edits)) = (waiting.entry.state, plan) {
-                    let own = self.new_content(waiting).map(|new| new.content());
-                    seen.extend(own.map(|own| own.canonical));
-                    let contents = edits.iter().filter_map(|edit| edit.edit.content());
-                    linked.extend(contents.filter(|content| seen.insert(content.canonical)));
+                    own.extend(self.new_content(waiting).map(|new| new.content().canonical));
+                    linked.extend(edits.iter().filter_map(|edit| edit.edit.content()));
                 }
             }
-            let mut fresh = references::lost(self.storage.as_ref(), linked).await?;
+            linked.retain(|content| {
+                !own.contains(&content.canonical) && seen.insert(content.canonical)
+            });
+            let removable = self.removable(writer, &linked).await;
+            writer.rollback().await?;
+            let removable = removable?;
+            let mut fresh = references::lost(self.storage.as_ref(), linked, &removable).await?;
             for Waiting { intent, .. } in batch {
                 // Another process may have purged the same manifest between the two steps of its push.
                 if let Some(own) = intent.manifest()
@@ -47,10 +56,25 @@ impl Registry {
             }
             if fresh.is_empty() {
                 seen.retain(|canonical| !lost.contains_key(canonical));
+                seen.extend(own);
                 return Ok((planned, seen));
             }
             lost.extend(fresh);
         }
+    }
+
+    /// Returns which content another process may have removed although there is a row for it: what was withdrawn.
+    async fn removable(
+        &self,
+        writer: &mut Writer,
+        linked: &[Content],
+    ) -> Result<HashSet<CanonicalDigest>> {
+        if self.storage.shared().is_none() || linked.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let digests: Vec<CanonicalDigest> =
+            linked.iter().map(|content| content.canonical).collect();
+        Ok(writer.withdrawn_among(&digests).await?)
     }
 
     /// Returns what is to be stored together with the edits of an entry.

@@ -67,23 +67,18 @@ impl Registry {
         intent: Intent,
         pushed: Option<Pushed>,
     ) -> Result<()> {
+        let (stored, document) = match pushed {
+            Some(Pushed { stored, document, storing }) => (Some((stored, storing)), Some(document)),
+            None => (None, None),
+        };
         let registry = self.clone();
         let task = self.spawn_uncancellable(async move {
             let record = serde_json::to_vec(&intent)?;
-            let (manifest, seq) = match pushed {
-                Some(Pushed { stored, document, storing }) => {
-                    let index = &registry.index;
-                    let seq = index.enqueue(&actor, &record, Some(&stored), now()).await?;
-                    drop(storing);
-                    // It is known until the change is made.
-                    (Some(document), seq)
-                }
-                None => (None, registry.index.enqueue(&actor, &record, None, now()).await?),
-            };
+            let manifest = stored.as_ref().map(|(stored, _)| stored);
+            let seq = registry.index.enqueue(&actor, &record, manifest, now()).await?;
+            drop(stored);
             registry.failpoint(Step::Enqueued)?;
-            let settled = registry.settle(seq).await?;
-            drop(manifest);
-            match settled {
+            match registry.settle(seq).await? {
                 Ok(()) => {
                     if !matches!(intent, Intent::PutManifest { .. } | Intent::DeleteTag { .. }) {
                         registry.deletions.notify_one();
@@ -93,9 +88,10 @@ impl Registry {
                 Err(refusal) => Err(refusal.explain(&intent)),
             }
         });
-        tokio::time::timeout(self.limits.commit_wait, task)
-            .await
-            .unwrap_or(Err(RegistryError::Waiting))
+        let committed = tokio::time::timeout(self.limits.commit_wait, task).await;
+        // It is known as long as its client waits; afterwards a commit reads it from the index.
+        drop(document);
+        committed.unwrap_or(Err(RegistryError::Waiting))
     }
 
     /// Takes the lock, then reads the entry's outcome, which another process may have brought about.

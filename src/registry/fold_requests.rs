@@ -1,4 +1,4 @@
-//! The folds of this process, and what requests have caused.
+//! The state of the folds of this process: the one under way, and the next one that requests wait for.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};

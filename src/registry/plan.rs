@@ -151,8 +151,7 @@ impl Intent {
             }
             #[cfg(test)]
             Self::Move { repository, to, .. } => {
-                let visibility = if to.is_public() { "public" } else { "private" };
-                let visibility = visibility.parse().expect("it is one");
+                let visibility = to.as_str().parse().expect("both have the same names");
                 writer.set_visibility(repository, visibility, now()).await?;
             }
         }

@@ -85,15 +85,21 @@ impl References {
 /// Content that the storage does not have, and what to say of it.
 pub(super) type Lost = HashMap<CanonicalDigest, String>;
 
-/// Looks content up in the storage, except what this process stored a moment ago: the rows of what is linked say that no
-/// process has removed it since.
+/// Looks content up in the storage, except what this process stored a moment ago and no process may have removed since:
+/// `removable` is what others may.
 ///
 /// # Errors
 /// Those of the storage that may pass.
-pub(super) async fn lost(storage: &dyn Storage, contents: Vec<Content>) -> Result<Lost> {
+pub(super) async fn lost(
+    storage: &dyn Storage,
+    contents: Vec<Content>,
+    removable: &HashSet<CanonicalDigest>,
+) -> Result<Lost> {
     let shared = storage.shared();
-    let is_unsure =
-        |content: &Content| !shared.is_some_and(|shared| shared.has_just_stored(content));
+    let is_unsure = |content: &Content| {
+        removable.contains(&content.canonical)
+            || !shared.is_some_and(|shared| shared.has_just_stored(content))
+    };
     let absent = stream::iter(contents.into_iter().filter(is_unsure))
         .map(|content| async move {
             let canonical = content.canonical;

@@ -88,7 +88,7 @@ pub trait SharedStorage: Send + Sync {
     /// Says that content was recorded as stored a while ago: it was durable then, and need not be made so again.
     fn recall(&self, canonical: &CanonicalDigest);
 
-    /// Returns whether this process itself stored the content durably within the last minute. Only a removal that the
-    /// index does not know of can have taken it away since.
+    /// Returns whether this process itself stored the content durably within the last minute. A process that withdraws it
+    /// may have removed it since, as the index says; any other removal was made by hand.
     fn has_just_stored(&self, content: &Content) -> bool;
 }

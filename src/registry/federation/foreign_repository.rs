@@ -125,7 +125,7 @@ impl ForeignRepository {
     }
 }
 
-/// By what it is noted what a repository leads to.
+/// Returns the label of a repository's entries in the cache: its root and its name.
 pub(super) fn label(name: &ForeignName) -> String {
     format!("{}/{}", name.root, name.repository)
 }

@@ -16,7 +16,7 @@ pub struct PublishConfig {
     pub provider_id: String,
     /// How long others may keep the record.
     pub ttl: Duration,
-    /// How long a root is held after another one was published.
+    /// How long a root is retained after another one was published.
     pub keep: Duration,
     /// How long a written record may take until all servers of the zone return it.
     pub timeouts: Duration,

@@ -194,8 +194,8 @@ impl Rebuild<'_> {
         self.passed.entry(self.tree).or_default()
     }
 
-    /// Sets the root of the tree to that of what it has, without what is dropped. One that has nothing but the public
-    /// one has none.
+    /// Sets the root of the tree to that of what it has, without what is dropped. An empty tree
+    /// has no root, except the public one.
     async fn set_root(&mut self, writer: &mut Writer) -> Result<()> {
         let (registry, tree) = (self.registry, self.tree);
         let mut passed = std::mem::take(self.passed());
