@@ -119,6 +119,11 @@ async fn what_is_withdrawn_is_not_public_until_it_is_linked_again(home: Home) ->
     assert_eq!(writer.withdrawn().await?, [canonical("large")]);
     writer.set_forgotten(&canonical("large")).await?;
     assert!(writer.withdrawn().await?.is_empty());
+    // What was removed may be removed again by whoever has not noticed that it was stored since.
+    for digests in [vec![canonical("other")], vec![canonical("other"), canonical("large")]] {
+        let found = writer.withdrawn_among(&digests).await?;
+        assert_eq!(found, digests[1..].iter().copied().collect());
+    }
     writer.prune(NOW + 1).await?;
     assert!(home.index.is_withdrawn(&files[0]).await?, "roots lead to it still");
     writer.withdraw(&canonical("large"), &files).await?;
