@@ -96,8 +96,8 @@ fn violations(file: &str, source: &str) -> Vec<String> {
             found.push(format!("src/{file}: `{room}` may not import `{target}`"));
         }
     }
-    for (name, places) in CRATES {
-        let may_know = places.iter().any(|place| file.starts_with(place));
+    for (name, folders) in CRATES {
+        let may_know = folders.iter().any(|folder| file.starts_with(folder));
         if !may_know && tokens.iter().any(|token| token == name) {
             found.push(format!("src/{file}: `{room}` may not know the crate `{name}`"));
         }
@@ -109,10 +109,10 @@ fn violations(file: &str, source: &str) -> Vec<String> {
 fn imported_rooms(file: &str, tokens: &[String]) -> BTreeSet<String> {
     let depth = module_depth(file);
     let mut found = BTreeSet::new();
-    for (place, token) in tokens.iter().enumerate() {
+    for (position, token) in tokens.iter().enumerate() {
         let is_crate = token == "crate" || (file == "main.rs" && token == "roadstead");
-        let is_first_super = token == "super" && (place < 2 || tokens[place - 2] != "super");
-        let mut rest = &tokens[place + 1..];
+        let is_first_super = token == "super" && (position < 2 || tokens[position - 2] != "super");
+        let mut rest = &tokens[position + 1..];
         let mut steps = 1;
         while is_first_super && rest.len() > 1 && rest[0] == "::" && rest[1] == "super" {
             rest = &rest[2..];
@@ -205,13 +205,13 @@ pub(crate) fn code_only(source: &str) -> String {
 /// Returns the length of a comment, which may hold others.
 fn block_comment(text: &str) -> usize {
     let mut depth = 0;
-    for (place, _) in text.match_indices(['/', '*']) {
-        if text[place..].starts_with("/*") {
+    for (position, _) in text.match_indices(['/', '*']) {
+        if text[position..].starts_with("/*") {
             depth += 1;
-        } else if text[place..].starts_with("*/") {
+        } else if text[position..].starts_with("*/") {
             depth -= 1;
             if depth == 0 {
-                return place + 2;
+                return position + 2;
             }
         }
     }
@@ -224,16 +224,16 @@ fn raw_text(text: &str) -> usize {
     let fences = after.len() - after.trim_start_matches('#').len();
     let Some(inside) = after[fences..].strip_prefix('"') else { return 0 };
     let end = format!("\"{}", "#".repeat(fences));
-    let length = inside.find(&end).map_or(inside.len(), |place| place + end.len());
+    let length = inside.find(&end).map_or(inside.len(), |position| position + end.len());
     text.len() - inside.len() + length
 }
 
 /// Returns the length of a text in quotes.
 fn quoted(text: &str) -> usize {
     let mut is_escaped = false;
-    for (place, character) in text.char_indices().skip(1) {
+    for (position, character) in text.char_indices().skip(1) {
         match character {
-            '"' if !is_escaped => return place + 1,
+            '"' if !is_escaped => return position + 1,
             '\\' => is_escaped = !is_escaped,
             _ => is_escaped = false,
         }
@@ -295,9 +295,9 @@ fn unsafe_code_stands_in_two_places() {
     };
     let mut found: Vec<_> = rust_files(&source).iter().filter_map(blocks).collect();
     found.sort();
-    let places = [("heap.rs", 2), ("ipld/sha256/mod.rs", 1)];
-    let places = places.map(|(file, count)| (PathBuf::from(file), count));
-    assert_eq!(found, places);
+    let expected = [("heap.rs", 2), ("ipld/sha256/mod.rs", 1)];
+    let expected = expected.map(|(file, count)| (PathBuf::from(file), count));
+    assert_eq!(found, expected);
 }
 
 #[test]

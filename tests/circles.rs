@@ -43,7 +43,7 @@ impl Sources {
             _ if self.knows(from, first) => (from.to_vec(), path),
             _ => return None,
         };
-        for (place, name) in rest.iter().enumerate() {
+        for (position, name) in rest.iter().enumerate() {
             let below = [at.as_slice(), std::slice::from_ref(name)].concat();
             if self.0.contains_key(&below) {
                 at = below;
@@ -51,7 +51,7 @@ impl Sources {
             }
             let stands_for = self.0.get(&at)?.names.get(name);
             let Some(stands_for) = stands_for.filter(|_| passed_on < PASSED_ON) else { break };
-            let path = [stands_for, &rest[place + 1..]].concat();
+            let path = [stands_for, &rest[position + 1..]].concat();
             return self.resolve(&at, &path, passed_on + 1);
         }
         self.0.contains_key(&at).then_some(at)
@@ -110,12 +110,13 @@ impl Module {
         let tokens = without_tests(&tokens);
         let mut module =
             Self { file: file.to_owned(), imports: Vec::new(), names: BTreeMap::new() };
-        let mut place = 0;
-        while place < tokens.len() {
-            place += match &tokens[place..] {
+        let mut position = 0;
+        while position < tokens.len() {
+            position += match &tokens[position..] {
                 [one, next, ..] if one == "use" && next != "<" => {
-                    let is_public = place > 0 && ["pub", ")"].contains(&tokens[place - 1].as_str());
-                    module.note_use(&tokens[place..], is_public)
+                    let is_public =
+                        position > 0 && ["pub", ")"].contains(&tokens[position - 1].as_str());
+                    module.note_use(&tokens[position..], is_public)
                 }
                 // Where something is visible is no import.
                 [one, open, within, rest @ ..] if one == "pub" && open == "(" && within == "in" => {

@@ -20,9 +20,9 @@ fn trace(server: &Server, what: &str) -> Option<Process> {
     let mut tracer = Process::start(&mut command, &log);
     let tracing = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap().count();
     tracer.wait_until(Duration::from_secs(30), || {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        said.matches(" attached").count() >= 1 && said.contains(&format!("with {tracing} threads"))
-            || said.matches(" attached").count() >= tracing
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.matches(" attached").count() >= 1 && text.contains(&format!("with {tracing} threads"))
+            || text.matches(" attached").count() >= tracing
     });
     Some(tracer)
 }
@@ -41,8 +41,8 @@ fn calls(requests: impl FnOnce(&Server)) -> Option<Vec<String>> {
     tracer.wait_until(Duration::from_secs(30), || {
         std::fs::read_to_string(&log).unwrap_or_default().contains("+++ exited with 0 +++")
     });
-    let said = std::fs::read_to_string(&log).unwrap();
-    Some(said.lines().map(str::to_owned).collect())
+    let text = std::fs::read_to_string(&log).unwrap();
+    Some(text.lines().map(str::to_owned).collect())
 }
 
 /// Finds lines that have all the words of each step, each step after the one before.

@@ -121,8 +121,8 @@ proptest! {
             let error = error.to_string();
             let is_named = sources.environment.iter().any(|(name, _)| error.contains(name.to_str().unwrap()));
             // Together two may be senseless that are not each on its own: then the settings are named.
-            let is_told = SETTINGS.iter().any(|setting| error.contains(setting.name));
-            prop_assert!(is_named || is_told, "{error}");
+            let names_a_setting = SETTINGS.iter().any(|setting| error.contains(setting.name));
+            prop_assert!(is_named || names_a_setting, "{error}");
         } else {
             prop_assert!(values(&sources).is_some());
         }

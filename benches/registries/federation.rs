@@ -157,8 +157,9 @@ impl World {
 
     /// Has the second node know the first.
     fn connect(&self) {
-        let told: Value = serde_json::from_str(&self.nodes[0].ipfs(["id"])).expect("it tells JSON");
-        let addresses = told["Addresses"].as_array().expect("it listens");
+        let identity: Value =
+            serde_json::from_str(&self.nodes[0].ipfs(["id"])).expect("it tells JSON");
+        let addresses = identity["Addresses"].as_array().expect("it listens");
         let address =
             addresses.iter().filter_map(Value::as_str).find(|it| it.contains("/127.0.0.1/"));
         self.nodes[1].ipfs(["swarm", "connect", address.expect("it listens on loopback")]);

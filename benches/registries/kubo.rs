@@ -38,15 +38,15 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
         Subject::other(NODE, replicas.servers[0].address()),
     ];
     let subjects: Vec<&Subject> = subjects.iter().collect();
-    let is_wanted = |name: &str| name.contains(&arguments.only);
+    let is_selected = |name: &str| name.contains(&arguments.only);
     let mut found = Vec::new();
-    if is_wanted("push") {
+    if is_selected("push") {
         found.extend(pushes(arguments, &replicas, &subjects));
     }
-    if is_wanted("pull") {
+    if is_selected("pull") {
         found.extend(pulls(arguments, &replicas, &subjects));
     }
-    if is_wanted("commit") {
+    if is_selected("commit") {
         // Each alone over a pair of its own: of several processes the others look at each commit, too.
         let alone = |name, binary| {
             let (node, database) = (&replicas.node, replicas.postgres.url());
@@ -58,10 +58,10 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
         let subjects: Vec<&Subject> = std::iter::once(&now).chain(&before).collect();
         found.extend(commits(&subjects));
     }
-    if is_wanted("manifest") {
+    if is_selected("manifest") {
         found.extend(manifests(arguments, subjects[0]));
     }
-    if is_wanted("replicas") {
+    if is_selected("replicas") {
         found.extend(small_images(arguments, &replicas));
     }
     let peaks = replicas.servers.iter().filter_map(|server| peak_memory_of(server.id()));
@@ -193,10 +193,10 @@ fn commits(subjects: &[&Subject]) -> Vec<Row> {
 
 /// Manifests by tag, beside the embedded store and its index.
 fn manifests(arguments: &Arguments, pair: &Subject) -> Vec<Row> {
-    const WHO: &str = "Roadstead, embedded";
+    const NAME: &str = "Roadstead, embedded";
 
     let mut embedded = Subject::roadstead(&arguments.folder);
-    WHO.clone_into(&mut embedded.name);
+    NAME.clone_into(&mut embedded.name);
     let subjects = [pair, &embedded];
     let layer = b"layer";
     let manifest = image(&digest(layer), layer.len());
@@ -216,7 +216,7 @@ fn manifests(arguments: &Arguments, pair: &Subject) -> Vec<Row> {
         },
     );
     let work = "manifest GET by tag, 64 connections";
-    rows(work, &[(WHO, "≥ 0.8")], "requests/s", &subjects, &figures)
+    rows(work, &[(NAME, "≥ 0.8")], "requests/s", &subjects, &figures)
 }
 
 /// Small images by several clients, through three processes and through one.

@@ -95,21 +95,21 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
 /// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
 /// many milliseconds the slowest hundredth took at least. None where there is no wrk.
 pub(crate) fn requests_per_second(url: &str) -> Option<(f64, f64)> {
-    let said = succeed(
+    let output = succeed(
         Command::new(require("wrk")?)
             .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
             .arg(format!("Accept: {MANIFEST_TYPE}"))
             .arg(url),
     );
-    assert!(!said.contains("Non-2xx"), "{said}");
-    let requests = value(&said, "Requests/sec:").parse().expect("wrk says a number");
-    Some((requests, milliseconds(value(&said, "99%"))))
+    assert!(!output.contains("Non-2xx"), "{output}");
+    let requests = value(&output, "Requests/sec:").parse().expect("wrk says a number");
+    Some((requests, milliseconds(value(&output, "99%"))))
 }
 
 /// The word behind a label of wrk's.
-fn value<'text>(said: &'text str, label: &str) -> &'text str {
-    let found = said.lines().find_map(|line| line.trim().strip_prefix(label));
-    found.unwrap_or_else(|| panic!("wrk does not say {label}: {said}")).trim()
+fn value<'text>(output: &'text str, label: &str) -> &'text str {
+    let found = output.lines().find_map(|line| line.trim().strip_prefix(label));
+    found.unwrap_or_else(|| panic!("wrk does not say {label}: {output}")).trim()
 }
 
 fn milliseconds(text: &str) -> f64 {

@@ -35,8 +35,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     /// Roadstead, as it comes.
-    pub(crate) fn roadstead(place: &Path) -> Self {
-        Self::start(place, "Roadstead", |folder, address| {
+    pub(crate) fn roadstead(parent: &Path) -> Self {
+        Self::start(parent, "Roadstead", |folder, address| {
             let mut command = roadstead(["serve", "--listen", address, "--data"]);
             command.arg(folder.join("data"));
             command
@@ -44,8 +44,8 @@ impl Subject {
     }
 
     /// Roadstead with settings, each as its environment has it.
-    pub(crate) fn roadstead_with(place: &Path, settings: Settings) -> Self {
-        Self::start(place, "Roadstead", move |folder, address| {
+    pub(crate) fn roadstead_with(parent: &Path, settings: Settings) -> Self {
+        Self::start(parent, "Roadstead", move |folder, address| {
             let mut command = roadstead(["serve", "--listen", address, "--data"]);
             let settings = settings.lock().expect("nobody panicked").clone();
             command.arg(folder.join("data")).envs(settings);
@@ -59,8 +59,8 @@ impl Subject {
     }
 
     /// Another build of Roadstead, as it comes.
-    pub(crate) fn before(place: &Path, binary: PathBuf) -> Self {
-        Self::start(place, BEFORE, move |folder, address| {
+    pub(crate) fn before(parent: &Path, binary: PathBuf) -> Self {
+        Self::start(parent, BEFORE, move |folder, address| {
             let mut command = Command::new(&binary);
             command.args(["serve", "--listen", address, "--data"]).arg(folder.join("data"));
             command
@@ -68,8 +68,8 @@ impl Subject {
     }
 
     /// One process of a build of Roadstead over a node and a database.
-    pub(crate) fn over(place: &Path, name: &str, binary: PathBuf, pair: Pair) -> Self {
-        Self::start(place, name, move |folder, address| {
+    pub(crate) fn over(parent: &Path, name: &str, binary: PathBuf, pair: Pair) -> Self {
+        Self::start(parent, name, move |folder, address| {
             let mut command = Command::new(&binary);
             command.args(["serve", "--listen", address, "--data"]).arg(folder.join("data"));
             pair.configure(&mut command);
@@ -78,9 +78,9 @@ impl Subject {
     }
 
     /// The stock registry as its own example of a configuration has it.
-    pub(crate) fn stock(place: &Path) -> Option<Self> {
+    pub(crate) fn stock(parent: &Path) -> Option<Self> {
         let program = require("registry")?;
-        Some(Self::start(place, "v3.1.1", move |folder, address| {
+        Some(Self::start(parent, "v3.1.1", move |folder, address| {
             let config = folder.join("config.yml");
             // JSON is YAML.
             let settings = json!({
@@ -99,9 +99,9 @@ impl Subject {
     }
 
     /// nginx with sendfile on the files of a folder.
-    pub(crate) fn nginx(place: &Path, root: PathBuf) -> Option<Self> {
+    pub(crate) fn nginx(parent: &Path, root: PathBuf) -> Option<Self> {
         let program = require("nginx")?;
-        Some(Self::start(place, "nginx", move |folder, address| {
+        Some(Self::start(parent, "nginx", move |folder, address| {
             let config = folder.join("nginx.conf");
             let text = format!(
                 "daemon off; worker_processes auto; pid {0}/pid; error_log {0}/error.log; user root;\n\
@@ -130,11 +130,11 @@ impl Subject {
     }
 
     fn start(
-        place: &Path,
+        parent: &Path,
         name: &str,
         start: impl Fn(&Path, &str) -> Command + Sync + 'static,
     ) -> Self {
-        let folder = TempDir::new_in(place).expect("a folder can be made");
+        let folder = TempDir::new_in(parent).expect("a folder can be made");
         let mut subject = Self {
             name: name.to_owned(),
             address: free_address(),

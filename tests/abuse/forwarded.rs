@@ -75,8 +75,8 @@ fn what_trusted_proxies_forward_counts_up_to_the_first_that_is_not_trusted() {
         let forwarded = line["forwarded_address"].as_str().unwrap_or_default();
         assert_eq!(forwarded, address, "{line}");
     }
-    let told = [("X-Forwarded-Host", "registry.example.com"), ("X-Forwarded-Proto", "https")];
-    let refused = ask(&server, "GET", "/v2/", &told);
+    let headers = [("X-Forwarded-Host", "registry.example.com"), ("X-Forwarded-Proto", "https")];
+    let refused = ask(&server, "GET", "/v2/", &headers);
     let challenge = refused.header("www-authenticate").unwrap_or_default();
     assert!(challenge.contains("\"https://registry.example.com/v2/token\""), "{challenge}");
 }

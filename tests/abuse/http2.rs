@@ -122,25 +122,25 @@ fn one_connection_that_takes_nothing_opens_no_more_than_its_share() {
         .expect("a runtime needs nothing from outside");
     let (connection, statuses) = runtime.block_on(async {
         let mut client = connect(&server).await;
-        let mut asked = Vec::new();
+        let mut pending = Vec::new();
         for _ in 0..REQUESTS {
             client = timeout(STEP, client.ready()).await.expect("in time").expect("it lasts");
             let request = ::http::Request::get(format!("https://127.0.0.1{path}")).body(());
             let (answer, _) =
                 client.send_request(request.expect("it is one"), true).expect("it lasts");
-            asked.push(answer);
+            pending.push(answer);
         }
-        let mut held = Vec::new();
+        let mut answers = Vec::new();
         let mut statuses = std::collections::BTreeMap::<u16, usize>::new();
-        for answer in asked {
+        for answer in pending {
             let answer = timeout(STEP, answer).await.expect("in time").expect("it is answered");
             *statuses.entry(answer.status().as_u16()).or_default() += 1;
             if answer.status() != 200 {
                 assert!(answer.headers().contains_key("retry-after"));
             }
-            held.push(answer);
+            answers.push(answer);
         }
-        ((client, held), statuses)
+        ((client, answers), statuses)
     });
     let opened = statuses.get(&200).copied().unwrap_or_default();
     assert!((1..=100).contains(&opened), "{statuses:?}");

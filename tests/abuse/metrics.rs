@@ -24,7 +24,7 @@ fn many_readers_of_the_metrics_leave_the_server_to_others() {
             assert_eq!(upload.cancel().status, 204);
         }
     });
-    let asked = || server.log().matches("read the index for the metrics").count();
-    wait(|| asked() > 0, "the log says it");
-    assert!(asked() < 16 * 20, "none of them share a question: {}", asked());
+    let reads = || server.log().matches("read the index for the metrics").count();
+    wait(|| reads() > 0, "the log says it");
+    assert!(reads() < 16 * 20, "none of them share a question: {}", reads());
 }

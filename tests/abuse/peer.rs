@@ -58,7 +58,7 @@ struct Peer {
 struct Shared {
     manner: Manner,
     blocks: HashMap<Cid, Bytes>,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
     /// Those that a trickling one sends at once.
     fast: Vec<Cid>,
     /// How many were asked for.
@@ -87,7 +87,7 @@ impl Peer {
         let shared = Arc::new(Shared {
             manner,
             blocks,
-            asked: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             fast,
             leaves: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
@@ -119,8 +119,8 @@ impl Peer {
         self.shared.open.load(Ordering::SeqCst)
     }
 
-    fn asked(&self) -> usize {
-        self.shared.asked.load(Ordering::SeqCst)
+    fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
     }
 
     fn leaves(&self) -> usize {
@@ -142,7 +142,7 @@ impl Shared {
         while reader.read_line(&mut line)? > 2 {
             line.clear();
         }
-        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.requests.fetch_add(1, Ordering::SeqCst);
         self.answer(client, first.split(' ').nth(1).unwrap_or_default())
     }
 
@@ -371,7 +371,7 @@ fn a_good_client_is_served_beside_publishers_that_do_every_kind_of_harm() {
     // It ends, also where peers say nothing for ever.
     wait(|| metric(&operators.other, "roadstead_foreign_reads") == 0, "it still reads");
     wait(|| descriptors(&operators.other) <= files + 60, "files or connections stay open");
-    assert!(peers.iter().all(|(peer, _)| peer.asked() > 0), "a peer was not asked");
+    assert!(peers.iter().all(|(peer, _)| peer.requests() > 0), "a peer was not asked");
     let log = operators.other.log();
     assert!(!log.contains("panicked"), "{log}");
 }

@@ -134,7 +134,8 @@ fn one_client_and_all_clients_have_no_more_transfers_than_they_may() {
     let path = repository.path(&format!("blobs/{digest}"));
     let [one, neighbour, other] = ["2001:db8::1", "2001:db8::2", "203.0.113.9"];
     let from = |address| [("X-Forwarded-For", address)];
-    let mut held: Vec<Connection> = (0..4).map(|_| pull(&server, &path, &from(one))).collect();
+    let mut connections: Vec<Connection> =
+        (0..4).map(|_| pull(&server, &path, &from(one))).collect();
     wait(|| metric(&server, "roadstead_transfers") == 4, "they are not counted");
     for address in [one, neighbour] {
         for (method, path) in [("GET", &*path), ("HEAD", &*path), ("POST", "/v2/a/blobs/uploads/")]
@@ -145,13 +146,13 @@ fn one_client_and_all_clients_have_no_more_transfers_than_they_may() {
         }
         assert_eq!(ask(&server, "GET", "/v2/", &from(address)).status, 200, "it opens nothing");
     }
-    held.extend((0..2).map(|_| pull(&server, &path, &from(other))));
+    connections.extend((0..2).map(|_| pull(&server, &path, &from(other))));
     wait(|| metric(&server, "roadstead_transfers") == 6, "they are not counted");
     let refused = ask(&server, "GET", &path, &from("198.51.100.7"));
     assert_eq!((refused.status, refused.code().as_str()), (503, "UNAVAILABLE"));
     assert!(refused.header("retry-after").is_some());
     assert_eq!(http::get(&server.url("/healthz")).status, 200);
-    drop(held);
+    drop(connections);
     wait(|| metric(&server, "roadstead_transfers") == 0, "it still counts");
     assert_eq!(ask(&server, "HEAD", &path, &from(one)).status, 200);
 }
@@ -163,9 +164,9 @@ fn one_client_has_no_more_connections_than_it_may() {
             .env("ROADSTEAD_SERVER__TRUSTED_PROXIES", "192.0.2.1")
             .env("ROADSTEAD_SERVER__LIMITS__CONNECTIONS_PER_CLIENT", "20");
     });
-    let mut held: Vec<Connection> = (0..25).map(|_| Connection::open(&server)).collect();
+    let mut connections: Vec<Connection> = (0..25).map(|_| Connection::open(&server)).collect();
     let mut answered = 0;
-    for connection in &mut held {
+    for connection in &mut connections {
         connection.ask("GET", "/v2/", &[]);
         match connection.try_answer(false).map(|answer| answer.status) {
             Some(200) => answered += 1,
@@ -180,13 +181,13 @@ fn one_client_has_no_more_connections_than_it_may() {
         more.ask("GET", "/v2/", &[]);
         let answer = more.try_answer(false).expect("one too many is answered, too");
         if answer.status == 200 {
-            held.push(more);
+            connections.push(more);
             continue;
         }
         assert_eq!((answer.status, answer.header("retry-after")), (429, Some("5")));
         refused += 1;
     }
-    drop(held);
+    drop(connections);
     wait(
         || {
             let mut again = Connection::open(&server);

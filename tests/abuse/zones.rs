@@ -58,8 +58,8 @@ fn names_that_one_client_makes_up_are_not_looked_up_without_end() {
     // A third of one comes back each second.
     let (refused, absent) = (refused.into_inner(), absent.into_inner());
     assert!(absent >= 20 && refused > 50, "{absent} were looked up, {refused} refused");
-    let asked = dns.asked();
-    let victims = asked.iter().filter(|name| name.contains("victim.test")).count();
+    let questions = dns.questions();
+    let victims = questions.iter().filter(|name| name.contains("victim.test")).count();
     // Three questions for each name, which may be repeated once where the machine is slow.
     assert!(victims <= 6 * absent, "{victims} questions for {absent} names");
     assert_eq!(
@@ -94,11 +94,11 @@ fn all_clients_together_have_a_limit_too_and_known_names_are_served_on() {
     assert!(refused > 10, "{refused}");
     let series = r#"roadstead_limit_refusals_total{limit="new_names"}"#;
     assert_eq!(metric(&server, series), refused);
-    let before = dns.asked().len();
+    let before = dns.questions().len();
     // Neither what was found, nor who asks for it, counts.
     for number in 0..30 {
         let answer = ask(&server, &format!("203.0.113.{number}"), "known.test");
         assert_eq!(answer.status, 502, "{}", answer.text());
     }
-    assert!(dns.asked().len() - before < 30 * 3);
+    assert!(dns.questions().len() - before < 30 * 3);
 }

@@ -82,7 +82,7 @@ fn a_head_says_what_a_get_would() {
     let pushed = repository.push_image("v1", "word");
     let referrers = repository.path(&format!("referrers/{}", pushed.digest));
     let upload = repository.begin();
-    let place = upload.location.strip_prefix(&server.url("")).unwrap_or(&upload.location);
+    let location = upload.location.strip_prefix(&server.url("")).unwrap_or(&upload.location);
     for path in [
         "/v2/",
         "/v2",
@@ -90,7 +90,7 @@ fn a_head_says_what_a_get_would() {
         "/v2/team/app/tags/list",
         "/v2/team/app/manifests/v1",
         &referrers,
-        place,
+        location,
         "/healthz",
         "/readyz",
     ] {
@@ -159,12 +159,12 @@ fn requests_may_be_sent_before_the_answers_have_come() {
     for _ in 0..20 {
         let mut connection = Connection::open(&server);
         // Not a HEAD behind a GET, to which the HTTP library then gives no body (docs/ARCHITECTURE.md).
-        let asked = [("HEAD", &blob), ("HEAD", &absent), ("HEAD", &blob), ("GET", &blob)];
-        let heads = asked.map(|(method, target)| {
+        let requests = [("HEAD", &blob), ("HEAD", &absent), ("HEAD", &blob), ("GET", &blob)];
+        let heads = requests.map(|(method, target)| {
             format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n\r\n")
         });
         connection.send(heads.concat());
-        for (method, target) in asked {
+        for (method, target) in requests {
             let answer =
                 if method == "HEAD" { connection.answer_to_head() } else { connection.answer() };
             let is_there = target == &blob;

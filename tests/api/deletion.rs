@@ -46,7 +46,7 @@ fn a_manifest_goes_with_every_tag_that_points_to_it() {
     let pushed = repository.push_image("v1", "word");
     other.push_image("v1", "word");
     assert_eq!(repository.put("v2", OCI_MANIFEST, &pushed.manifest).status, 201);
-    let kept = repository.push_image("v3", "another");
+    let another = repository.push_image("v3", "another");
     let path = format!("manifests/{}", pushed.digest);
     assert_eq!(repository.delete(&path).status, 202);
     for gone in ["manifests/v1", "manifests/v2", &path] {
@@ -54,7 +54,7 @@ fn a_manifest_goes_with_every_tag_that_points_to_it() {
         assert_eq!(repository.head(gone).status, 404);
     }
     assert_refused(&repository.delete(&path), 404, "MANIFEST_UNKNOWN");
-    assert!(repository.get("manifests/v3").body == kept.manifest);
+    assert!(repository.get("manifests/v3").body == another.manifest);
     assert_eq!(repository.get("tags/list").json()["tags"], json!(["v3"]));
     // OpenRegistry deleted from every repository.
     assert!(other.get("manifests/v1").body == pushed.manifest);

@@ -68,8 +68,8 @@ fn a_fault_of_the_storage_is_not_taken_for_absence() {
     let digest = repository.push_blob(b"content");
     let hex = &digest["sha256:".len()..];
     if let Some(pair) = server.pair() {
-        let place = repository.head(&format!("blobs/{digest}"));
-        pair.lose_block(place.header("x-ipfs-path").trim_start_matches("/ipfs/"));
+        let head = repository.head(&format!("blobs/{digest}"));
+        pair.lose_block(head.header("x-ipfs-path").trim_start_matches("/ipfs/"));
     } else {
         let file = server.data().join("content/sha256").join(&hex[..2]).join(hex);
         fs::remove_file(file).expect("the blob stands there");

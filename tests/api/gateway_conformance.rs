@@ -200,8 +200,8 @@ fn an_archive_holds_the_way_and_what_its_scope_says_in_depth_first_order() {
         assert_eq!(dag.below(path, "dag-scope=entity"), with(entity.clone()), "{path}");
         assert_eq!(dag.below(path, "dag-scope=entity&entity-bytes=0:*"), with(entity), "{path}");
         let answer = dag.ask(&format!("{}/{path}?format=car&dag-scope=block", dag.root), &[]);
-        let told: Vec<String> = roots.iter().map(Cid::to_string).collect();
-        assert_eq!(answer.header("x-ipfs-roots"), told.join(","));
+        let expected: Vec<String> = roots.iter().map(Cid::to_string).collect();
+        assert_eq!(answer.header("x-ipfs-roots"), expected.join(","));
     }
     // Nothing is there: the blocks that prove it.
     let (way, end, _) = dag.way(directory);

@@ -24,10 +24,10 @@ fn send(server: &Server, method: &Method, path: &str, headers: &[(&str, &str)]) 
     })
 }
 
-fn has(answer: &Response, header: &str, wanted: &[&str]) {
+fn has(answer: &Response, header: &str, expected: &[&str]) {
     let listed: Vec<String> =
         answer.header(header).split(',').map(|it| it.trim().to_ascii_lowercase()).collect();
-    for name in wanted {
+    for name in expected {
         assert!(listed.contains(&name.to_ascii_lowercase()), "{header} has no {name}: {listed:?}");
     }
 }
@@ -129,11 +129,11 @@ fn a_preflight_of_a_browser_is_answered() {
         format!("/routing/v1/providers/{root}"),
         "/routing/v1/peers/12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF".to_owned(),
     ] {
-        let asks = [
+        let preflight = [
             ("access-control-request-method", "GET"),
             ("access-control-request-headers", "range,if-none-match"),
         ];
-        for headers in [&asks[..], &[]] {
+        for headers in [&preflight[..], &[]] {
             let answer = send(&server, &Method::OPTIONS, &path, headers);
             assert_eq!((answer.status, answer.body.len()), (204, 0), "{path}: {}", answer.text());
             assert_shared(&answer);

@@ -80,12 +80,12 @@ impl Locks for NoOtherProcess {
 async fn api(data: &TempDir) -> Data<Api> {
     let embedded = storage::DRIVERS.iter().find(|driver| driver.name == "embedded");
     let settings = Settings::default();
-    let place = StorageContext {
+    let context = StorageContext {
         data: data.path(),
         settings: &settings.storage,
         locks: Arc::new(NoOtherProcess),
     };
-    let storage = (embedded.expect("it is a row").open)(place).await.expect("the folder is new");
+    let storage = (embedded.expect("it is a row").open)(context).await.expect("the folder is new");
     storage.repair().await.expect("the folder is new");
     let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
     let index = index::open(&url).await.expect("the folder is new");
@@ -133,8 +133,8 @@ async fn a_mount_takes_blobs_only_from_where_the_client_may_pull() {
     for query in [format!("mount={digest}&from=alice/app"), format!("mount={digest}")] {
         let response = call_service(&service, post("bob", "bob/app", &query).to_request()).await;
         assert_eq!(response.status(), StatusCode::ACCEPTED, "{query}");
-        let place = response.headers().get(LOCATION).expect("an upload has begun");
-        assert!(place.as_bytes().starts_with(b"/v2/bob/app/blobs/uploads/"), "{query}");
+        let location = response.headers().get(LOCATION).expect("an upload has begun");
+        assert!(location.as_bytes().starts_with(b"/v2/bob/app/blobs/uploads/"), "{query}");
         let path = format!("/v2/bob/app/blobs/{digest}");
         let get = TestRequest::get().uri(&path).insert_header(("Authorization", bearer("bob")));
         let response = call_service(&service, get.to_request()).await;

@@ -237,27 +237,27 @@ fn request(dice: &mut Dice, method: &str, paths: &[String]) -> Vec<u8> {
     text += &rest;
     let mut bytes = text.into_bytes();
     if dice.throw(8) == 0 {
-        let place = dice.throw(bytes.len());
-        bytes[place] = noise(1, place as u64)[0];
+        let position = dice.throw(bytes.len());
+        bytes[position] = noise(1, position as u64)[0];
     }
     bytes
 }
 
 /// Checks what an answer has to be, whatever was asked.
 fn check(answer: &Answer, request: &[u8]) {
-    let said = String::from_utf8_lossy(request);
-    assert!((200..500).contains(&answer.status), "{}: {}\n{said}", answer.status, answer.text());
+    let text = String::from_utf8_lossy(request);
+    assert!((200..500).contains(&answer.status), "{}: {}\n{text}", answer.status, answer.text());
     let is_json = answer.header("content-type") == Some("application/json");
     if is_json && !answer.body.is_empty() {
         let body: Result<Value, _> = serde_json::from_slice(&answer.body);
-        let body = body.unwrap_or_else(|error| panic!("{error}: {}\n{said}", answer.text()));
+        let body = body.unwrap_or_else(|error| panic!("{error}: {}\n{text}", answer.text()));
         if answer.status >= 400 {
-            assert!(body["errors"][0]["code"].is_string(), "{body}\n{said}");
+            assert!(body["errors"][0]["code"].is_string(), "{body}\n{text}");
         }
     }
     for header in ["location", "link", "www-authenticate"] {
         let value = answer.header(header).unwrap_or_default();
-        assert!(!value.contains("evil.example"), "{header}: {value}\n{said}");
+        assert!(!value.contains("evil.example"), "{header}: {value}\n{text}");
     }
 }
 

@@ -107,7 +107,7 @@ fn a_single_request_that_broke_off_leaves_nothing() {
 }
 
 #[test]
-fn of_many_chunks_for_one_place_one_is_taken() {
+fn of_many_chunks_for_one_offset_one_is_taken() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let content = noise(2 * MIB, 4);

@@ -39,40 +39,40 @@ fn each_request_has_one_line_that_says_what_it_was_about() {
     let digest = sha256(&content);
     let mut count = 0;
     // The line comes behind the answer: that of the next request might overtake it.
-    let mut told = || {
+    let mut wait_for_line = || {
         count += 1;
         lines(&server, count)
     };
     let upload = repository.begin();
-    told();
+    wait_for_line();
     upload.stream(&content);
-    told();
+    wait_for_line();
     upload.finish(&digest);
-    told();
+    wait_for_line();
     let blob = format!("blobs/{digest}");
     repository.get(&blob);
-    told();
+    wait_for_line();
     repository.head(&blob);
-    told();
+    wait_for_line();
     repository.get(&format!("blobs/{NOBODYS}"));
-    told();
+    wait_for_line();
     let (config, layer) = (b"{\"word\":0}", b"word");
     repository.push_blob(config);
-    told();
+    wait_for_line();
     repository.push_blob(layer);
-    told();
+    wait_for_line();
     let manifest = repository.push_manifest("v1", &image(config, &[layer]));
-    told();
+    wait_for_line();
     repository.get("manifests/v1");
-    let lines = told();
+    let lines = wait_for_line();
     let name = sha256(&manifest);
     let size = content.len();
-    let place = upload.location;
+    let location = upload.location;
     // Message, status, digest, bytes received; bytes sent where they are content.
     let expected = [
         ("POST /v2/team/app/blobs/uploads/".to_owned(), 202, "", 0, 0),
-        (format!("PATCH {place}"), 202, "", size, 0),
-        (format!("PUT {place}"), 201, &*digest, 0, 0),
+        (format!("PATCH {location}"), 202, "", size, 0),
+        (format!("PUT {location}"), 201, &*digest, 0, 0),
         (format!("GET /v2/team/app/{blob}"), 200, &*digest, 0, size),
         (format!("HEAD /v2/team/app/{blob}"), 200, &*digest, 0, 0),
         (format!("GET /v2/team/app/blobs/{NOBODYS}"), 404, NOBODYS, 0, usize::MAX),

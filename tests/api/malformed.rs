@@ -15,7 +15,7 @@ fn assert_alive(server: &Server) {
 }
 
 #[test]
-fn a_place_that_is_none_is_refused_and_the_upload_stays() {
+fn a_malformed_content_range_is_refused_and_the_upload_stays() {
     let server = Server::start();
     let upload = Repository::of(&server, "team/app").begin();
     for range in [

@@ -35,7 +35,7 @@ fn a_manifest_comes_back_by_tag_and_by_digest() {
 }
 
 #[test]
-fn a_push_answers_with_the_place_and_the_digest() {
+fn a_push_answers_with_the_location_and_the_digest() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let pushed = repository.push_image("v1", "word");
@@ -43,10 +43,10 @@ fn a_push_answers_with_the_place_and_the_digest() {
         let response = repository.put(reference, OCI_MANIFEST, &pushed.manifest);
         assert_eq!(response.status, 201);
         assert_eq!(response.header("docker-content-digest"), pushed.digest);
-        let place = format!("/v2/team/app/manifests/{}", pushed.digest);
-        assert_eq!(response.header("location"), place);
+        let location = format!("/v2/team/app/manifests/{}", pushed.digest);
+        assert_eq!(response.header("location"), location);
         assert_eq!(response.header("oci-subject"), "");
-        assert!(http::get(&server.url(&place)).body == pushed.manifest);
+        assert!(http::get(&server.url(&location)).body == pushed.manifest);
     }
 }
 
@@ -162,13 +162,13 @@ fn one_push_by_digest_sets_many_tags() {
     let reference = format!("{}?{query}", pushed.digest);
     let response = repository.put(&reference, OCI_MANIFEST, &pushed.manifest);
     assert_eq!(response.status, 201, "{}", response.text());
-    let told: Vec<&str> = response
+    let listed: Vec<&str> = response
         .headers
         .get_all("oci-tag")
         .iter()
         .flat_map(|value| value.to_str().expect("tags are ASCII").split(", "))
         .collect();
-    assert_eq!(told, tags);
+    assert_eq!(listed, tags);
     for tag in &tags {
         assert!(repository.get(&format!("manifests/{tag}")).body == pushed.manifest, "{tag}");
     }

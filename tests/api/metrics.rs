@@ -164,15 +164,15 @@ fn uploads_root_changes_and_the_process_are_measured() {
 fn what_clients_send_is_no_label() {
     let server = Server::start();
     let mut series = HashSet::new();
-    for turn in 0..3 {
-        let repository = Repository::of(&server, &format!("secret{turn}/hidden{turn}"));
-        repository.push_image(&format!("veiled{turn}"), &format!("word {turn}"));
-        repository.get(&format!("manifests/veiled{turn}"));
+    for round in 0..3 {
+        let repository = Repository::of(&server, &format!("secret{round}/hidden{round}"));
+        repository.push_image(&format!("veiled{round}"), &format!("word {round}"));
+        repository.get(&format!("manifests/veiled{round}"));
         repository.get(&format!("blobs/{NOBODYS}"));
-        http::get(&server.url(&format!("/secret{turn}?hidden=veiled")));
-        let method = Method::from_bytes(format!("SECRET{turn}").as_bytes()).expect("it is one");
+        http::get(&server.url(&format!("/secret{round}?hidden=veiled")));
+        let method = Method::from_bytes(format!("SECRET{round}").as_bytes()).expect("it is one");
         assert_eq!(repository.send(method, "tags/list", |request| request).status, 405);
-        let count = turn + 1;
+        let count = round + 1;
         let metrics = wait(&server, "/v2/{name}/tags/list", "other", "405", count);
         let names = metrics.0.keys();
         let own = names.filter(|name| !name.contains("/metrics")).cloned().collect::<HashSet<_>>();
@@ -182,7 +182,7 @@ fn what_clients_send_is_no_label() {
                 assert!(!text.contains(word), "{name}");
             }
         }
-        if turn > 0 {
+        if round > 0 {
             assert_eq!(own, series, "a repository more is no series more");
         }
         series = own;
@@ -193,10 +193,10 @@ fn what_clients_send_is_no_label() {
 fn who_hangs_up_is_counted_too() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
-    let place = repository.begin().location;
+    let location = repository.begin().location;
     let mut connection = Connection::open(&server);
     connection.send(format!(
-        "PATCH {place} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\nfive!"
+        "PATCH {location} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 50\r\n\r\nfive!"
     ));
     drop(connection);
     let route = "/v2/{name}/blobs/uploads/{upload}";

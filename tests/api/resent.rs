@@ -164,12 +164,12 @@ fn a_patch_that_broke_off_is_refused_as_a_whole_and_goes_on_where_it_says() {
     let digest = sha256(&content);
     for how in CUTS {
         let upload = repository.begin_with_offset();
-        let kept = cut(&upload, &server, "PATCH", &upload.location, &content, how);
+        let stored = cut(&upload, &server, "PATCH", &upload.location, &content, how);
         let whole = upload.stream(&content);
         assert_refused(&whole, 416, "RANGE_INVALID");
-        assert_eq!(whole.header("range"), format!("0-{}", kept - 1));
+        assert_eq!(whole.header("range"), format!("0-{}", stored - 1));
         let moved = Upload::at(&server, whole.header("location"));
-        let rest = moved.stream(&content[kept..]);
+        let rest = moved.stream(&content[stored..]);
         assert_eq!(rest.status, 202, "{how:?}: {}", rest.text());
         assert_eq!(Upload::at(&server, rest.header("location")).finish(&digest).status, 201);
         assert!(repository.get(&format!("blobs/{digest}")).body == content, "{how:?}");
@@ -186,15 +186,15 @@ fn each_step_by_which_a_client_gets_back_on_its_way_is_answered() {
     let digest = sha256(&content);
     let upload = repository.begin_with_offset();
     let target = format!("{}?digest={digest}", upload.location);
-    let kept = cut(&upload, &server, "PUT", &target, &content, Cut::Sized);
+    let stored = cut(&upload, &server, "PUT", &target, &content, Cut::Sized);
     let wrong = upload.finish_with(&digest, &content[..content.len() - 1]);
     assert_refused(&wrong, 416, "RANGE_INVALID");
-    assert_eq!(wrong.header("range"), format!("0-{}", kept - 1));
+    assert_eq!(wrong.header("range"), format!("0-{}", stored - 1));
     assert_refused(&upload.chunk(0, &content), 416, "RANGE_INVALID");
     let status = upload.status();
     assert_eq!(status.header("location"), wrong.header("location"));
     let moved = Upload::at(&server, status.header("location"));
-    let patched = moved.chunk(kept, &content[kept..]);
+    let patched = moved.chunk(stored, &content[stored..]);
     assert_eq!(patched.status, 202, "{}", patched.text());
     assert_eq!(Upload::at(&server, patched.header("location")).finish(&digest).status, 201);
     assert!(repository.get(&format!("blobs/{digest}")).body == content);
@@ -281,9 +281,9 @@ fn an_end_that_is_wrong_leaves_the_upload_where_it_stood() {
     if let Some(answer) = connection.try_answer(false) {
         assert_eq!(answer.status, 400);
     }
-    let kept = received(&upload);
-    assert!(kept == half || kept == half + 5, "{kept}");
-    if kept == half {
+    let stored = received(&upload);
+    assert!(stored == half || stored == half + 5, "{stored}");
+    if stored == half {
         assert_eq!(upload.finish_with(&digest, &content[half..]).status, 201);
     } else {
         assert_eq!(upload.finish_with(&digest, &content).status, 201);
@@ -292,7 +292,7 @@ fn an_end_that_is_wrong_leaves_the_upload_where_it_stood() {
 }
 
 #[test]
-fn a_place_for_no_bytes_does_not_matter() {
+fn the_range_of_an_empty_request_does_not_matter() {
     let server = Server::start();
     let upload = Repository::of(&server, "team/app").begin();
     assert_eq!(upload.stream(b"content").status, 202);
@@ -337,10 +337,10 @@ fn an_upload_outlives_a_stop_and_a_kill_in_the_middle() {
             let upload = Upload::at(&server, &location);
             let repository = Repository::of(&server, "team/app");
             if !is_killed && method == "PATCH" {
-                let kept = received(&upload);
-                assert!(kept <= 3 * MIB);
+                let stored = received(&upload);
+                assert!(stored <= 3 * MIB);
                 assert_refused(&upload.stream(&content), 416, "RANGE_INVALID");
-                assert_eq!(upload.chunk(kept, &content[kept..]).status, 202);
+                assert_eq!(upload.chunk(stored, &content[stored..]).status, 202);
                 assert_eq!(upload.finish(&digest).status, 201);
             } else {
                 let whole = upload.finish_with(&digest, &content);

@@ -104,12 +104,12 @@ fn what_was_acknowledged_is_there_after_the_server_was_killed() {
 fn bytes_that_belong_to_no_upload_are_swept_at_the_start() {
     let Some(()) = embedded_only("it puts a file among those of uploads") else { return };
     let mut server = Server::start();
-    let kept = Repository::of(&server, "a").begin().location;
-    assert_eq!(Upload::at(&server, &kept).stream(b"content").status, 202);
+    let location = Repository::of(&server, "a").begin().location;
+    assert_eq!(Upload::at(&server, &location).stream(b"content").status, 202);
     server.kill();
     let orphan = server.data().join("tmp/uploads/00000000-0000-4000-8000-000000000000");
     fs::write(&orphan, b"nobody's").expect("a file can be written");
     server.start_again();
     assert!(!orphan.exists(), "the orphan is still there");
-    assert_eq!(Upload::at(&server, &kept).finish(&sha256(b"content")).status, 201);
+    assert_eq!(Upload::at(&server, &location).finish(&sha256(b"content")).status, 201);
 }

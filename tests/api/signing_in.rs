@@ -52,30 +52,30 @@ impl Guarded {
     }
 
     /// Sends a request without a body.
-    fn ask(&self, method: Method, path: &str, who: Option<(&str, &str)>) -> Response {
-        self.send(method, path, who, Vec::new())
+    fn ask(&self, method: Method, path: &str, credentials: Option<(&str, &str)>) -> Response {
+        self.send(method, path, credentials, Vec::new())
     }
 
     fn send(
         &self,
         method: Method,
         path: &str,
-        who: Option<(&str, &str)>,
+        credentials: Option<(&str, &str)>,
         body: Vec<u8>,
     ) -> Response {
         let url = self.server.url(path);
         http::send(|client| {
             let request = client.request(method, url).body(body);
             let request = request.header("Content-Type", OCI_MANIFEST);
-            match who {
+            match credentials {
                 Some((user, password)) => request.basic_auth(user, Some(password)),
                 None => request,
             }
         })
     }
 
-    fn get(&self, path: &str, who: Option<(&str, &str)>) -> Response {
-        self.ask(Method::GET, path, who)
+    fn get(&self, path: &str, credentials: Option<(&str, &str)>) -> Response {
+        self.ask(Method::GET, path, credentials)
     }
 
     /// Pushes an image as Anna; gives the digest of its one blob.
@@ -92,28 +92,28 @@ impl Guarded {
     }
 
     /// Waits until a request has that status; the file is looked at once a second.
-    fn wait(&self, who: Option<(&str, &str)>, status: u16) {
+    fn wait(&self, credentials: Option<(&str, &str)>, status: u16) {
         let begun = Instant::now();
-        while self.get("/v2/", who).status != status {
+        while self.get("/v2/", credentials).status != status {
             assert!(begun.elapsed() < Duration::from_secs(20), "it is never {status}");
             thread::sleep(Duration::from_millis(100));
         }
     }
 
     /// Fetches a token where the challenge says.
-    fn token(&self, who: Option<(&str, &str)>) -> Response {
-        self.token_for(who, &["repository:a:pull"])
+    fn token(&self, credentials: Option<(&str, &str)>) -> Response {
+        self.token_for(credentials, &["repository:a:pull"])
     }
 
     /// The same, with each of these scopes.
-    fn token_for(&self, who: Option<(&str, &str)>, scopes: &[&str]) -> Response {
+    fn token_for(&self, credentials: Option<(&str, &str)>, scopes: &[&str]) -> Response {
         let challenge = self.get("/v2/", None).header("www-authenticate").to_owned();
         let realm = challenge.split('"').nth(1).expect("the challenge has a realm").to_owned();
         assert_eq!(realm, self.server.url("/v2/token"), "{challenge}");
         http::send(|client| {
             let scopes: Vec<_> = scopes.iter().map(|scope| ("scope", *scope)).collect();
             let request = client.get(realm).query(&[("service", "roadstead")]).query(&scopes);
-            match who {
+            match credentials {
                 Some((user, password)) => request.basic_auth(user, Some(password)),
                 None => request,
             }
@@ -183,9 +183,13 @@ fn an_anonymous_client_is_challenged_on_every_route() {
 fn a_user_may_do_everything() {
     let guarded = Guarded::start(false);
     let digest = guarded.push("team/app");
-    for (who, status) in [(ANNA, 200), (BOB, 200), (("carol", "sesame"), 401)] {
+    for (credentials, status) in [(ANNA, 200), (BOB, 200), (("carol", "sesame"), 401)] {
         for path in ["", "_catalog", "team/app/tags/list", "team/app/manifests/v1"] {
-            assert_eq!(guarded.get(&format!("/v2/{path}"), Some(who)).status, status, "{path}");
+            assert_eq!(
+                guarded.get(&format!("/v2/{path}"), Some(credentials)).status,
+                status,
+                "{path}"
+            );
         }
     }
     // Once signed in, errors are what they are for everybody.
@@ -207,7 +211,7 @@ fn a_user_may_do_everything() {
 fn wrong_credentials_are_refused_also_where_others_were_right() {
     let guarded = Guarded::start(false);
     assert_eq!(guarded.get("/v2/", Some(ANNA)).status, 200);
-    for who in [
+    for credentials in [
         ("anna", "Sesame"),
         ("anna", ""),
         ("anna", "sesame\0"),
@@ -217,7 +221,7 @@ fn wrong_credentials_are_refused_also_where_others_were_right() {
         ("bob", "sesame"),
         ("", ""),
     ] {
-        let refused = guarded.get("/v2/", Some(who));
+        let refused = guarded.get("/v2/", Some(credentials));
         assert_refused(&refused, 401, "UNAUTHORIZED");
         assert_eq!(refused.header("www-authenticate"), "Basic realm=\"roadstead\"");
     }
@@ -294,8 +298,8 @@ fn many_at_once_are_served_or_get_429() {
         for number in 0..40 {
             let guarded = &guarded;
             scope.spawn(move || {
-                let who = if number % 2 == 0 { ANNA } else { ("anna", "wrong") };
-                let status = guarded.get("/v2/", Some(who)).status;
+                let credentials = if number % 2 == 0 { ANNA } else { ("anna", "wrong") };
+                let status = guarded.get("/v2/", Some(credentials)).status;
                 let expected = if number % 2 == 0 { 200 } else { 401 };
                 assert!(status == expected || status == 429, "{status}");
             });
@@ -312,8 +316,8 @@ fn with_anonymous_pulls_a_stranger_may_pull_and_nothing_else() {
         ["tags/list", "manifests/v1", &format!("blobs/{digest}"), &format!("referrers/{digest}")]
     {
         // skopeo says that it is nobody where it has no credentials.
-        for who in [None, Some(("", ""))] {
-            assert_eq!(guarded.get(&format!("/v2/a/{path}"), who).status, 200, "{path}");
+        for credentials in [None, Some(("", ""))] {
+            assert_eq!(guarded.get(&format!("/v2/a/{path}"), credentials).status, 200, "{path}");
         }
         let wrong = guarded.get(&format!("/v2/a/{path}"), Some(("anna", "wrong")));
         assert_refused(&wrong, 401, "UNAUTHORIZED");
@@ -355,7 +359,7 @@ fn clients_sign_in_by_a_token_where_anonymous_ones_may_pull() {
         answer["token"].as_str().expect("it is text").to_owned()
     };
     let everything = ["repository:a:pull,push registry:catalog:*"];
-    let token = |who| read(&guarded.token_for(who, &everything));
+    let token = |credentials| read(&guarded.token_for(credentials, &everything));
     let (nobodys, annas) = (token(None), token(Some(ANNA)));
     for (token, may_push) in [(&nobodys, false), (&annas, true)] {
         let ask = |method, path| guarded.with_token(method, path, token).status;
@@ -378,9 +382,9 @@ fn a_token_is_good_for_its_scope_and_no_more() {
     let guarded = Guarded::start(true);
     let digest = guarded.push("team/app");
     guarded.push("other");
-    let mut asked = 0;
-    let mut check = |who, scopes: &[&str], allowed: &[&str]| {
-        let answer = guarded.token_for(who, scopes).json();
+    let mut requests = 0;
+    let mut check = |credentials, scopes: &[&str], allowed: &[&str]| {
+        let answer = guarded.token_for(credentials, scopes).json();
         let token = answer["token"].as_str().expect("it is text").to_owned();
         for (method, path, needed) in [
             ("GET", "/v2/team/app/manifests/v1".to_owned(), "repository:team/app:pull"),
@@ -397,7 +401,7 @@ fn a_token_is_good_for_its_scope_and_no_more() {
             ("POST", "/v2/other/blobs/uploads/".to_owned(), "repository:other:pull,push"),
             ("GET", "/v2/_catalog".to_owned(), "registry:catalog:*"),
         ] {
-            asked += 1;
+            requests += 1;
             let method: Method = method.parse().expect("it is a method");
             let answer = guarded.with_token(method.clone(), &path, &token);
             let is_allowed = allowed.contains(&needed);
@@ -426,7 +430,7 @@ fn a_token_is_good_for_its_scope_and_no_more() {
     assert_eq!(guarded.with_token(Method::GET, "/v2/", &login).status, 200);
     // Last, since it deletes.
     check(Some(ANNA), &["repository:team/app:*"], &[pull, push, "repository:team/app:delete"]);
-    assert!(asked > 100);
+    assert!(requests > 100);
 }
 
 /// A shared cache must not give away what needed a sign-in.

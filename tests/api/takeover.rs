@@ -63,15 +63,15 @@ fn a_stream_goes_on_behind_what_a_hanging_request_has_received() {
     let repository = Repository::of(&server, "team/app");
     let upload = repository.begin();
     let _hanging = hang(&server, &upload, "PATCH", &upload.location, b"0123456789", 5);
-    let told = upload.status();
-    let moved = Upload::at(&server, told.header("location"));
+    let status = upload.status();
+    let moved = Upload::at(&server, status.header("location"));
     let rest = moved.stream(b"56789");
     assert_eq!((rest.status, rest.header("range")), (202, "0-9"));
     assert_eq!(upload.finish(&sha256(b"0123456789")).status, 201);
 }
 
 #[test]
-fn a_request_that_is_sent_again_takes_the_place_of_the_one_that_hangs() {
+fn a_request_that_is_sent_again_replaces_the_one_that_hangs() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
     let content = noise(MIB + 3, 2);
@@ -228,13 +228,13 @@ fn an_upload_belongs_to_the_user_who_began_it() {
     };
     let begun = send("anna", Method::POST, "/v2/team/app/blobs/uploads/", "");
     assert_eq!(begun.status, 202, "{}", begun.text());
-    let told = begun.header("location").to_owned();
-    let plain = told.rsplit_once('.').expect("it carries the offset").0.to_owned();
-    let patched = send("anna", Method::PATCH, &told, "content");
+    let with_offset = begun.header("location").to_owned();
+    let plain = with_offset.rsplit_once('.').expect("it carries the offset").0.to_owned();
+    let patched = send("anna", Method::PATCH, &with_offset, "content");
     assert_eq!(patched.status, 202);
     let moved = patched.header("location").to_owned();
     let digest = sha256(b"content");
-    for location in [&told, &plain, &moved] {
+    for location in [&with_offset, &plain, &moved] {
         for (method, body) in [
             (Method::GET, ""),
             (Method::PATCH, "more"),

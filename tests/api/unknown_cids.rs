@@ -39,18 +39,18 @@ fn requests_for_unknown_cids_cause_few_folds_and_what_was_pushed_before_them_is_
     let repository = Repository::of(&server, "team/app");
     repository.push_image("first", "word");
     let (begun, before, is_over) = (Instant::now(), folds(&server), AtomicBool::new(false));
-    let (mut asked, mut pushed) = (0, 0_u64);
+    let (mut requests, mut pushed) = (0, 0_u64);
     thread::scope(|threads| {
         let asking: Vec<_> = (0..8)
             .map(|client| {
                 let (server, is_over) = (&server, &is_over);
                 threads.spawn(move || {
-                    let mut asked = 0;
+                    let mut requests = 0;
                     while !is_over.load(Ordering::Relaxed) {
-                        ask_for_nothing(server, client * 1_000_000 + asked);
-                        asked += 1;
+                        ask_for_nothing(server, client * 1_000_000 + requests);
+                        requests += 1;
                     }
-                    asked
+                    requests
                 })
             })
             .collect();
@@ -72,10 +72,10 @@ fn requests_for_unknown_cids_cause_few_folds_and_what_was_pushed_before_them_is_
         }
         is_over.store(true, Ordering::Relaxed);
         for client in asking {
-            asked += client.join().expect("it was answered");
+            requests += client.join().expect("it was answered");
         }
     });
     let (caused, seconds) = (folds(&server) - before, begun.elapsed().as_secs());
-    assert!(pushed > 20 && asked > 8, "{pushed} pushes, {asked} questions");
-    assert!(caused <= seconds + OTHERS, "{caused} folds in {seconds} s, {asked} questions");
+    assert!(pushed > 20 && requests > 8, "{pushed} pushes, {requests} questions");
+    assert!(caused <= seconds + OTHERS, "{caused} folds in {seconds} s, {requests} questions");
 }

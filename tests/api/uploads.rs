@@ -15,22 +15,22 @@ use crate::common::repository::{
 use crate::common::{Server, embedded_only, http};
 
 #[test]
-fn an_upload_begins_with_a_place_of_its_own() {
+fn an_upload_begins_with_a_location_of_its_own() {
     let server = Server::start();
     let repository = Repository::of(&server, "team/app");
-    let mut places = HashSet::new();
+    let mut locations = HashSet::new();
     for path in ["blobs/uploads/", "blobs/uploads", "blobs/uploads/?digest-algorithm=sha256"] {
         let response = repository.post(path);
         assert_eq!(response.status, 202, "{path}");
         assert_eq!(response.header("range"), "0-0");
         assert_eq!(response.header("content-length"), "0");
         let location = response.header("location");
-        let place = location.strip_prefix("/v2/team/app/blobs/uploads/").expect("it is relative");
-        let (id, offset) = place.split_once('.').expect("it carries the offset");
+        let segment = location.strip_prefix("/v2/team/app/blobs/uploads/").expect("it is relative");
+        let (id, offset) = segment.split_once('.').expect("it carries the offset");
         assert_eq!(offset, "0");
         assert_eq!(id.parse::<uuid::Uuid>().map(|id| id.to_string()).as_deref(), Ok(id));
         assert_eq!(response.header("docker-upload-uuid"), id);
-        assert!(places.insert(location.to_owned()), "two uploads at one place");
+        assert!(locations.insert(location.to_owned()), "two uploads at one place");
     }
 }
 
@@ -121,7 +121,7 @@ fn a_blob_is_pushed_in_chunks() {
 
 /// Some clients write the range of a chunk as that of an answer.
 #[test]
-fn a_unit_and_a_total_in_the_place_of_a_chunk_are_tolerated() {
+fn a_unit_and_a_total_in_the_range_of_a_chunk_are_tolerated() {
     let server = Server::start();
     let upload = Repository::of(&server, "team/app").begin();
     for (range, body, end) in
@@ -275,7 +275,7 @@ fn the_same_blob_may_be_pushed_by_many_at_once() {
 }
 
 #[test]
-fn places_are_absolute_below_an_external_url() {
+fn locations_are_absolute_below_an_external_url() {
     let server = Server::start_with(|command| {
         command.env("ROADSTEAD_SERVER__EXTERNAL_URL", "https://registry.example.com");
     });
@@ -340,8 +340,8 @@ fn an_upload_whose_bytes_cannot_be_removed_is_tried_again_and_stops_no_other() {
     let files: Vec<_> = (0..3)
         .map(|_| {
             let upload = Repository::of(&server, "team/app").begin();
-            let place = upload.location.rsplit('/').next().expect("it is a path");
-            let id = place.split('.').next().expect("it has a name");
+            let segment = upload.location.rsplit('/').next().expect("it is a path");
+            let id = segment.split('.').next().expect("it has a name");
             server.data().join("tmp/uploads").join(id)
         })
         .collect();

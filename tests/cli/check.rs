@@ -130,14 +130,14 @@ fn content_of_no_repository_is_counted_and_no_damage() {
     let mut server = Server::start();
     push::image(&server, "team/app", "v1", "layer");
     server.stop();
-    for (bytes, said) in [
+    for (bytes, expected) in [
         ("first", "1 blob (5 bytes) in no repository\n"),
         ("second", "2 blobs (11 bytes) in no repository\n"),
     ] {
         let hex = push::sha256(bytes.as_bytes()).hex();
         fs::write(content_file(&server, &hex), bytes).unwrap();
         let report = succeed(&mut server.command(["check"]));
-        assert!(report.starts_with(said), "{report}");
+        assert!(report.starts_with(expected), "{report}");
         assert!(report.ends_with(": all is well"), "{report}");
     }
     let json: serde_json::Value =
@@ -180,8 +180,8 @@ fn what_deletions_leave_is_counted() {
     assert_eq!(counts(&untagged), [1, 0, 0, 0, 0, 0]);
     let named = serde_json::json!([format!("team/app@{digest}")]);
     assert_eq!(untagged["untagged_manifests"], named);
-    let said = succeed(&mut server.command(["check"]));
-    assert!(said.starts_with("1 manifest without a tag"), "{said}");
+    let output = succeed(&mut server.command(["check"]));
+    assert!(output.starts_with("1 manifest without a tag"), "{output}");
 
     // The referrer names the same blobs.
     delete(format!("manifests/{digest}"));

@@ -257,8 +257,8 @@ fn an_index_that_is_damaged_is_named_set_aside_and_made_anew() {
 
         let rebuilt = run(&mut server.command(["index", "rebuild"]));
         let aside = file.with_file_name("index.sqlite.damaged-1");
-        let said = format!("the index is damaged: renamed it to {}\n", aside.display());
-        assert!(rebuilt.stderr.contains(&said), "{rebuilt}");
+        let expected = format!("the index is damaged: renamed it to {}\n", aside.display());
+        assert!(rebuilt.stderr.contains(&expected), "{rebuilt}");
         let is_lost = rebuilt.stderr.contains("may have lost queued changes");
         assert_eq!(rebuilt.code, Some(i32::from(is_lost)), "{rebuilt}");
         assert_eq!(rebuilt.stdout, "2 repositories, 2 manifests, 2 tags, 5 blobs\n", "{rebuilt}");

@@ -33,9 +33,9 @@ fn examples(help: &str) -> Vec<&str> {
 fn typed(line: &str) -> Vec<Vec<&str>> {
     let mut found = Vec::new();
     let mut rest = line;
-    while let Some(place) = rest.find("roadstead ") {
-        let is_word = rest[..place].ends_with(|last: char| " ($".contains(last)) || place == 0;
-        rest = &rest[place..];
+    while let Some(start) = rest.find("roadstead ") {
+        let is_word = rest[..start].ends_with(|last: char| " ($".contains(last)) || start == 0;
+        rest = &rest[start..];
         let end = rest.find(['|', '>', ')', ';', '&']).unwrap_or(rest.len());
         if is_word {
             found.push(rest[..end].split_whitespace().collect());

@@ -169,13 +169,13 @@ fn content_of_another_repository_stays_for_it_but_is_not_served_to_all() {
     other.push_blob(b"secret");
     let before = root(&server);
     let result = purged(&server, "team/oops", &sha256(&oops));
-    let kept: Vec<&Value> = result["withdrawn"]
+    let retained: Vec<&Value> = result["withdrawn"]
         .as_array()
         .unwrap()
         .iter()
         .filter(|withdrawn| withdrawn["kept_for"] == serde_json::json!(["other"]))
         .collect();
-    assert_eq!(kept.len(), 1, "{result}");
+    assert_eq!(retained.len(), 1, "{result}");
     assert_eq!(status(&server, cid(b"secret")), 404);
     assert_eq!(status(&server, &before), 200);
     assert_eq!(other.get(&format!("blobs/{}", sha256(b"secret"))).body, b"secret");

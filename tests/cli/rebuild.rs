@@ -274,12 +274,12 @@ fn a_change_that_cannot_be_repeated_is_named_and_those_after_it_are_not_lost() {
     server.kill();
     fs::remove_dir_all(server.data().join("public/docker")).unwrap();
     fs::remove_file(content(&server, b"gone")).unwrap();
-    let (rebuilt, told) = rebuild_with_loss(&server);
+    let (rebuilt, report) = rebuild_with_loss(&server);
     let push = format!(
         "may have lost the push of {} to `team/lost` as v1: ",
         push::sha256(lost.as_bytes())
     );
-    assert!(told.starts_with(&push), "{told}");
+    assert!(report.starts_with(&push), "{report}");
     assert!(rebuilt.ends_with("\n1 repository, 1 manifest, 1 tag, 3 blobs"), "{rebuilt}");
     server.start_again();
     assert_pulled(&server, "team/app", "v1", &image);
@@ -460,8 +460,9 @@ fn an_empty_tree_does_not_take_the_rest_with_it() {
     fs::write(content(&server, b"{}"), b"[]").unwrap();
     let rebuilt = succeed(&mut server.command(["index", "rebuild"]));
     let bytes = image.len() + "layer".len();
-    let kept = format!("retained 2 blobs ({bytes} bytes) that nothing in the tree references\n");
-    assert_eq!(rebuilt, kept + "0 repositories, 0 manifests, 0 tags, 0 blobs");
+    let retained =
+        format!("retained 2 blobs ({bytes} bytes) that nothing in the tree references\n");
+    assert_eq!(rebuilt, retained + "0 repositories, 0 manifests, 0 tags, 0 blobs");
     assert_eq!(fs::read(content(&server, b"layer")).unwrap(), b"layer");
     assert!(!content(&server, b"{}").exists());
     fs::remove_dir_all(&public).unwrap();
@@ -488,9 +489,12 @@ fn what_may_be_lost_is_reported_also_when_the_rebuild_fails_then() {
     // What an earlier process left half-written.
     let left = server.data().join("tmp/files/left");
     fs::write(&left, b"half").unwrap();
-    let (rebuilt, told) = rebuild_with_loss(&server);
+    let (rebuilt, report) = rebuild_with_loss(&server);
     assert_eq!(rebuilt, "");
-    assert!(told.starts_with("may have lost the push of ") && told.contains("error: "), "{told}");
+    assert!(
+        report.starts_with("may have lost the push of ") && report.contains("error: "),
+        "{report}"
+    );
     assert!(!left.exists());
 }
 

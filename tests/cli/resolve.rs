@@ -100,29 +100,31 @@ fn json_shows_the_same() {
     let (server, root, hint) = publisher();
     let Some(dns) = Bind::start(&[("a.test", &records(&root, &hint))]) else { return };
     let gateway = format!("http://{}", free_address());
-    let told = json_of(
+    let report = json_of(
         resolve_in_lab(&dns, &["a.test", "--json"]).env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway),
     );
-    let step = &told["steps"][0];
+    let step = &report["steps"][0];
     assert_eq!((&step["step"], &step["name"]), (&json!("query"), &json!("_dnslink.a.test")));
     assert_eq!((&step["ttl"], step["records"].as_array().unwrap().len()), (&json!(60), 4));
-    assert_eq!((&told["name"], &told["root"]), (&json!("a.test"), &json!(root)));
-    assert_eq!((&told["path"], &told["ttl"]), (&json!(""), &json!(60)));
+    assert_eq!((&report["name"], &report["root"]), (&json!("a.test"), &json!(root)));
+    assert_eq!((&report["path"], &report["ttl"]), (&json!(""), &json!(60)));
     let url = server.url("");
-    assert_eq!(told["hints"], json!([{ "gateway": url, "addresses": ["127.0.0.1"] }]));
-    let [hinted, configured] = &told["sources"].as_array().unwrap()[..] else { panic!("{told}") };
+    assert_eq!(report["hints"], json!([{ "gateway": url, "addresses": ["127.0.0.1"] }]));
+    let [hinted, configured] = &report["sources"].as_array().unwrap()[..] else {
+        panic!("{report}")
+    };
     assert_eq!((&hinted["source"], &hinted["origin"]), (&json!(url), &json!("hint")));
-    assert_eq!(hinted.get("failure"), None, "{told}");
+    assert_eq!(hinted.get("failure"), None, "{report}");
     assert_eq!(
         (&configured["source"], &configured["origin"]),
         (&json!(gateway), &json!("settings"))
     );
-    assert!(configured["failure"].as_str().unwrap().contains("cannot read"), "{told}");
+    assert!(configured["failure"].as_str().unwrap().contains("cannot read"), "{report}");
     let names = json!([
         { "name": "team/app", "repeats_domain": false },
         { "name": "tool", "repeats_domain": false },
     ]);
-    assert_eq!(told["repositories"], json!({ "names": names, "is_whole": true }));
+    assert_eq!(report["repositories"], json!({ "names": names, "is_whole": true }));
 }
 
 #[test]
@@ -130,17 +132,17 @@ fn a_domain_without_records_leads_nowhere() {
     let Some(dns) = Bind::start(&[("a.test", "")]) else { return };
     let failed = run(&mut resolve(&dns, &["a.test"]));
     assert_no_root(&failed, "publishes nothing");
-    let asked = facts(&failed.stdout, "queried");
+    let queried = facts(&failed.stdout, "queried");
     for name in ["_dnslink.a.test", "a.test", "_dnsaddr.a.test"] {
         let expected = format!("{name} TXT: no TXT record");
-        assert!(asked.contains(&expected.as_str()), "{failed}");
+        assert!(queried.contains(&expected.as_str()), "{failed}");
     }
     let failed = run(&mut resolve(&dns, &["a.test", "--json"]));
     assert_no_root(&failed, "publishes nothing");
-    let told: Value = serde_json::from_str(&failed.stdout).unwrap();
-    assert_eq!(told.get("root"), None, "{told}");
-    assert!(told["failure"].as_str().unwrap().contains("publishes nothing"), "{told}");
-    assert_eq!(told["steps"].as_array().unwrap().len(), 3, "{told}");
+    let report: Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert_eq!(report.get("root"), None, "{report}");
+    assert!(report["failure"].as_str().unwrap().contains("publishes nothing"), "{report}");
+    assert_eq!(report["steps"].as_array().unwrap().len(), 3, "{report}");
 }
 
 #[test]
@@ -156,16 +158,16 @@ fn a_private_hint_is_shown_and_not_dialled() {
     );
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
     let text = without_source(&mut resolve(&dns, &["a.test", "--json"]));
-    let told: Value = serde_json::from_str(&text).unwrap();
-    assert!(told["failure"].as_str().unwrap().contains("no source has the root"), "{told}");
-    let hints = told["hints"].as_array().unwrap();
-    assert_eq!(hints.len(), 3, "{told}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert!(report["failure"].as_str().unwrap().contains("no source has the root"), "{report}");
+    let hints = report["hints"].as_array().unwrap();
+    assert_eq!(hints.len(), 3, "{report}");
     for hint in hints {
         let why = hint["refused"].as_str().unwrap();
-        assert!(why.contains("resolves to an address that may not be dialled"), "{told}");
+        assert!(why.contains("resolves to an address that may not be dialled"), "{report}");
         assert_eq!(hint["addresses"], json!([]));
     }
-    assert_eq!((&told["sources"], told.get("repositories")), (&json!([]), None), "{told}");
+    assert_eq!((&report["sources"], report.get("repositories")), (&json!([]), None), "{report}");
     let text = without_source(&mut resolve(&dns, &["a.test"]));
     assert_eq!(text.matches(": skipped: ").count(), 3, "{text}");
     assert_eq!(facts(&text, "repository"), ["not known: no source has the root"], "{text}");
@@ -253,9 +255,9 @@ fn a_chain_with_a_path_and_what_is_not_served_here_are_shown() {
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
     let mut command = resolve(&dns, &["a.test"]);
     let text = without_source(command.env("ROADSTEAD_FEDERATION__DOMAINS", "other.test"));
-    let asked = facts(&text, "queried").join("\n");
-    let place = |name: &str| asked.find(name).unwrap();
-    assert!(place("_dnslink.a.test") < place("_dnslink.b.a.test"), "{text}");
+    let queried = facts(&text, "queried").join("\n");
+    let position = |name: &str| queried.find(name).unwrap();
+    assert!(position("_dnslink.a.test") < position("_dnslink.b.a.test"), "{text}");
     assert_eq!((facts(&text, "root"), facts(&text, "path")), (vec![ROOT], vec!["some/below"]));
     assert_eq!(facts(&text, "not served").len(), 1, "{text}");
 }
@@ -284,15 +286,15 @@ fn hints_that_pulls_do_not_reach_are_shown() {
     );
     let Some(dns) = Bind::start(&[("a.test", &zone)]) else { return };
     let text = without_source(&mut resolve_in_lab(&dns, &["a.test", "--json"]));
-    let told: Value = serde_json::from_str(&text).unwrap();
-    let hints = told["hints"].as_array().unwrap();
-    assert_eq!(hints.len(), 6, "{told}");
+    let report: Value = serde_json::from_str(&text).unwrap();
+    let hints = report["hints"].as_array().unwrap();
+    assert_eq!(hints.len(), 6, "{report}");
     let late: Vec<&Value> = hints.iter().filter_map(|hint| hint.get("refused")).collect();
-    assert_eq!(late, ["only the first 4 addresses are tried"], "{told}");
+    assert_eq!(late, ["only the first 4 addresses are tried"], "{report}");
     let is_node = |hint: &&Value| hint["node"] == json!(node);
     let addresses = json!([format!("/ip4/127.0.0.1/tcp/4001/p2p/{peer}")]);
-    assert_eq!(hints.iter().find(is_node).unwrap()["addresses"], addresses, "{told}");
-    assert_eq!(told["sources"].as_array().unwrap().len(), 4, "{told}");
+    assert_eq!(hints.iter().find(is_node).unwrap()["addresses"], addresses, "{report}");
+    assert_eq!(report["sources"].as_array().unwrap().len(), 4, "{report}");
 }
 
 #[test]

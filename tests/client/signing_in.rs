@@ -90,7 +90,7 @@ async fn a_token_that_is_refused_is_renewed_once() {
 }
 
 #[tokio::test]
-async fn a_registry_that_refuses_every_token_is_asked_twice() {
+async fn a_registry_that_refuses_every_token_gets_two_requests() {
     let registry = Fake::start(|head| {
         if head.starts_with("get /token") {
             return answer(200, "", br#"{"token":"t","expires_in":300}"#);
@@ -126,12 +126,12 @@ async fn credentials_do_not_follow_a_redirect_or_an_upload_to_another_host() {
         Some("put") => answer(201, "", b""),
         _ => answer(200, "", b"hello"),
     });
-    let place = store.url();
+    let url = store.url();
     let registry = Fake::start(move |head| {
         if !head.contains("authorization: basic") {
             return answer(401, "WWW-Authenticate: Basic realm=\"r\"\r\n", b"");
         }
-        let location = format!("Location: {place}/stored\r\n");
+        let location = format!("Location: {url}/stored\r\n");
         answer(if head.starts_with("post") { 202 } else { 307 }, &location, b"")
     });
     let repository = repository(&client_of(&registry.url(), "anna", "sesame"), "a");

@@ -36,8 +36,8 @@ impl Buildah {
         // The only isolation that needs no container runtime; nothing is run here anyway.
         command.args(["--isolation=chroot", "--quiet"]).args(options);
         command.arg("--file").arg(image.dockerfile()).arg(image.folder());
-        let said = succeed(&mut command);
-        format!("sha256:{}", said.lines().last().expect("buildah tells the id"))
+        let output = succeed(&mut command);
+        format!("sha256:{}", output.lines().last().expect("buildah tells the id"))
     }
 
     fn command(&self, subcommand: &str) -> Command {

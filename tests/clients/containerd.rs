@@ -49,8 +49,8 @@ impl Containerd {
         home.write(&format!("hosts/{}/hosts.toml", target.address()), hosts(&home, target));
         let mut command = home.command(&daemon);
         command.arg("--config").arg(config).env("PATH", beside(&daemon));
-        for (option, place) in [("--root", "root"), ("--state", "state"), ("--address", "sock")] {
-            command.arg(option).arg(home.path().join("containerd").join(place));
+        for (option, name) in [("--root", "root"), ("--state", "state"), ("--address", "sock")] {
+            command.arg(option).arg(home.path().join("containerd").join(name));
         }
         let daemon = Process::start(&mut command, &home.path().join("containerd.log"));
         let mut containerd = Self { daemon, home, client, target: target.clone() };

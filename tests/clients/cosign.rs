@@ -78,8 +78,8 @@ fn cosign_verifies_what_it_signed_and_nothing_else(face: Face) {
 
     cosign.sign(&registry.reference(&format!("team/app@{digest}")));
 
-    let said = succeed(&mut cosign.verify(&signed));
-    assert!(said.contains(digest.as_str()), "{said}");
+    let output = succeed(&mut cosign.verify(&signed));
+    assert!(output.contains(digest.as_str()), "{output}");
     let refused = run(&mut cosign.verify(&unsigned));
     assert!(!refused.succeeded(), "{refused}");
     let referrers = registry.referrers("team/app", digest);

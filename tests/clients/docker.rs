@@ -153,8 +153,8 @@ impl Docker {
 
     /// Pulls an image; gives how many of its layers came over the wire.
     pub(crate) fn pull(&self, reference: &str) -> usize {
-        let said = succeed(self.command("pull").arg(reference));
-        said.lines().filter(|line| line.ends_with(": Pull complete")).count()
+        let output = succeed(self.command("pull").arg(reference));
+        output.lines().filter(|line| line.ends_with(": Pull complete")).count()
     }
 
     /// Removes an image, and checks that it is gone.
@@ -283,10 +283,10 @@ fn docker_mounts_the_layers_of_another_repository() {
     docker.push(&app);
     docker.tag(&app, &other);
 
-    let said = docker.push(&other);
+    let output = docker.push(&other);
 
-    let mounted = said.lines().filter(|line| line.ends_with(": Mounted from team/app")).count();
-    assert_eq!(mounted, LAYERS, "{said}");
+    let mounted = output.lines().filter(|line| line.ends_with(": Mounted from team/app")).count();
+    assert_eq!(mounted, LAYERS, "{output}");
     let requests = registry.push_of("other/place");
     // docker knows from where it has the layers, but sends the config, which is small, each time.
     assert!(requests.iter().filter(|request| request.is_mount()).count() >= LAYERS, "{requests:?}");
@@ -294,7 +294,7 @@ fn docker_mounts_the_layers_of_another_repository() {
     assert!(uploads <= 1, "{requests:?}");
     let digest = registry.digest("team/app", "v1");
     assert_eq!(registry.digest("other/place", "v9"), digest);
-    assert!(said.contains(&digest), "{said}");
+    assert!(output.contains(&digest), "{output}");
     docker.remove(&app);
     docker.remove(&other);
     assert!(docker.pull(&other) >= LAYERS - 1);

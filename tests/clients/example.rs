@@ -61,11 +61,11 @@ impl Walk {
         for (from, to) in
             [("examples/two-operators", ""), ("scripts", "scripts"), ("config", "config")]
         {
-            let place = walk.folder.path().join(to);
-            fs::create_dir_all(&place).expect("a folder can be made");
+            let destination = walk.folder.path().join(to);
+            fs::create_dir_all(&destination).expect("a folder can be made");
             for file in fs::read_dir(source(from)).expect("it is a folder") {
                 let file = file.expect("it can be read").path();
-                let copy = place.join(file.file_name().expect("it has a name"));
+                let copy = destination.join(file.file_name().expect("it has a name"));
                 // With its mode, since some are programs.
                 fs::copy(&file, &copy).expect("it can be copied");
                 if let ("", Ok(text)) = (to, fs::read_to_string(&file)) {
@@ -121,11 +121,11 @@ impl Walk {
             for line in output {
                 let line = self.translate(line);
                 let (before, after) = line.split_once("bafybei…").unwrap_or((&line, ""));
-                let is_said = finished
+                let is_printed = finished
                     .stdout
                     .lines()
-                    .any(|said| said.starts_with(before) && said.ends_with(after));
-                assert!(is_said, "`{command}` does not say `{line}`, but:\n{finished}");
+                    .any(|printed| printed.starts_with(before) && printed.ends_with(after));
+                assert!(is_printed, "`{command}` does not say `{line}`, but:\n{finished}");
             }
             return;
         };
@@ -203,6 +203,6 @@ impl Walk {
     }
 }
 
-fn source(place: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(place)
+fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }

@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use crate::clients::release::Release;
 use crate::clients::target::Target;
 
-/// Where each of the places is that clients look for settings and leave things in.
-const PLACES: [(&str, &str); 12] = [
+/// The folders in which clients look for settings and leave things.
+const FOLDERS: [(&str, &str); 12] = [
     ("HOME", ""),
     ("XDG_CONFIG_HOME", "config"),
     ("XDG_DATA_HOME", "data"),
@@ -48,7 +48,7 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new() -> Self {
         let home = Self { folder: TempDir::new().expect("a temporary folder can be made") };
-        for (_, name) in PLACES.iter().filter(|(_, name)| !name.contains('.')) {
+        for (_, name) in FOLDERS.iter().filter(|(_, name)| !name.contains('.')) {
             fs::create_dir_all(home.path().join(name)).expect("a folder can be made");
         }
         let everything = json!({ "default": [{ "type": "insecureAcceptAnything" }] });
@@ -108,8 +108,8 @@ impl Home {
                 command.env_remove(name);
             }
         }
-        for (name, place) in PLACES {
-            command.env(name, self.path().join(place));
+        for (name, folder) in FOLDERS {
+            command.env(name, self.path().join(folder));
         }
         command.current_dir(self.path());
         command

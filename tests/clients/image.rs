@@ -168,8 +168,8 @@ impl Image {
 }
 
 /// What `sha256sum` said, by the paths.
-pub(crate) fn sums(said: &str) -> BTreeMap<String, String> {
-    let lines = said.lines().map(|line| line.split_once("  ").expect("a sum and a path"));
+pub(crate) fn sums(text: &str) -> BTreeMap<String, String> {
+    let lines = text.lines().map(|line| line.split_once("  ").expect("a sum and a path"));
     lines.map(|(sum, path)| (path.to_owned(), sum.to_owned())).collect()
 }
 

@@ -31,7 +31,7 @@ struct State {
     answered: usize,
     since_cut: usize,
     /// How many of them [`Link::take`] has told.
-    told: usize,
+    reported: usize,
     cut: usize,
     goes_on: bool,
 }
@@ -70,8 +70,8 @@ impl Link {
     /// How many bytes were answered since this was asked last.
     pub(crate) fn take(&self) -> usize {
         let mut state = lock(&self.state.0);
-        let new = state.answered - state.told;
-        state.told = state.answered;
+        let new = state.answered - state.reported;
+        state.reported = state.answered;
         new
     }
 

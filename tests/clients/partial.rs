@@ -33,11 +33,11 @@ impl Podman {
         require_root()?;
         let disk = Disk::mount("256m")?;
         let home = Home::new();
-        let place = disk.path().display();
+        let folder = disk.path().display();
         home.write(
             "storage.conf",
             format!(
-                "[storage]\ndriver = 'overlay'\ngraphroot = '{place}/storage'\nrunroot = '{place}/run'\n\
+                "[storage]\ndriver = 'overlay'\ngraphroot = '{folder}/storage'\nrunroot = '{folder}/run'\n\
                  [storage.options]\npull_options = {{enable_partial_images = 'true'}}\n"
             ),
         );

@@ -146,15 +146,15 @@ fn skopeo_copies_a_folder_to_the_registry_and_the_image_on_to_a_layout() {
     let Some((skopeo, busybox)) = tools(&registry) else { return };
     let image = Image::new(&busybox).write_layout();
     let folder = Copy::empty();
-    let kept = ["--preserve-digests"];
-    skopeo.copy(&kept, &image.transport(), &folder.transport());
+    let preserve = ["--preserve-digests"];
+    skopeo.copy(&preserve, &image.transport(), &folder.transport());
     let app = docker(&registry.reference("team/app:v1"));
     let other = docker(&registry.reference("other/app:v1"));
 
-    skopeo.copy(&kept, &folder.transport(), &app);
-    skopeo.copy(&kept, &app, &other);
+    skopeo.copy(&preserve, &folder.transport(), &app);
+    skopeo.copy(&preserve, &app, &other);
     let layout = TempDir::new().expect("a temporary folder can be made");
-    skopeo.copy(&kept, &other, &format!("oci:{}:v1", layout.path().display()));
+    skopeo.copy(&preserve, &other, &format!("oci:{}:v1", layout.path().display()));
 
     let blobs = files(&layout.path().join("blobs/sha256"));
     assert_eq!(blobs, files(&image.path().join("blobs/sha256")));
@@ -276,8 +276,8 @@ fn skopeo_trusts_no_certificate_of_an_unknown_authority() {
 
     let without_authority = Skopeo { home: Home::new(), ..skopeo };
 
-    let said = inspect(&without_authority);
-    assert!(said.contains("certificate signed by unknown authority"), "{said}");
+    let output = inspect(&without_authority);
+    assert!(output.contains("certificate signed by unknown authority"), "{output}");
 }
 
 fn tools(registry: &Registry) -> Option<(Skopeo, PathBuf)> {

@@ -159,9 +159,9 @@ impl Bind {
 
     /// The TXT records of a name as this server has them, sorted, their segments joined.
     pub(crate) fn texts(&self, name: &str) -> Vec<String> {
-        let said = self.dig(["+short", "+tcp", "TXT", name]);
+        let output = self.dig(["+short", "+tcp", "TXT", name]);
         let joined = |line: &str| line.trim_matches('"').replace("\" \"", "");
-        let mut texts: Vec<String> = said.lines().map(joined).collect();
+        let mut texts: Vec<String> = output.lines().map(joined).collect();
         texts.sort();
         texts
     }
@@ -195,7 +195,7 @@ fn settings(
     grant: &str,
 ) -> String {
     let [name, algorithm, secret] = KEY;
-    let place = folder.display();
+    let path = folder.display();
     let zone = |(zone, _): &(&str, &str)| {
         let file = zone_file(folder, zone);
         let file = file.display();
@@ -206,7 +206,7 @@ fn settings(
     let zones: String = zones.iter().map(zone).collect();
     format!(
         "key \"{name}\" {{ algorithm {algorithm}; secret \"{secret}\"; }};\n\
-         options {{ directory \"{place}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
+         options {{ directory \"{path}\"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n\
          pid-file \"named.pid\"; session-keyfile \"session.key\"; recursion no; notify no;\n\
          dnssec-validation no; check-names primary ignore; }};\n\
          controls {{ }};\n{zones}"

@@ -242,8 +242,8 @@ fn prepare(program: &Path, repository: &Path, api: u16, gateway: u16, more: Vec<
 
 /// Sets what a path of names leads to: `Gateway.NoFetch`.
 fn set(settings: &mut Value, name: &str, value: Value) {
-    let place = name.split('.').fold(settings, |place, name| &mut place[name]);
-    *place = value;
+    let target = name.split('.').fold(settings, |target, name| &mut target[name]);
+    *target = value;
 }
 
 fn offline(program: &Path, repository: &Path) -> Command {

@@ -36,12 +36,12 @@ pub(crate) fn assert_parts(response: &Response, content: &[u8], ranges: &[Range<
     assert_eq!(response.header("content-range"), "", "each part has its own");
     assert_eq!(response.header("content-length"), response.body.len().to_string());
     let parts = parts(response);
-    let told: Vec<_> = parts.iter().map(|part| part.content_range.as_str()).collect();
+    let actual: Vec<_> = parts.iter().map(|part| part.content_range.as_str()).collect();
     let expected: Vec<_> = ranges
         .iter()
         .map(|range| format!("bytes {}-{}/{}", range.start, range.end - 1, content.len()))
         .collect();
-    assert_eq!(told, expected);
+    assert_eq!(actual, expected);
     for (part, range) in parts.iter().zip(ranges) {
         assert_eq!(part.content_type, "application/octet-stream");
         assert!(part.bytes == content[range.clone()], "{}: other bytes", part.content_range);

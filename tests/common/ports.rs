@@ -18,8 +18,8 @@ pub(crate) fn free_port() -> u16 {
         LazyLock::new(|| AtomicU64::new(RandomState::new().build_hasher().finish() >> 1));
 
     for _ in PORTS {
-        let place = NEXT.fetch_add(1, Ordering::Relaxed) % u64::from(PORTS.end - PORTS.start);
-        let port = PORTS.start + u16::try_from(place).expect("there are fewer ports");
+        let offset = NEXT.fetch_add(1, Ordering::Relaxed) % u64::from(PORTS.end - PORTS.start);
+        let port = PORTS.start + u16::try_from(offset).expect("there are fewer ports");
         let by_udp = UdpSocket::bind(("127.0.0.1", port));
         if by_udp.is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;

@@ -116,9 +116,9 @@ fn carry(mut client: TcpStream, address: &str) -> io::Result<()> {
 
 /// Addresses of processes that are killed and come back elsewhere.
 #[derive(Default)]
-pub(crate) struct Places(RwLock<Vec<String>>);
+pub(crate) struct Addresses(RwLock<Vec<String>>);
 
-impl Places {
+impl Addresses {
     pub(crate) fn set(&self, addresses: Vec<String>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
@@ -126,7 +126,7 @@ impl Places {
     /// The address of one of them, by any number.
     pub(crate) fn any(&self, number: u64) -> String {
         let addresses = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let place = number % u64::try_from(addresses.len()).expect("there are few");
-        addresses[usize::try_from(place).expect("it is less")].clone()
+        let index = number % u64::try_from(addresses.len()).expect("there are few");
+        addresses[usize::try_from(index).expect("it is less")].clone()
     }
 }

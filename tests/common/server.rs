@@ -239,8 +239,8 @@ fn serve(
     });
     // If it was somebody else who answered, this one ends, since the address is taken.
     process.wait_until(READY, || {
-        let said = std::fs::read_to_string(&log).unwrap_or_default();
-        said.lines().any(|line| line.contains("listening") && line.contains(&address))
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        text.lines().any(|line| line.contains("listening") && line.contains(&address))
     });
     (process, address)
 }

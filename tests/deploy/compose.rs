@@ -38,9 +38,9 @@ fn the_environment_is_that_of_a_registry_over_kubo_and_postgres() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("index_url");
     fs::write(&file, "postgres://roadstead:secret@postgres/roadstead\n").unwrap();
-    let place = "/run/secrets/index_url";
+    let path = "/run/secrets/index_url";
     let mut environment = environment(&compose["services"]["roadstead"]);
-    let url = environment.iter_mut().find(|(_, value)| value == place).unwrap();
+    let url = environment.iter_mut().find(|(_, value)| value == path).unwrap();
     url.1 = file.display().to_string();
     let settings = settings(&environment).unwrap();
     assert_is_over_kubo_and_postgres(&settings);

@@ -57,9 +57,9 @@ fn assert_is_over_kubo_and_postgres(settings: &Settings) {
     use secrecy::ExposeSecret;
 
     assert_eq!(settings.storage.driver, "kubo");
-    let said = format!("{:?}", settings.storage);
+    let text = format!("{:?}", settings.storage);
     for address in ["kubo:5001", "kubo:8080"] {
-        assert!(said.contains(address), "{address} is not in {said}");
+        assert!(text.contains(address), "{address} is not in {text}");
     }
     let url = settings.index.url.expose_secret();
     assert!(url.starts_with("postgres://roadstead:"), "{url}");

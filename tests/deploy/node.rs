@@ -46,9 +46,11 @@ fn a_new_node_gets_the_settings_that_the_tests_run_with() {
     let bin = home.path().join("bin");
     fs::create_dir(&bin).unwrap();
     symlink(&program, bin.join("ipfs")).unwrap();
-    let places = format!("{}:/usr/bin:/bin", bin.display());
+    let search_path = format!("{}:/usr/bin:/bin", bin.display());
     let prepare = |command: &mut Command| {
-        succeed(command.env("PATH", &places).env("IPFS_PATH", &ours).env("IPFS_TELEMETRY", "off"))
+        succeed(
+            command.env("PATH", &search_path).env("IPFS_PATH", &ours).env("IPFS_TELEMETRY", "off"),
+        )
     };
     prepare(Command::new("ipfs").args(["init", "--profile=server", "--empty-repo"]));
     prepare(Command::new("sh").arg(path("config/kubo.sh")));

@@ -156,9 +156,9 @@ async fn a_peer_is_looked_for_under_a_few_names_however_many_its_records_name() 
         let server = Server::start(Manner::Spread(spread(hosts, domains))).await;
         let found = dialer(&server, true).peer_addresses(&peer).await;
         assert!(matches!(found, Err(DialError::Unavailable(..))), "{found:?}");
-        let asked = server.asked();
+        let questions = server.questions();
         // Repeated questions are counted once. There would be hundreds of names.
-        assert!(asked.len() == 16, "{hosts} {domains}: {asked:?}");
+        assert!(questions.len() == 16, "{hosts} {domains}: {questions:?}");
     }
 }
 

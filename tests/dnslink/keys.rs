@@ -75,12 +75,12 @@ fn the_record_that_a_node_signs_is_good_for_its_key_alone() {
     assert!(record.good_until > Timestamp::now());
     assert_eq!(ipns::verify(&key, &first, Timestamp::MAX), Err(IpnsError::Expired));
     assert_eq!(ipns::verify(&other, &first, Timestamp::now()), Err(IpnsError::Signature));
-    for place in 0..first.len() {
+    for position in 0..first.len() {
         let mut changed = first.clone();
-        changed[place] ^= 1;
+        changed[position] ^= 1;
         let read = ipns::verify(&key, &changed, Timestamp::now());
         // The old signature, which counts for nothing, is the only thing that may be changed.
-        assert!(read.is_err() || read.as_ref() == Ok(&record), "byte {place}: {read:?}");
+        assert!(read.is_err() || read.as_ref() == Ok(&record), "byte {position}: {read:?}");
     }
 
     publish(&node, "one", &format!("/ipfs/{B}"));

@@ -83,7 +83,7 @@ async fn a_cname_delegates_the_record_to_another_zone() {
 }
 
 #[tokio::test]
-async fn hints_come_one_by_one_as_a_list_and_from_each_place() {
+async fn hints_come_one_by_one_as_a_list_and_from_each_name() {
     let gateway = "/dns4/gateway.example/tcp/443/tls/http";
     let list =
         format!("[\\\"/ip4/192.0.2.1/tcp/4001/p2p/{ID}\\\",\\\"{gateway}\\\",\\\"/nonsense\\\"]");

@@ -58,11 +58,11 @@ pub(crate) struct Server {
 
 struct Shared {
     manner: Mutex<Manner>,
-    asked: Mutex<Vec<Asked>>,
+    questions: Mutex<Vec<Question>>,
 }
 
 /// A question: its name, its id, and whether it came by UDP.
-type Asked = (String, u16, bool);
+type Question = (String, u16, bool);
 
 impl Server {
     pub(crate) async fn start(manner: Manner) -> Self {
@@ -74,7 +74,7 @@ impl Server {
             }
         };
         let address = udp.local_addr().unwrap();
-        let shared = Arc::new(Shared { manner: Mutex::new(manner), asked: Mutex::default() });
+        let shared = Arc::new(Shared { manner: Mutex::new(manner), questions: Mutex::default() });
         let by_udp = tokio::spawn(serve_udp(Arc::new(udp), shared.clone()));
         let by_tcp = tokio::spawn(serve_tcp(tcp, shared.clone()));
         Self { address, shared, tasks: vec![by_udp.abort_handle(), by_tcp.abort_handle()] }
@@ -95,9 +95,9 @@ impl Server {
 
     /// Each name that it was asked for, as often as it was.
     #[allow(dead_code, reason = "only tests of limits use it")]
-    pub(crate) fn asked(&self) -> Vec<String> {
-        let asked = self.shared.asked.lock().unwrap();
-        asked.iter().map(|(name, ..)| name.clone()).collect()
+    pub(crate) fn questions(&self) -> Vec<String> {
+        let questions = self.shared.questions.lock().unwrap();
+        questions.iter().map(|(name, ..)| name.clone()).collect()
     }
 
     /// How often it was asked for that name.
@@ -196,10 +196,10 @@ impl Shared {
     }
 
     /// Counts a question. One that is repeated for want of an answer is the same.
-    fn note(&self, question: Asked) {
-        let mut asked = self.asked.lock().unwrap();
-        if !asked.contains(&question) {
-            asked.push(question);
+    fn note(&self, question: Question) {
+        let mut questions = self.questions.lock().unwrap();
+        if !questions.contains(&question) {
+            questions.push(question);
         }
     }
 
@@ -211,8 +211,8 @@ impl Shared {
         }
         let name = name_of(&query);
         // A question for each family comes at a time.
-        let turn = (self.count(&name) - 1) / 2;
-        let data = match addresses[turn.min(addresses.len() - 1)].parse().unwrap() {
+        let round = (self.count(&name) - 1) / 2;
+        let data = match addresses[round.min(addresses.len() - 1)].parse().unwrap() {
             std::net::IpAddr::V4(ip) => RData::A(A(ip)),
             std::net::IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
         };
@@ -222,7 +222,7 @@ impl Shared {
     }
 
     fn count(&self, name: &str) -> usize {
-        self.asked.lock().unwrap().iter().filter(|(asked, ..)| asked == name).count()
+        self.questions.lock().unwrap().iter().filter(|(question, ..)| question == name).count()
     }
 }
 

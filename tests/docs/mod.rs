@@ -43,12 +43,12 @@ fn the_commands_of_the_first_page_are_right() {
     sandbox.add_roadstead();
     sandbox.add("ipfs", &ipfs);
     let run = sandbox.follow(&fs::read_to_string(repository().join("README.md")).unwrap());
-    let said = |beginning: &str| {
+    let output_of = |beginning: &str| {
         let found = run.iter().find(|(command, _)| command.starts_with(beginning));
         found.unwrap_or_else(|| panic!("no `{beginning}` in {run:?}")).1.trim().to_owned()
     };
-    assert!(said("roadstead root").starts_with("bafy"), "{run:?}");
-    assert_eq!(said("roadstead root"), said("ipfs add"));
+    assert!(output_of("roadstead root").starts_with("bafy"), "{run:?}");
+    assert_eq!(output_of("roadstead root"), output_of("ipfs add"));
 }
 
 #[test]

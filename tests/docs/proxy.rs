@@ -46,8 +46,8 @@ fn clients_push_and_pull_through_nginx() {
     });
     assert_eq!(challenge.status, 401);
     let realm = format!(r#"Bearer realm="https://{host}/v2/token""#);
-    let told = challenge.header("www-authenticate");
-    assert!(told.starts_with(&realm), "{told}");
+    let header = challenge.header("www-authenticate");
+    assert!(header.starts_with(&realm), "{header}");
     let begun = http::send(|client| {
         client.post(url("/v2/team/app/blobs/uploads/")).basic_auth("anna", Some("secret"))
     });

@@ -16,12 +16,12 @@ use crate::common::{Process, free_address, http, roadstead, run, succeed};
 use crate::docs::blocks::{Shown, commands};
 use crate::docs::docker::Docker;
 use crate::docs::repository;
-use crate::docs::users::Who;
+use crate::docs::users::Account;
 
 const READY: Duration = Duration::from_secs(30);
 
-/// Places that stand below the sandbox.
-const PLACES: [&str; 9] = [
+/// Folders of the machine that are below the sandbox instead.
+const FOLDERS: [&str; 9] = [
     "/var/lib/roadstead",
     "/var/lib/registry",
     "/etc/roadstead",
@@ -60,10 +60,10 @@ impl Sandbox {
         let sandbox = Self { server: None, proxy: None, folder, address, secure, docker };
         // Everybody comes in, as everywhere outside.
         fs::set_permissions(sandbox.folder.path(), Permissions::from_mode(0o755)).unwrap();
-        for place in PLACES.map(|place| &place[1..]) {
-            fs::create_dir_all(sandbox.path(place).parent().unwrap()).unwrap();
+        for path in FOLDERS.map(|path| &path[1..]) {
+            fs::create_dir_all(sandbox.path(path).parent().unwrap()).unwrap();
         }
-        for place in [
+        for path in [
             "work/target/release",
             "work/home",
             "usr/local/bin",
@@ -71,7 +71,7 @@ impl Sandbox {
             "nginx",
             "srv",
         ] {
-            fs::create_dir_all(sandbox.path(place)).unwrap();
+            fs::create_dir_all(sandbox.path(path)).unwrap();
         }
         // The files that the pages speak of, with the names of this sandbox.
         for folder in ["examples", "config"] {
@@ -85,15 +85,15 @@ impl Sandbox {
             }
         }
         symlink(binary(), sandbox.path("work/target/release/roadstead")).unwrap();
-        for place in ["work", "work/home"] {
-            sandbox.hand_over(place, Who::User);
+        for path in ["work", "work/home"] {
+            sandbox.hand_over(path, Account::User);
         }
         fs::write(sandbox.path("nginx.conf"), sandbox.nginx()).unwrap();
         sandbox
     }
 
-    pub(crate) fn path(&self, place: &str) -> PathBuf {
-        self.folder.path().join(place)
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
     }
 
     /// Puts Roadstead in the PATH.
@@ -106,9 +106,9 @@ impl Sandbox {
         fs::copy(program, self.path("usr/local/bin").join(name)).unwrap();
     }
 
-    fn hand_over(&self, place: &str, who: Who) {
-        let (user, group) = who.ids();
-        chown(self.path(place), Some(user), Some(group)).unwrap();
+    fn hand_over(&self, path: &str, account: Account) {
+        let (user, group) = account.ids();
+        chown(self.path(path), Some(user), Some(group)).unwrap();
     }
 
     /// Where nginx listens: `localhost:<port>`.
@@ -120,26 +120,26 @@ impl Sandbox {
     pub(crate) fn follow(&mut self, page: &str) -> Vec<(String, String)> {
         let mut done = Vec::new();
         for Shown { command, output } in commands(page) {
-            let (who, command) = Who::of(&command);
+            let (account, command) = Account::of(&command);
             let command = self.translate(command);
             if SHOWN.iter().any(|(beginning, _)| command.starts_with(beginning)) {
                 continue;
             }
-            let is_roots = who == Who::Root && command.starts_with("roadstead ");
+            let is_roots = account == Account::Root && command.starts_with("roadstead ");
             assert!(!is_roots || !command.contains("--data"), "`{command}` may make files of root");
-            let said = self.obey(who, &command);
+            let printed = self.obey(account, &command);
             for line in output.iter().filter(|_| !is_server(&command)) {
-                let is_said = said.lines().any(|said| masked(said) == masked(line));
-                assert!(is_said, "`{command}` does not say `{line}`, but:\n{said}");
+                let is_printed = printed.lines().any(|printed| masked(printed) == masked(line));
+                assert!(is_printed, "`{command}` does not say `{line}`, but:\n{printed}");
             }
-            done.push((command, said));
+            done.push((command, printed));
         }
         done
     }
 
     /// What the examples' names stand for, those first that others are a part of.
     fn table(&self) -> Vec<(&'static str, String)> {
-        let (user, group) = Who::Service.ids();
+        let (user, group) = Account::Service.ids();
         let secure_port = port(&self.secure);
         // Where there is no IPv6, nothing can listen on it.
         let or_not = if TcpListener::bind("[::1]:0").is_ok() { "" } else { "# " };
@@ -165,7 +165,7 @@ impl Sandbox {
             ("server_name registry.example.com", "server_name localhost".to_owned()),
             ("registry.example.com", self.secure()),
         ];
-        table.extend(PLACES.map(|place| (place, self.path(&place[1..]).display().to_string())));
+        table.extend(FOLDERS.map(|path| (path, self.path(&path[1..]).display().to_string())));
         table
     }
 
@@ -175,7 +175,7 @@ impl Sandbox {
     }
 
     /// Runs one command; returns what it said.
-    fn obey(&mut self, who: Who, command: &str) -> String {
+    fn obey(&mut self, account: Account, command: &str) -> String {
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
             ["systemctl", "stop", "roadstead"] => self.server = None,
@@ -191,13 +191,13 @@ impl Sandbox {
                 // By default it would listen where another may.
                 let listen = format!("ROADSTEAD_SERVER__LISTEN={} ", self.address);
                 let command = command.replace("roadstead serve", "exec roadstead serve");
-                self.serve(who, &(listen + &command));
+                self.serve(account, &(listen + &command));
             }
             _ => {
                 if command.contains("/var/lib/registry") {
                     self.leave_stock_registry();
                 }
-                let finished = run(&mut self.shell_of(who, command));
+                let finished = run(&mut self.shell_of(account, command));
                 assert!(finished.succeeded(), "{finished}");
                 // Of a key that it does not know it only warns.
                 assert!(!finished.stderr.contains("roadstead.service:"), "{finished}");
@@ -209,10 +209,10 @@ impl Sandbox {
 
     /// A shell that runs a command where the pages suppose it to be run, as root if the tests do.
     pub(crate) fn shell(&self, command: &str) -> Command {
-        self.shell_of(Who::Root, command)
+        self.shell_of(Account::Root, command)
     }
 
-    fn shell_of(&self, who: Who, command: &str) -> Command {
+    fn shell_of(&self, account: Account, command: &str) -> Command {
         let mut shell = Command::new("bash");
         for (name, _) in env::vars_os() {
             if name.to_string_lossy().starts_with("ROADSTEAD_") {
@@ -227,14 +227,14 @@ impl Sandbox {
             .env("HOME", self.path("work/home"))
             .env("IPFS_PATH", self.path("work/home/ipfs"))
             .env("IPFS_TELEMETRY", "off");
-        who.takes(&mut shell);
+        account.takes(&mut shell);
         shell
     }
 
     /// Starts a server in the place of the one that runs.
-    fn serve(&mut self, who: Who, command: &str) {
+    fn serve(&mut self, account: Account, command: &str) {
         self.server = None;
-        let shell = &mut self.shell_of(who, command);
+        let shell = &mut self.shell_of(account, command);
         let mut process = Process::start(shell, &self.path("server.log"));
         let host = format!("{}/healthz", self.address);
         process.wait_until(READY, || {
@@ -257,15 +257,15 @@ impl Sandbox {
             [value] => value,
             _ => panic!("the unit says not one {name}: {unit}"),
         };
-        let place = format!("var/lib/{}", value("StateDirectory"));
+        let path = format!("var/lib/{}", value("StateDirectory"));
         let mode = u32::from_str_radix(value("StateDirectoryMode"), 8).unwrap();
-        fs::create_dir_all(self.path(&place)).unwrap();
-        fs::set_permissions(self.path(&place), Permissions::from_mode(mode)).unwrap();
-        self.hand_over(&place, Who::Service);
+        fs::create_dir_all(self.path(&path)).unwrap();
+        fs::set_permissions(self.path(&path), Permissions::from_mode(mode)).unwrap();
+        self.hand_over(&path, Account::Service);
         assert_eq!((value("User"), value("Group")), ("roadstead", "roadstead"));
         let (umask, environment) = (value("UMask"), value("Environment"));
         let start = value("ExecStart");
-        self.serve(Who::Service, &format!("umask {umask}; {environment} exec {start}"));
+        self.serve(Account::Service, &format!("umask {umask}; {environment} exec {start}"));
     }
 
     pub(crate) fn start_nginx(&mut self) {
@@ -280,18 +280,15 @@ impl Sandbox {
     /// What stands around `conf.d`, as a distribution has it, with nothing outside of the sandbox.
     fn nginx(&self) -> String {
         let mut text = String::new();
-        let place = self.path("nginx");
-        let place = place.display();
+        let path = self.path("nginx");
+        let path = path.display();
         if rustix::process::geteuid().is_root() {
             text.push_str("user root;\n");
         }
-        writeln!(
-            text,
-            "pid {place}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;"
-        )
-        .unwrap();
+        writeln!(text, "pid {path}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;")
+            .unwrap();
         for temporary in ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"] {
-            writeln!(text, "{temporary}_temp_path {place}/{temporary};").unwrap();
+            writeln!(text, "{temporary}_temp_path {path}/{temporary};").unwrap();
         }
         let sites = self.path("etc/nginx/conf.d");
         writeln!(text, "include {}/*.conf;\n}}", sites.display()).unwrap();
@@ -308,14 +305,14 @@ impl Sandbox {
     }
 
     /// Puts a file of the examples in a place of the sandbox.
-    pub(crate) fn install(&self, example: &str, place: &str) {
-        let target = self.path(place);
+    pub(crate) fn install(&self, example: &str, path: &str) {
+        let target = self.path(path);
         fs::create_dir_all(target.parent().unwrap()).unwrap();
         fs::copy(self.path("work/examples").join(example), target).unwrap();
     }
 
     pub(crate) fn serve_with(&mut self, config: &Path) {
-        self.serve(Who::Root, &format!("exec roadstead serve --config {}", config.display()));
+        self.serve(Account::Root, &format!("exec roadstead serve --config {}", config.display()));
     }
 }
 
@@ -335,13 +332,13 @@ fn port(address: &str) -> &str {
 /// A line without what differs from one time to the next: numbers and CIDs.
 fn masked(line: &str) -> String {
     let word = |word: &str| {
-        let kept = word.trim_end_matches([':', ';', ',']);
-        if kept.starts_with("bafy") {
-            return word.replace(kept, "CID");
+        let trimmed = word.trim_end_matches([':', ';', ',']);
+        if trimmed.starts_with("bafy") {
+            return word.replace(trimmed, "CID");
         }
         let is_number =
             |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number(kept.trim_start_matches('(')) { "N".to_owned() } else { word.to_owned() }
+        if is_number(trimmed.trim_start_matches('(')) { "N".to_owned() } else { word.to_owned() }
     };
     line.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }

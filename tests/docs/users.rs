@@ -10,25 +10,25 @@ const SERVICE: u32 = 64_001;
 const USER: u32 = 64_002;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Who {
+pub(crate) enum Account {
     /// By `sudo`.
     Root,
     /// By `sudo -u roadstead`, and as systemd starts the unit.
     Service,
-    /// Whoever follows the page.
+    /// The reader of the page.
     User,
 }
 
-impl Who {
+impl Account {
     /// Tells who runs a command, and what they run.
     pub(crate) fn of(command: &str) -> (Self, &str) {
         let beginnings = [("sudo -u roadstead ", Self::Service), ("sudo ", Self::Root)];
         let found = beginnings
             .iter()
-            .find_map(|(beginning, who)| Some((*who, command.strip_prefix(beginning)?)));
-        let (who, rest) = found.unwrap_or((Self::User, command));
+            .find_map(|(beginning, account)| Some((*account, command.strip_prefix(beginning)?)));
+        let (account, rest) = found.unwrap_or((Self::User, command));
         assert!(!rest.contains("sudo "), "`{command}` has more than one user");
-        (who, rest)
+        (account, rest)
     }
 
     /// The ids of user and group.
@@ -51,7 +51,7 @@ impl Who {
 
 #[test]
 fn a_command_says_who_runs_it() {
-    assert_eq!(Who::of("sudo -u roadstead one"), (Who::Service, "one"));
-    assert_eq!(Who::of("sudo one -u two"), (Who::Root, "one -u two"));
-    assert_eq!(Who::of("one"), (Who::User, "one"));
+    assert_eq!(Account::of("sudo -u roadstead one"), (Account::Service, "one"));
+    assert_eq!(Account::of("sudo one -u two"), (Account::Root, "one -u two"));
+    assert_eq!(Account::of("one"), (Account::User, "one"));
 }

@@ -21,7 +21,7 @@ const SIZE: u64 = 64 << 20;
 /// files open to write to them. Unmounted when it is dropped.
 struct BreakingDisk {
     folder: TempDir,
-    place: PathBuf,
+    mount_point: PathBuf,
 }
 
 impl BreakingDisk {
@@ -32,9 +32,9 @@ impl BreakingDisk {
         let file = File::create(folder.path().join("disk")).expect("the folder is ours");
         file.set_len(SIZE).expect("a file can be made longer");
         succeed(Command::new(make).arg("-q").arg(folder.path().join("disk")));
-        let place = folder.path().join("mounted");
-        fs::create_dir(&place).expect("the folder is ours");
-        let disk = Self { folder, place };
+        let mount_point = folder.path().join("mounted");
+        fs::create_dir(&mount_point).expect("the folder is ours");
+        let disk = Self { folder, mount_point };
         disk.mount_again("rw");
         Some(disk)
     }
@@ -42,27 +42,27 @@ impl BreakingDisk {
     fn mount_again(&self, options: &str) {
         let mut mount = Command::new("mount");
         mount.args(["-t", "ext4", "-o", &format!("loop,{options}")]);
-        succeed(mount.arg(self.folder.path().join("disk")).arg(&self.place));
+        succeed(mount.arg(self.folder.path().join("disk")).arg(&self.mount_point));
     }
 
     fn unmount(&self) {
-        succeed(Command::new("umount").arg(&self.place));
+        succeed(Command::new("umount").arg(&self.mount_point));
     }
 
     /// Has the kernel take it for broken.
     fn break_down(&self) {
-        succeed(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.place));
+        succeed(Command::new("mount").args(["-o", "remount,abort"]).arg(&self.mount_point));
     }
 
     fn data(&self) -> PathBuf {
-        self.place.join("data")
+        self.mount_point.join("data")
     }
 }
 
 impl Drop for BreakingDisk {
     fn drop(&mut self) {
         // A test that failed may have left it unmounted.
-        run(Command::new("umount").arg(&self.place));
+        run(Command::new("umount").arg(&self.mount_point));
     }
 }
 

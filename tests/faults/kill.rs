@@ -58,19 +58,19 @@ fn work(url: &str, round: u32, worker: u32, answers: &AtomicU64) -> Tags {
         }
         let manifest = image(&config, &[&layer]).to_string().into_bytes();
         let tag = format!("t{word}");
-        let place = format!("{url}/manifests/{tag}");
+        let target = format!("{url}/manifests/{tag}");
         tags.insert(tag.clone(), Known::Either(manifest.clone()));
         let pushed = http::try_send(|client| {
-            client.put(place).header(CONTENT_TYPE, OCI_MANIFEST).body(manifest.clone())
+            client.put(target).header(CONTENT_TYPE, OCI_MANIFEST).body(manifest.clone())
         });
         let Ok(pushed) = pushed else { return tags };
         assert_eq!(pushed.status, 201, "{}", pushed.text());
         answers.fetch_add(1, Ordering::Relaxed);
         tags.insert(tag.clone(), Known::There(manifest.clone()));
         if number % 3 == 2 {
-            let place = format!("{url}/manifests/{}", sha256(&manifest));
+            let target = format!("{url}/manifests/{}", sha256(&manifest));
             tags.insert(tag.clone(), Known::Either(manifest));
-            let Ok(deleted) = http::try_send(|client| client.delete(place)) else { return tags };
+            let Ok(deleted) = http::try_send(|client| client.delete(target)) else { return tags };
             assert_eq!(deleted.status, 202, "{}", deleted.text());
             tags.insert(tag, Known::Gone);
         }
@@ -130,7 +130,7 @@ fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
         let (target, moment) =
             (random() % MOST_ANSWERS, Duration::from_micros(random() % LONGEST_MOMENT));
         let answers = AtomicU64::new(0);
-        let told = thread::scope(|scope| {
+        let acknowledged = thread::scope(|scope| {
             let workers: Vec<_> = (0..WORKERS)
                 .zip(&names)
                 .map(|(worker, name)| {
@@ -150,9 +150,9 @@ fn nothing_acknowledged_is_lost_and_nothing_is_half_done() {
                 .collect::<Vec<_>>()
         });
         server.start_again();
-        for ((name, known), mut told) in names.iter().zip(&mut known).zip(told) {
-            assert_known(&Repository::of(&server, name), &mut told);
-            known.extend(told);
+        for ((name, known), mut acknowledged) in names.iter().zip(&mut known).zip(acknowledged) {
+            assert_known(&Repository::of(&server, name), &mut acknowledged);
+            known.extend(acknowledged);
         }
         if round % CHECK == CHECK - 1 {
             assert_whole(&server);

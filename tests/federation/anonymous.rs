@@ -50,10 +50,10 @@ fn by_other_names(operators: &Operators, path: &str) -> [Response; 2] {
 /// server started again.
 fn start(access: &'static str) -> Option<(Operators, Arc<Mutex<&'static str>>)> {
     let access = Arc::new(Mutex::new(access));
-    let said = Arc::clone(&access);
+    let value = Arc::clone(&access);
     let operators = Operators::start_with(move |command| {
         command
-            .env("ROADSTEAD_FEDERATION__ANONYMOUS", *said.lock().unwrap())
+            .env("ROADSTEAD_FEDERATION__ANONYMOUS", *value.lock().unwrap())
             .env("ROADSTEAD_FEDERATION__HOSTS", DOMAIN);
     });
     Some((operators?, access))

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 
 /// What is asked of it.
-pub(crate) struct Asked {
+pub(crate) struct Request {
     /// The path with its query.
     pub(crate) path: String,
     /// By which name.
@@ -27,14 +27,14 @@ pub(crate) struct Answering(String);
 impl Answering {
     /// Answers a path with its query by these bytes; 404 where there are none.
     pub(crate) fn start(answer: impl Fn(&str) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
-        Self::start_with(move |asked| match answer(&asked.path) {
+        Self::start_with(move |request| match answer(&request.path) {
             Some(body) => Answer { status: 200, fields: String::new(), body },
             None => Answer { status: 404, fields: String::new(), body: Vec::new() },
         })
     }
 
     /// Answers requests as the test likes.
-    pub(crate) fn start_with(answer: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+    pub(crate) fn start_with(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let answer = Arc::new(answer);
@@ -57,7 +57,7 @@ impl Answering {
     }
 }
 
-fn serve(client: TcpStream, answer: &dyn Fn(&Asked) -> Answer) {
+fn serve(client: TcpStream, answer: &dyn Fn(&Request) -> Answer) {
     let mut reader = BufReader::new(client.try_clone().unwrap());
     let mut client = client;
     loop {
@@ -73,7 +73,7 @@ fn serve(client: TcpStream, answer: &dyn Fn(&Asked) -> Answer) {
             line.clear();
         }
         let path = first.split(' ').nth(1).unwrap_or_default().to_owned();
-        let Answer { status, fields, body } = answer(&Asked { path, host });
+        let Answer { status, fields, body } = answer(&Request { path, host });
         let length = body.len();
         let head = format!("HTTP/1.1 {status} Answer\r\n{fields}content-length: {length}\r\n\r\n");
         if client.write_all(&[head.as_bytes(), &body].concat()).is_err() {

@@ -55,7 +55,7 @@ fn a_manifest_that_the_client_has_is_not_fetched() {
             assert_eq!(ask(method.clone(), reference, &tag).status, 404, "{reference}");
         }
     }
-    assert_eq!(publisher.asked(&leaves(&manifest)), [0]);
+    assert_eq!(publisher.requests(&leaves(&manifest)), [0]);
 
     // One that the client does not have comes, and is kept.
     for _ in 0..2 {
@@ -63,5 +63,5 @@ fn a_manifest_that_the_client_has_is_not_fetched() {
         assert_eq!((whole.status, &whole.body), (200, &manifest));
         assert_eq!(ask(Method::GET, &short, &format!("\"{short}\"")).status, 304);
     }
-    assert_eq!(publisher.asked(&leaves(&manifest)), [1]);
+    assert_eq!(publisher.requests(&leaves(&manifest)), [1]);
 }

@@ -54,7 +54,7 @@ fn addresses_of_this_machine_are_not_dialled_unless_it_is_allowed() {
     });
     let Some(operators) = operators else { return };
     operators.own("team/app").push_image("v1", "word");
-    let asked = || operators.publisher.log().matches("/ipfs/").count();
+    let requests = || operators.publisher.log().matches("/ipfs/").count();
     let port = operators.publisher.address().rsplit_once(':').unwrap().1;
     operators.dns.update(DOMAIN, &format!("update add rebound.{DOMAIN} 1 A 127.0.0.1"));
     for (domain, hint) in
@@ -63,5 +63,5 @@ fn addresses_of_this_machine_are_not_dialled_unless_it_is_allowed() {
         let link = format!("dnslink=/ipfs/{}", operators.root());
         operators.assert_ends(&format!("{domain}.{DOMAIN}"), &link, &hint);
     }
-    assert_eq!(asked(), 0);
+    assert_eq!(requests(), 0);
 }

@@ -14,7 +14,7 @@ use crate::common::content::sha256;
 use crate::common::http::{self, Response};
 use crate::common::repository::{Pushed, Repository, assert_refused};
 use crate::common::{KuboNode, Server, roadstead, run, succeed};
-use crate::federation::answering::{Answer, Answering, Asked};
+use crate::federation::answering::{Answer, Answering, Request};
 
 /// A publisher with an image, and its root.
 fn publisher() -> (Server, Pushed, String) {
@@ -42,16 +42,16 @@ fn assert_pulled(server: &Server, root: &str, pushed: &Pushed) {
         assert_eq!(foreign.get(&format!("manifests/{reference}")).body, pushed.manifest);
     }
     for blob in [&pushed.layer, &pushed.config] {
-        let place = format!("blobs/{}", sha256(blob));
-        assert_eq!(foreign.head(&place).status, 200);
-        assert_eq!(&foreign.get(&place).body, blob);
+        let path = format!("blobs/{}", sha256(blob));
+        assert_eq!(foreign.head(&path).status, 200);
+        assert_eq!(&foreign.get(&path).body, blob);
     }
     assert_eq!(foreign.get("manifests/v2").status, 404);
 }
 
 /// Answers as the publisher's gateway does.
-fn pass_on(publisher: &str, asked: &Asked) -> Answer {
-    let Response { status, headers, body, .. } = http::get(&format!("{publisher}{}", asked.path));
+fn pass_on(publisher: &str, request: &Request) -> Answer {
+    let Response { status, headers, body, .. } = http::get(&format!("{publisher}{}", request.path));
     let kind = headers.get("content-type").and_then(|value| value.to_str().ok());
     let fields = format!("content-type: {}\r\n", kind.unwrap_or_default());
     Answer { status, fields, body }
@@ -66,17 +66,17 @@ fn a_gateway_without_archives_is_read_block_by_block() {
     let (publisher, pushed, root) = publisher();
     for status in [400, 406, 415, 501] {
         let url = publisher.url("");
-        let gateway = Answering::start_with(move |asked| {
-            if asked.path.contains("format=car") {
+        let gateway = Answering::start_with(move |request| {
+            if request.path.contains("format=car") {
                 refused(status, "")
             } else {
-                pass_on(&url, asked)
+                pass_on(&url, request)
             }
         });
         assert_pulled(&asking(&gateway.url()), &root, &pushed);
         let mut resolve = roadstead(["resolve", &root]);
-        let told = succeed(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", gateway.url()));
-        assert!(told.contains("team/app"), "{told}");
+        let output = succeed(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", gateway.url()));
+        assert!(output.contains("team/app"), "{output}");
     }
 }
 
@@ -86,12 +86,12 @@ fn a_gateway_that_fails_is_not_tried_for_blocks_instead_of_an_archive() {
     for status in [403, 404, 429, 500, 503] {
         let (url, raw) = (publisher.url(""), Arc::new(Mutex::new(0)));
         let count = Arc::clone(&raw);
-        let gateway = Answering::start_with(move |asked| {
-            if asked.path.contains("format=car") {
+        let gateway = Answering::start_with(move |request| {
+            if request.path.contains("format=car") {
                 return refused(status, "");
             }
             *count.lock().unwrap() += 1;
-            pass_on(&url, asked)
+            pass_on(&url, request)
         });
         let server = asking(&gateway.url());
         let answer = Repository::of(&server, &format!("{root}/team/app")).get("manifests/v1");
@@ -110,17 +110,17 @@ fn a_node_is_called_by_the_name_localhost() {
     node.ipfs(["dag", "import", archive.to_str().unwrap()]);
     let named = node.gateway().replace("127.0.0.1", "localhost");
     // By that name it leads elsewhere.
-    let asked = http::try_send_by(
+    let redirect = http::try_send_by(
         |client| client.redirect(reqwest::redirect::Policy::none()),
         |client| client.get(format!("{named}/ipfs/{root}?format=raw")),
     );
-    let asked = asked.unwrap();
-    assert_eq!(asked.status, 301, "{}", asked.text());
-    assert!(asked.header("location").contains(".ipfs.localhost:"));
+    let redirect = redirect.unwrap();
+    assert_eq!(redirect.status, 301, "{}", redirect.text());
+    assert!(redirect.header("location").contains(".ipfs.localhost:"));
     assert_pulled(&asking(&named), &root, &pushed);
     let mut resolve = roadstead(["resolve", &root]);
-    let told = succeed(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", &named));
-    assert!(told.contains("team/app") && told.contains(&named), "{told}");
+    let output = succeed(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", &named));
+    assert!(output.contains("team/app") && output.contains(&named), "{output}");
 }
 
 #[test]
@@ -128,20 +128,21 @@ fn names_below_localhost_are_this_machine_and_other_redirects_are_reported() {
     let (publisher, pushed, root) = publisher();
     let url = publisher.url("");
     // As a node does that is asked by the name of one of its gateways.
-    let gateway = Answering::start_with(move |asked| {
-        if asked.host.ends_with(".localhost") || asked.host.contains(".ipfs.gateway.localhost:") {
-            return pass_on(&url, asked);
+    let gateway = Answering::start_with(move |request| {
+        if request.host.ends_with(".localhost") || request.host.contains(".ipfs.gateway.localhost:")
+        {
+            return pass_on(&url, request);
         }
-        let port = asked.host.rsplit_once(':').unwrap().1;
-        let place = format!("http://root.ipfs.gateway.localhost:{port}{}", asked.path);
-        refused(301, &format!("location: {place}\r\n"))
+        let port = request.host.rsplit_once(':').unwrap().1;
+        let location = format!("http://root.ipfs.gateway.localhost:{port}{}", request.path);
+        refused(301, &format!("location: {location}\r\n"))
     });
     let named = gateway.url().replace("127.0.0.1", "gateway.localhost");
     assert_pulled(&asking(&named), &root, &pushed);
 
-    let gateway = Answering::start_with(|asked| {
-        let place = format!("http://nowhere.invalid{}", asked.path);
-        refused(301, &format!("location: {place}\r\n"))
+    let gateway = Answering::start_with(|request| {
+        let location = format!("http://nowhere.invalid{}", request.path);
+        refused(301, &format!("location: {location}\r\n"))
     });
     let server = asking(&gateway.url());
     let answer = Repository::of(&server, &format!("{root}/team/app")).get("manifests/v1");
@@ -159,24 +160,24 @@ fn a_tree_by_another_hash_is_reported_as_that() {
         let option = format!("--hash={hash}");
         let root = node.ipfs(["add", "-rQ", &option, folder.to_str().unwrap()]).trim().to_owned();
         let gateway = node.gateway();
-        let told = format!("blocks hashed with {hash} are not supported");
+        let expected = format!("blocks hashed with {hash} are not supported");
         let answers = [asking(&gateway), over_node(&node)].map(|server| {
             let foreign = Repository::of(&server, &format!("{root}/team/app"));
             [foreign.get("manifests/v1"), foreign.get("tags/list")]
         });
         for answer in answers.iter().flatten() {
             assert_refused(answer, 502, "UNAVAILABLE");
-            assert!(answer.text().contains(&told), "{}", answer.text());
+            assert!(answer.text().contains(&expected), "{}", answer.text());
         }
         let mut resolve = roadstead(["resolve", &root]);
         let resolved = run(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway));
-        assert!(format!("{resolved}").contains(&told), "{resolved}");
+        assert!(format!("{resolved}").contains(&expected), "{resolved}");
         let data = TempDir::new().unwrap();
         let mut restore = roadstead(["restore", "--from", &root, "--data"]);
         restore.arg(data.path().join("data")).env("ROADSTEAD_FEDERATION__GATEWAYS", &gateway);
         let restored = run(&mut restore);
         assert_eq!(restored.code, Some(1), "{restored}");
-        assert!(restored.stderr.contains(&told), "{restored}");
+        assert!(restored.stderr.contains(&expected), "{restored}");
     }
 }
 
@@ -190,13 +191,13 @@ fn an_unreadable_root_is_reported_as_that() {
         let hash = Multihash::wrap(0x12, &Sha256::digest(bytes)).unwrap();
         Cid::new_v1(codec, hash)
     };
-    for (codec, block, told) in [
+    for (codec, block, expected) in [
         (0x71, vec![0xa0], "codec 0x71"),
         (0x70, directory, "unsupported link that holds its content itself"),
     ] {
         let root = hashed(codec, &block);
-        let gateway = Answering::start_with(move |asked| {
-            if asked.path.contains("format=car") {
+        let gateway = Answering::start_with(move |request| {
+            if request.path.contains("format=car") {
                 return refused(406, "");
             }
             Answer { status: 200, fields: String::new(), body: block.clone() }
@@ -207,12 +208,12 @@ fn an_unreadable_root_is_reported_as_that() {
         for rest in ["manifests/v1", "tags/list", &format!("blobs/{digest}")] {
             let answer = foreign.get(rest);
             assert_refused(&answer, 502, "UNAVAILABLE");
-            assert!(answer.text().contains(told), "{}", answer.text());
+            assert!(answer.text().contains(expected), "{}", answer.text());
         }
         assert_eq!(foreign.head(&format!("blobs/{digest}")).status, 502);
         let mut resolve = roadstead(["resolve", &root.to_string()]);
         let resolved = run(resolve.env("ROADSTEAD_FEDERATION__GATEWAYS", gateway.url()));
-        assert!(format!("{resolved}").contains(told), "{resolved}");
+        assert!(format!("{resolved}").contains(expected), "{resolved}");
     }
 }
 

@@ -100,8 +100,8 @@ fn publish_noting(operators: &Operators, tree: &Node) -> (Answering, Requests) {
     let (root, _) = tree.build(&mut blocks);
     let gateway = Answering::start(move |path| {
         noted.lock().unwrap().push(path.to_owned());
-        let asked = path.strip_prefix("/ipfs/")?;
-        let (name, query) = asked.split_once('?')?;
+        let target = path.strip_prefix("/ipfs/")?;
+        let (name, query) = target.split_once('?')?;
         // An archive in no order that is known: blocks are asked for one by one then.
         if query.starts_with("format=car") {
             return Some(Vec::new());
@@ -167,14 +167,14 @@ fn a_link_that_holds_nonsense_leads_nowhere() {
     ];
     tree.put(&data(b"no manifest"), Node::File(b"no manifest".to_vec()));
     for (tag, text) in &texts {
-        let place = format!("{REPOSITORY}/_manifests/tags/{tag}/current/link");
-        tree.put(&place, Node::File(text.clone()));
+        let path = format!("{REPOSITORY}/_manifests/tags/{tag}/current/link");
+        tree.put(&path, Node::File(text.clone()));
     }
     let hexes = |number: u8| format!("{number:02x}").repeat(32);
     for (number, (_, text)) in (1..).zip(&texts) {
         for kind in ["_layers", "_manifests/revisions"] {
-            let place = format!("{REPOSITORY}/{kind}/sha256/{}/link", hexes(number));
-            tree.put(&place, Node::File(text.clone()));
+            let path = format!("{REPOSITORY}/{kind}/sha256/{}/link", hexes(number));
+            tree.put(&path, Node::File(text.clone()));
         }
     }
     // Where a file belongs stands a directory, and the other way round.
@@ -184,12 +184,12 @@ fn a_link_that_holds_nonsense_leads_nowhere() {
     let foreign = operators.foreign("team/app");
     wait(|| foreign.get("manifests/good").body == manifest, "the good one is not served");
     for (number, (tag, _)) in (1..).zip(&texts) {
-        let told = foreign.get(&format!("manifests/{tag}"));
-        assert_explained(&told, &[502], tag);
+        let answer = foreign.get(&format!("manifests/{tag}"));
+        assert_explained(&answer, &[502], tag);
         assert!(
-            !told.text().contains("\\u00") && !told.text().contains("passwd"),
+            !answer.text().contains("\\u00") && !answer.text().contains("passwd"),
             "{}",
-            told.text()
+            answer.text()
         );
         for path in ["blobs", "manifests"] {
             let path = format!("{path}/sha256:{}", hexes(number));
@@ -267,13 +267,13 @@ fn a_malformed_name_below_a_domain_is_refused() {
         long,
     ] {
         for rest in ["manifests/good", "tags/list"] {
-            let told = http::get(&operators.other.url(&format!("/v2/{name}/{rest}")));
-            assert_explained(&told, &[400, 404, 502, 504], &name);
+            let answer = http::get(&operators.other.url(&format!("/v2/{name}/{rest}")));
+            assert_explained(&answer, &[400, 404, 502, 504], &name);
         }
     }
     for reference in ["%2e%2e", "a%00b", "a%2fb", "sha256:%2e%2e", &"x".repeat(200)] {
-        let told = operators.foreign("team/app").get(&format!("manifests/{reference}"));
-        assert_explained(&told, &[400, 404], reference);
+        let answer = operators.foreign("team/app").get(&format!("manifests/{reference}"));
+        assert_explained(&answer, &[400, 404], reference);
     }
 }
 
@@ -301,8 +301,8 @@ fn content_that_is_not_what_its_digest_says_is_refused_with_a_sentence() {
     wait(|| foreign.get("manifests/good").body == manifest, "the good one is not served");
     for digest in digests {
         for (path, statuses) in [("blobs", &[502, 507]), ("manifests", &[502, 502])] {
-            let told = foreign.get(&format!("{path}/{digest}"));
-            assert_explained(&told, statuses, &digest);
+            let answer = foreign.get(&format!("{path}/{digest}"));
+            assert_explained(&answer, statuses, &digest);
         }
     }
     assert_eq!(foreign.get("manifests/good").body, manifest);

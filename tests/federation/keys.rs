@@ -86,9 +86,9 @@ fn an_image_is_pulled_by_a_key_whose_record_a_node_or_a_gateway_has() {
         resolve
             .env("ROADSTEAD_FEDERATION__GATEWAYS", gateways.join(","))
             .env("ROADSTEAD_FEDERATION__KUBO__API", &api);
-        let told = succeed(&mut resolve);
-        assert!(told.contains(&format!("queried     the owner of {key}, TTL 1 s\n")), "{told}");
-        assert!(told.contains("repository  team/app"), "{told}");
+        let output = succeed(&mut resolve);
+        assert!(output.contains(&format!("queried     the owner of {key}, TTL 1 s\n")), "{output}");
+        assert!(output.contains("repository  team/app"), "{output}");
         let other = asking(&operators, &gateways, &api);
         let base32 = cid::Cid::try_from(&*key).unwrap().to_string();
         for name in [&*key, &*base32, DOMAIN].map(|root| format!("{root}/team/app")) {
@@ -113,15 +113,15 @@ fn a_key_follows_its_owner_and_never_goes_back() {
     lead(&node, "one", &format!("/ipfs/{root}"), "24h");
     let older = record(&node, &key);
     // A root that somebody has asked for is served for a while after it was replaced.
-    let asked = operators.publisher.url(&format!("/ipfs/{root}?format=raw"));
-    assert_eq!(crate::common::http::get(&asked).status, 200);
+    let url = operators.publisher.url(&format!("/ipfs/{root}?format=raw"));
+    assert_eq!(crate::common::http::get(&url).status, 200);
     operators.own("team/app").push_image("v2", "other");
     lead(&node, "one", &format!("/ipfs/{}", operators.root()), "24h");
     let newer = record(&node, &key);
     assert_ne!(older, newer);
 
-    let (told, count) = (Arc::new(Mutex::new(older.clone())), Arc::new(AtomicUsize::new(0)));
-    let (answers, counting) = (Arc::clone(&told), Arc::clone(&count));
+    let (current, count) = (Arc::new(Mutex::new(older.clone())), Arc::new(AtomicUsize::new(0)));
+    let (answers, counting) = (Arc::clone(&current), Arc::clone(&count));
     let gateway = Answering::start(move |path| {
         path.starts_with("/ipns/").then(|| {
             counting.fetch_add(1, Ordering::SeqCst);
@@ -132,16 +132,16 @@ fn a_key_follows_its_owner_and_never_goes_back() {
     let foreign = Repository::of(&other, &format!("{key}/team/app"));
     let tags = || foreign.get("tags/list").json()["tags"].clone();
     assert_eq!(tags(), serde_json::json!(["v1"]));
-    *told.lock().unwrap() = newer;
+    *current.lock().unwrap() = newer;
     wait(|| tags() == serde_json::json!(["v1", "v2"]), "it does not follow");
     for answer in [older, b"nonsense".to_vec(), Vec::new()] {
-        *told.lock().unwrap() = answer;
+        *current.lock().unwrap() = answer;
         let before = count.load(Ordering::SeqCst);
-        let is_asked_again = || {
+        let is_requested_again = || {
             assert_eq!(tags(), serde_json::json!(["v1", "v2"]));
             count.load(Ordering::SeqCst) > before + 1
         };
-        wait(is_asked_again, "it is not asked for again");
+        wait(is_requested_again, "it is not asked for again");
     }
 }
 
@@ -157,13 +157,13 @@ fn records_that_are_forged_or_expired_or_endless_lead_nowhere() {
         let expired = (what == "expired").then(|| expired_record(&node, what, &key, &root));
         lead(&node, what, &root, "24h");
         let good = record(&node, &key);
-        let told = match what {
+        let answer = match what {
             "expired" => expired.unwrap(),
             "forged" => {
                 let mut forged = good;
                 // Somewhere in the signed data, which come last.
-                let place = forged.len() - 20;
-                forged[place] ^= 1;
+                let position = forged.len() - 20;
+                forged[position] ^= 1;
                 forged
             }
             "another" => {
@@ -175,13 +175,13 @@ fn records_that_are_forged_or_expired_or_endless_lead_nowhere() {
             "cut" => good[..good.len() / 2].to_vec(),
             _ => Vec::new(),
         };
-        (what.to_owned(), key, told)
+        (what.to_owned(), key, answer)
     };
     let rows = ["expired", "forged", "another", "endless", "cut", "empty"].map(spoilt);
     let answers = rows.clone();
     let gateway = Answering::start(move |path| {
-        let is_asked = |key: &str| path.starts_with(&format!("/ipns/{key}"));
-        answers.iter().find(|(_, key, _)| is_asked(key)).map(|(.., told)| told.clone())
+        let is_requested = |key: &str| path.starts_with(&format!("/ipns/{key}"));
+        answers.iter().find(|(_, key, _)| is_requested(key)).map(|(.., answer)| answer.clone())
     });
     let content = operators.publisher.url("");
     let alone = asking(&operators, &[&gateway.url(), &content], "none");

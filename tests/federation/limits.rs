@@ -23,15 +23,15 @@ use crate::federation::publisher::{Publisher, tree_of};
 /// and that very slowly.
 struct Dripping {
     hint: String,
-    asked: Arc<AtomicUsize>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Dripping {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let hint = format!("/ip4/127.0.0.1/tcp/{}/http", listener.local_addr().unwrap().port());
-        let asked = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&asked);
+        let requests = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&requests);
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), counted) = (client, Arc::clone(&counted)) else { continue };
@@ -41,7 +41,7 @@ impl Dripping {
                 });
             }
         });
-        Self { hint, asked }
+        Self { hint, requests }
     }
 }
 
@@ -103,8 +103,8 @@ fn a_hostile_publisher_takes_neither_memory_nor_the_places_of_others() {
             client
         })
         .collect();
-    let asked = || dripping.iter().map(|it| it.asked.load(Ordering::SeqCst)).sum::<usize>();
-    wait(|| asked() >= 8, "nothing is read");
+    let requests = || dripping.iter().map(|it| it.requests.load(Ordering::SeqCst)).sum::<usize>();
+    wait(|| requests() >= 8, "nothing is read");
     // Meanwhile others are served.
     let whole = foreign.get(&format!("blobs/{}", sha256(&content)));
     assert!(whole.status == 200 && whole.body == content, "{}", whole.status);

@@ -18,24 +18,24 @@ use crate::federation::operators::{DOMAIN, Operators};
 /// A domain that has a zone, and no record in it.
 const NOTHING: &str = "other.test";
 
-/// A name server that says nothing, and counts what it is asked.
+/// A name server that answers nothing, and counts the questions.
 struct Silence {
     address: String,
-    asked: Arc<AtomicUsize>,
+    questions: Arc<AtomicUsize>,
 }
 
 impl Silence {
     fn start() -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap().to_string();
-        let asked = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&asked);
+        let questions = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&questions);
         thread::spawn(move || {
             while socket.recv(&mut [0; 1024]).is_ok() {
                 count.fetch_add(1, Ordering::SeqCst);
             }
         });
-        Self { address, asked }
+        Self { address, questions }
     }
 
     /// A server that has no other one to ask.
@@ -48,8 +48,8 @@ impl Silence {
         })
     }
 
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
+    fn questions(&self) -> usize {
+        self.questions.load(Ordering::SeqCst)
     }
 }
 
@@ -198,19 +198,19 @@ fn a_silent_dns_keeps_an_own_repository_waiting_only_once() {
     let fastest = fastest.min().unwrap();
     assert!(fastest < Duration::from_millis(2500), "{fastest:?}: as long as the DNS may take");
     // The look-ups go on for a while.
-    let mut asked = dns.asked();
-    assert!(asked > 0);
+    let mut questions = dns.questions();
+    assert!(questions > 0);
     wait(
         || {
             thread::sleep(Duration::from_secs(1));
-            std::mem::replace(&mut asked, dns.asked()) == asked
+            std::mem::replace(&mut questions, dns.questions()) == questions
         },
         "the name server is asked for ever",
     );
     for number in 0..3 {
         assert_own(&own, &pushed, &format!("n{number}.test"));
     }
-    assert_eq!(dns.asked(), asked, "a failed look-up counts for a while");
+    assert_eq!(dns.questions(), questions, "a failed look-up counts for a while");
     // Nor does the next one wait where there is nothing.
     let absent = Repository::of(&server, "library/absent");
     for _ in 0..2 {
@@ -218,5 +218,5 @@ fn a_silent_dns_keeps_an_own_repository_waiting_only_once() {
         assert_refused(&refused, 504, "UNAVAILABLE");
         assert_names_the_settings(&refused);
     }
-    assert_eq!(dns.asked(), asked);
+    assert_eq!(dns.questions(), questions);
 }

@@ -31,8 +31,8 @@ fn a_node_imports_the_archive_of_the_root_and_reads_every_file() {
         let response = http::get(&server.url(&format!("/ipfs/{root}?{query}")));
         assert_eq!(response.status, 200);
         fs::write(&archive, response.body).unwrap();
-        let said = node.ipfs(["dag", "import", archive.to_str().unwrap()]);
-        assert!(said.contains(&root), "{said}");
+        let output = node.ipfs(["dag", "import", archive.to_str().unwrap()]);
+        assert!(output.contains(&root), "{output}");
         let folder = home.path().join(query);
         node.ipfs(["get", "--output", folder.to_str().unwrap(), &format!("/ipfs/{root}")]);
         let public = server.data().join("public");
@@ -69,8 +69,8 @@ fn a_node_that_asks_a_registry_for_providers_fetches_from_it() {
     node.ipfs(["get", "--output", folder.to_str().unwrap(), &format!("/ipfs/{root}")]);
     succeed(Command::new("diff").arg("-r").arg(&folder).arg(server.public()));
     let layer = Block::raw(pushed.layer.into()).cid;
-    for asked in [format!("/routing/v1/providers/{root}"), format!("/ipfs/{layer}")] {
-        wait(|| server.log().contains(&asked), &asked);
+    for target in [format!("/routing/v1/providers/{root}"), format!("/ipfs/{layer}")] {
+        wait(|| server.log().contains(&target), &target);
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Publisher {
 
 #[derive(Default)]
 struct State {
-    asked: HashMap<Cid, usize>,
+    requests: HashMap<Cid, usize>,
     archives: usize,
     withheld: Vec<Cid>,
     /// How long each mebibyte takes.
@@ -58,10 +58,10 @@ impl Publisher {
         let mut blocks = HashMap::new();
         let (root, _) = tree.build(&mut blocks);
         let state: Arc<(Mutex<State>, Condvar)> = Arc::default();
-        let told = Arc::clone(&state);
+        let shared = Arc::clone(&state);
         let gateway = Answering::start(move |path| {
             let (name, query) = path.strip_prefix("/ipfs/")?.split_once('?')?;
-            let (state, changed) = &*told;
+            let (state, changed) = &*shared;
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             // An archive in no order that is known: blocks are asked for one by one then.
             if query.starts_with("format=car") {
@@ -69,7 +69,7 @@ impl Publisher {
                 return Some(Vec::new());
             }
             let cid = name.parse().ok()?;
-            *state.asked.entry(cid).or_default() += 1;
+            *state.requests.entry(cid).or_default() += 1;
             while state.withheld.contains(&cid) {
                 state = changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
@@ -111,9 +111,9 @@ impl Publisher {
     }
 
     /// How often it was asked for each of these blocks.
-    pub(crate) fn asked(&self, cids: &[Cid]) -> Vec<usize> {
+    pub(crate) fn requests(&self, cids: &[Cid]) -> Vec<usize> {
         self.change(|state| {
-            cids.iter().map(|cid| state.asked.get(cid).copied().unwrap_or_default()).collect()
+            cids.iter().map(|cid| state.requests.get(cid).copied().unwrap_or_default()).collect()
         })
     }
 }

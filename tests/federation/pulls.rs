@@ -40,8 +40,11 @@ fn an_image_comes_by_tag_and_by_digest_as_it_was_pushed() {
         let theirs = foreign.get(&blob);
         assert_eq!(theirs.status, 200, "{}", theirs.text());
         assert!(theirs.body == layer);
-        let told = theirs.header("x-ipfs-path");
-        assert!(told.is_empty() || told == own.head(&blob).header("x-ipfs-path"), "{told}");
+        let ipfs_path = theirs.header("x-ipfs-path");
+        assert!(
+            ipfs_path.is_empty() || ipfs_path == own.head(&blob).header("x-ipfs-path"),
+            "{ipfs_path}"
+        );
     }
     let known = foreign.send(Method::GET, &blob, |request| {
         request.header(IF_NONE_MATCH, format!("\"{}\"", sha256(&layer)))

@@ -59,14 +59,14 @@ impl Blob {
 
     /// How often each leaf was fetched.
     fn fetched(&self) -> Vec<usize> {
-        self.publisher.asked(&leaves(&self.content))
+        self.publisher.requests(&leaves(&self.content))
     }
 
     fn assert_part(&self, first: usize, last: usize) {
         let response = self.get(&format!("bytes={first}-{last}"));
         assert_eq!(response.status, 206, "{}", response.text());
-        let told = format!("bytes {first}-{last}/{}", self.content.len());
-        assert_eq!(response.header("content-range"), told);
+        let expected = format!("bytes {first}-{last}/{}", self.content.len());
+        assert_eq!(response.header("content-range"), expected);
         assert!(response.body == self.content[first..=last], "{first}-{last}");
     }
 
@@ -106,14 +106,14 @@ fn a_lazy_pull_fetches_each_leaf_that_it_touches_once_and_no_other() {
     // As stargz does: the end, where the index is, and pieces of 50 kB here and there, several at a time.
     let last = blob.content.len() - 1;
     blob.assert_part(last - 50, last);
-    let places = [3, 4, 9].map(|leaf| leaf * MEBIBYTE);
+    let offsets = [3, 4, 9].map(|leaf| leaf * MEBIBYTE);
     thread::scope(|scope| {
         for worker in 0..6 {
             let blob = &blob;
             scope.spawn(move || {
-                for place in places {
+                for offset in offsets {
                     for piece in 0..2 {
-                        let first = place + (worker * 2 + piece) * 50_000;
+                        let first = offset + (worker * 2 + piece) * 50_000;
                         blob.assert_part(first, first + 49_999);
                     }
                 }

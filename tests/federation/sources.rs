@@ -142,25 +142,25 @@ fn a_publishers_node_is_met_once_and_left_after_a_while() {
     let proxy = Proxy::before(&nodes.ours.api());
     let mut other = nodes.embedded(&proxy.url(), &[]);
     assert_pulled(&other, &pushed);
-    let met = |asked: &[String]| {
-        let count = |command: &str| asked.iter().filter(|it| *it == command).count();
+    let met = |commands: &[String]| {
+        let count = |command: &str| commands.iter().filter(|it| *it == command).count();
         (count("swarm/peering/add"), count("swarm/connect"))
     };
-    let asked = proxy.take();
-    assert_eq!(met(&asked), (1, 1), "{asked:?}");
+    let commands = proxy.take();
+    assert_eq!(met(&commands), (1, 1), "{commands:?}");
     // Nothing of this one is kept.
     assert_eq!(foreign(&other).get("manifests/v2").status, 404);
-    let asked = proxy.take();
-    assert!(asked.iter().any(|it| it == "block/get"), "{asked:?}");
-    assert_eq!(met(&asked), (0, 0), "{asked:?}");
+    let commands = proxy.take();
+    assert!(commands.iter().any(|it| it == "block/get"), "{commands:?}");
+    assert_eq!(met(&commands), (0, 0), "{commands:?}");
     other.stop();
     proxy.take();
 
     let keep = [("ROADSTEAD_FEDERATION__KUBO__KEEP_PEERS", "1s")];
     let other = nodes.embedded(&proxy.url(), &keep);
     assert_pulled(&other, &pushed);
-    let asked = proxy.take();
-    assert!(met(&asked).0 > 0, "{asked:?}");
+    let commands = proxy.take();
+    assert!(met(&commands).0 > 0, "{commands:?}");
     wait(|| !is_peer(&nodes.ours, &id), "it is still a peer");
 }
 
@@ -205,8 +205,8 @@ fn a_peer_that_the_operator_has_given_to_the_node_stays() {
     let other = nodes.embedded(&proxy.url(), &keep);
     assert_pulled(&other, &pushed);
     std::thread::sleep(Duration::from_millis(1500));
-    let asked = proxy.take();
-    assert!(!asked.iter().any(|it| it.starts_with("swarm/peering/rm")), "{asked:?}");
+    let commands = proxy.take();
+    assert!(!commands.iter().any(|it| it.starts_with("swarm/peering/rm")), "{commands:?}");
     assert!(is_peer(&nodes.ours, &id));
 }
 
@@ -227,9 +227,9 @@ fn a_node_on_a_private_address_is_not_dialled_unless_it_is_allowed() {
     // Nobody else has it, so the node searches for it until that takes too long.
     let refused = foreign(&other).get("manifests/v1");
     assert!(matches!(refused.status, 502 | 504), "{}", refused.text());
-    let asked = proxy.take();
-    assert!(asked.iter().any(|it| it == "block/get"), "{asked:?}");
-    assert!(!asked.iter().any(|it| it.starts_with("swarm/")), "{asked:?}");
+    let commands = proxy.take();
+    assert!(commands.iter().any(|it| it == "block/get"), "{commands:?}");
+    assert!(!commands.iter().any(|it| it.starts_with("swarm/")), "{commands:?}");
     assert!(!is_peer(&nodes.ours, &id) && !is_connected(&nodes.ours, &id));
 }
 

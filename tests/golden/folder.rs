@@ -26,13 +26,13 @@ fn data_folder(version: &str, dump: &str) -> TempDir {
     // What is linked to comes before its links only by chance.
     for is_link in [false, true] {
         for (path, what) in files {
-            let place = folder.path().join(path);
-            fs::create_dir_all(place.parent().expect("it is below the folder"))
+            let destination = folder.path().join(path);
+            fs::create_dir_all(destination.parent().expect("it is below the folder"))
                 .expect("the files are what was written");
             let bytes = match what.as_object().and_then(|what| what.iter().next()) {
                 Some((kind, Value::String(target))) if kind == "link" => {
                     if is_link {
-                        fs::hard_link(folder.path().join(target), place)
+                        fs::hard_link(folder.path().join(target), destination)
                             .expect("the files are what was written");
                     }
                     continue;
@@ -47,7 +47,8 @@ fn data_folder(version: &str, dump: &str) -> TempDir {
                 other => panic!("{path}: {other:?}"),
             };
             if !is_link {
-                fs::write(place, now_due(path, bytes)).expect("the files are what was written");
+                fs::write(destination, now_due(path, bytes))
+                    .expect("the files are what was written");
             }
         }
     }

@@ -157,6 +157,6 @@ pub(super) fn assert_goes_on(server: &mut Server, facts: &Facts) {
 /// The bytes that are named by how they are made.
 pub(super) fn noise_of(facts: &Facts, name: &str) -> Vec<u8> {
     let parts = facts.0[name].as_array().expect("length and seed");
-    let [length, seed] = [0, 1].map(|place| parts[place].as_u64().expect("a number"));
+    let [length, seed] = [0, 1].map(|index| parts[index].as_u64().expect("a number"));
     noise(usize::try_from(length).expect("it is small"), seed)
 }

@@ -179,8 +179,8 @@ async fn a_key_is_made_once(home: Home) -> Outcome {
     });
     let asking: Vec<_> = asking.collect();
     let key = home.index.secret("tokens").await?;
-    for asked in asking {
-        assert_eq!(asked.await??, key);
+    for task in asking {
+        assert_eq!(task.await??, key);
     }
     assert_ne!(home.index.secret("other").await?, key);
     home.index.lock().await?.clear().await?;

@@ -219,12 +219,12 @@ async fn blobs_of_a_manifest_are_found_by_one_call(home: Home) -> Outcome {
         home.index.record_blob(&repository("app"), &blob(text), NOW).await?;
     }
     home.index.record_blob(&repository("other"), &blob("elsewhere"), NOW).await?;
-    let wanted = ["two", "elsewhere", "absent", "one"].map(crate::fixtures::sha256);
+    let digests = ["two", "elsewhere", "absent", "one"].map(crate::fixtures::sha256);
     let mut writer = home.index.lock().await?;
-    let found = writer.blobs(&repository("app"), &wanted).await?;
+    let found = writer.blobs(&repository("app"), &digests).await?;
     assert_eq!(found.len(), 2);
-    assert_eq!(found[&wanted[0]], stored_blob("two"));
-    assert_eq!(found[&wanted[3]], stored_blob("one"));
+    assert_eq!(found[&digests[0]], stored_blob("two"));
+    assert_eq!(found[&digests[3]], stored_blob("one"));
     assert!(writer.blobs(&repository("app"), &[]).await?.is_empty());
     Ok(())
 }

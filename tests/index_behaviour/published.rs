@@ -56,30 +56,30 @@ async fn roots_are_retained_until_they_are_released(home: Home) -> Outcome {
         published,
         expires,
     };
-    let mut held = home.index.published_roots().await?;
-    held.sort_by_key(|root| root.retained_since);
-    assert_eq!(held, [root(one, 1, Some(3), None), root(two, 4, None, None)]);
+    let mut roots = home.index.published_roots().await?;
+    roots.sort_by_key(|root| root.retained_since);
+    assert_eq!(roots, [root(one, 1, Some(3), None), root(two, 4, None, None)]);
     writer.hold_root(&three, 5).await?;
     writer.set_published(&[three], 6, 200).await?;
     writer.set_published(&[two], 7, 300).await?;
-    let mut held = home.index.published_roots().await?;
-    held.sort_by_key(|root| root.retained_since);
+    let mut roots = home.index.published_roots().await?;
+    roots.sort_by_key(|root| root.retained_since);
     let expected = [
         root(one, 1, Some(3), Some(200)),
         root(two, 4, Some(7), None),
         root(three, 5, Some(6), Some(300)),
     ];
-    assert_eq!(held, expected, "an earlier time is not put off, and who comes back stays");
+    assert_eq!(roots, expected, "an earlier time is not put off, and who comes back stays");
     assert!(!writer.hold_root(&three, 8).await?, "it is held");
     writer.set_published(&[two, one], 9, 400).await?;
-    let mut held = home.index.published_roots().await?;
-    held.sort_by_key(|root| root.retained_since);
+    let mut roots = home.index.published_roots().await?;
+    roots.sort_by_key(|root| root.retained_since);
     let expected = [
         root(one, 1, Some(9), None),
         root(two, 4, Some(9), None),
         root(three, 5, Some(6), Some(400)),
     ];
-    assert_eq!(held, expected, "who is held again or is still told does not go");
+    assert_eq!(roots, expected, "who is held again or is still told does not go");
     assert!(writer.release_root(&one).await? && !writer.release_root(&one).await?);
     assert_eq!(home.index.published_roots().await?.len(), 2);
     Ok(())

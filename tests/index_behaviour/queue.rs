@@ -149,7 +149,7 @@ async fn what_is_done_is_folded_in_order_and_once(home: Home) -> Outcome {
     for ((after, through), expected) in parts.into_iter().zip([&[0][..], &[0, 2], &[2], &[]]) {
         let part = writer.folding_part(Public, after, through).await?;
         let found: Vec<i64> = part.edits.iter().map(|(seq, _)| *seq).collect();
-        let expected: Vec<i64> = expected.iter().map(|&place: &usize| numbers[place]).collect();
+        let expected: Vec<i64> = expected.iter().map(|&index: &usize| numbers[index]).collect();
         assert_eq!((part.root, found), (None, expected));
     }
     writer.set_root(Public, &cid("first"), numbers[0]).await?;

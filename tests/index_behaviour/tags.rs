@@ -80,8 +80,8 @@ async fn a_read_after_a_move_sees_it(home: Home) -> Outcome {
         while moved.load(Ordering::SeqCst) + 1 < MOVES {
             let least = moved.load(Ordering::SeqCst);
             let found = home.index.tagged_manifest(&mine, &v1).await?.ok_or("no manifest")?;
-            let place = texts.iter().position(|text| stored_manifest(text).bytes == found.bytes);
-            assert!(place >= Some(least), "{place:?} after the move to {least}");
+            let position = texts.iter().position(|text| stored_manifest(text).bytes == found.bytes);
+            assert!(position >= Some(least), "{position:?} after the move to {least}");
             reads += 1;
             tokio::task::yield_now().await;
         }

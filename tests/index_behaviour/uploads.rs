@@ -102,15 +102,15 @@ async fn of_many_claims_at_once_one_succeeds(home: Home) -> Outcome {
                 .map(|token| home.index.claim_upload(&upload, Some(round), token, NOW - 1, NOW)),
         )
         .await;
-        let mut held = Vec::new();
+        let mut granted = Vec::new();
         for (token, claim) in tokens.iter().zip(claims) {
             match claim? {
-                Claim::Granted(_) => held.push(token),
+                Claim::Granted(_) => granted.push(token),
                 other => assert_eq!(other, Claim::Busy(round)),
             }
         }
-        assert_eq!(held.len(), 1, "{held:?}");
-        assert!(home.index.save_upload("1", held[0], round + 1, b"", NOW).await?);
+        assert_eq!(granted.len(), 1, "{granted:?}");
+        assert!(home.index.save_upload("1", granted[0], round + 1, b"", NOW).await?);
     }
     Ok(())
 }

@@ -34,31 +34,31 @@ async fn keep(storage: &Arc<dyn Storage>, word: &str) -> CanonicalDigest {
 
 /// Keeps and forgets, which cleans, until it is told to stop; returns what is to be there, and what is not.
 async fn keep_and_forget(storage: Arc<dyn Storage>, name: &str, is_over: Arc<AtomicBool>) -> Known {
-    let (mut kept, mut gone) = (Vec::new(), Vec::new());
+    let (mut stored, mut gone) = (Vec::new(), Vec::new());
     while !is_over.load(Ordering::Relaxed) {
-        let number = kept.len();
-        kept.push(keep(&storage, &format!("{name} keeps {number}")).await);
+        let number = stored.len();
+        stored.push(keep(&storage, &format!("{name} keeps {number}")).await);
         let digest = keep(&storage, &format!("{name} forgets {number}")).await;
         storage.forget(&[digest]).await.unwrap();
         storage.clean().await.unwrap();
         gone.push(digest);
     }
-    (kept, gone)
+    (stored, gone)
 }
 
 #[test]
 fn what_one_registry_links_outlasts_what_another_cleans() {
     let Some(mut node) = KuboNode::start() else { return };
     let runtime = Runtime::new().unwrap();
-    let (kept, cleaned) = runtime.block_on(link_and_clean(&node));
+    let (stored, cleaned) = runtime.block_on(link_and_clean(&node));
     assert!(cleaned.iter().all(|(_, (_, gone))| gone.len() > 5), "too little was cleaned");
     for moment in ["while the node runs", "after it was killed"] {
         runtime.block_on(async {
             let storage = storage::open(&node, LINKING).await;
-            assert_there(&storage, &kept, &[], moment).await;
-            for (mfs_root, (kept, gone)) in &cleaned {
+            assert_there(&storage, &stored, &[], moment).await;
+            for (mfs_root, (stored, gone)) in &cleaned {
                 let storage = storage::open(&node, mfs_root).await;
-                assert_there(&storage, kept, gone, moment).await;
+                assert_there(&storage, stored, gone, moment).await;
             }
         });
         node.kill();
@@ -85,30 +85,30 @@ async fn link_and_clean(node: &KuboNode) -> (Vec<CanonicalDigest>, Vec<(String, 
     for writer in 0..WRITERS {
         let storage = Arc::clone(&linking);
         writers.spawn(async move {
-            let mut kept = Vec::new();
+            let mut stored = Vec::new();
             for number in 0..LINKS {
-                kept.push(keep(&storage, &format!("{writer} keeps {number}")).await);
+                stored.push(keep(&storage, &format!("{writer} keeps {number}")).await);
             }
-            kept
+            stored
         });
     }
-    let kept = writers.join_all().await.concat();
+    let stored = writers.join_all().await.concat();
     is_over.store(true, Ordering::Relaxed);
-    (kept, cleaners.join_all().await)
+    (stored, cleaners.join_all().await)
 }
 
 /// Checks what is listed, and that what is there can be read.
 async fn assert_there(
     storage: &Arc<dyn Storage>,
-    kept: &[CanonicalDigest],
+    stored: &[CanonicalDigest],
     gone: &[CanonicalDigest],
     moment: &str,
 ) {
     let found = storage.contents().await.unwrap();
-    let lost: Vec<_> = kept.iter().filter(|digest| !found.contains(digest)).collect();
+    let lost: Vec<_> = stored.iter().filter(|digest| !found.contains(digest)).collect();
     let back: Vec<_> = gone.iter().filter(|digest| found.contains(digest)).collect();
     assert!(lost.is_empty() && back.is_empty(), "{moment}: lost {lost:?}, back {back:?}");
-    assert_eq!(found.len(), kept.len(), "{moment}");
+    assert_eq!(found.len(), stored.len(), "{moment}");
 }
 
 /// The folder of a new registry is made at the top, where the node drops what it knows of every folder there.
@@ -116,35 +116,35 @@ async fn assert_there(
 fn what_one_registry_links_outlasts_the_folders_that_others_make() {
     let Some(mut node) = KuboNode::start() else { return };
     let runtime = Runtime::new().unwrap();
-    let kept = runtime.block_on(async {
+    let stored = runtime.block_on(async {
         let storage = storage::open(&node, "/first").await;
         let mut writers = JoinSet::new();
         for writer in 0..WRITERS {
             let storage = Arc::clone(&storage);
             writers.spawn(async move {
-                let mut kept = Vec::new();
+                let mut stored = Vec::new();
                 for number in 0..LINKS / 4 {
-                    kept.push(keep(&storage, &format!("{writer} keeps {number}")).await);
+                    stored.push(keep(&storage, &format!("{writer} keeps {number}")).await);
                 }
-                kept
+                stored
             });
         }
-        let mut kept = Vec::new();
+        let mut stored = Vec::new();
         let mut number = 0;
         while !writers.is_empty() {
             drop(storage::open(&node, &format!("/other{number}")).await);
             number += 1;
             while let Some(written) = writers.try_join_next() {
-                kept.extend(written.unwrap());
+                stored.extend(written.unwrap());
             }
         }
         assert!(number > 5, "only {number} folders were made");
-        kept
+        stored
     });
     for moment in ["while the node runs", "after it was killed"] {
         runtime.block_on(async {
             let storage = storage::open(&node, "/first").await;
-            assert_there(&storage, &kept, &[], moment).await;
+            assert_there(&storage, &stored, &[], moment).await;
         });
         node.kill();
         node.start_again();

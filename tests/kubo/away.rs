@@ -129,7 +129,7 @@ fn a_node_that_hangs_for_long_is_reported() {
     repository.push_image("waiting", "any");
     let image = prepare(&repository, "image");
     node.pause();
-    let asked: [&(dyn Fn() -> Response + Sync); 5] = [
+    let requests: [&(dyn Fn() -> Response + Sync); 5] = [
         &|| push(&repository, b"anything"),
         &|| push(&repository, &noise(3 * MIB, 3)),
         &|| repository.put("image", OCI_MANIFEST, &image),
@@ -137,7 +137,7 @@ fn a_node_that_hangs_for_long_is_reported() {
         &|| repository.get(&format!("blobs/{}", sha256(&before.layer))),
     ];
     thread::scope(|scope| {
-        let asking: Vec<_> = asked.iter().map(|ask| scope.spawn(ask)).collect();
+        let asking: Vec<_> = requests.iter().map(|ask| scope.spawn(ask)).collect();
         for answer in asking {
             assert_unavailable(&answer.join().unwrap());
         }
@@ -162,7 +162,7 @@ fn a_missing_block_ends_a_pull_at_once_and_never_looks_whole() {
     let registry = Registry::start(&node);
     let repository = registry.repository("team/app");
     for lost in [None, Some(0), Some(2), Some(4)] {
-        let seed = lost.map_or(9, |place| place + 10);
+        let seed = lost.map_or(9, |index| index + 10);
         let layer = noise(4 * MIB + 700_000, seed);
         let digest = repository.push_blob(&layer);
         let hex = digest.trim_start_matches("sha256:");
@@ -170,9 +170,9 @@ fn a_missing_block_ends_a_pull_at_once_and_never_looks_whole() {
         let root = node.ipfs(["files", "stat", "--hash", &path]);
         let cid = match lost {
             None => root,
-            Some(place) => {
+            Some(index) => {
                 let links = node.ipfs(["refs", &root]);
-                let link = links.lines().nth(usize::try_from(place).unwrap());
+                let link = links.lines().nth(usize::try_from(index).unwrap());
                 link.unwrap().to_owned()
             }
         };
@@ -201,7 +201,7 @@ fn pulls_ask_the_gateway_alone() {
     let image = repository.push_image("v1", "layer");
     let layer = noise(3 * MIB, 1);
     let digest = repository.push_blob(&layer);
-    assert!(proxy.take().iter().any(|asked| asked == "files/cp"));
+    assert!(proxy.take().iter().any(|command| command == "files/cp"));
     for reference in ["v1", &image.digest] {
         assert_eq!(repository.head(&format!("manifests/{reference}")).status, 200);
         assert_eq!(repository.get(&format!("manifests/{reference}")).body, image.manifest);

@@ -32,11 +32,11 @@ fn push(registry: &Registry, proxy: &Proxy, number: u64) -> BTreeMap<String, usi
     proxy.take();
     let put = repository.put(&format!("v{number}"), OCI_MANIFEST, &manifest);
     assert_eq!(put.status, 201, "{}", put.text());
-    let mut asked = BTreeMap::new();
+    let mut counts = BTreeMap::new();
     for command in proxy.take() {
-        *asked.entry(command).or_default() += 1;
+        *counts.entry(command).or_default() += 1;
     }
-    asked
+    counts
 }
 
 fn folds(registry: &Registry) -> usize {
@@ -55,17 +55,17 @@ fn a_commit_computes_its_tree_once_and_reads_nothing_from_the_node_twice() {
     push(&registry, &proxy, 1);
     ask_for_the_root(&registry, 1);
     let before = folds(&registry);
-    let asked = push(&registry, &proxy, 2);
+    let counts = push(&registry, &proxy, 2);
     ask_for_the_root(&registry, 2);
     wait(|| folds(&registry) > before, "the log says it");
     assert_eq!(folds(&registry), before + 1, "{}", registry.server.log());
 
     // The process itself has just stored all that the manifest names.
-    assert!(!asked.contains_key("files/stat"), "{asked:?}");
+    assert!(!counts.contains_key("files/stat"), "{counts:?}");
     // Names for the manifest, for the new blocks, and for the snapshot.
-    assert_eq!((asked["files/cp"], asked["block/put"]), (3, 2), "{asked:?}");
-    assert!(asked["files/ls"] <= 2 && !asked.contains_key("block/get"), "{asked:?}");
-    assert!(asked["dag/import"] <= 8, "{asked:?}");
+    assert_eq!((counts["files/cp"], counts["block/put"]), (3, 2), "{counts:?}");
+    assert!(counts["files/ls"] <= 2 && !counts.contains_key("block/get"), "{counts:?}");
+    assert!(counts["dag/import"] <= 8, "{counts:?}");
     registry.assert_whole(&node);
 }
 

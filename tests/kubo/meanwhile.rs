@@ -65,7 +65,7 @@ fn what_was_stored_before_a_restart_is_pushed_again_beside_others() {
         registry.repository("team/app").push_image("v1", word);
     }
     // Whoever is alone on the node has it write everything: a cleaning does so at the start.
-    let asked = proxy.take();
-    let flushes = asked.iter().filter(|command| *command == "files/flush").count();
-    assert!(flushes < words.len(), "{flushes} times: {asked:?}");
+    let commands = proxy.take();
+    let flushes = commands.iter().filter(|command| *command == "files/flush").count();
+    assert!(flushes < words.len(), "{flushes} times: {commands:?}");
 }

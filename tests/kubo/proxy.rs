@@ -8,7 +8,7 @@ use std::thread;
 /// A proxy; it ends with the process of the tests.
 pub(crate) struct Proxy {
     address: String,
-    asked: Arc<Mutex<Vec<u8>>>,
+    received: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Proxy {
@@ -26,8 +26,8 @@ impl Proxy {
         let target = url.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<u8>>>::default();
-        let seen = Arc::clone(&asked);
+        let received = Arc::<Mutex<Vec<u8>>>::default();
+        let seen = Arc::clone(&received);
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (Ok(client), Ok(node)) = (client, TcpStream::connect(&target)) else {
@@ -46,7 +46,7 @@ impl Proxy {
                 thread::spawn(move || pass(from, to, <[u8]>::to_vec));
             }
         });
-        Self { address, asked }
+        Self { address, received }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -55,8 +55,8 @@ impl Proxy {
 
     /// The commands that were asked for since the last time, in their order: `files/stat`.
     pub(crate) fn take(&self) -> Vec<String> {
-        let asked = std::mem::take(&mut *self.asked.lock().unwrap());
-        let text = String::from_utf8_lossy(&asked);
+        let received = std::mem::take(&mut *self.received.lock().unwrap());
+        let text = String::from_utf8_lossy(&received);
         let requests = text.split("POST /api/v0/").skip(1);
         let ends = |it: char| it == '?' || it == ' ';
         requests.filter_map(|it| Some(it.split(ends).next()?.to_owned())).collect()

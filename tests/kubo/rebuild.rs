@@ -92,16 +92,16 @@ fn a_tree_whose_directories_repeat_without_end_outside_repositories_is_an_error(
     registry.server.stop();
     // A hundred folders with the same hundred files, and that twenty times: a few blocks with 200,000 names.
     let folder = tempfile::TempDir::new().unwrap();
-    for place in 0..100 {
-        let below = folder.path().join(place.to_string());
+    for number in 0..100 {
+        let below = folder.path().join(number.to_string());
         fs::create_dir(&below).unwrap();
         (0..100).for_each(|name| fs::write(below.join(name.to_string()), "same").unwrap());
     }
     let added = node.ipfs(["add", "-rQ", folder.path().to_str().unwrap()]);
     let other = format!("{}/docker/registry/v2/other", tree(&node));
     node.ipfs(["files", "mkdir", &other]);
-    for place in 0..20 {
-        node.ipfs(["files", "cp", &format!("/ipfs/{added}"), &format!("{other}/{place}")]);
+    for number in 0..20 {
+        node.ipfs(["files", "cp", &format!("/ipfs/{added}"), &format!("{other}/{number}")]);
     }
     let check = run(&mut registry.command(["check"]));
     assert_eq!(check.code, Some(1), "{check}");
@@ -119,7 +119,7 @@ fn a_rebuild_does_not_flush_for_each_blob() {
     registry.server.stop();
     proxy.take();
     succeed(&mut registry.command(["index", "rebuild"]));
-    let flushes = proxy.take().iter().filter(|asked| *asked == "files/flush").count();
+    let flushes = proxy.take().iter().filter(|command| *command == "files/flush").count();
     assert!(flushes < 15, "{flushes} flushes for 45 blobs");
     registry.server.start_again();
     registry.assert_whole(&node);

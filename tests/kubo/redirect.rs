@@ -20,9 +20,9 @@ fn clients_are_sent_to_a_gateway_for_blobs_and_for_nothing_else() {
     let sent = try_send_by(stay, |client| client.get(&url)).unwrap();
     assert_eq!(sent.status, 307);
     assert_eq!(sent.header("docker-content-digest"), digest);
-    let place = sent.header("location").to_owned();
-    assert!(place.starts_with(&format!("{}/ipfs/baf", node.gateway())), "{place}");
-    assert!(get(&place).body == layer);
+    let location = sent.header("location").to_owned();
+    assert!(location.starts_with(&format!("{}/ipfs/baf", node.gateway())), "{location}");
+    assert!(get(&location).body == layer);
     assert!(get(&url).body == layer, "whoever follows it has the blob");
     let head = send(|client| client.head(&url));
     assert_eq!((head.status, head.header("content-length")), (200, &*layer.len().to_string()));

@@ -129,8 +129,8 @@ fn a_node_and_a_registry_read_and_write_the_same_archive() {
     let home = TempDir::new().unwrap();
     let archive = home.path().join("ours.car");
     let root = succeed(&mut server.command(["export", archive.to_str().unwrap()]));
-    let said = node.ipfs(["dag", "import", archive.to_str().unwrap()]);
-    assert!(said.contains(&root), "{said}");
+    let output = node.ipfs(["dag", "import", archive.to_str().unwrap()]);
+    assert!(output.contains(&root), "{output}");
     let folder = home.path().join("folder");
     node.ipfs(["get", "--output", folder.to_str().unwrap(), &root]);
     succeed(Command::new("diff").arg("-r").arg(&folder).arg(server.data().join("public")));

@@ -49,16 +49,16 @@ fn a_node_without_room_refuses_pushes_loses_nothing_and_goes_on_when_there_is_ro
     assert_eq!((config, layer), (sha256(b"{}"), sha256(b"waiting")));
     let waiting = image(b"{}", &[b"waiting"]).to_string().into_bytes();
 
-    let mut kept = Vec::new();
+    let mut stored = Vec::new();
     for (seed, size) in [(1, 3 * MIB), (1000, 100_000), (2000, 10_000)] {
-        kept.extend(fill(&repository, size, seed));
+        stored.extend(fill(&repository, size, seed));
     }
     assert_no_room(&repository.put("waiting", OCI_MANIFEST, &waiting));
     assert_no_room(&repository.delete("manifests/going"));
     let ready = http::get(&registry.server.url("/readyz"));
     assert_eq!(ready.status, 200, "pulls are served: {}", ready.text());
-    let said = ready.json()["storage"].as_str().unwrap().to_owned();
-    assert_ne!(said, "ok");
+    let state = ready.json()["storage"].as_str().unwrap().to_owned();
+    assert_ne!(state, "ok");
     let log = registry.server.log();
     assert!(
         log.contains("free some space, and restart the node"),
@@ -76,7 +76,7 @@ fn a_node_without_room_refuses_pushes_loses_nothing_and_goes_on_when_there_is_ro
     assert_eq!(repository.get("manifests/going").status, 404, "what waited is done");
     assert_eq!(repository.get("manifests/after").body, after.manifest);
     wait(|| http::get(&registry.server.url("/readyz")).status == 200, "it is not ready again");
-    for digest in kept {
+    for digest in stored {
         let found = repository.get(&format!("blobs/{digest}"));
         assert_eq!(sha256(&found.body), digest, "{}", found.status);
     }

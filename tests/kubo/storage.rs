@@ -32,9 +32,9 @@ pub(crate) async fn open_with(
     let environment = settings.map(|(name, value)| (name.into(), value.into())).to_vec();
     let settings = Settings::load(&Sources { environment, ..Sources::default() }).unwrap();
     let driver = DRIVERS.iter().find(|driver| driver.name == "kubo").unwrap();
-    let place =
+    let context =
         StorageContext { data: Path::new("/nonexistent"), settings: &settings.storage, locks };
-    let storage = (driver.open)(place).await.unwrap();
+    let storage = (driver.open)(context).await.unwrap();
     storage.repair().await.unwrap();
     storage
 }

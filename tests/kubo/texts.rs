@@ -152,10 +152,10 @@ fn a_failure_in_the_midst_of_an_answer_is_seen() {
     let Some(node) = KuboNode::start() else { return };
     let half = pin_node(&[block("absent").cid]);
     // Of what the driver asks for nothing fails in the midst, so the node is asked for more than that.
-    let (asked, other) =
+    let (original, replacement) =
         ("/api/v0/version ", format!("/api/v0/dag/export?offline=true&arg={} ", half.cid));
     let proxy = Proxy::changing(&node.api(), move |bytes| {
-        String::from_utf8_lossy(bytes).replace(asked, &other).into_bytes()
+        String::from_utf8_lossy(bytes).replace(original, &replacement).into_bytes()
     });
     let (api, gateway) = (proxy.url().parse().unwrap(), node.gateway().parse().unwrap());
     let (direct, kubo) = (client(&node, None), Kubo::new(api, gateway, None).unwrap());
@@ -286,7 +286,7 @@ fn ask_until_it_fails(kubo: &Kubo, round: u32, task: u32) -> KuboError {
             let it = block(&format!("{round}-{task}-{number}"));
             let path = format!("/home/{}", it.cid);
             let put = kubo.put(&it).await;
-            let asked = match task % 8 {
+            let outcome = match task % 8 {
                 0 => kubo.import(&[it]).await,
                 1 => kubo.stat("/").await.map(drop),
                 2 => kubo.block(&it.cid).await.map(drop),
@@ -296,8 +296,8 @@ fn ask_until_it_fails(kubo: &Kubo, round: u32, task: u32) -> KuboError {
                 6 => kubo.read(&it.cid, 0..1).await.map(drop),
                 _ => kubo.copy(&it.cid, &path, CallTimeout::Limited).await,
             };
-            let asked = put.and(asked);
-            if let Err(error) = asked {
+            let outcome = put.and(outcome);
+            if let Err(error) = outcome {
                 return error;
             }
         }

@@ -19,9 +19,9 @@ fn refusal(node: &KuboNode, more: &[(&str, &str)]) -> String {
     refused.stderr
 }
 
-fn assert_says(said: &str, expected: &[&str]) {
+fn assert_says(output: &str, expected: &[&str]) {
     for text in expected {
-        assert!(said.contains(text), "`{text}` is not in: {said}");
+        assert!(output.contains(text), "`{text}` is not in: {output}");
     }
 }
 
@@ -29,8 +29,8 @@ fn assert_says(said: &str, expected: &[&str]) {
 fn a_gateway_that_searches_the_network_is_refused() {
     let plan = KuboNode::plan().set("Gateway.NoFetch", "false");
     let Some(mut node) = plan.start() else { return };
-    let said = refusal(&node, &[]);
-    assert_says(&said, &["`ipfs config --json Gateway.NoFetch true`", "restart the node"]);
+    let output = refusal(&node, &[]);
+    assert_says(&output, &["`ipfs config --json Gateway.NoFetch true`", "restart the node"]);
     // What it says helps.
     node.ipfs(["config", "--json", "Gateway.NoFetch", "true"]);
     node.stop();
@@ -42,9 +42,9 @@ fn a_gateway_that_searches_the_network_is_refused() {
 fn a_gateway_that_serves_blocks_alone_is_refused() {
     let plan = KuboNode::plan().set("Gateway.DeserializedResponses", "false");
     let Some(mut node) = plan.start() else { return };
-    let said = refusal(&node, &[]);
+    let output = refusal(&node, &[]);
     let command = "`ipfs config --json Gateway.DeserializedResponses true`";
-    assert_says(&said, &[command, "restart the node", "`storage.kubo.gateway`"]);
+    assert_says(&output, &[command, "restart the node", "`storage.kubo.gateway`"]);
     // What it says helps.
     node.ipfs(["config", "--json", "Gateway.DeserializedResponses", "true"]);
     node.stop();
@@ -56,15 +56,15 @@ fn a_gateway_that_serves_blocks_alone_is_refused() {
 fn a_limit_on_reads_by_ranges_is_reported() {
     let plan = KuboNode::plan().set("Gateway.MaxRangeRequestFileSize", "\"1MiB\"");
     let Some(mut node) = plan.start() else { return };
-    let is_told = |registry: &Registry| {
+    let is_reported = |registry: &Registry| {
         registry.server.log().contains("Gateway.MaxRangeRequestFileSize null")
     };
-    assert!(is_told(&Registry::start(&node)));
+    assert!(is_reported(&Registry::start(&node)));
     // What it says helps.
     node.ipfs(["config", "--json", "Gateway.MaxRangeRequestFileSize", "null"]);
     node.stop();
     node.start_again();
-    assert!(!is_told(&Registry::start(&node)));
+    assert!(!is_reported(&Registry::start(&node)));
 }
 
 #[test]
@@ -119,8 +119,8 @@ fn a_registry_starts_again_when_its_node_prefers_another_hash_since() {
 #[test]
 fn the_gateway_of_another_node_is_refused() {
     let (Some(node), Some(other)) = (KuboNode::start(), KuboNode::start()) else { return };
-    let said = refusal(&node, &[("STORAGE__KUBO__GATEWAY", &other.gateway())]);
-    assert_says(&said, &["`storage.kubo.gateway` has to be the gateway of the node"]);
+    let output = refusal(&node, &[("STORAGE__KUBO__GATEWAY", &other.gateway())]);
+    assert_says(&output, &["`storage.kubo.gateway` has to be the gateway of the node"]);
 }
 
 #[test]
@@ -133,22 +133,22 @@ fn a_folder_that_is_something_else_is_refused() {
     let cid = node.ipfs(["add", "-Q", file.to_str().unwrap()]);
     node.ipfs(["files", "cp", &format!("/ipfs/{cid}"), "/file"]);
     for folder in ["/somebody", "/file"] {
-        let said = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", folder)]);
+        let output = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", folder)]);
         let command = format!("`ipfs files rm -r {folder}`");
-        assert_says(&said, &["set another `storage.kubo.mfs_root`", &command]);
+        assert_says(&output, &["set another `storage.kubo.mfs_root`", &command]);
     }
     assert_eq!(node.ipfs(["files", "ls", "/somebody"]), "pictures", "it was not touched");
-    let said = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", "/file/below")]);
-    assert_says(&said, &["cannot create /file/below", "set another `storage.kubo.mfs_root`"]);
+    let output = refusal(&node, &[("STORAGE__KUBO__MFS_ROOT", "/file/below")]);
+    assert_says(&output, &["cannot create /file/below", "set another `storage.kubo.mfs_root`"]);
 }
 
 #[test]
 fn a_token_is_required() {
     let Some(node) = KuboNode::plan().token("secret").start() else { return };
     for more in [&[][..], &[("STORAGE__KUBO__TOKEN", "mistyped")]] {
-        let said = refusal(&node, more);
-        assert_says(&said, &["`storage.kubo.token`", "`API.Authorizations`"]);
-        assert!(!said.contains("mistyped"), "{said}");
+        let output = refusal(&node, more);
+        assert_says(&output, &["`storage.kubo.token`", "`API.Authorizations`"]);
+        assert!(!output.contains("mistyped"), "{output}");
     }
 }
 
@@ -161,8 +161,8 @@ fn an_old_version_is_refused() {
     thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
-            let mut asked = [0; 4096];
-            let _ = stream.read(&mut asked);
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
             let body = r#"{"Version":"0.42.0","Commit":"","Repo":"18","System":"","Golang":""}"#;
             let length = body.len();
             let _ = write!(
@@ -171,8 +171,8 @@ fn an_old_version_is_refused() {
             );
         }
     });
-    let said = refusal(&node, &[("STORAGE__KUBO__API", &address)]);
-    assert_says(&said, &["Kubo 0.42", "install 0.43"]);
+    let output = refusal(&node, &[("STORAGE__KUBO__API", &address)]);
+    assert_says(&output, &["Kubo 0.42", "install 0.43"]);
 }
 
 #[test]

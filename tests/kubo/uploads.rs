@@ -14,13 +14,13 @@ fn an_upload_goes_on_after_its_process_was_stopped_or_killed() {
     let (bytes, sizes) = (noise(40 * MIB, 1), [7, MIB - 7, 18 * MIB + 3, 2 * MIB, 5]);
     let mut location = registry.repository("team/app").begin().location;
     let mut offset = 0;
-    for (turn, size) in sizes.into_iter().enumerate() {
+    for (round, size) in sizes.into_iter().enumerate() {
         let sent =
             Upload::at(&registry.server, &location).chunk(offset, &bytes[offset..offset + size]);
         assert_eq!(sent.status, 202, "{}", sent.text());
         offset += size;
         location = sent.header("location").to_owned();
-        if turn % 2 == 0 {
+        if round % 2 == 0 {
             registry.server.kill();
         } else {
             registry.server.stop();
@@ -36,7 +36,7 @@ fn an_upload_goes_on_after_its_process_was_stopped_or_killed() {
     assert_eq!(finished.status, 201, "{}", finished.text());
     let pulled = registry.repository("team/app").get(&format!("blobs/{digest}"));
     assert!(pulled.body == bytes, "it is another");
-    wait(|| held(&node).is_empty(), "what the upload had sent is not cleaned away");
+    wait(|| uploaded_names(&node).is_empty(), "what the upload had sent is not cleaned away");
 }
 
 #[test]
@@ -51,16 +51,16 @@ fn the_blocks_of_an_unfinished_upload_are_cleaned_away() {
     let repository = registry.repository("team/app");
     let upload = repository.begin();
     assert_eq!(upload.chunk(0, &noise(3 * MIB + 1, 1)).status, 202);
-    assert!(!held(&node).is_empty());
-    wait(|| held(&node).is_empty(), "what the upload had sent is not cleaned away");
+    assert!(!uploaded_names(&node).is_empty());
+    wait(|| uploaded_names(&node).is_empty(), "what the upload had sent is not cleaned away");
     assert_eq!(upload.status().status, 404);
     let (cancelled, bytes) = (repository.begin(), noise(2 * MIB, 2));
     assert_eq!(cancelled.chunk(0, &bytes).status, 202);
     assert_eq!(cancelled.cancel().status, 204);
-    wait(|| held(&node).is_empty(), "what was cancelled is not cleaned away");
+    wait(|| uploaded_names(&node).is_empty(), "what was cancelled is not cleaned away");
 }
 
 /// The names by which the registry holds what has arrived.
-fn held(node: &KuboNode) -> String {
+fn uploaded_names(node: &KuboNode) -> String {
     node.ipfs(["files", "ls", &format!("{MFS_ROOT}/held")])
 }

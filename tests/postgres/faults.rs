@@ -60,13 +60,13 @@ fn push(url: &str, client: usize, seen: &Seen) {
         let manifest = image(&config, &[]).to_string().into_bytes();
         let digest = sha256(&config);
         let blob = format!("{url}/v2/app/blobs/uploads/?digest={digest}");
-        let place = format!("{url}/v2/app/manifests/{tag}");
+        let target = format!("{url}/v2/app/manifests/{tag}");
         let answer = http::send(|client| client.post(&blob).body(config.clone()));
         if !seen.take(&answer, 201) {
             continue;
         }
         let answer = http::send(|client| {
-            client.put(&place).header("Content-Type", OCI_MANIFEST).body(manifest.clone())
+            client.put(&target).header("Content-Type", OCI_MANIFEST).body(manifest.clone())
         });
         if seen.take(&answer, 201) {
             seen.acknowledged.lock().expect("nobody panics with it").push(tag);

@@ -67,12 +67,12 @@ fn a_pooler_in_transaction_mode_is_refused_with_a_sentence() {
         for _ in 0..3 {
             let refused = open(&pooler.url()).expect_err(settings);
             assert_eq!(refused.kind, IndexErrorKind::Failed, "{settings}: {refused:?}");
-            let said = std::error::Error::source(&refused).expect("it says why").to_string();
-            assert!(said.contains("pool_mode = session"), "{settings}: {said}");
+            let cause = std::error::Error::source(&refused).expect("it says why").to_string();
+            assert!(cause.contains("pool_mode = session"), "{settings}: {cause}");
         }
     }
-    let said = postgres.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'clock'");
-    assert_eq!(said, "0", "nothing was made before it was found out");
+    let count = postgres.sql("SELECT count(*) FROM pg_tables WHERE tablename = 'clock'");
+    assert_eq!(count, "0", "nothing was made before it was found out");
 }
 
 #[test]

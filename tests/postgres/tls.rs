@@ -69,9 +69,9 @@ fn connections_are_encrypted_and_the_server_is_known_by_its_authority() {
     };
     for mode in ["verify-full", "verify-ca"] {
         let refused = open(&url(mode, &wrong)).expect_err("the authority is another one");
-        let said = causes(&refused);
-        assert!(said.contains("certificate"), "{said}");
-        assert!(said.contains("sslrootcert"), "{said}");
+        let text = causes(&refused);
+        assert!(text.contains("certificate"), "{text}");
+        assert!(text.contains("sslrootcert"), "{text}");
     }
     assert!(open(&format!("{}?sslmode=disable", postgres.url())).is_err());
     open(&url("verify-full", &right)).expect("the authority is the right one");

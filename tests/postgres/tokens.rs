@@ -31,10 +31,10 @@ fn a_token_of_one_process_is_good_at_another() {
     let answer = http::send(|client| client.get(url).basic_auth("anna", Some("sesame"))).json();
     let token = answer["token"].as_str().expect("it is text");
     for (server, status) in [(&one, 200), (&other, 200)] {
-        let asked = http::send(|client| client.get(server.url("/v2/")).bearer_auth(token));
-        assert_eq!(asked.status, status);
+        let response = http::send(|client| client.get(server.url("/v2/")).bearer_auth(token));
+        assert_eq!(response.status, status);
         let wrong = format!("{token}x");
-        let asked = http::send(|client| client.get(server.url("/v2/")).bearer_auth(wrong));
-        assert_eq!(asked.status, 401);
+        let response = http::send(|client| client.get(server.url("/v2/")).bearer_auth(wrong));
+        assert_eq!(response.status, 401);
     }
 }

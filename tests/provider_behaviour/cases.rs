@@ -13,11 +13,11 @@ const HINT: &str = "ipfsnode=/dns4/registry.example.com/tcp/443/tls/http";
 const OTHER_HINT: &str =
     "ipfsnode=/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWEqnTdgqHnkkwarSrJjeMP2ZJiADWLYADaNvUb6SQNyPF";
 
-pub(crate) fn change(wanted: &[&str], ours: &[&str]) -> Change {
+pub(crate) fn change(expected: &[&str], ours: &[&str]) -> Change {
     let texts = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
     Change {
         domain: DOMAIN.parse().unwrap(),
-        expected: texts(wanted),
+        expected: texts(expected),
         ours: texts(ours),
         // Less than every provider takes.
         ttl: Duration::from_secs(5),
@@ -66,8 +66,8 @@ pub(crate) async fn records_of_others_stay(subject: &mut Subject) {
 }
 
 pub(crate) async fn repeating_it_changes_nothing(subject: &mut Subject) {
-    let wanted = change(&[A, HINT], &[]);
-    write(subject, &wanted).await;
+    let desired = change(&[A, HINT], &[]);
+    write(subject, &desired).await;
     let before = subject.count();
     for ours in [&[][..], &[A, HINT]] {
         write(subject, &change(&[A, HINT], ours)).await;
@@ -128,12 +128,12 @@ pub(crate) async fn without_the_right_key_nothing_is_written(subject: &mut Subje
 pub(crate) async fn a_lost_answer_is_settled_by_trying_again(subject: &mut Subject) {
     write(subject, &change(&[A, HINT], &[])).await;
     subject.lose_answers(true);
-    let wanted = change(&[B, HINT], &[A, B, HINT]);
-    let kind = refusal(subject, &wanted).await;
+    let desired = change(&[B, HINT], &[A, B, HINT]);
+    let kind = refusal(subject, &desired).await;
     assert!(matches!(kind, PublishErrorKind::Unavailable | PublishErrorKind::Failed), "{kind:?}");
     subject.lose_answers(false);
     assert_eq!(subject.texts(), sorted(&[B, HINT]), "it was written all the same");
-    write(subject, &wanted).await;
+    write(subject, &desired).await;
     assert_eq!(subject.texts(), sorted(&[B, HINT]));
 }
 
@@ -256,15 +256,15 @@ pub(crate) async fn a_wildcard_of_the_whole_zone_and_a_delegation_are_in_nobodys
 pub(crate) async fn another_ttl_is_written_beside_records_of_others(subject: &mut Subject) {
     subject.add("v=spf1 -all");
     for ttl in [100, 200, 150] {
-        let wanted = Change { ttl: Duration::from_secs(ttl), ..change(&[A, HINT], &[A, HINT]) };
-        write(subject, &wanted).await;
+        let desired = Change { ttl: Duration::from_secs(ttl), ..change(&[A, HINT], &[A, HINT]) };
+        write(subject, &desired).await;
         let records = subject.records_of(NAME);
         assert_eq!(records.len(), 3, "{records:?}");
         for (text, found) in records.iter().filter(|(text, _)| !text.starts_with("v=")) {
             assert_eq!(*found, ttl, "{text}");
         }
         let before = subject.count();
-        write(subject, &wanted).await;
+        write(subject, &desired).await;
         assert_eq!(subject.count(), before, "the zone was changed");
     }
 }
@@ -275,9 +275,9 @@ pub(crate) async fn a_link_of_a_wildcard_is_foreign(subject: &mut Subject) {
     if subject.texts_of(&name).is_empty() {
         return;
     }
-    let wanted = below("link", change(&[A], &[]));
-    assert_eq!(refusal(subject, &wanted).await, PublishErrorKind::Conflict);
-    write(subject, &Change { force: true, ..wanted }).await;
+    let desired = below("link", change(&[A], &[]));
+    assert_eq!(refusal(subject, &desired).await, PublishErrorKind::Conflict);
+    write(subject, &Change { force: true, ..desired }).await;
     assert_eq!(subject.texts_of(&name), sorted(&[A]));
 }
 
@@ -288,8 +288,8 @@ pub(crate) async fn an_alias_at_the_name_is_reported(subject: &mut Subject) {
     let before = subject.count();
     // Of the second one a wildcard would stand for the name, were the alias not there.
     for domain in ["alias", "both"] {
-        let wanted = below(domain, change(&[A], &[]));
-        for failed in [subject.open().write(&wanted).await, subject.open().check(&wanted).await] {
+        let desired = below(domain, change(&[A], &[]));
+        for failed in [subject.open().write(&desired).await, subject.open().check(&desired).await] {
             let error = failed.expect_err("a CNAME record is there");
             assert_eq!(error.kind, PublishErrorKind::Failed, "{error}");
             assert!(error.to_string().contains(&format!("is an alias of {DOMAIN}.")), "{error}");
@@ -300,13 +300,14 @@ pub(crate) async fn an_alias_at_the_name_is_reported(subject: &mut Subject) {
 
 pub(crate) async fn what_would_fail_is_reported_without_a_change(subject: &mut Subject) {
     let before = subject.count();
-    let wanted = change(&[A, HINT], &[]);
-    for wanted in [wanted.clone(), below("cname", wanted.clone()), below("txt", wanted.clone())] {
-        subject.open().check(&wanted).await.unwrap_or_else(|error| panic!("{wanted:?}: {error}"));
+    let desired = change(&[A, HINT], &[]);
+    for desired in [desired.clone(), below("cname", desired.clone()), below("txt", desired.clone())]
+    {
+        subject.open().check(&desired).await.unwrap_or_else(|error| panic!("{desired:?}: {error}"));
     }
     assert_eq!(subject.count(), before, "nothing was changed");
     subject.add(B);
-    let checked = subject.open().check(&wanted).await;
+    let checked = subject.open().check(&desired).await;
     if subject.open().compares() {
         assert_eq!(checked.expect_err("it is B's").kind, PublishErrorKind::Conflict);
         for stranger in subject.open_as_strangers() {

@@ -198,8 +198,8 @@ fn list(state: &State, query: &HashMap<String, String>) -> HttpResponse {
     };
     // A page has no more than that here, so that few records are several pages.
     let (page, per_page) = (number("page", 1), number("per_page", 100).min(5));
-    let wanted = |name: &str| query.get("name.exact").is_none_or(|wanted| wanted == name);
-    let found: Vec<&Record> = state.records.iter().filter(|it| wanted(&it.name)).collect();
+    let has_name = |name: &str| query.get("name.exact").is_none_or(|exact| exact == name);
+    let found: Vec<&Record> = state.records.iter().filter(|it| has_name(&it.name)).collect();
     let rows: Vec<Value> =
         found.iter().skip((page - 1) * per_page).take(per_page).map(|record| row(record)).collect();
     success(&json!(rows), Some(info(page, per_page, found.len())))
@@ -282,7 +282,7 @@ fn failure(status: StatusCode, code: u32, message: &str) -> HttpResponse {
 
 /// What only this provider meets.
 pub(crate) const CASES: &[Case] = &[
-    ("a_limit_is_told_with_how_long_it_lasts", |subject| {
+    ("a_limit_is_reported_with_how_long_it_lasts", |subject| {
         subject.cloud().state().limited = Some(17);
         let provider = subject.open();
         let written = block_on(provider.write(&change(&["dnslink=/ipfs/bafyaabakaieac"], &[])));
@@ -319,54 +319,54 @@ pub(crate) const CASES: &[Case] = &[
         Ok(())
     }),
     ("a_zone_is_found_in_whichever_form_the_api_names_it", |subject| {
-        let wanted = |domain: &str| roadstead::dnslink::Change {
+        let change_to = |domain: &str| roadstead::dnslink::Change {
             domain: domain.parse().unwrap(),
             ..change(&["dnslink=/ipfs/bafyaabakaieac"], &[])
         };
         for zone in ["bücher.example", "xn--bcher-kva.example"] {
             subject.cloud().state().zone = Some(zone.to_owned());
             for domain in ["xn--bcher-kva.example", "a.xn--bcher-kva.example"] {
-                let written = block_on(subject.open().write(&wanted(domain)));
+                let written = block_on(subject.open().write(&change_to(domain)));
                 written.unwrap_or_else(|error| panic!("{zone} {domain}: {error}"));
             }
         }
         subject.cloud().state().zone = Some("bücher.example".to_owned());
         for given in ["bücher.example", "BÜCHER.example", "xn--bcher-kva.example"] {
             let set = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE", given)]);
-            block_on(set.write(&wanted("xn--bcher-kva.example"))).unwrap();
+            block_on(set.write(&change_to("xn--bcher-kva.example"))).unwrap();
         }
         let other = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE", "büch.example")]);
-        let refused = block_on(other.write(&wanted("xn--bcher-kva.example"))).unwrap_err();
+        let refused = block_on(other.write(&change_to("xn--bcher-kva.example"))).unwrap_err();
         assert_eq!(refused.kind, PublishErrorKind::Refused, "{refused}");
         Ok(())
     }),
     ("records_are_found_in_whichever_form_the_api_names_them", |subject| {
         subject.cloud().state().zone = Some("bücher.example".to_owned());
         subject.cloud().state().is_unicode = true;
-        let wanted = |text: &str, ours: &[&str]| roadstead::dnslink::Change {
+        let change_to = |text: &str, ours: &[&str]| roadstead::dnslink::Change {
             domain: "xn--bcher-kva.example".parse().unwrap(),
             ..change(&[text], ours)
         };
         let (first, second) = ("dnslink=/ipfs/bafyaabakaieac", "dnslink=/ipfs/bafkqaaa");
         let provider = subject.open();
-        block_on(provider.write(&wanted(first, &[]))).unwrap();
+        block_on(provider.write(&change_to(first, &[]))).unwrap();
         let before = subject.count();
-        block_on(provider.write(&wanted(first, &[first]))).unwrap();
+        block_on(provider.write(&change_to(first, &[first]))).unwrap();
         assert_eq!(subject.count(), before, "the zone was changed");
-        let foreign = block_on(provider.write(&wanted(second, &[]))).unwrap_err();
+        let foreign = block_on(provider.write(&change_to(second, &[]))).unwrap_err();
         assert_eq!(foreign.kind, PublishErrorKind::Conflict, "{foreign}");
-        block_on(provider.write(&wanted(second, &[first]))).unwrap();
+        block_on(provider.write(&change_to(second, &[first]))).unwrap();
         assert_eq!(subject.texts_of("_dnslink.bücher.example"), [second]);
         Ok(())
     }),
     ("a_zone_whose_id_is_set_is_not_looked_for", |subject| {
         subject.cloud().state().zone = Some("the token may not list it".to_owned());
-        let wanted = change(&["dnslink=/ipfs/bafyaabakaieac"], &[]);
-        let refused = block_on(subject.open().write(&wanted)).unwrap_err();
+        let desired = change(&["dnslink=/ipfs/bafyaabakaieac"], &[]);
+        let refused = block_on(subject.open().write(&desired)).unwrap_err();
         assert_eq!(refused.kind, PublishErrorKind::Refused, "{refused}");
         assert!(refused.to_string().contains("publish.cloudflare.zone_id"), "{refused}");
         let set = subject.open_set(&[("PUBLISH__CLOUDFLARE__ZONE_ID", ZONE)]);
-        block_on(set.write(&wanted)).unwrap();
+        block_on(set.write(&desired)).unwrap();
         assert_eq!(subject.texts().len(), 1);
         Ok(())
     }),

@@ -30,11 +30,11 @@ const OTHER_SECRET: &str = "YW5vdGhlci10ZXN0LW9ubHktbm90LWEtc2VjcmV0MDE=";
 /// A provider under test, and where it writes to.
 pub(crate) struct Subject {
     kind: &'static ProviderKind,
-    place: Place,
+    backend: Backend,
     pub(crate) folder: TempDir,
 }
 
-enum Place {
+enum Backend {
     Name { dns: Server, proxy: Lossy },
     Cloud(Cloud),
 }
@@ -46,20 +46,20 @@ pub(crate) fn is_possible(name: &str, server: Kind) -> bool {
 
 impl Subject {
     pub(crate) fn new(kind: &'static ProviderKind, server: Kind) -> Result<Self, Failed> {
-        let place = if kind.name == "cloudflare" {
-            Place::Cloud(Cloud::start())
+        let backend = if kind.name == "cloudflare" {
+            Backend::Cloud(Cloud::start())
         } else {
             let dns = Server::start(server, DOMAIN).ok_or("there is no name server")?;
-            Place::Name { proxy: Lossy::start(dns.address()), dns }
+            Backend::Name { proxy: Lossy::start(dns.address()), dns }
         };
-        Ok(Self { kind, place, folder: TempDir::new()? })
+        Ok(Self { kind, backend, folder: TempDir::new()? })
     }
 
     /// The server of the API, which only one provider has.
     pub(crate) fn cloud(&self) -> &Cloud {
-        match &self.place {
-            Place::Cloud(cloud) => cloud,
-            Place::Name { .. } => panic!("it has a name server"),
+        match &self.backend {
+            Backend::Cloud(cloud) => cloud,
+            Backend::Name { .. } => panic!("it has a name server"),
         }
     }
 
@@ -81,18 +81,18 @@ impl Subject {
     }
 
     fn values(&self, key: &str, secret: &str, token: &str) -> Vec<(&'static str, String)> {
-        let mut values = match &self.place {
-            Place::Cloud(cloud) => vec![
+        let mut values = match &self.backend {
+            Backend::Cloud(cloud) => vec![
                 ("PUBLISH__CLOUDFLARE__API", cloud.url()),
                 ("PUBLISH__CLOUDFLARE__TOKEN", token.to_owned()),
             ],
-            Place::Name { proxy, .. } if self.kind.name == "rfc2136" => vec![
+            Backend::Name { proxy, .. } if self.kind.name == "rfc2136" => vec![
                 ("PUBLISH__RFC2136__SERVER", proxy.address()),
                 ("PUBLISH__RFC2136__KEY_NAME", key.to_owned()),
                 ("PUBLISH__RFC2136__KEY_ALGORITHM", KEY[1].to_owned()),
                 ("PUBLISH__RFC2136__KEY_SECRET", secret.to_owned()),
             ],
-            Place::Name { dns, .. } => {
+            Backend::Name { dns, .. } => {
                 let address = dns.address();
                 let (address, port) = address.split_once(':').unwrap();
                 let command =
@@ -153,9 +153,9 @@ impl Subject {
 
     /// The TXT records of a name, sorted, with their TTLs.
     pub(crate) fn records_of(&self, name: &str) -> Vec<(String, u64)> {
-        match &self.place {
-            Place::Name { dns, .. } => dns.texts(name),
-            Place::Cloud(cloud) => cloud.texts(name),
+        match &self.backend {
+            Backend::Name { dns, .. } => dns.texts(name),
+            Backend::Cloud(cloud) => cloud.texts(name),
         }
     }
 
@@ -166,7 +166,7 @@ impl Subject {
 
     /// Tells whether there are further zones.
     pub(crate) fn has_zones(&self) -> bool {
-        matches!(self.place, Place::Name { .. })
+        matches!(self.backend, Backend::Name { .. })
     }
 
     /// Opens the provider with more settings, as an operator sets it up.
@@ -178,55 +178,55 @@ impl Subject {
 
     /// How often the zone was changed.
     pub(crate) fn count(&self) -> u32 {
-        match &self.place {
-            Place::Name { dns, .. } => dns.serial(DOMAIN),
-            Place::Cloud(cloud) => cloud.count(),
+        match &self.backend {
+            Backend::Name { dns, .. } => dns.serial(DOMAIN),
+            Backend::Cloud(cloud) => cloud.count(),
         }
     }
 
     /// Adds a record as somebody else would.
     pub(crate) fn add(&self, text: &str) {
-        match &self.place {
-            Place::Name { dns, .. } => {
+        match &self.backend {
+            Backend::Name { dns, .. } => {
                 dns.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{text}\""));
             }
-            Place::Cloud(cloud) => cloud.add(NAME, text),
+            Backend::Cloud(cloud) => cloud.add(NAME, text),
         }
     }
 
     /// Removes a record as somebody else would.
     pub(crate) fn remove(&self, text: &str) {
-        match &self.place {
-            Place::Name { dns, .. } => {
+        match &self.backend {
+            Backend::Name { dns, .. } => {
                 dns.update(DOMAIN, &format!("update delete {NAME} TXT \"{text}\""));
             }
-            Place::Cloud(cloud) => cloud.remove(text),
+            Backend::Cloud(cloud) => cloud.remove(text),
         }
     }
 
     /// Has changes be made, and nobody be told so.
     pub(crate) fn lose_answers(&self, loses: bool) {
-        match &self.place {
-            Place::Name { proxy, .. } if self.kind.name == "rfc2136" => proxy.lose(loses),
-            Place::Name { .. } if loses => {
+        match &self.backend {
+            Backend::Name { proxy, .. } if self.kind.name == "rfc2136" => proxy.lose(loses),
+            Backend::Name { .. } if loses => {
                 fs::write(self.folder.path().join("loses"), "").unwrap();
             }
-            Place::Name { .. } => fs::remove_file(self.folder.path().join("loses")).unwrap(),
-            Place::Cloud(cloud) => cloud.lose_answers(loses),
+            Backend::Name { .. } => fs::remove_file(self.folder.path().join("loses")).unwrap(),
+            Backend::Cloud(cloud) => cloud.lose_answers(loses),
         }
     }
 
     pub(crate) fn stop(&mut self) {
-        match &mut self.place {
-            Place::Name { dns, .. } => dns.stop(),
-            Place::Cloud(cloud) => cloud.set_down(true),
+        match &mut self.backend {
+            Backend::Name { dns, .. } => dns.stop(),
+            Backend::Cloud(cloud) => cloud.set_down(true),
         }
     }
 
     pub(crate) fn start_again(&mut self) {
-        match &mut self.place {
-            Place::Name { dns, .. } => dns.start_again(),
-            Place::Cloud(cloud) => cloud.set_down(false),
+        match &mut self.backend {
+            Backend::Name { dns, .. } => dns.start_again(),
+            Backend::Cloud(cloud) => cloud.set_down(false),
         }
     }
 
@@ -253,19 +253,19 @@ impl Subject {
 
 /// What only a program does.
 pub(crate) const EXEC_ONLY: &[Case] = &[
-    ("a_program_is_told_the_change_and_no_secrets", |subject| {
+    ("a_program_gets_the_change_and_no_secrets", |subject| {
         // Its parent's settings, of which the run of the tests has some.
-        let text = "cd \"$(dirname \"$0\")\"; cat >told; env >environment; printf '%s|' \"$@\" >arguments\n";
+        let text = "cd \"$(dirname \"$0\")\"; cat >input; env >environment; printf '%s|' \"$@\" >arguments\n";
         let provider = subject.open_program(text, "60s");
-        let wanted =
+        let desired =
             change(&["dnslink=/ipfs/bafyaabakaieac", "ipfsnode=x"], &["dnslink=/ipfs/old"]);
-        run(&subject, async move { provider.write(&wanted).await.unwrap() });
-        let told: serde_json::Value = serde_json::from_str(&subject.written("told")).unwrap();
+        run(&subject, async move { provider.write(&desired).await.unwrap() });
+        let input: serde_json::Value = serde_json::from_str(&subject.written("input")).unwrap();
         let expected = serde_json::json!({
             "domain": DOMAIN, "name": NAME, "ttl": 5, "force": false, "ours": ["dnslink=/ipfs/old"],
             "wanted": ["dnslink=/ipfs/bafyaabakaieac", "ipfsnode=x"],
         });
-        assert_eq!(told, expected);
+        assert_eq!(input, expected);
         assert_eq!(subject.written("arguments"), "a b|$HOME|", "no shell is between");
         let environment = subject.written("environment");
         for line in [
@@ -283,18 +283,18 @@ pub(crate) const EXEC_ONLY: &[Case] = &[
     }),
     ("a_program_is_started_however_much_was_ours", |subject| {
         let text =
-            "cd \"$(dirname \"$0\")\"; cat >told; printf %s \"$ROADSTEAD_PUBLISH_OURS\" >newest\n";
+            "cd \"$(dirname \"$0\")\"; cat >input; printf %s \"$ROADSTEAD_PUBLISH_OURS\" >newest\n";
         let provider = subject.open_program(text, "60s");
         let texts: Vec<String> = (0..5000).map(|n| format!("dnslink=/ipfs/{n:064}")).collect();
         let ours: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let wanted = change(&["dnslink=/ipfs/bafyaabakaieac"], &ours);
-        run(&subject, async move { provider.write(&wanted).await.unwrap() });
-        let told: serde_json::Value = serde_json::from_str(&subject.written("told")).unwrap();
-        assert_eq!(told["ours"], serde_json::json!(texts));
+        let desired = change(&["dnslink=/ipfs/bafyaabakaieac"], &ours);
+        run(&subject, async move { provider.write(&desired).await.unwrap() });
+        let input: serde_json::Value = serde_json::from_str(&subject.written("input")).unwrap();
+        assert_eq!(input["ours"], serde_json::json!(texts));
         assert!(subject.written("newest").lines().eq(texts[4900..].iter()));
         Ok(())
     }),
-    ("what_its_exit_code_and_its_last_words_mean_is_told", |subject| {
+    ("what_its_exit_code_and_its_last_words_mean_is_reported", |subject| {
         let text = "echo first >&2; echo \"the last words\" >&2; echo >&2; exit $(cat \"$(dirname \"$0\")/code\")\n";
         for (code, kind) in [
             (3, PublishErrorKind::Conflict),
@@ -335,7 +335,7 @@ pub(crate) const EXEC_ONLY: &[Case] = &[
         }
         Ok(())
     }),
-    ("a_program_that_is_not_there_is_told", |subject| {
+    ("a_program_that_is_not_there_is_reported", |subject| {
         let provider = subject.open_by(vec![
             ("PUBLISH__DOMAIN", DOMAIN.to_owned()),
             ("PUBLISH__PROVIDER", "exec".to_owned()),

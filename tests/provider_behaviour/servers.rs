@@ -120,13 +120,13 @@ impl Server {
 
     /// The TXT records of a name, sorted, their segments joined, and their TTLs.
     pub(crate) fn texts(&self, name: &str) -> Vec<(String, u64)> {
-        let said = self.dig(["+noall", "+answer", "+tcp", "TXT", name]);
+        let output = self.dig(["+noall", "+answer", "+tcp", "TXT", name]);
         let record = |line: &str| {
             let (owner, text) = line.split_once("TXT")?;
             let ttl = owner.split_whitespace().nth(1)?.parse().ok()?;
             Some((text.trim().trim_matches('"').replace("\" \"", ""), ttl))
         };
-        let mut texts: Vec<(String, u64)> = said.lines().filter_map(record).collect();
+        let mut texts: Vec<(String, u64)> = output.lines().filter_map(record).collect();
         texts.sort();
         texts
     }
@@ -198,19 +198,19 @@ impl Other {
 /// Writes the settings of Knot.
 fn knot(folder: &Path, port: u16, zone: &str) -> Command {
     let [name, algorithm, secret] = KEY;
-    let place = folder.display();
+    let path = folder.display();
     fs::create_dir(folder.join("run")).unwrap();
     fs::create_dir(folder.join("database")).unwrap();
     let text = format!(
-        "server:\n  listen: 127.0.0.1@{port}\n  rundir: {place}/run\n\
-         database:\n  storage: {place}/database\n\
+        "server:\n  listen: 127.0.0.1@{port}\n  rundir: {path}/run\n\
+         database:\n  storage: {path}/database\n\
          log:\n- target: stderr\n  any: info\n\
          key:\n- id: {name}\n  algorithm: {algorithm}\n  secret: {secret}\n\
          acl:\n- id: update\n  key: {name}\n  action: update\n\
          zone:\n"
     );
     let zones = [zone].into_iter().chain(ZONES.map(|(zone, _)| zone)).map(|zone| {
-        format!("- domain: {zone}\n  storage: {place}\n  file: {zone}\n  acl: update\n")
+        format!("- domain: {zone}\n  storage: {path}\n  file: {zone}\n  acl: update\n")
     });
     fs::write(folder.join("knot.conf"), text + &zones.collect::<String>()).unwrap();
     knotd(folder)
@@ -224,10 +224,10 @@ fn knotd(folder: &Path) -> Command {
 
 /// Writes the settings and the database of `PowerDNS`.
 fn power_dns(folder: &Path, port: u16, zone: &str) -> Command {
-    let place = folder.display();
+    let path = folder.display();
     let text = format!(
-        "launch=gsqlite3\ngsqlite3-database={place}/database\nlocal-address=127.0.0.1\nlocal-port={port}\n\
-         socket-dir={place}\ndaemon=no\nguardian=no\ndisable-syslog=yes\nwrite-pid=no\ndnsupdate=yes\n\
+        "launch=gsqlite3\ngsqlite3-database={path}/database\nlocal-address=127.0.0.1\nlocal-port={port}\n\
+         socket-dir={path}\ndaemon=no\nguardian=no\ndisable-syslog=yes\nwrite-pid=no\ndnsupdate=yes\n\
          allow-dnsupdate-from=127.0.0.0/8\ncache-ttl=0\nquery-cache-ttl=0\nnegquery-cache-ttl=0\n\
          zone-cache-refresh-interval=0\n"
     );
@@ -237,7 +237,7 @@ fn power_dns(folder: &Path, port: u16, zone: &str) -> Command {
     let [name, algorithm, secret] = KEY;
     let set = |arguments: &[&str]| {
         let mut command = Command::new("pdnsutil");
-        succeed(command.arg(format!("--config-dir={place}")).args(arguments));
+        succeed(command.arg(format!("--config-dir={path}")).args(arguments));
     };
     set(&["import-tsig-key", name, algorithm, secret]);
     for zone in [zone].into_iter().chain(ZONES.map(|(zone, _)| zone)) {

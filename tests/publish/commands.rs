@@ -55,22 +55,22 @@ fn without_a_server_it_is_published_at_once_and_beside_one_by_that() {
     publisher.repository().push_image("v1", "one");
     assert_eq!(publisher.texts(), Vec::<String>::new());
     let root = publisher.root();
-    let said = succeed(&mut publisher.command(["publish", "--wait"]));
-    assert_eq!(said, format!("published {root}"));
+    let output = succeed(&mut publisher.command(["publish", "--wait"]));
+    assert_eq!(output, format!("published {root}"));
     publisher.wait_for(&root);
 
     publisher.repository().push_image("v1", "two");
     let root = publisher.root();
-    let said = succeed(&mut publisher.command(["publish"]));
-    assert_eq!(said, format!("asked the server to publish {root}"));
+    let output = succeed(&mut publisher.command(["publish"]));
+    assert_eq!(output, format!("asked the server to publish {root}"));
     publisher.wait_for(&root);
 
     publisher.repository().push_image("v1", "three");
     let root = publisher.root();
     publisher.server.stop();
-    let said = succeed(publisher.command(["publish"]).arg("--json"));
-    let said: Value = serde_json::from_str(&said).unwrap();
-    assert_eq!(said, serde_json::json!({ "root": root, "published": true }));
+    let output = succeed(publisher.command(["publish"]).arg("--json"));
+    let output: Value = serde_json::from_str(&output).unwrap();
+    assert_eq!(output, serde_json::json!({ "root": root, "published": true }));
     publisher.wait_for(&root);
 }
 
@@ -102,9 +102,9 @@ fn a_server_that_publishes_nothing_says_so() {
     );
     let mut asking = server.command(["publish"]);
     publish_to(&mut asking, "127.0.0.1:1");
-    let asked = run(&mut asking);
-    assert_eq!(asked.code, Some(1), "{asked}");
-    assert!(asked.stderr.contains("does not publish"), "{asked}");
+    let finished = run(&mut asking);
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.stderr.contains("does not publish"), "{finished}");
     let status: Value =
         serde_json::from_str(&succeed(server.command(["status"]).arg("--json"))).unwrap();
     assert_eq!(status["publishing"], Value::Null);
@@ -172,9 +172,9 @@ fn all_commands_at_once_learn_when_it_is_published() {
     let expected = format!("published {}\n", publisher.root());
     std::thread::scope(|scope| {
         let ask = || run(&mut publisher.command(["publish", "--wait"]));
-        let asked: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
-        for asked in asked {
-            let finished = asked.join().unwrap();
+        let commands: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        for command in commands {
+            let finished = command.join().unwrap();
             assert_eq!((finished.code, &finished.stdout), (Some(0), &expected), "{finished}");
         }
     });

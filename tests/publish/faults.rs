@@ -71,8 +71,11 @@ fn a_record_that_another_program_has_changed_is_reported_and_not_overwritten() {
     let replace = format!("update delete {NAME} TXT\nupdate add {NAME} 1 TXT \"{FOREIGN}\"");
     publisher.dns.update(DOMAIN, &replace);
     publisher.repository().push_image("v2", "two");
-    let said = publisher.wait_for_failure("cannot replace the record, which has another owner");
-    assert!(said.contains(FOREIGN) && said.contains("roadstead publish --force"), "{said}");
+    let failure = publisher.wait_for_failure("cannot replace the record, which has another owner");
+    assert!(
+        failure.contains(FOREIGN) && failure.contains("roadstead publish --force"),
+        "{failure}"
+    );
     let serial = publisher.dns.serial(DOMAIN);
     publisher.repository().push_image("v3", "three");
     thread::sleep(Duration::from_millis(1500));
@@ -118,9 +121,9 @@ fn a_refused_key_is_reported_and_pushes_go_on() {
         return;
     };
     publisher.repository().push_image("v1", "one");
-    let said = publisher.wait_for_failure("does not know the key nobody");
-    assert!(said.contains("the DNS provider refused the change: "), "{said}");
-    assert!(said.contains("\"kind\":\"refused\""), "{said}");
+    let failure = publisher.wait_for_failure("does not know the key nobody");
+    assert!(failure.contains("the DNS provider refused the change: "), "{failure}");
+    assert!(failure.contains("\"kind\":\"refused\""), "{failure}");
     publisher.repository().push_image("v2", "two");
     assert_eq!(publisher.texts(), Vec::<String>::new());
 }

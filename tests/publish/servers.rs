@@ -50,7 +50,7 @@ fn a_program_that_overwrites_everything_is_run_only_where_no_foreign_record_exis
     });
     let state = || publisher.status()["publishing"].as_str().unwrap().to_owned();
     let is_done = || wait_long(|| state() == "ok", "the registry does not know it");
-    let tells = |root: &str| {
+    let wait_for_link = |root: &str| {
         let link = format!("dnslink=/ipfs/{root}");
         wait_long(|| publisher.links() == [link.as_str()], "it is not written");
     };
@@ -60,7 +60,7 @@ fn a_program_that_overwrites_everything_is_run_only_where_no_foreign_record_exis
     };
     publisher.repository().push_image("v1", "one");
     let root = publisher.root();
-    tells(&root);
+    wait_for_link(&root);
     assert_eq!(known(), Value::Null, "the second server does not tell it yet");
     transfer(&publisher, &second);
     is_done();
@@ -70,10 +70,10 @@ fn a_program_that_overwrites_everything_is_run_only_where_no_foreign_record_exis
     second.update(DOMAIN, &format!("update add {NAME} 1 TXT \"{foreign}\""));
     publisher.repository().push_image("v1", "two");
     wait_long(|| publisher.failure().contains(foreign), "the registry does not say why");
-    tells(&root);
+    wait_for_link(&root);
 
     second.update(DOMAIN, &format!("update delete {NAME} TXT \"{foreign}\""));
-    tells(&publisher.root());
+    wait_for_link(&publisher.root());
     transfer(&publisher, &second);
     is_done();
 }

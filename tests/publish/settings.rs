@@ -63,15 +63,15 @@ impl Changing {
     }
 
     fn wait_for_failure(&self, text: &str) {
-        let is_told = || self.status()["publishing"]["failure"].to_string().contains(text);
-        wait_long(is_told, "the registry does not say why");
+        let is_reported = || self.status()["publishing"]["failure"].to_string().contains(text);
+        wait_long(is_reported, "the registry does not say why");
     }
 }
 
-fn set(place: &Mutex<Vec<(String, String)>>, settings: &[(&str, &str)]) {
+fn set(target: &Mutex<Vec<(String, String)>>, settings: &[(&str, &str)]) {
     let name = |name: &str| format!("ROADSTEAD_PUBLISH__{name}");
     let settings = settings.iter().map(|(key, value)| (name(key), (*value).to_owned()));
-    *place.lock().expect("no holder panics") = settings.collect();
+    *target.lock().expect("no holder panics") = settings.collect();
 }
 
 fn links(dns: &Bind, domain: &str) -> Vec<String> {
@@ -111,14 +111,14 @@ fn another_keep_is_that_of_roots_that_are_replaced_from_then_on() {
     changing.publisher.repository().push_image("v1", "one");
     changing.wait();
     changing.publisher.repository().push_image("v1", "two");
-    let kept = |changing: &Changing| changing.status()["publishing"]["kept"].clone();
-    wait_long(|| kept(&changing)[0]["until"].is_string(), "no root was replaced");
-    let before = kept(&changing);
+    let retained = |changing: &Changing| changing.status()["publishing"]["kept"].clone();
+    wait_long(|| retained(&changing)[0]["until"].is_string(), "no root was replaced");
+    let before = retained(&changing);
     changing.restart(&[("KEEP", "1s")]);
     changing.publisher.repository().push_image("v1", "three");
     changing.wait();
     // It is said until when each is served.
-    wait_long(|| kept(&changing) == before, "the second root is kept for as long as the first");
+    wait_long(|| retained(&changing) == before, "the second root is kept for as long as the first");
 }
 
 #[test]

@@ -38,8 +38,8 @@ fn where_an_alias_stands_it_is_not_published_and_dry_run_says_so() {
     assert_eq!(planned["servers"][0]["alias"], format!("{DOMAIN}."));
     assert!(planned["conflict"].as_str().unwrap().contains("is an alias of"), "{planned}");
     publisher.repository().push_image("v1", "one");
-    let is_told = || publisher.failure().contains("is an alias of");
-    wait_long(is_told, "nobody is told of the alias");
+    let is_reported = || publisher.failure().contains("is an alias of");
+    wait_long(is_reported, "nobody is told of the alias");
     // Once it is gone, the next try publishes.
     publisher.dns.update(DOMAIN, &format!("update delete {NAME} CNAME"));
     succeed(&mut publisher.command(["publish", "--wait"]));
@@ -84,8 +84,12 @@ fn a_program_is_started_where_a_wildcard_makes_an_alias() {
 #[test]
 fn another_ttl_and_another_hint_are_written_at_the_next_start() {
     let ttls = |publisher: &Publisher| -> Vec<String> {
-        let said = publisher.dns.dig(["+noall", "+answer", "TXT", NAME]);
-        said.lines().filter_map(|line| line.split_whitespace().nth(1)).map(str::to_owned).collect()
+        let output = publisher.dns.dig(["+noall", "+answer", "TXT", NAME]);
+        output
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(1))
+            .map(str::to_owned)
+            .collect()
     };
     for is_program in [false, true] {
         let Some(dns) = Bind::start(&[(DOMAIN, "")]) else { return };

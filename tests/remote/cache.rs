@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::peer::{Manner, Peer};
 use super::world::{BEFORE, LEAF, World};
-use super::{drain, impatient, kind, noise, open, patient, remote, until};
+use super::{drain, kind, noise, open, remote, source_of, source_with_short_timeouts, until};
 
 /// More than anything here takes.
 pub(crate) const PLENTY: u64 = 1 << 30;
@@ -28,15 +28,15 @@ pub(crate) async fn fetch(
 /// Fetches, and reads all of it.
 async fn fetch_all(cache: &Arc<Cache>, world: &World) {
     let peer = Peer::good(world).await;
-    let fetch = fetch(cache, &remote([patient(&peer)]), world).await.unwrap();
+    let fetch = fetch(cache, &remote([source_of(&peer)]), world).await.unwrap();
     let (bytes, error) = drain(fetch.read(0..fetch.size)).await;
     assert!(error.is_none() && bytes == world.content, "{error:?}");
 }
 
 /// Reads what is kept; none if nothing is.
-pub(crate) async fn kept(cache: &Arc<Cache>, digest: &CanonicalDigest) -> Option<Vec<u8>> {
-    let kept = cache.find(digest).await?;
-    let (bytes, error) = drain(read_cached(kept.file, 0..kept.size)).await;
+pub(crate) async fn cached_bytes(cache: &Arc<Cache>, digest: &CanonicalDigest) -> Option<Vec<u8>> {
+    let cached = cache.find(digest).await?;
+    let (bytes, error) = drain(read_cached(cached.file, 0..cached.size)).await;
     assert!(error.is_none(), "{error:?}");
     Some(bytes)
 }
@@ -54,15 +54,15 @@ async fn two_who_ask_at_once_fetch_once() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Slow(Duration::from_millis(100))).await;
-    let remote = remote([patient(&peer)]);
+    let remote = remote([source_of(&peer)]);
     let (one, other) = tokio::join!(fetch(&cache, &remote, &world), fetch(&cache, &remote, &world));
     let (one, other) = (one.unwrap(), other.unwrap());
     let size = world.content.len() as u64;
     let (one, other) = tokio::join!(drain(one.read(0..size)), drain(other.read(5..size)));
     assert!(one.0 == world.content && other.0 == world.content[5..]);
     assert!(one.1.is_none() && other.1.is_none());
-    assert_eq!(peer.asked().len(), 1);
-    assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
+    assert_eq!(peer.requests().len(), 1);
+    assert!(cached_bytes(&cache, &world.digest()).await.unwrap() == world.content);
     assert_eq!(temporaries(folder.path()), 0);
 }
 
@@ -71,13 +71,13 @@ async fn all_waiters_for_a_silent_source_fail_at_once_and_later_ones_try_again()
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Silent).await;
-    let remote = remote([impatient(&peer)]);
+    let remote = remote([source_with_short_timeouts(&peer)]);
     let ask = async || fetch(&cache, &remote, &world).await.err();
     let (one, two, three) = tokio::join!(ask(), ask(), ask());
     for error in [one, two, three] {
         assert_eq!(kind(error), RemoteErrorKind::TimedOut);
     }
-    assert_eq!(peer.asked().len(), 1);
+    assert_eq!(peer.requests().len(), 1);
     fetch_all(&cache, &world).await;
 }
 
@@ -86,10 +86,10 @@ async fn a_waiter_goes_on_when_the_first_reader_leaves() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let silent = Peer::start(&world, Manner::Silent).await;
-    let (began, wait) = (cache.clone(), remote([patient(&silent)]));
+    let (began, wait) = (cache.clone(), remote([source_of(&silent)]));
     let others = world.clone();
     let first = tokio::spawn(async move { fetch(&began, &wait, &others).await.is_ok() });
-    until(async || !silent.asked().is_empty()).await;
+    until(async || !silent.requests().is_empty()).await;
     let mut second = Box::pin(fetch_all(&cache, &world));
     assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
     first.abort();
@@ -102,12 +102,12 @@ async fn what_is_slow_below_one_root_does_not_hold_up_the_same_content_below_ano
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let stalled = Peer::start(&world, Manner::Gated(1000)).await;
     let good = Peer::good(&world).await;
-    let (stalled, good) = (remote([patient(&stalled)]), remote([patient(&good)]));
+    let (stalled, good) = (remote([source_of(&stalled)]), remote([source_of(&good)]));
     let one = cache.fetch(world.file, world.digest(), open(&stalled, &world)).await.unwrap();
     let other = cache.fetch(world.root, world.digest(), open(&good, &world)).await.unwrap();
     other.whole(Duration::from_mins(1)).await.unwrap();
     assert_eq!(kind(one.whole(Duration::ZERO).await.err()), RemoteErrorKind::TimedOut);
-    assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
+    assert!(cached_bytes(&cache, &world.digest()).await.unwrap() == world.content);
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_fetch_that_is_nearly_whole_goes_on_when_its_last_client_has_gone() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Gated(world.content.len() - LEAF / 2)).await;
-    let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+    let fetched = fetch(&cache, &remote([source_of(&peer)]), &world).await.unwrap();
     let first = drain(fetched.read(0..1000)).await;
     assert!(first.0 == world.content[..1000]);
     assert_eq!(
@@ -127,8 +127,8 @@ async fn a_fetch_that_is_nearly_whole_goes_on_when_its_last_client_has_gone() {
     tokio::time::sleep(Duration::from_secs(2)).await;
     peer.release();
     until(async || cache.find(&world.digest()).await.is_some()).await;
-    assert!(kept(&cache, &world.digest()).await.unwrap() == world.content);
-    assert_eq!(peer.asked().len(), 1);
+    assert!(cached_bytes(&cache, &world.digest()).await.unwrap() == world.content);
+    assert_eq!(peer.requests().len(), 1);
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn a_fetch_ends_when_its_last_client_has_gone() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Gated(LEAF + LEAF / 2)).await;
-    let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+    let fetched = fetch(&cache, &remote([source_of(&peer)]), &world).await.unwrap();
     let reading = fetched.read(0..fetched.size);
     drop(fetched);
     // The one that reads is a client too.
@@ -156,7 +156,7 @@ async fn a_transfer_that_takes_all_of_the_room_ends_when_one_from_below_another_
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), world.content.len() as u64).unwrap();
     let stalled = Peer::start(&world, Manner::Gated(world.content.len() - LEAF / 2)).await;
-    let large = fetch(&cache, &remote([patient(&stalled)]), &world).await.unwrap();
+    let large = fetch(&cache, &remote([source_of(&stalled)]), &world).await.unwrap();
     let first = drain(large.read(0..1000)).await;
     assert!(first.0 == world.content[..1000]);
     // There is room for this one before a client is told anything.
@@ -171,10 +171,10 @@ async fn what_there_is_no_room_for_is_refused_before_any_of_it_comes() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), world.content.len() as u64).unwrap();
     let stalled = Peer::start(&world, Manner::Gated(LEAF)).await;
-    let _large = fetch(&cache, &remote([patient(&stalled)]), &world).await.unwrap();
+    let _large = fetch(&cache, &remote([source_of(&stalled)]), &world).await.unwrap();
     // Below the same root nothing makes room.
     let (another, peer) = (small(1), Peer::good(&small(1)).await);
-    let remote = remote([patient(&peer)]);
+    let remote = remote([source_of(&peer)]);
     let refused = cache.fetch(world.root, another.digest(), open(&remote, &another)).await;
     assert_eq!(kind(refused.err()), RemoteErrorKind::Busy);
     assert_eq!(temporaries(folder.path()), 1);
@@ -185,9 +185,9 @@ async fn content_with_another_digest_below_a_sound_root_is_neither_served_whole_
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::good(&world).await;
-    let remote = remote([patient(&peer)]);
+    let remote = remote([source_of(&peer)]);
     let digest = CanonicalDigest::of(b"something else");
-    for asked in 1..=2 {
+    for count in 1..=2 {
         let fetch = cache.fetch(world.root, digest, open(&remote, &world)).await.unwrap();
         cache.note("name", &digest).unwrap();
         let (bytes, error) = drain(fetch.read(0..fetch.size)).await;
@@ -198,13 +198,13 @@ async fn content_with_another_digest_below_a_sound_root_is_neither_served_whole_
         assert!(bytes.is_empty() && error.is_some());
         assert!(cache.find(&digest).await.is_none() && cache.find(&world.digest()).await.is_none());
         assert!(!cache.knows("name", &digest));
-        assert_eq!((peer.asked().len(), temporaries(folder.path())), (asked, 0));
+        assert_eq!((peer.requests().len(), temporaries(folder.path())), (count, 0));
     }
     // What is short is not told at all.
     let world = small(1);
     let peer = Peer::good(&World::of(world.content.slice(..60_000))).await;
     let short = World::of(world.content.slice(..60_000));
-    let remote = super::remote([patient(&peer)]);
+    let remote = super::remote([source_of(&peer)]);
     let fetch = cache.fetch(short.root, digest, open(&remote, &short)).await.unwrap();
     assert!(drain(fetch.read(0..fetch.size)).await.0.is_empty());
 }
@@ -214,7 +214,7 @@ async fn an_interrupted_transfer_is_an_error_and_not_cached() {
     let (world, folder) = (World::new(), TempDir::new().unwrap());
     let cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::start(&world, Manner::Wrong(BEFORE.cast_signed() + 2)).await;
-    let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+    let fetched = fetch(&cache, &remote([source_of(&peer)]), &world).await.unwrap();
     let (bytes, error) = drain(fetched.read(0..fetched.size)).await;
     assert_eq!(kind(error), RemoteErrorKind::Invalid);
     assert!(bytes.len() < world.content.len() && world.content.starts_with(&bytes));
@@ -232,10 +232,10 @@ async fn what_was_used_longest_ago_goes_first() {
         cache.note("name", &world.digest()).unwrap();
         assert!(cache.knows("name", &world.digest()) && !cache.knows("other", &world.digest()));
     }
-    assert!(kept(&cache, &worlds[0].digest()).await.is_some());
+    assert!(cached_bytes(&cache, &worlds[0].digest()).await.is_some());
     fetch_all(&cache, &worlds[2]).await;
     for (world, stays) in worlds.iter().zip([true, false, true]) {
-        assert_eq!(kept(&cache, &world.digest()).await.is_some(), stays);
+        assert_eq!(cached_bytes(&cache, &world.digest()).await.is_some(), stays);
     }
     assert!(cache.knows("name", &worlds[0].digest()));
     assert!(!cache.knows("name", &worlds[1].digest()), "that is told while it is kept");
@@ -257,8 +257,8 @@ async fn a_file_of_nearly_the_whole_quota_is_cached_alone() {
     let first = World::of(noise(20_000, 9));
     fetch_all(&cache, &first).await;
     fetch_all(&cache, &small(1)).await;
-    assert!(kept(&cache, &small(1).digest()).await.is_some());
-    assert!(kept(&cache, &first.digest()).await.is_none());
+    assert!(cached_bytes(&cache, &small(1).digest()).await.is_some());
+    assert!(cached_bytes(&cache, &first.digest()).await.is_none());
 }
 
 #[tokio::test]
@@ -266,7 +266,7 @@ async fn what_exceeds_the_budget_is_refused() {
     let folder = TempDir::new().unwrap();
     let cache = Cache::open(folder.path(), 99_999).unwrap();
     let peer = Peer::good(&small(1)).await;
-    let refused = fetch(&cache, &remote([patient(&peer)]), &small(1)).await;
+    let refused = fetch(&cache, &remote([source_of(&peer)]), &small(1)).await;
     assert_eq!(kind(refused.err()), RemoteErrorKind::Full);
     assert_eq!(temporaries(folder.path()), 0);
     cache.note("name", &small(1).digest()).unwrap();

@@ -10,10 +10,10 @@ use roadstead::oci::CanonicalDigest;
 use roadstead::remote::{Cache, CacheLimits};
 use tempfile::TempDir;
 
-use super::cache::kept;
+use super::cache::cached_bytes;
 use super::peer::Peer;
 use super::world::World;
-use super::{noise, open, patient, remote, until};
+use super::{noise, open, remote, source_of, until};
 
 /// Longer than anything takes that does not wait for files to be counted or removed.
 const FAULT: Duration = Duration::from_secs(5);
@@ -108,7 +108,7 @@ async fn small_files_count_what_they_take_on_the_disk() {
 /// Fetches content as of a root of that name.
 async fn fetch_for(cache: &Arc<Cache>, name: &str, world: &World) {
     let peer = Peer::good(world).await;
-    let remote = remote([patient(&peer)]);
+    let remote = remote([source_of(&peer)]);
     let opening = open(&remote, world);
     let fetch = cache.fetch_for(name, world.root, world.digest(), opening).await.unwrap();
     fetch.whole(Duration::from_mins(1)).await.unwrap();
@@ -130,8 +130,8 @@ async fn one_root_that_fills_its_part_of_the_cache_evicts_its_own_content_alone(
         }
     }
     until(async || !path(folder.path(), &world(2).digest()).exists()).await;
-    assert!(kept(&cache, &world(1).digest()).await.is_some(), "it is another root's");
-    assert!(kept(&cache, &world(5).digest()).await.is_some(), "it is the newest");
+    assert!(cached_bytes(&cache, &world(1).digest()).await.is_some(), "it is another root's");
+    assert!(cached_bytes(&cache, &world(5).digest()).await.is_some(), "it is the newest");
 }
 
 #[tokio::test]

@@ -8,12 +8,12 @@ use roadstead::oci::CanonicalDigest;
 use roadstead::remote::{Cache, RemoteErrorKind, read_cached};
 use tempfile::TempDir;
 
-use super::cache::{PLENTY, fetch, kept};
+use super::cache::{PLENTY, cached_bytes, fetch};
 use super::peer::Peer;
 use super::world::World;
-use super::{drain, kind, noise, patient, remote};
+use super::{drain, kind, noise, remote, source_of};
 
-fn place(folder: &Path, digest: &CanonicalDigest) -> PathBuf {
+fn cached_path(folder: &Path, digest: &CanonicalDigest) -> PathBuf {
     let hex = digest.hex();
     folder.join("sha256").join(&hex[..2]).join(hex)
 }
@@ -43,29 +43,29 @@ async fn assert_not_served(length: usize, damage: fn(&Path), is_restarted: bool)
     let digest = world.digest();
     let mut cache = Cache::open(folder.path(), PLENTY).unwrap();
     let peer = Peer::good(&world).await;
-    let remote = remote([patient(&peer)]);
+    let remote = remote([source_of(&peer)]);
     let fetched = fetch(&cache, &remote, &world).await.unwrap();
     fetched.whole(Duration::from_mins(1)).await.unwrap();
-    assert!(kept(&cache, &digest).await.unwrap() == world.content);
+    assert!(cached_bytes(&cache, &digest).await.unwrap() == world.content);
 
-    damage(&place(folder.path(), &digest));
+    damage(&cached_path(folder.path(), &digest));
     if is_restarted {
         cache = Cache::open(folder.path(), PLENTY).unwrap();
     }
-    if let Some(kept) = cache.find(&digest).await {
+    if let Some(cached) = cache.find(&digest).await {
         // Of a long one, whoever was told that it is there gets an error, and no byte.
         assert!(length > 1 << 20, "a small one is looked at at once");
-        let (bytes, error) = drain(read_cached(kept.file, 0..kept.size)).await;
+        let (bytes, error) = drain(read_cached(cached.file, 0..cached.size)).await;
         assert!(bytes.is_empty());
         assert_eq!(kind(error), RemoteErrorKind::Failed);
     }
     assert!(cache.find(&digest).await.is_none());
-    assert!(!place(folder.path(), &digest).exists());
+    assert!(!cached_path(folder.path(), &digest).exists());
 
     let fetched = fetch(&cache, &remote, &world).await.unwrap();
     fetched.whole(Duration::from_mins(1)).await.unwrap();
-    assert!(kept(&cache, &digest).await.unwrap() == world.content);
-    assert_eq!(peer.asked().len(), 2);
+    assert!(cached_bytes(&cache, &digest).await.unwrap() == world.content);
+    assert_eq!(peer.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -93,13 +93,14 @@ async fn a_sound_file_is_served_after_a_restart() {
         let (world, folder) = (World::of(noise(length, 3)), TempDir::new().unwrap());
         let cache = Cache::open(folder.path(), PLENTY).unwrap();
         let peer = Peer::good(&world).await;
-        let fetched = fetch(&cache, &remote([patient(&peer)]), &world).await.unwrap();
+        let fetched = fetch(&cache, &remote([source_of(&peer)]), &world).await.unwrap();
         fetched.whole(Duration::from_mins(1)).await.unwrap();
         cache.note("name", &world.digest()).unwrap();
         let cache = Cache::open(folder.path(), PLENTY).unwrap();
         assert!(cache.knows("name", &world.digest()));
         let digest = world.digest();
-        let (one, other) = tokio::join!(kept(&cache, &digest), kept(&cache, &digest));
+        let (one, other) =
+            tokio::join!(cached_bytes(&cache, &digest), cached_bytes(&cache, &digest));
         assert!(one.unwrap() == world.content && other.unwrap() == world.content);
     }
 }

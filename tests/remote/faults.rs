@@ -10,13 +10,17 @@ use roadstead::remote::Source;
 
 use super::peer::{Manner, Peer};
 use super::world::{BEFORE, FILE, LEAF, SHARDS, World};
-use super::{assert_sound, drain, impatient, kind, noise, open, path, patient, read, remote};
+use super::{
+    assert_sound, drain, kind, noise, open, path, read, remote, source_of,
+    source_with_short_timeouts,
+};
 
 /// Asserts what a bad peer comes to, which tells so many leaves before it fails.
 async fn assert_fails(manner: Manner, leaves: usize, expected: RemoteErrorKind) {
     let world = World::new();
     let bad = Peer::start(&world, manner).await;
-    let source = || if expected == TimedOut { impatient(&bad) } else { patient(&bad) };
+    let source =
+        || if expected == TimedOut { source_with_short_timeouts(&bad) } else { source_of(&bad) };
     let (bytes, error) = read(&remote([source()]), &world).await;
     assert_eq!(kind(error), expected);
     assert!(bytes == world.content[..leaves * LEAF], "{} bytes came", bytes.len());
@@ -28,25 +32,25 @@ async fn assert_fails(manner: Manner, leaves: usize, expected: RemoteErrorKind) 
 async fn assert_tried_again(manner: Manner, leaves: usize) {
     let world = World::new();
     let bad = Peer::start(&world, manner).await;
-    assert_sound(&remote([patient(&bad)]), &world).await;
-    let asked = bad.asked();
+    assert_sound(&remote([source_of(&bad)]), &world).await;
+    let requests = bad.requests();
     let part = format!("&entity-bytes={}:{}&", leaves * LEAF, world.content.len() - 1);
-    assert!(asked.len() == 2 && asked[1].contains(&part), "{asked:?}");
-    assert_replaced(&world, leaves, || patient(&bad)).await;
+    assert!(requests.len() == 2 && requests[1].contains(&part), "{requests:?}");
+    assert_replaced(&world, leaves, || source_of(&bad)).await;
 }
 
 /// Asserts that a good peer is asked for what a bad one before it has not told.
 async fn assert_replaced(world: &World, leaves: usize, source: impl Fn() -> Arc<dyn Source>) {
     let good = Peer::good(world).await;
-    assert_sound(&remote([source(), patient(&good)]), world).await;
-    let asked = good.asked();
+    assert_sound(&remote([source(), source_of(&good)]), world).await;
+    let requests = good.requests();
     let part = format!("&entity-bytes={}:{}&", leaves * LEAF, world.content.len() - 1);
-    let is_part = asked[0].contains(&part);
-    assert_eq!(asked.len(), 1);
-    assert!(is_part || (leaves == 0 && !asked[0].contains("entity-bytes")), "{asked:?}");
+    let is_part = requests[0].contains(&part);
+    assert_eq!(requests.len(), 1);
+    assert!(is_part || (leaves == 0 && !requests[0].contains("entity-bytes")), "{requests:?}");
 
     // What is no file is found at the second one, too.
-    let remote = remote([source(), patient(&good)]);
+    let remote = remote([source(), source_of(&good)]);
     let entries = remote.list(world.root, path(SHARDS), 2500).await.unwrap().unwrap();
     assert!(entries.iter().map(|entry| &entry.name).eq(&world.names));
 }
@@ -136,11 +140,11 @@ async fn a_gateway_that_has_no_such_archives_is_tried_for_blocks() {
     let world = World::new();
     for status in [400, 406, 415, 501] {
         let peer = Peer::start(&world, Manner::Status(status, String::new())).await;
-        assert_sound(&remote([patient(&peer)]), &world).await;
-        let listed = remote([patient(&peer)]).list(world.root, path(SHARDS), 2500).await.unwrap();
+        assert_sound(&remote([source_of(&peer)]), &world).await;
+        let listed = remote([source_of(&peer)]).list(world.root, path(SHARDS), 2500).await.unwrap();
         assert!(listed.is_some(), "{status}");
-        let asked = peer.asked();
-        assert!(asked.iter().any(|target| target.contains("format=raw")), "{asked:?}");
+        let requests = peer.requests();
+        assert!(requests.iter().any(|target| target.contains("format=raw")), "{requests:?}");
     }
 }
 
@@ -162,10 +166,13 @@ async fn no_other_answer_is_taken_for_a_lack_of_archives() {
         (204, Unreachable),
     ] {
         let peer = Peer::start(&world, Manner::Status(status, String::new())).await;
-        let (_, error) = read(&remote([patient(&peer)]), &world).await;
+        let (_, error) = read(&remote([source_of(&peer)]), &world).await;
         assert_eq!(kind(error), expected, "{status}");
-        let asked = peer.asked();
-        assert!(asked.iter().all(|target| !target.contains("format=raw")), "{status}: {asked:?}");
+        let requests = peer.requests();
+        assert!(
+            requests.iter().all(|target| !target.contains("format=raw")),
+            "{status}: {requests:?}"
+        );
     }
 }
 
@@ -174,7 +181,7 @@ async fn a_redirect_is_not_followed() {
     let world = World::new();
     let elsewhere = Peer::good(&world).await;
     assert_fails(Manner::Status(302, elsewhere.url()), 0, Unreachable).await;
-    assert!(elsewhere.asked().is_empty());
+    assert!(elsewhere.requests().is_empty());
 }
 
 #[tokio::test]
@@ -188,9 +195,9 @@ async fn ten_megabytes_for_a_block() {
     let world = World::new();
     let bad = Peer::start(&world, Manner::Huge).await;
     assert_fails(Manner::Huge, 0, Invalid).await;
-    read(&remote([patient(&bad)]), &world).await;
+    read(&remote([source_of(&bad)]), &world).await;
     // The first block was enough.
-    assert_eq!(bad.asked().len(), 2);
+    assert_eq!(bad.requests().len(), 2);
 }
 
 #[tokio::test]
@@ -203,13 +210,13 @@ async fn no_source_at_all() {
 #[tokio::test]
 async fn no_source_at_that_address() {
     let world = World::new();
-    let gone = patient(&Peer::good(&world).await);
+    let gone = source_of(&Peer::good(&world).await);
     let (_, error) = read(&remote([gone]), &world).await;
     assert_eq!(kind(error), Unreachable);
 }
 
 #[tokio::test]
-async fn of_several_failures_the_most_telling_is_reported() {
+async fn of_several_failures_the_most_specific_is_reported() {
     let world = World::new();
     let absent = || Manner::Status(404, String::new());
     let cases = [
@@ -226,8 +233,8 @@ async fn of_several_failures_the_most_telling_is_reported() {
             peers.push(Peer::start(&world, manner).await);
         }
         let sources = peers.iter().zip(&manners).map(|(peer, manner)| match manner {
-            Manner::Silent => impatient(peer),
-            _ => patient(peer),
+            Manner::Silent => source_with_short_timeouts(peer),
+            _ => source_of(peer),
         });
         let remote = remote(sources);
         assert_eq!(kind(read(&remote, &world).await.1), expected, "{manners:?}");
@@ -241,7 +248,7 @@ async fn a_request_that_waits_gets_its_answer_within_its_limit() {
     let world = World::new();
     let silent = Peer::start(&world, Manner::Silent).await;
     // Its time-out is longer than any test.
-    let remote = remote([patient(&silent)]).within(Duration::from_millis(100));
+    let remote = remote([source_of(&silent)]).within(Duration::from_millis(100));
     let (root, file) = (world.root, path(FILE));
     assert_eq!(kind(remote.stat(root, file.clone()).await.err()), TimedOut);
     assert_eq!(kind(remote.read(root, file.clone(), 1 << 20).await.err()), TimedOut);
@@ -254,7 +261,7 @@ async fn content_takes_its_time_once_it_is_known_to_exist() {
     let world = World::new();
     let gated = Peer::start(&world, Manner::Gated(LEAF)).await;
     let limit = Duration::from_secs(5);
-    let file = open(&remote([patient(&gated)]).within(limit), &world).await.unwrap();
+    let file = open(&remote([source_of(&gated)]).within(limit), &world).await.unwrap();
     tokio::time::sleep(limit).await;
     gated.release();
     let (bytes, error) = drain(file.bytes).await;

@@ -30,12 +30,12 @@ use world::World;
 pub(crate) const NEVER: Duration = Duration::from_mins(10);
 
 /// Waits long, as for good peers.
-pub(crate) fn patient(peer: &Peer) -> Arc<dyn Source> {
+pub(crate) fn source_of(peer: &Peer) -> Arc<dyn Source> {
     with(peer, Timeouts::default())
 }
 
 /// Gives up soon, but not before the peer has done what is its manner.
-pub(crate) fn impatient(peer: &Peer) -> Arc<dyn Source> {
+pub(crate) fn source_with_short_timeouts(peer: &Peer) -> Arc<dyn Source> {
     let answer = Duration::from_secs(if peer.is_silent() { 2 } else { 30 });
     with(peer, Timeouts { answer, window: Duration::from_secs(3), least: 4096 })
 }

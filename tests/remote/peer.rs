@@ -69,7 +69,7 @@ pub(crate) struct Peer {
 struct Shared {
     world: World,
     manner: Manner,
-    asked: Mutex<Vec<String>>,
+    requests: Mutex<Vec<String>>,
     sent: AtomicUsize,
     ended: AtomicUsize,
     gate: Semaphore,
@@ -82,7 +82,7 @@ impl Peer {
         let shared = Arc::new(Shared {
             world: world.clone(),
             manner,
-            asked: Mutex::default(),
+            requests: Mutex::default(),
             sent: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
             gate: Semaphore::new(0),
@@ -116,8 +116,8 @@ impl Peer {
     }
 
     /// What it was asked for, in the order in which that came.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.shared.asked.lock().unwrap().clone()
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().unwrap().clone()
     }
 
     /// How many bytes of bodies went out.
@@ -150,9 +150,9 @@ impl Shared {
         let head = String::from_utf8(head).unwrap();
         let target = head.split(' ').nth(1).unwrap().to_owned();
         let number = {
-            let mut asked = self.asked.lock().unwrap();
-            asked.push(target.clone());
-            asked.len()
+            let mut requests = self.requests.lock().unwrap();
+            requests.push(target.clone());
+            requests.len()
         };
         let cut = match self.manner {
             Manner::Breaking(times, length) | Manner::BreakingBlocks(times, length)
@@ -166,13 +166,13 @@ impl Shared {
         if cut == Some(0) {
             return Ok(());
         }
-        let (place, query) = target.split_once('?').unwrap();
+        let (url_path, query) = target.split_once('?').unwrap();
         let query: HashMap<String, String> = query
             .split('&')
             .map(|pair| pair.split_once('=').unwrap())
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect();
-        let mut names = path(place.strip_prefix("/ipfs/").unwrap()).into_iter();
+        let mut names = path(url_path.strip_prefix("/ipfs/").unwrap()).into_iter();
         let root: Cid = names.next().unwrap().parse().unwrap();
         if query["format"] == "raw" {
             return self.raw(&mut stream, &root, cut).await;
@@ -221,9 +221,9 @@ impl Shared {
             | Manner::Stall(count) => Some(length(*count)),
             _ => None,
         };
-        if let Manner::Wrong(place) = self.manner {
-            let place = if place < 0 { place + blocks.len().cast_signed() } else { place };
-            let block = &mut blocks[place.cast_unsigned()];
+        if let Manner::Wrong(index) = self.manner {
+            let index = if index < 0 { index + blocks.len().cast_signed() } else { index };
+            let block = &mut blocks[index.cast_unsigned()];
             let mut bytes = block.bytes.to_vec();
             *bytes.last_mut().unwrap() ^= 1;
             block.bytes = bytes.into();

@@ -8,7 +8,7 @@ use reqwest::{Client, RequestBuilder};
 
 use crate::common::content::{OCI_MANIFEST, image, sha256};
 use crate::common::http::{self, Response};
-use crate::common::replicas::Places;
+use crate::common::replicas::Addresses;
 
 /// How long nobody may answer a request, or only that it is to be repeated.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -29,21 +29,21 @@ impl Image {
     }
 }
 
-/// Sends to any of the places until one gives an answer that is final.
+/// Sends to any of the addresses until one gives an answer that is final.
 pub(crate) fn ask(
-    places: &Places,
+    addresses: &Addresses,
     build: impl Fn(&Client, &str) -> RequestBuilder,
     is_final: impl Fn(&Response) -> bool,
 ) -> Response {
     let begun = Instant::now();
     loop {
-        let place = format!("http://{}", places.any(random()));
-        let said = match http::try_send(|client| build(client, &place)) {
+        let base = format!("http://{}", addresses.any(random()));
+        let failure = match http::try_send(|client| build(client, &base)) {
             Ok(response) if is_final(&response) => return response,
             Ok(response) => format!("{}: {}", response.status, response.text()),
             Err(error) => error.to_string(),
         };
-        assert!(begun.elapsed() < TIMEOUT, "at last {said}");
+        assert!(begun.elapsed() < TIMEOUT, "at last {failure}");
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -54,17 +54,17 @@ fn may_succeed_later(response: &Response) -> bool {
 }
 
 /// Pushes a blob in one request, or in pieces that go to one replica each.
-pub(crate) fn push_blob(places: &Places, repository: &str, bytes: &[u8], in_pieces: bool) {
+pub(crate) fn push_blob(addresses: &Addresses, repository: &str, bytes: &[u8], in_pieces: bool) {
     let digest = sha256(bytes);
     let uploads = format!("/v2/{repository}/blobs/uploads/");
     let begun = Instant::now();
-    while !in_pieces || !try_pieces(places, &uploads, bytes, &digest) {
+    while !in_pieces || !try_pieces(addresses, &uploads, bytes, &digest) {
         assert!(begun.elapsed() < TIMEOUT, "a blob cannot be pushed in pieces");
         if !in_pieces {
             let answer = ask(
-                places,
-                |client, place| {
-                    client.post(format!("{place}{uploads}?digest={digest}")).body(bytes.to_vec())
+                addresses,
+                |client, base| {
+                    client.post(format!("{base}{uploads}?digest={digest}")).body(bytes.to_vec())
                 },
                 |answer| !may_succeed_later(answer),
             );
@@ -76,25 +76,25 @@ pub(crate) fn push_blob(places: &Places, repository: &str, bytes: &[u8], in_piec
 
 /// Whether it came to its end: a piece whose answer was lost may have been taken or not, and an upload whose replica
 /// was killed is somebody else's after a minute, so then the client begins anew, as clients do.
-fn try_pieces(places: &Places, uploads: &str, bytes: &[u8], digest: &str) -> bool {
+fn try_pieces(addresses: &Addresses, uploads: &str, bytes: &[u8], digest: &str) -> bool {
     let begun = ask(
-        places,
-        |client, place| client.post(format!("{place}{uploads}")),
+        addresses,
+        |client, base| client.post(format!("{base}{uploads}")),
         |answer| !may_succeed_later(answer),
     );
     assert_eq!(begun.status, 202, "{}", begun.text());
     // Each answer says where the next request goes, as the specification has it: the link carries the offset.
     let mut location = begun.header("location").to_owned();
     let mut try_once = |build: &dyn Fn(&Client, String) -> RequestBuilder, expected: u16| {
-        let place = format!("http://{}{location}", places.any(random()));
-        match http::try_send(|client| build(client, place)) {
+        let url = format!("http://{}{location}", addresses.any(random()));
+        match http::try_send(|client| build(client, url)) {
             Ok(answer) if answer.status == expected => {
                 answer.header("location").clone_into(&mut location);
                 true
             }
             Ok(answer) => {
-                let is_told = [201, 202, 404, 416, 503].contains(&answer.status);
-                assert!(is_told, "{}: {}", answer.status, answer.text());
+                let is_expected = [201, 202, 404, 416, 503].contains(&answer.status);
+                assert!(is_expected, "{}: {}", answer.status, answer.text());
                 false
             }
             Err(_) => false,
@@ -102,21 +102,27 @@ fn try_pieces(places: &Places, uploads: &str, bytes: &[u8], digest: &str) -> boo
     };
     let half = bytes.len() / 2;
     for piece in [&bytes[..half], &bytes[half..]] {
-        if !try_once(&|client, place| client.patch(place).body(piece.to_vec()), 202) {
+        if !try_once(&|client, base| client.patch(base).body(piece.to_vec()), 202) {
             return false;
         }
     }
-    try_once(&|client, place| client.put(place).query(&[("digest", digest)]), 201)
+    try_once(&|client, base| client.put(base).query(&[("digest", digest)]), 201)
 }
 
 /// Pushes all of an image.
-pub(crate) fn push(places: &Places, repository: &str, tag: &str, image: &Image, in_pieces: bool) {
-    push_blob(places, repository, &image.config, false);
-    push_blob(places, repository, &image.layer, in_pieces);
+pub(crate) fn push(
+    addresses: &Addresses,
+    repository: &str,
+    tag: &str,
+    image: &Image,
+    in_pieces: bool,
+) {
+    push_blob(addresses, repository, &image.config, false);
+    push_blob(addresses, repository, &image.layer, in_pieces);
     let answer = ask(
-        places,
-        |client, place| {
-            let url = format!("{place}/v2/{repository}/manifests/{tag}");
+        addresses,
+        |client, base| {
+            let url = format!("{base}/v2/{repository}/manifests/{tag}");
             client.put(url).header(CONTENT_TYPE, OCI_MANIFEST).body(image.manifest.clone())
         },
         |answer| !may_succeed_later(answer),
@@ -125,10 +131,10 @@ pub(crate) fn push(places: &Places, repository: &str, tag: &str, image: &Image, 
 }
 
 /// Deletes a tag; one that is gone may have been deleted by a request whose answer was lost.
-pub(crate) fn delete(places: &Places, repository: &str, tag: &str) {
+pub(crate) fn delete(addresses: &Addresses, repository: &str, tag: &str) {
     let answer = ask(
-        places,
-        |client, place| client.delete(format!("{place}/v2/{repository}/manifests/{tag}")),
+        addresses,
+        |client, base| client.delete(format!("{base}/v2/{repository}/manifests/{tag}")),
         |answer| !may_succeed_later(answer),
     );
     assert!([202, 404].contains(&answer.status), "{}", answer.text());

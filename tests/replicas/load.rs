@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::common::content::{noise, sha256};
-use crate::common::replicas::Places;
+use crate::common::replicas::Addresses;
 use crate::common::{Replicas, http};
 use crate::replicas::client::{self, Image, random};
 use crate::replicas::{assert_no_lock_is_left, assert_whole};
@@ -32,27 +32,27 @@ struct ServerAnswer {
     image: Option<Image>,
 }
 
-fn work(places: &Places, number: u64) -> Vec<ServerAnswer> {
-    let mut told = Vec::new();
+fn work(addresses: &Addresses, number: u64) -> Vec<ServerAnswer> {
+    let mut acknowledged = Vec::new();
     for count in 0..IMAGES {
         let word = format!("{number}-{count}");
         let repository = format!("team/app-{}", random() % REPOSITORIES);
         let tag = format!("t{word}");
         let size = usize::try_from(random() % 300_000).expect("it is less") + 20;
         let image = Image::new(&word, noise(size, random()));
-        client::push(places, &repository, &tag, &image, count % 3 == 0);
+        client::push(addresses, &repository, &tag, &image, count % 3 == 0);
         let is_deleted = count % DELETED == DELETED - 1;
         if is_deleted {
-            client::delete(places, &repository, &tag);
+            client::delete(addresses, &repository, &tag);
         }
-        told.push(ServerAnswer { repository, tag, image: (!is_deleted).then_some(image) });
+        acknowledged.push(ServerAnswer { repository, tag, image: (!is_deleted).then_some(image) });
     }
-    told
+    acknowledged
 }
 
 /// Checks that a replica says what the clients were told.
-fn assert_served(address: &str, told: &[ServerAnswer]) {
-    for ServerAnswer { repository, tag, image } in told {
+fn assert_served(address: &str, acknowledged: &[ServerAnswer]) {
+    for ServerAnswer { repository, tag, image } in acknowledged {
         let repository = format!("http://{address}/v2/{repository}");
         let found = http::get(&format!("{repository}/manifests/{tag}"));
         let Some(image) = image else {
@@ -75,36 +75,38 @@ fn nothing_acknowledged_is_lost_while_replicas_are_killed_and_postgres_is_restar
         command.env("ROADSTEAD_STORAGE__KUBO__CLEAN_INTERVAL", "5s");
     };
     let Some(mut replicas) = Replicas::start_with(configure) else { return };
-    let places = Places::default();
-    places.set(replicas.addresses());
+    let addresses = Addresses::default();
+    addresses.set(replicas.addresses());
     let is_over = AtomicBool::new(false);
-    let (told, kills) = thread::scope(|scope| {
+    let (acknowledged, kills) = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
-                let places = &places;
-                scope.spawn(move || work(places, number))
+                let addresses = &addresses;
+                scope.spawn(move || work(addresses, number))
             })
             .collect();
-        let (replicas, places, over) = (&mut replicas, &places, &is_over);
-        let killer = scope.spawn(move || kill(replicas, places, over));
+        let (replicas, addresses, over) = (&mut replicas, &addresses, &is_over);
+        let killer = scope.spawn(move || kill(replicas, addresses, over));
         // First all of them, so that the killer ends also when one has failed.
-        let told: Vec<_> = clients.into_iter().map(thread::ScopedJoinHandle::join).collect();
+        let acknowledged: Vec<_> =
+            clients.into_iter().map(thread::ScopedJoinHandle::join).collect();
         is_over.store(true, Ordering::Relaxed);
         let kills = killer.join().expect("it only kills");
-        let told = told.into_iter().flat_map(|told| told.expect("all was pushed"));
-        (told.collect::<Vec<_>>(), kills)
+        let acknowledged =
+            acknowledged.into_iter().flat_map(|acknowledged| acknowledged.expect("all was pushed"));
+        (acknowledged.collect::<Vec<_>>(), kills)
     });
     assert!(kills >= 3, "only {kills} were killed");
-    assert_eq!(told.len(), usize::try_from(CLIENTS * IMAGES).expect("it is small"));
+    assert_eq!(acknowledged.len(), usize::try_from(CLIENTS * IMAGES).expect("it is small"));
     for address in replicas.addresses() {
-        assert_served(&address, &told);
+        assert_served(&address, &acknowledged);
     }
     assert_whole(&replicas);
     assert_no_lock_is_left(&replicas);
 }
 
 /// Kills one replica after the other, and once restarts Postgres; returns how often.
-fn kill(replicas: &mut Replicas, places: &Places, is_over: &AtomicBool) -> usize {
+fn kill(replicas: &mut Replicas, addresses: &Addresses, is_over: &AtomicBool) -> usize {
     let count = replicas.servers.len();
     for number in 0.. {
         let begun = Instant::now();
@@ -121,7 +123,7 @@ fn kill(replicas: &mut Replicas, places: &Places, is_over: &AtomicBool) -> usize
             replicas.postgres.start_again();
         }
         replicas.servers[number % count].start_again();
-        places.set(replicas.addresses());
+        addresses.set(replicas.addresses());
     }
     unreachable!("it ends when the clients do")
 }

@@ -28,6 +28,6 @@ fn assert_whole(replicas: &Replicas) {
 
 /// Checks that nobody holds a lock, now that nobody does anything.
 fn assert_no_lock_is_left(replicas: &Replicas) {
-    let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
-    wait(|| replicas.pair.number(held) == 0, "a lock is left behind");
+    let query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+    wait(|| replicas.pair.number(query) == 0, "a lock is left behind");
 }

@@ -14,19 +14,19 @@ pub(crate) async fn cleaning_takes_nothing_away_that_counts(subject: &mut Subjec
     ingest.append(Bytes::from(bytes[..CHUNK_SIZE + 9].to_vec())).await.unwrap();
     let checkpoint = ingest.checkpoint().await.unwrap();
     drop(ingest);
-    let mut kept = Vec::new();
-    for turn in 0..4 {
-        let (name, bytes) = (format!("upload-{turn}"), noise(turn, 2_000_000));
+    let mut stored = Vec::new();
+    for round in 0..4 {
+        let (name, bytes) = (format!("upload-{round}"), noise(round, 2_000_000));
         let content = subject.take_in(&name, &bytes, 90_000).await.content;
-        let edits = [Edit::link(path(&format!("data-{turn}")), &content)];
+        let edits = [Edit::link(path(&format!("data-{round}")), &content)];
         subject.storage.edit(Public, &edits).await.unwrap();
         subject.storage.clean().await.unwrap();
-        kept.push(content);
+        stored.push(content);
     }
     subject.storage.clean().await.unwrap();
     subject.reopen();
-    for (turn, content) in kept.iter().enumerate() {
-        let path = path(&format!("data-{turn}"));
+    for (round, content) in stored.iter().enumerate() {
+        let path = path(&format!("data-{round}"));
         assert!(subject.storage.contains(content).await.unwrap());
         assert!(subject.storage.is_linked(Public, &path, content).await.unwrap());
         assert_eq!(subject.storage.verify(&content.canonical).await.unwrap(), *content);

@@ -143,13 +143,13 @@ pub(crate) async fn a_checkpoint_that_was_tampered_with_does_no_harm(subject: &m
         drop(ingest);
         let dice = noise(seed, 64);
         for edit in dice.chunks(4).take(1 + usize::from(dice[63]) % 4) {
-            let place = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % checkpoint.len();
+            let position = usize::from(u16::from_le_bytes([edit[0], edit[1]])) % checkpoint.len();
             match edit[2] % 8 {
-                0 => checkpoint.truncate(place + 1),
-                1 => checkpoint.insert(place, edit[3]),
+                0 => checkpoint.truncate(position + 1),
+                1 => checkpoint.insert(position, edit[3]),
                 2 => checkpoint.extend(&dice),
-                3 => checkpoint[place..].fill(0xff),
-                _ => checkpoint[place] = edit[3],
+                3 => checkpoint[position..].fill(0xff),
+                _ => checkpoint[position] = edit[3],
             }
         }
         subject.reopen();
@@ -253,7 +253,7 @@ pub(crate) async fn content_is_checked_against_a_sha512_digest_too(subject: &mut
 
 pub(crate) async fn the_same_content_may_come_from_many_at_once(subject: &mut Subject) {
     let bytes = noise(9, CHUNK_SIZE + 9);
-    let names: Vec<String> = (0..8).map(|place| format!("upload-{place}")).collect();
+    let names: Vec<String> = (0..8).map(|number| format!("upload-{number}")).collect();
     let uploads = names.iter().map(|name| subject.take_in(name, &bytes, 100_000));
     for finished in futures_util::future::join_all(uploads).await {
         assert_eq!(finished.content, content(&bytes));
@@ -353,11 +353,11 @@ pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
     std::fs::create_dir_all(folder.path().join("place/below")).unwrap();
     std::fs::write(folder.path().join("place/below/file"), &bytes).unwrap();
     std::os::unix::fs::symlink("file", folder.path().join("place/below/symbolic")).unwrap();
-    let place = TreePath::parse("place").unwrap();
+    let tree_path = TreePath::parse("place").unwrap();
     let path = |name: &str| TreePath::parse(&format!("place/below/{name}")).unwrap();
     // The folder around the place, and the place itself.
     for source in [folder.path().to_owned(), folder.path().join("place")] {
-        let source = SourceFolder::find(&source, &place, &["below"]).unwrap().unwrap();
+        let source = SourceFolder::find(&source, &tree_path, &["below"]).unwrap().unwrap();
         let take = async |name: &str, expected: &[u8]| {
             let expected = CanonicalDigest::of(expected);
             subject.storage.import(&source, &path(name), &expected).await
@@ -374,7 +374,7 @@ pub(crate) async fn a_file_of_a_folder_is_taken_in_if_it_is_what_it_should_be(
         assert_eq!(wrong.context, CanonicalDigest::of(&bytes).to_string());
         assert!(!subject.storage.contains(&content(&other)).await.unwrap());
         assert_eq!(take("none", &bytes).await.unwrap_err().kind, StorageErrorKind::NotFound);
-        let no_file = subject.storage.import(&source, &place, &CanonicalDigest::of(b"")).await;
+        let no_file = subject.storage.import(&source, &tree_path, &CanonicalDigest::of(b"")).await;
         assert_eq!(no_file.unwrap_err().kind, StorageErrorKind::Damaged);
         subject.storage.forget(&[content(&bytes).canonical]).await.unwrap();
     }

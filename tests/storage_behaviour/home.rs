@@ -87,8 +87,9 @@ fn open(
     std::thread::scope(|scope| {
         // Cases open it again from within their runtime.
         let opening = scope.spawn(|| {
-            let place = StorageContext { data: folder.path(), settings: &settings.storage, locks };
-            Runtime::new().unwrap().block_on((driver.open)(place)).unwrap()
+            let context =
+                StorageContext { data: folder.path(), settings: &settings.storage, locks };
+            Runtime::new().unwrap().block_on((driver.open)(context)).unwrap()
         });
         opening.join().unwrap()
     })

@@ -125,8 +125,8 @@ pub(crate) async fn a_reader_meets_the_old_file_or_the_new_one(subject: &mut Sub
         }
         reads
     });
-    for turn in 0..500 {
-        subject.storage.edit(Public, &[put("tag/link", &texts[turn % 2])]).await.unwrap();
+    for round in 0..500 {
+        subject.storage.edit(Public, &[put("tag/link", &texts[round % 2])]).await.unwrap();
     }
     ended.store(true, Ordering::Relaxed);
     assert!(reader.await.unwrap() > 10);
@@ -290,9 +290,11 @@ pub(crate) async fn what_is_not_there_is_none(subject: &mut Subject) {
 }
 
 pub(crate) async fn linking_content_that_is_missing_fails(subject: &mut Subject) {
-    let kept = subject.take_in("upload", b"kept", 10).await.content;
-    let absent =
-        roadstead::storage::Content { canonical: roadstead::oci::CanonicalDigest([7; 32]), ..kept };
+    let content = subject.take_in("upload", b"kept", 10).await.content;
+    let absent = roadstead::storage::Content {
+        canonical: roadstead::oci::CanonicalDigest([7; 32]),
+        ..content
+    };
     let error =
         subject.storage.edit(Public, &[Edit::link(path("data"), &absent)]).await.unwrap_err();
     assert_eq!(error.kind, StorageErrorKind::NotFound);
@@ -303,8 +305,8 @@ pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
     let text = String::from_utf8(noise(1, 3000).iter().map(|byte| byte & 0x7f).collect()).unwrap();
     subject.storage.edit(Public, &[put("blobs/data", &text)]).await.unwrap();
     let found = subject.storage.identify(Public, &path("blobs/data")).await.unwrap();
-    let kept = subject.storage.contents().await.unwrap();
-    assert!(kept.is_empty(), "identifying changes nothing");
+    let contents = subject.storage.contents().await.unwrap();
+    assert!(contents.is_empty(), "identifying changes nothing");
     for _ in 0..2 {
         subject.storage.adopt(Public, &path("blobs/data"), &found.content).await.unwrap();
         assert!(subject.storage.contains(&found.content).await.unwrap());
@@ -313,24 +315,25 @@ pub(crate) async fn a_file_of_a_tree_can_be_adopted(subject: &mut Subject) {
 }
 
 pub(crate) async fn an_imported_file_replaces_what_was_stored(subject: &mut Subject) {
-    let kept = subject.take_in("upload", b"hello", 10).await.content;
+    let content = subject.take_in("upload", b"hello", 10).await.content;
     // The same bytes in a file of its own, as in a copy that has lost its hard links.
     subject.storage.edit(Public, &[put("blobs/data", "hello")]).await.unwrap();
-    let is_another = !subject.storage.is_linked(Public, &path("blobs/data"), &kept).await.unwrap();
+    let is_another =
+        !subject.storage.is_linked(Public, &path("blobs/data"), &content).await.unwrap();
     assert_eq!(is_another, subject.is_made_of_files());
     for _ in 0..2 {
         let found = subject.storage.identify(Public, &path("blobs/data")).await.unwrap().content;
-        assert_eq!(found, kept);
+        assert_eq!(found, content);
         subject.storage.adopt(Public, &path("blobs/data"), &found).await.unwrap();
-        assert!(subject.storage.is_linked(Public, &path("blobs/data"), &kept).await.unwrap());
+        assert!(subject.storage.is_linked(Public, &path("blobs/data"), &content).await.unwrap());
     }
-    assert_eq!(subject.storage.contents().await.unwrap(), [kept.canonical]);
+    assert_eq!(subject.storage.contents().await.unwrap(), [content.canonical]);
 }
 
 pub(crate) async fn a_listing_passes_over_what_goes_meanwhile(subject: &mut Subject) {
-    let name = |place: usize| format!("folder/{place}");
-    let puts: Vec<Edit> = (0..200).map(|place| put(&name(place), "x")).collect();
-    let removals: Vec<Edit> = (1..200).map(|place| Edit::remove(path(&name(place)))).collect();
+    let name = |number: usize| format!("folder/{number}");
+    let puts: Vec<Edit> = (0..200).map(|number| put(&name(number), "x")).collect();
+    let removals: Vec<Edit> = (1..200).map(|number| Edit::remove(path(&name(number)))).collect();
     let storage = Arc::clone(&subject.storage);
     storage.edit(Public, &puts).await.unwrap();
     let ended = Arc::new(AtomicBool::new(false));

@@ -51,7 +51,7 @@ impl Faulty {
         // What the stock registry leaves of a manifest that was deleted is no fault.
         let deleted = push::sha256(b"deleted").hex();
         let deleted = format!("repositories/team/app/_manifests/revisions/sha256/{deleted}");
-        fs::create_dir_all(source.place(&deleted)).unwrap();
+        fs::create_dir_all(source.path_of(&deleted)).unwrap();
         Self { source, good, rotten, missing, root: expected.root }
     }
 }
@@ -64,7 +64,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
     let adopted = adopt(&source, &data);
     assert_eq!(adopted.code, Some(1), "{adopted}");
     let digest = |text: &[u8]| push::sha256(text).to_string();
-    let place = "docker/registry/v2";
+    let base = "docker/registry/v2";
     let mut lines = vec![
         format!(
             "left out blob {} of `team/app`: its bytes are {}",
@@ -84,7 +84,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_taken() {
         "left out repository `example.com/copy`: names that begin with `example.com` belong to other registries; list it in \
          server.local_namespaces to accept it"
             .to_owned(),
-        format!("left out {place}/repositories/Not/A/Name: not part of a registry"),
+        format!("left out {base}/repositories/Not/A/Name: not part of a registry"),
         "left out upload 1234 of `team/app`: the upload was not finished".to_owned(),
         "left out upload 5678 of `team/new`: the upload was not finished".to_owned(),
     ];

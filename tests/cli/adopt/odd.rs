@@ -31,15 +31,15 @@ fn links_pipes_and_names_that_are_not_utf8_are_named_and_the_rest_is_taken() {
     let source = one_image();
     let elsewhere = TempDir::new().unwrap();
     fs::create_dir_all(elsewhere.path().join("_layers")).unwrap();
-    let repositories = source.place("repositories");
+    let repositories = source.path_of("repositories");
     symlink(".", repositories.join("circle")).unwrap();
     symlink(elsewhere.path(), repositories.join("outside")).unwrap();
     symlink("gone", repositories.join("team/nowhere")).unwrap();
     symlink("itself", repositories.join("itself")).unwrap();
     fs::create_dir(repositories.join(OsStr::from_bytes(b"\xff"))).unwrap();
-    fs::create_dir(source.place("blobs/sha256").join(OsStr::from_bytes(b"\xfe"))).unwrap();
+    fs::create_dir(source.path_of("blobs/sha256").join(OsStr::from_bytes(b"\xfe"))).unwrap();
     make_pipe(&repositories.join("team/app/_manifests/tags/pipe/current/link"));
-    make_pipe(&source.place(&blob(b"piped")));
+    make_pipe(&source.path_of(&blob(b"piped")));
     let digest = push::sha256(b"piped");
     let link = format!("repositories/team/app/_layers/sha256/{}/link", digest.hex());
     source.write(&link, digest.to_string().as_bytes());
@@ -47,17 +47,17 @@ fn links_pipes_and_names_that_are_not_utf8_are_named_and_the_rest_is_taken() {
     let data = TempDir::new_in(source.server.data()).unwrap();
     let adopted = adopt(&source, data.path());
     assert_eq!(adopted.code, Some(1), "{adopted}");
-    let place = "docker/registry/v2";
+    let base = "docker/registry/v2";
     let not_followed = "a link to a directory, which is not followed";
     for line in [
-        format!("{place}/repositories/circle: cannot read it: {not_followed}"),
-        format!("{place}/repositories/outside: cannot read it: {not_followed}"),
-        format!("{place}/repositories/team/nowhere: cannot read it: No such file"),
-        format!("{place}/repositories/itself: cannot read it: Too many levels"),
-        format!("{place}/repositories/\u{fffd}: cannot read it: \u{fffd} is not UTF-8"),
-        format!("{place}/blobs/sha256/\u{fffd}: cannot read it: \u{fffd} is not UTF-8"),
+        format!("{base}/repositories/circle: cannot read it: {not_followed}"),
+        format!("{base}/repositories/outside: cannot read it: {not_followed}"),
+        format!("{base}/repositories/team/nowhere: cannot read it: No such file"),
+        format!("{base}/repositories/itself: cannot read it: Too many levels"),
+        format!("{base}/repositories/\u{fffd}: cannot read it: \u{fffd} is not UTF-8"),
+        format!("{base}/blobs/sha256/\u{fffd}: cannot read it: \u{fffd} is not UTF-8"),
         format!(
-            "{place}/repositories/team/app/_manifests/tags/pipe/current/link: cannot read it: not a file"
+            "{base}/repositories/team/app/_manifests/tags/pipe/current/link: cannot read it: not a file"
         ),
         "tag `team/app:pipe`: its link is missing or unreadable".to_owned(),
         format!("blob {digest} of `team/app`: cannot read its content: "),
@@ -76,7 +76,7 @@ fn links_pipes_and_names_that_are_not_utf8_are_named_and_the_rest_is_taken() {
 #[test]
 fn what_a_link_to_a_directory_hides_is_not_read_by_its_fixed_name_either() {
     let source = one_image();
-    let layers = source.place("repositories/team/app/_layers");
+    let layers = source.path_of("repositories/team/app/_layers");
     let away = source.server.data().join("away");
     fs::rename(&layers, &away).unwrap();
     symlink(&away, &layers).unwrap();
@@ -87,7 +87,7 @@ fn what_a_link_to_a_directory_hides_is_not_read_by_its_fixed_name_either() {
     // The place itself may be one.
     fs::remove_file(&layers).unwrap();
     fs::rename(&away, &layers).unwrap();
-    let blobs = source.place("blobs");
+    let blobs = source.path_of("blobs");
     fs::rename(&blobs, &away).unwrap();
     symlink(&away, &blobs).unwrap();
     let data = TempDir::new_in(source.server.data()).unwrap();
@@ -108,12 +108,12 @@ fn bound(command: &Command) -> Option<Command> {
 fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
     let source = one_image();
     let home = TempDir::new_in(source.server.data()).unwrap();
-    let team = source.place("repositories/team");
-    for (number, place) in [team.clone(), source.blob(b"layer")].iter().enumerate() {
+    let team = source.path_of("repositories/team");
+    for (number, path) in [team.clone(), source.blob(b"layer")].iter().enumerate() {
         let data = home.path().join(number.to_string());
-        let permissions = fs::metadata(place).unwrap().permissions();
+        let permissions = fs::metadata(path).unwrap().permissions();
         let Some(mut again) = bound(&command(&source.folder(), &data)) else { return };
-        fs::set_permissions(place, Permissions::from_mode(0o0)).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(0o0)).unwrap();
         for _ in 0..2 {
             let partial = run(&mut again);
             assert_eq!(partial.code, Some(1), "{partial}");
@@ -121,7 +121,7 @@ fn what_this_user_may_not_read_is_taken_when_it_is_run_again() {
             assert!(partial.stdout.contains("left out "), "{partial}");
             assert!(data.join("adopting").exists(), "{partial}");
         }
-        fs::set_permissions(place, permissions).unwrap();
+        fs::set_permissions(path, permissions).unwrap();
         let adopted = run(again.arg("--json"));
         assert!(adopted.succeeded(), "{adopted}");
         let report: Value = serde_json::from_str(&adopted.stdout).unwrap();

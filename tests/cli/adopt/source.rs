@@ -32,16 +32,16 @@ impl Source {
         self.server.data().join("public")
     }
 
-    pub(super) fn place(&self, path: &str) -> PathBuf {
+    pub(super) fn path_of(&self, path: &str) -> PathBuf {
         self.folder().join("docker/registry/v2").join(path)
     }
 
     pub(super) fn blob(&self, bytes: &[u8]) -> PathBuf {
-        self.place(&blob(bytes))
+        self.path_of(&blob(bytes))
     }
 
     pub(super) fn write(&self, path: &str, bytes: &[u8]) {
-        let file = self.place(path);
+        let file = self.path_of(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, bytes).unwrap();
     }

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::process::{Command, Stdio};
 
-use super::places::{Copy, Original};
+use super::copies::{Copy, Original};
 use crate::cli::push;
 use crate::common::{http, require, run, succeed};
 
@@ -59,8 +59,8 @@ fn a_file_leads_from_one_registry_to_another() {
 fn npms_ipfs_car_unpacks_what_is_exported_and_what_the_gateway_sends() {
     let Some(ipfs_car) = require("ipfs-car") else { return };
     let original = Original::start();
-    let place = Copy::new();
-    let file = place.home().join("registry.car");
+    let copy = Copy::new();
+    let file = copy.home().join("registry.car");
     for number in 0..2 {
         if number == 0 {
             succeed(&mut original.server.command(["export", file.to_str().unwrap()]));
@@ -70,7 +70,7 @@ fn npms_ipfs_car_unpacks_what_is_exported_and_what_the_gateway_sends() {
             assert_eq!(answer.status, 200);
             fs::write(&file, answer.body).unwrap();
         }
-        let folder = place.home().join(format!("unpacked{number}"));
+        let folder = copy.home().join(format!("unpacked{number}"));
         let mut unpack = Command::new(&ipfs_car);
         succeed(
             unpack
@@ -88,11 +88,11 @@ fn npms_ipfs_car_unpacks_what_is_exported_and_what_the_gateway_sends() {
 #[test]
 fn a_file_that_cannot_be_written_leaves_nothing() {
     let original = Original::start();
-    let place = Copy::new();
+    let copy = Copy::new();
     for file in ["absent/registry.car", "/", "/dev/full"] {
-        let exported = run(original.server.command(["export", file]).current_dir(place.home()));
+        let exported = run(original.server.command(["export", file]).current_dir(copy.home()));
         assert_eq!(exported.code, Some(1), "{exported}");
         assert!(exported.stderr.contains(&format!("cannot write {file}")), "{exported}");
     }
-    assert_eq!(fs::read_dir(place.home()).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(copy.home()).unwrap().count(), 0);
 }

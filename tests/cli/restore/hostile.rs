@@ -7,7 +7,7 @@ use cid::Cid;
 use roadstead::ipld::{Block, Directory, Entry};
 use roadstead::oci::{Algorithm, Digest};
 
-use super::places::{Copy, Original};
+use super::copies::{Copy, Original};
 use super::trees::{Made, Tree, insert};
 use crate::cli::push;
 use crate::common::{Finished, run, succeed};
@@ -103,10 +103,10 @@ fn links_with_nonsense_are_refused() {
 #[test]
 fn content_that_is_not_what_it_is_named_is_refused() {
     let hex = push::sha256(b"layer").hex();
-    let place = format!("blobs/sha256/{}/{hex}/data", &hex[..2]);
+    let path = format!("blobs/sha256/{}/{hex}/data", &hex[..2]);
     let mut tree = Tree::image();
-    tree.put(&place, "other");
-    let why = format!("{place}`: its content has another digest");
+    tree.put(&path, "other");
+    let why = format!("{path}`: its content has another digest");
     refused(&tree.make(), &why);
 
     // A manifest that is too large, and one that leads to nothing.

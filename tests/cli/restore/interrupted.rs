@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::places::{Copy, Original};
+use super::copies::{Copy, Original};
 use super::proxy::{Manner, Proxy};
 use crate::cli::push;
 use crate::common::{Process, Server, embedded_only, http, run, succeed};
@@ -76,9 +76,9 @@ fn a_restoration_that_was_killed_goes_on_and_serves_nothing_before() {
         for least in [1, 20, 80, 2 * IMAGES + 1] {
             kill_at(copy, &mut copy.restoring(&root, &gateway), least, &root)?;
         }
-        let told = all_of(copy, &mut copy.restoring(&root, &gateway), &root);
-        assert_eq!(told["blobs"], 2 * IMAGES + 1);
-        assert_eq!(told["fetched"], 0, "what was there was fetched again");
+        let summary = all_of(copy, &mut copy.restoring(&root, &gateway), &root);
+        assert_eq!(summary["blobs"], 2 * IMAGES + 1);
+        assert_eq!(summary["fetched"], 0, "what was there was fetched again");
         Some(())
     });
 }
@@ -96,8 +96,8 @@ fn an_import_that_was_killed_goes_on_also_where_a_restoration_ended() {
         for least in [30, 100] {
             kill_at(copy, &mut copy.command(&["import", path]), least, &root)?;
         }
-        let told = all_of(copy, &mut copy.command(&["import", path]), &root);
-        assert!(told["fetched"].as_u64().unwrap() <= 21, "{told}");
+        let summary = all_of(copy, &mut copy.command(&["import", path]), &root);
+        assert!(summary["fetched"].as_u64().unwrap() <= 21, "{summary}");
         Some(())
     });
 }
@@ -128,7 +128,7 @@ fn a_restoration_that_is_killed_at_any_time_goes_on() {
 }
 
 #[test]
-fn a_root_that_moved_on_takes_the_place_of_one_that_is_half_there() {
+fn a_newer_root_replaces_one_that_is_half_there() {
     let Some(()) = embedded_only("it looks into the store to know when to kill") else { return };
     in_time(|copy| {
         let (server, old) = original();
@@ -137,8 +137,8 @@ fn a_root_that_moved_on_takes_the_place_of_one_that_is_half_there() {
         assert_eq!(push::delete(&server, "/v2/team/app0/manifests/v0"), 202);
         push::image(&server, "team/new", "v1", "new");
         let root = succeed(&mut server.command(["root"]));
-        let told = all_of(copy, &mut copy.restoring(&root, &gateway), &root);
-        assert!(told["fetched"].as_u64().unwrap() < 100, "{told}");
+        let summary = all_of(copy, &mut copy.restoring(&root, &gateway), &root);
+        assert!(summary["fetched"].as_u64().unwrap() < 100, "{summary}");
         Some(())
     });
 }
@@ -150,9 +150,9 @@ fn a_peer_that_is_lost_ends_it_with_how_to_go_on() {
     let copy = Copy::new();
     let failed = copy.restore(&original.root, &proxy.url());
     assert_eq!(failed.code, Some(1), "{failed}");
-    let said = &failed.stderr;
-    assert!(said.contains("run the same command again to continue, or empty"), "{said}");
-    assert!(said.contains("cannot read"), "{said}");
+    let stderr = &failed.stderr;
+    assert!(stderr.contains("run the same command again to continue, or empty"), "{stderr}");
+    assert!(stderr.contains("cannot read"), "{stderr}");
     copy.assert_unfinished();
     let restored = copy.restore(&original.root, &original.server.url(""));
     assert!(restored.succeeded(), "{restored}");

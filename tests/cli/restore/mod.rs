@@ -1,10 +1,10 @@
 //! `roadstead restore`, `export` and `import`: an empty registry becomes a copy, with the same root.
 
 mod archive;
+mod copies;
 mod hostile;
 mod interrupted;
 mod peers;
-mod places;
 mod proxy;
 mod trees;
 
@@ -13,7 +13,7 @@ use std::process::Command;
 
 use crate::cli::push;
 use crate::common::{Bind, require, run, succeed};
-use places::{Copy, Original};
+use copies::{Copy, Original};
 
 #[test]
 fn a_copy_has_the_same_root_and_answers_the_same() {
@@ -61,14 +61,14 @@ fn a_domain_leads_to_what_is_restored() {
     assert_eq!(refused.code, Some(1), "{refused}");
     let restored = restore("true");
     assert!(restored.succeeded(), "{restored}");
-    let told: serde_json::Value = serde_json::from_str(&restored.stdout).unwrap();
-    assert_eq!(told["root"], original.root);
-    assert_eq!(told["repositories"], 3);
+    let summary: serde_json::Value = serde_json::from_str(&restored.stdout).unwrap();
+    assert_eq!(summary["root"], original.root);
+    assert_eq!(summary["repositories"], 3);
     copy.assert_is(&original.root);
 }
 
 #[test]
-fn only_an_empty_place_is_filled_and_only_with_what_is_found() {
+fn only_an_empty_folder_is_filled_and_only_with_what_is_found() {
     let original = Original::start();
     let gateway = original.server.url("");
     let copy = Copy::new();

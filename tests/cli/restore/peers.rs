@@ -1,6 +1,6 @@
 //! Peers that are slow to tell, break off or lie.
 
-use super::places::{Copy, Original};
+use super::copies::{Copy, Original};
 use super::proxy::{Manner, Proxy};
 use crate::cli::push;
 
@@ -12,10 +12,10 @@ fn names_and_links_cost_no_round_trip_each() {
     let restored = copy.restore(&original.root, &proxy.url());
     assert!(restored.succeeded(), "{restored}");
     copy.assert_is(&original.root);
-    let told = restored.stdout.split(" blobs; ").next().unwrap();
-    let blobs: usize = told.rsplit(' ').next().unwrap().parse().unwrap();
+    let summary = restored.stdout.split(" blobs; ").next().unwrap();
+    let blobs: usize = summary.rsplit(' ').next().unwrap().parse().unwrap();
     // One for each blob and for each directory of blobs, and a few for the root and all names.
-    assert!(proxy.asked() <= 2 * blobs + 20, "{}: {restored}", proxy.asked());
+    assert!(proxy.requests() <= 2 * blobs + 20, "{}: {restored}", proxy.requests());
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_peer_without_usable_archives_is_read_block_by_block() {
         let restored = copy.restore(&original.root, &proxy.url());
         assert!(restored.succeeded(), "{restored}");
         copy.assert_is(&original.root);
-        assert!(proxy.asked() > 100, "{}", proxy.asked());
+        assert!(proxy.requests() > 100, "{}", proxy.requests());
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) struct Proxy {
 struct Shared {
     target: String,
     manner: Manner,
-    asked: AtomicUsize,
+    requests: AtomicUsize,
     is_over: AtomicBool,
 }
 
@@ -47,7 +47,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target: target.to_owned(),
             manner,
-            asked: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
             is_over: AtomicBool::new(false),
         });
         let serving = Arc::clone(&shared);
@@ -69,8 +69,8 @@ impl Proxy {
     }
 
     /// How many requests came.
-    pub(super) fn asked(&self) -> usize {
-        self.shared.asked.load(Ordering::SeqCst)
+    pub(super) fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
     }
 }
 
@@ -87,7 +87,7 @@ impl Shared {
     /// Serves one request.
     fn serve(&self, mut stream: TcpStream) -> std::io::Result<()> {
         let head = head(&mut stream)?;
-        let number = self.asked.fetch_add(1, Ordering::SeqCst);
+        let number = self.requests.fetch_add(1, Ordering::SeqCst);
         match self.manner {
             Manner::Flaky if number % 3 == 2 => return Ok(()),
             Manner::Lost if number >= 12 => return Ok(()),

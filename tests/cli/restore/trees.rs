@@ -35,8 +35,8 @@ impl Tree {
         tree.blob(text.as_bytes());
         let digest = push::sha256(text.as_bytes());
         let below = "repositories/team/app/_manifests";
-        for place in ["revisions", "tags/v1/index"] {
-            tree.put(&format!("{below}/{place}/sha256/{}/link", digest.hex()), digest.to_string());
+        for folder in ["revisions", "tags/v1/index"] {
+            tree.put(&format!("{below}/{folder}/sha256/{}/link", digest.hex()), digest.to_string());
         }
         tree.put(&format!("{below}/tags/v1/current/link"), digest.to_string());
         tree

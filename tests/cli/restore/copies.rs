@@ -1,4 +1,4 @@
-//! A registry that has something of everything, and an empty place for its copy.
+//! A registry that has something of everything, and an empty folder for its copy.
 
 use std::path::PathBuf;
 use std::process::Command;
