@@ -51,7 +51,6 @@ impl Registry {
             look.repositories += repositories.len();
             walked.push((tree, repositories, passed));
         }
-        self.look_at_stored_content(&mut look, reading).await?;
         progress.begin("comparing repositories", Steps::Items(look.repositories as u64));
         for (tree, repositories, passed) in &mut walked {
             look.tree = *tree;
@@ -62,6 +61,7 @@ impl Registry {
             }
             self.look_at_names(&mut look, repositories).await?;
         }
+        self.look_at_stored_content(&mut look, reading).await?;
         progress.begin("computing the root", Steps::Unknown);
         for (tree, _, mut passed) in walked {
             look.tree = tree;
@@ -123,7 +123,9 @@ impl Registry {
         loop {
             let page = self.index.stored_content(last.as_ref(), PAGE).await?;
             for canonical in &page {
-                if !reading.is_there(canonical).await? {
+                if !reading.is_there(canonical).await?
+                    && (look.is_referenced(canonical) || !self.is_for_the_queue(canonical).await?)
+                {
                     let about = format!("blob {canonical}");
                     look.find(about, "in the index, but its content is missing");
                 }
@@ -133,6 +135,17 @@ impl Registry {
                 _ => return Ok(()),
             }
         }
+    }
+
+    /// Tells whether the index has only the bytes of a manifest that was not committed, or is about to be: some storages
+    /// take them in as content with the edits of the commit.
+    async fn is_for_the_queue(&self, canonical: &CanonicalDigest) -> Result<bool> {
+        if self.index.stored_blob(canonical).await?.is_some() {
+            return Ok(false);
+        }
+        let manifest = self.index.stored_manifest(canonical).await?;
+        let new = manifest.and_then(|it| self.stored_with_edits(*canonical, &it.bytes));
+        Ok(new.is_some())
     }
 
     async fn look_at_repository(
