@@ -41,7 +41,7 @@ pub enum ClientErrorKind {
     NotFound,
     /// Credentials are missing or wrong, or are not good for this.
     Unauthorized,
-    /// The credentials are right, but may not do this.
+    /// The credentials are right, but may not do this; or a host to which the registry led refuses.
     Denied,
     /// The registry does not accept the request: what was sent is malformed, or contradicts what it has.
     Refused,

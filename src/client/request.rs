@@ -111,7 +111,8 @@ impl Request<'_> {
         let authorizer = &client.shared.authorizer;
         let ahead = authorizer.ahead(&self.scope).await?;
         let answer = self.exchange(ahead.as_ref()).await?;
-        if answer.status() != 401 || matches!(self.body, Body::Streamed(None)) {
+        // The challenge of another host, to which the registry redirected, decides nothing about its password.
+        if answer.status() != 401 || answer.is_foreign() || matches!(self.body, Body::Streamed(None)) {
             return Ok(answer);
         }
         let challenges = Challenge::of(answer.headers());
@@ -171,6 +172,8 @@ impl Request<'_> {
             }
             None => ClientError::transport(&*self.context, error),
         })?;
-        Ok(Answer::new(response, self.context.clone(), shared.timeouts))
+        let is_foreign = response.url().origin() != shared.base.origin();
+        let answer = Answer::new(response, self.context.clone(), shared.timeouts);
+        Ok(if is_foreign { answer.foreign() } else { answer })
     }
 }

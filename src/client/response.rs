@@ -25,11 +25,21 @@ pub(super) struct Answer {
     response: Response,
     context: String,
     timeouts: Timeouts,
+    is_foreign: bool,
 }
 
 impl Answer {
     pub(super) fn new(response: Response, context: String, timeouts: Timeouts) -> Self {
-        Self { response, context, timeouts }
+        Self { response, context, timeouts, is_foreign: false }
+    }
+
+    /// Marks an answer that is not the registry's own, but that of a host to which it led.
+    pub(super) fn foreign(self) -> Self {
+        Self { is_foreign: true, ..self }
+    }
+
+    pub(super) fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     pub(super) fn status(&self) -> u16 {
@@ -70,7 +80,12 @@ impl Answer {
                 break;
             }
         }
-        Err(ClientError::answered(self.context, status, retry_after, &body))
+        let mut error = ClientError::answered(self.context, status, retry_after, &body);
+        // No credentials of the registry would help there.
+        if self.is_foreign && error.kind == ClientErrorKind::Unauthorized {
+            error.kind = ClientErrorKind::Denied;
+        }
+        Err(error)
     }
 
     /// Returns the next bytes of the body.

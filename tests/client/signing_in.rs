@@ -142,3 +142,40 @@ async fn credentials_do_not_follow_a_redirect_or_an_upload_to_another_host() {
     assert_eq!(requests.len(), 2);
     assert!(requests.iter().all(|head| !head.contains("authorization")), "{requests:?}");
 }
+
+#[tokio::test]
+async fn the_challenge_of_a_host_behind_a_redirect_gets_no_password() {
+    let third = Fake::start(|_| answer(200, "", br#"{"token":"stolen"}"#));
+    let realm = third.url();
+    let store = Fake::start(move |_| {
+        answer(401, &format!("WWW-Authenticate: Bearer realm=\"{realm}/token\"\r\n"), b"")
+    });
+    let elsewhere = format!("Location: {}/stored\r\n", store.url());
+    let registry = Fake::start(move |head| {
+        if head.starts_with("get /token") {
+            return answer(200, "", br#"{"token":"good"}"#);
+        }
+        if !head.contains("authorization: bearer good") {
+            return answer(401, "WWW-Authenticate: Bearer realm=\"/token\"\r\n", b"");
+        }
+        if head.starts_with("get /v2/a/") {
+            return answer(307, &elsewhere, b"");
+        }
+        answer(200, "", b"hello")
+    });
+    // The redirect is the first that the client meets, or comes once it has a token.
+    for is_signed_in in [false, true] {
+        let client = client_of(&registry.url(), "anna", "sesame");
+        if is_signed_in {
+            client.ping().await.unwrap();
+        }
+        let error = repository(&client, "a").blob(&digest(b"hello")).await.err().unwrap();
+        assert_eq!((error.kind, error.status), (ClientErrorKind::Denied, Some(401)), "{error}");
+        let blob = repository(&client, "b").blob(&digest(b"hello")).await.unwrap();
+        assert_eq!(blob.read_to_end(5).await.unwrap(), "hello");
+    }
+    assert_eq!(third.requests(), [""; 0]);
+    let requests = store.requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests.iter().all(|head| !head.contains("authorization")), "{requests:?}");
+}
