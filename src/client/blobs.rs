@@ -76,6 +76,8 @@ impl Repository {
             etag,
             hasher: Some(Hasher::new(digest.algorithm())),
             body: Some(answer),
+            pending: None,
+            failure: None,
             offset: 0,
             skipped: 0,
             retries: Retries::default(),
@@ -160,7 +162,8 @@ impl Repository {
     }
 }
 
-/// Reads a blob from its begin to its end. The last bytes are given only once the whole has the digest.
+/// Reads a blob from its begin to its end. The last bytes are given only once the whole has the digest; what failed its
+/// check stays failed.
 pub struct BlobReader {
     repository: Repository,
     digest: Digest,
@@ -171,15 +174,19 @@ pub struct BlobReader {
     hasher: Option<Hasher>,
     /// None once the connection broke.
     body: Option<Answer>,
-    /// How many bytes were given.
+    /// The latest bytes while the size is unknown: they may be the last.
+    pending: Option<Bytes>,
+    /// The check that failed.
+    failure: Option<(ClientErrorKind, String)>,
+    /// How many bytes were received.
     offset: u64,
-    /// How many bytes of the body in hand are to be skipped, since they were given before.
+    /// How many bytes of the body in hand are to be skipped, since they were received before.
     skipped: u64,
     retries: Retries,
 }
 
 impl BlobReader {
-    /// Returns the size in bytes, if the registry told it.
+    /// Returns the size in bytes, if the registry told it or the end was reached.
     ///
     /// ```no_run
     /// # // It needs a registry.
@@ -235,9 +242,12 @@ impl BlobReader {
     ///
     /// # Errors
     /// [`ClientErrorKind::Corrupt`] instead of the last bytes if the whole does not have the digest;
-    /// [`ClientErrorKind::TooLarge`] if the blob is larger than the limit; that of the network once several tries in a
-    /// row brought nothing.
+    /// [`ClientErrorKind::TooLarge`] if the blob is larger than the limit; each of the two again by every later call;
+    /// that of the network once several tries in a row brought nothing.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
+        if let Some((kind, reason)) = &self.failure {
+            return Err(ClientError::new(*kind, self.context(), reason.as_str()));
+        }
         loop {
             match self.read().await {
                 Ok(read) => return Ok(read),
@@ -269,7 +279,8 @@ impl BlobReader {
     /// Those of [`Self::next`]; [`ClientErrorKind::TooLarge`] if it is more.
     pub async fn read_to_end(mut self, most: usize) -> Result<Bytes> {
         let mut bytes = BytesMut::new();
-        self.limit = self.limit.min(self.offset.saturating_add(most as u64));
+        let pending = self.pending.as_ref().map_or(0, Bytes::len) as u64;
+        self.limit = self.limit.min((self.offset - pending).saturating_add(most as u64));
         while let Some(piece) = self.next().await? {
             bytes.extend_from_slice(&piece);
         }
@@ -299,14 +310,15 @@ impl BlobReader {
         loop {
             if self.size.is_some_and(|size| self.offset == size) {
                 self.check_end(&[])?;
-                return Ok(None);
+                return Ok(self.pending.take());
             }
             if self.body.is_none() {
                 self.body = Some(self.resume().await?);
             }
             let Some(body) = &mut self.body else { continue };
             let Some(mut bytes) = body.chunk().await? else {
-                return self.end().map(|()| None);
+                self.end()?;
+                continue;
             };
             let known = self.skipped.min(bytes.len() as u64);
             self.skipped -= known;
@@ -321,7 +333,12 @@ impl BlobReader {
                 hasher.update(&bytes);
             }
             self.offset += bytes.len() as u64;
-            return Ok(Some(bytes));
+            if self.size.is_some() {
+                return Ok(Some(bytes));
+            }
+            if let Some(before) = self.pending.replace(bytes) {
+                return Ok(Some(before));
+            }
         }
     }
 
@@ -341,10 +358,11 @@ impl BlobReader {
         Ok(answer)
     }
 
-    /// Checks the whole at the end of a body.
+    /// Takes the end of a body for that of the blob if its size is unknown.
     fn end(&mut self) -> Result<()> {
         if self.size.is_none() {
-            return self.check_end(&[]);
+            self.size = Some(self.offset);
+            return Ok(());
         }
         let reason = "the answer ended early";
         Err(ClientError::new(ClientErrorKind::Unavailable, self.context(), reason))
@@ -357,8 +375,7 @@ impl BlobReader {
         if hasher.finish() == self.digest {
             return Ok(());
         }
-        let reason = "the bytes do not have the digest";
-        Err(ClientError::new(ClientErrorKind::Corrupt, self.context(), reason))
+        Err(self.fail(ClientErrorKind::Corrupt, "the bytes do not have the digest"))
     }
 
     /// Checks a size against what is allowed, and what the registry announced.
@@ -367,8 +384,14 @@ impl BlobReader {
         if size <= limit {
             return Ok(());
         }
-        let reason = format!("it is longer than {limit} bytes");
-        Err(ClientError::new(ClientErrorKind::TooLarge, self.context(), reason))
+        Err(self.fail(ClientErrorKind::TooLarge, &format!("it is longer than {limit} bytes")))
+    }
+
+    /// Fails for good: no request is sent for this blob any more, and no further byte is given.
+    fn fail(&mut self, kind: ClientErrorKind, reason: &str) -> ClientError {
+        (self.body, self.pending) = (None, None);
+        self.failure = Some((kind, reason.to_owned()));
+        ClientError::new(kind, self.context(), reason)
     }
 
     fn context(&self) -> String {

@@ -18,7 +18,7 @@ pub struct Timeouts {
 pub struct Limits {
     /// The largest manifest in bytes.
     pub manifest: usize,
-    /// The largest page of a list in bytes.
+    /// The largest page of a list in bytes; all pages together may have four times as many.
     pub page: usize,
     /// The most entries of a list, over all pages.
     pub entries: usize,

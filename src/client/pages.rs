@@ -11,6 +11,12 @@ use super::error::{ClientError, ClientErrorKind, Result};
 use super::token::Scope;
 use crate::oci::{RepositoryName, Tag};
 
+/// How many times the largest page a list may have, over all pages.
+const PAGES: usize = 4;
+
+/// How many empty pages in a row a registry may give, such as those of which the client may see nothing.
+const EMPTY: u32 = 3;
+
 /// Reads the entries of a page.
 type Parse<T> = fn(&[u8]) -> std::result::Result<Vec<T>, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -23,6 +29,10 @@ pub struct Pages<T> {
     parse: Parse<T>,
     /// How many more entries it may have.
     left: usize,
+    /// How many more bytes it may have.
+    bytes_left: usize,
+    /// How many empty pages came last.
+    empty: u32,
 }
 
 impl Client {
@@ -55,8 +65,9 @@ impl<T> Pages<T> {
         context: String,
         parse: Parse<T>,
     ) -> Self {
-        let left = client.shared.limits.entries;
-        Self { client, next: Some(first), scope, context, parse, left }
+        let limits = client.shared.limits;
+        let (left, bytes_left) = (limits.entries, limits.page.saturating_mul(PAGES));
+        Self { client, next: Some(first), scope, context, parse, left, bytes_left, empty: 0 }
     }
 
     /// Asks for pages of so many entries; a registry may give fewer.
@@ -90,11 +101,11 @@ impl<T> Pages<T> {
     ///
     /// # Errors
     /// [`ClientErrorKind::TooLarge`] if a page, or the list, is longer than the limits allow;
-    /// [`ClientErrorKind::Protocol`] if it is not the list that it should be.
+    /// [`ClientErrorKind::Protocol`] if it is not the list that it should be, or leads nowhere.
     pub async fn next(&mut self) -> Result<Option<Vec<T>>> {
         let Some(url) = self.next.take() else { return Ok(None) };
         let client = self.client.clone();
-        let request = client.request(Method::GET, url, self.scope.clone(), &*self.context);
+        let request = client.request(Method::GET, url.clone(), self.scope.clone(), &*self.context);
         let answer = request.expect(&[200]).await?;
         let next = answer.header(LINK).and_then(next_link);
         let next = next.map(|text| answer.link(text, "Link")).transpose()?;
@@ -103,16 +114,25 @@ impl<T> Pages<T> {
         {
             return Err(answer.protocol("its Link leads to another host"));
         }
-        let body = answer.bytes(client.shared.limits.page).await?;
+        if next.as_ref().is_some_and(|next| *next == url || next == answer.url()) {
+            return Err(answer.protocol("its Link leads to itself"));
+        }
+        let body = answer.bytes(client.shared.limits.page.min(self.bytes_left)).await?;
+        self.bytes_left -= body.len();
         let entries = (self.parse)(&body).map_err(|error| {
             let reason = "the answer is not the list that it should be";
             ClientError::caused_by(ClientErrorKind::Protocol, &*self.context, reason, error)
         })?;
-        // An empty page counts as well: it could lead to itself.
+        // An empty page counts as well: pages could lead in a circle.
         let Some(left) = self.left.checked_sub(entries.len().max(1)) else {
             let reason = "the list is longer than the limits allow";
             return Err(ClientError::new(ClientErrorKind::TooLarge, &*self.context, reason));
         };
+        self.empty = if entries.is_empty() { self.empty + 1 } else { 0 };
+        if self.empty > EMPTY && next.is_some() {
+            let reason = format!("the list goes on after {} empty pages", self.empty);
+            return Err(ClientError::new(ClientErrorKind::Protocol, &*self.context, reason));
+        }
         (self.left, self.next) = (left, next);
         Ok(Some(entries))
     }

@@ -112,7 +112,10 @@ impl Request<'_> {
         let ahead = authorizer.ahead(&self.scope).await?;
         let answer = self.exchange(ahead.as_ref()).await?;
         // The challenge of another host, to which the registry redirected, decides nothing about its password.
-        if answer.status() != 401 || answer.is_foreign() || matches!(self.body, Body::Streamed(None)) {
+        if answer.status() != 401
+            || answer.is_foreign()
+            || matches!(self.body, Body::Streamed(None))
+        {
             return Ok(answer);
         }
         let challenges = Challenge::of(answer.headers());

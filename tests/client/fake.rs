@@ -71,3 +71,17 @@ pub(crate) fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
     );
     [head.as_bytes(), body].concat()
 }
+
+/// An answer without a length.
+pub(crate) fn chunked(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!(
+        "HTTP/1.1 {status} Whatever\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n{headers}\r\n"
+    );
+    let mut bytes = head.into_bytes();
+    for piece in body.chunks(4096) {
+        bytes.extend(format!("{:x}\r\n", piece.len()).into_bytes());
+        bytes.extend([piece, b"\r\n"].concat());
+    }
+    bytes.extend(b"0\r\n\r\n");
+    bytes
+}

@@ -1,10 +1,11 @@
 //! Servers that lie, are endless, or say nothing: each ends with an error of the right kind.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use roadstead::client::{Client, ClientErrorKind, Limits, Options, Repository, Timeouts};
 
-use crate::client::fake::{Fake, answer};
+use crate::client::fake::{Fake, answer, chunked};
 use crate::client::{client, digest, repository};
 
 /// A repository of a registry that gives this answer to everything.
@@ -17,8 +18,13 @@ fn answering(bytes: Vec<u8>, options: Options) -> (Repository, Fake) {
 #[tokio::test]
 async fn other_bytes_are_not_given_to_the_end() {
     let long = vec![1; 1 << 20];
-    for bytes in [b"hallo".to_vec(), long.clone()] {
-        let (repository, _fake) = answering(answer(200, "", &bytes), Options::default());
+    for (bytes, form) in [
+        (b"hallo".to_vec(), answer as fn(u16, &str, &[u8]) -> Vec<u8>),
+        (long.clone(), answer),
+        (b"hallo".to_vec(), chunked),
+        (long.clone(), chunked),
+    ] {
+        let (repository, _fake) = answering(form(200, "", &bytes), Options::default());
         let mut blob = repository.blob(&digest(b"hello")).await.unwrap();
         let (mut received, mut failure) = (0, None);
         while failure.is_none() {
@@ -30,6 +36,7 @@ async fn other_bytes_are_not_given_to_the_end() {
         }
         assert_eq!(failure, Some(ClientErrorKind::Corrupt));
         assert!(received < bytes.len());
+        assert_eq!(blob.next().await.unwrap_err().kind, ClientErrorKind::Corrupt, "it stays so");
         let blob = repository.blob(&digest(b"hello")).await.unwrap().unchecked();
         assert!(blob.read_to_end(bytes.len()).await.unwrap() == bytes);
 
@@ -56,13 +63,40 @@ async fn an_answer_beyond_its_limit_is_not_read() {
     assert_eq!(repository.tags().all().await.unwrap_err().kind, ClientErrorKind::TooLarge);
     let error = repository.blob(&digest(b"hello")).await.err().unwrap();
     assert_eq!(error.kind, ClientErrorKind::TooLarge);
+}
 
-    // A page that leads to itself is an endless list.
-    let options = Options { limits: Limits { page: 100, ..limits }, ..options };
+/// A registry whose list goes on with every page, each of which has these bytes.
+fn endless_list(page: &'static [u8], limits: Limits) -> (Repository, Fake) {
+    let count = AtomicUsize::new(0);
+    let fake = Fake::start(move |_| {
+        let number = count.fetch_add(1, Ordering::Relaxed);
+        let link = format!("Link: </v2/a/tags/list?last={number}>; rel=\"next\"\r\n");
+        answer(200, &link, page)
+    });
+    let options = Options { limits, ..Options::default() };
+    let client = Client::with(&fake.url(), options).expect("it is a URL");
+    (repository(&client, "a"), fake)
+}
+
+#[tokio::test]
+async fn a_list_ends() {
+    let limits = Limits { page: 100, entries: 3, ..Limits::default() };
+    let page = br#"{"tags":["one"],"filler":"some twenty more bytes"}"#;
+    let many = Limits { entries: 1000, ..limits };
+    for (page, limits, kind, requests) in [
+        (&page[..], limits, ClientErrorKind::TooLarge, 4),
+        (page, many, ClientErrorKind::TooLarge, 8),
+        (br#"{"tags":[]}"#, many, ClientErrorKind::Protocol, 4),
+    ] {
+        let (repository, fake) = endless_list(page, limits);
+        assert_eq!(repository.tags().all().await.unwrap_err().kind, kind);
+        assert_eq!(fake.requests().len(), requests);
+    }
     let link = "Link: </v2/a/tags/list>; rel=\"next\"\r\n";
-    let (repository, fake) = answering(answer(200, link, br#"{"tags":[]}"#), options);
-    assert_eq!(repository.tags().all().await.unwrap_err().kind, ClientErrorKind::TooLarge);
-    assert_eq!(fake.requests().len(), 4);
+    let itself = answer(200, link, br#"{"tags":["one"]}"#);
+    let (repository, fake) = answering(itself, Options::default());
+    assert_eq!(repository.tags().all().await.unwrap_err().kind, ClientErrorKind::Protocol);
+    assert!(fake.requests().len() <= 2);
 }
 
 #[tokio::test]
