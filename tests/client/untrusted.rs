@@ -85,7 +85,7 @@ async fn a_list_ends() {
     let many = Limits { entries: 1000, ..limits };
     for (page, limits, kind, requests) in [
         (&page[..], limits, ClientErrorKind::TooLarge, 4),
-        (page, many, ClientErrorKind::TooLarge, 8),
+        (page, many, ClientErrorKind::TooLarge, 9),
         (br#"{"tags":[]}"#, many, ClientErrorKind::Protocol, 4),
     ] {
         let (repository, fake) = endless_list(page, limits);
