@@ -65,11 +65,18 @@ async fn pushes_go_on(registry: &str) {
         proxy.trouble();
         let repository = |client: &Client| repository(client, "team/app");
         let name = digest(&bytes);
-        if push % 2 == 0 {
-            repository(&through).push_blob(&name, &content).await.unwrap();
-        } else {
-            let chunk = MIB as u64;
-            repository(&through).push_blob_in_chunks(&name, &content, chunk).await.unwrap();
+        // A network that fails many times in a row is reported, and the push repeated.
+        for attempt in 0..3 {
+            let pushed = if push % 2 == 0 {
+                repository(&through).push_blob(&name, &content).await
+            } else {
+                repository(&through).push_blob_in_chunks(&name, &content, MIB as u64).await
+            };
+            match pushed {
+                Ok(()) => break,
+                Err(error) if error.may_succeed_later() && attempt < 2 => {}
+                Err(error) => panic!("{error}"),
+            }
         }
         let blob = repository(&direct).blob(&name).await.unwrap();
         assert!(blob.read_to_end(bytes.len()).await.unwrap() == bytes);
