@@ -132,15 +132,24 @@ impl Registry {
     async fn recover_once(&self) -> Result<()> {
         self.unrecovered.store(true, Ordering::Release);
         let mut writer = self.index.lock().await?;
-        for tree in TreeId::ALL {
-            let mut after = 0;
-            while let Some(again) = next_unfolded(&mut writer, tree, &mut after).await? {
-                self.storage.apply(&TreeEdit::all(tree, again)).await?;
-            }
+        if self.storage.addressed().is_none() {
+            self.apply_again(&mut writer).await?;
         }
         self.unrecovered.store(false, Ordering::Release);
         self.drain(&mut writer).await?;
         self.settle_links(&mut writer).await
+    }
+
+    /// Applies what was carried out and not folded yet: it may not have reached the disk. Trees that have CIDs are
+    /// durable when their edits are applied.
+    async fn apply_again(&self, writer: &mut Writer) -> Result<()> {
+        for tree in TreeId::ALL {
+            let mut after = 0;
+            while let Some(again) = next_unfolded(writer, tree, &mut after).await? {
+                self.storage.apply(&TreeEdit::all(tree, again)).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Notes which links of an earlier version's blobs the tree has. What cannot be read counts as linked.

@@ -58,7 +58,6 @@ impl Registry {
         };
         let storing = self.storing.clone().read_owned().await;
         let content = if let Some(new) = self.stored_with_edits(canonical, &bytes) {
-            self.recall(&canonical.into()).await?;
             new.content()
         } else {
             let (registry, copy) = (self.clone(), bytes.clone());
@@ -104,7 +103,7 @@ impl Registry {
     }
 
     /// Returns what a storage takes in together with the edits of a commit: a manifest of one leaf, if its trees have
-    /// CIDs. The queue has the bytes until then.
+    /// CIDs. The index has the bytes until then, and the trees afterwards; it is no content of its own.
     pub(super) fn stored_with_edits(
         &self,
         canonical: CanonicalDigest,
@@ -112,6 +111,13 @@ impl Registry {
     ) -> Option<NewContent> {
         self.storage.addressed()?;
         NewContent::of(canonical, bytes)
+    }
+
+    /// Tells whether the index has a manifest of that digest that is stored with the edits of its commit, and so in
+    /// trees only.
+    pub(super) async fn is_of_trees(&self, canonical: &CanonicalDigest) -> Result<bool> {
+        let manifest = self.index.stored_manifest(canonical).await?;
+        Ok(manifest.is_some_and(|it| self.stored_with_edits(*canonical, &it.bytes).is_some()))
     }
 
     /// Takes a manifest's bytes in as content.

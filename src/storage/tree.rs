@@ -23,7 +23,7 @@ pub struct Applied {
     pub folded: Folded,
 }
 
-/// Content of one leaf, which is stored together with the edits that link it.
+/// Content of one leaf, which is stored together with the edits that link it, and as long as a tree does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewContent {
     canonical: CanonicalDigest,
@@ -90,8 +90,8 @@ pub trait TreeStore: Send + Sync {
 #[async_trait]
 pub trait AddressedTree: Send + Sync {
     /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
-    /// from forgetting it, so it need not be looked up again; nor need what is `new`: it is stored as content before any
-    /// reader sees the edits. Readers see all of the edits or none, whichever trees they are of; none before `permit`
+    /// from forgetting it, so it need not be looked up again; nor need what is `new`: it is stored before any reader sees
+    /// the edits, as part of the trees and not as content of its own, which [`ContentStore`](super::ContentStore) has. Readers see all of the edits or none, whichever trees they are of; none before `permit`
     /// has returned true, and an error if it returns false: it is awaited while the edits are prepared. Returns what the
     /// edits made of each tree that they are of, in the order of [`TreeId::ALL`], so that the caller does not compute it
     /// again.

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use cid::Cid;
 
-use super::super::{Progress, Registry, Result, Steps};
+use super::super::{Progress, Registry, Result, Steps, layout};
 use super::finding::{Finding, cannot_read};
-use crate::oci::CanonicalDigest;
-use crate::storage::{Content, StorageErrorKind};
+use crate::oci::{CanonicalDigest, TreeId};
+use crate::storage::{self, Content, StorageErrorKind};
 
 /// The content that was read so far.
 pub(super) struct Reading<'a> {
@@ -44,8 +44,16 @@ impl<'a> Reading<'a> {
             return Ok(true);
         }
         let found = match self.registry.storage.verify(canonical).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => {
+                match self.read_in_trees(canonical).await? {
+                    Some(found) => found,
+                    None => return Ok(false),
+                }
+            }
+            found => found,
+        };
+        let found = match found {
             Ok(found) => found,
-            Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
             Err(error) => {
                 self.condemn(canonical, cannot_read(&error));
                 return Ok(true);
@@ -71,6 +79,24 @@ impl<'a> Reading<'a> {
             }
         }
         Ok(true)
+    }
+
+    /// Reads a manifest that is stored in trees only; none where no tree has it.
+    async fn read_in_trees(
+        &self,
+        canonical: &CanonicalDigest,
+    ) -> Result<Option<storage::Result<Content>>> {
+        if !self.registry.is_of_trees(canonical).await? {
+            return Ok(None);
+        }
+        for tree in TreeId::ALL {
+            let path = layout::blob_data(canonical);
+            match self.registry.storage.identify(tree, &path).await {
+                Err(error) if error.kind == StorageErrorKind::NotFound => {}
+                found => return Ok(Some(found.map(|found| found.content))),
+            }
+        }
+        Ok(None)
     }
 
     /// Returns content that was read and is what it should be.

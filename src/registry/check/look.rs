@@ -137,15 +137,10 @@ impl Registry {
         }
     }
 
-    /// Tells whether the index has only the bytes of a manifest that was not committed, or is about to be: some storages
-    /// take them in as content with the edits of the commit.
+    /// Tells whether the index has only the bytes of a manifest that was not committed, or is about to be.
     async fn is_for_the_queue(&self, canonical: &CanonicalDigest) -> Result<bool> {
-        if self.index.stored_blob(canonical).await?.is_some() {
-            return Ok(false);
-        }
-        let manifest = self.index.stored_manifest(canonical).await?;
-        let new = manifest.and_then(|it| self.stored_with_edits(*canonical, &it.bytes));
-        Ok(new.is_some())
+        Ok(self.index.stored_blob(canonical).await?.is_none()
+            && self.is_of_trees(canonical).await?)
     }
 
     async fn look_at_repository(

@@ -114,13 +114,14 @@ impl Snapshots {
     }
 
     /// Applies edits as a whole, whichever trees they are of: no reader meets a half of them, nor any if the `check`
-    /// that is made meanwhile fails.
+    /// that is made meanwhile fails. The blocks of `new` content are stored with those of the trees, which name it.
     ///
     /// # Errors
     /// [`StorageErrorKind::Unavailable`] when another process commits too; those of the check.
     pub(super) async fn apply(
         &self,
         edits: &[TreeEdit],
+        new: &[Block],
         check: impl Future<Output = Result<()>>,
     ) -> Result<Vec<Applied>> {
         let begun = Instant::now();
@@ -143,13 +144,20 @@ impl Snapshots {
             applied.push(Applied { tree, before: root, folded });
         }
         if applied.iter().all(|applied| applied.folded.root == applied.before) {
-            check.await?;
+            // The trees name the new content already; sent again, it is there where the node had lost it.
+            let sending = async {
+                if !new.is_empty() {
+                    self.node.kubo.import(new).await?;
+                }
+                Ok(())
+            };
+            tokio::try_join!(sending, check)?;
             self.outlasts(before.seq).await?;
             return Ok(applied);
         }
-        let (seq, sent) = (after.seq, blocks.len());
+        let (seq, sent) = (after.seq, blocks.len() + new.len());
         let folding = begun.elapsed().saturating_sub(looked);
-        self.commit(after, blocks, check).await?;
+        self.commit(after, blocks, new, check).await?;
         let took = begun.elapsed();
         tracing::debug!(
             seq,
@@ -177,6 +185,7 @@ impl Snapshots {
         &self,
         after: Snapshot,
         mut blocks: Vec<Block>,
+        new: &[Block],
         check: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let trees: Vec<_> = (after.trees.iter())
@@ -186,8 +195,9 @@ impl Snapshots {
         mfs_paths::directory(&[], &mut blocks);
         let snapshot = mfs_paths::directory(&trees, &mut blocks).cid;
         let session = Uuid::new_v4().simple().to_string();
+        let all: Vec<Block> = blocks.iter().chain(new).cloned().collect();
         let sending = async {
-            for (number, blocks) in blocks.chunks(PIN_NODE_LINKS).enumerate() {
+            for (number, blocks) in all.chunks(PIN_NODE_LINKS).enumerate() {
                 let parts = blocks.len().div_ceil(PART).min(PARTS);
                 let name = mfs_paths::commit(after.seq, &session, number);
                 self.node.send(&name, blocks, parts).await?;

@@ -38,7 +38,7 @@ use super::{
     Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
     StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
-use crate::ipld::Cid;
+use crate::ipld::{Block, Cid};
 use crate::kubo::{Kubo, KuboErrorKind};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher, TreeId};
 use blocks::CALLS;
@@ -102,18 +102,6 @@ impl KuboStorage {
         let node = &self.store.node;
         let stat = node.kubo.stat(&node.paths.content(canonical)).await?;
         Ok(stat.map(|stat| stat.cid))
-    }
-
-    /// Stores content of one leaf each, durably.
-    async fn store_new(&self, new: &[NewContent]) -> Result<()> {
-        stream::iter(new.iter().cloned())
-            .map(|new| async move {
-                let block = new.block();
-                self.store.node.keep(&new.content().canonical, block.cid, Some(&block)).await
-            })
-            .buffer_unordered(CALLS)
-            .try_collect()
-            .await
     }
 
     /// Fails if content is not stored that edits are to link, that which is `present` aside.
@@ -370,7 +358,6 @@ impl AddressedTree for KuboStorage {
         new: &[NewContent],
         permit: BoxFuture<'_, bool>,
     ) -> Result<Vec<Applied>> {
-        // What is stored meanwhile is not there yet.
         let stored = new.iter().map(|new| new.content().canonical);
         let present: HashSet<CanonicalDigest> = present.iter().copied().chain(stored).collect();
         let permitted = async {
@@ -378,8 +365,9 @@ impl AddressedTree for KuboStorage {
             if permit.await { Ok(()) } else { Err(refused()) }
         };
         let linked = self.expect_linked(edits, &present);
-        let check = async { tokio::try_join!(linked, self.store_new(new), permitted).map(drop) };
-        self.store.snapshots.apply(edits, check).await
+        let check = async { tokio::try_join!(linked, permitted).map(drop) };
+        let new: Vec<Block> = new.iter().map(NewContent::block).collect();
+        self.store.snapshots.apply(edits, &new, check).await
     }
 
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
