@@ -67,6 +67,12 @@ struct Arguments {
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
     #[arg(long, value_name = "NAME=HOST:PORT")]
     other: Vec<String>,
+    /// A zot to compare with
+    #[arg(long, value_name = "BINARY")]
+    zot: Option<PathBuf>,
+    /// An olareg to compare with
+    #[arg(long, value_name = "BINARY")]
+    olareg: Option<PathBuf>,
     /// Another build of Roadstead to compare with, such as one of an earlier version
     #[arg(long, value_name = "BINARY")]
     before: Option<PathBuf>,
@@ -164,6 +170,9 @@ fn embedded(arguments: &Arguments) -> Vec<Row> {
     if let Some(binary) = &arguments.before {
         subjects.push(Subject::before(&arguments.folder, binary.clone()));
     }
+    let zot = arguments.zot.iter().map(|it| Subject::zot(&arguments.folder, it.clone()));
+    let olareg = arguments.olareg.iter().map(|it| Subject::olareg(&arguments.folder, it.clone()));
+    subjects.extend(zot.chain(olareg));
     for other in &arguments.other {
         let (name, address) = other.split_once('=').expect("--other takes NAME=HOST:PORT");
         subjects.push(Subject::other(name, address));

@@ -25,6 +25,7 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
     let manifest = image(&blob.digest, blob.bytes.len());
     let blob_target = format!("/v2/{REPOSITORY}/blobs/{}", blob.digest);
     let tag_target = format!("/v2/{REPOSITORY}/manifests/v1");
+    let digest_target = format!("/v2/{REPOSITORY}/manifests/{}", digest(manifest.as_bytes()));
     for subject in &*subjects {
         let mut client = subject.client();
         client.push(REPOSITORY, &blob.digest, &blob.bytes);
@@ -33,7 +34,11 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
     }
     // nginx serves the same bytes at the same paths.
     let root = TempDir::new_in(&arguments.folder).expect("a folder can be made");
-    for (target, bytes) in [(&blob_target, &*blob.bytes), (&tag_target, manifest.as_bytes())] {
+    for (target, bytes) in [
+        (&blob_target, &*blob.bytes),
+        (&tag_target, manifest.as_bytes()),
+        (&digest_target, manifest.as_bytes()),
+    ] {
         let path = root.path().join(&target[1..]);
         fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
         fs::write(path, bytes).expect("a file can be written");
@@ -64,41 +69,62 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         let goals = [("nginx", "≥ 0.9"), ("v3.1.1", "≥ 1.0")];
         found.extend(rows(&work, &goals, "MB/s", &subjects, &figures));
     }
-    if require("wrk").is_some() {
-        let mut slowest = Vec::new();
-        let figures = rounds(
-            arguments.rounds,
-            &subjects,
-            || (),
-            |subject| {
-                let (requests, late) = requests_per_second(&subject.url(&tag_target))
-                    .expect("wrk was there a moment ago");
-                slowest.push((subject.name.clone(), late));
-                requests
-            },
-        );
-        let work = "manifest GET by tag, 64 connections";
-        found.extend(rows(work, &[("v3.1.1", "≥ 6")], "requests/s", &subjects, &figures));
-        // Each subject's, without the round that is not counted.
-        let slowest: Vec<Vec<f64>> = subjects
-            .iter()
-            .map(|subject| {
-                let own = slowest.iter().filter(|(name, _)| *name == subject.name);
-                own.skip(1).map(|(_, milliseconds)| *milliseconds).collect()
-            })
-            .collect();
-        found.extend(rows("the same, p99", &[("v3.1.1", "≤ 0.33")], "ms", &subjects, &slowest));
+    for (what, target, method) in [
+        ("manifest GET by tag", &tag_target, "GET"),
+        ("manifest GET by digest", &digest_target, "GET"),
+        ("manifest HEAD by tag", &tag_target, "HEAD"),
+    ] {
+        found.extend(manifests(arguments, &subjects, what, target, method));
     }
+    found
+}
+
+/// Requests for a manifest over 64 connections; no rows where there is no wrk.
+fn manifests(
+    arguments: &Arguments,
+    subjects: &[&Subject],
+    what: &str,
+    target: &str,
+    method: &str,
+) -> Vec<Row> {
+    if require("wrk").is_none() {
+        return Vec::new();
+    }
+    let mut slowest = Vec::new();
+    let figures = rounds(
+        arguments.rounds,
+        subjects,
+        || (),
+        |subject| {
+            let (requests, late) = requests_per_second(&subject.url(target), method)
+                .expect("wrk was there a moment ago");
+            slowest.push((subject.name.clone(), late));
+            requests
+        },
+    );
+    let work = format!("{what}, 64 connections");
+    let mut found = rows(&work, &[("v3.1.1", "≥ 6")], "requests/s", subjects, &figures);
+    // Each subject's, without the round that is not counted.
+    let own = |subject: &&Subject| {
+        let own = slowest.iter().filter(|(name, _)| *name == subject.name);
+        own.skip(1).map(|(_, milliseconds)| *milliseconds).collect()
+    };
+    let slowest: Vec<Vec<f64>> = subjects.iter().map(own).collect();
+    found.extend(rows("the same, p99", &[("v3.1.1", "≤ 0.33")], "ms", subjects, &slowest));
     found
 }
 
 /// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
 /// many milliseconds the slowest hundredth took at least. None where there is no wrk.
-pub(crate) fn requests_per_second(url: &str) -> Option<(f64, f64)> {
+pub(crate) fn requests_per_second(url: &str, method: &str) -> Option<(f64, f64)> {
+    let script = tempfile::NamedTempFile::new().expect("a file can be made");
+    fs::write(script.path(), format!("wrk.method = \"{method}\"\n")).expect("it can be written");
     let output = succeed(
         Command::new(require("wrk")?)
             .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
             .arg(format!("Accept: {MANIFEST_TYPE}"))
+            .arg("-s")
+            .arg(script.path())
             .arg(url),
     );
     assert!(!output.contains("Non-2xx"), "{output}");

@@ -14,6 +14,9 @@ use crate::client::Client;
 use crate::common::pair::Pair;
 use crate::common::{Process, free_address, require, roadstead};
 
+/// How many ticks of processor time Linux counts in a second.
+const TICKS: f64 = 100.0;
+
 const READY: Duration = Duration::from_secs(30);
 
 /// Settings that may be others at the next start.
@@ -96,6 +99,36 @@ impl Subject {
             command.arg("serve").arg(&config).env("OTEL_TRACES_EXPORTER", "none");
             command
         }))
+    }
+
+    /// zot, as its smallest example of a configuration has it, with less to log.
+    pub(crate) fn zot(parent: &Path, program: PathBuf) -> Self {
+        Self::start(parent, "zot", move |folder, address| {
+            let (host, port) = address.split_once(':').expect("it is a host and a port");
+            let settings = json!({
+                "distSpecVersion": "1.1.1",
+                "storage": { "rootDirectory": folder.join("data") },
+                "http": { "address": host, "port": port },
+                "log": { "level": "info" },
+            });
+            let config = folder.join("config.json");
+            fs::write(&config, settings.to_string()).expect("a file can be written");
+            let mut command = Command::new(&program);
+            command.arg("serve").arg(&config);
+            command
+        })
+    }
+
+    /// olareg, as it comes.
+    pub(crate) fn olareg(parent: &Path, program: PathBuf) -> Self {
+        Self::start(parent, "olareg", move |folder, address| {
+            let (host, port) = address.split_once(':').expect("it is a host and a port");
+            let data = folder.join("data");
+            fs::create_dir_all(&data).expect("a folder can be made");
+            let mut command = Command::new(&program);
+            command.args(["serve", "--addr", host, "--port", port, "--dir"]).arg(data);
+            command
+        })
     }
 
     /// nginx with sendfile on the files of a folder.
@@ -184,6 +217,16 @@ impl Subject {
     pub(crate) fn peak_memory(&self) -> Option<f64> {
         let process = self.process.as_ref()?;
         Some(self.earlier_peak.max(peak_memory_of(process.id())?))
+    }
+
+    /// The processor time that its process has taken so far, in seconds; that of one which ended is not in it.
+    pub(crate) fn processor_time(&self) -> Option<f64> {
+        let stat =
+            fs::read_to_string(format!("/proc/{}/stat", self.process.as_ref()?.id())).ok()?;
+        // Behind the name, which may have anything in it: the state is the first, user and system time the 12th and 13th.
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+        let ticks = |field: usize| fields.get(field)?.parse::<f64>().ok();
+        Some((ticks(11)? + ticks(12)?) / TICKS)
     }
 
     /// The URL of a target.
