@@ -179,16 +179,26 @@ impl Registry {
         {
             return Ok(Some(canonical));
         }
-        match self.storage.verify(&canonical).await {
-            Ok(content) if content.canonical == canonical => {
-                contents.forgotten.insert(canonical, content);
-                Ok(Some(canonical))
-            }
-            // Other bytes under that name are not what was to be purged.
-            Ok(_) => Ok(None),
-            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+        // Other bytes under that name are not what was to be purged.
+        let found = self.stored(&canonical).await?.filter(|it| it.canonical == canonical);
+        Ok(found.map(|content| {
+            contents.forgotten.insert(canonical, content);
+            canonical
+        }))
+    }
+
+    /// Finds content in the storage, whether the index has it or not.
+    async fn stored(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        match self.storage.verify(canonical).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => {}
+            found => return Ok(Some(found?)),
         }
+        let Some(trees) = self.storage.addressed() else { return Ok(None) };
+        // What was purged before may be there still, but nothing serves it.
+        if self.index.is_content_withdrawn(canonical).await? {
+            return Ok(None);
+        }
+        Ok(trees.removed_leaf(canonical).await?)
     }
 
     /// Reads what may be a manifest; none where it is too large for one.

@@ -103,6 +103,10 @@ pub trait AddressedTree: Send + Sync {
         permit: BoxFuture<'_, bool>,
     ) -> Result<Vec<Applied>>;
 
+    /// Finds content of one leaf that trees once had and nothing has now, as long as it was not collected; none where
+    /// there is none.
+    async fn removed_leaf(&self, canonical: &CanonicalDigest) -> Result<Option<Content>>;
+
     /// Returns the CID of a directory of a tree; none if there is no directory.
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>>;
 }

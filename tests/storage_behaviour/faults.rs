@@ -199,6 +199,11 @@ impl AddressedTree for FaultInjecting {
         self.faults.call(addressed.apply_and_fold(edits, present, new, permit)).await
     }
 
+    async fn removed_leaf(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        let addressed = self.inner.addressed().expect("it was asked for");
+        self.faults.call(addressed.removed_leaf(canonical)).await
+    }
+
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
         let addressed = self.inner.addressed().expect("it was asked for");
         self.faults.call(addressed.directory_cid(tree, path)).await

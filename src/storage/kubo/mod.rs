@@ -38,7 +38,7 @@ use super::{
     Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
     StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
-use crate::ipld::{Block, Cid};
+use crate::ipld::{Block, Cid, raw_cid};
 use crate::kubo::{Kubo, KuboErrorKind};
 use crate::oci::{Algorithm, CanonicalDigest, Hasher, TreeId};
 use blocks::CALLS;
@@ -368,6 +368,15 @@ impl AddressedTree for KuboStorage {
         let check = async { tokio::try_join!(linked, permitted).map(drop) };
         let new: Vec<Block> = new.iter().map(NewContent::block).collect();
         self.store.snapshots.apply(edits, &new, check).await
+    }
+
+    async fn removed_leaf(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        let cid = raw_cid(canonical.0);
+        match self.store.node.kubo.block(&cid).await {
+            Ok(bytes) => Ok(Some(Content { canonical: *canonical, cid, size: bytes.len() as u64 })),
+            Err(error) if error.kind == KuboErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
