@@ -86,7 +86,7 @@ impl<T> Pages<T> {
         self
     }
 
-    /// Fetches the next page; nothing after the last one.
+    /// Fetches the next page; nothing after the last one. After a failure it requests the same page again.
     ///
     /// ```no_run
     /// # // It needs a registry.
@@ -103,7 +103,7 @@ impl<T> Pages<T> {
     /// [`ClientErrorKind::TooLarge`] if a page, or the list, is longer than the limits allow;
     /// [`ClientErrorKind::Protocol`] if it is not the list that it should be, or leads nowhere.
     pub async fn next(&mut self) -> Result<Option<Vec<T>>> {
-        let Some(url) = self.next.take() else { return Ok(None) };
+        let Some(url) = self.next.clone() else { return Ok(None) };
         let client = self.client.clone();
         let request = client.request(Method::GET, url.clone(), self.scope.clone(), &*self.context);
         let answer = request.expect(&[200]).await?;
@@ -118,7 +118,7 @@ impl<T> Pages<T> {
             return Err(answer.protocol("its Link leads to itself"));
         }
         let body = answer.bytes(client.shared.limits.page.min(self.bytes_left)).await?;
-        self.bytes_left -= body.len();
+        let bytes_left = self.bytes_left - body.len();
         let entries = (self.parse)(&body).map_err(|error| {
             let reason = "the answer is not the list that it should be";
             ClientError::caused_by(ClientErrorKind::Protocol, &*self.context, reason, error)
@@ -128,12 +128,13 @@ impl<T> Pages<T> {
             let reason = "the list is longer than the limits allow";
             return Err(ClientError::new(ClientErrorKind::TooLarge, &*self.context, reason));
         };
-        self.empty = if entries.is_empty() { self.empty + 1 } else { 0 };
-        if self.empty > EMPTY && next.is_some() {
-            let reason = format!("the list goes on after {} empty pages", self.empty);
+        let empty = if entries.is_empty() { self.empty + 1 } else { 0 };
+        if empty > EMPTY && next.is_some() {
+            let reason = format!("the list goes on after {empty} empty pages");
             return Err(ClientError::new(ClientErrorKind::Protocol, &*self.context, reason));
         }
-        (self.left, self.next) = (left, next);
+        // Only now, so that a page that failed is requested again, and its failure is not taken for the end of the list.
+        (self.next, self.left, self.bytes_left, self.empty) = (next, left, bytes_left, empty);
         Ok(Some(entries))
     }
 

@@ -100,6 +100,34 @@ async fn a_list_ends() {
 }
 
 #[tokio::test]
+async fn a_page_that_failed_is_not_the_end_of_its_list() {
+    let limits = Limits { page: 4, ..Limits::default() };
+    let options = Options { limits, ..Options::default() };
+    let (repository, fake) = answering(answer(200, "", br#"{"tags":["one"]}"#), options);
+    let mut tags = repository.tags();
+    for _ in 0..2 {
+        assert_eq!(tags.next().await.unwrap_err().kind, ClientErrorKind::TooLarge);
+    }
+    assert_eq!(fake.requests().len(), 2);
+
+    // A registry that is restarted between two pages.
+    let count = AtomicUsize::new(0);
+    let fake = Fake::start(move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => {
+            let link = "Link: </v2/a/tags/list?last=one>; rel=\"next\"\r\n";
+            answer(200, link, br#"{"tags":["one"]}"#)
+        }
+        1 => answer(503, "", b""),
+        _ => answer(200, "", br#"{"tags":["two"]}"#),
+    });
+    let mut tags = crate::client::repository(&client(&fake.url()), "a").tags();
+    assert_eq!(tags.next().await.unwrap(), Some(vec!["one".parse().unwrap()]));
+    assert_eq!(tags.next().await.unwrap_err().kind, ClientErrorKind::Unavailable);
+    assert_eq!(tags.next().await.unwrap(), Some(vec!["two".parse().unwrap()]));
+    assert_eq!(tags.next().await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_list_does_not_lead_to_another_host() {
     let link = "Link: <http://127.0.0.1:1/v2/a/tags/list>; rel=\"next\"\r\n";
     let (repository, _fake) = answering(answer(200, link, br#"{"tags":[]}"#), Options::default());
