@@ -5,7 +5,8 @@ use std::str::FromStr;
 use bytes::Bytes;
 use cid::Cid;
 
-use super::{Registry, RegistryError, Result, layout};
+use super::layout::{self, TreeFile};
+use super::{Registry, RegistryError, Result};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName, Tag, TreeId};
 use crate::remote::Repeats;
 use crate::storage::{
@@ -111,7 +112,7 @@ impl Registry {
     }
 
     /// Describes a whole tree as edits of an empty one. What `known` returns of content is
-    /// believed, the rest is read; what goes meanwhile is left out.
+    /// believed of its file in the tree, the rest is read; what goes meanwhile is left out.
     pub(super) async fn tree_edits(
         &self,
         tree: TreeId,
@@ -120,10 +121,11 @@ impl Registry {
     ) -> Vec<Edit> {
         let mut edits = Vec::new();
         for (path, size) in self.tree_files(tree, passed).await {
-            let named =
-                path.components().nth(5).and_then(|hex| format!("sha256:{hex}").parse().ok());
-            let named = named.filter(|canonical| layout::blob_data(canonical) == path);
-            if let Some(content) = named.and_then(|canonical| known(&canonical)) {
+            let content = match layout::read(&path) {
+                Some(TreeFile::Content(canonical)) => known(&canonical),
+                Some(TreeFile::Link(_)) | None => None,
+            };
+            if let Some(content) = content {
                 edits.push(Edit::link(path, &content));
                 continue;
             }
@@ -386,11 +388,54 @@ pub(super) fn below(path: &TreePath, name: &str) -> TreePath {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::Mutex;
+
+    use tempfile::TempDir;
+
+    use super::super::crashes::{Client, open};
     use super::*;
     use crate::ipld::Block;
 
     fn cid(number: usize) -> Cid {
         Block::raw(number.to_string().into()).cid
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn content_that_is_known_is_not_read_for_the_edits_of_a_tree() {
+        let (client, folder) = (Client::new(), TempDir::new().unwrap());
+        let registry = open(folder.path()).await;
+        // As short as a link, and longer.
+        for config in [&b"config"[..], &[1; 2000]] {
+            let image = client.image(&registry, config).await;
+            client.put(&registry, "tag", &image).await.unwrap();
+        }
+        let contents = registry.storage.contents().await.unwrap();
+        let mut stored = Vec::new();
+        for canonical in &contents {
+            stored.push(registry.storage.verify(canonical).await.unwrap());
+            // What is there now is not what is known.
+            let file = folder.path().join("public").join(layout::blob_data(canonical).as_str());
+            std::fs::write(file, "other bytes").unwrap();
+        }
+        let requested = Mutex::new(BTreeSet::new());
+        let known = |canonical: &CanonicalDigest| {
+            requested.lock().unwrap().insert(*canonical);
+            stored.iter().find(|content| content.canonical == *canonical).copied()
+        };
+        let mut passed = PassedOver::default();
+        let edits = registry.tree_edits(TreeId::Public, &known, &mut passed).await;
+        passed.expect_readable().unwrap();
+        assert_eq!(
+            (contents.len(), requested.into_inner().unwrap()),
+            (4, contents.into_iter().collect())
+        );
+        for content in &stored {
+            let edit = Edit::link(layout::blob_data(&content.canonical), content);
+            assert!(edits.contains(&edit), "{}", content.canonical);
+        }
+        // Links are read.
+        assert!(edits.iter().any(|edit| matches!(edit, Edit::Put { .. })));
     }
 
     #[test]

@@ -125,6 +125,21 @@ fn each_fault_is_named() {
 }
 
 #[test]
+fn the_root_that_is_computed_is_of_what_the_tree_has() {
+    let Some(()) = embedded_only(DAMAGES) else { return };
+    let mut server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    server.stop();
+    succeed(&mut server.command(["root"]));
+    for (bytes, is_other_root) in [(b"layer", false), (b"lager", true)] {
+        replace(&data_file(&server, b"layer"), bytes);
+        let report = check(&server);
+        assert!(report.stdout.contains("not a hard link to the content"), "{report}");
+        assert_eq!(report.stdout.contains("the public root: it is "), is_other_root, "{report}");
+    }
+}
+
+#[test]
 fn content_of_no_repository_is_counted_and_no_damage() {
     let Some(()) = embedded_only(DAMAGES) else { return };
     let mut server = Server::start();

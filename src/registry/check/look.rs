@@ -23,6 +23,8 @@ pub(super) struct Look {
     pub(super) root: String,
     /// The content that is in each tree.
     pub(super) in_tree: HashSet<(TreeId, CanonicalDigest)>,
+    /// Of these, the content whose file in the tree is another one, as in a copy, or cannot be looked at.
+    copied: HashSet<(TreeId, CanonicalDigest)>,
     /// The content that is a manifest of some repository of a tree, or that one of its repository names.
     pub(super) referenced: HashSet<(TreeId, CanonicalDigest)>,
     /// What no manifest of a repository names although that has a link to it.
@@ -104,11 +106,13 @@ impl Registry {
                 continue;
             }
             let Some(content) = reading.sound(canonical) else { continue };
-            match self.storage.is_linked(tree, &path, &content).await {
-                Ok(true) => {}
-                Ok(false) => look.find(path, "not a hard link to the content of that digest"),
-                Err(error) => look.find(path, cannot_read(&error)),
-            }
+            let what = match self.storage.is_linked(tree, &path, &content).await {
+                Ok(true) => continue,
+                Ok(false) => "not a hard link to the content of that digest".to_owned(),
+                Err(error) => cannot_read(&error),
+            };
+            look.copied.insert((tree, *canonical));
+            look.find(path, what);
         }
         Ok(())
     }
@@ -306,7 +310,11 @@ impl Registry {
             look.root = expected.to_string();
         }
         let known_unreadable = passed.unreadable.len();
-        let edits = self.tree_edits(tree, &|canonical| reading.sound(canonical), passed).await;
+        // What was read as content is what the tree has, unless that has a file of its own.
+        let known = |canonical: &CanonicalDigest| {
+            reading.sound(canonical).filter(|_| !look.copied.contains(&(tree, *canonical)))
+        };
+        let edits = self.tree_edits(tree, &known, passed).await;
         if passed.unreadable.len() > known_unreadable {
             // What cannot be read is a finding already, and its root would be of something else.
             return Ok(());

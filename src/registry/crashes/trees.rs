@@ -8,7 +8,6 @@ use cid::Cid;
 use tempfile::TempDir;
 
 use super::super::intent::Intent;
-use super::super::layout::{self, TreeFile};
 use super::super::walk::PassedOver;
 use super::super::{Registry, RegistryError};
 use super::{Client, STEPS, Silent, assert_whole, digest_of, layered, open};
@@ -33,15 +32,6 @@ async fn moving(registry: &Registry, from: TreeId, to: TreeId) -> Vec<TreeEdit> 
     let known = |canonical: &CanonicalDigest| known.get(canonical).copied();
     let mut edits = registry.tree_edits(from, &known, &mut passed).await;
     passed.expect_readable().unwrap();
-    for edit in &mut edits {
-        // What is as small as a link is read as text.
-        if let Edit::Put { path, .. } = edit
-            && let Some(TreeFile::Content(canonical)) = layout::read(path)
-            && let Some(content) = known(&canonical)
-        {
-            *edit = Edit::link(path.clone(), &content);
-        }
-    }
     edits.sort_by_key(|edit| !matches!(edit, Edit::Link { .. }));
     let gone: Vec<Edit> = (edits.iter().rev())
         .map(|edit| match edit {
