@@ -7,6 +7,7 @@ use futures_util::stream::{Stream, try_unfold};
 use reqwest::Method;
 use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 
+use super::deadline::Deadline;
 use super::error::{ClientError, ClientErrorKind};
 use super::response::Answer;
 use super::retries::Retries;
@@ -281,7 +282,9 @@ impl BlobReader {
         let mut bytes = BytesMut::new();
         let pending = self.pending.as_ref().map_or(0, Bytes::len) as u64;
         self.limit = self.limit.min((self.offset - pending).saturating_add(most as u64));
-        while let Some(piece) = self.next().await? {
+        let context = self.context();
+        let mut deadline = Deadline::begin(self.repository.client.shared.timeouts.whole);
+        while let Some(piece) = deadline.wait(&context, self.next()).await? {
             bytes.extend_from_slice(&piece);
         }
         Ok(bytes.freeze())

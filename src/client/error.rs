@@ -47,7 +47,7 @@ pub enum ClientErrorKind {
     Refused,
     /// The registry does not answer, or not now. The request may have been carried out; it may be repeated.
     Unavailable,
-    /// Nothing came for as long as the limits allow. The request may have been carried out; it may be repeated.
+    /// Nothing, or too little, came for as long as the limits allow. The request may have been carried out; it may be repeated.
     TimedOut,
     /// The bytes are not those that their digest names.
     Corrupt,
@@ -151,6 +151,12 @@ impl ClientError {
 
     pub(super) fn timed_out(context: impl Into<String>, limit: Duration) -> Self {
         let reason = format!("no answer for {} s", limit.as_secs());
+        Self::new(ClientErrorKind::TimedOut, context, reason)
+    }
+
+    /// Makes an error of an answer that comes too slowly.
+    pub(super) fn too_slow(context: impl Into<String>, limit: Duration) -> Self {
+        let reason = format!("the answer takes longer than {} s", limit.as_secs());
         Self::new(ClientErrorKind::TimedOut, context, reason)
     }
 

@@ -11,6 +11,11 @@ pub struct Timeouts {
     pub answer: Duration,
     /// How long an answer may pause once it has begun.
     pub silence: Duration,
+    /// How long the body of an answer that is read into memory may take: a manifest, a page of a list, a token, the
+    /// explanation of a failure, a blob or a part of one. The time begins anew with each 16 MiB. A server that
+    /// sends a byte at a time is never silent: only this limit ends its answer. A blob that is streamed has no such limit:
+    /// its reader decides how long it goes on.
+    pub whole: Duration,
 }
 
 /// Limits to the size of answers.
@@ -30,7 +35,9 @@ impl Default for Timeouts {
     fn default() -> Self {
         // Registries that store blobs elsewhere copy them before they answer a PUT.
         let answer = Duration::from_mins(3);
-        Self { connect: Duration::from_secs(10), answer, silence: Duration::from_secs(30) }
+        let (connect, silence) = (Duration::from_secs(10), Duration::from_secs(30));
+        // The largest page at 56 kB/s.
+        Self { connect, answer, silence, whole: Duration::from_mins(5) }
     }
 }
 

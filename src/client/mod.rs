@@ -9,6 +9,7 @@ mod blobs;
 mod challenge;
 mod connection;
 mod content;
+mod deadline;
 mod error;
 mod limits;
 mod manifests;

@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Response, Url};
 use serde::de::DeserializeOwned;
 
+use super::deadline::Deadline;
 use super::error::{ClientError, ClientErrorKind, Result};
 use super::limits::Timeouts;
 use crate::oci::Digest;
@@ -72,9 +73,9 @@ impl Answer {
         }
         let seconds = self.header(RETRY_AFTER).and_then(|text| text.parse().ok());
         let retry_after = seconds.map(|it| Duration::from_secs(it).min(LONGEST_PAUSE));
-        let mut body = BytesMut::new();
+        let (mut body, mut deadline) = (BytesMut::new(), Deadline::begin(self.timeouts.whole));
         // What of it cannot be read explains nothing.
-        while let Ok(Some(piece)) = self.chunk().await {
+        while let Ok(Some(piece)) = deadline.wait("", self.chunk()).await {
             body.extend_from_slice(&piece[..piece.len().min(FAILURE - body.len())]);
             if body.len() == FAILURE {
                 break;
@@ -88,7 +89,7 @@ impl Answer {
         Err(error)
     }
 
-    /// Returns the next bytes of the body.
+    /// Returns the next bytes of the body, each within the same time, whatever time the body takes.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let limit = self.timeouts.silence;
         let reading = tokio::time::timeout(limit, self.response.chunk());
@@ -96,13 +97,14 @@ impl Answer {
         chunk.map_err(|error| ClientError::transport(&*self.context, error))
     }
 
-    /// Reads the body, which may have no more than so many bytes.
+    /// Reads the body into memory, which may have no more than so many bytes.
     pub(super) async fn bytes(mut self, limit: usize) -> Result<Bytes> {
-        let mut body = BytesMut::new();
-        while let Some(piece) = self.chunk().await? {
+        let (mut body, mut deadline) = (BytesMut::new(), Deadline::begin(self.timeouts.whole));
+        let context = self.context.clone();
+        while let Some(piece) = deadline.wait(&context, self.chunk()).await? {
             if body.len() + piece.len() > limit {
                 let reason = format!("the answer is longer than {limit} bytes");
-                return Err(ClientError::new(ClientErrorKind::TooLarge, self.context, reason));
+                return Err(ClientError::new(ClientErrorKind::TooLarge, context, reason));
             }
             body.extend_from_slice(&piece);
         }

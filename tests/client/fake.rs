@@ -6,6 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+/// The pause before each byte of a body that drips.
+const DRIP: Duration = Duration::from_millis(20);
+
 /// A server on a port of loopback, as long as the process lives. Each connection is for one request.
 pub(crate) struct Fake {
     port: u16,
@@ -15,6 +18,27 @@ pub(crate) struct Fake {
 impl Fake {
     /// Answers each request, of which the head is given, with these bytes; without any it never answers.
     pub(crate) fn start(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::listen(answer, |mut client, bytes| client.write_all(bytes))
+    }
+
+    /// The same, but the body comes a byte at a time.
+    pub(crate) fn dripping(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Self {
+        Self::listen(answer, |mut client, bytes| {
+            let end = bytes.windows(4).position(|end| end == b"\r\n\r\n");
+            let (head, body) = bytes.split_at(end.map_or(bytes.len(), |end| end + 4));
+            client.write_all(head)?;
+            for byte in body {
+                thread::sleep(DRIP);
+                client.write_all(&[*byte])?;
+            }
+            Ok(())
+        })
+    }
+
+    fn listen(
+        answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static,
+        send: fn(&TcpStream, &[u8]) -> io::Result<()>,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
         let port = listener.local_addr().expect("a bound listener has an address").port();
         let requests = Arc::new(Mutex::new(Vec::new()));
@@ -22,7 +46,7 @@ impl Fake {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (answer, seen) = (Arc::clone(&answer), Arc::clone(&seen));
-                thread::spawn(move || serve(client, &*answer, &seen));
+                thread::spawn(move || serve(client, &*answer, send, &seen));
             }
         });
         Self { port, requests }
@@ -41,6 +65,7 @@ impl Fake {
 fn serve(
     mut client: TcpStream,
     answer: &dyn Fn(&str) -> Vec<u8>,
+    send: fn(&TcpStream, &[u8]) -> io::Result<()>,
     seen: &Mutex<Vec<String>>,
 ) -> io::Result<()> {
     let (mut head, mut byte) = (Vec::new(), [0]);
@@ -57,7 +82,7 @@ fn serve(
         // Until the client goes.
         return io::copy(&mut client, &mut io::sink()).map(drop);
     }
-    client.write_all(&bytes)?;
+    send(&client, &bytes)?;
     client.shutdown(Shutdown::Write)?;
     client.set_read_timeout(Some(Duration::from_secs(10)))?;
     io::copy(&mut client, &mut io::sink()).map(drop)

@@ -7,6 +7,7 @@
 )]
 
 mod cuts;
+mod drips;
 mod fake;
 mod registries;
 mod signing_in;
