@@ -1,64 +1,36 @@
-//! Folds: one at a time in this process, and few for clients that ask for what is not known.
+//! The state of the folds of this process: the one under way, and the next one that requests wait for.
 
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 
-use super::{Registry, RegistryError, Result};
-use crate::oci::TreeId;
+/// The folds of this process.
+#[derive(Default)]
+pub(super) struct Folds {
+    /// Locked by the fold under way.
+    pub(super) running: tokio::sync::Mutex<()>,
+    requested: Mutex<Requested>,
+    pub(super) count: AtomicU64,
+}
 
-/// How long after one fold requests may cause the next.
-const PAUSE: Duration = Duration::from_secs(1);
+/// What requests have caused.
+#[derive(Default)]
+pub(super) struct Requested {
+    /// The outcome of the fold that has not begun yet: whether it succeeded, once it has ended.
+    pub(super) next: Option<watch::Receiver<Option<bool>>>,
+    /// When the last one ended.
+    pub(super) ended: Option<Instant>,
+}
 
-impl Registry {
-    /// Returns how often this process has folded changes into a root.
-    #[must_use]
-    pub fn fold_count(&self) -> u64 {
-        self.folds.count.load(Ordering::Relaxed)
+impl Folds {
+    /// Counts a fold.
+    pub(super) fn note(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Waits for a fold of the public tree that begins after this call, and so has all that was acknowledged before it. All requests
-    /// that wait at a time share one; they hold no lock, and dropping one changes nothing.
-    ///
-    /// # Errors
-    /// [`RegistryError::RootBehind`] when it fails or does not end in time.
-    pub(super) async fn catch_up(&self) -> Result<()> {
-        let mut outcome = self.request_fold();
-        let ended = timeout(self.limits.commit_wait, outcome.wait_for(Option::is_some)).await;
-        match ended {
-            Ok(Ok(outcome)) if *outcome == Some(true) => Ok(()),
-            _ => Err(RegistryError::RootBehind),
-        }
-    }
-
-    fn request_fold(&self) -> watch::Receiver<Option<bool>> {
-        let mut requested = self.folds.requested();
-        // Its sender lives as long as the task below.
-        if let Some(next) = requested.next.as_ref().filter(|next| next.has_changed().is_ok()) {
-            return next.clone();
-        }
-        let (sender, next) = watch::channel(None);
-        requested.next = Some(next.clone());
-        let begin = requested.ended.map(|ended| ended + PAUSE);
-        drop(requested);
-        let registry = self.clone();
-        self.runtime.spawn(async move {
-            if let Some(begin) = begin {
-                sleep_until(begin).await;
-            }
-            let running = registry.folds.running.lock().await;
-            // Whatever is acknowledged from here on needs another one.
-            registry.folds.requested().next = None;
-            let folded = registry.fold_alone(TreeId::Public).await;
-            drop(running);
-            registry.folds.requested().ended = Some(Instant::now());
-            if let Err(error) = &folded {
-                tracing::warn!(%error, "failed to update the root");
-            }
-            sender.send_replace(Some(folded.is_ok()));
-        });
-        next
+    pub(super) fn requested(&self) -> MutexGuard<'_, Requested> {
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -124,7 +124,7 @@ pub struct Registry {
     root_changes: Arc<AtomicU64>,
     /// Receives each deletion of a manifest or blob.
     deletions: Arc<Notify>,
-    folds: Arc<fold_requests::Folds>,
+    folds: Arc<folds::Folds>,
     /// What this process's commits have made of the tree.
     commits: Arc<applied::Commits>,
     documents: Arc<documents::Documents>,
