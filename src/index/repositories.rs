@@ -20,39 +20,21 @@ impl Index {
         Ok(found.is_some())
     }
 
-    /// Lists repositories that have a manifest, bytewise after `last`, at most `limit`.
+    /// Lists repositories that have a manifest, of all trees or of one, bytewise after `last`, at most `limit`.
     pub async fn repositories(
         &self,
+        tree: Option<TreeId>,
         last: Option<&str>,
         limit: u32,
     ) -> Result<Vec<RepositoryName>> {
         let connection = &mut self.read().await?;
         let rows: Vec<(String,)> = on!(connection, "listing repositories", db => sqlx::query_as(
-            "SELECT name FROM repositories r WHERE name > $1 AND \
-             EXISTS (SELECT 1 FROM repository_manifests m WHERE m.repository = r.id) \
-             ORDER BY name LIMIT $2",
-        )
-        .bind(last.unwrap_or_default())
-        .bind(i64::from(limit))
-        .fetch_all(db)
-        .await)?;
-        rows.iter().map(|(name,)| parsed(name)).collect()
-    }
-
-    /// The same of the repositories of a tree.
-    pub async fn repositories_in(
-        &self,
-        tree: TreeId,
-        last: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<RepositoryName>> {
-        let connection = &mut self.read().await?;
-        let rows: Vec<(String,)> = on!(connection, "listing repositories", db => sqlx::query_as(
-            "SELECT name FROM repositories r WHERE tree = $1 AND name > $2 AND \
+            "SELECT name FROM repositories r \
+             WHERE (CAST($1 AS TEXT) IS NULL OR tree = $1) AND name > $2 AND \
              EXISTS (SELECT 1 FROM repository_manifests m WHERE m.repository = r.id) \
              ORDER BY name LIMIT $3",
         )
-        .bind(tree.as_str())
+        .bind(tree.map(TreeId::as_str))
         .bind(last.unwrap_or_default())
         .bind(i64::from(limit))
         .fetch_all(db)

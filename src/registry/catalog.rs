@@ -16,7 +16,7 @@ impl Registry {
         last: Option<&str>,
         limit: u32,
     ) -> Result<(Vec<RepositoryName>, bool)> {
-        let mut names = self.index.repositories(last, limit.saturating_add(1)).await?;
+        let mut names = self.index.repositories(None, last, limit.saturating_add(1)).await?;
         let more = names.len() > limit as usize;
         names.truncate(limit as usize);
         Ok((names, more))

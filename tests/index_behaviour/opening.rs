@@ -170,7 +170,7 @@ async fn an_unknown_scheme_is_refused(home: Home) -> Outcome {
 }
 
 async fn check_untouched(home: &Home) -> Outcome {
-    assert_eq!(home.index.repositories(None, 9).await?, []);
+    assert_eq!(home.index.repositories(None, None, 9).await?, []);
     Ok(())
 }
 

@@ -196,8 +196,9 @@ async fn content_is_named_in_the_tree_of_its_repository(home: Home) -> Outcome {
             Some(RepositoryRecord { as_of: None, ..record })
         );
         assert_eq!(writer.tree_of(&app).await?, tree);
-        assert_eq!(home.index.repositories_in(tree, None, 9).await?, std::slice::from_ref(&app));
-        assert_eq!(home.index.repositories_in(other, None, 9).await?, []);
+        assert_eq!(home.index.repositories(Some(tree), None, 9).await?, std::slice::from_ref(&app));
+        assert_eq!(home.index.repositories(Some(other), None, 9).await?, []);
+        assert_eq!(home.index.repositories(None, None, 9).await?, std::slice::from_ref(&app));
         for text in ["image", "layer"] {
             let content = canonical(text);
             assert!(

@@ -149,12 +149,12 @@ async fn repositories_with_a_manifest_are_listed_bytewise_page_by_page(home: Hom
         give(&mut writer, &repository(name), "image", &manifest("image")).await?;
     }
     home.index.record_blob(&repository("aa"), &blob("layer"), NOW).await?;
-    let all = home.index.repositories(None, 100).await?;
+    let all = home.index.repositories(None, None, 100).await?;
     let all: Vec<_> = all.iter().map(RepositoryName::as_str).collect();
     assert_eq!(all, ["a", "a-b", "a/b", "a_b", "b"], "a blob alone does not list a repository");
-    let page = home.index.repositories(Some("a-b"), 2).await?;
+    let page = home.index.repositories(None, Some("a-b"), 2).await?;
     assert_eq!(page, [repository("a/b"), repository("a_b")]);
     writer.remove_manifest(&repository("b"), &canonical("image")).await?;
-    assert_eq!(home.index.repositories(Some("a_b"), 2).await?, []);
+    assert_eq!(home.index.repositories(None, Some("a_b"), 2).await?, []);
     Ok(())
 }

@@ -80,7 +80,7 @@ impl Registry {
         let known: HashSet<&RepositoryName> = in_tree.iter().collect();
         let mut last: Option<String> = None;
         loop {
-            let page = self.index.repositories_in(look.tree, last.as_deref(), PAGE).await?;
+            let page = self.index.repositories(Some(look.tree), last.as_deref(), PAGE).await?;
             for name in page.iter().filter(|name| !known.contains(name)) {
                 look.find(format!("repository {name}"), "in the index, but not in the tree");
             }

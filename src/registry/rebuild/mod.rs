@@ -250,7 +250,7 @@ impl Rebuild<'_> {
             let repositories = registry.tree(tree).repositories(self.passed()).await;
             if repositories.is_empty() || self.passed().is_endless {
                 self.passed().expect_readable()?;
-                if !registry.index.repositories_in(tree, None, 1).await?.is_empty() {
+                if !registry.index.repositories(Some(tree), None, 1).await?.is_empty() {
                     return Err(RegistryError::TreeLost);
                 }
             }
