@@ -1,7 +1,7 @@
 //! The node as the driver uses it: whether it will do, and linking under leases.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -44,10 +44,8 @@ pub(super) struct Node {
     pub(super) kubo: Kubo,
     pub(super) paths: MfsPaths,
     locks: Arc<dyn Locks>,
-    /// Content whose name is known to outlast the node.
-    stored: Mutex<HashSet<CanonicalDigest>>,
-    /// Content that this process linked, and when.
-    linked: Mutex<HashMap<CanonicalDigest, (Cid, Instant)>>,
+    /// Content whose name is known to outlast the node; if this process linked it: to what, and when.
+    stored: Mutex<HashMap<CanonicalDigest, Option<(Cid, Instant)>>>,
     /// Whether all names that were there before are known to do so.
     settled: OnceCell<()>,
     /// Locked while what an interrupted cleaning has left is mended.
@@ -56,9 +54,9 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new(kubo: Kubo, paths: MfsPaths, locks: Arc<dyn Locks>) -> Arc<Self> {
-        let (stored, linked) = (Mutex::default(), Mutex::default());
-        let (settled, mending) = (OnceCell::new(), tokio::sync::Mutex::default());
-        Arc::new(Self { kubo, paths, locks, stored, linked, settled, mending })
+        let (stored, settled, mending) =
+            (Mutex::default(), OnceCell::new(), tokio::sync::Mutex::default());
+        Arc::new(Self { kubo, paths, locks, stored, settled, mending })
     }
 
     /// Checks that the node will do, and makes the registry's folder on it.
@@ -279,35 +277,24 @@ impl Node {
             Some(block) => self.put(block, &path).await?,
             None => self.link(cid, path.clone(), CallTimeout::Limited).await?,
         };
-        match named {
+        let linked = match named {
             LinkOutcome::Not => return Err(collected(&path)),
             // Another task may have linked it a moment ago, and not yet know that it lasts.
-            LinkOutcome::Before if !self.remembers(canonical) => {
+            LinkOutcome::Before if !self.stored().contains_key(canonical) => {
                 self.alone(async || Ok(())).await?;
+                None
             }
-            LinkOutcome::Before => {}
-            LinkOutcome::Now => self.note_linked(*canonical, cid),
-        }
-        self.remember(*canonical);
+            LinkOutcome::Before => None,
+            LinkOutcome::Now => Some((cid, Instant::now())),
+        };
+        self.note(*canonical, linked);
         Ok(())
-    }
-
-    fn note_linked(&self, canonical: CanonicalDigest, cid: Cid) {
-        let mut linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-        if linked.len() >= REMEMBERED {
-            linked.retain(|_, (_, since)| since.elapsed() < JUST);
-        }
-        // A process that stores more than that in a minute looks the rest up.
-        if linked.len() < REMEMBERED {
-            linked.insert(canonical, (cid, Instant::now()));
-        }
     }
 
     /// Returns whether this process linked the content within the last minute, and has not forgotten it.
     pub(super) fn has_just_linked(&self, content: &Content) -> bool {
-        let linked = self.linked.lock().unwrap_or_else(PoisonError::into_inner);
-        let linked = linked.get(&content.canonical);
-        linked.is_some_and(|(cid, since)| *cid == content.cid && since.elapsed() < JUST)
+        let linked = self.stored().get(&content.canonical).copied().flatten();
+        linked.is_some_and(|(cid, since)| cid == content.cid && since.elapsed() < JUST)
     }
 
     /// Puts a block on the node and names it, again when a collection has come between.
@@ -350,22 +337,27 @@ impl Node {
         self.with_lease(linking).await
     }
 
-    fn remembers(&self, canonical: &CanonicalDigest) -> bool {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner).contains(canonical)
-    }
-
     /// Notes content whose name outlasts the node.
     pub(super) fn remember(&self, canonical: CanonicalDigest) {
-        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        self.note(canonical, None);
+    }
+
+    fn note(&self, canonical: CanonicalDigest, linked: Option<(Cid, Instant)>) {
+        let mut stored = self.stored();
+        // What goes is looked up, if it is needed again.
         if stored.len() >= REMEMBERED {
             stored.clear();
         }
-        stored.insert(canonical);
+        let known = stored.entry(canonical).or_default();
+        *known = linked.or(*known);
     }
 
     pub(super) fn forget(&self, canonical: &CanonicalDigest) {
-        self.stored.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
-        self.linked.lock().unwrap_or_else(PoisonError::into_inner).remove(canonical);
+        self.stored().remove(canonical);
+    }
+
+    fn stored(&self) -> MutexGuard<'_, HashMap<CanonicalDigest, Option<(Cid, Instant)>>> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
