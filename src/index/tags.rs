@@ -2,7 +2,7 @@
 
 use super::columns::parsed;
 use super::connection::on;
-use super::{Index, Result, TagRow, Writer, repositories};
+use super::{Index, Result, TagRow, Writer};
 use crate::oci::{CanonicalDigest, RepositoryName, Tag};
 
 impl Index {
@@ -75,13 +75,13 @@ impl Writer {
         now: i64,
     ) -> Result<()> {
         self.write(async |connection| {
-            let repository = repositories::ensure(connection, repository, now).await?;
             on!(connection, "storing a tag", db => sqlx::query(
                 "INSERT INTO tags (repository, name, digest, canonical, updated) \
-                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (repository, name) DO UPDATE SET \
+                 VALUES ((SELECT id FROM repositories WHERE name = $1), $2, $3, $4, $5) \
+                 ON CONFLICT (repository, name) DO UPDATE SET \
                  digest = excluded.digest, canonical = excluded.canonical, updated = excluded.updated",
             )
-            .bind(repository)
+            .bind(repository.as_str())
             .bind(tag.as_str())
             .bind(target.digest.to_string())
             .bind(target.canonical.to_string())

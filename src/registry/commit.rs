@@ -37,6 +37,9 @@ const BATCH: u32 = 256;
 /// How many bytes of manifests are read from the queue at a time, about.
 const BATCH_BYTES: u64 = 8 << 20;
 
+/// What an entry comes to.
+type Outcome = std::result::Result<(), Refusal>;
+
 /// An entry that is being carried out.
 pub(super) struct Waiting {
     pub(super) entry: Entry,
@@ -95,7 +98,7 @@ impl Registry {
     }
 
     /// Takes the lock, then reads the entry's outcome, which another process may have brought about.
-    async fn settle(&self, seq: i64) -> Result<std::result::Result<(), Refusal>> {
+    async fn settle(&self, seq: i64) -> Result<Outcome> {
         let mut writer = self.index.lock().await?;
         loop {
             let entry = writer.entry(seq).await?;
@@ -104,7 +107,10 @@ impl Registry {
             if let Some(outcome) = entry.outcome {
                 return Ok(serde_json::from_slice(&outcome)?);
             }
-            self.drain_batch(&mut writer).await?;
+            let outcomes = self.drain_batch(&mut writer).await?;
+            if let Some((_, outcome)) = outcomes.into_iter().find(|(closed, _)| *closed == seq) {
+                return Ok(outcome);
+            }
         }
     }
 
@@ -182,30 +188,28 @@ impl Registry {
 
     /// Carries out all that is in the queue.
     pub(super) async fn drain(&self, writer: &mut Writer) -> Result<()> {
-        while self.drain_batch(writer).await? {}
+        while !self.drain_batch(writer).await?.is_empty() {}
         Ok(())
     }
 
-    /// Carries out the head of the queue; returns whether there was anything.
-    async fn drain_batch(&self, writer: &mut Writer) -> Result<bool> {
+    /// Carries out the head of the queue; returns what each of its entries came to, none where there was nothing.
+    async fn drain_batch(&self, writer: &mut Writer) -> Result<Vec<(i64, Outcome)>> {
         let entries = writer.open_entries(BATCH).await?;
         if entries.is_empty() {
-            return Ok(false);
+            return Ok(Vec::new());
         }
         let batch = self.read(writer, entries).await?;
         let (planned, present) = self.plan_soundly(writer, &batch).await?;
 
-        let (mut accepted, mut refused) = (Vec::with_capacity(planned.len()), Vec::new());
+        let (mut accepted, mut outcomes) = (Vec::with_capacity(planned.len()), Vec::new());
         for (waiting, plan) in batch.iter().zip(planned) {
-            match plan {
-                Ok(edits) => accepted.push((waiting, edits)),
-                Err(refusal) => refused.push((waiting.entry.seq, refusal)),
-            }
+            let outcome = plan.map(|edits| accepted.push((waiting, edits)));
+            outcomes.push((waiting.entry.seq, outcome));
         }
         let edits: Vec<TreeEdit> = accepted.iter().flat_map(|(_, edits)| edits).cloned().collect();
         let mut checked = Ok(());
         let storing = async {
-            checked = self.store_checked(writer, &accepted, refused).await;
+            checked = self.store_checked(writer, &accepted, &outcomes).await;
             checked.is_ok()
         };
         let applied = if let Some(tree) = self.storage.addressed() {
@@ -252,7 +256,7 @@ impl Registry {
         let changes = editing(TreeId::Public).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.failpoint(Step::Recorded)?;
-        Ok(true)
+        Ok(outcomes)
     }
 
     /// Stores the edits of entries that were checked, from where on they are final, and closes those that are refused.
@@ -260,7 +264,7 @@ impl Registry {
         &self,
         writer: &mut Writer,
         accepted: &[(&Waiting, Vec<TreeEdit>)],
-        refused: Vec<(i64, Refusal)>,
+        outcomes: &[(i64, Outcome)],
     ) -> Result<()> {
         writer.begin().await?;
         for (Waiting { entry, .. }, edits) in accepted {
@@ -271,8 +275,8 @@ impl Registry {
                 writer.set_checked(entry.seq, &trees, &record).await?;
             }
         }
-        for (seq, refusal) in refused {
-            close(writer, seq, &Err(refusal)).await?;
+        for (seq, outcome) in outcomes.iter().filter(|(_, outcome)| outcome.is_err()) {
+            close(writer, *seq, outcome).await?;
         }
         writer.commit().await?;
         self.failpoint(Step::Checked)
@@ -333,11 +337,7 @@ pub(super) async fn next_unfolded(
 }
 
 /// Closes an entry with what it came to.
-async fn close(
-    writer: &mut Writer,
-    seq: i64,
-    outcome: &std::result::Result<(), Refusal>,
-) -> Result<()> {
+async fn close(writer: &mut Writer, seq: i64, outcome: &Outcome) -> Result<()> {
     let state = if outcome.is_ok() { EntryState::Done } else { EntryState::Refused };
     Ok(writer.set_outcome(seq, state, &serde_json::to_vec(outcome)?).await?)
 }

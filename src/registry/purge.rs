@@ -194,7 +194,7 @@ impl Registry {
             found => return Ok(Some(found?)),
         }
         let Some(trees) = self.storage.addressed() else { return Ok(None) };
-        // What was purged before may be there still, but nothing serves it.
+        // What was purged may be there until it is collected, but nothing serves it.
         if self.index.is_content_withdrawn(canonical).await? {
             return Ok(None);
         }

@@ -374,7 +374,7 @@ impl AddressedTree for KuboStorage {
         let cid = raw_cid(canonical.0);
         match self.store.node.kubo.block(&cid).await {
             Ok(bytes) => Ok(Some(Content { canonical: *canonical, cid, size: bytes.len() as u64 })),
-            Err(error) if error.kind == KuboErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind == KuboErrorKind::MissingBlock => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
