@@ -60,7 +60,7 @@ struct Arguments {
     /// How much of that is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
-    /// Only the phases whose name has this in it: push, pull, growth; of kubo push, pull, commit, manifest,
+    /// Only the phases whose name has this in it: push, crowd, pull, manifest, growth; of kubo push, pull, commit, manifest,
     /// replicas
     #[arg(long, default_value = "")]
     only: String,
@@ -178,8 +178,13 @@ fn embedded(arguments: &Arguments) -> Vec<Row> {
         subjects.push(Subject::other(name, address));
     }
     let mut found = Vec::new();
-    let phases: [(&str, Phase); 3] =
-        [("push", pushes::measure), ("pull", pulls::measure), ("growth", growth::measure)];
+    let phases: [(&str, Phase); 5] = [
+        ("push", pushes::measure),
+        ("crowd", pushes::measure_crowd),
+        ("pull", pulls::measure),
+        ("manifest", pulls::measure_manifests),
+        ("growth", growth::measure),
+    ];
     for (name, phase) in phases {
         if name.contains(&arguments.only) {
             found.extend(phase(arguments, &mut subjects));

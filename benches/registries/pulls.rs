@@ -22,28 +22,11 @@ const SECONDS: usize = 5;
 
 pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     let blob = Content::new(arguments.size * MB);
-    let manifest = image(&blob.digest, blob.bytes.len());
-    let blob_target = format!("/v2/{REPOSITORY}/blobs/{}", blob.digest);
-    let tag_target = format!("/v2/{REPOSITORY}/manifests/v1");
-    let digest_target = format!("/v2/{REPOSITORY}/manifests/{}", digest(manifest.as_bytes()));
+    let target = format!("/v2/{REPOSITORY}/blobs/{}", blob.digest);
     for subject in &*subjects {
-        let mut client = subject.client();
-        client.push(REPOSITORY, &blob.digest, &blob.bytes);
-        client.push(REPOSITORY, &digest(EMPTY), EMPTY);
-        client.push_manifest(REPOSITORY, "v1", manifest.as_bytes());
+        subject.client().push(REPOSITORY, &blob.digest, &blob.bytes);
     }
-    // nginx serves the same bytes at the same paths.
-    let root = TempDir::new_in(&arguments.folder).expect("a folder can be made");
-    for (target, bytes) in [
-        (&blob_target, &*blob.bytes),
-        (&tag_target, manifest.as_bytes()),
-        (&digest_target, manifest.as_bytes()),
-    ] {
-        let path = root.path().join(&target[1..]);
-        fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
-        fs::write(path, bytes).expect("a file can be written");
-    }
-    let nginx = Subject::nginx(&arguments.folder, root.path().to_owned());
+    let (_files, nginx) = nginx(arguments, &[(&target, &blob.bytes)]);
     let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
 
     let mut found = Vec::new();
@@ -56,7 +39,7 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
                 let seconds = timed(|| {
                     thread::scope(|scope| {
                         for _ in 0..clients {
-                            scope.spawn(|| subject.client().get(&blob_target));
+                            scope.spawn(|| subject.client().get(&target));
                         }
                     });
                 });
@@ -69,6 +52,25 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         let goals = [("nginx", "≥ 0.9"), ("v3.1.1", "≥ 1.0")];
         found.extend(rows(&work, &goals, "MB/s", &subjects, &figures));
     }
+    found
+}
+
+/// Manifests, by each name that they have.
+pub(crate) fn measure_manifests(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
+    let layer = Content::new(MB);
+    let manifest = image(&layer.digest, layer.bytes.len());
+    let tag_target = format!("/v2/{REPOSITORY}/manifests/v1");
+    let digest_target = format!("/v2/{REPOSITORY}/manifests/{}", digest(manifest.as_bytes()));
+    for subject in &*subjects {
+        let mut client = subject.client();
+        client.push(REPOSITORY, &layer.digest, &layer.bytes);
+        client.push(REPOSITORY, &digest(EMPTY), EMPTY);
+        client.push_manifest(REPOSITORY, "v1", manifest.as_bytes());
+    }
+    let files = [&tag_target, &digest_target].map(|target| (target.as_str(), manifest.as_bytes()));
+    let (_files, nginx) = nginx(arguments, &files);
+    let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
+    let mut found = Vec::new();
     for (what, target, method) in [
         ("manifest GET by tag", &tag_target, "GET"),
         ("manifest GET by digest", &digest_target, "GET"),
@@ -77,6 +79,18 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         found.extend(manifests(arguments, &subjects, what, target, method));
     }
     found
+}
+
+/// Has nginx serve the same bytes at the same paths; the folder lives as long as it does.
+fn nginx(arguments: &Arguments, files: &[(&str, &[u8])]) -> (TempDir, Option<Subject>) {
+    let root = TempDir::new_in(&arguments.folder).expect("a folder can be made");
+    for (target, bytes) in files {
+        let path = root.path().join(&target[1..]);
+        fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
+        fs::write(path, bytes).expect("a file can be written");
+    }
+    let nginx = Subject::nginx(&arguments.folder, root.path().to_owned());
+    (root, nginx)
 }
 
 /// Requests for a manifest over 64 connections; no rows where there is no wrk.

@@ -42,8 +42,12 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
     for (work, goal, push) in WAYS {
         found.extend(alone(arguments, subjects, &content, (work, goal, push)));
     }
-    drop(content);
-    found.extend(at_once(arguments, subjects));
+    found
+}
+
+/// What many clients push at a time.
+pub(crate) fn measure_crowd(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
+    let mut found = at_once(arguments, subjects);
     found.extend(small_images(arguments, subjects));
     found
 }
@@ -68,17 +72,17 @@ fn alone(
         let before = subject.processor_time();
         let seconds = timed(|| push(&mut client, &content.digest, &content.bytes));
         let taken = subject.processor_time().zip(before).map(|(after, before)| after - before);
-        times.push((subject.name.clone(), taken.unwrap_or(f64::NAN)));
+        times.push((subject.name.clone(), taken.map_or(f64::NAN, |seconds| seconds * 1e3)));
         megabytes(content.bytes.len()) / seconds
     });
     // Each subject's, without the round that is not counted.
     let own = |subject: &&Subject| {
         let times = times.iter().filter(|(name, _)| *name == subject.name);
-        times.skip(1).map(|(_, seconds)| *seconds).collect()
+        times.skip(1).map(|(_, milliseconds)| *milliseconds).collect()
     };
     let times: Vec<Vec<f64>> = subjects.iter().map(own).collect();
     let mut found = rows(work, &[("v3.1.1", goal)], "MB/s", &subjects, &figures);
-    found.extend(rows("the same, processor time", &[], "s", &subjects, &times));
+    found.extend(rows("the same, processor time", &[], "ms", &subjects, &times));
     found
 }
 
