@@ -71,12 +71,10 @@ pub(crate) fn measure_manifests(arguments: &Arguments, subjects: &mut [Subject])
     let (_files, nginx) = nginx(arguments, &files);
     let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
     let mut found = Vec::new();
-    for (what, target, method) in [
-        ("manifest GET by tag", &tag_target, "GET"),
-        ("manifest GET by digest", &digest_target, "GET"),
-        ("manifest HEAD by tag", &tag_target, "HEAD"),
-    ] {
-        found.extend(manifests(arguments, &subjects, what, target, method));
+    for (what, target) in
+        [("manifest GET by tag", &tag_target), ("manifest GET by digest", &digest_target)]
+    {
+        found.extend(manifests(arguments, &subjects, what, target));
     }
     found
 }
@@ -94,13 +92,7 @@ fn nginx(arguments: &Arguments, files: &[(&str, &[u8])]) -> (TempDir, Option<Sub
 }
 
 /// Requests for a manifest over 64 connections; no rows where there is no wrk.
-fn manifests(
-    arguments: &Arguments,
-    subjects: &[&Subject],
-    what: &str,
-    target: &str,
-    method: &str,
-) -> Vec<Row> {
+fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &str) -> Vec<Row> {
     if require("wrk").is_none() {
         return Vec::new();
     }
@@ -110,8 +102,8 @@ fn manifests(
         subjects,
         || (),
         |subject| {
-            let (requests, late) = requests_per_second(&subject.url(target), method)
-                .expect("wrk was there a moment ago");
+            let (requests, late) =
+                requests_per_second(&subject.url(target)).expect("wrk was there a moment ago");
             slowest.push((subject.name.clone(), late));
             requests
         },
@@ -130,15 +122,11 @@ fn manifests(
 
 /// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
 /// many milliseconds the slowest hundredth took at least. None where there is no wrk.
-pub(crate) fn requests_per_second(url: &str, method: &str) -> Option<(f64, f64)> {
-    let script = tempfile::NamedTempFile::new().expect("a file can be made");
-    fs::write(script.path(), format!("wrk.method = \"{method}\"\n")).expect("it can be written");
+pub(crate) fn requests_per_second(url: &str) -> Option<(f64, f64)> {
     let output = succeed(
         Command::new(require("wrk")?)
             .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
             .arg(format!("Accept: {MANIFEST_TYPE}"))
-            .arg("-s")
-            .arg(script.path())
             .arg(url),
     );
     assert!(!output.contains("Non-2xx"), "{output}");

@@ -313,6 +313,12 @@ pub(super) async fn record(
     }
 }
 
+/// Tells whether a blob is at most one block, and has no name but its canonical one.
+pub(super) fn is_small(new: &NewBlob) -> bool {
+    let own = Digest::from(new.blob.canonical);
+    new.blocks.len() <= 1 && new.aliases.iter().all(|alias| *alias == own)
+}
+
 /// Gives a stored blob to the repository under each of these names and its canonical one.
 async fn give(
     connection: &mut Connection,
@@ -322,7 +328,8 @@ async fn give(
     now: i64,
 ) -> Result<()> {
     let repository = repositories::ensure(connection, repository, now).await?;
-    for name in std::iter::once(&Digest::from(canonical)).chain(aliases) {
+    let own = Digest::from(canonical);
+    for name in std::iter::once(&own).chain(aliases.iter().filter(|alias| **alias != own)) {
         on!(connection, "giving a blob to a repository", db => sqlx::query(
             "INSERT INTO repository_blobs (repository, digest, canonical) VALUES ($1, $2, $3) \
              ON CONFLICT DO NOTHING",

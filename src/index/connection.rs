@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, Sqlite};
+use sqlx::{Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::columns::damaged;
@@ -162,8 +162,29 @@ impl Connection {
         damaged(doing, why)
     }
 
-    /// Begins a transaction that may write; waits for other writers.
-    pub(super) async fn begin(&mut self) -> Result<()> {
+    /// Tells whether it leads to SQLite.
+    pub(super) fn is_lite(&self) -> bool {
+        matches!(self.link, Link::Lite(_))
+    }
+
+    /// Runs statements that are a whole transaction of SQLite, from `BEGIN` to `COMMIT`, and share their parameters.
+    /// Each call is a trip to the thread of the connection and back, while which no other task writes.
+    pub(super) async fn script<T>(
+        &mut self,
+        doing: &'static str,
+        run: impl AsyncFnOnce(&mut SqliteConnection) -> sqlx::Result<T>,
+    ) -> Result<T> {
+        self.open_transaction().await?;
+        let Link::Lite(link) = &mut self.link else {
+            return Err(misuse(doing, "a script is for SQLite"));
+        };
+        let done = run(link).await.map_err(|error| self.failed(doing, error))?;
+        self.ended();
+        Ok(done)
+    }
+
+    /// Notes that a transaction is about to be open; waits for other writers.
+    async fn open_transaction(&mut self) -> Result<()> {
         if self.in_transaction {
             return Err(misuse("beginning a transaction", "one is open already"));
         }
@@ -172,6 +193,12 @@ impl Connection {
         }
         self.failed = false;
         self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Begins a transaction that may write; waits for other writers.
+    pub(super) async fn begin(&mut self) -> Result<()> {
+        self.open_transaction().await?;
         let begun = match &mut self.link {
             Link::Lite(link) => sqlx::query("BEGIN IMMEDIATE").execute(&mut **link).await.map(drop),
             Link::Postgres(link) => {

@@ -3,7 +3,7 @@
 use cid::Cid;
 use sqlx::QueryBuilder;
 
-use super::columns::{cid, damaged, unsigned};
+use super::columns::{cid, damaged, signed, unsigned};
 use super::connection::{Connection, misuse, on};
 use super::{
     Actor, Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, events,
@@ -15,6 +15,13 @@ use crate::oci::TreeId;
 /// ten times that.
 const PART_ENTRIES: i64 = 500;
 const PART_BYTES: i64 = 1024 * 1024;
+
+/// Stores a manifest, if there is one, and appends an entry, in one transaction; returns the number of the entry.
+const APPEND: &str = "BEGIN IMMEDIATE; \
+    INSERT INTO manifests (digest, cid, size, bytes) SELECT $5, $6, $7, $8 WHERE $5 IS NOT NULL \
+    ON CONFLICT (digest) DO NOTHING; \
+    INSERT INTO pending_edits (intent, created, actor, address) VALUES ($1, $2, $3, $4) RETURNING seq; \
+    COMMIT";
 
 fn state(text: &str) -> Result<EntryState> {
     match text {
@@ -44,7 +51,11 @@ impl Index {
         manifest: Option<&StoredManifest>,
         now: i64,
     ) -> Result<i64> {
-        let mut connection = self.begin().await?;
+        let mut connection = self.write().await?;
+        if connection.is_lite() {
+            return append_at_once(&mut connection, actor, intent, manifest, now).await;
+        }
+        connection.begin().await?;
         let seq = append(&mut connection, actor, intent, manifest, now).await?;
         connection.commit().await?;
         Ok(seq)
@@ -265,6 +276,34 @@ impl Writer {
         })
         .await
     }
+}
+
+/// The same as [`append`] in a transaction of its own, on SQLite.
+async fn append_at_once(
+    connection: &mut Connection,
+    actor: &Actor,
+    intent: &[u8],
+    manifest: Option<&StoredManifest>,
+    now: i64,
+) -> Result<i64> {
+    let size = manifest.map(|it| signed(it.bytes.len() as u64)).transpose()?;
+    let appended = connection.script("queueing an entry", async |db| {
+        sqlx::query_as::<_, (i64,)>(APPEND)
+            .bind(intent)
+            .bind(now)
+            .bind(actor.name.as_deref())
+            .bind(actor.address.map(|address| address.to_string()))
+            .bind(manifest.map(|it| it.canonical.to_string()))
+            .bind(manifest.map(|it| it.cid.to_bytes()))
+            .bind(size)
+            .bind(manifest.map(|it| &it.bytes[..]))
+            .fetch_all(db)
+            .await
+    });
+    let appended = appended.await?;
+    let (seq,) =
+        appended.first().ok_or_else(|| damaged("queueing an entry", "it has no number"))?;
+    Ok(*seq)
 }
 
 /// Appends an intent, and stores the manifest that it speaks of. In a transaction; the numbers grow

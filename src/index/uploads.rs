@@ -2,8 +2,26 @@
 
 use super::columns::{damaged, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{Claim, Index, NewBlob, Result, UploadKey, UploadRow, UploadState, blobs};
+use super::{BlobRow, Claim, Index, NewBlob, Result, UploadKey, UploadRow, UploadState, blobs};
 use crate::oci::RepositoryName;
+
+/// What [`Index::finish_upload`] does for a small blob, in one transaction; it returns a row if the claim is valid, and
+/// changes nothing if not.
+const FINISH_SMALL: &str = "BEGIN IMMEDIATE; \
+    INSERT INTO blobs (digest, cid, size, touched) SELECT $4, $5, $6, $7 \
+    WHERE EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) \
+    ON CONFLICT (digest) DO UPDATE SET cid = excluded.cid, size = excluded.size, \
+    state = 'live', touched = excluded.touched; \
+    INSERT INTO blob_blocks (cid, blob, start, length, node) SELECT $8, id, $9, $10, $11 FROM blobs \
+    WHERE digest = $4 AND $8 IS NOT NULL \
+    AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT DO NOTHING; \
+    INSERT INTO repositories (name, created) SELECT $3, $7 \
+    WHERE EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT (name) DO NOTHING; \
+    INSERT INTO repository_blobs (repository, digest, canonical) SELECT id, $4, $4 FROM repositories \
+    WHERE name = $3 AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) \
+    ON CONFLICT DO NOTHING; \
+    DELETE FROM uploads WHERE id = $1 AND claim = $2 RETURNING 1; \
+    COMMIT";
 
 fn row(key: &UploadKey<'_>, offset: u64, checkpoint: Vec<u8>) -> UploadRow {
     UploadRow {
@@ -84,6 +102,9 @@ impl Index {
     ) -> Result<Claim> {
         let request = ClaimRequest { key, offset, claim, stale_before, now };
         let mut connection = self.write_hastily().await?;
+        if let Some(granted) = claim_at_once(&mut connection, &request).await? {
+            return Ok(Claim::Granted(granted));
+        }
         connection.begin().await?;
         let claimed = claim_by(&mut connection, &request).await?;
         match claimed {
@@ -158,7 +179,11 @@ impl Index {
         blob: &NewBlob,
         now: i64,
     ) -> Result<bool> {
-        let mut connection = self.begin().await?;
+        let mut connection = self.write().await?;
+        if connection.is_lite() && blobs::is_small(blob) {
+            return finish_small(&mut connection, (id, claim), repository, blob, now).await;
+        }
+        connection.begin().await?;
         if !remove_claimed(&mut connection, id, claim).await? {
             connection.rollback().await?;
             return Ok(false);
@@ -238,6 +263,29 @@ impl Index {
     }
 }
 
+/// Claims an upload, if nothing speaks against it; else nothing is known but that.
+async fn claim_at_once(
+    connection: &mut Connection,
+    request: &ClaimRequest<'_>,
+) -> Result<Option<UploadRow>> {
+    let offset = request.offset.map(signed).transpose()?;
+    let found: Option<(i64, Vec<u8>)> = on!(connection, "claiming an upload", db => sqlx::query_as(
+        "UPDATE uploads SET claim = $4, claimed = $5, touched = $5 \
+         WHERE id = $1 AND repository = $2 AND owner = $3 AND (claim IS NULL OR claimed < $6) \
+         AND received = COALESCE($7, received) RETURNING received, checkpoint",
+    )
+    .bind(request.key.id)
+    .bind(request.key.repository.as_str())
+    .bind(request.key.owner)
+    .bind(request.claim)
+    .bind(request.now)
+    .bind(request.stale_before)
+    .bind(offset)
+    .fetch_optional(db)
+    .await)?;
+    found.map(|(received, rest)| Ok(row(request.key, unsigned(received)?, rest))).transpose()
+}
+
 /// Claims an upload, or says why not. In a transaction.
 async fn claim_by(connection: &mut Connection, request: &ClaimRequest<'_>) -> Result<Claim> {
     // An update that changes nothing keeps all others off the row until the transaction ends.
@@ -290,6 +338,38 @@ async fn remove_claimed(connection: &mut Connection, id: &str, claim: &str) -> R
             .await
             .map(|done| done.rows_affected()))?;
     Ok(removed > 0)
+}
+
+/// Ends the upload of a [small](blobs::is_small) blob on SQLite.
+async fn finish_small(
+    connection: &mut Connection,
+    (id, claim): (&str, &str),
+    repository: &RepositoryName,
+    blob: &NewBlob,
+    now: i64,
+) -> Result<bool> {
+    let BlobRow { canonical, cid, size } = &blob.blob;
+    let size = signed(*size)?;
+    let block = blob.blocks.first();
+    let start = block.map(|block| signed(block.start)).transpose()?;
+    let length = block.map(|block| signed(block.length)).transpose()?;
+    let ended = connection.script("ending an upload", async |db| {
+        sqlx::query_as::<_, (i64,)>(FINISH_SMALL)
+            .bind(id)
+            .bind(claim)
+            .bind(repository.as_str())
+            .bind(canonical.to_string())
+            .bind(cid.to_bytes())
+            .bind(size)
+            .bind(now)
+            .bind(block.map(|block| block.cid.to_bytes()))
+            .bind(start)
+            .bind(length)
+            .bind(block.and_then(|block| block.node.as_deref()))
+            .fetch_all(db)
+            .await
+    });
+    Ok(!ended.await?.is_empty())
 }
 
 /// Counts the uploads.

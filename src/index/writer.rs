@@ -110,6 +110,12 @@ impl Writer {
         Ok(())
     }
 
+    /// Makes a transaction durable that wrote nothing but to the queue, which no answer from memory is of: the version
+    /// stays as it is.
+    pub async fn commit_to_queue(&mut self) -> Result<()> {
+        self.connection().commit().await
+    }
+
     /// Undoes the transaction.
     pub async fn rollback(&mut self) -> Result<()> {
         self.connection().rollback().await

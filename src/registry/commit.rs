@@ -278,7 +278,7 @@ impl Registry {
         for (seq, outcome) in outcomes.iter().filter(|(_, outcome)| outcome.is_err()) {
             close(writer, *seq, outcome).await?;
         }
-        writer.commit().await?;
+        writer.commit_to_queue().await?;
         self.failpoint(Step::Checked)
     }
 
