@@ -57,7 +57,7 @@ struct Arguments {
     /// evicted, and while 10 GB of somebody else's are hashed, instead
     #[arg(long)]
     calm: bool,
-    /// How much of that is made, in percent
+    /// How much of that, and of the small images of crowd, is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
     /// Only the phases whose name has this in it: push, crowd, pull, manifest, growth; of kubo push, pull, commit, manifest,
@@ -119,6 +119,15 @@ fn rounds(
         }
     }
     figures
+}
+
+/// Each subject's figures, of those that were noted by its name, without those of the round that is not counted.
+fn counted(subjects: &[&Subject], noted: &[(String, f64)]) -> Vec<Vec<f64>> {
+    let own = |subject: &&Subject| {
+        let own = noted.iter().filter(|(name, _)| *name == subject.name);
+        own.skip(1).map(|(_, figure)| *figure).collect()
+    };
+    subjects.iter().map(own).collect()
 }
 
 /// Makes a row of each subject, the first of which is ours.

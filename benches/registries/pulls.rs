@@ -10,7 +10,7 @@ use crate::common::{require, succeed};
 use crate::content::{Content, EMPTY, digest, image};
 use crate::subject::Subject;
 use crate::table::Row;
-use crate::{Arguments, MANIFEST_TYPE, MB, rounds, rows, timed};
+use crate::{Arguments, MANIFEST_TYPE, MB, counted, rounds, rows, timed};
 
 const REPOSITORY: &str = "bench/pull";
 
@@ -55,7 +55,7 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
     found
 }
 
-/// Manifests, by each name that they have.
+/// Manifests, by tag and by digest.
 pub(crate) fn measure_manifests(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     let layer = Content::new(MB);
     let manifest = image(&layer.digest, layer.bytes.len());
@@ -110,12 +110,7 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &
     );
     let work = format!("{what}, 64 connections");
     let mut found = rows(&work, &[("v3.1.1", "≥ 6")], "requests/s", subjects, &figures);
-    // Each subject's, without the round that is not counted.
-    let own = |subject: &&Subject| {
-        let own = slowest.iter().filter(|(name, _)| *name == subject.name);
-        own.skip(1).map(|(_, milliseconds)| *milliseconds).collect()
-    };
-    let slowest: Vec<Vec<f64>> = subjects.iter().map(own).collect();
+    let slowest = counted(subjects, &slowest);
     found.extend(rows("the same, p99", &[("v3.1.1", "≤ 0.33")], "ms", subjects, &slowest));
     found
 }

@@ -8,7 +8,7 @@ use crate::client::Client;
 use crate::content::{Content, EMPTY, digest, image_of};
 use crate::subject::Subject;
 use crate::table::Row;
-use crate::{Arguments, MB, rounds, rows, timed};
+use crate::{Arguments, MB, counted, rounds, rows, timed};
 
 /// The chunks of clients that push in chunks.
 const CHUNK: usize = 16 * 1024 * 1024;
@@ -39,8 +39,8 @@ const LAYER: usize = 100_000;
 pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     let mut found = Vec::new();
     let content = RefCell::new(Content::new(arguments.size * MB));
-    for (work, goal, push) in WAYS {
-        found.extend(alone(arguments, subjects, &content, (work, goal, push)));
+    for way in WAYS {
+        found.extend(alone(arguments, subjects, &content, way));
     }
     found
 }
@@ -75,12 +75,7 @@ fn alone(
         times.push((subject.name.clone(), taken.map_or(f64::NAN, |seconds| seconds * 1e3)));
         megabytes(content.bytes.len()) / seconds
     });
-    // Each subject's, without the round that is not counted.
-    let own = |subject: &&Subject| {
-        let times = times.iter().filter(|(name, _)| *name == subject.name);
-        times.skip(1).map(|(_, milliseconds)| *milliseconds).collect()
-    };
-    let times: Vec<Vec<f64>> = subjects.iter().map(own).collect();
+    let times = counted(&subjects, &times);
     let mut found = rows(work, &[("v3.1.1", goal)], "MB/s", &subjects, &figures);
     found.extend(rows("the same, processor time", &[], "ms", &subjects, &times));
     found
@@ -110,7 +105,7 @@ fn at_once(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     rows(&format!("{CLIENTS} pushes at once, by PUT"), &[], "MB/s", &subjects, &figures)
 }
 
-/// Small images, whose blobs and tags are all new.
+/// Small images, whose layers and repositories are all new.
 fn small_images(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     subjects.iter_mut().for_each(Subject::renew);
     let subjects: Vec<&Subject> = subjects.iter().collect();

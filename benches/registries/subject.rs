@@ -219,7 +219,7 @@ impl Subject {
         Some(self.earlier_peak.max(peak_memory_of(process.id())?))
     }
 
-    /// The processor time that its process has taken so far, in seconds; that of one which ended is not in it.
+    /// The processor time that its process has taken so far, in seconds; without that of earlier processes.
     pub(crate) fn processor_time(&self) -> Option<f64> {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", self.process.as_ref()?.id())).ok()?;

@@ -89,7 +89,7 @@ impl Answer {
         Err(error)
     }
 
-    /// Returns the next bytes of the body, each within the same time, whatever time the body takes.
+    /// Returns the next bytes of the body. The time limit is that of one pause, not of the whole body.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>> {
         let limit = self.timeouts.silence;
         let reading = tokio::time::timeout(limit, self.response.chunk());

@@ -168,7 +168,7 @@ impl Connection {
     }
 
     /// Runs statements that are a whole transaction of SQLite, from `BEGIN` to `COMMIT`, and share their parameters.
-    /// Each call is a trip to the thread of the connection and back, while which no other task writes.
+    /// Each call is a trip to the thread of the connection and back, and no other task writes meanwhile.
     pub(super) async fn script<T>(
         &mut self,
         doing: &'static str,

@@ -263,7 +263,7 @@ impl Index {
     }
 }
 
-/// Claims an upload, if nothing speaks against it; else nothing is known but that.
+/// Claims an upload by one statement if all its conditions hold; none says only that one of them does not.
 async fn claim_at_once(
     connection: &mut Connection,
     request: &ClaimRequest<'_>,

@@ -110,8 +110,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a transaction durable that wrote nothing but to the queue, which no answer from memory is of: the version
-    /// stays as it is.
+    /// Makes a transaction durable that wrote only to the queue. [`Index::version`](super::Index::version) stays as it is,
+    /// since no look-up in memory is of the queue.
     pub async fn commit_to_queue(&mut self) -> Result<()> {
         self.connection().commit().await
     }

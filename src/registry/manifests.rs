@@ -103,7 +103,7 @@ impl Registry {
     }
 
     /// Returns what a storage takes in together with the edits of a commit: a manifest of one leaf, if its trees have
-    /// CIDs. The index has the bytes until then, and the trees afterwards; it is no content of its own.
+    /// CIDs. The index has the bytes until then, and the trees afterwards; the commit gives it no name as content.
     pub(super) fn stored_with_edits(
         &self,
         canonical: CanonicalDigest,
@@ -113,9 +113,9 @@ impl Registry {
         NewContent::of(canonical, bytes)
     }
 
-    /// Tells whether the index has a manifest of that digest that is stored with the edits of its commit, and so in
-    /// trees only.
-    pub(super) async fn is_of_trees(&self, canonical: &CanonicalDigest) -> Result<bool> {
+    /// Tells whether the index has a manifest of that digest that a commit stores with its edits, so that perhaps only
+    /// trees have it.
+    pub(super) async fn is_stored_with_edits(&self, canonical: &CanonicalDigest) -> Result<bool> {
         let manifest = self.index.stored_manifest(canonical).await?;
         Ok(manifest.is_some_and(|it| self.stored_with_edits(*canonical, &it.bytes).is_some()))
     }

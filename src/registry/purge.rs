@@ -181,10 +181,9 @@ impl Registry {
         }
         // Other bytes under that name are not what was to be purged.
         let found = self.stored(&canonical).await?.filter(|it| it.canonical == canonical);
-        Ok(found.map(|content| {
-            contents.forgotten.insert(canonical, content);
-            canonical
-        }))
+        let Some(content) = found else { return Ok(None) };
+        contents.forgotten.insert(canonical, content);
+        Ok(Some(canonical))
     }
 
     /// Finds content in the storage, whether the index has it or not.

@@ -23,7 +23,7 @@ pub struct Applied {
     pub folded: Folded,
 }
 
-/// Content of one leaf, which is stored together with the edits that link it, and as long as a tree does.
+/// Content of one leaf, which is stored together with the edits that link it, and stays as long as a tree links it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewContent {
     canonical: CanonicalDigest,
@@ -91,8 +91,8 @@ pub trait TreeStore: Send + Sync {
 pub trait AddressedTree: Send + Sync {
     /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
     /// from forgetting it, so it need not be looked up again; nor need what is `new`: it is stored before any reader sees
-    /// the edits, as part of the trees and not as content of its own, which [`ContentStore`](super::ContentStore) has. Readers see all of the edits or none, whichever trees they are of; none before `permit`
-    /// has returned true, and an error if it returns false: it is awaited while the edits are prepared. Returns what the
+    /// the edits, as a part of the trees, and [`ContentStore`](super::ContentStore) does not find it. Readers see all of
+    /// the edits or none, whichever trees they are of; none before `permit` has returned true, and an error if it returns false: it is awaited while the edits are prepared. Returns what the
     /// edits made of each tree that they are of, in the order of [`TreeId::ALL`], so that the caller does not compute it
     /// again.
     async fn apply_and_fold(
@@ -103,8 +103,8 @@ pub trait AddressedTree: Send + Sync {
         permit: BoxFuture<'_, bool>,
     ) -> Result<Vec<Applied>>;
 
-    /// Finds content of one leaf that trees once had and nothing has now, as long as it was not collected; none where
-    /// there is none.
+    /// Finds content of one leaf that has no name as content, as long as the storage has its block: trees had it, and no
+    /// garbage collection has removed it yet. None if there is no such block.
     async fn removed_leaf(&self, canonical: &CanonicalDigest) -> Result<Option<Content>>;
 
     /// Returns the CID of a directory of a tree; none if there is no directory.

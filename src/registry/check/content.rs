@@ -81,12 +81,12 @@ impl<'a> Reading<'a> {
         Ok(true)
     }
 
-    /// Reads a manifest that is stored in trees only; none where no tree has it.
+    /// Reads a manifest that perhaps only trees have; none where no tree has it.
     async fn read_in_trees(
         &self,
         canonical: &CanonicalDigest,
     ) -> Result<Option<storage::Result<Content>>> {
-        if !self.registry.is_of_trees(canonical).await? {
+        if !self.registry.is_stored_with_edits(canonical).await? {
             return Ok(None);
         }
         for tree in TreeId::ALL {

@@ -144,7 +144,7 @@ impl Registry {
     /// Tells whether the index has only the bytes of a manifest that was not committed, or is about to be.
     async fn is_for_the_queue(&self, canonical: &CanonicalDigest) -> Result<bool> {
         Ok(self.index.stored_blob(canonical).await?.is_none()
-            && self.is_of_trees(canonical).await?)
+            && self.is_stored_with_edits(canonical).await?)
     }
 
     async fn look_at_repository(

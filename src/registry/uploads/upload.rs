@@ -243,11 +243,9 @@ impl ClaimedUpload {
         let Self { registry, row, claim, .. } = &self;
         // From here on no other process takes the upload over, as long as this one lives.
         self.lease.is_finishing.store(true, Ordering::Relaxed);
-        if registry.index.is_shared()
-            && !registry
-                .index
-                .renew_upload(&row.id, claim, now().saturating_add(millis(CLAIM)))
-                .await?
+        let ahead = now().saturating_add(millis(CLAIM));
+        // Over SQLite there is no other process.
+        if registry.index.is_shared() && !registry.index.renew_upload(&row.id, claim, ahead).await?
         {
             return Err(registry.gone(row).await?);
         }

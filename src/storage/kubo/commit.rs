@@ -144,7 +144,7 @@ impl Snapshots {
             applied.push(Applied { tree, before: root, folded });
         }
         if applied.iter().all(|applied| applied.folded.root == applied.before) {
-            // The trees name the new content already; sent again, it is there where the node had lost it.
+            // The trees name the new content already. It is sent in case the node has lost it.
             let sending = async {
                 if !new.is_empty() {
                     self.node.kubo.import(new).await?;
@@ -195,7 +195,7 @@ impl Snapshots {
         mfs_paths::directory(&[], &mut blocks);
         let snapshot = mfs_paths::directory(&trees, &mut blocks).cid;
         let session = Uuid::new_v4().simple().to_string();
-        let all: Vec<Block> = blocks.iter().chain(new).cloned().collect();
+        let all = [&blocks[..], new].concat();
         let sending = async {
             for (number, blocks) in all.chunks(PIN_NODE_LINKS).enumerate() {
                 let parts = blocks.len().div_ceil(PART).min(PARTS);

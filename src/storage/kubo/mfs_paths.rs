@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! roots/<seq>                 the registry: `public` and `private`; the highest number counts
-//! content/<ab>/<hex>          each stored blob, by its sha256; small manifests are in trees only
+//! content/<ab>/<hex>          each stored blob, by its sha256; no manifest of one leaf as a push stores it
 //! held/<id>.<session>.<n>     what an upload under way has sent
 //! held/commit-<seq>.<session> the new blocks of a commit under way
 //! ```
