@@ -13,14 +13,15 @@ const STRETCH: usize = 16 << 20;
 /// When a body has to have come, or a further stretch of it.
 pub(super) struct Deadline {
     limit: Duration,
-    ends: Instant,
+    /// None where that is beyond what can be counted.
+    ends: Option<Instant>,
     /// How many bytes came since it began.
     came: usize,
 }
 
 impl Deadline {
     pub(super) fn begin(limit: Duration) -> Self {
-        Self { limit, ends: Instant::now() + limit, came: 0 }
+        Self { limit, ends: Instant::now().checked_add(limit), came: 0 }
     }
 
     /// Waits for the next bytes; `context` says what fails when they come too late.
@@ -29,8 +30,12 @@ impl Deadline {
         context: &str,
         next: impl Future<Output = Result<Option<Bytes>>>,
     ) -> Result<Option<Bytes>> {
-        let next = timeout_at(self.ends, next).await;
-        let next = next.map_err(|_| ClientError::too_slow(context, self.limit))??;
+        let next = match self.ends {
+            Some(ends) => timeout_at(ends, next)
+                .await
+                .map_err(|_| ClientError::too_slow(context, self.limit))?,
+            None => next.await,
+        }?;
         self.came += next.as_ref().map_or(0, Bytes::len);
         if self.came >= STRETCH {
             *self = Self::begin(self.limit);

@@ -37,19 +37,6 @@ impl Index {
         stored(&mut self.read().await?, digest).await
     }
 
-    /// Tells whether content is stored as a blob or as a manifest, in whatever repository.
-    pub async fn is_content_stored(&self, digest: &CanonicalDigest) -> Result<bool> {
-        let connection = &mut self.read().await?;
-        let found: Option<(i64,)> = on!(connection, "looking for content", db => sqlx::query_as(
-            "SELECT CAST(1 AS BIGINT) FROM blobs WHERE digest = $1 \
-             UNION ALL SELECT CAST(1 AS BIGINT) FROM manifests WHERE digest = $1 LIMIT 1",
-        )
-        .bind(digest.to_string())
-        .fetch_optional(db)
-        .await)?;
-        Ok(found.is_some())
-    }
-
     /// Lists the canonical digests of stored blobs and manifests of all repositories, ordered as text,
     /// after `last`, at most `limit`.
     pub async fn stored_content(

@@ -227,8 +227,8 @@ mod tests {
     use cid::Cid;
 
     use super::*;
-    use crate::index::UploadKey;
-    use crate::oci::RepositoryName;
+    use crate::index::{Actor, BlobBlock, BlobRow, NewBlob, UploadKey};
+    use crate::oci::{CanonicalDigest, RepositoryName};
 
     #[test]
     fn a_url_names_its_file_as_it_is_opened() {
@@ -264,5 +264,23 @@ mod tests {
         writer.put_nodes(&[(cid, None)]).await.unwrap();
         assert_eq!(index.upload(&key).await.unwrap().unwrap().checkpoint, b"");
         assert!(index.save_upload("1", "a", 1, b"small", 1).await.unwrap());
+
+        // What is a transaction in one call leaves nothing open, whichever of its statements fails.
+        drop(writer);
+        let queued = index.enqueue(&Actor::default(), &vec![7; 1 << 20], None, 2).await;
+        assert_eq!(queued.map_err(|error| error.kind), Err(IndexErrorKind::Full));
+        assert_eq!(index.enqueue(&Actor::default(), b"small", None, 2).await.unwrap(), 1);
+        index.claim_upload(&key, None, "b", 3, 3).await.unwrap();
+        let blob = |node: &[u8]| NewBlob {
+            blob: BlobRow { canonical: CanonicalDigest([1; 32]), cid, size: 5 },
+            aliases: Vec::new(),
+            blocks: vec![BlobBlock { cid, start: 0, length: 5, node: Some(node.to_vec().into()) }],
+        };
+        let finished = index.finish_upload("1", "b", &name, &blob(&vec![7; 1 << 20]), 3).await;
+        assert_eq!(finished.map_err(|error| error.kind), Err(IndexErrorKind::Full));
+        assert!(!index.finish_upload("1", "other", &name, &blob(b"small"), 3).await.unwrap());
+        assert!(index.blob(&name, &CanonicalDigest([1; 32]).into()).await.unwrap().is_none());
+        assert!(index.finish_upload("1", "b", &name, &blob(b"small"), 3).await.unwrap());
+        assert!(index.blob(&name, &CanonicalDigest([1; 32]).into()).await.unwrap().is_some());
     }
 }

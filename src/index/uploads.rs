@@ -269,7 +269,8 @@ async fn claim_at_once(
     request: &ClaimRequest<'_>,
 ) -> Result<Option<UploadRow>> {
     let offset = request.offset.map(signed).transpose()?;
-    let found: Option<(i64, Vec<u8>)> = on!(connection, "claiming an upload", db => sqlx::query_as(
+    // To its end: SQLite commits after the last row, and may fail there.
+    let mut found: Vec<(i64, Vec<u8>)> = on!(connection, "claiming an upload", db => sqlx::query_as(
         "UPDATE uploads SET claim = $4, claimed = $5, touched = $5 \
          WHERE id = $1 AND repository = $2 AND owner = $3 AND (claim IS NULL OR claimed < $6) \
          AND received = COALESCE($7, received) RETURNING received, checkpoint",
@@ -281,9 +282,10 @@ async fn claim_at_once(
     .bind(request.now)
     .bind(request.stale_before)
     .bind(offset)
-    .fetch_optional(db)
+    .fetch_all(db)
     .await)?;
-    found.map(|(received, rest)| Ok(row(request.key, unsigned(received)?, rest))).transpose()
+    let Some((received, checkpoint)) = found.pop() else { return Ok(None) };
+    Ok(Some(row(request.key, unsigned(received)?, checkpoint)))
 }
 
 /// Claims an upload, or says why not. In a transaction.

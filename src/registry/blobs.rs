@@ -142,7 +142,8 @@ impl Registry {
         let (Some(canonical), Some(storage)) = (digest.canonical(), self.storage.shared()) else {
             return Ok(());
         };
-        if self.index.is_content_stored(&canonical).await? {
+        // What is a manifest only need not have a name.
+        if self.index.stored_blob(&canonical).await?.is_some() {
             storage.recall(&canonical);
         }
         Ok(())

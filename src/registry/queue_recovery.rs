@@ -1,7 +1,8 @@
 //! Salvaging the queue of an index that is given up: the trees may have lost with the power what it
 //! still holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::future::ready;
 
 use super::commit::decode;
 use super::intent::Intent;
@@ -29,7 +30,8 @@ impl Registry {
 
     /// Applies to the trees what the queue holds, as far as that is possible, and returns what is not.
     async fn recover_queue(&self) -> Result<Vec<String>> {
-        let read = async { entries(&mut self.index.lock().await?).await };
+        let is_durable = self.storage.addressed().is_some();
+        let read = async { entries(&mut self.index.lock().await?, is_durable).await };
         let entries = match read.await {
             Ok(entries) => entries,
             Err(error) if is_temporary(&error) => return Err(error),
@@ -40,7 +42,7 @@ impl Registry {
             let Unapplied { entry, trees } = entry;
             let why = match &entry.edits {
                 None => "it was not acknowledged, and could not be checked".to_owned(),
-                Some(edits) => match self.repeat(edits, &trees).await {
+                Some(edits) => match self.repeat(&entry.intent, edits, &trees).await {
                     Ok(()) => continue,
                     Err(error) if is_temporary(&error) => return Err(error),
                     Err(error) => error.to_string(),
@@ -51,10 +53,21 @@ impl Registry {
         Ok(lost)
     }
 
-    async fn repeat(&self, edits: &[u8], trees: &[TreeId]) -> Result<()> {
+    async fn repeat(&self, intent: &[u8], edits: &[u8], trees: &[TreeId]) -> Result<()> {
         let mut edits = decode(edits)?;
         edits.retain(|edit| trees.contains(&edit.tree));
-        Ok(self.storage.apply(&edits).await?)
+        let Some(tree) = self.storage.addressed() else {
+            return Ok(self.storage.apply(&edits).await?);
+        };
+        let mut new = Vec::new();
+        if let Ok(intent) = serde_json::from_slice::<Intent>(intent)
+            && let Some(manifest) = intent.manifest()
+            && let Some(stored) = self.index.stored_manifest(manifest).await?
+        {
+            new.extend(self.stored_with_edits(*manifest, &stored.bytes));
+        }
+        tree.apply_and_fold(&edits, &HashSet::new(), &new, Box::pin(ready(true))).await?;
+        Ok(())
     }
 }
 
@@ -64,10 +77,11 @@ struct Unapplied {
     trees: Vec<TreeId>,
 }
 
-/// Lists the entries of the queue that a tree may not have, in order.
-async fn entries(writer: &mut Writer) -> Result<Vec<Unapplied>> {
+/// Lists the entries of the queue that a tree may not have, in order. Where trees are durable at once they have what is
+/// done, and what came after it.
+async fn entries(writer: &mut Writer, is_durable: bool) -> Result<Vec<Unapplied>> {
     let mut unfolded: BTreeMap<i64, Vec<TreeId>> = BTreeMap::new();
-    for tree in TreeId::ALL {
+    for tree in TreeId::ALL.into_iter().filter(|_| !is_durable) {
         for (seq, _) in writer.folding(tree).await?.edits {
             unfolded.entry(seq).or_default().push(tree);
         }

@@ -5,12 +5,13 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection, SqliteConnection};
 
 use crate::cli::push;
 use crate::common::content::{OCI_MANIFEST, image, noise, sha256, sha512};
 use crate::common::process::Finished;
 use crate::common::repository::Repository;
+use crate::common::sqlite::execute;
 use crate::common::{Server, http, run, succeed};
 
 fn tree(server: &Server) -> PathBuf {
@@ -62,18 +63,6 @@ fn two_images() -> (Server, [String; 2]) {
     assert!(server.stop().success());
     succeed(&mut server.command(["root"]));
     (server, images)
-}
-
-/// Changes the index behind everybody's back, and leaves nothing of it beside its file.
-fn execute(file: &Path, statement: &'static str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let url = format!("sqlite:{}", file.display());
-        let mut connection = SqliteConnection::connect(&url).await.unwrap();
-        connection.execute(statement).await.unwrap();
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").await.unwrap();
-        connection.close().await.unwrap();
-    });
 }
 
 #[test]

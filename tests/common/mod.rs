@@ -20,6 +20,7 @@ pub(crate) mod process;
 pub(crate) mod replicas;
 pub(crate) mod repository;
 pub(crate) mod server;
+pub(crate) mod sqlite;
 pub(crate) mod terminal;
 pub(crate) mod tools;
 

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::common::content::{MIB, OCI_MANIFEST, image, noise, sha256};
+use crate::common::sqlite::execute;
 use crate::common::{KuboNode, run, succeed};
 use crate::kubo::proxy::Proxy;
 use crate::kubo::registry::{MFS_ROOT, Registry, tree};
@@ -122,5 +123,37 @@ fn a_rebuild_does_not_flush_for_each_blob() {
     let flushes = proxy.take().iter().filter(|command| *command == "files/flush").count();
     assert!(flushes < 15, "{flushes} flushes for 45 blobs");
     registry.server.start_again();
+    registry.assert_whole(&node);
+}
+
+#[test]
+fn what_was_done_before_a_change_that_cannot_be_carried_out_is_not_undone() {
+    let Some(node) = KuboNode::start() else { return };
+    let mut registry = Registry::start(&node);
+    // With Postgres there is no file to change.
+    if registry.server.pair().is_some() {
+        return;
+    }
+    let digest = {
+        let repository = registry.repository("team/app");
+        let pushed = repository.push_image("v1", "one");
+        assert_eq!(repository.delete(&format!("manifests/{}", pushed.digest)).status, 202);
+        assert_eq!(repository.push_image("v1", "one").digest, pushed.digest);
+        pushed.digest
+    };
+    registry.server.kill();
+    // No version reads it, so the queue is not carried out.
+    execute(
+        &registry.server.data().join("index.sqlite"),
+        "INSERT INTO pending_edits (intent, created) VALUES (X'7b7d', 0)",
+    );
+    let rebuilt = run(&mut registry.command(["index", "rebuild"]));
+    let text = format!("{}{}", rebuilt.stdout, rebuilt.stderr);
+    assert!(text.contains("may have lost a change that cannot be read"), "{rebuilt}");
+    assert!(!text.contains("may have lost the push"), "{rebuilt}");
+    registry.server.start_again();
+    let answer = registry.repository("team/app").get("manifests/v1");
+    assert_eq!((answer.status, sha256(&answer.body)), (200, digest));
+    assert_eq!(node.rpc("repo/gc", &[("silent", "true")]).status, 200);
     registry.assert_whole(&node);
 }

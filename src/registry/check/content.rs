@@ -86,7 +86,9 @@ impl<'a> Reading<'a> {
         &self,
         canonical: &CanonicalDigest,
     ) -> Result<Option<storage::Result<Content>>> {
-        if !self.registry.is_stored_with_edits(canonical).await? {
+        if !self.registry.is_stored_with_edits(canonical).await?
+            || self.has_repository(canonical).await?
+        {
             return Ok(None);
         }
         for tree in TreeId::ALL {

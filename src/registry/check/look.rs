@@ -127,8 +127,11 @@ impl Registry {
         loop {
             let page = self.index.stored_content(last.as_ref(), PAGE).await?;
             for canonical in &page {
+                // A manifest that was refused, or waits in the queue, need not be stored.
                 if !reading.is_there(canonical).await?
-                    && (look.is_referenced(canonical) || !self.is_for_the_queue(canonical).await?)
+                    && (look.is_referenced(canonical)
+                        || reading.has_repository(canonical).await?
+                        || !self.is_stored_with_edits(canonical).await?)
                 {
                     let about = format!("blob {canonical}");
                     look.find(about, "in the index, but its content is missing");
@@ -139,12 +142,6 @@ impl Registry {
                 _ => return Ok(()),
             }
         }
-    }
-
-    /// Tells whether the index has only the bytes of a manifest that was not committed, or is about to be.
-    async fn is_for_the_queue(&self, canonical: &CanonicalDigest) -> Result<bool> {
-        Ok(self.index.stored_blob(canonical).await?.is_none()
-            && self.is_stored_with_edits(canonical).await?)
     }
 
     async fn look_at_repository(
