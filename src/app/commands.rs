@@ -32,6 +32,8 @@ pub(super) enum Command {
     Publish { force: bool, wait: bool },
     /// To clear an upload.
     ClearUpload { id: String },
+    /// To compute the public root, so that its gateway serves it from then on.
+    Root,
 }
 
 /// A publication that a server was asked for.
@@ -77,6 +79,15 @@ pub async fn request_publication(
     send(data, &Command::Publish { force, wait }).await
 }
 
+/// Has the server that runs on a data folder compute the public root, and returns it: its gateway serves that root, also
+/// once there is a later one.
+///
+/// # Errors
+/// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
+pub async fn request_root(data: &Path) -> Result<String, AppError> {
+    send(data, &Command::Root).await
+}
+
 /// Has the server that runs on a data folder clear an upload.
 ///
 /// # Errors
@@ -103,6 +114,10 @@ impl Commands {
             }
             Command::Publish { force, wait } => as_answer(self.publish(force, wait).await),
             Command::ClearUpload { id } => as_answer(self.clear(&id).await),
+            Command::Root => {
+                let root = self.registry.root().await.map_err(explain);
+                as_answer(root.map(|root| root.to_string()))
+            }
         }
     }
 

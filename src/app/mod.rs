@@ -33,7 +33,7 @@ use crate::storage::{DRIVERS, Driver, Storage, StorageContext};
 use lock::DataLock;
 use locks::IndexLocks;
 
-pub use commands::{RequestedPublication, request_publication, request_purge};
+pub use commands::{RequestedPublication, request_publication, request_purge, request_root};
 pub use error::AppError;
 pub use federation::roots;
 pub use import_session::ImportSession;

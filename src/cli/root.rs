@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::progress::Bar;
 use super::{CommonArguments, output, runtime};
-use crate::app::{App, AppError, expect_registry};
+use crate::app::{App, AppError, expect_registry, request_root};
 use crate::config::Settings;
 use crate::registry::{Progress, Steps, peek_root};
 
@@ -29,9 +29,14 @@ pub(super) fn run(common: &CommonArguments, _: &RootArguments) -> anyhow::Result
     bar.begin("computing the root", Steps::Unknown);
     let root = runtime()?.block_on(async {
         match App::open(&settings).await {
-            Ok(app) => Ok(app.registry.root().await?),
+            Ok(app) => Ok(app.registry.root().await?.to_string()),
             Err(AppError::Locked { .. }) => {
-                Ok(peek_root(App::open_read_only(&settings).await?.index).await?)
+                if let Ok(root) = request_root(&settings.server.data).await {
+                    return Ok(root);
+                }
+                // Another command has the folder, or the server is of another version or user.
+                let index = App::open_read_only(&settings).await?.index;
+                Ok(peek_root(index).await?.to_string())
             }
             Err(error) => Err(anyhow::Error::from(error)),
         }

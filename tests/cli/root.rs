@@ -21,6 +21,17 @@ fn the_root_is_printed_and_nothing_else() {
 }
 
 #[test]
+fn a_root_that_was_printed_is_served_also_after_the_next_push() {
+    let server = Server::start();
+    push::image(&server, "team/app", "v1", "layer");
+    let root = succeed(&mut server.command(["root"]));
+    push::image(&server, "team/app", "v2", "other");
+    assert_ne!(succeed(&mut server.command(["root"])), root);
+    let earlier = http::get(&server.url(&format!("/ipfs/{root}?format=raw")));
+    assert_eq!(earlier.status, 200, "{}", earlier.text());
+}
+
+#[test]
 fn a_root_is_a_function_of_what_is_in_it() {
     let roots = [["one", "two"], ["two", "one"]].map(|tags| {
         let server = Server::start();
