@@ -18,7 +18,7 @@ use super::{Condition, Registry, RegistryError, Result, deletion, now};
 use crate::index::{Actor, Writer};
 use crate::ipld::Block;
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, TreeId};
-use crate::storage::{Content, Edit, StorageErrorKind};
+use crate::storage::{Content, Edit};
 
 /// How many repositories are named that have a blob still, and how many manifests that need one.
 const LISTED: u32 = 100;
@@ -188,9 +188,8 @@ impl Registry {
 
     /// Finds content in the storage, whether the index has it or not.
     async fn stored(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
-        match self.storage.verify(canonical).await {
-            Err(error) if error.kind == StorageErrorKind::NotFound => {}
-            found => return Ok(Some(found?)),
+        if let Some(found) = self.storage.find(canonical).await? {
+            return Ok(Some(found));
         }
         let Some(trees) = self.storage.addressed() else { return Ok(None) };
         // What was purged may be there until it is collected, but nothing serves it.

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use cid::Cid;
 use futures_util::TryStreamExt;
 
-use super::{ByteStream, Result, SourceFolder, TreePath};
+use super::{ByteStream, Result, SourceFolder, StorageErrorKind, TreePath};
 use crate::oci::CanonicalDigest;
 
 /// Stored content, as the index remembers it.
@@ -96,4 +96,12 @@ pub trait ContentStore: Send + Sync {
     /// # Errors
     /// [`StorageErrorKind::NotFound`](super::StorageErrorKind::NotFound) when it is not stored.
     async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content>;
+
+    /// The same; none when it is not stored.
+    async fn find(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
+        match self.verify(canonical).await {
+            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        }
+    }
 }

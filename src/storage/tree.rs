@@ -92,9 +92,9 @@ pub trait AddressedTree: Send + Sync {
     /// Applies edits as [`TreeStore::apply`] does. The caller has looked the content of `present` up and keeps others
     /// from forgetting it, so it need not be looked up again; nor need what is `new`: it is stored before any reader sees
     /// the edits, as a part of the trees, and [`ContentStore`](super::ContentStore) does not find it. Readers see all of
-    /// the edits or none, whichever trees they are of; none before `permit` has returned true, and an error if it returns false: it is awaited while the edits are prepared. Returns what the
-    /// edits made of each tree that they are of, in the order of [`TreeId::ALL`], so that the caller does not compute it
-    /// again.
+    /// the edits or none, whichever trees they are of; none before `permit` has returned true, and an error if it returns
+    /// false: it is awaited while the edits are prepared. Returns what the edits made of each tree that they are of, in
+    /// the order of [`TreeId::ALL`], so that the caller does not compute it again.
     async fn apply_and_fold(
         &self,
         edits: &[TreeEdit],

@@ -43,17 +43,13 @@ impl<'a> Reading<'a> {
         if self.seen.contains_key(canonical) {
             return Ok(true);
         }
-        let found = match self.registry.storage.verify(canonical).await {
-            Err(error) if error.kind == StorageErrorKind::NotFound => {
-                match self.read_in_trees(canonical).await? {
-                    Some(found) => found,
-                    None => return Ok(false),
-                }
-            }
+        let found = match self.registry.storage.find(canonical).await {
+            Ok(None) => self.read_in_trees(canonical).await?,
             found => found,
         };
         let found = match found {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(false),
             Err(error) => {
                 self.condemn(canonical, cannot_read(&error));
                 return Ok(true);
@@ -85,20 +81,20 @@ impl<'a> Reading<'a> {
     async fn read_in_trees(
         &self,
         canonical: &CanonicalDigest,
-    ) -> Result<Option<storage::Result<Content>>> {
+    ) -> Result<storage::Result<Option<Content>>> {
         if !self.registry.is_stored_with_edits(canonical).await?
             || self.has_repository(canonical).await?
         {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         for tree in TreeId::ALL {
             let path = layout::blob_data(canonical);
             match self.registry.storage.identify(tree, &path).await {
                 Err(error) if error.kind == StorageErrorKind::NotFound => {}
-                found => return Ok(Some(found.map(|found| found.content))),
+                found => return Ok(found.map(|found| Some(found.content))),
             }
         }
-        Ok(None)
+        Ok(Ok(None))
     }
 
     /// Returns content that was read and is what it should be.

@@ -87,10 +87,8 @@ impl Rebuild<'_> {
 
     /// Reads what is stored under a digest; none if the bytes have another one.
     async fn stored(&self, canonical: &CanonicalDigest) -> Result<Option<Content>> {
-        match self.registry.storage.verify(canonical).await {
-            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
-            examined => Ok(Some(examined?).filter(|stored| stored.canonical == *canonical)),
-        }
+        let found = self.registry.storage.find(canonical).await?;
+        Ok(found.filter(|stored| stored.canonical == *canonical))
     }
 
     /// Looks at what is stored and in no tree. It stays if the bytes have its digest; what is not

@@ -105,15 +105,12 @@ impl Fetcher<'_> {
         if !self.known.contains(canonical) {
             return Ok(None);
         }
-        match self.storage.verify(canonical).await {
-            Ok(content) if content.canonical == *canonical => Ok(Some(content)),
-            Ok(_) => {
-                self.storage.forget(&[*canonical]).await?;
-                Ok(None)
-            }
-            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+        let found = self.storage.find(canonical).await?;
+        if found.is_some_and(|content| content.canonical != *canonical) {
+            self.storage.forget(&[*canonical]).await?;
+            return Ok(None);
         }
+        Ok(found)
     }
 
     async fn fetch(&self, target: &TreeContent, reported: &AtomicU64) -> Result<Finished> {
