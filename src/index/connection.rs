@@ -1,15 +1,18 @@
 //! A connection to either database, and the transaction on it.
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::pool::PoolConnection;
-use sqlx::{Postgres, Sqlite, SqliteConnection};
+use sqlx::{AssertSqlSafe, Either, Executor, Postgres, Sqlite, SqliteConnection};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::columns::damaged;
 use super::failure::kind;
 use super::session::within;
+use super::statement::{Script, Statement, Value};
 use super::{IndexError, IndexErrorKind, Result};
 
 /// Runs one query, written once, on whichever database the connection leads to. Any failure is
@@ -18,6 +21,7 @@ use super::{IndexError, IndexErrorKind, Result};
 /// `on!(connection, "finding a blob", db => query.fetch_optional(db).await)?`
 macro_rules! on {
     ($connection:expr, $doing:literal, $db:ident => $query:expr) => {{
+        $connection.flush().await?;
         let limit = $connection.limit();
         let outcome = match $connection.link() {
             $crate::index::connection::Link::Lite($db) => {
@@ -37,6 +41,8 @@ pub(super) use on;
 /// A statement whose text depends on how many values it has is prepared by a server for so many at most: for each number
 /// there is another one, and the connection has a bounded number of them.
 const PREPARED_VALUES: usize = 16;
+/// The same for one that has several parameters for each.
+const MOST_PREPARED: usize = 5 * PREPARED_VALUES;
 
 /// How long one statement may take where there is a network between and nothing else was said.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
@@ -77,6 +83,10 @@ pub(super) struct Connection {
     locked: bool,
     /// Whether the transaction has written events.
     has_events: bool,
+    /// Whether it has changed or removed records of repositories.
+    has_changed_records: bool,
+    /// What is to be run before anything else, all of it of the transaction.
+    waiting: Vec<Statement>,
 }
 
 impl Connection {
@@ -97,6 +107,8 @@ impl Connection {
             failed: false,
             locked: false,
             has_events: false,
+            has_changed_records: false,
+            waiting: Vec::new(),
         }
     }
 
@@ -150,6 +162,16 @@ impl Connection {
         self.has_events
     }
 
+    /// Notes that the open transaction has changed or removed the record of a repository.
+    pub(super) fn set_has_changed_records(&mut self) {
+        self.has_changed_records = true;
+    }
+
+    /// Tells whether the open transaction has changed or removed the record of a repository.
+    pub(super) fn has_changed_records(&self) -> bool {
+        self.has_changed_records
+    }
+
     /// Notes a failure, and says what a caller can do about it.
     pub(super) fn failed(&mut self, doing: &'static str, error: sqlx::Error) -> IndexError {
         self.failed = true;
@@ -198,16 +220,16 @@ impl Connection {
 
     /// Begins a transaction that may write; waits for other writers.
     pub(super) async fn begin(&mut self) -> Result<()> {
+        const DOING: &str = "beginning a transaction";
         self.open_transaction().await?;
-        let begun = match &mut self.link {
-            Link::Lite(link) => sqlx::query("BEGIN IMMEDIATE").execute(&mut **link).await.map(drop),
+        let begin = match &mut self.link {
+            Link::Lite(_) => return self.run(Statement::new(DOING, "BEGIN IMMEDIATE")).await,
             Link::Postgres(link) => {
                 let begin = if self.limit == WRITER_LIMIT { WRITERS_BEGIN } else { "BEGIN" };
-                let begin = sqlx::raw_sql(begin).execute(&mut **link);
-                within(self.limit, begin).await.map(drop)
+                within(self.limit, sqlx::raw_sql(begin).execute(&mut **link)).await
             }
         };
-        begun.map_err(|error| self.failed("beginning a transaction", error))
+        begin.map(drop).map_err(|error| self.failed(DOING, error))
     }
 
     /// Makes the transaction durable. Refused after a failure in it, and it stays open then.
@@ -218,7 +240,8 @@ impl Connection {
         if self.failed {
             return Err(misuse("committing", "a call in the transaction failed"));
         }
-        on!(self, "committing", db => sqlx::query("COMMIT").execute(db).await.map(drop))?;
+        self.run(Statement::new("committing", "COMMIT")).await?;
+        self.flush().await?;
         self.ended();
         Ok(())
     }
@@ -229,21 +252,105 @@ impl Connection {
             return Err(misuse("rolling back", "no transaction is open"));
         }
         let had_failed = self.failed;
-        let undone =
-            on!(self, "rolling back", db => sqlx::query("ROLLBACK").execute(db).await.map(drop));
-        match (undone, &self.link) {
-            // SQLite itself rolls back on some failures, and then has nothing left to undo.
-            (Err(_), Link::Lite(_)) if had_failed => {}
-            (undone, _) => undone?,
+        let had_begun = self.has_begun();
+        self.waiting.clear();
+        if had_begun {
+            let undone = on!(self, "rolling back", db => sqlx::query("ROLLBACK").execute(db).await.map(drop));
+            match (undone, &self.link) {
+                // SQLite itself rolls back on some failures, and then has nothing left to undo.
+                (Err(_), Link::Lite(_)) if had_failed => {}
+                (undone, _) => undone?,
+            }
         }
         self.failed = false;
         self.ended();
         Ok(())
     }
 
+    /// Tells whether the database knows of the transaction.
+    fn has_begun(&self) -> bool {
+        !self.waiting.first().is_some_and(Statement::is_begin)
+    }
+
+    /// Runs a statement that returns nothing. In a transaction on SQLite it waits for the next call that does more, and
+    /// fails there: each call is a trip to the thread of the connection and back.
+    pub(super) async fn run(&mut self, statement: Statement) -> Result<()> {
+        if self.is_lite() {
+            self.waiting.push(statement);
+            return if self.in_transaction { Ok(()) } else { self.flush().await };
+        }
+        let (doing, must_change) = (statement.doing, statement.must_change);
+        let (text, values) = statement.parts();
+        let limit = self.limit;
+        let Link::Postgres(link) = &mut self.link else { return Ok(()) };
+        let mut query = sqlx::query(AssertSqlSafe(text)).persistent(values.len() <= MOST_PREPARED);
+        for value in values {
+            query = match value {
+                Value::Number(number) => query.bind(number),
+                Value::Text(text) => query.bind(text),
+                Value::Bytes(bytes) => query.bind(bytes),
+            };
+        }
+        let done = within(limit, query.execute(&mut **link)).await;
+        let changed = done.map_err(|error| self.failed(doing, error))?.rows_affected();
+        self.check_change(doing, must_change, changed)
+    }
+
+    /// Runs what waits.
+    pub(super) async fn flush(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let waiting = mem::take(&mut self.waiting);
+        let mut script = Script::default();
+        for statement in &waiting {
+            script.push(statement);
+        }
+        let is_prepared = script.is_prepared();
+        let Link::Lite(link) = &mut self.link else { return Ok(()) };
+        let mut query = sqlx::query(AssertSqlSafe(script.text)).persistent(is_prepared);
+        for value in script.values {
+            query = query.bind(value);
+        }
+        let mut changes = Vec::with_capacity(waiting.len());
+        let run = async {
+            let mut outcomes = (&mut **link).fetch_many(query);
+            while let Some(outcome) = outcomes.try_next().await? {
+                if let Either::Left(done) = outcome {
+                    changes.push(done.rows_affected());
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = run.await {
+            let doing = waiting.get(changes.len()).map_or("running statements", |it| it.doing);
+            return Err(self.failed(doing, error));
+        }
+        for (Statement { doing, must_change, .. }, changed) in waiting.iter().zip(changes) {
+            self.check_change(doing, *must_change, changed)?;
+        }
+        Ok(())
+    }
+
+    fn check_change(
+        &mut self,
+        doing: &'static str,
+        must_change: Option<&'static str>,
+        changed: u64,
+    ) -> Result<()> {
+        match must_change {
+            Some(why) if changed == 0 => {
+                self.failed = true;
+                Err(misuse(doing, why))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn ended(&mut self) {
         self.in_transaction = false;
         self.has_events = false;
+        self.has_changed_records = false;
         self.passed = None;
     }
 }

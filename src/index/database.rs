@@ -32,6 +32,8 @@ pub struct Index {
     pub(super) lock: Arc<Mutex<()>>,
     /// What is known of the version.
     pub(super) generation: Arc<Generation>,
+    /// The version at which a record of a repository changed last, or went.
+    pub(super) records: Arc<Generation>,
     /// What it was opened for.
     pub(super) access: Access,
     /// Whether it could only be opened for reading, since there was no space to write anything.
@@ -116,8 +118,8 @@ impl Index {
         self.check_access()?;
         let guard = Arc::clone(&self.lock).lock_owned().await;
         let connection = self.read().await?.for_the_writer();
-        let (generation, signal) = (Arc::clone(&self.generation), Arc::clone(&self.event_signal));
-        Writer::lock(connection, guard, generation, signal).await
+        let generations = [&self.generation, &self.records].map(Arc::clone);
+        Writer::lock(connection, guard, generations, Arc::clone(&self.event_signal)).await
     }
 
     /// Tells whether other processes may use this index at the same time.

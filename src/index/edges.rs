@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use sqlx::QueryBuilder;
 
 use super::columns::{damaged, parsed};
 use super::connection::{Connection, on};
+use super::statement::Statement;
 use super::{EdgeKind, Index, ManifestEdge, ReferrerRow, Result, Writer};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
@@ -107,31 +107,24 @@ pub(super) async fn replace(
     canonical: &str,
     edges: &[ManifestEdge],
 ) -> Result<()> {
-    on!(connection, "removing edges", db =>
-        sqlx::query("DELETE FROM manifest_edges WHERE repository = $1 AND canonical = $2")
-            .bind(repository)
-            .bind(canonical)
-            .execute(db)
-            .await
-            .map(drop))?;
-    let mut rows = (0_i64..).zip(edges);
-    loop {
-        let chunk: Vec<_> = rows.by_ref().take(EDGES_AT_ONCE).collect();
-        if chunk.is_empty() {
-            return Ok(());
+    let remove = "DELETE FROM manifest_edges WHERE repository = $1 AND canonical = $2";
+    let remove = Statement::new("removing edges", remove).bind(repository).bind(canonical);
+    connection.run(remove).await?;
+    for (start, chunk) in (0..).step_by(EDGES_AT_ONCE).zip(edges.chunks(EDGES_AT_ONCE)) {
+        let mut insert = Statement::new(
+            "storing edges",
+            "INSERT INTO manifest_edges (repository, canonical, place, kind, target) VALUES ",
+        );
+        for (place, edge) in (start..).zip(chunk) {
+            insert = insert.push(if place == start { "(" } else { ", (" });
+            insert = insert.push_list([repository]).push(", ").push_list([canonical]).push(", ");
+            insert = insert.push_list([place]).push(", ");
+            insert = insert.push_list([text(edge.kind).to_owned(), edge.target.to_string()]);
+            insert = insert.push(")");
         }
-        let is_prepared = connection.prepares(chunk.len());
-        on!(connection, "storing edges", db => {
-            let mut insert = QueryBuilder::new(
-                "INSERT INTO manifest_edges (repository, canonical, place, kind, target) ",
-            );
-            insert.push_values(chunk, |mut row, (position, edge)| {
-                row.push_bind(repository).push_bind(canonical).push_bind(position);
-                row.push_bind(text(edge.kind)).push_bind(edge.target.to_string());
-            });
-            insert.build().persistent(is_prepared).execute(db).await.map(drop)
-        })?;
+        connection.run(insert).await?;
     }
+    Ok(())
 }
 
 /// Which referrers of what are requested.

@@ -3,6 +3,7 @@
 use super::columns::{parsed, signed, unsigned};
 use super::connection::{Connection, on};
 use super::rows::{Actor, Event, NewEvent, PrunedEvents};
+use super::statement::Statement;
 use super::{EventWatch, Index, Result, Writer};
 
 /// How many events are removed at a time, while others wait to write.
@@ -128,18 +129,15 @@ async fn prune(connection: &mut Connection, old: i64, oldest: i64) -> Result<Pru
 /// Writes an event. In a transaction: others that write events wait for its end, so that the numbers grow in the order
 /// of the commits.
 pub(super) async fn add(connection: &mut Connection, event: &NewEvent, now: i64) -> Result<()> {
-    let (seq,): (i64,) = on!(connection, "numbering an event", db => sqlx::query_as(
-        "UPDATE event_counter SET last = last + 1 WHERE id = 1 RETURNING last",
-    )
-    .fetch_one(db)
-    .await)?;
+    let count = "UPDATE event_counter SET last = last + 1 WHERE id = 1";
+    connection.run(Statement::new("numbering an event", count)).await?;
     let size = event.size.map(signed).transpose()?;
-    on!(connection, "writing an event", db => sqlx::query(
+    let insert = Statement::new(
+        "writing an event",
         "INSERT INTO events \
          (seq, at, kind, actor, address, repository, reference, digest, size, detail) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+         SELECT last, $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM event_counter WHERE id = 1",
     )
-    .bind(seq)
     .bind(now)
     .bind(event.kind.as_ref())
     .bind(event.actor.name.as_deref())
@@ -148,10 +146,8 @@ pub(super) async fn add(connection: &mut Connection, event: &NewEvent, now: i64)
     .bind(event.reference.as_deref())
     .bind(event.digest.map(|digest| digest.to_string()))
     .bind(size)
-    .bind(event.detail.as_deref())
-    .execute(db)
-    .await
-    .map(drop))?;
+    .bind(event.detail.as_deref());
+    connection.run(insert).await?;
     connection.set_has_events();
     Ok(())
 }

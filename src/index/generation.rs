@@ -6,6 +6,7 @@ use super::Result;
 use super::columns::unsigned;
 use super::connection::{Connection, on};
 use super::generation_reader::{GenerationReader, Seen};
+use super::statement::Statement;
 
 /// Stands for a version that has to be queried from the database.
 const UNSETTLED: u64 = u64::MAX;
@@ -32,11 +33,14 @@ impl Generation {
         match self {
             Self::Row => Ok(None),
             Self::Queried(reader) => reader.ask().await.map(Some),
-            Self::Owned(known) => {
-                let version = known.load(Ordering::SeqCst);
-                Ok((version != UNSETTLED).then_some(Seen { session: 0, version }))
-            }
+            Self::Owned(_) => Ok(self.known().map(|version| Seen { session: 0, version })),
         }
+    }
+
+    /// Returns the version, if only this process writes and knows it.
+    pub(super) fn known(&self) -> Option<u64> {
+        let Self::Owned(known) = self else { return None };
+        Some(known.load(Ordering::SeqCst)).filter(|version| *version != UNSETTLED)
     }
 
     /// Says that a commit is under way: from here the row decides, which changes with the commit.
@@ -67,8 +71,13 @@ pub(super) async fn version(connection: &mut Connection) -> Result<u64> {
     unsigned(version)
 }
 
-/// Makes the version greater and returns it.
-pub(super) async fn advance(connection: &mut Connection) -> Result<u64> {
+/// Makes the version greater and returns it; `known` is the one before, where that is known.
+pub(super) async fn advance(connection: &mut Connection, known: Option<u64>) -> Result<u64> {
+    if let Some(known) = known {
+        let advance = "UPDATE clock SET version = version + 1 WHERE id = 1";
+        connection.run(Statement::new("advancing the clock", advance)).await?;
+        return Ok(known + 1);
+    }
     let (version,): (i64,) = on!(connection, "advancing the clock", db => sqlx::query_as(
         "UPDATE clock SET version = version + 1 WHERE id = 1 RETURNING version",
     ).fetch_one(db).await)?;

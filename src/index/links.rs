@@ -1,9 +1,8 @@
 //! Links: which names of a repository's blobs its tree has (`repository_blobs.linked`).
 
-use sqlx::QueryBuilder;
-
 use super::columns::parsed;
 use super::connection::on;
+use super::statement::Statement;
 use super::{Result, Writer};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, TreeId};
 
@@ -20,21 +19,19 @@ impl Writer {
         linked: bool,
     ) -> Result<()> {
         self.write(async |connection| {
+            let value = if linked { "1" } else { "0" };
             for chunk in names.chunks(NAMES_AT_ONCE) {
-                let is_prepared = connection.prepares(chunk.len());
-                on!(connection, "noting links", db => {
-                    let value = if linked { "1" } else { "0" };
-                    let mut update = QueryBuilder::new("UPDATE repository_blobs SET linked = ");
-                    update.push(value).push(" WHERE linked <> ").push(value);
-                    update.push(" AND repository = (SELECT id FROM repositories WHERE name = ");
-                    update.push_bind(repository.as_str()).push(") AND digest IN (");
-                    let mut list = update.separated(", ");
-                    for name in chunk {
-                        list.push_bind(name.to_string());
-                    }
-                    update.push(")");
-                    update.build().persistent(is_prepared).execute(db).await.map(drop)
-                })?;
+                let update =
+                    Statement::new("noting links", "UPDATE repository_blobs SET linked = ")
+                        .push(value)
+                        .push(" WHERE linked <> ")
+                        .push(value)
+                        .push(" AND repository = (SELECT id FROM repositories WHERE name = ")
+                        .push_bind(repository.as_str())
+                        .push(") AND digest IN (")
+                        .push_list(chunk.iter().map(ToString::to_string))
+                        .push(")");
+                connection.run(update).await?;
             }
             Ok(())
         })

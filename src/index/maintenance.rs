@@ -41,6 +41,7 @@ impl Writer {
     pub async fn clear(&mut self) -> Result<()> {
         self.write(async |connection| {
             process_locks::keep_others_off(connection).await?;
+            connection.set_has_changed_records();
             for statement in [
                 "DELETE FROM tags",
                 "DELETE FROM manifest_edges",

@@ -5,6 +5,7 @@ use cid::Cid;
 
 use super::columns::{cid, parsed, signed};
 use super::connection::{Connection, on};
+use super::statement::Statement;
 use super::{
     Index, Lookup, ManifestRow, NewManifest, Result, StoredManifest, Writer, edges, repositories,
 };
@@ -131,33 +132,31 @@ impl Writer {
         self.write(async |connection| {
             let repository = repositories::ensure(connection, repository, now).await?;
             let canonical = new.canonical.to_string();
-            on!(connection, "giving a manifest to a repository", db => sqlx::query(
+            let give = Statement::new(
+                "giving a manifest to a repository",
                 "INSERT INTO repository_manifests \
                  (repository, canonical, media_type, artifact_type, created) VALUES ($1, $2, $3, $4, $5) \
                  ON CONFLICT (repository, canonical) DO UPDATE SET \
                  media_type = excluded.media_type, artifact_type = excluded.artifact_type",
             )
             .bind(repository)
-            .bind(&canonical)
-            .bind(&new.media_type)
-            .bind(&new.artifact_type)
-            .bind(now)
-            .execute(db)
-            .await
-            .map(drop))?;
+            .bind(canonical.as_str())
+            .bind(new.media_type.as_str())
+            .bind(new.artifact_type.as_deref())
+            .bind(now);
+            connection.run(give).await?;
             let own = Digest::from(new.canonical);
             let aliases = new.aliases.iter().filter(|alias| **alias != own);
             for name in std::iter::once(&own).chain(aliases) {
-                on!(connection, "naming a manifest", db => sqlx::query(
+                let name = Statement::new(
+                    "naming a manifest",
                     "INSERT INTO manifest_names (repository, digest, canonical) VALUES ($1, $2, $3) \
                      ON CONFLICT DO NOTHING",
                 )
                 .bind(repository)
                 .bind(name.to_string())
-                .bind(&canonical)
-                .execute(db)
-                .await
-                .map(drop))?;
+                .bind(canonical.as_str());
+                connection.run(name).await?;
             }
             edges::replace(connection, repository, &canonical, &new.edges).await
         })

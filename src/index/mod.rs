@@ -44,6 +44,7 @@ mod schema;
 mod secrets;
 mod session;
 mod sqlite;
+mod statement;
 mod tags;
 mod uploads;
 mod withdrawn;

@@ -75,12 +75,14 @@ pub(super) async fn open(
         Access::Full => Generation::Queried(GenerationReader::start(options)),
         Access::ReadOnly => Generation::Row,
     };
+    let generation = Arc::new(generation);
     let database = Index {
         pool: Pool::Postgres(pool),
         locks: Locks::of_server(locks),
         gate: None,
         lock: Arc::new(Mutex::new(())),
-        generation: Arc::new(generation),
+        records: Arc::clone(&generation),
+        generation,
         access,
         had_no_space: false,
         cache: RowCache::new(),

@@ -1,10 +1,10 @@
 //! The queue of edits, and how far it is folded into the roots of the trees.
 
 use cid::Cid;
-use sqlx::QueryBuilder;
 
 use super::columns::{cid, damaged, signed, unsigned};
 use super::connection::{Connection, misuse, on};
+use super::statement::Statement;
 use super::{
     Actor, Entry, EntryState, Folding, Index, Result, StoredManifest, TreeState, Writer, events,
     manifests, process_locks,
@@ -137,31 +137,17 @@ impl Writer {
     /// these. They are final: fails for an entry that is not [`Waiting`](EntryState::Waiting).
     pub async fn set_checked(&mut self, seq: i64, trees: &[TreeId], edits: &[u8]) -> Result<()> {
         self.write(async |connection| {
-            let changed = on!(connection, "storing the edits of an entry", db => sqlx::query(
-                "UPDATE pending_edits SET state = 'checked', edits = $2 \
-                 WHERE seq = $1 AND state = 'waiting'",
-            )
-            .bind(seq)
-            .bind(edits)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-            if changed == 0 {
-                return Err(misuse(
-                    "storing the edits of an entry",
-                    "it is not waiting for its check",
-                ));
+            let doing = "storing the edits of an entry";
+            let store = "UPDATE pending_edits SET state = 'checked', edits = $2 \
+                         WHERE seq = $1 AND state = 'waiting'";
+            let store = Statement::new(doing, store).bind(seq).bind(edits);
+            connection.run(store.changing("it is not waiting for its check")).await?;
+            for tree in trees {
+                let note = "INSERT INTO unfolded_edits (seq, tree) VALUES ($1, $2)";
+                let note = Statement::new("noting which trees an entry edits", note);
+                connection.run(note.bind(seq).bind(tree.as_str())).await?;
             }
-            if trees.is_empty() {
-                return Ok(());
-            }
-            on!(connection, "noting which trees an entry edits", db => {
-                let mut insert = QueryBuilder::new("INSERT INTO unfolded_edits (seq, tree) ");
-                insert.push_values(trees, |mut row, tree| {
-                    row.push_bind(seq).push_bind(tree.as_str());
-                });
-                insert.build().execute(db).await.map(drop)
-            })
+            Ok(())
         })
         .await
     }
@@ -182,19 +168,11 @@ impl Writer {
                     return Err(misuse("closing an entry", "an outcome is done or refused"));
                 }
             };
-            let changed = on!(connection, "closing an entry", db => sqlx::query(
-                "UPDATE pending_edits SET state = $2, outcome = $3 WHERE seq = $1 AND outcome IS NULL",
-            )
-            .bind(seq)
-            .bind(closed)
-            .bind(outcome)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-            if changed == 0 {
-                return Err(misuse("closing an entry", "it is not open"));
-            }
-            Ok(())
+            let close = "UPDATE pending_edits SET state = $2, outcome = $3 \
+                         WHERE seq = $1 AND outcome IS NULL";
+            let close = Statement::new("closing an entry", close);
+            let close = close.bind(seq).bind(closed).bind(outcome).changing("it is not open");
+            connection.run(close).await
         })
         .await
     }

@@ -51,8 +51,9 @@ impl Index {
         let as_of = self.generation.seen().await?;
         let read_row = async || find(&mut self.read().await?, repository).await;
         let found = if as_of.is_some() {
-            let lookup = Lookup { repository, as_of };
-            self.cache.repositories().find(&self.generation, lookup, &(), read_row).await?
+            // Of a database that others write to, it is known only whether anything has changed.
+            let lookup = Lookup { repository, as_of: as_of.filter(|_| self.is_shared()) };
+            self.cache.repositories().find(&self.records, lookup, &(), read_row).await?
         } else {
             read_row().await?
         };
@@ -84,6 +85,7 @@ impl Writer {
         now: i64,
     ) -> Result<()> {
         self.write(async |connection| {
+            connection.set_has_changed_records();
             let id = ensure(connection, repository, now).await?;
             on!(connection, "setting who may see a repository", db =>
                 sqlx::query("UPDATE repositories SET visibility = $2, tree = $3 WHERE id = $1")

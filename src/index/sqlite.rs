@@ -90,6 +90,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         gate,
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(Generation::Row),
+        records: Arc::new(Generation::Row),
         access: Access::Full,
         had_no_space: false,
         cache: RowCache::new(),
@@ -109,7 +110,10 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         generation::version(&mut database.read().await?).await
     };
     match prepared.await {
-        Ok(version) => database.generation = Arc::new(Generation::owned(version)),
+        Ok(version) => {
+            database.generation = Arc::new(Generation::owned(version));
+            database.records = Arc::new(Generation::owned(version));
+        }
         Err(error) => {
             // A connection that is only dropped is closed later, and takes files away by their names
             // then, which may be those of another database.
@@ -154,6 +158,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         gate: None,
         lock: Arc::new(Mutex::new(())),
         generation: Arc::new(Generation::Row),
+        records: Arc::new(Generation::Row),
         access,
         had_no_space: false,
         cache: RowCache::new(),

@@ -2,6 +2,7 @@
 
 use super::columns::parsed;
 use super::connection::on;
+use super::statement::Statement;
 use super::{Index, Result, TagRow, Writer};
 use crate::oci::{CanonicalDigest, RepositoryName, Tag};
 
@@ -75,7 +76,8 @@ impl Writer {
         now: i64,
     ) -> Result<()> {
         self.write(async |connection| {
-            on!(connection, "storing a tag", db => sqlx::query(
+            let store = Statement::new(
+                "storing a tag",
                 "INSERT INTO tags (repository, name, digest, canonical, updated) \
                  VALUES ((SELECT id FROM repositories WHERE name = $1), $2, $3, $4, $5) \
                  ON CONFLICT (repository, name) DO UPDATE SET \
@@ -85,10 +87,8 @@ impl Writer {
             .bind(tag.as_str())
             .bind(target.digest.to_string())
             .bind(target.canonical.to_string())
-            .bind(now)
-            .execute(db)
-            .await
-            .map(drop))
+            .bind(now);
+            connection.run(store).await
         })
         .await
     }

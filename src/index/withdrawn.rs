@@ -7,6 +7,7 @@ use sqlx::QueryBuilder;
 
 use super::columns::parsed;
 use super::connection::on;
+use super::statement::Statement;
 use super::{Index, Result, Writer};
 use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
 
@@ -125,16 +126,10 @@ impl Writer {
     pub async fn end_withdrawal(&mut self, digests: &[CanonicalDigest]) -> Result<()> {
         self.write(async |connection| {
             for chunk in digests.chunks(DIGESTS_AT_ONCE) {
-                let is_prepared = connection.prepares(chunk.len());
-                on!(connection, "publishing content again", db => {
-                    let mut delete = QueryBuilder::new("DELETE FROM withdrawn WHERE digest IN (");
-                    let mut list = delete.separated(", ");
-                    for digest in chunk {
-                        list.push_bind(digest.to_string());
-                    }
-                    delete.push(")");
-                    delete.build().persistent(is_prepared).execute(db).await.map(drop)
-                })?;
+                let delete = "DELETE FROM withdrawn WHERE digest IN (";
+                let delete = Statement::new("publishing content again", delete);
+                let delete = delete.push_list(chunk.iter().map(ToString::to_string)).push(")");
+                connection.run(delete).await?;
             }
             Ok(())
         })

@@ -21,6 +21,7 @@ use super::{Result, process_locks};
 pub struct Writer {
     locked: Option<LockedConnection>,
     generation: Arc<Generation>,
+    records: Arc<Generation>,
     event_signal: Arc<EventSignal>,
 }
 
@@ -35,13 +36,13 @@ impl Writer {
     pub(super) async fn lock(
         mut connection: Connection,
         guard: OwnedMutexGuard<()>,
-        generation: Arc<Generation>,
+        [generation, records]: [Arc<Generation>; 2],
         event_signal: Arc<EventSignal>,
     ) -> Result<Self> {
         connection.set_locked(true);
         process_locks::lock(&mut connection).await?;
         let locked = Some(LockedConnection { connection, _lock: guard });
-        Ok(Self { locked, generation, event_signal })
+        Ok(Self { locked, generation, records, event_signal })
     }
 
     pub(super) fn connection(&mut self) -> &mut Connection {
@@ -61,7 +62,12 @@ impl Writer {
             return operation(self.connection()).await;
         }
         self.begin().await?;
-        match operation(self.connection()).await {
+        let ran = async {
+            let done = operation(self.connection()).await?;
+            self.connection().flush().await?;
+            Ok(done)
+        };
+        match ran.await {
             Ok(done) => {
                 self.commit().await?;
                 Ok(done)
@@ -79,7 +85,10 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         let Some(mut locked) = self.locked.take() else { return };
-        if locked.connection.is_quiet() {
+        if locked.connection.is_lite() {
+            // Nothing of it is in the database.
+            locked.connection.set_locked(false);
+        } else if locked.connection.is_quiet() {
             tokio::spawn(async move {
                 match process_locks::unlock(&mut locked.connection).await {
                     Ok(()) => locked.connection.set_locked(false),
@@ -99,10 +108,18 @@ impl Writer {
     /// Makes the transaction durable and visible, and [`Index::version`](super::Index::version) greater. If it fails,
     /// nothing is known: drop the writer, take the lock again and look.
     pub async fn commit(&mut self) -> Result<()> {
-        let version = generation::advance(self.connection()).await?;
+        let known = self.generation.known();
+        let version = generation::advance(self.connection(), known).await?;
         let has_events = self.connection().has_events();
+        let has_changed_records = self.connection().has_changed_records();
         self.generation.unsettle();
+        if has_changed_records {
+            self.records.unsettle();
+        }
         self.connection().commit().await?;
+        if has_changed_records {
+            self.records.settle(version);
+        }
         self.generation.settle(version);
         if has_events {
             self.event_signal.send();
@@ -114,6 +131,12 @@ impl Writer {
     /// since no look-up in memory is of the queue.
     pub async fn commit_to_queue(&mut self) -> Result<()> {
         self.connection().commit().await
+    }
+
+    /// Runs all statements of the transaction, so that a failure of one is not met later: on SQLite those that
+    /// return nothing are run together with the next that does, or with the commit.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.connection().flush().await
     }
 
     /// Undoes the transaction.

@@ -122,6 +122,7 @@ impl Registry {
         };
         if let Ok(edits) = &plan {
             intent.record(writer, manifest.as_ref(), edits).await?;
+            writer.flush().await?;
         }
         Ok(plan)
     }

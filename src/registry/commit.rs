@@ -19,7 +19,8 @@ use std::time::Duration;
 use tokio::sync::OwnedRwLockReadGuard;
 
 use super::documents::{Document, Found};
-use super::intent::{Intent, Refusal};
+use super::intent::Intent;
+use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
 use super::{Registry, RegistryError, Result, layout, now, purge};
@@ -36,9 +37,6 @@ const BATCH: u32 = 256;
 
 /// How many bytes of manifests are read from the queue at a time, about.
 const BATCH_BYTES: u64 = 8 << 20;
-
-/// What an entry comes to.
-type Outcome = std::result::Result<(), Refusal>;
 
 /// An entry that is being carried out.
 pub(super) struct Waiting {
@@ -97,18 +95,24 @@ impl Registry {
         committed.unwrap_or(Err(RegistryError::Waiting))
     }
 
-    /// Takes the lock, then reads the entry's outcome, which another process may have brought about.
+    /// Waits until the entry is carried out: by the task that has the lock, or, once this one has it, by this one.
     async fn settle(&self, seq: i64) -> Result<Outcome> {
-        let mut writer = self.index.lock().await?;
+        let mut closing = self.outcomes.expect(seq);
+        let mut writer = tokio::select! {
+            biased;
+            outcome = closing.outcome() => return Ok(outcome),
+            writer = self.index.lock() => writer?,
+        };
         loop {
+            // It may have been closed before anyone waited for it, or by another process.
             let entry = writer.entry(seq).await?;
             let entry = entry
                 .ok_or_else(|| RegistryError::Record(format!("queue entry {seq} is missing")))?;
             if let Some(outcome) = entry.outcome {
                 return Ok(serde_json::from_slice(&outcome)?);
             }
-            let outcomes = self.drain_batch(&mut writer).await?;
-            if let Some((_, outcome)) = outcomes.into_iter().find(|(closed, _)| *closed == seq) {
+            self.drain_batch(&mut writer).await?;
+            if let Some(outcome) = closing.now() {
                 return Ok(outcome);
             }
         }
@@ -188,15 +192,15 @@ impl Registry {
 
     /// Carries out all that is in the queue.
     pub(super) async fn drain(&self, writer: &mut Writer) -> Result<()> {
-        while !self.drain_batch(writer).await?.is_empty() {}
+        while self.drain_batch(writer).await? {}
         Ok(())
     }
 
-    /// Carries out the head of the queue; returns what each of its entries came to, none where there was nothing.
-    async fn drain_batch(&self, writer: &mut Writer) -> Result<Vec<(i64, Outcome)>> {
+    /// Carries out the head of the queue, and tells who waits; returns false where there was nothing.
+    async fn drain_batch(&self, writer: &mut Writer) -> Result<bool> {
         let entries = writer.open_entries(BATCH).await?;
         if entries.is_empty() {
-            return Ok(Vec::new());
+            return Ok(false);
         }
         let batch = self.read(writer, entries).await?;
         let (planned, present) = self.plan_soundly(writer, &batch).await?;
@@ -256,7 +260,8 @@ impl Registry {
         let changes = editing(TreeId::Public).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.failpoint(Step::Recorded)?;
-        Ok(outcomes)
+        self.outcomes.tell(outcomes);
+        Ok(true)
     }
 
     /// Stores the edits of entries that were checked, from where on they are final, and closes those that are refused.

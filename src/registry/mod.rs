@@ -33,6 +33,7 @@ mod link_counts;
 mod links;
 mod manifests;
 mod namespace;
+mod outcomes;
 mod plan;
 mod progress;
 mod publish;
@@ -128,6 +129,8 @@ pub struct Registry {
     /// What this process's commits have made of the tree.
     commits: Arc<applied::Commits>,
     documents: Arc<documents::Documents>,
+    /// Tells requests what their changes came to.
+    outcomes: Arc<outcomes::Outcomes>,
     /// Whether what a crash left is still to be carried on.
     unrecovered: Arc<AtomicBool>,
     /// Content that was stored has its row before this is given back; forgetting content takes it exclusively.
@@ -160,6 +163,7 @@ impl Registry {
             folds: Arc::default(),
             commits: Arc::default(),
             documents: Arc::default(),
+            outcomes: Arc::default(),
             unrecovered: Arc::default(),
             storing: Arc::default(),
             federation: None,
@@ -218,12 +222,14 @@ impl Registry {
         now().saturating_sub(grace)
     }
 
-    /// Runs work that must not be left half-done when the request that wants it is gone.
+    /// Runs work that must not be left half-done when the request that wants it is gone: on the thread of the request,
+    /// since each step that another thread does costs two switches between them.
     async fn spawn_uncancellable<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
-        let ended = self.runtime.spawn(work).await;
+        let here = Handle::try_current();
+        let ended = here.as_ref().unwrap_or(&self.runtime).spawn(work).await;
         ended.map_err(|error| RegistryError::Record(error.to_string()))?
     }
 

@@ -2,16 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures_util::{StreamExt, TryStreamExt, future, stream};
-
 use super::blobs::content;
 use super::{Result, layout};
 use crate::index::Writer;
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName};
 use crate::storage::{Content, Edit, Storage};
-
-/// How many contents are looked for at a time.
-const CHECKS: usize = 16;
 
 /// What a manifest needs of its repository.
 pub(super) struct References {
@@ -100,22 +95,22 @@ pub(super) async fn lost(
         removable.contains(&content.canonical)
             || !shared.is_some_and(|shared| shared.has_just_stored(content))
     };
-    let absent = stream::iter(contents.into_iter().filter(is_unsure))
-        .map(|content| async move {
-            let canonical = content.canonical;
-            match storage.contains(&content).await {
-                Ok(true) => Ok(None),
-                Ok(false) => {
-                    let why = format!("the content of {canonical} is missing in the storage");
-                    Ok(Some((canonical, why)))
-                }
-                Err(error) if error.is_retryable() => Err(error.into()),
-                Err(error) => Ok(Some((canonical, error.to_string()))),
-            }
-        })
-        .buffered(CHECKS)
-        .try_filter_map(future::ok);
-    absent.try_collect().await
+    let unsure: Vec<Content> = contents.into_iter().filter(is_unsure).collect();
+    if unsure.is_empty() {
+        return Ok(Lost::new());
+    }
+    let mut lost = Lost::new();
+    let found = storage.contain(unsure.clone()).await?;
+    for (Content { canonical, .. }, is_there) in unsure.into_iter().zip(found) {
+        let why = match is_there {
+            Ok(true) => continue,
+            Ok(false) => format!("the content of {canonical} is missing in the storage"),
+            Err(error) if error.is_retryable() => return Err(error.into()),
+            Err(error) => error.to_string(),
+        };
+        lost.insert(canonical, why);
+    }
+    Ok(lost)
 }
 
 /// Lists the canonical name, and the other one where it is another.

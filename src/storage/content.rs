@@ -5,10 +5,13 @@ use std::ops::Range;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use cid::Cid;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{ByteStream, Result, SourceFolder, StorageErrorKind, TreePath};
 use crate::oci::CanonicalDigest;
+
+/// How many contents are looked for at a time.
+const LOOKUPS: usize = 16;
 
 /// Stored content, as the index remembers it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +87,15 @@ pub trait ContentStore: Send + Sync {
 
     /// Returns whether the content is stored, with its size.
     async fn contains(&self, content: &Content) -> Result<bool>;
+
+    /// The same of several, in their order, each with a failure of its own.
+    ///
+    /// # Errors
+    /// When none could be looked for.
+    async fn contain(&self, contents: Vec<Content>) -> Result<Vec<Result<bool>>> {
+        let look = |content: Content| async move { self.contains(&content).await };
+        Ok(stream::iter(contents).map(look).buffered(LOOKUPS).collect().await)
+    }
 
     /// Forgets content; what a tree links to stays there. Repeating it succeeds.
     async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()>;

@@ -178,11 +178,16 @@ async fn a_transaction_in_which_a_call_failed_is_not_committed(home: Home) -> Ou
     let mut writer = home.index.lock().await?;
     writer.begin().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
-    assert!(writer.put_tag(&mine, &tag("v1"), &target("absent"), NOW).await.is_err());
-    assert!(writer.commit().await.is_err());
+    let put = writer.put_tag(&mine, &tag("v1"), &target("absent"), NOW).await;
+    assert!(writer.commit().await.is_err(), "{put:?}");
     writer.rollback().await?;
     assert_eq!(home.index.version().await?, version);
     assert!(!home.index.repository_exists(&mine).await?);
+    writer.begin().await?;
+    let put = writer.put_tag(&mine, &tag("v1"), &target("absent"), NOW).await;
+    assert!(put.is_err() || writer.flush().await.is_err());
+    assert!(writer.commit().await.is_err());
+    writer.rollback().await?;
     writer.begin().await?;
     give(&mut writer, &mine, "image", &manifest("image")).await?;
     writer.commit().await?;

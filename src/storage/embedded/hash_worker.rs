@@ -77,6 +77,18 @@ impl HashWorker {
         self.until(|state| state.progress.is_some()).await
     }
 
+    /// Takes the progress out together with what it has not absorbed yet, where that is little; none where a thread has
+    /// it, or something failed.
+    pub(super) fn take_unabsorbed(&mut self) -> Option<(Progress, Vec<Bytes>)> {
+        let mut state = self.0.state();
+        if state.is_broken {
+            return None;
+        }
+        let progress = state.progress.take()?;
+        state.is_broken = true;
+        Some((progress, mem::take(&mut state.waiting)))
+    }
+
     /// Takes the progress out, once it has [settled](Self::settle). Nothing can be appended after that.
     pub(super) fn take(&mut self) -> Result<Progress> {
         let mut state = self.0.state();

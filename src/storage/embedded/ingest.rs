@@ -168,9 +168,20 @@ impl Ingest for FileIngest {
     }
 
     async fn finish(mut self: Box<Self>, expected: &Digest) -> Result<Finished> {
-        let progress = self.drain().await?;
+        let (mut progress, pieces) = match self.hash_worker.take_unabsorbed() {
+            Some(unabsorbed) => {
+                self.end_flush().await?;
+                unabsorbed
+            }
+            None => (self.drain().await?, Vec::new()),
+        };
         let (layout, id, expected) = (Arc::clone(&self.layout), self.id.clone(), *expected);
-        blocking(move || progress.keep(&layout, &id, &expected)).await
+        // Each thread costs as much as some thousands of bytes, and a small blob needs only this one.
+        let kept = blocking(move || {
+            progress.absorb(&pieces)?;
+            progress.keep(&layout, &id, &expected)
+        });
+        kept.await
     }
 }
 

@@ -192,14 +192,12 @@ impl ContentStore for Embedded {
 
     async fn contains(&self, content: &Content) -> Result<bool> {
         let content = *content;
-        self.blocking(move |layout| match fs::metadata(layout.content(&content.canonical)) {
-            Ok(metadata) => Ok(metadata.len() == content.size),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => {
-                Err(StorageError::io(format!("looking for {}", content.canonical), error))
-            }
-        })
-        .await
+        self.blocking(move |layout| contains(layout, &content)).await
+    }
+
+    async fn contain(&self, contents: Vec<Content>) -> Result<Vec<Result<bool>>> {
+        self.blocking(move |layout| Ok(contents.iter().map(|it| contains(layout, it)).collect()))
+            .await
     }
 
     async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
@@ -230,6 +228,15 @@ impl ContentStore for Embedded {
     async fn verify(&self, canonical: &CanonicalDigest) -> Result<Content> {
         let canonical = *canonical;
         self.blocking(move |layout| folder::verify(layout, &canonical)).await
+    }
+}
+
+/// Returns whether the content is stored, with its size.
+fn contains(layout: &Layout, content: &Content) -> Result<bool> {
+    match fs::metadata(layout.content(&content.canonical)) {
+        Ok(metadata) => Ok(metadata.len() == content.size),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(StorageError::io(format!("looking for {}", content.canonical), error)),
     }
 }
 

@@ -1,0 +1,69 @@
+//! What entries of the queue came to, told to the requests of this process that wait for them: most are carried out
+//! together with others, by a task that has the lock, and need not take it themselves.
+
+use std::collections::HashMap;
+use std::future::pending;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::oneshot::{self, Receiver, Sender};
+
+use super::intent::Refusal;
+
+/// What an entry comes to.
+pub(super) type Outcome = std::result::Result<(), Refusal>;
+
+/// Who waits for which entry.
+#[derive(Default)]
+pub(super) struct Outcomes(Mutex<HashMap<i64, Sender<Outcome>>>);
+
+/// Waits for one entry; dropped, it waits no more.
+pub(super) struct Expected<'a> {
+    outcomes: &'a Outcomes,
+    seq: i64,
+    told: Receiver<Outcome>,
+}
+
+impl Outcomes {
+    /// Waits for an entry, of which there is one who waits.
+    pub(super) fn expect(&self, seq: i64) -> Expected<'_> {
+        let (tell, told) = oneshot::channel();
+        self.waiting().insert(seq, tell);
+        Expected { outcomes: self, seq, told }
+    }
+
+    /// Tells those who wait what entries came to, now that it lasts.
+    pub(super) fn tell(&self, outcomes: Vec<(i64, Outcome)>) {
+        let mut waiting = self.waiting();
+        for (seq, outcome) in outcomes {
+            if let Some(tell) = waiting.remove(&seq) {
+                // Who does not wait any more need not know.
+                let _ = tell.send(outcome);
+            }
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<i64, Sender<Outcome>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Expected<'_> {
+    /// Waits for what the entry comes to. If another process carries it out, that is never told.
+    pub(super) async fn outcome(&mut self) -> Outcome {
+        match (&mut self.told).await {
+            Ok(outcome) => outcome,
+            Err(_) => pending().await,
+        }
+    }
+
+    /// Returns what the entry came to, if this process has carried it out meanwhile.
+    pub(super) fn now(&mut self) -> Option<Outcome> {
+        self.told.try_recv().ok()
+    }
+}
+
+impl Drop for Expected<'_> {
+    fn drop(&mut self) {
+        self.outcomes.waiting().remove(&self.seq);
+    }
+}
