@@ -9,6 +9,7 @@ use sqlx::sqlite::{
 };
 use tokio::sync::Mutex;
 
+use super::accounts::TokenUses;
 use super::cache::RowCache;
 use super::connection::{Link, misuse};
 use super::database::GATE_LIMIT;
@@ -19,7 +20,7 @@ use super::locks::Locks;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -28,6 +29,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/sqlite/0006_withdrawn.sql"),
     include_str!("migrations/sqlite/0007_events.sql"),
     include_str!("migrations/sqlite/0008_trees.sql"),
+    include_str!("migrations/sqlite/0009_accounts.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.
@@ -93,6 +95,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         access: Access::Full,
         had_no_space: false,
         cache: RowCache::new(),
+        token_uses: TokenUses::new(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     };
@@ -106,10 +109,10 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
             }
             released => released?,
         }
-        generation::version(&mut database.read().await?).await
+        own_generation(&database).await
     };
     match prepared.await {
-        Ok(version) => database.generation = Arc::new(Generation::owned(version)),
+        Ok(generation) => database.generation = Arc::new(generation),
         Err(error) => {
             // A connection that is only dropped is closed later, and takes files away by their names
             // then, which may be those of another database.
@@ -140,9 +143,15 @@ async fn open_without_room(path: &Path) -> Result<Arc<Index>> {
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
     let mut database = Index { had_no_space: true, ..only_read(pool, Access::Full) };
     schema::check(&mut database.read().await?).await?;
-    let version = generation::version(&mut database.read().await?).await?;
-    database.generation = Arc::new(Generation::owned(version));
+    database.generation = Arc::new(own_generation(&database).await?);
     Ok(Arc::new(database))
+}
+
+/// Reads where the clock of a database stands to which no other process writes.
+async fn own_generation(database: &Index) -> Result<Generation> {
+    let connection = &mut database.read().await?;
+    let version = generation::version(connection).await?;
+    Ok(Generation::owned(version, generation::accounts(connection).await?))
 }
 
 /// A database whose file is not written to.
@@ -157,6 +166,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        token_uses: TokenUses::new(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     }
