@@ -254,7 +254,7 @@ mod tests {
     async fn a_full_file_says_so_and_goes_on_when_there_is_room() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.sqlite");
-        let options = SqliteConnectOptions::new().pragma("max_page_count", "80");
+        let options = SqliteConnectOptions::new().pragma("max_page_count", "120");
         let index = open_file(&path, options).await.unwrap();
         let name: RepositoryName = "app".parse().unwrap();
         index.create_upload("1", &name, "", 0).await.unwrap();
