@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
+use super::accounts::TokenUses;
 use super::cache::RowCache;
 use super::connection::{Connection, Link, misuse};
 use super::event_signal::EventSignal;
@@ -40,6 +41,8 @@ pub struct Index {
     pub(super) had_no_space: bool,
     /// What was found of late.
     pub(super) cache: RowCache,
+    /// When access tokens were last used.
+    pub(super) token_uses: TokenUses,
     /// How long a statement of a request may take, where there is a network between.
     pub(super) limit: Duration,
     /// What wakes subscribers.

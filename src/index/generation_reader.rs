@@ -1,4 +1,4 @@
-//! One query of the version for all requests of the same time, where processes share a server.
+//! One query of the version and of the generation of accounts for all requests of the same time, where processes share a server.
 //!
 //! A request joins the next query, never one under way: so the answer was read after the request,
 //! and has every commit that was reported before. One connection is reserved for that.
@@ -12,7 +12,6 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
-use super::columns::unsigned;
 use super::failure::kind;
 use super::session::{SESSION, within};
 use super::{IndexError, IndexErrorKind, Result};
@@ -23,7 +22,14 @@ const DOING: &str = "asking for the version";
 /// How long the query may take, and how long connecting.
 const LIMIT: Duration = Duration::from_secs(5);
 
-type Answer = std::result::Result<(u64, i64), Arc<sqlx::Error>>;
+type Answer = std::result::Result<(u64, Clock), Arc<sqlx::Error>>;
+
+/// What was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) version: i64,
+    pub(super) accounts: i64,
+}
 
 /// A version that was seen: what was found under it counts as long as the same is seen again.
 pub(super) type Seen = IndexState;
@@ -42,8 +48,8 @@ impl GenerationReader {
         Self { questions, task }
     }
 
-    /// Reads the version, in one query with other requests.
-    pub(super) async fn ask(&self) -> Result<Seen> {
+    /// Reads the clock, in one query with other requests; and says by which connection.
+    pub(super) async fn ask(&self) -> Result<(u64, Clock)> {
         let (question, answer) = oneshot::channel();
         // If the task has ended, no answer comes either.
         let _ = self.questions.send(question);
@@ -54,9 +60,7 @@ impl GenerationReader {
                 "the reader has ended",
             ));
         };
-        let (session, version) =
-            answer.map_err(|error| IndexError::new(kind(&error), DOING, error))?;
-        Ok(Seen { session, version: unsigned(version)? })
+        answer.map_err(|error| IndexError::new(kind(&error), DOING, error))
     }
 
     /// Closes the connection. Later requests are refused.
@@ -92,12 +96,12 @@ struct Session {
 }
 
 impl Session {
-    async fn ask(&mut self) -> sqlx::Result<(u64, i64)> {
+    async fn ask(&mut self) -> sqlx::Result<(u64, Clock)> {
         if let Some(mut connection) = self.connection.take()
-            && let Ok(version) = within(LIMIT, version(&mut connection)).await
+            && let Ok(clock) = within(LIMIT, clock(&mut connection)).await
         {
             self.connection = Some(connection);
-            return Ok((self.number, version));
+            return Ok((self.number, clock));
         }
         // There was none, or it was cut: perhaps while it was idle.
         let connecting = async {
@@ -106,15 +110,17 @@ impl Session {
             Ok(connection)
         };
         let mut connection = within(LIMIT, connecting).await?;
-        let version = within(LIMIT, version(&mut connection)).await?;
+        let clock = within(LIMIT, clock(&mut connection)).await?;
         self.connection = Some(connection);
         self.number += 1;
-        Ok((self.number, version))
+        Ok((self.number, clock))
     }
 }
 
-async fn version(connection: &mut PgConnection) -> sqlx::Result<i64> {
-    let query = sqlx::query_as("SELECT version FROM clock WHERE id = 1");
-    let (version,): (i64,) = query.fetch_one(connection).await?;
-    Ok(version)
+async fn clock(connection: &mut PgConnection) -> sqlx::Result<Clock> {
+    let query = sqlx::query_as(
+        "SELECT version, (SELECT version FROM account_clock WHERE id = 1) FROM clock WHERE id = 1",
+    );
+    let (version, accounts) = query.fetch_one(connection).await?;
+    Ok(Clock { version, accounts })
 }

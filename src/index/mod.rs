@@ -12,6 +12,7 @@
 #![expect(clippy::missing_errors_doc, reason = "every call fails as `IndexErrorKind` says")]
 
 mod access;
+mod accounts;
 mod blobs;
 mod blocks;
 mod cache;
@@ -51,9 +52,16 @@ mod withdrawn;
 mod writer;
 
 pub use access::Access;
+pub use accounts::{
+    AccessToken, Account, Added, CatalogFilter, Changed, FirstAdministrator, FoundToken,
+    GrantFilter, GrantRow, Holder, NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey,
+    NewUser, PatternComponent, Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant,
+    SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
+};
 pub use database::Index;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
+pub use generation::AccountsState;
 pub use locks::Lease;
 pub use lookup::Lookup;
 pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection as _, Executor};
 use tokio::sync::Mutex;
 
+use super::accounts::TokenUses;
 use super::cache::RowCache;
 use super::event_signal::{self, EventSignal};
 use super::failure::opening_postgres;
@@ -19,7 +20,7 @@ use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
@@ -28,6 +29,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/postgres/0006_withdrawn.sql"),
     include_str!("migrations/postgres/0007_events.sql"),
     include_str!("migrations/postgres/0008_trees.sql"),
+    include_str!("migrations/postgres/0009_accounts.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.
@@ -86,6 +88,7 @@ pub(super) async fn open(
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        token_uses: TokenUses::new(),
         event_signal: Arc::new(event_signal),
         hasty: None,
         limit: settings.statement_timeout + GRACE,

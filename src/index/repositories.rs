@@ -3,7 +3,7 @@
 use super::columns::parsed;
 use super::connection::{Connection, on};
 use super::{Index, Lookup, Result, Writer};
-use crate::oci::{RepositoryName, RepositoryRecord, TreeId, Visibility};
+use crate::oci::{IndexState, RepositoryName, RepositoryRecord, TreeId, Visibility};
 
 impl Index {
     /// Tells whether the repository has a blob or a manifest.
@@ -49,6 +49,16 @@ impl Index {
         repository: &RepositoryName,
     ) -> Result<Option<RepositoryRecord>> {
         let as_of = self.generation.seen().await?;
+        self.repository_as_of(repository, as_of).await
+    }
+
+    /// The same under a state that was seen in the same request ([`Index::states`]), which saves a query of it; none
+    /// where the index did not say.
+    pub async fn repository_as_of(
+        &self,
+        repository: &RepositoryName,
+        as_of: Option<IndexState>,
+    ) -> Result<Option<RepositoryRecord>> {
         let read_row = async || find(&mut self.read().await?, repository).await;
         let found = if as_of.is_some() {
             // Of a database that others write to, it is known only whether anything has changed.

@@ -10,7 +10,7 @@ use super::failure::kind;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 8] = [
+const MIGRATIONS: [(i64, &str); 9] = [
     (1, "init"),
     (2, "turns"),
     (3, "gateway"),
@@ -19,6 +19,7 @@ const MIGRATIONS: [(i64, &str); 8] = [
     (6, "withdrawn"),
     (7, "events"),
     (8, "trees"),
+    (9, "accounts"),
 ];
 
 /// The newest schema that this program knows.

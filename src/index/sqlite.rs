@@ -9,6 +9,7 @@ use sqlx::sqlite::{
 };
 use tokio::sync::Mutex;
 
+use super::accounts::TokenUses;
 use super::cache::RowCache;
 use super::connection::{Link, misuse};
 use super::database::GATE_LIMIT;
@@ -19,7 +20,7 @@ use super::locks::Locks;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -28,6 +29,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/sqlite/0006_withdrawn.sql"),
     include_str!("migrations/sqlite/0007_events.sql"),
     include_str!("migrations/sqlite/0008_trees.sql"),
+    include_str!("migrations/sqlite/0009_accounts.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.
@@ -94,6 +96,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         access: Access::Full,
         had_no_space: false,
         cache: RowCache::new(),
+        token_uses: TokenUses::new(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     };
@@ -107,12 +110,13 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
             }
             released => released?,
         }
-        generation::version(&mut database.read().await?).await
+        own_generation(&database).await
     };
     match prepared.await {
-        Ok(version) => {
-            database.generation = Arc::new(Generation::owned(version));
-            database.records = Arc::new(Generation::owned(version));
+        Ok(generation) => {
+            let version = generation.known().unwrap_or_default();
+            database.generation = Arc::new(generation);
+            database.records = Arc::new(Generation::owned(version, 0));
         }
         Err(error) => {
             // A connection that is only dropped is closed later, and takes files away by their names
@@ -144,9 +148,15 @@ async fn open_without_room(path: &Path) -> Result<Arc<Index>> {
     let pool = pools(CONNECTIONS).connect_with(options).await.map_err(failed)?;
     let mut database = Index { had_no_space: true, ..only_read(pool, Access::Full) };
     schema::check(&mut database.read().await?).await?;
-    let version = generation::version(&mut database.read().await?).await?;
-    database.generation = Arc::new(Generation::owned(version));
+    database.generation = Arc::new(own_generation(&database).await?);
     Ok(Arc::new(database))
+}
+
+/// Reads where the clock of a database stands to which no other process writes.
+async fn own_generation(database: &Index) -> Result<Generation> {
+    let connection = &mut database.read().await?;
+    let version = generation::version(connection).await?;
+    Ok(Generation::owned(version, generation::accounts(connection).await?))
 }
 
 /// A database whose file is not written to.
@@ -162,6 +172,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        token_uses: TokenUses::new(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     }
@@ -249,7 +260,7 @@ mod tests {
     async fn a_full_file_says_so_and_goes_on_when_there_is_room() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("index.sqlite");
-        let options = SqliteConnectOptions::new().pragma("max_page_count", "80");
+        let options = SqliteConnectOptions::new().pragma("max_page_count", "120");
         let index = open_file(&path, options).await.unwrap();
         let name: RepositoryName = "app".parse().unwrap();
         index.create_upload("1", &name, "", 0).await.unwrap();

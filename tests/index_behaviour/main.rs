@@ -3,6 +3,7 @@
 //! SQLite needs nothing. Postgres needs `TEST_POSTGRES_URL`, whose user may create schemas; without
 //! it its cases show as ignored, and fail under `TEST_REQUIRE_ALL=1`.
 
+mod accounts;
 mod blobs;
 mod cache;
 mod events;
@@ -99,6 +100,7 @@ fn all_cases() -> Vec<Case> {
         public::cases(),
         published::cases(),
         opening::cases(),
+        accounts::cases(),
     ]
     .into_iter()
     .flatten()

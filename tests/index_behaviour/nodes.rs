@@ -162,7 +162,7 @@ async fn closed_entries_are_pruned_in_time(home: Home) -> Outcome {
 
 async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     let mine = repository("app");
-    home.execute("INSERT INTO users (name, created) VALUES ('anna', 1)").await?;
+    home.execute("INSERT INTO principals (kind, name, created) VALUES ('user', 'anna', 1)").await?;
     home.index.create_upload("1", &mine, "", NOW).await?;
     home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;
     home.index.enqueue(&Actor::default(), b"entry", None, NOW).await?;
@@ -184,7 +184,7 @@ async fn clearing_leaves_uploads_and_users(home: Home) -> Outcome {
     assert_eq!(writer.folding(Public).await?.root, None);
     assert_eq!(writer.node_refs(Public, &[cid("node")]).await?[0].1, 0);
     assert!(home.index.upload(&key(&mine, "1")).await?.is_some());
-    assert_eq!(home.number("SELECT COUNT(*) FROM users").await?, 1);
+    assert_eq!(home.number("SELECT COUNT(*) FROM principals").await?, 1);
     drop(writer);
     home.index.record_blob(&mine, &blob_with_alias("layer"), NOW).await?;
     assert!(home.index.blob(&mine, &sha256("layer")).await?.is_some());

@@ -77,8 +77,36 @@ async fn an_index_of_a_newer_version_is_refused(home: Home) -> Outcome {
     Ok(())
 }
 
+/// Takes back the migration that has brought accounts.
+async fn unmake_accounts(home: &Home) -> Outcome {
+    if home.index.is_shared() {
+        home.execute("ALTER TABLE principals DROP COLUMN namespace CASCADE").await?;
+    } else {
+        home.execute("DROP INDEX principals_namespace").await?;
+    }
+    for table in [
+        "DROP TABLE access_tokens",
+        "DROP TABLE grants",
+        "DROP TABLE team_members",
+        "DROP TABLE teams",
+        "DROP TABLE namespaces",
+        "DROP TABLE principals",
+        "DROP TABLE reserved_names",
+        "DROP TABLE signing_keys",
+        "DROP TABLE sign_in_method",
+        "DROP TABLE account_clock",
+        "DROP INDEX repositories_visibility",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY)",
+        "CREATE TABLE grants (holder INTEGER NOT NULL REFERENCES users (id))",
+    ] {
+        home.execute(table).await?;
+    }
+    Ok(())
+}
+
 async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outcome {
     fill(&home.index).await?;
+    unmake_accounts(&home).await?;
     home.execute("ALTER TABLE blob_blocks DROP COLUMN node").await?;
     home.execute("DROP TABLE cleaning").await?;
     home.execute("DROP TABLE secrets").await?;
@@ -116,6 +144,7 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     assert_eq!(again.published_roots().await?, []);
     assert_eq!(again.publication().await?, None);
     assert_eq!(again.events_after(0, 9).await?, []);
+    assert!(!again.has_users().await?);
     check(&*index::open_read_only(&home.url).await?).await
 }
 
