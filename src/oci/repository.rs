@@ -9,6 +9,8 @@ use super::{RepositoryName, TreeId};
 pub enum Visibility {
     /// Everybody: it is published.
     Public,
+    /// Everybody who has signed in.
+    Internal,
     /// Who has a right to it.
     Private,
 }
@@ -26,6 +28,7 @@ impl Visibility {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Public => "public",
+            Self::Internal => "internal",
             Self::Private => "private",
         }
     }
@@ -36,26 +39,27 @@ impl Visibility {
     /// use roadstead::oci::{TreeId, Visibility};
     ///
     /// assert_eq!(Visibility::Public.tree(), TreeId::Public);
+    /// assert_eq!(Visibility::Internal.tree(), TreeId::Private);
     /// ```
     #[must_use]
     pub fn tree(self) -> TreeId {
         match self {
             Self::Public => TreeId::Public,
-            Self::Private => TreeId::Private,
+            Self::Internal | Self::Private => TreeId::Private,
         }
     }
 }
 
 /// The text is the name of no visibility.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no visibility: it is public or private")]
+#[error("`{0}` is no visibility: it is public, internal or private")]
 pub struct VisibilityError(String);
 
 impl FromStr for Visibility {
     type Err = VisibilityError;
 
     fn from_str(text: &str) -> Result<Self, VisibilityError> {
-        let all = [Self::Public, Self::Private];
+        let all = [Self::Public, Self::Internal, Self::Private];
         let found = all.into_iter().find(|visibility| visibility.as_str() == text);
         found.ok_or_else(|| VisibilityError(text.to_owned()))
     }
