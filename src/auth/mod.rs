@@ -15,6 +15,7 @@ mod caller;
 mod grant;
 mod methods;
 mod names;
+pub mod passwords;
 mod policy;
 mod scope;
 

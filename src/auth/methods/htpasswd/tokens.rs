@@ -64,7 +64,7 @@ impl Tokens {
 /// Returns what is signed: the user's hash too, so that a token ends with the password.
 fn signed(claim: &str, caller: &Caller, users: &Users) -> Option<Vec<u8>> {
     let hash = match caller.subject() {
-        Some(user) => users.hash(user)?,
+        Some(user) => users.hash(user)?.as_str(),
         None => "",
     };
     Some([claim.as_bytes(), &[0], hash.as_bytes()].concat())
