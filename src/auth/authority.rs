@@ -7,7 +7,7 @@ use super::anonymous::Reach;
 use super::{
     AccessControl, Act, Action, AnonymousBound, AuthError, Caller, CatalogGrant, Challenge,
     Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Scopes, Token,
-    TokenFault, scope,
+    TokenFault, names, scope,
 };
 use crate::oci::{ForeignName, RepositoryName};
 
@@ -241,12 +241,7 @@ impl Authority {
 
     fn refuse_foreign(&self, name: &RepositoryName) -> Result<(), AuthError> {
         let Some(foreign) = self.names.foreign(name) else { return Ok(()) };
-        let first = foreign.root;
-        Err(AuthError::Denied(format!(
-            "cannot change `{name}`: names that begin with a domain, a CID or an IPNS key belong to other \
-             registries; use a name without `{first}`, or ask the operator to list `{first}` in \
-             server.local_namespaces"
-        )))
+        Err(AuthError::Denied(names::not_ours(name, &foreign.root.to_string())))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The caller of a request, and the credentials that say who it is.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -42,8 +43,27 @@ pub enum CallerKind {
     /// A client that has not signed in.
     #[default]
     Anonymous,
-    /// The user of that name.
-    User(String),
+    /// A user.
+    User {
+        /// The name.
+        name: String,
+        /// The number of the account; none where users have nothing but names, as in a password file.
+        id: Option<i64>,
+    },
+    /// A robot.
+    Robot {
+        /// The name.
+        name: String,
+        /// The number of the account.
+        id: i64,
+    },
+    /// A workload that signed in by a token of its own issuer.
+    Workload {
+        /// What people know it by, such as `repo:acme/app`.
+        name: String,
+        /// What no other workload has: the issuer, and what it calls the workload for good.
+        identity: String,
+    },
 }
 
 impl Caller {
@@ -53,10 +73,10 @@ impl Caller {
         Self::default()
     }
 
-    /// A user who has signed in by name and password.
+    /// A user who has nothing but a name, and has signed in by name and password.
     #[must_use]
     pub fn user(name: impl Into<String>) -> Self {
-        Self { kind: CallerKind::User(name.into()), ..Self::default() }
+        CallerKind::User { name: name.into(), id: None }.into()
     }
 
     /// Returns the name of a caller that has one.
@@ -64,7 +84,27 @@ impl Caller {
     pub fn subject(&self) -> Option<&str> {
         match &self.kind {
             CallerKind::Anonymous => None,
-            CallerKind::User(name) => Some(name),
+            CallerKind::User { name, .. }
+            | CallerKind::Robot { name, .. }
+            | CallerKind::Workload { name, .. } => Some(name),
+        }
+    }
+
+    /// Returns the text by which it owns what it began, such as an upload session. It stays the same as long as the account
+    /// does, and no other caller has it: neither one of another kind nor a later account of the same name. It is stored;
+    /// users without an account have their names, as in earlier versions, and anonymous clients the empty text.
+    #[must_use]
+    pub fn owner_key(&self) -> Cow<'_, str> {
+        match &self.kind {
+            CallerKind::Anonymous => Cow::Borrowed(""),
+            // The other keys have a colon.
+            CallerKind::User { name, id: None } if !name.is_empty() && !name.contains(':') => {
+                Cow::Borrowed(name)
+            }
+            CallerKind::User { name, id: None } => Cow::Owned(format!("name:{name}")),
+            CallerKind::User { id: Some(id), .. } => Cow::Owned(format!("user:{id}")),
+            CallerKind::Robot { id, .. } => Cow::Owned(format!("robot:{id}")),
+            CallerKind::Workload { identity, .. } => Cow::Owned(format!("workload:{identity}")),
         }
     }
 
@@ -72,5 +112,55 @@ impl Caller {
     #[must_use]
     pub fn is_anonymous(&self) -> bool {
         self.subject().is_none()
+    }
+}
+
+impl From<CallerKind> for Caller {
+    /// One of that kind that sends no token.
+    fn from(kind: CallerKind) -> Self {
+        Self { kind, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn no_two_callers_own_the_same() {
+        let user = |name: &str, id| CallerKind::User { name: name.to_owned(), id };
+        let robot = |name: &str, id| CallerKind::Robot { name: name.to_owned(), id };
+        let workload = |name: &str, identity: &str| {
+            let (name, identity) = (name.to_owned(), identity.to_owned());
+            CallerKind::Workload { name, identity }
+        };
+        let mut seen = HashMap::new();
+        for (kind, key) in [
+            (CallerKind::Anonymous, ""),
+            // As earlier versions stored them.
+            (user("anna", None), "anna"),
+            (user("user", None), "user"),
+            (user("", None), "name:"),
+            (user("user:7", None), "name:user:7"),
+            (user("name:anna", None), "name:name:anna"),
+            (user("anna", Some(7)), "user:7"),
+            (user("anna", Some(-7)), "user:-7"),
+            (robot("anna", 7), "robot:7"),
+            (workload("anna", "7"), "workload:7"),
+            (
+                workload("anna", "https://issuer.example#anna"),
+                "workload:https://issuer.example#anna",
+            ),
+        ] {
+            let caller = Caller::from(kind.clone());
+            assert_eq!(caller.owner_key(), key);
+            assert_eq!(caller.subject().is_none(), kind == CallerKind::Anonymous);
+            assert_eq!(seen.insert(key, kind.clone()), None, "{kind:?}");
+        }
+        let [one, later] = [Some(7), Some(8)].map(|id| Caller::from(user("anna", id)));
+        assert_ne!(one.owner_key(), later.owner_key(), "a later account of the same name");
+        assert_eq!(one.owner_key(), Caller::from(user("renamed", Some(7))).owner_key());
     }
 }

@@ -7,6 +7,7 @@
 //! Three things are apart: an [`IdentityProvider`] makes a [`Caller`] of [`Credentials`], a [`Policy`] makes a
 //! [`Decision`] about what it may do, and the authority answers, once it has looked whether a token is good for it.
 
+pub mod accounts;
 mod act;
 mod anonymous;
 mod authority;
@@ -14,6 +15,7 @@ mod caller;
 mod grant;
 mod methods;
 mod names;
+pub mod passwords;
 mod policy;
 mod scope;
 

@@ -92,6 +92,15 @@ impl Names {
     }
 }
 
+/// Says why a repository below a foreign root cannot be changed.
+pub(super) fn not_ours(name: &RepositoryName, root: &str) -> String {
+    format!(
+        "cannot change `{name}`: names that begin with a domain, a CID or an IPNS key belong to other \
+         registries; use a name without `{root}`, or ask the operator to list `{root}` in \
+         server.local_namespaces"
+    )
+}
+
 fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,

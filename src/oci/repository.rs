@@ -9,7 +9,7 @@ use super::{RepositoryName, TreeId};
 pub enum Visibility {
     /// Everybody: it is published.
     Public,
-    /// Everybody who is signed in.
+    /// Everybody who has signed in.
     Internal,
     /// Who has a right to it.
     Private,

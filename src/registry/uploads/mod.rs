@@ -7,6 +7,7 @@ mod ongoing;
 mod quota;
 mod upload;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -57,7 +58,7 @@ impl Registry {
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
         self.check_quota(0, 1).await?;
         let id = new_id();
-        self.index.create_upload(&id, grant.repository(), owner(grant), now()).await?;
+        self.index.create_upload(&id, grant.repository(), &owner(grant), now()).await?;
         Ok(id)
     }
 
@@ -88,7 +89,7 @@ impl Registry {
     }
 
     async fn find_upload(&self, grant: &PushGrant, id: &str) -> Result<UploadRow> {
-        let key = UploadKey { repository: grant.repository(), owner: owner(grant), id };
+        let key = UploadKey { repository: grant.repository(), owner: &owner(grant), id };
         let found = self.index.upload(&key).await?;
         found.ok_or_else(|| RegistryError::UploadUnknown(id.to_owned()))
     }
@@ -112,7 +113,7 @@ impl Registry {
         let row = UploadRow {
             id: id.to_owned(),
             repository: grant.repository().clone(),
-            owner: owner(grant).to_owned(),
+            owner: owner(grant).into_owned(),
             offset: 0,
             checkpoint: Vec::new(),
         };
@@ -280,8 +281,8 @@ fn is_old(id: &str) -> bool {
 }
 
 /// The caller, as an upload's owner.
-fn owner(grant: &PushGrant) -> &str {
-    grant.caller().subject().unwrap_or_default()
+fn owner(grant: &PushGrant) -> Cow<'_, str> {
+    grant.caller().owner_key()
 }
 
 fn key(row: &UploadRow) -> UploadKey<'_> {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::super::super::passwords::Verified;
 use super::users::Users;
-use super::verified::Verified;
 
 /// How often the file is looked at, at most.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -23,7 +23,7 @@ pub(super) struct Edition {
     /// The users.
     pub(super) users: Users,
     /// Whose password was right.
-    pub(super) verified: Verified,
+    pub(super) verified: Arc<Verified>,
 }
 
 struct State {
@@ -60,7 +60,7 @@ impl PasswordFile {
             tracing::warn!(file = %path.display(), "the password file has no users");
         }
         let state = State {
-            edition: Arc::new(Edition { users, verified: Verified::default() }),
+            edition: Arc::new(Edition { users, verified: Arc::default() }),
             stamp: Some(stamp),
             looked: Instant::now(),
             complaint: None,
@@ -86,7 +86,7 @@ impl PasswordFile {
             Ok(Look::Changed(stamp, users)) => {
                 let file = self.path.display();
                 tracing::info!(%file, users = users.len(), "reloaded the password file");
-                state.edition = Arc::new(Edition { users, verified: Verified::default() });
+                state.edition = Arc::new(Edition { users, verified: Arc::default() });
                 state.stamp = Some(stamp);
                 state.complaint = None;
             }

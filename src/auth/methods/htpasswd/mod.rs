@@ -8,10 +8,8 @@
 //! (`Bearer`), which an anonymous one gets as well. Clients that send `Basic` are accepted too.
 
 mod file;
-mod sign_ins;
 mod tokens;
 mod users;
-mod verified;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +17,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::super::passwords::{Bounds, Checks, SignIn, Stored};
 use super::super::policy::EveryUser;
 use super::super::scope::needed;
 use super::super::{
@@ -28,7 +27,6 @@ use super::super::{
 use super::SetupError;
 use crate::config::AuthSettings;
 use file::{Edition, PasswordFile};
-use sign_ins::SignIns;
 use tokens::Tokens;
 
 /// Makes the method. The key signs tokens.
@@ -43,7 +41,7 @@ pub(super) fn open(settings: &AuthSettings, key: &[u8; 32]) -> Result<AccessCont
     let provider = Htpasswd {
         file,
         tokens: anonymous_pull.then(|| Tokens::new(key)),
-        sign_ins: SignIns::new(settings.sign_ins),
+        checks: Checks::new(Bounds::of_file(settings.sign_ins)),
     };
     let policy = EveryUser { anonymous_pull };
     Ok(AccessControl { provider: Box::new(provider), policy: Box::new(policy) })
@@ -53,7 +51,7 @@ struct Htpasswd {
     file: PasswordFile,
     /// Where anonymous clients may pull.
     tokens: Option<Tokens>,
-    sign_ins: Arc<SignIns>,
+    checks: Checks,
 }
 
 #[async_trait]
@@ -136,45 +134,16 @@ impl Htpasswd {
     /// Tells whether a password is right; it takes as long for a user that there is not.
     async fn check(
         &self,
-        edition: &Arc<Edition>,
+        edition: &Edition,
         client: IpAddr,
         user: &str,
         password: &SecretString,
     ) -> Result<bool, AuthError> {
-        let proof = edition.verified.proof(user, password);
-        if edition.verified.has(&proof) {
-            return Ok(true);
-        }
-        // A machine that goes on sending an old password has guessed once.
-        if edition.verified.is_wrong(client, &proof) {
-            return Ok(false);
-        }
-        let attempt = self.sign_ins.begin(client, user).await;
-        // A push sends several requests at once: the first one has found out for the others.
-        if edition.verified.has(&proof) {
-            return Ok(true);
-        }
-        if edition.verified.is_wrong(client, &proof) {
-            return Ok(false);
-        }
-        let attempt = attempt?;
-        let known = edition.users.hash(user);
-        let hash = known.unwrap_or(edition.users.unknown_user_hash()).to_owned();
-        let (is_known, user, password) = (known.is_some(), user.to_owned(), password.clone());
-        let edition = Arc::clone(edition);
-        // It counts also when the client is gone before the end.
-        let checked = tokio::task::spawn_blocking(move || {
-            let is_right = bcrypt::verify(password.expose_secret(), &hash).unwrap_or(false);
-            let is_right = is_right && is_known;
-            if is_right {
-                edition.verified.remember(proof);
-            } else {
-                edition.verified.remember_wrong(client, proof);
-            }
-            // Last: the next of this client goes on then, and finds what this one has found out.
-            attempt.end(&user, is_right);
-            is_right
-        });
-        Ok(checked.await.unwrap_or(false))
+        let stored = match edition.users.hash(user) {
+            Some(hash) => Stored::Known(hash.clone()),
+            None => Stored::Unknown(edition.users.unknown_user_hash().clone()),
+        };
+        let sign_in = SignIn { client, user, password };
+        Ok(self.checks.check(&edition.verified, sign_in, stored).await?.is_right())
     }
 }

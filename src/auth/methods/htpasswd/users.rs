@@ -2,13 +2,7 @@
 
 use std::collections::HashMap;
 
-use bcrypt::HashParts;
-
-/// What a hash by bcrypt begins with, in the ways that there are of writing it.
-const PREFIXES: [&str; 3] = ["$2a$", "$2b$", "$2y$"];
-
-/// The dearest hashes that are taken, as `htpasswd -C` makes them: each step doubles the work.
-const DEAREST: u32 = 17;
+use super::super::super::passwords::{HashError, PasswordHash};
 
 /// What a hash costs where there is none to tell.
 const USUAL: u32 = 10;
@@ -16,8 +10,8 @@ const USUAL: u32 = 10;
 /// The users of a file.
 #[derive(Debug)]
 pub(super) struct Users {
-    hashes: HashMap<String, String>,
-    unknown_user_hash: String,
+    hashes: HashMap<String, PasswordHash>,
+    unknown_user_hash: PasswordHash,
 }
 
 impl Users {
@@ -38,34 +32,39 @@ impl Users {
             if user.is_empty() || user.contains(char::is_control) {
                 return refuse("the user name is empty or has a control character");
             }
-            if !PREFIXES.iter().any(|prefix| hash.starts_with(prefix)) {
-                let hint = "is not hashed with bcrypt; create the line with `htpasswd -B`";
-                return refuse(&format!("the password of `{user}` {hint}"));
-            }
-            let Ok(parts) = hash.parse::<HashParts>() else {
-                return refuse(&format!("the hash of `{user}` is malformed"));
+            let other = "is not hashed with bcrypt; create the line with `htpasswd -B`";
+            let (hash, cost) = match hash.parse::<PasswordHash>() {
+                Ok(hash) => match hash.bcrypt_cost() {
+                    Some(cost) => (hash, cost),
+                    None => return refuse(&format!("the password of `{user}` {other}")),
+                },
+                Err(HashError::Unknown) => {
+                    return refuse(&format!("the password of `{user}` {other}"));
+                }
+                Err(HashError::Malformed) => {
+                    return refuse(&format!("the hash of `{user}` is malformed"));
+                }
+                Err(HashError::Cost) => {
+                    let most = PasswordHash::DEAREST;
+                    return refuse(&format!("the hash of `{user}` has a cost outside 4 to {most}"));
+                }
             };
-            let cost = parts.get_cost();
-            if !(4..=DEAREST).contains(&cost) {
-                return refuse(&format!("the hash of `{user}` has a cost outside 4 to {DEAREST}"));
-            }
-            if hashes.insert(user.to_owned(), hash.to_owned()).is_some() {
+            if hashes.insert(user.to_owned(), hash).is_some() {
                 return refuse(&format!("`{user}` is in the file twice"));
             }
             dearest = dearest.max(Some(cost));
         }
-        // Salt and hash of no password.
-        let unknown_user_hash = format!("$2b${:02}${}", dearest.unwrap_or(USUAL), ".".repeat(53));
+        let unknown_user_hash = PasswordHash::bcrypt_of_no_password(dearest.unwrap_or(USUAL));
         Ok(Self { hashes, unknown_user_hash })
     }
 
     /// Returns the hash of a user's password.
-    pub(super) fn hash(&self, user: &str) -> Option<&str> {
-        self.hashes.get(user).map(String::as_str)
+    pub(super) fn hash(&self, user: &str) -> Option<&PasswordHash> {
+        self.hashes.get(user)
     }
 
     /// Returns a hash to check the passwords of unknown users by, so that they take as long.
-    pub(super) fn unknown_user_hash(&self) -> &str {
+    pub(super) fn unknown_user_hash(&self) -> &PasswordHash {
         &self.unknown_user_hash
     }
 
@@ -89,9 +88,9 @@ mod tests {
         let text = format!("# the team\n\nanna:{HASH}\r\n  bob:{}  \n", HASH.replace("2y", "2a"));
         let users = Users::parse(&text).unwrap();
         assert_eq!(users.len(), 2);
-        assert_eq!(users.hash("anna"), Some(HASH));
+        assert_eq!(users.hash("anna").map(PasswordHash::as_str), Some(HASH));
         assert!(users.hash("bob").is_some());
-        assert_eq!(users.hash("carol"), None);
+        assert!(users.hash("carol").is_none());
         assert_eq!(Users::parse("").unwrap().len(), 0);
     }
 
@@ -136,11 +135,10 @@ mod tests {
     #[test]
     fn the_hash_for_unknown_users_matches_no_password_and_costs_as_much() {
         let users = Users::parse(&format!("anna:{HASH}")).unwrap();
-        let parts: HashParts = users.unknown_user_hash().parse().unwrap();
-        assert_eq!(parts.get_cost(), 4);
-        assert!(!bcrypt::verify("", users.unknown_user_hash()).unwrap());
+        assert_eq!(users.unknown_user_hash().bcrypt_cost(), Some(4));
+        assert!(!bcrypt::verify("", users.unknown_user_hash().as_str()).unwrap());
         let none = Users::parse("").unwrap();
-        assert!(none.unknown_user_hash().parse::<HashParts>().is_ok());
+        assert!(none.unknown_user_hash().bcrypt_cost().is_some());
     }
 
     proptest! {
@@ -156,7 +154,7 @@ mod tests {
             let users = Users::parse(&lines.concat()).unwrap();
             prop_assert_eq!(users.len(), names.len());
             for name in trimmed {
-                prop_assert_eq!(users.hash(name), Some(HASH));
+                prop_assert_eq!(users.hash(name).map(PasswordHash::as_str), Some(HASH));
             }
         }
 
@@ -164,7 +162,7 @@ mod tests {
         fn nothing_makes_it_panic_or_take_what_is_no_hash(text in "(\\PC|\n|:|\\$2y\\$04\\$|#){0,80}") {
             if let Ok(users) = Users::parse(&text) {
                 for hash in users.hashes.values() {
-                    prop_assert!(bcrypt::verify("x", hash).is_ok());
+                    prop_assert!(bcrypt::verify("x", hash.as_str()).is_ok());
                 }
             }
         }

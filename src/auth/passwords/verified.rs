@@ -1,6 +1,6 @@
-//! Credentials that were looked at a while ago, so that not every request costs a hash by bcrypt, and so that a
+//! Credentials that were looked at a while ago, so that not every request costs a hash, and so that a
 //! client that repeats one wrong password has guessed once. Only a keyed hash of them is remembered, under a key
-//! that no other process ever has.
+//! that no other process ever has, and together with the stored hash: with another one nothing is known.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::{hmac, rand};
 use secrecy::{ExposeSecret, SecretString};
 
+use super::PasswordHash;
 use super::sign_ins::REMEMBERED;
 
 /// How long right ones are remembered.
@@ -22,15 +23,15 @@ const CAPACITY: usize = 1024;
 /// How many wrong ones are remembered.
 const WRONG_CAPACITY: usize = 4096;
 
-/// What was right, and what was wrong.
-pub(super) struct Verified {
+/// What was right, and what was wrong; a method has one for all its users.
+pub struct Verified {
     key: hmac::Key,
     right: Mutex<Memory<Proof>>,
     /// By client: what one has guessed, others do not learn from how soon they are answered.
     wrong: Mutex<Memory<(IpAddr, Proof)>>,
 }
 
-/// Stands for a user and a password.
+/// Stands for a user, a password, and what that was checked by.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Proof(Vec<u8>);
 
@@ -47,12 +48,14 @@ impl Default for Verified {
 }
 
 impl Verified {
-    /// Returns what stands for these credentials.
-    pub(super) fn proof(&self, user: &str, password: &SecretString) -> Proof {
+    /// Returns what stands for these credentials under that stored hash.
+    pub(super) fn proof(&self, user: &str, password: &SecretString, hash: &PasswordHash) -> Proof {
         let mut context = hmac::Context::with_key(&self.key);
-        // A user's name has no colon, so no two pairs are the same bytes.
-        context.update(user.as_bytes());
-        context.update(b":");
+        // With their lengths, so that no two are the same bytes.
+        for text in [user, hash.as_str()] {
+            context.update(&text.len().to_be_bytes());
+            context.update(text.as_bytes());
+        }
         context.update(password.expose_secret().as_bytes());
         Proof(context.sign().as_ref().to_vec())
     }
@@ -127,10 +130,14 @@ impl<K: Clone + Eq + Hash> Memory<K> {
 mod tests {
     use super::*;
 
+    fn hash() -> PasswordHash {
+        PasswordHash::bcrypt_of_no_password(4)
+    }
+
     #[test]
     fn what_was_right_is_known_again_and_nothing_else() {
         let verified = Verified::default();
-        let proof = |user: &str, password: &str| verified.proof(user, &password.into());
+        let proof = |user: &str, password: &str| verified.proof(user, &password.into(), &hash());
         verified.remember(proof("anna", "secret"));
         assert!(verified.has(&proof("anna", "secret")));
         for (user, password) in
@@ -139,12 +146,14 @@ mod tests {
             assert!(!verified.has(&proof(user, password)), "{user} {password}");
         }
         assert!(!Verified::default().has(&proof("anna", "secret")));
+        let other = PasswordHash::bcrypt_of_no_password(5);
+        assert!(!verified.has(&verified.proof("anna", &"secret".into(), &other)));
     }
 
     #[test]
     fn the_oldest_give_way() {
         let verified = Verified::default();
-        let proof = |number: usize| verified.proof("anna", &number.to_string().into());
+        let proof = |number: usize| verified.proof("anna", &number.to_string().into(), &hash());
         for number in 0..=CAPACITY {
             verified.remember(proof(number));
         }
@@ -157,11 +166,11 @@ mod tests {
     fn what_was_wrong_is_known_to_be_wrong_from_the_same_client_for_as_long_as_it_is_repeated() {
         let verified = Verified::default();
         let [anna, bob] = ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().unwrap());
-        let proof = verified.proof("anna", &"stale".into());
+        let proof = verified.proof("anna", &"stale".into(), &hash());
         assert!(!verified.is_wrong(anna, &proof));
         verified.remember_wrong(anna, proof.clone());
         assert!(verified.is_wrong(anna, &proof) && !verified.is_wrong(bob, &proof));
-        assert!(!verified.is_wrong(anna, &verified.proof("anna", &"other".into())));
+        assert!(!verified.is_wrong(anna, &verified.proof("anna", &"other".into(), &hash())));
         assert!(!verified.has(&proof));
 
         let mut memory = Memory::new(Duration::from_secs(10), 2);

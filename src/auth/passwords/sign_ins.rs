@@ -1,21 +1,22 @@
-//! Whose password is checked when: each check costs as much as the hashes of the file, so they wait in a queue
+//! Whose password is checked when: each check costs as much as a hash, so they wait in a queue
 //! of which one client cannot take all, and a client that sends wrong passwords has to pause.
 //!
 //! Clients alternate: of one client one password is checked at a time, and the queue lets it have no more slots
 //! than are left. A user who has signed in from an address before is counted apart from the others there, so that
-//! wrong passwords of a neighbour behind the same address do not keep that user out.
+//! wrong passwords of a neighbour behind the same address do not keep that user out. The method may count wrong passwords by
+//! the user's name, too, from whatever addresses they come: that slows down many clients that guess one user's password, and
+//! never keeps that user out at an address of before.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::super::super::AuthError;
-use crate::config::SignInSettings;
+use super::super::AuthError;
+use super::Bounds;
 
 /// For how long after the last one wrong passwords count.
 pub(super) const REMEMBERED: Duration = Duration::from_mins(15);
@@ -29,9 +30,12 @@ const CAPACITY: usize = 10_000;
 /// The `Retry-After` of a client for which the queue has no slot.
 const SOON: Duration = Duration::from_secs(1);
 
+/// The longest user name that wrong passwords are counted by, in bytes.
+const LONGEST_NAME: usize = 256;
+
 /// The queue, and what is remembered of clients.
 pub(super) struct SignIns {
-    limits: SignInSettings,
+    bounds: Bounds,
     checks: Arc<Semaphore>,
     state: Mutex<State>,
 }
@@ -58,6 +62,8 @@ enum Suspect {
     Client(IpAddr),
     /// A user who has.
     User(IpAddr, String),
+    /// The name of a user, for all clients from which that user has not signed in.
+    Name(String),
 }
 
 #[derive(Clone, Copy)]
@@ -70,16 +76,14 @@ struct Wrong {
 pub(super) struct Attempt {
     sign_ins: Arc<SignIns>,
     client: IpAddr,
-    suspect: Suspect,
+    suspects: Vec<Suspect>,
     permits: Vec<OwnedSemaphorePermit>,
 }
 
 impl SignIns {
-    pub(super) fn new(limits: SignInSettings) -> Arc<Self> {
-        // Half of the machine, so that wrong passwords cannot keep it from serving.
-        let checks = available_parallelism().map_or(1, |count| (count.get() / 2).max(1));
-        let checks = Arc::new(Semaphore::new(checks));
-        Arc::new(Self { limits, checks, state: Mutex::default() })
+    pub(super) fn new(bounds: Bounds) -> Arc<Self> {
+        let checks = Arc::new(Semaphore::new(bounds.at_once));
+        Arc::new(Self { bounds, checks, state: Mutex::default() })
     }
 
     /// Waits until a password of this client may be checked.
@@ -94,7 +98,7 @@ impl SignIns {
         let (mut attempt, slot) = self.enter(client, user, Instant::now())?;
         attempt.permits.extend(slot.acquire_owned().await);
         // The one before may have been wrong.
-        self.state().pause(&attempt.suspect, &self.limits, Instant::now())?;
+        self.state().pause(&attempt.suspects, &self.bounds, Instant::now())?;
         attempt.permits.extend(Arc::clone(&self.checks).acquire_owned().await);
         Ok(attempt)
     }
@@ -107,14 +111,14 @@ impl SignIns {
         now: Instant,
     ) -> Result<(Attempt, Arc<Semaphore>), AuthError> {
         let mut state = self.state();
-        let suspect = state.suspect(client, user, now);
-        state.pause(&suspect, &self.limits, now)?;
+        let suspects = state.suspects(client, user, &self.bounds, now);
+        state.pause(&suspects, &self.bounds, now)?;
         let own = state.clients.get(&client).map_or(0, |waiting| waiting.count);
-        if own >= self.limits.per_client {
+        if own >= self.bounds.limits.per_client {
             return Err(busy("sign_ins_per_client", SOON));
         }
         // The more of the queue is taken, the fewer one client may have; a client without any needs a free one.
-        if own >= self.limits.waiting.saturating_sub(state.waiting) {
+        if own >= self.bounds.limits.waiting.saturating_sub(state.waiting) {
             return Err(busy("sign_ins", SOON));
         }
         state.waiting += 1;
@@ -124,7 +128,19 @@ impl SignIns {
         waiting.count += 1;
         let slot = Arc::clone(&waiting.slot);
         let sign_ins = Arc::clone(self);
-        Ok((Attempt { sign_ins, client, suspect, permits: Vec::new() }, slot))
+        Ok((Attempt { sign_ins, client, suspects, permits: Vec::new() }, slot))
+    }
+
+    /// Returns how many checks are under way.
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.bounds.at_once - self.checks.available_permits()
+    }
+
+    /// Tells whether none waits or is under way.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.state().waiting == 0 && self.state().clients.is_empty()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -142,9 +158,11 @@ impl Attempt {
             state.wrong.remove(&Suspect::User(self.client, user.to_owned()));
             return;
         }
-        let count = state.recent(&self.suspect, now).map_or(0, |wrong| wrong.count);
-        let wrong = Wrong { count: count.saturating_add(1), last: now };
-        bounded(&mut state.wrong, self.suspect.clone(), wrong, |wrong| wrong.last);
+        for suspect in &self.suspects {
+            let count = state.recent(suspect, now).map_or(0, |wrong| wrong.count);
+            let wrong = Wrong { count: count.saturating_add(1), last: now };
+            bounded(&mut state.wrong, suspect.clone(), wrong, |wrong| wrong.last);
+        }
     }
 }
 
@@ -162,13 +180,17 @@ impl Drop for Attempt {
 }
 
 impl State {
-    fn suspect(&self, client: IpAddr, user: &str, now: Instant) -> Suspect {
+    fn suspects(&self, client: IpAddr, user: &str, bounds: &Bounds, now: Instant) -> Vec<Suspect> {
         let key = (client, user.to_owned());
         match self.known.get(&key) {
             Some(since) if now.saturating_duration_since(*since) < KNOWN => {
-                Suspect::User(key.0, key.1)
+                vec![Suspect::User(key.0, key.1)]
             }
-            _ => Suspect::Client(client),
+            _ => {
+                let is_counted = bounds.wrong_by_user.is_some() && user.len() <= LONGEST_NAME;
+                let name = is_counted.then_some(Suspect::Name(key.1));
+                [Suspect::Client(client)].into_iter().chain(name).collect()
+            }
         }
     }
 
@@ -179,27 +201,29 @@ impl State {
     }
 
     /// Refuses one that has to pause.
-    fn pause(
-        &self,
-        suspect: &Suspect,
-        limits: &SignInSettings,
-        now: Instant,
-    ) -> Result<(), AuthError> {
-        let Some(wrong) = self.recent(suspect, now) else { return Ok(()) };
-        let passed = now.saturating_duration_since(wrong.last);
-        match pause(wrong.count, limits).checked_sub(passed) {
+    fn pause(&self, suspects: &[Suspect], bounds: &Bounds, now: Instant) -> Result<(), AuthError> {
+        let rest = suspects.iter().filter_map(|suspect| {
+            let wrong = self.recent(suspect, now)?;
+            let free = match suspect {
+                Suspect::Client(_) | Suspect::User(..) => bounds.limits.wrong_passwords,
+                Suspect::Name(_) => bounds.wrong_by_user?,
+            };
+            let passed = now.saturating_duration_since(wrong.last);
+            pause(wrong.count, free, bounds.limits.longest_pause).checked_sub(passed)
+        });
+        match rest.max() {
             None | Some(Duration::ZERO) => Ok(()),
             Some(rest) => Err(busy("wrong_passwords", rest)),
         }
     }
 }
 
-/// Returns how long a client pauses after so many wrong passwords: a second after the first one too many, and
-/// twice as long after each further one.
-fn pause(count: u32, limits: &SignInSettings) -> Duration {
-    let Some(beyond) = count.checked_sub(limits.wrong_passwords) else { return Duration::ZERO };
+/// Returns how long a client pauses after so many wrong passwords, of which some are free: a second after the first one
+/// too many, and twice as long after each further one.
+fn pause(count: u32, free: u32, longest: Duration) -> Duration {
+    let Some(beyond) = count.checked_sub(free) else { return Duration::ZERO };
     let seconds = 1_u64.checked_shl(beyond).unwrap_or(u64::MAX);
-    Duration::from_secs(seconds).min(limits.longest_pause)
+    Duration::from_secs(seconds).min(longest)
 }
 
 /// Puts something into a map that is bounded; the oldest goes where it is full.
@@ -225,6 +249,7 @@ fn busy(limit: &'static str, retry_after: Duration) -> AuthError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::SignInSettings;
 
     const LIMITS: SignInSettings = SignInSettings {
         waiting: 8,
@@ -232,6 +257,10 @@ mod tests {
         wrong_passwords: 3,
         longest_pause: Duration::from_mins(1),
     };
+
+    fn bounds(wrong_by_user: Option<u32>) -> Bounds {
+        Bounds { limits: LIMITS, at_once: 1, wrong_by_user }
+    }
 
     fn client(number: u8) -> IpAddr {
         [198, 51, 100, number].into()
@@ -247,14 +276,14 @@ mod tests {
 
     #[test]
     fn pauses_grow_up_to_a_limit() {
-        let seconds = |count| pause(count, &LIMITS).as_secs();
+        let seconds = |count| pause(count, 3, LIMITS.longest_pause).as_secs();
         assert_eq!([0, 1, 2, 3, 4, 5].map(seconds), [0, 0, 0, 1, 2, 4]);
         assert_eq!([9, 66, 67, 68, u32::MAX].map(seconds), [60; 5]);
     }
 
     #[test]
     fn one_client_leaves_slots_in_the_queue() {
-        let sign_ins = SignIns::new(LIMITS);
+        let sign_ins = SignIns::new(bounds(None));
         let now = Instant::now();
         let enter = |number| sign_ins.enter(client(number), "anna", now);
         let mut waiting: Vec<_> = (0..4).map(|_| enter(1)).collect();
@@ -269,13 +298,12 @@ mod tests {
         assert_eq!(limit(enter(5)), "sign_ins");
         drop(waiting);
         assert_eq!(limit(enter(5)), "none");
-        assert!(sign_ins.state().clients.is_empty());
-        assert_eq!(sign_ins.state().waiting, 0);
+        assert!(sign_ins.is_empty());
     }
 
     #[tokio::test]
     async fn wrong_passwords_pause_their_client_and_no_other() {
-        let sign_ins = SignIns::new(LIMITS);
+        let sign_ins = SignIns::new(bounds(None));
         let begin = |number, user| {
             let sign_ins = Arc::clone(&sign_ins);
             async move { sign_ins.begin(client(number), user).await }
@@ -294,6 +322,35 @@ mod tests {
         assert_eq!(limit(begin(1, "bob").await), "wrong_passwords");
         let later = Instant::now() + Duration::from_secs(2);
         assert_eq!(limit(sign_ins.enter(client(1), "anna", later)), "none");
+    }
+
+    #[tokio::test]
+    async fn many_clients_that_guess_one_users_password_have_to_pause() {
+        let sign_ins = SignIns::new(bounds(Some(5)));
+        let begin = |number, user: &'static str| {
+            let sign_ins = Arc::clone(&sign_ins);
+            async move { sign_ins.begin(client(number), user).await }
+        };
+        begin(100, "anna").await.unwrap().end("anna", true);
+        for number in 0..5 {
+            begin(number, "anna").await.unwrap().end("anna", false);
+        }
+        assert_eq!(limit(begin(9, "anna").await), "wrong_passwords");
+        assert_eq!(limit(begin(9, "bob").await), "none", "it is about anna alone");
+        assert_eq!(limit(begin(100, "anna").await), "none", "who has signed in from there");
+        let soon = Instant::now() + Duration::from_secs(2);
+        assert_eq!(limit(sign_ins.enter(client(9), "anna", soon)), "none", "and never for good");
+        let long: &'static str = "x".repeat(LONGEST_NAME + 1).leak();
+        for number in 10..20 {
+            begin(number, long).await.unwrap().end(long, false);
+        }
+        assert!(
+            sign_ins
+                .state()
+                .wrong
+                .keys()
+                .all(|it| !matches!(it, Suspect::Name(name) if name == long))
+        );
     }
 
     #[test]
