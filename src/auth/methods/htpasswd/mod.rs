@@ -23,16 +23,19 @@ use super::super::policy::EveryUser;
 use super::super::scope::needed;
 use super::super::{
     AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, Scopes, Token,
-    TokenFault, TokenIssuer,
+    TokenFault, TokenIssuer, TokenService,
 };
-use super::SetupError;
+use super::{AuthContext, SetupError};
 use crate::config::AuthSettings;
 use file::{Edition, PasswordFile};
 use sign_ins::SignIns;
 use tokens::Tokens;
 
 /// Makes the method. The key signs tokens.
-pub(super) fn open(settings: &AuthSettings, key: &[u8; 32]) -> Result<AccessControl, SetupError> {
+pub(super) fn open(
+    settings: &AuthSettings,
+    context: &AuthContext<'_>,
+) -> Result<AccessControl, SetupError> {
     let path = &settings.htpasswd.file;
     let file = PasswordFile::open(path).map_err(|reason| SetupError {
         setting: "auth.htpasswd.file",
@@ -42,7 +45,7 @@ pub(super) fn open(settings: &AuthSettings, key: &[u8; 32]) -> Result<AccessCont
     let anonymous_pull = settings.htpasswd.anonymous_pull;
     let provider = Htpasswd {
         file,
-        tokens: anonymous_pull.then(|| Tokens::new(key)),
+        tokens: anonymous_pull.then(|| Tokens::new(context.key)),
         sign_ins: SignIns::new(settings.sign_ins),
     };
     let policy = EveryUser { anonymous_pull };
@@ -97,6 +100,10 @@ impl IdentityProvider for Htpasswd {
 
     fn issuer(&self) -> Option<&dyn TokenIssuer> {
         self.tokens.as_ref().map(|_| self as &dyn TokenIssuer)
+    }
+
+    fn token_service(&self) -> Option<&TokenService> {
+        None
     }
 }
 
