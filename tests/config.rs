@@ -279,7 +279,16 @@ fn every_setting_refuses_nonsense() {
         ("auth.sign_ins.per_client", &["0", "-1"]),
         ("auth.sign_ins.wrong_passwords", &["0", "1.5"]),
         ("auth.sign_ins.longest_pause", &["'0s'", "'11m'"]),
+        ("auth.workloads", &["'x'", "5", "['x']", "{}"]),
+        ("auth.workload_session", &["'0s'", "'59s'", "'25h'", "'soon'"]),
         ("auth.htpasswd.file", &["5", "[]"]),
+        ("auth.token.realm", &["'auth.example.com'", "'ftp://a'", "'https://a/\"'", "5"]),
+        ("auth.token.service", &["'a\"b'", "'a\\b'", "5"]),
+        ("auth.token.issuer", &["5", "[]"]),
+        ("auth.token.jwks_file", &["5", "[]"]),
+        ("auth.token.jwks_url", &["'a'", "'http://a/keys'", "5"]),
+        ("auth.token.ca_file", &["5", "[]"]),
+        ("auth.token.allow_private_addresses", &["'yes'", "1"]),
         ("auth.htpasswd.anonymous_pull", &["'yes'", "1"]),
         ("server.tls.certificate", &["5", "true"]),
         ("server.tls.key", &["5", "[]"]),
@@ -465,6 +474,13 @@ fn users_in_a_file_may_be_offered_to_other_machines() {
 fn a_setting_that_is_of_no_use_without_another_is_refused() {
     for (text, given, missing) in [
         ("auth.method = 'htpasswd'", "auth.method = \"htpasswd\"", "auth.htpasswd.file"),
+        ("auth.method = 'token'", "auth.method = \"token\"", "auth.token.realm"),
+        (
+            "auth.method = 'token'\nauth.token.realm = 'https://a/t'\nauth.token.service = 'r'\n\
+             auth.token.issuer = 'a'",
+            "auth.method = \"token\"",
+            "auth.token.jwks_file",
+        ),
         ("server.tls.key = 'key.pem'", "server.tls.key", "server.tls.certificate"),
         ("server.tls.certificate = 'a.pem'", "server.tls.certificate", "server.tls.key"),
         ("publish.domain = 'a.test'", "publish.domain", "publish.provider"),
@@ -540,6 +556,28 @@ fn no_secret_is_ever_shown() {
     ] {
         assert!(!text.contains("hunter2"), "{text}");
     }
+}
+
+#[test]
+fn workloads_are_given_as_tables_or_as_json() {
+    let file = "[[auth.workloads]]\nissuer = 'https://ci.example'\naudience = 'registry'\nrole = 'writer'\n\
+        pattern = 'org/**'\nclaims = { Project_id = '7', 'a.b/c' = ['x', 'y'] }\n";
+    let given = Given::nothing().file(file);
+    let [rule] = &given.settings().auth.workloads[..] else { panic!() };
+    assert_eq!(rule.claims["a.b/c"], ["x", "y"]);
+    assert_eq!(
+        (rule.claims["Project_id"].as_slice(), rule.role),
+        (&["7".to_owned()][..], "writer")
+    );
+    let json = r#"[{"issuer":"https://ci.example","audience":"registry","role":"writer","pattern":"org/**",
+        "claims":{"Project_id":"7","a.b/c":["x","y"]}}]"#;
+    let same = Given::nothing().variable("ROADSTEAD_AUTH__WORKLOADS", json).settings();
+    assert_eq!(same.auth.workloads, given.settings().auth.workloads);
+    // What is printed can be read again.
+    let path = given.path("roadstead.toml");
+    let output = roadstead(&["config", "--config", path.to_str().unwrap()], &[]);
+    let again = Given::nothing().file(text(&output.stdout)).settings();
+    assert_eq!(again.auth.workloads, same.auth.workloads);
 }
 
 #[test]

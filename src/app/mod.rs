@@ -11,6 +11,7 @@ mod error;
 mod federation;
 mod housekeeping;
 mod import_session;
+mod key_fetcher;
 mod lock;
 mod locks;
 mod origin;
@@ -25,7 +26,8 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
-use crate::auth::{AnonymousBound, Authority, METHODS, Names};
+use crate::auth::signed::FetchOptions;
+use crate::auth::{AnonymousBound, AuthContext, Authority, METHODS, Names};
 use crate::config::Settings;
 use crate::index::{self, Access, Index};
 use crate::registry::{Limits, Registry};
@@ -172,7 +174,9 @@ pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "sign-in method", name: name.to_owned() })?;
-    let access_control = (method.open)(&settings.auth, key)?;
+    let open_fetcher = |options: &FetchOptions| key_fetcher::open(&settings.dnslink, options);
+    let context = AuthContext { key, open_fetcher: &open_fetcher };
+    let access_control = (method.open)(&settings.auth, &context)?;
     let (access, domains) = (settings.anonymous_access(), settings.federation.domains.clone());
     let anonymous = AnonymousBound { access, domains };
     Ok(Authority::new(access_control, names(settings)).bounding(anonymous))

@@ -18,12 +18,15 @@ mod names;
 pub mod passwords;
 mod policy;
 mod scope;
+pub mod signed;
+mod stamp;
+mod token;
+pub mod workloads;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
 use thiserror::Error;
 
 pub use act::{Act, Action};
@@ -33,10 +36,12 @@ pub use caller::{Caller, CallerKind, Credentials};
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
-pub use methods::{METHODS, Method, Opened, SetupError};
+pub use methods::{AuthContext, METHODS, Method, Opened, SetupError};
 pub use names::{Meant, Names};
 pub use policy::{Decision, Policy};
-pub use scope::Scopes;
+pub use scope::{Access, Scopes};
+use stamp::Stamp;
+pub use token::{Token, TokenService};
 
 use crate::oci::RepositoryName;
 
@@ -80,15 +85,6 @@ pub enum TokenFault {
     Invalid,
     /// It is not good for what the client requests.
     InsufficientScope,
-}
-
-/// What a client may send instead of its password for a while.
-#[derive(Debug)]
-pub struct Token {
-    /// As it goes into the `Authorization` header.
-    pub text: SecretString,
-    /// How long it is good.
-    pub lifetime: Duration,
 }
 
 /// Why something is not allowed.
@@ -142,6 +138,10 @@ pub trait IdentityProvider: Send + Sync {
 
     /// Returns what issues its tokens; none where clients do not sign in by tokens.
     fn issuer(&self) -> Option<&dyn TokenIssuer>;
+
+    /// Returns the token service that clients are sent to; none where that is this registry, or they sign in
+    /// without tokens.
+    fn token_service(&self) -> Option<&TokenService>;
 }
 
 /// Issues tokens, which clients send instead of their password for a while.

@@ -50,3 +50,13 @@ impl Policy for EveryUser {
         }
     }
 }
+
+/// The bearer of a token may do what the token is good for, which is not decided here; all others may do nothing.
+pub(super) struct EveryToken;
+
+#[async_trait]
+impl Policy for EveryToken {
+    async fn decide(&self, caller: &Caller, _: Act<'_>) -> Decision {
+        if caller.scopes.is_some() { Decision::Allow } else { Decision::Challenge }
+    }
+}

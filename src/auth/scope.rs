@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Act, Action};
 use crate::oci::RepositoryName;
 
@@ -24,6 +26,27 @@ struct Actions {
     delete: bool,
 }
 
+/// What a token says that it is good for: an entry of its claim `access` (the token specification of the stock registry).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// `repository` or `registry`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The name of a repository, or `catalog`.
+    pub name: String,
+    /// What may be done with it.
+    #[serde(default)]
+    pub actions: Vec<String>,
+}
+
+impl Actions {
+    /// Lists them as clients know them.
+    fn words(self) -> Vec<&'static str> {
+        let words = [(self.pull, "pull"), (self.push, "push"), (self.delete, "delete")];
+        words.into_iter().filter_map(|(is_in, word)| is_in.then_some(word)).collect()
+    }
+}
+
 impl Scopes {
     /// Reads scopes as clients ask for them: several values, each of several scopes, in any order, also twice.
     /// What is not known here is left out.
@@ -41,10 +64,17 @@ impl Scopes {
         let Some((name, actions)) = rest.rsplit_once(':') else { return };
         // A class may follow the kind: `repository(plugin)`.
         let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
+        self.add_actions(kind, name, actions.split(','));
+    }
+
+    fn add_actions<'a>(
+        &mut self,
+        kind: &str,
+        name: &str,
+        mut actions: impl Iterator<Item = &'a str>,
+    ) {
         match kind {
-            "registry" if name == "catalog" && actions.split(',').any(|it| it == "*") => {
-                self.catalog = true;
-            }
+            "registry" if name == "catalog" => self.catalog |= actions.any(|it| it == "*"),
             "repository" => {
                 let Ok(name) = name.parse::<RepositoryName>() else { return };
                 let is_full = self.repositories.len() >= REPOSITORIES;
@@ -52,7 +82,7 @@ impl Scopes {
                     return;
                 }
                 let known = self.repositories.entry(name).or_default();
-                for action in actions.split(',') {
+                for action in actions {
                     known.pull |= matches!(action, "pull" | "*");
                     known.push |= matches!(action, "push" | "*");
                     known.delete |= matches!(action, "delete" | "*");
@@ -60,6 +90,33 @@ impl Scopes {
             }
             _ => {}
         }
+    }
+
+    /// Reads the claim `access` of a token that was verified. What is not known here is left out.
+    #[must_use]
+    pub fn from_access(entries: &[Access]) -> Self {
+        let mut scopes = Self::default();
+        for entry in entries {
+            let actions = entry.actions.iter().map(String::as_str);
+            scopes.add_actions(&entry.kind, &entry.name, actions);
+        }
+        scopes
+    }
+
+    /// Writes the claim `access`; what allows nothing is left out.
+    #[must_use]
+    pub fn access(&self) -> Vec<Access> {
+        let entry = |kind: &str, name: &str, actions: Vec<&str>| Access {
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            actions: actions.into_iter().map(str::to_owned).collect(),
+        };
+        let repositories = self.repositories.iter().map(|(name, actions)| (name, actions.words()));
+        let repositories = repositories.filter(|(_, words)| !words.is_empty());
+        repositories
+            .map(|(name, words)| entry("repository", name.as_str(), words))
+            .chain(self.catalog.then(|| entry("registry", "catalog", vec!["*"])))
+            .collect()
     }
 
     /// Leaves no more than what anonymous clients may do.
@@ -88,13 +145,10 @@ impl Scopes {
 
     /// Writes them, each on a line; [`Self::requested`] reads them again.
     pub(super) fn lines(&self) -> Vec<String> {
-        let repositories = self.repositories.iter().map(|(name, actions)| {
-            let words =
-                [(actions.pull, "pull"), (actions.push, "push"), (actions.delete, "delete")];
-            let words: Vec<_> =
-                words.into_iter().filter_map(|(is_in, word)| is_in.then_some(word)).collect();
-            format!("repository:{name}:{}", words.join(","))
-        });
+        let repositories = self
+            .repositories
+            .iter()
+            .map(|(name, actions)| format!("repository:{name}:{}", actions.words().join(",")));
         repositories.chain(self.catalog.then(|| CATALOG.to_owned())).collect()
     }
 }
@@ -156,6 +210,29 @@ mod tests {
         assert!(scopes.allow(Act::SignIn) && scopes.allow(Act::Ask) && !scopes.allow(Act::List));
         let pulls = Scopes::requested(["repository:a:* registry:catalog:*"]).only_pulls();
         assert_eq!(pulls.lines(), ["repository:a:pull"]);
+    }
+
+    #[test]
+    fn the_claim_of_a_token_says_the_same_as_the_scopes() {
+        let scopes = Scopes::requested([
+            "repository:a:push,pull repository:b/c:* registry:catalog:* repository:d:",
+        ]);
+        let access = scopes.access();
+        assert_eq!(
+            serde_json::to_string(&access).unwrap(),
+            r#"[{"type":"repository","name":"a","actions":["pull","push"]},{"type":"repository","name":"b/c","actions":["pull","push","delete"]},{"type":"registry","name":"catalog","actions":["*"]}]"#
+        );
+        assert_eq!(
+            Scopes::from_access(&access).lines(),
+            scopes.lines()[..2].iter().chain(&scopes.lines()[3..]).cloned().collect::<Vec<_>>()
+        );
+        let others = r#"[{"type":"repository","class":"","name":"a","actions":["*"]},{"type":"repository","name":"A","actions":["pull"]},
+            {"type":"repository","name":"e"},{"type":"registry","name":"catalog","actions":["pull"]},{"type":"x","name":"a","actions":["push"]}]"#;
+        let others: Vec<Access> = serde_json::from_str(others).unwrap();
+        assert_eq!(
+            Scopes::from_access(&others).lines(),
+            ["repository:a:pull,push,delete", "repository:e:"]
+        );
     }
 
     #[test]

@@ -46,14 +46,29 @@ fn as_toml(values: &Values) -> String {
     let mut section = "";
     for Effective { setting, value, origin } in values.iter() {
         let key = enter(&mut text, &mut section, setting.name);
-        // JSON's texts, numbers and lists are TOML too.
-        text.extend([key, " = ", &value.to_string()]);
+        text.extend([key, " = ", &as_toml_value(&value)]);
         if *origin != Origin::Default {
             text.extend(["  # ", &origin.to_string()]);
         }
         text += "\n";
     }
     text
+}
+
+/// Writes a value: JSON's texts, numbers and lists are TOML too, and its keys in quotes.
+fn as_toml_value(value: &Value) -> String {
+    match value {
+        Value::Object(members) => {
+            let member = |(name, value): (&String, &Value)| {
+                format!("{} = {}", json!(name), as_toml_value(value))
+            };
+            format!("{{ {} }}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+        }
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(as_toml_value).collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn as_json(values: &Values) -> String {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{SettingsError, Values};
+use super::external_url::is_http_url;
+use super::{JwksSource, SettingsError, Values, WorkloadSettings};
 
 /// Who may do what.
 #[derive(Debug, Clone)]
@@ -16,6 +17,12 @@ pub struct AuthSettings {
     pub sign_ins: SignInSettings,
     /// For the method of that name.
     pub htpasswd: HtpasswdSettings,
+    /// For the method of that name.
+    pub token: TokenSettings,
+    /// Which workloads are let in.
+    pub workloads: Vec<WorkloadSettings>,
+    /// How long they stay signed in.
+    pub workload_session: Duration,
 }
 
 /// How many passwords are checked.
@@ -60,11 +67,73 @@ pub struct HtpasswdSettings {
     pub anonymous_pull: bool,
 }
 
+/// An external token service.
+#[derive(Debug, Clone)]
+pub struct TokenSettings {
+    /// Its URL; all of this is empty only where the method is another one.
+    pub realm: String,
+    /// The name by which it knows this registry.
+    pub service: String,
+    /// The issuer of its tokens.
+    pub issuer: String,
+    /// Where its keys are.
+    pub jwks: JwksSource,
+    /// The authorities that its certificate may be of.
+    pub ca_file: Option<PathBuf>,
+    /// Whether it may be at a private address.
+    pub allow_private_addresses: bool,
+}
+
+impl TokenSettings {
+    fn read(values: &Values, is_used: bool) -> Result<Self, SettingsError> {
+        let text = |name: &str, is_good: fn(&str) -> bool| {
+            values.parse(name, |text| (text.is_empty() || is_good(text)).then(|| text.to_owned()))
+        };
+        let is_plain = |text: &str| {
+            text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && !b"\"\\".contains(&byte))
+        };
+        let allow_private_addresses = values.flag("auth.token.allow_private_addresses");
+        let realm = text("auth.token.realm", is_http_url)?;
+        let service = text("auth.token.service", is_plain)?;
+        let issuer = text("auth.token.issuer", |_| true)?;
+        let url = text("auth.token.jwks_url", is_http_url)?;
+        let is_fetched = |url: &str| url.starts_with("https://") || allow_private_addresses;
+        if !url.is_empty() && !is_fetched(&url) {
+            return Err(values.refuse("auth.token.jwks_url"));
+        }
+        let given = "auth.method = \"token\"";
+        for (text, missing) in [
+            (&realm, "auth.token.realm"),
+            (&service, "auth.token.service"),
+            (&issuer, "auth.token.issuer"),
+        ] {
+            if is_used && text.is_empty() {
+                return Err(SettingsError::Needs { given, missing });
+            }
+        }
+        let jwks = match (values.path("auth.token.jwks_file")?, url) {
+            (Some(file), url) if url.is_empty() => JwksSource::File(file),
+            (Some(_), _) => return Err(values.refuse("auth.token.jwks_url")),
+            (None, url) if !url.is_empty() => JwksSource::Url(url),
+            (None, _) if is_used && !(is_http_url(&issuer) && is_fetched(&issuer)) => {
+                return Err(SettingsError::Needs { given, missing: "auth.token.jwks_file" });
+            }
+            (None, _) => JwksSource::Discovery,
+        };
+        let ca_file = values.path("auth.token.ca_file")?;
+        Ok(Self { realm, service, issuer, jwks, ca_file, allow_private_addresses })
+    }
+}
+
 impl AuthSettings {
     /// Returns whether all clients may pull.
     #[must_use]
     pub fn lets_everybody_pull(&self) -> bool {
-        self.method == "open" || self.htpasswd.anonymous_pull
+        match self.method {
+            "open" => true,
+            "htpasswd" => self.htpasswd.anonymous_pull,
+            _ => false,
+        }
     }
 
     pub(super) fn read(values: &Values) -> Result<Self, SettingsError> {
@@ -84,6 +153,13 @@ impl AuthSettings {
                 file: file.unwrap_or_default(),
                 anonymous_pull: values.flag("auth.htpasswd.anonymous_pull"),
             },
+            token: TokenSettings::read(values, method == "token")?,
+            workloads: WorkloadSettings::read(values)?,
+            workload_session: values
+                .duration("auth.workload_session")
+                .ok()
+                .filter(|it| (Duration::from_mins(1)..=Duration::from_hours(24)).contains(it))
+                .ok_or_else(|| values.refuse("auth.workload_session"))?,
         })
     }
 }

@@ -82,6 +82,14 @@ pub enum SettingsError {
         /// The one that is missing.
         missing: &'static str,
     },
+    /// A rule for workloads cannot be used.
+    #[error("cannot use rule {number} of `auth.workloads`: {reason}")]
+    Workload {
+        /// Which one, counted from 1.
+        number: usize,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
         "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; \

@@ -30,6 +30,15 @@ impl fmt::Display for ExternalUrl {
     }
 }
 
+/// Tells whether the text is a URL of HTTP that may stand in a header between quotes, without a user and a fragment.
+pub(super) fn is_http_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    matches!(scheme, "http" | "https")
+        && is_authority(authority)
+        && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\#<>`{}|^".contains(&byte))
+}
+
 /// Tells whether the text is a host, or an address, and maybe a port (RFC 3986, 3.2, without user).
 fn is_authority(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {

@@ -16,6 +16,7 @@ mod external_url;
 mod federation;
 mod gateway;
 mod index;
+mod jwks;
 mod log;
 mod manifests;
 mod nearest;
@@ -28,9 +29,10 @@ mod storage;
 mod table;
 mod uploads;
 mod values;
+mod workloads;
 
 pub use audit::AuditSettings;
-pub use auth::{AuthSettings, HtpasswdSettings, SignInSettings};
+pub use auth::{AuthSettings, HtpasswdSettings, SignInSettings, TokenSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};
 pub use duration::parse as parse_duration;
 pub use error::SettingsError;
@@ -38,6 +40,7 @@ pub use external_url::ExternalUrl;
 pub use federation::{AnonymousAccess, FederationKubo, FederationNode, FederationSettings};
 pub use gateway::GatewaySettings;
 pub use index::{IndexSettings, PostgresSettings};
+pub use jwks::JwksSource;
 pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
 pub use origin::Origin;
@@ -49,6 +52,7 @@ pub use storage::{KuboSettings, StorageSettings};
 pub use table::SETTINGS;
 pub use uploads::UploadSettings;
 pub use values::{Effective, Values};
+pub use workloads::WorkloadSettings;
 
 /// Every setting, checked. Its `Debug` is safe to log.
 #[derive(Debug, Clone)]

@@ -32,6 +32,8 @@ pub enum Kind {
     Duration,
     /// Several texts; in the environment, separated by commas.
     List,
+    /// Several tables; in the environment, a JSON array of objects.
+    Tables,
 }
 
 impl Setting {

@@ -289,11 +289,12 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "auth.method",
-        kind: Kind::Choice(&["open", "htpasswd"]),
+        kind: Kind::Choice(&["open", "htpasswd", "token"]),
         default: r#""open""#,
-        expects: "open or htpasswd",
+        expects: "open or htpasswd or token",
         help: "How clients sign in. open: not at all; everyone may push, pull and delete. htpasswd: with the \
-            users and passwords of a file; each user may do everything.",
+            users and passwords of a file; each user may do everything. token: with the tokens of another \
+            token service, which say what their bearer may do.",
     },
     Setting {
         name: "auth.allow_open",
@@ -301,6 +302,21 @@ pub const SETTINGS: &[Setting] = &[
         default: "false",
         expects: "true or false",
         help: "Allows auth.method = \"open\" on an address that other machines can reach.",
+    },
+    Setting {
+        name: "auth.workloads",
+        kind: Kind::Tables,
+        default: "[]",
+        expects: "tables [[auth.workloads]] with issuer, audience, claims, role and pattern",
+        help: "Which jobs of CI and which pods may sign in without a stored secret, by a token of their issuer: one \
+            whose claims a rule matches (docs/WORKLOADS.md).",
+    },
+    Setting {
+        name: "auth.workload_session",
+        kind: Kind::Duration,
+        default: r#""1h""#,
+        expects: "a duration from 1m to 24h such as 1h",
+        help: "How long a workload stays signed in after it has shown such a token.",
     },
     Setting {
         name: "auth.sign_ins.waiting",
@@ -346,6 +362,55 @@ pub const SETTINGS: &[Setting] = &[
         expects: "true or false",
         help: "Allows pulls without signing in. To push, to delete and to list all repositories, clients still \
             sign in.",
+    },
+    Setting {
+        name: "auth.token.realm",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "an http or https URL such as https://auth.example.com/token",
+        help: "The token service that clients get their tokens from.",
+    },
+    Setting {
+        name: "auth.token.service",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a name such as registry.example.com",
+        help: "The name by which the token service knows this registry: the audience (aud) of its tokens.",
+    },
+    Setting {
+        name: "auth.token.issuer",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "the exact text of the claim iss, such as https://auth.example.com",
+        help: "The issuer of the tokens. Without a file or a URL of keys, its discovery document says where they are.",
+    },
+    Setting {
+        name: "auth.token.jwks_file",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file with a JSON web key set, such as /etc/roadstead/jwks.json",
+        help: "The public keys of the token service. The file is reloaded when it changes.",
+    },
+    Setting {
+        name: "auth.token.jwks_url",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "an https URL such as https://auth.example.com/.well-known/jwks.json",
+        help: "Where the public keys of the token service are fetched, instead of a file.",
+    },
+    Setting {
+        name: "auth.token.ca_file",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a file in PEM, such as /etc/roadstead/ca.pem",
+        help: "The authorities that the certificate of that URL may be of. Empty: those of the system.",
+    },
+    Setting {
+        name: "auth.token.allow_private_addresses",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Allows keys to be fetched from private addresses, and by http.",
     },
     Setting {
         name: "gateway.enabled",

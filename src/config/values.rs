@@ -172,6 +172,11 @@ impl Values {
         self.plain(name).as_u64().expect("the row says that it is a number")
     }
 
+    /// Returns tables.
+    pub(super) fn tables(&self, name: &str) -> &[Json] {
+        self.plain(name).as_array().expect("the row says that it has tables")
+    }
+
     /// Returns a list.
     pub(super) fn list(&self, name: &str) -> Vec<String> {
         let items = self.plain(name).as_array().expect("the row says that it is a list");
@@ -210,7 +215,36 @@ fn normal_form(kind: Kind, value: Value) -> Option<StoredValue> {
             };
             items.into_iter().map(text).collect::<Option<Vec<Json>>>()?.into()
         }
+        (Kind::Tables, ValueKind::String(text)) if text.trim().is_empty() => {
+            Json::Array(Vec::new())
+        }
+        (Kind::Tables, ValueKind::String(text)) => tables(serde_json::from_str(&text).ok()?)?,
+        (Kind::Tables, ValueKind::Array(items)) => {
+            tables(items.into_iter().map(json).collect::<Option<Vec<Json>>>()?.into())?
+        }
         _ => return None,
     };
     Some(StoredValue::Plain(plain))
+}
+
+/// Takes a list of tables, and nothing else.
+fn tables(value: Json) -> Option<Json> {
+    value.as_array()?.iter().all(Json::is_object).then_some(value)
+}
+
+/// Brings a value of a file to the form in which values are stored.
+fn json(value: Value) -> Option<Json> {
+    Some(match value.kind {
+        ValueKind::String(text) => text.into(),
+        ValueKind::Boolean(flag) => flag.into(),
+        ValueKind::I64(number) => number.into(),
+        ValueKind::Array(items) => {
+            items.into_iter().map(json).collect::<Option<Vec<Json>>>()?.into()
+        }
+        ValueKind::Table(table) => {
+            let member = |(name, value)| Some((name, json(value)?));
+            Json::Object(table.into_iter().map(member).collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
 }

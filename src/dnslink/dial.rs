@@ -142,6 +142,12 @@ impl Dialer {
         self.guard
     }
 
+    /// Returns the same with another guard.
+    #[must_use]
+    pub fn guarded_by(&self, guard: Guard) -> Self {
+        Self { dns: Arc::clone(&self.dns), guard }
+    }
+
     /// Finds the addresses of a host that may be dialled, at least one.
     ///
     /// ```

@@ -7,10 +7,9 @@ use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 
-use super::challenge::TOKEN_PATH;
 use super::error::ApiError;
 use super::namespace::Namespace;
-use super::{Api, client, credentials, log};
+use super::{Api, challenge, client, credentials, log};
 use crate::auth::{AuthError, Caller};
 use crate::dnslink::on_behalf_of;
 
@@ -54,16 +53,16 @@ pub(super) async fn identify(
     if let Some(namespace) = namespace.and_then(|text| HeaderValue::from_str(&text).ok()) {
         response.headers_mut().insert(NAMESPACE, namespace);
     }
-    let challenge = response.headers().get(WWW_AUTHENTICATE);
-    let challenge = challenge.and_then(|challenge| challenge.to_str().ok());
-    if let Some(challenge) = challenge.and_then(|it| absolute(it, response.request())) {
-        response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+    let header = response.headers().get(WWW_AUTHENTICATE);
+    let header = header.and_then(|header| header.to_str().ok());
+    if let Some(header) = header.and_then(|it| absolute(it, response.request())) {
+        response.headers_mut().insert(WWW_AUTHENTICATE, header);
     }
     Ok(response)
 }
 
 /// Says where tokens are had by the URL that the client reaches this server by.
-fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
+fn absolute(header: &str, request: &HttpRequest) -> Option<HeaderValue> {
     let api = api(request);
     let external = api.external_url.clone();
     let base = external.unwrap_or_else(|| {
@@ -76,8 +75,8 @@ fn absolute(challenge: &str, request: &HttpRequest) -> Option<HeaderValue> {
         let scheme = if is_encrypted { "https" } else { "http" };
         format!("{scheme}://{}", host.unwrap_or_else(|| api.address.to_string()))
     });
-    let (realm, url) = (format!("\"{TOKEN_PATH}\""), format!("\"{base}{TOKEN_PATH}\""));
-    HeaderValue::from_str(&challenge.replacen(&realm, &url, 1)).ok()
+    let elsewhere = api.authority.token_service();
+    HeaderValue::from_str(&challenge::with_realm(header, &base, elsewhere)).ok()
 }
 
 async fn caller(request: &HttpRequest) -> Result<Caller, AuthError> {

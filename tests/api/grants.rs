@@ -12,7 +12,7 @@ use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::auth::{
     AccessControl, Act, AuthError, Authority, Caller, Challenge, Credentials, Decision,
-    IdentityProvider, Names, Policy, TokenIssuer,
+    IdentityProvider, Names, Policy, TokenIssuer, TokenService,
 };
 use roadstead::config::Settings;
 use roadstead::http::{self, Api, ManifestMemory, Metrics, OwnNames, Readiness, routes};
@@ -43,6 +43,10 @@ impl IdentityProvider for ByName {
     }
 
     fn issuer(&self) -> Option<&dyn TokenIssuer> {
+        None
+    }
+
+    fn token_service(&self) -> Option<&TokenService> {
         None
     }
 }

@@ -1,8 +1,10 @@
 //! The ways to sign in: one file and one row each.
 
+mod context;
 mod htpasswd;
 mod open;
 mod setup_error;
+mod token;
 
 use super::AccessControl;
 use crate::config::AuthSettings;
@@ -11,17 +13,21 @@ use crate::config::AuthSettings;
 pub struct Method {
     /// As the setting `auth.method` names it.
     pub name: &'static str,
-    /// Makes it, from its own section of the settings and a key that all processes of the registry have.
-    pub open: fn(&AuthSettings, &[u8; 32]) -> Opened,
+    /// Makes it, from its own section of the settings.
+    pub open: fn(&AuthSettings, &AuthContext<'_>) -> Opened,
 }
 
 /// What comes of opening a way to sign in.
 pub type Opened = Result<AccessControl, SetupError>;
 
 /// Every way to sign in.
-pub const METHODS: &[Method] =
-    &[Method { name: "open", open: open::open }, Method { name: "htpasswd", open: htpasswd::open }];
+pub const METHODS: &[Method] = &[
+    Method { name: "open", open: open::open },
+    Method { name: "htpasswd", open: htpasswd::open },
+    Method { name: "token", open: token::open },
+];
 
+pub use context::AuthContext;
 pub use setup_error::SetupError;
 
 /// Opens the way of `open`, for tests of rooms that know no settings.

@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use super::super::policy::Open;
 use super::super::{
     AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, TokenIssuer,
+    TokenService,
 };
-use super::SetupError;
+use super::{AuthContext, SetupError};
 use crate::config::AuthSettings;
 
 /// Makes the method.
 #[expect(clippy::unnecessary_wraps, reason = "it is a row of the table, and others can fail")]
-pub(super) fn open(_: &AuthSettings, _: &[u8; 32]) -> Result<AccessControl, SetupError> {
+pub(super) fn open(_: &AuthSettings, _: &AuthContext<'_>) -> Result<AccessControl, SetupError> {
     Ok(access_control())
 }
 
@@ -39,6 +40,10 @@ impl IdentityProvider for Anonymous {
     }
 
     fn issuer(&self) -> Option<&dyn TokenIssuer> {
+        None
+    }
+
+    fn token_service(&self) -> Option<&TokenService> {
         None
     }
 }

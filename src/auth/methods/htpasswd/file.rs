@@ -1,11 +1,11 @@
 //! The password file, looked at again now and then: what it says now, or said last when it was good.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::super::super::Stamp;
 use super::super::super::passwords::Verified;
 use super::users::Users;
 
@@ -31,15 +31,6 @@ struct State {
     stamp: Option<Stamp>,
     looked: Instant,
     complaint: Option<String>,
-}
-
-/// What tells one version of a file from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
 }
 
 enum Look {
@@ -111,12 +102,7 @@ fn look(path: &Path, seen: Option<Stamp>) -> Look {
         Ok(_) => return Look::Bad(None, "not a file".to_owned()),
         Err(error) => return Look::Bad(None, error.to_string()),
     };
-    let stamp = Stamp {
-        inode: (metadata.dev(), metadata.ino()),
-        size: metadata.size(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-    };
+    let stamp = Stamp::of(&metadata);
     if seen == Some(stamp) {
         return Look::Unchanged;
     }

@@ -22,15 +22,18 @@ use super::super::policy::EveryUser;
 use super::super::scope::needed;
 use super::super::{
     AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, Scopes, Token,
-    TokenFault, TokenIssuer,
+    TokenFault, TokenIssuer, TokenService,
 };
-use super::SetupError;
+use super::{AuthContext, SetupError};
 use crate::config::AuthSettings;
 use file::{Edition, PasswordFile};
 use tokens::Tokens;
 
 /// Makes the method. The key signs tokens.
-pub(super) fn open(settings: &AuthSettings, key: &[u8; 32]) -> Result<AccessControl, SetupError> {
+pub(super) fn open(
+    settings: &AuthSettings,
+    context: &AuthContext<'_>,
+) -> Result<AccessControl, SetupError> {
     let path = &settings.htpasswd.file;
     let file = PasswordFile::open(path).map_err(|reason| SetupError {
         setting: "auth.htpasswd.file",
@@ -40,7 +43,7 @@ pub(super) fn open(settings: &AuthSettings, key: &[u8; 32]) -> Result<AccessCont
     let anonymous_pull = settings.htpasswd.anonymous_pull;
     let provider = Htpasswd {
         file,
-        tokens: anonymous_pull.then(|| Tokens::new(key)),
+        tokens: anonymous_pull.then(|| Tokens::new(context.key)),
         checks: Checks::new(Bounds::of_file(settings.sign_ins)),
     };
     let policy = EveryUser { anonymous_pull };
@@ -95,6 +98,10 @@ impl IdentityProvider for Htpasswd {
 
     fn issuer(&self) -> Option<&dyn TokenIssuer> {
         self.tokens.as_ref().map(|_| self as &dyn TokenIssuer)
+    }
+
+    fn token_service(&self) -> Option<&TokenService> {
+        None
     }
 }
 
