@@ -110,7 +110,7 @@ impl TokenMethod {
         }
         let kind = match claims.subject() {
             "" => CallerKind::Anonymous,
-            name => CallerKind::User(name.to_owned()),
+            name => CallerKind::User { name: name.to_owned(), id: None },
         };
         let scopes = Some(Arc::new(claims.scopes()?));
         let caller = Caller { kind, scopes, address: None };
