@@ -14,12 +14,14 @@
 //! - [`dnslink`]: names to roots
 //! - [`auth`]: who may do what
 //! - [`registry`]: the use cases
+//! - [`accounts`]: the administration of accounts
 //! - [`http`]: the API
 //! - [`app`]: settings made into a registry
 //! - [`cli`]: the command line
 //!
 //! Beside them stand [`config`], the settings, [`telemetry`], the log, and [`heap`].
 
+pub mod accounts;
 pub mod app;
 pub mod auth;
 pub mod cli;

@@ -20,6 +20,7 @@ const LEVELS: &[&[&str]] = &[
     &["kubo", "client"],
     &["storage", "remote", "index", "dnslink", "auth"],
     &["registry"],
+    &["accounts"],
     &["http"],
     &["app"],
     &["cli"],
@@ -39,6 +40,7 @@ const BESIDE: &[(&str, &[&str], &[&str])] = &[
 /// Crates that only some files may know, by the beginnings of their paths. What composes the rooms
 /// starts the server, so it has to know whose server that is.
 const CRATES: &[(&str, &[&str])] = &[
+    ("async_graphql", &["http/graphql/"]),
     ("actix_web", &["http/", "app", "cli/serve.rs"]),
     ("actix_http", &["http/", "app/encrypted.rs"]),
     ("actix_server", &["app/"]),

@@ -2,7 +2,7 @@
 
 use super::columns::{parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::rows::{Actor, Event, NewEvent, PrunedEvents};
+use super::rows::{Actor, Event, EventFilter, NewEvent, PrunedEvents};
 use super::statement::Statement;
 use super::{EventWatch, Index, Result, Writer};
 
@@ -35,6 +35,36 @@ impl Index {
         .bind(i64::from(limit))
         .fetch_all(db)
         .await)?;
+        rows.into_iter().map(event).collect()
+    }
+
+    /// Lists the events after a number that match, in the order of their commits, at most `limit`.
+    pub async fn matching_events(
+        &self,
+        filter: &EventFilter<'_>,
+        seq: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>> {
+        let repository = filter.repository.map(ToString::to_string);
+        let connection = &mut self.read().await?;
+        let rows: Vec<Row> = on!(connection, "listing events", db => {
+            let mut select = sqlx::QueryBuilder::new(
+                "SELECT seq, at, kind, actor, address, repository, reference, digest, size, detail \
+                 FROM events WHERE seq > ",
+            );
+            select.push_bind(seq);
+            if let Some(repository) = repository.as_deref() {
+                select.push(" AND repository = ").push_bind(repository);
+            }
+            if let Some(actor) = filter.actor {
+                select.push(" AND actor = ").push_bind(actor);
+            }
+            if let Some(since) = filter.since {
+                select.push(" AND at >= ").push_bind(since);
+            }
+            select.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
+            select.build_query_as().fetch_all(db).await
+        })?;
         rows.into_iter().map(event).collect()
     }
 

@@ -66,8 +66,8 @@ pub use locks::Lease;
 pub use lookup::Lookup;
 pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
 pub use rows::{
-    Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, Folding, ManifestEdge,
-    ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PrunedEvents, PublicBlock,
+    Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, EventFilter, Folding,
+    ManifestEdge, ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PrunedEvents, PublicBlock,
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };

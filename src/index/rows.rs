@@ -244,6 +244,17 @@ pub struct Event {
     pub change: NewEvent,
 }
 
+/// Which events are listed: those that meet all that is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct EventFilter<'a> {
+    /// The repository that they were done to.
+    pub repository: Option<&'a RepositoryName>,
+    /// The name of who did it.
+    pub actor: Option<&'a str>,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: Option<i64>,
+}
+
 /// How many events were removed because they were old.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PrunedEvents {

@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::super::Decision;
-use super::{Permission, Rights, Rules, Scope, ServerAct, Target, TokenScopes};
+use super::{Pattern, Permission, Rights, Rules, Scope, ServerAct, Target, TokenScopes};
 
 /// What rights are bounded by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +95,16 @@ impl Bounded {
         self.rights.may(act, rules) && self.bounds.iter().all(allows)
     }
 
+    /// Tells whether the caller may do that with every repository that a pattern matches (see [`Rights::cover`]).
+    #[must_use]
+    pub fn cover(&self, permission: Permission, pattern: &Pattern) -> bool {
+        let covers = |bound: &Bound| match bound {
+            Bound::Scopes(scopes) => scopes.cover(permission, pattern),
+            Bound::Maker(rights) => rights.cover(permission, pattern),
+        };
+        self.rights.cover(permission, pattern) && self.bounds.iter().all(covers)
+    }
+
     /// Looks whether the caller may make or edit a token with these scopes: never one that is wider than itself.
     ///
     /// # Errors
@@ -105,13 +115,9 @@ impl Bounded {
         }
         let is_within = |scope: &&Scope| match scope {
             Scope::Server(act) => self.may(*act, rules),
-            Scope::On(pattern, permissions) => permissions.iter().all(|permission| {
-                let covers = |bound: &Bound| match bound {
-                    Bound::Scopes(scopes) => scopes.cover(*permission, pattern),
-                    Bound::Maker(rights) => rights.cover(*permission, pattern),
-                };
-                self.rights.cover(*permission, pattern) && self.bounds.iter().all(covers)
-            }),
+            Scope::On(pattern, permissions) => {
+                permissions.iter().all(|permission| self.cover(*permission, pattern))
+            }
         };
         match scopes.all().iter().find(|scope| !is_within(scope)) {
             Some(scope) => Err(TooWide::Scope(scope.clone())),

@@ -20,6 +20,14 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Wide ones, for tests of rooms that know no settings.
+    #[cfg(test)]
+    pub(crate) fn wide() -> Self {
+        let longest_pause = std::time::Duration::from_secs(1);
+        let (waiting, per_client, wrong_passwords) = (100, 100, 100);
+        Self::of_accounts(SignInSettings { waiting, per_client, wrong_passwords, longest_pause })
+    }
+
     /// For users in a password file.
     #[must_use]
     pub fn of_file(limits: SignInSettings) -> Self {

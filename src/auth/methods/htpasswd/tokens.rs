@@ -55,7 +55,7 @@ impl Tokens {
             bearer => CallerKind::User { name: bearer.strip_prefix(USER)?.to_owned(), id: None },
         };
         let caller =
-            Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))), address: None };
+            Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))), ..Caller::default() };
         hmac::verify(&self.key, &signed(&claim, &caller, users)?, &signature).ok()?;
         (now() < end.parse().ok()?).then_some(caller)
     }
@@ -90,7 +90,7 @@ mod tests {
         let tokens = Tokens::new(&KEY);
         for kind in [CallerKind::Anonymous, Caller::user("anna").kind] {
             let scopes = Scopes::requested(["repository:team/app:pull,push registry:catalog:*"]);
-            let caller = Caller { kind, scopes: Some(Arc::new(scopes)), address: None };
+            let caller = Caller { kind, scopes: Some(Arc::new(scopes)), ..Caller::default() };
             let token = tokens.issue(&caller, &users).unwrap();
             let text = token.text.expose_secret();
             assert_eq!(tokens.read(text, &users), Some(caller.clone()));

@@ -1,0 +1,114 @@
+//! Namespaces: making them, and who owns them.
+
+use super::acting::Acting;
+use super::users::{account_name, no_account};
+use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
+use crate::auth::Caller;
+use crate::auth::accounts::ServerAct;
+use crate::index::{Added, Changed, NamespaceRow, PrincipalKind};
+
+impl Administration {
+    /// Makes a namespace of the caller, or of another user where it is an administrator. That its name is taken, reserved or
+    /// in use by repositories is one answer.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn add_namespace(
+        &self,
+        caller: &Caller,
+        name: &str,
+        owner: Option<&str>,
+    ) -> Result<NamespaceRow> {
+        const DOING: &str = "make the namespace";
+
+        let acting = self.acting(caller)?;
+        acting.expect(ServerAct::Namespaces, DOING)?;
+        let owner = match owner.filter(|owner| caller.subject() != Some(owner)) {
+            Some(owner) => {
+                acting.expect(ServerAct::Admin, "make a namespace of another user")?;
+                Some(self.user_id(owner).await?)
+            }
+            None => acting.user(),
+        };
+        account_name(DOING, name)?;
+        match self.index.add_namespace(name, owner, &acting.actor, now()).await? {
+            Added::Made(_) => self.namespace(name).await,
+            Added::Taken => Err(Error::taken(DOING, name)),
+            Added::Unknown => Err(Error::Conflict(format!(
+                "cannot make the namespace `{name}`: its owner is disabled or was removed; enable the user first"
+            ))),
+        }
+    }
+
+    /// Lists namespaces by their names: those of the caller, all for administrators.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn namespaces(
+        &self,
+        caller: &Caller,
+        page: PageRequest<'_>,
+    ) -> Result<Page<NamespaceRow>> {
+        let acting = self.acting(caller)?;
+        if acting.may(ServerAct::Admin) {
+            let rows = self.index.namespaces(page.after, page.read()).await?;
+            return Ok(page.page(rows, |row| row.name.clone()));
+        }
+        if !acting.has_scope(ServerAct::Namespaces) {
+            return Err(Acting::lacks("namespaces", "list namespaces"));
+        }
+        let own = acting.rights.rights().namespaces().iter().map(|(it, _)| it.as_str());
+        let mut names: Vec<&str> =
+            own.filter(|name| page.after.is_none_or(|it| *name > it)).collect();
+        names.sort_unstable();
+        let mut rows = Vec::new();
+        for name in names.into_iter().take(page.read() as usize) {
+            rows.extend(self.index.namespace(name).await?);
+        }
+        Ok(page.page(rows, |row| row.name.clone()))
+    }
+
+    /// Gives a namespace to another user, or to the administrators: by its owner, or by an administrator.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn set_namespace_owner(
+        &self,
+        caller: &Caller,
+        name: &str,
+        owner: Option<&str>,
+    ) -> Result<NamespaceRow> {
+        let acting = self.acting(caller)?;
+        let id = self.owned_namespace(&acting, name, "change the owner").await?;
+        let owner = match owner {
+            Some(owner) => Some(self.user_id(owner).await?),
+            None => None,
+        };
+        match self.index.set_namespace_owner(id, owner, &acting.actor, now()).await? {
+            Changed::Done | Changed::Unchanged => self.namespace(name).await,
+            _ => Err(Error::Conflict(format!(
+                "cannot give the namespace `{name}` away: the user is disabled, or one of them was removed meanwhile"
+            ))),
+        }
+    }
+
+    /// Returns the name of the owner of a namespace; none where the administrators own it.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn owner_of(&self, namespace: &NamespaceRow) -> Result<Option<String>> {
+        let Some(owner) = namespace.owner else { return Ok(None) };
+        Ok(self.index.principal_by_id(owner).await?.map(|account| account.principal.name))
+    }
+
+    async fn namespace(&self, name: &str) -> Result<NamespaceRow> {
+        let found = self.index.namespace(name).await?;
+        found.ok_or_else(|| Error::unknown(format!("there is no namespace `{name}`")))
+    }
+
+    /// Finds the user who is to own a namespace.
+    async fn user_id(&self, name: &str) -> Result<i64> {
+        let found = self.known(name).await?.principal;
+        if found.kind == PrincipalKind::User { Ok(found.id) } else { Err(no_account(name)) }
+    }
+}
