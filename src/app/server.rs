@@ -87,6 +87,7 @@ pub async fn serve(
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
+        administration: None,
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
         own_names: own_names(settings),
         address,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Limits, ManifestMemory, Metrics, OwnNames, Peer, Readiness, TrustedProxies};
+use crate::accounts::Administration;
 use crate::auth::Authority;
 use crate::registry::Registry;
 
@@ -14,6 +15,8 @@ pub struct Api {
     pub registry: Registry,
     /// Who may do what.
     pub authority: Authority,
+    /// Administers accounts; none where there are none.
+    pub administration: Option<Arc<Administration>>,
     /// Where clients see this server, if `Location` is to be absolute; without a slash at the end.
     pub external_url: Option<String>,
     /// Where it listens.

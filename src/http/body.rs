@@ -49,7 +49,7 @@ impl Body {
     }
 
     /// Has it rest no longer than that from now on, and be there in time.
-    fn hurry(&mut self, idle: Duration, deadline: Instant) {
+    pub(super) fn hurry(&mut self, idle: Duration, deadline: Instant) {
         self.idle = self.idle.min(idle);
         self.deadline = Some(deadline);
     }

@@ -38,13 +38,7 @@ pub(super) async fn identify(
             response?.map_into_left_body()
         }
         Err(error) => {
-            match (&error, credentials::user(request.request())) {
-                (AuthError::Unauthorized(_), Some(user)) => log::tried(request.request(), &user),
-                (AuthError::Busy { .. }, Some(user)) => {
-                    log::unchecked_user(request.request(), &user);
-                }
-                _ => {}
-            }
+            note_refusal(request.request(), &error);
             let response = ApiError::from(error).error_response();
             request.into_response(response).map_into_right_body()
         }
@@ -79,7 +73,17 @@ fn absolute(header: &str, request: &HttpRequest) -> Option<HeaderValue> {
     HeaderValue::from_str(&challenge::with_realm(header, &base, elsewhere)).ok()
 }
 
-async fn caller(request: &HttpRequest) -> Result<Caller, AuthError> {
+/// Logs that a caller was refused who gave a name.
+pub(super) fn note_refusal(request: &HttpRequest, error: &AuthError) {
+    match (error, credentials::user(request)) {
+        (AuthError::Unauthorized(_), Some(user)) => log::tried(request, &user),
+        (AuthError::Busy { .. }, Some(user)) => log::unchecked_user(request, &user),
+        _ => {}
+    }
+}
+
+/// Finds out who sends a request.
+pub(super) async fn caller(request: &HttpRequest) -> Result<Caller, AuthError> {
     let api = Data::clone(api(request));
     let client = client::of(request);
     let identified = api.authority.identify(&credentials::of(request), client.group()).await;

@@ -22,6 +22,7 @@ mod credentials;
 mod error;
 mod extract;
 mod gateway;
+mod graphql;
 mod headers;
 mod health;
 mod limits;
@@ -134,6 +135,7 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .service(readable(resource("/healthz", READ), health::live))
         .service(readable(resource("/readyz", READ), health::ready))
         .service(readable(resource("/metrics", READ), metrics::get).wrap(from_fn(caller::identify)))
+        .service(resource("/graphql", "POST").route(post().to(graphql::post)))
         .service(content)
         .service(records)
         .service(routing)

@@ -101,6 +101,7 @@ async fn api(data: &TempDir) -> Data<Api> {
             AccessControl { provider: Box::new(ByName), policy: Box::new(ByName) },
             Names::default(),
         ),
+        administration: None,
         external_url: None,
         address: ([127, 0, 0, 1], 5000).into(),
         is_encrypted: false,

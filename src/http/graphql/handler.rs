@@ -1,0 +1,113 @@
+//! `POST /graphql`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use actix_web::web::{BytesMut, Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use async_graphql::Request;
+use tokio::time::Instant;
+
+use super::super::body::{self, Body};
+use super::super::error::{Answer, ApiError};
+use super::super::{Api, caller, credentials, log};
+use super::schema::SCHEMA;
+use crate::auth::{Act, Action, AuthError, Caller, Challenge, Credentials};
+use crate::oci::ErrorCode;
+
+const JSON: &str = "application/json";
+
+/// The longest request in bytes.
+const LONGEST: usize = 64 * 1024;
+
+/// How long a request may take to arrive, and again to be carried out.
+const TIME: Duration = Duration::from_secs(30);
+
+/// Carries out what a request has, for a caller who has signed in, or any where everybody may do everything.
+pub(in crate::http) async fn post(
+    request: HttpRequest,
+    payload: Payload,
+    api: Data<Api>,
+) -> Answer {
+    let caller = identify(&request, &api).await?;
+    expect_json(&request)?;
+    let text = read(&request, payload, &api).await?;
+    let query: Request = serde_json::from_slice(&text).map_err(|_| {
+        ApiError::malformed(
+            ErrorCode::Unsupported,
+            "the body is no request: send JSON with `query` and, where there are any, `variables`",
+        )
+    })?;
+    let mut query = query.data(caller);
+    if let Some(administration) = &api.administration {
+        query = query.data(Arc::clone(administration));
+    }
+    let answer = tokio::time::timeout(TIME, SCHEMA.execute(query)).await.map_err(|_| {
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        ApiError::unavailable(status, "the request took too long; request less at a time")
+    })?;
+    Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer))
+}
+
+/// Finds out who sends the request: by a password or an access token in `Basic`. A token of `/v2/token` is for images.
+async fn identify(request: &HttpRequest, api: &Api) -> Result<Caller, ApiError> {
+    let refused = || ApiError::from(AuthError::Unauthorized(Challenge::Basic));
+    if matches!(credentials::of(request), Credentials::Bearer(_)) {
+        return Err(refused());
+    }
+    let caller = match caller::caller(request).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            caller::note_refusal(request, &error);
+            return Err(match error {
+                AuthError::Unauthorized(_) => refused(),
+                error => error.into(),
+            });
+        }
+    };
+    if caller.is_anonymous() {
+        let change = Act::Any(Action::Push);
+        let is_open = api.authority.decide(&caller, change).await.is_ok();
+        if !is_open {
+            return Err(refused());
+        }
+    }
+    log::from(request, &caller);
+    Ok(caller)
+}
+
+/// Refuses what a form of a page can send.
+fn expect_json(request: &HttpRequest) -> Result<(), ApiError> {
+    let mut types = request.headers().get_all(CONTENT_TYPE);
+    let text = types.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case(JSON) && types.next().is_none() {
+        return Ok(());
+    }
+    let message = "cannot read the request: send it as Content-Type: application/json";
+    Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::Unsupported, message))
+}
+
+/// Reads a request, which has to arrive in time.
+async fn read(request: &HttpRequest, payload: Payload, api: &Api) -> Result<BytesMut, ApiError> {
+    let too_long = || {
+        let message = format!("the request is longer than {LONGEST} bytes; send several");
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::SizeInvalid, message)
+    };
+    if body::length(request)?.is_some_and(|length| length > LONGEST as u64) {
+        return Err(too_long());
+    }
+    let mut body = Body::new(payload, api.body_idle);
+    body.hurry(api.body_idle, (Instant::now() + TIME).into_std());
+    let mut text = BytesMut::new();
+    while let Some(bytes) = body.next().await? {
+        log::received(request, bytes.len());
+        if text.len() + bytes.len() > LONGEST {
+            return Err(too_long());
+        }
+        text.extend_from_slice(&bytes);
+    }
+    Ok(text)
+}

@@ -1,0 +1,18 @@
+//! `/graphql`: the management API, over [`crate::accounts`].
+//!
+//! `POST` with a JSON body is all that there is. Each request signs in by itself: `Basic` with a password, or with an access
+//! token in its place, whose scopes bound what it may do. The tokens of `/v2/token` are for images and are refused here.
+//! The schema is `schema.graphql`, which a test compares.
+
+mod error;
+mod handler;
+mod lists;
+mod moment;
+mod mutations;
+mod queries;
+mod schema;
+#[cfg(test)]
+mod tests;
+mod types;
+
+pub(super) use handler::post;

@@ -1,0 +1,220 @@
+//! What can be changed over the management API. Each change is durable when its answer comes.
+
+use std::time::Duration;
+
+use async_graphql::{Context, InputObject, Object, Result};
+use secrecy::SecretString;
+
+use super::error::refusal;
+use super::queries::{namespace, parts};
+use super::schema::CHANGE;
+use super::types::{CreatedToken, Namespace, Team, User};
+use crate::accounts::{AdministrationError, RobotRequest, TokenRequest, UserRequest};
+
+/// What can be changed
+pub(super) struct Mutation;
+
+/// A robot that a token is for; it is made if it is not there
+#[derive(InputObject)]
+struct RobotInput {
+    name: String,
+    namespace: String,
+}
+
+#[Object]
+impl Mutation {
+    /// Adds a user, who owns the namespace of that name
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn add_user(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        #[graphql(secret)] password: Option<String>,
+        #[graphql(default)] is_administrator: bool,
+    ) -> Result<User> {
+        let (administration, caller) = parts(context)?;
+        let password = password.map(SecretString::from);
+        let request = UserRequest { name: &name, password, is_admin: is_administrator };
+        administration.add_user(caller, request).await.map(Into::into).map_err(refusal)
+    }
+
+    /// Disables a user or a robot, or enables it again
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_disabled(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        is_disabled: bool,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        let account = administration.set_disabled(caller, &name, is_disabled).await;
+        account.map(|account| account.principal.is_disabled).map_err(refusal)
+    }
+
+    /// Makes a user an administrator, or one no longer
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_administrator(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        is_administrator: bool,
+    ) -> Result<User> {
+        let (administration, caller) = parts(context)?;
+        let user = administration.set_admin(caller, &name, is_administrator).await;
+        user.map(Into::into).map_err(refusal)
+    }
+
+    /// Removes a user or a robot for good; the name cannot be used again
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_account(&self, context: &Context<'_>, name: String) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.remove_account(caller, &name).await)
+    }
+
+    /// Gives a user another password
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_password(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        #[graphql(secret)] password: String,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.set_password(caller, &name, password.into()).await)
+    }
+
+    /// Makes an access token of the caller, or of a robot in a namespace that it owns
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn create_token(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        robot: Option<RobotInput>,
+        scopes: Vec<String>,
+        #[graphql(desc = "How many seconds it is good for; without it, for good")] lifetime: Option<
+            i32,
+        >,
+    ) -> Result<CreatedToken> {
+        let (administration, caller) = parts(context)?;
+        let robot = robot.as_ref();
+        let robot = robot.map(|it| RobotRequest { name: &it.name, namespace: &it.namespace });
+        // What is less than nothing is too short as well.
+        let lifetime = lifetime.map(|it| Duration::from_secs(u64::try_from(it).unwrap_or(0)));
+        let request = TokenRequest { name: &name, robot, scopes: &scopes, lifetime };
+        administration.make_token(caller, request).await.map(Into::into).map_err(refusal)
+    }
+
+    /// Revokes an access token for good
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn revoke_token(&self, context: &Context<'_>, id: String) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.revoke_token(caller, &id).await)
+    }
+
+    /// Adds a team
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn add_team(&self, context: &Context<'_>, name: String) -> Result<Team> {
+        let (administration, caller) = parts(context)?;
+        administration.add_team(caller, &name).await.map(Into::into).map_err(refusal)
+    }
+
+    /// Removes a team with its grants
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_team(&self, context: &Context<'_>, name: String) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.remove_team(caller, &name).await)
+    }
+
+    /// Adds a user or a robot to a team
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn add_team_member(
+        &self,
+        context: &Context<'_>,
+        team: String,
+        member: String,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.add_team_member(caller, &team, &member).await)
+    }
+
+    /// Removes a user or a robot from a team
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_team_member(
+        &self,
+        context: &Context<'_>,
+        team: String,
+        member: String,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.remove_team_member(caller, &team, &member).await)
+    }
+
+    /// Gives a role on a pattern to a user, a robot or `team:NAME`
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn add_grant(
+        &self,
+        context: &Context<'_>,
+        holder: String,
+        role: String,
+        pattern: String,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.add_grant(caller, &holder, &role, &pattern).await)
+    }
+
+    /// Takes a role on just that pattern away
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_grant(
+        &self,
+        context: &Context<'_>,
+        holder: String,
+        role: String,
+        pattern: String,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.remove_grant(caller, &holder, &role, &pattern).await)
+    }
+
+    /// Makes a namespace of the caller, or of another user
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn add_namespace(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        owner: Option<String>,
+    ) -> Result<Namespace> {
+        let (administration, caller) = parts(context)?;
+        let row = administration.add_namespace(caller, &name, owner.as_deref()).await;
+        namespace(administration, row.map_err(refusal)?).await
+    }
+
+    /// Gives a namespace to a user, or to the administrators
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_namespace_owner(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        owner: Option<String>,
+    ) -> Result<Namespace> {
+        let (administration, caller) = parts(context)?;
+        let row = administration.set_namespace_owner(caller, &name, owner.as_deref()).await;
+        namespace(administration, row.map_err(refusal)?).await
+    }
+
+    /// Gives a user, a robot or `team:NAME` the role owner in one repository
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn add_repository_owner(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        owner: String,
+    ) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.add_repository_owner(caller, &name, &owner).await)
+    }
+}
+
+/// Says that a change was made of which there is nothing to show.
+fn done(result: Result<(), AdministrationError>) -> Result<bool> {
+    result.map(|()| true).map_err(refusal)
+}
