@@ -14,6 +14,7 @@ mod import_session;
 mod key_fetcher;
 mod lock;
 mod locks;
+mod offline_accounts;
 mod origin;
 mod publish;
 mod rebuild;
@@ -39,6 +40,7 @@ pub use commands::{RequestedPublication, request_publication, request_purge, req
 pub use error::AppError;
 pub use federation::roots;
 pub use import_session::ImportSession;
+pub use offline_accounts::OfflineAccounts;
 pub use publish::{provider_id, publisher};
 pub use rebuild::Notice;
 pub use server::serve;

@@ -4,6 +4,7 @@
 //! arguments, and what it prints. Commands never print but by
 //! `output`. Rooms are composed by [`crate::app`].
 
+mod administration;
 mod adopt;
 mod arguments;
 mod check;
@@ -67,6 +68,15 @@ enum Command {
     Restore(restore::RestoreArguments),
     Resolve(resolve::ResolveArguments),
     Index(index::IndexArguments),
+    Login(administration::LoginArguments),
+    Logout(administration::LogoutArguments),
+    User(administration::UserArguments),
+    Token(administration::TokenArguments),
+    Team(administration::TeamArguments),
+    Grant(administration::GrantArguments),
+    Namespace(administration::NamespaceArguments),
+    Repository(administration::RepositoryArguments),
+    Audit(administration::AuditArguments),
     Config(config::ConfigArguments),
     Completions(completions::CompletionsArguments),
     Man(man::ManArguments),
@@ -96,6 +106,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Restore(command) => restore::run(common, command),
         Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
+        Command::Login(command) => administration::login(command),
+        Command::Logout(command) => administration::logout(command),
+        Command::User(command) => administration::user(common, command),
+        Command::Token(command) => administration::token(command),
+        Command::Team(command) => administration::team(command),
+        Command::Grant(command) => administration::grant(command),
+        Command::Namespace(command) => administration::namespace(command),
+        Command::Repository(command) => administration::repository(command),
+        Command::Audit(command) => administration::audit(command),
         Command::Config(command) => config::run(common, command),
         Command::Completions(command) => completions::run(command, Arguments::command()),
         Command::Man(command) => man::run(command, Arguments::command()),

@@ -12,6 +12,7 @@ mod content;
 mod deadline;
 mod error;
 mod limits;
+mod management;
 mod manifests;
 mod options;
 mod pages;

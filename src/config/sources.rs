@@ -18,13 +18,15 @@ const CONFIG_VARIABLE: &str = "ROADSTEAD_CONFIG";
 const LOCAL_FILE: &str = "./roadstead.toml";
 
 /// Beginnings of variables that are not settings: those of the scripts and tests, and those that
-/// Kubernetes gives every container when a service is called `roadstead`.
+/// Kubernetes gives every container when a service is called `roadstead`, and the one by which commands find the registry
+/// that they administer.
 const OTHER_VARIABLES: &[&str] = &[
     "ROADSTEAD_BIN",
     "ROADSTEAD_CONFORMANCE",
     "ROADSTEAD_TEST_",
     "ROADSTEAD_TOOLS",
     "ROADSTEAD_PORT",
+    "ROADSTEAD_REGISTRY",
     "ROADSTEAD_SERVICE_",
 ];
 

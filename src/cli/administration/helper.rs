@@ -1,0 +1,83 @@
+//! Credential helpers: programs that keep credentials for docker (`docker-credential-NAME`).
+
+use std::io::{ErrorKind, Write};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::client::Credentials;
+
+/// What a helper says of a registry that it knows nothing of.
+const ABSENT: &str = "credentials not found";
+
+/// A credential helper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Helper(String);
+
+impl Helper {
+    /// Takes the name that docker's settings have.
+    pub(super) fn new(name: &str) -> anyhow::Result<Self> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_part) {
+            bail!(
+                "cannot use the credential helper {name:?}: its name is malformed; correct docker's config.json"
+            );
+        }
+        Ok(Self(format!("docker-credential-{name}")))
+    }
+
+    /// Returns the credentials of a registry, if it has some.
+    pub(super) fn get(&self, registry: &str) -> anyhow::Result<Option<Credentials>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Found {
+            username: String,
+            secret: String,
+        }
+
+        let Some(answer) = self.run("get", registry)? else { return Ok(None) };
+        let found: Found = serde_json::from_slice(answer.expose_secret().as_bytes())
+            .with_context(|| format!("cannot read what `{}` answers", self.0))?;
+        Ok(Some(Credentials { user: found.username, password: found.secret.into() }))
+    }
+
+    /// Has it keep the credentials of a registry.
+    pub(super) fn store(&self, registry: &str, credentials: &Credentials) -> anyhow::Result<()> {
+        let Credentials { user, password } = credentials;
+        let entry =
+            json!({ "ServerURL": registry, "Username": user, "Secret": password.expose_secret() });
+        self.run("store", &entry.to_string()).map(drop)
+    }
+
+    /// Has it forget the credentials of a registry, if it has some.
+    pub(super) fn erase(&self, registry: &str) -> anyhow::Result<()> {
+        self.run("erase", registry).map(drop)
+    }
+
+    /// Runs it. Nothing is returned where it knows nothing of the registry.
+    fn run(&self, act: &str, input: &str) -> anyhow::Result<Option<SecretString>> {
+        let failed = || format!("cannot {act} credentials by `{}`", self.0);
+        let mut command = Command::new(&self.0);
+        command.arg(act).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().with_context(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            match stdin.write_all(input.as_bytes()) {
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                written => written.with_context(failed)?,
+            }
+        }
+        let output = child.wait_with_output().with_context(failed)?;
+        let text = String::from_utf8(output.stdout).with_context(failed)?;
+        if output.status.success() {
+            return Ok(Some(text.into()));
+        }
+        // Helpers write why to standard output.
+        if text.contains(ABSENT) {
+            return Ok(None);
+        }
+        bail!("{}: {}", failed(), text.trim());
+    }
+}

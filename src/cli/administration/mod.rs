@@ -1,0 +1,34 @@
+//! Commands that administer accounts, over the management API of a registry that was signed in to.
+//!
+//! Which registry that is, and the credentials, are where docker keeps its own. A file holds one command. What a command
+//! shows comes from the registry, so it is written as whatever may be in it: see [`output`](super::output).
+
+mod audit;
+mod docker_config;
+mod grant;
+mod helper;
+mod host;
+mod login;
+mod logout;
+mod namespace;
+mod noted;
+mod offline;
+mod password;
+mod repository;
+mod session;
+mod table;
+mod team;
+mod token;
+mod user;
+
+pub(super) use audit::{AuditArguments, run as audit};
+pub(super) use grant::{GrantArguments, run as grant};
+pub(super) use login::{LoginArguments, run as login};
+pub(super) use logout::{LogoutArguments, run as logout};
+pub(super) use namespace::{NamespaceArguments, run as namespace};
+pub(super) use repository::{RepositoryArguments, run as repository};
+pub(super) use team::{TeamArguments, run as team};
+pub(super) use token::{TokenArguments, run as token};
+pub(super) use user::{UserArguments, run as user};
+
+use super::{CommonArguments, output, runtime};

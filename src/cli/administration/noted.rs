@@ -1,0 +1,48 @@
+//! The registry that was signed in to last: noted in `roadstead.json`, beside docker's settings.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::docker_config::{read_json, write_json};
+use super::host::RegistryHost;
+
+const FILE: &str = "roadstead.json";
+const REGISTRY: &str = "registry";
+
+/// Returns the registry that is noted in a folder, if one is.
+pub(super) fn registry(folder: &Path) -> anyhow::Result<Option<RegistryHost>> {
+    let document = read_json(&folder.join(FILE))?.unwrap_or_default();
+    let text = document.get(REGISTRY).and_then(Value::as_str);
+    // What cannot be read is as if nothing were noted: the next login writes it anew.
+    Ok(text.and_then(|text| text.parse().ok()))
+}
+
+/// Notes a registry, or that there is none.
+pub(super) fn note(folder: &Path, registry: Option<&RegistryHost>) -> anyhow::Result<()> {
+    let path = folder.join(FILE);
+    let mut document = read_json(&path)?.unwrap_or_else(Map::new);
+    match registry {
+        Some(registry) => document.insert(REGISTRY.to_owned(), registry.url().into()),
+        None => document.remove(REGISTRY),
+    };
+    write_json(&path, &document)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_registry_is_noted() {
+        let folder = tempfile::TempDir::new().unwrap();
+        assert_eq!(registry(folder.path()).unwrap(), None);
+        for text in ["localhost:5000", "https://localhost:5000", "registry.example"] {
+            let host: RegistryHost = text.parse().unwrap();
+            note(folder.path(), Some(&host)).unwrap();
+            assert_eq!(registry(folder.path()).unwrap(), Some(host));
+        }
+        note(folder.path(), None).unwrap();
+        assert_eq!(registry(folder.path()).unwrap(), None);
+    }
+}

@@ -1,0 +1,67 @@
+//! `roadstead repository`: the repositories of a registry.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::runtime;
+use super::session::{RegistryArguments, Session};
+use super::table::{Column, print_done, print_list};
+
+const COLUMNS: &[Column] = &[("NAME", "name"), ("VISIBILITY", "visibility")];
+
+const LIST: &str = "query($after: String, $first: Int) { repositories(after: $after, first: $first) \
+    { items { name visibility } next } }";
+
+/// Manages the repositories of a registry
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  roadstead repository list\n  roadstead repository owner acme/app anna"
+)]
+pub(in crate::cli) struct RepositoryArguments {
+    #[command(flatten)]
+    target: RegistryArguments,
+    #[command(subcommand)]
+    command: RepositoryCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum RepositoryCommand {
+    /// Lists the repositories that you may pull from
+    #[command(after_help = "Example:\n  roadstead repository list --json")]
+    List,
+    /// Gives a user, a robot or `team:NAME` the role owner in one repository
+    #[command(after_help = "`roadstead grant remove NAME owner REPOSITORY` takes it away.\n\n\
+        Example:\n  roadstead repository owner acme/app anna")]
+    Owner {
+        /// The repository
+        repository: String,
+        /// A user, a robot or `team:NAME`
+        owner: String,
+    },
+}
+
+/// Runs the subcommand.
+pub(in crate::cli) fn run(arguments: &RepositoryArguments) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(carry_out(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
+    let RepositoryArguments { target, command } = arguments;
+    let session = Session::open(target.registry.as_ref())?;
+    match command {
+        RepositoryCommand::List => {
+            let repositories = session.list(LIST, "repositories", json!({})).await?;
+            print_list(&repositories, COLUMNS, target.json)
+        }
+        RepositoryCommand::Owner { repository, owner } => {
+            let query = "mutation($name: String!, $owner: String!) \
+                { addRepositoryOwner(name: $name, owner: $owner) }";
+            let variables = json!({ "name": repository, "owner": owner });
+            session.run(query, variables.clone()).await?;
+            print_done(&variables, &format!("{owner} is owner of {repository}"), target.json)
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! A session with the management API of a registry.
+
+use std::env;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::docker_config::{self, DockerConfig};
+use super::host::RegistryHost;
+use super::noted;
+use crate::client::{Client, ClientErrorKind, Options};
+
+/// The variable that names the registry, whichever was signed in to last.
+const VARIABLE: &str = "ROADSTEAD_REGISTRY";
+
+/// Where the management API is.
+const PATH: &str = "/graphql";
+
+/// How many entries are requested at a time.
+const AT_ONCE: i32 = 200;
+
+/// Which registry is administered, and how the result is printed.
+#[derive(Debug, Args)]
+pub(super) struct RegistryArguments {
+    /// The registry (default: `$ROADSTEAD_REGISTRY`, else that of the last `roadstead login`)
+    #[arg(long, global = true, value_name = "HOST")]
+    pub(super) registry: Option<RegistryHost>,
+    /// Prints JSON
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+}
+
+/// A session with the management API of a registry.
+pub(super) struct Session {
+    client: Client,
+    host: RegistryHost,
+}
+
+impl Session {
+    /// Begins one, with the credentials of the last login at that registry. Nothing is sent yet.
+    pub(super) fn open(registry: Option<&RegistryHost>) -> anyhow::Result<Self> {
+        let folder = docker_config::folder()?;
+        let host = match registry {
+            Some(host) => host.clone(),
+            None => match env::var(VARIABLE).ok().filter(|text| !text.is_empty()) {
+                Some(text) => {
+                    text.parse().map_err(|why| anyhow!("cannot use {VARIABLE}: {why}"))?
+                }
+                None => noted::registry(&folder)?.context(
+                    "no registry: sign in with `roadstead login HOST`, or name it by --registry",
+                )?,
+            },
+        };
+        let credentials = DockerConfig::open(&folder)?.credentials(host.as_str())?;
+        let options = Options { credentials, ..Options::default() };
+        Ok(Self { client: Client::with(&host.url(), options)?, host })
+    }
+
+    /// Carries out one request, and returns its data.
+    pub(super) async fn run(&self, query: &str, variables: Value) -> anyhow::Result<Value> {
+        let answer = self.client.graphql(PATH, query, variables).await;
+        let mut answer = answer.map_err(|error| match error.kind {
+            ClientErrorKind::Unauthorized => {
+                let host = &self.host;
+                anyhow!("{host} refuses the credentials: sign in with `roadstead login {host}`")
+            }
+            ClientErrorKind::NotFound => {
+                anyhow!(
+                    "{} has no accounts to administer: it is no Roadstead, or an older one",
+                    self.host
+                )
+            }
+            _ => error.into(),
+        })?;
+        let errors = answer["errors"].as_array().into_iter().flatten();
+        let messages: Vec<&str> = errors.filter_map(|error| error["message"].as_str()).collect();
+        if !messages.is_empty() {
+            bail!("{}", messages.join("\n"));
+        }
+        Ok(answer["data"].take())
+    }
+
+    /// Reads a list to its end. The query has the parameters `$after` and `$first`, and the fields `items` and `next` in
+    /// that field; each page is handed on as it comes.
+    pub(super) async fn each_page(
+        &self,
+        query: &str,
+        field: &str,
+        variables: &Value,
+        mut with: impl FnMut(Vec<Value>) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut after = Value::Null;
+        loop {
+            let mut variables = variables.clone();
+            variables["after"] = after;
+            variables["first"] = json!(AT_ONCE);
+            let mut data = self.run(query, variables).await?;
+            let page = &mut data[field];
+            let Value::Array(items) = page["items"].take() else {
+                bail!("cannot read what {} answers: it is no list", self.host);
+            };
+            with(items)?;
+            let next = page["next"].take();
+            if next.is_null() {
+                return Ok(());
+            }
+            after = next;
+        }
+    }
+
+    /// Reads a list to its end.
+    pub(super) async fn list(
+        &self,
+        query: &str,
+        field: &str,
+        variables: Value,
+    ) -> anyhow::Result<Vec<Value>> {
+        let mut all = Vec::new();
+        self.each_page(query, field, &variables, |items| {
+            all.extend(items);
+            Ok(())
+        })
+        .await?;
+        Ok(all)
+    }
+}

@@ -1,0 +1,162 @@
+//! `roadstead user`: users of a registry.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+
+use super::session::{RegistryArguments, Session};
+use super::table::{Column, print_done, print_list};
+use super::{CommonArguments, offline, password, runtime};
+
+const COLUMNS: &[Column] = &[
+    ("NAME", "name"),
+    ("ADMINISTRATOR", "isAdministrator"),
+    ("DISABLED", "isDisabled"),
+    ("CREATED", "created"),
+];
+
+const LIST: &str = "query($after: String, $first: Int) { users(after: $after, first: $first) \
+    { items { name isAdministrator isDisabled created } next } }";
+
+/// Manages the users of a registry
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  roadstead user list\n  cat password | roadstead user add anna --password-stdin"
+)]
+pub(in crate::cli) struct UserArguments {
+    #[command(flatten)]
+    target: RegistryArguments,
+    #[command(subcommand)]
+    command: UserCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Adds a user, who owns the namespace of that name
+    #[command(after_help = "Example:\n  cat password | roadstead user add anna --password-stdin")]
+    Add {
+        /// The name: lower-case letters and digits, with single `_` or `-` between
+        name: String,
+        /// Reads the password from standard input
+        #[arg(long)]
+        password_stdin: bool,
+        /// Makes the user an administrator
+        #[arg(long)]
+        admin: bool,
+    },
+    /// Lists users
+    #[command(after_help = "Example:\n  roadstead user list --json")]
+    List,
+    /// Disables a user or a robot, and with a user all that it made
+    #[command(after_help = "Example:\n  roadstead user disable anna")]
+    Disable {
+        /// The name
+        name: String,
+    },
+    /// Enables a user or a robot again
+    #[command(after_help = "Example:\n  roadstead user enable anna")]
+    Enable {
+        /// The name
+        name: String,
+    },
+    /// Removes a user or a robot for good
+    #[command(
+        after_help = "Its tokens, grants and memberships go with it. Its namespaces become the administrators', and the \
+            name cannot be used again.\n\n\
+        Example:\n  roadstead user remove anna"
+    )]
+    Remove {
+        /// The name
+        name: String,
+    },
+    /// Gives a user another password
+    #[command(
+        after_help = "With --data or --config the password is set in that data folder, without signing in; no server may \
+            run on it.\n\n\
+        Examples:\n  cat password | roadstead user password anna --password-stdin\n  \
+        cat password | roadstead user password anna --password-stdin --data /var/lib/roadstead"
+    )]
+    Password {
+        /// The name
+        name: String,
+        /// Reads the password from standard input
+        #[arg(long, required = true)]
+        password_stdin: bool,
+    },
+}
+
+/// Runs the subcommand.
+pub(in crate::cli) fn run(
+    common: &CommonArguments,
+    arguments: &UserArguments,
+) -> anyhow::Result<ExitCode> {
+    runtime()?.block_on(carry_out(common, arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn carry_out(common: &CommonArguments, arguments: &UserArguments) -> anyhow::Result<()> {
+    let UserArguments { target: RegistryArguments { registry, json: as_json }, command } =
+        arguments;
+    let as_json = *as_json;
+    let is_offline = registry.is_none() && (common.data.is_some() || common.config.is_some());
+    if let (UserCommand::Password { name, .. }, true) = (command, is_offline) {
+        offline::set_password(common, name, password::read()?).await?;
+        return print_done(
+            &json!({ "name": name }),
+            &format!("set the password of {name}"),
+            as_json,
+        );
+    }
+    let session = Session::open(registry.as_ref())?;
+    match command {
+        UserCommand::Add { name, password_stdin, admin } => {
+            let password = password_stdin.then(password::read).transpose()?;
+            let password = password.as_ref().map(ExposeSecret::expose_secret);
+            let query = "mutation($name: String!, $password: String, $admin: Boolean!) { \
+                addUser(name: $name, password: $password, isAdministrator: $admin) \
+                { name isAdministrator isDisabled created } }";
+            let variables = json!({ "name": name, "password": password, "admin": admin });
+            let added = session.run(query, variables).await?;
+            print_done(&added["addUser"], &format!("added the user {name}"), as_json)
+        }
+        UserCommand::List => {
+            let users = session.list(LIST, "users", json!({})).await?;
+            print_list(&users, COLUMNS, as_json)
+        }
+        UserCommand::Disable { name } => disable(&session, name, true, as_json).await,
+        UserCommand::Enable { name } => disable(&session, name, false, as_json).await,
+        UserCommand::Remove { name } => {
+            let query = "mutation($name: String!) { removeAccount(name: $name) }";
+            session.run(query, json!({ "name": name })).await?;
+            print_done(&named(name), &format!("removed {name}"), as_json)
+        }
+        UserCommand::Password { name, .. } => {
+            let password = password::read()?;
+            let query = "mutation($name: String!, $password: String!) \
+                { setPassword(name: $name, password: $password) }";
+            let variables = json!({ "name": name, "password": password.expose_secret() });
+            session.run(query, variables).await?;
+            print_done(&named(name), &format!("set the password of {name}"), as_json)
+        }
+    }
+}
+
+async fn disable(
+    session: &Session,
+    name: &str,
+    is_disabled: bool,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let query = "mutation($name: String!, $isDisabled: Boolean!) \
+        { setDisabled(name: $name, isDisabled: $isDisabled) }";
+    session.run(query, json!({ "name": name, "isDisabled": is_disabled })).await?;
+    let done = if is_disabled { "disabled" } else { "enabled" };
+    let value = json!({ "name": name, "isDisabled": is_disabled });
+    print_done(&value, &format!("{done} {name}"), as_json)
+}
+
+fn named(name: &str) -> Value {
+    json!({ "name": name })
+}
