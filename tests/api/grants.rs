@@ -10,12 +10,14 @@ use actix_web::http::header::LOCATION;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
+use roadstead::accounts::Administration;
 use roadstead::auth::{
     AccessControl, Act, AuthError, Authority, Caller, Challenge, Credentials, Decision,
     IdentityProvider, Names, Policy, TokenIssuer, TokenService,
 };
 use roadstead::config::Settings;
 use roadstead::http::{self, Api, ManifestMemory, Metrics, OwnNames, Readiness, routes};
+use roadstead::index::Index;
 use roadstead::registry::{Limits, Registry};
 use roadstead::storage::{Lease, Locks, StorageContext};
 use roadstead::{index, storage};
@@ -25,7 +27,7 @@ use tempfile::TempDir;
 use crate::common::content::sha256;
 
 /// Whoever says a name may do everything below it, and nothing elsewhere.
-struct ByName;
+pub(super) struct ByName;
 
 #[async_trait]
 impl IdentityProvider for ByName {
@@ -82,6 +84,21 @@ impl Locks for NoOtherProcess {
 }
 
 async fn api(data: &TempDir) -> Data<Api> {
+    api_with(data, Box::new(ByName), None, open_index(data).await).await
+}
+
+pub(super) async fn open_index(data: &TempDir) -> Arc<Index> {
+    let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
+    index::open(&url).await.expect("the folder is new")
+}
+
+/// The API of callers who are found out in that way, and may do what is below their names.
+pub(super) async fn api_with(
+    data: &TempDir,
+    provider: Box<dyn IdentityProvider>,
+    administration: Option<Arc<Administration>>,
+    index: Arc<Index>,
+) -> Data<Api> {
     let embedded = storage::DRIVERS.iter().find(|driver| driver.name == "embedded");
     let settings = Settings::default();
     let context = StorageContext {
@@ -91,17 +108,15 @@ async fn api(data: &TempDir) -> Data<Api> {
     };
     let storage = (embedded.expect("it is a row").open)(context).await.expect("the folder is new");
     storage.repair().await.expect("the folder is new");
-    let url = format!("sqlite:{}", data.path().join("index.sqlite").display());
-    let index = index::open(&url).await.expect("the folder is new");
     let limits = Limits { commit_wait: Duration::from_secs(10), ..Limits::default() };
     Data::new(Api {
         gateway: None,
         registry: Registry::new(index, storage, limits),
         authority: Authority::new(
-            AccessControl { provider: Box::new(ByName), policy: Box::new(ByName) },
+            AccessControl { provider, policy: Box::new(ByName) },
             Names::default(),
         ),
-        administration: None,
+        administration,
         external_url: None,
         address: ([127, 0, 0, 1], 5000).into(),
         is_encrypted: false,

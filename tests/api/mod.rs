@@ -22,6 +22,7 @@ mod kinds;
 mod limits;
 mod log;
 mod malformed;
+mod management;
 mod manifests;
 mod metrics;
 mod mounts;

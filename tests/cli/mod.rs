@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+mod accounts;
 mod adopt;
 mod check;
 mod cid;
@@ -15,6 +16,7 @@ mod progress;
 mod purge;
 mod push;
 mod rebuild;
+mod registries;
 mod resolve;
 mod restore;
 mod root;
