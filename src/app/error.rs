@@ -109,6 +109,19 @@ pub enum AppError {
     /// There is no sign-in method as it was set.
     #[error(transparent)]
     Auth(#[from] SetupError),
+    /// Accounts cannot be had as they were set.
+    #[error("cannot serve with accounts: {0}")]
+    Accounts(String),
+    /// Other processes of the registry have clients sign in otherwise.
+    #[error(
+        "the registry's sign-in method is `{recorded}`, and auth.method is `{method}`: all its processes need the same"
+    )]
+    OtherMethod {
+        /// As it was set.
+        method: &'static str,
+        /// As it is recorded.
+        recorded: String,
+    },
     /// Connections cannot be encrypted as it was set.
     #[error(transparent)]
     Tls(#[from] TlsError),

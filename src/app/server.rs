@@ -17,8 +17,8 @@ use tokio::time::{MissedTickBehavior, timeout};
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::commands::{self, Commands};
 use super::tls::Certificate;
-use super::{App, AppError, authority, encrypted, federation, housekeeping, publish};
-use crate::auth::{Act, Action, Caller};
+use super::{App, AppError, accounts, authority, encrypted, federation, housekeeping, publish};
+use crate::auth::{Act, Action, Caller, Directory, NoDirectory};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
@@ -63,11 +63,14 @@ pub async fn serve(
     }
     let address = listener.local_addr().map_err(AppError::Server)?;
     // Whether it can be made is reported before anything else is; the key is in the index.
-    authority(settings, &[0; 32])?;
+    let no_directory: Arc<dyn Directory> = Arc::new(NoDirectory);
+    authority(settings, &[0; 32], &no_directory)?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
     warn_of_unknown_url(settings);
     let mut app = App::open(settings).await?;
+    accounts::ensure_method(settings, &app.index).await?;
+    accounts::prepare(settings, &app.index).await?;
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
     }
@@ -75,7 +78,9 @@ pub async fn serve(
     if let Some(publisher) = &publisher {
         app.registry = app.registry.published_by(publisher);
     }
-    let authority = authority(settings, &app.index.secret("tokens").await?)?;
+    let directory: Arc<dyn Directory> =
+        Arc::new(accounts::IndexDirectory::new(Arc::clone(&app.index)));
+    let authority = authority(settings, &app.index.secret("tokens").await?, &directory)?;
     // What anonymous clients may pull, they may read by its CID.
     let anonymous = authority.decide(&Caller::anonymous(), Act::Any(Action::Pull)).await;
     let peer = Peer {
@@ -254,7 +259,9 @@ fn warn_of_plain_passwords(settings: &Settings) {
 /// behind a proxy that encrypts, that is the wrong one unless the proxy says otherwise.
 fn warn_of_unknown_url(settings: &Settings) {
     let server = &settings.server;
-    let has_tokens = settings.auth.method == "htpasswd" && settings.auth.htpasswd.anonymous_pull;
+    let auth = &settings.auth;
+    let has_tokens =
+        auth.method == "accounts" || (auth.method == "htpasswd" && auth.htpasswd.anonymous_pull);
     if has_tokens && server.tls.is_none() && server.external_url.is_none() {
         tracing::warn!(
             "the address for tokens is taken from each request: behind a proxy, set `server.external_url`"

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use secrecy::SecretString;
 
 use super::Scopes;
+use super::accounts::Bounded;
 
 /// The credentials of a request.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub enum Credentials {
     },
     /// A token (RFC 6750).
     Bearer(SecretString),
+    /// A refresh token, which is good at the token service alone.
+    Refresh(SecretString),
     /// What is none of these.
     Malformed,
 }
@@ -33,6 +36,9 @@ pub struct Caller {
     pub kind: CallerKind,
     /// What its token is good for; none: it sends no token.
     pub scopes: Option<Arc<Scopes>>,
+    /// What it may do as of the beginning of its request; none: its sign-in method knows no rights by repository, or it is
+    /// anonymous.
+    pub rights: Option<Arc<Bounded>>,
     /// The address of its client, as far as it is known.
     pub address: Option<IpAddr>,
 }

@@ -84,7 +84,9 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .wrap(from_fn(browsers::refuse_pages))
         .service(readable(below("", READ), base::ping))
         .service(readable(below("/", READ), base::ping))
-        .service(below("/token", "GET").route(get().to(token::get)))
+        .service(
+            below("/token", "GET, POST").route(get().to(token::get)).route(post().to(token::post)),
+        )
         .service(readable(below("/_catalog", READ), catalog::list))
         .service(
             below("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
@@ -134,6 +136,7 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .service(readable(resource("/healthz", READ), health::live))
         .service(readable(resource("/readyz", READ), health::ready))
         .service(readable(resource("/metrics", READ), metrics::get).wrap(from_fn(caller::identify)))
+        .service(readable(resource("/.well-known/jwks.json", READ), token::public_keys))
         .service(content)
         .service(records)
         .service(routing)

@@ -76,7 +76,7 @@ impl IdentityProvider for TokenMethod {
                 })
             }
             // Passwords are for the token service.
-            Credentials::Basic { .. } | Credentials::Malformed => {
+            Credentials::Basic { .. } | Credentials::Refresh(_) | Credentials::Malformed => {
                 Err(AuthError::Unauthorized(Challenge::Token { scope: None, fault: None }))
             }
         }
@@ -113,7 +113,7 @@ impl TokenMethod {
             name => CallerKind::User { name: name.to_owned(), id: None },
         };
         let scopes = Some(Arc::new(claims.scopes()?));
-        let caller = Caller { kind, scopes, address: None };
+        let caller = Caller { kind, scopes, ..Caller::default() };
         self.verified.insert(text, version, claims.until(), caller.clone());
         Ok(caller)
     }

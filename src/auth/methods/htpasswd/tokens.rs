@@ -39,7 +39,8 @@ impl Tokens {
         let signed = hmac::sign(&self.key, &signed(&claim, caller, users)?);
         let [claim, signature] =
             [claim.as_bytes(), signed.as_ref()].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
-        Some(Token { text: format!("{claim}.{signature}").into(), lifetime: LIFETIME })
+        let text = format!("{claim}.{signature}").into();
+        Some(Token { text, lifetime: LIFETIME, refresh: None })
     }
 
     /// Returns its user; none if it has ended, is not ours, or is of a user who left or has
@@ -55,7 +56,7 @@ impl Tokens {
             bearer => CallerKind::User { name: bearer.strip_prefix(USER)?.to_owned(), id: None },
         };
         let caller =
-            Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))), address: None };
+            Caller { kind, scopes: Some(Arc::new(Scopes::requested(lines))), ..Caller::default() };
         hmac::verify(&self.key, &signed(&claim, &caller, users)?, &signature).ok()?;
         (now() < end.parse().ok()?).then_some(caller)
     }
@@ -90,7 +91,7 @@ mod tests {
         let tokens = Tokens::new(&KEY);
         for kind in [CallerKind::Anonymous, Caller::user("anna").kind] {
             let scopes = Scopes::requested(["repository:team/app:pull,push registry:catalog:*"]);
-            let caller = Caller { kind, scopes: Some(Arc::new(scopes)), address: None };
+            let caller = Caller { kind, scopes: Some(Arc::new(scopes)), ..Caller::default() };
             let token = tokens.issue(&caller, &users).unwrap();
             let text = token.text.expose_secret();
             assert_eq!(tokens.read(text, &users), Some(caller.clone()));
