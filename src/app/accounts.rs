@@ -207,19 +207,6 @@ fn print_password(name: &AccountName, password: &SecretString) {
     );
 }
 
-/// Records how clients sign in, the same for all processes.
-///
-/// # Errors
-/// [`AppError::Accounts`] when another method is recorded; those of the index.
-pub(super) async fn ensure_method(settings: &Settings, index: &Index) -> Result<(), AppError> {
-    let method = settings.auth.method;
-    let recorded = index.ensure_sign_in_method(method, &Actor::default(), now()).await?;
-    if recorded == method {
-        return Ok(());
-    }
-    Err(AppError::OtherMethod { method, recorded })
-}
-
 fn unavailable(error: &IndexError) -> Unavailable {
     tracing::error!(%error, "failed to read accounts");
     Unavailable

@@ -114,7 +114,8 @@ pub enum AppError {
     Accounts(String),
     /// Other processes of the registry have clients sign in otherwise.
     #[error(
-        "the registry's sign-in method is `{recorded}`, and auth.method is `{method}`: all its processes need the same"
+        "auth.method is `{method}`, and the other processes of the registry have `{recorded}`: all need the same; to change \
+         it, stop all of them and start one with --change-sign-in"
     )]
     OtherMethod {
         /// As it was set.

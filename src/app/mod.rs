@@ -19,6 +19,7 @@ mod origin;
 mod publish;
 mod rebuild;
 mod server;
+mod sign_in_method;
 mod tls;
 mod uploads;
 
@@ -42,7 +43,7 @@ pub use federation::roots;
 pub use import_session::ImportSession;
 pub use publish::{provider_id, publisher};
 pub use rebuild::Notice;
-pub use server::serve;
+pub use server::{StartOptions, serve};
 pub use tls::TlsError;
 pub use uploads::Uploads;
 

@@ -17,7 +17,10 @@ use tokio::time::{MissedTickBehavior, timeout};
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::commands::{self, Commands};
 use super::tls::Certificate;
-use super::{App, AppError, accounts, authority, encrypted, federation, housekeeping, publish};
+use super::{
+    App, AppError, accounts, authority, encrypted, federation, housekeeping, publish,
+    sign_in_method,
+};
 use crate::auth::{Act, Action, Caller, Directory, NoDirectory};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
@@ -41,6 +44,13 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// How often the server looks for changed users.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What is allowed for one start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartOptions {
+    /// Whether clients may sign in otherwise than before, where other processes may use the index: none does now.
+    pub change_sign_in: bool,
+}
+
 /// Serves until the process has to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
 ///
@@ -49,6 +59,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// file that the settings name is bad; those of [`App::open`].
 pub async fn serve(
     settings: &Settings,
+    options: StartOptions,
     ready: impl AsyncFnOnce(SocketAddr, &Registry),
 ) -> Result<(), AppError> {
     let signals = StopSignals::new()?;
@@ -69,8 +80,9 @@ pub async fn serve(
     warn_of_plain_passwords(settings);
     warn_of_unknown_url(settings);
     let mut app = App::open(settings).await?;
-    accounts::ensure_method(settings, &app.index).await?;
+    let before = sign_in_method::expect(settings, &app.index, options.change_sign_in).await?;
     accounts::prepare(settings, &app.index).await?;
+    sign_in_method::record(settings, &app.index, &before).await?;
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
     }

@@ -32,6 +32,7 @@ mod metrics;
 mod namespace;
 mod own_names;
 mod page;
+mod path;
 mod peer;
 mod range;
 mod readiness;

@@ -12,7 +12,7 @@ use super::body::Body;
 use super::error::{self, Answer, ApiError};
 use super::extract::{Query, Read};
 use super::{Api, client, credentials, log};
-use crate::auth::{Credentials, Meant, Scopes};
+use crate::auth::{AuthError, Credentials, Meant, Scopes};
 use crate::oci::ErrorCode;
 
 /// How many bytes a form may have: as many scopes as a token may have, and a password.
@@ -31,13 +31,10 @@ pub(super) async fn post(request: HttpRequest, body: Payload, api: Data<Api>) ->
     let form = read(Body::new(body, api.manifest_idle)).await?;
     let field = |name: &str| form.get(name).unwrap_or_default();
     let credentials = match field("grant_type") {
-        "password" => {
-            log::tried(&request, field("username"));
-            Credentials::Basic {
-                user: field("username").to_owned(),
-                password: field("password").into(),
-            }
-        }
+        "password" => Credentials::Basic {
+            user: field("username").to_owned(),
+            password: field("password").into(),
+        },
         "refresh_token" => Credentials::Refresh(field("refresh_token").into()),
         _ => {
             let message = "unsupported grant_type: expected password or refresh_token";
@@ -54,8 +51,12 @@ async fn issue(
     fields: &Query,
 ) -> Answer {
     let authority = &api.authority;
-    let signed_in = authority.sign_in(credentials, client::of(&request).group()).await?;
-    let Some(signed_in) = signed_in else { return error::not_found(request).await };
+    let signed_in = authority.sign_in(credentials, client::of(&request).group()).await;
+    if let Err(error) = &signed_in {
+        note_refusal(&request, api, credentials, error);
+    }
+    let Some(signed_in) = signed_in? else { return error::not_found(request).await };
+    log::from(&request, &signed_in.caller);
     let requested = Scopes::requested(fields.all("scope"));
     let meant = meant(&request, api, &requested).await?;
     let granted = authority.grantable(&signed_in.caller, &requested, &meant).await;
@@ -73,6 +74,19 @@ async fn issue(
         answer["refresh_token"] = refresh.expose_secret().into();
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer))
+}
+
+/// Notes whose password was refused, or not looked at.
+fn note_refusal(request: &HttpRequest, api: &Api, credentials: &Credentials, error: &AuthError) {
+    let Credentials::Basic { user, .. } = credentials else { return };
+    match error {
+        AuthError::Unauthorized(_) => log::tried(request, user),
+        AuthError::Busy { limit, .. } => {
+            log::unchecked_user(request, user);
+            api.metrics.refused(limit);
+        }
+        AuthError::Denied(_) | AuthError::Unavailable => {}
+    }
 }
 
 /// Finds the repositories that scopes name, as a request to this host means them.

@@ -39,7 +39,6 @@ pub(super) fn user(name: &str) -> Sender {
 /// What the index gave out.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Secrets {
-    pub(super) anna: i64,
     pub(super) will: i64,
     pub(super) robot: i64,
     /// Of the robot `ci` in `team`: to pull and push there.
@@ -81,7 +80,7 @@ pub(super) async fn fill(index: &Index) -> Secrets {
         let name = name.parse().expect("it is a name");
         writer.set_visibility(&name, visibility, NOW).await.expect("it can be said");
     }
-    Secrets { anna, will, robot, of_robot, of_anna }
+    Secrets { will, robot, of_robot, of_anna }
 }
 
 fn id(added: Added) -> i64 {
