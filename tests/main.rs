@@ -3,6 +3,7 @@
 //! The behaviour suites, which run each case on each driver, are binaries of their own.
 
 mod abuse;
+mod accounts;
 mod api;
 mod architecture;
 mod circles;

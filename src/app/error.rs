@@ -109,6 +109,20 @@ pub enum AppError {
     /// There is no sign-in method as it was set.
     #[error(transparent)]
     Auth(#[from] SetupError),
+    /// Accounts cannot be had as they were set.
+    #[error("cannot serve with accounts: {0}")]
+    Accounts(String),
+    /// Other processes of the registry have clients sign in otherwise.
+    #[error(
+        "auth.method is `{method}`, and the other processes of the registry have `{recorded}`: all need the same; to change \
+         it, stop all of them and start one with --change-sign-in"
+    )]
+    OtherMethod {
+        /// As it was set.
+        method: &'static str,
+        /// As it is recorded.
+        recorded: String,
+    },
     /// Connections cannot be encrypted as it was set.
     #[error(transparent)]
     Tls(#[from] TlsError),

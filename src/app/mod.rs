@@ -3,6 +3,7 @@
 //! `cli` calls [`App::open`] for a command that owns the data folder and [`App::open_read_only`] for one
 //! that only reads beside a running server. Nothing is decided here but what goes with what.
 
+mod accounts;
 mod application;
 mod command_socket;
 mod commands;
@@ -19,6 +20,7 @@ mod origin;
 mod publish;
 mod rebuild;
 mod server;
+mod sign_in_method;
 mod tls;
 mod uploads;
 
@@ -27,8 +29,9 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 
+use crate::auth::passwords::Checks;
 use crate::auth::signed::FetchOptions;
-use crate::auth::{AnonymousBound, AuthContext, Authority, METHODS, Names};
+use crate::auth::{AnonymousBound, AuthContext, Authority, Directory, METHODS, Names};
 use crate::config::Settings;
 use crate::index::{self, Access, Index};
 use crate::registry::{Limits, Registry};
@@ -43,7 +46,7 @@ pub use import_session::ImportSession;
 pub use offline_accounts::OfflineAccounts;
 pub use publish::{provider_id, publisher};
 pub use rebuild::Notice;
-pub use server::serve;
+pub use server::{StartOptions, serve};
 pub use tls::TlsError;
 pub use uploads::Uploads;
 
@@ -171,13 +174,24 @@ pub fn expect_registry(settings: &Settings) -> Result<(), AppError> {
 ///
 /// # Errors
 /// [`AppError::Missing`]; [`AppError::Auth`] when what the settings name cannot be used.
-pub(crate) fn authority(settings: &Settings, key: &[u8; 32]) -> Result<Authority, AppError> {
+pub(crate) fn authority(
+    settings: &Settings,
+    key: &[u8; 32],
+    directory: &Arc<dyn Directory>,
+    checks: &Arc<Checks>,
+) -> Result<Authority, AppError> {
     let name = settings.auth.method;
     let method = METHODS.iter().find(|method| method.name == name);
     let method = method
         .ok_or_else(|| AppError::Missing { what: "sign-in method", name: name.to_owned() })?;
     let open_fetcher = |options: &FetchOptions| key_fetcher::open(&settings.dnslink, options);
-    let context = AuthContext { key, open_fetcher: &open_fetcher };
+    let context = AuthContext {
+        key,
+        open_fetcher: &open_fetcher,
+        checks,
+        directory,
+        anonymous_foreign: settings.federation.anonymous.is_some(),
+    };
     let access_control = (method.open)(&settings.auth, &context)?;
     let (access, domains) = (settings.anonymous_access(), settings.federation.domains.clone());
     let anonymous = AnonymousBound { access, domains };

@@ -17,8 +17,12 @@ use tokio::time::{MissedTickBehavior, timeout};
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::commands::{self, Commands};
 use super::tls::Certificate;
-use super::{App, AppError, authority, encrypted, federation, housekeeping, publish};
-use crate::auth::{Act, Action, Caller};
+use super::{
+    App, AppError, accounts, authority, encrypted, federation, housekeeping, publish,
+    sign_in_method,
+};
+use crate::auth::passwords::{Bounds, Checks};
+use crate::auth::{Act, Action, Caller, Directory, NoDirectory};
 use crate::config::Settings;
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
@@ -41,6 +45,13 @@ const SAME_SIGNAL: Duration = Duration::from_secs(1);
 /// How often the server looks for changed users.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What is allowed for one start.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartOptions {
+    /// Whether clients may sign in otherwise than before, where other processes may use the index: none does now.
+    pub change_sign_in: bool,
+}
+
 /// Serves until the process has to stop; then finishes transfers for as long as the settings
 /// allow. `ready` is called with the address once requests are answered.
 ///
@@ -49,6 +60,7 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 /// file that the settings name is bad; those of [`App::open`].
 pub async fn serve(
     settings: &Settings,
+    options: StartOptions,
     ready: impl AsyncFnOnce(SocketAddr, &Registry),
 ) -> Result<(), AppError> {
     let signals = StopSignals::new()?;
@@ -63,11 +75,17 @@ pub async fn serve(
     }
     let address = listener.local_addr().map_err(AppError::Server)?;
     // Whether it can be made is reported before anything else is; the key is in the index.
-    authority(settings, &[0; 32])?;
+    let no_directory: Arc<dyn Directory> = Arc::new(NoDirectory);
+    let bounds = Bounds::of_accounts(settings.auth.sign_ins);
+    let checks = Arc::new(Checks::new(bounds).rehashing());
+    authority(settings, &[0; 32], &no_directory, &checks)?;
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
     warn_of_unknown_url(settings);
     let mut app = App::open(settings).await?;
+    let before = sign_in_method::expect(settings, &app.index, options.change_sign_in).await?;
+    accounts::prepare(settings, &app.index).await?;
+    sign_in_method::record(settings, &app.index, &before).await?;
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
     }
@@ -75,7 +93,10 @@ pub async fn serve(
     if let Some(publisher) = &publisher {
         app.registry = app.registry.published_by(publisher);
     }
-    let authority = authority(settings, &app.index.secret("tokens").await?)?;
+    let directory: Arc<dyn Directory> =
+        Arc::new(accounts::IndexDirectory::new(Arc::clone(&app.index)));
+    let secret = app.index.secret("tokens").await?;
+    let authority = authority(settings, &secret, &directory, &checks)?;
     // What anonymous clients may pull, they may read by its CID.
     let anonymous = authority.decide(&Caller::anonymous(), Act::Any(Action::Pull)).await;
     let peer = Peer {
@@ -87,7 +108,7 @@ pub async fn serve(
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
-        administration: None,
+        administration: accounts::administration(settings, &app.index, &checks),
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
         own_names: own_names(settings),
         address,
@@ -255,7 +276,9 @@ fn warn_of_plain_passwords(settings: &Settings) {
 /// behind a proxy that encrypts, that is the wrong one unless the proxy says otherwise.
 fn warn_of_unknown_url(settings: &Settings) {
     let server = &settings.server;
-    let has_tokens = settings.auth.method == "htpasswd" && settings.auth.htpasswd.anonymous_pull;
+    let auth = &settings.auth;
+    let has_tokens =
+        auth.method == "accounts" || (auth.method == "htpasswd" && auth.htpasswd.anonymous_pull);
     if has_tokens && server.tls.is_none() && server.external_url.is_none() {
         tracing::warn!(
             "the address for tokens is taken from each request: behind a proxy, set `server.external_url`"

@@ -20,8 +20,10 @@ pub enum Act<'request> {
     Ask,
     /// Learn whether it is signed in (`GET /v2/`): a refusal tells clients how they could be.
     SignIn,
-    /// List all repositories.
+    /// List all repositories, of those that the caller may see.
     List,
+    /// Read the metrics.
+    Metrics,
     /// Do this with a repository whose name is yet to be read. What is refused here is refused for
     /// every name, so that a malformed one tells nothing to a stranger.
     Any(Action),

@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use super::accounts::State;
 use super::anonymous::Reach;
 use super::{
     AccessControl, Act, Action, AnonymousBound, AuthError, Caller, CatalogGrant, Challenge,
-    Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Scopes, Token,
-    TokenFault, TokenService, names, scope,
+    Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Scopes, SignedIn,
+    Token, TokenFault, TokenService, names, scope,
 };
-use crate::oci::{ForeignName, RepositoryName};
+use crate::oci::{ForeignName, RepositoryName, RepositoryRecord};
 
 /// Makes grants: nothing else can.
 pub struct Authority {
@@ -57,9 +60,9 @@ impl Authority {
     /// # Errors
     /// Why it is not allowed.
     pub async fn decide(&self, caller: &Caller, act: Act<'_>) -> Result<(), AuthError> {
-        self.consult(caller, act, act).await?;
+        self.consult(caller, act, act, State::Absent).await?;
         match &caller.scopes {
-            Some(scopes) if !scopes.allow(act) => Err(lacking(act)),
+            Some(scopes) if !scopes.allow(act) => Err(self.lacking(act)),
             _ => Ok(()),
         }
     }
@@ -72,12 +75,13 @@ impl Authority {
         meant: &Meant,
     ) -> Result<(), AuthError> {
         let Meant { name, requested, .. } = meant;
-        self.consult(caller, Act::On(action, name), Act::On(action, requested)).await?;
+        let (act, as_requested) = (Act::On(action, name), Act::On(action, requested));
+        self.consult(caller, act, as_requested, self.state(meant)).await?;
         let is_good = |scopes: &Arc<Scopes>| {
             [name, requested].into_iter().any(|name| scopes.allow(Act::On(action, name)))
         };
         match &caller.scopes {
-            Some(scopes) if !is_good(scopes) => Err(lacking(Act::On(action, requested))),
+            Some(scopes) if !is_good(scopes) => Err(self.lacking(as_requested)),
             _ => Ok(()),
         }
     }
@@ -88,8 +92,9 @@ impl Authority {
         caller: &Caller,
         act: Act<'_>,
         requested: Act<'_>,
+        state: State,
     ) -> Result<(), AuthError> {
-        let is_hidden = match self.access.policy.decide(caller, act).await {
+        let is_hidden = match self.access.policy.decide(caller, act, state).await {
             Decision::Allow => return Ok(()),
             Decision::Denied(why) => return Err(AuthError::Denied(why)),
             Decision::Challenge => false,
@@ -100,26 +105,120 @@ impl Authority {
             return Err(AuthError::Denied(why.to_owned()));
         };
         if let Challenge::Token { fault, .. } = &mut challenge
-            && (is_hidden || caller.scopes.is_some())
+            && (is_hidden || caller.scopes.is_some() || !caller.is_anonymous())
         {
             *fault = Some(TokenFault::InsufficientScope);
         }
         Err(AuthError::Unauthorized(challenge))
     }
 
-    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none where
-    /// clients do not sign in by tokens, and for a user who has left meanwhile.
+    /// Returns what is known of a repository that is meant.
+    fn state(&self, meant: &Meant) -> State {
+        match (self.names.foreign(&meant.name), &meant.record) {
+            (Some(_), _) => State::Foreign,
+            (None, Some(record)) => State::Present(record.visibility),
+            (None, None) => State::Absent,
+        }
+    }
+
+    /// Refuses a token that is not good for an act.
+    fn lacking(&self, act: Act<'_>) -> AuthError {
+        let scope = match self.access.provider.challenge(act) {
+            Some(Challenge::Token { scope, .. }) => scope,
+            Some(Challenge::Basic) | None => scope::needed(act),
+        };
+        let fault = Some(TokenFault::InsufficientScope);
+        AuthError::Unauthorized(Challenge::Token { scope, fault })
+    }
+
+    /// Says in a challenge what a token has to be good for.
+    #[must_use]
+    pub fn about(
+        &self,
+        mut refusal: AuthError,
+        action: Action,
+        name: &RepositoryName,
+    ) -> AuthError {
+        if let AuthError::Unauthorized(Challenge::Token { scope, .. }) = &mut refusal
+            && let Some(Challenge::Token { scope: known, .. }) =
+                self.access.provider.challenge(Act::On(action, name))
+        {
+            *scope = known;
+        }
+        refusal
+    }
+
+    /// Finds out whom a token would be of; none where clients do not sign in by tokens of this registry.
     ///
     /// # Errors
-    /// [`AuthError::Unauthorized`] when they are wrong.
-    pub async fn token(
+    /// Those of [`TokenIssuer::sign_in`](super::TokenIssuer::sign_in).
+    pub async fn sign_in(
         &self,
         credentials: &Credentials,
         client: IpAddr,
+    ) -> Result<Option<SignedIn>, AuthError> {
+        match self.access.provider.issuer() {
+            Some(issuer) => issuer.sign_in(credentials, client).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns what of the requested scopes a caller may do now; `meant` are their repositories.
+    pub async fn grantable(&self, caller: &Caller, requested: &Scopes, meant: &[Meant]) -> Scopes {
+        let mut granted = Scopes::default();
+        for meant in meant {
+            for action in [Action::Pull, Action::Push, Action::Delete] {
+                let act = Act::On(action, &meant.requested);
+                if requested.allow(act) && self.may(caller, action, meant).await {
+                    granted.add_act(act);
+                }
+            }
+        }
+        let list = Act::List;
+        if requested.allow(list) && self.consult(caller, list, list, State::Absent).await.is_ok() {
+            granted.add_act(list);
+        }
+        granted
+    }
+
+    async fn may(&self, caller: &Caller, action: Action, meant: &Meant) -> bool {
+        let (state, act) = (self.state(meant), Act::On(action, &meant.name));
+        if action != Action::Pull && state == State::Foreign {
+            return false;
+        }
+        if self.consult(caller, act, act, state).await.is_ok() {
+            return true;
+        }
+        // Where another registry's repository may not be pulled, this one's may stand in for it.
+        let (Action::Pull, Some(own)) = (action, &meant.own) else { return false };
+        let act = Act::On(action, own);
+        self.consult(caller, act, act, known(meant.own_record.as_ref())).await.is_ok()
+    }
+
+    /// Makes a token that is good for those scopes at most; none where clients do not sign in by tokens, and for a user
+    /// who has left meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`TokenIssuer::issue`](super::TokenIssuer::issue).
+    pub async fn token(
+        &self,
+        signed_in: &SignedIn,
         scopes: Scopes,
+        with_refresh: bool,
     ) -> Result<Option<Token>, AuthError> {
         match self.access.provider.issuer() {
-            Some(issuer) => issuer.token(credentials, client, scopes).await,
+            Some(issuer) => issuer.issue(signed_in, scopes, with_refresh).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the public keys that others verify this registry's tokens with, if they can.
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`].
+    pub async fn public_keys(&self) -> Result<Option<Value>, AuthError> {
+        match self.access.provider.issuer() {
+            Some(issuer) => issuer.public_keys().await,
             None => Ok(None),
         }
     }
@@ -151,10 +250,15 @@ impl Authority {
             return Err(refusal.clone());
         }
         self.decide_on(caller, Action::Pull, &meant).await?;
-        let Meant { name, own, record, .. } = meant;
-        if let Some(own) = &own {
-            let act = Act::On(Action::Pull, own);
-            self.consult(caller, act, act).await?;
+        let Meant { name, mut own, record, own_record, .. } = meant;
+        if let Some(name) = &own {
+            let act = Act::On(Action::Pull, name);
+            let refusal = self.consult(caller, act, act, known(own_record.as_ref())).await.err();
+            match (refusal, &bound) {
+                (None, _) => {}
+                (Some(_), Ok(_)) => own = None,
+                (Some(refusal), Err(_)) => return Err(refusal),
+            }
         }
         match (bound, foreign, own) {
             (Err(refusal), Some(foreign), Some(own)) => {
@@ -167,9 +271,11 @@ impl Authority {
         }
     }
 
-    /// Tells whether anonymous clients may read all of a repository.
-    pub async fn is_public(&self, name: &RepositoryName) -> bool {
-        let grant = self.pull(&Caller::anonymous(), name.clone()).await;
+    /// Tells whether anonymous clients may read all of the repository that a grant is about.
+    pub async fn is_public(&self, grant: &PullGrant) -> bool {
+        let name = grant.repository().clone();
+        let meant = Meant { record: grant.record().cloned(), ..name.into() };
+        let grant = self.pull(&Caller::anonymous(), meant).await;
         grant.is_ok_and(|grant| grant.cache_only().is_none())
     }
 
@@ -224,7 +330,7 @@ impl Authority {
         Ok(DeleteGrant::new(name, record, caller.clone()))
     }
 
-    /// Allows a client to list all repositories.
+    /// Allows a client to list the repositories that it may see.
     ///
     /// # Errors
     /// Why it is not allowed.
@@ -251,12 +357,9 @@ impl Authority {
     }
 }
 
-/// Refuses a token that is not good for an act.
-fn lacking(act: Act<'_>) -> AuthError {
-    AuthError::Unauthorized(Challenge::Token {
-        scope: scope::needed(act),
-        fault: Some(TokenFault::InsufficientScope),
-    })
+/// Returns what a record says of a repository of this registry.
+fn known(record: Option<&RepositoryRecord>) -> State {
+    record.map_or(State::Absent, |record| State::Present(record.visibility))
 }
 
 #[cfg(test)]

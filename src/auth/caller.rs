@@ -23,6 +23,8 @@ pub enum Credentials {
     },
     /// A token (RFC 6750).
     Bearer(SecretString),
+    /// A refresh token, which is good at the token service alone.
+    Refresh(SecretString),
     /// What is none of these.
     Malformed,
 }

@@ -1,6 +1,7 @@
 //! Grants: a repository's name, what is known of it, and its caller, together with the right to do something there. Only
 //! this room can make one.
 
+use super::accounts::Bounded;
 use super::{AuthError, Caller};
 use crate::oci::{ForeignName, RepositoryName, RepositoryRecord, RootName};
 
@@ -22,7 +23,7 @@ pub struct PushGrant(Granted);
 #[derive(Debug, Clone)]
 pub struct DeleteGrant(Granted);
 
-/// The right to list all repositories.
+/// The right to list repositories: those that the caller may see.
 #[derive(Debug, Clone)]
 pub struct CatalogGrant(Caller);
 
@@ -168,5 +169,11 @@ impl CatalogGrant {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.0
+    }
+
+    /// Returns what bounds the list, if not all repositories are on it.
+    #[must_use]
+    pub fn bound(&self) -> Option<&Bounded> {
+        self.0.rights.as_deref()
     }
 }

@@ -12,6 +12,7 @@ mod act;
 mod anonymous;
 mod authority;
 mod caller;
+mod decision;
 mod grant;
 mod methods;
 mod names;
@@ -27,23 +28,26 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use thiserror::Error;
 
 pub use act::{Act, Action};
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
 pub use caller::{Caller, CallerKind, Credentials};
+pub use decision::Decision;
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
-pub use methods::{AuthContext, METHODS, Method, Opened, SetupError};
+pub use methods::{
+    AuthContext, Directory, METHODS, Method, NoDirectory, Opened, PrincipalKind, SetupError,
+    StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
+};
 pub use names::{Meant, Names};
-pub use policy::{Decision, Policy};
+pub use policy::Policy;
 pub use scope::{Access, Scopes};
 use stamp::Stamp;
-pub use token::{Token, TokenService};
-
-use crate::oci::RepositoryName;
+pub use token::{SignedIn, Token, TokenService};
 
 /// How a client that is refused can sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,17 +108,9 @@ pub enum AuthError {
     /// The client may not do that; the sentence says why.
     #[error("{0}")]
     Denied(String),
-}
-
-impl AuthError {
-    /// Says in a challenge what a token has to be good for.
-    #[must_use]
-    pub fn about(mut self, action: Action, name: &RepositoryName) -> Self {
-        if let Self::Unauthorized(Challenge::Token { scope, .. }) = &mut self {
-            *scope = scope::needed(Act::On(action, name));
-        }
-        self
-    }
+    /// It cannot be found out who the client is or what it may do; the cause is in the log.
+    #[error("the accounts are not available")]
+    Unavailable,
 }
 
 /// Finds out who a caller is.
@@ -147,17 +143,34 @@ pub trait IdentityProvider: Send + Sync {
 /// Issues tokens, which clients send instead of their password for a while.
 #[async_trait]
 pub trait TokenIssuer: Send + Sync {
-    /// Makes a token for the caller with these credentials, which is good for no more than those scopes; none for a
-    /// user who has left meanwhile.
+    /// Finds out whom a token would be of: the caller with these credentials, which are no token but a refresh token.
     ///
     /// # Errors
-    /// [`AuthError::Unauthorized`] when they are wrong.
-    async fn token(
+    /// [`AuthError::Unauthorized`] when they are wrong, [`AuthError::Busy`] when they were not looked at.
+    async fn sign_in(
         &self,
         credentials: &Credentials,
         client: IpAddr,
+    ) -> Result<SignedIn, AuthError>;
+
+    /// Makes a token that is good for no more than those scopes, and a refresh token if one is requested and may be had;
+    /// none for a user who has left meanwhile.
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`].
+    async fn issue(
+        &self,
+        signed_in: &SignedIn,
         scopes: Scopes,
+        with_refresh: bool,
     ) -> Result<Option<Token>, AuthError>;
+
+    /// Returns the public keys that others verify its tokens with, as a set of JSON web keys; none where only this
+    /// registry can.
+    ///
+    /// # Errors
+    /// [`AuthError::Unavailable`].
+    async fn public_keys(&self) -> Result<Option<Value>, AuthError>;
 }
 
 /// Who finds out who callers are, and who decides what they may do.

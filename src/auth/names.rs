@@ -30,11 +30,13 @@ pub struct Meant {
     /// What is known of the repository of this registry that is meant; none where there is none yet, or where another one
     /// may stand in for it.
     pub record: Option<RepositoryRecord>,
+    /// What is known of the one that may stand in.
+    pub own_record: Option<RepositoryRecord>,
 }
 
 impl From<RepositoryName> for Meant {
     fn from(name: RepositoryName) -> Self {
-        Self { requested: name.clone(), name, own: None, record: None }
+        Self { requested: name.clone(), name, own: None, record: None, own_record: None }
     }
 }
 

@@ -2,26 +2,15 @@
 
 use async_trait::async_trait;
 
-use super::{Act, Action, Caller};
-
-/// What a policy says about an act.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Decision {
-    /// The caller may do it.
-    Allow,
-    /// The caller has to sign in as a user who may.
-    Challenge,
-    /// The caller may not learn whether the repository is there.
-    Hidden,
-    /// The caller may not do it; the sentence says why.
-    Denied(String),
-}
+use super::accounts::State;
+use super::{Act, Action, Caller, Decision};
 
 /// Decides which caller may do what. What a token is good for is not its business.
 #[async_trait]
 pub trait Policy: Send + Sync {
-    /// Decides about one act.
-    async fn decide(&self, caller: &Caller, act: Act<'_>) -> Decision;
+    /// Decides about one act. `state` is what is known of the repository that it is about; of one that is about no
+    /// repository it says nothing.
+    async fn decide(&self, caller: &Caller, act: Act<'_>, state: State) -> Decision;
 }
 
 /// All clients may do everything.
@@ -29,7 +18,7 @@ pub(super) struct Open;
 
 #[async_trait]
 impl Policy for Open {
-    async fn decide(&self, _: &Caller, _: Act<'_>) -> Decision {
+    async fn decide(&self, _: &Caller, _: Act<'_>, _: State) -> Decision {
         Decision::Allow
     }
 }
@@ -41,7 +30,7 @@ pub(super) struct EveryUser {
 
 #[async_trait]
 impl Policy for EveryUser {
-    async fn decide(&self, caller: &Caller, act: Act<'_>) -> Decision {
+    async fn decide(&self, caller: &Caller, act: Act<'_>, _: State) -> Decision {
         let is_pull = matches!(act, Act::Ask | Act::Any(Action::Pull) | Act::On(Action::Pull, _));
         if !caller.is_anonymous() || (is_pull && self.anonymous_pull) {
             Decision::Allow
@@ -56,7 +45,7 @@ pub(super) struct EveryToken;
 
 #[async_trait]
 impl Policy for EveryToken {
-    async fn decide(&self, caller: &Caller, _: Act<'_>) -> Decision {
+    async fn decide(&self, caller: &Caller, _: Act<'_>, _: State) -> Decision {
         if caller.scopes.is_some() { Decision::Allow } else { Decision::Challenge }
     }
 }

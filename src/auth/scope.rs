@@ -129,12 +129,33 @@ impl Scopes {
         self
     }
 
+    /// Returns the repositories that they name.
+    pub fn repositories(&self) -> impl Iterator<Item = &RepositoryName> {
+        self.repositories.keys()
+    }
+
+    /// Adds an act, if it is one that scopes name.
+    pub(super) fn add_act(&mut self, act: Act<'_>) {
+        match act {
+            Act::Ask | Act::SignIn | Act::Any(_) => {}
+            Act::List | Act::Metrics => self.catalog = true,
+            Act::On(action, name) => {
+                let known = self.repositories.entry(name.clone()).or_default();
+                match action {
+                    Action::Pull => known.pull = true,
+                    Action::Push => known.push = true,
+                    Action::Delete => known.delete = true,
+                }
+            }
+        }
+    }
+
     /// Tells whether a token of these scopes is good for an act. Who its bearer is decides about everything that
     /// is about no repository.
     pub(super) fn allow(&self, act: Act<'_>) -> bool {
         match act {
             Act::Ask | Act::SignIn | Act::Any(_) => true,
-            Act::List => self.catalog,
+            Act::List | Act::Metrics => self.catalog,
             Act::On(action, name) => self.repositories.get(name).is_some_and(|it| match action {
                 Action::Pull => it.pull,
                 Action::Push => it.push,
@@ -159,10 +180,20 @@ const CATALOG: &str = "registry:catalog:*";
 pub(super) fn needed(act: Act<'_>) -> Option<String> {
     match act {
         Act::Ask | Act::SignIn | Act::Any(_) => None,
-        Act::List => Some(CATALOG.to_owned()),
+        Act::List | Act::Metrics => Some(CATALOG.to_owned()),
         Act::On(Action::Pull, name) => Some(format!("repository:{name}:pull")),
         Act::On(Action::Push, name) => Some(format!("repository:{name}:pull,push")),
         Act::On(Action::Delete, name) => Some(format!("repository:{name}:delete")),
+    }
+}
+
+/// Says with what scope a client should fetch a token for an act: with all that it might want there next. Some clients
+/// request what the first challenge says, and never more.
+pub(super) fn broad(act: Act<'_>) -> Option<String> {
+    match act {
+        Act::On(Action::Pull | Action::Push, name) => Some(format!("repository:{name}:pull,push")),
+        Act::On(Action::Delete, name) => Some(format!("repository:{name}:pull,push,delete")),
+        act => needed(act),
     }
 }
 

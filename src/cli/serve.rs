@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{CommonArguments, output, runtime};
+use crate::app::StartOptions;
 use crate::config::{Flag, Settings};
 use crate::{app, telemetry};
 
@@ -19,6 +20,9 @@ pub(super) struct ServeArguments {
     /// Listens on this address (setting `server.listen`)
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
+    /// Accepts another `auth.method` than before where several processes share the index: stop all others first
+    #[arg(long)]
+    change_sign_in: bool,
 }
 
 /// Serves.
@@ -34,7 +38,8 @@ pub(super) fn run(
     let file = sources.settings_file()?;
     let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
     tracing::info!(settings = file, "starting");
-    runtime()?.block_on(app::serve(&settings, async |address, registry| {
+    let options = StartOptions { change_sign_in: arguments.change_sign_in };
+    runtime()?.block_on(app::serve(&settings, options, async |address, registry| {
         if !io::stdout().is_terminal() {
             return;
         }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::external_url::is_http_url;
-use super::{JwksSource, SettingsError, Values, WorkloadSettings};
+use super::{AccountsSettings, JwksSource, SettingsError, Values, WorkloadSettings};
 
 /// Who may do what.
 #[derive(Debug, Clone)]
@@ -18,7 +18,11 @@ pub struct AuthSettings {
     /// For the method of that name.
     pub htpasswd: HtpasswdSettings,
     /// For the method of that name.
+    pub accounts: AccountsSettings,
+    /// For the method of that name.
     pub token: TokenSettings,
+    /// How long the registry's own tokens are valid.
+    pub token_lifetime: Duration,
     /// Which workloads are let in.
     pub workloads: Vec<WorkloadSettings>,
     /// How long they stay signed in.
@@ -126,11 +130,12 @@ impl TokenSettings {
 }
 
 impl AuthSettings {
-    /// Returns whether all clients may pull.
+    /// Returns whether all clients may pull, be it only from public repositories.
     #[must_use]
     pub fn lets_everybody_pull(&self) -> bool {
         match self.method {
-            "open" => true,
+            // Of accounts, what is public.
+            "open" | "accounts" => true,
             "htpasswd" => self.htpasswd.anonymous_pull,
             _ => false,
         }
@@ -153,7 +158,13 @@ impl AuthSettings {
                 file: file.unwrap_or_default(),
                 anonymous_pull: values.flag("auth.htpasswd.anonymous_pull"),
             },
+            accounts: AccountsSettings::read(values)?,
             token: TokenSettings::read(values, method == "token")?,
+            token_lifetime: values
+                .duration("auth.token_lifetime")
+                .ok()
+                .filter(|it| (Duration::from_mins(1)..=Duration::from_hours(24)).contains(it))
+                .ok_or_else(|| values.refuse("auth.token_lifetime"))?,
             workloads: WorkloadSettings::read(values)?,
             workload_session: values
                 .duration("auth.workload_session")

@@ -7,6 +7,7 @@
 //!
 //! A new setting is a row of [`SETTINGS`] and a field of the struct of its concern.
 
+mod accounts;
 mod audit;
 mod auth;
 mod dnslink;
@@ -31,6 +32,7 @@ mod uploads;
 mod values;
 mod workloads;
 
+pub use accounts::AccountsSettings;
 pub use audit::AuditSettings;
 pub use auth::{AuthSettings, HtpasswdSettings, SignInSettings, TokenSettings};
 pub use dnslink::{DnsServer, DnslinkSettings};

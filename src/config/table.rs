@@ -289,12 +289,13 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "auth.method",
-        kind: Kind::Choice(&["open", "htpasswd", "token"]),
+        kind: Kind::Choice(&["open", "htpasswd", "accounts", "token"]),
         default: r#""open""#,
-        expects: "open or htpasswd or token",
+        expects: "open or htpasswd or accounts or token",
         help: "How clients sign in. open: not at all; everyone may push, pull and delete. htpasswd: with the \
-            users and passwords of a file; each user may do everything. token: with the tokens of another \
-            token service, which say what their bearer may do.",
+            users and passwords of a file; each user may do everything. accounts: as users and robots of the \
+            index, each with rights by repository (docs/ACCOUNTS.md). token: with the tokens of another token \
+            service, which say what their bearer may do.",
     },
     Setting {
         name: "auth.allow_open",
@@ -317,6 +318,14 @@ pub const SETTINGS: &[Setting] = &[
         default: r#""1h""#,
         expects: "a duration from 1m to 24h such as 1h",
         help: "How long a workload stays signed in after it has shown such a token.",
+    },
+    Setting {
+        name: "auth.token_lifetime",
+        kind: Kind::Duration,
+        default: r#""300s""#,
+        expects: "a duration from 60s to 24h such as 300s",
+        help: "How long a token of this registry is valid. Many clients cannot get another one while a layer is \
+            being sent.",
     },
     Setting {
         name: "auth.sign_ins.waiting",
@@ -362,6 +371,44 @@ pub const SETTINGS: &[Setting] = &[
         expects: "true or false",
         help: "Allows pulls without signing in. To push, to delete and to list all repositories, clients still \
             sign in.",
+    },
+    Setting {
+        name: "auth.accounts.admin",
+        kind: Kind::Text,
+        default: r#""admin""#,
+        expects: "the name of a user such as admin",
+        help: "The name of the first administrator, who is added when the registry starts and has no user.",
+    },
+    Setting {
+        name: "auth.accounts.admin_password",
+        kind: Kind::Secret,
+        default: r#""""#,
+        expects: "a password of 12 characters or more",
+        help: "The password of the first administrator; not used once there is a user. Empty: one is generated and \
+            printed once.",
+    },
+    Setting {
+        name: "auth.accounts.default_visibility",
+        kind: Kind::Choice(&["public", "internal", "private"]),
+        default: r#""private""#,
+        expects: "public, internal or private",
+        help: "Who may pull from a new repository, unless its namespace says otherwise. public: everyone. internal: \
+            everyone who has signed in. private: those with a role there.",
+    },
+    Setting {
+        name: "auth.accounts.create",
+        kind: Kind::Choice(&["users", "admins"]),
+        default: r#""users""#,
+        expects: "users or admins",
+        help: "Who creates repositories by their first push. users: each user in the namespaces that it owns or has \
+            a role in. admins: administrators alone.",
+    },
+    Setting {
+        name: "auth.accounts.token_algorithm",
+        kind: Kind::Choice(&["EdDSA", "RS256", "ES256"]),
+        default: r#""EdDSA""#,
+        expects: "EdDSA, RS256 or ES256",
+        help: "The algorithm by which tokens are signed. Others verify them by the keys at /.well-known/jwks.json.",
     },
     Setting {
         name: "auth.token.realm",

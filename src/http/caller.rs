@@ -9,7 +9,7 @@ use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
 
 use super::error::ApiError;
 use super::namespace::Namespace;
-use super::{Api, challenge, client, credentials, log};
+use super::{Api, challenge, client, credentials, log, path};
 use crate::auth::{AuthError, Caller};
 use crate::dnslink::on_behalf_of;
 
@@ -39,6 +39,13 @@ pub(super) async fn identify(
         }
         Err(error) => {
             note_refusal(request.request(), &error);
+            // Some clients fetch a token by nothing but the challenge.
+            let error = match path::repository(request.request()) {
+                Some((action, name)) => {
+                    api(request.request()).authority.about(error, action, &name)
+                }
+                None => error,
+            };
             let response = ApiError::from(error).error_response();
             request.into_response(response).map_into_right_body()
         }

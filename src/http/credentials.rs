@@ -66,7 +66,7 @@ mod tests {
                     prop_assert!(scheme.eq_ignore_ascii_case("bearer"));
                     prop_assert_eq!(token.expose_secret(), rest.trim());
                 }
-                Some(Credentials::None | Credentials::Malformed) => {
+                Some(Credentials::None | Credentials::Refresh(_) | Credentials::Malformed) => {
                     return Err(TestCaseError::fail(header));
                 }
                 None => prop_assert!(!scheme.eq_ignore_ascii_case("bearer")),

@@ -332,6 +332,7 @@ impl From<AuthError> for ApiError {
                 let rest = u64::from(retry_after.subsec_nanos() > 0);
                 Self::too_many(message, (retry_after.as_secs() + rest).max(1))
             }
+            AuthError::Unavailable => Self::unavailable(StatusCode::SERVICE_UNAVAILABLE, &message),
             AuthError::Denied(_) => Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, message),
         }
     }

@@ -59,7 +59,7 @@ async fn ask<Grant>(
     if let Err(refusal) = authority.decide(&caller, Act::Any(action)).await {
         // Some clients ask for a token by nothing but the challenge.
         return Err(match name {
-            Ok(name) => refusal.about(action, &name).into(),
+            Ok(name) => authority.about(refusal, action, &name).into(),
             Err(_) => refusal.into(),
         });
     }
@@ -72,6 +72,10 @@ async fn ask<Grant>(
     }
     if let Some(local) = authority.names().local(&meant) {
         meant.record = registry.record(local).await?;
+    }
+    if let Some(own) = &meant.own {
+        // A foreign image that is cached is served while the index is away.
+        meant.own_record = registry.record(own).await.unwrap_or_default();
     }
     Ok(ask(authority, &caller, meant).await?)
 }
@@ -205,12 +209,18 @@ impl Query {
 
 impl Read for Query {
     fn read(request: &HttpRequest) -> Result<Self, ApiError> {
-        let pairs =
-            actix_web::web::Query::<Vec<(String, String)>>::from_query(request.query_string());
+        Self::parse_text(request.query_string())
+    }
+}
+
+impl Query {
+    /// Reads what is encoded as in a URL, such as a form.
+    pub(super) fn parse_text(text: &str) -> Result<Self, ApiError> {
+        let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(text);
         pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
             ApiError::malformed(
                 ErrorCode::Unsupported,
-                format!("cannot read the query parameters: {error}"),
+                format!("cannot read the parameters: {error}"),
             )
         })
     }

@@ -33,6 +33,7 @@ mod metrics;
 mod namespace;
 mod own_names;
 mod page;
+mod path;
 mod peer;
 mod range;
 mod readiness;
@@ -85,7 +86,9 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .wrap(from_fn(browsers::refuse_pages))
         .service(readable(below("", READ), base::ping))
         .service(readable(below("/", READ), base::ping))
-        .service(below("/token", "GET").route(get().to(token::get)))
+        .service(
+            below("/token", "GET, POST").route(get().to(token::get)).route(post().to(token::post)),
+        )
         .service(readable(below("/_catalog", READ), catalog::list))
         .service(
             below("/{name:.+}/manifests/{reference}", "GET, HEAD, PUT, DELETE")
@@ -136,6 +139,7 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .service(readable(resource("/readyz", READ), health::ready))
         .service(readable(resource("/metrics", READ), metrics::get).wrap(from_fn(caller::identify)))
         .service(resource("/graphql", "POST").route(post().to(graphql::post)))
+        .service(readable(resource("/.well-known/jwks.json", READ), token::public_keys))
         .service(content)
         .service(records)
         .service(routing)

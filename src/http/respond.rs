@@ -32,7 +32,7 @@ pub(super) async fn allow_caching(
     api: &Api,
     grant: &PullGrant,
 ) {
-    let is_public = api.authority.is_public(grant.repository()).await;
+    let is_public = api.authority.is_public(grant).await;
     let control = if is_public {
         "public, max-age=31536000, immutable"
     } else {

@@ -9,8 +9,8 @@ use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPosition};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
 use super::{Api, range, respond};
-use crate::auth::PushGrant;
-use crate::oci::{Algorithm, Digest, ErrorCode};
+use crate::auth::{Meant, PushGrant};
+use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
 use crate::registry::{Beside, Blob, RegistryError, Upload};
 
 /// The name of an upload.
@@ -57,11 +57,13 @@ async fn mount(
     api: &Api,
 ) -> Result<Option<Blob>, ApiError> {
     let candidates = match from.filter(|name| !name.is_empty()) {
-        Some(name) => name.parse().into_iter().collect(),
+        Some(name) => name.parse::<RepositoryName>().into_iter().collect(),
         None => api.registry.mount_candidates(digest).await?,
     };
     for name in candidates {
-        let Ok(from) = api.authority.pull(grant.caller(), name).await else { continue };
+        let record = api.registry.record(&name).await?;
+        let from = Meant { record, ..name.into() };
+        let Ok(from) = api.authority.pull(grant.caller(), from).await else { continue };
         if let Some(blob) = api.registry.mount_blob(grant, &from, digest).await? {
             return Ok(Some(blob));
         }

@@ -2,6 +2,8 @@
 
 use super::{Registry, Result};
 use crate::auth::CatalogGrant;
+use crate::auth::accounts::{Bounded, Pattern};
+use crate::index::{CatalogFilter, PatternComponent, VisiblePattern};
 use crate::oci::RepositoryName;
 
 impl Registry {
@@ -12,13 +14,70 @@ impl Registry {
     /// Those of the index.
     pub async fn repositories(
         &self,
-        _grant: &CatalogGrant,
+        grant: &CatalogGrant,
         last: Option<&str>,
         limit: u32,
     ) -> Result<(Vec<RepositoryName>, bool)> {
-        let mut names = self.index.repositories(None, last, limit.saturating_add(1)).await?;
+        let and_next = limit.saturating_add(1);
+        let mut names = match grant.bound() {
+            Some(bound) => self.visible_repositories(bound, last, and_next).await?,
+            None => self.index.repositories(None, last, and_next).await?,
+        };
         let more = names.len() > limit as usize;
         names.truncate(limit as usize);
         Ok((names, more))
     }
+
+    /// Lists the repositories that a caller with these rights may pull from.
+    async fn visible_repositories(
+        &self,
+        bounded: &Bounded,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        let rights = bounded.rights();
+        let owned = rights.namespaces().iter();
+        let owned = owned.flat_map(|(name, _)| VisiblePattern::of_namespace(name.as_str()));
+        let granted = rights.grants().iter().map(|grant| pattern(&grant.pattern));
+        let patterns: Vec<VisiblePattern> = owned.chain(granted).collect();
+        let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
+        let mut found = Vec::new();
+        let mut last = last.map(str::to_owned);
+        loop {
+            let last_name = last.as_deref();
+            let page = if rights.is_admin() {
+                self.index.repositories(None, last_name, limit).await?
+            } else {
+                self.index.visible_repositories(&filter, last_name, limit).await?
+            };
+            let is_end = page.len() < limit as usize;
+            last = page.last().map(ToString::to_string);
+            for name in page {
+                // A token may see less than its owner.
+                let is_visible = bounded.bounds().is_empty() || {
+                    let record = self.index.repository(&name).await?;
+                    record.is_some_and(|record| bounded.may_pull(&name, record.visibility))
+                };
+                if is_visible {
+                    found.push(name);
+                }
+                if found.len() >= limit as usize {
+                    return Ok(found);
+                }
+            }
+            if is_end {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// Returns a pattern as the index matches it.
+fn pattern(pattern: &Pattern) -> VisiblePattern {
+    let component = |component: &str| match component {
+        "*" => PatternComponent::Any,
+        "**" => PatternComponent::Rest,
+        name => PatternComponent::Literal(name.to_owned()),
+    };
+    VisiblePattern::new(pattern.to_string().split('/').map(component).collect())
 }

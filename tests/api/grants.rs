@@ -11,6 +11,7 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::web::Data;
 use async_trait::async_trait;
 use roadstead::accounts::Administration;
+use roadstead::auth::accounts::State;
 use roadstead::auth::{
     AccessControl, Act, AuthError, Authority, Caller, Challenge, Credentials, Decision,
     IdentityProvider, Names, Policy, TokenIssuer, TokenService,
@@ -55,9 +56,9 @@ impl IdentityProvider for ByName {
 
 #[async_trait]
 impl Policy for ByName {
-    async fn decide(&self, caller: &Caller, act: Act<'_>) -> Decision {
+    async fn decide(&self, caller: &Caller, act: Act<'_>, _: State) -> Decision {
         let is_allowed = match (caller.subject(), act) {
-            (None, _) | (_, Act::List) => false,
+            (None, _) | (_, Act::List | Act::Metrics) => false,
             (Some(_), Act::Ask | Act::SignIn | Act::Any(_)) => true,
             (Some(user), Act::On(_, repository)) => repository.namespace() == Some(user),
         };

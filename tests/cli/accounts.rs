@@ -18,7 +18,6 @@ fn with_accounts(command: &mut Command) {
 }
 
 #[test]
-#[ignore = "needs auth.method = accounts"]
 fn a_team_with_a_robot_is_made_by_commands() {
     let server = Server::start_with(with_accounts);
     let (root, ci) = (TempDir::new().unwrap(), TempDir::new().unwrap());

@@ -3,7 +3,10 @@
 use thiserror::Error;
 
 use super::super::Decision;
-use super::{Pattern, Permission, Rights, Rules, Scope, ServerAct, Target, TokenScopes};
+use super::{
+    CreateRule, Pattern, Permission, Rights, Rules, Scope, ServerAct, State, Target, TokenScopes,
+};
+use crate::oci::{RepositoryName, Visibility};
 
 /// What rights are bounded by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,6 +88,15 @@ impl Bounded {
         }
     }
 
+    /// Tells whether the caller may pull from a repository that is there.
+    #[must_use]
+    pub fn may_pull(&self, name: &RepositoryName, visibility: Visibility) -> bool {
+        // No rule of the operator is about that.
+        let rules = Rules { create: CreateRule::Admins, anonymous_foreign: false };
+        let target = Target { name, state: State::Present(visibility) };
+        self.decide(Permission::Pull, &target, rules) == Decision::Allow
+    }
+
     /// Tells whether the caller may do something that is about no repository.
     #[must_use]
     pub fn may(&self, act: ServerAct, rules: Rules) -> bool {
@@ -128,9 +140,8 @@ impl Bounded {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CreateRule, Grant, Role, State};
+    use super::super::{Grant, Role};
     use super::*;
-    use crate::oci::Visibility;
 
     const RULES: Rules = Rules { create: CreateRule::Users, anonymous_foreign: false };
 

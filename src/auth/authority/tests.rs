@@ -36,7 +36,7 @@ struct Always(Decision);
 
 #[async_trait]
 impl Policy for Always {
-    async fn decide(&self, _: &Caller, act: Act<'_>) -> Decision {
+    async fn decide(&self, _: &Caller, act: Act<'_>, _: State) -> Decision {
         if matches!(act, Act::On(..)) { self.0.clone() } else { Decision::Allow }
     }
 }
@@ -73,7 +73,8 @@ async fn each_decision_has_its_answer() {
         (&right, Decision::Allow, None),
         (&wrong, Decision::Allow, Some(lacking.clone())),
         (&Caller::anonymous(), Decision::Challenge, Some(unauthorized(None))),
-        (&anna, Decision::Challenge, Some(unauthorized(None))),
+        // By an access token in the place of a password.
+        (&anna, Decision::Challenge, Some(lacking.clone())),
         (&right, Decision::Challenge, Some(lacking.clone())),
         (&Caller::anonymous(), Decision::Hidden, Some(lacking.clone())),
         (&anna, Decision::Hidden, Some(lacking.clone())),

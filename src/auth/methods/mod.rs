@@ -1,5 +1,6 @@
 //! The ways to sign in: one file and one row each.
 
+mod accounts;
 mod context;
 mod htpasswd;
 mod open;
@@ -24,9 +25,14 @@ pub type Opened = Result<AccessControl, SetupError>;
 pub const METHODS: &[Method] = &[
     Method { name: "open", open: open::open },
     Method { name: "htpasswd", open: htpasswd::open },
+    Method { name: "accounts", open: accounts::open },
     Method { name: "token", open: token::open },
 ];
 
+pub use accounts::{
+    Directory, NoDirectory, PrincipalKind, StoredKey, StoredPassword, StoredPrincipal, StoredToken,
+    Unavailable,
+};
 pub use context::AuthContext;
 pub use setup_error::SetupError;
 

@@ -76,7 +76,7 @@ impl IdentityProvider for TokenMethod {
                 })
             }
             // Passwords are for the token service.
-            Credentials::Basic { .. } | Credentials::Malformed => {
+            Credentials::Basic { .. } | Credentials::Refresh(_) | Credentials::Malformed => {
                 Err(AuthError::Unauthorized(Challenge::Token { scope: None, fault: None }))
             }
         }

@@ -135,7 +135,7 @@ impl OwnTokens {
         if text.len() > jws::LONGEST {
             return Err(KeyError::TooLong(text.len()));
         }
-        Ok(Token { text: text.into(), lifetime })
+        Ok(Token { text: text.into(), lifetime, refresh: None })
     }
 
     /// Verifies an access token. That it was once issued says nothing about what its subject may do now.

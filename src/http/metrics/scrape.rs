@@ -11,10 +11,10 @@ use super::exposition;
 use super::reading::Reading;
 use crate::auth::Act;
 
-/// `GET /metrics`, for users who may list all repositories, though no number names one: in the format
+/// `GET /metrics`, for who may read them: in the format
 /// of OpenMetrics for clients that request it, as Prometheus does, and in the older one for all others.
 pub(in super::super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
-    api.authority.decide(&caller::of(&request), Act::List).await?;
+    api.authority.decide(&caller::of(&request), Act::Metrics).await?;
     let reading = Reading::take(&api).await;
     let text = api.metrics.write(&reading.registry()).expect("a text takes what is written to it");
     let accept = Accept::read(&request);

@@ -16,13 +16,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 
 use super::super::passwords::{Bounds, Checks, SignIn, Stored};
 use super::super::policy::EveryUser;
 use super::super::scope::needed;
+use super::super::signed::Subject;
 use super::super::{
-    AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, Scopes, Token,
-    TokenFault, TokenIssuer, TokenService,
+    AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, Scopes,
+    SignedIn, Token, TokenFault, TokenIssuer, TokenService,
 };
 use super::{AuthContext, SetupError};
 use crate::config::AuthSettings;
@@ -84,7 +86,8 @@ impl IdentityProvider for Htpasswd {
                 let read = tokens.read(token.expose_secret(), &edition.users);
                 read.ok_or(AuthError::Unauthorized(challenge))
             }
-            (Credentials::Bearer(_), None) | (Credentials::Malformed, _) => Err(self.refusal()),
+            (Credentials::Bearer(_), None)
+            | (Credentials::Refresh(_) | Credentials::Malformed, _) => Err(self.refusal()),
         }
     }
 
@@ -107,21 +110,34 @@ impl IdentityProvider for Htpasswd {
 
 #[async_trait]
 impl TokenIssuer for Htpasswd {
-    async fn token(
+    async fn sign_in(
         &self,
         credentials: &Credentials,
         client: IpAddr,
-        scopes: Scopes,
-    ) -> Result<Option<Token>, AuthError> {
-        let Some(tokens) = &self.tokens else { return Ok(None) };
+    ) -> Result<SignedIn, AuthError> {
         // A token is no way to get the next one.
         if matches!(credentials, Credentials::Bearer(_)) {
             return Err(self.refusal());
         }
-        let mut caller = self.identify(credentials, client).await?;
+        let caller = self.identify(credentials, client).await?;
+        Ok(SignedIn { caller, subject: Subject::anonymous(), may_refresh: false })
+    }
+
+    async fn issue(
+        &self,
+        signed_in: &SignedIn,
+        scopes: Scopes,
+        _: bool,
+    ) -> Result<Option<Token>, AuthError> {
+        let Some(tokens) = &self.tokens else { return Ok(None) };
+        let mut caller = signed_in.caller.clone();
         let scopes = if caller.is_anonymous() { scopes.only_pulls() } else { scopes };
         caller.scopes = Some(Arc::new(scopes));
         Ok(tokens.issue(&caller, &self.file.current().await.users))
+    }
+
+    async fn public_keys(&self) -> Result<Option<Value>, AuthError> {
+        Ok(None)
     }
 }
 

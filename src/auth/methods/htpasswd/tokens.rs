@@ -39,7 +39,8 @@ impl Tokens {
         let signed = hmac::sign(&self.key, &signed(&claim, caller, users)?);
         let [claim, signature] =
             [claim.as_bytes(), signed.as_ref()].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part));
-        Some(Token { text: format!("{claim}.{signature}").into(), lifetime: LIFETIME })
+        let text = format!("{claim}.{signature}").into();
+        Some(Token { text, lifetime: LIFETIME, refresh: None })
     }
 
     /// Returns its user; none if it has ended, is not ours, or is of a user who left or has

@@ -4,11 +4,12 @@ use std::time::Duration;
 use secrecy::SecretString;
 use tempfile::TempDir;
 
+use super::super::super::passwords::{Bounds, Checks};
 use super::super::super::signed::{
     Algorithm, KeyRing, OwnTokens, SigningKey, Subject, SubjectKind, generate,
 };
 use super::super::super::{Authority, Names, Scopes};
-use super::super::METHODS;
+use super::super::{Directory, METHODS, NoDirectory};
 use super::*;
 use crate::config::{Flag, Settings, Sources};
 use crate::oci::RepositoryName;
@@ -32,7 +33,15 @@ fn open_with(file: &Path) -> Result<AccessControl, SetupError> {
     let flags = flags.map(flag).into();
     let settings = Settings::load(&Sources { flags, ..Sources::default() }).unwrap();
     let fetcher = |_: &FetchOptions| panic!("nothing is fetched");
-    let context = AuthContext { key: &[0; 32], open_fetcher: &fetcher };
+    let directory: Arc<dyn Directory> = Arc::new(NoDirectory);
+    let checks = Arc::new(Checks::new(Bounds::wide()).rehashing());
+    let context = AuthContext {
+        checks: &checks,
+        key: &[0; 32],
+        open_fetcher: &fetcher,
+        directory: &directory,
+        anonymous_foreign: false,
+    };
     let method = METHODS.iter().find(|method| method.name == "token").unwrap();
     (method.open)(&settings.auth, &context)
 }
@@ -103,7 +112,7 @@ async fn the_bearer_of_a_token_may_do_what_the_token_says() {
     }
     let refused = authority.pull(&Caller::anonymous(), name("team/app")).await;
     assert!(matches!(refused, Err(AuthError::Unauthorized(_))));
-    assert!(authority.token(&credentials, client, Scopes::default()).await.unwrap().is_none());
+    assert!(authority.sign_in(&credentials, client).await.unwrap().is_none());
 }
 
 #[tokio::test]

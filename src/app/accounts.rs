@@ -1,0 +1,258 @@
+//! Accounts of the index, as the sign-in method needs them; and what a registry with accounts needs before it serves.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use cid::multibase::Base;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::AppError;
+use crate::accounts::Administration;
+use crate::auth::accounts::{
+    AccountName, CreateRule, Grant, Namespace, Rights, Rules, TokenHash, TokenId, TokenScopes,
+};
+use crate::auth::passwords::{Checks, NewPassword, PasswordHash};
+use crate::auth::signed::{self, SigningKey};
+use crate::auth::{
+    Directory, PrincipalKind, StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
+};
+use crate::config::Settings;
+use crate::index::{
+    self, AccountsState, Actor, FirstAdministrator, Index, IndexError, NewSigningKey, RoleGrant,
+};
+
+/// The name of the sign-in method.
+const METHOD: &str = "accounts";
+
+/// How many random bytes a generated password has.
+const GENERATED: usize = 15;
+
+/// Accounts of the index.
+pub(super) struct IndexDirectory {
+    index: Arc<Index>,
+    /// The state that was seen last, and the number that stands for it. No number ever stands for two states.
+    last: Mutex<(Option<AccountsState>, u64)>,
+}
+
+impl IndexDirectory {
+    pub(super) fn new(index: Arc<Index>) -> Self {
+        Self { index, last: Mutex::default() }
+    }
+}
+
+#[async_trait]
+impl Directory for IndexDirectory {
+    async fn state(&self) -> Result<u64, Unavailable> {
+        let state = self.index.states().await.map_err(|it| unavailable(&it))?.accounts;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.0 != Some(state) {
+            *last = (Some(state), last.1 + 1);
+        }
+        Ok(last.1)
+    }
+
+    async fn password(&self, name: &AccountName) -> Result<Option<StoredPassword>, Unavailable> {
+        let found = self.index.principal(name.as_str()).await.map_err(|it| unavailable(&it))?;
+        let Some(account) = found else { return Ok(None) };
+        let is_user = account.principal.kind == index::PrincipalKind::User;
+        let password = account.password.filter(|_| is_user && !account.principal.is_disabled);
+        let Some(password) = password else { return Ok(None) };
+        let id = account.principal.id;
+        let hash = password.expose_secret().parse();
+        let hash = hash.map_err(|error| damaged("password", account.principal.name, error)).ok();
+        Ok(hash.map(|hash| StoredPassword { id, hash }))
+    }
+
+    async fn principal(&self, id: i64) -> Result<Option<StoredPrincipal>, Unavailable> {
+        let found = self.index.principal_by_id(id).await.map_err(|it| unavailable(&it))?;
+        let rights = self.index.rights(id).await.map_err(|it| unavailable(&it))?;
+        let (Some(account), Some(rights)) = (found, rights) else { return Ok(None) };
+        let principal = account.principal;
+        if principal.is_disabled || rights.is_disabled {
+            return Ok(None);
+        }
+        let grants: Vec<Grant> = rights.grants.iter().filter_map(grant).collect();
+        let (kind, rights) = match principal.kind {
+            index::PrincipalKind::User => {
+                let namespaces = rights.namespaces.iter();
+                let owned = namespaces.filter_map(|name| name.parse().ok()).collect();
+                (PrincipalKind::User, Rights::user(rights.is_admin, owned, grants))
+            }
+            index::PrincipalKind::Robot => {
+                let namespace = principal.namespace.and_then(|name| name.parse::<Namespace>().ok());
+                let Some(namespace) = namespace else { return Ok(None) };
+                let kind = PrincipalKind::Robot { maker: principal.maker };
+                (kind, Rights::robot(namespace, grants))
+            }
+        };
+        let (name, password_changes) = (principal.name, account.password_changes);
+        Ok(Some(StoredPrincipal { id, name, kind, rights, password_changes }))
+    }
+
+    async fn access_token(&self, id: &TokenId) -> Result<Option<StoredToken>, Unavailable> {
+        let found = self.index.access_token(id.as_str()).await.map_err(|it| unavailable(&it))?;
+        let Some(token) = found.map(|found| found.token).filter(|token| !token.is_revoked) else {
+            return Ok(None);
+        };
+        let scopes = TokenScopes::read(token.scopes.split_whitespace());
+        let scopes = scopes.map_err(|error| damaged("access token", id, error)).ok();
+        let (Some(hash), Some(scopes)) = (TokenHash::read(&token.hash), scopes) else {
+            return Ok(None);
+        };
+        let expires = token.expires.map(time);
+        let (principal, maker) = (token.principal, token.maker);
+        Ok(Some(StoredToken { hash, principal, maker, scopes, expires }))
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<StoredKey>, Unavailable> {
+        let keys = self.index.signing_keys().await.map_err(|it| unavailable(&it))?;
+        let read = |key: index::SigningKey| {
+            let algorithm = key.key.algorithm.parse();
+            let algorithm =
+                algorithm.map_err(|error| damaged("signing key", &key.key.kid, error)).ok()?;
+            let is_retired = key.retired.is_some();
+            Some(StoredKey { algorithm, private_key: key.key.private_key, is_retired })
+        };
+        Ok(keys.into_iter().filter_map(read).collect())
+    }
+
+    async fn rehash(&self, id: i64, old: &PasswordHash, new: &PasswordHash) {
+        let [old, new] = [old, new].map(|hash| SecretString::from(hash.as_str()));
+        if let Err(error) = self.index.rehash_password(id, &old, &new).await {
+            tracing::warn!(%error, "failed to store a password by another hash");
+        }
+    }
+
+    async fn note_use(&self, id: &TokenId) {
+        if let Err(error) = self.index.note_token_use(id.as_str(), now()).await {
+            tracing::warn!(%error, "failed to note the use of an access token");
+        }
+    }
+}
+
+/// Returns what administers accounts; none where clients sign in otherwise. It hashes passwords by what checks them.
+pub(super) fn administration(
+    settings: &Settings,
+    index: &Arc<Index>,
+    checks: &Arc<Checks>,
+) -> Option<Arc<Administration>> {
+    if settings.auth.method != METHOD {
+        return None;
+    }
+    let rules = Rules {
+        // The settings know no other word; one that is not known lets fewer create.
+        create: settings.auth.accounts.create.parse().unwrap_or(CreateRule::Admins),
+        anonymous_foreign: settings.federation.anonymous.is_some(),
+    };
+    Some(Arc::new(Administration::new(Arc::clone(index), Arc::clone(checks), rules)))
+}
+
+/// Makes what a registry with accounts needs before it serves: a key that tokens are signed with, and a first
+/// administrator. Does nothing where clients sign in otherwise.
+///
+/// # Errors
+/// [`AppError::Accounts`] when the settings name no administrator that can be; those of the index.
+pub(super) async fn prepare(settings: &Settings, index: &Index) -> Result<(), AppError> {
+    if settings.auth.method != METHOD {
+        return Ok(());
+    }
+    ensure_key(settings, index).await?;
+    ensure_administrator(settings, index).await
+}
+
+async fn ensure_key(settings: &Settings, index: &Index) -> Result<(), AppError> {
+    let unusable = |error: &dyn std::error::Error| AppError::Accounts(error.to_string());
+    let algorithm = settings.auth.accounts.token_algorithm.parse().map_err(|it| unusable(&it))?;
+    let private_key = signed::generate(algorithm).map_err(|it| unusable(&it))?;
+    let pair = SigningKey::from_pkcs8(algorithm, private_key.expose_secret());
+    let kid = pair.map_err(|it| unusable(&it))?.id().to_owned();
+    let new = NewSigningKey { kid, algorithm: algorithm.to_string(), private_key };
+    index.ensure_signing_key(&new, &Actor::default(), now()).await?;
+    Ok(())
+}
+
+async fn ensure_administrator(settings: &Settings, index: &Index) -> Result<(), AppError> {
+    let settings = &settings.auth.accounts;
+    let name: AccountName = settings
+        .admin
+        .parse()
+        .map_err(|error| AppError::Accounts(format!("auth.accounts.admin: {error}")))?;
+    let is_set = !settings.admin_password.expose_secret().is_empty();
+    if index.has_users().await? {
+        if is_set {
+            tracing::info!("auth.accounts.admin_password is not used: there are users already");
+        }
+        return Ok(());
+    }
+    let text = if is_set { settings.admin_password.clone() } else { generate_password() };
+    let password = NewPassword::new(text.clone())
+        .map_err(|error| AppError::Accounts(format!("auth.accounts.admin_password: {error}")))?;
+    let hash = tokio::task::spawn_blocking(move || PasswordHash::new(&password)).await;
+    let hash = hash.map_err(|error| AppError::Accounts(error.to_string()))?;
+    let hash = SecretString::from(hash.as_str());
+    let actor = Actor::default();
+    match index.add_first_administrator(name.as_str(), &hash, &actor, now()).await? {
+        FirstAdministrator::Made(_) if is_set => {
+            tracing::info!(user = %name, "added the first administrator");
+        }
+        FirstAdministrator::Made(_) => {
+            tracing::warn!(user = %name, "added the first administrator, whose password is printed once");
+            print_password(&name, &text);
+        }
+        // Another process has been faster.
+        FirstAdministrator::Exists => {}
+        FirstAdministrator::Taken => {
+            let why = format!("auth.accounts.admin: the name `{name}` is taken; use another one");
+            return Err(AppError::Accounts(why));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a random password.
+fn generate_password() -> SecretString {
+    let mut bytes = [0; GENERATED];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system has random numbers");
+    Base::Base32Lower.encode(bytes).into()
+}
+
+/// Prints the password of the first administrator once, on the standard error output. It is in no log line.
+fn print_password(name: &AccountName, password: &SecretString) {
+    let password = password.expose_secret();
+    eprintln!(
+        "The first administrator is `{name}` with the password `{password}`. Change it, or note it: it is not shown again."
+    );
+}
+
+fn unavailable(error: &IndexError) -> Unavailable {
+    tracing::error!(%error, "failed to read accounts");
+    Unavailable
+}
+
+/// Says that something stored cannot be read, which is as good as absent.
+fn damaged(what: &str, name: impl std::fmt::Display, error: impl std::fmt::Display) {
+    tracing::error!(%name, %error, "failed to read a stored {what}");
+}
+
+fn grant(grant: &RoleGrant) -> Option<Grant> {
+    let (Ok(role), Ok(pattern)) = (grant.role.parse(), grant.pattern.parse()) else {
+        tracing::error!(role = grant.role, pattern = grant.pattern, "failed to read a grant");
+        return None;
+    };
+    Some(Grant { role, pattern })
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Reads a time of the index; one that is before all times has passed.
+fn time(millis: i64) -> SystemTime {
+    let since = Duration::from_millis(u64::try_from(millis).unwrap_or_default());
+    // What no clock can show does not end.
+    UNIX_EPOCH
+        .checked_add(since)
+        .unwrap_or_else(|| UNIX_EPOCH + Duration::from_secs(u32::MAX.into()))
+}

@@ -1,0 +1,95 @@
+//! By which method clients sign in, as the index has it for all processes, and what a start with another one is.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::AppError;
+use crate::config::Settings;
+use crate::index::{Actor, Changed, Index};
+
+/// How a start relates to the ones before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Before {
+    /// Nothing is recorded: the registry is new, or of a version before methods were recorded.
+    Unknown,
+    /// Clients signed in by this method, as it was recorded.
+    Recorded(String),
+}
+
+/// Returns by which method clients signed in before. Where other processes may use the index, another one than this is
+/// refused unless `may_change` says that they do not.
+///
+/// # Errors
+/// [`AppError::OtherMethod`]; those of the index.
+pub(super) async fn expect(
+    settings: &Settings,
+    index: &Index,
+    may_change: bool,
+) -> Result<Before, AppError> {
+    let Some(recorded) = index.sign_in_method().await? else { return Ok(Before::Unknown) };
+    let method = settings.auth.method;
+    if method_of(&recorded) != method && index.is_shared() && !may_change {
+        return Err(other(method, &recorded));
+    }
+    Ok(Before::Recorded(recorded))
+}
+
+/// Records the method, once everything is as it needs.
+///
+/// # Errors
+/// [`AppError::OtherMethod`] when another process has recorded another one meanwhile; those of the index.
+pub(super) async fn record(
+    settings: &Settings,
+    index: &Index,
+    before: &Before,
+) -> Result<(), AppError> {
+    let (method, text) = (settings.auth.method, text(settings));
+    let (actor, now) = (Actor::default(), now());
+    let recorded = match before {
+        Before::Unknown => index.ensure_sign_in_method(text, &actor, now).await?,
+        Before::Recorded(recorded) => {
+            match index.set_sign_in_method(recorded, text, &actor, now).await? {
+                Changed::Unknown => index.sign_in_method().await?.unwrap_or_default(),
+                _ => text.to_owned(),
+            }
+        }
+    };
+    if method_of(&recorded) == method { Ok(()) } else { Err(other(method, &recorded)) }
+}
+
+impl Before {
+    /// Tells whether anonymous clients could pull everything. What is not known is not taken for granted.
+    #[expect(
+        dead_code,
+        reason = "what a first start with accounts does about repositories comes by another change"
+    )]
+    pub(super) fn was_open(&self) -> bool {
+        match self {
+            Self::Unknown => false,
+            Self::Recorded(recorded) => ["open", ANONYMOUS_PULL].contains(&recorded.as_str()),
+        }
+    }
+}
+
+/// Users in a file, and pulls without signing in.
+const ANONYMOUS_PULL: &str = "htpasswd with anonymous pulls";
+
+/// Returns the method as it is recorded.
+fn text(settings: &Settings) -> &'static str {
+    match settings.auth.method {
+        "htpasswd" if settings.auth.htpasswd.anonymous_pull => ANONYMOUS_PULL,
+        method => method,
+    }
+}
+
+fn method_of(recorded: &str) -> &str {
+    recorded.split(' ').next().unwrap_or_default()
+}
+
+fn other(method: &'static str, recorded: &str) -> AppError {
+    AppError::OtherMethod { method, recorded: method_of(recorded).to_owned() }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
