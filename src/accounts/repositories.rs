@@ -1,8 +1,8 @@
 //! Repositories, as their administration sees them.
 
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result};
-use crate::auth::accounts::{Pattern, Permission, Rights, Target};
-use crate::auth::{Caller, Decision};
+use crate::auth::Caller;
+use crate::auth::accounts::{Pattern, Rights};
 use crate::index::{CatalogFilter, PatternComponent, VisiblePattern};
 use crate::oci::{RepositoryName, Visibility};
 
@@ -16,8 +16,7 @@ pub struct ListedRepository {
 }
 
 impl Administration {
-    /// Lists the repositories that the caller may pull from, by their names. A page may be shorter than its limit where a
-    /// token hides some.
+    /// Lists the repositories that the caller may pull from, by their names. No page ends with one that is hidden from it.
     ///
     /// # Errors
     /// Why not.
@@ -28,23 +27,29 @@ impl Administration {
     ) -> Result<Page<ListedRepository>> {
         let acting = self.acting(caller)?;
         let rights = acting.rights.rights();
-        let names = if rights.is_admin() {
-            self.index.repositories(None, page.after, page.read()).await?
-        } else {
-            let patterns = visible(rights);
-            let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
-            self.index.visible_repositories(&filter, page.after, page.read()).await?
-        };
-        let names = page.page(names, ToString::to_string);
-        let mut items = Vec::with_capacity(names.items.len());
-        for name in names.items {
-            let Some(record) = self.index.repository(&name).await? else { continue };
-            let target = Target::own(&name, Some(&record));
-            if acting.rights.decide(Permission::Pull, &target, self.rules) == Decision::Allow {
-                items.push(ListedRepository { name, visibility: record.visibility });
+        let patterns = visible(rights);
+        let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
+        let (limit, mut items) = (page.read(), Vec::new());
+        let mut last = page.after.map(str::to_owned);
+        loop {
+            let names = if rights.is_admin() {
+                self.index.repositories(None, last.as_deref(), limit).await?
+            } else {
+                self.index.visible_repositories(&filter, last.as_deref(), limit).await?
+            };
+            last = names.last().map(ToString::to_string);
+            let is_end = names.len() < limit as usize;
+            for name in names {
+                // A token may see less than its owner.
+                let Some(record) = self.index.repository(&name).await? else { continue };
+                if acting.rights.may_pull(&name, record.visibility) {
+                    items.push(ListedRepository { name, visibility: record.visibility });
+                }
+            }
+            if is_end || items.len() >= limit as usize {
+                return Ok(page.page(items, |it| it.name.to_string()));
             }
         }
-        Ok(Page { items, next: names.next })
     }
 
     /// Gives a user, a robot or a team the role owner in one repository, which is a grant on its name.

@@ -3,6 +3,7 @@
 mod catalog;
 mod clients;
 mod first_start;
+mod management;
 mod replicas;
 mod rights;
 mod signing_in;

@@ -34,7 +34,10 @@ pub(in crate::http) async fn post(
     let caller = identify(&request, &api).await?;
     expect_json(&request)?;
     let text = read(&request, payload, &api).await?;
-    let query: Request = serde_json::from_slice(&text).map_err(|_| {
+    // A list would be read as the fields of a request in their order.
+    let is_object = text.trim_ascii_start().starts_with(b"{");
+    let query: Option<Request> = serde_json::from_slice(&text).ok().filter(|_| is_object);
+    let query = query.ok_or_else(|| {
         ApiError::malformed(
             ErrorCode::Unsupported,
             "the body is no request: send JSON with `query` and, where there are any, `variables`",

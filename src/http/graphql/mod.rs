@@ -4,6 +4,7 @@
 //! token in its place, whose scopes bound what it may do. The tokens of `/v2/token` are for images and are refused here.
 //! The schema is `schema.graphql`, which a test compares.
 
+mod bounds;
 mod error;
 mod handler;
 mod lists;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_graphql::{Context, InputObject, Object, Result};
 use secrecy::SecretString;
 
+use super::bounds::CHANGE;
 use super::error::refusal;
 use super::queries::{namespace, parts};
-use super::schema::CHANGE;
 use super::types::{CreatedToken, Namespace, Team, User};
 use crate::accounts::{AdministrationError, RobotRequest, TokenRequest, UserRequest};
 

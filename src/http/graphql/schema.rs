@@ -1,27 +1,12 @@
-//! The schema, and the limits of a request.
+//! The schema.
 
 use std::sync::LazyLock;
 
 use async_graphql::{EmptySubscription, Schema};
 
+use super::bounds::{COMPLEXITY, DEPTH, DIRECTIVES, NESTING};
 use super::mutations::Mutation;
 use super::queries::Query;
-
-/// How deep fields may stand within others. Tools that read a schema need 13.
-const DEPTH: usize = 15;
-
-/// How much a request may be about: a field counts one, those of a list as often as it may have entries, a change
-/// [`CHANGE`].
-const COMPLEXITY: usize = 20_000;
-
-/// What a change counts: so many fit into one request that a client cannot fill the queue of passwords by it.
-pub(super) const CHANGE: usize = 1000;
-
-/// How deep the text of a request may nest.
-const NESTING: usize = 32;
-
-/// How many directives a field may have.
-const DIRECTIVES: usize = 4;
 
 /// The schema of the management API.
 pub(super) type ManagementSchema = Schema<Query, Mutation, EmptySubscription>;
