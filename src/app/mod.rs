@@ -84,6 +84,9 @@ impl App {
             }
             caught_up => caught_up?,
         }
+        if let Err(error) = app.registry.finish_visibility().await {
+            tracing::warn!(%error, "failed to remove repositories that are not public from the public root");
+        }
         if let Err(error) = app.registry.finish_purges().await {
             tracing::warn!(%error, "failed to remove purged content");
         }
@@ -234,6 +237,8 @@ fn limits(settings: &Settings) -> Limits {
         sparse_indexes: settings.manifests.allow_sparse_indexes,
         commit_wait: settings.server.request_timeout,
         root_grace: settings.gateway.root_grace,
+        // No method has accounts.
+        new_visibility: None,
     }
 }
 

@@ -33,7 +33,7 @@ pub use act::{Act, Action};
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
 pub use caller::{Caller, CallerKind, Credentials};
-pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
+pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
 pub use methods::{AuthContext, METHODS, Method, Opened, SetupError};
