@@ -20,6 +20,7 @@ mod rebuild;
 mod server;
 mod tls;
 mod uploads;
+mod visibility;
 
 use std::sync::Arc;
 use std::time::Duration;

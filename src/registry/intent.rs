@@ -76,6 +76,9 @@ pub(super) enum Refusal {
     Unknown,
     #[error("not a manifest")]
     Invalid,
+    /// There is no place for a repository that is not public.
+    #[error("not public")]
+    MustBePublic,
     #[error("{0}")]
     Failed(String),
 }
@@ -131,6 +134,7 @@ impl Refusal {
             Self::Invalid => {
                 RegistryError::Record(format!("the stored content of {what} is not a manifest"))
             }
+            Self::MustBePublic => RegistryError::MustBePublic(repository.clone()),
             Self::Failed(why) => RegistryError::Record(why),
         }
     }

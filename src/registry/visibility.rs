@@ -170,17 +170,31 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::MustBePublic`]; those of the index.
     pub async fn expect_place(&self, grant: &PushGrant) -> Result<()> {
-        if self.storage.addressed().is_none() {
+        self.expect_place_for(grant.repository(), grant.record()).await
+    }
+
+    /// The same for a repository of which this is known.
+    pub(super) async fn expect_place_for(
+        &self,
+        name: &RepositoryName,
+        record: Option<&RepositoryRecord>,
+    ) -> Result<()> {
+        if !self.shows_all() {
             return Ok(());
         }
-        let visibility = match grant.record() {
+        let visibility = match record {
             Some(record) => record.visibility,
-            None => self.index.new_visibility(grant.repository()).await?,
+            None => self.index.new_visibility(name).await?,
         };
         if visibility.is_public() {
             return Ok(());
         }
-        self.expect_private_tree(grant.repository())
+        Err(RegistryError::MustBePublic(name.clone()))
+    }
+
+    /// Tells whether everybody who knows a CID can read what is in any tree.
+    pub(super) fn shows_all(&self) -> bool {
+        self.storage.addressed().is_some()
     }
 
     /// Refuses a repository that is not public where anyone can read the private tree who knows a CID, and where clients
@@ -189,10 +203,10 @@ impl Registry {
         if self.limits.new_visibility.is_none() {
             return Err(RegistryError::NoAccounts(repository.clone()));
         }
-        match self.storage.addressed() {
-            Some(_) => Err(RegistryError::MustBePublic(repository.clone())),
-            None => Ok(()),
+        if self.shows_all() {
+            return Err(RegistryError::MustBePublic(repository.clone()));
         }
+        Ok(())
     }
 }
 

@@ -48,7 +48,7 @@ async fn assert_hidden(registry: &Registry, cids: &HashSet<Cid>, secrets: &[&[u8
 
 async fn events(registry: &Registry) -> Vec<Event> {
     let events = registry.index.events_after(0, 1000).await.unwrap();
-    events.into_iter().filter(|event| event.kind == "visibility").collect()
+    events.into_iter().filter(|event| event.change.kind == "visibility").collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +111,7 @@ async fn one_that_is_hidden_and_stops_anywhere_is_whole_and_served_no_more() {
         }
         assert_whole(&registry).await;
         let details: Vec<_> =
-            events(&registry).await.into_iter().map(|event| event.detail).collect();
+            events(&registry).await.into_iter().map(|event| event.change.detail).collect();
         assert_eq!(details, [Some("internal".to_owned()), Some("public".to_owned())]);
     }
 }
@@ -296,6 +296,7 @@ async fn what_is_lost_is_no_reason_to_show_the_rest_on() {
     let registry = open(folder.path()).await;
     let image = client.image(&registry, b"config").await;
     client.put(&registry, "tag", &image).await.unwrap();
+    registry.root().await.unwrap();
     registry.storage.forget(&[CanonicalDigest::of(b"config")]).await.unwrap();
     drop(registry);
     // As another process, which remembers nothing of what it stored.
