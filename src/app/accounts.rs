@@ -130,13 +130,18 @@ impl Directory for IndexDirectory {
     }
 }
 
+/// Tells whether clients sign in by accounts.
+pub(super) fn are_used(settings: &Settings) -> bool {
+    settings.auth.method == METHOD
+}
+
 /// Makes what a registry with accounts needs before it serves: a key that tokens are signed with, and a first
 /// administrator. Does nothing where clients sign in otherwise.
 ///
 /// # Errors
 /// [`AppError::Accounts`] when the settings name no administrator that can be; those of the index.
 pub(super) async fn prepare(settings: &Settings, index: &Index) -> Result<(), AppError> {
-    if settings.auth.method != METHOD {
+    if !are_used(settings) {
         return Ok(());
     }
     ensure_key(settings, index).await?;

@@ -25,19 +25,16 @@ pub(super) fn describe<'a>(
     response.insert_header((ETAG, format!("\"{digest}\""))).insert_header((CONTENT_DIGEST, digest))
 }
 
-/// Says that content which its digest names never changes, and whether a shared cache may give it to others: only
-/// what anonymous clients may pull as well.
+/// Says whether a shared cache may give content to others: only what anonymous clients may pull as well, and for an hour
+/// only. Its digest names it for ever, but the repository may be made private, and a cache asks no one before it answers.
 pub(super) async fn allow_caching(
     response: &mut HttpResponseBuilder,
     api: &Api,
     grant: &PullGrant,
+    is_public: bool,
 ) {
-    let is_public = api.authority.is_public(grant).await;
-    let control = if is_public {
-        "public, max-age=31536000, immutable"
-    } else {
-        "private, max-age=31536000, immutable"
-    };
+    let is_public = is_public && api.authority.is_public(grant).await;
+    let control = if is_public { "public, max-age=3600, s-maxage=3600" } else { "private" };
     response.insert_header((CACHE_CONTROL, control));
 }
 
