@@ -169,12 +169,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::MustBePublic`]; those of the index.
-    pub async fn expect_place(&self, grant: &PushGrant) -> Result<()> {
-        self.expect_place_for(grant.repository(), grant.record()).await
+    pub async fn expect_storable(&self, grant: &PushGrant) -> Result<()> {
+        self.expect_storable_in(grant.repository(), grant.record()).await
     }
 
     /// The same for a repository of which this is known.
-    pub(super) async fn expect_place_for(
+    pub(super) async fn expect_storable_in(
         &self,
         name: &RepositoryName,
         record: Option<&RepositoryRecord>,

@@ -124,9 +124,9 @@ async fn repeating_it_changes_nothing_and_internal_ones_become_private_where_the
     assert!(matches!(absent, Err(RegistryError::NameUnknown(_))), "{absent:?}");
     let image = client.image(&registry, b"config").await;
     client.put(&registry, "tag", &image).await.unwrap();
-    for wanted in [Visibility::Internal, Visibility::Internal, Visibility::Private] {
-        set(&registry, &client, wanted).await.unwrap();
-        assert_eq!(visibility(&registry, &client).await, wanted);
+    for expected in [Visibility::Internal, Visibility::Internal, Visibility::Private] {
+        set(&registry, &client, expected).await.unwrap();
+        assert_eq!(visibility(&registry, &client).await, expected);
         assert_eq!(client.get(&registry, "tag").await, Some(image.clone()));
         assert_whole(&registry).await;
     }
@@ -144,7 +144,8 @@ async fn what_is_made_by_a_push_is_as_the_setting_and_its_namespace_say() {
         else {
             panic!("{name}")
         };
-        registry.index.set_default_visibility(id, Some(default), &actor, 1).await.unwrap();
+        let set = registry.index.set_default_visibility(id, Some(default), &actor, 1).await;
+        assert_eq!(set.unwrap(), crate::index::Changed::Done);
     }
     let before = root(&registry, TreeId::Public).await;
     for (name, expected) in [
@@ -229,15 +230,15 @@ async fn a_rebuild_makes_nothing_more_visible_and_nothing_less() {
         (Client::of("a/internal"), Visibility::Internal),
         (Client::of("a/private"), Visibility::Private),
     ];
-    for (client, wanted) in &all {
+    for (client, expected) in &all {
         let image = client.image(&registry, b"config").await;
-        set(&registry, client, *wanted).await.unwrap();
+        set(&registry, client, *expected).await.unwrap();
         client.put(&registry, "tag", &image).await.unwrap();
     }
     let roots = [root(&registry, TreeId::Public).await, root(&registry, TreeId::Private).await];
     registry.rebuild_index(&Silent).await.unwrap();
-    for (client, wanted) in &all {
-        assert_eq!(visibility(&registry, client).await, *wanted);
+    for (client, expected) in &all {
+        assert_eq!(visibility(&registry, client).await, *expected);
     }
     // Of an index that was lost, only the tree is left to say it.
     drop(registry);
@@ -246,8 +247,8 @@ async fn a_rebuild_makes_nothing_more_visible_and_nothing_less() {
     }
     let registry = open_making(folder.path(), Some(Visibility::Public)).await;
     registry.rebuild_index(&Silent).await.unwrap();
-    for (client, wanted) in &all {
-        let expected = if wanted.is_public() { Visibility::Public } else { Visibility::Private };
+    for (client, expected) in &all {
+        let expected = if expected.is_public() { Visibility::Public } else { Visibility::Private };
         assert_eq!(visibility(&registry, client).await, expected);
     }
     let after = [root(&registry, TreeId::Public).await, root(&registry, TreeId::Private).await];
