@@ -308,3 +308,36 @@ async fn what_is_lost_is_no_reason_to_show_the_rest_on() {
     assert!(shown.is_err());
     assert_eq!(visibility(&registry, &client).await, Visibility::Private);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_beside_its_changes_leave_nothing_behind_in_the_public_tree() {
+    let folder = TempDir::new().unwrap();
+    let registry = open(folder.path()).await;
+    let client = Client::new();
+    let empty = root(&registry, TreeId::Public).await;
+    client.blob(&registry, b"bytes-of-it").await;
+    let pushing = {
+        let registry = registry.clone();
+        tokio::spawn(async move {
+            let client = Client::new();
+            for number in 0..30 {
+                let tag = format!("tag-of-it-{number}");
+                client.put(&registry, &tag, &layered(&[b"bytes-of-it"])).await.unwrap();
+                registry.root().await.unwrap();
+            }
+        })
+    };
+    let mut once = HashSet::new();
+    let mut number = 0;
+    while !pushing.is_finished() || number % 2 == 1 {
+        let to = [Visibility::Private, Visibility::Public][number % 2];
+        set(&registry, &client, to).await.unwrap();
+        once.extend(blocks(&registry, TreeId::Public).await);
+        number += 1;
+    }
+    pushing.await.unwrap();
+    set(&registry, &client, Visibility::Private).await.unwrap();
+    assert_eq!(root(&registry, TreeId::Public).await, empty);
+    assert_hidden(&registry, &once, &[b"bytes-of-it", b"tag-of-it"]).await;
+    assert_whole(&registry).await;
+}
