@@ -95,7 +95,7 @@ mod tests {
             let anonymous = Caller::anonymous();
             let grant = authority.push(&anonymous, name.clone()).await.unwrap();
             let begun = registry.begin_upload(&grant).await;
-            assert_eq!(registry.expect_place(&grant).await.is_err(), is_refused);
+            assert_eq!(registry.expect_storable(&grant).await.is_err(), is_refused);
             let Err(refusal) = begun else {
                 assert!(!is_refused, "{new_visibility:?}");
                 continue;

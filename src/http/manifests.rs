@@ -106,7 +106,7 @@ pub(super) async fn put(
         ApiError::malformed(ErrorCode::ManifestInvalid, "Content-Type is not printable ASCII")
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
-    api.registry.expect_place(&grant).await?;
+    api.registry.expect_storable(&grant).await?;
     let (bytes, _loan) = body::read(&request, Body::new(body, api.body_idle), &api).await?;
     let registry = &api.registry;
     let pushed =

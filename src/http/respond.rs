@@ -10,7 +10,7 @@ use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::Expected;
+use crate::registry::{Expected, SHARED_CACHE_TIME};
 
 /// Says what the content is: its digest, its tag for caches, and where it stands in IPFS, if that is known.
 pub(super) fn describe<'a>(
@@ -34,7 +34,12 @@ pub(super) async fn allow_caching(
     is_public: bool,
 ) {
     let is_public = is_public && api.authority.is_public(grant).await;
-    let control = if is_public { "public, max-age=3600, s-maxage=3600" } else { "private" };
+    let seconds = SHARED_CACHE_TIME.as_secs();
+    let control = if is_public {
+        format!("public, max-age={seconds}, s-maxage={seconds}")
+    } else {
+        "private".to_owned()
+    };
     response.insert_header((CACHE_CONTROL, control));
 }
 

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::Result;
 use super::columns::parsed;
 use super::connection::{Connection, on};
-use super::{Index, Result, Writer};
 use crate::oci::{RepositoryName, TreeId, Visibility};
 
 /// In this order, behind 0 for none.
@@ -16,38 +16,15 @@ const ALL: [Visibility; 3] = [Visibility::Public, Visibility::Internal, Visibili
 pub(super) struct NewRepositories(AtomicU8);
 
 impl NewRepositories {
-    fn set(&self, default: Option<Visibility>) {
-        let place = default.and_then(|it| ALL.iter().position(|visibility| *visibility == it));
-        let number = place.map_or(0, |place| place + 1);
+    pub(super) fn set(&self, default: Option<Visibility>) {
+        let found = default.and_then(|it| ALL.iter().position(|visibility| *visibility == it));
+        let number = found.map_or(0, |position| position + 1);
         self.0.store(u8::try_from(number).expect("there are three"), Ordering::Release);
     }
 
     pub(super) fn get(&self) -> Option<Visibility> {
         let number = usize::from(self.0.load(Ordering::Acquire));
-        number.checked_sub(1).and_then(|place| ALL.get(place).copied())
-    }
-}
-
-impl Index {
-    /// Says who may see repositories that this process makes from now on, where their namespace does not say it. None,
-    /// as it is until this is called: everybody, whatever their namespaces say.
-    pub fn set_new_visibility(&self, default: Option<Visibility>) {
-        self.new_repositories.set(default);
-    }
-
-    /// Returns who may see a repository when it is made now.
-    pub async fn new_visibility(&self, repository: &RepositoryName) -> Result<Visibility> {
-        if self.new_repositories.get().is_none() {
-            return Ok(Visibility::Public);
-        }
-        visibility(&mut self.read().await?, repository).await
-    }
-}
-
-impl Writer {
-    /// Returns who may see a repository when it is made now.
-    pub async fn new_visibility(&mut self, repository: &RepositoryName) -> Result<Visibility> {
-        visibility(self.connection(), repository).await
+        number.checked_sub(1).and_then(|position| ALL.get(position).copied())
     }
 }
 

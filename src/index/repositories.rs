@@ -6,6 +6,20 @@ use super::{Index, Lookup, Result, Writer, new_repositories};
 use crate::oci::{IndexState, RepositoryName, RepositoryRecord, TreeId, Visibility};
 
 impl Index {
+    /// Says who may see repositories that this process makes from now on, where their namespace does not say it. None,
+    /// as it is until this is called: everybody, whatever their namespaces say.
+    pub fn set_new_visibility(&self, default: Option<Visibility>) {
+        self.new_repositories.set(default);
+    }
+
+    /// Returns who may see a repository when it is made now.
+    pub async fn new_visibility(&self, repository: &RepositoryName) -> Result<Visibility> {
+        if self.new_repositories.get().is_none() {
+            return Ok(Visibility::Public);
+        }
+        new_repositories::visibility(&mut self.read().await?, repository).await
+    }
+
     /// Tells whether the repository has a blob or a manifest.
     pub async fn repository_exists(&self, repository: &RepositoryName) -> Result<bool> {
         let connection = &mut self.read().await?;
@@ -102,6 +116,11 @@ impl Index {
 }
 
 impl Writer {
+    /// Returns who may see a repository when it is made now.
+    pub async fn new_visibility(&mut self, repository: &RepositoryName) -> Result<Visibility> {
+        new_repositories::visibility(self.connection(), repository).await
+    }
+
     /// Returns what is known of a repository; none before something was written for it.
     pub async fn repository(
         &mut self,

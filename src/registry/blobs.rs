@@ -111,7 +111,7 @@ impl Registry {
         from: &PullGrant,
         digest: &Digest,
     ) -> Result<Option<Blob>> {
-        self.expect_place(grant).await?;
+        self.expect_storable(grant).await?;
         let Some(row) = self.index.blob(from.repository(), digest).await? else { return Ok(None) };
         if !self.index.mount_blob(grant.repository(), digest, now()).await? {
             return Ok(None);

@@ -115,8 +115,8 @@ impl Former {
         for canonical in &self.contents {
             let hex = canonical.hex();
             let Some(group) = resolve(blobs, [&hex[..2]], nodes)? else { continue };
-            let Some(place) = resolve(group, [hex.as_str()], nodes)? else { continue };
-            self.of_contents.insert(place, vec![*canonical]);
+            let Some(folder) = resolve(group, [hex.as_str()], nodes)? else { continue };
+            self.of_contents.insert(folder, vec![*canonical]);
             if self.of_contents.contains_key(&group) {
                 continue;
             }

@@ -46,7 +46,7 @@ impl Registry {
         bytes: Bytes,
         condition: Condition,
     ) -> Result<PushedManifest> {
-        self.expect_place(grant).await?;
+        self.expect_storable(grant).await?;
         let limit = self.limits.manifest_bytes;
         if bytes.len() > limit {
             return Err(RegistryError::ManifestTooLarge { limit });

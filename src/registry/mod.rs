@@ -87,6 +87,7 @@ pub use repository::Repository;
 pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
+pub use visibility::SHARED_CACHE_TIME;
 
 use crate::index::Index;
 use crate::oci::Visibility;

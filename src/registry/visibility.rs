@@ -6,6 +6,7 @@
 //! public repositories have is served on.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use super::blobs::content;
 use super::intent::{Intent, Planned, Refusal};
@@ -18,6 +19,9 @@ use crate::ipld::Block;
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, RepositoryRecord, TreeId, Visibility};
 use crate::storage::{Edit, TreeEdit};
 
+/// For how long shared caches may serve what was public, after it is not so any more.
+pub const SHARED_CACHE_TIME: Duration = Duration::from_hours(1);
+
 /// How many repositories are listed at a time.
 const PAGE: u32 = 1000;
 
@@ -25,7 +29,8 @@ impl Registry {
     /// Says who may see a repository. When it returns, that is so for each request, and what is not public any more is
     /// in no root that the gateway serves. Repeating it succeeds.
     ///
-    /// What others have fetched cannot be called back; nor can what is published before the publisher is told.
+    /// What others have fetched cannot be called back, shared caches serve it on for [`SHARED_CACHE_TIME`], and the root
+    /// that is published stays so until the publisher has published the new one.
     ///
     /// # Errors
     /// [`RegistryError::NameUnknown`]; [`RegistryError::MustBePublic`]; [`RegistryError::Waiting`], after which it may
@@ -35,29 +40,25 @@ impl Registry {
         grant: &VisibilityGrant,
         visibility: Visibility,
     ) -> Result<()> {
-        self.change_visibility(grant.caller().into(), grant.repository(), visibility).await
-    }
-
-    async fn change_visibility(
-        &self,
-        actor: Actor,
-        repository: &RepositoryName,
-        visibility: Visibility,
-    ) -> Result<()> {
+        let (actor, repository) = (grant.caller().into(), grant.repository().clone());
         if !visibility.is_public() {
-            self.expect_private_tree(repository)?;
+            self.expect_private_tree(&repository)?;
         }
-        let record = self.index.repository(repository).await?;
-        let record = record.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?;
-        if record.visibility != visibility {
-            let repository = repository.clone();
-            self.commit(actor, Intent::SetVisibility { repository, visibility }).await?;
-        }
-        // Also for one who repeats it, since the first call may have ended before this.
-        if !visibility.is_public() {
-            self.root().await?;
-        }
-        Ok(())
+        let registry = self.clone();
+        let changing = async move {
+            let record = registry.index.repository(&repository).await?;
+            let record = record.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?;
+            if record.visibility != visibility {
+                let intent = Intent::SetVisibility { repository, visibility };
+                registry.commit(actor, intent).await?;
+            }
+            // Also when it is repeated, since the first call may have ended before this.
+            if !visibility.is_public() {
+                registry.root().await?;
+            }
+            Ok(())
+        };
+        self.spawn_uncancellable(changing).await
     }
 
     /// Folds what a change of visibility left that did not come to its end, so that no root which is served leads to it.
@@ -169,12 +170,12 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::MustBePublic`]; those of the index.
-    pub async fn expect_place(&self, grant: &PushGrant) -> Result<()> {
-        self.expect_place_for(grant.repository(), grant.record()).await
+    pub async fn expect_storable(&self, grant: &PushGrant) -> Result<()> {
+        self.expect_storable_in(grant.repository(), grant.record()).await
     }
 
     /// The same for a repository of which this is known.
-    pub(super) async fn expect_place_for(
+    pub(super) async fn expect_storable_in(
         &self,
         name: &RepositoryName,
         record: Option<&RepositoryRecord>,

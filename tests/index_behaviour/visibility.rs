@@ -1,7 +1,7 @@
 //! Cases about who may see a repository, from when it is made.
 
 use bytes::Bytes;
-use roadstead::index::{Actor, Added, EdgeKind, Index, TagRow};
+use roadstead::index::{Actor, Added, Changed, EdgeKind, Index, TagRow};
 use roadstead::oci::TreeId::{self, Private, Public};
 use roadstead::oci::{RepositoryName, Visibility};
 
@@ -71,7 +71,8 @@ async fn a_repository_is_made_as_its_namespace_or_else_the_setting_says(home: Ho
         let Added::Made(id) = index.add_namespace(name, None, &nobody, NOW).await? else {
             return Err(format!("no namespace {name}").into());
         };
-        index.set_default_visibility(id, default, &nobody, NOW).await?;
+        let set = index.set_default_visibility(id, default, &nobody, NOW).await?;
+        assert_eq!(set, Changed::Done);
     }
     index.set_new_visibility(Some(Visibility::Private));
     for (namespace, expected) in [
@@ -107,7 +108,8 @@ async fn without_a_setting_every_repository_is_made_public(home: Home) -> Outcom
     let Added::Made(id) = index.add_namespace("private", None, &nobody, NOW).await? else {
         return Err("no namespace".into());
     };
-    index.set_default_visibility(id, Some(Visibility::Private), &nobody, NOW).await?;
+    let set = index.set_default_visibility(id, Some(Visibility::Private), &nobody, NOW).await?;
+    assert_eq!(set, Changed::Done);
     for made in make_all(index, "private").await? {
         assert_eq!(seen_by(index, &made).await?, Visibility::Public, "{made}");
     }

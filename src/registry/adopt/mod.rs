@@ -119,7 +119,7 @@ impl<'a> Adoption<'a> {
             return Ok(());
         }
         let record = self.registry.record(name).await?;
-        match self.registry.expect_place_for(name, record.as_ref()).await {
+        match self.registry.expect_storable_in(name, record.as_ref()).await {
             Err(error @ RegistryError::MustBePublic(_)) => {
                 self.leave_out(
                     LeftOutKind::Repository,

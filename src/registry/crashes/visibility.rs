@@ -124,9 +124,9 @@ async fn repeating_it_changes_nothing_and_internal_ones_become_private_where_the
     assert!(matches!(absent, Err(RegistryError::NameUnknown(_))), "{absent:?}");
     let image = client.image(&registry, b"config").await;
     client.put(&registry, "tag", &image).await.unwrap();
-    for wanted in [Visibility::Internal, Visibility::Internal, Visibility::Private] {
-        set(&registry, &client, wanted).await.unwrap();
-        assert_eq!(visibility(&registry, &client).await, wanted);
+    for expected in [Visibility::Internal, Visibility::Internal, Visibility::Private] {
+        set(&registry, &client, expected).await.unwrap();
+        assert_eq!(visibility(&registry, &client).await, expected);
         assert_eq!(client.get(&registry, "tag").await, Some(image.clone()));
         assert_whole(&registry).await;
     }
@@ -144,7 +144,8 @@ async fn what_is_made_by_a_push_is_as_the_setting_and_its_namespace_say() {
         else {
             panic!("{name}")
         };
-        registry.index.set_default_visibility(id, Some(default), &actor, 1).await.unwrap();
+        let set = registry.index.set_default_visibility(id, Some(default), &actor, 1).await;
+        assert_eq!(set.unwrap(), crate::index::Changed::Done);
     }
     let before = root(&registry, TreeId::Public).await;
     for (name, expected) in [
@@ -229,15 +230,15 @@ async fn a_rebuild_makes_nothing_more_visible_and_nothing_less() {
         (Client::of("a/internal"), Visibility::Internal),
         (Client::of("a/private"), Visibility::Private),
     ];
-    for (client, wanted) in &all {
+    for (client, expected) in &all {
         let image = client.image(&registry, b"config").await;
-        set(&registry, client, *wanted).await.unwrap();
+        set(&registry, client, *expected).await.unwrap();
         client.put(&registry, "tag", &image).await.unwrap();
     }
     let roots = [root(&registry, TreeId::Public).await, root(&registry, TreeId::Private).await];
     registry.rebuild_index(&Silent).await.unwrap();
-    for (client, wanted) in &all {
-        assert_eq!(visibility(&registry, client).await, *wanted);
+    for (client, expected) in &all {
+        assert_eq!(visibility(&registry, client).await, *expected);
     }
     // Of an index that was lost, only the tree is left to say it.
     drop(registry);
@@ -246,8 +247,8 @@ async fn a_rebuild_makes_nothing_more_visible_and_nothing_less() {
     }
     let registry = open_making(folder.path(), Some(Visibility::Public)).await;
     registry.rebuild_index(&Silent).await.unwrap();
-    for (client, wanted) in &all {
-        let expected = if wanted.is_public() { Visibility::Public } else { Visibility::Private };
+    for (client, expected) in &all {
+        let expected = if expected.is_public() { Visibility::Public } else { Visibility::Private };
         assert_eq!(visibility(&registry, client).await, expected);
     }
     let after = [root(&registry, TreeId::Public).await, root(&registry, TreeId::Private).await];
@@ -306,4 +307,37 @@ async fn what_is_lost_is_no_reason_to_show_the_rest_on() {
     let shown = set(&registry, &client, Visibility::Public).await;
     assert!(shown.is_err());
     assert_eq!(visibility(&registry, &client).await, Visibility::Private);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pushes_beside_its_changes_leave_nothing_behind_in_the_public_tree() {
+    let folder = TempDir::new().unwrap();
+    let registry = open(folder.path()).await;
+    let client = Client::new();
+    let empty = root(&registry, TreeId::Public).await;
+    client.blob(&registry, b"bytes-of-it").await;
+    let pushing = {
+        let registry = registry.clone();
+        tokio::spawn(async move {
+            let client = Client::new();
+            for number in 0..30 {
+                let tag = format!("tag-of-it-{number}");
+                client.put(&registry, &tag, &layered(&[b"bytes-of-it"])).await.unwrap();
+                registry.root().await.unwrap();
+            }
+        })
+    };
+    let mut once = HashSet::new();
+    let mut number = 0;
+    while !pushing.is_finished() || number % 2 == 1 {
+        let to = [Visibility::Private, Visibility::Public][number % 2];
+        set(&registry, &client, to).await.unwrap();
+        once.extend(blocks(&registry, TreeId::Public).await);
+        number += 1;
+    }
+    pushing.await.unwrap();
+    set(&registry, &client, Visibility::Private).await.unwrap();
+    assert_eq!(root(&registry, TreeId::Public).await, empty);
+    assert_hidden(&registry, &once, &[b"bytes-of-it", b"tag-of-it"]).await;
+    assert_whole(&registry).await;
 }

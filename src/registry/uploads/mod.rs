@@ -56,7 +56,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::UploadsFull`]; [`RegistryError::MustBePublic`]; those of the index.
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
-        self.expect_place(grant).await?;
+        self.expect_storable(grant).await?;
         self.check_quota(0, 1).await?;
         let id = new_id();
         self.index.create_upload(&id, grant.repository(), &owner(grant), now()).await?;
