@@ -1,7 +1,7 @@
 //! Cases about who may see a repository, from when it is made.
 
 use bytes::Bytes;
-use roadstead::index::{Actor, Added, Changed, EdgeKind, Index, TagRow};
+use roadstead::index::{Actor, Added, Changed, EdgeKind, Index, TagRow, WholeRepository};
 use roadstead::oci::TreeId::{self, Private, Public};
 use roadstead::oci::{RepositoryName, Visibility};
 
@@ -55,8 +55,8 @@ async fn make_all(
     let mut writer = index.lock().await?;
     writer.put_blob(Some(&named("put")), &blob("layer"), NOW).await?;
     give(&mut writer, &named("manifest"), "image", &manifest("image")).await?;
-    let names = ["recorded", "mounted", "small", "large", "named", "put", "manifest"];
-    Ok(names.into_iter().map(named).collect())
+    let all = ["recorded", "mounted", "small", "large", "named", "put", "manifest"];
+    Ok(all.into_iter().map(named).collect())
 }
 
 async fn a_repository_is_made_as_its_namespace_or_else_the_setting_says(home: Home) -> Outcome {
@@ -168,7 +168,7 @@ async fn a_whole_repository_is_what_its_tree_has(home: Home) -> Outcome {
         home.index.record_blob(holder, &blob("loose"), NOW).await?;
     }
     let mut writer = home.index.lock().await?;
-    assert_eq!(writer.whole_repository(&repository("absent")).await?, Default::default());
+    assert_eq!(writer.whole_repository(&repository("absent")).await?, WholeRepository::default());
     let mut image = manifest("image");
     image.aliases = vec![sha512("image")];
     image.edges =

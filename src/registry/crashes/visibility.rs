@@ -80,8 +80,8 @@ async fn one_that_is_hidden_and_stops_anywhere_is_whole_and_served_no_more() {
         drop(registry);
         let registry = Box::pin(open(folder.path())).await;
         assert_eq!(visibility(&registry, &client).await, Visibility::Internal, "{stop:?}");
-        let digests = [&b"bytes-of-it"[..], &gone, &image]
-            .map(|bytes| CanonicalDigest::of(bytes).hex().to_string());
+        let digests =
+            [&b"bytes-of-it"[..], &gone, &image].map(|bytes| CanonicalDigest::of(bytes).hex());
         let mut secrets: Vec<&[u8]> = vec![b"bytes-of-it", b"tag-of-it", b"tag-that-went"];
         secrets.extend(digests.iter().map(String::as_bytes));
         assert_hidden(&registry, &once, &secrets).await;
