@@ -131,13 +131,18 @@ impl Directory for IndexDirectory {
     }
 }
 
+/// Tells whether clients sign in by accounts.
+pub(super) fn are_used(settings: &Settings) -> bool {
+    settings.auth.method == METHOD
+}
+
 /// Returns what administers accounts; none where clients sign in otherwise. It hashes passwords by what checks them.
 pub(super) fn administration(
     settings: &Settings,
     index: &Arc<Index>,
     checks: &Arc<Checks>,
 ) -> Option<Arc<Administration>> {
-    if settings.auth.method != METHOD {
+    if !are_used(settings) {
         return None;
     }
     let rules = Rules {
@@ -154,7 +159,7 @@ pub(super) fn administration(
 /// # Errors
 /// [`AppError::Accounts`] when the settings name no administrator that can be; those of the index.
 pub(super) async fn prepare(settings: &Settings, index: &Index) -> Result<(), AppError> {
-    if settings.auth.method != METHOD {
+    if !are_used(settings) {
         return Ok(());
     }
     ensure_key(settings, index).await?;

@@ -123,6 +123,22 @@ pub enum AppError {
         /// As it is recorded.
         recorded: String,
     },
+    /// Clients without accounts could read what is not for everybody.
+    #[error(
+        "{count} repositories are internal or private, and with this auth.method every client that may pull could read \
+         them: set auth.method = \"accounts\", or start with --make-public to make them public"
+    )]
+    NotPublic {
+        /// How many.
+        count: u64,
+    },
+    /// What only users could pull would be shown to everybody.
+    #[error(
+        "cannot begin with accounts: only users could pull the repositories of this registry, and its storage can be \
+         read by everybody who knows a CID; use the embedded storage, or start once with \
+         auth.htpasswd.anonymous_pull = true if the repositories may be public"
+    )]
+    NoPrivateTree,
     /// Connections cannot be encrypted as it was set.
     #[error(transparent)]
     Tls(#[from] TlsError),

@@ -23,6 +23,7 @@ mod server;
 mod sign_in_method;
 mod tls;
 mod uploads;
+mod visibility;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,6 +89,9 @@ impl App {
                 );
             }
             caught_up => caught_up?,
+        }
+        if let Err(error) = app.registry.finish_visibility().await {
+            tracing::warn!(%error, "failed to remove repositories that are not public from the public root");
         }
         if let Err(error) = app.registry.finish_purges().await {
             tracing::warn!(%error, "failed to remove purged content");
@@ -250,6 +254,8 @@ fn limits(settings: &Settings) -> Limits {
         sparse_indexes: settings.manifests.allow_sparse_indexes,
         commit_wait: settings.server.request_timeout,
         root_grace: settings.gateway.root_grace,
+        new_visibility: accounts::are_used(settings)
+            .then_some(settings.auth.accounts.default_visibility),
     }
 }
 

@@ -50,6 +50,8 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
 pub struct StartOptions {
     /// Whether clients may sign in otherwise than before, where other processes may use the index: none does now.
     pub change_sign_in: bool,
+    /// Whether repositories that are not public become so, where clients have no accounts.
+    pub make_public: bool,
 }
 
 /// Serves until the process has to stop; then finishes transfers for as long as the settings
@@ -84,6 +86,7 @@ pub async fn serve(
     warn_of_unknown_url(settings);
     let mut app = App::open(settings).await?;
     let before = sign_in_method::expect(settings, &app.index, options.change_sign_in).await?;
+    sign_in_method::hide(settings, &app, &before, options.make_public).await?;
     accounts::prepare(settings, &app.index).await?;
     sign_in_method::record(settings, &app.index, &before).await?;
     if let Some(federation) = federation::open(settings)? {

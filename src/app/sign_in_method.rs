@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::AppError;
+use super::{App, AppError, accounts};
 use crate::config::Settings;
 use crate::index::{Actor, Changed, Index};
 
@@ -56,13 +56,36 @@ pub(super) async fn record(
     if method_of(&recorded) == method { Ok(()) } else { Err(other(method, &recorded)) }
 }
 
+/// Does what a change of the method needs, so that it exposes nothing: without accounts no repository may be hidden, and
+/// at a first start with accounts those are hidden from anonymous clients that they could not pull before.
+///
+/// # Errors
+/// [`AppError::NotPublic`]; [`AppError::NoPrivateTree`]; those of the registry.
+pub(super) async fn hide(
+    settings: &Settings,
+    app: &App,
+    before: &Before,
+    make_public: bool,
+) -> Result<(), AppError> {
+    if !accounts::are_used(settings) {
+        return app.expect_public(make_public).await;
+    }
+    match before {
+        Before::Recorded(recorded) if method_of(recorded) == settings.auth.method => Ok(()),
+        before => {
+            app.keep_from_anonymous(before.was_open()).await?;
+            let made = app.index.adopt_namespaces(&Actor::default(), now()).await?;
+            if made > 0 {
+                tracing::info!(namespaces = made, "gave namespaces to the administrators");
+            }
+            Ok(())
+        }
+    }
+}
+
 impl Before {
     /// Tells whether anonymous clients could pull everything. What is not known is not taken for granted.
-    #[expect(
-        dead_code,
-        reason = "what a first start with accounts does about repositories comes by another change"
-    )]
-    pub(super) fn was_open(&self) -> bool {
+    fn was_open(&self) -> bool {
         match self {
             Self::Unknown => false,
             Self::Recorded(recorded) => ["open", ANONYMOUS_PULL].contains(&recorded.as_str()),

@@ -10,7 +10,7 @@ use super::anonymous::Reach;
 use super::{
     AccessControl, Act, Action, AnonymousBound, AuthError, Caller, CatalogGrant, Challenge,
     Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Scopes, SignedIn,
-    Token, TokenFault, TokenService, names, scope,
+    Token, TokenFault, TokenService, VisibilityGrant, names, scope,
 };
 use crate::oci::{ForeignName, RepositoryName, RepositoryRecord};
 
@@ -328,6 +328,19 @@ impl Authority {
     ) -> Result<DeleteGrant, AuthError> {
         let Meant { name, record, .. } = self.change(caller, Action::Delete, meant.into()).await?;
         Ok(DeleteGrant::new(name, record, caller.clone()))
+    }
+
+    /// Allows a client to say who may see a repository of this registry: who may delete from it may do that.
+    ///
+    /// # Errors
+    /// Why it is not allowed; a change of a foreign repository never is.
+    pub async fn visibility(
+        &self,
+        caller: &Caller,
+        meant: impl Into<Meant>,
+    ) -> Result<VisibilityGrant, AuthError> {
+        let Meant { name, record, .. } = self.change(caller, Action::Delete, meant.into()).await?;
+        Ok(VisibilityGrant::new(name, record, caller.clone()))
     }
 
     /// Allows a client to list the repositories that it may see.

@@ -23,6 +23,10 @@ pub struct PushGrant(Granted);
 #[derive(Debug, Clone)]
 pub struct DeleteGrant(Granted);
 
+/// The right to say who may see a repository.
+#[derive(Debug, Clone)]
+pub struct VisibilityGrant(Granted);
+
 /// The right to list repositories: those that the caller may see.
 #[derive(Debug, Clone)]
 pub struct CatalogGrant(Caller);
@@ -154,6 +158,34 @@ impl DeleteGrant {
     }
 
     /// Returns the caller who deletes.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+}
+
+impl VisibilityGrant {
+    pub(super) fn new(
+        repository: RepositoryName,
+        record: Option<RepositoryRecord>,
+        caller: Caller,
+    ) -> Self {
+        Self(Granted { repository, record, caller })
+    }
+
+    /// Returns what is known of the repository; none if it is not there.
+    #[must_use]
+    pub fn record(&self) -> Option<&RepositoryRecord> {
+        self.0.record.as_ref()
+    }
+
+    /// Returns the repository.
+    #[must_use]
+    pub fn repository(&self) -> &RepositoryName {
+        &self.0.repository
+    }
+
+    /// Returns the caller who changes it.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.0.caller

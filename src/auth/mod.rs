@@ -36,7 +36,7 @@ pub use anonymous::AnonymousBound;
 pub use authority::Authority;
 pub use caller::{Caller, CallerKind, Credentials};
 pub use decision::Decision;
-pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant};
+pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
 pub use methods::{

@@ -23,6 +23,9 @@ pub(super) struct ServeArguments {
     /// Accepts another `auth.method` than before where several processes share the index: stop all others first
     #[arg(long)]
     change_sign_in: bool,
+    /// Makes all repositories public, for an `auth.method` without accounts
+    #[arg(long)]
+    make_public: bool,
 }
 
 /// Serves.
@@ -38,7 +41,10 @@ pub(super) fn run(
     let file = sources.settings_file()?;
     let file = file.map_or_else(|| "none".to_owned(), |file| file.display().to_string());
     tracing::info!(settings = file, "starting");
-    let options = StartOptions { change_sign_in: arguments.change_sign_in };
+    let options = StartOptions {
+        change_sign_in: arguments.change_sign_in,
+        make_public: arguments.make_public,
+    };
     runtime()?.block_on(app::serve(&settings, options, async |address, registry| {
         if !io::stdout().is_terminal() {
             return;

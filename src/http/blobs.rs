@@ -34,7 +34,7 @@ pub(super) async fn head(
         return not_modified(&api, &grant, &blob).await;
     }
     let mut response = HttpResponse::Ok();
-    describe(&mut response, &api, &grant, &blob).await;
+    describe(&mut response, &api, &grant, &blob).await?;
     let nothing = stream::empty::<Result<_, StorageError>>();
     Ok(response.body(SizedStream::new(blob.size(), nothing)))
 }
@@ -55,7 +55,8 @@ pub(super) async fn get(
     let blob = api.registry.repository(&grant).blob(&digest, extent(header)).await?;
     if let Some(location) = blob.location() {
         let mut response = HttpResponse::TemporaryRedirect();
-        respond::describe(&mut response, &digest, blob.cid());
+        let is_public = api.registry.is_public_below(&grant).await?;
+        respond::describe(&mut response, &digest, blob.cid().filter(|_| is_public));
         return Ok(response.insert_header((LOCATION, location)).finish());
     }
     let size = blob.size();
@@ -65,7 +66,7 @@ pub(super) async fn get(
         RequestedRanges::Nothing => return Err(ApiError::unsatisfiable(size)),
         RequestedRanges::Part(_) | RequestedRanges::Parts(_) => HttpResponse::PartialContent(),
     };
-    describe(&mut response, &api, &grant, &blob).await;
+    describe(&mut response, &api, &grant, &blob).await?;
     match requested {
         RequestedRanges::Parts(ranges) => parts(response, blob, ranges).await,
         RequestedRanges::Part(range) => {
@@ -125,13 +126,20 @@ pub(super) async fn delete(
 
 async fn not_modified(api: &Api, grant: &PullGrant, blob: &Blob) -> Answer {
     let mut response = HttpResponse::NotModified();
-    describe(&mut response, api, grant, blob).await;
+    describe(&mut response, api, grant, blob).await?;
     Ok(response.finish())
 }
 
-async fn describe(response: &mut HttpResponseBuilder, api: &Api, grant: &PullGrant, blob: &Blob) {
-    respond::describe(response, &blob.digest, blob.cid())
+async fn describe(
+    response: &mut HttpResponseBuilder,
+    api: &Api,
+    grant: &PullGrant,
+    blob: &Blob,
+) -> Result<(), ApiError> {
+    let is_public = api.registry.is_public_below(grant).await?;
+    respond::describe(response, &blob.digest, blob.cid().filter(|_| is_public))
         .insert_header((CONTENT_TYPE, OCTETS))
         .insert_header((ACCEPT_RANGES, "bytes"));
-    respond::allow_caching(response, api, grant).await;
+    respond::allow_caching(response, api, grant, is_public).await;
+    Ok(())
 }

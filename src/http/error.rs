@@ -203,7 +203,9 @@ impl From<RegistryError> for ApiError {
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::NotPublic(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
-            E::FederationDenied(_) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
+            E::FederationDenied(_) | E::MustBePublic(_) | E::NoAccounts(_) => {
+                (StatusCode::FORBIDDEN, ErrorCode::Denied)
+            }
             E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),
             E::NamespaceUnserved { error, .. } => {

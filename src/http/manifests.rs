@@ -35,7 +35,7 @@ pub(super) async fn get(
     {
         condition::check_expected(&request, &grant, &reference, &digest)?;
         let mut response = HttpResponse::NotModified();
-        describe(&mut response, &api, &grant, &reference, (&digest, None)).await;
+        describe(&mut response, &api, &grant, &reference, (&digest, None)).await?;
         return Ok(response.finish());
     }
     let mut lent = None;
@@ -58,7 +58,7 @@ pub(super) async fn get(
     };
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     let what = (&manifest.digest, Some(&manifest.cid));
-    describe(&mut response, &api, &grant, &reference, what).await;
+    describe(&mut response, &api, &grant, &reference, what).await?;
     if is_known {
         return Ok(response.finish());
     }
@@ -80,12 +80,14 @@ async fn describe(
     grant: &PullGrant,
     reference: &Reference,
     (digest, cid): (&Digest, Option<&Cid>),
-) {
-    respond::describe(response, digest, cid);
+) -> Result<(), ApiError> {
+    let is_public = api.registry.is_public_below(grant).await?;
+    respond::describe(response, digest, cid.filter(|_| is_public));
     respond::tell_age(response, api, grant);
     if let Reference::Digest(_) = reference {
-        respond::allow_caching(response, api, grant).await;
+        respond::allow_caching(response, api, grant, is_public).await;
     }
+    Ok(())
 }
 
 /// `PUT` (distribution-spec, "Pushing Manifests"); by digest, also with tags in the query. A condition
@@ -104,6 +106,7 @@ pub(super) async fn put(
         ApiError::malformed(ErrorCode::ManifestInvalid, "Content-Type is not printable ASCII")
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
+    api.registry.expect_storable(&grant).await?;
     let (bytes, _loan) = body::read(&request, Body::new(body, api.body_idle), &api).await?;
     let registry = &api.registry;
     let pushed =
@@ -114,8 +117,10 @@ pub(super) async fn put(
     response
         .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, pushed.digest.to_string()))
-        .insert_header((ETAG, format!("\"{}\"", pushed.digest)))
-        .insert_header((IPFS_PATH, format!("/ipfs/{}", pushed.cid)));
+        .insert_header((ETAG, format!("\"{}\"", pushed.digest)));
+    if registry.is_pushed_public(&grant).await? {
+        response.insert_header((IPFS_PATH, format!("/ipfs/{}", pushed.cid)));
+    }
     if let Some(subject) = pushed.subject {
         response.insert_header(("OCI-Subject", subject.to_string()));
     }

@@ -10,7 +10,7 @@ use super::range::Joined;
 use super::{Api, condition};
 use crate::auth::PullGrant;
 use crate::oci::{Digest, RepositoryName};
-use crate::registry::Expected;
+use crate::registry::{Expected, SHARED_CACHE_TIME};
 
 /// Says what the content is: its digest, its tag for caches, and where it stands in IPFS, if that is known.
 pub(super) fn describe<'a>(
@@ -25,18 +25,20 @@ pub(super) fn describe<'a>(
     response.insert_header((ETAG, format!("\"{digest}\""))).insert_header((CONTENT_DIGEST, digest))
 }
 
-/// Says that content which its digest names never changes, and whether a shared cache may give it to others: only
-/// what anonymous clients may pull as well.
+/// Says whether a shared cache may give content to others: only what anonymous clients may pull as well, and for an hour
+/// only. Its digest names it for ever, but the repository may be made private, and a cache asks no one before it answers.
 pub(super) async fn allow_caching(
     response: &mut HttpResponseBuilder,
     api: &Api,
     grant: &PullGrant,
+    is_public: bool,
 ) {
-    let is_public = api.authority.is_public(grant).await;
+    let is_public = is_public && api.authority.is_public(grant).await;
+    let seconds = SHARED_CACHE_TIME.as_secs();
     let control = if is_public {
-        "public, max-age=31536000, immutable"
+        format!("public, max-age={seconds}, s-maxage={seconds}")
     } else {
-        "private, max-age=31536000, immutable"
+        "private".to_owned()
     };
     response.insert_header((CACHE_CONTROL, control));
 }

@@ -28,7 +28,7 @@ pub(super) async fn post(
         && let Some(digest) = query.parse::<Digest>("mount")?
         && let Some(blob) = mount(&grant, &digest, query.get("from"), &api).await?
     {
-        return Ok(created(&api, &grant, &blob));
+        return created(&api, &grant, &blob).await;
     }
     // The algorithm only matters at the end; one that never can be verified is refused now.
     query.parse::<Algorithm>("digest-algorithm")?;
@@ -39,7 +39,7 @@ pub(super) async fn post(
     };
     let put = Put { grant: &grant, id: &id, digest, request: &request, api: &api };
     match put.whole(&mut Body::new(body, api.body_idle)).await {
-        Ok(blob) => Ok(created(&api, &grant, &blob)),
+        Ok(blob) => created(&api, &grant, &blob).await,
         Err(error) => {
             // Its client never got its name, and begins anew.
             let _ = api.registry.cancel_upload(&grant, &id).await;
@@ -125,7 +125,7 @@ pub(super) async fn put(
         put.rest_or_whole(offset, &mut body).await
     };
     let error = match ended {
-        Ok(blob) => return Ok(created(&api, &grant, &blob)),
+        Ok(blob) => return created(&api, &grant, &blob).await,
         Err(error) => error,
     };
     match error {
@@ -139,7 +139,7 @@ pub(super) async fn put(
     };
     // A client that is still sending could not read the answer. One that breaks off needs none.
     let _ = body.drain(&request).await;
-    Ok(created(&api, &grant, &blob))
+    created(&api, &grant, &blob).await
 }
 
 /// `DELETE`: ends an upload without a result.
@@ -322,14 +322,16 @@ fn upload_location(api: &Api, grant: &PushGrant, id: &str, offset: u64) -> Strin
     respond::location(api, grant.repository(), &format!("blobs/uploads/{position}"))
 }
 
-fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> HttpResponse {
+async fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> Answer {
     let location = respond::location(api, grant.repository(), &format!("blobs/{}", blob.digest));
     let mut response = HttpResponse::Created();
     response
         .insert_header((LOCATION, location))
         .insert_header((CONTENT_DIGEST, blob.digest.to_string()));
-    if let Some(cid) = blob.cid() {
+    if let Some(cid) = blob.cid()
+        && api.registry.is_pushed_public(grant).await?
+    {
         response.insert_header((IPFS_PATH, format!("/ipfs/{cid}")));
     }
-    response.finish()
+    Ok(response.finish())
 }

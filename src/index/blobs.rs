@@ -314,7 +314,7 @@ async fn give(
     aliases: &[Digest],
     now: i64,
 ) -> Result<()> {
-    let repository = repositories::ensure(connection, repository, now).await?;
+    let repository = repositories::ensure(connection, repository, None, now).await?;
     let own = Digest::from(canonical);
     for name in std::iter::once(&own).chain(aliases.iter().filter(|alias| **alias != own)) {
         on!(connection, "giving a blob to a repository", db => sqlx::query(

@@ -14,6 +14,7 @@ use super::failure::kind;
 use super::session::within;
 use super::statement::{Script, Statement, Value};
 use super::{IndexError, IndexErrorKind, Result};
+use crate::oci::Visibility;
 
 /// Runs one query, written once, on whichever database the connection leads to. Any failure is
 /// noted on the connection, so that it is not used as if nothing had happened.
@@ -87,6 +88,8 @@ pub(super) struct Connection {
     has_changed_records: bool,
     /// What is to be run before anything else, all of it of the transaction.
     waiting: Vec<Statement>,
+    /// Who may see repositories that are made by it, where their namespace does not say it; none where all are public.
+    new_visibility: Option<Visibility>,
 }
 
 impl Connection {
@@ -109,7 +112,19 @@ impl Connection {
             has_events: false,
             has_changed_records: false,
             waiting: Vec::new(),
+            new_visibility: None,
         }
+    }
+
+    /// Makes repositories with that visibility, where their namespace does not say it; public ones, whatever it says, if
+    /// none.
+    pub(super) fn making(mut self, new_visibility: Option<Visibility>) -> Self {
+        self.new_visibility = new_visibility;
+        self
+    }
+
+    pub(super) fn new_visibility(&self) -> Option<Visibility> {
+        self.new_visibility
     }
 
     /// Gives each statement that time.

@@ -11,6 +11,7 @@ use super::connection::{Connection, Link, misuse};
 use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
 use super::locks::Locks;
+use super::new_repositories::NewRepositories;
 use super::pool::Pool;
 use super::{Access, IndexError, IndexErrorKind, Lease, Result, Writer};
 
@@ -43,6 +44,8 @@ pub struct Index {
     pub(super) cache: RowCache,
     /// When access tokens were last used.
     pub(super) token_uses: TokenUses,
+    /// Who may see repositories that are made by this process.
+    pub(super) new_repositories: NewRepositories,
     /// How long a statement of a request may take, where there is a network between.
     pub(super) limit: Duration,
     /// What wakes subscribers.
@@ -93,7 +96,8 @@ impl Index {
     }
 
     fn connection(&self, link: Link, passed: Option<OwnedMutexGuard<()>>) -> Connection {
-        Connection::new(link, self.gate.clone(), passed).within(self.limit)
+        let connection = Connection::new(link, self.gate.clone(), passed).within(self.limit);
+        connection.making(self.new_repositories.get())
     }
 
     fn check_access(&self) -> Result<()> {

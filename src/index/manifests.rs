@@ -10,7 +10,7 @@ use super::{
     Index, Lookup, ManifestRow, NewManifest, Result, StoredManifest, Writer, edges, repositories,
 };
 use crate::ipld::{RAW, digest_of};
-use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag, TreeId};
 
 type Row = (String, String, Vec<u8>, String, Vec<u8>);
 
@@ -129,8 +129,19 @@ impl Writer {
         new: &NewManifest,
         now: i64,
     ) -> Result<()> {
+        self.put_manifest_in(None, repository, new, now).await
+    }
+
+    /// The same, of a repository that is made in that tree, if need be.
+    pub async fn put_manifest_in(
+        &mut self,
+        tree: Option<TreeId>,
+        repository: &RepositoryName,
+        new: &NewManifest,
+        now: i64,
+    ) -> Result<()> {
         self.write(async |connection| {
-            let repository = repositories::ensure(connection, repository, now).await?;
+            let repository = repositories::ensure(connection, repository, tree, now).await?;
             let canonical = new.canonical.to_string();
             let give = Statement::new(
                 "giving a manifest to a repository",

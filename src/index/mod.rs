@@ -31,6 +31,7 @@ mod locks;
 mod lookup;
 mod maintenance;
 mod manifests;
+mod new_repositories;
 mod nodes;
 mod open;
 mod pool;
@@ -48,6 +49,7 @@ mod sqlite;
 mod statement;
 mod tags;
 mod uploads;
+mod whole_repository;
 mod withdrawn;
 mod writer;
 
@@ -71,6 +73,7 @@ pub use rows::{
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };
+pub use whole_repository::WholeRepository;
 pub use writer::Writer;
 
 /// Returns the file that the URL of an index names; none where it names a server.

@@ -6,12 +6,16 @@ use bytes::Bytes;
 use cid::Cid;
 use sqlx::QueryBuilder;
 
+use super::columns::cid;
 use super::connection::{Connection, on};
 use super::{Index, NodeRefs, Result, Writer};
 use crate::oci::TreeId;
 
 /// How many nodes go into one statement; at most three parameters each.
 const NODES_AT_ONCE: usize = 1000;
+
+/// How many bytes a node has at the most that has a single short name.
+const SMALL: i64 = 128;
 
 /// The columns of `nodes` for a tree: the count of its links to a node, and when that count became 0.
 struct Columns {
@@ -30,6 +34,20 @@ impl Index {
     /// Returns the bytes of a tree's node.
     pub async fn node(&self, cid: &Cid) -> Result<Option<Bytes>> {
         bytes(&mut self.read().await?, cid).await
+    }
+
+    /// Lists small nodes that the public tree had until after `removed_after`, and has no more, with their bytes: the
+    /// roots of earlier trees are among them.
+    pub async fn removed_nodes(&self, removed_after: i64) -> Result<Vec<(Cid, Bytes)>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(Vec<u8>, Vec<u8>)> = on!(connection, "listing removed nodes", db => sqlx::query_as(
+            "SELECT cid, bytes FROM nodes WHERE refs = 0 AND removed > $1 AND length(bytes) <= $2",
+        )
+        .bind(removed_after)
+        .bind(SMALL)
+        .fetch_all(db)
+        .await)?;
+        rows.into_iter().map(|(node, bytes)| Ok((cid(&node)?, bytes.into()))).collect()
     }
 }
 
@@ -133,6 +151,28 @@ impl Writer {
                     return Err(connection.spoiled("counting links", "a node has fewer than none"));
                 }
             }
+        })
+        .await
+    }
+
+    /// Ends at once what is left of the time for which the public tree's removed nodes are served, of those of these that
+    /// it has not got.
+    pub async fn hide_nodes(&mut self, cids: &[Cid]) -> Result<()> {
+        self.write(async |connection| {
+            for chunk in cids.chunks(NODES_AT_ONCE) {
+                on!(connection, "hiding nodes", db => {
+                    let mut update = QueryBuilder::new(
+                        "UPDATE nodes SET removed = 0 WHERE refs = 0 AND removed IS NOT NULL AND cid IN (",
+                    );
+                    let mut list = update.separated(", ");
+                    for cid in chunk {
+                        list.push_bind(cid.to_bytes());
+                    }
+                    update.push(")");
+                    update.build().persistent(false).execute(db).await.map(drop)
+                })?;
+            }
+            Ok(())
         })
         .await
     }

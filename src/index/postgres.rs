@@ -15,6 +15,7 @@ use super::failure::opening_postgres;
 use super::generation::Generation;
 use super::generation_reader::GenerationReader;
 use super::locks::{self, Locks};
+use super::new_repositories::NewRepositories;
 use super::pool::Pool;
 use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
@@ -89,6 +90,7 @@ pub(super) async fn open(
         had_no_space: false,
         cache: RowCache::new(),
         token_uses: TokenUses::new(),
+        new_repositories: NewRepositories::default(),
         event_signal: Arc::new(event_signal),
         hasty: None,
         limit: settings.statement_timeout + GRACE,

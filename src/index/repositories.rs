@@ -1,11 +1,25 @@
 //! Repositories: rows that come into being when something is written for them.
 
-use super::columns::parsed;
+use super::columns::{parsed, unsigned};
 use super::connection::{Connection, on};
-use super::{Index, Lookup, Result, Writer};
+use super::{Index, Lookup, Result, Writer, new_repositories};
 use crate::oci::{IndexState, RepositoryName, RepositoryRecord, TreeId, Visibility};
 
 impl Index {
+    /// Says who may see repositories that this process makes from now on, where their namespace does not say it. None,
+    /// as it is until this is called: everybody, whatever their namespaces say.
+    pub fn set_new_visibility(&self, default: Option<Visibility>) {
+        self.new_repositories.set(default);
+    }
+
+    /// Returns who may see a repository when it is made now.
+    pub async fn new_visibility(&self, repository: &RepositoryName) -> Result<Visibility> {
+        if self.new_repositories.get().is_none() {
+            return Ok(Visibility::Public);
+        }
+        new_repositories::visibility(&mut self.read().await?, repository).await
+    }
+
     /// Tells whether the repository has a blob or a manifest.
     pub async fn repository_exists(&self, repository: &RepositoryName) -> Result<bool> {
         let connection = &mut self.read().await?;
@@ -42,6 +56,36 @@ impl Index {
         rows.iter().map(|(name,)| parsed(name)).collect()
     }
 
+    /// Lists repositories that these may see, with or without a manifest, bytewise after `last`, at most `limit`.
+    pub async fn repositories_seen_by(
+        &self,
+        visibility: Visibility,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<RepositoryName>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing repositories", db => sqlx::query_as(
+            "SELECT name FROM repositories WHERE visibility = $1 AND name > $2 ORDER BY name LIMIT $3",
+        )
+        .bind(visibility.as_str())
+        .bind(last.unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(name,)| parsed(name)).collect()
+    }
+
+    /// Counts the repositories that not everybody may see, with or without a manifest.
+    pub async fn non_public_count(&self) -> Result<u64> {
+        let connection = &mut self.read().await?;
+        let (count,): (i64,) = on!(connection, "counting repositories", db => sqlx::query_as(
+            "SELECT count(*) FROM repositories WHERE visibility <> 'public' OR tree <> 'public'",
+        )
+        .fetch_one(db)
+        .await)?;
+        unsigned(count)
+    }
+
     /// Returns what is known of a repository, and under which state of the index; none before something was written
     /// for it.
     pub async fn repository(
@@ -72,6 +116,11 @@ impl Index {
 }
 
 impl Writer {
+    /// Returns who may see a repository when it is made now.
+    pub async fn new_visibility(&mut self, repository: &RepositoryName) -> Result<Visibility> {
+        new_repositories::visibility(self.connection(), repository).await
+    }
+
     /// Returns what is known of a repository; none before something was written for it.
     pub async fn repository(
         &mut self,
@@ -80,10 +129,12 @@ impl Writer {
         find(self.connection(), repository).await
     }
 
-    /// Returns in which tree a repository is, or will be: one that is not there is made as a public one.
+    /// Returns in which tree a repository is, or would be if it were made now.
     pub async fn tree_of(&mut self, repository: &RepositoryName) -> Result<TreeId> {
-        let found = self.repository(repository).await?;
-        Ok(found.map_or(TreeId::Public, |record| record.tree))
+        match self.repository(repository).await? {
+            Some(record) => Ok(record.tree),
+            None => Ok(self.new_visibility(repository).await?.tree()),
+        }
     }
 
     /// Says who may see a repository, and so in which tree it is. It is made if need be; what a tree has of it is
@@ -96,7 +147,7 @@ impl Writer {
     ) -> Result<()> {
         self.write(async |connection| {
             connection.set_has_changed_records();
-            let id = ensure(connection, repository, now).await?;
+            let id = ensure(connection, repository, Some(visibility.tree()), now).await?;
             on!(connection, "setting who may see a repository", db =>
                 sqlx::query("UPDATE repositories SET visibility = $2, tree = $3 WHERE id = $1")
                     .bind(id)
@@ -130,10 +181,11 @@ async fn find(
     }))
 }
 
-/// Returns the number of a repository, which is made if need be.
+/// Returns the number of a repository, which is made if need be: in that tree, if one is given.
 pub(super) async fn ensure(
     connection: &mut Connection,
     repository: &RepositoryName,
+    tree: Option<TreeId>,
     now: i64,
 ) -> Result<i64> {
     let name = repository.as_str();
@@ -145,11 +197,17 @@ pub(super) async fn ensure(
     if let Some((id,)) = found {
         return Ok(id);
     }
+    let visibility = match tree {
+        Some(tree) => new_repositories::visibility_in(connection, repository, tree).await?,
+        None => new_repositories::visibility(connection, repository).await?,
+    };
     let (id,): (i64,) = on!(connection, "creating a repository", db => sqlx::query_as(
-        "INSERT INTO repositories (name, created) VALUES ($1, $2) \
+        "INSERT INTO repositories (name, visibility, tree, created) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id",
     )
     .bind(name)
+    .bind(visibility.as_str())
+    .bind(visibility.tree().as_str())
     .bind(now)
     .fetch_one(db)
     .await)?;

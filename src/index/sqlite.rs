@@ -17,6 +17,7 @@ use super::event_signal::EventSignal;
 use super::failure::kind;
 use super::generation::{self, Generation};
 use super::locks::Locks;
+use super::new_repositories::NewRepositories;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
@@ -97,6 +98,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         had_no_space: false,
         cache: RowCache::new(),
         token_uses: TokenUses::new(),
+        new_repositories: NewRepositories::default(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     };
@@ -173,6 +175,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         had_no_space: false,
         cache: RowCache::new(),
         token_uses: TokenUses::new(),
+        new_repositories: NewRepositories::default(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
     }

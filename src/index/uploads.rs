@@ -2,8 +2,9 @@
 
 use super::columns::{damaged, signed, unsigned};
 use super::connection::{Connection, on};
+use super::new_repositories::first_component;
 use super::{BlobRow, Claim, Index, NewBlob, Result, UploadKey, UploadRow, UploadState, blobs};
-use crate::oci::RepositoryName;
+use crate::oci::{RepositoryName, Visibility};
 
 /// What [`Index::finish_upload`] does for a small blob, in one transaction; it returns a row if the claim is valid, and
 /// changes nothing if not.
@@ -15,7 +16,9 @@ const FINISH_SMALL: &str = "BEGIN IMMEDIATE; \
     INSERT INTO blob_blocks (cid, blob, start, length, node) SELECT $8, id, $9, $10, $11 FROM blobs \
     WHERE digest = $4 AND $8 IS NOT NULL \
     AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT DO NOTHING; \
-    INSERT INTO repositories (name, created) SELECT $3, $7 \
+    INSERT INTO repositories (name, visibility, tree, created) \
+    SELECT $3, visibility, CASE visibility WHEN 'public' THEN 'public' ELSE 'private' END, $7 FROM ( \
+    SELECT COALESCE((SELECT default_visibility FROM namespaces WHERE name = $13), $12) AS visibility) \
     WHERE EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT (name) DO NOTHING; \
     INSERT INTO repository_blobs (repository, digest, canonical) SELECT id, $4, $4 FROM repositories \
     WHERE name = $3 AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) \
@@ -353,6 +356,8 @@ async fn finish_small(
     let BlobRow { canonical, cid, size } = &blob.blob;
     let size = signed(*size)?;
     let block = blob.blocks.first();
+    let new_visibility = connection.new_visibility();
+    let namespace = new_visibility.map(|_| first_component(repository));
     let start = block.map(|block| signed(block.start)).transpose()?;
     let length = block.map(|block| signed(block.length)).transpose()?;
     let ended = connection.script("ending an upload", async |db| {
@@ -368,6 +373,8 @@ async fn finish_small(
             .bind(start)
             .bind(length)
             .bind(block.and_then(|block| block.node.as_deref()))
+            .bind(new_visibility.unwrap_or(Visibility::Public).as_str())
+            .bind(namespace)
             .fetch_all(db)
             .await
     });

@@ -96,6 +96,25 @@ impl Writer {
         .await
     }
 
+    /// Notes the same of content whose bytes stay, since the private tree needs them.
+    pub async fn withhold(&mut self, digest: &CanonicalDigest, files: &[Cid]) -> Result<()> {
+        self.write(async |connection| {
+            for file in files {
+                on!(connection, "withholding content", db => sqlx::query(
+                    "INSERT INTO withdrawn (cid, digest, forgotten) VALUES ($1, $2, 1) \
+                     ON CONFLICT (cid) DO NOTHING",
+                )
+                .bind(file.to_bytes())
+                .bind(digest.to_string())
+                .execute(db)
+                .await
+                .map(drop))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Returns those of the digests whose content is withdrawn: its bytes may be removed at any moment.
     pub async fn withdrawn_among(
         &mut self,

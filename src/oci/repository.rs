@@ -2,10 +2,13 @@
 
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use super::{RepositoryName, TreeId};
 
 /// Who may see a repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Visibility {
     /// Everybody: it is published.
     Public,
@@ -30,6 +33,21 @@ impl Visibility {
             Self::Public => "public",
             Self::Internal => "internal",
             Self::Private => "private",
+        }
+    }
+
+    /// Tells whether everybody may see it.
+    ///
+    /// ```
+    /// use roadstead::oci::Visibility;
+    ///
+    /// assert!(Visibility::Public.is_public() && !Visibility::Internal.is_public());
+    /// ```
+    #[must_use]
+    pub fn is_public(self) -> bool {
+        match self {
+            Self::Public => true,
+            Self::Internal | Self::Private => false,
         }
     }
 

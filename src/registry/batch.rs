@@ -9,7 +9,7 @@ use super::references::{self, Lost};
 use super::{Registry, Result};
 use crate::index::{EntryState, Writer};
 use crate::oci::CanonicalDigest;
-use crate::storage::{Content, NewContent};
+use crate::storage::{Content, Edit, NewContent, TreeEdit};
 
 impl Registry {
     /// Checks entries as [`plan`](Self::plan) does, and that all content which they link is in the storage; returns
@@ -118,7 +118,13 @@ impl Registry {
         let plan = if let Some(edits) = &entry.edits {
             Ok(decode(edits)?)
         } else {
-            intent.plan(writer, manifest.as_ref(), lost, self.limits.sparse_indexes).await?
+            let plan = intent.plan(writer, manifest.as_ref(), lost, self.limits.sparse_indexes);
+            match plan.await? {
+                Ok(edits) if self.shows_all() && edits.iter().any(is_hidden) => {
+                    Err(Refusal::MustBePublic)
+                }
+                plan => plan,
+            }
         };
         if let Ok(edits) = &plan {
             intent.record(writer, manifest.as_ref(), edits).await?;
@@ -126,4 +132,9 @@ impl Registry {
         }
         Ok(plan)
     }
+}
+
+/// Tells whether an edit puts something where not everybody may see it.
+fn is_hidden(TreeEdit { tree, edit }: &TreeEdit) -> bool {
+    !tree.is_public() && !matches!(edit, Edit::Remove { .. })
 }

@@ -104,13 +104,14 @@ impl Registry {
     /// Gives the repository a blob that `from` has. Returns none when it does not.
     ///
     /// # Errors
-    /// Those of the index.
+    /// [`RegistryError::MustBePublic`]; those of the index.
     pub async fn mount_blob(
         &self,
         grant: &PushGrant,
         from: &PullGrant,
         digest: &Digest,
     ) -> Result<Option<Blob>> {
+        self.expect_storable(grant).await?;
         let Some(row) = self.index.blob(from.repository(), digest).await? else { return Ok(None) };
         if !self.index.mount_blob(grant.repository(), digest, now()).await? {
             return Ok(None);

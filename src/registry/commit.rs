@@ -23,7 +23,7 @@ use super::intent::Intent;
 use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
-use super::{Registry, RegistryError, Result, layout, now, purge};
+use super::{Registry, RegistryError, Result, layout, now, purge, visibility};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
@@ -238,6 +238,10 @@ impl Registry {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 intent.record(writer, manifest.as_ref(), edits).await?;
                 purge::withdraw(writer, repository, contents).await?;
+            } else if let Intent::SetVisibility { .. } = intent {
+                writer.end_withdrawal(&mem::take(&mut linked)).await?;
+                intent.record(writer, manifest.as_ref(), edits).await?;
+                visibility::withhold(writer, edits).await?;
             } else {
                 intent.record(writer, manifest.as_ref(), edits).await?;
             }

@@ -4,6 +4,7 @@ mod conditions;
 mod events;
 mod purge;
 mod trees;
+mod visibility;
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +16,7 @@ use super::step::Step;
 use super::{Condition, Limits, Registry, RegistryError, Result, Silent};
 use crate::auth::{Authority, Caller, Names, PushGrant, open_to_all};
 use crate::index;
-use crate::oci::{Algorithm, Digest, Reference, RepositoryName};
+use crate::oci::{Algorithm, Digest, Reference, RepositoryName, Visibility};
 use crate::storage::open_embedded;
 
 const STEPS: [Step; 5] =
@@ -41,12 +42,29 @@ impl Registry {
 
 /// Opens a registry as the next process does.
 pub(super) async fn open(data: &Path) -> Registry {
+    open_making(data, Some(Visibility::Public)).await
+}
+
+/// The same with what is set about new repositories.
+async fn open_making(data: &Path, new_visibility: Option<Visibility>) -> Registry {
+    let registry = recovered_making(data, new_visibility).await;
+    registry.finish_visibility().await.unwrap();
+    registry.finish_purges().await.unwrap();
+    registry
+}
+
+/// Opens a registry with its queue carried out, and nothing else.
+async fn recovered(data: &Path) -> Registry {
+    recovered_making(data, Some(Visibility::Public)).await
+}
+
+async fn recovered_making(data: &Path, new_visibility: Option<Visibility>) -> Registry {
     let storage = open_embedded(data).unwrap();
     let index =
         index::open(&format!("sqlite:{}", data.join("index.sqlite").display())).await.unwrap();
-    let registry = Registry::new(index, storage, Limits::default());
+    let limits = Limits { new_visibility, ..Limits::default() };
+    let registry = Registry::new(index, storage, limits);
     registry.recover().await.unwrap();
-    registry.finish_purges().await.unwrap();
     registry
 }
 

@@ -122,6 +122,18 @@ pub enum RegistryError {
     /// There is no such repository.
     #[error("repository `{0}` not found")]
     NameUnknown(RepositoryName),
+    /// A repository cannot be hidden where there is no telling who may see it.
+    #[error(
+        "cannot hide `{0}`: clients of this registry have no accounts; set auth.method = \"accounts\""
+    )]
+    NoAccounts(RepositoryName),
+    /// There is no place for a repository that is not public.
+    #[error(
+        "cannot store `{0}`: this registry's storage can be read by everybody who knows a CID, so every repository has \
+         to be public; ask the operator to set auth.accounts.default_visibility = \"public\", or the owner to do so \
+         for the namespace"
+    )]
+    MustBePublic(RepositoryName),
     /// The change was accepted, but could not be carried out in time; it may still be.
     #[error(
         "the change is not committed yet: it is queued and may still be committed; check before you send it again"

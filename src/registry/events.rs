@@ -18,9 +18,8 @@ pub(super) const DELETE: &str = "delete";
 /// A manifest or a blob was purged.
 pub(super) const PURGE: &str = "purge";
 
-/// A repository went to another tree.
-#[cfg(test)]
-const VISIBILITY: &str = "visibility";
+/// Others may see a repository than could before.
+pub(super) const VISIBILITY: &str = "visibility";
 
 /// The public root was published.
 pub(super) const PUBLISH: &str = "publish";
@@ -57,8 +56,11 @@ impl Intent {
                 (DELETE, None, Some(*digest))
             }
             Self::Purge { digest, .. } => (PURGE, None, Some(*digest)),
-            #[cfg(test)]
-            Self::Move { .. } => (VISIBILITY, None, None),
+            Self::SetVisibility { .. } => (VISIBILITY, None, None),
+        };
+        let detail = match self {
+            Self::SetVisibility { visibility, .. } => Some(visibility.as_str().to_owned()),
+            _ => None,
         };
         NewEvent {
             kind: Cow::Borrowed(kind),
@@ -67,7 +69,7 @@ impl Intent {
             reference,
             digest,
             size,
-            detail: None,
+            detail,
         }
     }
 }

@@ -133,6 +133,16 @@ fn purges_and_outcomes_of_version_1_are_what_they_were() {
 }
 
 #[test]
+fn changes_of_visibility_are_what_they_were() {
+    let stored = r#"{"set_visibility":{"repository":"team/hello","visibility":"internal"}}"#;
+    let expected = Intent::SetVisibility {
+        repository: "team/hello".parse().unwrap(),
+        visibility: crate::oci::Visibility::Internal,
+    };
+    assert_eq!(read::<Intent>(stored), [expected]);
+}
+
+#[test]
 fn edits_of_version_0_are_what_they_were() {
     let edits: Vec<Vec<Edit>> = read(include_str!("../../tests/golden/v0/edits.jsonl"));
     let edits: Vec<Edit> = edits.into_iter().flatten().collect();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Condition, RegistryError};
-use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag};
+use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag, Visibility};
 use crate::storage::{Edit, TreeEdit};
 
 /// A mutation of what a pull sees.
@@ -51,9 +51,8 @@ pub(super) enum Intent {
     },
     /// A blob goes, by every name.
     DeleteBlob { repository: RepositoryName, digest: Digest },
-    /// A repository goes to another tree, by these edits.
-    #[cfg(test)]
-    Move { repository: RepositoryName, to: crate::oci::TreeId, edits: Vec<TreeEdit> },
+    /// Others may see a repository than could before; it goes to the tree of those.
+    SetVisibility { repository: RepositoryName, visibility: Visibility },
 }
 
 /// Why an intent was refused; stored as the outcome of its entry.
@@ -77,6 +76,9 @@ pub(super) enum Refusal {
     Unknown,
     #[error("not a manifest")]
     Invalid,
+    /// There is no place for a repository that is not public.
+    #[error("not public")]
+    MustBePublic,
     #[error("{0}")]
     Failed(String),
 }
@@ -100,8 +102,12 @@ impl Refusal {
                 }
                 (repository, digest.to_string())
             }
-            #[cfg(test)]
-            Intent::Move { repository, to, .. } => (repository, to.as_str().to_owned()),
+            Intent::SetVisibility { repository, .. } => {
+                if self == Self::Unknown {
+                    return RegistryError::NameUnknown(repository.clone());
+                }
+                (repository, repository.to_string())
+            }
         };
         match self {
             Self::MissingReferences(missing) => {
@@ -128,6 +134,7 @@ impl Refusal {
             Self::Invalid => {
                 RegistryError::Record(format!("the stored content of {what} is not a manifest"))
             }
+            Self::MustBePublic => RegistryError::MustBePublic(repository.clone()),
             Self::Failed(why) => RegistryError::Record(why),
         }
     }
@@ -147,9 +154,8 @@ impl Intent {
             Self::DeleteTag { .. }
             | Self::DeleteManifest { .. }
             | Self::DeleteBlob { .. }
-            | Self::Purge { .. } => None,
-            #[cfg(test)]
-            Self::Move { .. } => None,
+            | Self::Purge { .. }
+            | Self::SetVisibility { .. } => None,
         }
     }
 
@@ -160,9 +166,8 @@ impl Intent {
             | Self::DeleteTag { repository, .. }
             | Self::DeleteManifest { repository, .. }
             | Self::Purge { repository, .. }
-            | Self::DeleteBlob { repository, .. } => repository,
-            #[cfg(test)]
-            Self::Move { repository, .. } => repository,
+            | Self::DeleteBlob { repository, .. }
+            | Self::SetVisibility { repository, .. } => repository,
         }
     }
 }

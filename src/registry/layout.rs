@@ -56,6 +56,18 @@ pub(super) fn repositories() -> TreePath {
     path(&format!("{ROOT}/repositories"))
 }
 
+/// The paths of all that a repository has, tags first; what is below them is no other repository's.
+pub(super) fn parts(name: &RepositoryName) -> [TreePath; 4] {
+    ["_manifests/tags", "_manifests", "_referrers", "_layers"]
+        .map(|part| path(&format!("{ROOT}/repositories/{name}/{part}")))
+}
+
+/// Reads a repository out of the path of all of its manifests; none if it is another path.
+pub(super) fn read_manifests(path: &TreePath) -> Option<RepositoryName> {
+    let below = path.as_str().strip_prefix(ROOT)?.strip_prefix("/repositories/")?;
+    below.strip_suffix("/_manifests")?.parse().ok()
+}
+
 /// The path of a repository.
 pub(super) fn repository(name: &RepositoryName) -> TreePath {
     path(&format!("{ROOT}/repositories/{name}"))

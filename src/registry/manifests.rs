@@ -36,7 +36,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
     /// [`RegistryError::ManifestInvalid`], [`RegistryError::ConditionFailed`],
-    /// [`RegistryError::MissingReferences`]
+    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`]
     pub async fn put_manifest(
         &self,
         grant: &PushGrant,
@@ -46,6 +46,7 @@ impl Registry {
         bytes: Bytes,
         condition: Condition,
     ) -> Result<PushedManifest> {
+        self.expect_storable(grant).await?;
         let limit = self.limits.manifest_bytes;
         if bytes.len() > limit {
             return Err(RegistryError::ManifestTooLarge { limit });

@@ -24,6 +24,7 @@ mod export;
 mod federation;
 mod fold_requests;
 mod folds;
+mod former;
 mod gateway;
 #[cfg(test)]
 mod golden;
@@ -47,7 +48,9 @@ mod restore;
 mod root;
 mod step;
 mod time;
+mod tree_nodes;
 mod uploads;
+mod visibility;
 mod walk;
 mod withdrawal;
 
@@ -84,8 +87,10 @@ pub use repository::Repository;
 pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
+pub use visibility::SHARED_CACHE_TIME;
 
 use crate::index::Index;
+use crate::oci::Visibility;
 use crate::storage::Storage;
 use time::now;
 
@@ -102,6 +107,9 @@ pub struct Limits {
     pub commit_wait: Duration,
     /// How long what is below a public root stays after the root was replaced.
     pub root_grace: Duration,
+    /// Who may see a repository that a push makes, where its namespace does not say it. None where clients have no
+    /// accounts: all are public then.
+    pub new_visibility: Option<Visibility>,
 }
 
 impl Default for Limits {
@@ -112,6 +120,7 @@ impl Default for Limits {
             sparse_indexes: false,
             commit_wait: Duration::from_mins(1),
             root_grace: Duration::from_hours(1),
+            new_visibility: None,
         }
     }
 }
@@ -154,6 +163,7 @@ impl Registry {
     /// which is to outlive all requests.
     #[must_use]
     pub fn new(index: Arc<Index>, storage: Arc<dyn Storage>, limits: Limits) -> Self {
+        index.set_new_visibility(limits.new_visibility);
         Self {
             index,
             storage,

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::documents::{Document, Found};
 use super::intent::{Intent, Planned, PlannedInTree, Refusal};
 use super::references::{Lost, References, with_canonical};
-use super::{Condition, RegistryError, Result, deletion, layout, now, purge};
+use super::{Condition, RegistryError, Result, deletion, layout, now, purge, visibility};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag, TreeId};
 use crate::storage::{Edit, TreeEdit};
@@ -24,9 +24,8 @@ impl Intent {
         lost: &Lost,
         sparse_indexes: bool,
     ) -> Result<Planned> {
-        #[cfg(test)]
-        if let Self::Move { edits, .. } = self {
-            return Ok(Ok(edits.clone()));
+        if let Self::SetVisibility { repository, visibility } = self {
+            return visibility::plan(writer, repository, *visibility, lost).await;
         }
         let tree = writer.tree_of(self.repository()).await?;
         let planned = self.plan_in(tree, writer, document, lost, sparse_indexes).await?;
@@ -110,8 +109,7 @@ impl Intent {
             Self::DeleteBlob { repository, digest } => {
                 deletion::plan_blob(writer, tree, repository, digest).await
             }
-            #[cfg(test)]
-            Self::Move { .. } => unreachable!("it has its edits"),
+            Self::SetVisibility { .. } => Ok(Ok(Vec::new())),
         }
     }
 
@@ -129,7 +127,8 @@ impl Intent {
                 };
                 let parsed = &found.expect(manifest)?.manifest;
                 let row = new_manifest(*manifest, vec![*digest], parsed);
-                writer.put_manifest(repository, &row, now()).await?;
+                let tree = edits.first().map(|edit| edit.tree);
+                writer.put_manifest_in(tree, repository, &row, now()).await?;
                 let target = TagRow { digest: *digest, canonical: *manifest };
                 for tag in tags {
                     writer.put_tag(repository, tag, &target, now()).await?;
@@ -149,10 +148,10 @@ impl Intent {
                     writer.remove_blob(repository, &row.canonical).await?;
                 }
             }
-            #[cfg(test)]
-            Self::Move { repository, to, .. } => {
-                let visibility = to.as_str().parse().expect("both have the same names");
-                writer.set_visibility(repository, visibility, now()).await?;
+            Self::SetVisibility { repository, visibility } => {
+                writer.set_visibility(repository, *visibility, now()).await?;
+                // Its links went with it.
+                return Ok(());
             }
         }
         self.record_links(writer, edits).await

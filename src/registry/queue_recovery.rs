@@ -126,8 +126,9 @@ fn describe(intent: &[u8]) -> String {
         Ok(Intent::Purge { repository, digest, .. }) => {
             format!("the purge of {digest} of `{repository}`")
         }
-        #[cfg(test)]
-        Ok(Intent::Move { repository, .. }) => format!("the move of `{repository}`"),
+        Ok(Intent::SetVisibility { repository, visibility }) => {
+            format!("the change of `{repository}` to {}", visibility.as_str())
+        }
         Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use cid::Cid;
-use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 use super::commit::decode;
+use super::former::{Former, leaving};
 use super::links::count_links;
+use super::tree_nodes::TreeNodes;
 use super::{Registry, RegistryError, Result};
 use crate::heap;
 use crate::index::{Folding, Index, TreeState, Writer};
-use crate::ipld::Load;
 use crate::oci::TreeId;
 use crate::storage::{Edit, Folded, TreeEdit, fold};
 
@@ -105,13 +104,19 @@ impl Registry {
             return Ok(Some(root));
         }
         let entries: Vec<i64> = edits.iter().map(|(seq, _)| *seq).collect();
-        let (count, folded) = match self.commits.take(tree, old, &entries) {
-            Some(known) => known,
-            None => (entries.len(), fold_entries(self.index.clone(), tree, old, edits).await?),
-        };
+        let (count, folded, former) =
+            if let Some((count, folded)) = self.commits.take(tree, old, &entries) {
+                (count, folded, Former::default())
+            } else {
+                let edits = decode_all(tree, edits)?;
+                let leaving = if tree.is_public() { leaving(&edits) } else { Vec::new() };
+                let folded = fold_edits(self.index.clone(), old, edits).await?;
+                (entries.len(), folded, self.former(old, leaving).await?)
+            };
         let reached = entries[..count].last().copied().unwrap_or(through);
         writer.begin().await?;
         count_links(writer, tree, old, &folded).await?;
+        former.hide(writer).await?;
         writer.set_root(tree, &folded.root, reached).await?;
         writer.commit().await?;
         if reached < through {
@@ -134,20 +139,16 @@ pub async fn peek_root(index: Arc<Index>) -> Result<Cid> {
 /// As [`peek_root`], of any tree, with the blocks that the index does not have yet.
 pub(super) async fn peek(index: Arc<Index>, tree: TreeId) -> Result<Folded> {
     let Folding { root, edits } = index.folding(tree).await?;
-    fold_entries(index, tree, root, edits).await
+    fold_edits(index, root, decode_all(tree, edits)?).await
 }
 
-async fn fold_entries(
-    index: Arc<Index>,
-    tree: TreeId,
-    root: Option<Cid>,
-    entries: Vec<(i64, Vec<u8>)>,
-) -> Result<Folded> {
+/// Reads the edits of entries that are of a tree.
+fn decode_all(tree: TreeId, entries: Vec<(i64, Vec<u8>)>) -> Result<Vec<Edit>> {
     let mut edits = Vec::new();
     for (_, entry) in entries {
         edits.extend(TreeEdit::of_tree(tree, decode(&entry)?));
     }
-    fold_edits(index, root, edits).await
+    Ok(edits)
 }
 
 /// Folds edits into a root, out of the nodes of the index.
@@ -156,7 +157,7 @@ pub(super) async fn fold_edits(
     root: Option<Cid>,
     edits: Vec<Edit>,
 ) -> Result<Folded> {
-    let mut nodes = Nodes { index, runtime: Handle::current() };
+    let mut nodes = TreeNodes::new(index);
     let folded = spawn_blocking(move || {
         let folded = fold(root.as_ref(), &edits, &mut nodes);
         if edits.len() >= MANY {
@@ -169,21 +170,4 @@ pub(super) async fn fold_edits(
     folded
         .map_err(|error| RegistryError::Record(error.to_string()))?
         .map_err(|error| RegistryError::Record(error.to_string()))
-}
-
-/// The nodes of the index as a source of blocks for code that may block.
-struct Nodes {
-    index: Arc<Index>,
-    runtime: Handle,
-}
-
-impl Load for Nodes {
-    type Error = RegistryError;
-
-    fn load(&mut self, cid: &Cid) -> Result<Bytes> {
-        let node = self.runtime.block_on(self.index.node(cid))?;
-        node.ok_or_else(|| {
-            RegistryError::Record(format!("node {cid} is missing: run `roadstead index rebuild`"))
-        })
-    }
 }

@@ -50,6 +50,9 @@ pub(super) struct Secrets {
 /// Fills an index: Anna owns `team`, where Will is a writer and Rita a reader; Carl is a stranger. The repositories
 /// `team/secret`, `team/inner` and `team/open` are as their names say.
 pub(super) async fn fill(index: &Index) -> Secrets {
+    // Else its repositories would be those of a registry of an earlier version.
+    let recorded = index.ensure_sign_in_method("accounts", &Actor::default(), NOW).await;
+    assert_eq!(recorded.expect("it can be recorded"), "accounts");
     let hash = bcrypt::hash_with_result(PASSWORD, 4).expect("4 is a cost");
     let hash = hash.format_for_version(Version::TwoY).into();
     let actor = Actor::default();

@@ -25,7 +25,7 @@ fn a_blob_comes_with_all_that_clients_and_caches_ask_for() {
         ("docker-content-digest", &digest),
         ("etag", &format!("\"{digest}\"")),
         ("accept-ranges", "bytes"),
-        ("cache-control", "public, max-age=31536000, immutable"),
+        ("cache-control", "public, max-age=3600, s-maxage=3600"),
         ("x-content-type-options", "nosniff"),
     ] {
         assert_eq!(response.header(name), value, "{name}");

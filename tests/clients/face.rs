@@ -14,6 +14,8 @@ pub(crate) enum Guests {
     None,
     /// Whoever only pulls; clients learn that from the tokens which they are given.
     Pulling,
+    /// Nobody: repositories are private, and clients sign in with accounts, by tokens.
+    Strangers,
 }
 
 pub(crate) const OPEN: Face = Face { is_encrypted: false, guests: Guests::All };
@@ -21,6 +23,7 @@ pub(crate) const PASSWORDS: Face = Face { is_encrypted: false, guests: Guests::N
 pub(crate) const TLS: Face = Face { is_encrypted: true, guests: Guests::All };
 pub(crate) const TLS_AND_PASSWORDS: Face = Face { is_encrypted: true, guests: Guests::None };
 pub(crate) const TLS_AND_TOKENS: Face = Face { is_encrypted: true, guests: Guests::Pulling };
+pub(crate) const TLS_AND_ACCOUNTS: Face = Face { is_encrypted: true, guests: Guests::Strangers };
 
 /// Makes a test of a scenario for each face: `on_each_face!(crane_pushes)` gives `crane_pushes::openly` and so on.
 macro_rules! on_each_face {
@@ -47,6 +50,11 @@ macro_rules! on_each_face {
             #[test]
             fn over_tls_with_passwords() {
                 $scenario(face::TLS_AND_PASSWORDS);
+            }
+
+            #[test]
+            fn over_tls_with_accounts() {
+                $scenario(face::TLS_AND_ACCOUNTS);
             }
         }
     };

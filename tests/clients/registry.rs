@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::clients::face::{self, Face, Guests};
 use crate::clients::target::{Target, User};
 use crate::common::client::{self, block_on};
-use crate::common::{Server, authority};
+use crate::common::{Server, authority, is_over_kubo};
 
 /// Whom a registry knows that asks for passwords.
 const USER: User = User { name: "anna", password: "open: Sesame" };
@@ -53,11 +53,22 @@ impl Registry {
             path.display().to_string()
         };
         let mut settings = Vec::new();
-        if face.guests != Guests::All {
-            settings.push(("AUTH__METHOD", "htpasswd".to_owned()));
-            settings.push(("AUTH__HTPASSWD__FILE", write("htpasswd", line(USER))));
-            let pull = (face.guests == Guests::Pulling).to_string();
-            settings.push(("AUTH__HTPASSWD__ANONYMOUS_PULL", pull));
+        match face.guests {
+            Guests::All => {}
+            Guests::None | Guests::Pulling => {
+                settings.push(("AUTH__METHOD", "htpasswd".to_owned()));
+                settings.push(("AUTH__HTPASSWD__FILE", write("htpasswd", line(USER))));
+                let pull = (face.guests == Guests::Pulling).to_string();
+                settings.push(("AUTH__HTPASSWD__ANONYMOUS_PULL", pull));
+            }
+            Guests::Strangers => {
+                settings.push(("AUTH__METHOD", "accounts".to_owned()));
+                settings.push(("AUTH__ACCOUNTS__ADMIN", USER.name.to_owned()));
+                settings.push(("AUTH__ACCOUNTS__ADMIN_PASSWORD", USER.password.to_owned()));
+                // A node gives what it has to everybody who knows a CID.
+                let visibility = if is_over_kubo() { "public" } else { "private" };
+                settings.push(("AUTH__ACCOUNTS__DEFAULT_VISIBILITY", visibility.to_owned()));
+            }
         }
         if face.is_encrypted {
             let (certificate, key) = authority::issue();

@@ -20,6 +20,7 @@ mod queue;
 mod referrers;
 mod tags;
 mod uploads;
+mod visibility;
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -101,6 +102,7 @@ fn all_cases() -> Vec<Case> {
         published::cases(),
         opening::cases(),
         accounts::cases(),
+        visibility::cases(),
     ]
     .into_iter()
     .flatten()

@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 pub use report::{Adopted, LeftOut, LeftOutKind};
 
 use super::walk::{PassedOver, Walk, below};
-use super::{Progress, Registry, Result, Steps, layout};
+use super::{Progress, Registry, RegistryError, Result, Steps, layout};
 use crate::auth::Names;
 use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::storage::{SourceFolder, TreePath};
@@ -117,6 +117,18 @@ impl<'a> Adoption<'a> {
             );
             self.leave_out(LeftOutKind::Repository, format!("repository `{name}`"), why);
             return Ok(());
+        }
+        let record = self.registry.record(name).await?;
+        match self.registry.expect_storable_in(name, record.as_ref()).await {
+            Err(error @ RegistryError::MustBePublic(_)) => {
+                self.leave_out(
+                    LeftOutKind::Repository,
+                    format!("repository `{name}`"),
+                    error.to_string(),
+                );
+                return Ok(());
+            }
+            found => found?,
         }
         let revisions = self.resolve(name, &links.revisions, Role::Manifest).await?;
         let layers = self.resolve(name, &links.layers, Role::Layer).await?;

@@ -76,6 +76,8 @@ struct Rebuild<'a> {
     removals: Vec<TreeEdit>,
     leftovers: Leftovers,
     mode: Mode,
+    /// Which repositories are internal, as far as the index knew that.
+    internal: HashSet<RepositoryName>,
     /// Of each tree.
     passed: BTreeMap<TreeId, PassedOver>,
     result: Rebuilt,
@@ -135,11 +137,13 @@ impl Registry {
             removals: Vec::new(),
             leftovers,
             mode,
+            internal: HashSet::new(),
             passed: BTreeMap::new(),
             result: Rebuilt::default(),
         };
         let mut writer = self.index.lock().await?;
         let repositories = rebuild.repositories().await?;
+        rebuild.internal = self.internal_repositories().await?;
         rebuild.read_blobs(progress).await?;
         writer.begin().await?;
         writer.clear().await?;

@@ -10,7 +10,7 @@ use super::super::{Result, deletion, layout, now};
 use super::order::children_first;
 use super::{Leftovers, Rebuild};
 use crate::index::{StoredManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Visibility};
+use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, TreeId, Visibility};
 use crate::storage::{Content, TreeEdit};
 
 /// A manifest of a repository that is looked at.
@@ -27,9 +27,13 @@ impl Rebuild<'_> {
         links: &RepositoryLinks,
     ) -> Result<()> {
         let name = &links.name;
-        if !self.tree.is_public() {
-            writer.set_visibility(name, Visibility::Private, now()).await?;
-        }
+        let visibility = match self.tree {
+            TreeId::Public => Visibility::Public,
+            // Which of the two it was, its tree does not say.
+            TreeId::Private if self.internal.contains(name) => Visibility::Internal,
+            TreeId::Private => Visibility::Private,
+        };
+        writer.set_visibility(name, visibility, now()).await?;
         let (mut layers, mut linked) = (Vec::with_capacity(links.layers.len()), BTreeSet::new());
         for link in &links.layers {
             let Some(content) = self.is_sound(writer, link).await? else {

@@ -54,8 +54,9 @@ impl Registry {
     /// Begins an upload and returns its name.
     ///
     /// # Errors
-    /// [`RegistryError::UploadsFull`]; those of the index.
+    /// [`RegistryError::UploadsFull`]; [`RegistryError::MustBePublic`]; those of the index.
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
+        self.expect_storable(grant).await?;
         self.check_quota(0, 1).await?;
         let id = new_id();
         self.index.create_upload(&id, grant.repository(), &owner(grant), now()).await?;
