@@ -21,6 +21,7 @@ mod federation;
 mod growth;
 mod kubo;
 mod many;
+mod offline;
 mod pulls;
 mod pushes;
 mod subject;
@@ -57,10 +58,10 @@ struct Arguments {
     /// evicted, and while 10 GB of somebody else's are hashed, instead
     #[arg(long)]
     calm: bool,
-    /// How much of that, and of the small images of crowd, is made, in percent
+    /// How much of that, of the small images of crowd, and of the repositories of offline is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
-    /// Only the phases whose name has this in it: push, crowd, pull, manifest, growth; of kubo push, pull, commit, manifest,
+    /// Only the phases whose name has this in it: push, crowd, pull, manifest, growth, offline; of kubo push, pull, commit, manifest,
     /// replicas
     #[arg(long, default_value = "")]
     only: String,
@@ -187,12 +188,13 @@ fn embedded(arguments: &Arguments) -> Vec<Row> {
         subjects.push(Subject::other(name, address));
     }
     let mut found = Vec::new();
-    let phases: [(&str, Phase); 5] = [
+    let phases: [(&str, Phase); 6] = [
         ("push", pushes::measure),
         ("crowd", pushes::measure_crowd),
         ("pull", pulls::measure),
         ("manifest", pulls::measure_manifests),
         ("growth", growth::measure),
+        ("offline", offline::measure),
     ];
     for (name, phase) in phases {
         if name.contains(&arguments.only) {

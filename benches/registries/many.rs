@@ -102,7 +102,7 @@ fn page(subject: &Subject, what: &str, target: &str) -> Vec<Row> {
 }
 
 /// Pushes the same small image, whose blobs are mounted where they are stored.
-fn push_image(client: &mut Client, repository: &str, tag: &str) {
+pub(crate) fn push_image(client: &mut Client, repository: &str, tag: &str) {
     for blob in [LAYER, EMPTY] {
         let digest = digest(blob);
         let target = format!("/v2/{repository}/blobs/uploads/?mount={digest}");

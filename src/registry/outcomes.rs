@@ -67,3 +67,30 @@ impl Drop for Expected<'_> {
         self.outcomes.waiting().remove(&self.seq);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_is_told_and_nobody_else() {
+        let outcomes = Outcomes::default();
+        let (mut one, mut other) = (outcomes.expect(1), outcomes.expect(2));
+        assert!(one.now().is_none());
+        let told = vec![(1, Ok(())), (3, Ok(())), (2, Err(Refusal::Unknown))];
+        outcomes.tell(told);
+        assert!(matches!(one.outcome().await, Ok(())));
+        assert!(matches!(other.now(), Some(Err(Refusal::Unknown))));
+        // Nothing is told of an entry that another process carries out.
+        drop(outcomes.expect(4));
+        let mut elsewhere = outcomes.expect(4);
+        outcomes.tell(vec![(5, Ok(()))]);
+        assert!(timeout(Duration::from_millis(50), elsewhere.outcome()).await.is_err());
+        drop((one, other, elsewhere));
+        assert!(outcomes.waiting().is_empty());
+    }
+}
