@@ -31,6 +31,19 @@ enum RepositoryCommand {
     /// Lists the repositories that you may pull from
     #[command(after_help = "Example:\n  roadstead repository list --json")]
     List,
+    /// Says who may see a repository: `public` (everybody), `internal` (who has signed in) or `private` (who has a role)
+    #[command(
+        after_help = "What was public may be in caches: browsers and proxies serve it for up to an hour, and what others have \
+        fetched cannot be called back. What was published is withdrawn from this registry's gateway at once.\n\n\
+        Example:\n  roadstead repository visibility acme/app public"
+    )]
+    Visibility {
+        /// The repository
+        repository: String,
+        /// Who may see it
+        #[arg(value_parser = ["public", "internal", "private"])]
+        visibility: String,
+    },
     /// Gives a user, a robot or `team:NAME` the role owner in one repository
     #[command(after_help = "`roadstead grant remove NAME owner REPOSITORY` takes it away.\n\n\
         Example:\n  roadstead repository owner acme/app anna")]
@@ -55,6 +68,18 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
         RepositoryCommand::List => {
             let repositories = session.list(LIST, "repositories", json!({})).await?;
             print_list(&repositories, COLUMNS, target.json)
+        }
+        RepositoryCommand::Visibility { repository, visibility } => {
+            let query = "mutation($name: String!, $visibility: Visibility!) \
+                { setVisibility(name: $name, visibility: $visibility) { name visibility } }";
+            let wanted = visibility.to_ascii_uppercase();
+            session.run(query, json!({ "name": repository, "visibility": wanted })).await?;
+            let done = json!({ "name": repository, "visibility": visibility });
+            let note = match visibility.as_str() {
+                "public" => "",
+                _ => "; shared caches may serve what was public for up to an hour",
+            };
+            print_done(&done, &format!("{repository} is {visibility}{note}"), target.json)
         }
         RepositoryCommand::Owner { repository, owner } => {
             let query = "mutation($name: String!, $owner: String!) \

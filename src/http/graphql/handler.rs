@@ -43,7 +43,7 @@ pub(in crate::http) async fn post(
             "the body is no request: send JSON with `query` and, where there are any, `variables`",
         )
     })?;
-    let mut query = query.data(caller);
+    let mut query = query.data(caller).data(Data::clone(&api));
     if let Some(administration) = &api.administration {
         query = query.data(Arc::clone(administration));
     }

@@ -15,5 +15,6 @@ mod schema;
 #[cfg(test)]
 mod tests;
 mod types;
+mod visibility;
 
 pub(super) use handler::post;

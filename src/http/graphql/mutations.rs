@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use actix_web::web::Data;
 use async_graphql::{Context, InputObject, Object, Result};
 use secrecy::SecretString;
 
+use super::super::Api;
 use super::bounds::CHANGE;
 use super::error::refusal;
 use super::queries::{namespace, parts};
-use super::types::{CreatedToken, Namespace, Team, User};
+use super::types::{CreatedToken, Namespace, Repository, Team, User, Visibility};
+use super::visibility;
 use crate::accounts::{AdministrationError, RobotRequest, TokenRequest, UserRequest};
 
 /// What can be changed
@@ -199,6 +202,18 @@ impl Mutation {
         let (administration, caller) = parts(context)?;
         let row = administration.set_namespace_owner(caller, &name, owner.as_deref()).await;
         namespace(administration, row.map_err(refusal)?).await
+    }
+
+    /// Says who may see a repository
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_visibility(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        visibility: Visibility,
+    ) -> Result<Repository> {
+        let (_, caller) = parts(context)?;
+        visibility::set(context.data::<Data<Api>>()?, caller, &name, visibility).await
     }
 
     /// Gives a user, a robot or `team:NAME` the role owner in one repository

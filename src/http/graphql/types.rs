@@ -126,8 +126,8 @@ pub(super) enum Visibility {
 /// A repository
 #[derive(SimpleObject)]
 pub(super) struct Repository {
-    name: String,
-    visibility: Visibility,
+    pub(super) name: String,
+    pub(super) visibility: Visibility,
 }
 
 /// A line of the audit log
@@ -223,12 +223,27 @@ impl From<GrantRow> for Grant {
 
 impl From<ListedRepository> for Repository {
     fn from(ListedRepository { name, visibility }: ListedRepository) -> Self {
-        let visibility = match visibility {
-            oci::Visibility::Public => Visibility::Public,
-            oci::Visibility::Internal => Visibility::Internal,
-            oci::Visibility::Private => Visibility::Private,
-        };
-        Self { name: name.to_string(), visibility }
+        Self { name: name.to_string(), visibility: visibility.into() }
+    }
+}
+
+impl From<oci::Visibility> for Visibility {
+    fn from(visibility: oci::Visibility) -> Self {
+        match visibility {
+            oci::Visibility::Public => Self::Public,
+            oci::Visibility::Internal => Self::Internal,
+            oci::Visibility::Private => Self::Private,
+        }
+    }
+}
+
+impl From<Visibility> for oci::Visibility {
+    fn from(visibility: Visibility) -> Self {
+        match visibility {
+            Visibility::Public => Self::Public,
+            Visibility::Internal => Self::Internal,
+            Visibility::Private => Self::Private,
+        }
     }
 }
 

@@ -1,0 +1,52 @@
+//! Who may see a repository, changed over the management API.
+
+use async_graphql::{Error, ErrorExtensions, Result};
+
+use super::super::Api;
+use super::types::{Repository, Visibility};
+use crate::auth::{AuthError, Caller, Meant};
+use crate::oci::RepositoryName;
+use crate::registry::RegistryError;
+
+/// Says who may see a repository; the change is done when this returns.
+pub(super) async fn set(
+    api: &Api,
+    caller: &Caller,
+    name: &str,
+    visibility: Visibility,
+) -> Result<Repository> {
+    let repository = name
+        .parse::<RepositoryName>()
+        .map_err(|error| coded("INVALID", format!("cannot change the repository: {error}")))?;
+    let record = api.registry.record(&repository).await.map_err(|error| refusal(&error))?;
+    let meant = Meant { record, ..repository.clone().into() };
+    let grant = api.authority.visibility(caller, meant).await.map_err(|error| match error {
+        AuthError::Denied(why) => coded("DENIED", why),
+        AuthError::Busy { .. } | AuthError::Unavailable => coded("UNAVAILABLE", error.to_string()),
+        // Not to be seen is as not there.
+        AuthError::Unauthorized(_) => absent(&repository),
+    })?;
+    let changed = api.registry.set_visibility(&grant, visibility.into()).await;
+    changed.map_err(|error| refusal(&error))?;
+    Ok(Repository { name: repository.to_string(), visibility })
+}
+
+fn refusal(error: &RegistryError) -> Error {
+    match error {
+        RegistryError::NameUnknown(name) => absent(name),
+        RegistryError::MustBePublic(_) => coded("DENIED", error.to_string()),
+        RegistryError::Waiting => coded("UNAVAILABLE", error.to_string()),
+        error => {
+            tracing::error!(%error, "failed to change who may see a repository");
+            coded("INTERNAL", "internal error: see the server's log".to_owned())
+        }
+    }
+}
+
+fn absent(name: &RepositoryName) -> Error {
+    coded("NOT_FOUND", format!("there is no repository `{name}`; see `roadstead repository list`"))
+}
+
+fn coded(code: &'static str, message: String) -> Error {
+    Error::new(message).extend_with(|_, extensions| extensions.set("code", code))
+}
