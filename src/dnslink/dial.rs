@@ -143,6 +143,16 @@ impl Dialer {
     }
 
     /// Returns the same with another guard.
+    ///
+    /// ```
+    /// use roadstead::config::DnslinkSettings;
+    /// use roadstead::dnslink::{Guard, Resolver};
+    ///
+    /// let dialer = Resolver::open(&DnslinkSettings::default())?.dialer();
+    /// let wider = dialer.guarded_by(Guard { allow_private: true });
+    /// assert!(wider.guard().allow_private);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn guarded_by(&self, guard: Guard) -> Self {
         Self { dns: Arc::clone(&self.dns), guard }

@@ -115,10 +115,10 @@ pub(super) async fn replace(
             "storing edges",
             "INSERT INTO manifest_edges (repository, canonical, place, kind, target) VALUES ",
         );
-        for (place, edge) in (start..).zip(chunk) {
-            insert = insert.push(if place == start { "(" } else { ", (" });
+        for (position, edge) in (start..).zip(chunk) {
+            insert = insert.push(if position == start { "(" } else { ", (" });
             insert = insert.push_list([repository]).push(", ").push_list([canonical]).push(", ");
-            insert = insert.push_list([place]).push(", ");
+            insert = insert.push_list([position]).push(", ");
             insert = insert.push_list([text(edge.kind).to_owned(), edge.target.to_string()]);
             insert = insert.push(")");
         }

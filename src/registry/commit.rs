@@ -264,7 +264,7 @@ impl Registry {
         let changes = editing(TreeId::Public).count();
         self.root_changes.fetch_add(changes as u64, Ordering::Relaxed);
         self.failpoint(Step::Recorded)?;
-        self.outcomes.tell(outcomes);
+        self.outcomes.publish(outcomes);
         Ok(true)
     }
 

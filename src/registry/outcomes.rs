@@ -1,5 +1,5 @@
 //! What entries of the queue came to, told to the requests of this process that wait for them: most are carried out
-//! together with others, by a task that has the lock, and need not take it themselves.
+//! together with others by a task that has the lock, and need not take it themselves.
 
 use std::collections::HashMap;
 use std::future::pending;
@@ -20,24 +20,24 @@ pub(super) struct Outcomes(Mutex<HashMap<i64, Sender<Outcome>>>);
 pub(super) struct Expected<'a> {
     outcomes: &'a Outcomes,
     seq: i64,
-    told: Receiver<Outcome>,
+    answer: Receiver<Outcome>,
 }
 
 impl Outcomes {
     /// Waits for an entry, of which there is one who waits.
     pub(super) fn expect(&self, seq: i64) -> Expected<'_> {
-        let (tell, told) = oneshot::channel();
-        self.waiting().insert(seq, tell);
-        Expected { outcomes: self, seq, told }
+        let (sender, answer) = oneshot::channel();
+        self.waiting().insert(seq, sender);
+        Expected { outcomes: self, seq, answer }
     }
 
     /// Tells those who wait what entries came to, now that it lasts.
-    pub(super) fn tell(&self, outcomes: Vec<(i64, Outcome)>) {
+    pub(super) fn publish(&self, outcomes: Vec<(i64, Outcome)>) {
         let mut waiting = self.waiting();
         for (seq, outcome) in outcomes {
-            if let Some(tell) = waiting.remove(&seq) {
+            if let Some(sender) = waiting.remove(&seq) {
                 // Who does not wait any more need not know.
-                let _ = tell.send(outcome);
+                let _ = sender.send(outcome);
             }
         }
     }
@@ -48,9 +48,9 @@ impl Outcomes {
 }
 
 impl Expected<'_> {
-    /// Waits for what the entry comes to. If another process carries it out, that is never told.
+    /// Waits for what the entry comes to. It never comes if another process carries it out.
     pub(super) async fn outcome(&mut self) -> Outcome {
-        match (&mut self.told).await {
+        match (&mut self.answer).await {
             Ok(outcome) => outcome,
             Err(_) => pending().await,
         }
@@ -58,7 +58,7 @@ impl Expected<'_> {
 
     /// Returns what the entry came to, if this process has carried it out meanwhile.
     pub(super) fn now(&mut self) -> Option<Outcome> {
-        self.told.try_recv().ok()
+        self.answer.try_recv().ok()
     }
 }
 
@@ -77,18 +77,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_waits_is_told_and_nobody_else() {
+    async fn who_waits_gets_the_outcome_of_its_own_entry() {
         let outcomes = Outcomes::default();
         let (mut one, mut other) = (outcomes.expect(1), outcomes.expect(2));
         assert!(one.now().is_none());
-        let told = vec![(1, Ok(())), (3, Ok(())), (2, Err(Refusal::Unknown))];
-        outcomes.tell(told);
+        let closed = vec![(1, Ok(())), (3, Ok(())), (2, Err(Refusal::Unknown))];
+        outcomes.publish(closed);
         assert!(matches!(one.outcome().await, Ok(())));
         assert!(matches!(other.now(), Some(Err(Refusal::Unknown))));
-        // Nothing is told of an entry that another process carries out.
+        // Nothing is known of an entry that another process carries out.
         drop(outcomes.expect(4));
         let mut elsewhere = outcomes.expect(4);
-        outcomes.tell(vec![(5, Ok(()))]);
+        outcomes.publish(vec![(5, Ok(()))]);
         assert!(timeout(Duration::from_millis(50), elsewhere.outcome()).await.is_err());
         drop((one, other, elsewhere));
         assert!(outcomes.waiting().is_empty());

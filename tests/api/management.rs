@@ -1,6 +1,5 @@
 //! What stands around the management API: who is let in, and what is no request.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::net::IpAddr;
 use std::sync::Arc;

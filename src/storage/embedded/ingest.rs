@@ -177,11 +177,11 @@ impl Ingest for FileIngest {
         };
         let (layout, id, expected) = (Arc::clone(&self.layout), self.id.clone(), *expected);
         // Each thread costs as much as some thousands of bytes, and a small blob needs only this one.
-        let kept = blocking(move || {
+        let finishing = blocking(move || {
             progress.absorb(&pieces)?;
             progress.keep(&layout, &id, &expected)
         });
-        kept.await
+        finishing.await
     }
 }
 
