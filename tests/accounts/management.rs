@@ -1,6 +1,5 @@
 //! The management API beside the registry: what it changes holds for the next request.
 
-
 use serde_json::{Value, json};
 
 use super::team::{PASSWORD, Sender, Team, user};

@@ -1,6 +1,5 @@
 //! What stands around the management API: who is let in, and what is no request.
 
-
 use std::net::IpAddr;
 use std::sync::Arc;
 
