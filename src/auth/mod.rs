@@ -20,6 +20,7 @@ pub mod passwords;
 mod policy;
 mod scope;
 pub mod signed;
+mod signed_in;
 mod stamp;
 mod token;
 pub mod workloads;
@@ -46,8 +47,9 @@ pub use methods::{
 pub use names::{Meant, Names};
 pub use policy::Policy;
 pub use scope::{Access, Scopes};
+pub use signed_in::SignedIn;
 use stamp::Stamp;
-pub use token::{SignedIn, Token, TokenService};
+pub use token::{Token, TokenService};
 
 /// How a client that is refused can sign in.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,6 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::Caller;
-use super::signed::Subject;
-
 /// What a client may send instead of its password for a while.
 #[derive(Debug)]
 pub struct Token {
@@ -16,17 +13,6 @@ pub struct Token {
     pub lifetime: Duration,
     /// What the client gets further ones with, if it may have that.
     pub refresh: Option<SecretString>,
-}
-
-/// A caller that has shown credentials at the token service.
-#[derive(Debug, Clone)]
-pub struct SignedIn {
-    /// Who it is.
-    pub caller: Caller,
-    /// Whom tokens for it are of, where they say more than a name.
-    pub subject: Subject,
-    /// Whether it may get a refresh token: not by another one.
-    pub may_refresh: bool,
 }
 
 /// A token service that is not this registry.
