@@ -1,7 +1,7 @@
 //! Administration on a real index.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
@@ -221,6 +221,23 @@ async fn a_token_is_never_wider_than_what_makes_it() {
         let scopes = texts(scopes);
         let made = it.make_token(&anna, token("ci", &scopes)).await;
         assert!(matches!(made, Err(AdministrationError::Invalid(_))), "{scopes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_does_not_outlive_what_makes_it() {
+    let home = Home::new().await;
+    let it = &home.administration;
+    let maker = home.by_token("anna", &["anna/**:pull", "tokens"]).await;
+    let rights = maker.rights.as_deref().unwrap().clone();
+    let ends = SystemTime::now() + Duration::from_hours(1);
+    let maker = Caller { rights: Some(Arc::new(rights.ending(ends))), ..maker };
+    let scopes = texts(&["anna/**:pull"]);
+    for (lifetime, may) in [(None, false), (Some(2), false), (Some(1), true)] {
+        let lifetime = lifetime.map(|hours| Duration::from_mins(hours * 60 - 5));
+        let made = it.make_token(&maker, TokenRequest { lifetime, ..token("ci", &scopes) }).await;
+        assert_eq!(made.is_ok(), may, "{lifetime:?}");
+        assert!(may || is_denied(&made));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
 
@@ -83,6 +83,7 @@ impl Administration {
         let name = label(request.name)?;
         let now = now();
         let expires = request.lifetime.map(|lifetime| ending(now, lifetime)).transpose()?;
+        expect_to_end(expires, acting.rights.ends())?;
         let owner = match request.robot {
             Some(robot) => self.robot(&acting, robot, maker).await?,
             None => self.account(maker).await?,
@@ -203,6 +204,20 @@ impl Administration {
         });
         found.map(|it| TokenFilter::Of(it.id)).ok_or_else(|| no_account(owner))
     }
+}
+
+/// Refuses a token that outlives the one that makes it.
+fn expect_to_end(expires: Option<i64>, ends: Option<SystemTime>) -> Result<()> {
+    let Some(ends) = ends else { return Ok(()) };
+    let since = ends.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let ends = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    if expires.is_some_and(|expires| expires <= ends) {
+        return Ok(());
+    }
+    Err(Error::denied(
+        "cannot make a token that ends later than the one that makes it; have it expire sooner, or sign in with your \
+         password",
+    ))
 }
 
 /// Reads what a token is to be called.

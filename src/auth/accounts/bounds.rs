@@ -1,5 +1,7 @@
 //! Rights within bounds: what a token may do is never more than its scopes, its owner and its maker may do now.
 
+use std::time::SystemTime;
+
 use thiserror::Error;
 
 use super::super::Decision;
@@ -22,6 +24,7 @@ pub enum Bound {
 pub struct Bounded {
     rights: Rights,
     bounds: Vec<Bound>,
+    ends: Option<SystemTime>,
 }
 
 /// Why a caller may not make a token.
@@ -41,7 +44,7 @@ pub enum TooWide {
 
 impl From<Rights> for Bounded {
     fn from(rights: Rights) -> Self {
-        Self { rights, bounds: Vec::new() }
+        Self { rights, bounds: Vec::new(), ends: None }
     }
 }
 
@@ -51,6 +54,18 @@ impl Bounded {
     pub fn within(mut self, bound: Bound) -> Self {
         self.bounds.push(bound);
         self
+    }
+
+    /// Bounds the time: the token that is used ends then.
+    #[must_use]
+    pub fn ending(self, ends: SystemTime) -> Self {
+        Self { ends: Some(self.ends.map_or(ends, |before| before.min(ends))), ..self }
+    }
+
+    /// Returns when the token that is used ends, if ever.
+    #[must_use]
+    pub fn ends(&self) -> Option<SystemTime> {
+        self.ends
     }
 
     /// Returns the rights without their bounds.

@@ -157,6 +157,9 @@ impl Resolver {
                 return Ok(None);
             }
             bounded = bounded.within(Bound::Scopes(token.scopes.clone()));
+            if let Some(until) = until {
+                bounded = bounded.ending(until);
+            }
             if token.maker != Some(id) {
                 let Some(maker) = self.maker(token.maker, state).await? else { return Ok(None) };
                 bounded = bounded.within(maker);
