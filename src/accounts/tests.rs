@@ -169,6 +169,20 @@ async fn who_is_no_administrator_administrates_nothing() {
 }
 
 #[tokio::test]
+async fn a_token_makes_no_administrator_and_no_way_to_be_one() {
+    let home = Home::new().await;
+    let it = &home.administration;
+    let token = home.by_token("root", &["admin"]).await;
+    let password = || SecretString::from("correct horse battery");
+    let request = |is_admin| UserRequest { name: "carl", password: None, is_admin };
+    assert!(is_denied(&it.add_user(&token, request(true)).await));
+    it.add_user(&token, request(false)).await.unwrap();
+    assert!(is_denied(&it.set_admin(&token, "carl", true).await));
+    assert!(is_denied(&it.set_password(&token, "root", password()).await));
+    it.set_password(&token, "carl", password()).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_last_administrator_stays() {
     let home = Home::new().await;
     let (it, root) = (&home.administration, home.caller("root").await);
@@ -176,7 +190,12 @@ async fn the_last_administrator_stays() {
     assert!(is_conflict(it.set_disabled(&root, "root", true).await.unwrap_err()));
     assert!(is_conflict(it.set_admin(&root, "root", false).await.unwrap_err()));
     assert!(is_conflict(it.remove_account(&root, "root").await.unwrap_err()));
+    // Who has no password does not count.
     it.set_admin(&root, "anna", true).await.unwrap();
+    let refused = it.remove_account(&root, "root").await;
+    let password = SecretString::from("correct horse battery");
+    it.set_password(&root, "anna", password).await.unwrap();
+    assert!(refused.is_err());
     it.remove_account(&root, "root").await.unwrap();
 }
 

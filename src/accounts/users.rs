@@ -61,6 +61,9 @@ impl Administration {
 
         let acting = self.acting(caller)?;
         acting.expect(ServerAct::Admin, DOING)?;
+        if request.is_admin {
+            expect_password(&acting, DOING)?;
+        }
         let name = account_name(DOING, request.name)?;
         let password = match request.password {
             Some(password) => Some(self.hashed(&acting, DOING, password).await?),
@@ -121,6 +124,9 @@ impl Administration {
         let doing = if is_admin { "make an administrator of" } else { "take the rights of" };
         let acting = self.acting(caller)?;
         acting.expect(ServerAct::Admin, doing)?;
+        if is_admin {
+            expect_password(&acting, doing)?;
+        }
         let user = self.known(name).await?;
         let id = user.principal.id;
         if user.principal.kind == PrincipalKind::Robot {
@@ -146,15 +152,16 @@ impl Administration {
 
         let acting = self.acting(caller)?;
         let is_own = acting.user().is_some() && caller.subject() == Some(name);
-        if is_own && !acting.is_by_password() && !acting.may(ServerAct::Admin) {
-            return Err(Error::denied(
-                "cannot set the password: an access token does not change it; sign in with your password",
-            ));
+        if is_own {
+            expect_password(&acting, DOING)?;
         }
         if !is_own {
             acting.expect(ServerAct::Admin, DOING)?;
         }
         let user = self.known(name).await?;
+        if user.principal.is_admin {
+            expect_password(&acting, DOING)?;
+        }
         if user.principal.kind == PrincipalKind::Robot {
             let why = format!("`{name}` is a robot, and signs in by tokens; make one");
             return Err(Error::invalid(DOING, why));
@@ -202,6 +209,17 @@ impl Administration {
         let hash = self.checks.hash(acting.client(), user, password).await?;
         Ok(hash.as_str().into())
     }
+}
+
+/// Refuses an access token what would outlive it: an administrator, or a way to sign in as one.
+fn expect_password(acting: &Acting<'_>, doing: &str) -> Result<()> {
+    if acting.is_by_password() {
+        return Ok(());
+    }
+    Err(Error::denied(format!(
+        "cannot {doing}: an access token makes no administrator, and changes neither the password of one nor that of its \
+         owner; sign in with your password"
+    )))
 }
 
 /// Reads the name of a new account. A reserved word is answered as a name that is taken.

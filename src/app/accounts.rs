@@ -58,10 +58,10 @@ impl Directory for IndexDirectory {
         let is_user = account.principal.kind == index::PrincipalKind::User;
         let password = account.password.filter(|_| is_user && !account.principal.is_disabled);
         let Some(password) = password else { return Ok(None) };
-        let id = account.principal.id;
+        let (id, changes) = (account.principal.id, account.password_changes);
         let hash = password.expose_secret().parse();
         let hash = hash.map_err(|error| damaged("password", account.principal.name, error)).ok();
-        Ok(hash.map(|hash| StoredPassword { id, hash }))
+        Ok(hash.map(|hash| StoredPassword { id, changes, hash }))
     }
 
     async fn principal(&self, id: i64) -> Result<Option<StoredPrincipal>, Unavailable> {

@@ -70,6 +70,9 @@ pub(super) async fn hide(
     if !accounts::are_used(settings) {
         return app.expect_public(make_public).await;
     }
+    if make_public {
+        tracing::warn!("made nothing public: --make-public is for an auth.method without accounts");
+    }
     match before {
         Before::Recorded(recorded) if method_of(recorded) == settings.auth.method => Ok(()),
         before => {

@@ -11,6 +11,8 @@ pub enum Action {
     Push,
     /// Delete from it.
     Delete,
+    /// Say who may see it. No scope of a token is about that.
+    Visibility,
 }
 
 /// What a client wants to do.

@@ -330,7 +330,7 @@ impl Authority {
         Ok(DeleteGrant::new(name, record, caller.clone()))
     }
 
-    /// Allows a client to say who may see a repository of this registry: who may delete from it may do that.
+    /// Allows a client to say who may see a repository of this registry.
     ///
     /// # Errors
     /// Why it is not allowed; a change of a foreign repository never is.
@@ -339,7 +339,8 @@ impl Authority {
         caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<VisibilityGrant, AuthError> {
-        let Meant { name, record, .. } = self.change(caller, Action::Delete, meant.into()).await?;
+        let Meant { name, record, .. } =
+            self.change(caller, Action::Visibility, meant.into()).await?;
         Ok(VisibilityGrant::new(name, record, caller.clone()))
     }
 

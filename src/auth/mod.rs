@@ -78,7 +78,7 @@ impl Challenge {
             None => "authentication is required",
             Some(TokenFault::Invalid) => "the token is invalid or expired; get a new one",
             Some(TokenFault::InsufficientScope) => {
-                "the token has another scope; get one with the scope of this request"
+                "not allowed, or not there: the token is not good for this; sign in as a user who may do it"
             }
         }
     }

@@ -12,6 +12,7 @@ use super::blobs::content;
 use super::intent::{Intent, Planned, Refusal};
 use super::layout::{self, TreeFile};
 use super::references::Lost;
+use super::time::now;
 use super::{Registry, RegistryError, Result, deletion};
 use crate::auth::{PullGrant, PushGrant, VisibilityGrant};
 use crate::index::{Actor, WholeRepository, Writer};
@@ -171,7 +172,24 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::MustBePublic`]; those of the index.
     pub async fn expect_storable(&self, grant: &PushGrant) -> Result<()> {
-        self.expect_storable_in(grant.repository(), grant.record()).await
+        self.expect_storable_in(grant.repository(), grant.record()).await?;
+        self.make_namespace(grant).await
+    }
+
+    /// Makes the namespace of a repository that is about to be made, where there is none: it is the administrators'. Without
+    /// accounts there are no namespaces.
+    async fn make_namespace(&self, grant: &PushGrant) -> Result<()> {
+        if self.limits.new_visibility.is_none() || grant.record().is_some() {
+            return Ok(());
+        }
+        let name = grant.repository().as_str();
+        let name = name.split_once('/').map_or(name, |(namespace, _)| namespace);
+        if self.index.namespace(name).await?.is_none() {
+            let made = self.index.add_namespace(name, None, &grant.caller().into(), now()).await?;
+            // Another request may have made it meanwhile.
+            tracing::debug!(name, ?made, "a namespace of a first push");
+        }
+        Ok(())
     }
 
     /// The same for a repository of which this is known.

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::registries::{of_user, with_password};
-use crate::common::{Server, run, succeed};
+use crate::common::{Server, http, run, succeed};
 
 const PASSWORD: &str = "correct horse battery";
 
@@ -40,6 +40,15 @@ fn a_team_with_a_robot_is_made_by_commands() {
     let names: Vec<_> = users.as_array().unwrap().iter().map(|user| &user["name"]).collect();
     assert_eq!(names, ["anna", "root"]);
     assert_eq!(json("grant list --namespace acme --json")[0]["holder"], "team:dev");
+
+    // An administrator's first push makes the namespace.
+    let upload = server.url("/v2/fresh/app/blobs/uploads/");
+    let begun = http::send(|client| client.post(upload).basic_auth("root", Some(PASSWORD)));
+    assert_eq!(begun.status, 202);
+    let namespaces = json("namespace list --json");
+    let names = namespaces.as_array().unwrap().iter().map(|it| it["name"].clone());
+    assert!(names.collect::<Vec<_>>().contains(&"fresh".into()), "{namespaces}");
+    succeed(&mut command("namespace owner fresh anna"));
 
     let made = json(
         "token create acme-ci --robot --namespace acme --scope acme/**:pull,push --expires 1d --json",

@@ -9,7 +9,7 @@ use crate::oci::{NameError, RepositoryName, RootName};
 
 /// Words that stand for something else where the name of an account is expected: clients that have not signed in, the
 /// user name of workloads, and the registry itself.
-const RESERVED: &[&str] = &["anonymous", "oidc", "system"];
+const RESERVED: &[&str] = &["anonymous", "library", "oidc", "system"];
 
 /// How the text of an access token begins. As a name it would be one in the wrong field, and logs show names.
 const TOKEN: &str = "rds_";

@@ -107,6 +107,7 @@ impl From<Action> for Permission {
             Action::Pull => Self::Pull,
             Action::Push => Self::Push,
             Action::Delete => Self::Delete,
+            Action::Visibility => Self::Visibility,
         }
     }
 }

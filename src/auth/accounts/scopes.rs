@@ -55,7 +55,7 @@ pub enum Scope {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ScopeError {
     /// It has no colon, and is no act.
-    #[error("cannot use the scope {}; for repositories write PATTERN:pull,push", .0)]
+    #[error("cannot use the scope: {0}; for repositories write PATTERN:pull,push")]
     Act(WordError),
     /// What stands before the last colon is no pattern.
     #[error("cannot use the scope: {0}")]

@@ -57,7 +57,7 @@ impl DockerConfig {
         let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
         if text("identitytoken").is_some() {
             bail!(
-                "cannot use docker's login at {registry}: it holds a token for images only; run `roadstead login {registry}`"
+                "cannot use docker's login at {registry}: it holds a token for images only; run `roadstead login {registry} -u NAME --password-stdin`"
             );
         }
         let Some(encoded) = text("auth") else { return Ok(None) };
@@ -65,7 +65,7 @@ impl DockerConfig {
         let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
         let Some((user, password)) = pair.as_deref().and_then(|pair| pair.split_once(':')) else {
             bail!(
-                "cannot read the credentials of {registry} in {}: run `roadstead login {registry}` again",
+                "cannot read the credentials of {registry} in {}: run `roadstead login {registry} -u NAME --password-stdin` again",
                 self.path.display()
             );
         };

@@ -77,7 +77,7 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
             let done = json!({ "name": repository, "visibility": visibility });
             let note = match visibility.as_str() {
                 "public" => "",
-                _ => "; shared caches may serve what was public for up to an hour",
+                _ => "; if it was public, shared caches may still serve it for up to an hour",
             };
             print_done(&done, &format!("{repository} is {visibility}{note}"), target.json)
         }

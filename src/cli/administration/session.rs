@@ -48,7 +48,7 @@ impl Session {
                     text.parse().map_err(|why| anyhow!("cannot use {VARIABLE}: {why}"))?
                 }
                 None => noted::registry(&folder)?.context(
-                    "no registry: sign in with `roadstead login HOST`, or name it by --registry",
+                    "no registry: sign in with `roadstead login HOST -u NAME --password-stdin`, or name it by --registry",
                 )?,
             },
         };
@@ -63,7 +63,10 @@ impl Session {
         let mut answer = answer.map_err(|error| match error.kind {
             ClientErrorKind::Unauthorized => {
                 let host = &self.host;
-                anyhow!("{host} refuses the credentials: sign in with `roadstead login {host}`")
+                anyhow!(
+                    "{host} refuses the credentials, or there are none: sign in with \
+                    `roadstead login {host} -u NAME --password-stdin`"
+                )
             }
             ClientErrorKind::NotFound => {
                 anyhow!(

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::super::body::{self, Body};
 use super::super::error::{Answer, ApiError};
 use super::super::{Api, caller, credentials, log};
-use super::schema::SCHEMA;
+use super::bounds::{self, FRAGMENTS};
+use super::schema::{READABLE_SCHEMA, SCHEMA};
 use crate::auth::{Act, Action, AuthError, Caller, Challenge, Credentials};
 use crate::oci::ErrorCode;
 
@@ -43,11 +44,17 @@ pub(in crate::http) async fn post(
             "the body is no request: send JSON with `query` and, where there are any, `variables`",
         )
     })?;
+    if bounds::has_many_fragments(&query.query) {
+        let message =
+            format!("the request uses more than {FRAGMENTS} fragments; write the fields out");
+        return Err(ApiError::malformed(ErrorCode::Unsupported, message));
+    }
     let mut query = query.data(caller).data(Data::clone(&api));
     if let Some(administration) = &api.administration {
         query = query.data(Arc::clone(administration));
     }
-    let answer = tokio::time::timeout(TIME, SCHEMA.execute(query)).await.map_err(|_| {
+    let schema = if bounds::reads_schema(&query.query) { &READABLE_SCHEMA } else { &SCHEMA };
+    let answer = tokio::time::timeout(TIME, schema.execute(query)).await.map_err(|_| {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         ApiError::unavailable(status, "the request took too long; request less at a time")
     })?;

@@ -44,6 +44,8 @@ pub trait Directory: Send + Sync {
 pub struct StoredPassword {
     /// The number of the user.
     pub id: i64,
+    /// How often it was changed.
+    pub changes: i64,
     /// What the password is checked by.
     pub hash: PasswordHash,
 }

@@ -190,7 +190,7 @@ impl Accounts {
         if let Some(new) = rehashed {
             self.resolver.directory.rehash(stored.id, &stored.hash, &new).await;
         }
-        Ok(self.resolver.by_password(stored.id, state).await?)
+        Ok(self.resolver.by_password(&stored, state).await?)
     }
 
     /// Looks up an access token, whose owner has the name `user` where one is given.

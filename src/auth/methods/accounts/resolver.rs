@@ -70,14 +70,15 @@ impl Resolver {
         self.tokens.get(id, state, self.directory.access_token(id)).await
     }
 
-    /// Returns whom tokens are of that are had for the present password of a user; none if the user is gone.
+    /// Returns whom tokens are of that are had for a password, which may have been changed while it was checked; none if
+    /// the user is gone.
     pub(super) async fn by_password(
         &self,
-        id: i64,
+        password: &StoredPassword,
         state: u64,
     ) -> Result<Option<Subject>, Unavailable> {
-        let Some(user) = self.principal(id, state).await? else { return Ok(None) };
-        let credential = format!("{PASSWORD}{}", user.password_changes);
+        let Some(user) = self.principal(password.id, state).await? else { return Ok(None) };
+        let credential = format!("{PASSWORD}{}", password.changes);
         Ok(Some(subject(&user, credential)))
     }
 

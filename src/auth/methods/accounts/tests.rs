@@ -111,7 +111,9 @@ impl World {
         let hash = PasswordHash::new(&password);
         let private_key = generate(Algorithm::EdDsa).unwrap();
         world.change(|content| {
-            content.passwords.insert("anna".to_owned(), StoredPassword { id: ANNA, hash });
+            content
+                .passwords
+                .insert("anna".to_owned(), StoredPassword { id: ANNA, changes: 0, hash });
             let kind = PrincipalKind::User;
             content.principals.insert(ANNA, principal(ANNA, "anna", kind, anna(Role::Writer)));
             let kind = PrincipalKind::Robot { maker: Some(ANNA) };
@@ -227,6 +229,14 @@ async fn users_and_robots_sign_in_by_what_they_have() {
     assert_eq!(raw.kind, ci);
     let bad = world.identify(&Credentials::Bearer("opaque".into())).await;
     assert_eq!(bad, Err(refused(Some(TokenFault::Invalid))));
+}
+
+#[tokio::test]
+async fn a_token_that_is_had_while_the_password_changes_ends_with_the_old_one() {
+    let world = World::new();
+    // The row of the password was read before the change, that of the user after it.
+    world.change(|content| content.principals.get_mut(&ANNA).unwrap().password_changes += 1);
+    assert!(world.push(&basic("anna", PASSWORD)).await.is_err());
 }
 
 #[tokio::test]
