@@ -72,8 +72,8 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
         RepositoryCommand::Visibility { repository, visibility } => {
             let query = "mutation($name: String!, $visibility: Visibility!) \
                 { setVisibility(name: $name, visibility: $visibility) { name visibility } }";
-            let wanted = visibility.to_ascii_uppercase();
-            session.run(query, json!({ "name": repository, "visibility": wanted })).await?;
+            let value = visibility.to_ascii_uppercase();
+            session.run(query, json!({ "name": repository, "visibility": value })).await?;
             let done = json!({ "name": repository, "visibility": visibility });
             let note = match visibility.as_str() {
                 "public" => "",
