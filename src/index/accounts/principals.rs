@@ -137,8 +137,7 @@ pub(super) async fn is_last_administrator(
         return Ok(false);
     }
     let (others,): (i64,) = on!(connection, "counting administrators", db => sqlx::query_as(
-        "SELECT count(*) FROM principals WHERE is_admin = 1 AND is_disabled = 0 \
-         AND password IS NOT NULL AND id <> $1",
+        "SELECT count(*) FROM principals WHERE is_admin = 1 AND is_disabled = 0 AND id <> $1",
     )
     .bind(principal.id)
     .fetch_one(db)
