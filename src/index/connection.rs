@@ -255,6 +255,10 @@ impl Connection {
         if self.failed {
             return Err(misuse("committing", "a call in the transaction failed"));
         }
+        if self.waiting.iter().any(|statement| statement.must_change.is_some()) {
+            // What they changed is known only after they have run, and has to be known before the commit.
+            self.flush().await?;
+        }
         self.run(Statement::new("committing", "COMMIT")).await?;
         self.flush().await?;
         self.ended();

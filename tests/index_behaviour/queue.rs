@@ -123,6 +123,13 @@ async fn a_closed_entry_stays_as_it_is(home: Home) -> Outcome {
     writer.set_outcome(seq, EntryState::Done, b"done").await?;
     assert!(writer.set_outcome(seq, EntryState::Refused, b"no").await.is_err());
     assert!(writer.set_outcome(seq + 1, EntryState::Done, b"").await.is_err(), "no such entry");
+    // Nothing of a transaction with such a call is committed.
+    writer.begin().await?;
+    writer.put_nodes(&[(cid("lost"), None)]).await?;
+    let closed = writer.set_outcome(seq, EntryState::Refused, b"no").await;
+    assert!(writer.commit().await.is_err(), "{closed:?}");
+    writer.rollback().await?;
+    assert_eq!(home.number("SELECT COUNT(*) FROM nodes").await?, 0);
     let entry = writer.entry(seq).await?.ok_or("no entry")?;
     assert_eq!(entry.edits.as_deref(), Some(&b"edits"[..]));
     assert_eq!(entry.outcome.as_deref(), Some(&b"done"[..]));
