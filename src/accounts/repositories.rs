@@ -2,9 +2,9 @@
 
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result};
 use crate::auth::Caller;
-use crate::auth::accounts::{Pattern, Rights};
-use crate::index::{CatalogFilter, PatternComponent, VisiblePattern};
+use crate::auth::accounts::Pattern;
 use crate::oci::{RepositoryName, Visibility};
+use crate::registry::repositories_seen;
 
 /// A repository in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,16 +27,10 @@ impl Administration {
     ) -> Result<Page<ListedRepository>> {
         let acting = self.acting(caller)?;
         let rights = acting.rights.rights();
-        let patterns = visible(rights);
-        let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
         let (limit, mut items) = (page.read(), Vec::new());
         let mut last = page.after.map(str::to_owned);
         loop {
-            let names = if rights.is_admin() {
-                self.index.repositories(None, last.as_deref(), limit).await?
-            } else {
-                self.index.visible_repositories(&filter, last.as_deref(), limit).await?
-            };
+            let names = repositories_seen(&self.index, rights, last.as_deref(), limit).await?;
             last = names.last().map(ToString::to_string);
             let is_end = names.len() < limit as usize;
             for name in names {
@@ -75,20 +69,4 @@ impl Administration {
         }
         self.add_grant(caller, owner, "owner", name).await
     }
-}
-
-/// Returns the patterns of what a holder of rights sees beside what everybody does.
-fn visible(rights: &Rights) -> Vec<VisiblePattern> {
-    let own = rights.namespaces().iter();
-    let own = own.flat_map(|(namespace, _)| VisiblePattern::of_namespace(namespace.as_str()));
-    own.chain(rights.grants().iter().map(|grant| {
-        let text = grant.pattern.to_string();
-        let component = |text: &str| match text {
-            "*" => PatternComponent::Any,
-            "**" => PatternComponent::Rest,
-            text => PatternComponent::Literal(text.to_owned()),
-        };
-        VisiblePattern::new(text.split('/').map(component).collect())
-    }))
-    .collect()
 }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::AppError;
 use crate::accounts::Administration;
 use crate::auth::accounts::{
-    AccountName, CreateRule, Grant, Namespace, Rights, Rules, TokenHash, TokenId, TokenScopes,
+    AccountName, Grant, Namespace, Rights, Rules, TokenHash, TokenId, TokenScopes,
 };
 use crate::auth::passwords::{Checks, NewPassword, PasswordHash};
 use crate::auth::signed::{self, SigningKey};
@@ -145,11 +145,8 @@ pub(super) fn administration(
     if !are_used(settings) {
         return None;
     }
-    let rules = Rules {
-        // The settings know no other word; one that is not known lets fewer create.
-        create: settings.auth.accounts.create.parse().unwrap_or(CreateRule::Admins),
-        anonymous_foreign: settings.federation.anonymous.is_some(),
-    };
+    let create = settings.auth.accounts.create;
+    let rules = Rules::read(create, settings.federation.anonymous.is_some());
     Some(Arc::new(Administration::new(Arc::clone(index), Arc::clone(checks), rules)))
 }
 
@@ -248,7 +245,7 @@ fn grant(grant: &RoleGrant) -> Option<Grant> {
     Some(Grant { role, pattern })
 }
 
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

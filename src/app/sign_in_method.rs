@@ -1,7 +1,6 @@
 //! By which method clients sign in, as the index has it for all processes, and what a start with another one is.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
+use super::accounts::now;
 use super::{App, AppError, accounts};
 use crate::config::Settings;
 use crate::index::{Actor, Changed, Index};
@@ -113,9 +112,4 @@ fn method_of(recorded: &str) -> &str {
 
 fn other(method: &'static str, recorded: &str) -> AppError {
     AppError::OtherMethod { method, recorded: method_of(recorded).to_owned() }
-}
-
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

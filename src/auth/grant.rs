@@ -173,12 +173,6 @@ impl VisibilityGrant {
         Self(Granted { repository, record, caller })
     }
 
-    /// Returns what is known of the repository; none if it is not there.
-    #[must_use]
-    pub fn record(&self) -> Option<&RepositoryRecord> {
-        self.0.record.as_ref()
-    }
-
     /// Returns the repository.
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {

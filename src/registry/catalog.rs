@@ -2,8 +2,8 @@
 
 use super::{Registry, Result};
 use crate::auth::CatalogGrant;
-use crate::auth::accounts::{Bounded, Pattern};
-use crate::index::{CatalogFilter, PatternComponent, VisiblePattern};
+use crate::auth::accounts::{Bounded, Pattern, Rights};
+use crate::index::{CatalogFilter, Index, PatternComponent, VisiblePattern};
 use crate::oci::RepositoryName;
 
 impl Registry {
@@ -35,21 +35,11 @@ impl Registry {
         last: Option<&str>,
         limit: u32,
     ) -> Result<Vec<RepositoryName>> {
-        let rights = bounded.rights();
-        let owned = rights.namespaces().iter();
-        let owned = owned.flat_map(|(name, _)| VisiblePattern::of_namespace(name.as_str()));
-        let granted = rights.grants().iter().map(|grant| pattern(&grant.pattern));
-        let patterns: Vec<VisiblePattern> = owned.chain(granted).collect();
-        let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
         let mut found = Vec::new();
         let mut last = last.map(str::to_owned);
         loop {
-            let last_name = last.as_deref();
-            let page = if rights.is_admin() {
-                self.index.repositories(None, last_name, limit).await?
-            } else {
-                self.index.visible_repositories(&filter, last_name, limit).await?
-            };
+            let page =
+                repositories_seen(&self.index, bounded.rights(), last.as_deref(), limit).await?;
             let is_end = page.len() < limit as usize;
             last = page.last().map(ToString::to_string);
             for name in page {
@@ -70,6 +60,28 @@ impl Registry {
             }
         }
     }
+}
+
+/// Lists repositories that a holder of rights may pull from, whatever bounds the rights: bytewise after `last`, at most
+/// `limit`.
+///
+/// # Errors
+/// Those of the index.
+pub async fn repositories_seen(
+    index: &Index,
+    rights: &Rights,
+    last: Option<&str>,
+    limit: u32,
+) -> crate::index::Result<Vec<RepositoryName>> {
+    if rights.is_admin() {
+        return index.repositories(None, last, limit).await;
+    }
+    let owned = rights.namespaces().iter();
+    let owned = owned.flat_map(|(name, _)| VisiblePattern::of_namespace(name.as_str()));
+    let granted = rights.grants().iter().map(|grant| pattern(&grant.pattern));
+    let patterns: Vec<VisiblePattern> = owned.chain(granted).collect();
+    let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
+    index.visible_repositories(&filter, last, limit).await
 }
 
 /// Returns a pattern as the index matches it.

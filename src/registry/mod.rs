@@ -64,6 +64,7 @@ use tokio::sync::{Notify, RwLock};
 
 pub use adopt::{Adopted, LeftOut, LeftOutKind, adoptable_path};
 pub use blobs::{Blob, BlobStream};
+pub use catalog::repositories_seen;
 pub use check::{Finding, Report};
 pub use clearing::UploadSummary;
 pub use condition::{Condition, Expected};

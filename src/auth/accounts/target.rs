@@ -4,7 +4,7 @@ use crate::oci::{RepositoryName, RepositoryRecord, Visibility};
 
 use super::WordError;
 
-/// A repository that somebody wants to do something with.
+/// The repository that a request is about.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// Its name.
@@ -70,4 +70,13 @@ pub struct Rules {
     /// Whether clients that have not signed in may pull from other registries at all; how much of that they get is said by
     /// [`AnonymousBound`](crate::auth::AnonymousBound).
     pub anonymous_foreign: bool,
+}
+
+impl Rules {
+    /// Reads them. The settings know no other word for `create` than those of [`CreateRule`]; one that is not known lets
+    /// fewer create.
+    #[must_use]
+    pub fn read(create: &str, anonymous_foreign: bool) -> Self {
+        Self { create: create.parse().unwrap_or(CreateRule::Admins), anonymous_foreign }
+    }
 }

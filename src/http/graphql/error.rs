@@ -18,13 +18,18 @@ pub(super) fn refusal(error: AdministrationError) -> Error {
         E::Busy(_) => ("TOO_MANY_REQUESTS", error.to_string()),
         E::Index(cause) => unavailable(cause),
     };
+    coded(code, message)
+}
+
+/// Makes an error with a code for programs.
+pub(super) fn coded(code: &str, message: impl Into<String>) -> Error {
     Error::new(message).extend_with(|_, extensions| extensions.set("code", code))
 }
 
 /// There are no accounts: the registry signs its users in by another method.
 pub(super) fn no_accounts() -> Error {
     let message = "cannot do that: this registry has no accounts; set auth.method to accounts";
-    Error::new(message).extend_with(|_, extensions| extensions.set("code", "UNSUPPORTED"))
+    coded("UNSUPPORTED", message)
 }
 
 /// The cause is for the log.

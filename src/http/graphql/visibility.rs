@@ -1,8 +1,9 @@
 //! Who may see a repository, changed over the management API.
 
-use async_graphql::{Error, ErrorExtensions, Result};
+use async_graphql::{Error, Result};
 
 use super::super::Api;
+use super::error::coded;
 use super::types::{Repository, Visibility};
 use crate::auth::{AuthError, Caller, Meant};
 use crate::oci::RepositoryName;
@@ -38,15 +39,11 @@ fn refusal(error: &RegistryError) -> Error {
         RegistryError::Waiting => coded("UNAVAILABLE", error.to_string()),
         error => {
             tracing::error!(%error, "failed to change who may see a repository");
-            coded("INTERNAL", "internal error: see the server's log".to_owned())
+            coded("INTERNAL", "internal error: see the server's log")
         }
     }
 }
 
 fn absent(name: &RepositoryName) -> Error {
     coded("NOT_FOUND", format!("there is no repository `{name}`; see `roadstead repository list`"))
-}
-
-fn coded(code: &'static str, message: String) -> Error {
-    Error::new(message).extend_with(|_, extensions| extensions.set("code", code))
 }

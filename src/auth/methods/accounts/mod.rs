@@ -14,7 +14,7 @@ mod tokens;
 use std::sync::Arc;
 
 use super::super::AccessControl;
-use super::super::accounts::{CreateRule, Rules};
+use super::super::accounts::Rules;
 use super::super::passwords::PasswordHash;
 use super::super::signed::VerifiedTokens;
 use super::super::workloads::Workloads;
@@ -49,11 +49,7 @@ pub(super) fn open(
         bearers: VerifiedTokens::default(),
         no_password: PasswordHash::of_no_password(),
     };
-    let rules = Rules {
-        // The settings know no other word; one that is not known lets fewer create.
-        create: settings.accounts.create.parse().unwrap_or(CreateRule::Admins),
-        anonymous_foreign: context.anonymous_foreign,
-    };
+    let rules = Rules::read(settings.accounts.create, context.anonymous_foreign);
     Ok(AccessControl { provider: Box::new(provider), policy: Box::new(ByRights { rules }) })
 }
 
