@@ -29,7 +29,7 @@ const OWNERS: [&str; 9] = [
     "project_path",
 ];
 
-/// Claims that another can come to have once a name is given up, and the ids that nobody else ever has.
+/// Claims that are names: once one is given up, another owner can take it.
 const NAMES: [&str; 5] =
     ["repository", "repository_owner", "project_path", "namespace_path", "actor"];
 

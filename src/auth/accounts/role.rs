@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::super::Action;
 
-/// What somebody is in a repository. Each role may do what the ones before it may.
+/// The role of a caller in a repository. Each role may do what the ones before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Role {
     /// May pull.

@@ -1,5 +1,5 @@
-//! Tokens of an external token service, as the stock registry takes them. Clients sign in there; what a token says
-//! that it is good for (`access`), its bearer may do, and nobody else may do anything.
+//! Tokens of an external token service, as the stock registry takes them. Clients sign in there. A client may do what the
+//! claim `access` of its token lists, and nothing without a token.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

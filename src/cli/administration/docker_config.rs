@@ -133,7 +133,8 @@ pub(super) fn read_json(path: &Path) -> anyhow::Result<Option<Map<String, Value>
     object.map(Some).with_context(|| format!("cannot read {}: correct it", path.display()))
 }
 
-/// Replaces a file as a whole, so that whoever reads it finds the one or the other. A link to it stays one.
+/// Replaces a file as a whole: a program that reads it meanwhile reads the old text or the new one. A symbolic link to the
+/// file stays.
 pub(super) fn write_json(path: &Path, object: &Map<String, Value>) -> anyhow::Result<()> {
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let failed = || format!("cannot write {}", path.display());
