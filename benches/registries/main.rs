@@ -16,6 +16,8 @@ mod common;
 mod calm;
 mod client;
 mod content;
+mod distant;
+mod encrypted;
 mod far;
 mod federation;
 mod growth;
@@ -61,8 +63,8 @@ struct Arguments {
     /// How much of that, of the small images of crowd, and of the repositories of offline is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
-    /// Only the phases whose name has this in it: push, crowd, pull, manifest, growth, offline; of kubo push, pull, commit, manifest,
-    /// replicas
+    /// Only the phases whose name has this in it: push, crowd, pull, thousand, tls, manifest, growth, offline; of kubo push, pull, commit, manifest,
+    /// replicas; of federation cold, first, warm, distant
     #[arg(long, default_value = "")]
     only: String,
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
@@ -188,10 +190,12 @@ fn embedded(arguments: &Arguments) -> Vec<Row> {
         subjects.push(Subject::other(name, address));
     }
     let mut found = Vec::new();
-    let phases: [(&str, Phase); 6] = [
+    let phases: [(&str, Phase); 8] = [
         ("push", pushes::measure),
         ("crowd", pushes::measure_crowd),
         ("pull", pulls::measure),
+        ("thousand", pulls::measure_thousand),
+        ("tls", encrypted::measure),
         ("manifest", pulls::measure_manifests),
         ("growth", growth::measure),
         ("offline", offline::measure),
