@@ -18,7 +18,7 @@ const DIRECT: &str = "the publisher itself";
 pub(crate) fn measure(world: &World, arguments: &Arguments) -> Vec<Row> {
     let publisher = &world.publishers[0];
     let layers: Vec<_> = (0..LAYERS).map(|_| Content::new(MB)).collect();
-    world.push(publisher.server.address(), REPOSITORY, &layers);
+    World::push(publisher.server.address(), REPOSITORY, &layers);
     let far = Far::from(publisher.server.address(), ROUND_TRIP);
     world.publish(publisher.domain, &publisher.server, &far.address());
     let subjects = [Subject::other("Roadstead", ""), Subject::other(DIRECT, "")];

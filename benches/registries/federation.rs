@@ -60,11 +60,13 @@ pub(crate) struct World {
     _postgres: Postgres,
 }
 
+type Phase = fn(&World, &Arguments) -> Vec<Row>;
+
 /// Measures all; skips where there is no Kubo, no Postgres or no name server.
 pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
     let Some(world) = World::start() else { return Vec::new() };
     let mut found = Vec::new();
-    let phases: [(&str, fn(&World, &Arguments) -> Vec<Row>); 4] = [
+    let phases: [(&str, Phase); 4] = [
         ("cold", World::cold_pulls),
         ("first", World::first_byte),
         ("warm", World::warm),
@@ -112,7 +114,7 @@ impl World {
             _postgres: postgres,
         };
         for publisher in &world.publishers {
-            world.push(publisher.server.address(), REPOSITORY, &world.layers);
+            Self::push(publisher.server.address(), REPOSITORY, &world.layers);
             world.publish(publisher.domain, &publisher.server, publisher.server.address());
         }
         let publisher = world.publishers[1].server.address();
@@ -122,7 +124,7 @@ impl World {
     }
 
     /// Pushes the image.
-    pub(crate) fn push(&self, address: &str, repository: &str, layers: &[Content]) {
+    pub(crate) fn push(address: &str, repository: &str, layers: &[Content]) {
         let mut client = Client::open(address);
         for layer in layers {
             client.push(repository, &layer.digest, &layer.bytes);
@@ -276,7 +278,7 @@ impl World {
         let subjects = [Subject::other("Roadstead", ""), Subject::other(OWN, "")];
         let subjects: Vec<&Subject> = subjects.iter().collect();
         let server = self.puller();
-        self.push(server.address(), REPOSITORY, &self.layers);
+        Self::push(server.address(), REPOSITORY, &self.layers);
         let foreign = format!("{}/{REPOSITORY}", self.publishers[0].domain);
         let figures = rounds(
             arguments.rounds,
