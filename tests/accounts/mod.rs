@@ -3,9 +3,12 @@
 mod catalog;
 mod clients;
 mod first_start;
+pub(crate) mod issuer;
 mod management;
 mod replicas;
 mod rights;
 mod signing_in;
 mod team;
+mod token_services;
 mod tokens;
+mod workloads;
