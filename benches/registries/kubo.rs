@@ -212,7 +212,8 @@ fn manifests(arguments: &Arguments, pair: &Subject) -> Vec<Row> {
         &subjects,
         || (),
         |subject| {
-            requests_per_second(&subject.url(&target)).map_or(f64::NAN, |(requests, _)| requests)
+            requests_per_second(&subject.url(&target), None)
+                .map_or(f64::NAN, |(requests, _)| requests)
         },
     );
     let work = "manifest GET by tag, 64 connections";

@@ -102,8 +102,8 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &
         subjects,
         || (),
         |subject| {
-            let (requests, late) =
-                requests_per_second(&subject.url(target)).expect("wrk was there a moment ago");
+            let (requests, late) = requests_per_second(&subject.url(target), None)
+                .expect("wrk was there a moment ago");
             slowest.push((subject.name.clone(), late));
             requests
         },
@@ -117,20 +117,21 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &
 
 /// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
 /// many milliseconds the slowest hundredth took at least. None where there is no wrk.
-pub(crate) fn requests_per_second(url: &str) -> Option<(f64, f64)> {
-    let output = succeed(
-        Command::new(require("wrk")?)
-            .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
-            .arg(format!("Accept: {MANIFEST_TYPE}"))
-            .arg(url),
-    );
+pub(crate) fn requests_per_second(url: &str, bearer: Option<&str>) -> Option<(f64, f64)> {
+    let mut command = Command::new(require("wrk")?);
+    command.args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"]);
+    command.arg(format!("Accept: {MANIFEST_TYPE}"));
+    if let Some(token) = bearer {
+        command.args(["-H", &format!("Authorization: Bearer {token}")]);
+    }
+    let output = succeed(command.arg(url));
     assert!(!output.contains("Non-2xx"), "{output}");
     let requests = value(&output, "Requests/sec:").parse().expect("wrk says a number");
     Some((requests, milliseconds(value(&output, "99%"))))
 }
 
 /// The word behind a label of wrk's.
-fn value<'text>(output: &'text str, label: &str) -> &'text str {
+pub(crate) fn value<'text>(output: &'text str, label: &str) -> &'text str {
     let found = output.lines().find_map(|line| line.trim().strip_prefix(label));
     found.unwrap_or_else(|| panic!("wrk does not say {label}: {output}")).trim()
 }
