@@ -41,8 +41,8 @@ pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
 pub use methods::{
-    AuthContext, Directory, METHODS, Method, NoDirectory, Opened, PrincipalKind, SetupError,
-    StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
+    AuthContext, Directory, LONGEST_TOKEN, METHODS, Method, NoDirectory, Opened, PrincipalKind,
+    SetupError, StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
 };
 pub use names::{Meant, Names};
 pub use policy::Policy;

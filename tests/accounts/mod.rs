@@ -8,6 +8,7 @@ mod management;
 mod replicas;
 mod rights;
 mod signing_in;
+mod signing_keys;
 mod team;
 mod token_services;
 mod tokens;
