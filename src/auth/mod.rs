@@ -23,6 +23,7 @@ pub mod signed;
 mod signed_in;
 mod stamp;
 mod token;
+mod watched_file;
 pub mod workloads;
 
 use std::net::IpAddr;

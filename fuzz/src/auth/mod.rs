@@ -14,6 +14,8 @@ pub mod signed;
 mod stamp;
 #[path = "../../../src/auth/token.rs"]
 mod token;
+#[path = "../../../src/auth/watched_file.rs"]
+mod watched_file;
 
 mod methods {
     pub use super::setup_error::SetupError;
