@@ -12,12 +12,15 @@ mod act;
 mod anonymous;
 mod authority;
 mod caller;
+mod credentials;
 mod decision;
 mod grant;
 mod methods;
 mod names;
 pub mod passwords;
 mod policy;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod scope;
 pub mod signed;
 mod signed_in;
@@ -36,7 +39,8 @@ use thiserror::Error;
 pub use act::{Act, Action};
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
-pub use caller::{Caller, CallerKind, Credentials};
+pub use caller::{Caller, CallerKind};
+pub use credentials::Credentials;
 pub use decision::Decision;
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant};
 #[cfg(test)]
