@@ -338,6 +338,7 @@ fn settings_of_accounts_refuse_nonsense() {
         ("auth.accounts.default_visibility", &["'secret'", "''"]),
         ("auth.accounts.create", &["'everyone'", "''"]),
         ("auth.accounts.token_algorithm", &["'HS256'", "'none'", "'eddsa'"]),
+        ("auth.accounts.key_rotation", &["'23h'", "'0s'", "'3651d'", "'never'"]),
     ] {
         assert_refuses(name, values);
     }

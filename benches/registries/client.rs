@@ -29,13 +29,16 @@ pub(crate) struct Answer {
 pub(crate) struct Client {
     address: String,
     stream: BufReader<TcpStream>,
+    /// Who it is, as the header has it.
+    pub(crate) authorization: Option<String>,
 }
 
 impl Client {
     pub(crate) fn try_open(address: &str) -> std::io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        Ok(Self { address: address.to_owned(), stream: BufReader::with_capacity(BUFFER, stream) })
+        let (address, stream) = (address.to_owned(), BufReader::with_capacity(BUFFER, stream));
+        Ok(Self { address, stream, authorization: None })
     }
 
     pub(crate) fn open(address: &str) -> Self {
@@ -63,6 +66,9 @@ impl Client {
         let mut head = format!("{method} {target} HTTP/1.1\r\nHost: {}\r\n", self.address);
         for (name, value) in headers {
             head.extend([name, ": ", value, "\r\n"]);
+        }
+        if let Some(authorization) = &self.authorization {
+            head.extend(["Authorization: ", authorization, "\r\n"]);
         }
         match body {
             Body::Whole(bytes) => {

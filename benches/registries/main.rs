@@ -13,6 +13,7 @@ use clap::Parser;
 #[allow(dead_code, unused_imports, reason = "the tests use the rest")]
 mod common;
 
+mod accounts;
 mod calm;
 mod client;
 mod content;
@@ -60,11 +61,14 @@ struct Arguments {
     /// evicted, and while 10 GB of somebody else's are hashed, instead
     #[arg(long)]
     calm: bool,
+    /// Measures what accounts cost instead, beside the same registry without them
+    #[arg(long)]
+    accounts: bool,
     /// How much of that, of the small images of crowd, and of the repositories of offline is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
     /// Only the phases whose name has this in it: push, crowd, pull, thousand, tls, manifest, growth, offline; of kubo push, pull, commit, manifest,
-    /// replicas; of federation cold, first, warm, distant
+    /// replicas; of federation cold, first, warm, distant; of accounts manifest, pull, push, token, catalog
     #[arg(long, default_value = "")]
     only: String,
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
@@ -160,6 +164,7 @@ fn main() {
     let arguments = Arguments::parse();
     let found = match arguments.storage.as_str() {
         _ if arguments.growth => many::measure(&arguments),
+        _ if arguments.accounts => accounts::measure(&arguments),
         _ if arguments.calm => calm::measure(&arguments),
         _ if arguments.federation => federation::measure(&arguments),
         "kubo" => kubo::measure(&arguments),

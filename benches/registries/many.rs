@@ -83,7 +83,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
 }
 
 /// Has clients do something so many times.
-fn push(subject: &Subject, count: usize, work: impl Fn(&mut Client, usize) + Sync) {
+pub(crate) fn push(subject: &Subject, count: usize, work: impl Fn(&mut Client, usize) + Sync) {
     thread::scope(|scope| {
         for worker in 0..CLIENTS {
             let (mut client, work) = (subject.client(), &work);

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use crate::common::roadstead;
 use crate::content::Content;
 use crate::many::push_image;
+use crate::pulls::rate;
 use crate::subject::Subject;
 use crate::table::Row;
 use crate::{Arguments, BEFORE, MB, rounds, rows, timed};
@@ -59,9 +60,7 @@ fn check(arguments: &Arguments) -> Vec<Row> {
                     run(roadstead(["check", "--data"]).arg(&data));
                 }
             });
-            #[expect(clippy::cast_precision_loss, reason = "it is a rate")]
-            let megabytes = (BLOBS * arguments.size) as f64;
-            megabytes / seconds
+            rate(BLOBS * arguments.size, seconds)
         },
     );
     let work = format!("check of {BLOBS} blobs of {} MB", arguments.size);
@@ -123,11 +122,6 @@ fn adopt(arguments: &Arguments) -> Vec<Row> {
         &rebuilt,
     ));
     found
-}
-
-#[expect(clippy::cast_precision_loss, reason = "it is a rate")]
-fn rate(count: usize, seconds: f64) -> f64 {
-    count as f64 / seconds
 }
 
 fn command(binary: &PathBuf, words: &[&str]) -> Command {

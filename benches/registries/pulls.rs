@@ -97,10 +97,10 @@ pub(crate) fn measure_thousand(arguments: &Arguments, subjects: &mut [Subject]) 
     )
 }
 
-/// Megabytes per second.
-#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
-pub(crate) fn rate(megabytes: usize, seconds: f64) -> f64 {
-    megabytes as f64 / seconds
+/// How many there are per second, such as megabytes.
+#[expect(clippy::cast_precision_loss, reason = "a figure of few digits")]
+pub(crate) fn rate(count: usize, seconds: f64) -> f64 {
+    count as f64 / seconds
 }
 
 /// Manifests, by tag and by digest.
@@ -159,7 +159,7 @@ fn manifests(
         subjects,
         || (),
         |subject| {
-            let (requests, late) = requests_per_second(method, &subject.url(target))
+            let (requests, late) = requests_per_second(method, &subject.url(target), None)
                 .expect("wrk was there a moment ago");
             slowest.push((subject.name.clone(), late));
             requests
@@ -174,24 +174,27 @@ fn manifests(
 
 /// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
 /// many milliseconds the slowest hundredth took at least. None where there is no wrk.
-pub(crate) fn requests_per_second(method: &str, url: &str) -> Option<(f64, f64)> {
+pub(crate) fn requests_per_second(
+    method: &str,
+    url: &str,
+    bearer: Option<&str>,
+) -> Option<(f64, f64)> {
     let script = tempfile::NamedTempFile::new().expect("a file can be made");
     fs::write(&script, format!("wrk.method = \"{method}\"")).expect("it can be written");
-    let output = succeed(
-        Command::new(require("wrk")?)
-            .args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"])
-            .arg(format!("Accept: {MANIFEST_TYPE}"))
-            .arg("--script")
-            .arg(script.path())
-            .arg(url),
-    );
+    let mut command = Command::new(require("wrk")?);
+    command.args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"]);
+    command.arg(format!("Accept: {MANIFEST_TYPE}")).arg("--script").arg(script.path());
+    if let Some(token) = bearer {
+        command.args(["-H", &format!("Authorization: Bearer {token}")]);
+    }
+    let output = succeed(command.arg(url));
     assert!(!output.contains("Non-2xx"), "{output}");
     let requests = value(&output, "Requests/sec:").parse().expect("wrk says a number");
     Some((requests, milliseconds(value(&output, "99%"))))
 }
 
 /// The word behind a label of wrk's.
-fn value<'text>(output: &'text str, label: &str) -> &'text str {
+pub(crate) fn value<'text>(output: &'text str, label: &str) -> &'text str {
     let found = output.lines().find_map(|line| line.trim().strip_prefix(label));
     found.unwrap_or_else(|| panic!("wrk does not say {label}: {output}")).trim()
 }

@@ -28,6 +28,8 @@ type Start = Box<dyn Fn(&Path, &str) -> Command + Sync>;
 pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) address: String,
+    /// The token that its clients send.
+    pub(crate) bearer: Option<String>,
     // The process goes before its folder. Others than those of this run have neither.
     process: Option<Process>,
     folder: Option<TempDir>,
@@ -162,6 +164,7 @@ impl Subject {
         Self {
             name: name.to_owned(),
             address: address.to_owned(),
+            bearer: None,
             process: None,
             folder: None,
             start: None,
@@ -178,6 +181,7 @@ impl Subject {
         let mut subject = Self {
             name: name.to_owned(),
             address: free_address(),
+            bearer: None,
             process: None,
             folder: Some(folder),
             start: Some(Box::new(start)),
@@ -249,7 +253,9 @@ impl Subject {
 
     /// A connection to it.
     pub(crate) fn client(&self) -> Client {
-        Client::open(&self.address)
+        let mut client = Client::open(&self.address);
+        client.authorization = self.bearer.as_ref().map(|token| format!("Bearer {token}"));
+        client
     }
 }
 

@@ -7,23 +7,23 @@ use async_trait::async_trait;
 use cid::multibase::Base;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::AppError;
+use super::{AppError, signing_keys};
 use crate::accounts::Administration;
 use crate::auth::accounts::{
     AccountName, Grant, Namespace, Rights, Rules, TokenHash, TokenId, TokenScopes,
 };
 use crate::auth::passwords::{Checks, NewPassword, PasswordHash};
-use crate::auth::signed::{self, SigningKey};
 use crate::auth::{
     Directory, PrincipalKind, StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
 };
 use crate::config::Settings;
-use crate::index::{
-    self, AccountsState, Actor, FirstAdministrator, Index, IndexError, NewSigningKey, RoleGrant,
-};
+use crate::index::{self, AccountsState, Actor, FirstAdministrator, Index, IndexError, RoleGrant};
 
 /// The name of the sign-in method.
 const METHOD: &str = "accounts";
+
+/// For how long an access token that has ended is still listed.
+const LISTED: Duration = Duration::from_hours(30 * 24);
 
 /// How many random bytes a generated password has.
 const GENERATED: usize = 15;
@@ -111,8 +111,8 @@ impl Directory for IndexDirectory {
             let algorithm = key.key.algorithm.parse();
             let algorithm =
                 algorithm.map_err(|error| damaged("signing key", &key.key.kid, error)).ok()?;
-            let is_retired = key.retired.is_some();
-            Some(StoredKey { algorithm, private_key: key.key.private_key, is_retired })
+            let retired = key.retired.map(time);
+            Some(StoredKey { algorithm, private_key: key.key.private_key, retired })
         };
         Ok(keys.into_iter().filter_map(read).collect())
     }
@@ -159,19 +159,17 @@ pub(super) async fn prepare(settings: &Settings, index: &Index) -> Result<(), Ap
     if !are_used(settings) {
         return Ok(());
     }
-    ensure_key(settings, index).await?;
+    signing_keys::ensure(settings, index, now()).await?;
     ensure_administrator(settings, index).await
 }
 
-async fn ensure_key(settings: &Settings, index: &Index) -> Result<(), AppError> {
-    let unusable = |error: &dyn std::error::Error| AppError::Accounts(error.to_string());
-    let algorithm = settings.auth.accounts.token_algorithm.parse().map_err(|it| unusable(&it))?;
-    let private_key = signed::generate(algorithm).map_err(|it| unusable(&it))?;
-    let pair = SigningKey::from_pkcs8(algorithm, private_key.expose_secret());
-    let kid = pair.map_err(|it| unusable(&it))?.id().to_owned();
-    let new = NewSigningKey { kid, algorithm: algorithm.to_string(), private_key };
-    index.ensure_signing_key(&new, &Actor::default(), now()).await?;
-    Ok(())
+/// Removes access tokens that have ended a while ago. Returns how many went.
+///
+/// # Errors
+/// Those of the index.
+pub(super) async fn prune_access_tokens(index: &Index, now: i64) -> Result<u64, AppError> {
+    let listed = i64::try_from(LISTED.as_millis()).unwrap_or(i64::MAX);
+    Ok(index.prune_access_tokens(now.saturating_sub(listed)).await?)
 }
 
 async fn ensure_administrator(settings: &Settings, index: &Index) -> Result<(), AppError> {

@@ -1,12 +1,15 @@
 //! What goes on beside requests, each task by itself and for a limited time: one that hangs delays no other.
 
+use std::fmt::Display;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
+use super::{accounts, signing_keys};
 use crate::config::Settings;
-use crate::index::PrunedEvents;
+use crate::index::{Index, PrunedEvents};
 use crate::registry::{Registry, RegistryError};
 
 /// How often the server brings the root up to date by itself.
@@ -23,17 +26,24 @@ const FOLD_LIMIT: Duration = Duration::from_mins(5);
 const PRUNE_LIMIT: Duration = Duration::from_mins(5);
 const PURGE_LIMIT: Duration = Duration::from_mins(5);
 const CLEAN_LIMIT: Duration = Duration::from_mins(10);
+const ACCOUNTS_LIMIT: Duration = Duration::from_mins(5);
+
+/// How often it is looked whether signing keys are due, and access tokens.
+const ACCOUNTS_INTERVAL: Duration = Duration::from_hours(1);
 
 /// How long each step of a stop may take after the last transfer, where the settings give transfers less or more.
 const STEP_LIMITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
 /// Begins all tasks; dropping what is returned ends them.
-pub(super) fn begin(registry: &Registry, settings: &Settings) -> JoinSet<()> {
+pub(super) fn begin(registry: &Registry, index: &Arc<Index>, settings: &Settings) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(fold(registry.clone()));
     tasks.spawn(purge(registry.clone(), settings.clone()));
     tasks.spawn(prune(registry.clone(), settings.audit.keep));
     tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
+    if accounts::are_used(settings) {
+        tasks.spawn(tidy_accounts(Arc::clone(index), settings.clone()));
+    }
     tasks
 }
 
@@ -43,12 +53,12 @@ pub(super) async fn end(registry: &Registry, grace: Duration) {
     let limit = grace.clamp(least, most);
     let saved = async {
         registry.save_uploads().await;
-        Ok(())
+        Ok::<(), RegistryError>(())
     };
     within(limit, "save uploads before stopping", saved).await;
     let parted = async {
         registry.leave_peers().await;
-        Ok(())
+        Ok::<(), RegistryError>(())
     };
     within(limit, "disconnect from peers before stopping", parted).await;
     within(limit, "update the root before stopping", registry.fold_pending()).await;
@@ -58,7 +68,7 @@ pub(super) async fn end(registry: &Registry, grace: Duration) {
 async fn within<T>(
     limit: Duration,
     what: &str,
-    work: impl Future<Output = Result<T, RegistryError>>,
+    work: impl Future<Output = Result<T, impl Display>>,
 ) -> Option<T> {
     match timeout(limit, work).await {
         Ok(Ok(done)) => Some(done),
@@ -119,5 +129,20 @@ async fn clean(registry: Registry, every: Duration) {
     loop {
         clean.tick().await;
         within(CLEAN_LIMIT, "clean the storage", registry.clean_storage()).await;
+    }
+}
+
+/// Each process does this. What one has done another one finds done, since each step is a transaction that looks first.
+async fn tidy_accounts(index: Arc<Index>, settings: Settings) {
+    let mut due = interval(ACCOUNTS_INTERVAL);
+    loop {
+        due.tick().await;
+        let rotated = signing_keys::rotate(&settings, &index, accounts::now());
+        within(ACCOUNTS_LIMIT, "rotate signing keys", rotated).await;
+        let pruned = accounts::prune_access_tokens(&index, accounts::now());
+        match within(ACCOUNTS_LIMIT, "remove expired access tokens", pruned).await {
+            None | Some(0) => {}
+            Some(count) => tracing::info!(count, "removed expired access tokens"),
+        }
     }
 }

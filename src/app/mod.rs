@@ -21,6 +21,7 @@ mod publish;
 mod rebuild;
 mod server;
 mod sign_in_method;
+mod signing_keys;
 mod tls;
 mod uploads;
 mod visibility;

@@ -84,6 +84,7 @@ pub async fn serve(
     let certificate = settings.server.tls.as_ref().map(Certificate::open).transpose()?;
     warn_of_plain_passwords(settings);
     warn_of_unknown_url(settings);
+    warn_of_workloads(settings);
     let mut app = App::open(settings).await?;
     let before = sign_in_method::expect(settings, &app.index, options.change_sign_in).await?;
     sign_in_method::hide(settings, &app, &before, options.make_public).await?;
@@ -134,7 +135,7 @@ pub async fn serve(
     let running = begin(settings, listener, certificate.as_ref(), api, stop);
     let running = running.map_err(AppError::Server)?;
 
-    let housekeeping = housekeeping::begin(&app.registry, settings);
+    let housekeeping = housekeeping::begin(&app.registry, &app.index, settings);
     let publisher = publisher.map(Arc::new);
     let data = settings.server.data.clone();
     let commands = Commands {
@@ -272,6 +273,22 @@ fn warn_of_plain_passwords(settings: &Settings) {
         server.external_url.as_ref().is_some_and(|url| url.as_str().starts_with("https:"));
     if settings.auth.method != "open" && server.tls.is_none() && !is_local && !is_proxied {
         tracing::warn!("passwords are sent unencrypted: set `server.tls.certificate`");
+    }
+}
+
+/// Says what rules for workloads may let in more than they seem to, and that they let in nothing without accounts.
+fn warn_of_workloads(settings: &Settings) {
+    let rules = &settings.auth.workloads;
+    if !rules.is_empty() && !accounts::are_used(settings) {
+        tracing::warn!(
+            "auth.workloads is not used: workloads sign in where auth.method is \"accounts\""
+        );
+        return;
+    }
+    for (number, rule) in rules.iter().enumerate() {
+        for warning in rule.warnings() {
+            tracing::warn!(rule = number + 1, "{warning} (auth.workloads)");
+        }
     }
 }
 

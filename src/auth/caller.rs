@@ -1,33 +1,11 @@
-//! The caller of a request, and the credentials that say who it is.
+//! The caller of a request.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
 use super::Scopes;
 use super::accounts::Bounded;
-
-/// The credentials of a request.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// It has none.
-    None,
-    /// A name and a password (RFC 7617).
-    Basic {
-        /// The name.
-        user: String,
-        /// The password.
-        password: SecretString,
-    },
-    /// A token (RFC 6750).
-    Bearer(SecretString),
-    /// A refresh token, which is good at the token service alone.
-    Refresh(SecretString),
-    /// What is none of these.
-    Malformed,
-}
 
 /// Who sends a request, and what its token is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -12,17 +12,21 @@ mod act;
 mod anonymous;
 mod authority;
 mod caller;
+mod credentials;
 mod decision;
 mod grant;
 mod methods;
 mod names;
 pub mod passwords;
 mod policy;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod scope;
 pub mod signed;
 mod signed_in;
 mod stamp;
 mod token;
+mod watched_file;
 pub mod workloads;
 
 use std::net::IpAddr;
@@ -35,14 +39,15 @@ use thiserror::Error;
 pub use act::{Act, Action};
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
-pub use caller::{Caller, CallerKind, Credentials};
+pub use caller::{Caller, CallerKind};
+pub use credentials::Credentials;
 pub use decision::Decision;
 pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
 pub use methods::{
-    AuthContext, Directory, METHODS, Method, NoDirectory, Opened, PrincipalKind, SetupError,
-    StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
+    AuthContext, Directory, LONGEST_TOKEN, METHODS, Method, NoDirectory, Opened, PrincipalKind,
+    SetupError, StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
 };
 pub use names::{Meant, Names};
 pub use policy::Policy;

@@ -1,9 +1,13 @@
 //! Users, robots and their rights, in the index.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
 use super::{SettingsError, Values};
 use crate::oci::Visibility;
+
+const DAY: Duration = Duration::from_hours(24);
 
 /// Users, robots and their rights, in the index.
 #[derive(Debug, Clone)]
@@ -18,6 +22,8 @@ pub struct AccountsSettings {
     pub create: &'static str,
     /// The algorithm that tokens are signed with, as the auth room names it.
     pub token_algorithm: &'static str,
+    /// How old a key gets that tokens are signed with.
+    pub key_rotation: Duration,
 }
 
 impl AccountsSettings {
@@ -30,6 +36,11 @@ impl AccountsSettings {
             default_visibility: values.parse(visibility, |text| text.parse().ok())?,
             create: values.choice("auth.accounts.create")?,
             token_algorithm: values.choice("auth.accounts.token_algorithm")?,
+            key_rotation: values
+                .duration("auth.accounts.key_rotation")
+                .ok()
+                .filter(|it| (DAY..=3650 * DAY).contains(it))
+                .ok_or_else(|| values.refuse("auth.accounts.key_rotation"))?,
         })
     }
 }

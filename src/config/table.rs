@@ -411,6 +411,14 @@ pub const SETTINGS: &[Setting] = &[
         help: "The algorithm by which tokens are signed. Others verify them by the keys at /.well-known/jwks.json.",
     },
     Setting {
+        name: "auth.accounts.key_rotation",
+        kind: Kind::Duration,
+        default: r#""90d""#,
+        expects: "a duration from 1d to 3650d such as 90d",
+        help: "How old a key gets that tokens are signed with. The next one is published a day before it signs, or \
+            a tenth of this time; the old one stays published for 90 days, as long as tokens are good.",
+    },
+    Setting {
         name: "auth.token.realm",
         kind: Kind::Text,
         default: r#""""#,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::namespace::Namespace;
-use super::{Api, caller, client, log, range};
+use super::{Api, caller, client, form, log, range};
 use crate::auth::{
     Act, Action, AuthError, Authority, Caller, CatalogGrant, DeleteGrant, Meant, PullGrant,
     PushGrant,
@@ -216,8 +216,7 @@ impl Read for Query {
 impl Query {
     /// Reads what is encoded as in a URL, such as a form.
     pub(super) fn parse_text(text: &str) -> Result<Self, ApiError> {
-        let pairs = actix_web::web::Query::<Vec<(String, String)>>::from_query(text);
-        pairs.map(|pairs| Self(pairs.into_inner())).map_err(|error| {
+        form::pairs(text).map(Self).map_err(|error| {
             ApiError::malformed(
                 ErrorCode::Unsupported,
                 format!("cannot read the parameters: {error}"),

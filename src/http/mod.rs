@@ -6,6 +6,7 @@
 
 mod accept;
 mod api;
+mod authorization;
 mod base;
 mod blobs;
 mod body;
@@ -21,6 +22,7 @@ mod cors;
 mod credentials;
 mod error;
 mod extract;
+mod form;
 mod gateway;
 mod graphql;
 mod headers;
@@ -35,6 +37,8 @@ mod own_names;
 mod page;
 mod path;
 mod peer;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod range;
 mod readiness;
 mod referrers;

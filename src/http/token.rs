@@ -11,7 +11,7 @@ use serde_json::json;
 use super::body::Body;
 use super::error::{self, Answer, ApiError};
 use super::extract::{Query, Read};
-use super::{Api, client, credentials, log};
+use super::{Api, client, credentials, form, log};
 use crate::auth::{AuthError, Credentials, Meant, Scopes};
 use crate::oci::ErrorCode;
 
@@ -29,18 +29,10 @@ pub(super) async fn get(request: HttpRequest, api: Data<Api>) -> Answer {
 /// `POST` of a form: the same, with a password or a refresh token in it.
 pub(super) async fn post(request: HttpRequest, body: Payload, api: Data<Api>) -> Answer {
     let form = read(Body::new(body, api.manifest_idle)).await?;
-    let field = |name: &str| form.get(name).unwrap_or_default();
-    let credentials = match field("grant_type") {
-        "password" => Credentials::Basic {
-            user: field("username").to_owned(),
-            password: field("password").into(),
-        },
-        "refresh_token" => Credentials::Refresh(field("refresh_token").into()),
-        _ => {
-            let message = "unsupported grant_type: expected password or refresh_token";
-            return Err(ApiError::malformed(ErrorCode::Unsupported, message));
-        }
-    };
+    let credentials = form::credentials(|name| form.get(name)).ok_or_else(|| {
+        let message = "unsupported grant_type: expected password or refresh_token";
+        ApiError::malformed(ErrorCode::Unsupported, message)
+    })?;
     issue(request, &api, &credentials, &form).await
 }
 

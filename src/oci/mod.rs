@@ -5,6 +5,8 @@
 
 mod digest;
 mod error_code;
+#[cfg(any(test, fuzzing))]
+pub mod generated;
 #[cfg(test)]
 pub(crate) mod hostile;
 mod manifest;

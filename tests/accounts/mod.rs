@@ -3,9 +3,13 @@
 mod catalog;
 mod clients;
 mod first_start;
+pub(crate) mod issuer;
 mod management;
 mod replicas;
 mod rights;
 mod signing_in;
+mod signing_keys;
 mod team;
+mod token_services;
 mod tokens;
+mod workloads;

@@ -4,12 +4,18 @@ use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use super::team::{PASSWORD, Sender, Team, claims, user};
+use crate::common::Server;
 use crate::common::http::{self, Response};
 use crate::common::repository::assert_refused;
 
 /// Sends a form, as containerd and docker do.
 fn post(team: &Team, fields: &[(&str, &str)]) -> Response {
-    let url = team.server.url("/v2/token");
+    post_to(&team.server, fields)
+}
+
+/// The same to any server.
+pub(super) fn post_to(server: &Server, fields: &[(&str, &str)]) -> Response {
+    let url = server.url("/v2/token");
     let mut form = Url::parse(&url).expect("it is a URL");
     form.query_pairs_mut().extend_pairs(fields);
     let form = form.query().unwrap_or_default().to_owned();
@@ -30,7 +36,7 @@ fn password_form<'a>(user: &'a str, password: &'a str) -> Vec<(&'a str, &'a str)
 }
 
 /// The repositories that a token is good for, and the acts.
-fn access(answer: &Response) -> Value {
+pub(super) fn access(answer: &Response) -> Value {
     assert_eq!(answer.status, 200, "{}", answer.text());
     let access = claims(answer)["access"].clone();
     let entries = access.as_array().expect("it is a list").iter();

@@ -1,6 +1,7 @@
 //! docker with a dockerd of the tests' own, which leaves the machine's alone.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -109,6 +110,12 @@ impl Docker {
 
     pub(crate) fn reference(&self, name: &str) -> String {
         self.target.reference(name)
+    }
+
+    /// What it keeps of registries.
+    pub(crate) fn config(&self) -> String {
+        let file = self.home.path().join("docker/config.json");
+        fs::read_to_string(file).expect("it has signed in")
     }
 
     fn login(&self, target: &Target) -> Command {

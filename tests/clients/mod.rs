@@ -3,6 +3,7 @@
 //!
 //! `scripts/test` installs what these tests need. Each of them has a server of its own.
 
+mod accounts_page;
 mod buildah;
 pub(crate) mod chaos;
 mod containerd;
@@ -14,7 +15,7 @@ mod face;
 mod federation;
 mod helm;
 mod home;
-mod image;
+pub(crate) mod image;
 mod layout;
 pub(crate) mod link;
 mod oras;
@@ -26,6 +27,7 @@ mod registry;
 mod release;
 mod replicas;
 mod root;
-mod skopeo;
+pub(crate) mod skopeo;
 pub(crate) mod stock_registry;
-mod target;
+pub(crate) mod target;
+mod workloads;

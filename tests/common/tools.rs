@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 /// The environment variables by which `scripts/test` names the tools that it built itself.
-const BUILT: [(&str, &str); 11] = [
+const BUILT: [(&str, &str); 13] = [
     ("ipfs", "ROADSTEAD_TEST_IPFS"),
     ("registry", "ROADSTEAD_TEST_REGISTRY"),
     ("crane", "ROADSTEAD_TEST_CRANE"),
@@ -18,6 +18,9 @@ const BUILT: [(&str, &str); 11] = [
     ("newest ctr", "ROADSTEAD_TEST_CTR"),
     // A Python that has the module.
     ("oras-python", "ROADSTEAD_TEST_ORAS_PYTHON"),
+    // The modules of npm and of Python.
+    ("oidc-provider", "ROADSTEAD_TEST_OIDC_PROVIDER"),
+    ("pyjwt-python", "ROADSTEAD_TEST_PYJWT_PYTHON"),
     ("ipfs-car", "ROADSTEAD_TEST_IPFS_CAR"),
 ];
 

@@ -15,7 +15,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::common::require;
-use roadstead::config::SETTINGS;
+use roadstead::config::{SETTINGS, Settings, Sources};
 use sandbox::Sandbox;
 
 /// What the commands need beside the shell.
@@ -69,4 +69,43 @@ fn the_settings_that_pages_name_are_there() {
             assert!(is_there, "{page}: there is no setting `{name}`");
         }
     }
+}
+
+/// The blocks of a page in that language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    let blocks = page.split(&begin).skip(1);
+    blocks.map(|rest| rest.split("\n```").next().unwrap_or(rest).to_owned()).collect()
+}
+
+#[test]
+fn the_settings_and_recipes_of_accounts_are_right() {
+    let mut settings = 0;
+    for page in ["ACCOUNTS.md", "WORKLOADS.md"] {
+        let text = fs::read_to_string(repository().join("docs").join(page)).unwrap();
+        let folder = tempfile::TempDir::new().unwrap();
+        for block in blocks(&text, "toml") {
+            let file = folder.path().join("roadstead.toml");
+            fs::write(&file, &block).unwrap();
+            let sources = Sources { file: Some(file), ..Sources::default() };
+            let loaded =
+                Settings::load(&sources).unwrap_or_else(|error| panic!("{block}: {error}"));
+            for rule in &loaded.auth.workloads {
+                assert_eq!(rule.warnings(), Vec::<String>::new(), "{block}");
+            }
+            settings += 1;
+        }
+        for block in blocks(&text, "yaml") {
+            serde_saphyr::from_str::<serde_json::Value>(&block)
+                .unwrap_or_else(|error| panic!("{block}: {error}"));
+        }
+        for word in text.split(|it: char| !it.is_ascii_alphanumeric() && it != '_') {
+            let Some(name) = word.strip_prefix("ROADSTEAD_") else { continue };
+            let name = name.to_lowercase().replace("__", ".");
+            let name = name.strip_suffix("_file").unwrap_or(&name);
+            let is_there = SETTINGS.iter().any(|setting| setting.name == name);
+            assert!(is_there || name == "registry", "{page}: there is no setting `{name}`");
+        }
+    }
+    assert!(settings >= 4, "{settings}");
 }

@@ -30,8 +30,8 @@ pub const METHODS: &[Method] = &[
 ];
 
 pub use accounts::{
-    Directory, NoDirectory, PrincipalKind, StoredKey, StoredPassword, StoredPrincipal, StoredToken,
-    Unavailable,
+    Directory, LONGEST_TOKEN, NoDirectory, PrincipalKind, StoredKey, StoredPassword,
+    StoredPrincipal, StoredToken, Unavailable,
 };
 pub use context::AuthContext;
 pub use setup_error::SetupError;

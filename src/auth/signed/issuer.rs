@@ -12,7 +12,7 @@ use super::fetched_keys::{FetchedKeys, KeyAddress, Pace};
 use super::fetcher::KeyFetcher;
 use super::foreign_claims::ForeignClaims;
 use super::jws;
-use super::key_file::KeyFile;
+use super::key_file::{self, KeyFile};
 use super::key_set::KeySet;
 
 /// Where the keys of an issuer come from.
@@ -49,7 +49,7 @@ impl Issuer {
 
     fn with(name: String, source: KeySource, pace: Pace) -> Result<Self, String> {
         let keys = match source {
-            KeySource::File(path) => Keys::File(KeyFile::open(&path)?),
+            KeySource::File(path) => Keys::File(key_file::open(&path)?),
             KeySource::Url(url, fetcher) => {
                 Keys::Fetched(FetchedKeys::new(KeyAddress::Url(url), fetcher, pace))
             }

@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 use super::super::connection::{Connection, on};
 use super::super::{Actor, Index, Result};
 use super::change::Change;
-use super::rows::{NewSigningKey, SigningKey};
+use super::rows::{Changed, NewSigningKey, SigningKey};
 
 type Row = (String, String, Vec<u8>, i64, Option<i64>);
 
@@ -42,12 +42,13 @@ impl Index {
         change.commit(added).await
     }
 
-    /// Replaces the key `old`, which only verifies from here on, by `new`; returns the key that signs now. That is another
-    /// process's if that one has replaced `old` before.
+    /// Adds `new`, which signs in the place of the key `old` from the time `from` on; returns the newest key of that
+    /// algorithm. That is another process's if that one has replaced `old` before.
     pub async fn rotate_signing_key(
         &self,
         old: &str,
         new: &NewSigningKey,
+        from: i64,
         actor: &Actor,
         now: i64,
     ) -> Result<SigningKey> {
@@ -56,18 +57,19 @@ impl Index {
             if current.key.kid != old {
                 return change.undo(current).await;
             }
-            let connection = change.connection();
-            on!(connection, "retiring a signing key", db =>
-                sqlx::query("UPDATE signing_keys SET retired = $2 WHERE kid = $1")
-                    .bind(old)
-                    .bind(now)
-                    .execute(db)
-                    .await
-                    .map(drop))?;
-            change.note("key", format!("retire {old}")).await?;
+            retire(&mut change, old, from).await?;
         }
         let added = add(&mut change, new).await?;
         change.commit(added).await
+    }
+
+    /// Has a key sign no more, without another in its place. Does nothing where it signs no more already.
+    pub async fn retire_signing_key(&self, kid: &str, actor: &Actor, now: i64) -> Result<Changed> {
+        let mut change = self.begin_change(actor, now).await?;
+        if !retire(&mut change, kid, now).await? {
+            return change.undo(Changed::Unchanged).await;
+        }
+        change.commit(Changed::Done).await
     }
 
     /// Removes keys that were retired before `before`: what they signed is no longer accepted. Returns how many went.
@@ -101,7 +103,23 @@ async fn current(connection: &mut Connection, algorithm: &str) -> Result<Option<
     Ok(found.map(key))
 }
 
-/// Adds a key where none signs by its algorithm.
+/// Has a key that signs do so only before `from`; returns whether there was one.
+async fn retire(change: &mut Change<'_>, kid: &str, from: i64) -> Result<bool> {
+    let connection = change.connection();
+    let retired = on!(connection, "retiring a signing key", db =>
+        sqlx::query("UPDATE signing_keys SET retired = $2 WHERE kid = $1 AND retired IS NULL")
+            .bind(kid)
+            .bind(from)
+            .execute(db)
+            .await
+            .map(|done| done.rows_affected()))?;
+    if retired > 0 {
+        change.note("key", format!("retire {kid}")).await?;
+    }
+    Ok(retired > 0)
+}
+
+/// Adds a key where none signs by its algorithm, or only one until it is retired.
 async fn add(change: &mut Change<'_>, new: &NewSigningKey) -> Result<SigningKey> {
     let created = change.now();
     let connection = change.connection();

@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         case(a_signing_key_is_made_once),
         case(a_signing_key_is_rotated_once),
+        case(a_signing_key_is_retired_once),
         case(the_sign_in_method_is_recorded_once),
     ]
 }
@@ -50,20 +51,43 @@ async fn a_signing_key_is_rotated_once(home: Home) -> Outcome {
     let first = index.ensure_signing_key(&new_key(100), &nobody(), NOW).await?;
     assert_eq!(index.remove_retired_keys(i64::MAX, &nobody(), NOW).await?, 0);
     let made = race(&home, |index, number| async move {
-        index.rotate_signing_key("key-100", &new_key(number), &nobody(), NOW + 5).await
+        index.rotate_signing_key("key-100", &new_key(number), NOW + 5, &nobody(), NOW + 4).await
     });
     let made = made.await?;
     let stored = index.signing_keys().await?;
     let [new, old] = &stored[..] else { panic!("{stored:?}") };
     assert!(made.iter().all(|key| key.key.kid == new.key.kid), "{made:?}");
     assert_eq!((&old.key.kid, old.retired), (&first.key.kid, Some(NOW + 5)));
-    assert_eq!((new.created, new.retired), (NOW + 5, None));
+    assert_eq!((new.created, new.retired), (NOW + 4, None));
     let seen = index.states().await?.accounts;
     assert_eq!(index.remove_retired_keys(NOW + 5, &nobody(), NOW).await?, 0);
     assert_eq!(index.states().await?.accounts, seen);
     assert_eq!(index.remove_retired_keys(NOW + 6, &nobody(), NOW).await?, 1);
     assert_ne!(index.states().await?.accounts, seen);
-    assert_eq!(index.signing_keys().await?.len(), 1);
+    let stored = index.signing_keys().await?;
+    let [left] = &stored[..] else { panic!("{stored:?}") };
+    assert_eq!(left.key.kid, made[0].key.kid);
+    Ok(())
+}
+
+async fn a_signing_key_is_retired_once(home: Home) -> Outcome {
+    let index = &home.index;
+    let key = index.ensure_signing_key(&new_key(1), &nobody(), NOW).await?;
+    let kid = key.key.kid.as_str();
+    let retired = race(&home, |index, _| async move {
+        index.retire_signing_key("key-1", &nobody(), NOW + 5).await
+    });
+    let retired = retired.await?;
+    let done = retired.iter().filter(|changed| **changed == Changed::Done).count();
+    assert_eq!(done, 1, "{retired:?}");
+    assert_eq!(index.retire_signing_key("other", &nobody(), NOW).await?, Changed::Unchanged);
+    assert_eq!(index.signing_keys().await?[0].retired, Some(NOW + 5));
+    let again = index.ensure_signing_key(&new_key(2), &nobody(), NOW + 6).await?;
+    assert_eq!(again.key.kid, "key-2", "one that signs is missing");
+    assert_eq!(
+        events(index).await?,
+        ["key: add key-1 for EdDSA", &format!("key: retire {kid}"), "key: add key-2 for EdDSA"]
+    );
     Ok(())
 }
 

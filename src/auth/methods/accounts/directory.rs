@@ -99,8 +99,8 @@ pub struct StoredKey {
     pub algorithm: Algorithm,
     /// The key pair in PKCS #8.
     pub private_key: SecretSlice<u8>,
-    /// Whether it only verifies.
-    pub is_retired: bool,
+    /// From when on it only verifies, if that is known.
+    pub retired: Option<SystemTime>,
 }
 
 /// A directory that is not there, before there is an index and where no method needs one.

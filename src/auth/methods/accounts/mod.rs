@@ -29,6 +29,7 @@ pub use directory::{
     Directory, NoDirectory, PrincipalKind, StoredKey, StoredPassword, StoredPrincipal, StoredToken,
     Unavailable,
 };
+pub use tokens::LONGEST_TOKEN;
 
 /// Makes the method. Files of workloads' issuers have to be good now; accounts and keys are read when they are needed.
 pub(super) fn open(
@@ -36,11 +37,6 @@ pub(super) fn open(
     context: &AuthContext<'_>,
 ) -> Result<AccessControl, SetupError> {
     let workloads = Workloads::open(&settings.workloads, context.open_fetcher)?;
-    for (number, rule) in settings.workloads.iter().enumerate() {
-        for warning in rule.warnings() {
-            tracing::warn!(rule = number + 1, "{warning} (auth.workloads)");
-        }
-    }
     let provider = Accounts {
         checks: Arc::clone(context.checks),
         tokens: Tokens::new(settings),

@@ -120,7 +120,7 @@ impl World {
             let rights = Rights::robot("team".parse().unwrap(), vec![]);
             content.principals.insert(ROBOT, principal(ROBOT, "ci", kind, rights));
             let algorithm = Algorithm::EdDsa;
-            content.keys.push(StoredKey { algorithm, private_key, is_retired: false });
+            content.keys.push(StoredKey { algorithm, private_key, retired: None });
         });
         world
     }
@@ -258,7 +258,7 @@ async fn what_was_taken_away_is_refused_at_the_next_request() {
         ("the keys are others", |content| {
             let private_key = generate(Algorithm::EdDsa).unwrap();
             let algorithm = Algorithm::EdDsa;
-            content.keys = vec![StoredKey { algorithm, private_key, is_retired: false }];
+            content.keys = vec![StoredKey { algorithm, private_key, retired: None }];
         }),
     ];
     for (case, edit) in edits {

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::RwLock;
 
 use super::super::super::signed::{
-    Algorithm, KeyError, KeyRing, OwnTokens, SigningKey, Subject, SubjectKind,
+    Algorithm, KeyError, KeyRing, LEEWAY, OwnTokens, SigningKey, Subject, SubjectKind,
 };
 use super::super::super::{AuthError, Scopes, Token};
 use super::directory::{Directory, StoredKey};
@@ -19,13 +19,31 @@ const NAME: &str = "roadstead";
 /// How long a user or a robot stays signed in by a refresh token. It ends before with the password or the access token.
 const REFRESH: Duration = Duration::from_hours(90 * 24);
 
+/// How long a token may count after its key has signed for the last time. All other tokens end within a day.
+pub const LONGEST_TOKEN: Duration = REFRESH.saturating_add(LEEWAY);
+
 /// Issues tokens and verifies them.
 pub(super) struct Tokens {
     algorithm: Algorithm,
     lifetime: Duration,
     workload_session: Duration,
-    /// By the keys as they were in some state of the accounts.
-    loaded: RwLock<Option<(u64, Arc<OwnTokens>)>>,
+    loaded: RwLock<Option<Loaded>>,
+}
+
+/// The tokens by the keys as they were in some state of the accounts.
+struct Loaded {
+    state: u64,
+    /// When another one of these keys begins to sign, if that is known.
+    until: Option<SystemTime>,
+    tokens: Arc<OwnTokens>,
+}
+
+impl Loaded {
+    /// Returns the tokens, if they are by the keys as they are now.
+    fn current(&self, state: u64, now: SystemTime) -> Option<Arc<OwnTokens>> {
+        let is_current = self.state == state && self.until.is_none_or(|until| now < until);
+        is_current.then(|| Arc::clone(&self.tokens))
+    }
 }
 
 impl Tokens {
@@ -45,38 +63,48 @@ impl Tokens {
         directory: &dyn Directory,
         state: u64,
     ) -> Result<Arc<OwnTokens>, AuthError> {
-        if let Some((then, tokens)) = &*self.loaded.read().await
-            && *then == state
-        {
-            return Ok(Arc::clone(tokens));
+        let now = SystemTime::now();
+        let current = |loaded: &Option<Loaded>| loaded.as_ref()?.current(state, now);
+        if let Some(tokens) = current(&*self.loaded.read().await) {
+            return Ok(tokens);
         }
         let mut loaded = self.loaded.write().await;
-        if let Some((then, tokens)) = &*loaded
-            && *then == state
-        {
-            return Ok(Arc::clone(tokens));
+        if let Some(tokens) = current(&loaded) {
+            return Ok(tokens);
         }
         let keys = directory.signing_keys().await?;
-        let tokens = Arc::new(OwnTokens::new(NAME, NAME, self.ring(&keys)?));
-        *loaded = Some((state, Arc::clone(&tokens)));
+        let (ring, until) = self.ring(&keys, now)?;
+        let tokens = Arc::new(OwnTokens::new(NAME, NAME, ring));
+        *loaded = Some(Loaded { state, until, tokens: Arc::clone(&tokens) });
         Ok(tokens)
     }
 
-    fn ring(&self, keys: &[StoredKey]) -> Result<KeyRing, AuthError> {
-        let signs = |key: &StoredKey| key.algorithm == self.algorithm && !key.is_retired;
-        let (mut current, mut others) = (None, Vec::new());
+    /// Returns the keys as they are at a time, and when another one begins to sign. Of those that sign, that is the one
+    /// which is retired first: the others are known before they do.
+    fn ring(
+        &self,
+        keys: &[StoredKey],
+        now: SystemTime,
+    ) -> Result<(KeyRing, Option<SystemTime>), AuthError> {
+        let mut signing: Vec<(Option<SystemTime>, SigningKey)> = Vec::new();
+        let mut others = Vec::new();
         for key in keys {
+            let signs =
+                key.algorithm == self.algorithm && key.retired.is_none_or(|until| now < until);
             match SigningKey::from_pkcs8(key.algorithm, key.private_key.expose_secret()) {
-                Ok(pair) if signs(key) && current.is_none() => current = Some(pair),
+                Ok(pair) if signs => signing.push((key.retired, pair)),
                 Ok(pair) => others.push(pair),
                 Err(error) => tracing::error!(%error, "failed to read a signing key"),
             }
         }
-        let Some(current) = current else {
+        signing.sort_by_key(|(retired, _)| (retired.is_none(), *retired));
+        let mut signing = signing.into_iter();
+        let Some((until, current)) = signing.next() else {
             tracing::error!(algorithm = %self.algorithm, "there is no key to sign tokens with");
             return Err(AuthError::Unavailable);
         };
-        Ok(KeyRing::new(current, others))
+        others.extend(signing.map(|(_, pair)| pair));
+        Ok((KeyRing::new(current, others), until))
     }
 
     /// Issues a token that is good for those scopes at most, and a refresh token if that is to be had.
@@ -103,5 +131,50 @@ impl Tokens {
             token.refresh = Some(refresh.text);
         }
         Ok(token)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::signed::generate;
+    use super::*;
+    use crate::config::{Settings, Sources};
+
+    #[test]
+    fn a_key_is_published_before_it_signs_and_until_it_is_removed() {
+        let settings = Settings::load(&Sources::default()).unwrap();
+        let tokens = Tokens::new(&settings.auth);
+        let start = SystemTime::UNIX_EPOCH + Duration::from_hours(1000);
+        let at = |minutes| start + Duration::from_mins(minutes);
+        let key = |algorithm, retired| StoredKey {
+            algorithm,
+            private_key: generate(algorithm).unwrap(),
+            retired,
+        };
+        // As the index lists them, the newest first.
+        let keys = [
+            key(Algorithm::Es256, None),
+            key(Algorithm::EdDsa, None),
+            key(Algorithm::EdDsa, Some(at(20))),
+            key(Algorithm::EdDsa, Some(at(10))),
+        ];
+        let id = |key: &StoredKey| {
+            let pair = SigningKey::from_pkcs8(key.algorithm, key.private_key.expose_secret());
+            pair.unwrap().id().to_owned()
+        };
+        for (now, expected, until) in [
+            (0, 3, Some(at(10))),
+            (9, 3, Some(at(10))),
+            (10, 2, Some(at(20))),
+            (20, 1, None),
+            (1000, 1, None),
+        ] {
+            let (ring, ends) = tokens.ring(&keys, at(now)).unwrap();
+            assert_eq!(ring.current().id(), id(&keys[expected]), "{now}");
+            assert_eq!(ends, until, "{now}");
+            assert_eq!(ring.public_set()["keys"].as_array().map(Vec::len), Some(4), "{now}");
+        }
+        assert!(tokens.ring(&keys[..1], at(0)).is_err(), "of another algorithm");
+        assert!(tokens.ring(&keys[3..], at(10)).is_err(), "it is retired");
     }
 }

@@ -22,13 +22,14 @@ use super::super::passwords::{Bounds, Checks, SignIn, Stored};
 use super::super::policy::EveryUser;
 use super::super::scope::needed;
 use super::super::signed::Subject;
+use super::super::watched_file::WatchedFile;
 use super::super::{
     AccessControl, Act, AuthError, Caller, Challenge, Credentials, IdentityProvider, Scopes,
     SignedIn, Token, TokenFault, TokenIssuer, TokenService,
 };
 use super::{AuthContext, SetupError};
 use crate::config::AuthSettings;
-use file::{Edition, PasswordFile};
+use file::Edition;
 use tokens::Tokens;
 
 /// Makes the method. The key signs tokens.
@@ -37,7 +38,7 @@ pub(super) fn open(
     context: &AuthContext<'_>,
 ) -> Result<AccessControl, SetupError> {
     let path = &settings.htpasswd.file;
-    let file = PasswordFile::open(path).map_err(|reason| SetupError {
+    let file = file::open(path).map_err(|reason| SetupError {
         setting: "auth.htpasswd.file",
         file: path.clone(),
         reason,
@@ -53,7 +54,7 @@ pub(super) fn open(
 }
 
 struct Htpasswd {
-    file: PasswordFile,
+    file: WatchedFile<Edition>,
     /// Where anonymous clients may pull.
     tokens: Option<Tokens>,
     checks: Checks,
