@@ -203,7 +203,9 @@ struct Put<'a> {
 
 impl Put<'_> {
     async fn claim(&self, offset: Option<u64>) -> Result<Upload, RegistryError> {
-        self.api.registry.claim_upload(self.grant, self.id, offset).await
+        let mut upload = self.api.registry.claim_upload(self.grant, self.id, offset).await?;
+        upload.expect(&self.digest).await?;
+        Ok(upload)
     }
 
     async fn append(
@@ -251,7 +253,7 @@ impl Put<'_> {
         let registry = &self.api.registry;
         let upload = match self.claim(offset).await {
             Err(RegistryError::UploadOffset { .. }) => {
-                let mut beside = registry.begin_beside().await?;
+                let mut beside = registry.begin_beside(self.grant, &self.digest).await?;
                 while let Some(bytes) = body.next().await? {
                     super::log::received(self.request, bytes.len());
                     beside.append(bytes).await?;
@@ -267,7 +269,7 @@ impl Put<'_> {
         if upload.offset() == 0 {
             return self.append(body, upload, None).await?.finish(&self.digest).await;
         }
-        let mut beside = registry.begin_beside().await?;
+        let mut beside = registry.begin_beside(self.grant, &self.digest).await?;
         let upload = self.append(body, upload, Some(&mut beside)).await?;
         match upload.finish(&self.digest).await {
             Err(error @ RegistryError::DigestMismatch(_)) => {

@@ -4,6 +4,7 @@ mod catalog;
 mod clients;
 mod first_start;
 mod management;
+mod quotas;
 mod replicas;
 mod rights;
 mod signing_in;
