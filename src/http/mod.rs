@@ -36,6 +36,7 @@ mod page;
 mod path;
 mod peer;
 mod range;
+mod rate_limits;
 mod readiness;
 mod referrers;
 mod respond;
@@ -64,6 +65,7 @@ pub use memory::ManifestMemory;
 pub use metrics::Metrics;
 pub use own_names::OwnNames;
 pub use peer::Peer;
+pub use rate_limits::{Rate, RateLimitSettings, RateLimits};
 pub use readiness::Readiness;
 pub use trusted_proxies::TrustedProxies;
 

@@ -8,7 +8,7 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPosition};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
-use super::{Api, range, respond};
+use super::{Api, range, rate_limits, respond};
 use crate::auth::{Meant, PushGrant};
 use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
 use crate::registry::{Beside, Blob, RegistryError, Upload};
@@ -24,6 +24,7 @@ pub(super) async fn post(
     body: Payload,
     api: Data<Api>,
 ) -> Answer {
+    rate_limits::expect_push(&request, &api, grant.caller())?;
     if query.get("mount").is_some_and(|digest| !digest.is_empty())
         && let Some(digest) = query.parse::<Digest>("mount")?
         && let Some(blob) = mount(&grant, &digest, query.get("from"), &api).await?

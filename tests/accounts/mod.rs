@@ -5,6 +5,7 @@ mod clients;
 mod first_start;
 mod management;
 mod quotas;
+mod rate_limits;
 mod replicas;
 mod rights;
 mod signing_in;
