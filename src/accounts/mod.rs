@@ -11,6 +11,7 @@ mod error;
 mod grants;
 mod namespaces;
 mod page;
+mod quotas;
 mod repositories;
 mod robots;
 mod teams;

@@ -23,10 +23,11 @@ use super::{
 };
 use crate::auth::passwords::{Bounds, Checks};
 use crate::auth::{Act, Action, Caller, Directory, NoDirectory};
-use crate::config::Settings;
+use crate::config::{RateSetting, Settings};
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
-    Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, Readiness, TrustedProxies,
+    Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, Rate, RateLimitSettings,
+    RateLimits, Readiness, TrustedProxies,
 };
 use crate::registry::Registry;
 use crate::telemetry;
@@ -120,6 +121,7 @@ pub async fn serve(
         body_idle: settings.uploads.idle_timeout,
         manifest_idle: settings.manifests.idle_timeout,
         limits: Limits::new(limits, Arc::clone(&proxies)),
+        rate_limits: RateLimits::new(rate_limits(settings)),
         proxies,
         gateway: (settings.gateway.enabled && anonymous.is_ok()).then_some(peer),
         readiness: Readiness::default(),
@@ -262,6 +264,17 @@ fn limits(settings: &Settings, descriptors: u64) -> LimitSettings {
         "limits of connections and transfers"
     );
     within
+}
+
+/// Returns how often users and clients may pull and push.
+fn rate_limits(settings: &Settings) -> RateLimitSettings {
+    let set = &settings.server.limits;
+    let rate = |it: Option<RateSetting>| it.map(|it| Rate { count: it.count, period: it.period });
+    RateLimitSettings {
+        pulls: rate(set.pulls),
+        anonymous_pulls: rate(set.anonymous_pulls),
+        pushes: rate(set.pushes),
+    }
 }
 
 /// Says so when passwords would cross a network in plain text. It is not refused, since a

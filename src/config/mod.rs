@@ -47,7 +47,7 @@ pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
 pub use origin::Origin;
 pub use publish::{CloudflareSettings, ExecSettings, NameServer, PublishSettings, Rfc2136Settings};
-pub use server::{ServerLimits, ServerSettings, TlsSettings};
+pub use server::{RateSetting, ServerLimits, ServerSettings, TlsSettings};
 pub use setting::{Kind, Setting};
 pub use sources::{Flag, Sources};
 pub use storage::{KuboSettings, StorageSettings};

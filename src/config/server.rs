@@ -1,10 +1,11 @@
 //! Where the registry listens, and where its data stand.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ExternalUrl, SettingsError, Values};
+use super::{ExternalUrl, SettingsError, Values, duration};
 use crate::oci::{RepositoryName, read_domain};
 
 /// Where the registry listens, and where its data stand.
@@ -59,6 +60,45 @@ pub struct ServerLimits {
     pub connections_per_client: usize,
     /// How long a client may take nothing of an answer.
     pub send_timeout: Duration,
+    /// How many manifests a user may pull in a time; none: any number.
+    pub pulls: Option<RateSetting>,
+    /// How many manifests one address may pull in a time that has not signed in; none: any number.
+    pub anonymous_pulls: Option<RateSetting>,
+    /// How many manifests a user may push in a time; none: any number.
+    pub pushes: Option<RateSetting>,
+}
+
+/// So many in a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateSetting {
+    /// How many.
+    pub count: NonZeroU32,
+    /// In which time.
+    pub period: Duration,
+}
+
+impl RateSetting {
+    /// The greatest number of them.
+    const MOST: u32 = 1_000_000_000;
+
+    /// The longest time.
+    const LONGEST: Duration = Duration::from_hours(31 * 24);
+
+    /// Reads a number and a time; nothing where the text is empty.
+    fn read(text: &str) -> Option<Option<Self>> {
+        if text.is_empty() {
+            return Some(None);
+        }
+        let (count, period) = text.split_once('/')?;
+        let count = count.trim();
+        if !count.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let count = count.parse().ok().filter(|count: &NonZeroU32| count.get() <= Self::MOST)?;
+        let period = duration::parse(period.trim())?;
+        let is_usable = period >= Duration::from_secs(1) && period <= Self::LONGEST;
+        is_usable.then_some(Some(Self { count, period }))
+    }
 }
 
 impl ServerLimits {
@@ -77,6 +117,9 @@ impl ServerLimits {
             transfers_per_client: number("server.limits.transfers_per_client")?,
             connections: number("server.limits.connections")?,
             connections_per_client: number("server.limits.connections_per_client")?,
+            pulls: values.parse("server.limits.pulls", RateSetting::read)?,
+            anonymous_pulls: values.parse("server.limits.anonymous_pulls", RateSetting::read)?,
+            pushes: values.parse("server.limits.pushes", RateSetting::read)?,
             send_timeout: values
                 .positive_duration(send_timeout)
                 .ok()

@@ -112,6 +112,30 @@ pub const SETTINGS: &[Setting] = &[
         help: "How many of them one client may have. Beyond, they are closed. Trusted proxies have no such limit.",
     },
     Setting {
+        name: "server.limits.pulls",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a number and a time such as 5000/6h, or nothing",
+        help: "How many manifests a user, robot or workload may pull in a time, by one process. Beyond, pulls get 429. \
+            Empty: any number.",
+    },
+    Setting {
+        name: "server.limits.anonymous_pulls",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a number and a time such as 100/6h, or nothing",
+        help: "The same for clients that have not signed in: for one address, or one IPv6 network /64. Behind a proxy, \
+            set server.trusted_proxies first, or all of them count as one.",
+    },
+    Setting {
+        name: "server.limits.pushes",
+        kind: Kind::Text,
+        default: r#""""#,
+        expects: "a number and a time such as 600/1h, or nothing",
+        help: "How many manifests a user, robot or workload may push in a time, by one process; without sign-in, one \
+            address. Beyond, pushes get 429. Empty: any number.",
+    },
+    Setting {
         name: "server.limits.send_timeout",
         kind: Kind::Duration,
         default: r#""60s""#,

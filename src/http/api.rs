@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Limits, ManifestMemory, Metrics, OwnNames, Peer, Readiness, TrustedProxies};
+use super::{
+    Limits, ManifestMemory, Metrics, OwnNames, Peer, RateLimits, Readiness, TrustedProxies,
+};
 use crate::accounts::Administration;
 use crate::auth::Authority;
 use crate::registry::Registry;
@@ -35,6 +37,8 @@ pub struct Api {
     pub gateway: Option<Peer>,
     /// What may be under way.
     pub limits: Limits,
+    /// How often users and clients may pull and push.
+    pub rate_limits: RateLimits,
     /// What `/readyz` answers.
     pub readiness: Readiness,
     /// What manifests may take.

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::challenge;
 use crate::auth::AuthError;
 use crate::dnslink::{DnslinkError, DnslinkErrorKind};
-use crate::index::{IndexError, IndexErrorKind};
+use crate::index::{IndexError, IndexErrorKind, QuotaExceeded};
 use crate::oci::{DigestError, ErrorCode, NameError, ReferenceError, TagError};
 use crate::registry::RegistryError;
 use crate::remote::{RemoteError, RemoteErrorKind};
@@ -206,6 +206,7 @@ impl From<RegistryError> for ApiError {
             E::FederationDenied(_) | E::MustBePublic(_) | E::NoAccounts(_) => {
                 (StatusCode::FORBIDDEN, ErrorCode::Denied)
             }
+            E::OverQuota(exceeded) => return exceeded.into(),
             E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),
             E::NamespaceUnserved { error, .. } => {
@@ -296,8 +297,20 @@ impl From<RemoteError> for ApiError {
     }
 }
 
+impl From<QuotaExceeded> for ApiError {
+    fn from(exceeded: QuotaExceeded) -> Self {
+        let QuotaExceeded { namespace, kind, used, allowed } = &exceeded;
+        Self::new(StatusCode::FORBIDDEN, ErrorCode::Denied, exceeded.to_string()).detailed(json!({
+            "namespace": namespace, "quota": kind.as_str(), "used": used, "allowed": allowed,
+        }))
+    }
+}
+
 impl From<IndexError> for ApiError {
     fn from(error: IndexError) -> Self {
+        if let Some(exceeded) = error.exceeded() {
+            return exceeded.clone().into();
+        }
         match error.kind {
             IndexErrorKind::Full => {
                 tracing::error!(error = %chain(&error), "the index is full");
@@ -314,6 +327,7 @@ impl From<IndexError> for ApiError {
             IndexErrorKind::Newer
             | IndexErrorKind::Older
             | IndexErrorKind::Damaged
+            | IndexErrorKind::OverQuota
             | IndexErrorKind::Failed => Self::internal(&error),
         }
     }

@@ -15,7 +15,7 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
-use super::{client, condition, memory, respond};
+use super::{client, condition, memory, rate_limits, respond};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{Digest, ErrorCode, Reference, Tag};
 use crate::registry::Condition;
@@ -28,27 +28,38 @@ pub(super) async fn get(
     api: Data<Api>,
 ) -> Answer {
     let is_head = request.method() == Method::HEAD;
-    let known = respond::known(&request);
-    let repository = api.registry.repository(&grant);
+    let left = rate_limits::pull(&request, &api, grant.caller(), is_head)?;
+    left.tell(find(&grant, &reference, &request, &api).await)
+}
+
+async fn find(
+    grant: &PullGrant,
+    reference: &Reference,
+    request: &HttpRequest,
+    api: &Api,
+) -> Answer {
+    let is_head = request.method() == Method::HEAD;
+    let known = respond::known(request);
+    let repository = api.registry.repository(grant);
     if let Some(known) = &known
-        && let Some(digest) = repository.known_manifest(&reference, known).await?
+        && let Some(digest) = repository.known_manifest(reference, known).await?
     {
-        condition::check_expected(&request, &grant, &reference, &digest)?;
+        condition::check_expected(request, grant, reference, &digest)?;
         let mut response = HttpResponse::NotModified();
-        describe(&mut response, &api, &grant, &reference, (&digest, None)).await?;
+        describe(&mut response, api, grant, reference, (&digest, None)).await?;
         return Ok(response.finish());
     }
     let mut lent = None;
     let (manifest, is_known) = loop {
-        let manifest = repository.manifest(&reference).await?;
-        condition::check_expected(&request, &grant, &reference, &manifest.digest)?;
+        let manifest = repository.manifest(reference).await?;
+        condition::check_expected(request, grant, reference, &manifest.digest)?;
         let is_known = known.as_ref().is_some_and(|known| known.includes(&manifest.digest));
         let bytes = manifest.bytes.len();
         if is_known || is_head || bytes <= memory::FREE {
             break (manifest, is_known);
         }
         let memory = &api.manifest_memory;
-        let loan = lent.get_or_insert_with(|| memory.begin(client::of(&request).group()));
+        let loan = lent.get_or_insert_with(|| memory.begin(client::of(request).group()));
         if memory.try_raise(loan, bytes) {
             break (manifest, is_known);
         }
@@ -58,7 +69,7 @@ pub(super) async fn get(
     };
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     let what = (&manifest.digest, Some(&manifest.cid));
-    describe(&mut response, &api, &grant, &reference, what).await?;
+    describe(&mut response, api, grant, reference, what).await?;
     if is_known {
         return Ok(response.finish());
     }
@@ -107,6 +118,7 @@ pub(super) async fn put(
         ApiError::malformed(ErrorCode::ManifestInvalid, "Content-Type is not printable ASCII")
     })?;
     let tags = query.parse_all::<Tag>("tag")?;
+    let left = rate_limits::push(&request, &api, grant.caller())?;
     api.registry.expect_storable(&grant).await?;
     let (bytes, _loan) = body::read(&request, Body::new(body, api.body_idle), &api).await?;
     let registry = &api.registry;
@@ -130,7 +142,7 @@ pub(super) async fn put(
             response.append_header(("OCI-Tag", tag.to_string()));
         }
     }
-    Ok(response.finish())
+    left.tell(Ok(response.finish()))
 }
 
 /// `DELETE` (distribution-spec, "Deleting tags", "Deleting Manifests")

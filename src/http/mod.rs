@@ -40,6 +40,7 @@ mod peer;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 mod range;
+mod rate_limits;
 mod readiness;
 mod referrers;
 mod respond;
@@ -68,6 +69,7 @@ pub use memory::ManifestMemory;
 pub use metrics::Metrics;
 pub use own_names::OwnNames;
 pub use peer::Peer;
+pub use rate_limits::{Rate, RateLimitSettings, RateLimits};
 pub use readiness::Readiness;
 pub use trusted_proxies::TrustedProxies;
 

@@ -8,7 +8,7 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPosition};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
-use super::{Api, range, respond};
+use super::{Api, range, rate_limits, respond};
 use crate::auth::{Meant, PushGrant};
 use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
 use crate::registry::{Beside, Blob, RegistryError, Upload};
@@ -24,6 +24,7 @@ pub(super) async fn post(
     body: Payload,
     api: Data<Api>,
 ) -> Answer {
+    rate_limits::expect_push(&request, &api, grant.caller())?;
     if query.get("mount").is_some_and(|digest| !digest.is_empty())
         && let Some(digest) = query.parse::<Digest>("mount")?
         && let Some(blob) = mount(&grant, &digest, query.get("from"), &api).await?
@@ -203,7 +204,9 @@ struct Put<'a> {
 
 impl Put<'_> {
     async fn claim(&self, offset: Option<u64>) -> Result<Upload, RegistryError> {
-        self.api.registry.claim_upload(self.grant, self.id, offset).await
+        let mut upload = self.api.registry.claim_upload(self.grant, self.id, offset).await?;
+        upload.expect(&self.digest).await?;
+        Ok(upload)
     }
 
     async fn append(
@@ -251,7 +254,7 @@ impl Put<'_> {
         let registry = &self.api.registry;
         let upload = match self.claim(offset).await {
             Err(RegistryError::UploadOffset { .. }) => {
-                let mut beside = registry.begin_beside().await?;
+                let mut beside = registry.begin_beside(self.grant, &self.digest).await?;
                 while let Some(bytes) = body.next().await? {
                     super::log::received(self.request, bytes.len());
                     beside.append(bytes).await?;
@@ -267,7 +270,7 @@ impl Put<'_> {
         if upload.offset() == 0 {
             return self.append(body, upload, None).await?.finish(&self.digest).await;
         }
-        let mut beside = registry.begin_beside().await?;
+        let mut beside = registry.begin_beside(self.grant, &self.digest).await?;
         let upload = self.append(body, upload, Some(&mut beside)).await?;
         match upload.finish(&self.digest).await {
             Err(error @ RegistryError::DigestMismatch(_)) => {

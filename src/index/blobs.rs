@@ -7,7 +7,9 @@ use sqlx::QueryBuilder;
 
 use super::columns::{cid, parsed, signed, unsigned};
 use super::connection::{Connection, on};
-use super::{BlobRow, Index, Lookup, NewBlob, Result, Writer, blocks, manifests, repositories};
+use super::{
+    BlobRow, Index, Lookup, NewBlob, Result, Writer, blocks, manifests, repositories, usage,
+};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 /// How many names go into one statement.
@@ -66,28 +68,32 @@ impl Index {
         repositories_with(&mut self.read().await?, digest, limit).await
     }
 
-    /// Records a finished blob under each of its names for the repository. Repeating it succeeds.
+    /// Records a finished blob under each of its names for the repository. Repeating it succeeds. Fails where the
+    /// namespace would have more than its quota allows.
     pub async fn record_blob(
         &self,
         repository: &RepositoryName,
         blob: &NewBlob,
         now: i64,
     ) -> Result<()> {
+        let may_be_limited = self.may_have_quotas().await?;
         let mut connection = self.begin().await?;
-        record(&mut connection, Some(repository), blob, now).await?;
+        record_within_quota(&mut connection, repository, blob, may_be_limited, now).await?;
         connection.commit().await
     }
 
     /// Gives the repository a blob that another one has, under that name (and under its canonical
-    /// one). Returns false, changing nothing, when the blob is not stored. Repeating it succeeds.
+    /// one). Returns false, changing nothing, when the blob is not stored. Repeating it succeeds. Fails where the
+    /// namespace would have more than its quota allows.
     pub async fn mount_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         now: i64,
     ) -> Result<bool> {
+        let may_be_limited = self.may_have_quotas().await?;
         let mut connection = self.begin().await?;
-        let mounted = mount(&mut connection, repository, digest, now).await?;
+        let mounted = mount(&mut connection, repository, digest, may_be_limited, now).await?;
         connection.commit().await?;
         Ok(mounted)
     }
@@ -263,6 +269,21 @@ async fn repositories_with(
     rows.iter().map(|(name,)| parsed(name)).collect()
 }
 
+/// Records a blob for the repository as [`record`] does; if the namespace has too many bytes then, it undoes the
+/// transaction and fails. In a transaction.
+pub(super) async fn record_within_quota(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    new: &NewBlob,
+    may_be_limited: bool,
+    now: i64,
+) -> Result<()> {
+    let BlobRow { canonical, size, .. } = &new.blob;
+    let is_limited = may_be_limited && usage::is_limited(connection, repository, canonical).await?;
+    record(connection, Some(repository), new, now).await?;
+    if is_limited { usage::check(connection, repository, *size).await } else { Ok(()) }
+}
+
 /// Records a blob, and gives it to the repository under each of its names. In a transaction.
 pub(super) async fn record(
     connection: &mut Connection,
@@ -337,6 +358,7 @@ async fn mount(
     connection: &mut Connection,
     repository: &RepositoryName,
     digest: &Digest,
+    may_be_limited: bool,
     now: i64,
 ) -> Result<bool> {
     let canonical: CanonicalDigest = if let Some(canonical) = digest.canonical() {
@@ -350,16 +372,18 @@ async fn mount(
         let Some((canonical,)) = found else { return Ok(false) };
         parsed(&canonical)?
     };
-    let stored = on!(connection, "touching a blob", db =>
-        sqlx::query("UPDATE blobs SET touched = $2 WHERE digest = $1")
+    let size: Option<(i64,)> = on!(connection, "touching a blob", db =>
+        sqlx::query_as("UPDATE blobs SET touched = $2 WHERE digest = $1 RETURNING size")
             .bind(canonical.to_string())
             .bind(now)
-            .execute(db)
-            .await
-            .map(|done| done.rows_affected()))?;
-    if stored == 0 {
-        return Ok(false);
-    }
+            .fetch_optional(db)
+            .await)?;
+    let Some((size,)) = size else { return Ok(false) };
+    let is_limited =
+        may_be_limited && usage::is_limited(connection, repository, &canonical).await?;
     give(connection, repository, canonical, &[*digest], now).await?;
+    if is_limited {
+        usage::check(connection, repository, unsigned(size)?).await?;
+    }
     Ok(true)
 }

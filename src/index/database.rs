@@ -10,6 +10,7 @@ use super::cache::RowCache;
 use super::connection::{Connection, Link, misuse};
 use super::event_signal::EventSignal;
 use super::generation::{self, Generation};
+use super::known_quotas::KnownQuotas;
 use super::locks::Locks;
 use super::new_repositories::NewRepositories;
 use super::pool::Pool;
@@ -44,6 +45,8 @@ pub struct Index {
     pub(super) cache: RowCache,
     /// When access tokens were last used.
     pub(super) token_uses: TokenUses,
+    /// Whether there may be quotas.
+    pub(super) quotas: KnownQuotas,
     /// Who may see repositories that are made by this process.
     pub(super) new_repositories: NewRepositories,
     /// How long a statement of a request may take, where there is a network between.

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::fmt;
 
+use super::quota::QuotaExceeded;
+
 /// What every operation of this room returns.
 pub type Result<T> = std::result::Result<T, IndexError>;
 
@@ -31,6 +33,8 @@ pub enum IndexErrorKind {
     Older,
     /// A stored row cannot be read, or the database is damaged.
     Damaged,
+    /// A namespace would have more than its quota allows, as [`IndexError::exceeded`] says.
+    OverQuota,
     /// Anything else.
     Failed,
 }
@@ -43,6 +47,12 @@ impl IndexError {
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         Self { kind, context, source: Some(source.into()) }
+    }
+
+    /// Returns which quota is exceeded, if that is what is wrong.
+    #[must_use]
+    pub fn exceeded(&self) -> Option<&QuotaExceeded> {
+        self.source.as_ref()?.downcast_ref()
     }
 
     /// Tells whether the same call may succeed later.
@@ -63,6 +73,7 @@ impl fmt::Display for IndexError {
             IndexErrorKind::Newer => "the index was written by a newer version of Roadstead",
             IndexErrorKind::Older => "the index was written by an older version of Roadstead",
             IndexErrorKind::Damaged => "the index is damaged; run `roadstead index rebuild`",
+            IndexErrorKind::OverQuota => "a quota is exceeded",
             IndexErrorKind::Failed => "the index failed",
         };
         write!(formatter, "{what} ({})", self.context)
@@ -72,5 +83,11 @@ impl fmt::Display for IndexError {
 impl Error for IndexError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+impl From<QuotaExceeded> for IndexError {
+    fn from(exceeded: QuotaExceeded) -> Self {
+        Self::new(IndexErrorKind::OverQuota, "storing a blob", exceeded)
     }
 }

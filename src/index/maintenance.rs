@@ -37,7 +37,7 @@ impl Writer {
     }
 
     /// Deletes all that can be rebuilt from the trees: repositories, tags, manifests, blobs, nodes,
-    /// roots, retained ones too, and the queue. Users, grants and uploads stay.
+    /// roots, retained ones too, and the queue. Users, grants, quotas and uploads stay.
     pub async fn clear(&mut self) -> Result<()> {
         self.write(async |connection| {
             process_locks::keep_others_off(connection).await?;
@@ -53,6 +53,9 @@ impl Writer {
                 "DELETE FROM blob_blocks",
                 "DELETE FROM blobs",
                 "DELETE FROM repositories",
+                // All is counted anew, whatever was counted before.
+                "DELETE FROM namespace_contents",
+                "DELETE FROM namespace_usage",
                 "DELETE FROM nodes",
                 "DELETE FROM trees",
                 // Their links went with the nodes.

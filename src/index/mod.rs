@@ -26,6 +26,7 @@ mod events;
 mod failure;
 mod generation;
 mod generation_reader;
+mod known_quotas;
 mod links;
 mod locks;
 mod lookup;
@@ -40,6 +41,7 @@ mod postgres;
 mod process_locks;
 mod published;
 mod queue;
+mod quota;
 mod repositories;
 mod rows;
 mod schema;
@@ -49,6 +51,7 @@ mod sqlite;
 mod statement;
 mod tags;
 mod uploads;
+mod usage;
 mod whole_repository;
 mod withdrawn;
 mod writer;
@@ -67,6 +70,7 @@ pub use generation::AccountsState;
 pub use locks::Lease;
 pub use lookup::Lookup;
 pub use open::{INDEXES, Kind, Opening, open, open_read_only, open_with, set_aside};
+pub use quota::{Holding, Quota, QuotaExceeded, QuotaKind, QuotaRow, Usage};
 pub use rows::{
     Actor, BlobBlock, BlobRow, Claim, EdgeKind, Entry, EntryState, Event, EventFilter, Folding,
     ManifestEdge, ManifestRow, NewBlob, NewEvent, NewManifest, NodeRefs, PrunedEvents, PublicBlock,

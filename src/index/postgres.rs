@@ -14,6 +14,7 @@ use super::event_signal::{self, EventSignal};
 use super::failure::opening_postgres;
 use super::generation::Generation;
 use super::generation_reader::GenerationReader;
+use super::known_quotas::KnownQuotas;
 use super::locks::{self, Locks};
 use super::new_repositories::NewRepositories;
 use super::pool::Pool;
@@ -21,7 +22,7 @@ use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
@@ -31,6 +32,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/postgres/0007_events.sql"),
     include_str!("migrations/postgres/0008_trees.sql"),
     include_str!("migrations/postgres/0009_accounts.sql"),
+    include_str!("migrations/postgres/0010_quotas.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.
@@ -90,6 +92,7 @@ pub(super) async fn open(
         had_no_space: false,
         cache: RowCache::new(),
         token_uses: TokenUses::new(),
+        quotas: KnownQuotas::default(),
         new_repositories: NewRepositories::default(),
         event_signal: Arc::new(event_signal),
         hasty: None,

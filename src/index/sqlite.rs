@@ -16,12 +16,13 @@ use super::database::GATE_LIMIT;
 use super::event_signal::EventSignal;
 use super::failure::kind;
 use super::generation::{self, Generation};
+use super::known_quotas::KnownQuotas;
 use super::locks::Locks;
 use super::new_repositories::NewRepositories;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -31,6 +32,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/sqlite/0007_events.sql"),
     include_str!("migrations/sqlite/0008_trees.sql"),
     include_str!("migrations/sqlite/0009_accounts.sql"),
+    include_str!("migrations/sqlite/0010_quotas.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.
@@ -98,6 +100,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         had_no_space: false,
         cache: RowCache::new(),
         token_uses: TokenUses::new(),
+        quotas: KnownQuotas::default(),
         new_repositories: NewRepositories::default(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,
@@ -175,6 +178,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         had_no_space: false,
         cache: RowCache::new(),
         token_uses: TokenUses::new(),
+        quotas: KnownQuotas::default(),
         new_repositories: NewRepositories::default(),
         event_signal: Arc::new(EventSignal::of_process()),
         limit: GATE_LIMIT,

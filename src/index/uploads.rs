@@ -173,7 +173,7 @@ impl Index {
     }
 
     /// Forgets an upload and records the blob that it came to, in one step, if the claim is valid.
-    /// Returns false, changing nothing, when it is not.
+    /// Returns false, changing nothing, when it is not. Fails where the namespace would have more than its quota allows.
     pub async fn finish_upload(
         &self,
         id: &str,
@@ -182,8 +182,9 @@ impl Index {
         blob: &NewBlob,
         now: i64,
     ) -> Result<bool> {
+        let may_be_limited = self.may_have_quotas().await?;
         let mut connection = self.write().await?;
-        if connection.is_lite() && blobs::is_small(blob) {
+        if connection.is_lite() && blobs::is_small(blob) && !may_be_limited {
             return finish_small(&mut connection, (id, claim), repository, blob, now).await;
         }
         connection.begin().await?;
@@ -191,7 +192,7 @@ impl Index {
             connection.rollback().await?;
             return Ok(false);
         }
-        blobs::record(&mut connection, Some(repository), blob, now).await?;
+        blobs::record_within_quota(&mut connection, repository, blob, may_be_limited, now).await?;
         connection.commit().await?;
         Ok(true)
     }

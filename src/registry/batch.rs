@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::commit::{Waiting, decode};
 use super::documents::Found;
-use super::intent::{Planned, Refusal};
+use super::intent::{Intent, Planned, Refusal};
 use super::references::{self, Lost};
 use super::{Registry, Result};
 use crate::index::{EntryState, Writer};
@@ -115,6 +115,16 @@ impl Registry {
         lost: &Lost,
     ) -> Result<Planned> {
         let Waiting { entry, intent, manifest } = waiting;
+        // What was checked before is final.
+        let quota = match intent {
+            Intent::PutManifest { repository, .. } if entry.edits.is_none() => {
+                writer.quota_of(repository).await?
+            }
+            _ => None,
+        };
+        if quota.is_some() {
+            writer.set_savepoint().await?;
+        }
         let plan = if let Some(edits) = &entry.edits {
             Ok(decode(edits)?)
         } else {
@@ -130,6 +140,15 @@ impl Registry {
             intent.record(writer, manifest.as_ref(), edits).await?;
             writer.flush().await?;
         }
+        let Some(before) = quota else { return Ok(plan) };
+        if plan.is_ok()
+            && let Some(after) = writer.quota_of(intent.repository()).await?
+            && let Some(exceeded) = before.exceeded_by(&after.usage)
+        {
+            writer.undo_to_savepoint().await?;
+            return Ok(Err(Refusal::OverQuota(exceeded)));
+        }
+        writer.release_savepoint().await?;
         Ok(plan)
     }
 }

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::auth::AuthError;
 use crate::dnslink::DnslinkError;
-use crate::index::{IndexError, IndexErrorKind};
+use crate::index::{IndexError, IndexErrorKind, QuotaExceeded};
 use crate::ipld::TraversalError;
 use crate::oci::{Digest, ManifestError, RepositoryName};
 use crate::remote::RemoteError;
@@ -134,6 +134,9 @@ pub enum RegistryError {
          for the namespace"
     )]
     MustBePublic(RepositoryName),
+    /// The namespace would have more than its quota allows.
+    #[error(transparent)]
+    OverQuota(QuotaExceeded),
     /// The change was accepted, but could not be carried out in time; it may still be.
     #[error(
         "the change is not committed yet: it is queued and may still be committed; check before you send it again"
@@ -161,7 +164,7 @@ pub enum RegistryError {
     Storage(StorageError),
     /// The index failed.
     #[error(transparent)]
-    Index(#[from] IndexError),
+    Index(IndexError),
     /// What is below a foreign root cannot be fetched.
     #[error(transparent)]
     Remote(#[from] RemoteError),
@@ -239,6 +242,15 @@ impl RegistryError {
 impl From<StorageError> for RegistryError {
     fn from(error: StorageError) -> Self {
         Self::Storage(error)
+    }
+}
+
+impl From<IndexError> for RegistryError {
+    fn from(error: IndexError) -> Self {
+        match error.exceeded() {
+            Some(exceeded) => Self::OverQuota(exceeded.clone()),
+            None => Self::Index(error),
+        }
     }
 }
 

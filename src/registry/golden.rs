@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::condition::{Condition, Expected};
 use super::intent::{Intent, Refusal};
 use super::publish::{Failure, Publication};
+use crate::index::{QuotaExceeded, QuotaKind};
 use crate::storage::Edit;
 
 /// Reads a file of JSON documents, one a line.
@@ -140,6 +141,17 @@ fn changes_of_visibility_are_what_they_were() {
         visibility: crate::oci::Visibility::Internal,
     };
     assert_eq!(read::<Intent>(stored), [expected]);
+}
+
+#[test]
+fn a_quota_that_was_exceeded_is_what_it_was() {
+    let stored =
+        r#"{"Err":{"over_quota":{"namespace":"team","kind":"bytes","used":70,"allowed":100}}}"#;
+    let namespace = "team".to_owned();
+    let exceeded = QuotaExceeded { namespace, kind: QuotaKind::Bytes, used: 70, allowed: 100 };
+    let expected: Result<(), Refusal> = Err(Refusal::OverQuota(exceeded));
+    assert_eq!(serde_json::to_string(&expected).unwrap(), stored);
+    assert_eq!(read::<Result<(), Refusal>>(stored), [expected]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::{Condition, RegistryError};
+use crate::index::QuotaExceeded;
 use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag, Visibility};
 use crate::storage::{Edit, TreeEdit};
 
@@ -79,6 +80,9 @@ pub(super) enum Refusal {
     /// There is no place for a repository that is not public.
     #[error("not public")]
     MustBePublic,
+    /// The namespace would have more than its quota allows.
+    #[error("{0}")]
+    OverQuota(QuotaExceeded),
     #[error("{0}")]
     Failed(String),
 }
@@ -135,6 +139,7 @@ impl Refusal {
                 RegistryError::Record(format!("the stored content of {what} is not a manifest"))
             }
             Self::MustBePublic => RegistryError::MustBePublic(repository.clone()),
+            Self::OverQuota(exceeded) => RegistryError::OverQuota(exceeded),
             Self::Failed(why) => RegistryError::Record(why),
         }
     }

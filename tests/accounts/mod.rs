@@ -5,6 +5,8 @@ mod clients;
 mod first_start;
 pub(crate) mod issuer;
 mod management;
+mod quotas;
+mod rate_limits;
 mod replicas;
 mod rights;
 mod signing_in;

@@ -142,11 +142,19 @@ pub(super) struct Team {
 
 impl Team {
     pub(super) fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    /// Starts one after `more` has added to its command.
+    pub(super) fn start_with(more: impl Fn(&mut Command) + Send + Sync + 'static) -> Self {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let data = folder.path().join("data");
         std::fs::create_dir(&data).expect("the folder is ours");
         let secrets = edit(&data, async |index| fill(index).await);
-        let server = Server::start_on_with(&data, configure);
+        let server = Server::start_on_with(&data, move |command| {
+            configure(command);
+            more(command);
+        });
         Self { server, secrets, _folder: folder }
     }
 

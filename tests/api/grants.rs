@@ -125,6 +125,7 @@ pub(super) async fn api_with(
         body_idle: std::time::Duration::from_mins(1),
         manifest_idle: Duration::from_mins(1),
         limits: http::Limits::new(http::LimitSettings::default(), Arc::default()),
+        rate_limits: http::RateLimits::new(http::RateLimitSettings::default()),
         proxies: Arc::default(),
         readiness: Readiness::default(),
         manifest_memory: ManifestMemory::new(64 << 20, 4 << 20, Metrics::new()),

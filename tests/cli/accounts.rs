@@ -62,6 +62,24 @@ fn a_team_with_a_robot_is_made_by_commands() {
     succeed(&mut command(&format!("token revoke {}", made["id"].as_str().unwrap())));
     assert!(!run(&mut login()).succeeded(), "it takes effect before it returns");
 
+    succeed(&mut command("quota set acme --bytes 10GB --repositories 50"));
+    succeed(&mut command("quota set acme --tags 500"));
+    let quota = &json("quota list --json")[0];
+    let expected = [("bytes", 10_000_000_000_u64), ("unreferenced", 20_000_000_000)];
+    let expected =
+        expected.into_iter().chain([("repositories", 50), ("tags", 500), ("usedBytes", 0)]);
+    for (name, number) in expected {
+        assert_eq!(quota[name], number, "{quota}");
+    }
+    let table = succeed(&mut command("quota list"));
+    assert!(table.starts_with("NAMESPACE") && table.contains("acme"), "{table}");
+    succeed(&mut command("quota remove acme"));
+    assert_eq!(json("quota list --json"), Value::Array(Vec::new()));
+    assert!(!run(&mut command("quota remove acme")).succeeded());
+    for line in ["quota set absent --tags 1", "quota set acme", "quota set acme --bytes 1.5GB"] {
+        assert!(!run(&mut command(line)).succeeded(), "{line}");
+    }
+
     let log = succeed(&mut command("audit --user root --json"));
     let kinds: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(kinds.iter().any(|event| event["kind"] == "grant"), "{log}");

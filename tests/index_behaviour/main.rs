@@ -17,6 +17,7 @@ mod opening;
 mod public;
 mod published;
 mod queue;
+mod quotas;
 mod referrers;
 mod tags;
 mod uploads;
@@ -93,6 +94,7 @@ fn all_cases() -> Vec<Case> {
         referrers::cases(),
         uploads::cases(),
         queue::cases(),
+        quotas::cases(),
         events::cases(),
         locking::cases(),
         locks::cases(),

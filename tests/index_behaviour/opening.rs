@@ -104,8 +104,45 @@ async fn unmake_accounts(home: &Home) -> Outcome {
     Ok(())
 }
 
+/// Takes the tables of quotas away, and what counts.
+async fn unmake_quotas(home: &Home) -> Outcome {
+    let counting: &[&str] = if !home.index.is_shared() {
+        &[
+            "DROP TRIGGER namespace_contents_added",
+            "DROP TRIGGER namespace_contents_changed",
+            "DROP TRIGGER namespace_contents_removed",
+            "DROP TRIGGER repository_blobs_added",
+            "DROP TRIGGER repository_blobs_linked_changed",
+            "DROP TRIGGER repository_blobs_removed",
+            "DROP TRIGGER repository_manifests_added",
+            "DROP TRIGGER repository_manifests_removed",
+            "DROP TRIGGER tags_added",
+            "DROP TRIGGER tags_removed",
+        ]
+    } else {
+        &[
+            "DROP FUNCTION count_repository_blob CASCADE",
+            "DROP FUNCTION count_repository_manifest CASCADE",
+            "DROP FUNCTION count_tag CASCADE",
+            "DROP FUNCTION count_content",
+            "DROP FUNCTION add_to_usage",
+        ]
+    };
+    for statement in counting.iter().chain(&[
+        "DROP TABLE namespace_usage",
+        "DROP TABLE namespace_contents",
+        "DROP TABLE quotas",
+        "DROP INDEX repositories_namespace",
+        "ALTER TABLE repositories DROP COLUMN namespace",
+    ]) {
+        home.execute(statement).await?;
+    }
+    Ok(())
+}
+
 async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outcome {
     fill(&home.index).await?;
+    unmake_quotas(&home).await?;
     unmake_accounts(&home).await?;
     home.execute("ALTER TABLE blob_blocks DROP COLUMN node").await?;
     home.execute("DROP TABLE cleaning").await?;
@@ -145,6 +182,9 @@ async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outc
     assert_eq!(again.publication().await?, None);
     assert_eq!(again.events_after(0, 9).await?, []);
     assert!(!again.has_users().await?);
+    let usage = again.usage().await?;
+    assert_eq!(usage.len(), 1, "what was there before counts: {usage:?}");
+    assert_eq!(usage, again.counted_usage().await?);
     check(&*index::open_read_only(&home.url).await?).await
 }
 

@@ -4,6 +4,7 @@
 //! shows comes from the registry, so it is written as whatever may be in it: see [`output`](super::output).
 
 mod audit;
+mod byte_count;
 mod docker_config;
 mod grant;
 mod helper;
@@ -14,6 +15,7 @@ mod namespace;
 mod noted;
 mod offline;
 mod password;
+mod quota;
 mod repository;
 mod session;
 mod table;
@@ -26,6 +28,7 @@ pub(super) use grant::{GrantArguments, run as grant};
 pub(super) use login::{LoginArguments, run as login};
 pub(super) use logout::{LogoutArguments, run as logout};
 pub(super) use namespace::{NamespaceArguments, run as namespace};
+pub(super) use quota::{QuotaArguments, run as quota};
 pub(super) use repository::{RepositoryArguments, run as repository};
 pub(super) use team::{TeamArguments, run as team};
 pub(super) use token::{TokenArguments, run as token};

@@ -2,7 +2,9 @@
 
 use async_graphql::{OutputType, SimpleObject};
 
-use super::types::{AuditEvent, Grant, Member, Namespace, Repository, Robot, Team, Token, User};
+use super::types::{
+    AuditEvent, Grant, Member, Namespace, Quota, Repository, Robot, Team, Token, User,
+};
 use crate::accounts::{Page, PageRequest};
 
 /// How many a page has that does not say.
@@ -17,6 +19,7 @@ const USUAL: i32 = 50;
 #[graphql(concrete(name = "MemberPage", params(Member)))]
 #[graphql(concrete(name = "GrantPage", params(Grant)))]
 #[graphql(concrete(name = "NamespacePage", params(Namespace)))]
+#[graphql(concrete(name = "QuotaPage", params(Quota)))]
 #[graphql(concrete(name = "RepositoryPage", params(Repository)))]
 #[graphql(concrete(name = "AuditEventPage", params(AuditEvent)))]
 pub(super) struct List<T: OutputType> {

@@ -8,11 +8,13 @@ use secrecy::SecretString;
 
 use super::super::Api;
 use super::bounds::CHANGE;
+use super::count::Count;
 use super::error::refusal;
 use super::queries::{namespace, parts};
-use super::types::{CreatedToken, Namespace, Repository, Team, User, Visibility};
+use super::types::{CreatedToken, Namespace, Quota, Repository, Team, User, Visibility};
 use super::visibility;
 use crate::accounts::{AdministrationError, RobotRequest, TokenRequest, UserRequest};
+use crate::index;
 
 /// What can be changed
 pub(super) struct Mutation;
@@ -202,6 +204,36 @@ impl Mutation {
         let (administration, caller) = parts(context)?;
         let row = administration.set_namespace_owner(caller, &name, owner.as_deref()).await;
         namespace(administration, row.map_err(refusal)?).await
+    }
+
+    /// Limits what the repositories of a namespace may have together; what is not given stays as it was, and with `bytes`
+    /// alone there may be twice as many unreferenced ones
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_quota(
+        &self,
+        context: &Context<'_>,
+        namespace: String,
+        bytes: Option<Count>,
+        unreferenced: Option<Count>,
+        repositories: Option<Count>,
+        tags: Option<Count>,
+    ) -> Result<Quota> {
+        let (administration, caller) = parts(context)?;
+        let quota = index::Quota {
+            bytes: bytes.map(Count::number),
+            unreferenced: unreferenced.map(Count::number),
+            repositories: repositories.map(Count::number),
+            tags: tags.map(Count::number),
+        };
+        let row = administration.set_quota(caller, &namespace, quota).await;
+        row.map(Into::into).map_err(refusal)
+    }
+
+    /// Takes all limits of a namespace away
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_quota(&self, context: &Context<'_>, namespace: String) -> Result<bool> {
+        let (administration, caller) = parts(context)?;
+        done(administration.remove_quota(caller, &namespace).await)
     }
 
     /// Says who may see a repository

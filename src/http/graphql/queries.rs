@@ -8,7 +8,7 @@ use super::error::{no_accounts, refusal};
 use super::lists::{List, complexity, page};
 use super::moment::Moment;
 use super::types::{
-    AuditEvent, Grant, Member, Namespace, Repository, Robot, Team, Token, User, Viewer,
+    AuditEvent, Grant, Member, Namespace, Quota, Repository, Robot, Team, Token, User, Viewer,
 };
 use crate::accounts::{Administration, AuditFilter, GrantSelection};
 use crate::auth::Caller;
@@ -134,6 +134,19 @@ impl Query {
             items.push(namespace(administration, row).await?);
         }
         Ok(List { items, next: page.next })
+    }
+
+    /// Quotas, by the names of their namespaces: of those of the caller, all for administrators
+    #[graphql(complexity = "complexity(first, child_complexity)")]
+    async fn quotas(
+        &self,
+        context: &Context<'_>,
+        after: Option<String>,
+        first: Option<i32>,
+    ) -> Result<List<Quota>> {
+        let (administration, caller) = parts(context)?;
+        let quotas = administration.quotas(caller, page(after.as_deref(), first)).await;
+        quotas.map(Into::into).map_err(refusal)
     }
 
     /// Repositories that the caller may pull from, by their names

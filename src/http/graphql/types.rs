@@ -3,9 +3,10 @@
 use async_graphql::{Enum, SimpleObject};
 use secrecy::ExposeSecret;
 
+use super::count::Count;
 use super::moment::Moment;
 use crate::accounts::{ListedRepository, MadeToken, TokenSummary, Whoami};
-use crate::index::{Account, Event, GrantRow, Holder, Principal, PrincipalKind, TeamRow};
+use crate::index::{Account, Event, GrantRow, Holder, Principal, PrincipalKind, QuotaRow, TeamRow};
 use crate::oci;
 
 /// Who the caller is
@@ -110,6 +111,25 @@ pub(super) struct Namespace {
     /// The user who owns it; none: the administrators do
     pub(super) owner: Option<String>,
     pub(super) created: Moment,
+}
+
+/// What the repositories of a namespace may have at most together, and what they have. Content counts once, however many
+/// of them have it
+#[derive(SimpleObject)]
+pub(super) struct Quota {
+    namespace: String,
+    /// How many bytes there may be that a manifest names; none: any number
+    bytes: Option<Count>,
+    /// How many bytes of blobs there may be that no manifest names; none: any number
+    unreferenced: Option<Count>,
+    /// How many repositories may have a manifest; none: any number
+    repositories: Option<Count>,
+    /// How many tags there may be; none: any number
+    tags: Option<Count>,
+    used_bytes: Count,
+    used_unreferenced: Count,
+    used_repositories: Count,
+    used_tags: Count,
 }
 
 /// Who may see a repository
@@ -218,6 +238,22 @@ impl From<GrantRow> for Grant {
         };
         let GrantRow { role, pattern, created, .. } = grant;
         Self { holder, role, pattern, created: Moment::of(created) }
+    }
+}
+
+impl From<QuotaRow> for Quota {
+    fn from(QuotaRow { namespace, quota, usage }: QuotaRow) -> Self {
+        Self {
+            namespace,
+            bytes: quota.bytes.map(Count::of),
+            unreferenced: quota.unreferenced.map(Count::of),
+            repositories: quota.repositories.map(Count::of),
+            tags: quota.tags.map(Count::of),
+            used_bytes: Count::of(usage.bytes),
+            used_unreferenced: Count::of(usage.unreferenced),
+            used_repositories: Count::of(usage.repositories),
+            used_tags: Count::of(usage.tags),
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod keys;
 mod method;
 mod namespaces;
 mod principals;
+mod quotas;
 mod removal;
 mod rights;
 mod robots;

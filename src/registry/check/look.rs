@@ -64,6 +64,7 @@ impl Registry {
             self.look_at_names(&mut look, repositories).await?;
         }
         self.look_at_stored_content(&mut look, reading).await?;
+        self.look_at_ledgers(&mut look).await?;
         progress.begin("computing the root", Steps::Unknown);
         for (tree, _, mut passed) in walked {
             look.tree = tree;
@@ -88,6 +89,30 @@ impl Registry {
                 Some(name) if page.len() == PAGE as usize => last = Some(name.to_string()),
                 _ => return Ok(()),
             }
+        }
+    }
+
+    /// What quotas are compared with is what the namespaces have.
+    async fn look_at_ledgers(&self, look: &mut Look) -> Result<()> {
+        loop {
+            let before = self.index.usage().await?;
+            let counted = self.index.counted_usage().await?;
+            if before == counted {
+                return Ok(());
+            }
+            if self.index.usage().await? != before {
+                // An upload has ended meanwhile.
+                continue;
+            }
+            let (stored, real) = (before.iter(), counted.iter());
+            let others = stored.filter(|it| !counted.contains(it));
+            let others = others.chain(real.filter(|it| !before.contains(it)));
+            let names: BTreeSet<&String> = others.map(|(namespace, _)| namespace).collect();
+            for name in names {
+                let what = "what is counted for its quota is not what it has: run `roadstead index rebuild`";
+                look.find(format!("namespace {name}"), what);
+            }
+            return Ok(());
         }
     }
 

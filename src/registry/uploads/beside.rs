@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
+use super::allowance::Allowance;
 use super::new_id;
 use super::quota::Share;
 use crate::auth::PushGrant;
@@ -15,17 +16,20 @@ pub struct Beside {
     id: String,
     ingest: Option<Box<dyn Ingest>>,
     share: Share,
+    allowance: Allowance,
 }
 
 impl Registry {
-    /// Begins to take in content that belongs to no upload.
+    /// Begins to take in content that belongs to no upload, and is to have that digest.
     ///
     /// # Errors
-    /// Those of the storage.
-    pub async fn begin_beside(&self) -> Result<Beside> {
+    /// Those of the index and the storage.
+    pub async fn begin_beside(&self, grant: &PushGrant, digest: &Digest) -> Result<Beside> {
+        let allowance = self.allowance(grant.repository(), Some(digest)).await?;
         let id = new_id();
         let ingest = Some(self.storage.begin(&id).await?);
-        Ok(Beside { registry: self.clone(), id, ingest, share: Share::new(&self.quota, 0) })
+        let share = Share::new(&self.quota, 0);
+        Ok(Beside { registry: self.clone(), id, ingest, share, allowance })
     }
 
     /// Returns the blob of that digest, if the repository has it.
@@ -42,13 +46,18 @@ impl Beside {
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`] and those of the storage, after which nothing
+    /// [`RegistryError::OverQuota`], [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`] and those of the storage, after which nothing
     /// can be appended.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
         let Some(ingest) = &mut self.ingest else {
             return Err(RegistryError::UploadUnknown(self.id.clone()));
         };
-        let appended = match self.registry.admit(&mut self.share, bytes.len() as u64).await {
+        let length = bytes.len() as u64;
+        let allowed = match self.allowance.check(self.share.bytes.saturating_add(length)) {
+            Ok(()) => self.registry.admit(&mut self.share, length).await,
+            refused => refused,
+        };
+        let appended = match allowed {
             Ok(()) => ingest.append(bytes).await.map_err(Into::into),
             refused => refused,
         };
@@ -134,9 +143,9 @@ mod tests {
         let folder = TempDir::new().unwrap();
         let registry = open(folder.path()).await;
         let grant = Client::new().push().await;
-        let mut beside = registry.begin_beside().await.unwrap();
-        beside.append(Bytes::from_static(b"bytes")).await.unwrap();
         let digest = Digest::of(Algorithm::Sha256, b"bytes");
+        let mut beside = registry.begin_beside(&grant, &digest).await.unwrap();
+        beside.append(Bytes::from_static(b"bytes")).await.unwrap();
         let alone = registry.storing.write().await;
         let finishing = beside.finish(&grant, &digest);
         tokio::pin!(finishing);

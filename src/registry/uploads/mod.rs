@@ -2,6 +2,7 @@
 //! `ongoing` has the older end, and between processes the claim in the index does.
 
 mod admission;
+mod allowance;
 mod beside;
 mod ongoing;
 mod quota;
@@ -54,9 +55,11 @@ impl Registry {
     /// Begins an upload and returns its name.
     ///
     /// # Errors
-    /// [`RegistryError::UploadsFull`]; [`RegistryError::MustBePublic`]; those of the index.
+    /// [`RegistryError::UploadsFull`]; [`RegistryError::MustBePublic`]; [`RegistryError::OverQuota`]; those of the
+    /// index.
     pub async fn begin_upload(&self, grant: &PushGrant) -> Result<String> {
         self.expect_storable(grant).await?;
+        self.expect_allowed(grant).await?;
         self.check_quota(0, 1).await?;
         let id = new_id();
         self.index.create_upload(&id, grant.repository(), &owner(grant), now()).await?;
@@ -153,10 +156,17 @@ impl Registry {
     }
 
     async fn resume(&self, entry: &Entry, row: UploadRow, claim: String) -> Result<Upload> {
+        let allowance = match self.allowance(&row.repository, None).await {
+            Ok(allowance) => allowance,
+            Err(error) => {
+                self.release(&row.id, &claim).await;
+                return Err(error);
+            }
+        };
         match self.storage.resume(&row.id, row.offset, &row.checkpoint).await {
             Ok(ingest) => {
                 let going = entry.begin(row.offset);
-                Ok(Upload::new(self, row, claim, going, ingest))
+                Ok(Upload::new(self, row, claim, going, ingest, allowance))
             }
             Err(error) if error.kind == StorageErrorKind::NotFound => {
                 tracing::warn!(upload = row.id, %error, "removed an upload whose bytes are missing");

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::task::AbortHandle;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
+use super::allowance::Allowance;
 use super::ongoing::{Ending, Going, Request};
 use super::quota::Share;
 use super::{CLAIM, RENEWAL, key, millis};
@@ -31,6 +32,7 @@ struct ClaimedUpload {
     lease: Lease,
     going: Going,
     share: Share,
+    allowance: Allowance,
 }
 
 /// Renews a claim until it is dropped.
@@ -47,11 +49,13 @@ impl Upload {
         claim: String,
         going: Going,
         ingest: Box<dyn Ingest>,
+        allowance: Allowance,
     ) -> Self {
         let lease = Lease::begin(registry, &row.id, &claim, &going.request);
         let id = row.id.clone();
         let share = Share::new(&registry.quota, row.offset);
-        let claimed = ClaimedUpload { registry: registry.clone(), row, claim, lease, going, share };
+        let registry = registry.clone();
+        let claimed = ClaimedUpload { registry, row, claim, lease, going, share, allowance };
         Self { claimed: Some((claimed, ingest)), id, is_resumable: true }
     }
 
@@ -77,22 +81,38 @@ impl Upload {
         }
     }
 
+    /// Says which blob it is to be: one that the namespace has already is not limited by its quota.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn expect(&mut self, digest: &Digest) -> Result<()> {
+        if let Some((claimed, _)) = &mut self.claimed
+            && claimed.allowance.is_limited()
+        {
+            let repository = &claimed.row.repository;
+            claimed.allowance = claimed.registry.allowance(repository, Some(digest)).await?;
+        }
+        Ok(())
+    }
+
     /// Fails where that many more bytes, which were announced, do not fit.
     ///
     /// # Errors
-    /// [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
+    /// [`RegistryError::OverQuota`], [`RegistryError::UploadTooLarge`], [`RegistryError::UploadsFull`]; those of the index.
     pub async fn check_quota(&self, announced: u64) -> Result<()> {
         let Some((claimed, _)) = &self.claimed else { return Err(self.unknown()) };
+        claimed.allowance.check(self.offset().saturating_add(announced))?;
         claimed.registry.check_quota(self.offset().saturating_add(announced), announced).await
     }
 
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`RegistryError::UploadTooLarge`] and [`RegistryError::UploadsFull`], after which the upload has what came
-    /// before; those of the storage, after which it is at the offset that was last saved.
+    /// [`RegistryError::OverQuota`], [`RegistryError::UploadTooLarge`] and [`RegistryError::UploadsFull`], after which the
+    /// upload has what came before; those of the storage, after which it is at the offset that was last saved.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
         let Some((claimed, ingest)) = &mut self.claimed else { return Err(self.unknown()) };
+        claimed.allowance.check(ingest.offset().saturating_add(bytes.len() as u64))?;
         claimed.registry.clone().admit(&mut claimed.share, bytes.len() as u64).await?;
         let appended = ingest.append(bytes).await;
         claimed.going.request.note(ingest.offset());
@@ -291,6 +311,12 @@ impl ClaimedUpload {
                 Ok(registry.own_blob(digest, finished.content))
             }
             Ok(false) => Err(registry.gone(row).await?),
+            Err(error) if error.exceeded().is_some() => {
+                // Its bytes are no upload any more.
+                registry.forget_upload(&row.id).await?;
+                self.share.clear();
+                Err(error.into())
+            }
             Err(error) => {
                 self.release().await;
                 Err(error.into())

@@ -1,0 +1,61 @@
+//! How many bytes a namespace may still take by one blob, as far as is known before it ends: refused early is what
+//! cannot be stored later. What counts is decided by the transactions that record the blob and its manifest.
+
+use super::super::{Registry, RegistryError, Result};
+use crate::auth::PushGrant;
+use crate::index::{Holding, QuotaKind, QuotaRow};
+use crate::oci::{Digest, RepositoryName};
+
+/// What is left of the quota of a namespace, if it has one.
+#[derive(Debug, Clone)]
+pub(super) struct Allowance(Option<QuotaRow>);
+
+impl Registry {
+    /// Looks up what is left for a blob of a repository; everything where the namespace has the blob already.
+    pub(super) async fn allowance(
+        &self,
+        repository: &RepositoryName,
+        digest: Option<&Digest>,
+    ) -> Result<Allowance> {
+        let Some(mut row) = self.index.quota_of(repository).await? else {
+            return Ok(Allowance(None));
+        };
+        if let Some(canonical) = digest.and_then(|digest| digest.canonical()) {
+            match self.index.holding(repository, &canonical).await? {
+                Holding::Named => return Ok(Allowance(None)),
+                Holding::Unreferenced => row.quota.unreferenced = None,
+                Holding::None => {}
+            }
+        }
+        Ok(Allowance(Some(row)))
+    }
+
+    /// Fails where the repository would be one too many in its namespace once it has a manifest.
+    pub(super) async fn expect_allowed(&self, grant: &PushGrant) -> Result<()> {
+        let repository = grant.repository();
+        let Some(row) = self.index.quota_of(repository).await? else { return Ok(()) };
+        match row.refuses(QuotaKind::Repositories, 1) {
+            Some(exceeded) if !self.index.is_counted(repository).await? => {
+                Err(RegistryError::OverQuota(exceeded))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Allowance {
+    /// Tells whether there is a limit.
+    pub(super) fn is_limited(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Fails where a blob of so many bytes is too much.
+    pub(super) fn check(&self, size: u64) -> Result<()> {
+        let Some(row) = &self.0 else { return Ok(()) };
+        let kinds = [QuotaKind::Bytes, QuotaKind::Unreferenced];
+        match kinds.into_iter().find_map(|kind| row.refuses(kind, size)) {
+            Some(exceeded) => Err(RegistryError::OverQuota(exceeded)),
+            None => Ok(()),
+        }
+    }
+}
