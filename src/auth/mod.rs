@@ -18,6 +18,7 @@ mod methods;
 mod names;
 pub mod passwords;
 mod policy;
+mod refusals;
 mod scope;
 pub mod signed;
 mod signed_in;
@@ -37,7 +38,7 @@ pub use anonymous::AnonymousBound;
 pub use authority::Authority;
 pub use caller::{Caller, CallerKind, Credentials};
 pub use decision::Decision;
-pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant};
+pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, RemovalGrant, VisibilityGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
 pub use methods::{
@@ -46,6 +47,7 @@ pub use methods::{
 };
 pub use names::{Meant, Names};
 pub use policy::Policy;
+pub use refusals::{CountedRefusal, Refusal, RefusalKind, Refusals};
 pub use scope::{Access, Scopes};
 pub use signed_in::SignedIn;
 use stamp::Stamp;

@@ -10,7 +10,7 @@ use super::failure::kind;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 9] = [
+const MIGRATIONS: [(i64, &str); 10] = [
     (1, "init"),
     (2, "turns"),
     (3, "gateway"),
@@ -20,6 +20,7 @@ const MIGRATIONS: [(i64, &str); 9] = [
     (7, "events"),
     (8, "trees"),
     (9, "accounts"),
+    (11, "audit"),
 ];
 
 /// The newest schema that this program knows.

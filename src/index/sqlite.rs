@@ -21,7 +21,7 @@ use super::new_repositories::NewRepositories;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 9] = [
+const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -31,6 +31,7 @@ const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/sqlite/0007_events.sql"),
     include_str!("migrations/sqlite/0008_trees.sql"),
     include_str!("migrations/sqlite/0009_accounts.sql"),
+    include_str!("migrations/sqlite/0011_audit.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.

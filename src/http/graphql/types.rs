@@ -4,8 +4,10 @@ use async_graphql::{Enum, SimpleObject};
 use secrecy::ExposeSecret;
 
 use super::moment::Moment;
-use crate::accounts::{ListedRepository, MadeToken, TokenSummary, Whoami};
-use crate::index::{Account, Event, GrantRow, Holder, Principal, PrincipalKind, TeamRow};
+use crate::accounts::{MadeToken, TokenSummary, Whoami};
+use crate::index::{
+    Account, Event, GrantRow, Holder, Principal, PrincipalKind, SeenRepository, TeamRow,
+};
 use crate::oci;
 
 /// Who the caller is
@@ -221,8 +223,8 @@ impl From<GrantRow> for Grant {
     }
 }
 
-impl From<ListedRepository> for Repository {
-    fn from(ListedRepository { name, visibility }: ListedRepository) -> Self {
+impl From<SeenRepository> for Repository {
+    fn from(SeenRepository { name, visibility }: SeenRepository) -> Self {
         Self { name: name.to_string(), visibility: visibility.into() }
     }
 }
