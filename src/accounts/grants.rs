@@ -5,7 +5,7 @@ use super::users::no_account;
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
 use crate::auth::Caller;
 use crate::auth::accounts::{Pattern, Role, ServerAct};
-use crate::index::{Changed, GrantFilter, GrantRow, Holder, NewGrant};
+use crate::index::{Changed, GrantFilter, GrantRow, Holder, MOST_ROLES, NewGrant};
 
 /// How the holder of a role begins that is a team.
 const TEAM: &str = "team:";
@@ -42,6 +42,10 @@ impl Administration {
         let grant = NewGrant { holder: id, role: role.as_str(), pattern: &text, maker };
         match self.index.add_grant(&grant, &acting.actor, now()).await? {
             Changed::Done | Changed::Unchanged => Ok(()),
+            Changed::Full => Err(Error::Conflict(format!(
+                "cannot {DOING} to `{holder}`: you have given {MOST_ROLES} there; give one on a pattern such as `acme/**`, \
+                 or take some away"
+            ))),
             _ => Err(no_account(holder)),
         }
     }
@@ -74,7 +78,8 @@ impl Administration {
     }
 
     /// Lists grants in the order in which they were made: in a namespace for who owns it; the caller's own; all for
-    /// administrators.
+    /// administrators. Without a selection those that the caller may see: its own, those of its teams and those in the
+    /// namespaces that it owns.
     ///
     /// # Errors
     /// Why not.
@@ -111,7 +116,10 @@ impl Administration {
                 if !acting.has_scope(ServerAct::Admin) {
                     return Err(Acting::lacks("admin", "list grants"));
                 }
-                GrantFilter::Of(Holder::Principal(principal))
+                match holder {
+                    Some(_) => GrantFilter::Of(Holder::Principal(principal)),
+                    None => GrantFilter::SeenBy(principal),
+                }
             }
         };
         let grants = self.index.grants(filter, page.number(), page.read()).await?;

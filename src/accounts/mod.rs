@@ -14,6 +14,7 @@ mod page;
 mod quotas;
 mod repositories;
 mod robots;
+mod setup;
 mod teams;
 #[cfg(test)]
 mod tests;
@@ -23,18 +24,18 @@ mod users;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use audit::AuditFilter;
+pub use audit::{AuditFilter, write_refusals};
 pub use error::{AdministrationError, Result};
 pub use grants::GrantSelection;
 pub use page::{Page, PageRequest};
-pub use repositories::ListedRepository;
 pub use robots::RobotRequest;
+pub use setup::SetupError;
 pub use tokens::{MadeToken, TokenRequest, TokenSummary};
 pub use users::{UserRequest, Whoami};
 
 use crate::auth::accounts::{Bounded, Rights, Rules};
-use crate::auth::passwords::Checks;
-use crate::auth::{Caller, CallerKind};
+use crate::auth::passwords::{Checks, Verified};
+use crate::auth::{Caller, CallerKind, Refusals};
 use crate::index::Index;
 
 /// Administers the accounts of a registry.
@@ -43,13 +44,22 @@ pub struct Administration {
     /// Hashes new passwords, in the same queue as the checks of sign-ins.
     checks: Arc<Checks>,
     rules: Rules,
+    refusals: Arc<Refusals>,
+    /// What setup codes were found to be.
+    setup_codes: Arc<Verified>,
 }
 
 impl Administration {
     /// Administers the accounts of an index, by the operator's rules.
     #[must_use]
     pub fn new(index: Arc<Index>, checks: Arc<Checks>, rules: Rules) -> Self {
-        Self { index, checks, rules }
+        Self { index, checks, rules, refusals: Arc::default(), setup_codes: Arc::default() }
+    }
+
+    /// Shows in the audit log what was refused until it is read, too.
+    #[must_use]
+    pub fn noting(self, refusals: &Arc<Refusals>) -> Self {
+        Self { refusals: Arc::clone(refusals), ..self }
     }
 
     /// Returns the caller of commands that work on the data folder: who can read it may do everything. It makes no tokens,

@@ -5,7 +5,7 @@ use super::users::{account_name, no_account};
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
 use crate::auth::Caller;
 use crate::auth::accounts::ServerAct;
-use crate::index::{Added, Changed, NamespaceRow, PrincipalKind};
+use crate::index::{Added, Changed, MOST_NAMESPACES, NamespaceRow, PrincipalKind};
 
 impl Administration {
     /// Makes a namespace of the caller, or of another user where it is an administrator. That its name is taken, reserved or
@@ -34,6 +34,7 @@ impl Administration {
         match self.index.add_namespace(name, owner, &acting.actor, now()).await? {
             Added::Made(_) => self.namespace(name).await,
             Added::Taken => Err(Error::taken(DOING, name)),
+            Added::Full => Err(full(DOING, name)),
             Added::Unknown => Err(Error::Conflict(format!(
                 "cannot make the namespace `{name}`: its owner is disabled or was removed; enable the user first"
             ))),
@@ -68,7 +69,7 @@ impl Administration {
         Ok(page.page(rows, |row| row.name.clone()))
     }
 
-    /// Gives a namespace to another user, or to the administrators: by its owner, or by an administrator.
+    /// Gives a namespace to another user, by its owner or by an administrator; or, by an administrator, to all of them.
     ///
     /// # Errors
     /// Why not.
@@ -82,10 +83,15 @@ impl Administration {
         let id = self.owned_namespace(&acting, name, "change the owner").await?;
         let owner = match owner {
             Some(owner) => Some(self.user_id(owner).await?),
-            None => None,
+            // Else a user could make any number, one after the other.
+            None => {
+                acting.expect(ServerAct::Admin, "give the namespace to the administrators")?;
+                None
+            }
         };
         match self.index.set_namespace_owner(id, owner, &acting.actor, now()).await? {
             Changed::Done | Changed::Unchanged => self.namespace(name).await,
+            Changed::Full => Err(full("give away the namespace", name)),
             _ => Err(Error::Conflict(format!(
                 "cannot give the namespace `{name}` away: the user is disabled, or one of them was removed meanwhile"
             ))),
@@ -111,4 +117,11 @@ impl Administration {
         let found = self.known(name).await?.principal;
         if found.kind == PrincipalKind::User { Ok(found.id) } else { Err(no_account(name)) }
     }
+}
+
+/// A user owns as many namespaces as it may.
+fn full(doing: &str, name: &str) -> Error {
+    Error::Conflict(format!(
+        "cannot {doing} `{name}`: its owner would have more than {MOST_NAMESPACES}; ask an administrator"
+    ))
 }

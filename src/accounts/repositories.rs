@@ -3,17 +3,9 @@
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result};
 use crate::auth::Caller;
 use crate::auth::accounts::Pattern;
-use crate::oci::{RepositoryName, Visibility};
+use crate::index::SeenRepository;
+use crate::oci::RepositoryName;
 use crate::registry::repositories_seen;
-
-/// A repository in a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedRepository {
-    /// Its name.
-    pub name: RepositoryName,
-    /// Who may see it.
-    pub visibility: Visibility,
-}
 
 impl Administration {
     /// Lists the repositories that the caller may pull from, by their names. No page ends with one that is hidden from it.
@@ -24,26 +16,10 @@ impl Administration {
         &self,
         caller: &Caller,
         page: PageRequest<'_>,
-    ) -> Result<Page<ListedRepository>> {
-        let acting = self.acting(caller)?;
-        let rights = acting.rights.rights();
-        let (limit, mut items) = (page.read(), Vec::new());
-        let mut last = page.after.map(str::to_owned);
-        loop {
-            let names = repositories_seen(&self.index, rights, last.as_deref(), limit).await?;
-            last = names.last().map(ToString::to_string);
-            let is_end = names.len() < limit as usize;
-            for name in names {
-                // A token may see less than its owner.
-                let Some(record) = self.index.repository(&name).await? else { continue };
-                if acting.rights.may_pull(&name, record.visibility) {
-                    items.push(ListedRepository { name, visibility: record.visibility });
-                }
-            }
-            if is_end || items.len() >= limit as usize {
-                return Ok(page.page(items, |it| it.name.to_string()));
-            }
-        }
+    ) -> Result<Page<SeenRepository>> {
+        let rights = self.acting(caller)?.rights;
+        let seen = repositories_seen(&self.index, rights, page.after, page.read()).await?;
+        Ok(page.page(seen, |it| it.name.to_string()))
     }
 
     /// Gives a user, a robot or a team the role owner in one repository, which is a grant on its name.

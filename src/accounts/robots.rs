@@ -5,7 +5,7 @@ use super::users::account_name;
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
 use crate::auth::Caller;
 use crate::auth::accounts::ServerAct;
-use crate::index::{Account, Added, NewRobot, PrincipalFilter, PrincipalKind};
+use crate::index::{Account, Added, MOST_ROBOTS, NewRobot, PrincipalFilter, PrincipalKind};
 
 /// A robot to make a token for; it is made if it is not there.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +17,8 @@ pub struct RobotRequest<'a> {
 }
 
 impl Administration {
-    /// Lists robots by their names: those of a namespace for its owners, all for administrators.
+    /// Lists robots by their names: those of a namespace for its owners; without one those of all namespaces that the
+    /// caller owns, and all for administrators.
     ///
     /// # Errors
     /// Why not.
@@ -31,9 +32,19 @@ impl Administration {
         let filter = if let Some(namespace) = namespace {
             let id = self.owned_namespace(&acting, namespace, "list the robots").await?;
             PrincipalFilter::RobotsOf(id)
-        } else {
-            acting.expect(ServerAct::Admin, "list the robots of all namespaces")?;
+        } else if acting.may(ServerAct::Admin) {
             PrincipalFilter::Robots
+        } else {
+            const DOING: &str = "list robots";
+
+            if !acting.has_scope(ServerAct::Admin) {
+                return Err(Acting::lacks("admin", DOING));
+            }
+            let owner = acting.user();
+            let owner = owner.ok_or_else(|| {
+                Error::denied(format!("cannot {DOING}: only users own some; sign in as one"))
+            })?;
+            PrincipalFilter::RobotsOfOwner(owner)
         };
         let robots = self.index.principals(filter, page.after, page.read()).await?;
         Ok(page.page(robots, |robot| robot.principal.name.clone()))
@@ -81,6 +92,10 @@ impl Administration {
         match self.index.add_robot(&robot, &acting.actor, now()).await? {
             Added::Made(id) => self.account(id).await,
             Added::Taken => Err(Error::taken(DOING, name)),
+            Added::Full => Err(Error::Conflict(format!(
+                "cannot {DOING} `{name}`: you have made {MOST_ROBOTS}, removed ones included; make tokens of those that you \
+                 have, or ask an administrator"
+            ))),
             Added::Unknown => Err(Error::Conflict(format!(
                 "cannot make the robot `{name}`: you or the namespace `{namespace}` were removed meanwhile; sign in again"
             ))),

@@ -19,7 +19,7 @@ impl Administration {
         let name: AccountName = name.parse().map_err(|error| Error::invalid(DOING, error))?;
         match self.index.add_team(name.as_str(), &acting.actor, now()).await? {
             Added::Made(_) => self.team(name.as_str()).await,
-            Added::Taken | Added::Unknown => Err(Error::taken(DOING, name.as_str())),
+            Added::Taken | Added::Unknown | Added::Full => Err(Error::taken(DOING, name.as_str())),
         }
     }
 

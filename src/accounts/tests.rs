@@ -191,6 +191,9 @@ async fn the_last_administrator_stays() {
     assert!(is_conflict(it.set_admin(&root, "root", false).await.unwrap_err()));
     assert!(is_conflict(it.remove_account(&root, "root").await.unwrap_err()));
     it.set_admin(&root, "anna", true).await.unwrap();
+    // She has no password.
+    assert!(is_conflict(it.remove_account(&root, "root").await.unwrap_err()));
+    it.set_password(&root, "anna", "correct horse battery".into()).await.unwrap();
     it.remove_account(&root, "root").await.unwrap();
 }
 
@@ -346,7 +349,8 @@ async fn owners_give_roles_in_their_namespaces() {
     assert_eq!(it.grants(&anna, selection, FIRST).await.unwrap().items.len(), 2);
     assert!(is_denied(&it.grants(&ben, selection, FIRST).await));
     let own = it.grants(&ben, GrantSelection::default(), FIRST).await.unwrap();
-    assert_eq!(own.items[0].pattern, "anna/app");
+    let own: Vec<_> = own.items.iter().map(|grant| &*grant.pattern).collect();
+    assert_eq!(own, ["anna/**", "anna/app"], "of the team, too");
     assert_eq!(it.team_members(&root, "dev", FIRST).await.unwrap().items[0].name, "ben");
     it.remove_grant(&anna, "ben", "reader", "anna/app").await.unwrap();
     assert!(is_unknown(&it.remove_grant(&anna, "ben", "reader", "anna/app").await));
@@ -358,6 +362,183 @@ async fn owners_give_roles_in_their_namespaces() {
     let ben = home.caller("ben").await;
     it.add_grant(&ben, "anna", "reader", "anna/app").await.unwrap();
     assert!(is_denied(&it.add_grant(&ben, "anna", "reader", "anna/**").await));
+}
+
+#[tokio::test]
+async fn who_may_not_give_a_role_learns_of_no_user() {
+    let home = Home::new().await;
+    let it = &home.administration;
+    let narrow = home.by_token("anna", &["anna/**:pull,push", "tokens"]).await;
+    for caller in [home.caller("ben").await, narrow] {
+        let mut answers = Vec::new();
+        for holder in ["root", "none", "anna", "team:none", "Not A Name"] {
+            for result in [
+                it.add_grant(&caller, holder, "reader", "anna/app").await,
+                it.remove_grant(&caller, holder, "reader", "anna/app").await,
+                it.add_repository_owner(&caller, "anna/app", holder).await,
+            ] {
+                assert!(is_denied(&result));
+                answers.push(result.unwrap_err().to_string());
+            }
+        }
+        let first = answers[..3].to_vec();
+        assert!(answers.chunks(3).all(|some| some == first), "{answers:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_sees_the_grants_of_its_namespaces_without_naming_them() {
+    let home = Home::new().await;
+    let it = &home.administration;
+    let (anna, ben) = (home.caller("anna").await, home.caller("ben").await);
+    it.add_grant(&anna, "ben", "reader", "anna/app").await.unwrap();
+    for caller in [&anna, &ben] {
+        let seen = it.grants(caller, GrantSelection::default(), FIRST).await.unwrap().items;
+        let seen: Vec<_> = seen.iter().map(|it| (&*it.holder_name, &*it.pattern)).collect();
+        assert_eq!(seen, [("ben", "anna/app")]);
+    }
+    let holder = GrantSelection { holder: Some("anna"), ..GrantSelection::default() };
+    assert!(it.grants(&anna, holder, FIRST).await.unwrap().items.is_empty(), "its own alone");
+    let narrow = home.by_token("anna", &["anna/**:pull"]).await;
+    assert!(is_denied(&it.grants(&narrow, GrantSelection::default(), FIRST).await));
+}
+
+#[tokio::test]
+async fn users_are_imported_with_their_hashes_once() {
+    let home = Home::new().await;
+    let (it, root) = (&home.administration, home.caller("root").await);
+    let hash = SecretString::from(bcrypt_hash());
+    it.add_namespace(&root, "acme", None).await.unwrap();
+    assert!(it.import_user(&root, "carl", &hash).await.unwrap());
+    let carl = home.index.principal("carl").await.unwrap().unwrap();
+    assert_eq!(carl.password.unwrap().expose_secret(), hash.expose_secret());
+    assert!(!carl.principal.is_admin);
+    let count = home.kinds_of_events().await.len();
+    let other = SecretString::from(bcrypt_hash().replace("w74b", "w74c"));
+    assert!(!it.import_user(&root, "carl", &other).await.unwrap(), "it is there");
+    assert!(!it.import_user(&root, "root", &other).await.unwrap());
+    let root_hash = home.index.principal("root").await.unwrap().unwrap().password.unwrap();
+    assert_eq!(root_hash.expose_secret(), "hash", "no password is replaced");
+    it.remove_account(&root, "ben").await.unwrap();
+    for name in ["acme", "ben", "oidc"] {
+        let refused = it.import_user(&root, name, &hash).await;
+        assert!(matches!(refused, Err(AdministrationError::Conflict(_))), "{name}");
+    }
+    let argon2 = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$k9ohroejZy1PN5E1SbHNPug6vB8eQAahb5SOAp6iGF4";
+    for (name, hash) in [
+        ("a.b", bcrypt_hash()),
+        ("Dora", bcrypt_hash()),
+        ("dora", "{SHA}2PRZAyDhNDqRW2OUFwZQqPNdaSY=".to_owned()),
+        ("dora", argon2.to_owned()),
+        ("dora", bcrypt_hash().replace("$04$", "$18$")),
+    ] {
+        let refused = it.import_user(&root, name, &hash.clone().into()).await;
+        let Err(AdministrationError::Invalid(why)) = refused else { panic!("{name} {hash}") };
+        assert!(!why.contains(&hash), "{why}");
+    }
+    let caller = home.caller("anna").await;
+    assert!(is_denied(&it.import_user(&caller, "dora", &hash).await));
+    // The removal is the one event since.
+    assert_eq!(home.kinds_of_events().await.len(), count + 2);
+}
+
+/// Of `password`, as `htpasswd -B -C 4` writes it.
+fn bcrypt_hash() -> String {
+    "$2y$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO".to_owned()
+}
+
+#[tokio::test]
+async fn names_and_roles_are_bounded_with_a_clear_error() {
+    let home = Home::new().await;
+    let it = &home.administration;
+    let anna = home.caller("anna").await;
+    let expect_number = |error: AdministrationError, number: i64| {
+        let AdministrationError::Conflict(why) = error else { panic!("{error}") };
+        assert!(why.contains(&number.to_string()), "{why}");
+    };
+    for number in 1..index::MOST_NAMESPACES {
+        it.add_namespace(&anna, &format!("n{number}"), None).await.unwrap();
+    }
+    expect_number(it.add_namespace(&anna, "more", None).await.unwrap_err(), index::MOST_NAMESPACES);
+    // Nor by giving them away.
+    let given = it.set_namespace_owner(&home.caller("anna").await, "n1", None).await;
+    assert!(is_denied(&given));
+    let robot = home.index.namespace("anna").await.unwrap().unwrap().id;
+    let maker = home.index.principal("anna").await.unwrap().unwrap();
+    for number in 0..index::MOST_ROBOTS {
+        let name = format!("r{number}");
+        let new = index::NewRobot { name: &name, namespace: robot, maker: maker.principal.id };
+        let _ = home.index.add_robot(&new, &Actor::default(), 1).await.unwrap();
+    }
+    let scopes = texts(&["anna/**:pull"]);
+    let more = Some(RobotRequest { name: "more", namespace: "anna" });
+    let request = TokenRequest { robot: more, ..token("ci", &scopes) };
+    let refused = it.make_token(&anna, request).await;
+    expect_number(refused.err().expect("it is one too many"), index::MOST_ROBOTS);
+    for number in 0..index::MOST_ROLES {
+        it.add_grant(&anna, "ben", "reader", &format!("anna/{number}")).await.unwrap();
+    }
+    let refused = it.add_grant(&anna, "ben", "reader", "anna/more").await;
+    expect_number(refused.unwrap_err(), index::MOST_ROLES);
+}
+
+#[tokio::test]
+async fn what_was_refused_is_in_the_audit_log() {
+    let home = Home::new().await;
+    let refusals = Arc::new(crate::auth::Refusals::default());
+    let checks = Arc::new(Checks::new(Bounds::wide()));
+    let it = Administration::new(Arc::clone(&home.index), checks, RULES).noting(&refusals);
+    let root = home.caller("root").await;
+    let app = "anna/app".parse().unwrap();
+    let ben = Caller { address: Some([192, 0, 2, 7].into()), ..home.caller("ben").await };
+    for _ in 0..3 {
+        refusals.note_act(&ben, Some(&app));
+    }
+    let filter = AuditFilter { repository: Some("anna/app"), ..AuditFilter::default() };
+    let events = it.audit(&root, filter, FIRST).await.unwrap().items;
+    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(event.change.kind, "refused");
+    assert_eq!(event.change.actor, Actor::from(&ben));
+    assert_eq!(event.change.detail.as_deref(), Some("3 times"));
+    let again = it.audit(&root, filter, FIRST).await.unwrap().items;
+    assert_eq!(again.len(), 1, "each once");
+}
+
+#[tokio::test]
+async fn the_first_administrator_is_made_by_the_code_once() {
+    let folder = TempDir::new().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("index.sqlite").display());
+    let index = index::open(&url).await.unwrap();
+    let bounds = Bounds::of_accounts(crate::config::Settings::default().auth.sign_ins);
+    let checks = Arc::new(Checks::new(bounds));
+    let it = Administration::new(Arc::clone(&index), checks, RULES);
+    let password = || SecretString::from("correct horse battery");
+    let [here, there] = [[192, 0, 2, 1], [192, 0, 2, 2]].map(std::net::IpAddr::from);
+    let set_up = async |client, code: &str| it.set_up(client, &code.into(), password()).await;
+    assert!(matches!(set_up(here, "any").await, Err(SetupError::Done)), "none was printed");
+    let code = crate::auth::passwords::NewPassword::new("abcdefghijkl".into()).unwrap();
+    let hash = crate::auth::passwords::PasswordHash::new(&code).as_str().into();
+    let stored = index::SetupCode { name: "chief".to_owned(), hash };
+    assert!(index.set_setup_code(&stored, 1).await.unwrap());
+    assert!(it.needs_setup().await.unwrap());
+    assert!(matches!(set_up(here, "").await, Err(SetupError::Wrong)));
+    let short = it.set_up(here, &"abcdefghijkl".into(), "short".into()).await;
+    assert!(matches!(short, Err(SetupError::Password(_))), "{short:?}");
+    let mut refusals = Vec::new();
+    for guess in 0..100 {
+        refusals.push(set_up(here, &format!("guess {guess}")).await.unwrap_err());
+        if let Some(SetupError::Busy(_)) = refusals.last() {
+            break;
+        }
+    }
+    assert!(matches!(refusals.last(), Some(SetupError::Busy(_))), "tries are bounded");
+    assert!(matches!(set_up(here, "abcdefghijkl").await, Err(SetupError::Busy(_))));
+    // What one client guesses keeps no other out.
+    assert_eq!(set_up(there, " ABCDEFGHIJKL\n").await.unwrap(), "chief");
+    assert!(matches!(set_up(there, "abcdefghijkl").await, Err(SetupError::Done)));
+    assert!(!it.needs_setup().await.unwrap());
+    let chief = index.principal("chief").await.unwrap().unwrap();
+    assert!(chief.principal.is_admin && chief.password.is_some());
 }
 
 #[tokio::test]

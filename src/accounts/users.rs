@@ -1,12 +1,12 @@
 //! Users: adding, listing, disabling and removing them, and their passwords.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::acting::Acting;
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
 use crate::auth::Caller;
 use crate::auth::accounts::{AccountName, AccountNameError, ServerAct};
-use crate::auth::passwords::NewPassword;
+use crate::auth::passwords::{NewPassword, PasswordHash};
 use crate::index::{Account, Added, Changed, NewUser, PrincipalFilter, PrincipalKind};
 
 /// A user to add.
@@ -73,8 +73,48 @@ impl Administration {
         let user = NewUser { name: name.as_str(), password: password.as_ref(), is_admin };
         match self.index.add_user(&user, &acting.actor, now()).await? {
             Added::Made(id) => self.account(id).await,
-            Added::Taken | Added::Unknown => Err(Error::taken(DOING, request.name)),
+            Added::Taken | Added::Unknown | Added::Full => Err(Error::taken(DOING, request.name)),
         }
+    }
+
+    /// Adds a user with a password that is known by its hash by bcrypt, which is replaced at the first sign-in. One who is
+    /// there already stays as it is. Returns whether it was added.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn import_user(
+        &self,
+        caller: &Caller,
+        name: &str,
+        hash: &SecretString,
+    ) -> Result<bool> {
+        const DOING: &str = "import the user";
+
+        let acting = self.acting(caller)?;
+        acting.expect(ServerAct::Admin, DOING)?;
+        let account_name = account_name(DOING, name)?;
+        let read = hash.expose_secret().parse::<PasswordHash>();
+        let read = read.map_err(|error| Error::invalid(DOING, error))?;
+        if !read.is_bcrypt() {
+            let why =
+                "the password is not hashed with bcrypt; use a file that `htpasswd -B` has made";
+            return Err(Error::invalid(DOING, why));
+        }
+        if self.is_user(name).await? {
+            return Ok(false);
+        }
+        let user = NewUser { name: account_name.as_str(), password: Some(hash), is_admin: false };
+        match self.index.add_user(&user, &acting.actor, now()).await? {
+            Added::Made(_) => Ok(true),
+            // Another command may have added it meanwhile.
+            _ if self.is_user(name).await? => Ok(false),
+            _ => Err(Error::taken(DOING, name)),
+        }
+    }
+
+    async fn is_user(&self, name: &str) -> Result<bool> {
+        let found = self.index.principal(name).await?;
+        Ok(found.is_some_and(|account| account.principal.kind == PrincipalKind::User))
     }
 
     /// Lists users by their names.
@@ -240,7 +280,7 @@ pub(super) fn no_account(name: &str) -> Error {
 fn done(changed: Changed, doing: &str, name: &str) -> Result<()> {
     match changed {
         Changed::Done | Changed::Unchanged => Ok(()),
-        Changed::Unknown => Err(no_account(name)),
+        Changed::Unknown | Changed::Full => Err(no_account(name)),
         Changed::LastAdministrator => Err(Error::Conflict(format!(
             "cannot {doing} `{name}`: no administrator would be left who can sign in; make another one first"
         ))),

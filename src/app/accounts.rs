@@ -1,5 +1,6 @@
 //! Accounts of the index, as the sign-in method needs them; and what a registry with accounts needs before it serves.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +15,13 @@ use crate::auth::accounts::{
 };
 use crate::auth::passwords::{Checks, NewPassword, PasswordHash};
 use crate::auth::{
-    Directory, PrincipalKind, StoredKey, StoredPassword, StoredPrincipal, StoredToken, Unavailable,
+    Directory, PrincipalKind, Refusals, StoredKey, StoredPassword, StoredPrincipal, StoredToken,
+    Unavailable,
 };
 use crate::config::Settings;
-use crate::index::{self, AccountsState, Actor, FirstAdministrator, Index, IndexError, RoleGrant};
+use crate::index::{
+    self, AccountsState, Actor, FirstAdministrator, Index, IndexError, RoleGrant, SetupCode,
+};
 
 /// The name of the sign-in method.
 const METHOD: &str = "accounts";
@@ -25,7 +29,7 @@ const METHOD: &str = "accounts";
 /// For how long an access token that has ended is still listed.
 const LISTED: Duration = Duration::from_hours(30 * 24);
 
-/// How many random bytes a generated password has.
+/// How many random bytes a setup code has.
 const GENERATED: usize = 15;
 
 /// Accounts of the index.
@@ -141,23 +145,25 @@ pub(super) fn administration(
     settings: &Settings,
     index: &Arc<Index>,
     checks: &Arc<Checks>,
+    refusals: &Arc<Refusals>,
 ) -> Option<Arc<Administration>> {
     if !are_used(settings) {
         return None;
     }
     let create = settings.auth.accounts.create;
     let rules = Rules::read(create, settings.federation.anonymous.is_some());
-    Some(Arc::new(Administration::new(Arc::clone(index), Arc::clone(checks), rules)))
+    let administration = Administration::new(Arc::clone(index), Arc::clone(checks), rules);
+    Some(Arc::new(administration.noting(refusals)))
 }
 
 /// Makes what a registry with accounts needs before it serves: a key that tokens are signed with, and a first
-/// administrator. Does nothing where clients sign in otherwise.
+/// administrator, or a code by which one can be made. Does nothing where clients sign in otherwise.
 ///
 /// # Errors
 /// [`AppError::Accounts`] when the settings name no administrator that can be; those of the index.
-pub(super) async fn prepare(settings: &Settings, index: &Index) -> Result<(), AppError> {
+pub(super) async fn prepare(settings: &Settings, index: &Index) -> Result<Option<Setup>, AppError> {
     if !are_used(settings) {
-        return Ok(());
+        return Ok(None);
     }
     signing_keys::ensure(settings, index, now()).await?;
     ensure_administrator(settings, index).await
@@ -172,7 +178,10 @@ pub(super) async fn prune_access_tokens(index: &Index, now: i64) -> Result<u64, 
     Ok(index.prune_access_tokens(now.saturating_sub(listed)).await?)
 }
 
-async fn ensure_administrator(settings: &Settings, index: &Index) -> Result<(), AppError> {
+async fn ensure_administrator(
+    settings: &Settings,
+    index: &Index,
+) -> Result<Option<Setup>, AppError> {
     let settings = &settings.auth.accounts;
     let name: AccountName = settings
         .admin
@@ -183,22 +192,18 @@ async fn ensure_administrator(settings: &Settings, index: &Index) -> Result<(), 
         if is_set {
             tracing::info!("auth.accounts.admin_password is not used: there are users already");
         }
-        return Ok(());
+        return Ok(None);
     }
-    let text = if is_set { settings.admin_password.clone() } else { generate_password() };
-    let password = NewPassword::new(text.clone())
+    if !is_set {
+        return offer_setup(name, index).await;
+    }
+    let password = NewPassword::new(settings.admin_password.clone())
         .map_err(|error| AppError::Accounts(format!("auth.accounts.admin_password: {error}")))?;
-    let hash = tokio::task::spawn_blocking(move || PasswordHash::new(&password)).await;
-    let hash = hash.map_err(|error| AppError::Accounts(error.to_string()))?;
-    let hash = SecretString::from(hash.as_str());
+    let hash = hashed(password).await?;
     let actor = Actor::default();
     match index.add_first_administrator(name.as_str(), &hash, &actor, now()).await? {
-        FirstAdministrator::Made(_) if is_set => {
-            tracing::info!(user = %name, "added the first administrator");
-        }
         FirstAdministrator::Made(_) => {
-            tracing::warn!(user = %name, "added the first administrator, whose password is printed once");
-            print_password(&name, &text);
+            tracing::info!(user = %name, "added the first administrator");
         }
         // Another process has been faster.
         FirstAdministrator::Exists => {}
@@ -207,22 +212,55 @@ async fn ensure_administrator(settings: &Settings, index: &Index) -> Result<(), 
             return Err(AppError::Accounts(why));
         }
     }
-    Ok(())
+    Ok(None)
 }
 
-/// Makes a random password.
-fn generate_password() -> SecretString {
+async fn hashed(password: NewPassword) -> Result<SecretString, AppError> {
+    let hash = tokio::task::spawn_blocking(move || PasswordHash::new(&password)).await;
+    let hash = hash.map_err(|error| AppError::Accounts(error.to_string()))?;
+    Ok(hash.as_str().into())
+}
+
+/// Makes a code by which the first administrator can be made. It takes the place of one that was not used.
+async fn offer_setup(name: AccountName, index: &Index) -> Result<Option<Setup>, AppError> {
+    let text = generate_code();
+    let password = NewPassword::new(text.clone());
+    let password = password.map_err(|error| AppError::Accounts(error.to_string()))?;
+    let code = SetupCode { name: name.to_string(), hash: hashed(password).await? };
+    // Else another process has been faster.
+    let is_stored = index.set_setup_code(&code, now()).await?;
+    Ok(is_stored.then_some(Setup { name, code: text }))
+}
+
+/// A code by which the first administrator can be made.
+pub(super) struct Setup {
+    name: AccountName,
+    code: SecretString,
+}
+
+impl Setup {
+    /// Prints it once, on the standard error output. It is in no log line.
+    pub(super) fn print(&self, settings: &Settings, address: SocketAddr) {
+        let Self { name, code } = self;
+        let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+        let external = settings.server.external_url.as_ref().map(ToString::to_string);
+        let url = external.unwrap_or_else(|| format!("{scheme}://{address}"));
+        let host = url.strip_prefix("http://").unwrap_or(&url);
+        let code = code.expose_secret();
+        tracing::warn!(user = %name, "there is no user yet: a setup code is printed once");
+        eprintln!(
+            "There is no user yet. The administrator `{name}` is made at {url}/setup with the code `{code}`, or by\n  \
+             roadstead setup {host} --code {code} --password-stdin\n\
+             The code is good once, until the next start."
+        );
+    }
+}
+
+/// Makes a random code.
+fn generate_code() -> SecretString {
     let mut bytes = [0; GENERATED];
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has random numbers");
     Base::Base32Lower.encode(bytes).into()
-}
-
-/// Prints the password of the first administrator once, on the standard error output. It is in no log line.
-fn print_password(name: &AccountName, password: &SecretString) {
-    let password = password.expose_secret();
-    eprintln!(
-        "The first administrator is `{name}` with the password `{password}`. Change it, or note it: it is not shown again."
-    );
 }
 
 fn unavailable(error: &IndexError) -> Unavailable {

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use super::{accounts, signing_keys};
+use crate::auth::Refusals;
 use crate::config::Settings;
 use crate::index::{Index, PrunedEvents};
 use crate::registry::{Registry, RegistryError};
@@ -21,9 +22,13 @@ const DELETION_PAUSE: Duration = Duration::from_millis(500);
 /// How often old events are removed.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
 
+/// How often it is written what was refused.
+const REFUSALS_INTERVAL: Duration = Duration::from_mins(1);
+
 /// How long each task may take; what it has not done by then the next run does.
 const FOLD_LIMIT: Duration = Duration::from_mins(5);
 const PRUNE_LIMIT: Duration = Duration::from_mins(5);
+const REFUSALS_LIMIT: Duration = Duration::from_secs(30);
 const PURGE_LIMIT: Duration = Duration::from_mins(5);
 const CLEAN_LIMIT: Duration = Duration::from_mins(10);
 const ACCOUNTS_LIMIT: Duration = Duration::from_mins(5);
@@ -122,6 +127,25 @@ async fn prune(registry: Registry, keep: Duration) {
             tracing::info!(unhandled, "removed old events");
         }
     }
+}
+
+/// Writes the events of what is refused, each minute.
+pub(super) async fn write_refusals(index: Arc<Index>, refusals: Arc<Refusals>) {
+    let mut write = interval(REFUSALS_INTERVAL);
+    loop {
+        write.tick().await;
+        write_some(&index, &refusals, REFUSALS_LIMIT).await;
+    }
+}
+
+/// Writes those that are left when the server stops.
+pub(super) async fn write_last_refusals(index: &Index, refusals: &Refusals) {
+    write_some(index, refusals, STEP_LIMITS[0]).await;
+}
+
+async fn write_some(index: &Index, refusals: &Refusals, limit: Duration) {
+    let written = async { Ok(crate::accounts::write_refusals(index, refusals).await?) };
+    within(limit, "write what was refused", written).await;
 }
 
 async fn clean(registry: Registry, every: Duration) {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::{
     sign_in_method,
 };
 use crate::auth::passwords::{Bounds, Checks};
-use crate::auth::{Act, Action, Caller, Directory, NoDirectory};
+use crate::auth::{Act, Action, Caller, Directory, NoDirectory, Refusals};
 use crate::config::{RateSetting, Settings};
 use crate::dnslink::{Gateway, key_of_seed};
 use crate::http::{
@@ -89,7 +90,7 @@ pub async fn serve(
     let mut app = App::open(settings).await?;
     let before = sign_in_method::expect(settings, &app.index, options.change_sign_in).await?;
     sign_in_method::hide(settings, &app, &before, options.make_public).await?;
-    accounts::prepare(settings, &app.index).await?;
+    let setup = accounts::prepare(settings, &app.index).await?;
     sign_in_method::record(settings, &app.index, &before).await?;
     if let Some(federation) = federation::open(settings)? {
         app.registry = app.registry.federating(federation);
@@ -101,7 +102,8 @@ pub async fn serve(
     let directory: Arc<dyn Directory> =
         Arc::new(accounts::IndexDirectory::new(Arc::clone(&app.index)));
     let secret = app.index.secret("tokens").await?;
-    let authority = authority(settings, &secret, &directory, &checks)?;
+    let refusals = Arc::new(Refusals::default());
+    let authority = authority(settings, &secret, &directory, &checks)?.noting(&refusals);
     // What anonymous clients may pull, they may read by its CID.
     let anonymous = authority.decide(&Caller::anonymous(), Act::Any(Action::Pull)).await;
     let peer = Peer {
@@ -113,7 +115,7 @@ pub async fn serve(
     let api = Data::new(Api {
         registry: app.registry.clone(),
         authority,
-        administration: accounts::administration(settings, &app.index, &checks),
+        administration: accounts::administration(settings, &app.index, &checks, &refusals),
         external_url: settings.server.external_url.as_ref().map(ToString::to_string),
         own_names: own_names(settings),
         address,
@@ -137,7 +139,8 @@ pub async fn serve(
     let running = begin(settings, listener, certificate.as_ref(), api, stop);
     let running = running.map_err(AppError::Server)?;
 
-    let housekeeping = housekeeping::begin(&app.registry, &app.index, settings);
+    let mut housekeeping = housekeeping::begin(&app.registry, &app.index, settings);
+    housekeeping.spawn(housekeeping::write_refusals(Arc::clone(&app.index), Arc::clone(&refusals)));
     let publisher = publisher.map(Arc::new);
     let data = settings.server.data.clone();
     let commands = Commands {
@@ -151,9 +154,23 @@ pub async fn serve(
     let refreshing = tokio::spawn(refresh_users(refreshed));
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
+    if let Some(setup) = &setup {
+        setup.print(settings, address);
+    }
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
-    let ended = running.await.map_err(AppError::Server);
+    let handle = running.handle();
+    let mut running = pin!(running);
+    let ended = tokio::select! {
+        ended = &mut running => ended.map_err(AppError::Server),
+        other = sign_in_method::changed(settings, &app.index) => {
+            tracing::error!(%other, "stopping: another process has changed how clients sign in");
+            // What goes on may be what is not allowed any more.
+            handle.stop(false).await;
+            let _ = running.await;
+            Err(other)
+        }
+    };
     drop(housekeeping);
     commanded.abort();
     refreshing.abort();
@@ -164,6 +181,7 @@ pub async fn serve(
         watching.abort();
     }
     housekeeping::end(&app.registry, settings.server.shutdown_grace).await;
+    housekeeping::write_last_refusals(&app.index, &refusals).await;
     tracing::info!("stopped");
     ended
 }

@@ -1,9 +1,16 @@
 //! By which method clients sign in, as the index has it for all processes, and what a start with another one is.
 
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
 use super::accounts::now;
 use super::{App, AppError, accounts};
 use crate::config::Settings;
 use crate::index::{Actor, Changed, Index};
+
+/// How often a process looks whether another one has changed the method.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How a start relates to the ones before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +104,27 @@ impl Before {
 
 /// Users in a file, and pulls without signing in.
 const ANONYMOUS_PULL: &str = "htpasswd with anonymous pulls";
+
+/// Waits until another process has recorded another method than this one serves by; forever where no other can.
+pub(super) async fn changed(settings: &Settings, index: &Index) -> AppError {
+    let method = settings.auth.method;
+    let mut look = interval(LOOK_INTERVAL);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        if !index.is_shared() {
+            std::future::pending::<()>().await;
+        }
+        look.tick().await;
+        match index.sign_in_method().await {
+            Ok(Some(recorded)) if method_of(&recorded) != method => {
+                return other(method, &recorded);
+            }
+            Ok(_) => {}
+            // Requests need the index, too, and say so.
+            Err(error) => tracing::debug!(%error, "failed to look for the sign-in method"),
+        }
+    }
+}
 
 /// Returns the method as it is recorded.
 fn text(settings: &Settings) -> &'static str {

@@ -13,6 +13,8 @@ pub enum Action {
     Delete,
     /// Say who may see it. No scope of a token is about that.
     Visibility,
+    /// Remove it with all that it has. No scope of such a token is about that either.
+    Remove,
 }
 
 /// What a client wants to do.

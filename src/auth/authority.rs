@@ -9,8 +9,8 @@ use super::accounts::State;
 use super::anonymous::Reach;
 use super::{
     AccessControl, Act, Action, AnonymousBound, AuthError, Caller, CatalogGrant, Challenge,
-    Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Scopes, SignedIn,
-    Token, TokenFault, TokenService, VisibilityGrant, names, scope,
+    Credentials, Decision, DeleteGrant, Meant, Names, PullGrant, PushGrant, Refusals, RemovalGrant,
+    Scopes, SignedIn, Token, TokenFault, TokenService, VisibilityGrant, names, scope,
 };
 use crate::oci::{ForeignName, RepositoryName, RepositoryRecord};
 
@@ -19,6 +19,7 @@ pub struct Authority {
     access: AccessControl,
     names: Names,
     anonymous: AnonymousBound,
+    refusals: Arc<Refusals>,
 }
 
 impl Authority {
@@ -26,13 +27,25 @@ impl Authority {
     /// bounded.
     #[must_use]
     pub fn new(access: AccessControl, names: Names) -> Self {
-        Self { access, names, anonymous: AnonymousBound::default() }
+        Self { access, names, anonymous: AnonymousBound::default(), refusals: Arc::default() }
     }
 
     /// Bounds what anonymous clients get of foreign repositories, whatever the method would allow.
     #[must_use]
     pub fn bounding(self, anonymous: AnonymousBound) -> Self {
         Self { anonymous, ..self }
+    }
+
+    /// Counts what it refuses where others read it.
+    #[must_use]
+    pub fn noting(self, refusals: &Arc<Refusals>) -> Self {
+        Self { refusals: Arc::clone(refusals), ..self }
+    }
+
+    /// Returns what was refused of late.
+    #[must_use]
+    pub fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// Tells whose repository a name means.
@@ -50,9 +63,18 @@ impl Authority {
         credentials: &Credentials,
         client: IpAddr,
     ) -> Result<Caller, AuthError> {
-        let caller = self.access.provider.identify(credentials, client).await?;
+        let identified = self.access.provider.identify(credentials, client).await;
+        self.note_sign_in(credentials, client, identified.as_ref().err());
+        let caller = identified?;
         self.decide(&caller, Act::Ask).await?;
         Ok(caller)
+    }
+
+    /// Notes that credentials were looked at and are wrong.
+    fn note_sign_in(&self, credentials: &Credentials, client: IpAddr, error: Option<&AuthError>) {
+        if let Some(AuthError::Unauthorized(_)) = error {
+            self.refusals.note_sign_in(credentials, client);
+        }
     }
 
     /// Decides about an act that needs no grant.
@@ -60,23 +82,33 @@ impl Authority {
     /// # Errors
     /// Why it is not allowed.
     pub async fn decide(&self, caller: &Caller, act: Act<'_>) -> Result<(), AuthError> {
-        self.consult(caller, act, act, State::Absent).await?;
+        if let Err(refusal) = self.consult(caller, act, act, State::Absent).await {
+            self.refusals.note_act(caller, None);
+            return Err(refusal);
+        }
         match &caller.scopes {
             Some(scopes) if !scopes.allow(act) => Err(self.lacking(act)),
             _ => Ok(()),
         }
     }
 
-    /// Decides about an act on a repository. Clients ask for tokens by the name that they know.
+    /// Decides about an act on a repository. Clients ask for tokens by the name that they know. What is refused is noted,
+    /// unless it is the token alone that is not good for it: the client gets another one then.
     async fn decide_on(
         &self,
         caller: &Caller,
         action: Action,
         meant: &Meant,
+        refusals: Option<&Refusals>,
     ) -> Result<(), AuthError> {
         let Meant { name, requested, .. } = meant;
         let (act, as_requested) = (Act::On(action, name), Act::On(action, requested));
-        self.consult(caller, act, as_requested, self.state(meant)).await?;
+        if let Err(refusal) = self.consult(caller, act, as_requested, self.state(meant)).await {
+            if let Some(refusals) = refusals {
+                refusals.note_act(caller, Some(name));
+            }
+            return Err(refusal);
+        }
         let is_good = |scopes: &Arc<Scopes>| {
             [name, requested].into_iter().any(|name| scopes.allow(Act::On(action, name)))
         };
@@ -158,7 +190,11 @@ impl Authority {
         client: IpAddr,
     ) -> Result<Option<SignedIn>, AuthError> {
         match self.access.provider.issuer() {
-            Some(issuer) => issuer.sign_in(credentials, client).await.map(Some),
+            Some(issuer) => {
+                let signed_in = issuer.sign_in(credentials, client).await;
+                self.note_sign_in(credentials, client, signed_in.as_ref().err());
+                signed_in.map(Some)
+            }
             None => Ok(None),
         }
     }
@@ -243,13 +279,34 @@ impl Authority {
         caller: &Caller,
         meant: impl Into<Meant>,
     ) -> Result<PullGrant, AuthError> {
-        let meant = meant.into();
+        self.pull_noting(caller, meant.into(), Some(&self.refusals)).await
+    }
+
+    /// The same where a refusal takes nothing from the client, and so is not counted: a blob that may not be mounted is
+    /// pushed.
+    ///
+    /// # Errors
+    /// Why it is not allowed.
+    pub async fn try_pull(
+        &self,
+        caller: &Caller,
+        meant: impl Into<Meant>,
+    ) -> Result<PullGrant, AuthError> {
+        self.pull_noting(caller, meant.into(), None).await
+    }
+
+    async fn pull_noting(
+        &self,
+        caller: &Caller,
+        meant: Meant,
+        refusals: Option<&Refusals>,
+    ) -> Result<PullGrant, AuthError> {
         let foreign = self.names.foreign(&meant.name);
         let bound = self.bound(caller, &meant, foreign.as_ref());
         if let (Err(refusal), None) = (&bound, &meant.own) {
             return Err(refusal.clone());
         }
-        self.decide_on(caller, Action::Pull, &meant).await?;
+        self.decide_on(caller, Action::Pull, &meant, refusals).await?;
         let Meant { name, mut own, record, own_record, .. } = meant;
         if let Some(name) = &own {
             let act = Act::On(Action::Pull, name);
@@ -344,6 +401,19 @@ impl Authority {
         Ok(VisibilityGrant::new(name, record, caller.clone()))
     }
 
+    /// Allows a client to remove a repository of this registry.
+    ///
+    /// # Errors
+    /// Why it is not allowed; a change of a foreign repository never is.
+    pub async fn removal(
+        &self,
+        caller: &Caller,
+        meant: impl Into<Meant>,
+    ) -> Result<RemovalGrant, AuthError> {
+        let Meant { name, record, .. } = self.change(caller, Action::Remove, meant.into()).await?;
+        Ok(RemovalGrant::new(name, record, caller.clone()))
+    }
+
     /// Allows a client to list the repositories that it may see.
     ///
     /// # Errors
@@ -360,7 +430,7 @@ impl Authority {
         action: Action,
         meant: Meant,
     ) -> Result<Meant, AuthError> {
-        self.decide_on(caller, action, &meant).await?;
+        self.decide_on(caller, action, &meant, Some(&self.refusals)).await?;
         self.refuse_foreign(&meant.name)?;
         Ok(meant)
     }

@@ -27,6 +27,10 @@ pub struct DeleteGrant(Granted);
 #[derive(Debug, Clone)]
 pub struct VisibilityGrant(Granted);
 
+/// The right to remove a repository.
+#[derive(Debug, Clone)]
+pub struct RemovalGrant(Granted);
+
 /// The right to list repositories: those that the caller may see.
 #[derive(Debug, Clone)]
 pub struct CatalogGrant(Caller);
@@ -180,6 +184,28 @@ impl VisibilityGrant {
     }
 
     /// Returns the caller who changes it.
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+}
+
+impl RemovalGrant {
+    pub(super) fn new(
+        repository: RepositoryName,
+        record: Option<RepositoryRecord>,
+        caller: Caller,
+    ) -> Self {
+        Self(Granted { repository, record, caller })
+    }
+
+    /// Returns the repository.
+    #[must_use]
+    pub fn repository(&self) -> &RepositoryName {
+        &self.0.repository
+    }
+
+    /// Returns the caller who removes it.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.0.caller

@@ -21,6 +21,7 @@ pub mod passwords;
 mod policy;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
+mod refusals;
 mod scope;
 pub mod signed;
 mod signed_in;
@@ -42,7 +43,7 @@ pub use authority::Authority;
 pub use caller::{Caller, CallerKind};
 pub use credentials::Credentials;
 pub use decision::Decision;
-pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, VisibilityGrant};
+pub use grant::{CatalogGrant, DeleteGrant, PullGrant, PushGrant, RemovalGrant, VisibilityGrant};
 #[cfg(test)]
 pub(crate) use methods::open_to_all;
 pub use methods::{
@@ -51,6 +52,7 @@ pub use methods::{
 };
 pub use names::{Meant, Names};
 pub use policy::Policy;
+pub use refusals::{CountedRefusal, Refusal, RefusalKind, Refusals};
 pub use scope::{Access, Scopes};
 pub use signed_in::SignedIn;
 use stamp::Stamp;

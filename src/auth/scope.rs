@@ -145,7 +145,7 @@ impl Scopes {
                     Action::Pull => known.pull = true,
                     Action::Push => known.push = true,
                     Action::Delete => known.delete = true,
-                    Action::Visibility => {}
+                    Action::Visibility | Action::Remove => {}
                 }
             }
         }
@@ -161,7 +161,7 @@ impl Scopes {
                 Action::Pull => it.pull,
                 Action::Push => it.push,
                 Action::Delete => it.delete,
-                Action::Visibility => false,
+                Action::Visibility | Action::Remove => false,
             }),
         }
     }
@@ -181,7 +181,9 @@ const CATALOG: &str = "registry:catalog:*";
 /// Says what a token would have to be good for, as clients know it.
 pub(super) fn needed(act: Act<'_>) -> Option<String> {
     match act {
-        Act::Ask | Act::SignIn | Act::Any(_) | Act::On(Action::Visibility, _) => None,
+        Act::Ask | Act::SignIn | Act::Any(_) | Act::On(Action::Visibility | Action::Remove, _) => {
+            None
+        }
         Act::List | Act::Metrics => Some(CATALOG.to_owned()),
         Act::On(Action::Pull, name) => Some(format!("repository:{name}:pull")),
         Act::On(Action::Push, name) => Some(format!("repository:{name}:pull,push")),

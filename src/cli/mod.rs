@@ -30,6 +30,7 @@ pub use output::printable;
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use arguments::{CommonArguments, runtime};
@@ -68,6 +69,7 @@ enum Command {
     Restore(restore::RestoreArguments),
     Resolve(resolve::ResolveArguments),
     Index(index::IndexArguments),
+    Setup(administration::SetupArguments),
     Login(administration::LoginArguments),
     Logout(administration::LogoutArguments),
     User(administration::UserArguments),
@@ -83,6 +85,42 @@ enum Command {
     Man(man::ManArguments),
 }
 
+impl Command {
+    /// Tells whether it reads a data folder.
+    fn uses_data(&self) -> bool {
+        match self {
+            Self::Serve(_)
+            | Self::Root(_)
+            | Self::Status(_)
+            | Self::Publish(_)
+            | Self::Uploads(_)
+            | Self::Purge(_)
+            | Self::Check(_)
+            | Self::Adopt(_)
+            | Self::Export(_)
+            | Self::Import(_)
+            | Self::Restore(_)
+            | Self::Resolve(_)
+            | Self::Index(_)
+            | Self::Config(_) => true,
+            Self::User(command) => command.uses_data(),
+            Self::Cid(_)
+            | Self::Setup(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Token(_)
+            | Self::Team(_)
+            | Self::Grant(_)
+            | Self::Namespace(_)
+            | Self::Repository(_)
+            | Self::Quota(_)
+            | Self::Audit(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+}
+
 /// Runs the command that the arguments name. Returns 0 when it is done, 1 when it found something
 /// wrong.
 ///
@@ -92,6 +130,11 @@ enum Command {
 /// [`SettingsError`](crate::config::SettingsError) when it was the settings.
 pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let common = &arguments.common;
+    if common.data.is_some() && !arguments.command.uses_data() {
+        let message =
+            "cannot use --data with this command: it reads no data folder; leave --data out";
+        return Err(Arguments::command().error(ErrorKind::ArgumentConflict, message).into());
+    }
     match &arguments.command {
         Command::Serve(command) => serve::run(common, command),
         Command::Root(command) => root::run(common, command),
@@ -107,6 +150,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Restore(command) => restore::run(common, command),
         Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
+        Command::Setup(command) => administration::setup(command),
         Command::Login(command) => administration::login(command),
         Command::Logout(command) => administration::logout(command),
         Command::User(command) => administration::user(common, command),

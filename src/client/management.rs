@@ -30,10 +30,18 @@ impl Client {
     /// [`NotFound`](super::ClientErrorKind::NotFound) if there is no such API.
     pub async fn graphql(&self, path: &str, query: &str, variables: Value) -> Result<Value> {
         let context = format!("cannot administer the registry {}", self.host());
-        let body = json!({ "query": query, "variables": variables }).to_string();
-        let body = Content::from(body.into_bytes());
+        let body = json!({ "query": query, "variables": variables });
+        self.post_json(path, &body, context).await
+    }
+
+    /// Sends JSON to that path, and returns the JSON that is answered. `context` is how an error begins.
+    ///
+    /// # Errors
+    /// As [`Client::graphql`].
+    pub async fn post_json(&self, path: &str, body: &Value, context: String) -> Result<Value> {
+        let body = Content::from(body.to_string().into_bytes());
         let request = self.request(Method::POST, self.url(path, &[]), Scope::default(), context);
         let request = request.typed("application/json", body.part(0..body.size()));
-        request.expect(&[200]).await?.json(self.shared.limits.page).await
+        request.expect(&[200, 201]).await?.json(self.shared.limits.page).await
     }
 }

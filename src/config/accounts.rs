@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_hours(24);
 pub struct AccountsSettings {
     /// The name of the first administrator.
     pub admin: String,
-    /// Its password; empty: one is generated.
+    /// Its password; empty: a code is printed by which it is made.
     pub admin_password: SecretString,
     /// Who may see a new repository, unless its namespace says otherwise.
     pub default_visibility: Visibility,

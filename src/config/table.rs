@@ -408,8 +408,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Secret,
         default: r#""""#,
         expects: "a password of 12 characters or more",
-        help: "The password of the first administrator; not used once there is a user. Empty: one is generated and \
-            printed once.",
+        help: "The password of the first administrator; not used once there is a user. Empty: a code is \
+            printed by which the administrator is made at `/setup`.",
     },
     Setting {
         name: "auth.accounts.default_visibility",

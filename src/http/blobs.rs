@@ -13,7 +13,7 @@ use super::byteranges::ByteRanges;
 use super::error::{Answer, ApiError};
 use super::extract::Granted;
 use super::range::{RequestedRanges, extent, requested_ranges};
-use super::{Api, condition, respond};
+use super::{Api, condition, log, respond};
 use crate::auth::{DeleteGrant, PullGrant};
 use crate::oci::Digest;
 use crate::registry::{Blob, Extent, RegistryError};
@@ -53,6 +53,7 @@ pub(super) async fn get(
     }
     let header = respond::range(&request, &digest);
     let blob = api.registry.repository(&grant).blob(&digest, extent(header)).await?;
+    log::content(&request, blob.cid(), 0);
     if let Some(location) = blob.location() {
         let mut response = HttpResponse::TemporaryRedirect();
         let is_public = api.registry.is_public_below(&grant).await?;

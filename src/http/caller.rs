@@ -6,11 +6,13 @@ use actix_web::http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage, HttpRequest, ResponseError};
+use secrecy::ExposeSecret;
 
 use super::error::ApiError;
 use super::namespace::Namespace;
 use super::{Api, challenge, client, credentials, log, path};
-use crate::auth::{AuthError, Caller};
+use crate::auth::accounts::AccessToken;
+use crate::auth::{AuthError, Caller, Credentials};
 use crate::dnslink::on_behalf_of;
 
 /// Tells on whose behalf an answer is given.
@@ -46,7 +48,8 @@ pub(super) async fn identify(
                 }
                 None => error,
             };
-            let response = ApiError::from(error).error_response();
+            let credentials = credentials::of(request.request());
+            let response = refusal(error, &credentials).error_response();
             request.into_response(response).map_into_right_body()
         }
     };
@@ -60,6 +63,28 @@ pub(super) async fn identify(
         response.headers_mut().insert(WWW_AUTHENTICATE, header);
     }
     Ok(response)
+}
+
+/// Says why credentials are refused, and what to do. Whether it is the name or the password is not said.
+pub(super) fn refusal(error: AuthError, credentials: &Credentials) -> ApiError {
+    let why = match (&error, credentials) {
+        (AuthError::Unauthorized(_), Credentials::Basic { password, .. }) => {
+            if AccessToken::begins(password.expose_secret()) {
+                "the access token is not good for that user name: it is wrong, has expired or was revoked, or is another \
+                 user's; use a new one, and the name of its owner"
+            } else {
+                "the user name or the password is wrong; check both, or have an administrator set a new password"
+            }
+        }
+        (AuthError::Unauthorized(_), Credentials::Refresh(_)) => {
+            "the sign-in has ended; sign in again with `docker login`"
+        }
+        (AuthError::Unauthorized(_), Credentials::Malformed) => {
+            "cannot read the `Authorization` header; send `Basic` or `Bearer` credentials"
+        }
+        _ => return error.into(),
+    };
+    ApiError::from(error).saying(why)
 }
 
 /// Says where tokens are had by the URL that the client reaches this server by.

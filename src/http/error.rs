@@ -55,6 +55,11 @@ impl ApiError {
         self
     }
 
+    /// Returns its status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Says in `detail` what programs may read.
     fn detailed(self, detail: serde_json::Value) -> Self {
         Self { detail, ..self }
@@ -65,7 +70,8 @@ impl ApiError {
         Self { code, ..self }
     }
 
-    fn saying(self, message: &str) -> Self {
+    /// The same in other words.
+    pub(super) fn saying(self, message: &str) -> Self {
         Self { message: message.to_owned(), ..self }
     }
 

@@ -14,6 +14,7 @@ use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 use actix_web::{Error, HttpMessage, HttpRequest};
+use cid::Cid;
 
 use super::client::{self, Client};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
@@ -26,6 +27,13 @@ const LONGEST_PATH: usize = 512;
 /// The most that is logged of a name, in bytes.
 const LONGEST_NAME: usize = 256;
 
+/// The routes whose requests have an event of their own, as the metrics name them.
+const MANIFEST: &str = "/v2/{name}/manifests/{reference}";
+const BLOB: &str = "/v2/{name}/blobs/{digest}";
+const UPLOADS: &str = "/v2/{name}/blobs/uploads";
+const UPLOAD: &str = "/v2/{name}/blobs/uploads/{upload}";
+const TOKEN: &str = "/v2/token";
+
 /// What is found out while a request is being answered; a client that hangs up ends that anywhere.
 struct Noted {
     route: Rc<RouteMetrics>,
@@ -35,6 +43,8 @@ struct Noted {
     ipfs_cid: Option<String>,
     digest: Option<String>,
     received: u64,
+    /// How many bytes what was stored has, however many of them came with this request.
+    stored: u64,
 }
 
 impl Noted {
@@ -47,6 +57,7 @@ impl Noted {
             ipfs_cid: None,
             digest: None,
             received: 0,
+            stored: 0,
         }
     }
 }
@@ -105,6 +116,14 @@ pub(super) fn about(request: &HttpRequest) {
 /// Returns the handles of the innermost route that is known by now.
 fn route(request: &HttpRequest) -> &Rc<RouteMetrics> {
     request.app_data().expect("every route has its own, and the server one for all others")
+}
+
+/// Says where content is in IPFS, also where clients are not to know, and how many bytes were stored of it.
+pub(super) fn content(request: &HttpRequest, cid: Option<&Cid>, stored: u64) {
+    note(request, |noted| {
+        noted.ipfs_cid = cid.map(ToString::to_string);
+        noted.stored = stored;
+    });
 }
 
 /// Adds to what the line says was received.
@@ -186,17 +205,28 @@ impl Line {
         let cid = response.headers().get(IPFS_PATH).and_then(|value| value.to_str().ok());
         let mut noted = self.notes.borrow_mut();
         noted.digest = digest.map(|digest| cut(digest, LONGEST_NAME).to_owned());
-        noted.ipfs_cid = cid.map(|path| path.trim_start_matches("/ipfs/").to_owned());
+        if let Some(path) = cid {
+            noted.ipfs_cid = Some(path.trim_start_matches("/ipfs/").to_owned());
+        }
         self.status = Some(response.status().as_u16());
     }
 }
 
 impl Line {
-    /// Names what has happened.
+    /// Names what has happened, for who filters logs.
     fn event(&self, noted: &Noted) -> &'static str {
-        let is_made = self.method == Method::PUT && self.status == Some(201);
-        // An upload is named by what it ends with, which is a digest.
-        if is_made && noted.reference.is_some() { "manifest_pushed" } else { "http_request" }
+        let route = noted.route.name();
+        let is_sent = matches!(self.status, Some(200 | 206 | 307));
+        match (route, &self.method, self.status) {
+            (MANIFEST, &Method::PUT, Some(201)) => "manifest_push",
+            (UPLOAD, &Method::PUT, Some(201)) => "blob_upload",
+            // At once, or from another repository.
+            (UPLOADS, &Method::POST, Some(201)) => "blob_upload",
+            (MANIFEST | BLOB, &Method::GET, _) if is_sent => "pull",
+            (MANIFEST | BLOB, &Method::DELETE, Some(202)) => "delete",
+            (TOKEN, &Method::GET | &Method::POST, Some(200)) if noted.user.is_some() => "sign_in",
+            _ => "http_request",
+        }
     }
 }
 
@@ -224,7 +254,7 @@ impl Drop for Line {
             digest = noted.digest,
             ipfs_cid = noted.ipfs_cid,
             status = self.status,
-            size = noted.received.max(self.sent),
+            size = noted.stored.max(noted.received).max(self.sent),
             received_bytes = noted.received,
             sent_bytes = self.sent,
             duration_ms,

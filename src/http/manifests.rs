@@ -15,7 +15,7 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
-use super::{client, condition, memory, rate_limits, respond};
+use super::{client, condition, log, memory, rate_limits, respond};
 use crate::auth::{DeleteGrant, PullGrant, PushGrant};
 use crate::oci::{Digest, ErrorCode, Reference, Tag};
 use crate::registry::Condition;
@@ -68,6 +68,7 @@ async fn find(
         memory.raise(loan, bytes, bytes).await?;
     };
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    log::content(&request, Some(&manifest.cid), 0);
     let what = (&manifest.digest, Some(&manifest.cid));
     describe(&mut response, api, grant, reference, what).await?;
     if is_known {
@@ -122,8 +123,10 @@ pub(super) async fn put(
     api.registry.expect_storable(&grant).await?;
     let (bytes, _loan) = body::read(&request, Body::new(body, api.body_idle), &api).await?;
     let registry = &api.registry;
+    let size = bytes.len() as u64;
     let pushed =
         registry.put_manifest(&grant, &reference, tags, content_type, bytes, condition).await?;
+    log::content(&request, Some(&pushed.cid), size);
     let location =
         respond::location(&api, grant.repository(), &format!("manifests/{}", pushed.digest));
     let mut response = HttpResponse::Created();

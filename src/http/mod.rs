@@ -45,6 +45,7 @@ mod readiness;
 mod referrers;
 mod respond;
 mod routing;
+mod setup;
 mod tags;
 mod token;
 mod trusted_proxies;
@@ -145,6 +146,10 @@ pub fn routes(config: &mut ServiceConfig, metrics: &Metrics) {
         .service(readable(resource("/readyz", READ), health::ready))
         .service(readable(resource("/metrics", READ), metrics::get).wrap(from_fn(caller::identify)))
         .service(resource("/graphql", "POST").route(post().to(graphql::post)))
+        .service(
+            readable(resource("/setup", "GET, HEAD, POST"), setup::get)
+                .route(post().to(setup::post)),
+        )
         .service(readable(resource("/.well-known/jwks.json", READ), token::public_keys))
         .service(content)
         .service(records)

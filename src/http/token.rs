@@ -11,7 +11,7 @@ use serde_json::json;
 use super::body::Body;
 use super::error::{self, Answer, ApiError};
 use super::extract::{Query, Read};
-use super::{Api, client, credentials, form, log};
+use super::{Api, caller, client, credentials, form, log};
 use crate::auth::{AuthError, Credentials, Meant, Scopes};
 use crate::oci::ErrorCode;
 
@@ -44,10 +44,11 @@ async fn issue(
 ) -> Answer {
     let authority = &api.authority;
     let signed_in = authority.sign_in(credentials, client::of(&request).group()).await;
-    if let Err(error) = &signed_in {
-        note_refusal(&request, api, credentials, error);
-    }
-    let Some(signed_in) = signed_in? else { return error::not_found(request).await };
+    let signed_in = signed_in.map_err(|error| {
+        note_refusal(&request, api, credentials, &error);
+        caller::refusal(error, credentials)
+    })?;
+    let Some(signed_in) = signed_in else { return error::not_found(request).await };
     log::from(&request, &signed_in.caller);
     let requested = Scopes::requested(fields.all("scope"));
     let meant = meant(&request, api, &requested).await?;

@@ -8,7 +8,7 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPosition};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
-use super::{Api, range, rate_limits, respond};
+use super::{Api, log, range, rate_limits, respond};
 use crate::auth::{Meant, PushGrant};
 use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
 use crate::registry::{Beside, Blob, RegistryError, Upload};
@@ -29,7 +29,7 @@ pub(super) async fn post(
         && let Some(digest) = query.parse::<Digest>("mount")?
         && let Some(blob) = mount(&grant, &digest, query.get("from"), &api).await?
     {
-        return created(&api, &grant, &blob).await;
+        return created(&request, &api, &grant, &blob).await;
     }
     // The algorithm only matters at the end; one that never can be verified is refused now.
     query.parse::<Algorithm>("digest-algorithm")?;
@@ -40,7 +40,7 @@ pub(super) async fn post(
     };
     let put = Put { grant: &grant, id: &id, digest, request: &request, api: &api };
     match put.whole(&mut Body::new(body, api.body_idle)).await {
-        Ok(blob) => created(&api, &grant, &blob).await,
+        Ok(blob) => created(&request, &api, &grant, &blob).await,
         Err(error) => {
             // Its client never got its name, and begins anew.
             let _ = api.registry.cancel_upload(&grant, &id).await;
@@ -64,7 +64,7 @@ async fn mount(
     for name in candidates {
         let record = api.registry.record(&name).await?;
         let from = Meant { record, ..name.into() };
-        let Ok(from) = api.authority.pull(grant.caller(), from).await else { continue };
+        let Ok(from) = api.authority.try_pull(grant.caller(), from).await else { continue };
         if let Some(blob) = api.registry.mount_blob(grant, &from, digest).await? {
             return Ok(Some(blob));
         }
@@ -126,7 +126,7 @@ pub(super) async fn put(
         put.rest_or_whole(offset, &mut body).await
     };
     let error = match ended {
-        Ok(blob) => return created(&api, &grant, &blob).await,
+        Ok(blob) => return created(&request, &api, &grant, &blob).await,
         Err(error) => error,
     };
     match error {
@@ -140,7 +140,7 @@ pub(super) async fn put(
     };
     // A client that is still sending could not read the answer. One that breaks off needs none.
     let _ = body.drain(&request).await;
-    created(&api, &grant, &blob).await
+    created(&request, &api, &grant, &blob).await
 }
 
 /// `DELETE`: ends an upload without a result.
@@ -325,7 +325,8 @@ fn upload_location(api: &Api, grant: &PushGrant, id: &str, offset: u64) -> Strin
     respond::location(api, grant.repository(), &format!("blobs/uploads/{position}"))
 }
 
-async fn created(api: &Api, grant: &PushGrant, blob: &Blob) -> Answer {
+async fn created(request: &HttpRequest, api: &Api, grant: &PushGrant, blob: &Blob) -> Answer {
+    log::content(request, blob.cid(), blob.size());
     let location = respond::location(api, grant.repository(), &format!("blobs/{}", blob.digest));
     let mut response = HttpResponse::Created();
     response

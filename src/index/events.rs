@@ -9,6 +9,9 @@ use super::{EventWatch, Index, Result, Writer};
 /// How many events are removed at a time, while others wait to write.
 const AT_ONCE: u32 = 1000;
 
+/// How many events that are of no change are written at a time.
+const WRITTEN_AT_ONCE: usize = 50;
+
 type Row = (
     i64,
     i64,
@@ -61,11 +64,32 @@ impl Index {
             }
             if let Some(since) = filter.since {
                 select.push(" AND at >= ").push_bind(since);
+                // Without this all events before are read; a page after the first begins later.
+                if seq == 0 {
+                    select.push(" AND seq >= (SELECT MIN(seq) FROM events WHERE at >= ");
+                    select.push_bind(since).push(")");
+                }
             }
             select.push(" ORDER BY seq LIMIT ").push_bind(i64::from(limit));
             select.build_query_as().fetch_all(db).await
         })?;
         rows.into_iter().map(event).collect()
+    }
+
+    /// Writes events that are of no change, durable when it returns. Others that write events wait meanwhile, so it is done
+    /// in several transactions where there are many.
+    pub async fn add_events(&self, events: &[NewEvent], now: i64) -> Result<()> {
+        for some in events.chunks(WRITTEN_AT_ONCE) {
+            let mut connection = self.begin().await?;
+            for event in some {
+                add(&mut connection, event, now).await?;
+            }
+            connection.commit().await?;
+        }
+        if !events.is_empty() {
+            self.event_signal.send();
+        }
+        Ok(())
     }
 
     /// Returns the number of the last event that the subscriber has not handled, where there is one; of these `kinds`

@@ -22,7 +22,7 @@ use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/postgres/0008_trees.sql"),
     include_str!("migrations/postgres/0009_accounts.sql"),
     include_str!("migrations/postgres/0010_quotas.sql"),
+    include_str!("migrations/postgres/0011_audit.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.

@@ -10,7 +10,7 @@ use super::failure::kind;
 use super::{IndexError, IndexErrorKind, Result};
 
 /// What each migration is about, the first one first; each database has a file for each.
-const MIGRATIONS: [(i64, &str); 10] = [
+const MIGRATIONS: [(i64, &str); 11] = [
     (1, "init"),
     (2, "turns"),
     (3, "gateway"),
@@ -21,6 +21,7 @@ const MIGRATIONS: [(i64, &str); 10] = [
     (8, "trees"),
     (9, "accounts"),
     (10, "quotas"),
+    (11, "audit"),
 ];
 
 /// The newest schema that this program knows.

@@ -22,7 +22,7 @@ use super::new_repositories::NewRepositories;
 use super::pool::Pool;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 10] = [
+const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -33,6 +33,7 @@ const MIGRATIONS: [&str; 10] = [
     include_str!("migrations/sqlite/0008_trees.sql"),
     include_str!("migrations/sqlite/0009_accounts.sql"),
     include_str!("migrations/sqlite/0010_quotas.sql"),
+    include_str!("migrations/sqlite/0011_audit.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.

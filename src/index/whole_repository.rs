@@ -63,6 +63,32 @@ impl Writer {
     }
 }
 
+impl Writer {
+    /// Removes a repository with all that it has; one that is absent is no error. Bytes stay stored.
+    pub async fn remove_repository(&mut self, repository: &RepositoryName) -> Result<()> {
+        self.write(async |connection| {
+            connection.set_has_changed_records();
+            for statement in [
+                "DELETE FROM tags WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM manifest_edges \
+                 WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM manifest_names \
+                 WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM repository_manifests \
+                 WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM repository_blobs \
+                 WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
+                "DELETE FROM repositories WHERE name = $1",
+            ] {
+                on!(connection, "removing a repository", db =>
+                    sqlx::query(statement).bind(repository.as_str()).execute(db).await.map(drop))?;
+            }
+            Ok(())
+        })
+        .await
+    }
+}
+
 /// Lists the names of the blobs to which the tree has links, or may have some.
 async fn linked_blobs(
     connection: &mut Connection,

@@ -26,6 +26,17 @@ impl Index {
         Ok(found.is_some())
     }
 
+    /// Tells whether the public tree has a node as it is now, and not only as it was.
+    pub async fn is_in_public_tree(&self, node: &Cid) -> Result<bool> {
+        let connection = &mut self.read().await?;
+        let found: Option<(i64,)> = on!(connection, "finding a node", db =>
+            sqlx::query_as("SELECT refs FROM nodes WHERE cid = $1 AND refs > 0")
+                .bind(node.to_bytes())
+                .fetch_optional(db)
+                .await)?;
+        Ok(found.is_some())
+    }
+
     /// Tells whether content was withdrawn, by its digest.
     pub async fn is_content_withdrawn(&self, digest: &CanonicalDigest) -> Result<bool> {
         let connection = &mut self.read().await?;

@@ -2,9 +2,12 @@
 
 use super::{Registry, Result};
 use crate::auth::CatalogGrant;
-use crate::auth::accounts::{Bounded, Pattern, Rights};
-use crate::index::{CatalogFilter, Index, PatternComponent, VisiblePattern};
+use crate::auth::accounts::{Bounded, Pattern};
+use crate::index::{CatalogFilter, Index, PatternComponent, SeenRepository, VisiblePattern};
 use crate::oci::RepositoryName;
+
+/// How many names are read at a time where a token may hide some of them.
+const UNSURE: u32 = 1000;
 
 impl Registry {
     /// Lists repositories that have a manifest, bytewise after `last`, at most `limit`, and returns
@@ -20,61 +23,58 @@ impl Registry {
     ) -> Result<(Vec<RepositoryName>, bool)> {
         let and_next = limit.saturating_add(1);
         let mut names = match grant.bound() {
-            Some(bound) => self.visible_repositories(bound, last, and_next).await?,
+            Some(bound) => {
+                let seen = repositories_seen(&self.index, bound, last, and_next).await?;
+                seen.into_iter().map(|it| it.name).collect()
+            }
             None => self.index.repositories(None, last, and_next).await?,
         };
         let more = names.len() > limit as usize;
         names.truncate(limit as usize);
         Ok((names, more))
     }
-
-    /// Lists the repositories that a caller with these rights may pull from.
-    async fn visible_repositories(
-        &self,
-        bounded: &Bounded,
-        last: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<RepositoryName>> {
-        let mut found = Vec::new();
-        let mut last = last.map(str::to_owned);
-        loop {
-            let page =
-                repositories_seen(&self.index, bounded.rights(), last.as_deref(), limit).await?;
-            let is_end = page.len() < limit as usize;
-            last = page.last().map(ToString::to_string);
-            for name in page {
-                // A token may see less than its owner.
-                let is_visible = bounded.bounds().is_empty() || {
-                    let record = self.index.repository(&name).await?;
-                    record.is_some_and(|record| bounded.may_pull(&name, record.visibility))
-                };
-                if is_visible {
-                    found.push(name);
-                }
-                if found.len() >= limit as usize {
-                    return Ok(found);
-                }
-            }
-            if is_end {
-                return Ok(found);
-            }
-        }
-    }
 }
 
-/// Lists repositories that a holder of rights may pull from, whatever bounds the rights: bytewise after `last`, at most
-/// `limit`.
+/// Lists the repositories that a caller may pull from: bytewise after `last`, at most `limit`.
+///
+/// A token may see less than its owner. What it hides is read in large pages and without a query for each.
 ///
 /// # Errors
 /// Those of the index.
 pub async fn repositories_seen(
     index: &Index,
-    rights: &Rights,
+    bounded: &Bounded,
     last: Option<&str>,
     limit: u32,
-) -> crate::index::Result<Vec<RepositoryName>> {
+) -> crate::index::Result<Vec<SeenRepository>> {
+    if bounded.bounds().is_empty() {
+        return read(index, bounded, last, limit).await;
+    }
+    let at_once = limit.max(UNSURE);
+    let mut found = Vec::new();
+    let mut last = last.map(str::to_owned);
+    loop {
+        let page = read(index, bounded, last.as_deref(), at_once).await?;
+        let is_end = page.len() < at_once as usize;
+        last = page.last().map(|it| it.name.to_string());
+        found.extend(page.into_iter().filter(|it| bounded.may_pull(&it.name, it.visibility)));
+        if is_end || found.len() >= limit as usize {
+            found.truncate(limit as usize);
+            return Ok(found);
+        }
+    }
+}
+
+/// Lists the repositories that the owner of the rights may pull from, whatever bounds them.
+async fn read(
+    index: &Index,
+    bounded: &Bounded,
+    last: Option<&str>,
+    limit: u32,
+) -> crate::index::Result<Vec<SeenRepository>> {
+    let rights = bounded.rights();
     if rights.is_admin() {
-        return index.repositories(None, last, limit).await;
+        return index.all_repositories(last, limit).await;
     }
     let owned = rights.namespaces().iter();
     let owned = owned.flat_map(|(name, _)| VisiblePattern::of_namespace(name.as_str()));

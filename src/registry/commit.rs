@@ -238,7 +238,7 @@ impl Registry {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 intent.record(writer, manifest.as_ref(), edits).await?;
                 purge::withdraw(writer, repository, contents).await?;
-            } else if let Intent::SetVisibility { .. } = intent {
+            } else if let Intent::SetVisibility { .. } | Intent::RemoveRepository { .. } = intent {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 intent.record(writer, manifest.as_ref(), edits).await?;
                 visibility::withhold(writer, edits).await?;

@@ -12,7 +12,7 @@ use crate::oci::Tag;
 /// A manifest was pushed.
 pub(super) const PUSH: &str = "push";
 
-/// A tag, a manifest or a blob was deleted.
+/// A tag, a manifest, a blob or a repository was deleted.
 pub(super) const DELETE: &str = "delete";
 
 /// A manifest or a blob was purged.
@@ -57,9 +57,11 @@ impl Intent {
             }
             Self::Purge { digest, .. } => (PURGE, None, Some(*digest)),
             Self::SetVisibility { .. } => (VISIBILITY, None, None),
+            Self::RemoveRepository { .. } => (DELETE, None, None),
         };
         let detail = match self {
             Self::SetVisibility { visibility, .. } => Some(visibility.as_str().to_owned()),
+            Self::RemoveRepository { .. } => Some("the repository".to_owned()),
             _ => None,
         };
         NewEvent {

@@ -21,6 +21,9 @@ use crate::remote::Prefetch;
 /// How many blocks are read at a time: the one that is sent next, and some ahead of it.
 const WIDTH: usize = 4;
 
+/// How many bytes of what an earlier root leads to are read before the answer begins.
+const LOOKED_AT: usize = 1 << 20;
+
 /// Blocks in the order of a traversal; an error ends them, and what came before it is not the whole.
 pub type Blocks = Pin<Box<dyn Stream<Item = Result<Block>> + Send>>;
 
@@ -97,7 +100,7 @@ impl Registry {
             Box::pin(async move {
                 match known {
                     Some(block) => Ok(block),
-                    None => registry.expect_public(cid).await,
+                    None => registry.expect_public(cid, root).await,
                 }
             })
         });
@@ -109,6 +112,15 @@ impl Registry {
         let target = reading.target().cloned();
         let target = target
             .ok_or_else(|| RegistryError::Record(format!("{root} is not the path of a file")))?;
+        if !self.index.is_in_public_tree(&root).await? {
+            // What it had may be withdrawn in part: where the beginning shows that, there is an answer that says so.
+            let mut size = 0;
+            while size < LOOKED_AT {
+                let Some((block, _)) = reading.next().await? else { break };
+                size += block.bytes.len();
+                known.push(block);
+            }
+        }
         let roots = [root].into_iter().chain(reading.found().iter().copied()).collect();
         let rest = try_unfold(reading, |mut reading| async move {
             let block = reading.next().await?;
@@ -129,9 +141,12 @@ impl Registry {
         Ok(Block { cid: *cid, bytes })
     }
 
-    async fn expect_public(&self, cid: Cid) -> Result<Block> {
+    /// Reads a block below a public one. What earlier roots lead to may be withdrawn.
+    async fn expect_public(&self, cid: Cid, root: Cid) -> Result<Block> {
         let Some(found) = self.index.public_block(&cid, self.grace_began()).await? else {
-            return Err(if self.index.is_withdrawn(&cid).await? {
+            let is_withdrawn = self.index.is_withdrawn(&cid).await?
+                || !self.index.is_in_public_tree(&root).await?;
+            return Err(if is_withdrawn {
                 RegistryError::NotPublic(cid)
             } else {
                 RegistryError::Record(format!("{cid}, below a public root, is missing"))

@@ -155,6 +155,13 @@ fn a_quota_that_was_exceeded_is_what_it_was() {
 }
 
 #[test]
+fn removals_of_repositories_are_what_they_were() {
+    let stored = r#"{"remove_repository":{"repository":"team/hello"}}"#;
+    let expected = Intent::RemoveRepository { repository: "team/hello".parse().unwrap() };
+    assert_eq!(read::<Intent>(stored), [expected]);
+}
+
+#[test]
 fn edits_of_version_0_are_what_they_were() {
     let edits: Vec<Vec<Edit>> = read(include_str!("../../tests/golden/v0/edits.jsonl"));
     let edits: Vec<Edit> = edits.into_iter().flatten().collect();

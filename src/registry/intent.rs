@@ -54,6 +54,8 @@ pub(super) enum Intent {
     DeleteBlob { repository: RepositoryName, digest: Digest },
     /// Others may see a repository than could before; it goes to the tree of those.
     SetVisibility { repository: RepositoryName, visibility: Visibility },
+    /// A repository goes with all that it has.
+    RemoveRepository { repository: RepositoryName },
 }
 
 /// Why an intent was refused; stored as the outcome of its entry.
@@ -106,7 +108,7 @@ impl Refusal {
                 }
                 (repository, digest.to_string())
             }
-            Intent::SetVisibility { repository, .. } => {
+            Intent::SetVisibility { repository, .. } | Intent::RemoveRepository { repository } => {
                 if self == Self::Unknown {
                     return RegistryError::NameUnknown(repository.clone());
                 }
@@ -160,7 +162,8 @@ impl Intent {
             | Self::DeleteManifest { .. }
             | Self::DeleteBlob { .. }
             | Self::Purge { .. }
-            | Self::SetVisibility { .. } => None,
+            | Self::SetVisibility { .. }
+            | Self::RemoveRepository { .. } => None,
         }
     }
 
@@ -172,7 +175,8 @@ impl Intent {
             | Self::DeleteManifest { repository, .. }
             | Self::Purge { repository, .. }
             | Self::DeleteBlob { repository, .. }
-            | Self::SetVisibility { repository, .. } => repository,
+            | Self::SetVisibility { repository, .. }
+            | Self::RemoveRepository { repository } => repository,
         }
     }
 }

@@ -43,6 +43,7 @@ mod queue_recovery;
 mod rebuild;
 mod references;
 mod referrers;
+mod removal;
 mod repository;
 mod restore;
 mod root;

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::documents::{Document, Found};
 use super::intent::{Intent, Planned, PlannedInTree, Refusal};
 use super::references::{Lost, References, with_canonical};
-use super::{Condition, RegistryError, Result, deletion, layout, now, purge, visibility};
+use super::{Condition, RegistryError, Result, deletion, layout, now, purge, removal, visibility};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag, TreeId};
 use crate::storage::{Edit, TreeEdit};
@@ -26,6 +26,9 @@ impl Intent {
     ) -> Result<Planned> {
         if let Self::SetVisibility { repository, visibility } = self {
             return visibility::plan(writer, repository, *visibility, lost).await;
+        }
+        if let Self::RemoveRepository { repository } = self {
+            return removal::plan(writer, repository).await;
         }
         let tree = writer.tree_of(self.repository()).await?;
         let planned = self.plan_in(tree, writer, document, lost, sparse_indexes).await?;
@@ -109,7 +112,7 @@ impl Intent {
             Self::DeleteBlob { repository, digest } => {
                 deletion::plan_blob(writer, tree, repository, digest).await
             }
-            Self::SetVisibility { .. } => Ok(Ok(Vec::new())),
+            Self::SetVisibility { .. } | Self::RemoveRepository { .. } => Ok(Ok(Vec::new())),
         }
     }
 
@@ -152,6 +155,9 @@ impl Intent {
                 writer.set_visibility(repository, *visibility, now()).await?;
                 // Its links went with it.
                 return Ok(());
+            }
+            Self::RemoveRepository { repository } => {
+                return Ok(writer.remove_repository(repository).await?);
             }
         }
         self.record_links(writer, edits).await

@@ -129,6 +129,7 @@ fn describe(intent: &[u8]) -> String {
         Ok(Intent::SetVisibility { repository, visibility }) => {
             format!("the change of `{repository}` to {}", visibility.as_str())
         }
+        Ok(Intent::RemoveRepository { repository }) => format!("the removal of `{repository}`"),
         Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

@@ -46,7 +46,7 @@ fn a_long_path_is_cut_and_a_push_says_what_it_was() {
     let pushed = Repository::of(&server, "team/app").push_image("v1", "word");
     let found = || {
         let log = server.log();
-        let line = log.lines().find(|line| line.contains("manifest_pushed"))?;
+        let line = log.lines().find(|line| line.contains("manifest_push"))?;
         serde_json::from_str::<serde_json::Value>(line).ok()
     };
     wait(|| found().is_some(), "the push is not in the log");

@@ -32,21 +32,6 @@ fn the_first_administrator_is_added_once_with_the_password_of_the_settings() {
 }
 
 #[test]
-fn without_a_password_one_is_printed_once() {
-    let mut server = Server::start_with(configure);
-    let log = server.log();
-    let line = log.lines().find(|line| line.contains("The first administrator is `admin`"));
-    let password = line.and_then(|line| line.split('`').nth(3)).expect("it is printed").to_owned();
-    assert!(password.len() >= 20, "{password}");
-    let admin = Sender::Basic("admin".to_owned(), password.clone());
-    assert_eq!(send(&server, Method::GET, "/v2/", &admin, Vec::new()).status, 200);
-    server.stop();
-    server.start_again();
-    assert_eq!(send(&server, Method::GET, "/v2/", &admin, Vec::new()).status, 200);
-    assert_eq!(server.log().matches(&password).count(), 1);
-}
-
-#[test]
 fn a_bad_name_or_password_of_the_administrator_is_refused() {
     for (name, value, said) in [
         ("ADMIN", "a.b", "auth.accounts.admin"),
@@ -163,4 +148,21 @@ fn a_process_with_another_method_than_the_others_refuses_to_serve() {
         command.env("ROADSTEAD_INDEX__URL", &url).arg("--change-sign-in");
     });
     assert_eq!(send(&changed, Method::GET, "/v2/", &Sender::Nobody, Vec::new()).status, 200);
+}
+
+#[test]
+fn a_process_that_serves_ends_when_another_one_changes_the_method() {
+    let Some(postgres) = Postgres::start(&[]) else { return };
+    let url = postgres.url();
+    let mut first = Server::start_with(move |command| {
+        configure(command);
+        command.env("ROADSTEAD_INDEX__URL", &url);
+    });
+    let url = postgres.url();
+    let second = Server::start_with(move |command| {
+        command.env("ROADSTEAD_INDEX__URL", &url).arg("--change-sign-in");
+    });
+    assert!(!first.wait().success(), "{}", first.log());
+    assert!(first.log().contains("stopping: another process has changed"), "{}", first.log());
+    assert_eq!(send(&second, Method::GET, "/v2/", &Sender::Nobody, Vec::new()).status, 200);
 }

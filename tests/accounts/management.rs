@@ -18,7 +18,7 @@ fn post(team: &Team, sender: &Sender, query: &str, variables: &Value) -> Respons
 }
 
 /// Carries out a request that succeeds, and returns its data.
-fn run(team: &Team, sender: &Sender, query: &str) -> Value {
+pub(super) fn run(team: &Team, sender: &Sender, query: &str) -> Value {
     let answer = post(team, sender, query, &json!({}));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let mut answer = answer.json();
@@ -27,7 +27,7 @@ fn run(team: &Team, sender: &Sender, query: &str) -> Value {
 }
 
 /// Carries out a request that is refused, and returns the code.
-fn refused(team: &Team, sender: &Sender, query: &str) -> String {
+pub(super) fn refused(team: &Team, sender: &Sender, query: &str) -> String {
     let answer = post(team, sender, query, &json!({})).json();
     answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default().to_owned()
 }
@@ -130,4 +130,28 @@ fn a_change_holds_for_the_next_request() {
     let details = log["audit"]["items"].as_array().unwrap().iter();
     let details: Vec<_> = details.map(|it| it["detail"].as_str().unwrap_or_default()).collect();
     assert!(details.contains(&"disable carl") && details.contains(&"remove dora"), "{log}");
+}
+
+#[test]
+fn each_of_several_changes_is_decided_by_the_rights_of_that_moment() {
+    let team = Team::start();
+    let promote = "mutation { setAdministrator(name: \"anna\", isAdministrator: true) { name } }";
+    run(&team, &user("root"), promote);
+    let add = "addUser(name: \"dora\") { name }";
+    let demote = format!(
+        "mutation {{ setAdministrator(name: \"anna\", isAdministrator: false) {{ name }} {add} }}"
+    );
+    let answer = post(&team, &user("anna"), &demote, &json!({})).json();
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "DENIED", "{answer}");
+    assert_eq!(answer["errors"][0]["path"], json!(["addUser"]), "{answer}");
+    run(&team, &user("root"), promote);
+    let disable = format!("mutation {{ setDisabled(name: \"anna\", isDisabled: true) {add} }}");
+    let answer = post(&team, &user("anna"), &disable, &json!({})).json();
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAUTHORIZED", "{answer}");
+    // And what a change gives is there for the next one.
+    let query = "mutation { addNamespace(name: \"acme\") { name } \
+        addGrant(holder: \"carl\", role: \"reader\", pattern: \"acme/**\") }";
+    run(&team, &user("will"), query);
+    let users = run(&team, &user("root"), "{ users { items { name } } }");
+    assert!(!users.to_string().contains("dora"), "{users}");
 }

@@ -96,3 +96,30 @@ fn what_ended_is_refused_after_a_restart_too() {
         assert_eq!(team.push("team/secret", sender), [401, 401], "{sender:?}");
     }
 }
+
+#[test]
+fn a_refusal_says_what_is_wrong_and_what_to_do() {
+    let team = Team::start();
+    let basic = |name: &str, password: &str| Sender::Basic(name.to_owned(), password.to_owned());
+    let wrong = "the user name or the password is wrong";
+    for (sender, why) in [
+        (basic("anna", "wrong"), wrong),
+        (basic("nobody", "wrong"), wrong),
+        (basic("anna", "rds_wrong_token"), "the access token is not good for that user name"),
+        (basic("will", &team.secrets.of_anna), "the access token is not good for that user name"),
+    ] {
+        let answers = [
+            team.get("/v2/", &sender),
+            team.get("/v2/team/open/manifests/v1", &sender),
+            team.token(&sender, &[]),
+            team.send(reqwest::Method::POST, "/graphql", &sender, b"{}".to_vec()),
+        ];
+        for answer in answers {
+            assert_refused(&answer, 401, "UNAUTHORIZED");
+            assert!(answer.text().contains(why), "{sender:?}: {}", answer.text());
+        }
+    }
+    // Who has sent none is only asked to sign in.
+    let challenge = team.get("/v2/", &Sender::Nobody).text();
+    assert!(challenge.contains("authentication is required"), "{challenge}");
+}

@@ -93,3 +93,179 @@ fn a_team_with_a_robot_is_made_by_commands() {
     let login = with_password(PASSWORD, &of_user(anna.path(), login.split(' ')));
     assert!(!run(&mut { login }).succeeded());
 }
+
+/// A server with accounts, to which `root` has signed in from that folder.
+fn signed_in(folder: &TempDir) -> Server {
+    let server = Server::start_with(with_accounts);
+    sign_in(&server, folder, "root", PASSWORD);
+    server
+}
+
+fn sign_in(server: &Server, folder: &TempDir, name: &str, password: &str) {
+    let login = ["login", server.address(), "-u", name, "--password-stdin"];
+    succeed(&mut with_password(password, &of_user(folder.path(), login)));
+}
+
+/// Of `password`, as `htpasswd -B -C 4` writes it.
+const HASH: &str = "$2y$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO";
+
+#[test]
+fn users_are_imported_from_a_password_file() {
+    let root = TempDir::new().unwrap();
+    let server = signed_in(&root);
+    let file = root.path().join("htpasswd");
+    let import = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        run(of_user(root.path(), ["user", "import"]).arg(&file).arg("--json"))
+    };
+    let users = || succeed(&mut of_user(root.path(), ["user", "list"]));
+    let refused = import(&format!("# ours\nanna:{HASH}\nexample.com:{HASH}\nben:s3cret\n"));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(
+        refused.stderr.contains("line 3: ") && refused.stderr.contains("line 4: "),
+        "{refused}"
+    );
+    assert!(!refused.stderr.contains("s3cret") && !users().contains("anna"), "{refused}");
+
+    succeed(&mut of_user(root.path(), ["namespace", "add", "acme"]));
+    let file = format!("anna:{HASH}\nben:{HASH}\n");
+    let done = import(&file);
+    let said: Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(said["added"], serde_json::json!(["anna", "ben"]), "{done}");
+    sign_in(&server, &TempDir::new().unwrap(), "anna", "password");
+    // Once it was known, the password is hashed as all are; and a second import changes nothing.
+    let again = import(&format!("{file}acme:{HASH}\ncarl:{HASH}\n"));
+    assert_eq!(again.code, Some(1), "{again}");
+    let said: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!(said["added"], serde_json::json!(["carl"]), "{again}");
+    assert_eq!(said["unchanged"], serde_json::json!(["anna", "ben"]), "{again}");
+    assert_eq!(
+        (&said["refused"][0]["line"], &said["refused"][0]["name"]),
+        (&3.into(), &"acme".into())
+    );
+    sign_in(&server, &TempDir::new().unwrap(), "anna", "password");
+    sign_in(&server, &TempDir::new().unwrap(), "carl", "password");
+    let hashes = stored_hashes(&server);
+    let of = |name: &str| hashes.iter().find(|it| it.0 == name).map(|it| it.1.as_str());
+    assert!(of("anna").is_some_and(|hash| hash.starts_with("$argon2id$")), "{hashes:?}");
+    assert_eq!(of("ben"), Some(HASH));
+    let missing = run(&mut of_user(root.path(), ["user", "import", "nowhere"]));
+    assert!(!missing.succeeded() && missing.stderr.contains("cannot read nowhere"), "{missing}");
+}
+
+/// Reads the hashes of passwords out of the index; of one on a server none.
+fn stored_hashes(server: &Server) -> Vec<(String, String)> {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        use sqlx::Connection;
+
+        let url = match server.pair() {
+            Some(pair) => pair.index_url(),
+            None => format!("sqlite:{}", server.data().join("index.sqlite").display()),
+        };
+        let query = "SELECT name, password FROM principals WHERE password IS NOT NULL";
+        if url.starts_with("sqlite:") {
+            let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+            return sqlx::query_as(query).fetch_all(&mut connection).await.unwrap();
+        }
+        let mut connection = sqlx::PgConnection::connect(&url).await.unwrap();
+        sqlx::query_as(query).fetch_all(&mut connection).await.unwrap()
+    })
+}
+
+#[test]
+fn administrators_come_and_go_and_owners_see_their_robots_and_grants() {
+    let (root, anna) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let server = signed_in(&root);
+    let by = |folder: &TempDir, line: &str| of_user(folder.path(), line.split(' '));
+    succeed(&mut with_password(PASSWORD, &by(&root, "user add anna --password-stdin")));
+    succeed(&mut by(&root, "user add ben"));
+    sign_in(&server, &anna, "anna", PASSWORD);
+    assert!(!run(&mut by(&anna, "user list")).succeeded());
+    succeed(&mut by(&root, "user promote anna"));
+    assert!(run(&mut by(&anna, "user list")).succeeded());
+    // Ben has no password, so with him alone nobody could sign in.
+    succeed(&mut by(&root, "user promote ben"));
+    succeed(&mut by(&root, "user demote anna"));
+    let refused = run(&mut by(&root, "user demote root"));
+    assert!(refused.stderr.contains("no administrator would be left"), "{refused}");
+    succeed(&mut by(&root, "user demote ben"));
+
+    let robot = "token create anna-ci --robot --namespace anna --scope anna/**:pull --json";
+    let made: Value = serde_json::from_str(&succeed(&mut by(&anna, robot))).unwrap();
+    let list = |folder: &TempDir, line: &str| -> Vec<String> {
+        let found: Value = serde_json::from_str(&succeed(&mut by(folder, line))).unwrap();
+        let rows = found.as_array().unwrap().iter();
+        rows.map(|row| row["name"].as_str().or(row["pattern"].as_str()).unwrap().to_owned())
+            .collect()
+    };
+    for folder in [&root, &anna] {
+        assert_eq!(list(folder, "token list --robots --json"), ["anna-ci"]);
+        assert_eq!(list(folder, "token list --robots --namespace anna --json"), ["anna-ci"]);
+    }
+    assert!(!run(&mut by(&anna, "token list --robots --namespace ben")).succeeded());
+    succeed(&mut by(&anna, &format!("token revoke {}", made["id"].as_str().unwrap())));
+    succeed(&mut by(&anna, "user remove anna-ci"));
+    assert!(list(&anna, "token list --robots --json").is_empty());
+
+    succeed(&mut by(&anna, "grant add ben reader anna/app"));
+    assert_eq!(list(&anna, "grant list --json"), ["anna/app"]);
+}
+
+#[test]
+fn a_repository_is_removed_by_its_owner() {
+    let root = TempDir::new().unwrap();
+    let server = signed_in(&root);
+    let upload = server.url("/v2/root/app/blobs/uploads/");
+    let begun = http::send(|client| client.post(upload).basic_auth("root", Some(PASSWORD)));
+    assert_eq!(begun.status, 202);
+    let digest = crate::common::content::sha256(b"{}");
+    let upload = server.url(&format!("/v2/root/app/blobs/uploads/?digest={digest}"));
+    let pushed =
+        http::send(|client| client.post(upload).basic_auth("root", Some(PASSWORD)).body("{}"));
+    assert_eq!(pushed.status, 201);
+    let remove = ["repository", "remove", "root/app", "--yes"];
+    succeed(&mut of_user(root.path(), remove));
+    let again = run(&mut of_user(root.path(), remove));
+    assert!(!again.succeeded() && again.stderr.contains("there is no repository"), "{again}");
+    let log = succeed(&mut of_user(root.path(), ["audit", "--repository", "root/app", "--json"]));
+    assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
+    assert!(log.contains("\"kind\":\"delete\""), "{log}");
+}
+
+#[test]
+fn a_data_folder_is_refused_by_commands_that_read_none() {
+    for line in [
+        "token list",
+        "user list",
+        "user remove anna",
+        "user password anna --password-stdin --registry localhost:1",
+        "team list",
+        "grant list",
+        "namespace list",
+        "repository list",
+        "audit",
+        "login localhost:1 -u anna --password-stdin",
+        "logout localhost:1",
+        "setup localhost:1 --code a --password-stdin",
+        "completions bash",
+        "man",
+    ] {
+        let folder = TempDir::new().unwrap();
+        let mut command = of_user(folder.path(), line.split(' '));
+        command.arg("--data").arg(folder.path());
+        let refused = run(&mut command);
+        assert_eq!(refused.code, Some(2), "{refused}");
+        assert!(refused.stderr.contains("--data"), "{refused}");
+    }
+}
+
+#[test]
+fn to_an_open_registry_there_is_nothing_to_sign_in() {
+    let (server, folder) = (Server::start(), TempDir::new().unwrap());
+    let login = ["login", server.address(), "-u", "anna", "--password-stdin"];
+    let refused = run(&mut with_password(PASSWORD, &of_user(folder.path(), login)));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains("nothing to sign in to"), "{refused}");
+    assert!(!folder.path().join("config.json").exists());
+}

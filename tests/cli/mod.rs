@@ -16,7 +16,7 @@ mod progress;
 mod purge;
 mod push;
 mod rebuild;
-mod registries;
+pub(crate) mod registries;
 mod resolve;
 mod restore;
 mod root;

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::common::{Server, roadstead, run, succeed};
 
 /// A command that reads a password from its standard input.
-pub(super) fn with_password(password: &str, command: &Command) -> Command {
+pub(crate) fn with_password(password: &str, command: &Command) -> Command {
     let mut piped = Command::new("sh");
     piped.args(["-c", "printf '%s\\n' \"$TYPED\" | \"$0\" \"$@\""]);
     piped.arg(command.get_program()).args(command.get_args()).env("TYPED", password);
@@ -26,7 +26,7 @@ pub(super) fn with_password(password: &str, command: &Command) -> Command {
 }
 
 /// A command of a user whose docker settings are in that folder.
-pub(super) fn of_user<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
+pub(crate) fn of_user<'a>(folder: &Path, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = roadstead(arguments);
     command.env("DOCKER_CONFIG", folder);
     command

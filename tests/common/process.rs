@@ -122,6 +122,18 @@ impl Process {
         self.child.try_wait().expect("a child of ours can be asked")
     }
 
+    /// Waits until it has ended by itself; panics when that takes more than the limit of [`run`].
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(start.elapsed() < LIMIT, "`{}` goes on", self.command);
+            thread::sleep(PAUSE);
+        }
+    }
+
     /// Waits until `ready` says so; panics when the process ends before that, or at the limit.
     pub(crate) fn wait_until(&mut self, limit: Duration, mut ready: impl FnMut() -> bool) {
         let start = Instant::now();

@@ -184,6 +184,11 @@ impl Server {
         self.process.stop()
     }
 
+    /// Waits until it has ended by itself.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.process.wait()
+    }
+
     /// Sends it a signal, such as those by which it stands still and goes on.
     pub(crate) fn signal(&self, signal: Signal) {
         self.process.signal(signal);

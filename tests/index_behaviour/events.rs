@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use roadstead::index::{Actor, EntryState, Event, EventWatch, IndexError, NewEvent};
+use roadstead::index::{Actor, EntryState, Event, EventFilter, EventWatch, IndexError, NewEvent};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -17,6 +17,8 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_publication_is_noted_with_its_event),
         case(an_entry_keeps_its_actor),
         case(a_cursor_says_what_is_unhandled_and_never_goes_back),
+        case(events_of_no_change_are_written_in_order),
+        case(events_are_filtered_by_an_index),
         case(old_events_go_once_they_are_handled_and_the_oldest_in_any_case),
         case(a_watch_notices_what_was_committed),
         case_on("postgres", a_watch_notices_events_of_other_processes),
@@ -228,5 +230,63 @@ async fn a_watch_notices_events_of_other_processes(home: Home) -> Outcome {
     other.lock().await?.add_event(&event("push"), NOW).await?;
     watch.changed().await;
     other.close().await;
+    Ok(())
+}
+
+async fn events_of_no_change_are_written_in_order(home: Home) -> Outcome {
+    let kinds = ["refused", "sign_in_failed"];
+    let events: Vec<NewEvent> = (0..120).map(|number| event(kinds[number % 2])).collect();
+    let before = home.index.states().await?.accounts;
+    home.index.add_events(&events, NOW).await?;
+    home.index.add_events(&[], NOW).await?;
+    let found = home.index.events_after(0, 999).await?;
+    assert_eq!(found.iter().map(|it| it.change.clone()).collect::<Vec<_>>(), events);
+    assert!(found.iter().map(|it| it.seq).eq(1..=120));
+    assert_eq!(home.index.states().await?.accounts, before, "no account was changed");
+    Ok(())
+}
+
+async fn events_are_filtered_by_an_index(home: Home) -> Outcome {
+    let mut events = Vec::new();
+    for number in 0..3000 {
+        let actor = Actor { name: Some(format!("user{}", number % 100)), address: None };
+        let repository = Some(repository(&format!("team/app{}", number % 50)));
+        events.push(NewEvent { actor, repository, ..event("push") });
+    }
+    for (half, at) in [(&events[..1500], NOW), (&events[1500..], NOW + 1000)] {
+        home.index.add_events(half, at).await?;
+    }
+    if home.index.is_shared() {
+        home.execute("ANALYZE events").await?;
+    }
+    let name = repository("team/app7");
+    for (filter, count, first) in [
+        (EventFilter { repository: Some(&name), ..EventFilter::default() }, 60, 8),
+        (EventFilter { actor: Some("user7"), ..EventFilter::default() }, 30, 8),
+        (EventFilter { since: Some(NOW + 1), ..EventFilter::default() }, 1500, 1501),
+        (
+            EventFilter { actor: Some("user7"), since: Some(NOW + 1), ..EventFilter::default() },
+            15,
+            1508,
+        ),
+        (EventFilter { since: Some(NOW + 1001), ..EventFilter::default() }, 0, 0),
+    ] {
+        let found = home.index.matching_events(&filter, 0, 9999).await?;
+        assert_eq!(found.len(), count, "{filter:?}");
+        assert_eq!(found.first().map_or(0, |it| it.seq), first, "{filter:?}");
+        if let Some(middle) = found.get(count / 2) {
+            let rest = home.index.matching_events(&filter, middle.seq, 9999).await?;
+            assert_eq!(rest, found[count / 2 + 1..], "{filter:?}");
+        }
+    }
+    // The plan names the index; what it costs otherwise is a look at each event.
+    for (condition, index) in
+        [("repository = 'team/app7'", "events_repository"), ("actor = 'user7'", "events_actor")]
+    {
+        let query =
+            format!("SELECT kind FROM events WHERE seq > 0 AND {condition} ORDER BY seq LIMIT 201");
+        let plan = home.plan(query).await?;
+        assert!(plan.contains(index), "{plan}");
+    }
     Ok(())
 }

@@ -89,6 +89,23 @@ impl Home {
         };
         Ok(number)
     }
+
+    /// Returns how the database would carry out a query, as it says it.
+    pub(crate) async fn plan(&self, query: String) -> Result<String> {
+        let lines: Vec<String> = if self.folder.is_some() {
+            let mut connection = SqliteConnection::connect(&self.url).await?;
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));
+            let rows: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(&mut connection).await?;
+            rows.into_iter().map(|row| row.3).collect()
+        } else {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN {query}"));
+            let rows: Vec<(String,)> = sqlx::query_as(explain).fetch_all(&mut connection).await?;
+            rows.into_iter().map(|row| row.0).collect()
+        };
+        Ok(lines.join("\n"))
+    }
 }
 
 /// Makes a schema, and returns its name and a URL that leads to it.

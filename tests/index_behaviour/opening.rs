@@ -92,6 +92,7 @@ async fn unmake_accounts(home: &Home) -> Outcome {
         "DROP TABLE namespaces",
         "DROP TABLE principals",
         "DROP TABLE reserved_names",
+        "DROP TABLE setup_code",
         "DROP TABLE signing_keys",
         "DROP TABLE sign_in_method",
         "DROP TABLE account_clock",

@@ -157,6 +157,7 @@ fn a_refusal_names_the_role_that_is_missing() {
         (Permission::Visibility, "maintainer"),
         (Permission::Retention, "maintainer"),
         (Permission::Members, "owner"),
+        (Permission::Remove, "owner"),
     ] {
         let Decision::Denied(why) = rights("reader").decide(permission, &target, RULES) else {
             panic!("a reader may {permission}");

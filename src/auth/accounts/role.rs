@@ -16,7 +16,7 @@ pub enum Role {
     Writer,
     /// May delete, and say who sees it and how long images stay, too.
     Maintainer,
-    /// May say who has which role, too.
+    /// May say who has which role, and remove the repository, too.
     Owner,
 }
 
@@ -27,7 +27,7 @@ pub enum Permission {
     Pull,
     /// Write to it.
     Push,
-    /// Delete from it, and delete it.
+    /// Delete from it.
     Delete,
     /// Say who sees it.
     Visibility,
@@ -35,6 +35,8 @@ pub enum Permission {
     Retention,
     /// Say who has which role.
     Members,
+    /// Remove it with all that it has.
+    Remove,
 }
 
 impl Role {
@@ -54,7 +56,7 @@ impl Role {
             Permission::Pull => Self::Reader,
             Permission::Push => Self::Writer,
             Permission::Delete | Permission::Visibility | Permission::Retention => Self::Maintainer,
-            Permission::Members => Self::Owner,
+            Permission::Members | Permission::Remove => Self::Owner,
         }
     }
 
@@ -72,8 +74,15 @@ impl Role {
 
 impl Permission {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Pull, Self::Push, Self::Delete, Self::Visibility, Self::Retention, Self::Members];
+    pub const ALL: [Self; 7] = [
+        Self::Pull,
+        Self::Push,
+        Self::Delete,
+        Self::Visibility,
+        Self::Retention,
+        Self::Members,
+        Self::Remove,
+    ];
 
     /// Returns the permission as scopes name it.
     #[must_use]
@@ -85,6 +94,7 @@ impl Permission {
             Self::Visibility => "visibility",
             Self::Retention => "retention",
             Self::Members => "members",
+            Self::Remove => "remove",
         }
     }
 
@@ -97,6 +107,7 @@ impl Permission {
             Self::Visibility => "change the visibility of",
             Self::Retention => "change the retention of",
             Self::Members => "change the members of",
+            Self::Remove => "remove",
         }
     }
 }
@@ -108,6 +119,7 @@ impl From<Action> for Permission {
             Action::Push => Self::Push,
             Action::Delete => Self::Delete,
             Action::Visibility => Self::Visibility,
+            Action::Remove => Self::Remove,
         }
     }
 }
@@ -167,12 +179,12 @@ mod tests {
 
     #[test]
     fn each_role_may_do_what_the_one_before_may_and_more() {
-        use Permission::{Delete, Members, Pull, Push, Retention, Visibility};
+        use Permission::{Delete, Members, Pull, Push, Remove, Retention, Visibility};
         for (role, may) in [
             (Role::Reader, &[Pull][..]),
             (Role::Writer, &[Pull, Push]),
             (Role::Maintainer, &[Pull, Push, Delete, Visibility, Retention]),
-            (Role::Owner, &[Pull, Push, Delete, Visibility, Retention, Members]),
+            (Role::Owner, &[Pull, Push, Delete, Visibility, Retention, Members, Remove]),
         ] {
             for permission in Permission::ALL {
                 assert_eq!(role.may(permission), may.contains(&permission), "{role} {permission}");

@@ -163,9 +163,10 @@ impl TokenScopes {
     fn by_admin(&self, permission: Permission) -> bool {
         match permission {
             Permission::Pull | Permission::Push | Permission::Delete => false,
-            Permission::Visibility | Permission::Retention | Permission::Members => {
-                self.allow_act(ServerAct::Admin)
-            }
+            Permission::Visibility
+            | Permission::Retention
+            | Permission::Members
+            | Permission::Remove => self.allow_act(ServerAct::Admin),
         }
     }
 

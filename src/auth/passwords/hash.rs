@@ -64,6 +64,12 @@ impl PasswordHash {
         self.0.parse::<HashParts>().ok().map(|parts| parts.get_cost())
     }
 
+    /// Tells whether it is by bcrypt.
+    #[must_use]
+    pub fn is_bcrypt(&self) -> bool {
+        self.bcrypt_cost().is_some()
+    }
+
     /// Tells whether it should be replaced when the password is known next time.
     #[must_use]
     pub fn needs_rehash(&self) -> bool {

@@ -40,7 +40,15 @@ pub(in crate::cli) fn run(arguments: &LoginArguments) -> anyhow::Result<ExitCode
     let mut config = DockerConfig::open(&folder)?;
     let options = Options { credentials: Some(credentials.clone()), ..Options::default() };
     let client = Client::with(&host.url(), options)?;
-    runtime()?.block_on(client.ping()).map_err(|error| match error.kind {
+    let runtime = runtime()?;
+    let anonymous = Client::with(&host.url(), Options::default())?;
+    if runtime.block_on(anonymous.ping()).is_ok() {
+        return Err(anyhow!(
+            "there is nothing to sign in to: {host} takes requests of everybody, without users; set auth.method to \
+             accounts to have some"
+        ));
+    }
+    runtime.block_on(client.ping()).map_err(|error| match error.kind {
         ClientErrorKind::Unauthorized => {
             anyhow!("{host} refuses the name or the password: check both")
         }

@@ -42,7 +42,7 @@ enum NamespaceCommand {
     /// Lists your namespaces; all, for administrators
     #[command(after_help = "Example:\n  roadstead namespace list")]
     List,
-    /// Gives a namespace to another user, or without one to the administrators
+    /// Gives a namespace to another user; an administrator also to all of them, by naming none
     #[command(
         after_help = "Examples:\n  roadstead namespace owner acme anna\n  roadstead namespace owner acme"
     )]

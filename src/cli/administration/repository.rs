@@ -1,13 +1,15 @@
 //! `roadstead repository`: the repositories of a registry.
 
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::runtime;
 use super::session::{RegistryArguments, Session};
 use super::table::{Column, print_done, print_list};
+use super::{output, runtime};
 
 const COLUMNS: &[Column] = &[("NAME", "name"), ("VISIBILITY", "visibility")];
 
@@ -43,6 +45,20 @@ enum RepositoryCommand {
         /// Who may see it
         #[arg(value_parser = ["public", "internal", "private"])]
         visibility: String,
+    },
+    /// Removes a repository with all its images: for who has the role owner there
+    #[command(
+        after_help = "Its tags, manifests and blobs are gone for every client at once, and for a public repository from every \
+            root that the gateway serves. Roles that were given on its name stay; `roadstead grant list` shows them. What others \
+            have fetched cannot be called back. On a terminal the command asks before, unless --yes is given.\n\n\
+        Example:\n  roadstead repository remove acme/app --yes"
+    )]
+    Remove {
+        /// The repository
+        repository: String,
+        /// Does not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Gives a user, a robot or `team:NAME` the role owner in one repository
     #[command(after_help = "`roadstead grant remove NAME owner REPOSITORY` takes it away.\n\n\
@@ -81,6 +97,18 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
             };
             print_done(&done, &format!("{repository} is {visibility}{note}"), target.json)
         }
+        RepositoryCommand::Remove { repository, yes } => {
+            if !yes && !is_confirmed(repository)? {
+                bail!("nothing was removed");
+            }
+            let query = "mutation($name: String!) { removeRepository(name: $name) }";
+            session.run(query, json!({ "name": repository })).await?;
+            print_done(
+                &json!({ "name": repository }),
+                &format!("removed {repository}"),
+                target.json,
+            )
+        }
         RepositoryCommand::Owner { repository, owner } => {
             let query = "mutation($name: String!, $owner: String!) \
                 { addRepositoryOwner(name: $name, owner: $owner) }";
@@ -89,4 +117,20 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
             print_done(&variables, &format!("{owner} is owner of {repository}"), target.json)
         }
     }
+}
+
+/// Asks whether a repository is to be removed, where somebody can answer.
+fn is_confirmed(repository: &str) -> anyhow::Result<bool> {
+    const DOING: &str = "cannot ask";
+
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    let shown = output::printable(repository);
+    let mut terminal = io::stderr();
+    write!(terminal, "Remove {shown} with all its images? Type yes: ").context(DOING)?;
+    terminal.flush().context(DOING)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context(DOING)?;
+    Ok(answer.trim().eq_ignore_ascii_case("yes"))
 }

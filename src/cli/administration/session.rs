@@ -31,6 +31,14 @@ pub(super) struct RegistryArguments {
     pub(super) json: bool,
 }
 
+/// Why a request was refused.
+pub(super) struct SessionRefusal {
+    /// The code for programs.
+    pub(super) code: String,
+    /// What the registry says.
+    pub(super) message: String,
+}
+
 /// A session with the management API of a registry.
 pub(super) struct Session {
     client: Client,
@@ -59,6 +67,18 @@ impl Session {
 
     /// Carries out one request, and returns its data.
     pub(super) async fn run(&self, query: &str, variables: Value) -> anyhow::Result<Value> {
+        match self.answer(query, variables).await? {
+            Ok(data) => Ok(data),
+            Err(refusal) => bail!("{}", refusal.message),
+        }
+    }
+
+    /// Carries out one request, and returns its data, or why it was refused.
+    pub(super) async fn answer(
+        &self,
+        query: &str,
+        variables: Value,
+    ) -> anyhow::Result<Result<Value, SessionRefusal>> {
         let answer = self.client.graphql(PATH, query, variables).await;
         let mut answer = answer.map_err(|error| match error.kind {
             ClientErrorKind::Unauthorized => {
@@ -79,9 +99,11 @@ impl Session {
         let errors = answer["errors"].as_array().into_iter().flatten();
         let messages: Vec<&str> = errors.filter_map(|error| error["message"].as_str()).collect();
         if !messages.is_empty() {
-            bail!("{}", messages.join("\n"));
+            let code = answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_default();
+            let (code, message) = (code.to_owned(), messages.join("\n"));
+            return Ok(Err(SessionRefusal { code, message }));
         }
-        Ok(answer["data"].take())
+        Ok(Ok(answer["data"].take()))
     }
 
     /// Reads a list to its end. The query has the parameters `$after` and `$first`, and the fields `items` and `next` in

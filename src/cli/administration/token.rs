@@ -25,6 +25,17 @@ const LIST: &str = "query($owner: String, $after: String, $first: Int) \
     { tokens(owner: $owner, after: $after, first: $first) \
     { items { id name owner scopes created expires lastUsed isRevoked } next } }";
 
+const ROBOT_COLUMNS: &[Column] = &[
+    ("NAME", "name"),
+    ("NAMESPACE", "namespace"),
+    ("DISABLED", "isDisabled"),
+    ("CREATED", "created"),
+];
+
+const LIST_ROBOTS: &str = "query($namespace: String, $after: String, $first: Int) \
+    { robots(namespace: $namespace, after: $after, first: $first) \
+    { items { name namespace isDisabled created } next } }";
+
 const CREATE: &str = "mutation($name: String!, $robot: RobotInput, $scopes: [String!]!, $lifetime: Int) \
     { createToken(name: $name, robot: $robot, scopes: $scopes, lifetime: $lifetime) \
     { secret token { id name owner scopes created expires } } }";
@@ -67,11 +78,20 @@ enum TokenCommand {
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires: Option<Duration>,
     },
-    /// Lists the tokens that you made, or those of a user or robot
-    #[command(after_help = "Examples:\n  roadstead token list\n  roadstead token list acme-ci")]
+    /// Lists the tokens that you made, or those of a user or robot; with --robots the robots themselves
+    #[command(
+        after_help = "`roadstead user disable NAME` and `remove NAME` are for robots, too.\n\n\
+        Examples:\n  roadstead token list\n  roadstead token list acme-ci\n  roadstead token list --robots --namespace acme"
+    )]
     List {
         /// The user or robot
         owner: Option<String>,
+        /// Lists robots: those of the namespaces that you own, or, for administrators, all
+        #[arg(long, conflicts_with = "owner")]
+        robots: bool,
+        /// Only those of this namespace
+        #[arg(long, value_name = "NS", requires = "robots")]
+        namespace: Option<String>,
     },
     /// Revokes a token for good
     #[command(after_help = "Example:\n  roadstead token revoke mfzwizltoq4tamrt")]
@@ -105,7 +125,12 @@ async fn carry_out(arguments: &TokenArguments) -> anyhow::Result<()> {
             made["secret"] = data["createToken"]["secret"].take();
             show(&made, target.json)
         }
-        TokenCommand::List { owner } => {
+        TokenCommand::List { robots: true, namespace, .. } => {
+            let robots =
+                session.list(LIST_ROBOTS, "robots", json!({ "namespace": namespace })).await?;
+            print_list(&robots, ROBOT_COLUMNS, target.json)
+        }
+        TokenCommand::List { owner, .. } => {
             let tokens = session.list(LIST, "tokens", json!({ "owner": owner })).await?;
             print_list(&tokens, COLUMNS, target.json)
         }

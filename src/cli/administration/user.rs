@@ -1,11 +1,15 @@
 //! `roadstead user`: users of a registry.
 
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 
+use super::import::{self, ImportedUser};
 use super::session::{RegistryArguments, Session};
 use super::table::{Column, print_done, print_list};
 use super::{CommonArguments, offline, password, runtime};
@@ -45,6 +49,31 @@ enum UserCommand {
         /// Makes the user an administrator
         #[arg(long)]
         admin: bool,
+    },
+    /// Adds the users of a password file, as `htpasswd -B` makes it
+    #[command(
+        after_help = "Passwords stay the same; each hash is replaced by one of argon2id at the first sign-in. A user who is \
+            there already stays unchanged, so the command can be repeated. A file with a line that cannot be used is refused \
+            as a whole.\n\n\
+        Exit code 1: a name is taken, for example by a namespace; the others were added.\n\n\
+        Example:\n  roadstead user import htpasswd"
+    )]
+    Import {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Makes a user an administrator
+    #[command(after_help = "Example:\n  roadstead user promote anna")]
+    Promote {
+        /// The name
+        name: String,
+    },
+    /// Makes an administrator a user like any other; the last one who can sign in stays
+    #[command(after_help = "Example:\n  roadstead user demote anna")]
+    Demote {
+        /// The name
+        name: String,
     },
     /// Lists users
     #[command(after_help = "Example:\n  roadstead user list --json")]
@@ -87,11 +116,21 @@ enum UserCommand {
     },
 }
 
+impl UserArguments {
+    /// Tells whether it works on a data folder.
+    pub(in crate::cli) fn uses_data(&self) -> bool {
+        matches!(self.command, UserCommand::Password { .. }) && self.target.registry.is_none()
+    }
+}
+
 /// Runs the subcommand.
 pub(in crate::cli) fn run(
     common: &CommonArguments,
     arguments: &UserArguments,
 ) -> anyhow::Result<ExitCode> {
+    if let UserCommand::Import { file } = &arguments.command {
+        return runtime()?.block_on(import_file(&arguments.target, file));
+    }
     runtime()?.block_on(carry_out(common, arguments))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -121,6 +160,9 @@ async fn carry_out(common: &CommonArguments, arguments: &UserArguments) -> anyho
             let added = session.run(query, variables).await?;
             print_done(&added["addUser"], &format!("added the user {name}"), as_json)
         }
+        UserCommand::Import { .. } => Ok(()),
+        UserCommand::Promote { name } => set_administrator(&session, name, true, as_json).await,
+        UserCommand::Demote { name } => set_administrator(&session, name, false, as_json).await,
         UserCommand::List => {
             let users = session.list(LIST, "users", json!({})).await?;
             print_list(&users, COLUMNS, as_json)
@@ -155,6 +197,51 @@ async fn disable(
     let done = if is_disabled { "disabled" } else { "enabled" };
     let value = json!({ "name": name, "isDisabled": is_disabled });
     print_done(&value, &format!("{done} {name}"), as_json)
+}
+
+async fn set_administrator(
+    session: &Session,
+    name: &str,
+    is_administrator: bool,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let query = "mutation($name: String!, $is: Boolean!) \
+        { setAdministrator(name: $name, isAdministrator: $is) { name isAdministrator isDisabled created } }";
+    let user = session.run(query, json!({ "name": name, "is": is_administrator })).await?;
+    let sentence = match is_administrator {
+        true => format!("{name} is an administrator"),
+        false => format!("{name} is no administrator any more"),
+    };
+    print_done(&user["setAdministrator"], &sentence, as_json)
+}
+
+/// Adds the users of a file, one after the other.
+async fn import_file(target: &RegistryArguments, file: &Path) -> anyhow::Result<ExitCode> {
+    let users = import::read(file)?;
+    let session = Session::open(target.registry.as_ref())?;
+    let query = "mutation($name: String!, $hash: String!) \
+        { importUser(name: $name, passwordHash: $hash) }";
+    let (mut added, mut unchanged, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for ImportedUser { line, name, hash } in &users {
+        let variables = json!({ "name": name, "hash": hash.expose_secret() });
+        match session.answer(query, variables).await? {
+            Ok(answer) if answer["importUser"] == true => added.push(name),
+            Ok(_) => unchanged.push(name),
+            Err(refusal) if refusal.code == "CONFLICT" => {
+                refused.push(json!({ "line": line, "name": name, "why": refusal.message }));
+            }
+            Err(refusal) => bail!("line {line}: {}", refusal.message),
+        }
+    }
+    let done = json!({ "added": added, "unchanged": unchanged, "refused": refused });
+    let mut sentence =
+        format!("added {} users; {} were there already", added.len(), unchanged.len());
+    for it in &refused {
+        let why = it["why"].as_str().unwrap_or_default();
+        let _ = write!(sentence, "\nline {}: {why}", it["line"]);
+    }
+    print_done(&done, &sentence, target.json)?;
+    Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn named(name: &str) -> Value {

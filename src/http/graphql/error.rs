@@ -1,6 +1,6 @@
 //! The one map from refusals of administration to what clients of the management API get.
 
-use async_graphql::{Error, ErrorExtensions};
+use async_graphql::{Error, ErrorExtensions, ServerError};
 
 use crate::accounts::AdministrationError;
 use crate::index::IndexError;
@@ -11,7 +11,7 @@ pub(super) fn refusal(error: AdministrationError) -> Error {
     use AdministrationError as E;
     let (code, message) = match &error {
         E::SignedOut => ("UNAUTHORIZED", error.to_string()),
-        E::Denied(_) => ("DENIED", error.to_string()),
+        E::Denied(_) => (DENIED, error.to_string()),
         E::Unknown(_) => ("NOT_FOUND", error.to_string()),
         E::Conflict(_) => ("CONFLICT", error.to_string()),
         E::Invalid(_) => ("INVALID", error.to_string()),
@@ -19,6 +19,15 @@ pub(super) fn refusal(error: AdministrationError) -> Error {
         E::Index(cause) => unavailable(cause),
     };
     coded(code, message)
+}
+
+/// The code of what the caller may not do.
+const DENIED: &str = "DENIED";
+
+/// Tells whether it says that the caller may not do something.
+pub(super) fn is_denied(error: &ServerError) -> bool {
+    let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    code == Some(&DENIED.into())
 }
 
 /// Makes an error with a code for programs.

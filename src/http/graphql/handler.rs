@@ -14,7 +14,9 @@ use super::super::body::{self, Body};
 use super::super::error::{Answer, ApiError};
 use super::super::{Api, caller, credentials, log};
 use super::bounds::{self, FRAGMENTS};
+use super::error;
 use super::schema::{READABLE_SCHEMA, SCHEMA};
+use super::sender::Sender;
 use crate::auth::{Act, Action, AuthError, Caller, Challenge, Credentials};
 use crate::oci::ErrorCode;
 
@@ -33,6 +35,7 @@ pub(in crate::http) async fn post(
     api: Data<Api>,
 ) -> Answer {
     let caller = identify(&request, &api).await?;
+    let sender = Sender::new(&request, &api);
     expect_json(&request)?;
     let text = read(&request, payload, &api).await?;
     // A list would be read as the fields of a request in their order.
@@ -49,7 +52,7 @@ pub(in crate::http) async fn post(
             format!("the request uses more than {FRAGMENTS} fragments; write the fields out");
         return Err(ApiError::malformed(ErrorCode::Unsupported, message));
     }
-    let mut query = query.data(caller).data(Data::clone(&api));
+    let mut query = query.data(caller.clone()).data(sender).data(Data::clone(&api));
     if let Some(administration) = &api.administration {
         query = query.data(Arc::clone(administration));
     }
@@ -58,6 +61,9 @@ pub(in crate::http) async fn post(
         let status = StatusCode::SERVICE_UNAVAILABLE;
         ApiError::unavailable(status, "the request took too long; request less at a time")
     })?;
+    if answer.errors.iter().any(error::is_denied) {
+        api.authority.refusals().note_act(&caller, None);
+    }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer))
 }
 
@@ -71,10 +77,11 @@ async fn identify(request: &HttpRequest, api: &Api) -> Result<Caller, ApiError> 
         Ok(caller) => caller,
         Err(error) => {
             caller::note_refusal(request, &error);
-            return Err(match error {
-                AuthError::Unauthorized(_) => refused(),
-                error => error.into(),
-            });
+            let error = match error {
+                AuthError::Unauthorized(_) => AuthError::Unauthorized(Challenge::Basic),
+                error => error,
+            };
+            return Err(caller::refusal(error, &credentials::of(request)));
         }
     };
     if caller.is_anonymous() {

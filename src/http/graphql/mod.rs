@@ -12,7 +12,9 @@ mod lists;
 mod moment;
 mod mutations;
 mod queries;
+mod removal;
 mod schema;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod types;

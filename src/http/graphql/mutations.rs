@@ -11,8 +11,9 @@ use super::bounds::CHANGE;
 use super::count::Count;
 use super::error::refusal;
 use super::queries::{namespace, parts};
+use super::sender::present;
 use super::types::{CreatedToken, Namespace, Quota, Repository, Team, User, Visibility};
-use super::visibility;
+use super::{removal, visibility};
 use crate::accounts::{AdministrationError, RobotRequest, TokenRequest, UserRequest};
 use crate::index;
 
@@ -37,10 +38,23 @@ impl Mutation {
         #[graphql(secret)] password: Option<String>,
         #[graphql(default)] is_administrator: bool,
     ) -> Result<User> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let password = password.map(SecretString::from);
         let request = UserRequest { name: &name, password, is_admin: is_administrator };
         administration.add_user(caller, request).await.map(Into::into).map_err(refusal)
+    }
+
+    /// Adds a user by the hash of a password (bcrypt), as a password file has it; false: there was such a user already, who
+    /// stays unchanged
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn import_user(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        #[graphql(secret)] password_hash: String,
+    ) -> Result<bool> {
+        let (administration, caller) = &present(context).await?;
+        administration.import_user(caller, &name, &password_hash.into()).await.map_err(refusal)
     }
 
     /// Disables a user or a robot, or enables it again
@@ -51,7 +65,7 @@ impl Mutation {
         name: String,
         is_disabled: bool,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let account = administration.set_disabled(caller, &name, is_disabled).await;
         account.map(|account| account.principal.is_disabled).map_err(refusal)
     }
@@ -64,7 +78,7 @@ impl Mutation {
         name: String,
         is_administrator: bool,
     ) -> Result<User> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let user = administration.set_admin(caller, &name, is_administrator).await;
         user.map(Into::into).map_err(refusal)
     }
@@ -72,7 +86,7 @@ impl Mutation {
     /// Removes a user or a robot for good; the name cannot be used again
     #[graphql(complexity = "CHANGE + child_complexity")]
     async fn remove_account(&self, context: &Context<'_>, name: String) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.remove_account(caller, &name).await)
     }
 
@@ -84,7 +98,7 @@ impl Mutation {
         name: String,
         #[graphql(secret)] password: String,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.set_password(caller, &name, password.into()).await)
     }
 
@@ -100,7 +114,7 @@ impl Mutation {
             i32,
         >,
     ) -> Result<CreatedToken> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let robot = robot.as_ref();
         let robot = robot.map(|it| RobotRequest { name: &it.name, namespace: &it.namespace });
         // What is less than nothing is too short as well.
@@ -112,21 +126,21 @@ impl Mutation {
     /// Revokes an access token for good
     #[graphql(complexity = "CHANGE + child_complexity")]
     async fn revoke_token(&self, context: &Context<'_>, id: String) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.revoke_token(caller, &id).await)
     }
 
     /// Adds a team
     #[graphql(complexity = "CHANGE + child_complexity")]
     async fn add_team(&self, context: &Context<'_>, name: String) -> Result<Team> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         administration.add_team(caller, &name).await.map(Into::into).map_err(refusal)
     }
 
     /// Removes a team with its grants
     #[graphql(complexity = "CHANGE + child_complexity")]
     async fn remove_team(&self, context: &Context<'_>, name: String) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.remove_team(caller, &name).await)
     }
 
@@ -138,7 +152,7 @@ impl Mutation {
         team: String,
         member: String,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.add_team_member(caller, &team, &member).await)
     }
 
@@ -150,7 +164,7 @@ impl Mutation {
         team: String,
         member: String,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.remove_team_member(caller, &team, &member).await)
     }
 
@@ -163,7 +177,7 @@ impl Mutation {
         role: String,
         pattern: String,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.add_grant(caller, &holder, &role, &pattern).await)
     }
 
@@ -176,7 +190,7 @@ impl Mutation {
         role: String,
         pattern: String,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.remove_grant(caller, &holder, &role, &pattern).await)
     }
 
@@ -188,12 +202,12 @@ impl Mutation {
         name: String,
         owner: Option<String>,
     ) -> Result<Namespace> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let row = administration.add_namespace(caller, &name, owner.as_deref()).await;
         namespace(administration, row.map_err(refusal)?).await
     }
 
-    /// Gives a namespace to a user, or to the administrators
+    /// Gives a namespace to a user; an administrator also to all of them, by naming none
     #[graphql(complexity = "CHANGE + child_complexity")]
     async fn set_namespace_owner(
         &self,
@@ -201,7 +215,7 @@ impl Mutation {
         name: String,
         owner: Option<String>,
     ) -> Result<Namespace> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let row = administration.set_namespace_owner(caller, &name, owner.as_deref()).await;
         namespace(administration, row.map_err(refusal)?).await
     }
@@ -244,8 +258,16 @@ impl Mutation {
         name: String,
         visibility: Visibility,
     ) -> Result<Repository> {
-        let (_, caller) = parts(context)?;
+        let (_, caller) = &present(context).await?;
         visibility::set(context.data::<Data<Api>>()?, caller, &name, visibility).await
+    }
+
+    /// Removes a repository with all that it has
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_repository(&self, context: &Context<'_>, name: String) -> Result<bool> {
+        let (_, caller) = &present(context).await?;
+        removal::remove(context.data::<Data<Api>>()?, caller, &name).await?;
+        Ok(true)
     }
 
     /// Gives a user, a robot or `team:NAME` the role owner in one repository
@@ -256,7 +278,7 @@ impl Mutation {
         name: String,
         owner: String,
     ) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.add_repository_owner(caller, &name, &owner).await)
     }
 }

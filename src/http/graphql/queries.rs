@@ -44,7 +44,7 @@ impl Query {
         users.map(Into::into).map_err(refusal)
     }
 
-    /// Robots, by their names: of one namespace, or of all
+    /// Robots, by their names: of one namespace, or of all that the caller may see
     #[graphql(complexity = "complexity(first, child_complexity)")]
     async fn robots(
         &self,
@@ -99,8 +99,8 @@ impl Query {
         members(context, &team, after.as_deref(), first).await
     }
 
-    /// Grants, in the order in which they were made: of a user, a robot or `team:NAME`, in a namespace, or all; without
-    /// the right to see these, the caller's own
+    /// Grants, in the order in which they were made: of a user, a robot or `team:NAME`, in a namespace, or all that the
+    /// caller may see: its own, those of its teams and those in its namespaces
     #[graphql(complexity = "complexity(first, child_complexity)")]
     async fn grants(
         &self,

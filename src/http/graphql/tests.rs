@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::bounds::reads_schema;
 use super::schema::{READABLE_SCHEMA, SCHEMA};
+use super::sender::Sender;
 use crate::accounts::Administration;
 use crate::auth::accounts::{Bound, Bounded, CreateRule, Rights, Rules, TokenScopes};
 use crate::auth::passwords::{Bounds, Checks};
@@ -44,7 +45,8 @@ impl Home {
 
     async fn run(&self, caller: &Caller, query: &str, variables: Value) -> Response {
         let request = Request::new(query).variables(Variables::from_json(variables));
-        let request = request.data(caller.clone()).data(Arc::clone(&self.administration));
+        let request = request.data(caller.clone()).data(Sender::Known);
+        let request = request.data(Arc::clone(&self.administration));
         let schema = if reads_schema(query) { &READABLE_SCHEMA } else { &SCHEMA };
         schema.execute(request).await
     }

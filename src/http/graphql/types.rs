@@ -5,8 +5,10 @@ use secrecy::ExposeSecret;
 
 use super::count::Count;
 use super::moment::Moment;
-use crate::accounts::{ListedRepository, MadeToken, TokenSummary, Whoami};
-use crate::index::{Account, Event, GrantRow, Holder, Principal, PrincipalKind, QuotaRow, TeamRow};
+use crate::accounts::{MadeToken, TokenSummary, Whoami};
+use crate::index::{
+    Account, Event, GrantRow, Holder, Principal, PrincipalKind, QuotaRow, SeenRepository, TeamRow,
+};
 use crate::oci;
 
 /// Who the caller is
@@ -257,8 +259,8 @@ impl From<QuotaRow> for Quota {
     }
 }
 
-impl From<ListedRepository> for Repository {
-    fn from(ListedRepository { name, visibility }: ListedRepository) -> Self {
+impl From<SeenRepository> for Repository {
+    fn from(SeenRepository { name, visibility }: SeenRepository) -> Self {
         Self { name: name.to_string(), visibility: visibility.into() }
     }
 }

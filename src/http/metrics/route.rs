@@ -107,6 +107,11 @@ impl RouteMetrics {
         Self { families, route, methods: Default::default() }
     }
 
+    /// Returns the route as the metrics name it.
+    pub(in crate::http) fn name(&self) -> &str {
+        &self.route
+    }
+
     /// Counts a request that came to its end.
     pub(in crate::http) fn count(&self, measured: &Measured<'_>) {
         let index = METHODS.iter().position(|method| method == measured.method);

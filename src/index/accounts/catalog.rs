@@ -24,6 +24,18 @@ pub struct CatalogFilter<'a> {
     pub patterns: &'a [VisiblePattern],
 }
 
+/// A repository in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenRepository {
+    /// Its name.
+    pub name: RepositoryName,
+    /// Who may see it.
+    pub visibility: Visibility,
+}
+
+/// A name, and who may see what has it.
+type Row = (String, String);
+
 /// Names to read: those of a range, in a tree of names by visibility where one is given.
 struct Part {
     visibility: Option<Visibility>,
@@ -42,7 +54,7 @@ impl Index {
         filter: &CatalogFilter<'_>,
         last: Option<&str>,
         limit: u32,
-    ) -> Result<Vec<RepositoryName>> {
+    ) -> Result<Vec<SeenRepository>> {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let last = last.unwrap_or_default();
         if limit == 0 {
@@ -51,17 +63,36 @@ impl Index {
         let connection = &mut self.read().await?;
         let mut names = open_names(connection, filter.is_signed_in, last, limit).await?;
         // What comes after a full page of these is not on this page.
-        let through = if names.len() < limit { None } else { names.last().cloned() };
+        let through = names.last().filter(|_| names.len() >= limit).map(|(name, _)| name.clone());
         let (ranges, is_exact) = ranges(filter.patterns);
         let ranges = ranges.iter().filter_map(|range| range.clipped(last, through.as_deref()));
         let ranges: Vec<Range> = ranges.collect();
         let matches = |name: &str| is_exact || filter.patterns.iter().any(|it| it.matches(name));
         names.extend(matching_names(connection, ranges, matches, is_exact, limit).await?);
         names.sort_unstable();
-        names.dedup();
+        // It may have changed between the two queries.
+        names.dedup_by(|later, first| later.0 == first.0);
         names.truncate(limit);
-        names.iter().map(|name| parsed(name)).collect()
+        names.iter().map(seen).collect()
     }
+
+    /// Lists all repositories that have a manifest, bytewise after `last`, at most `limit`.
+    pub async fn all_repositories(
+        &self,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<SeenRepository>> {
+        let Some(range) = Range::all().clipped(last.unwrap_or_default(), None) else {
+            return Ok(Vec::new());
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let parts = [Part { visibility: None, range }];
+        read(&mut self.read().await?, &parts, limit).await?.iter().map(seen).collect()
+    }
+}
+
+fn seen((name, visibility): &Row) -> Result<SeenRepository> {
+    Ok(SeenRepository { name: parsed(name)?, visibility: parsed(visibility)? })
 }
 
 /// Lists the first repositories after a name that everybody may see, or everybody who is signed in.
@@ -70,7 +101,7 @@ async fn open_names(
     is_signed_in: bool,
     last: &str,
     limit: usize,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Row>> {
     let Some(range) = Range::all().clipped(last, None) else { return Ok(Vec::new()) };
     let mut parts = vec![Part { visibility: Some(Visibility::Public), range: range.clone() }];
     if is_signed_in {
@@ -86,7 +117,7 @@ async fn matching_names(
     matches: impl Fn(&str) -> bool,
     is_exact: bool,
     limit: usize,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Row>> {
     let at_once = if is_exact { limit } else { limit.max(UNSURE) };
     let mut found = Vec::new();
     for chunk in ranges.chunks(RANGES) {
@@ -101,8 +132,8 @@ async fn matching_names(
             parts.resize_with(RANGES, || Part { visibility: None, range: Range::none() });
             let names = read(connection, &parts, at_once).await?;
             let is_all = names.len() < at_once;
-            last = names.last().cloned().unwrap_or_default();
-            found.extend(names.into_iter().filter(|name| matches(name)));
+            last = names.last().map(|(name, _)| name.clone()).unwrap_or_default();
+            found.extend(names.into_iter().filter(|(name, _)| matches(name)));
             if found.len() >= limit {
                 return Ok(found);
             }
@@ -120,15 +151,17 @@ async fn matching_names(
 /// stops. One condition with `OR` over all of them would have it read every name, or all that match before the first page
 /// is cut off. For the same reason what is asked about manifests is a value and no `EXISTS`, which Postgres would turn into
 /// a join, and read all manifests for it.
-async fn read(connection: &mut Connection, parts: &[Part], limit: usize) -> Result<Vec<String>> {
+async fn read(connection: &mut Connection, parts: &[Part], limit: usize) -> Result<Vec<Row>> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows: Vec<(String,)> = on!(connection, "listing visible repositories", db => {
-        let mut select = QueryBuilder::new("SELECT name FROM (");
+    on!(connection, "listing visible repositories", db => {
+        let mut select = QueryBuilder::new("SELECT name, visibility FROM (");
         for (number, part) in parts.iter().enumerate() {
             if number > 0 {
                 select.push(" UNION ALL ");
             }
-            select.push("SELECT name FROM (SELECT name FROM repositories r WHERE ");
+            select.push(
+                "SELECT name, visibility FROM (SELECT name, visibility FROM repositories r WHERE ",
+            );
             if let Some(visibility) = part.visibility {
                 select.push("visibility = ").push_bind(visibility.as_str()).push(" AND ");
             }
@@ -146,6 +179,5 @@ async fn read(connection: &mut Connection, parts: &[Part], limit: usize) -> Resu
         }
         select.push(") AS parts ORDER BY name LIMIT ").push_bind(limit);
         select.build_query_as().fetch_all(db).await
-    })?;
-    Ok(rows.into_iter().map(|(name,)| name).collect())
+    })
 }

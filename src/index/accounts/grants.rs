@@ -5,6 +5,7 @@ use sqlx::QueryBuilder;
 use super::super::columns::damaged;
 use super::super::connection::{Connection, on};
 use super::super::{Actor, Index, Result};
+use super::bounds::MOST_ROLES;
 use super::principals::find as find_principal;
 use super::rows::{Changed, GrantFilter, GrantRow, Holder, NewGrant};
 use super::teams;
@@ -42,6 +43,17 @@ impl Index {
                     .push(" AND g.pattern < ")
                     .push_bind(format!("{component}0"))
                     .push("))"),
+                GrantFilter::SeenBy(id) => select
+                    .push(" AND (g.principal = ")
+                    .push_bind(id)
+                    .push(" OR g.team IN (SELECT team FROM team_members WHERE principal = ")
+                    .push_bind(id)
+                    .push(") OR EXISTS (SELECT 1 FROM namespaces n WHERE n.owner = ")
+                    .push_bind(id)
+                    .push(
+                        " AND (g.pattern = n.name \
+                         OR (g.pattern >= n.name || '/' AND g.pattern < n.name || '0'))))",
+                    ),
             };
             select.push(" ORDER BY g.id LIMIT ").push_bind(i64::from(limit));
             select.build_query_as().fetch_all(db).await
@@ -49,7 +61,8 @@ impl Index {
         rows.into_iter().map(grant).collect()
     }
 
-    /// Gives a role. Unknown is a holder who is gone, and a maker who is.
+    /// Gives a role. Unknown is a holder who is gone, and a maker who is; full, that this maker has given
+    /// [`MOST_ROLES`] to this holder.
     pub async fn add_grant(
         &self,
         grant: &NewGrant<'_>,
@@ -61,10 +74,11 @@ impl Index {
         let Some(holder) = holder_name(connection, grant.holder).await? else {
             return change.undo(Changed::Unknown).await;
         };
-        if let Some(maker) = grant.maker {
-            let found = find_principal(connection, maker).await?;
-            if found.is_none_or(|maker| maker.is_disabled) {
-                return change.undo(Changed::Unknown).await;
+        if let Some(id) = grant.maker {
+            let maker = find_principal(connection, id).await?.filter(|maker| !maker.is_disabled);
+            let Some(maker) = maker else { return change.undo(Changed::Unknown).await };
+            if !maker.is_admin && given(connection, id, grant.holder).await? >= MOST_ROLES {
+                return change.undo(Changed::Full).await;
             }
         }
         let (principal, team) = columns(grant.holder);
@@ -125,6 +139,19 @@ impl Index {
         change.note("grant", format!("remove {role} on {pattern} from {name}")).await?;
         change.commit(Changed::Done).await
     }
+}
+
+/// Counts the roles that a principal has given to a holder.
+async fn given(connection: &mut Connection, maker: i64, holder: Holder) -> Result<i64> {
+    let (statement, id) = match holder {
+        Holder::Principal(id) => {
+            ("SELECT count(*) FROM grants WHERE principal = $1 AND maker = $2", id)
+        }
+        Holder::Team(id) => ("SELECT count(*) FROM grants WHERE team = $1 AND maker = $2", id),
+    };
+    let (count,): (i64,) = on!(connection, "counting roles", db =>
+        sqlx::query_as(statement).bind(id).bind(maker).fetch_one(db).await)?;
+    Ok(count)
 }
 
 /// Returns what an event calls a holder, if it is there.

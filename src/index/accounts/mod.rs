@@ -8,6 +8,7 @@
 //! What names, roles, patterns, scopes and hashes mean is not known here; the caller has parsed them. Who may make a
 //! change is the caller's to decide as well. Rows refer to each other by number, and numbers are never given again.
 
+mod bounds;
 mod catalog;
 mod change;
 mod grants;
@@ -20,6 +21,7 @@ mod removal;
 mod rights;
 mod robots;
 mod rows;
+mod setup;
 mod state;
 mod teams;
 mod tokens;
@@ -27,12 +29,14 @@ mod use_times;
 mod users;
 mod visible;
 
-pub use catalog::CatalogFilter;
+pub use bounds::{MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES};
+pub use catalog::{CatalogFilter, SeenRepository};
 pub use rows::{
     AccessToken, Account, Added, Changed, FirstAdministrator, FoundToken, GrantFilter, GrantRow,
     Holder, NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, Principal,
     PrincipalFilter, PrincipalKind, Rights, RoleGrant, SigningKey, TeamRow, TokenFilter,
 };
+pub use setup::SetupCode;
 pub use state::States;
 pub(super) use use_times::TokenUses;
 pub use visible::{PatternComponent, VisiblePattern};

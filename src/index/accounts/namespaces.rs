@@ -3,6 +3,7 @@
 use super::super::columns::parsed;
 use super::super::connection::{Connection, on};
 use super::super::{Actor, Index, Result};
+use super::bounds::MOST_NAMESPACES;
 use super::principals::{find as find_principal, is_reserved, may_make};
 use super::rows::{Added, Changed, NamespaceRow};
 use crate::oci::Visibility;
@@ -30,7 +31,8 @@ impl Index {
     }
 
     /// Adds a namespace of a user, or of the administrators. The name is taken where there is one, where it is reserved, and
-    /// for a user where there are repositories in it; unknown is an owner who is gone, is disabled or is a robot.
+    /// for a user where there are repositories in it; unknown is an owner who is gone, is disabled or is a robot; full,
+    /// one who owns [`MOST_NAMESPACES`].
     pub async fn add_namespace(
         &self,
         name: &str,
@@ -51,13 +53,17 @@ impl Index {
         {
             return change.undo(Added::Unknown).await;
         }
+        if is_full(connection, owner).await? {
+            return change.undo(Added::Full).await;
+        }
         let id = insert(connection, name, owner, now).await?;
         let owner = owner_name(connection, owner).await?;
         change.note("namespace", format!("add {name} of {owner}")).await?;
         change.commit(Added::Made(id)).await
     }
 
-    /// Gives a namespace to a user, or to the administrators.
+    /// Gives a namespace to a user, or to the administrators. Unknown is a user who is gone, is disabled or is a robot; full,
+    /// one who owns [`MOST_NAMESPACES`].
     pub async fn set_namespace_owner(
         &self,
         id: i64,
@@ -71,6 +77,9 @@ impl Index {
             && !may_make(connection, owner).await?
         {
             return change.undo(Changed::Unknown).await;
+        }
+        if is_full(connection, owner).await? {
+            return change.undo(Changed::Full).await;
         }
         let found: Option<(String,)> = on!(connection, "giving a namespace to another owner", db =>
             sqlx::query_as("UPDATE namespaces SET owner = $2 WHERE id = $1 RETURNING name")
@@ -187,6 +196,20 @@ pub(super) async fn has_repositories(connection: &mut Connection, namespace: &st
     .fetch_optional(db)
     .await)?;
     Ok(found.is_some())
+}
+
+/// Tells whether a user owns as many namespaces as it may.
+async fn is_full(connection: &mut Connection, owner: Option<i64>) -> Result<bool> {
+    let Some(owner) = owner else { return Ok(false) };
+    if find_principal(connection, owner).await?.is_some_and(|owner| owner.is_admin) {
+        return Ok(false);
+    }
+    let (count,): (i64,) = on!(connection, "counting namespaces", db =>
+        sqlx::query_as("SELECT count(*) FROM namespaces WHERE owner = $1")
+            .bind(owner)
+            .fetch_one(db)
+            .await)?;
+    Ok(count >= MOST_NAMESPACES)
 }
 
 async fn owner_name(connection: &mut Connection, owner: Option<i64>) -> Result<String> {

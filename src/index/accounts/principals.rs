@@ -66,6 +66,9 @@ impl Index {
                 PrincipalFilter::Users => select.push(" AND p.kind = 'user'"),
                 PrincipalFilter::Robots => select.push(" AND p.kind = 'robot'"),
                 PrincipalFilter::RobotsOf(id) => select.push(" AND p.namespace = ").push_bind(id),
+                PrincipalFilter::RobotsOfOwner(id) => {
+                    select.push(" AND p.kind = 'robot' AND n.owner = ").push_bind(id)
+                }
                 PrincipalFilter::MadeBy(id) => select.push(" AND p.maker = ").push_bind(id),
             };
             select.push(" ORDER BY p.name LIMIT ").push_bind(i64::from(limit));
@@ -128,7 +131,8 @@ pub(super) async fn may_make(connection: &mut Connection, id: i64) -> Result<boo
     Ok(found.is_some_and(|maker| maker.kind == PrincipalKind::User && !maker.is_disabled))
 }
 
-/// Tells whether without this principal no administrator would be left who may sign in. In a change.
+/// Tells whether without this principal no administrator would be left who can sign in: one that is not disabled and has
+/// a password. Where this one cannot either, nothing is lost with it. In a change.
 pub(super) async fn is_last_administrator(
     connection: &mut Connection,
     principal: &Principal,
@@ -136,13 +140,25 @@ pub(super) async fn is_last_administrator(
     if !principal.is_admin || principal.is_disabled {
         return Ok(false);
     }
-    let (others,): (i64,) = on!(connection, "counting administrators", db => sqlx::query_as(
-        "SELECT count(*) FROM principals WHERE is_admin = 1 AND is_disabled = 0 AND id <> $1",
+    let left: Vec<(i64,)> = on!(connection, "looking for administrators", db => sqlx::query_as(
+        "SELECT id FROM principals \
+         WHERE is_admin = 1 AND is_disabled = 0 AND password IS NOT NULL LIMIT 2",
     )
-    .bind(principal.id)
+    .fetch_all(db)
+    .await)?;
+    Ok(left == [(principal.id,)])
+}
+
+/// Counts the robots that a user has made, those included whose names are reserved since they were removed. In a change.
+pub(super) async fn robots_made(connection: &mut Connection, maker: i64) -> Result<i64> {
+    let (count,): (i64,) = on!(connection, "counting robots", db => sqlx::query_as(
+        "SELECT (SELECT count(*) FROM principals WHERE maker = $1) \
+         + (SELECT count(*) FROM reserved_names WHERE maker = $1)",
+    )
+    .bind(maker)
     .fetch_one(db)
     .await)?;
-    Ok(others == 0)
+    Ok(count)
 }
 
 /// Tells whether a name can never be given to a principal or a namespace any more. In a change.

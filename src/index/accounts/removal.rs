@@ -34,8 +34,9 @@ impl Index {
         }
         let connection = change.connection();
         on!(connection, "reserving a name", db =>
-            sqlx::query("INSERT INTO reserved_names (name) VALUES ($1) ON CONFLICT DO NOTHING")
+            sqlx::query("INSERT INTO reserved_names (name, maker) VALUES ($1, $2) ON CONFLICT DO NOTHING")
                 .bind(&principal.name)
+                .bind(principal.maker)
                 .execute(db)
                 .await
                 .map(drop))?;

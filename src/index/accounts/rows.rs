@@ -79,6 +79,8 @@ pub enum Added {
     Taken,
     /// Something that it names is gone, or may do nothing.
     Unknown,
+    /// The user has as many as it may have.
+    Full,
 }
 
 /// What came of adding the first administrator.
@@ -107,6 +109,8 @@ pub enum Changed {
     LastAdministrator,
     /// A robot whose maker was removed may do nothing for good.
     WithoutMaker,
+    /// There are as many as there may be.
+    Full,
 }
 
 /// Which principals are listed.
@@ -118,6 +122,8 @@ pub enum PrincipalFilter {
     Robots,
     /// The robots of a namespace, by its number.
     RobotsOf(i64),
+    /// The robots of the namespaces that a user owns, by the user's number.
+    RobotsOfOwner(i64),
     /// The robots that a user made.
     MadeBy(i64),
 }
@@ -272,6 +278,8 @@ pub enum GrantFilter<'a> {
     Of(Holder),
     /// Those whose pattern begins with that component.
     In(&'a str),
+    /// Those of a principal and its teams, and those whose pattern begins with a namespace that it owns.
+    SeenBy(i64),
 }
 
 /// What a principal may do, by itself and by its teams.

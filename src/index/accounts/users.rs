@@ -8,6 +8,7 @@ use super::change::Change;
 use super::namespaces::{self, has_repositories};
 use super::principals::{find, is_last_administrator, is_named, is_reserved};
 use super::rows::{Added, Changed, FirstAdministrator, NewUser, PrincipalKind};
+use super::setup;
 
 impl Index {
     /// Adds a user, and the namespace of that name, which it owns. The name is taken where there is or was a principal of
@@ -55,6 +56,7 @@ impl Index {
             let owner = is_empty.then_some(id);
             namespaces::insert(change.connection(), name, owner, now).await?;
         }
+        setup::forget(change.connection()).await?;
         change.commit(FirstAdministrator::Made(id)).await
     }
 

@@ -7,8 +7,10 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use roadstead::auth::accounts::{Bound, Bounded, Rights, TokenScopes};
 use roadstead::index::{CatalogFilter, Index, PatternComponent, Result, VisiblePattern};
 use roadstead::oci::Visibility;
+use roadstead::registry::repositories_seen;
 
 use crate::fixtures::{NOW, give, manifest, repository};
 use crate::{Case, Outcome, case, home::Home};
@@ -18,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_catalog_has_what_a_caller_may_see),
         case(a_catalog_agrees_with_a_model),
         case(a_page_of_few_among_many_is_quick),
+        case(a_name_that_a_token_hides_costs_no_query),
     ]
 }
 
@@ -43,7 +46,7 @@ async fn list(
         let last = names.last().map(String::as_str);
         let page = index.visible_repositories(&filter, last, size).await?;
         assert!(page.len() <= size as usize);
-        names.extend(page.iter().map(ToString::to_string));
+        names.extend(page.iter().map(|it| it.name.to_string()));
         if page.len() < size as usize {
             return Ok(names);
         }
@@ -108,7 +111,7 @@ async fn a_catalog_has_what_a_caller_may_see(home: Home) -> Outcome {
         [("", "inside"), ("org~", ""), ("org/app", "org/team/app"), ("Z", "inside"), ("\u{e9}", "")]
     {
         let page = index.visible_repositories(&filter, Some(last), 1).await?;
-        assert_eq!(page.first().map_or("", |name| name.as_str()), first, "{last}");
+        assert_eq!(page.first().map_or("", |it| it.name.as_str()), first, "{last}");
     }
     assert!(index.visible_repositories(&filter, None, 0).await?.is_empty());
     Ok(())
@@ -246,5 +249,35 @@ async fn a_page_of_few_among_many_is_quick(home: Home) -> Outcome {
             assert!(fastest <= limit, "{fastest:?} for {texts:?} after {last:?}");
         }
     }
+    Ok(())
+}
+
+/// What a token hides is read in large pages, and without a query for each name.
+async fn a_name_that_a_token_hides_costs_no_query(home: Home) -> Outcome {
+    const HIDDEN: usize = 4000;
+    const ROUNDS_EACH: usize = 20;
+
+    let index = &home.index;
+    let mut names: Vec<String> = (0..HIDDEN).map(|number| format!("hidden/app{number}")).collect();
+    names.extend(["seen/one".to_owned(), "seen/two".to_owned()]);
+    make(index, names.iter().map(|name| (name.as_str(), Visibility::Private))).await?;
+    let scopes = TokenScopes::read(["seen/*:pull"])?;
+    let admin = Rights::user(true, Vec::new(), Vec::new());
+    let narrow = Bounded::from(admin).within(Bound::Scopes(scopes));
+    let (mut whole, mut page) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS_EACH {
+        let begin = Instant::now();
+        assert_eq!(index.all_repositories(None, u32::MAX).await?.len(), HIDDEN + 2);
+        whole = whole.min(begin.elapsed());
+        let begin = Instant::now();
+        let seen = repositories_seen(index, &narrow, None, 1).await?;
+        page = page.min(begin.elapsed());
+        let seen: Vec<_> = seen.iter().map(|it| (it.name.as_str(), it.visibility)).collect();
+        assert_eq!(seen, [("seen/one", Visibility::Private)]);
+    }
+    let rest = repositories_seen(index, &narrow, Some("seen/one"), 9).await?;
+    assert_eq!(rest.len(), 1);
+    // Beside each other, so that both take longer where others use the machine.
+    assert!(page <= whole * 15, "{page:?}, where all names are read in {whole:?}");
     Ok(())
 }

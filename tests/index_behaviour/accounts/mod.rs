@@ -1,10 +1,12 @@
 //! Cases about accounts: who there is, what they may do, and what of it they see.
 
+mod bounds;
 mod catalog;
 mod keys;
 mod people;
 mod removal;
 mod rights;
+mod setup;
 mod states;
 mod tokens;
 
@@ -30,6 +32,8 @@ pub(crate) fn cases() -> Vec<Case> {
         keys::cases(),
         states::cases(),
         catalog::cases(),
+        bounds::cases(),
+        setup::cases(),
     ]
     .into_iter()
     .flatten()
@@ -60,7 +64,8 @@ async fn add_user(index: &Index, name: &str) -> Result<i64> {
 }
 
 async fn add_admin(index: &Index, name: &str) -> Result<i64> {
-    let user = NewUser { name, password: None, is_admin: true };
+    let password = secret("$argon2id$");
+    let user = NewUser { name, password: Some(&password), is_admin: true };
     index.add_user(&user, &anna(), NOW).await.map(id_of)
 }
 

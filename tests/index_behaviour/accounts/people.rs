@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(the_first_administrator_takes_no_namespace_with_content),
         case(a_password_is_changed_and_rehashed),
         case(the_last_administrator_stays),
+        case(an_administrator_without_a_password_is_none_who_can_sign_in),
         case(two_administrators_cannot_disable_each_other_at_once),
         case(a_principal_is_disabled_where_nothing_says_otherwise),
         case(namespaces_are_made_once_and_change_hands),
@@ -232,6 +233,27 @@ async fn the_last_administrator_stays(home: Home) -> Outcome {
         said,
         [&expected[..3], &["namespace: give one to the administrators"], &expected[3..]].concat()
     );
+    Ok(())
+}
+
+async fn an_administrator_without_a_password_is_none_who_can_sign_in(home: Home) -> Outcome {
+    let index = &home.index;
+    let one = add_admin(index, "one").await?;
+    let user = NewUser { name: "other", password: None, is_admin: true };
+    let other = id_of(index.add_user(&user, &anna(), NOW).await?);
+    let last = Changed::LastAdministrator;
+    assert_eq!(index.set_disabled(one, true, &anna(), NOW).await?, last);
+    assert_eq!(index.set_admin(one, false, &anna(), NOW).await?, last);
+    assert_eq!(index.remove_principal(one, &anna(), NOW).await?, last);
+    // With the other one nothing is lost.
+    assert_eq!(index.set_disabled(other, true, &anna(), NOW).await?, Changed::Done);
+    assert_eq!(index.set_disabled(other, false, &anna(), NOW).await?, Changed::Done);
+    assert_eq!(
+        index.set_password(other, &secret("$argon2id$"), &anna(), NOW).await?,
+        Changed::Done
+    );
+    assert_eq!(index.remove_principal(one, &anna(), NOW).await?, Changed::Done);
+    assert_eq!(index.set_admin(other, false, &anna(), NOW).await?, last);
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(rights_are_those_of_a_principal_and_its_teams),
         case(a_role_is_given_once_and_taken_away),
         case(grants_are_listed_in_pages),
+        case(who_owns_a_namespace_sees_the_grants_there_and_its_own),
     ]
 }
 
@@ -135,5 +136,36 @@ async fn grants_are_listed_in_pages(home: Home) -> Outcome {
             assert!(rows.iter().all(|row| row.holder_name == name(row.holder)));
         }
     }
+    Ok(())
+}
+
+async fn who_owns_a_namespace_sees_the_grants_there_and_its_own(home: Home) -> Outcome {
+    let index = &home.index;
+    let (bob, eve) = (add_user(index, "bob").await?, add_user(index, "eve").await?);
+    let _ = id_of(index.add_namespace("own", Some(bob), &anna(), NOW).await?);
+    let dev = id_of(index.add_team("dev", &anna(), NOW).await?);
+    let ops = id_of(index.add_team("ops", &anna(), NOW).await?);
+    let _ = index.add_team_member(dev, bob, &anna(), NOW).await?;
+    for (holder, pattern) in [
+        (Holder::Principal(eve), "own"),
+        (Holder::Principal(eve), "own/**"),
+        (Holder::Team(ops), "bob/app"),
+        (Holder::Principal(bob), "other/a"),
+        (Holder::Team(dev), "other/b"),
+        // Of others, and of namespaces that begin in the same way.
+        (Holder::Principal(eve), "other/c"),
+        (Holder::Team(ops), "other/d"),
+        (Holder::Principal(eve), "own2/e"),
+        (Holder::Principal(eve), "own-x"),
+        (Holder::Principal(eve), "*/f"),
+    ] {
+        assert_eq!(give_role(index, holder, "reader", pattern).await?, Changed::Done);
+    }
+    let seen = index.grants(GrantFilter::SeenBy(bob), None, 99).await?;
+    let seen: Vec<&str> = seen.iter().map(|grant| grant.pattern.as_str()).collect();
+    assert_eq!(seen, ["own", "own/**", "bob/app", "other/a", "other/b"]);
+    let page = index.grants(GrantFilter::SeenBy(bob), None, 2).await?;
+    let next = index.grants(GrantFilter::SeenBy(bob), Some(page[1].id), 2).await?;
+    assert_eq!(next[0].pattern, "bob/app");
     Ok(())
 }

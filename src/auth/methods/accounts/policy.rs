@@ -20,9 +20,8 @@ impl Policy for ByRights {
             Act::Ask | Act::Any(Action::Pull) => Decision::Allow,
             // An anonymous client that has fetched a token has done what it was challenged to do.
             Act::SignIn => allow_if(!is_anonymous || caller.scopes.is_some()),
-            Act::Any(Action::Push | Action::Delete | Action::Visibility) | Act::List => {
-                allow_if(!is_anonymous)
-            }
+            Act::Any(Action::Push | Action::Delete | Action::Visibility | Action::Remove)
+            | Act::List => allow_if(!is_anonymous),
             Act::Metrics => self.metrics(caller),
             Act::On(action, name) => {
                 let target = Target { name, state };

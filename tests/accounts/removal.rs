@@ -1,0 +1,119 @@
+//! Repositories that are removed or withdrawn: what is left of them for clients and for the gateway.
+
+use cid::Cid;
+use reqwest::Method;
+
+use super::management::{refused, run};
+use super::team::{Sender, Team, user};
+use crate::common::{http, succeed};
+
+fn remove(name: &str) -> String {
+    format!("mutation {{ removeRepository(name: \"{name}\") }}")
+}
+
+fn root(team: &Team) -> Cid {
+    let root = succeed(&mut team.server.command(["root"]));
+    root.trim().parse().expect("it is a CID")
+}
+
+#[test]
+fn an_owner_removes_a_repository_with_all_that_it_has() {
+    let team = Team::start();
+    for name in ["team/secret", "team/open", "team/inner"] {
+        assert_eq!(team.push(name, &user("anna")), [201, 201], "{name}");
+    }
+    let of_anna = Sender::Basic("anna".to_owned(), team.secrets.of_anna.clone());
+    for (sender, name, code) in [
+        (user("carl"), "team/secret", "NOT_FOUND"),
+        (user("carl"), "team/absent", "NOT_FOUND"),
+        (user("carl"), "team/open", "DENIED"),
+        (user("will"), "team/secret", "DENIED"),
+        (of_anna, "team/secret", "NOT_FOUND"),
+        (user("anna"), "team/absent", "NOT_FOUND"),
+        (user("anna"), "Team/Secret", "INVALID"),
+        (user("anna"), "example.com/app", "DENIED"),
+    ] {
+        assert_eq!(refused(&team, &sender, &remove(name)), code, "{sender:?} {name}");
+    }
+    let pull = |name: &str| team.get(&format!("/v2/{name}/manifests/v1"), &user("anna")).status;
+    let blob = format!("blobs/{}", crate::common::content::sha256(b"config"));
+    for name in ["team/secret", "team/open"] {
+        assert_eq!(pull(name), 200);
+        run(&team, &user("anna"), &remove(name));
+        assert_eq!(pull(name), 404, "{name}");
+        assert_eq!(team.get(&format!("/v2/{name}/{blob}"), &user("anna")).status, 404);
+        assert_eq!(team.get(&format!("/v2/{name}/tags/list"), &user("anna")).status, 404);
+        assert_eq!(refused(&team, &user("anna"), &remove(name)), "NOT_FOUND", "again");
+    }
+    assert_eq!(pull("team/inner"), 200, "which has the same content");
+    let catalog = team.get("/v2/_catalog", &user("anna")).json();
+    assert_eq!(catalog["repositories"], serde_json::json!(["team/inner"]));
+    let log = run(
+        &team,
+        &user("root"),
+        "{ audit(repository: \"team/open\") { items { kind user detail } } }",
+    );
+    let last =
+        log["audit"]["items"].as_array().expect("it is a list").last().expect("there is one");
+    let expected =
+        serde_json::json!({ "kind": "delete", "user": "anna", "detail": "the repository" });
+    assert_eq!(last, &expected);
+    // A later one of that name is a new one: private, without what the other had.
+    let manifest = crate::common::content::image(b"config", &[]).to_string().into_bytes();
+    let put = team.send(Method::PUT, "/v2/team/open/manifests/v1", &user("anna"), manifest);
+    assert_eq!(put.status, 400, "{}", put.text());
+    assert_eq!(team.push("team/open", &user("anna")), [201, 201]);
+    assert_eq!(team.get("/v2/team/open/manifests/v1", &Sender::Nobody).status, 401);
+    succeed(&mut team.server.command(["root"]));
+}
+
+#[test]
+fn a_removed_repository_is_in_no_root_and_the_tree_stays_sound() {
+    let mut team = Team::start();
+    let empty = root(&team);
+    assert_eq!(team.push("team/open", &user("anna")), [201, 201]);
+    let before = root(&team);
+    assert_ne!(before, empty);
+    run(&team, &user("anna"), &remove("team/open"));
+    assert_eq!(root(&team), empty, "as if it had never been there");
+    let path = format!("/ipfs/{before}/docker/registry/v2/repositories/team/open?format=car");
+    assert_eq!(http::get(&team.server.url(&path)).status, 404);
+    team.server.stop();
+    succeed(&mut team.server.command(["check"]));
+}
+
+#[test]
+fn below_an_earlier_root_what_was_withdrawn_is_refused_and_no_fault() {
+    let team = Team::start();
+    assert_eq!(team.push("team/open", &user("anna")), [201, 201]);
+    assert_eq!(team.push("shop/app", &user("root")), [201, 201]);
+    run(
+        &team,
+        &user("root"),
+        "mutation { setVisibility(name: \"shop/app\", visibility: PUBLIC) { name } }",
+    );
+    let before = root(&team);
+    let repositories = format!("/ipfs/{before}/docker/registry/v2/repositories");
+    let car = |path: &str| http::get(&team.server.url(&format!("{path}?format=car")));
+    for path in [&format!("{repositories}/team/open"), &repositories, &format!("/ipfs/{before}")] {
+        assert_eq!(car(path).status, 200, "{path}");
+    }
+    run(
+        &team,
+        &user("anna"),
+        "mutation { setVisibility(name: \"team/open\", visibility: PRIVATE) { name } }",
+    );
+    for path in [
+        format!("{repositories}/team/open"),
+        format!("{repositories}/team/open/_manifests"),
+        // The whole, too: an archive that ends early would look like a fault of the network.
+        repositories.clone(),
+        format!("/ipfs/{before}"),
+    ] {
+        let answer = car(&path);
+        assert_eq!(answer.status, 404, "{path}: {}", answer.text());
+        assert!(answer.text().contains("not public"), "{}", answer.text());
+    }
+    assert_eq!(car(&format!("{repositories}/shop/app")).status, 200, "the rest is served on");
+    assert!(!team.server.log().contains("internal error"), "{}", team.server.log());
+}
