@@ -271,6 +271,7 @@ fn every_setting_refuses_nonsense() {
         ("federation.cache_root_percent", &["0", "101", "'half'"]),
         ("federation.max_reads", &["0", "-1", "10001", "'ten'"]),
         ("federation.max_reads_per_root", &["0", "10001", "true"]),
+        ("federation.fetch_ahead_bytes", &["-1", "'64m'", "true"]),
         ("federation.max_read_bytes", &["0", "8388607", "'64m'"]),
         ("federation.kubo.api", &["'kubo:5001'", "'off'", "'ftp://127.0.0.1'", "5"]),
         ("federation.kubo.keep_peers", &["'0s'", "0", "''", "'soon'"]),

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::common::{http, require, succeed};
 use crate::content::{Content, EMPTY, digest, image, image_of};
 use crate::many;
-use crate::pulls::{requests_per_second, value};
+use crate::pulls::{requests_per_second_as, value};
 use crate::subject::Subject;
 use crate::table::Row;
 use crate::{Arguments, MB, counted, rounds, rows, timed};
@@ -105,7 +105,8 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject]) -> Vec<Row> {
         subjects,
         || (),
         |subject| {
-            let found = requests_per_second(&subject.url(&target), subject.bearer.as_deref());
+            let found =
+                requests_per_second_as(subject.bearer.as_deref(), "GET", &subject.url(&target));
             let (requests, late) = found.expect("wrk was there a moment ago");
             slowest.push((subject.name.clone(), late));
             requests

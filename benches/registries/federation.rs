@@ -19,7 +19,7 @@ use crate::content::{Content, EMPTY, digest, image_of};
 use crate::far::Far;
 use crate::subject::{Subject, peak_memory_of};
 use crate::table::{Figures, Row};
-use crate::{Arguments, MB, rounds, rows, timed};
+use crate::{Arguments, MB, distant, rounds, rows, timed};
 
 /// Where the images are.
 const REPOSITORY: &str = "bench/image";
@@ -32,7 +32,7 @@ const SIZE: usize = 20;
 const AT_ONCE: usize = 3;
 
 /// How far away the peer is whose first byte is waited for.
-const ROUND_TRIP: Duration = Duration::from_millis(50);
+pub(crate) const ROUND_TRIP: Duration = Duration::from_millis(50);
 
 /// Whom the other figures belong to.
 const NODES: &str = "ipfs get, node to node";
@@ -40,16 +40,16 @@ const NEAR: &str = "the same without the distance";
 const OWN: &str = "an image of its own";
 
 /// An operator that publishes.
-struct Publisher {
-    domain: &'static str,
-    server: Server,
+pub(crate) struct Publisher {
+    pub(crate) domain: &'static str,
+    pub(crate) server: Server,
     goal: &'static str,
 }
 
 /// All that takes part.
-struct World {
+pub(crate) struct World {
     dns: Bind,
-    publishers: [Publisher; 2],
+    pub(crate) publishers: [Publisher; 2],
     /// The node of the second publisher, and another one.
     nodes: [KuboNode; 2],
     layers: Vec<Content>,
@@ -60,15 +60,23 @@ struct World {
     _postgres: Postgres,
 }
 
+type Phase = fn(&World, &Arguments) -> Vec<Row>;
+
 /// Measures all; skips where there is no Kubo, no Postgres or no name server.
 pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
     let Some(world) = World::start() else { return Vec::new() };
     let mut found = Vec::new();
-    for publisher in &world.publishers {
-        found.extend(world.cold(arguments, publisher));
+    let phases: [(&str, Phase); 4] = [
+        ("cold", World::cold_pulls),
+        ("first", World::first_byte),
+        ("warm", World::warm),
+        ("distant", distant::measure),
+    ];
+    for (name, phase) in phases {
+        if name.contains(&arguments.only) {
+            found.extend(phase(&world, arguments));
+        }
     }
-    found.extend(world.first_byte(arguments));
-    found.extend(world.warm(arguments));
     let memory = Subject::other("Roadstead", "");
     let peaks = [world.peaks.into_inner().expect("nobody panicked")];
     found.extend(rows(
@@ -106,7 +114,7 @@ impl World {
             _postgres: postgres,
         };
         for publisher in &world.publishers {
-            world.push(publisher.server.address());
+            Self::push(publisher.server.address(), REPOSITORY, &world.layers);
             world.publish(publisher.domain, &publisher.server, publisher.server.address());
         }
         let publisher = world.publishers[1].server.address();
@@ -116,19 +124,19 @@ impl World {
     }
 
     /// Pushes the image.
-    fn push(&self, address: &str) {
+    pub(crate) fn push(address: &str, repository: &str, layers: &[Content]) {
         let mut client = Client::open(address);
-        for layer in &self.layers {
-            client.push(REPOSITORY, &layer.digest, &layer.bytes);
+        for layer in layers {
+            client.push(repository, &layer.digest, &layer.bytes);
         }
-        client.push(REPOSITORY, &digest(EMPTY), EMPTY);
+        client.push(repository, &digest(EMPTY), EMPTY);
         let layers: Vec<_> =
-            self.layers.iter().map(|layer| (layer.digest.clone(), layer.bytes.len())).collect();
-        client.push_manifest(REPOSITORY, "v1", image_of(&layers).as_bytes());
+            layers.iter().map(|layer| (layer.digest.clone(), layer.bytes.len())).collect();
+        client.push_manifest(repository, "v1", image_of(&layers).as_bytes());
     }
 
     /// Writes the root of a publisher into the DNS, and where it is reached.
-    fn publish(&self, domain: &str, server: &Server, address: &str) {
+    pub(crate) fn publish(&self, domain: &str, server: &Server, address: &str) {
         let root = succeed(&mut server.command(["root"]));
         let (ip, port) = address.split_once(':').expect("it has a port");
         let commands = format!(
@@ -141,7 +149,7 @@ impl World {
     }
 
     /// A registry that knows nothing but its name server.
-    fn puller(&self) -> Server {
+    pub(crate) fn puller(&self) -> Server {
         let servers = self.dns.address();
         Server::start_with(move |command| {
             command
@@ -151,7 +159,7 @@ impl World {
     }
 
     /// Notes how much memory a registry took.
-    fn weigh(&self, server: &Server) {
+    pub(crate) fn weigh(&self, server: &Server) {
         self.peaks.lock().expect("nobody panicked").extend(peak_memory_of(server.id()));
     }
 
@@ -163,6 +171,10 @@ impl World {
         let address =
             addresses.iter().filter_map(Value::as_str).find(|it| it.contains("/127.0.0.1/"));
         self.nodes[1].ipfs(["swarm", "connect", address.expect("it listens on loopback")]);
+    }
+
+    fn cold_pulls(&self, arguments: &Arguments) -> Vec<Row> {
+        self.publishers.iter().flat_map(|publisher| self.cold(arguments, publisher)).collect()
     }
 
     /// An image that nobody pulled before.
@@ -194,9 +206,13 @@ impl World {
     /// Pulls the image as docker does.
     fn pull(&self, address: &str, repository: &str) {
         Client::open(address).get(&format!("/v2/{repository}/manifests/v1"));
-        at_once(&self.layers, |layer| {
-            Client::open(address).get(&format!("/v2/{repository}/blobs/{}", layer.digest));
-        });
+        at_once(
+            &self.layers,
+            || (),
+            |(), layer| {
+                Client::open(address).get(&format!("/v2/{repository}/blobs/{}", layer.digest));
+            },
+        );
     }
 
     /// Has the second node get the layers from the first, at the same width; returns megabytes per second.
@@ -205,11 +221,15 @@ impl World {
         self.connect();
         rustix::fs::sync();
         let seconds = timed(|| {
-            at_once(&self.cids, |cid| {
-                let file = folder.join(cid);
-                let file = file.to_str().expect("its name is a CID");
-                self.nodes[1].ipfs(["get", "--progress=false", "--output", file, cid]);
-            });
+            at_once(
+                &self.cids,
+                || (),
+                |(), cid| {
+                    let file = folder.join(cid);
+                    let file = file.to_str().expect("its name is a CID");
+                    self.nodes[1].ipfs(["get", "--progress=false", "--output", file, cid]);
+                },
+            );
         });
         for cid in &self.cids {
             fs::remove_file(folder.join(cid)).expect("it was got");
@@ -258,7 +278,7 @@ impl World {
         let subjects = [Subject::other("Roadstead", ""), Subject::other(OWN, "")];
         let subjects: Vec<&Subject> = subjects.iter().collect();
         let server = self.puller();
-        self.push(server.address());
+        Self::push(server.address(), REPOSITORY, &self.layers);
         let foreign = format!("{}/{REPOSITORY}", self.publishers[0].domain);
         let figures = rounds(
             arguments.rounds,
@@ -282,14 +302,19 @@ fn megabytes() -> f64 {
     megabytes
 }
 
-/// Works through a list, some at a time.
-fn at_once<Item: Sync>(items: &[Item], work: impl Fn(&Item) + Sync) {
+/// Works through a list, some at a time, each worker with a tool of its own.
+pub(crate) fn at_once<Item: Sync, Tool>(
+    items: &[Item],
+    tool: impl Fn() -> Tool + Sync,
+    work: impl Fn(&mut Tool, &Item) + Sync,
+) {
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
+                let mut tool = tool();
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    work(item);
+                    work(&mut tool, item);
                 }
             });
         }

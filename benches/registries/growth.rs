@@ -18,6 +18,9 @@ const REPOSITORIES: [usize; 2] = [10, 20_000];
 /// How many more pushes are timed at either.
 const MORE: usize = 40;
 
+/// How long a server does nothing before its memory is looked at.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// The piece of which the large blob is made, and how many there are: 5 GB.
 const PIECE: usize = 50_000_000;
 const PIECES: usize = 100;
@@ -25,6 +28,7 @@ const PIECES: usize = 100;
 pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
     // First, since a start begins to count anew.
     let mut found = large_blob(subjects);
+    found.extend(idle(subjects));
     found.extend(start(arguments, subjects));
     found.extend(one_more_push(arguments));
     found
@@ -42,6 +46,26 @@ fn large_blob(subjects: &[Subject]) -> Vec<Row> {
     let figures: Vec<Vec<f64>> = subjects.iter().map(memory).collect();
     let goals = [("Roadstead", "≤ 64 MB")];
     rows("peak memory, a blob of 5 GB and all before it", &goals, "MiB", &all(subjects), &figures)
+}
+
+/// The memory of ours that it holds on to after all that, beside that of a fresh start.
+fn idle(subjects: &mut [Subject]) -> Vec<Row> {
+    let ours = &mut subjects[0];
+    thread::sleep(IDLE);
+    let after = ours.memory();
+    ours.stop();
+    ours.run();
+    ours.client().get("/v2/");
+    thread::sleep(IDLE);
+    let (Some(after), Some(fresh)) = (after, ours.memory()) else { return Vec::new() };
+    let labels = [Subject::other("after all before it", ""), Subject::other("fresh", "")];
+    let labels: Vec<&Subject> = labels.iter().collect();
+    let row = |what: &str, goal: &str, index: usize| {
+        let figures = [vec![after[index]], vec![fresh[index]]];
+        rows(what, &[("fresh", goal)], "MiB", &labels, &figures)
+    };
+    let whole = row("memory when idle", "≤ 1.3", 0);
+    whole.into_iter().chain(row("memory of no file when idle", "≤ 16 MB more", 1)).collect()
 }
 
 /// The time from the start of the process to the first manifest.

@@ -17,6 +17,8 @@ mod accounts;
 mod calm;
 mod client;
 mod content;
+mod distant;
+mod encrypted;
 mod far;
 mod federation;
 mod growth;
@@ -65,8 +67,9 @@ struct Arguments {
     /// How much of that, of the small images of crowd, and of the repositories of offline is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
-    /// Only the phases whose name has this in it: push, crowd, pull, manifest, growth, offline; of kubo push, pull, commit, manifest,
-    /// replicas; of accounts manifest, pull, push, token, catalog
+    /// Only the phases whose name has this in it: push, crowd, pull, thousand, tls, manifest, growth, offline; of kubo push, pull, commit, manifest,
+    /// replicas; of federation cold, first, warm, distant;
+    /// of accounts manifest, pull, push, token, catalog
     #[arg(long, default_value = "")]
     only: String,
     /// Another registry that is running and takes pushes from everybody, as NAME=HOST:PORT
@@ -193,10 +196,12 @@ fn embedded(arguments: &Arguments) -> Vec<Row> {
         subjects.push(Subject::other(name, address));
     }
     let mut found = Vec::new();
-    let phases: [(&str, Phase); 6] = [
+    let phases: [(&str, Phase); 8] = [
         ("push", pushes::measure),
         ("crowd", pushes::measure_crowd),
         ("pull", pulls::measure),
+        ("thousand", pulls::measure_thousand),
+        ("tls", encrypted::measure),
         ("manifest", pulls::measure_manifests),
         ("growth", growth::measure),
         ("offline", offline::measure),

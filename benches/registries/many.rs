@@ -3,16 +3,21 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use crate::client::{Body, Client};
 use crate::content::{EMPTY, digest, image};
 use crate::subject::Subject;
 use crate::table::{Figures, Row};
-use crate::{Arguments, rows, timed};
+use crate::{Arguments, MANIFEST_TYPE, rows, timed};
 
 /// How many repositories, blobs and tags there are, of which `--percent` are made.
 const REPOSITORIES: usize = 100_000;
 const BLOBS: usize = 1_000_000;
-const TAGS: usize = 10_000;
+const TAGS: usize = 100_000;
+
+/// How many of the manifests name one subject.
+const REFERRERS: usize = 100_000;
 
 const LAYER: &[u8] = b"the layer of every image";
 
@@ -31,12 +36,15 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
     let mut subject = Subject::roadstead(&arguments.folder);
     let mut found = Vec::new();
 
-    push(&subject, repositories, |client, number| {
-        let repository = format!("team-{}/app-{number}", number % 100);
-        push_image(client, &repository, "v1");
-    });
-    thread::sleep(SETTLED);
-    found.extend(memory(&subject, &format!("pushes into {repositories} repositories")));
+    // A tenth first, to see what the others add.
+    for (first, end) in [(0, repositories / 10), (repositories / 10, repositories)] {
+        push(&subject, end - first, |client, number| {
+            let number = first + number;
+            push_image(client, &format!("team-{}/app-{number}", number % 100), "v1");
+        });
+        thread::sleep(SETTLED);
+        found.extend(memory(&subject, &format!("pushes into {end} repositories")));
+    }
 
     subject.stop();
     let begun = Instant::now();
@@ -51,6 +59,11 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
     push(&subject, tags, |client, number| {
         push_image(client, "bench/tags", &format!("v{number}"));
     });
+    let image = image(&digest(LAYER), LAYER.len());
+    let named = digest(image.as_bytes());
+    push(&subject, part(REFERRERS), |client, number| {
+        push_referrer(client, "bench/tags", image.as_bytes(), number);
+    });
     push(&subject, blobs, |client, number| {
         let blob = format!("blob {number}");
         client.push("bench/blobs", &digest(blob.as_bytes()), blob.as_bytes());
@@ -58,10 +71,11 @@ pub(crate) fn measure(arguments: &Arguments) -> Vec<Row> {
     thread::sleep(SETTLED);
     found.extend(memory(&subject, &format!("a restart, {tags} tags and {blobs} blobs")));
     for (what, target) in [
-        ("the first page of the catalog", "/v2/_catalog?n=100".to_owned()),
-        ("a later page of the catalog", "/v2/_catalog?n=100&last=team-50/app-50".to_owned()),
-        ("the first page of tags", "/v2/bench/tags/tags/list?n=100".to_owned()),
-        ("a later page of tags", "/v2/bench/tags/tags/list?n=100&last=v5".to_owned()),
+        ("the first page of the catalog", "/v2/_catalog?n=1000".to_owned()),
+        ("a later page of the catalog", "/v2/_catalog?n=1000&last=team-50/app-50".to_owned()),
+        ("the first page of tags", "/v2/bench/tags/tags/list?n=1000".to_owned()),
+        ("a later page of tags", "/v2/bench/tags/tags/list?n=1000&last=v5".to_owned()),
+        ("the first page of referrers", format!("/v2/bench/tags/referrers/{named}")),
     ] {
         found.extend(page(&subject, what, &target));
     }
@@ -82,11 +96,15 @@ pub(crate) fn push(subject: &Subject, count: usize, work: impl Fn(&mut Client, u
     });
 }
 
-/// The most memory since the last start.
+/// The most memory since the last start, and the present one.
 fn memory(subject: &Subject, after: &str) -> Vec<Row> {
-    let figures = vec![subject.peak_memory().into_iter().collect()];
-    let goals = [(subject.name.as_str(), "≤ 64 MB")];
-    rows(&format!("peak memory, {after}"), &goals, "MiB", &[subject], &figures)
+    let now = subject.memory().map(|[all, own]| [("memory", all), ("memory of no file", own)]);
+    let peak = subject.peak_memory().map(|peak| ("peak memory", peak));
+    let row = |(what, figure): (&str, f64)| {
+        let goals = [(subject.name.as_str(), if what == "peak memory" { "≤ 64 MB" } else { "" })];
+        rows(&format!("{what}, {after}"), &goals, "MiB", &[subject], &[vec![figure]])
+    };
+    peak.into_iter().chain(now.into_iter().flatten()).flat_map(row).collect()
 }
 
 fn page(subject: &Subject, what: &str, target: &str) -> Vec<Row> {
@@ -98,7 +116,26 @@ fn page(subject: &Subject, what: &str, target: &str) -> Vec<Row> {
         }) * 1e3
     });
     let figures = vec![vec![Figures::new(times.collect()).median()]];
-    rows(what, &[(subject.name.as_str(), "≤ 10 ms")], "ms", &[subject], &figures)
+    rows(what, &[(subject.name.as_str(), "≤ 5 ms")], "ms", &[subject], &figures)
+}
+
+/// Pushes a manifest that names another one as its subject.
+fn push_referrer(client: &mut Client, repository: &str, subject: &[u8], number: usize) {
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "artifactType": "application/vnd.example.note",
+        "config": {
+            "mediaType": "application/vnd.oci.empty.v1+json",
+            "digest": digest(EMPTY),
+            "size": EMPTY.len(),
+        },
+        "layers": [],
+        "subject": { "mediaType": MANIFEST_TYPE, "digest": digest(subject), "size": subject.len() },
+        "annotations": { "number": number.to_string() },
+    });
+    let manifest = manifest.to_string();
+    client.push_manifest(repository, &digest(manifest.as_bytes()), manifest.as_bytes());
 }
 
 /// Pushes the same small image, whose blobs are mounted where they are stored.

@@ -12,10 +12,15 @@ use crate::subject::Subject;
 use crate::table::Row;
 use crate::{Arguments, MANIFEST_TYPE, MB, counted, rounds, rows, timed};
 
-const REPOSITORY: &str = "bench/pull";
+pub(crate) const REPOSITORY: &str = "bench/pull";
 
 /// How many pull at the same time.
-const CLIENTS: [usize; 2] = [1, 8];
+pub(crate) const CLIENTS: [usize; 2] = [1, 8];
+
+/// How many pull one layer at the same time, of how many megabytes it is, and how many do for comparison.
+const CROWD: usize = 1000;
+const LAYER: usize = 64;
+const FEW: usize = 8;
 
 /// How long manifests are asked for, each time.
 const SECONDS: usize = 5;
@@ -43,9 +48,7 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
                         }
                     });
                 });
-                #[allow(clippy::cast_precision_loss, reason = "a figure of three digits")]
-                let megabytes = (arguments.size * clients) as f64;
-                megabytes / seconds
+                rate(arguments.size * clients, seconds)
             },
         );
         let work = format!("blob GET ×{clients}");
@@ -53,6 +56,51 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
         found.extend(rows(&work, &goals, "MB/s", &subjects, &figures));
     }
     found
+}
+
+/// One layer that very many pull at once, beside as many pulls by a few.
+pub(crate) fn measure_thousand(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
+    let layer = Content::new(LAYER * MB);
+    let target = format!("/v2/{REPOSITORY}/blobs/{}", layer.digest);
+    let server = &subjects[0];
+    server.client().push(REPOSITORY, &layer.digest, &layer.bytes);
+    let few = format!("{FEW} at a time");
+    let labels = [Subject::other("all at once", ""), Subject::other(&few, "")];
+    let labels: Vec<&Subject> = labels.iter().collect();
+    let figures = rounds(
+        arguments.rounds,
+        &labels,
+        || (),
+        |label| {
+            let clients = if label.name == few { FEW } else { CROWD };
+            let seconds = timed(|| {
+                thread::scope(|scope| {
+                    for _ in 0..clients {
+                        scope.spawn(|| {
+                            let mut client = server.client();
+                            for _ in 0..CROWD / clients {
+                                client.get(&target);
+                            }
+                        });
+                    }
+                });
+            });
+            rate(LAYER * CROWD, seconds)
+        },
+    );
+    rows(
+        &format!("{CROWD} pulls of a layer of {LAYER} MB"),
+        &[(few.as_str(), "≥ 0.95")],
+        "MB/s",
+        &labels,
+        &figures,
+    )
+}
+
+/// Megabytes per second.
+#[expect(clippy::cast_precision_loss, reason = "a figure of three digits")]
+pub(crate) fn rate(megabytes: usize, seconds: f64) -> f64 {
+    megabytes as f64 / seconds
 }
 
 /// Manifests, by tag and by digest.
@@ -71,10 +119,14 @@ pub(crate) fn measure_manifests(arguments: &Arguments, subjects: &mut [Subject])
     let (_files, nginx) = nginx(arguments, &files);
     let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
     let mut found = Vec::new();
-    for (what, target) in
-        [("manifest GET by tag", &tag_target), ("manifest GET by digest", &digest_target)]
-    {
-        found.extend(manifests(arguments, &subjects, what, target));
+    for (method, by, target) in [
+        ("GET", "tag", &tag_target),
+        ("GET", "digest", &digest_target),
+        ("HEAD", "tag", &tag_target),
+        ("HEAD", "digest", &digest_target),
+    ] {
+        let what = format!("manifest {method} by {by}");
+        found.extend(manifests(arguments, &subjects, &what, (method, target)));
     }
     found
 }
@@ -87,12 +139,17 @@ fn nginx(arguments: &Arguments, files: &[(&str, &[u8])]) -> (TempDir, Option<Sub
         fs::create_dir_all(path.parent().expect("it is below the root")).expect("it can be made");
         fs::write(path, bytes).expect("a file can be written");
     }
-    let nginx = Subject::nginx(&arguments.folder, root.path().to_owned());
+    let nginx = Subject::nginx(&arguments.folder, root.path().to_owned(), None);
     (root, nginx)
 }
 
 /// Requests for a manifest over 64 connections; no rows where there is no wrk.
-fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &str) -> Vec<Row> {
+fn manifests(
+    arguments: &Arguments,
+    subjects: &[&Subject],
+    what: &str,
+    (method, target): (&str, &str),
+) -> Vec<Row> {
     if require("wrk").is_none() {
         return Vec::new();
     }
@@ -102,7 +159,7 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &
         subjects,
         || (),
         |subject| {
-            let (requests, late) = requests_per_second(&subject.url(target), None)
+            let (requests, late) = requests_per_second(method, &subject.url(target))
                 .expect("wrk was there a moment ago");
             slowest.push((subject.name.clone(), late));
             requests
@@ -117,10 +174,21 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject], what: &str, target: &
 
 /// Asks for a manifest over 64 connections for a while; returns how many times a second it came, and how
 /// many milliseconds the slowest hundredth took at least. None where there is no wrk.
-pub(crate) fn requests_per_second(url: &str, bearer: Option<&str>) -> Option<(f64, f64)> {
+pub(crate) fn requests_per_second(method: &str, url: &str) -> Option<(f64, f64)> {
+    requests_per_second_as(None, method, url)
+}
+
+/// The same by a client that sends a token, if there is one.
+pub(crate) fn requests_per_second_as(
+    bearer: Option<&str>,
+    method: &str,
+    url: &str,
+) -> Option<(f64, f64)> {
+    let script = tempfile::NamedTempFile::new().expect("a file can be made");
+    fs::write(&script, format!("wrk.method = \"{method}\"")).expect("it can be written");
     let mut command = Command::new(require("wrk")?);
     command.args(["-t2", "-c64", "--latency", &format!("-d{SECONDS}s"), "-H"]);
-    command.arg(format!("Accept: {MANIFEST_TYPE}"));
+    command.arg(format!("Accept: {MANIFEST_TYPE}")).arg("--script").arg(script.path());
     if let Some(token) = bearer {
         command.args(["-H", &format!("Authorization: Bearer {token}")]);
     }

@@ -133,15 +133,22 @@ impl Subject {
         })
     }
 
-    /// nginx with sendfile on the files of a folder.
-    pub(crate) fn nginx(parent: &Path, root: PathBuf) -> Option<Self> {
+    /// nginx with sendfile on the files of a folder; over TLS, if it gets a certificate and its key.
+    pub(crate) fn nginx(parent: &Path, root: PathBuf, pair: Option<[PathBuf; 2]>) -> Option<Self> {
         let program = require("nginx")?;
         Some(Self::start(parent, "nginx", move |folder, address| {
             let config = folder.join("nginx.conf");
+            let (ssl, lines) = match &pair {
+                None => ("", String::new()),
+                Some([certificate, key]) => {
+                    let (certificate, key) = (certificate.display(), key.display());
+                    (" ssl", format!("ssl_certificate {certificate}; ssl_certificate_key {key};"))
+                }
+            };
             let text = format!(
                 "daemon off; worker_processes auto; pid {0}/pid; error_log {0}/error.log; user root;\n\
                  events {{ worker_connections 1024; }}\n\
-                 http {{ access_log {0}/access.log; sendfile on; server {{ listen {address}; root {1}; }} }}\n",
+                 http {{ access_log {0}/access.log; sendfile on; server {{ listen {address}{ssl}; {lines} root {1}; }} }}\n",
                 folder.display(),
                 root.display()
             );
@@ -185,7 +192,7 @@ impl Subject {
     }
 
     /// Starts the process, and waits until it takes a connection.
-    fn run(&mut self) {
+    pub(crate) fn run(&mut self) {
         self.launch();
         if let Some(process) = &mut self.process {
             process.wait_until(READY, || Client::try_open(&self.address).is_ok());
@@ -223,6 +230,12 @@ impl Subject {
         Some(self.earlier_peak.max(peak_memory_of(process.id())?))
     }
 
+    /// The memory that its process holds now, in MiB: all, and what no file backs.
+    pub(crate) fn memory(&self) -> Option<[f64; 2]> {
+        let id = self.process.as_ref()?.id();
+        Some([memory_of(id, "VmRSS:")?, memory_of(id, "RssAnon:")?])
+    }
+
     /// The processor time that its process has taken so far, in seconds; without that of earlier processes.
     pub(crate) fn processor_time(&self) -> Option<f64> {
         let stat =
@@ -248,8 +261,13 @@ impl Subject {
 
 /// The most memory that a process ever held, in MiB.
 pub(crate) fn peak_memory_of(id: u32) -> Option<f64> {
+    memory_of(id, "VmHWM:")
+}
+
+/// One of the figures that Linux has of the memory of a process, in MiB.
+fn memory_of(id: u32, name: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kibibytes: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
     Some(kibibytes / 1024.0)
 }

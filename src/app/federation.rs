@@ -32,12 +32,13 @@ pub(super) fn open(settings: &Settings) -> Result<Option<Federation>, AppError> 
     let node = node(settings, Some(folder.join("peers")))?;
     let roots = roots_by(settings, node, |resolver| resolver.with_persistent_cache(persistent))?;
     let longest = settings.manifests.max_bytes;
+    let ahead = federation.fetch_ahead_bytes;
     let limits = ReadLimits {
         reads: federation.max_reads,
         reads_per_root: federation.max_reads_per_root,
         bytes: federation.max_read_bytes,
     };
-    Ok(Some(Federation::new(cache, answers, roots, longest, limits)))
+    Ok(Some(Federation::new(cache, answers, roots, longest, limits, ahead)))
 }
 
 /// Names the setting where its default bounds anonymous clients that there may be.

@@ -44,6 +44,8 @@ pub struct FederationSettings {
     pub max_reads_per_root: usize,
     /// How many bytes the blocks have that are being received.
     pub max_read_bytes: u64,
+    /// How many bytes of an image are fetched ahead of the client that has got its manifest.
+    pub fetch_ahead_bytes: u64,
 }
 
 /// What anonymous clients get of foreign images.
@@ -137,6 +139,7 @@ impl FederationSettings {
             cache_root_percent: within("federation.cache_root_percent", 1..=100)?,
             max_reads: count("federation.max_reads")?,
             max_reads_per_root: count("federation.max_reads_per_root")?,
+            fetch_ahead_bytes: values.number("federation.fetch_ahead_bytes"),
             max_read_bytes: bytes.filter(|bytes| *bytes >= LEAST_BYTES).ok_or_else(refused)?,
         })
     }

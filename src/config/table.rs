@@ -570,6 +570,14 @@ pub const SETTINGS: &[Setting] = &[
             root.",
     },
     Setting {
+        name: "federation.fetch_ahead_bytes",
+        kind: Kind::Number,
+        default: "67108864",
+        expects: "a number of bytes; 0: none",
+        help: "How many bytes of an image of another registry are fetched as soon as a client has got its manifest, \
+            several blobs at a time, before the client requests them.",
+    },
+    Setting {
         name: "federation.kubo.api",
         kind: Kind::Text,
         default: r#""""#,

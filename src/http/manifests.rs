@@ -62,11 +62,12 @@ pub(super) async fn get(
     if is_known {
         return Ok(response.finish());
     }
-    response.insert_header((CONTENT_TYPE, manifest.media_type));
+    response.insert_header((CONTENT_TYPE, manifest.media_type.as_str()));
     if is_head {
         let nothing = stream::empty::<Result<Bytes, Infallible>>();
         return Ok(response.body(SizedStream::new(manifest.bytes.len() as u64, nothing)));
     }
+    repository.fetch_ahead(&manifest);
     match lent {
         None => Ok(response.body(manifest.bytes)),
         Some(loan) => Ok(response.body(memory::body(manifest.bytes, loan))),

@@ -75,6 +75,14 @@ impl Repository<'_> {
         }
     }
 
+    /// Prepares for the requests of a client that is sent the manifest of a foreign image: its blobs begin to be
+    /// fetched, as far as the settings say.
+    pub fn fetch_ahead(&self, manifest: &ManifestRow) {
+        if let Self::Foreign(foreign) = self {
+            foreign.fetch_ahead(manifest);
+        }
+    }
+
     /// Returns the digest of a manifest that a client has already, as far as it is a foreign one: finding that out
     /// is less work than [finding the manifest](Self::manifest). None says nothing.
     ///
@@ -205,6 +213,13 @@ impl Foreign<'_> {
         };
         let found = federation.cached_manifest(name, reference).await?;
         found.ok_or_else(|| not_fetched(refusal))
+    }
+
+    /// Begins to fetch the blobs of an image, where something is fetched for the client.
+    fn fetch_ahead(&self, manifest: &ManifestRow) {
+        if self.refusal.is_none() {
+            self.federation.fetch_ahead(self.name, self.repository, manifest);
+        }
     }
 
     async fn blob(&self, digest: &Digest, extent: Extent) -> Result<Blob> {

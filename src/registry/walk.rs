@@ -62,6 +62,12 @@ impl PassedOver {
         self.unreadable.pop().map_or(Ok(()), |(_, error)| Err(RegistryError::Storage(error)))
     }
 
+    /// Adds what another part of the same walk could not make use of.
+    pub(super) fn absorb(&mut self, other: Self) {
+        self.strays.extend(other.strays);
+        self.unreadable.extend(other.unreadable);
+    }
+
     /// Notes that a directory was met from which so many names lead on. Returns false, and says so of that path, where
     /// the same ones come again and again, as in a tree of a few blocks with millions of names.
     fn goes_on(&mut self, cid: &Cid, names: usize, path: &TreePath) -> bool {
@@ -95,6 +101,9 @@ impl PassedOver {
         parsed
     }
 }
+
+/// Of how many repositories links are read at a time, where all are.
+pub(super) const AT_ONCE: usize = 8;
 
 /// What is walked.
 #[derive(Clone, Copy)]

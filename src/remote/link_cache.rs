@@ -27,10 +27,10 @@ impl LinkCache {
     /// # Errors
     /// When it cannot be written to.
     pub fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let count = Arc::new(AtomicUsize::new(0));
-        let (counted, shards) = (Arc::clone(&count), folder.to_owned());
-        // There are a hundred thousand at most, and no caller waits for that.
+        let cache = Self::open_uncounted(folder)?;
+        let (counted, shards) = (Arc::clone(&cache.count), folder.to_owned());
+        // There are a hundred thousand at most, and no caller waits for that. A link that is stored meanwhile may
+        // count twice: then all are removed a little earlier.
         let counting = std::thread::Builder::new().name("answers".to_owned()).spawn(move || {
             for byte in 0..=255_u8 {
                 let there = entries(&shards.join(format!("{byte:02x}")));
@@ -38,7 +38,13 @@ impl LinkCache {
             }
         });
         drop(counting?);
-        Ok(Self { folder: folder.to_owned(), count })
+        Ok(cache)
+    }
+
+    /// Opens the folder as if there were none yet.
+    fn open_uncounted(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        Ok(Self { folder: folder.to_owned(), count: Arc::new(AtomicUsize::new(0)) })
     }
 
     /// Removes all if there are so many.
@@ -104,7 +110,7 @@ mod tests {
     #[test]
     fn when_there_are_too_many_all_are_forgotten() {
         let folder = tempfile::TempDir::new().unwrap();
-        let answers = LinkCache::open(folder.path()).unwrap();
+        let answers = LinkCache::open_uncounted(folder.path()).unwrap();
         let (root, path) = (crate::ipld::no_root(), ["a".to_owned()]);
         let digest = CanonicalDigest::of(b"content");
         answers.remember(&root, &path, &digest).unwrap();

@@ -9,8 +9,8 @@ use futures_util::{StreamExt, stream};
 use super::super::blobs::{content, new_blob};
 use super::super::walk::Link;
 use super::super::{Registry, RegistryError, Result, layout, now};
-use super::Adoption;
 use super::role::Role;
+use super::{Adoption, SoundLinks};
 use crate::oci::{Algorithm, CanonicalDigest, Digest, RepositoryName};
 use crate::storage::{Content, Finished, StorageError, StorageErrorKind, TreePath};
 
@@ -38,7 +38,7 @@ impl Adoption<'_> {
                         continue;
                     }
                     Some(_) => {
-                        self.misled.insert(target);
+                        self.useless.insert(target);
                         format!("its link points to {target}")
                     }
                 },
@@ -110,19 +110,17 @@ impl Adoption<'_> {
         Ok(taken)
     }
 
-    /// Gives the repository its blobs, also those that no manifest names.
-    pub(super) async fn layers(
-        &self,
-        name: &RepositoryName,
-        layers: &[(Digest, Finished)],
-    ) -> Result<()> {
-        if layers.is_empty() {
+    /// Gives repositories their blobs, also those that no manifest names.
+    pub(super) async fn layers(&self, repositories: &[SoundLinks]) -> Result<()> {
+        if repositories.iter().all(|repository| repository.layers.is_empty()) {
             return Ok(());
         }
         let mut writer = self.registry.index.lock().await?;
         writer.begin().await?;
-        for (digest, finished) in layers {
-            writer.put_blob(Some(name), &new_blob(finished, vec![*digest])?, now()).await?;
+        for SoundLinks { name, layers, .. } in repositories {
+            for (digest, finished) in layers {
+                writer.put_blob(Some(name), &new_blob(finished, vec![*digest])?, now()).await?;
+            }
         }
         Ok(writer.commit().await?)
     }

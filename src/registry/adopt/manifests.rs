@@ -6,12 +6,15 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::super::intent::{Intent, Refusal};
-use super::super::walk::{RepositoryLinks, TagLinks};
+use super::super::walk::TagLinks;
 use super::super::{Condition, RegistryError, Result, now};
-use super::{Adoption, LeftOutKind};
-use crate::index::{Actor, StoredManifest};
+use super::{Adoption, LeftOutKind, SoundLinks};
+use crate::index::{Actor, StoredManifest, Writer};
 use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag};
 use crate::storage::{Content, Finished};
+
+/// A name that a repository is to have a manifest by, and its tags; with its entry of the queue, unless it has them.
+type Queued = (Option<i64>, Digest, Vec<Tag>);
 
 /// A manifest to be pushed.
 struct Candidate {
@@ -22,16 +25,30 @@ struct Candidate {
 }
 
 impl Adoption<'_> {
-    /// Pushes the manifests of a repository, children first, each with its tags. Returns how many
-    /// manifests and tags it has then.
+    /// Pushes the manifests of repositories, children first, each with its tags. Returns how many
+    /// manifests and tags each has then.
     pub(super) async fn manifests(
         &mut self,
-        name: &RepositoryName,
-        links: &RepositoryLinks,
-        revisions: &[(Digest, Finished)],
-    ) -> Result<(usize, usize)> {
-        let candidates = self.candidates(name, revisions).await?;
-        let mut tags = tags_by_target(&links.tags, &candidates);
+        repositories: &[SoundLinks],
+    ) -> Result<Vec<(usize, usize)>> {
+        let mut queued = Vec::with_capacity(repositories.len());
+        for repository in repositories {
+            queued.push(self.enqueue(repository).await?);
+        }
+        let mut writer = self.registry.index.lock().await?;
+        self.registry.drain(&mut writer).await?;
+        let mut counts = Vec::with_capacity(repositories.len());
+        for (repository, (candidates, queued)) in repositories.iter().zip(queued) {
+            counts.push(self.settle(&mut writer, repository, &candidates, queued).await?);
+        }
+        Ok(counts)
+    }
+
+    /// Enqueues what a repository is to have.
+    async fn enqueue(&mut self, repository: &SoundLinks) -> Result<(Vec<Candidate>, Vec<Queued>)> {
+        let name = &repository.name;
+        let candidates = self.candidates(name, &repository.revisions).await?;
+        let mut tags = tags_by_target(&repository.tags, &candidates);
         let mut queued = Vec::new();
         for candidate in &candidates {
             let bytes = self.bytes(&candidate.content).await?;
@@ -62,8 +79,18 @@ impl Adoption<'_> {
                 queued.push((Some(seq), *digest, tags));
             }
         }
-        let mut writer = self.registry.index.lock().await?;
-        self.registry.drain(&mut writer).await?;
+        Ok((candidates, queued))
+    }
+
+    /// Looks at what the entries of a repository came to; returns how many manifests and tags it has.
+    async fn settle(
+        &mut self,
+        writer: &mut Writer,
+        repository: &SoundLinks,
+        candidates: &[Candidate],
+        queued: Vec<Queued>,
+    ) -> Result<(usize, usize)> {
+        let name = &repository.name;
         let (mut adopted, mut adopted_tags) = (HashSet::new(), HashSet::new());
         for (seq, digest, tags) in queued {
             let outcome: std::result::Result<(), Refusal> = match seq {
@@ -85,8 +112,7 @@ impl Adoption<'_> {
                 }
             }
         }
-        drop(writer);
-        for link in &links.tags {
+        for link in &repository.tags {
             if !adopted_tags.contains(&link.current.name) {
                 let why = match link.current.target {
                     Some(target) => format!("manifest {target} is missing, or was left out"),
@@ -135,7 +161,7 @@ impl Adoption<'_> {
                 Err(why) => {
                     let about = format!("manifest {digest} of `{name}`");
                     self.leave_out(LeftOutKind::Manifest, about, why);
-                    self.forget(&content.canonical).await?;
+                    self.useless.insert(content.canonical);
                 }
             }
         }

@@ -9,17 +9,22 @@ mod role;
 
 use std::collections::{HashMap, HashSet};
 
+use futures_util::{StreamExt, stream};
+
 pub use report::{Adopted, LeftOut, LeftOutKind};
 
-use super::walk::{PassedOver, Walk, below};
+use super::walk::{self, PassedOver, RepositoryLinks, TagLinks, Walk, below};
 use super::{Progress, Registry, RegistryError, Result, Steps, layout};
 use crate::auth::Names;
-use crate::oci::{CanonicalDigest, RepositoryName};
-use crate::storage::{SourceFolder, TreePath};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName};
+use crate::storage::{Finished, SourceFolder, TreePath};
 use role::Role;
 
 /// How many changes are left for the root at a time.
 const UNFOLDED: u64 = 2000;
+
+/// How many repositories are adopted at a time, in the same transactions.
+const AT_ONCE: usize = 50;
 
 /// The directories of a stock registry, one of which shows that a folder is that of one.
 const MARKS: [&str; 2] = ["repositories", "blobs"];
@@ -41,10 +46,18 @@ struct Adoption<'a> {
     unreferenced: HashSet<CanonicalDigest>,
     /// Content that cannot be had, and why.
     unfit: HashMap<CanonicalDigest, String>,
-    /// Content of the repository that links of another name lead to.
-    misled: HashSet<CanonicalDigest>,
+    /// Content that was taken in, and is of no use where it was found: it is forgotten unless a repository has it.
+    useless: HashSet<CanonicalDigest>,
     passed: PassedOver,
     result: Adopted,
+}
+
+/// What a repository of the folder has whose content is sound.
+struct SoundLinks {
+    name: RepositoryName,
+    revisions: Vec<(Digest, Finished)>,
+    layers: Vec<(Digest, Finished)>,
+    tags: Vec<TagLinks>,
 }
 
 impl Registry {
@@ -70,13 +83,13 @@ impl Registry {
             progress,
             unfit: HashMap::new(),
             unreferenced: HashSet::new(),
-            misled: HashSet::new(),
+            useless: HashSet::new(),
             passed: PassedOver::default(),
             result: Adopted::default(),
         };
         adoption.blobs().await;
-        for name in adoption.walk().repositories(&mut adoption.passed).await {
-            adoption.repository(&name).await?;
+        for names in adoption.walk().repositories(&mut adoption.passed).await.chunks(AT_ONCE) {
+            adoption.repositories(names).await?;
             if self.index.unfolded_entry_count().await? > UNFOLDED {
                 self.root().await?;
             }
@@ -100,15 +113,40 @@ impl<'a> Adoption<'a> {
         self.result.left_out.push(LeftOut { kind, about: about.into(), why: why.into() });
     }
 
-    async fn repository(&mut self, name: &RepositoryName) -> Result<()> {
-        let mut passed = std::mem::take(&mut self.passed);
-        let uploads = below(&layout::repository(name), "_uploads");
-        for (id, _) in self.walk().names(&uploads, &mut passed).await {
-            let why = "the upload was not finished";
-            self.leave_out(LeftOutKind::Upload, format!("upload {id} of `{name}`"), why);
+    async fn repositories(&mut self, names: &[RepositoryName]) -> Result<()> {
+        let walk = self.walk();
+        let reading = stream::iter(names).map(|name| async move {
+            let mut passed = PassedOver::default();
+            let uploads = below(&layout::repository(name), "_uploads");
+            let uploads = walk.names(&uploads, &mut passed).await;
+            (uploads, walk.links(name, &mut passed).await, passed)
+        });
+        let mut reading = reading.buffered(walk::AT_ONCE);
+        let mut sound = Vec::with_capacity(names.len());
+        while let Some((uploads, links, passed)) = reading.next().await {
+            self.passed.absorb(passed);
+            for (id, _) in uploads {
+                let about = format!("upload {id} of `{}`", links.name);
+                self.leave_out(LeftOutKind::Upload, about, "the upload was not finished");
+            }
+            sound.extend(self.resolve_links(links).await?);
         }
-        let links = self.walk().links(name, &mut passed).await;
-        self.passed = passed;
+        self.layers(&sound).await?;
+        let manifests = self.manifests(&sound).await?;
+        for canonical in std::mem::take(&mut self.useless) {
+            self.forget(&canonical).await?;
+        }
+        for (repository, (manifests, tags)) in sound.iter().zip(manifests) {
+            self.result.repositories += usize::from(!repository.layers.is_empty() || manifests > 0);
+            self.result.manifests += manifests;
+            self.result.tags += tags;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the links of a repository lead to; none of one that cannot be adopted.
+    async fn resolve_links(&mut self, links: RepositoryLinks) -> Result<Option<SoundLinks>> {
+        let name = &links.name;
         if let Some(foreign) = self.names.foreign(name) {
             let first = foreign.root;
             let why = format!(
@@ -116,7 +154,7 @@ impl<'a> Adoption<'a> {
                  to accept it"
             );
             self.leave_out(LeftOutKind::Repository, format!("repository `{name}`"), why);
-            return Ok(());
+            return Ok(None);
         }
         let record = self.registry.record(name).await?;
         match self.registry.expect_storable_in(name, record.as_ref()).await {
@@ -126,23 +164,13 @@ impl<'a> Adoption<'a> {
                     format!("repository `{name}`"),
                     error.to_string(),
                 );
-                return Ok(());
+                return Ok(None);
             }
             found => found?,
         }
         let revisions = self.resolve(name, &links.revisions, Role::Manifest).await?;
         let layers = self.resolve(name, &links.layers, Role::Layer).await?;
-        self.layers(name, &layers).await?;
-        let (manifests, tags) = self.manifests(name, &links, &revisions).await?;
-        for canonical in std::mem::take(&mut self.misled) {
-            self.forget(&canonical).await?;
-        }
-        if !layers.is_empty() || manifests > 0 {
-            self.result.repositories += 1;
-        }
-        self.result.manifests += manifests;
-        self.result.tags += tags;
-        Ok(())
+        Ok(Some(SoundLinks { name: links.name, revisions, layers, tags: links.tags }))
     }
 
     /// Looks at what content the folder has.

@@ -3,6 +3,7 @@
 //! What a client receives is proved twice: the blocks by the root, the content by its digest. Only what the
 //! repository's own links lead to is served.
 
+mod ahead;
 mod blobs;
 mod cached;
 mod diagnosis;
@@ -32,6 +33,7 @@ use crate::oci::{CanonicalDigest, ForeignName, RootName, Tag};
 use crate::remote::{
     Bounds, Cache, Cached, Fetch, LinkCache, ReadLimits, RemoteError, RemoteErrorKind,
 };
+use ahead::Ahead;
 pub(super) use blobs::BlobSource;
 pub use blobs::Extent;
 pub use diagnosis::{
@@ -62,10 +64,12 @@ pub struct Federation {
     manifest_limit: u64,
     /// How much is read at once.
     bounds: Arc<Bounds>,
+    ahead: Ahead,
 }
 
 impl Federation {
-    /// Serves what is below the roots that `roots` finds, and keeps it.
+    /// Serves what is below the roots that `roots` finds, and keeps it. Of an image whose manifest a client gets, at most
+    /// `ahead` bytes are fetched before it asks for them.
     #[must_use]
     pub fn new(
         cache: Arc<Cache>,
@@ -73,11 +77,13 @@ impl Federation {
         roots: Roots,
         manifest_limit: usize,
         limits: ReadLimits,
+        ahead: u64,
     ) -> Self {
         let answers = Arc::new(answers);
         let sizes = quick_cache::sync::Cache::new(SIZES);
         let (bounds, manifest_limit) = (Bounds::new(limits), manifest_limit as u64);
-        Self { cache, answers, roots, sizes, manifest_limit, bounds }
+        let ahead = Ahead::new(ahead, limits.reads_per_root);
+        Self { cache, answers, roots, sizes, manifest_limit, bounds, ahead }
     }
 
     pub(super) fn cache_totals(&self) -> (u64, u64) {

@@ -10,10 +10,12 @@ mod repositories;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use futures_util::{StreamExt, stream};
+
 use super::blobs::new_blob;
 use super::links::count_links;
 use super::root::fold_edits;
-use super::walk::PassedOver;
+use super::walk::{self, PassedOver};
 use super::{Progress, Registry, RegistryError, Result, Steps, layout, now};
 use crate::index::Writer;
 use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
@@ -151,12 +153,18 @@ impl Registry {
             writer.put_blob(None, &new_blob(finished, Vec::new())?, now()).await?;
         }
         progress.begin("checking repositories", Steps::each(&repositories));
-        for (tree, name) in repositories {
+        let reading = stream::iter(&repositories).map(|(tree, name)| async move {
+            let mut passed = PassedOver::default();
+            (*tree, self.tree(*tree).links(name, &mut passed).await, passed)
+        });
+        let mut reading = reading.buffered(walk::AT_ONCE);
+        while let Some((tree, links, passed)) = reading.next().await {
             rebuild.tree = tree;
-            let links = self.tree(tree).links(&name, rebuild.passed()).await;
+            rebuild.passed().absorb(passed);
             rebuild.repository(&mut writer, &links).await?;
             progress.advance(1);
         }
+        drop(reading);
         if leftovers == Leftovers::Remove {
             rebuild.remove_unnamed(&mut writer).await?;
         }
