@@ -84,11 +84,16 @@ impl RateSetting {
     /// The longest time.
     const LONGEST: Duration = Duration::from_hours(31 * 24);
 
-    /// Reads a number and a time; nothing where the text is empty.
-    fn read(text: &str) -> Option<Option<Self>> {
-        if text.is_empty() {
-            return Some(None);
-        }
+    /// Reads a setting; none where its text is empty.
+    fn read(values: &Values, name: &str) -> Result<Option<Self>, SettingsError> {
+        values.parse(name, |text| match text {
+            "" => Some(None),
+            text => Self::parse(text).map(Some),
+        })
+    }
+
+    /// Reads a number and a time.
+    fn parse(text: &str) -> Option<Self> {
         let (count, period) = text.split_once('/')?;
         let count = count.trim();
         if !count.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -97,7 +102,7 @@ impl RateSetting {
         let count = count.parse().ok().filter(|count: &NonZeroU32| count.get() <= Self::MOST)?;
         let period = duration::parse(period.trim())?;
         let is_usable = period >= Duration::from_secs(1) && period <= Self::LONGEST;
-        is_usable.then_some(Some(Self { count, period }))
+        is_usable.then_some(Self { count, period })
     }
 }
 
@@ -117,9 +122,9 @@ impl ServerLimits {
             transfers_per_client: number("server.limits.transfers_per_client")?,
             connections: number("server.limits.connections")?,
             connections_per_client: number("server.limits.connections_per_client")?,
-            pulls: values.parse("server.limits.pulls", RateSetting::read)?,
-            anonymous_pulls: values.parse("server.limits.anonymous_pulls", RateSetting::read)?,
-            pushes: values.parse("server.limits.pushes", RateSetting::read)?,
+            pulls: RateSetting::read(values, "server.limits.pulls")?,
+            anonymous_pulls: RateSetting::read(values, "server.limits.anonymous_pulls")?,
+            pushes: RateSetting::read(values, "server.limits.pushes")?,
             send_timeout: values
                 .positive_duration(send_timeout)
                 .ok()

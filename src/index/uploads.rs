@@ -239,6 +239,24 @@ impl Index {
         unsigned(bytes)
     }
 
+    /// Returns how many bytes uploads to the namespace of a repository have saved, but for that one.
+    pub async fn upload_bytes_beside(&self, repository: &RepositoryName, id: &str) -> Result<u64> {
+        let namespace = first_component(repository);
+        let connection = &mut self.read().await?;
+        // `0` follows `/`.
+        let (bytes,): (i64,) = on!(connection, "measuring uploads of a namespace", db => sqlx::query_as(
+            "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads WHERE id <> $1 \
+             AND (repository = $2 OR (repository >= $3 AND repository < $4))",
+        )
+        .bind(id)
+        .bind(namespace)
+        .bind(format!("{namespace}/"))
+        .bind(format!("{namespace}0"))
+        .fetch_one(db)
+        .await)?;
+        unsigned(bytes)
+    }
+
     /// Lists uploads with what an operator wants to know of them, those that were continued longest ago first;
     /// claims older than `stale_before` have lapsed.
     pub async fn uploads(&self, stale_before: i64) -> Result<Vec<UploadState>> {

@@ -43,6 +43,33 @@ impl Registry {
         Err(RegistryError::Waiting)
     }
 
+    /// Removes the bytes of content that was stored for a repository which must not have it, unless something else has
+    /// it, in the background. What is left where that fails is content that belongs to no repository.
+    pub(super) fn forget_refused(&self, content: &Content) {
+        let (registry, content) = (self.clone(), *content);
+        self.runtime.spawn(async move {
+            if let Err(error) = registry.withdraw_refused(&content).await {
+                let digest = content.canonical;
+                tracing::warn!(%digest, %error, "failed to remove the bytes of a refused blob");
+            }
+        });
+    }
+
+    async fn withdraw_refused(&self, Content { canonical, cid, .. }: &Content) -> Result<()> {
+        let mut writer = self.index.lock().await?;
+        writer.begin().await?;
+        if !writer.repositories_with(&(*canonical).into(), 1).await?.is_empty()
+            || writer.stored_manifest(canonical).await?.is_some()
+            || is_named(&mut writer, canonical).await?
+        {
+            return Ok(writer.rollback().await?);
+        }
+        writer.withdraw(canonical, &[*cid]).await?;
+        writer.commit().await?;
+        drop(writer);
+        self.forget_withdrawn().await.map(drop)
+    }
+
     /// Does it under the lock; returns false where a change has to be folded before, or others record what they store
     /// for too long.
     async fn forget_all(&self, writer: &mut Writer) -> Result<bool> {

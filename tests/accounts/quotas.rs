@@ -1,6 +1,7 @@
 //! Quotas: what a namespace may have at most, as clients meet it.
 
 use std::thread;
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -195,6 +196,50 @@ fn repositories_and_tags_are_limited_and_blobs_that_no_manifest_names() {
 }
 
 #[test]
+fn uploads_under_way_count_and_what_is_refused_at_last_leaves_no_bytes() {
+    let team = Team::start();
+    limit(&team.server, "team", "unreferenced: 2500");
+    let anna = team.bearer(&user("anna"), &["repository:team/open:pull,push"]);
+    let begin = || {
+        let begun = team.send(Method::POST, "/v2/team/open/blobs/uploads/", &anna, Vec::new());
+        begun.header("location").to_owned()
+    };
+    let append = |location: &str, bytes: Vec<u8>| {
+        let path = location.trim_start_matches(&team.server.url("")).to_owned();
+        team.send(Method::PATCH, &path, &anna, bytes)
+    };
+    let first = append(&begin(), noise(2000, 1));
+    assert_eq!(first.status, 202);
+    assert_eq!(refusal(&append(&begin(), noise(1000, 2)))["quota"], "unreferenced");
+    let path = first.header("location").trim_start_matches(&team.server.url("")).to_owned();
+    assert_eq!(team.send(Method::DELETE, &path, &anna, Vec::new()).status, 204);
+
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let (team, anna) = (&team, &anna);
+        let push = |seed: u64| {
+            scope.spawn(move || {
+                push_blob(&team.server, "team/open", &noise(1000, 100 + seed), anna).status
+            })
+        };
+        let pushes: Vec<_> = (0..20).map(push).collect();
+        pushes.into_iter().map(|push| push.join().expect("it comes to an end")).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 2, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [201, 403].contains(status)), "{statuses:?}");
+    // Their bytes go in the background.
+    let orphans = || {
+        let report = succeed(&mut team.server.command(["check", "--json"]));
+        serde_json::from_str::<Value>(&report).expect("it is JSON")["orphans"].take()
+    };
+    let are_gone = (0..300).any(|_| {
+        thread::sleep(Duration::from_millis(200));
+        orphans() == 0
+    });
+    assert!(are_gone);
+    assert_eq!(quota(&team.server)["usedUnreferenced"], 2000);
+}
+
+#[test]
 fn a_rebuild_counts_anew_and_leaves_quotas_as_they_are() {
     let mut team = Team::start();
     limit(&team.server, "team", "bytes: 100000, tags: 3");
@@ -251,7 +296,15 @@ fn push_at_the_edge(servers: &[Server], sender: impl Fn(&Server) -> Sender) {
             let (server, sender) = (&servers[at], &senders[at]);
             let name = ["team/one", "team/two"][usize::from(number.is_multiple_of(5))];
             scope.spawn(move || {
-                Image::new(number, 2000).push(server, name, &format!("v{number}"), sender)
+                let image = Image::new(number, 2000);
+                loop {
+                    let answer = image.push(server, name, &format!("v{number}"), sender);
+                    // A machine that is busy answers so, and clients come back.
+                    if answer.status != 503 {
+                        return answer;
+                    }
+                    thread::sleep(Duration::from_millis(500));
+                }
             })
         };
         let pushes: Vec<_> = (0..50).map(push).collect();
@@ -262,6 +315,9 @@ fn push_at_the_edge(servers: &[Server], sender: impl Fn(&Server) -> Sender) {
         assert_eq!(refusal(answer)["quota"], "bytes");
     }
     assert_eq!(pushed, 10);
+    for server in servers {
+        assert!(!server.log().contains("deadlock"), "{}", server.log());
+    }
     let used = quota(&servers[0]);
     assert_eq!((&used["usedBytes"], &used["usedTags"]), (&json!(10 * size), &json!(10)));
 }

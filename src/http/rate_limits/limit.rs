@@ -66,19 +66,19 @@ impl<C: Clock> Limit<C> {
     /// Takes one, if there is one left.
     pub(super) fn take(&self, who: &Who) -> State {
         self.sweep();
-        self.check(Check { who: who.clone(), is_look: false })
+        self.check(&Check { who: who.clone(), is_look: false })
     }
 
     /// Looks what is left, and takes nothing.
     pub(super) fn look(&self, who: &Who) -> State {
-        let state = self.check(Check { who: who.clone(), is_look: true });
+        let state = self.check(&Check { who: who.clone(), is_look: true });
         let is_any = state.wait.is_zero();
         State { remaining: state.remaining.saturating_add(is_any.into()), ..state }
     }
 
-    fn check(&self, check: Check) -> State {
+    fn check(&self, check: &Check) -> State {
         let rate = self.rate;
-        match self.limiter.check_key(&check) {
+        match self.limiter.check_key(check) {
             Ok(left) => {
                 let remaining = left.remaining_burst_capacity();
                 State { rate, remaining, wait: Duration::ZERO }

@@ -11,10 +11,12 @@ use crate::oci::{Digest, RepositoryName};
 pub(super) struct Allowance(Option<QuotaRow>);
 
 impl Registry {
-    /// Looks up what is left for a blob of a repository; everything where the namespace has the blob already.
+    /// Looks up what is left for a blob of a repository, which comes by that upload; everything where the namespace has
+    /// the blob already. What other uploads have saved is no blob yet, and counts with those that no manifest names.
     pub(super) async fn allowance(
         &self,
         repository: &RepositoryName,
+        upload: &str,
         digest: Option<&Digest>,
     ) -> Result<Allowance> {
         let Some(mut row) = self.index.quota_of(repository).await? else {
@@ -26,6 +28,10 @@ impl Registry {
                 Holding::Unreferenced => row.quota.unreferenced = None,
                 Holding::None => {}
             }
+        }
+        if row.quota.unreferenced.is_some() {
+            let pending = self.index.upload_bytes_beside(repository, upload).await?;
+            row.usage.unreferenced = row.usage.unreferenced.saturating_add(pending);
         }
         Ok(Allowance(Some(row)))
     }

@@ -25,8 +25,8 @@ impl Registry {
     /// # Errors
     /// Those of the index and the storage.
     pub async fn begin_beside(&self, grant: &PushGrant, digest: &Digest) -> Result<Beside> {
-        let allowance = self.allowance(grant.repository(), Some(digest)).await?;
         let id = new_id();
+        let allowance = self.allowance(grant.repository(), &id, Some(digest)).await?;
         let ingest = Some(self.storage.begin(&id).await?);
         let share = Share::new(&self.quota, 0);
         Ok(Beside { registry: self.clone(), id, ingest, share, allowance })
@@ -91,7 +91,12 @@ impl Beside {
                 }
             };
             let blob = registry.row(&finished, vec![digest]).await?;
-            registry.index.record_blob(&repository, &blob, now()).await?;
+            let recorded = registry.index.record_blob(&repository, &blob, now()).await;
+            if recorded.as_ref().is_err_and(|error| error.exceeded().is_some()) {
+                registry.forget_refused(&finished.content);
+                share.clear();
+            }
+            recorded?;
             share.clear();
             registry.expect_stored(&repository, &finished.content).await?;
             Ok(Some(registry.own_blob(digest, finished.content)))

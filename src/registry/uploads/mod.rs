@@ -156,7 +156,7 @@ impl Registry {
     }
 
     async fn resume(&self, entry: &Entry, row: UploadRow, claim: String) -> Result<Upload> {
-        let allowance = match self.allowance(&row.repository, None).await {
+        let allowance = match self.allowance(&row.repository, &row.id, None).await {
             Ok(allowance) => allowance,
             Err(error) => {
                 self.release(&row.id, &claim).await;

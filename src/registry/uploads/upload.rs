@@ -89,8 +89,8 @@ impl Upload {
         if let Some((claimed, _)) = &mut self.claimed
             && claimed.allowance.is_limited()
         {
-            let repository = &claimed.row.repository;
-            claimed.allowance = claimed.registry.allowance(repository, Some(digest)).await?;
+            let UploadRow { repository, id, .. } = &claimed.row;
+            claimed.allowance = claimed.registry.allowance(repository, id, Some(digest)).await?;
         }
         Ok(())
     }
@@ -313,6 +313,7 @@ impl ClaimedUpload {
             Ok(false) => Err(registry.gone(row).await?),
             Err(error) if error.exceeded().is_some() => {
                 // Its bytes are no upload any more.
+                registry.forget_refused(&finished.content);
                 registry.forget_upload(&row.id).await?;
                 self.share.clear();
                 Err(error.into())
