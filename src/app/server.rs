@@ -163,8 +163,7 @@ pub async fn serve(
         other = sign_in_method::changed(settings, &app.index) => {
             tracing::error!(%other, "stopping: another process has changed how clients sign in");
             // What goes on may be what is not allowed any more.
-            handle.stop(false).await;
-            let _ = running.await;
+            let (_, _) = tokio::join!(handle.stop(false), running);
             Err(other)
         }
     };
