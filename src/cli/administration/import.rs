@@ -43,7 +43,7 @@ fn parse(text: &str) -> Result<Vec<ImportedUser>, String> {
         }
         match user(line) {
             Ok((name, _)) if !seen.insert(name) => {
-                wrong.push((index + 1, format!("`{name}` is there twice")))
+                wrong.push((index + 1, format!("`{name}` is there twice")));
             }
             Ok((name, hash)) => {
                 users.push(ImportedUser {
