@@ -81,13 +81,13 @@ impl Administration {
     ) -> Result<NamespaceRow> {
         let acting = self.acting(caller)?;
         let id = self.owned_namespace(&acting, name, "change the owner").await?;
+        if owner.is_none() {
+            // Else a user could make any number, one after the other.
+            acting.expect(ServerAct::Admin, "give the namespace to the administrators")?;
+        }
         let owner = match owner {
             Some(owner) => Some(self.user_id(owner).await?),
-            // Else a user could make any number, one after the other.
-            None => {
-                acting.expect(ServerAct::Admin, "give the namespace to the administrators")?;
-                None
-            }
+            None => None,
         };
         match self.index.set_namespace_owner(id, owner, &acting.actor, now()).await? {
             Changed::Done | Changed::Unchanged => self.namespace(name).await,

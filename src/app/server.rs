@@ -30,6 +30,7 @@ use crate::http::{
     Api, LimitSettings, Limits, ManifestMemory, Metrics, OwnNames, Peer, Rate, RateLimitSettings,
     RateLimits, Readiness, TrustedProxies,
 };
+use crate::index::Index;
 use crate::registry::Registry;
 use crate::telemetry;
 
@@ -159,18 +160,7 @@ pub async fn serve(
     }
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
-    let handle = running.handle();
-    let mut running = pin!(running);
-    let ended = tokio::select! {
-        ended = &mut running => ended.map_err(AppError::Server),
-        other = sign_in_method::changed(settings, &app.index) => {
-            tracing::error!(%other, "stopping: another process has changed how clients sign in");
-            // What goes on may be what is not allowed any more.
-            handle.stop(false).await;
-            let _ = running.await;
-            Err(other)
-        }
-    };
+    let ended = end_of(running, settings, &app.index).await;
     drop(housekeeping);
     commanded.abort();
     refreshing.abort();
@@ -184,6 +174,21 @@ pub async fn serve(
     housekeeping::write_last_refusals(&app.index, &refusals).await;
     tracing::info!("stopped");
     ended
+}
+
+/// Serves until the process has to stop, or another one has changed how clients sign in.
+async fn end_of(running: Server, settings: &Settings, index: &Index) -> Result<(), AppError> {
+    let handle = running.handle();
+    let mut running = pin!(running);
+    tokio::select! {
+        ended = &mut running => ended.map_err(AppError::Server),
+        other = sign_in_method::changed(settings, index) => {
+            tracing::error!(%other, "stopping: another process has changed how clients sign in");
+            // What goes on may be what is not allowed any more.
+            let ((), _) = tokio::join!(handle.stop(false), running);
+            Err(other)
+        }
+    }
 }
 
 /// Begins to answer requests.

@@ -59,6 +59,17 @@ impl Client {
         request.expect(&[200]).await.map(drop)
     }
 
+    /// Tells whether the registry takes requests without signing in: no challenge is answered, not even by an anonymous token.
+    ///
+    /// # Errors
+    /// As [`Client::ping`], but for what a challenge is.
+    pub async fn is_open(&self) -> Result<bool> {
+        let context = format!("cannot reach the registry {}", self.host());
+        let mut request =
+            self.request(Method::GET, self.url("/v2/", &[]), Scope::default(), context);
+        Ok(request.exchange(None).await?.status() == 200)
+    }
+
     /// Begins a request that needs a token of that scope; `context` says what fails when it does.
     pub(super) fn request(
         &self,

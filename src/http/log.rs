@@ -219,9 +219,10 @@ impl Line {
         let is_sent = matches!(self.status, Some(200 | 206 | 307));
         match (route, &self.method, self.status) {
             (MANIFEST, &Method::PUT, Some(201)) => "manifest_push",
-            (UPLOAD, &Method::PUT, Some(201)) => "blob_upload",
-            // At once, or from another repository.
-            (UPLOADS, &Method::POST, Some(201)) => "blob_upload",
+            // The latter at once, or from another repository.
+            (UPLOAD, &Method::PUT, Some(201)) | (UPLOADS, &Method::POST, Some(201)) => {
+                "blob_upload"
+            }
             (MANIFEST | BLOB, &Method::GET, _) if is_sent => "pull",
             (MANIFEST | BLOB, &Method::DELETE, Some(202)) => "delete",
             (TOKEN, &Method::GET | &Method::POST, Some(200)) if noted.user.is_some() => "sign_in",

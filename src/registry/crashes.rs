@@ -3,6 +3,7 @@
 mod conditions;
 mod events;
 mod purge;
+mod removal;
 mod trees;
 mod visibility;
 

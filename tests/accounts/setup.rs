@@ -71,7 +71,10 @@ fn the_page_takes_the_code_and_shows_what_is_wrong() {
     let submit = |code: &str, origin: Option<&str>| {
         http::send(|client| {
             let request = client.post(server.url("/setup"));
-            let request = request.form(&[("code", code), ("password", PASSWORD)]);
+            let code = code.replace('<', "%3C").replace('>', "%3E");
+            let form = format!("code={code}&password={}", PASSWORD.replace(' ', "+"));
+            let request =
+                request.header("Content-Type", "application/x-www-form-urlencoded").body(form);
             match origin {
                 Some(origin) => request.header("Origin", origin),
                 None => request,
@@ -139,4 +142,30 @@ fn of_two_processes_the_code_that_was_printed_last_counts_on_both() {
     assert_eq!(post(&one, &body(&later)).status, 201);
     assert_eq!(post(&other, &body(&later)).status, 404);
     assert_eq!(status(&other, PASSWORD), 200);
+}
+
+#[test]
+fn tries_are_bounded_and_of_each_client_apart() {
+    let server = Server::start_with(|command| {
+        configure(command);
+        command
+            .env("ROADSTEAD_AUTH__SIGN_INS__WRONG_PASSWORDS", "3")
+            .env("ROADSTEAD_SERVER__TRUSTED_PROXIES", "127.0.0.1");
+    });
+    let code = code(&server);
+    let send = |client_address: &str, code: &str| {
+        let body = json!({ "code": code, "password": PASSWORD });
+        http::send(|client| {
+            let request = client.post(server.url("/setup")).json(&body);
+            request.header("X-Forwarded-For", client_address)
+        })
+    };
+    let statuses: Vec<u16> =
+        (0..4).map(|guess| send("198.51.100.1", &format!("guess {guess}")).status).collect();
+    assert_eq!(statuses, [403, 403, 403, 429]);
+    let right = send("198.51.100.1", &code);
+    assert_eq!(right.status, 429, "{}", right.text());
+    assert!(!right.header("retry-after").is_empty());
+    // What one client guesses keeps no other out.
+    assert_eq!(send("198.51.100.2", &code).status, 201);
 }

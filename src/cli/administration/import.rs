@@ -43,7 +43,7 @@ fn parse(text: &str) -> Result<Vec<ImportedUser>, String> {
         }
         match user(line) {
             Ok((name, _)) if !seen.insert(name) => {
-                wrong.push((index + 1, format!("`{name}` is there twice")))
+                wrong.push((index + 1, format!("`{name}` is there twice")));
             }
             Ok((name, hash)) => {
                 users.push(ImportedUser {
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn each_line_that_is_wrong_is_named_without_what_could_be_a_password() {
         let sha = "{SHA}2PRZAyDhNDqRW2OUFwZQqPNdaSY=";
-        let argon2 = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$k9ohroejZy1PN5E1SbHNPug6vB8eQAahb5SOAp6iGF4";
+        let ours = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$k9ohroejZy1PN5E1SbHNPug6vB8eQAahb5SOAp6iGF4";
         for (line, why) in [
             ("s3cret", "expected `name:hash`"),
             (&*format!("a.b:{HASH}"), "another registry"),
@@ -110,7 +110,7 @@ mod tests {
             (&format!("oidc:{HASH}"), "reserved"),
             (&format!(":{HASH}"), "cannot be a name"),
             (&format!("ben:{sha}"), "not hashed with bcrypt"),
-            (&format!("ben:{argon2}"), "not hashed with bcrypt"),
+            (&format!("ben:{ours}"), "not hashed with bcrypt"),
             ("ben:s3cret", "not hashed with bcrypt"),
             (&format!("ben:{}", HASH.replace("04", "18")), "a cost outside 4 to 17"),
             (&format!("anna:{HASH}"), "twice"),

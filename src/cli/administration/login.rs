@@ -41,8 +41,7 @@ pub(in crate::cli) fn run(arguments: &LoginArguments) -> anyhow::Result<ExitCode
     let options = Options { credentials: Some(credentials.clone()), ..Options::default() };
     let client = Client::with(&host.url(), options)?;
     let runtime = runtime()?;
-    let anonymous = Client::with(&host.url(), Options::default())?;
-    if runtime.block_on(anonymous.ping()).is_ok() {
+    if runtime.block_on(client.is_open())? {
         return Err(anyhow!(
             "there is nothing to sign in to: {host} takes requests of everybody, without users; set auth.method to \
              accounts to have some"

@@ -208,10 +208,8 @@ async fn set_administrator(
     let query = "mutation($name: String!, $is: Boolean!) \
         { setAdministrator(name: $name, isAdministrator: $is) { name isAdministrator isDisabled created } }";
     let user = session.run(query, json!({ "name": name, "is": is_administrator })).await?;
-    let sentence = match is_administrator {
-        true => format!("{name} is an administrator"),
-        false => format!("{name} is no administrator any more"),
-    };
+    let is = if is_administrator { "is an administrator" } else { "is no administrator any more" };
+    let sentence = format!("{name} {is}");
     print_done(&user["setAdministrator"], &sentence, as_json)
 }
 
