@@ -2,8 +2,14 @@
 
 mod catalog;
 mod clients;
+mod crashes;
+mod expiry;
 mod first_start;
+mod graphql;
+mod hidden;
+mod kubo;
 mod management;
+mod matrix;
 mod replicas;
 mod rights;
 mod signing_in;

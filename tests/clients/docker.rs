@@ -99,7 +99,7 @@ impl Docker {
     }
 
     /// A client that has not signed in.
-    fn of_stranger(target: &Target) -> Option<Self> {
+    pub(crate) fn of_stranger(target: &Target) -> Option<Self> {
         let daemon = Daemon::shared()?;
         let client = require("docker")?;
         // dockerd checks no certificate of 127.0.0.0/8.
@@ -109,6 +109,11 @@ impl Docker {
 
     pub(crate) fn reference(&self, name: &str) -> String {
         self.target.reference(name)
+    }
+
+    /// The host and port that its references begin with.
+    pub(crate) fn address(&self) -> &str {
+        self.target.address()
     }
 
     fn login(&self, target: &Target) -> Command {

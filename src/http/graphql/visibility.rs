@@ -19,7 +19,8 @@ pub(super) async fn set(
     let repository = name
         .parse::<RepositoryName>()
         .map_err(|error| coded("INVALID", format!("cannot change the repository: {error}")))?;
-    let record = api.registry.record(&repository).await.map_err(|error| refusal(&error))?;
+    let record = api.registry.record_for(caller, &repository).await;
+    let record = record.map_err(|error| refusal(&error))?;
     let meant = Meant { record, ..repository.clone().into() };
     let grant = api.authority.visibility(caller, meant).await.map_err(|error| match error {
         AuthError::Denied(why) => coded("DENIED", why),
