@@ -50,8 +50,8 @@ const CHANGES: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// How many changes at the end of an answer may be there without it: those of one request.
-const UNANSWERED: usize = 2;
+/// How many events may be there of a request that was not answered.
+const UNANSWERED: usize = 3;
 
 /// What a client knows of each round: how many events its acknowledged changes made.
 type Acknowledged = BTreeMap<u32, usize>;
