@@ -86,11 +86,11 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
     pub(super) async fn find(
         &self,
         generation: &Generation,
-        lookup: Lookup<'_>,
+        target: Lookup<'_>,
         name: &Name,
         look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
     ) -> Result<Option<Row>> {
-        self.find_shown(generation, lookup, name, |_| true, look_up).await
+        self.find_shown(generation, target, name, |_| true, look_up).await
     }
 
     /// The same for a caller to whom only such rows are shown. For others the cache does nothing, as for a row that is

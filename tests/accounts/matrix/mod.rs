@@ -300,7 +300,7 @@ impl Matrix<'_> {
                         format!("{at}: {} {}", answer.status, answer.text())
                     });
                     let text = answer.text();
-                    let hints = !is_public && probe.subject == Subject::Content && text != "";
+                    let hints = !is_public && probe.subject == Subject::Content && !text.is_empty();
                     let hint = answer.text().replace(&cid, "CID");
                     let absent = roadstead::ipld::Block::raw(blob(NAMES[ABSENT]).into()).cid;
                     let path = probe.path.replace("{cid}", &absent.to_string());
