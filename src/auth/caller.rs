@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::Scopes;
 use super::accounts::Bounded;
+use crate::oci::{RepositoryName, Visibility};
 
 /// Who sends a request, and what its token is good for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,6 +90,16 @@ impl Caller {
             CallerKind::User { id: Some(id), .. } => Cow::Owned(format!("user:{id}")),
             CallerKind::Robot { id, .. } => Cow::Owned(format!("robot:{id}")),
             CallerKind::Workload { identity, .. } => Cow::Owned(format!("workload:{identity}")),
+        }
+    }
+
+    /// Tells whether it may learn that there is a repository of that name which those may see. Without rights by repository
+    /// it knows of public ones.
+    #[must_use]
+    pub fn may_know(&self, name: &RepositoryName, visibility: Visibility) -> bool {
+        match &self.rights {
+            Some(rights) => rights.may_know(name, visibility),
+            None => visibility.is_public(),
         }
     }
 

@@ -37,6 +37,8 @@ use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::oci::RepositoryName;
+
 pub use act::{Act, Action};
 pub use anonymous::AnonymousBound;
 pub use authority::Authority;
@@ -120,6 +122,20 @@ pub enum AuthError {
     /// It cannot be found out who the client is or what it may do; the cause is in the log.
     #[error("the accounts are not available")]
     Unavailable,
+}
+
+impl AuthError {
+    /// Says in a challenge that the token also has to be good for pulls from a repository that a blob is to be mounted from.
+    #[must_use]
+    pub fn with_source(mut self, source: &RepositoryName) -> Self {
+        if let Self::Unauthorized(Challenge::Token { scope: Some(scope), .. }) = &mut self
+            && let Some(needed) = scope::needed(Act::On(Action::Pull, source))
+        {
+            scope.push(' ');
+            scope.push_str(&needed);
+        }
+        self
+    }
 }
 
 /// Finds out who a caller is.

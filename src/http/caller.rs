@@ -44,7 +44,8 @@ pub(super) async fn identify(
             // Some clients fetch a token by nothing but the challenge.
             let error = match path::repository(request.request()) {
                 Some((action, name)) => {
-                    api(request.request()).authority.about(error, action, &name)
+                    let error = api(request.request()).authority.about(error, action, &name);
+                    path::with_source(error, request.request())
                 }
                 None => error,
             };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::error::ApiError;
 use super::namespace::Namespace;
-use super::{Api, caller, client, form, log, range};
+use super::{Api, caller, client, form, log, path, range};
 use crate::auth::{
     Act, Action, AuthError, Authority, Caller, CatalogGrant, DeleteGrant, Meant, PullGrant,
     PushGrant,
@@ -59,7 +59,7 @@ async fn ask<Grant>(
     if let Err(refusal) = authority.decide(&caller, Act::Any(action)).await {
         // Some clients ask for a token by nothing but the challenge.
         return Err(match name {
-            Ok(name) => authority.about(refusal, action, &name).into(),
+            Ok(name) => path::with_source(authority.about(refusal, action, &name), request).into(),
             Err(_) => refusal.into(),
         });
     }
@@ -71,13 +71,14 @@ async fn ask<Grant>(
         request.extensions_mut().insert(Namespace(namespace));
     }
     if let Some(local) = authority.names().local(&meant) {
-        meant.record = registry.record(local).await?;
+        meant.record = registry.record_for(&caller, local).await?;
     }
     if let Some(own) = &meant.own {
         // A foreign image that is cached is served while the index is away.
-        meant.own_record = registry.record(own).await.unwrap_or_default();
+        meant.own_record = registry.record_for(&caller, own).await.unwrap_or_default();
     }
-    Ok(ask(authority, &caller, meant).await?)
+    let granted = ask(authority, &caller, meant).await;
+    Ok(granted.map_err(|refusal| path::with_source(refusal, request))?)
 }
 
 impl Ask for PullGrant {

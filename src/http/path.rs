@@ -2,8 +2,9 @@
 
 use actix_web::HttpRequest;
 use actix_web::http::Method;
+use actix_web::web::Query;
 
-use crate::auth::Action;
+use crate::auth::{Action, AuthError};
 use crate::oci::RepositoryName;
 
 /// What follows the name of a repository.
@@ -20,6 +21,26 @@ pub(super) fn repository(request: &HttpRequest) -> Option<(Action, RepositoryNam
         _ => Action::Push,
     };
     Some((action, name))
+}
+
+/// Says in a challenge what else a token has to be good for: to pull from where a blob is to be mounted from. Clients that
+/// request just what they are challenged for could not mount otherwise.
+pub(super) fn with_source(refusal: AuthError, request: &HttpRequest) -> AuthError {
+    match mount_source(request) {
+        Some(source) => refusal.with_source(&source),
+        None => refusal,
+    }
+}
+
+/// Returns the repository that a request wants to mount a blob from, where its parameters name one.
+fn mount_source(request: &HttpRequest) -> Option<RepositoryName> {
+    if *request.method() != Method::POST {
+        return None;
+    }
+    let pairs = Query::<Vec<(String, String)>>::from_query(request.query_string()).ok()?;
+    let get = |name| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    get("mount").filter(|digest| !digest.is_empty())?;
+    get("from")?.parse().ok()
 }
 
 #[cfg(test)]
@@ -50,6 +71,22 @@ mod tests {
             (Method::GET, "/metrics", None),
         ] {
             assert_eq!(named(method, path), expected, "{path}");
+        }
+        let source = |path: &str| {
+            let request = TestRequest::with_uri(path).method(Method::POST).to_http_request();
+            mount_source(&request).map(|name| name.to_string())
+        };
+        for (query, expected) in [
+            ("?mount=sha256:a&from=c/d", Some("c/d")),
+            ("?from=c%2Fd&mount=sha256:a", Some("c/d")),
+            ("?mount=&from=c/d", None),
+            ("?from=c/d", None),
+            ("?mount=sha256:a", None),
+            ("?mount=sha256:a&from=No/Name", None),
+            ("", None),
+        ] {
+            let path = format!("/v2/a/b/blobs/uploads/{query}");
+            assert_eq!(source(&path).as_deref(), expected, "{path}");
         }
         let nested = named(Method::GET, "/v2/a/manifests/b/manifests/v1");
         assert_eq!(nested, Some((Action::Pull, "a/manifests/b".to_owned())));

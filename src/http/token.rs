@@ -12,7 +12,7 @@ use super::body::Body;
 use super::error::{self, Answer, ApiError};
 use super::extract::{Query, Read};
 use super::{Api, caller, client, credentials, form, log};
-use crate::auth::{AuthError, Credentials, Meant, Scopes};
+use crate::auth::{AuthError, Caller, Credentials, Meant, Scopes};
 use crate::oci::ErrorCode;
 
 /// How many bytes a form may have: as many scopes as a token may have, and a password.
@@ -51,7 +51,7 @@ async fn issue(
     let Some(signed_in) = signed_in else { return error::not_found(request).await };
     log::from(&request, &signed_in.caller);
     let requested = Scopes::requested(fields.all("scope"));
-    let meant = meant(&request, api, &requested).await?;
+    let meant = meant(&request, api, &signed_in.caller, &requested).await?;
     let granted = authority.grantable(&signed_in.caller, &requested, &meant).await;
     let with_refresh = fields.get("offline_token") == Some("true");
     let Some(token) = authority.token(&signed_in, granted, with_refresh).await? else {
@@ -86,6 +86,7 @@ fn note_refusal(request: &HttpRequest, api: &Api, credentials: &Credentials, err
 async fn meant(
     request: &HttpRequest,
     api: &Api,
+    caller: &Caller,
     requested: &Scopes,
 ) -> Result<Vec<Meant>, ApiError> {
     let names = api.authority.names();
@@ -95,7 +96,7 @@ async fn meant(
             continue;
         };
         if let Some(local) = names.local(&meant) {
-            meant.record = api.registry.record(local).await?;
+            meant.record = api.registry.record_for(caller, local).await?;
         }
         found.push(meant);
     }

@@ -8,8 +8,8 @@ use super::body::{self, Body};
 use super::error::{Answer, ApiError};
 use super::extract::{Granted, Query, UploadPosition};
 use super::headers::{CONTENT_DIGEST, IPFS_PATH};
-use super::{Api, log, range, rate_limits, respond};
-use crate::auth::{Meant, PushGrant};
+use super::{Api, log, path, range, rate_limits, respond};
+use crate::auth::{AuthError, Caller, Challenge, Meant, PushGrant, TokenFault};
 use crate::oci::{Algorithm, Digest, ErrorCode, RepositoryName};
 use crate::registry::{Beside, Blob, RegistryError, Upload};
 
@@ -27,7 +27,7 @@ pub(super) async fn post(
     rate_limits::expect_push(&request, &api, grant.caller())?;
     if query.get("mount").is_some_and(|digest| !digest.is_empty())
         && let Some(digest) = query.parse::<Digest>("mount")?
-        && let Some(blob) = mount(&grant, &digest, query.get("from"), &api).await?
+        && let Some(blob) = mount(&grant, &digest, query.get("from"), &request, &api).await?
     {
         return created(&request, &api, &grant, &blob).await;
     }
@@ -50,26 +50,42 @@ pub(super) async fn post(
 }
 
 /// Takes the blob from `from`, or from wherever the client may pull; none where that fails, be it
-/// that `from` is no name: clients count on an upload then.
+/// that `from` is no name: clients count on an upload then. Where only the token is not good for the source, the client
+/// is told so, since most that mount request that by themselves.
 async fn mount(
     grant: &PushGrant,
     digest: &Digest,
     from: Option<&str>,
+    request: &HttpRequest,
     api: &Api,
 ) -> Result<Option<Blob>, ApiError> {
     let candidates = match from.filter(|name| !name.is_empty()) {
         Some(name) => name.parse::<RepositoryName>().into_iter().collect(),
         None => api.registry.mount_candidates(digest).await?,
     };
+    let caller = grant.caller();
+    let mut beyond_token = None;
     for name in candidates {
-        let record = api.registry.record(&name).await?;
-        let from = Meant { record, ..name.into() };
-        let Ok(from) = api.authority.try_pull(grant.caller(), from).await else { continue };
-        if let Some(blob) = api.registry.mount_blob(grant, &from, digest).await? {
-            return Ok(Some(blob));
+        let record = api.registry.record_for(caller, &name).await?;
+        let source = Meant { record, ..name.clone().into() };
+        if let Ok(source) = api.authority.try_pull(caller, source.clone()).await {
+            if let Some(blob) = api.registry.mount_blob(grant, &source, digest).await? {
+                return Ok(Some(blob));
+            }
+        } else if source.record.is_some() && caller.scopes.is_some() && beyond_token.is_none() {
+            let bearer = Caller { scopes: None, ..caller.clone() };
+            let may_pull = api.authority.try_pull(&bearer, source).await.is_ok();
+            beyond_token = may_pull.then_some(name);
         }
     }
-    Ok(None)
+    match (beyond_token, path::repository(request)) {
+        (Some(source), Some((action, name))) => {
+            let fault = Some(TokenFault::InsufficientScope);
+            let refusal = AuthError::Unauthorized(Challenge::Token { scope: None, fault });
+            Err(api.authority.about(refusal, action, &name).with_source(&source).into())
+        }
+        _ => Ok(None),
+    }
 }
 
 /// `GET` and `HEAD`: how far an upload has come.

@@ -86,8 +86,21 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
     pub(super) async fn find(
         &self,
         generation: &Generation,
+        target: Lookup<'_>,
+        name: &Name,
+        look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
+    ) -> Result<Option<Row>> {
+        self.find_shown(generation, target, name, |_| true, look_up).await
+    }
+
+    /// The same for a caller to whom only such rows are shown. For others the cache does nothing, as for a row that is
+    /// absent: so the caller cannot tell one from the other by the time that it takes.
+    pub(super) async fn find_shown(
+        &self,
+        generation: &Generation,
         Lookup { repository, as_of }: Lookup<'_>,
         name: &Name,
+        is_shown: impl Fn(&Row) -> bool,
         look_up: impl AsyncFnOnce() -> Result<Option<Row>>,
     ) -> Result<Option<Row>> {
         let now = match as_of {
@@ -97,11 +110,13 @@ impl<Name: Clone + Eq + Hash, Row: Clone + Size> Found<Name, Row> {
         let Some(now) = now else { return look_up().await };
         if let Some((seen, row)) = self.0.get(&KeyRef(repository, name))
             && seen == now
+            && is_shown(&row)
         {
             return Ok(Some(row));
         }
         let found = look_up().await?;
         if let Some(row) = &found
+            && is_shown(row)
             && generation.seen().await.is_ok_and(|later| later == Some(now))
         {
             self.0.insert((repository.clone(), name.clone()), (now, row.clone()));

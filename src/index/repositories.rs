@@ -92,22 +92,43 @@ impl Index {
         &self,
         repository: &RepositoryName,
     ) -> Result<Option<RepositoryRecord>> {
-        let as_of = self.generation.seen().await?;
-        self.repository_as_of(repository, as_of).await
+        self.repository_shown(repository, |_| true).await
     }
 
-    /// The same under a state that was seen in the same request ([`Index::states`]), which saves a query of it; none
-    /// where the index did not say.
+    /// The same for a caller who may learn only of repositories with a visibility that `is_shown` allows. That there is
+    /// another one takes the same queries as that there is none, whatever the cache has.
+    pub async fn repository_shown(
+        &self,
+        repository: &RepositoryName,
+        is_shown: impl Fn(Visibility) -> bool,
+    ) -> Result<Option<RepositoryRecord>> {
+        let as_of = self.generation.seen().await?;
+        self.shown_as_of(repository, as_of, is_shown).await
+    }
+
+    /// The same as [`Index::repository`] under a state that was seen in the same request ([`Index::states`]), which saves
+    /// a query of it; none where the index did not say.
     pub async fn repository_as_of(
         &self,
         repository: &RepositoryName,
         as_of: Option<IndexState>,
     ) -> Result<Option<RepositoryRecord>> {
+        self.shown_as_of(repository, as_of, |_| true).await
+    }
+
+    async fn shown_as_of(
+        &self,
+        repository: &RepositoryName,
+        as_of: Option<IndexState>,
+        is_shown: impl Fn(Visibility) -> bool,
+    ) -> Result<Option<RepositoryRecord>> {
         let read_row = async || find(&mut self.read().await?, repository).await;
         let found = if as_of.is_some() {
             // Of a database that others write to, it is known only whether anything has changed.
             let lookup = Lookup { repository, as_of: as_of.filter(|_| self.is_shared()) };
-            self.cache.repositories().find(&self.records, lookup, &(), read_row).await?
+            let is_shown = |record: &RepositoryRecord| is_shown(record.visibility);
+            let cached = self.cache.repositories();
+            cached.find_shown(&self.records, lookup, &(), is_shown, read_row).await?
         } else {
             read_row().await?
         };

@@ -9,7 +9,7 @@ use super::error::not_fetched;
 use super::federation::{Extent, Federation};
 use super::referrers::{ReferrersPage, ReferrersQuery, foreign_referrers, own_referrers};
 use super::{Blob, Expected, Registry, RegistryError, Result};
-use crate::auth::{AuthError, PullGrant};
+use crate::auth::{AuthError, Caller, PullGrant};
 use crate::index::{Index, Lookup, ManifestRow};
 use crate::oci::{Digest, ForeignName, Reference, RepositoryName, RepositoryRecord, Tag};
 
@@ -47,6 +47,20 @@ impl Registry {
     /// Those of the index.
     pub async fn record(&self, name: &RepositoryName) -> Result<Option<RepositoryRecord>> {
         Ok(self.index.repository(name).await?)
+    }
+
+    /// The same for a request of that caller: where a repository is hidden from it, this takes what it takes where there is
+    /// none.
+    ///
+    /// # Errors
+    /// Those of the index.
+    pub async fn record_for(
+        &self,
+        caller: &Caller,
+        name: &RepositoryName,
+    ) -> Result<Option<RepositoryRecord>> {
+        let is_shown = |visibility| caller.may_know(name, visibility);
+        Ok(self.index.repository_shown(name, is_shown).await?)
     }
 
     /// Returns the repository that a grant allows to read; whether it is there, each look-up finds out.

@@ -3,9 +3,15 @@
 mod auditing;
 mod catalog;
 mod clients;
+mod crashes;
+mod expiry;
 mod first_start;
+mod graphql;
+mod hidden;
 pub(crate) mod issuer;
+mod kubo;
 mod management;
+mod matrix;
 mod quotas;
 mod rate_limits;
 mod removal;

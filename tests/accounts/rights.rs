@@ -36,7 +36,11 @@ fn routes(name: &str) -> Vec<(Method, String)> {
 }
 
 /// All that a client sees of an answer, with one name in the place of another.
-fn seen(answer: &Response, name: &str, other: &str) -> (u16, Vec<(String, String)>, Vec<u8>) {
+pub(super) fn seen(
+    answer: &Response,
+    name: &str,
+    other: &str,
+) -> (u16, Vec<(String, String)>, Vec<u8>) {
     let mut headers: Vec<(String, String)> = answer
         .headers
         .iter()
@@ -145,6 +149,55 @@ fn a_mount_from_what_one_may_not_read_begins_an_upload() {
     }
     assert_eq!(team.push("team/open", &user("anna")), [201, 201]);
     assert_eq!(mount("&from=team/open", &user("carl")).status, 201);
+}
+
+#[test]
+fn a_challenge_to_a_mount_names_its_source_as_well() {
+    let team = Team::start();
+    let path = format!("/v2/carl/app/blobs/uploads/?mount={}", sha256(b"config"));
+    let own = "repository:carl/app:pull,push";
+    for (from, scope) in [
+        ("&from=team/secret", format!("{own} repository:team/secret:pull")),
+        ("&from=team/absent", format!("{own} repository:team/absent:pull")),
+        ("&from=No/Name", own.to_owned()),
+        ("", own.to_owned()),
+    ] {
+        for sender in [Sender::Nobody, team.bearer(&user("carl"), &[])] {
+            let path = format!("{path}{from}");
+            let refused = team.send(Method::POST, &path, &sender, Vec::new());
+            assert_eq!(refused.status, 401, "{from} {sender:?}");
+            let challenge = refused.header("www-authenticate");
+            assert!(challenge.contains(&format!("scope=\"{scope}\"")), "{challenge}");
+        }
+    }
+}
+
+/// The suite of the OCI requests just what it is challenged for, and without `from` no client knows what to request.
+#[test]
+fn a_mount_beyond_its_token_names_a_source_that_the_user_may_read_and_none_that_is_hidden() {
+    let team = Team::start();
+    let mount = format!("/v2/carl/app/blobs/uploads/?mount={}", sha256(b"config"));
+    let own = "repository:carl/app:pull,push";
+    assert_eq!(team.push("team/secret", &user("anna")), [201, 201]);
+    let narrow = team.bearer(&user("carl"), &[own]);
+    for from in ["", "&from=team/secret", "&from=team/absent", "&from=No/Name"] {
+        let begun = team.send(Method::POST, &format!("{mount}{from}"), &narrow, Vec::new());
+        assert_eq!(begun.status, 202, "what is hidden is as if absent: {}", begun.text());
+    }
+
+    assert_eq!(team.push("team/inner", &user("anna")), [201, 201]);
+    let scope = format!("{own} repository:team/inner:pull");
+    let wide = team.bearer(&user("carl"), &[&scope]);
+    for from in ["", "&from=team/inner"] {
+        let mount = format!("{mount}{from}");
+        let refused = team.send(Method::POST, &mount, &narrow, Vec::new());
+        assert_refused(&refused, 401, "UNAUTHORIZED");
+        let challenge = refused.header("www-authenticate").to_owned();
+        let expected = format!("scope=\"{scope}\",error=\"insufficient_scope\"");
+        assert!(challenge.ends_with(&expected), "{challenge}");
+        let mounted = team.send(Method::POST, &mount, &wide, Vec::new());
+        assert_eq!(mounted.status, 201, "{}", mounted.text());
+    }
 }
 
 #[test]

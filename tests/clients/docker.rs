@@ -100,7 +100,7 @@ impl Docker {
     }
 
     /// A client that has not signed in.
-    fn of_stranger(target: &Target) -> Option<Self> {
+    pub(crate) fn of_stranger(target: &Target) -> Option<Self> {
         let daemon = Daemon::shared()?;
         let client = require("docker")?;
         // dockerd checks no certificate of 127.0.0.0/8.
@@ -116,6 +116,11 @@ impl Docker {
     pub(crate) fn config(&self) -> String {
         let file = self.home.path().join("docker/config.json");
         fs::read_to_string(file).expect("it has signed in")
+    }
+
+    /// The host and port that its references begin with.
+    pub(crate) fn address(&self) -> &str {
+        self.target.address()
     }
 
     fn login(&self, target: &Target) -> Command {

@@ -3,6 +3,7 @@
 //!
 //! `scripts/test` installs what these tests need. Each of them has a server of its own.
 
+mod accounts;
 mod accounts_page;
 mod buildah;
 pub(crate) mod chaos;

@@ -171,6 +171,11 @@ impl Registry {
         client::repository(&self.client(), name)
     }
 
+    /// What the server has written to its log so far.
+    pub(crate) fn log(&self) -> String {
+        self.server.log()
+    }
+
     /// What was asked about a repository, once the push of a manifest to it was logged.
     pub(crate) fn push_of(&self, repository: &str) -> Vec<Request> {
         let manifests = format!("PUT /v2/{repository}/manifests/");

@@ -39,7 +39,7 @@ impl Response {
 /// Sends what `build` makes, on a connection of its own; panics when no answer comes. Any certificate
 /// will do.
 pub(crate) fn send(build: impl FnOnce(&Client) -> RequestBuilder) -> Response {
-    try_send(build).unwrap_or_else(|error| panic!("no answer: {error}"))
+    try_send(build).unwrap_or_else(|error| panic!("no answer: {error:?}"))
 }
 
 /// Like [`send`], where the other side may be gone.

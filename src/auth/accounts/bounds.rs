@@ -112,6 +112,16 @@ impl Bounded {
         self.decide(Permission::Pull, &target, rules) == Decision::Allow
     }
 
+    /// Tells whether the caller may learn of a repository of that visibility, so that it need not be as if absent.
+    #[must_use]
+    pub fn may_know(&self, name: &RepositoryName, visibility: Visibility) -> bool {
+        let allows = |bound: &Bound| match bound {
+            Bound::Scopes(scopes) => scopes.reach(name),
+            Bound::Maker(rights) => rights.may_know(name, visibility),
+        };
+        self.rights.may_know(name, visibility) && self.bounds.iter().all(allows)
+    }
+
     /// Tells whether the caller may do something that is about no repository.
     #[must_use]
     pub fn may(&self, act: ServerAct, rules: Rules) -> bool {

@@ -104,6 +104,16 @@ impl Rights {
         namespaces.map(|(_, role)| *role).chain(grants.map(|grant| grant.role)).max()
     }
 
+    /// Tells whether it may learn of a repository of that visibility.
+    #[must_use]
+    pub fn may_know(&self, name: &RepositoryName, visibility: Visibility) -> bool {
+        match visibility {
+            Visibility::Public => true,
+            Visibility::Internal if self.is_signed_in() => true,
+            Visibility::Internal | Visibility::Private => self.role(name).is_some(),
+        }
+    }
+
     /// Decides about an act on a repository (DESIGN.md, "Accounts"). Who may neither read nor create it gets the same
     /// answer whether it is there or not.
     #[must_use]
@@ -112,9 +122,8 @@ impl Rights {
         let role = self.role(name);
         let may_see = match target.state {
             State::Foreign => return self.decide_on_foreign(permission, name, rules),
-            State::Present(Visibility::Public) => true,
-            State::Present(Visibility::Internal) => self.is_signed_in(),
-            State::Present(Visibility::Private) | State::Absent => role.is_some(),
+            State::Present(visibility) => self.may_know(name, visibility),
+            State::Absent => role.is_some(),
         };
         let may = match permission {
             Permission::Pull => may_see,

@@ -17,7 +17,8 @@ pub(super) async fn set(
     visibility: Visibility,
 ) -> Result<Repository> {
     let repository = read("change", name)?;
-    let record = api.registry.record(&repository).await.map_err(|error| refusal(&error))?;
+    let record = api.registry.record_for(caller, &repository).await;
+    let record = record.map_err(|error| refusal(&error))?;
     let meant = Meant { record, ..repository.clone().into() };
     let grant = api.authority.visibility(caller, meant).await;
     let grant = grant.map_err(|error| denied(error, &repository))?;
