@@ -40,11 +40,17 @@ const ACCOUNTS_INTERVAL: Duration = Duration::from_hours(1);
 const STEP_LIMITS: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(30)];
 
 /// Begins all tasks; dropping what is returned ends them.
-pub(super) fn begin(registry: &Registry, index: &Arc<Index>, settings: &Settings) -> JoinSet<()> {
+pub(super) fn begin(
+    registry: &Registry,
+    settings: &Settings,
+    index: &Arc<Index>,
+    refusals: &Arc<Refusals>,
+) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(fold(registry.clone()));
     tasks.spawn(purge(registry.clone(), settings.clone()));
     tasks.spawn(prune(registry.clone(), settings.audit.keep));
+    tasks.spawn(write_refusals(Arc::clone(index), Arc::clone(refusals)));
     tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
     if accounts::are_used(settings) {
         tasks.spawn(tidy_accounts(Arc::clone(index), settings.clone()));
@@ -130,7 +136,7 @@ async fn prune(registry: Registry, keep: Duration) {
 }
 
 /// Writes the events of what is refused, each minute.
-pub(super) async fn write_refusals(index: Arc<Index>, refusals: Arc<Refusals>) {
+async fn write_refusals(index: Arc<Index>, refusals: Arc<Refusals>) {
     let mut write = interval(REFUSALS_INTERVAL);
     loop {
         write.tick().await;

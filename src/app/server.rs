@@ -140,8 +140,7 @@ pub async fn serve(
     let running = begin(settings, listener, certificate.as_ref(), api, stop);
     let running = running.map_err(AppError::Server)?;
 
-    let mut housekeeping = housekeeping::begin(&app.registry, &app.index, settings);
-    housekeeping.spawn(housekeeping::write_refusals(Arc::clone(&app.index), Arc::clone(&refusals)));
+    let housekeeping = housekeeping::begin(&app.registry, settings, &app.index, &refusals);
     let publisher = publisher.map(Arc::new);
     let data = settings.server.data.clone();
     let commands = Commands {
@@ -155,9 +154,7 @@ pub async fn serve(
     let refreshing = tokio::spawn(refresh_users(refreshed));
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
-    if let Some(setup) = &setup {
-        setup.print(settings, address);
-    }
+    setup.iter().for_each(|setup| setup.print(settings, address));
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
     let ended = end_of(running, settings, &app.index).await;
