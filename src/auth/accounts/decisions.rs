@@ -1,7 +1,9 @@
 //! Every answer about a repository, written out.
 
 use super::super::Decision;
-use super::{CreateRule, Grant, Permission, Rights, Role, Rules, State, Target};
+use super::{
+    Bound, Bounded, CreateRule, Grant, Permission, Rights, Role, Rules, State, Target, TokenScopes,
+};
 use crate::oci::{RepositoryName, Visibility};
 
 /// Answers to pull, push and delete: `A`llow, `C`hallenge, `H`idden, `D`enied; and whether it is listed, `+` or `-`.
@@ -143,6 +145,22 @@ fn what_is_hidden_is_like_what_is_absent_for_every_act_and_rule() {
                     );
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn a_repository_may_be_known_where_a_pull_is_not_refused_as_if_it_were_absent() {
+    for (who, _) in TABLE {
+        let (rights, name) = (rights(who), "acme/app".parse().unwrap());
+        for visibility in [Visibility::Public, Visibility::Internal, Visibility::Private] {
+            let target = Target { name: &name, state: State::Present(visibility) };
+            let decision = rights.decide(Permission::Pull, &target, RULES);
+            let is_known = matches!(decision, Decision::Allow | Decision::Denied(_));
+            assert_eq!(rights.may_know(&name, visibility), is_known, "{who} {visibility:?}");
+            let scopes = TokenScopes::read(["other/**:pull"]).unwrap();
+            let bounded = Bounded::from(rights.clone()).within(Bound::Scopes(scopes));
+            assert!(!bounded.may_know(&name, visibility), "{who}: by a token for elsewhere");
         }
     }
 }
