@@ -107,7 +107,15 @@ async fn unmake_accounts(home: &Home) -> Outcome {
 
 /// Takes the tables of quotas away, and what counts.
 async fn unmake_quotas(home: &Home) -> Outcome {
-    let counting: &[&str] = if !home.index.is_shared() {
+    let counting: &[&str] = if home.index.is_shared() {
+        &[
+            "DROP FUNCTION count_repository_blob CASCADE",
+            "DROP FUNCTION count_repository_manifest CASCADE",
+            "DROP FUNCTION count_tag CASCADE",
+            "DROP FUNCTION count_content",
+            "DROP FUNCTION add_to_usage",
+        ]
+    } else {
         &[
             "DROP TRIGGER namespace_contents_added",
             "DROP TRIGGER namespace_contents_changed",
@@ -119,14 +127,6 @@ async fn unmake_quotas(home: &Home) -> Outcome {
             "DROP TRIGGER repository_manifests_removed",
             "DROP TRIGGER tags_added",
             "DROP TRIGGER tags_removed",
-        ]
-    } else {
-        &[
-            "DROP FUNCTION count_repository_blob CASCADE",
-            "DROP FUNCTION count_repository_manifest CASCADE",
-            "DROP FUNCTION count_tag CASCADE",
-            "DROP FUNCTION count_content",
-            "DROP FUNCTION add_to_usage",
         ]
     };
     for statement in counting.iter().chain(&[

@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(limit.take(&one).wait, Duration::from_secs(1), "a refusal takes nothing");
         clock.advance(Duration::from_secs(1));
         assert!(limit.take(&one).wait.is_zero());
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         assert_eq!(limit.look(&one).remaining, 3);
     }
 
@@ -162,7 +162,7 @@ mod tests {
         let refused =
             (60_000..61_000).filter(|number| !limit.take(&address(*number)).wait.is_zero());
         assert!(refused.count() > 900);
-        clock.advance(Duration::from_secs(120));
+        clock.advance(Duration::from_mins(2));
         limit.limiter.retain_recent();
         assert!(limit.limiter.is_empty(), "they have the whole limit again");
     }

@@ -22,7 +22,7 @@ impl Registry {
         let Some(mut row) = self.index.quota_of(repository).await? else {
             return Ok(Allowance(None));
         };
-        if let Some(canonical) = digest.and_then(|digest| digest.canonical()) {
+        if let Some(canonical) = digest.and_then(Digest::canonical) {
             match self.index.holding(repository, &canonical).await? {
                 Holding::Named => return Ok(Allowance(None)),
                 Holding::Unreferenced => row.quota.unreferenced = None,
