@@ -7,7 +7,7 @@ use crate::clients::registry::Registry;
 use crate::common::{require, succeed};
 
 /// Pushes a file to a reference, and pulls it into a folder.
-const SCRIPT: &str = r#"
+pub(crate) const SCRIPT: &str = r#"
 import sys
 from oras.client import OrasClient
 

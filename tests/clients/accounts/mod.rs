@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 
 use crate::clients::containerd::Containerd;
 use crate::clients::face;
+use crate::clients::home::Home;
+use crate::clients::oras::SCRIPT;
 use crate::clients::registry::{Registry, Request};
 use crate::clients::release::Release;
 use crate::clients::target::{Target, User};
-use crate::common::{Finished, http, run, succeed};
+use crate::common::{Finished, http, require, run, succeed};
 use client::{ByDaemon, ByFolder, ByStore, Client, Helm, Kind};
 
 /// The password of each user.
@@ -158,7 +160,23 @@ fn copies_within_a_registry_are_mounted_across_namespaces() {
     }
 }
 
-/// Python's `oras` and `cosign` have no command to sign out that the registry would notice; containerd signs in with each command.
+/// Python's `oras` sends the password with each request, and has nothing to sign out of.
+#[test]
+fn oras_is_a_robot() {
+    let team = Team::start();
+    let Some(python) = require("oras-python") else { return };
+    let (target, home) = (team.target(), Home::new());
+    let script = home.write("script.py", SCRIPT);
+    home.write("note.txt", "of a robot");
+    let mut command = home.command(&python);
+    command.arg(script).args([target.address(), &target.reference("team/files:v1")]);
+    command.args(["note.txt", "pulled", "false"]);
+    command.arg(home.authority(&target).expect("it encrypts"));
+    succeed(command.args(["ci", &team.secret]));
+    assert_eq!(team.registry.tags("team/files"), ["v1"]);
+}
+
+/// It signs in with each command.
 #[test]
 fn containerd_sends_the_password_of_a_robot_with_each_command() {
     let team = Team::start();
