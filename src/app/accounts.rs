@@ -239,9 +239,9 @@ pub(super) struct Setup {
 }
 
 impl Setup {
-    /// Prints it once, on the standard error output. It is in no log line.
-    pub(super) fn print(&self, settings: &Settings, address: SocketAddr) {
-        let Self { name, code } = self;
+    /// Prints it once, if there is one, on the standard error output. It is in no log line.
+    pub(super) fn print(setup: Option<&Self>, settings: &Settings, address: SocketAddr) {
+        let Some(Self { name, code }) = setup else { return };
         let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
         let external = settings.server.external_url.as_ref().map(ToString::to_string);
         let url = external.unwrap_or_else(|| format!("{scheme}://{address}"));

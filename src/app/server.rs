@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::time::{MissedTickBehavior, timeout};
 
+use super::accounts::Setup;
 use super::application::{DISCONNECT_TIMEOUT, KEEP_ALIVE, WRITE_BUFFER, application};
 use super::commands::{self, Commands};
 use super::tls::Certificate;
@@ -154,7 +155,7 @@ pub async fn serve(
     let refreshing = tokio::spawn(refresh_users(refreshed));
     let is_encrypted = certificate.is_some();
     let watching = certificate.map(|certificate| tokio::spawn(certificate.keep_current()));
-    setup.iter().for_each(|setup| setup.print(settings, address));
+    Setup::print(setup.as_ref(), settings, address);
     tracing::info!(%address, tls = is_encrypted, data = %settings.server.data.display(), "listening");
     ready(address, &app.registry).await;
     let ended = end_of(running, settings, &app.index).await;
