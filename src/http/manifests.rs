@@ -68,7 +68,7 @@ async fn find(
         memory.raise(loan, bytes, bytes).await?;
     };
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
-    log::content(&request, Some(&manifest.cid), 0);
+    log::content(request, Some(&manifest.cid), 0);
     let what = (&manifest.digest, Some(&manifest.cid));
     describe(&mut response, api, grant, reference, what).await?;
     if is_known {
