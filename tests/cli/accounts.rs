@@ -191,8 +191,8 @@ fn administrators_come_and_go_and_owners_see_their_robots_and_grants() {
     assert!(refused.stderr.contains("no administrator would be left"), "{refused}");
     succeed(&mut by(&root, "user demote ben"));
 
-    let robot = "token create anna-ci --robot --namespace anna --scope anna/**:pull --json";
-    let made: Value = serde_json::from_str(&succeed(&mut by(&anna, robot))).unwrap();
+    let create = "token create anna-ci --robot --namespace anna --scope anna/**:pull --json";
+    let made: Value = serde_json::from_str(&succeed(&mut by(&anna, create))).unwrap();
     let list = |folder: &TempDir, line: &str| -> Vec<String> {
         let found: Value = serde_json::from_str(&succeed(&mut by(folder, line))).unwrap();
         let rows = found.as_array().unwrap().iter();

@@ -285,7 +285,7 @@ async fn events_are_filtered_by_an_index(home: Home) -> Outcome {
     {
         let query =
             format!("SELECT kind FROM events WHERE seq > 0 AND {condition} ORDER BY seq LIMIT 201");
-        let plan = home.plan(query).await?;
+        let plan = home.plan(&query).await?;
         assert!(plan.contains(index), "{plan}");
     }
     Ok(())

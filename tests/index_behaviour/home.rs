@@ -91,7 +91,7 @@ impl Home {
     }
 
     /// Returns how the database would carry out a query, as it says it.
-    pub(crate) async fn plan(&self, query: String) -> Result<String> {
+    pub(crate) async fn plan(&self, query: &str) -> Result<String> {
         let lines: Vec<String> = if self.folder.is_some() {
             let mut connection = SqliteConnection::connect(&self.url).await?;
             let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {query}"));

@@ -70,7 +70,7 @@ async fn a_user_gives_no_more_roles_to_another_than_it_may(home: Home) -> Outcom
         assert_eq!(give(bob, &format!("bob/{number}")).await?, Changed::Done);
     }
     assert_eq!(give(bob, "bob/more").await?, Changed::Full);
-    assert_eq!(index.rights(eve).await?.ok_or("gone")?.grants.len(), MOST_ROLES as usize);
+    assert_eq!(index.rights(eve).await?.ok_or("gone")?.grants.len(), usize::try_from(MOST_ROLES)?);
     // To others, and by others, there may be more; and in the place of one that is taken away.
     let grant = NewGrant {
         holder: Holder::Principal(root),
