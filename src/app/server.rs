@@ -162,11 +162,8 @@ pub async fn serve(
     drop(housekeeping);
     commanded.abort();
     refreshing.abort();
-    if let Some(publishing) = publishing {
-        publishing.abort();
-    }
-    if let Some(watching) = watching {
-        watching.abort();
+    for task in publishing.into_iter().chain(watching) {
+        task.abort();
     }
     housekeeping::end(&app.registry, settings.server.shutdown_grace).await;
     housekeeping::write_last_refusals(&app.index, &refusals).await;
