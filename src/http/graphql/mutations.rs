@@ -10,7 +10,7 @@ use super::super::Api;
 use super::bounds::CHANGE;
 use super::count::Count;
 use super::error::refusal;
-use super::queries::{namespace, parts};
+use super::queries::namespace;
 use super::sender::present;
 use super::types::{CreatedToken, Namespace, Quota, Repository, Team, User, Visibility};
 use super::{removal, visibility};
@@ -232,7 +232,7 @@ impl Mutation {
         repositories: Option<Count>,
         tags: Option<Count>,
     ) -> Result<Quota> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         let quota = index::Quota {
             bytes: bytes.map(Count::number),
             unreferenced: unreferenced.map(Count::number),
@@ -246,7 +246,7 @@ impl Mutation {
     /// Takes all limits of a namespace away
     #[graphql(complexity = "CHANGE + child_complexity")]
     async fn remove_quota(&self, context: &Context<'_>, namespace: String) -> Result<bool> {
-        let (administration, caller) = parts(context)?;
+        let (administration, caller) = &present(context).await?;
         done(administration.remove_quota(caller, &namespace).await)
     }
 
