@@ -234,6 +234,10 @@ pub(super) const SHARED: &[Probe] = &[
     shared("HEAD", "/healthz", "/healthz", [200, 200]).of_server(),
     shared("GET", "/readyz", "/readyz", [200, 200]).of_server(),
     shared("HEAD", "/readyz", "/readyz", [200, 200]).of_server(),
+    // There is an administrator.
+    shared("GET", "/setup", "/setup", [404, 404]).of_server(),
+    shared("HEAD", "/setup", "/setup", [404, 404]).of_server(),
+    shared("POST", "/setup", "/setup", [400, 400]).of_server(),
 ];
 
 /// A route and one of its methods.
