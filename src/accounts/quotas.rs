@@ -31,10 +31,13 @@ impl Administration {
             ));
         }
         let before = self.index.quota(namespace).await?.map(|row| row.quota).unwrap_or_default();
-        let doubled = quota.bytes.map(|bytes| bytes.saturating_mul(UNREFERENCED));
+        let doubled = |bytes: Option<u64>| bytes.map(|it| it.saturating_mul(UNREFERENCED));
+        // What was set apart stays.
+        let follows = before.unreferenced.is_none() || before.unreferenced == doubled(before.bytes);
+        let following = doubled(quota.bytes).filter(|_| follows);
         let quota = Quota {
             bytes: quota.bytes.or(before.bytes),
-            unreferenced: quota.unreferenced.or(doubled).or(before.unreferenced),
+            unreferenced: quota.unreferenced.or(following).or(before.unreferenced),
             repositories: quota.repositories.or(before.repositories),
             tags: quota.tags.or(before.tags),
         };

@@ -1,6 +1,6 @@
 //! Accounts of the index, as the sign-in method needs them; and what a registry with accounts needs before it serves.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -243,6 +243,12 @@ impl Setup {
     pub(super) fn print(setup: Option<&Self>, settings: &Settings, address: SocketAddr) {
         let Some(Self { name, code }) = setup else { return };
         let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
+        // Nobody reaches an address that stands for all.
+        let address = match address.ip() {
+            ip if !ip.is_unspecified() => address,
+            IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+            IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        };
         let external = settings.server.external_url.as_ref().map(ToString::to_string);
         let url = external.unwrap_or_else(|| format!("{scheme}://{address}"));
         let host = url.strip_prefix("http://").unwrap_or(&url);

@@ -75,6 +75,15 @@ impl Caller {
         }
     }
 
+    /// Returns the name that events have: that of a workload, which its issuer chose, cannot be taken for an account's.
+    #[must_use]
+    pub fn audited_name(&self) -> Option<Cow<'_, str>> {
+        match &self.kind {
+            CallerKind::Workload { name, .. } => Some(Cow::Owned(format!("oidc:{name}"))),
+            _ => self.subject().map(Cow::Borrowed),
+        }
+    }
+
     /// Returns the text by which it owns what it began, such as an upload session. It stays the same as long as the account
     /// does, and no other caller has it: neither one of another kind nor a later account of the same name. It is stored;
     /// users without an account have their names, as in earlier versions, and anonymous clients the empty text.

@@ -62,6 +62,8 @@ pub struct Refusals(Mutex<State>);
 struct State {
     counts: HashMap<Refusal, u32>,
     rows: HashMap<RefusalKind, Budget>,
+    /// How many of the present rows are of one client.
+    own: HashMap<(RefusalKind, Option<IpAddr>), u32>,
     more: HashMap<RefusalKind, u32>,
 }
 
@@ -87,7 +89,7 @@ impl Refusals {
 
     /// Notes that a caller was refused an act. One that has not signed in was only challenged to do so.
     pub fn note_act(&self, caller: &Caller, repository: Option<&RepositoryName>) {
-        let Some(user) = caller.subject() else { return };
+        let Some(user) = caller.audited_name() else { return };
         self.note(Refusal {
             kind: RefusalKind::Act,
             user: Some(user[..user.floor_char_boundary(LONGEST_NAME)].to_owned()),
@@ -103,9 +105,12 @@ impl Refusals {
             return;
         }
         let kind = refusal.kind;
+        let client = (kind, refusal.address);
+        let own = state.own.get(&client).copied().unwrap_or_default();
         let budget = state.rows.entry(kind).or_insert_with(Budget::full);
-        if budget.take(Instant::now()) {
+        if budget.take(own, Instant::now()) {
             state.counts.insert(refusal, 1);
+            state.own.insert(client, own + 1);
         } else {
             let more = state.more.entry(kind).or_default();
             *more = more.saturating_add(1);
@@ -116,6 +121,7 @@ impl Refusals {
     pub fn take(&self) -> Vec<CountedRefusal> {
         let (counts, more) = {
             let mut state = self.state();
+            state.own.clear();
             (mem::take(&mut state.counts), mem::take(&mut state.more))
         };
         let mut rows: Vec<CountedRefusal> = counts
@@ -138,16 +144,17 @@ impl Budget {
         Self { left: BURST, filled: Instant::now() }
     }
 
-    /// Takes one row, if there is one left by then.
-    fn take(&mut self, now: Instant) -> bool {
+    /// Takes one row, if there is one left by then. A client that has `own` rows already gets no more than half of what is
+    /// left, so that it leaves some to others.
+    fn take(&mut self, own: u32, now: Instant) -> bool {
         let periods = now.saturating_duration_since(self.filled).as_secs() / REFILL.as_secs();
         if periods > 0 {
             self.left =
                 u32::try_from(periods).map_or(BURST, |new| (self.left + new.min(BURST)).min(BURST));
             self.filled = now;
         }
-        let is_left = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let is_left = own < self.left.div_ceil(2);
+        self.left -= u32::from(is_left);
         is_left
     }
 }
@@ -206,22 +213,33 @@ mod tests {
             refusals.note_sign_in(&basic(&format!("user{number}")), client(1));
         }
         refusals.note_act(&Caller::user("ben"), None);
-        let most = BURST as usize + 2;
+        refusals.note_sign_in(&basic("anna"), client(2));
+        let of = |rows: &[CountedRefusal], address| {
+            let is_of = |row: &&CountedRefusal| matches!(row, CountedRefusal::One(it, _) if it.address == Some(address));
+            rows.iter().filter(is_of).count()
+        };
         let rows = refusals.take();
-        assert_eq!(rows.len(), most, "the rows, how many more, and what was refused to another");
-        assert_eq!(rows.last(), Some(&CountedRefusal::More(RefusalKind::SignIn, 100_000 - BURST)));
-        refusals.note_sign_in(&basic("later"), client(1));
-        assert_eq!(refusals.take(), [CountedRefusal::More(RefusalKind::SignIn, 1)]);
+        assert!(rows.len() < BURST as usize && of(&rows, client(1)) > 100, "{}", rows.len());
+        assert_eq!(of(&rows, client(2)), 1);
+        assert!(matches!(rows.last(), Some(CountedRefusal::More(RefusalKind::SignIn, 99_000..))));
+        // If it goes on, something is left.
+        for _ in 0..5 {
+            for number in 0..1000 {
+                refusals.note_sign_in(&basic(&format!("user{number}")), client(1));
+            }
+            refusals.note_sign_in(&basic("ben"), client(3));
+            assert_eq!(of(&refusals.take(), client(3)), 1);
+        }
     }
 
     #[test]
     fn rows_come_back_slowly() {
         let mut budget = Budget::full();
         let begin = budget.filled;
-        assert_eq!((0..2 * BURST).filter(|_| budget.take(begin)).count(), BURST as usize);
+        assert_eq!((0..2 * BURST).filter(|_| budget.take(0, begin)).count(), BURST as usize);
         let later = begin + REFILL * 3;
-        assert_eq!((0..10).filter(|_| budget.take(later)).count(), 3);
+        assert_eq!((0..10).filter(|_| budget.take(0, later)).count(), 3);
         let much_later = begin + REFILL * (10 * BURST);
-        assert_eq!((0..2 * BURST).filter(|_| budget.take(much_later)).count(), BURST as usize);
+        assert_eq!((0..2 * BURST).filter(|_| budget.take(0, much_later)).count(), BURST as usize);
     }
 }

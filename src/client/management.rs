@@ -38,7 +38,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::graphql`].
-    pub async fn post_json(&self, path: &str, body: &Value, context: String) -> Result<Value> {
+    pub(crate) async fn post_json(
+        &self,
+        path: &str,
+        body: &Value,
+        context: String,
+    ) -> Result<Value> {
         let body = Content::from(body.to_string().into_bytes());
         let request = self.request(Method::POST, self.url(path, &[]), Scope::default(), context);
         let request = request.typed("application/json", body.part(0..body.size()));

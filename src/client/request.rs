@@ -63,7 +63,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::ping`], but for what a challenge is.
-    pub async fn is_open(&self) -> Result<bool> {
+    pub(crate) async fn is_open(&self) -> Result<bool> {
         let context = format!("cannot reach the registry {}", self.host());
         let mut request =
             self.request(Method::GET, self.url("/v2/", &[]), Scope::default(), context);

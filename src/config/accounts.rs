@@ -16,7 +16,7 @@ pub struct AccountsSettings {
     pub admin: String,
     /// Its password; empty: a code is printed by which it is made.
     pub admin_password: SecretString,
-    /// Who may see a new repository, unless its namespace says otherwise.
+    /// Who may see a new repository.
     pub default_visibility: Visibility,
     /// Who creates repositories, as the auth room names it.
     pub create: &'static str,

@@ -416,7 +416,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["public", "internal", "private"]),
         default: r#""private""#,
         expects: "public, internal or private",
-        help: "Who may pull from a new repository, unless its namespace says otherwise. public: everyone. internal: \
+        help: "Who may pull from a new repository. public: everyone. internal: \
             everyone who has signed in. private: those with a role there.",
     },
     Setting {

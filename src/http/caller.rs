@@ -69,8 +69,11 @@ pub(super) async fn identify(
 /// Says why credentials are refused, and what to do. Whether it is the name or the password is not said.
 pub(super) fn refusal(error: AuthError, credentials: &Credentials) -> ApiError {
     let why = match (&error, credentials) {
-        (AuthError::Unauthorized(_), Credentials::Basic { password, .. }) => {
-            if AccessToken::begins(password.expose_secret()) {
+        (AuthError::Unauthorized(_), Credentials::Basic { user, password }) => {
+            if user == "oidc" {
+                "the ID token is not taken: it is malformed, has expired or is for another audience, or no rule of \
+                 auth.workloads matches it; the registry's log says which"
+            } else if AccessToken::begins(password.expose_secret()) {
                 "the access token is not good for that user name: it is wrong, has expired or was revoked, or is another \
                  user's; use a new one, and the name of its owner"
             } else {

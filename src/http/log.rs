@@ -96,8 +96,11 @@ pub(super) fn unchecked_user(request: &HttpRequest, user: &str) {
     note(request, |noted| noted.user = Some(shown(user)));
 }
 
-/// Writes a name that any client may have sent.
+/// Writes a name that any client may have sent. An access token in the wrong field is not written.
 fn shown(user: &str) -> String {
+    if user.starts_with("rds_") {
+        return "rds_...".to_owned();
+    }
     cut(user, LONGEST_NAME).escape_debug().to_string()
 }
 

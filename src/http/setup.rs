@@ -71,17 +71,19 @@ pub(super) async fn post(request: HttpRequest, payload: Payload, api: Data<Api>)
         Ok(name) => Ok(page(
             HttpResponse::Created(),
             &format!(
-                "<p>Done: <code>{name}</code> is an administrator. Sign in with <code>docker login</code>.</p>\n"
+                "<p>Done: <code>{name}</code> is an administrator. Sign in with <code>roadstead login HOST -u {name}</code>, or with <code>docker login</code> to push and pull.</p>\n"
             ),
         )),
         Err(error) if is_json => Err(error.into()),
         Err(error) => {
             let error = ApiError::from(error);
+            let status = error.status();
+            let form = if status == StatusCode::NOT_FOUND { "" } else { FORM };
             let why = format!(
-                "<p><strong>Not done: {}</strong></p>\n{FORM}",
+                "<p><strong>Not done: {}</strong></p>\n{form}",
                 escaped(&error.to_string())
             );
-            Ok(page(HttpResponse::build(error.status()), &why))
+            Ok(page(HttpResponse::build(status), &why))
         }
     }
 }

@@ -151,7 +151,8 @@ impl fmt::Display for QuotaExceeded {
             QuotaKind::Bytes => ("bytes", "delete images that are not needed"),
             QuotaKind::Unreferenced => (
                 "bytes of blobs that no manifest names",
-                "push the manifests that name them, or delete the blobs",
+                "push the manifests that name them, delete the blobs, or let the operator end unfinished uploads by \
+                 `roadstead uploads clear`",
             ),
             QuotaKind::Repositories => ("repositories", "delete the images of one"),
             QuotaKind::Tags => ("tags", "delete tags that are not needed"),

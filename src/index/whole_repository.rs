@@ -64,11 +64,14 @@ impl Writer {
 }
 
 impl Writer {
-    /// Removes a repository with all that it has; one that is absent is no error. Bytes stay stored.
+    /// Removes a repository with all that it has, and the uploads into it; one that is absent is no error. Bytes stay
+    /// stored.
     pub async fn remove_repository(&mut self, repository: &RepositoryName) -> Result<()> {
         self.write(async |connection| {
             connection.set_has_changed_records();
             for statement in [
+                // First: who ends an upload has its row, and goes on to those of the repository.
+                "DELETE FROM uploads WHERE repository = $1",
                 "DELETE FROM tags WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
                 "DELETE FROM manifest_edges \
                  WHERE repository = (SELECT id FROM repositories WHERE name = $1)",

@@ -130,8 +130,7 @@ pub enum RegistryError {
     /// There is no place for a repository that is not public.
     #[error(
         "cannot store `{0}`: this registry's storage can be read by everybody who knows a CID, so every repository has \
-         to be public; ask the operator to set auth.accounts.default_visibility = \"public\", or the owner to do so \
-         for the namespace"
+         to be public; ask the operator to set auth.accounts.default_visibility = \"public\""
     )]
     MustBePublic(RepositoryName),
     /// The namespace would have more than its quota allows.

@@ -39,7 +39,7 @@ impl Registry {
 
 impl From<&Caller> for Actor {
     fn from(caller: &Caller) -> Self {
-        Self { name: caller.subject().map(str::to_owned), address: caller.address }
+        Self { name: caller.audited_name().map(Cow::into_owned), address: caller.address }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::storage::{Edit, TreeEdit};
 
 impl Registry {
-    /// Removes a repository. When it returns, that is so for each request, and no root that the gateway serves leads to it.
+    /// Removes a repository, and ends the uploads into it. When it returns, that is so for each request, and no root that the gateway serves leads to it.
     ///
     /// # Errors
     /// [`RegistryError::NameUnknown`]; [`RegistryError::Waiting`], after which it may still be done; those of the index and
@@ -22,7 +22,14 @@ impl Registry {
         let removing = async move {
             let record = registry.index.repository(&repository).await?;
             let record = record.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?;
+            let uploads = registry.index.uploads(0).await?;
+            let (ours, _): (Vec<_>, Vec<_>) =
+                uploads.into_iter().partition(|upload| upload.repository == repository);
             registry.commit(actor, Intent::RemoveRepository { repository }).await?;
+            for upload in ours {
+                registry.end_upload(&upload.id).await;
+                registry.discard_upload(&upload.id).await?;
+            }
             if record.visibility.is_public() {
                 registry.root().await?;
             }

@@ -232,7 +232,7 @@ impl Foreign<'_> {
     /// Begins to fetch the blobs of an image, where something is fetched for the client.
     fn fetch_ahead(&self, manifest: &ManifestRow) {
         if self.refusal.is_none() {
-            self.federation.fetch_ahead(self.name, self.repository, manifest);
+            self.federation.fetch_ahead(self.name, manifest);
         }
     }
 

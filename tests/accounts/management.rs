@@ -33,6 +33,20 @@ pub(super) fn refused(team: &Team, sender: &Sender, query: &str) -> String {
 }
 
 #[test]
+fn a_request_of_very_many_lists_is_refused() {
+    let team = Team::start();
+    let request = |lists: usize| {
+        let list = |it: usize| format!("a{it}: repositories(first: 1) {{ items {{ name }} }} ");
+        let query = format!("{{ {} }}", (0..lists).map(list).collect::<String>());
+        post(&team, &user("anna"), &query, &json!({})).json()
+    };
+    let few = request(50);
+    assert!(few.get("errors").is_none(), "{few}");
+    let many = request(120);
+    assert!(many["data"].is_null() && many["errors"][0].is_object(), "{many}");
+}
+
+#[test]
 fn only_a_password_or_an_access_token_is_taken() {
     let team = Team::start();
     let query = "{ viewer { name isAdministrator } }";

@@ -10,6 +10,7 @@ use super::team::{PASSWORD, Sender, Team, send, token_of, user};
 use crate::common::connection::{Connection, ask};
 use crate::common::content::{image, noise, sha256};
 use crate::common::http::{self, Response};
+use crate::common::repository::wait;
 use crate::common::sqlite::execute;
 use crate::common::{Replicas, Server, run, succeed};
 
@@ -161,7 +162,39 @@ fn bytes_of_no_announced_length_are_refused_where_they_are_too_many() {
     connection.send(noise(6000, 5));
     let answer = connection.answer();
     assert_eq!((answer.status, answer.code().as_str()), (403, "DENIED"), "{}", answer.text());
+    drop(connection);
     assert_eq!(quota(&team.server)["usedUnreferenced"], 0);
+    // It keeps nothing that others could store.
+    wait(
+        || push_blob(&team.server, "team/open", &noise(4900, 6), &anna).status == 201,
+        "what was refused takes space",
+    );
+}
+
+#[test]
+fn bytes_that_are_said_to_be_a_blob_which_is_there_count_if_they_do_not_become_it() {
+    let team = Team::start();
+    let root = user("root");
+    let image = Image::new(1, 1000);
+    assert_eq!(image.push(&team.server, "team/open", "v1", &root).status, 201);
+    limit(&team.server, "team", "unreferenced: 2000");
+    let anna = team.bearer(&user("anna"), &["repository:team/open:pull,push"]);
+    let Sender::Bearer(token) = &anna else { unreachable!("it is one") };
+    let bearer = format!("Bearer {token}");
+    let begun = team.send(Method::POST, "/v2/team/open/blobs/uploads/", &anna, Vec::new());
+    let location = begun.header("location").to_owned();
+    let path = location.trim_start_matches(&team.server.url("")).to_owned();
+    let sign = if path.contains('?') { '&' } else { '?' };
+    let end = format!("{path}{sign}digest={}", sha256(&image.layer));
+    let mut connection = Connection::open(&team.server);
+    let headers = [("Authorization", bearer.as_str()), ("Content-Length", "100000")];
+    connection.ask("PUT", &end, &headers);
+    connection.send(noise(50_000, 7));
+    drop(connection);
+    wait(
+        || push_blob(&team.server, "team/open", &noise(1900, 8), &anna).status == 201,
+        "what was cut takes space",
+    );
 }
 
 #[test]

@@ -66,6 +66,29 @@ fn an_owner_removes_a_repository_with_all_that_it_has() {
 }
 
 #[test]
+fn an_upload_under_way_does_not_bring_a_removed_repository_back() {
+    let team = Team::start();
+    let anna = user("anna");
+    assert_eq!(team.push("team/secret", &anna), [201, 201]);
+    let uploads = "/v2/team/secret/blobs/uploads/";
+    let begun = team.send(Method::POST, uploads, &anna, Vec::new());
+    let below = |location: &str| location.trim_start_matches(&team.server.url("")).to_owned();
+    let path = below(begun.header("location"));
+    let appended = team.send(Method::PATCH, &path, &anna, b"layer".to_vec());
+    assert_eq!(appended.status, 202);
+    run(&team, &anna, &remove("team/secret"));
+    let path = below(appended.header("location"));
+    let sign = if path.contains('?') { '&' } else { '?' };
+    let end = format!("{path}{sign}digest={}", sha256(b"layer"));
+    let ended = team.send(Method::PUT, &end, &anna, Vec::new());
+    assert_eq!(ended.status, 404, "{}", ended.text());
+    assert_eq!(team.get("/v2/team/secret/tags/list", &anna).status, 404);
+    let report = succeed(&mut team.server.command(["check", "--json"]));
+    let report: serde_json::Value = serde_json::from_str(&report).expect("it is JSON");
+    assert_eq!(report["orphans"], 2, "what the repository had, and no upload: {report}");
+}
+
+#[test]
 fn a_removed_repository_is_in_no_root_and_the_tree_stays_sound() {
     let mut team = Team::start();
     let empty = root(&team);

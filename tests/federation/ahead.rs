@@ -49,6 +49,28 @@ fn the_blobs_of_a_manifest_come_while_no_client_asks_for_them() {
 }
 
 #[test]
+fn what_is_longer_than_its_manifest_says_is_not_fetched_ahead() {
+    let Some(mut operators) = start("1200000") else { return };
+    let (own, layer) = (operators.own(REPOSITORY), noise(1_000_000, 9));
+    own.push_blob(&layer);
+    own.push_blob(b"{}");
+    let mut manifest = image(b"{}", &[&layer]);
+    manifest["layers"][0]["size"] = 1.into();
+    own.push_manifest("v1", &manifest);
+    push(&operators, "v2", &[300_000]);
+    operators.publish();
+    let foreign = operators.foreign(REPOSITORY);
+    for (tag, files) in [("v1", 2), ("v2", 4)] {
+        assert_eq!(foreign.get(&format!("manifests/{tag}")).status, 200);
+        // The manifests, the config, and the layer of the second one.
+        wait_for_files(&operators, files);
+    }
+    operators.publisher.kill();
+    let foreign = operators.foreign(REPOSITORY);
+    assert_eq!(foreign.get(&format!("blobs/{}", sha256(&layer))).status, 502);
+}
+
+#[test]
 fn nothing_is_fetched_ahead_for_a_client_that_looks_or_where_it_is_switched_off() {
     for limit in ["1200000", "0"] {
         let Some(mut operators) = start(limit) else { return };

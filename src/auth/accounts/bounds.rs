@@ -37,7 +37,8 @@ pub enum TooWide {
     Tokens,
     /// One of the scopes is more than it may do itself.
     #[error(
-        "cannot make a token with the scope `{0}`: it is more than you may do; leave it out, or ask who may"
+        "cannot make a token with the scope `{0}`: it is more than you, or the access token that you use, may do; leave it out, sign in with your \
+         password, or ask who may"
     )]
     Scope(Scope),
 }

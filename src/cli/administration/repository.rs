@@ -82,7 +82,11 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
     let session = Session::open(target.registry.as_ref())?;
     match command {
         RepositoryCommand::List => {
-            let repositories = session.list(LIST, "repositories", json!({})).await?;
+            let mut repositories = session.list(LIST, "repositories", json!({})).await?;
+            for repository in &mut repositories {
+                let visibility = repository["visibility"].as_str().map(str::to_ascii_lowercase);
+                repository["visibility"] = json!(visibility);
+            }
             print_list(&repositories, COLUMNS, target.json)
         }
         RepositoryCommand::Visibility { repository, visibility } => {

@@ -102,7 +102,10 @@ enum TokenCommand {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "expected a duration such as 1d or 12h".to_owned())
+    // A number alone would be seconds, and is meant as days.
+    let has_unit = text.ends_with(|last: char| last.is_ascii_alphabetic());
+    let duration = has_unit.then(|| parse_duration(text)).flatten();
+    duration.ok_or_else(|| "expected a duration with its unit, such as 1d or 12h".to_owned())
 }
 
 /// Runs the subcommand.

@@ -1,6 +1,7 @@
 //! `roadstead user`: users of a registry.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -110,8 +111,8 @@ enum UserCommand {
     Password {
         /// The name
         name: String,
-        /// Reads the password from standard input
-        #[arg(long, required = true)]
+        /// Reads the password from standard input, as without a terminal
+        #[arg(long)]
         password_stdin: bool,
     },
 }
@@ -140,6 +141,11 @@ async fn carry_out(common: &CommonArguments, arguments: &UserArguments) -> anyho
         arguments;
     let as_json = *as_json;
     let is_offline = registry.is_none() && (common.data.is_some() || common.config.is_some());
+    if let UserCommand::Password { password_stdin: false, .. } = command
+        && std::io::stdin().is_terminal()
+    {
+        bail!("no password: write it to standard input, and say --password-stdin");
+    }
     if let (UserCommand::Password { name, .. }, true) = (command, is_offline) {
         offline::set_password(common, name, password::read()?).await?;
         return print_done(

@@ -7,6 +7,12 @@ pub(super) const DEPTH: usize = 15;
 /// [`CHANGE`].
 pub(super) const COMPLEXITY: usize = 20_000;
 
+/// What a field counts that queries the index: all of a request do so at once, and others wait for that.
+pub(super) const QUERY: usize = 200;
+
+/// How many requests are carried out at a time. The others wait.
+pub(super) const AT_ONCE: usize = 4;
+
 /// What a change counts: so many fit into one request that a client cannot fill the queue of passwords by it.
 pub(super) const CHANGE: usize = 1000;
 

@@ -8,6 +8,7 @@ use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use actix_web::web::{BytesMut, Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use async_graphql::Request;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::super::body::{self, Body};
@@ -27,6 +28,9 @@ const LONGEST: usize = 64 * 1024;
 
 /// How long a request may take to arrive, and again to be carried out.
 const TIME: Duration = Duration::from_secs(30);
+
+/// Those of the requests that are carried out.
+static PERMITS: Semaphore = Semaphore::const_new(bounds::AT_ONCE);
 
 /// Carries out what a request has, for a caller who has signed in, or any where everybody may do everything.
 pub(in crate::http) async fn post(
@@ -57,7 +61,11 @@ pub(in crate::http) async fn post(
         query = query.data(Arc::clone(administration));
     }
     let schema = if bounds::reads_schema(&query.query) { &READABLE_SCHEMA } else { &SCHEMA };
-    let answer = tokio::time::timeout(TIME, schema.execute(query)).await.map_err(|_| {
+    let executing = async {
+        let _permit = PERMITS.acquire().await;
+        schema.execute(query).await
+    };
+    let answer = tokio::time::timeout(TIME, executing).await.map_err(|_| {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         ApiError::unavailable(status, "the request took too long; request less at a time")
     })?;

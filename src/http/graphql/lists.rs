@@ -2,6 +2,7 @@
 
 use async_graphql::{OutputType, SimpleObject};
 
+use super::bounds::QUERY;
 use super::types::{
     AuditEvent, Grant, Member, Namespace, Quota, Repository, Robot, Team, Token, User,
 };
@@ -43,5 +44,5 @@ pub(super) fn page(after: Option<&str>, first: Option<i32>) -> PageRequest<'_> {
 
 /// Returns what a page counts of which each entry counts that much.
 pub(super) fn complexity(first: Option<i32>, entry: usize) -> usize {
-    page(None, first).limit.clamp(1, PageRequest::MOST) as usize * entry + 1
+    page(None, first).limit.clamp(1, PageRequest::MOST) as usize * entry + QUERY
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::{ComplexObject, Context, Object, Result};
 
+use super::bounds::QUERY;
 use super::error::{no_accounts, refusal};
 use super::lists::{List, complexity, page};
 use super::moment::Moment;
@@ -26,6 +27,7 @@ pub(super) fn parts<'a>(context: &Context<'a>) -> Result<(&'a Administration, &'
 #[Object]
 impl Query {
     /// Who the caller is
+    #[graphql(complexity = "QUERY + child_complexity")]
     async fn viewer(&self, context: &Context<'_>) -> Result<Viewer> {
         let (administration, caller) = parts(context)?;
         administration.whoami(caller).await.map(Into::into).map_err(refusal)

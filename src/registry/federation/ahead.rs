@@ -1,17 +1,10 @@
-//! Fetching ahead: the blobs of an image whose manifest a client has just got, before it asks for them one after the
-//! other.
+//! Which blobs of foreign images are fetched ahead, and for which images that is done.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-
-use super::super::Result;
-use super::Federation;
-use super::blobs::{BlobSource, Extent, Fetched};
 use crate::index::ManifestRow;
-use crate::oci::{CanonicalDigest, Descriptor, ForeignName, Manifest, RepositoryName};
+use crate::oci::{CanonicalDigest, Descriptor};
 
 /// For how many images that is done at a time.
 const IMAGES: usize = 4;
@@ -22,24 +15,24 @@ const DONE: usize = 10_000;
 /// The longest manifest that is looked at: those of images are shorter.
 const LONGEST: usize = 64 * 1024;
 
-/// How long a blob is waited for. After that its transfer goes on for a client alone.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// What the names of annotations begin with by which layers say how they are read in parts.
+const IN_PARTS: [&str; 2] = ["containerd.io/snapshot/", "containers.zstd-chunked."];
 
 /// What is fetched ahead.
 pub(super) struct Ahead {
     /// The most bytes of each image.
     bytes: u64,
     /// How many blobs of an image come at a time: other reads below its root can begin beside them.
-    at_once: usize,
+    pub(super) at_once: usize,
     /// By the digests of their manifests.
     under_way: Mutex<HashSet<CanonicalDigest>>,
     done: quick_cache::sync::Cache<CanonicalDigest, ()>,
 }
 
 /// An image whose blobs are being fetched, until it is dropped.
-struct Image {
-    federation: Arc<Federation>,
-    manifest: CanonicalDigest,
+pub(super) struct Image {
+    ahead: Arc<Ahead>,
+    pub(super) manifest: CanonicalDigest,
 }
 
 impl Ahead {
@@ -50,12 +43,24 @@ impl Ahead {
         Self { bytes, at_once, under_way: Mutex::default(), done }
     }
 
+    /// Begins with an image, unless that is done or under way, nothing is to be fetched, or too many others are under way.
+    pub(super) fn begin(self: &Arc<Self>, manifest: &ManifestRow) -> Option<Image> {
+        let digest = manifest.canonical;
+        if self.bytes == 0 || manifest.bytes.len() > LONGEST || is_read_in_parts(&manifest.bytes) {
+            return None;
+        }
+        let mut under_way = self.under_way();
+        let may_begin = under_way.len() < IMAGES && self.done.get(&digest).is_none();
+        let begins = may_begin && under_way.insert(digest);
+        begins.then(|| Image { ahead: Arc::clone(self), manifest: digest })
+    }
+
     fn under_way(&self) -> MutexGuard<'_, HashSet<CanonicalDigest>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns which blobs of an image are fetched ahead: in the order of its manifest those for which there is room.
-    fn choose(&self, blobs: Vec<Descriptor>) -> Vec<Descriptor> {
+    pub(super) fn choose(&self, blobs: Vec<Descriptor>) -> Vec<Descriptor> {
         let mut left = self.bytes;
         let mut fits = |blob: &Descriptor| {
             let rest = left.checked_sub(blob.size);
@@ -68,76 +73,22 @@ impl Ahead {
 }
 
 impl Image {
-    fn begin(federation: &Arc<Federation>, manifest: CanonicalDigest) -> Option<Self> {
-        let ahead = &federation.ahead;
-        let mut under_way = ahead.under_way();
-        let may_begin = under_way.len() < IMAGES && ahead.done.get(&manifest).is_none();
-        let begins = may_begin && under_way.insert(manifest);
-        begins.then(|| Self { federation: Arc::clone(federation), manifest })
+    /// Notes that all was fetched.
+    pub(super) fn is_done(&self) {
+        self.ahead.done.insert(self.manifest, ());
     }
 }
 
 impl Drop for Image {
     fn drop(&mut self) {
-        self.federation.ahead.under_way().remove(&self.manifest);
+        self.ahead.under_way().remove(&self.manifest);
     }
 }
 
-impl Federation {
-    /// Begins to fetch the blobs that a manifest names, for which a client that got it will ask. It fetches them
-    /// once for all clients, and not when too many other images are under way; what fails is left to the requests of
-    /// the client.
-    pub(in super::super) fn fetch_ahead(
-        self: &Arc<Self>,
-        name: &ForeignName,
-        whole_name: &RepositoryName,
-        manifest: &ManifestRow,
-    ) {
-        if self.ahead.bytes == 0 || manifest.bytes.len() > LONGEST {
-            return;
-        }
-        let Some(image) = Image::begin(self, manifest.canonical) else { return };
-        let (name, whole_name, bytes) = (name.clone(), whole_name.clone(), manifest.bytes.clone());
-        tokio::spawn(async move {
-            let federation = &image.federation;
-            match federation.fetch_blobs(&name, &whole_name, &bytes).await {
-                Ok(()) => federation.ahead.done.insert(image.manifest, ()),
-                Err(error) => {
-                    tracing::debug!(%error, manifest = %image.manifest, "stopped to fetch ahead");
-                }
-            }
-        });
-    }
-
-    async fn fetch_blobs(
-        &self,
-        name: &ForeignName,
-        whole_name: &RepositoryName,
-        manifest: &[u8],
-    ) -> Result<()> {
-        let Ok(manifest) = Manifest::parse(manifest, None) else { return Ok(()) };
-        let blobs = self.ahead.choose(manifest.blobs);
-        let fetching = stream::iter(blobs)
-            .map(|blob| async move { self.fetch_blob(name, whole_name, &blob).await })
-            .buffer_unordered(self.ahead.at_once);
-        fetching.try_collect().await
-    }
-
-    async fn fetch_blob(
-        &self,
-        name: &ForeignName,
-        whole_name: &RepositoryName,
-        blob: &Descriptor,
-    ) -> Result<()> {
-        let (content, source) =
-            Box::pin(self.blob(name, whole_name, &blob.digest, Extent::Whole)).await?;
-        if let BlobSource::Fetched(Fetched::Coming(fetch)) = source
-            && content.size <= blob.size
-        {
-            fetch.whole(PATIENCE).await?;
-        }
-        Ok(())
-    }
+/// Tells whether the layers of an image say how they are read in parts (eStargz, zstd:chunked, nydus): who pulls those
+/// has no use for the whole.
+fn is_read_in_parts(manifest: &[u8]) -> bool {
+    IN_PARTS.iter().any(|name| manifest.windows(name.len()).any(|it| it == name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -164,5 +115,21 @@ mod tests {
         ];
         let chosen = Ahead::new(100, 8).choose(blobs);
         assert_eq!(chosen.iter().map(|it| it.size).collect::<Vec<_>>(), [10, 60, 30, 0]);
+    }
+
+    #[test]
+    fn layers_that_are_read_in_parts_are_known_by_their_annotations() {
+        for name in [
+            "containerd.io/snapshot/stargz/toc.digest",
+            "io.github.containers.zstd-chunked.manifest-checksum",
+            "io.containers.zstd-chunked.manifest-checksum",
+        ] {
+            let manifest = format!(r#"{{"layers":[{{"annotations":{{"{name}":"x"}}}}]}}"#);
+            assert!(is_read_in_parts(manifest.as_bytes()), "{name}");
+        }
+        assert!(!is_read_in_parts(
+            br#"{"layers":[{"mediaType":"application/vnd.oci.image.layer"}]}"#
+        ));
+        assert!(!is_read_in_parts(b""));
     }
 }

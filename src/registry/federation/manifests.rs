@@ -6,7 +6,7 @@ use tokio::task::spawn_blocking;
 use super::super::{Expected, RegistryError, Result, layout};
 use super::foreign_repository::ForeignRepository;
 use super::foreign_repository::label;
-use super::{Federation, Role, TIMEOUT, linked};
+use super::{Federation, Role, TIMEOUT, expect_at_most, linked};
 use crate::index::ManifestRow;
 use crate::ipld::file;
 use crate::oci::{CanonicalDigest, Digest, ForeignName, Manifest, Reference, RepositoryName};
@@ -133,12 +133,7 @@ impl Federation {
         canonical: &CanonicalDigest,
         size: u64,
     ) -> std::result::Result<(), RemoteError> {
-        if size <= self.manifest_limit {
-            return Ok(());
-        }
-        let what =
-            format!("manifest {canonical} has {size} bytes, more than {}", self.manifest_limit);
-        Err(RemoteError::new(RemoteErrorKind::Invalid, what))
+        expect_at_most(self.manifest_limit, canonical, size)
     }
 }
 

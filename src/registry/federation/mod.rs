@@ -7,6 +7,7 @@ mod ahead;
 mod blobs;
 mod cached;
 mod diagnosis;
+mod fetching_ahead;
 mod foreign_repository;
 mod hints;
 mod keys;
@@ -64,7 +65,7 @@ pub struct Federation {
     manifest_limit: u64,
     /// How much is read at once.
     bounds: Arc<Bounds>,
-    ahead: Ahead,
+    ahead: Arc<Ahead>,
 }
 
 impl Federation {
@@ -82,7 +83,7 @@ impl Federation {
         let answers = Arc::new(answers);
         let sizes = quick_cache::sync::Cache::new(SIZES);
         let (bounds, manifest_limit) = (Bounds::new(limits), manifest_limit as u64);
-        let ahead = Ahead::new(ahead, limits.reads_per_root);
+        let ahead = Arc::new(Ahead::new(ahead, limits.reads_per_root));
         Self { cache, answers, roots, sizes, manifest_limit, bounds, ahead }
     }
 
@@ -192,11 +193,21 @@ impl Federation {
         canonical: CanonicalDigest,
         is_manifest: bool,
     ) -> Result<Arc<Fetch>> {
+        self.fetch_up_to(repository, canonical, is_manifest.then_some(self.manifest_limit)).await
+    }
+
+    /// The same, unless it is longer than that.
+    async fn fetch_up_to(
+        &self,
+        repository: &ForeignRepository,
+        canonical: CanonicalDigest,
+        longest: Option<u64>,
+    ) -> Result<Arc<Fetch>> {
         let open = async {
             let file = repository.open(&layout::blob_data(&canonical)).await?;
             let file = file.ok_or_else(|| missing(&canonical))?;
-            if is_manifest {
-                self.check_limit(&canonical, file.size)?;
+            if let Some(longest) = longest {
+                expect_at_most(longest, &canonical, file.size)?;
             }
             Ok(file)
         };
@@ -243,6 +254,19 @@ async fn linked<T>(
             }
         }
     }
+}
+
+/// Refuses content that is too long.
+fn expect_at_most(
+    longest: u64,
+    canonical: &CanonicalDigest,
+    size: u64,
+) -> std::result::Result<(), RemoteError> {
+    if size <= longest {
+        return Ok(());
+    }
+    let what = format!("{canonical} has {size} bytes, more than {longest}");
+    Err(RemoteError::new(RemoteErrorKind::Invalid, what))
 }
 
 fn missing(canonical: &CanonicalDigest) -> RemoteError {

@@ -76,6 +76,7 @@ impl Beside {
         let Some(ingest) = self.ingest.take() else { return Ok(None) };
         let (registry, repository) = (self.registry.clone(), grant.repository().clone());
         let (id, digest, share) = (self.id.clone(), *digest, self.take_share());
+        let known = grant.record().map(|record| record.id);
         let finishing = async move {
             registry.recall(&digest).await?;
             let _storing = registry.storing.read().await;
@@ -90,6 +91,12 @@ impl Beside {
                     };
                 }
             };
+            if let Some(before) = known
+                && registry.index.repository(&repository).await?.map(|it| it.id) != Some(before)
+            {
+                // It was removed meanwhile, and does not come back by this.
+                return Err(RegistryError::UploadUnknown(id));
+            }
             let blob = registry.row(&finished, vec![digest]).await?;
             let recorded = registry.index.record_blob(&repository, &blob, now()).await;
             if recorded.as_ref().is_err_and(|error| error.exceeded().is_some()) {

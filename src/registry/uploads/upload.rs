@@ -108,11 +108,16 @@ impl Upload {
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`RegistryError::OverQuota`], [`RegistryError::UploadTooLarge`] and [`RegistryError::UploadsFull`], after which the
-    /// upload has what came before; those of the storage, after which it is at the offset that was last saved.
+    /// [`RegistryError::OverQuota`], after which the upload is forgotten with this; [`RegistryError::UploadTooLarge`] and
+    /// [`RegistryError::UploadsFull`], after which the upload has what came before; those of the storage, after which it is at the offset that was last saved.
     pub async fn append(&mut self, bytes: Bytes) -> Result<()> {
         let Some((claimed, ingest)) = &mut self.claimed else { return Err(self.unknown()) };
-        claimed.allowance.check(ingest.offset().saturating_add(bytes.len() as u64))?;
+        let allowed = claimed.allowance.check(ingest.offset().saturating_add(bytes.len() as u64));
+        if allowed.is_err() {
+            // What cannot become a blob takes no space of others.
+            self.is_resumable = false;
+            return allowed;
+        }
         claimed.registry.clone().admit(&mut claimed.share, bytes.len() as u64).await?;
         let appended = ingest.append(bytes).await;
         claimed.going.request.note(ingest.offset());
@@ -211,6 +216,13 @@ impl ClaimedUpload {
             }
         };
         let (index, offset) = (&self.registry.index, ingest.offset());
+        // What others have saved meanwhile counts too, and that it will be a blob which is there is only claimed.
+        let UploadRow { repository, id, .. } = &self.row;
+        let allowed = self.registry.allowance(repository, id, None).await;
+        if let Err(error) = allowed.and_then(|allowance| allowance.check(offset)) {
+            self.rewind().await;
+            return Err(error);
+        }
         match index.save_upload(&self.row.id, &self.claim, offset, &checkpoint, now()).await {
             Ok(true) => {
                 self.share.save();
