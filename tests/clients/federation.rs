@@ -60,7 +60,10 @@ struct Published {
 
 impl Published {
     fn start(layout: &Layout, manner: Manner) -> Option<Self> {
-        let operators = Operators::start()?;
+        Self::start_by(Operators::start()?, layout, manner)
+    }
+
+    fn start_by(operators: Operators, layout: &Layout, manner: Manner) -> Option<Self> {
         let skopeo = Skopeo::find(&Target::open(operators.publisher.address()))?;
         skopeo.push(layout, &format!("{}/team/app:v1", operators.publisher.address()));
         let link = Link::start(operators.publisher.address(), manner);
@@ -127,7 +130,12 @@ const AGAIN: usize = 1_000_000;
 fn lose_a_connection(pull: impl FnOnce(&Target) -> Option<String>) {
     let layout = Image::write_one_layer(LAYER);
     let manner = Manner { stop_after: STOP_AFTER, ..Manner::default() };
-    let Some(image) = Published::start(&layout, manner) else { return };
+    // What is fetched ahead would meet the stop before the client has begun with the layer.
+    let operators = Operators::start_with(|command| {
+        command.env("ROADSTEAD_FEDERATION__FETCH_AHEAD_BYTES", "0");
+    });
+    let image = operators.and_then(|it| Published::start_by(it, &layout, manner));
+    let Some(image) = image else { return };
     let manner = Manner { cuts: 1, cut_after: LOST_AFTER, ..Manner::default() };
     let link = Link::start(image.operators.other.address(), manner);
     let is_done = AtomicBool::new(false);
