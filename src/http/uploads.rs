@@ -63,7 +63,7 @@ async fn mount(
         Some(name) => name.parse::<RepositoryName>().into_iter().collect(),
         None => api.registry.mount_candidates(digest).await?,
     };
-    let (caller, is_named) = (grant.caller(), from.is_some());
+    let caller = grant.caller();
     let mut beyond_token = None;
     for name in candidates {
         let record = api.registry.record_for(caller, &name).await?;
@@ -72,7 +72,7 @@ async fn mount(
             if let Some(blob) = api.registry.mount_blob(grant, &source, digest).await? {
                 return Ok(Some(blob));
             }
-        } else if is_named && source.record.is_some() && caller.scopes.is_some() {
+        } else if source.record.is_some() && caller.scopes.is_some() && beyond_token.is_none() {
             let bearer = Caller { scopes: None, ..caller.clone() };
             let may_pull = api.authority.try_pull(&bearer, source).await.is_ok();
             beyond_token = may_pull.then_some(name);
