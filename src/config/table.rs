@@ -596,7 +596,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "federation.fetch_ahead_bytes",
         kind: Kind::Number,
-        default: "67108864",
+        default: "0",
         expects: "a number of bytes; 0: none",
         help: "How many bytes of an image of another registry are fetched as soon as a client has got its manifest, \
             several blobs at a time, before the client requests them.",
