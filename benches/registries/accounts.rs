@@ -105,8 +105,7 @@ fn manifests(arguments: &Arguments, subjects: &[&Subject]) -> Vec<Row> {
         subjects,
         || (),
         |subject| {
-            let found =
-                requests_per_second("GET", &subject.url(&target), subject.bearer.as_deref());
+            let found = requests_per_second(&subject.url(&target), subject.bearer.as_deref());
             let (requests, late) = found.expect("wrk was there a moment ago");
             slowest.push((subject.name.clone(), late));
             requests

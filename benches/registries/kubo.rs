@@ -212,7 +212,7 @@ fn manifests(arguments: &Arguments, pair: &Subject) -> Vec<Row> {
         &subjects,
         || (),
         |subject| {
-            requests_per_second("GET", &subject.url(&target), None)
+            requests_per_second(&subject.url(&target), None)
                 .map_or(f64::NAN, |(requests, _)| requests)
         },
     );
