@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::process::Command;
-use std::thread;
 
 use tempfile::TempDir;
 
 use crate::common::{authority, succeed};
 use crate::content::Content;
-use crate::pulls::{CLIENTS, REPOSITORY, rate};
+use crate::pulls::{REPOSITORY, at_once};
 use crate::subject::{Settings, Subject};
 use crate::table::Row;
-use crate::{Arguments, MB, rounds, rows, timed};
+use crate::{Arguments, MB};
 
 pub(crate) fn measure(arguments: &Arguments, _: &mut [Subject]) -> Vec<Row> {
     let files = TempDir::new_in(&arguments.folder).expect("a folder can be made");
@@ -37,27 +36,9 @@ pub(crate) fn measure(arguments: &Arguments, _: &mut [Subject]) -> Vec<Row> {
     roadstead.run();
     let nginx = Subject::nginx(&arguments.folder, files.path().join("root"), Some(pair));
     let subjects: Vec<&Subject> = std::iter::once(&roadstead).chain(&nginx).collect();
-    let mut found = Vec::new();
-    for clients in CLIENTS {
-        let figures = rounds(
-            arguments.rounds,
-            &subjects,
-            || (),
-            |subject| {
-                let seconds = timed(|| {
-                    thread::scope(|scope| {
-                        for _ in 0..clients {
-                            scope.spawn(|| get(&subject.address, &target));
-                        }
-                    });
-                });
-                rate(arguments.size * clients, seconds)
-            },
-        );
-        let work = format!("blob GET over TLS ×{clients}");
-        found.extend(rows(&work, &[("nginx", "≥ 0.9")], "MB/s", &subjects, &figures));
-    }
-    found
+    at_once(arguments, &subjects, "blob GET over TLS", &[("nginx", "≥ 0.9")], |subject| {
+        get(&subject.address, &target);
+    })
 }
 
 fn get(address: &str, target: &str) {

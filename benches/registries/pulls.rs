@@ -15,7 +15,7 @@ use crate::{Arguments, MANIFEST_TYPE, MB, counted, rounds, rows, timed};
 pub(crate) const REPOSITORY: &str = "bench/pull";
 
 /// How many pull at the same time.
-pub(crate) const CLIENTS: [usize; 2] = [1, 8];
+const CLIENTS: [usize; 2] = [1, 8];
 
 /// How many pull one layer at the same time, of how many megabytes it is, and how many do for comparison.
 const CROWD: usize = 1000;
@@ -34,26 +34,38 @@ pub(crate) fn measure(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Ro
     let (_files, nginx) = nginx(arguments, &[(&target, &blob.bytes)]);
     let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
 
+    let goals = [("nginx", "≥ 0.9"), ("v3.1.1", "≥ 1.0")];
+    at_once(arguments, &subjects, "blob GET", &goals, |subject| {
+        subject.client().get(&target);
+    })
+}
+
+/// Pulls of a blob by one client and by several at the same time.
+pub(crate) fn at_once(
+    arguments: &Arguments,
+    subjects: &[&Subject],
+    what: &str,
+    goals: &[(&str, &str)],
+    get: impl Fn(&Subject) + Sync,
+) -> Vec<Row> {
     let mut found = Vec::new();
     for clients in CLIENTS {
         let figures = rounds(
             arguments.rounds,
-            &subjects,
+            subjects,
             || (),
             |subject| {
                 let seconds = timed(|| {
                     thread::scope(|scope| {
                         for _ in 0..clients {
-                            scope.spawn(|| subject.client().get(&target));
+                            scope.spawn(|| get(subject));
                         }
                     });
                 });
                 rate(arguments.size * clients, seconds)
             },
         );
-        let work = format!("blob GET ×{clients}");
-        let goals = [("nginx", "≥ 0.9"), ("v3.1.1", "≥ 1.0")];
-        found.extend(rows(&work, &goals, "MB/s", &subjects, &figures));
+        found.extend(rows(&format!("{what} ×{clients}"), goals, "MB/s", subjects, &figures));
     }
     found
 }

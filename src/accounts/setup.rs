@@ -56,7 +56,7 @@ impl Administration {
         let Some(stored) = self.index.setup_code().await? else { return Err(SetupError::Done) };
         let password = NewPassword::new(password)?;
         let code: SecretString = code.expose_secret().trim().to_ascii_lowercase().into();
-        // No name of an account: nobody else's guesses count for this client, nor these for a user.
+        // This is no account's name, so wrong codes count for this client alone, and never for a user.
         let user = format!("setup:{client}");
         let sign_in = SignIn { client, user: &user, password: &code };
         let Ok(hash) = stored.hash.expose_secret().parse() else { return Err(SetupError::Wrong) };

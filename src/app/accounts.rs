@@ -243,7 +243,7 @@ impl Setup {
     pub(super) fn print(setup: Option<&Self>, settings: &Settings, address: SocketAddr) {
         let Some(Self { name, code }) = setup else { return };
         let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
-        // Nobody reaches an address that stands for all.
+        // No client connects to an unspecified address such as 0.0.0.0.
         let address = match address.ip() {
             ip if !ip.is_unspecified() => address,
             IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),

@@ -49,9 +49,9 @@ pub(super) async fn post(
     }
 }
 
-/// Takes the blob from `from`, or from wherever the client may pull; none where that fails, be it
-/// that `from` is no name: clients count on an upload then. Where only the token is not good for the source, the client
-/// is told so, since most that mount request that by themselves.
+/// Mounts the blob from the repository `from`, or from any that the client may pull from. Returns none where that fails, also
+/// where `from` is no name: the client then uploads the blob. Where the user may read the source and the token does not name
+/// it, the challenge names it, since most clients that mount then request a token for both.
 async fn mount(
     grant: &PushGrant,
     digest: &Digest,

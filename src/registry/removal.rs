@@ -11,7 +11,8 @@ use crate::oci::{CanonicalDigest, RepositoryName};
 use crate::storage::{Edit, TreeEdit};
 
 impl Registry {
-    /// Removes a repository, and ends the uploads into it. When it returns, that is so for each request, and no root that the gateway serves leads to it.
+    /// Removes a repository, and ends the uploads into it. When it returns, that is so for each request, and no root that
+    /// the gateway serves leads to it.
     ///
     /// # Errors
     /// [`RegistryError::NameUnknown`]; [`RegistryError::Waiting`], after which it may still be done; those of the index and
@@ -23,12 +24,12 @@ impl Registry {
             let record = registry.index.repository(&repository).await?;
             let record = record.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?;
             let uploads = registry.index.uploads(0).await?;
-            let (ours, _): (Vec<_>, Vec<_>) =
-                uploads.into_iter().partition(|upload| upload.repository == repository);
+            let ours = uploads.into_iter().filter(|upload| upload.repository == repository);
+            let ours: Vec<String> = ours.map(|upload| upload.id).collect();
             registry.commit(actor, Intent::RemoveRepository { repository }).await?;
-            for upload in ours {
-                registry.end_upload(&upload.id).await;
-                registry.discard_upload(&upload.id).await?;
+            for id in ours {
+                registry.end_upload(&id).await;
+                registry.discard_upload(&id).await?;
             }
             if record.visibility.is_public() {
                 registry.root().await?;

@@ -123,7 +123,7 @@ async fn carry_out(arguments: &RepositoryArguments) -> anyhow::Result<()> {
     }
 }
 
-/// Asks whether a repository is to be removed, where somebody can answer.
+/// Asks the user on a terminal whether to remove the repository.
 fn is_confirmed(repository: &str) -> anyhow::Result<bool> {
     const DOING: &str = "cannot ask";
 

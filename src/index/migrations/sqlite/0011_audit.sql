@@ -2,7 +2,7 @@
 CREATE INDEX events_repository ON events (repository, seq) WHERE repository IS NOT NULL;
 CREATE INDEX events_actor ON events (actor, seq) WHERE actor IS NOT NULL;
 
--- Whose robots had the names that nobody gets any more: they count among those that a user has made.
+-- Which user made the robot that had a reserved name: removed robots count among those that a user has made.
 ALTER TABLE reserved_names ADD COLUMN maker INTEGER;
 CREATE INDEX reserved_names_maker ON reserved_names (maker) WHERE maker IS NOT NULL;
 
