@@ -14,6 +14,13 @@ const REPOSITORY: &str = "bench/distant";
 const LAYERS: usize = 40;
 
 const DIRECT: &str = "the publisher itself";
+const AHEAD: &str = "Roadstead that fetches ahead";
+
+/// Its settings.
+const FETCHING_AHEAD: [(&str, &str); 2] = [
+    ("ROADSTEAD_FEDERATION__FETCH_AHEAD_BYTES", "64000000"),
+    ("ROADSTEAD_FEDERATION__MAX_READS_PER_ROOT", "32"),
+];
 
 pub(crate) fn measure(world: &World, arguments: &Arguments) -> Vec<Row> {
     let publisher = &world.publishers[0];
@@ -21,7 +28,7 @@ pub(crate) fn measure(world: &World, arguments: &Arguments) -> Vec<Row> {
     World::push(publisher.server.address(), REPOSITORY, &layers);
     let far = Far::from(publisher.server.address(), ROUND_TRIP);
     world.publish(publisher.domain, &publisher.server, &far.address());
-    let subjects = [Subject::other("Roadstead", ""), Subject::other(DIRECT, "")];
+    let subjects = [AHEAD, "Roadstead", DIRECT].map(|name| Subject::other(name, ""));
     let subjects: Vec<&Subject> = subjects.iter().collect();
     let figures = rounds(
         arguments.rounds,
@@ -31,7 +38,8 @@ pub(crate) fn measure(world: &World, arguments: &Arguments) -> Vec<Row> {
             if subject.name == DIRECT {
                 return timed(|| pull(&far.address(), REPOSITORY, &layers));
             }
-            let server = world.puller();
+            let settings = if subject.name == AHEAD { &FETCHING_AHEAD[..] } else { &[] };
+            let server = world.puller_with(settings);
             let repository = format!("{}/{REPOSITORY}", publisher.domain);
             let seconds = timed(|| pull(server.address(), &repository, &layers));
             world.weigh(&server);

@@ -150,9 +150,15 @@ impl World {
 
     /// A registry that knows nothing but its name server.
     pub(crate) fn puller(&self) -> Server {
+        self.puller_with(&[])
+    }
+
+    /// The same, with more settings, as the environment has them.
+    pub(crate) fn puller_with(&self, settings: &'static [(&str, &str)]) -> Server {
         let servers = self.dns.address();
         Server::start_with(move |command| {
             command
+                .envs(settings.iter().copied())
                 .env("ROADSTEAD_DNSLINK__SERVERS", &servers)
                 .env("ROADSTEAD_DNSLINK__ALLOW_PRIVATE_ADDRESSES", "true");
         })

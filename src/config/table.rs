@@ -599,7 +599,8 @@ pub const SETTINGS: &[Setting] = &[
         default: "0",
         expects: "a number of bytes; 0: none",
         help: "How many bytes of an image of another registry are fetched as soon as a client has got its manifest, \
-            several blobs at a time, before the client requests them.",
+            several blobs at a time, before the client requests them. It shortens pulls from far away where \
+            federation.max_reads_per_root is 32 or more.",
     },
     Setting {
         name: "federation.kubo.api",
