@@ -92,10 +92,11 @@ impl Client {
                 stream.write_all(b"0\r\n\r\n")?;
             }
         }
-        self.answer()
+        self.answer(method == "HEAD")
     }
 
-    fn answer(&mut self) -> std::io::Result<Answer> {
+    /// Reads an answer; that to a `HEAD` has no body, whatever its length is.
+    fn answer(&mut self, is_head: bool) -> std::io::Result<Answer> {
         let mut answer = Answer { status: 0, location: String::new(), size: 0 };
         let mut line = String::new();
         loop {
@@ -121,7 +122,10 @@ impl Client {
                 Some(_) => {}
             }
         }
-        let mut left = answer.size;
+        let mut left = if is_head { 0 } else { answer.size };
+        if left == 0 {
+            return Ok(answer);
+        }
         let mut buffer = vec![0; BUFFER];
         while left > 0 {
             let read = self.stream.read(&mut buffer[..left.min(BUFFER)])?;
@@ -202,8 +206,13 @@ impl Client {
 
     /// Reads to the end of an answer that must be a success; returns its size.
     pub(crate) fn get(&mut self, target: &str) -> usize {
+        self.read("GET", target)
+    }
+
+    /// The same by a method that may be `HEAD`.
+    pub(crate) fn read(&mut self, method: &str, target: &str) -> usize {
         let headers = [("Accept", super::MANIFEST_TYPE), ("Accept", "*/*")];
-        let answer = self.ask("GET", target, &headers, Body::Whole(b""));
+        let answer = self.ask(method, target, &headers, Body::Whole(b""));
         assert_eq!(answer.status, 200, "{target}");
         answer.size
     }

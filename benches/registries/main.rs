@@ -67,7 +67,7 @@ struct Arguments {
     /// How much of that, of the small images of crowd, and of the repositories of offline is made, in percent
     #[arg(long, default_value_t = 100)]
     percent: usize,
-    /// Only the phases whose name has this in it: push, crowd, pull, thousand, tls, manifest, growth, offline; of kubo push, pull, commit, manifest,
+    /// Only the phases whose name has this in it: push, crowd, pull, thousand, tls, manifest, head, growth, offline; of kubo push, pull, commit, manifest,
     /// replicas; of federation cold, first, warm, distant; of accounts manifest, pull, push, token, catalog
     #[arg(long, default_value = "")]
     only: String,
@@ -195,13 +195,14 @@ fn embedded(arguments: &Arguments) -> Vec<Row> {
         subjects.push(Subject::other(name, address));
     }
     let mut found = Vec::new();
-    let phases: [(&str, Phase); 8] = [
+    let phases: [(&str, Phase); 9] = [
         ("push", pushes::measure),
         ("crowd", pushes::measure_crowd),
         ("pull", pulls::measure),
         ("thousand", pulls::measure_thousand),
         ("tls", encrypted::measure),
         ("manifest", pulls::measure_manifests),
+        ("head", pulls::measure_heads),
         ("growth", growth::measure),
         ("offline", offline::measure),
     ];

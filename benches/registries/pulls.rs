@@ -22,6 +22,10 @@ const CROWD: usize = 1000;
 const LAYER: usize = 64;
 const FEW: usize = 8;
 
+/// Over how many connections `HEAD` and `GET` come, and how many requests over each.
+const CONNECTIONS: usize = 64;
+const REQUESTS: usize = 2000;
+
 /// How long manifests are asked for, each time.
 const SECONDS: usize = 5;
 
@@ -131,13 +135,48 @@ pub(crate) fn measure_manifests(arguments: &Arguments, subjects: &mut [Subject])
     let (_files, nginx) = nginx(arguments, &files);
     let subjects: Vec<&Subject> = subjects.iter().chain(&nginx).collect();
     let mut found = Vec::new();
-    // wrk sends no HEAD that ends: it waits for the body.
     for (what, target) in
         [("manifest GET by tag", &tag_target), ("manifest GET by digest", &digest_target)]
     {
         found.extend(manifests(arguments, &subjects, what, target));
     }
     found
+}
+
+/// `HEAD` beside `GET` of a manifest by tag, by a client that waits for no body after a `HEAD`, as wrk does.
+pub(crate) fn measure_heads(arguments: &Arguments, subjects: &mut [Subject]) -> Vec<Row> {
+    let server = &subjects[0];
+    let layer = Content::new(MB);
+    let mut client = server.client();
+    for blob in [&layer.bytes[..], EMPTY] {
+        client.push(REPOSITORY, &digest(blob), blob);
+    }
+    client.push_manifest(REPOSITORY, "head", image(&layer.digest, layer.bytes.len()).as_bytes());
+    let target = format!("/v2/{REPOSITORY}/manifests/head");
+    let labels = ["HEAD", "GET"].map(|method| Subject::other(method, ""));
+    let labels: Vec<&Subject> = labels.iter().collect();
+    let figures = rounds(
+        arguments.rounds,
+        &labels,
+        || (),
+        |label| {
+            let seconds = timed(|| {
+                thread::scope(|scope| {
+                    for _ in 0..CONNECTIONS {
+                        scope.spawn(|| {
+                            let mut client = server.client();
+                            for _ in 0..REQUESTS {
+                                client.read(&label.name, &target);
+                            }
+                        });
+                    }
+                });
+            });
+            rate(CONNECTIONS * REQUESTS, seconds)
+        },
+    );
+    let work = format!("manifest by tag, {CONNECTIONS} connections");
+    rows(&work, &[("GET", "≥ 1.0")], "requests/s", &labels, &figures)
 }
 
 /// Has nginx serve the same bytes at the same paths; the folder lives as long as it does.
