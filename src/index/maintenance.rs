@@ -4,6 +4,10 @@ use super::connection::on;
 use super::{Result, Writer, nodes, process_locks};
 use crate::oci::TreeId;
 
+/// For how long it is noted that content was removed that nothing needed, in milliseconds: a process that stored the same
+/// a moment before looks for the note.
+const NOTED: i64 = 3_600_000;
+
 impl Writer {
     /// Deletes nodes without a new link in any tree since before `before`, and entries of the queue that
     /// were folded or refused and are older. A tree's root stays, and so does a node that was never
@@ -24,9 +28,14 @@ impl Writer {
             .await
             .map(|done| done.rows_affected()))?;
             // By then no root that is served leads to them.
-            let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
+            let prune = format!(
                 "DELETE FROM withdrawn WHERE forgotten = 1 \
+                 AND (forgotten_at IS NULL OR forgotten_at < {} - {NOTED}) \
                  AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cid = withdrawn.cid)",
+                connection.clock(),
+            );
+            let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
+                sqlx::AssertSqlSafe(prune),
             )
             .execute(db)
             .await
@@ -43,12 +52,13 @@ impl Writer {
             process_locks::keep_others_off(connection).await?;
             connection.set_has_changed_records();
             for statement in [
+                // First, so that no time is noted for each.
+                "DELETE FROM repository_blobs",
                 "DELETE FROM tags",
                 "DELETE FROM manifest_edges",
                 "DELETE FROM manifest_names",
                 "DELETE FROM repository_manifests",
                 "DELETE FROM manifests",
-                "DELETE FROM repository_blobs",
                 "DELETE FROM blob_aliases",
                 "DELETE FROM blob_blocks",
                 "DELETE FROM blobs",

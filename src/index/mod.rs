@@ -16,6 +16,7 @@ mod accounts;
 mod blobs;
 mod blocks;
 mod cache;
+mod collection;
 mod columns;
 mod connection;
 mod database;
@@ -42,6 +43,7 @@ mod process_locks;
 mod published;
 mod queue;
 mod quota;
+mod renewals;
 mod repositories;
 mod rows;
 mod schema;
@@ -50,6 +52,7 @@ mod session;
 mod sqlite;
 mod statement;
 mod tags;
+mod unreferenced;
 mod uploads;
 mod usage;
 mod whole_repository;
@@ -63,6 +66,10 @@ pub use accounts::{
     NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, PatternComponent, Principal,
     PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode, SigningKey,
     States, TeamRow, TokenFilter, VisiblePattern,
+};
+pub use collection::{
+    Collectable, Forgettable, FreeContent, LastCollection, Unreferenced, UnreferencedPage,
+    WithinGrace,
 };
 pub use database::Index;
 pub use error::{IndexError, IndexErrorKind, Result};
@@ -78,6 +85,7 @@ pub use rows::{
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };
+pub use unreferenced::Untagged;
 pub use whole_repository::WholeRepository;
 pub use writer::Writer;
 

@@ -11,7 +11,7 @@ use super::intent::{Intent, Planned, PlannedInTree, Refusal};
 use super::references::{Lost, References, with_canonical};
 use super::{Condition, RegistryError, Result, deletion, layout, now, purge, removal, visibility};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag, TreeId};
+use crate::oci::{CanonicalDigest, Descriptor, Digest, Manifest, RepositoryName, Tag, TreeId};
 use crate::storage::{Edit, TreeEdit};
 
 impl Intent {
@@ -219,6 +219,7 @@ pub(super) fn new_manifest(
         aliases,
         media_type: manifest.media_type.as_str().to_owned(),
         artifact_type: manifest.artifact_type.clone(),
+        has_foreign_layers: manifest.blobs.iter().any(Descriptor::is_foreign),
         edges: edges.filter(|edge| seen.insert(edge.clone())).collect(),
     }
 }

@@ -37,7 +37,7 @@ impl Registry {
     /// # Errors
     /// Those of the index.
     pub async fn pushed_blob(&self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
-        let row = self.index.blob(grant.repository(), digest).await?;
+        let row = self.index.renewed_blob(grant.repository(), digest).await?;
         Ok(row.map(|row| self.own_blob(*digest, super::super::blobs::content(&row))))
     }
 }
