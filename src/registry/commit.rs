@@ -23,7 +23,7 @@ use super::intent::Intent;
 use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
-use super::{Registry, RegistryError, Result, layout, now, purge, visibility};
+use super::{Registry, RegistryError, Result, collection, layout, now, purge, visibility};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
@@ -81,7 +81,12 @@ impl Registry {
             registry.failpoint(Step::Enqueued)?;
             match registry.settle(seq).await? {
                 Ok(()) => {
-                    if !matches!(intent, Intent::PutManifest { .. } | Intent::DeleteTag { .. }) {
+                    if !matches!(
+                        intent,
+                        Intent::PutManifest { .. }
+                            | Intent::DeleteTag { .. }
+                            | Intent::Collect { .. }
+                    ) {
                         registry.deletions.notify_one();
                     }
                     Ok(())
@@ -234,7 +239,14 @@ impl Registry {
         writer.begin().await?;
         let mut linked = Vec::new();
         for (Waiting { entry, intent, manifest }, edits) in &accepted {
-            if let Intent::Purge { repository, contents, .. } = intent {
+            let size = manifest.as_ref().and_then(Found::size);
+            let mut event = Some(intent.event(entry.actor.clone(), size));
+            if let Intent::Collect { before, blobs, contents } = intent {
+                writer.end_withdrawal(&mem::take(&mut linked)).await?;
+                let taken = collection::record(writer, *before, blobs, contents).await?;
+                intent.record_links(writer, edits).await?;
+                event = taken.event(entry.actor.clone());
+            } else if let Intent::Purge { repository, contents, .. } = intent {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 intent.record(writer, manifest.as_ref(), edits).await?;
                 purge::withdraw(writer, repository, contents).await?;
@@ -247,8 +259,9 @@ impl Registry {
             }
             let public = edits.iter().filter(|edit| edit.tree.is_public());
             linked.extend(public.filter_map(|edit| Some(edit.edit.content()?.canonical)));
-            let size = manifest.as_ref().and_then(Found::size);
-            writer.add_event(&intent.event(entry.actor.clone(), size), now()).await?;
+            if let Some(event) = event {
+                writer.add_event(&event, now()).await?;
+            }
             close(writer, entry.seq, &Ok(())).await?;
         }
         writer.end_withdrawal(&linked).await?;
@@ -323,7 +336,7 @@ impl Registry {
         clippy::unnecessary_wraps,
         reason = "only tests stop between steps"
     )]
-    fn failpoint(&self, _step: Step) -> Result<()> {
+    pub(super) fn failpoint(&self, _step: Step) -> Result<()> {
         Ok(())
     }
 }

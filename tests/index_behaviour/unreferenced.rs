@@ -329,9 +329,13 @@ async fn content_is_free_once_no_repository_has_it(home: Home) -> Outcome {
 
     writer.withdraw(&canonical("unowned"), &[crate::fixtures::cid("unowned")]).await?;
     let forgettable = writer.forgettable(None, 10).await?;
-    assert_eq!(forgettable, [(canonical("unowned"), 7)]);
+    let found = |rows: &[roadstead::index::Forgettable]| {
+        rows.iter().map(|row| (row.canonical, row.size)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&forgettable), [(canonical("unowned"), 7)]);
     writer.forget_contents(&[canonical("unowned")]).await?;
-    assert_eq!(writer.forgettable(None, 10).await?, [(canonical("unowned"), 0)]);
+    let forgettable = writer.forgettable(None, 10).await?;
+    assert_eq!(found(&forgettable), [(canonical("unowned"), 0)]);
     writer.set_contents_forgotten(&[canonical("unowned")]).await?;
     assert!(writer.forgettable(None, 10).await?.is_empty());
     writer.prune(NOW).await?;
