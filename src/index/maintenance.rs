@@ -8,6 +8,9 @@ use crate::oci::TreeId;
 /// a moment before looks for the note.
 const NOTED: i64 = 3_600_000;
 
+/// For how long a process may wait for the outcome of an entry that another one carries out, in milliseconds.
+const AWAITED: i64 = 600_000;
+
 impl Writer {
     /// Deletes nodes without a new link in any tree since before `before`, and entries of the queue that
     /// were folded or refused and are older. A tree's root stays, and so does a node that was never
@@ -18,10 +21,14 @@ impl Writer {
             for tree in TreeId::ALL {
                 nodes += nodes::prune(connection, tree, before).await?;
             }
-            let entries = on!(connection, "pruning the queue", db => sqlx::query(
-                "DELETE FROM pending_edits WHERE created < $1 AND (state = 'refused' \
-                 OR (state = 'done' AND NOT EXISTS ( \
+            let prune = format!(
+                "DELETE FROM pending_edits WHERE created < $1 AND created < {} - {AWAITED} \
+                 AND (state = 'refused' OR (state = 'done' AND NOT EXISTS ( \
                  SELECT 1 FROM unfolded_edits u WHERE u.seq = pending_edits.seq)))",
+                connection.clock(),
+            );
+            let entries = on!(connection, "pruning the queue", db => sqlx::query(
+                sqlx::AssertSqlSafe(prune),
             )
             .bind(before)
             .execute(db)

@@ -16,6 +16,8 @@ mod accounts;
 mod blobs;
 mod blocks;
 mod cache;
+mod collectable;
+mod collecting;
 mod collection;
 mod columns;
 mod connection;
@@ -67,10 +69,9 @@ pub use accounts::{
     PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode, SigningKey,
     States, TeamRow, TokenFilter, VisiblePattern,
 };
-pub use collection::{
-    Collectable, Forgettable, FreeContent, LastCollection, Unreferenced, UnreferencedPage,
-    WithinGrace,
-};
+pub use collectable::{Collectable, FreeContent};
+pub use collecting::Forgettable;
+pub use collection::{LastCollection, Unreferenced, UnreferencedPage, WithinGrace};
 pub use database::Index;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::columns::parsed;
 use super::connection::{Connection, on};
-use super::{BlobRow, Index, Lookup, ManifestRow, Result, blobs, manifests};
+use super::{BlobRow, Index, IndexErrorKind, Lookup, ManifestRow, Result, blobs, manifests};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 impl Index {
@@ -53,12 +53,40 @@ impl Index {
             return Ok(Some(found.row));
         }
         let begun = Instant::now();
-        if renew_manifest(&mut self.write().await?, lookup.repository, digest).await? {
-            self.renewals.note(lookup.repository, digest, begun);
-            return Ok(Some(found.row));
+        let renewed = match self.write().await {
+            Ok(mut connection) => renew_manifest(&mut connection, lookup.repository, digest).await,
+            Err(error) => Err(error),
+        };
+        match renewed {
+            Ok(true) => self.renewals.note(lookup.repository, digest, begun),
+            Ok(false) => {
+                let connection = &mut self.read().await?;
+                let found = manifests::find(connection, lookup.repository, digest).await?;
+                return Ok(found.map(|found| found.row));
+            }
+            // Pulls go on, and nothing can be pushed that would rely on it.
+            Err(error) if matches!(error.kind, IndexErrorKind::Full | IndexErrorKind::ReadOnly) => {
+                tracing::debug!(%error, "failed to renew a manifest");
+            }
+            Err(error) => return Err(error),
         }
-        let found = manifests::find(&mut self.read().await?, lookup.repository, digest).await?;
-        Ok(found.map(|found| found.row))
+        Ok(Some(found.row))
+    }
+}
+
+#[cfg(test)]
+impl Index {
+    /// Makes everything that nothing names older by so many milliseconds, as if that time had passed.
+    pub(crate) async fn age_unreferenced(&self, milliseconds: i64) -> Result<()> {
+        let connection = &mut self.write().await?;
+        for update in [
+            "UPDATE repository_blobs SET unreferenced_since = unreferenced_since - $1",
+            "UPDATE manifests SET unowned_since = unowned_since - $1",
+        ] {
+            on!(connection, "making blobs older", db =>
+                sqlx::query(update).bind(milliseconds).execute(db).await.map(drop))?;
+        }
+        Ok(())
     }
 }
 

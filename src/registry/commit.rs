@@ -12,11 +12,13 @@
 //! they may land later.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::OwnedRwLockReadGuard;
+use tokio::time::timeout;
 
 use super::documents::{Document, Found};
 use super::intent::Intent;
@@ -31,6 +33,9 @@ use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
 /// How often a start tries to carry on what a crash left, and after how long again.
 const RECOVERIES: usize = 10;
 const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a request waits while the blocks of a shared storage are collected, which takes as long as it takes.
+const COLLECTION_WAIT: Duration = Duration::from_secs(25);
 
 /// How many entries are taken from the queue at a time.
 const BATCH: u32 = 256;
@@ -94,10 +99,23 @@ impl Registry {
                 Err(refusal) => Err(refusal.explain(&intent)),
             }
         });
-        let committed = tokio::time::timeout(self.limits.commit_wait, task).await;
+        let mut task = pin!(task);
+        let wait = self.limits.commit_wait;
+        let mut committed = timeout(wait.min(COLLECTION_WAIT), &mut task).await;
+        if committed.is_err() && wait > COLLECTION_WAIT && !self.is_collected().await {
+            committed = timeout(wait.saturating_sub(COLLECTION_WAIT), task).await;
+        }
         // It is known as long as its client waits; afterwards a commit reads it from the index.
         drop(document);
         committed.unwrap_or(Err(RegistryError::Waiting))
+    }
+
+    /// Tells whether any process collects from a storage that others wait for meanwhile.
+    async fn is_collected(&self) -> bool {
+        if self.storage.block_collector().is_none() {
+            return false;
+        }
+        matches!(self.index.begin_collecting().await, Ok(None))
     }
 
     /// Waits until the entry is carried out: by the task that has the lock, or, once this one has it, by this one.

@@ -69,7 +69,7 @@ pub use blobs::{Blob, BlobStream};
 pub use catalog::repositories_seen;
 pub use check::{Finding, Report};
 pub use clearing::UploadSummary;
-pub use collection::{Amount, Collected, Kept};
+pub use collection::{Amount, Collected, Retained};
 pub use condition::{Condition, Expected};
 pub use error::{RegistryError, Result};
 pub use export::Export;

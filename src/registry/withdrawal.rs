@@ -2,7 +2,7 @@
 //! process and others.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cid::Cid;
 use tokio::time::{sleep, timeout};
@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// The same of a collection, which is in no hurry: pushes do not notice that.
 const MOMENTS: usize = 600;
 const MOMENT: Duration = Duration::from_millis(50);
+
+/// For how long it is sure to be noted that content was withdrawn, by half.
+const NOTED: Duration = Duration::from_mins(30);
 
 /// How much content is removed at a time.
 const SLICE: u32 = 200;
@@ -177,7 +180,8 @@ impl Registry {
     }
 
     /// Makes sure that content is stored which was recorded a moment ago as a blob of a repository: another process may
-    /// have removed its bytes between the two steps. This process does not, since it waits for stores under way.
+    /// have removed its bytes between the two steps, since `begun`. This process does not, since it waits for stores under
+    /// way.
     ///
     /// # Errors
     /// [`RegistryError::Purged`], after which nothing is recorded.
@@ -185,9 +189,14 @@ impl Registry {
         &self,
         repository: &RepositoryName,
         content: &Content,
+        begun: Instant,
     ) -> Result<()> {
         let Content { canonical, .. } = content;
-        if self.storage.shared().is_none() || !self.index.is_content_withdrawn(canonical).await? {
+        if self.storage.shared().is_none() {
+            return Ok(());
+        }
+        // The note that it was withdrawn is not there for ever: a process may have stood still.
+        if begun.elapsed() < NOTED && !self.index.is_content_withdrawn(canonical).await? {
             return Ok(());
         }
         // The process that removes bytes has the lock meanwhile, and removes none that a row is there for.

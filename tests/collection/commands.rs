@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{collect, collect_all, configure, gc, start};
 use crate::common::content::{image, noise, sha256};
-use crate::common::repository::Repository;
+use crate::common::repository::{Repository, wait};
 use crate::common::{Server, http, run, succeed};
 
 fn root(server: &Server) -> String {
@@ -79,7 +79,7 @@ fn what_is_young_stays_and_the_command_says_why() {
     app.push_blob(&blob);
     let collected = collect(&server);
     assert_eq!(collected["bytes"], 0);
-    assert_eq!(collected["kept"], json!([{ "reason": "grace", "count": 1, "bytes": 5000 }]));
+    assert_eq!(collected["retained"], json!([{ "reason": "grace", "count": 1, "bytes": 5000 }]));
     let text = succeed(&mut gc(&server, &["--now", "--verbose"]));
     assert!(text.contains("nothing to collect") && text.contains("gc.grace"), "{text}");
     assert_eq!(app.head(&format!("blobs/{}", sha256(&blob))).status, 200);
@@ -94,9 +94,7 @@ fn a_server_collects_by_itself() {
     let app = Repository::of(&server, "team/app");
     app.push_blob(b"a stray blob");
     // Each look would renew it.
-    crate::common::repository::wait(
-        || server.log().contains("collected garbage") && server.log().contains("blobs=1"),
-        "nothing is collected",
-    );
+    let is_taken = |line: &str| line.contains("collected garbage") && line.contains("\"blobs\":1,");
+    wait(|| server.log().lines().any(is_taken), "nothing is collected");
     assert_eq!(app.head(&format!("blobs/{}", sha256(b"a stray blob"))).status, 404);
 }

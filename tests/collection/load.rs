@@ -41,7 +41,7 @@ struct Acknowledged {
 /// For how long clients push: longer in `scripts/soak`.
 fn duration() -> Duration {
     let seconds = std::env::var("COLLECTION_SECONDS").ok().and_then(|text| text.parse().ok());
-    Duration::from_secs(seconds.unwrap_or(20))
+    Duration::from_secs(seconds.unwrap_or(12))
 }
 
 /// Has the repository have a blob as clients do: by a HEAD, a mount or an upload.

@@ -40,8 +40,10 @@ fn collect_all(server: &Server) -> Value {
     let mut last = collect(server);
     for _ in 0..200 {
         let is_rest = |name: &str| last[name] == 0 || last[name]["count"] == 0;
-        let kept = last["kept"].as_array().is_none_or(Vec::is_empty);
-        if kept && ["links", "blobs", "manifests", "leaks"].iter().all(|name| is_rest(name)) {
+        let kept = last["retained"].as_array().into_iter().flatten();
+        // A mount that fails begins an upload, which its client may come back to.
+        let is_left = kept.filter(|kept| kept["reason"] != "uploads").count() > 0;
+        if !is_left && ["links", "blobs", "manifests", "leaks"].iter().all(|name| is_rest(name)) {
             return last;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));

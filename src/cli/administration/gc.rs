@@ -13,11 +13,11 @@ use super::session::{RegistryArguments, Session};
 use crate::app::{App, AppError, expect_registry, request_collection};
 use crate::config::Settings;
 use crate::index::Actor;
-use crate::registry::{Amount, Collected, Kept, Progress, Steps};
+use crate::registry::{Amount, Collected, Progress, Retained, Steps};
 
 const QUERY: &str = "mutation($dryRun: Boolean!) { collectGarbage(dryRun: $dryRun) { isDone isDryRun \
     began milliseconds candidates uploads links blobs blobBytes manifests manifestBytes leaks \
-    kept { reason count bytes } } }";
+    retained { reason count bytes } } }";
 
 /// Removes what no image needs any more; pushes and pulls go on
 #[derive(Debug, Args)]
@@ -37,7 +37,7 @@ pub(in crate::cli) struct GcArguments {
     /// Shows what would go, and changes nothing
     #[arg(long, conflicts_with = "now")]
     dry_run: bool,
-    /// Does not wait for the next `gc.interval`, as without this flag; the grace counts all the same
+    /// Collects at once, whenever that was done last: the default. `gc.grace` counts all the same
     #[arg(long)]
     now: bool,
     /// Says what stays, and why
@@ -98,13 +98,14 @@ async fn over_api(target: &RegistryArguments, dry_run: bool) -> anyhow::Result<C
         let amount =
             |count: &str, bytes: &str| Amount { count: number(count), bytes: number(bytes) };
         let began = found["began"].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        let kept = found["kept"].as_array().into_iter().flatten().map(|kept| Kept {
-            reason: kept["reason"].as_str().unwrap_or_default().to_owned(),
-            amount: Amount {
-                count: kept["count"].as_u64().unwrap_or_default(),
-                bytes: kept["bytes"].as_u64().unwrap_or_default(),
-            },
-        });
+        let retained =
+            found["retained"].as_array().into_iter().flatten().map(|retained| Retained {
+                reason: retained["reason"].as_str().unwrap_or_default().to_owned(),
+                amount: Amount {
+                    count: retained["count"].as_u64().unwrap_or_default(),
+                    bytes: retained["bytes"].as_u64().unwrap_or_default(),
+                },
+            });
         return Ok(Collected {
             dry_run,
             began: began.map_or(0, jiff::Timestamp::as_millisecond),
@@ -115,7 +116,7 @@ async fn over_api(target: &RegistryArguments, dry_run: bool) -> anyhow::Result<C
             blobs: amount("blobs", "blobBytes"),
             manifests: amount("manifests", "manifestBytes"),
             leaks: number("leaks"),
-            kept: kept.collect(),
+            retained: retained.collect(),
         });
     }
 }
@@ -130,13 +131,13 @@ fn shown(collected: &Collected) -> serde_json::Value {
         "manifests": collected.manifests,
         "leaks": collected.leaks,
         "candidates": collected.candidates,
-        "kept": collected.kept,
+        "retained": collected.retained,
         "milliseconds": collected.milliseconds,
     })
 }
 
 fn describe(collected: &Collected, verbose: bool) -> String {
-    let Collected { dry_run, uploads, links, blobs, manifests, leaks, kept, .. } = collected;
+    let Collected { dry_run, uploads, links, blobs, manifests, leaks, retained, .. } = collected;
     let mut lines = Vec::new();
     for (count, bytes, noun) in [
         (*uploads, None, "expired upload"),
@@ -157,7 +158,7 @@ fn describe(collected: &Collected, verbose: bool) -> String {
         (false, false) => format!("freed {bytes} bytes"),
     });
     if verbose {
-        for Kept { reason, amount: Amount { count, bytes } } in kept {
+        for Retained { reason, amount: Amount { count, bytes } } in retained {
             let why = match reason.as_str() {
                 "grace" => "blobs that no manifest names: younger than gc.grace",
                 "roots" => {

@@ -10,7 +10,7 @@ use super::count::Count;
 use super::error::coded;
 use super::moment::Moment;
 use crate::index::Actor;
-use crate::registry::{Collected, Kept, RegistryError};
+use crate::registry::{Collected, RegistryError, Retained};
 
 /// How long a request waits for a collection.
 const WAIT: Duration = Duration::from_secs(20);
@@ -41,12 +41,12 @@ pub(super) struct Collection {
     /// Content that was stored and in no index
     leaks: Count,
     /// What stays although nothing names it
-    kept: Vec<KeptContent>,
+    retained: Vec<RetainedContent>,
 }
 
 /// What stays although nothing names it
 #[derive(SimpleObject)]
-pub(super) struct KeptContent {
+pub(super) struct RetainedContent {
     /// Why: `grace`, `roots`, `uploads`
     reason: String,
     count: Count,
@@ -68,7 +68,7 @@ pub(super) async fn collect(api: &Api, actor: Actor, dry_run: bool) -> Result<Co
 }
 
 fn shown(collected: Collected, is_done: bool) -> Collection {
-    let kept = |Kept { reason, amount }| KeptContent {
+    let retained = |Retained { reason, amount }| RetainedContent {
         reason,
         count: Count::of(amount.count),
         bytes: Count::of(amount.bytes),
@@ -86,7 +86,7 @@ fn shown(collected: Collected, is_done: bool) -> Collection {
         manifests: Count::of(collected.manifests.count),
         manifest_bytes: Count::of(collected.manifests.bytes),
         leaks: Count::of(collected.leaks),
-        kept: collected.kept.into_iter().map(kept).collect(),
+        retained: collected.retained.into_iter().map(retained).collect(),
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::{Registry, Result};
 use super::entry::foreign_layers;
-use super::report::{Amount, Collected, Kept};
-use super::slice::SLICE;
+use super::report::{Amount, Collected, Retained};
+use super::slice::{LISTED, SLICE};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
 impl Registry {
@@ -44,7 +44,7 @@ impl Registry {
         }
         let mut last = None;
         loop {
-            let unowned = self.index.unowned_content(before, last.as_ref(), SLICE).await?;
+            let unowned = self.index.unowned_content(before, last.as_ref(), LISTED).await?;
             let Some(end) = unowned.last() else { break };
             last = Some(*end);
             contents.extend(unowned);
@@ -56,24 +56,26 @@ impl Registry {
             amount.add(content.size);
         }
         planned.leaks = self.leaks().await?.len() as u64;
-        planned.kept = self.kept(before).await?;
+        planned.retained = self.retained(before).await?;
         Ok(planned)
     }
 
     /// Says what stays although nothing names it.
-    pub(super) async fn kept(&self, before: i64) -> Result<Vec<Kept>> {
+    pub(super) async fn retained(&self, before: i64) -> Result<Vec<Retained>> {
         let young = self.index.within_grace(before).await?;
         let served = self.index.unowned_in_roots().await?;
         let uploads = Amount {
             count: self.index.upload_count().await?,
             bytes: self.index.upload_bytes().await?,
         };
-        let kept = [
+        let retained = [
             ("grace", Amount { count: young.blobs, bytes: young.bytes }),
             ("roots", Amount { count: served.blobs, bytes: served.bytes }),
             ("uploads", uploads),
         ];
-        let kept = kept.into_iter().filter(|(_, amount)| amount.count > 0);
-        Ok(kept.map(|(reason, amount)| Kept { reason: reason.to_owned(), amount }).collect())
+        let retained = retained.into_iter().filter(|(_, amount)| amount.count > 0);
+        Ok(retained
+            .map(|(reason, amount)| Retained { reason: reason.to_owned(), amount })
+            .collect())
     }
 }

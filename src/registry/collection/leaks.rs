@@ -1,8 +1,6 @@
 //! Leaks: content that is stored and in no index, as a process leaves it that was killed between the two, or a rebuild.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::super::blobs::blob_without_blocks;
 use super::super::{Registry, Result, now};
@@ -15,24 +13,6 @@ const LOOKED_UP: usize = 1000;
 
 /// For how long content in no index may belong to another process that is about to record it.
 const RECORDING: Duration = Duration::from_mins(10);
-
-/// What was found in no index, and when first.
-#[derive(Default)]
-pub(super) struct Suspects(Mutex<HashMap<CanonicalDigest, Instant>>);
-
-impl Suspects {
-    /// Returns those of what was found that have been so for that long, and remembers the others.
-    fn old(&self, found: Vec<CanonicalDigest>, age: Duration) -> Vec<CanonicalDigest> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: HashSet<CanonicalDigest> = found.iter().copied().collect();
-        known.retain(|digest, _| all.contains(digest));
-        let old = |digest: &CanonicalDigest| {
-            let since = known.entry(*digest).or_insert_with(Instant::now);
-            since.elapsed() >= age
-        };
-        found.into_iter().filter(old).collect()
-    }
-}
 
 impl Registry {
     /// Lists content that is stored and in no index.

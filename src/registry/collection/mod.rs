@@ -13,14 +13,15 @@ mod dry;
 mod entry;
 mod leaks;
 mod report;
+mod running;
 mod slice;
+mod suspects;
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
 use tokio::time::sleep;
 
 use super::intent::Intent;
@@ -29,30 +30,12 @@ use crate::index::{Actor, LastCollection};
 use crate::oci::{CanonicalDigest, RepositoryName};
 
 pub(super) use entry::{plan, record};
-use leaks::Suspects;
-pub use report::{Amount, Collected, Kept};
-use slice::SLICE;
+pub use report::{Amount, Collected, Retained};
+pub(super) use running::{Collections, lag};
+use slice::{LISTED, SLICE};
 
 /// How often it is looked whether another process has ended its collection.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// The part of the grace by which a time in the index may be too early, and at most how much that is.
-const LAG_PART: u32 = 8;
-const MOST_LAG: Duration = Duration::from_mins(1);
-
-type Outcome = std::result::Result<Collected, Arc<RegistryError>>;
-
-/// The collection that this process runs.
-#[derive(Default)]
-pub(super) struct Collections {
-    running: Mutex<Option<Shared<BoxFuture<'static, Outcome>>>>,
-    suspects: Suspects,
-}
-
-/// Returns by how much a time in the index may be too early, where blobs stay for that grace.
-pub(super) fn lag(grace: Duration) -> Duration {
-    (grace / LAG_PART).min(MOST_LAG)
-}
 
 impl Registry {
     /// Collects garbage; returns when it is done. Where a collection runs already, by whatever process, this is its
@@ -106,7 +89,7 @@ impl Registry {
             }
         };
         let began = self.index.now().await?;
-        let begun = Instant::now();
+        let timer = Instant::now();
         let mut collected = Collected { began, ..Collected::default() };
         match self.take(&actor, &mut collected).await {
             // What it has done by then it need not do again.
@@ -116,7 +99,7 @@ impl Registry {
             }
             taken => taken?,
         }
-        collected.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        collected.milliseconds = u64::try_from(timer.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.index.set_last_collection(&serde_json::to_vec(&collected)?).await?;
         lease.end().await?;
         tracing::info!(
@@ -153,7 +136,7 @@ impl Registry {
         if let Some(blocks) = self.storage.block_collector() {
             blocks.collect_blocks().await?;
         }
-        collected.kept = self.kept(before).await?;
+        collected.retained = self.retained(before).await?;
         Ok(())
     }
 
@@ -195,10 +178,12 @@ impl Registry {
     async fn withdraw_unowned(&self, actor: &Actor, before: i64) -> Result<()> {
         let mut last = None;
         loop {
-            let contents = self.index.unowned_content(before, last.as_ref(), SLICE).await?;
+            let contents = self.index.unowned_content(before, last.as_ref(), LISTED).await?;
             let Some(end) = contents.last().copied() else { return Ok(()) };
-            let intent = Intent::Collect { before, blobs: Vec::new(), contents };
-            self.commit(actor.clone(), intent).await?;
+            for part in contents.chunks(SLICE as usize) {
+                let (blobs, contents) = (Vec::new(), part.to_vec());
+                self.commit(actor.clone(), Intent::Collect { before, blobs, contents }).await?;
+            }
             last = Some(end);
         }
     }

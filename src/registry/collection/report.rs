@@ -25,7 +25,7 @@ pub struct Collected {
     /// Content that was stored and in no index, as a crash leaves it; its bytes are not counted.
     pub leaks: u64,
     /// What stays although nothing names it, and why.
-    pub kept: Vec<Kept>,
+    pub retained: Vec<Retained>,
 }
 
 /// How many of something, and how many bytes these have.
@@ -39,7 +39,7 @@ pub struct Amount {
 
 /// What stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Kept {
+pub struct Retained {
     /// Why: `grace`, `roots`, `uploads`.
     pub reason: String,
     /// How much.

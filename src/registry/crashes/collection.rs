@@ -3,8 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use sqlx::{Connection, SqliteConnection};
-
 use super::*;
 use crate::index::Actor;
 use crate::oci::CanonicalDigest;
@@ -54,19 +52,6 @@ fn digests(contents: &[&[u8]]) -> BTreeSet<String> {
 /// Returns how many files are left of what was set aside.
 fn aside(data: &Path) -> usize {
     fs::read_dir(data.join("tmp/forgotten")).unwrap().count()
-}
-
-/// Makes everything in the index older than any grace.
-async fn age(data: &Path) {
-    let url = format!("sqlite:{}", data.join("index.sqlite").display());
-    let mut connection = SqliteConnection::connect(&url).await.unwrap();
-    for statement in [
-        "UPDATE repository_blobs SET unreferenced_since = unreferenced_since - 100000000",
-        "UPDATE manifests SET unowned_since = unowned_since - 100000000",
-    ] {
-        sqlx::query(statement).execute(&mut connection).await.unwrap();
-    }
-    connection.close().await.unwrap();
 }
 
 async fn has_blob(client: &Client, registry: &Registry, bytes: &[u8]) -> bool {
@@ -166,7 +151,7 @@ async fn a_blob_that_a_client_has_found_stays_for_the_grace() {
         client.blob(&registry, blob).await;
     }
     assert!(collect(&registry).await.unwrap().is_empty(), "all of it is young");
-    age(folder.path()).await;
+    registry.index.age_unreferenced(100_000_000).await.unwrap();
     assert!(has_blob(&client, &registry, b"found").await);
     let mounting = Client::of("other/app").push().await;
     let from = client.0.pull(&Caller::anonymous(), client.1.clone()).await.unwrap();
@@ -175,8 +160,8 @@ async fn a_blob_that_a_client_has_found_stays_for_the_grace() {
     let collected = collect(&registry).await.unwrap();
     assert_eq!(collected.links, 2, "{collected:?}");
     assert_eq!(collected.blobs, Amount { count: 1, bytes: 9 });
-    assert_eq!(collected.kept[0].reason, "grace");
-    assert_eq!(collected.kept[0].amount, Amount { count: 2, bytes: 12 });
+    assert_eq!(collected.retained[0].reason, "grace");
+    assert_eq!(collected.retained[0].amount, Amount { count: 2, bytes: 12 });
     assert_eq!(stored(&registry).await, digests(&[b"found", b"mounted"]));
 }
 
@@ -208,7 +193,6 @@ async fn whatever_a_manifest_names_stays() {
     // Without a tag.
     let untagged = layered(&[b"config"]);
     client.put(&registry, &digest_of(&untagged), &untagged).await.unwrap();
-    age(folder.path()).await;
     let planned = registry.plan_collection().await.unwrap();
     let collected = collect(&registry).await.unwrap();
     assert_eq!((planned.links, planned.blobs), (collected.links, collected.blobs));
@@ -261,8 +245,8 @@ async fn what_an_earlier_root_has_stays_while_that_is_served() {
     client.delete(&registry, &digest_of(&image)).await.unwrap();
     let collected = collect(&registry).await.unwrap();
     assert_eq!((collected.links, collected.blobs.count, collected.manifests.count), (1, 0, 0));
-    assert_eq!(collected.kept[0].reason, "roots");
-    assert_eq!(collected.kept[0].amount.count, 2);
+    assert_eq!(collected.retained[0].reason, "roots");
+    assert_eq!(collected.retained[0].amount.count, 2);
     let leaf = crate::ipld::raw_cid(CanonicalDigest::of(b"config").0);
     assert!(registry.public_block(&leaf).await.unwrap().is_some(), "it is served still");
     let limits = Limits { root_grace: Duration::ZERO, ..(*registry.limits).clone() };

@@ -280,13 +280,18 @@ impl ContentStore for KuboStorage {
 
     async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
         let node = &self.store.node;
-        let mut paths = Vec::new();
         for canonical in canonicals {
             node.forget(canonical);
-            if self.stored_cid(canonical).await?.is_some() {
-                paths.push(node.paths.content(canonical));
-            }
         }
+        let found: Vec<Option<String>> = stream::iter(canonicals.to_vec())
+            .map(|canonical| async move {
+                let stored = self.stored_cid(&canonical).await?;
+                Ok::<_, StorageError>(stored.map(|_| node.paths.content(&canonical)))
+            })
+            .buffered(CALLS)
+            .try_collect()
+            .await?;
+        let paths: Vec<String> = found.into_iter().flatten().collect();
         // Each removal has all others wait for half a second.
         if paths.is_empty() { Ok(()) } else { self.store.remove(&paths).await }
     }
