@@ -10,6 +10,7 @@ mod circles;
 mod cli;
 mod client;
 mod clients;
+mod collection;
 #[allow(dead_code, reason = "the behaviour suites and the benchmark use the rest")]
 mod common;
 mod config;

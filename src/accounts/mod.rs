@@ -7,6 +7,7 @@
 
 mod acting;
 mod audit;
+mod collection;
 mod error;
 mod grants;
 mod namespaces;

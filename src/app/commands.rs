@@ -8,19 +8,24 @@ use std::time::{Duration, Instant};
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::AppError;
 use super::command_socket::{self, Answer, send};
-use crate::index::Index;
+use crate::index::{Actor, Index};
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{
-    Publication, Publisher, Purged, Registry, RegistryError, Trigger, peek_root, published,
+    Collected, Publication, Publisher, Purged, Registry, RegistryError, Trigger, peek_root,
+    published,
 };
 
 /// How long a publication is waited for.
 const PUBLICATION: Duration = Duration::from_mins(5);
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a collection is waited for until the client hears that it goes on.
+const COLLECTION: Duration = Duration::from_mins(1);
 
 /// What a server is to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -34,6 +39,8 @@ pub(super) enum Command {
     ClearUpload { id: String },
     /// To compute the public root, so that its gateway serves it from then on.
     Root,
+    /// To collect garbage, or to tell what that would take.
+    Collect { dry_run: bool },
 }
 
 /// A publication that a server was asked for.
@@ -88,6 +95,19 @@ pub async fn request_root(data: &Path) -> Result<String, AppError> {
     send(data, &Command::Root).await
 }
 
+/// Has the server that runs on a data folder collect garbage, or tell what that would take; returns when it is done.
+///
+/// # Errors
+/// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
+pub async fn request_collection(data: &Path, dry_run: bool) -> Result<Collected, AppError> {
+    loop {
+        // It answers that it is still at work, so that a server that hangs is noticed.
+        if let Some(collected) = send(data, &Command::Collect { dry_run }).await? {
+            return Ok(collected);
+        }
+    }
+}
+
 /// Has the server that runs on a data folder clear an upload.
 ///
 /// # Errors
@@ -114,6 +134,7 @@ impl Commands {
             }
             Command::Publish { force, wait } => as_answer(self.publish(force, wait).await),
             Command::ClearUpload { id } => as_answer(self.clear(&id).await),
+            Command::Collect { dry_run } => as_answer(self.collect(dry_run).await),
             Command::Root => {
                 let root = self.registry.root().await.map_err(explain);
                 as_answer(root.map(|root| root.to_string()))
@@ -132,6 +153,18 @@ impl Commands {
             publisher.request(Trigger::Now, new_token());
         }
         purged.map_err(explain)
+    }
+
+    /// Collects garbage; none while that goes on: the same command finds out what it came to.
+    async fn collect(&self, dry_run: bool) -> Result<Option<Collected>, String> {
+        if dry_run {
+            return self.registry.plan_collection().await.map(Some).map_err(explain);
+        }
+        let collecting = self.registry.collect(Actor::default());
+        match timeout(COLLECTION, collecting).await {
+            Ok(collected) => collected.map(Some).map_err(explain),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn clear(&self, id: &str) -> Result<(), String> {

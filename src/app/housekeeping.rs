@@ -10,7 +10,7 @@ use tokio::time::{interval, timeout};
 use super::{accounts, signing_keys};
 use crate::auth::Refusals;
 use crate::config::Settings;
-use crate::index::{Index, PrunedEvents};
+use crate::index::{Actor, Index, PrunedEvents};
 use crate::registry::{Registry, RegistryError};
 
 /// How often the server brings the root up to date by itself.
@@ -52,6 +52,9 @@ pub(super) fn begin(
     tasks.spawn(prune(registry.clone(), settings.audit.keep));
     tasks.spawn(write_refusals(Arc::clone(index), Arc::clone(refusals)));
     tasks.spawn(clean(registry.clone(), settings.storage.kubo.clean_interval));
+    if !settings.gc.interval.is_zero() {
+        tasks.spawn(collect(registry.clone(), settings.gc.interval));
+    }
     if accounts::are_used(settings) {
         tasks.spawn(tidy_accounts(Arc::clone(index), settings.clone()));
     }
@@ -159,6 +162,28 @@ async fn clean(registry: Registry, every: Duration) {
     loop {
         clean.tick().await;
         within(CLEAN_LIMIT, "clean the storage", registry.clean_storage()).await;
+    }
+}
+
+/// Collects garbage when no process has done so for that long. The first time comes that long after the start.
+async fn collect(registry: Registry, every: Duration) {
+    let mut due = every;
+    loop {
+        tokio::time::sleep(due).await;
+        due = match registry.last_collection().await {
+            Ok(Some((age, _))) if age < every => every.saturating_sub(age),
+            Ok(_) => {
+                // However long it takes: it goes on beside everything else.
+                if let Err(error) = registry.collect(Actor::default()).await {
+                    tracing::warn!(%error, "failed to collect garbage");
+                }
+                every
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to find out when garbage was collected");
+                every
+            }
+        };
     }
 }
 

@@ -41,7 +41,9 @@ use crate::storage::{DRIVERS, Driver, Storage, StorageContext};
 use lock::DataLock;
 use locks::IndexLocks;
 
-pub use commands::{RequestedPublication, request_publication, request_purge, request_root};
+pub use commands::{
+    RequestedPublication, request_collection, request_publication, request_purge, request_root,
+};
 pub use error::AppError;
 pub use federation::roots;
 pub use import_session::ImportSession;
@@ -254,6 +256,8 @@ fn limits(settings: &Settings) -> Limits {
         upload_bytes: settings.uploads.max_bytes,
         sparse_indexes: settings.manifests.allow_sparse_indexes,
         commit_wait: settings.server.request_timeout,
+        collection_grace: settings.gc.grace,
+        upload_expiry: settings.uploads.expire_after,
         root_grace: settings.gateway.root_grace,
         new_visibility: accounts::are_used(settings)
             .then_some(settings.auth.accounts.default_visibility),

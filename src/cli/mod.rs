@@ -43,7 +43,7 @@ use arguments::{CommonArguments, runtime};
     after_help = "Settings come from their defaults, then the file, then the environment \
                   (ROADSTEAD_SERVER__LISTEN=…), then flags.\n\
                   Exit codes: 0 success, 1 failure or a problem found, 2 wrong usage or settings.\n\
-                  There is no garbage collection yet; `roadstead purge` removes the content of one image.\n\n\
+                  A server removes what no image needs by itself (`gc.interval`); `roadstead gc` does it at once.\n\n\
                   Example:\n  roadstead serve"
 )]
 pub struct Arguments {
@@ -61,6 +61,7 @@ enum Command {
     Publish(publish::PublishArguments),
     Uploads(uploads::UploadsArguments),
     Purge(purge::PurgeArguments),
+    Gc(administration::GcArguments),
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
@@ -95,6 +96,7 @@ impl Command {
             | Self::Publish(_)
             | Self::Uploads(_)
             | Self::Purge(_)
+            | Self::Gc(_)
             | Self::Check(_)
             | Self::Adopt(_)
             | Self::Export(_)
@@ -142,6 +144,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Publish(command) => publish::run(common, command),
         Command::Uploads(command) => uploads::run(common, command),
         Command::Purge(command) => purge::run(common, command),
+        Command::Gc(command) => administration::gc(common, command),
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),

@@ -16,6 +16,7 @@ mod error;
 mod external_url;
 mod federation;
 mod gateway;
+mod gc;
 mod index;
 mod jwks;
 mod log;
@@ -41,6 +42,7 @@ pub use error::SettingsError;
 pub use external_url::ExternalUrl;
 pub use federation::{AnonymousAccess, FederationKubo, FederationNode, FederationSettings};
 pub use gateway::GatewaySettings;
+pub use gc::GcSettings;
 pub use index::{IndexSettings, PostgresSettings};
 pub use jwks::JwksSource;
 pub use log::{LogFormat, LogSettings};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub publish: PublishSettings,
     /// How long unfinished uploads stay.
     pub uploads: UploadSettings,
+    /// When garbage is collected.
+    pub gc: GcSettings,
     /// Which manifests are accepted.
     pub manifests: ManifestSettings,
     /// How long it is remembered who did what.
@@ -111,6 +115,7 @@ impl Settings {
             federation: FederationSettings::read(values)?,
             publish: PublishSettings::read(values)?,
             uploads: UploadSettings::read(values)?,
+            gc: GcSettings::read(values)?,
             manifests: ManifestSettings::read(values)?,
             audit: AuditSettings::read(values)?,
             log: LogSettings::read(values)?,

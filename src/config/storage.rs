@@ -32,6 +32,8 @@ pub struct KuboSettings {
     pub redirect: Option<String>,
     /// How often names that are of no more use are taken away.
     pub clean_interval: Duration,
+    /// Whether a collection has the node remove blocks that nothing names.
+    pub collect: bool,
 }
 
 impl StorageSettings {
@@ -53,6 +55,7 @@ impl KuboSettings {
                 _ => Some(Some(ExternalUrl::parse(text)?.to_string())),
             })?,
             clean_interval: values.positive_duration("storage.kubo.clean_interval")?,
+            collect: values.flag("storage.kubo.collect"),
         })
     }
 }

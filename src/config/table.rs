@@ -209,6 +209,14 @@ pub const SETTINGS: &[Setting] = &[
         help: "How often unused names on the node are removed. Pushes wait for it, for about half a second.",
     },
     Setting {
+        name: "storage.kubo.collect",
+        kind: Kind::Flag,
+        default: "false",
+        expects: "true or false",
+        help: "Whether a collection of garbage also has the node remove all blocks that neither a pin nor a file of it needs, \
+            also those of other programs. Pushes wait meanwhile.",
+    },
+    Setting {
         name: "index.url",
         kind: Kind::Secret,
         default: r#""sqlite:index.sqlite""#,
@@ -785,6 +793,21 @@ pub const SETTINGS: &[Setting] = &[
         default: r#""1h""#,
         expects: "a duration above zero such as 1h",
         help: "How often expired uploads are removed.",
+    },
+    Setting {
+        name: "gc.grace",
+        kind: Kind::Duration,
+        default: r#""24h""#,
+        expects: "a duration such as 24h",
+        help: "How long a blob stays that no manifest names, and a manifest that was deleted. Clients count on what they \
+            have found: each answer about such a blob begins this time anew. The same for all processes.",
+    },
+    Setting {
+        name: "gc.interval",
+        kind: Kind::Duration,
+        default: r#""1h""#,
+        expects: "a duration such as 1h; 0 for never",
+        help: "How often garbage is collected. 0: only by `roadstead gc`.",
     },
     Setting {
         name: "manifests.max_bytes",

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use cid::Cid;
 use sqlx::QueryBuilder;
 
+use super::cache::FoundBlob;
 use super::columns::{cid, parsed, signed, unsigned};
 use super::connection::{Connection, on};
 use super::{
@@ -29,7 +30,15 @@ impl Index {
         repository: impl Into<Lookup<'_>>,
         digest: &Digest,
     ) -> Result<Option<BlobRow>> {
-        let lookup = repository.into();
+        Ok(self.found_blob(repository.into(), digest).await?.map(|found| found.row))
+    }
+
+    /// The same with whether a manifest names it.
+    pub(super) async fn found_blob(
+        &self,
+        lookup: Lookup<'_>,
+        digest: &Digest,
+    ) -> Result<Option<FoundBlob>> {
         let read_row = async || find(&mut self.read().await?, lookup.repository, digest).await;
         self.cache.blobs().find(&self.generation, lookup, digest, read_row).await
     }
@@ -106,7 +115,7 @@ impl Writer {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<BlobRow>> {
-        find(self.connection(), repository, digest).await
+        Ok(find(self.connection(), repository, digest).await?.map(|found| found.row))
     }
 
     /// Finds those of these blobs that the repository has, each under that very name.
@@ -225,13 +234,13 @@ impl Writer {
 }
 
 /// Finds a blob that the repository has under that very name.
-async fn find(
+pub(super) async fn find(
     connection: &mut Connection,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<Option<BlobRow>> {
-    let found: Option<Row> = on!(connection, "finding a blob", db => sqlx::query_as(
-        "SELECT b.digest, b.cid, b.size FROM repositories r \
+) -> Result<Option<FoundBlob>> {
+    let found: Option<(String, Vec<u8>, i64, bool)> = on!(connection, "finding a blob", db => sqlx::query_as(
+        "SELECT b.digest, b.cid, b.size, rb.unreferenced_since IS NOT NULL FROM repositories r \
          JOIN repository_blobs rb ON rb.repository = r.id AND rb.digest = $2 \
          JOIN blobs b ON b.digest = rb.canonical WHERE r.name = $1",
     )
@@ -239,7 +248,10 @@ async fn find(
     .bind(digest.to_string())
     .fetch_optional(db)
     .await)?;
-    found.map(row).transpose()
+    let found_blob = |(canonical, cid, size, is_unreferenced)| {
+        Ok(FoundBlob { row: row((canonical, cid, size))?, is_unreferenced })
+    };
+    found.map(found_blob).transpose()
 }
 
 /// Finds a blob, in whatever repository.
@@ -337,19 +349,44 @@ async fn give(
 ) -> Result<()> {
     let repository = repositories::ensure(connection, repository, None, now).await?;
     let own = Digest::from(canonical);
+    let mut was_there = false;
     for name in std::iter::once(&own).chain(aliases.iter().filter(|alias| **alias != own)) {
-        on!(connection, "giving a blob to a repository", db => sqlx::query(
-            "INSERT INTO repository_blobs (repository, digest, canonical) VALUES ($1, $2, $3) \
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(repository)
-        .bind(name.to_string())
-        .bind(canonical.to_string())
-        .execute(db)
-        .await
-        .map(drop))?;
+        let insert = format!(
+            "INSERT INTO repository_blobs (repository, digest, canonical, unreferenced_since) \
+             VALUES ($1, $2, $3, {}) ON CONFLICT DO NOTHING",
+            connection.clock(),
+        );
+        let added = on!(connection, "giving a blob to a repository", db => {
+            sqlx::query(sqlx::AssertSqlSafe(insert))
+                .bind(repository)
+                .bind(name.to_string())
+                .bind(canonical.to_string())
+                .execute(db)
+                .await
+                .map(|done| done.rows_affected())
+        })?;
+        was_there |= added == 0;
+    }
+    // After the rows that are counted: those who wait for each other take them in the same order.
+    if was_there {
+        renew(connection, repository, &own).await?;
     }
     Ok(())
+}
+
+/// Moves the time of a blob to now, if it has one.
+async fn renew(connection: &mut Connection, repository: i64, digest: &Digest) -> Result<()> {
+    let update = format!(
+        "UPDATE repository_blobs SET unreferenced_since = {} \
+         WHERE repository = $1 AND digest = $2 AND unreferenced_since IS NOT NULL",
+        connection.clock(),
+    );
+    on!(connection, "renewing a blob", db => sqlx::query(sqlx::AssertSqlSafe(update))
+        .bind(repository)
+        .bind(digest.to_string())
+        .execute(db)
+        .await
+        .map(drop))
 }
 
 /// Gives a stored blob to the repository under that name and its canonical one. Returns false when

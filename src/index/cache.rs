@@ -28,10 +28,26 @@ const ENTRY_BYTES: u64 = 512;
 
 /// What was found of late, by a repository and a name in it. What is absent is never cached.
 pub(super) struct RowCache {
-    blobs: Found<Digest, BlobRow>,
-    manifests: Found<Digest, ManifestRow>,
+    blobs: Found<Digest, FoundBlob>,
+    manifests: Found<Digest, FoundManifest>,
     tagged: Found<Tag, ManifestRow>,
     repositories: Found<(), RepositoryRecord>,
+}
+
+/// A blob of a repository.
+#[derive(Clone)]
+pub(super) struct FoundBlob {
+    pub(super) row: BlobRow,
+    /// Whether no manifest of the repository names it: then what a client learns of it is noted in the index.
+    pub(super) is_unreferenced: bool,
+}
+
+/// A manifest of a repository, by a digest.
+#[derive(Clone)]
+pub(super) struct FoundManifest {
+    pub(super) row: ManifestRow,
+    /// Whether no tag and no index of the repository names it.
+    pub(super) is_untagged: bool,
 }
 
 impl RowCache {
@@ -44,11 +60,11 @@ impl RowCache {
         }
     }
 
-    pub(super) fn blobs(&self) -> &Found<Digest, BlobRow> {
+    pub(super) fn blobs(&self) -> &Found<Digest, FoundBlob> {
         &self.blobs
     }
 
-    pub(super) fn manifests(&self) -> &Found<Digest, ManifestRow> {
+    pub(super) fn manifests(&self) -> &Found<Digest, FoundManifest> {
         &self.manifests
     }
 
@@ -144,7 +160,7 @@ pub(super) trait Size {
     fn size(&self) -> u64;
 }
 
-impl Size for BlobRow {
+impl Size for FoundBlob {
     fn size(&self) -> u64 {
         0
     }
@@ -153,6 +169,12 @@ impl Size for BlobRow {
 impl Size for RepositoryRecord {
     fn size(&self) -> u64 {
         0
+    }
+}
+
+impl Size for FoundManifest {
+    fn size(&self) -> u64 {
+        self.row.size()
     }
 }
 

@@ -204,6 +204,14 @@ impl Connection {
         matches!(self.link, Link::Lite(_))
     }
 
+    /// Returns the expression of SQL for the time now, by the clock of the database, which all processes share.
+    pub(super) fn clock(&self) -> &'static str {
+        match self.link {
+            Link::Lite(_) => "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+            Link::Postgres(_) => "milliseconds()",
+        }
+    }
+
     /// Runs statements that are a whole transaction of SQLite, from `BEGIN` to `COMMIT`, and share their parameters.
     /// Each call is a trip to the thread of the connection and back, and no other task writes meanwhile.
     pub(super) async fn script<T>(

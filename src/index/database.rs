@@ -14,6 +14,7 @@ use super::known_quotas::KnownQuotas;
 use super::locks::Locks;
 use super::new_repositories::NewRepositories;
 use super::pool::Pool;
+use super::renewals::Renewals;
 use super::{Access, IndexError, IndexErrorKind, Lease, Result, Writer};
 
 /// How long a request waits for the write transaction of another.
@@ -43,6 +44,8 @@ pub struct Index {
     pub(super) had_no_space: bool,
     /// What was found of late.
     pub(super) cache: RowCache,
+    /// What this process has renewed of late.
+    pub(super) renewals: Renewals,
     /// When access tokens were last used.
     pub(super) token_uses: TokenUses,
     /// Whether there may be quotas.
@@ -169,6 +172,12 @@ impl Index {
             return generation::version(&mut self.read().await?).await.map(drop);
         }
         generation::beat(&mut self.write().await?).await
+    }
+
+    /// Takes the lease to collect; none while another task has it, in whatever process.
+    pub async fn begin_collecting(&self) -> Result<Option<Box<dyn Lease>>> {
+        self.check_access()?;
+        self.locks.begin_collecting().await
     }
 
     /// Closes all connections once they are unused. Every later call fails.

@@ -21,15 +21,19 @@ const KEY: i32 = 0x726f_6166;
 /// The same for the lock of the publishing process.
 const PUBLISHERS_KEY: i32 = 0x726f_6167;
 
+/// The same for the lock of the collecting process.
+const COLLECTORS_KEY: i32 = 0x726f_6168;
+
 /// How many of one process may link at once where the lock is a server's; each has a connection.
 const LINKINGS: u32 = 8;
 
-/// How many connections that takes: one is the cleaner's, one the publisher's.
-pub(super) const CONNECTIONS: u32 = LINKINGS + 2;
+/// How many connections that takes: one is the cleaner's, one the publisher's, one the collector's.
+pub(super) const CONNECTIONS: u32 = LINKINGS + 3;
 
 /// A lease, as [`Index::begin_linking`](super::Index::begin_linking),
-/// [`Index::begin_cleaning`](super::Index::begin_cleaning) and
-/// [`Index::begin_publishing`](super::Index::begin_publishing) give them. Dropping it gives the lock
+/// [`Index::begin_cleaning`](super::Index::begin_cleaning),
+/// [`Index::begin_publishing`](super::Index::begin_publishing) and
+/// [`Index::begin_collecting`](super::Index::begin_collecting) give them. Dropping it gives the lock
 /// back, and leaves the note of a cleaning.
 #[async_trait]
 pub trait Lease: Send {
@@ -54,6 +58,7 @@ pub(super) enum Locks {
     Process {
         locks: Arc<RwLock<()>>,
         publishing: Arc<Mutex<()>>,
+        collecting: Arc<Mutex<()>>,
         pool: SqlitePool,
         gate: Option<Arc<Mutex<()>>>,
     },
@@ -63,19 +68,22 @@ pub(super) enum Locks {
         linkings: Arc<Semaphore>,
         cleaning: Arc<Mutex<()>>,
         publishing: Arc<Mutex<()>>,
+        collecting: Arc<Mutex<()>>,
     },
 }
 
 impl Locks {
     /// Among the tasks of this process. `gate` is what each transaction that writes passes.
     pub(super) fn of_process(pool: SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Self {
-        Self::Process { locks: Arc::default(), publishing: Arc::default(), pool, gate }
+        let (publishing, collecting) = (Arc::default(), Arc::default());
+        Self::Process { locks: Arc::default(), publishing, collecting, pool, gate }
     }
 
     /// Among all processes that use the server. Of the pool, [`CONNECTIONS`] are needed.
     pub(super) fn of_server(pool: PgPool) -> Self {
         let linkings = Arc::new(Semaphore::new(LINKINGS as usize));
-        Self::Server { pool, linkings, cleaning: Arc::default(), publishing: Arc::default() }
+        let (publishing, collecting) = (Arc::default(), Arc::default());
+        Self::Server { pool, linkings, cleaning: Arc::default(), publishing, collecting }
     }
 
     pub(super) async fn begin_linking(&self) -> Result<Option<Box<dyn Lease>>> {
@@ -122,19 +130,15 @@ impl Locks {
 
     pub(super) async fn begin_publishing(&self) -> Result<Option<Box<dyn Lease>>> {
         match self {
-            Self::Process { publishing, .. } => {
-                let guard = Arc::clone(publishing).try_lock_owned().ok();
-                Ok(guard.map(|guard| Box::new(LocalPublishing { _guard: guard }) as Box<dyn Lease>))
-            }
-            Self::Server { pool, publishing, .. } => {
-                let Ok(guard) = Arc::clone(publishing).try_lock_owned() else { return Ok(None) };
-                let mut connection = session(pool).await?;
-                if !try_lock(&mut connection).await? {
-                    connection.set_locked(false);
-                    return Ok(None);
-                }
-                Ok(Some(Box::new(Publishing { connection, _guard: guard })))
-            }
+            Self::Process { publishing, .. } => Ok(local(publishing)),
+            Self::Server { pool, publishing, .. } => sole(pool, publishing, Mode::Publishing).await,
+        }
+    }
+
+    pub(super) async fn begin_collecting(&self) -> Result<Option<Box<dyn Lease>>> {
+        match self {
+            Self::Process { collecting, .. } => Ok(local(collecting)),
+            Self::Server { pool, collecting, .. } => sole(pool, collecting, Mode::Collecting).await,
         }
     }
 
@@ -199,24 +203,42 @@ impl Lease for Cleaning {
     }
 }
 
-struct LocalPublishing {
+/// Takes a lease that one task of this process has, unless another one has it.
+fn local(lock: &Arc<Mutex<()>>) -> Option<Box<dyn Lease>> {
+    let guard = Arc::clone(lock).try_lock_owned().ok();
+    guard.map(|guard| Box::new(LocalSole { _guard: guard }) as Box<dyn Lease>)
+}
+
+/// The same among all processes.
+async fn sole(pool: &PgPool, lock: &Arc<Mutex<()>>, mode: Mode) -> Result<Option<Box<dyn Lease>>> {
+    let Ok(guard) = Arc::clone(lock).try_lock_owned() else { return Ok(None) };
+    let mut connection = session(pool).await?;
+    if !try_lock(&mut connection, mode).await? {
+        connection.set_locked(false);
+        return Ok(None);
+    }
+    Ok(Some(Box::new(Sole { connection, mode, _guard: guard })))
+}
+
+struct LocalSole {
     _guard: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
-impl Lease for LocalPublishing {
+impl Lease for LocalSole {
     async fn end(self: Box<Self>) -> Result<()> {
         Ok(())
     }
 }
 
-struct Publishing {
+struct Sole {
     connection: Connection,
+    mode: Mode,
     _guard: OwnedMutexGuard<()>,
 }
 
 #[async_trait]
-impl Lease for Publishing {
+impl Lease for Sole {
     async fn check(&mut self) -> Result<()> {
         // The lock is the session's, and lasts as long.
         on!(self.connection, "looking whether a lease lasts", db =>
@@ -224,7 +246,7 @@ impl Lease for Publishing {
     }
 
     async fn end(mut self: Box<Self>) -> Result<()> {
-        unlock(&mut self.connection, Mode::Publishing).await
+        unlock(&mut self.connection, self.mode).await
     }
 }
 
@@ -233,6 +255,17 @@ enum Mode {
     Shared,
     Alone,
     Publishing,
+    Collecting,
+}
+
+impl Mode {
+    fn key(self) -> i32 {
+        match self {
+            Self::Shared | Self::Alone => KEY,
+            Self::Publishing => PUBLISHERS_KEY,
+            Self::Collecting => COLLECTORS_KEY,
+        }
+    }
 }
 
 async fn lite(pool: &SqlitePool, gate: Option<Arc<Mutex<()>>>) -> Result<Connection> {
@@ -272,14 +305,14 @@ async fn lock_alone(connection: &mut Connection) -> Result<()> {
     wait(connection, &statement, "waiting for the lock of the storage, to clean it").await.map(drop)
 }
 
-/// Takes the lock to publish, unless another process has it.
-async fn try_lock(connection: &mut Connection) -> Result<bool> {
-    const DOING: &str = "taking the lock of the publisher";
+/// Takes a lock of that kind, unless another process has it.
+async fn try_lock(connection: &mut Connection, mode: Mode) -> Result<bool> {
+    const DOING: &str = "taking a lock that one process has";
 
     let limit = connection.limit();
     let Link::Postgres(link) = connection.link() else { return Ok(false) };
     let query = sqlx::query_as("SELECT pg_try_advisory_lock($1, hashtext(current_schema()))")
-        .bind(PUBLISHERS_KEY);
+        .bind(mode.key());
     let (is_taken,): (bool,) = within(limit, query.fetch_one(&mut **link))
         .await
         .map_err(|error| connection.failed(DOING, error))?;
@@ -313,17 +346,13 @@ async fn unlock(connection: &mut Connection, mode: Mode) -> Result<()> {
 
     let statement = match mode {
         Mode::Shared => "SELECT pg_advisory_unlock_shared($1, hashtext(current_schema()))",
-        Mode::Alone | Mode::Publishing => {
+        Mode::Alone | Mode::Publishing | Mode::Collecting => {
             "SELECT pg_advisory_unlock($1, hashtext(current_schema()))"
         }
     };
-    let key = match mode {
-        Mode::Shared | Mode::Alone => KEY,
-        Mode::Publishing => PUBLISHERS_KEY,
-    };
     let limit = connection.limit();
     let Link::Postgres(link) = connection.link() else { return Ok(()) };
-    let query = sqlx::query_as(statement).bind(key);
+    let query = sqlx::query_as(statement).bind(mode.key());
     let (was_locked,): (bool,) = within(limit, query.fetch_one(&mut **link))
         .await
         .map_err(|error| connection.failed(DOING, error))?;

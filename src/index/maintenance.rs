@@ -4,6 +4,13 @@ use super::connection::on;
 use super::{Result, Writer, nodes, process_locks};
 use crate::oci::TreeId;
 
+/// For how long it is noted that content was removed that nothing needed, in milliseconds: a process that stored the same
+/// a moment before looks for the note.
+const NOTED: i64 = 3_600_000;
+
+/// For how long a process may wait for the outcome of an entry that another one carries out, in milliseconds.
+const AWAITED: i64 = 600_000;
+
 impl Writer {
     /// Deletes nodes without a new link in any tree since before `before`, and entries of the queue that
     /// were folded or refused and are older. A tree's root stays, and so does a node that was never
@@ -14,19 +21,28 @@ impl Writer {
             for tree in TreeId::ALL {
                 nodes += nodes::prune(connection, tree, before).await?;
             }
-            let entries = on!(connection, "pruning the queue", db => sqlx::query(
-                "DELETE FROM pending_edits WHERE created < $1 AND (state = 'refused' \
-                 OR (state = 'done' AND NOT EXISTS ( \
+            let prune = format!(
+                "DELETE FROM pending_edits WHERE created < $1 AND created < {} - {AWAITED} \
+                 AND (state = 'refused' OR (state = 'done' AND NOT EXISTS ( \
                  SELECT 1 FROM unfolded_edits u WHERE u.seq = pending_edits.seq)))",
+                connection.clock(),
+            );
+            let entries = on!(connection, "pruning the queue", db => sqlx::query(
+                sqlx::AssertSqlSafe(prune),
             )
             .bind(before)
             .execute(db)
             .await
             .map(|done| done.rows_affected()))?;
             // By then no root that is served leads to them.
-            let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
+            let prune = format!(
                 "DELETE FROM withdrawn WHERE forgotten = 1 \
+                 AND (forgotten_at IS NULL OR forgotten_at < {} - {NOTED}) \
                  AND NOT EXISTS (SELECT 1 FROM nodes n WHERE n.cid = withdrawn.cid)",
+                connection.clock(),
+            );
+            let withdrawn = on!(connection, "pruning what was withdrawn", db => sqlx::query(
+                sqlx::AssertSqlSafe(prune),
             )
             .execute(db)
             .await
@@ -43,12 +59,13 @@ impl Writer {
             process_locks::keep_others_off(connection).await?;
             connection.set_has_changed_records();
             for statement in [
+                // First, so that no time is noted for each.
+                "DELETE FROM repository_blobs",
                 "DELETE FROM tags",
                 "DELETE FROM manifest_edges",
                 "DELETE FROM manifest_names",
                 "DELETE FROM repository_manifests",
                 "DELETE FROM manifests",
-                "DELETE FROM repository_blobs",
                 "DELETE FROM blob_aliases",
                 "DELETE FROM blob_blocks",
                 "DELETE FROM blobs",

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use cid::Cid;
 
+use super::cache::FoundManifest;
 use super::columns::{cid, parsed, signed};
 use super::connection::{Connection, on};
 use super::statement::Statement;
@@ -52,7 +53,15 @@ impl Index {
         repository: impl Into<Lookup<'_>>,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
-        let lookup = repository.into();
+        Ok(self.found_manifest(repository.into(), digest).await?.map(|found| found.row))
+    }
+
+    /// The same with whether a tag or an index names it.
+    pub(super) async fn found_manifest(
+        &self,
+        lookup: Lookup<'_>,
+        digest: &Digest,
+    ) -> Result<Option<FoundManifest>> {
         let read_row = async || find(&mut self.read().await?, lookup.repository, digest).await;
         self.cache.manifests().find(&self.generation, lookup, digest, read_row).await
     }
@@ -76,7 +85,7 @@ impl Writer {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<ManifestRow>> {
-        find(self.connection(), repository, digest).await
+        Ok(find(self.connection(), repository, digest).await?.map(|found| found.row))
     }
 
     /// Finds a stored manifest, in whatever repository.
@@ -143,18 +152,23 @@ impl Writer {
         self.write(async |connection| {
             let repository = repositories::ensure(connection, repository, tree, now).await?;
             let canonical = new.canonical.to_string();
-            let give = Statement::new(
-                "giving a manifest to a repository",
+            let text = format!(
                 "INSERT INTO repository_manifests \
-                 (repository, canonical, media_type, artifact_type, created) VALUES ($1, $2, $3, $4, $5) \
-                 ON CONFLICT (repository, canonical) DO UPDATE SET \
-                 media_type = excluded.media_type, artifact_type = excluded.artifact_type",
-            )
+                 (repository, canonical, media_type, artifact_type, created, has_foreign_layers, untagged_since) \
+                 VALUES ($1, $2, $3, $4, $5, $6, {}) ON CONFLICT (repository, canonical) DO UPDATE SET \
+                 media_type = excluded.media_type, artifact_type = excluded.artifact_type, \
+                 has_foreign_layers = excluded.has_foreign_layers, \
+                 untagged_since = CASE WHEN repository_manifests.untagged_since IS NULL THEN NULL \
+                 ELSE excluded.untagged_since END",
+                connection.clock(),
+            );
+            let give = Statement::new("giving a manifest to a repository", &text)
             .bind(repository)
             .bind(canonical.as_str())
             .bind(new.media_type.as_str())
             .bind(new.artifact_type.as_deref())
-            .bind(now);
+            .bind(now)
+            .bind(i64::from(new.has_foreign_layers));
             connection.run(give).await?;
             let own = Digest::from(new.canonical);
             let aliases = new.aliases.iter().filter(|alias| **alias != own);
@@ -210,14 +224,16 @@ impl Writer {
 }
 
 /// Finds a manifest that the repository has under that very name.
-async fn find(
+pub(super) async fn find(
     connection: &mut Connection,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<Option<ManifestRow>> {
-    let found: Option<Row> = on!(connection, "finding a manifest", db => sqlx::query_as(
-        "SELECT n.digest, m.digest, m.cid, rm.media_type, m.bytes FROM repositories r \
-         JOIN manifest_names n ON n.repository = r.id AND n.digest = $2 \
+) -> Result<Option<FoundManifest>> {
+    type Found = (String, String, Vec<u8>, String, Vec<u8>, bool);
+
+    let found: Option<Found> = on!(connection, "finding a manifest", db => sqlx::query_as(
+        "SELECT n.digest, m.digest, m.cid, rm.media_type, m.bytes, rm.untagged_since IS NOT NULL \
+         FROM repositories r JOIN manifest_names n ON n.repository = r.id AND n.digest = $2 \
          JOIN repository_manifests rm ON rm.repository = r.id AND rm.canonical = n.canonical \
          JOIN manifests m ON m.digest = n.canonical WHERE r.name = $1",
     )
@@ -225,7 +241,11 @@ async fn find(
     .bind(digest.to_string())
     .fetch_optional(db)
     .await)?;
-    found.map(row).transpose()
+    let found_manifest = |(digest, canonical, cid, media_type, bytes, is_untagged)| {
+        let row = row((digest, canonical, cid, media_type, bytes))?;
+        Ok(FoundManifest { row, is_untagged })
+    };
+    found.map(found_manifest).transpose()
 }
 
 /// Finds the manifest that a tag points to, by the name that it was tagged by.
@@ -278,10 +298,12 @@ pub(super) async fn bytes_by_cid(
 /// Stores a manifest's bytes, which no repository has by that yet.
 pub(super) async fn store(connection: &mut Connection, manifest: &StoredManifest) -> Result<()> {
     let size = signed(manifest.bytes.len() as u64)?;
-    on!(connection, "storing a manifest", db => sqlx::query(
-        "INSERT INTO manifests (digest, cid, size, bytes) VALUES ($1, $2, $3, $4) \
+    let insert = format!(
+        "INSERT INTO manifests (digest, cid, size, bytes, unowned_since) VALUES ($1, $2, $3, $4, {}) \
          ON CONFLICT (digest) DO NOTHING",
-    )
+        connection.clock(),
+    );
+    on!(connection, "storing a manifest", db => sqlx::query(sqlx::AssertSqlSafe(insert))
     .bind(manifest.canonical.to_string())
     .bind(manifest.cid.to_bytes())
     .bind(size)

@@ -16,6 +16,9 @@ mod accounts;
 mod blobs;
 mod blocks;
 mod cache;
+mod collectable;
+mod collecting;
+mod collection;
 mod columns;
 mod connection;
 mod database;
@@ -42,6 +45,7 @@ mod process_locks;
 mod published;
 mod queue;
 mod quota;
+mod renewals;
 mod repositories;
 mod rows;
 mod schema;
@@ -50,6 +54,7 @@ mod session;
 mod sqlite;
 mod statement;
 mod tags;
+mod unreferenced;
 mod uploads;
 mod usage;
 mod whole_repository;
@@ -64,6 +69,9 @@ pub use accounts::{
     PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode, SigningKey,
     States, TeamRow, TokenFilter, VisiblePattern,
 };
+pub use collectable::{Collectable, FreeContent};
+pub use collecting::Forgettable;
+pub use collection::{LastCollection, Unreferenced, UnreferencedPage, WithinGrace};
 pub use database::Index;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
@@ -78,6 +86,7 @@ pub use rows::{
     PublishedRoot, ReferrerRow, StoredManifest, TagRow, TreeState, UploadKey, UploadRow,
     UploadState,
 };
+pub use unreferenced::Untagged;
 pub use whole_repository::WholeRepository;
 pub use writer::Writer;
 

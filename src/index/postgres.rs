@@ -18,11 +18,12 @@ use super::known_quotas::KnownQuotas;
 use super::locks::{self, Locks};
 use super::new_repositories::NewRepositories;
 use super::pool::Pool;
+use super::renewals::Renewals;
 use super::session::{SESSION, within};
 use super::{Access, Index, Result, pooler, schema};
 use crate::config::PostgresSettings;
 
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/postgres/0001_init.sql"),
     include_str!("migrations/postgres/0002_turns.sql"),
     include_str!("migrations/postgres/0003_gateway.sql"),
@@ -34,6 +35,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/postgres/0009_accounts.sql"),
     include_str!("migrations/postgres/0010_quotas.sql"),
     include_str!("migrations/postgres/0011_audit.sql"),
+    include_str!("migrations/postgres/0012_unreferenced.sql"),
 ];
 
 /// How long connecting may take at the start, and migrating may wait for a connection.
@@ -92,6 +94,7 @@ pub(super) async fn open(
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        renewals: Renewals::default(),
         token_uses: TokenUses::new(),
         quotas: KnownQuotas::default(),
         new_repositories: NewRepositories::default(),

@@ -18,7 +18,8 @@ const PART_BYTES: i64 = 1024 * 1024;
 
 /// Stores a manifest, if there is one, and appends an entry, in one transaction; returns the number of the entry.
 const APPEND: &str = "BEGIN IMMEDIATE; \
-    INSERT INTO manifests (digest, cid, size, bytes) SELECT $5, $6, $7, $8 WHERE $5 IS NOT NULL \
+    INSERT INTO manifests (digest, cid, size, bytes, unowned_since) \
+    SELECT $5, $6, $7, $8, CAST(unixepoch('subsec') * 1000 AS INTEGER) WHERE $5 IS NOT NULL \
     ON CONFLICT (digest) DO NOTHING; \
     INSERT INTO pending_edits (intent, created, actor, address) VALUES ($1, $2, $3, $4) RETURNING seq; \
     COMMIT";

@@ -107,6 +107,8 @@ pub struct NewManifest {
     pub aliases: Vec<Digest>,
     /// What it is served as.
     pub media_type: String,
+    /// Whether it names layers that need not be in the registry, which have no edges.
+    pub has_foreign_layers: bool,
     /// What the referrers API filters by.
     pub artifact_type: Option<String>,
     /// What it references.

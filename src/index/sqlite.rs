@@ -20,9 +20,10 @@ use super::known_quotas::KnownQuotas;
 use super::locks::Locks;
 use super::new_repositories::NewRepositories;
 use super::pool::Pool;
+use super::renewals::Renewals;
 use super::{Access, Index, IndexError, IndexErrorKind, Result, schema, uploads};
 
-const MIGRATIONS: [&str; 11] = [
+const MIGRATIONS: [&str; 12] = [
     include_str!("migrations/sqlite/0001_init.sql"),
     include_str!("migrations/sqlite/0002_turns.sql"),
     include_str!("migrations/sqlite/0003_gateway.sql"),
@@ -34,6 +35,7 @@ const MIGRATIONS: [&str; 11] = [
     include_str!("migrations/sqlite/0009_accounts.sql"),
     include_str!("migrations/sqlite/0010_quotas.sql"),
     include_str!("migrations/sqlite/0011_audit.sql"),
+    include_str!("migrations/sqlite/0012_unreferenced.sql"),
 ];
 
 /// Enough for reads beside the writer and one other write; each is a thread.
@@ -100,6 +102,7 @@ async fn open_file(path: &Path, options: SqliteConnectOptions) -> Result<Arc<Ind
         access: Access::Full,
         had_no_space: false,
         cache: RowCache::new(),
+        renewals: Renewals::default(),
         token_uses: TokenUses::new(),
         quotas: KnownQuotas::default(),
         new_repositories: NewRepositories::default(),
@@ -178,6 +181,7 @@ fn only_read(pool: SqlitePool, access: Access) -> Index {
         access,
         had_no_space: false,
         cache: RowCache::new(),
+        renewals: Renewals::default(),
         token_uses: TokenUses::new(),
         quotas: KnownQuotas::default(),
         new_repositories: NewRepositories::default(),

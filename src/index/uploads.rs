@@ -20,9 +20,11 @@ const FINISH_SMALL: &str = "BEGIN IMMEDIATE; \
     SELECT $3, visibility, CASE visibility WHEN 'public' THEN 'public' ELSE 'private' END, $7 FROM ( \
     SELECT COALESCE((SELECT default_visibility FROM namespaces WHERE name = $13), $12) AS visibility) \
     WHERE EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT (name) DO NOTHING; \
-    INSERT INTO repository_blobs (repository, digest, canonical) SELECT id, $4, $4 FROM repositories \
+    INSERT INTO repository_blobs (repository, digest, canonical, unreferenced_since) \
+    SELECT id, $4, $4, CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM repositories \
     WHERE name = $3 AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) \
-    ON CONFLICT DO NOTHING; \
+    ON CONFLICT (repository, digest) DO UPDATE SET unreferenced_since = excluded.unreferenced_since \
+    WHERE repository_blobs.unreferenced_since IS NOT NULL; \
     DELETE FROM uploads WHERE id = $1 AND claim = $2 RETURNING 1; \
     COMMIT";
 

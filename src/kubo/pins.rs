@@ -13,6 +13,16 @@ use super::{CallTimeout, Kubo, KuboErrorKind, Result, SILENCE};
 const UPDATE: Duration = Duration::from_mins(5);
 
 impl Kubo {
+    /// Removes all blocks that neither a pin nor a name of the node's own file system leads to; returns when that is done.
+    /// All that changes these waits meanwhile.
+    ///
+    /// # Errors
+    /// Those of the node.
+    pub async fn collect_garbage(&self) -> Result<()> {
+        let call = self.call("repo/gc").option("quiet", "true").option("silent", "true");
+        call.timeout(CallTimeout::Endless).send(None).await.map(drop)
+    }
+
     /// Pins single blocks under a name; what they link to is not pinned.
     ///
     /// # Errors

@@ -142,7 +142,8 @@ impl Registry {
         }
         let Some(before) = quota else { return Ok(plan) };
         if plan.is_ok()
-            && let Some(after) = writer.quota_of(intent.repository()).await?
+            && let Some(repository) = intent.repository()
+            && let Some(after) = writer.quota_of(repository).await?
             && let Some(exceeded) = before.exceeded_by(&after.usage)
         {
             writer.undo_to_savepoint().await?;

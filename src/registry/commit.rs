@@ -12,18 +12,20 @@
 //! they may land later.
 
 use std::mem;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::OwnedRwLockReadGuard;
+use tokio::time::timeout;
 
 use super::documents::{Document, Found};
 use super::intent::Intent;
 use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
-use super::{Registry, RegistryError, Result, layout, now, purge, visibility};
+use super::{Registry, RegistryError, Result, collection, layout, now, purge, visibility};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
@@ -31,6 +33,9 @@ use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
 /// How often a start tries to carry on what a crash left, and after how long again.
 const RECOVERIES: usize = 10;
 const RECOVERY_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long a request waits while the blocks of a shared storage are collected, which takes as long as it takes.
+const COLLECTION_WAIT: Duration = Duration::from_secs(25);
 
 /// How many entries are taken from the queue at a time.
 const BATCH: u32 = 256;
@@ -81,7 +86,12 @@ impl Registry {
             registry.failpoint(Step::Enqueued)?;
             match registry.settle(seq).await? {
                 Ok(()) => {
-                    if !matches!(intent, Intent::PutManifest { .. } | Intent::DeleteTag { .. }) {
+                    if !matches!(
+                        intent,
+                        Intent::PutManifest { .. }
+                            | Intent::DeleteTag { .. }
+                            | Intent::Collect { .. }
+                    ) {
                         registry.deletions.notify_one();
                     }
                     Ok(())
@@ -89,10 +99,23 @@ impl Registry {
                 Err(refusal) => Err(refusal.explain(&intent)),
             }
         });
-        let committed = tokio::time::timeout(self.limits.commit_wait, task).await;
+        let mut task = pin!(task);
+        let wait = self.limits.commit_wait;
+        let mut committed = timeout(wait.min(COLLECTION_WAIT), &mut task).await;
+        if committed.is_err() && wait > COLLECTION_WAIT && !self.is_collected().await {
+            committed = timeout(wait.saturating_sub(COLLECTION_WAIT), task).await;
+        }
         // It is known as long as its client waits; afterwards a commit reads it from the index.
         drop(document);
         committed.unwrap_or(Err(RegistryError::Waiting))
+    }
+
+    /// Tells whether any process collects from a storage that others wait for meanwhile.
+    async fn is_collected(&self) -> bool {
+        if self.storage.block_collector().is_none() {
+            return false;
+        }
+        matches!(self.index.begin_collecting().await, Ok(None))
     }
 
     /// Waits until the entry is carried out: by the task that has the lock, or, once this one has it, by this one.
@@ -234,7 +257,14 @@ impl Registry {
         writer.begin().await?;
         let mut linked = Vec::new();
         for (Waiting { entry, intent, manifest }, edits) in &accepted {
-            if let Intent::Purge { repository, contents, .. } = intent {
+            let size = manifest.as_ref().and_then(Found::size);
+            let mut event = Some(intent.event(entry.actor.clone(), size));
+            if let Intent::Collect { before, blobs, contents } = intent {
+                writer.end_withdrawal(&mem::take(&mut linked)).await?;
+                let taken = collection::record(writer, *before, blobs, contents).await?;
+                intent.record_links(writer, edits).await?;
+                event = taken.event(entry.actor.clone());
+            } else if let Intent::Purge { repository, contents, .. } = intent {
                 writer.end_withdrawal(&mem::take(&mut linked)).await?;
                 intent.record(writer, manifest.as_ref(), edits).await?;
                 purge::withdraw(writer, repository, contents).await?;
@@ -247,8 +277,9 @@ impl Registry {
             }
             let public = edits.iter().filter(|edit| edit.tree.is_public());
             linked.extend(public.filter_map(|edit| Some(edit.edit.content()?.canonical)));
-            let size = manifest.as_ref().and_then(Found::size);
-            writer.add_event(&intent.event(entry.actor.clone(), size), now()).await?;
+            if let Some(event) = event {
+                writer.add_event(&event, now()).await?;
+            }
             close(writer, entry.seq, &Ok(())).await?;
         }
         writer.end_withdrawal(&linked).await?;
@@ -323,7 +354,7 @@ impl Registry {
         clippy::unnecessary_wraps,
         reason = "only tests stop between steps"
     )]
-    fn failpoint(&self, _step: Step) -> Result<()> {
+    pub(super) fn failpoint(&self, _step: Step) -> Result<()> {
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! Tests that stop a commit between any two steps and go on in the next process.
 
+mod collection;
 mod conditions;
 mod events;
 mod purge;

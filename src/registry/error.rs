@@ -141,6 +141,9 @@ pub enum RegistryError {
         "the change is not committed yet: it is queued and may still be committed; check before you send it again"
     )]
     Waiting,
+    /// A collection failed.
+    #[error("cannot collect garbage: {0}; the next collection goes on")]
+    Collection(std::sync::Arc<Self>),
     /// Nothing of that digest is stored, under any name that is known.
     #[error(
         "{0} not found: no content with that digest is stored; if it has a sha256 digest, use that one"

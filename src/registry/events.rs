@@ -21,6 +21,9 @@ pub(super) const PURGE: &str = "purge";
 /// Others may see a repository than could before.
 pub(super) const VISIBILITY: &str = "visibility";
 
+/// Garbage was collected.
+pub(super) const COLLECT: &str = "collect";
+
 /// The public root was published.
 pub(super) const PUBLISH: &str = "publish";
 
@@ -58,6 +61,7 @@ impl Intent {
             Self::Purge { digest, .. } => (PURGE, None, Some(*digest)),
             Self::SetVisibility { .. } => (VISIBILITY, None, None),
             Self::RemoveRepository { .. } => (DELETE, None, None),
+            Self::Collect { .. } => (COLLECT, None, None),
         };
         let detail = match self {
             Self::SetVisibility { visibility, .. } => Some(visibility.as_str().to_owned()),
@@ -67,7 +71,7 @@ impl Intent {
         NewEvent {
             kind: Cow::Borrowed(kind),
             actor,
-            repository: Some(self.repository().clone()),
+            repository: self.repository().cloned(),
             reference,
             digest,
             size,

@@ -56,6 +56,16 @@ pub(super) enum Intent {
     SetVisibility { repository: RepositoryName, visibility: Visibility },
     /// A repository goes with all that it has.
     RemoveRepository { repository: RepositoryName },
+    /// Blobs go from repositories whose manifests have not named them for long, and content that no repository has is
+    /// withdrawn.
+    Collect {
+        /// Since before when nothing has to have named them: what was renewed since stays.
+        before: i64,
+        /// Blobs of repositories.
+        blobs: Vec<(RepositoryName, CanonicalDigest)>,
+        /// Content.
+        contents: Vec<CanonicalDigest>,
+    },
 }
 
 /// Why an intent was refused; stored as the outcome of its entry.
@@ -93,6 +103,9 @@ impl Refusal {
     /// Says it to the client that requested `intent`.
     pub(super) fn explain(self, intent: &Intent) -> RegistryError {
         let (repository, what) = match intent {
+            Intent::Collect { .. } => {
+                return RegistryError::Record(format!("a collection was refused: {self}"));
+            }
             Intent::PutManifest { repository, tags, by_tag: true, .. }
                 if matches!(self, Self::Condition | Self::ConditionOn(_)) && !tags.is_empty() =>
             {
@@ -163,20 +176,22 @@ impl Intent {
             | Self::DeleteBlob { .. }
             | Self::Purge { .. }
             | Self::SetVisibility { .. }
-            | Self::RemoveRepository { .. } => None,
+            | Self::RemoveRepository { .. }
+            | Self::Collect { .. } => None,
         }
     }
 
-    /// The repository that it is about.
-    pub(super) fn repository(&self) -> &RepositoryName {
+    /// The repository that it is about, if it is about one.
+    pub(super) fn repository(&self) -> Option<&RepositoryName> {
         match self {
+            Self::Collect { .. } => None,
             Self::PutManifest { repository, .. }
             | Self::DeleteTag { repository, .. }
             | Self::DeleteManifest { repository, .. }
             | Self::Purge { repository, .. }
             | Self::DeleteBlob { repository, .. }
             | Self::SetVisibility { repository, .. }
-            | Self::RemoveRepository { repository } => repository,
+            | Self::RemoveRepository { repository } => Some(repository),
         }
     }
 }

@@ -12,6 +12,7 @@ mod blobs;
 mod catalog;
 mod check;
 mod clearing;
+mod collection;
 mod commit;
 mod condition;
 #[cfg(test)]
@@ -68,6 +69,7 @@ pub use blobs::{Blob, BlobStream};
 pub use catalog::repositories_seen;
 pub use check::{Finding, Report};
 pub use clearing::UploadSummary;
+pub use collection::{Amount, Collected, Retained};
 pub use condition::{Condition, Expected};
 pub use error::{RegistryError, Result};
 pub use export::Export;
@@ -107,6 +109,10 @@ pub struct Limits {
     pub sparse_indexes: bool,
     /// How long a request waits for its change to be made.
     pub commit_wait: Duration,
+    /// How long a blob stays that no manifest names.
+    pub collection_grace: Duration,
+    /// How long an upload stays that no client continues.
+    pub upload_expiry: Duration,
     /// How long what is below a public root stays after the root was replaced.
     pub root_grace: Duration,
     /// Who may see a repository that a push makes, where its namespace does not say it. None where clients have no
@@ -121,6 +127,8 @@ impl Default for Limits {
             upload_bytes: u64::MAX,
             sparse_indexes: false,
             commit_wait: Duration::from_mins(1),
+            collection_grace: Duration::from_hours(24),
+            upload_expiry: Duration::from_hours(24),
             root_grace: Duration::from_hours(1),
             new_visibility: None,
         }
@@ -154,6 +162,8 @@ pub struct Registry {
     ongoing: Arc<uploads::Ongoing>,
     /// What uploads take.
     quota: Arc<uploads::Quota>,
+    /// The collection that runs.
+    collections: Arc<collection::Collections>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -166,6 +176,7 @@ impl Registry {
     #[must_use]
     pub fn new(index: Arc<Index>, storage: Arc<dyn Storage>, limits: Limits) -> Self {
         index.set_new_visibility(limits.new_visibility);
+        index.set_renewal_lag(collection::lag(limits.collection_grace));
         Self {
             index,
             storage,
@@ -182,6 +193,7 @@ impl Registry {
             watched: None,
             ongoing: Arc::default(),
             quota: Arc::default(),
+            collections: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

@@ -9,9 +9,11 @@ use std::collections::HashSet;
 use super::documents::{Document, Found};
 use super::intent::{Intent, Planned, PlannedInTree, Refusal};
 use super::references::{Lost, References, with_canonical};
-use super::{Condition, RegistryError, Result, deletion, layout, now, purge, removal, visibility};
+use super::{
+    Condition, RegistryError, Result, collection, deletion, layout, now, purge, removal, visibility,
+};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag, TreeId};
+use crate::oci::{CanonicalDigest, Descriptor, Digest, Manifest, RepositoryName, Tag, TreeId};
 use crate::storage::{Edit, TreeEdit};
 
 impl Intent {
@@ -30,7 +32,11 @@ impl Intent {
         if let Self::RemoveRepository { repository } = self {
             return removal::plan(writer, repository).await;
         }
-        let tree = writer.tree_of(self.repository()).await?;
+        if let Self::Collect { before, blobs, .. } = self {
+            return collection::plan(writer, *before, blobs).await;
+        }
+        let Some(repository) = self.repository() else { return Ok(Ok(Vec::new())) };
+        let tree = writer.tree_of(repository).await?;
         let planned = self.plan_in(tree, writer, document, lost, sparse_indexes).await?;
         Ok(planned.map(|edits| TreeEdit::all(tree, edits)))
     }
@@ -112,7 +118,9 @@ impl Intent {
             Self::DeleteBlob { repository, digest } => {
                 deletion::plan_blob(writer, tree, repository, digest).await
             }
-            Self::SetVisibility { .. } | Self::RemoveRepository { .. } => Ok(Ok(Vec::new())),
+            Self::SetVisibility { .. } | Self::RemoveRepository { .. } | Self::Collect { .. } => {
+                Ok(Ok(Vec::new()))
+            }
         }
     }
 
@@ -159,12 +167,15 @@ impl Intent {
             Self::RemoveRepository { repository } => {
                 return Ok(writer.remove_repository(repository).await?);
             }
+            Self::Collect { before, blobs, contents } => {
+                collection::record(writer, *before, blobs, contents).await?;
+            }
         }
         self.record_links(writer, edits).await
     }
 
     /// Notes which links the trees have now.
-    async fn record_links(&self, writer: &mut Writer, edits: &[TreeEdit]) -> Result<()> {
+    pub(super) async fn record_links(&self, writer: &mut Writer, edits: &[TreeEdit]) -> Result<()> {
         let (mut made, mut gone) = (Vec::new(), Vec::new());
         for TreeEdit { edit, .. } in edits {
             match edit {
@@ -179,7 +190,9 @@ impl Intent {
             writer.set_linked(&links[0].0, &names, false).await?;
         }
         let made: Vec<Digest> = made.into_iter().map(|(_, digest)| digest).collect();
-        writer.set_linked(self.repository(), &made, true).await?;
+        if let Some(repository) = self.repository() {
+            writer.set_linked(repository, &made, true).await?;
+        }
         Ok(())
     }
 }
@@ -219,6 +232,7 @@ pub(super) fn new_manifest(
         aliases,
         media_type: manifest.media_type.as_str().to_owned(),
         artifact_type: manifest.artifact_type.clone(),
+        has_foreign_layers: manifest.blobs.iter().any(Descriptor::is_foreign),
         edges: edges.filter(|edge| seen.insert(edge.clone())).collect(),
     }
 }

@@ -130,6 +130,7 @@ fn describe(intent: &[u8]) -> String {
             format!("the change of `{repository}` to {}", visibility.as_str())
         }
         Ok(Intent::RemoveRepository { repository }) => format!("the removal of `{repository}`"),
+        Ok(Intent::Collect { .. }) => "a collection of garbage".to_owned(),
         Err(error) => format!("a change that cannot be read ({error})"),
     }
 }

@@ -185,7 +185,9 @@ impl Own<'_> {
     async fn manifest(&self, reference: &Reference) -> Result<ManifestRow> {
         let found = match reference {
             Reference::Tag(tag) => self.index().tagged_manifest(self.lookup(), tag).await?,
-            Reference::Digest(digest) => self.index().manifest(self.lookup(), digest).await?,
+            Reference::Digest(digest) => {
+                self.index().renewed_manifest(self.lookup(), digest).await?
+            }
         };
         if let Some(found) = found {
             return Ok(found);
@@ -197,7 +199,7 @@ impl Own<'_> {
     }
 
     async fn blob(&self, digest: &Digest) -> Result<Blob> {
-        let row = self.index().blob(self.lookup(), digest).await?;
+        let row = self.index().renewed_blob(self.lookup(), digest).await?;
         let row = row.ok_or_else(|| RegistryError::BlobUnknown(*digest, self.name.clone()))?;
         Ok(self.registry.own_blob(*digest, content(&row)))
     }

@@ -9,4 +9,8 @@ pub(super) enum Step {
     HalfApplied,
     Applied,
     Recorded,
+    /// Rows of content are gone, and its bytes are not.
+    Forgotten,
+    /// Its bytes are set aside, and that is not noted.
+    SetAside,
 }

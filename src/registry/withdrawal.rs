@@ -2,15 +2,16 @@
 //! process and others.
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cid::Cid;
 use tokio::time::{sleep, timeout};
 
 use super::commit::next_unfolded;
 use super::intent::Intent;
+use super::step::Step;
 use super::{Registry, RegistryError, Result};
-use crate::index::Writer;
+use crate::index::{Forgettable, Writer};
 use crate::oci::{CanonicalDigest, RepositoryName, TreeId};
 use crate::storage::{Content, Edit};
 
@@ -22,6 +23,16 @@ const QUEUED: u32 = 10_000;
 const ATTEMPTS: usize = 30;
 const WAIT: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// The same of a collection, which is in no hurry: pushes do not notice that.
+const MOMENTS: usize = 600;
+const MOMENT: Duration = Duration::from_millis(50);
+
+/// For how long it is sure to be noted that content was withdrawn, by half.
+const NOTED: Duration = Duration::from_mins(30);
+
+/// How much content is removed at a time.
+const SLICE: u32 = 200;
 
 impl Registry {
     /// Removes the bytes of what is withdrawn and no repository has. Returns the public root.
@@ -67,57 +78,110 @@ impl Registry {
         writer.withdraw(canonical, &[*cid]).await?;
         writer.commit().await?;
         drop(writer);
-        self.forget_withdrawn().await.map(drop)
+        self.forget_withdrawn().await?;
+        Ok(self.storage.clean().await?)
     }
 
     /// Does it under the lock; returns false where a change has to be folded before, or others record what they store
     /// for too long.
     async fn forget_all(&self, writer: &mut Writer) -> Result<bool> {
-        self.drain(writer).await?;
-        let mut unfolded = HashSet::new();
-        for tree in TreeId::ALL {
-            let mut after = 0;
-            while let Some(edits) = next_unfolded(writer, tree, &mut after).await? {
-                let contents = edits.iter().filter_map(Edit::content);
-                unfolded.extend(contents.map(|content| content.canonical));
+        let (mut last, mut is_done) = (None, true);
+        loop {
+            let Some(slice) = self.forget_slice(writer, last.as_ref()).await? else {
+                return Ok(false);
+            };
+            is_done &= slice.is_done;
+            if slice.last.is_none() {
+                return Ok(is_done);
             }
+            last = slice.last;
         }
-        let withdrawn = writer.withdrawn().await?;
-        let mut gone = Vec::new();
+    }
+
+    /// Removes the bytes of all that is withdrawn and that no repository has, some of it at a time: pushes go on in
+    /// between. What a change links that is not folded yet is left for later. Returns what went.
+    pub(super) async fn forget_in_slices(&self) -> Result<Vec<Forgettable>> {
+        let (mut last, mut gone, mut attempts) = (None, Vec::new(), 0);
+        loop {
+            let slice = match timeout(MOMENT, self.storing.write()).await {
+                Ok(_alone) => {
+                    let mut writer = self.index.lock().await?;
+                    self.forget_slice(&mut writer, last.as_ref()).await?
+                }
+                Err(_) => None,
+            };
+            let Some(slice) = slice else {
+                attempts += 1;
+                if attempts > MOMENTS {
+                    return Err(RegistryError::Waiting);
+                }
+                sleep(PAUSE).await;
+                continue;
+            };
+            gone.extend(slice.gone);
+            if slice.last.is_none() {
+                return Ok(gone);
+            }
+            (last, attempts) = (slice.last, 0);
+        }
+    }
+
+    /// Removes content that is in no index, while nothing else is stored. For a storage that no other process uses.
+    pub(super) async fn forget_unknown(&self, suspects: &[CanonicalDigest]) -> Result<u64> {
+        for _ in 0..MOMENTS {
+            let Ok(_alone) = timeout(MOMENT, self.storing.write()).await else {
+                sleep(PAUSE).await;
+                continue;
+            };
+            let mut writer = self.index.lock().await?;
+            self.drain(&mut writer).await?;
+            let mut needed = unfolded(&mut writer).await?;
+            needed.extend(queued(&mut writer).await?);
+            needed.extend(writer.known_among(suspects).await?);
+            let unknown = suspects.iter().filter(|digest| !needed.contains(digest));
+            let unknown: Vec<CanonicalDigest> = unknown.copied().collect();
+            self.storage.forget(&unknown).await?;
+            return Ok(unknown.len() as u64);
+        }
+        Err(RegistryError::Waiting)
+    }
+
+    /// Removes the bytes of withdrawn content after `last`, a slice of it, under the lock; none where others record what
+    /// they store for too long.
+    async fn forget_slice(
+        &self,
+        writer: &mut Writer,
+        last: Option<&CanonicalDigest>,
+    ) -> Result<Option<Slice>> {
+        self.drain(writer).await?;
+        let mut needed = unfolded(writer).await?;
         writer.begin().await?;
         // Whatever another process has acknowledged has its row from here on, and what comes later finds the note that
         // it was withdrawn.
         if !writer.hold_stores().await? {
             writer.rollback().await?;
-            return Ok(false);
+            return Ok(None);
         }
-        let mut queued = HashSet::new();
-        for entry in writer.open_entries(QUEUED).await? {
-            let intent: Intent = serde_json::from_slice(&entry.intent)?;
-            queued.extend(intent.manifest().copied());
-        }
-        let mut is_done = true;
-        for canonical in withdrawn {
-            if unfolded.contains(&canonical) || queued.contains(&canonical) {
-                is_done = false;
-            } else if writer.repositories_with(&canonical.into(), 1).await?.is_empty()
-                && !is_named(&mut *writer, &canonical).await?
-            {
-                writer.forget_blob(&canonical).await?;
-                writer.forget_manifest(&canonical).await?;
-                gone.push(canonical);
-            }
-        }
+        needed.extend(queued(writer).await?);
+        let found = writer.forgettable(last, SLICE).await?;
+        let last = found.last().map(|content| content.canonical);
+        let count = found.len();
+        let gone: Vec<Forgettable> =
+            found.into_iter().filter(|content| !needed.contains(&content.canonical)).collect();
+        let is_done = gone.len() == count;
+        let digests: Vec<CanonicalDigest> = gone.iter().map(|content| content.canonical).collect();
+        writer.forget_contents(&digests).await?;
         writer.commit().await?;
-        self.storage.forget(&gone).await?;
-        for canonical in &gone {
-            writer.set_forgotten(canonical).await?;
-        }
-        Ok(is_done)
+        self.failpoint(Step::Forgotten)?;
+        self.storage.forget(&digests).await?;
+        self.failpoint(Step::SetAside)?;
+        writer.set_contents_forgotten(&digests).await?;
+        Ok(Some(Slice { gone, last: last.filter(|_| count == SLICE as usize), is_done }))
     }
 
     /// Makes sure that content is stored which was recorded a moment ago as a blob of a repository: another process may
-    /// have removed its bytes between the two steps. This process does not, since it waits for stores under way.
+    /// have removed its bytes between the two steps, since `begun`. This process does not, since it waits for stores under
+    /// way.
     ///
     /// # Errors
     /// [`RegistryError::Purged`], after which nothing is recorded.
@@ -125,9 +189,14 @@ impl Registry {
         &self,
         repository: &RepositoryName,
         content: &Content,
+        begun: Instant,
     ) -> Result<()> {
         let Content { canonical, .. } = content;
-        if self.storage.shared().is_none() || !self.index.is_content_withdrawn(canonical).await? {
+        if self.storage.shared().is_none() {
+            return Ok(());
+        }
+        // The note that it was withdrawn is not there for ever: a process may have stood still.
+        if begun.elapsed() < NOTED && !self.index.is_content_withdrawn(canonical).await? {
             return Ok(());
         }
         // The process that removes bytes has the lock meanwhile, and removes none that a row is there for.
@@ -144,6 +213,38 @@ impl Registry {
         writer.commit().await?;
         Err(RegistryError::Purged((*canonical).into()))
     }
+}
+
+/// What a slice of withdrawn content came to.
+struct Slice {
+    gone: Vec<Forgettable>,
+    /// After what the next slice begins; none after the last one.
+    last: Option<CanonicalDigest>,
+    /// Whether all that was found went.
+    is_done: bool,
+}
+
+/// Returns the content that changes link which are not folded yet: a start applies them again.
+async fn unfolded(writer: &mut Writer) -> Result<HashSet<CanonicalDigest>> {
+    let mut unfolded = HashSet::new();
+    for tree in TreeId::ALL {
+        let mut after = 0;
+        while let Some(edits) = next_unfolded(writer, tree, &mut after).await? {
+            let contents = edits.iter().filter_map(Edit::content);
+            unfolded.extend(contents.map(|content| content.canonical));
+        }
+    }
+    Ok(unfolded)
+}
+
+/// Returns the manifests that waiting changes put.
+async fn queued(writer: &mut Writer) -> Result<HashSet<CanonicalDigest>> {
+    let mut queued = HashSet::new();
+    for entry in writer.open_entries(QUEUED).await? {
+        let intent: Intent = serde_json::from_slice(&entry.intent)?;
+        queued.extend(intent.manifest().copied());
+    }
+    Ok(queued)
 }
 
 /// Tells whether any tree names content.

@@ -7,6 +7,7 @@
 //! its own and one row in [`DRIVERS`].
 
 mod announcer;
+mod block_collector;
 mod blocking;
 mod content;
 mod context;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use announcer::Announcer;
+pub use block_collector::BlockCollector;
 pub use content::{Content, ContentStore, Finished, Taken};
 pub use context::StorageContext;
 #[cfg(test)]
@@ -69,6 +71,10 @@ pub trait Storage: UploadStore + ContentStore + TreeStore {
     /// Gives back what is of no more use; to be called now and then, beside whatever else goes on.
     async fn clean(&self) -> Result<()>;
 
+    /// Gives back the space that was reserved for a full disk; returns whether there was any. [`Storage::clean`] reserves it
+    /// again.
+    async fn release_reserve(&self) -> Result<bool>;
+
     /// Answers whether content could be written now.
     async fn ping(&self) -> Result<()>;
 
@@ -78,6 +84,10 @@ pub trait Storage: UploadStore + ContentStore + TreeStore {
 
     /// Returns what the driver does for processes that use the storage at the same time; none where it belongs to one.
     fn shared(&self) -> Option<&dyn SharedStorage>;
+
+    /// Returns what removes blocks that nothing names, where the operator has that done; none where content goes with its
+    /// name.
+    fn block_collector(&self) -> Option<&dyn BlockCollector>;
 
     /// Returns the driver's side towards other peers; none where they read from this process alone.
     fn announcer(&self) -> Option<&dyn Announcer>;

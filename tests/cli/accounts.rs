@@ -269,3 +269,39 @@ fn to_an_open_registry_there_is_nothing_to_sign_in() {
     assert!(refused.stderr.contains("nothing to sign in to"), "{refused}");
     assert!(!folder.path().join("config.json").exists());
 }
+
+#[test]
+fn administrators_have_garbage_collected_over_the_registry_and_nobody_else() {
+    let server = Server::start_with(|command| {
+        with_accounts(command);
+        command.env("ROADSTEAD_GC__GRACE", "1ms").env("ROADSTEAD_GC__INTERVAL", "0");
+    });
+    let (root, anna) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let host = server.address();
+    let command = |line: &str| of_user(root.path(), line.split(' '));
+    let login = format!("login {host} -u root --password-stdin");
+    succeed(&mut with_password(PASSWORD, &command(&login)));
+    succeed(&mut with_password(PASSWORD, &command("user add anna --password-stdin")));
+    let blob = b"a stray blob";
+    let digest = crate::common::content::sha256(blob);
+    let upload = server.url(&format!("/v2/acme/app/blobs/uploads/?digest={digest}"));
+    let pushed = http::send(|client| {
+        client.post(upload).basic_auth("root", Some(PASSWORD)).body(blob.to_vec())
+    });
+    assert_eq!(pushed.status, 201, "{}", pushed.text());
+    std::thread::sleep(std::time::Duration::from_millis(20));
+
+    let login = format!("login {host} -u anna --password-stdin");
+    succeed(&mut with_password(PASSWORD, &of_user(anna.path(), login.split(' '))));
+    let refused = run(&mut of_user(anna.path(), ["gc"]));
+    assert!(!refused.succeeded() && refused.stderr.contains("only administrators"), "{refused}");
+    let planned: Value =
+        serde_json::from_str(&succeed(&mut command("gc --dry-run --json"))).unwrap();
+    assert_eq!((&planned["dry_run"], &planned["bytes"]), (&true.into(), &blob.len().into()));
+    let collected: Value = serde_json::from_str(&succeed(&mut command("gc --now --json"))).unwrap();
+    assert_eq!(collected["blobs"], serde_json::json!({ "count": 1, "bytes": blob.len() }));
+    let log = succeed(&mut command("audit --user root --json"));
+    assert!(log.contains("\"collect\""), "{log}");
+    let text = succeed(&mut command("gc"));
+    assert!(text.contains("nothing to collect"), "{text}");
+}

@@ -76,6 +76,7 @@ pub(crate) fn manifest(text: &str) -> NewManifest {
         aliases: Vec::new(),
         media_type: IMAGE.to_owned(),
         artifact_type: None,
+        has_foreign_layers: false,
         edges: Vec::new(),
     }
 }

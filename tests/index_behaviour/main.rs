@@ -20,6 +20,7 @@ mod queue;
 mod quotas;
 mod referrers;
 mod tags;
+mod unreferenced;
 mod uploads;
 mod visibility;
 
@@ -105,6 +106,7 @@ fn all_cases() -> Vec<Case> {
         opening::cases(),
         accounts::cases(),
         visibility::cases(),
+        unreferenced::cases(),
     ]
     .into_iter()
     .flatten()

@@ -141,8 +141,47 @@ async fn unmake_quotas(home: &Home) -> Outcome {
     Ok(())
 }
 
+/// Takes away what says since when something is unreferenced.
+async fn unmake_times(home: &Home) -> Outcome {
+    let noting: &[&str] = if home.index.is_shared() {
+        &[
+            "DROP FUNCTION note_referenced CASCADE",
+            "DROP FUNCTION note_unreferenced CASCADE",
+            "DROP FUNCTION note_tag CASCADE",
+            "DROP FUNCTION note_unowned CASCADE",
+            "DROP FUNCTION is_manifest_named",
+        ]
+    } else {
+        &[
+            "DROP TRIGGER manifest_edges_added",
+            "DROP TRIGGER manifest_edges_removed",
+            "DROP TRIGGER tags_pointed",
+            "DROP TRIGGER tags_moved",
+            "DROP TRIGGER tags_left",
+            "DROP TRIGGER manifests_left",
+        ]
+    };
+    for statement in noting.iter().chain(&[
+        "DROP INDEX repository_blobs_unreferenced",
+        "DROP INDEX repository_manifests_untagged",
+        "DROP INDEX repository_manifests_foreign",
+        "ALTER TABLE repository_blobs DROP COLUMN unreferenced_since",
+        "ALTER TABLE repository_manifests DROP COLUMN untagged_since",
+        "ALTER TABLE repository_manifests DROP COLUMN has_foreign_layers",
+        "ALTER TABLE manifests DROP COLUMN unowned_since",
+        "DROP TABLE collection",
+    ]) {
+        home.execute(statement).await?;
+    }
+    if home.index.is_shared() {
+        home.execute("DROP FUNCTION milliseconds").await?;
+    }
+    Ok(())
+}
+
 async fn an_index_of_the_first_version_is_brought_up_to_date(home: Home) -> Outcome {
     fill(&home.index).await?;
+    unmake_times(&home).await?;
     unmake_quotas(&home).await?;
     unmake_accounts(&home).await?;
     home.execute("ALTER TABLE blob_blocks DROP COLUMN node").await?;

@@ -5,6 +5,7 @@
 
 mod apart;
 mod away;
+mod collection;
 mod commits;
 mod kills;
 mod locks;

@@ -2,6 +2,7 @@
 //! and a process that is killed takes nothing along.
 
 mod client;
+mod collections;
 mod load;
 mod purges;
 mod tags;

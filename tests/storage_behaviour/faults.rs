@@ -11,9 +11,9 @@ use futures_util::future::BoxFuture;
 use roadstead::ipld::Cid;
 use roadstead::oci::{CanonicalDigest, Digest, TreeId};
 use roadstead::storage::{
-    AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
-    Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind,
-    Taken, TreeEdit, TreePath, TreeStore, UploadStore,
+    AddressedTree, Announcer, Applied, BlockCollector, ByteStream, Content, ContentStore, Edit,
+    Finished, Ingest, Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageError,
+    StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
 };
 
 use super::{EditOneTree, Subject, noise, sha256};
@@ -83,6 +83,14 @@ impl Storage for FaultInjecting {
 
     fn shared(&self) -> Option<&dyn SharedStorage> {
         self.inner.shared()
+    }
+
+    async fn release_reserve(&self) -> Result<bool> {
+        self.faults.call(self.inner.release_reserve()).await
+    }
+
+    fn block_collector(&self) -> Option<&dyn BlockCollector> {
+        self.inner.block_collector()
     }
 
     fn announcer(&self) -> Option<&dyn Announcer> {

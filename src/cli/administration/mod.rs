@@ -6,6 +6,7 @@
 mod audit;
 mod byte_count;
 mod docker_config;
+mod gc;
 mod grant;
 mod helper;
 mod host;
@@ -26,6 +27,7 @@ mod token;
 mod user;
 
 pub(super) use audit::{AuditArguments, run as audit};
+pub(super) use gc::{GcArguments, run as gc};
 pub(super) use grant::{GrantArguments, run as grant};
 pub(super) use login::{LoginArguments, run as login};
 pub(super) use logout::{LogoutArguments, run as logout};

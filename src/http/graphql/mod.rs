@@ -5,6 +5,7 @@
 //! The schema is `schema.graphql`, which a test compares.
 
 mod bounds;
+mod collection;
 mod count;
 mod error;
 mod handler;

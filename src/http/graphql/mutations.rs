@@ -8,6 +8,7 @@ use secrecy::SecretString;
 
 use super::super::Api;
 use super::bounds::CHANGE;
+use super::collection::{self, Collection};
 use super::count::Count;
 use super::error::refusal;
 use super::queries::namespace;
@@ -268,6 +269,19 @@ impl Mutation {
         let (_, caller) = &present(context).await?;
         removal::remove(context.data::<Data<Api>>()?, caller, &name).await?;
         Ok(true)
+    }
+
+    /// Collects garbage, as administrators may: blobs that no manifest has named for `gc.grace`, and content that no
+    /// repository has. A collection that runs already is joined
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn collect_garbage(
+        &self,
+        context: &Context<'_>,
+        #[graphql(default)] dry_run: bool,
+    ) -> Result<Collection> {
+        let (administration, caller) = &present(context).await?;
+        let actor = administration.collector(caller).map_err(refusal)?;
+        collection::collect(context.data::<Data<Api>>()?, actor, dry_run).await
     }
 
     /// Gives a user, a robot or `team:NAME` the role owner in one repository

@@ -1,9 +1,11 @@
 //! What has to be queried elsewhere at a read of the metrics.
 
+use std::time::Duration;
+
 use tokio::task::spawn_blocking;
 
 use super::process::Process;
-use crate::registry::{PublishStatus, Registry};
+use crate::registry::{Collected, PublishStatus, Registry};
 
 /// What has to be queried elsewhere.
 #[derive(Clone)]
@@ -13,6 +15,8 @@ pub(super) struct Counts {
     pub(super) upload_bytes: Option<u64>,
     /// None when nothing is published, or the index does not answer.
     pub(super) publishing: Option<PublishStatus>,
+    /// None when garbage was never collected, or the index does not answer.
+    pub(super) collection: Option<(Duration, Collected)>,
     pub(super) process: Option<Process>,
 }
 
@@ -27,6 +31,7 @@ impl Counts {
             uploads: uploads.ok(),
             upload_bytes: registry.upload_bytes().await.ok(),
             publishing: registry.publishing().await.ok().flatten(),
+            collection: registry.last_collection().await.ok().flatten(),
             process: spawn_blocking(Process::look).await.ok(),
         }
     }

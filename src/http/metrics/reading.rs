@@ -131,6 +131,9 @@ impl Reading {
         if let Some(status) = counts.and_then(|counts| counts.publishing.as_ref()) {
             publishing(&mut registry, status);
         }
+        if let Some((age, last)) = counts.and_then(|counts| counts.collection.as_ref()) {
+            collection(&mut registry, age.as_secs(), last);
+        }
         if let Some(process) = counts.and_then(|counts| counts.process) {
             system(&mut registry, process);
         }
@@ -179,6 +182,34 @@ fn publishing(registry: &mut Registry, status: &registry::PublishStatus) {
         "Tries to publish that have failed",
         status.failures,
     );
+}
+
+/// What the last collection of garbage came to, by whatever process.
+fn collection(registry: &mut Registry, age: u64, last: &registry::Collected) {
+    for (name, help, value) in [
+        (
+            "roadstead_collection_age_seconds",
+            "For how long no collection of garbage has ended",
+            age,
+        ),
+        (
+            "roadstead_collection_bytes",
+            "How many bytes the last collection of garbage has removed",
+            last.bytes(),
+        ),
+        (
+            "roadstead_collection_candidates",
+            "How many blobs of repositories the last collection of garbage has looked at",
+            last.candidates,
+        ),
+        (
+            "roadstead_collection_milliseconds",
+            "How long the last collection of garbage took",
+            last.milliseconds,
+        ),
+    ] {
+        gauge(registry, name, help, Some(value));
+    }
 }
 
 fn gauge(registry: &mut Registry, name: &str, help: &str, value: Option<u64>) {

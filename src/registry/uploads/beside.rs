@@ -1,5 +1,7 @@
 //! Content that comes beside an upload: the whole of a blob, for an upload that has bytes already.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 
 use super::super::{Blob, Registry, RegistryError, Result, now};
@@ -37,7 +39,7 @@ impl Registry {
     /// # Errors
     /// Those of the index.
     pub async fn pushed_blob(&self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
-        let row = self.index.blob(grant.repository(), digest).await?;
+        let row = self.index.renewed_blob(grant.repository(), digest).await?;
         Ok(row.map(|row| self.own_blob(*digest, super::super::blobs::content(&row))))
     }
 }
@@ -80,6 +82,7 @@ impl Beside {
         let finishing = async move {
             registry.recall(&digest).await?;
             let _storing = registry.storing.read().await;
+            let begun = Instant::now();
             let finished = match ingest.finish(&digest).await {
                 Ok(finished) => finished,
                 Err(error) => {
@@ -105,7 +108,7 @@ impl Beside {
             }
             recorded?;
             share.clear();
-            registry.expect_stored(&repository, &finished.content).await?;
+            registry.expect_stored(&repository, &finished.content, begun).await?;
             Ok(Some(registry.own_blob(digest, finished.content)))
         };
         self.registry.spawn_uncancellable(finishing).await

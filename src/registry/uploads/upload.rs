@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::task::AbortHandle;
@@ -286,6 +287,7 @@ impl ClaimedUpload {
             return Err(error);
         }
         let _storing = registry.storing.read().await;
+        let begun = Instant::now();
         let finished = match ingest.finish(&digest).await {
             Ok(finished) => finished,
             Err(error) if error.kind == StorageErrorKind::DigestMismatch => {
@@ -319,7 +321,7 @@ impl ClaimedUpload {
         match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
             Ok(true) => {
                 self.share.clear();
-                registry.expect_stored(&row.repository, &finished.content).await?;
+                registry.expect_stored(&row.repository, &finished.content, begun).await?;
                 Ok(registry.own_blob(digest, finished.content))
             }
             Ok(false) => Err(registry.gone(row).await?),

@@ -4,6 +4,7 @@
 //! layout whose `data` files are hard links to it, so that the folder can be served by a stock
 //! registry and read at the speed of the file system. What is not finished stands in `tmp/`.
 
+mod aside;
 mod content;
 mod folder;
 mod hash_worker;
@@ -12,6 +13,7 @@ mod ingest;
 mod layout;
 mod leaves;
 mod progress;
+mod reserve;
 pub(super) mod uploads;
 mod writers;
 
@@ -27,9 +29,9 @@ use futures_util::{StreamExt, TryStreamExt};
 
 use super::blocking::blocking;
 use super::{
-    AddressedTree, Announcer, ByteStream, Content, ContentStore, Finished, Ingest, Kind, Result,
-    SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken, TreeEdit,
-    TreePath, TreeStore, UploadStore, files,
+    AddressedTree, Announcer, BlockCollector, ByteStream, Content, ContentStore, Finished, Ingest,
+    Kind, Result, SharedStorage, SourceFolder, Storage, StorageError, StorageErrorKind, Taken,
+    TreeEdit, TreePath, TreeStore, UploadStore, files,
 };
 use crate::oci::{CanonicalDigest, TreeId};
 use crate::reader;
@@ -43,7 +45,11 @@ use layout::{Layout, unusable};
 pub(super) fn open(data: &Path) -> Result<Arc<dyn Storage>> {
     let layout = Arc::new(Layout::new(data));
     let shards = (0..=255_u8).map(|byte| format!("content/sha256/{byte:02x}"));
-    let folders = TreeId::ALL.map(TreeId::as_str).into_iter().chain(["tmp/uploads", "tmp/files"]);
+    let folders = TreeId::ALL.map(TreeId::as_str).into_iter().chain([
+        "tmp/uploads",
+        "tmp/files",
+        aside::FOLDER,
+    ]);
     for folder in folders.map(str::to_owned).chain(shards) {
         let path = data.join(folder);
         fs::create_dir_all(&path).map_err(|error| unusable(&path, &error))?;
@@ -74,14 +80,24 @@ impl Storage for Embedded {
             for name in files::names(&folder)? {
                 files::remove_all(&folder.join(name))?;
             }
+            aside::remove(&layout.data)?;
+            reserve::take(&layout.data);
             layout.probe_links()
         })
         .await
     }
 
     async fn clean(&self) -> Result<()> {
-        // Nothing is left over but what a crash leaves, and `repair` removes that.
-        Ok(())
+        self.blocking(|layout| {
+            aside::remove(&layout.data)?;
+            reserve::take(&layout.data);
+            Ok(())
+        })
+        .await
+    }
+
+    async fn release_reserve(&self) -> Result<bool> {
+        self.blocking(|layout| reserve::release(&layout.data)).await
     }
 
     async fn ping(&self) -> Result<()> {
@@ -98,6 +114,10 @@ impl Storage for Embedded {
     }
 
     fn shared(&self) -> Option<&dyn SharedStorage> {
+        None
+    }
+
+    fn block_collector(&self) -> Option<&dyn BlockCollector> {
         None
     }
 
@@ -203,7 +223,7 @@ impl ContentStore for Embedded {
     async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
         let canonicals = canonicals.to_vec();
         self.blocking(move |layout| {
-            canonicals.iter().try_for_each(|it| files::remove_file(&layout.content(it)))
+            canonicals.iter().try_for_each(|it| aside::take(&layout.data, &layout.content(it)))
         })
         .await
     }

@@ -34,9 +34,10 @@ use uuid::Uuid;
 
 use super::edit::linked;
 use super::{
-    AddressedTree, Announcer, Applied, ByteStream, Content, ContentStore, Edit, Finished, Ingest,
-    Kind, NewContent, Result, SharedStorage, SourceFolder, Storage, StorageContext, StorageError,
-    StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore, UploadStore,
+    AddressedTree, Announcer, Applied, BlockCollector, ByteStream, Content, ContentStore, Edit,
+    Finished, Ingest, Kind, NewContent, Result, SharedStorage, SourceFolder, Storage,
+    StorageContext, StorageError, StorageErrorKind, Taken, TreeEdit, TreePath, TreeStore,
+    UploadStore,
 };
 use crate::ipld::{Block, Cid, raw_cid};
 use crate::kubo::{Kubo, KuboErrorKind};
@@ -61,13 +62,19 @@ pub(super) fn open(context: &StorageContext<'_>) -> Result<Arc<dyn Storage>> {
     let (api, gateway) = (settings.api.clone(), settings.gateway.clone());
     let kubo = Kubo::new(api, gateway, settings.token.clone())?;
     let node = Node::new(kubo, MfsPaths::new(&settings.mfs_root), Arc::clone(&context.locks));
-    Ok(Arc::new(KuboStorage { store: Store::new(node), redirect: settings.redirect.clone() }))
+    Ok(Arc::new(KuboStorage {
+        store: Store::new(node),
+        redirect: settings.redirect.clone(),
+        collects: settings.collect,
+    }))
 }
 
 struct KuboStorage {
     store: Arc<Store>,
     /// A gateway that clients can reach, if they are to be sent there.
     redirect: Option<String>,
+    /// Whether a collection removes the node's blocks, too.
+    collects: bool,
 }
 
 impl KuboStorage {
@@ -143,6 +150,11 @@ impl Storage for KuboStorage {
         self.store.clean().await
     }
 
+    async fn release_reserve(&self) -> Result<bool> {
+        // The node's disk is the operator's.
+        Ok(false)
+    }
+
     async fn ping(&self) -> Result<()> {
         let node = &self.store.node;
         // The node writes what it has not written yet, so one without space says so.
@@ -160,6 +172,10 @@ impl Storage for KuboStorage {
 
     fn shared(&self) -> Option<&dyn SharedStorage> {
         Some(self)
+    }
+
+    fn block_collector(&self) -> Option<&dyn BlockCollector> {
+        self.collects.then_some(self as &dyn BlockCollector)
     }
 
     fn announcer(&self) -> Option<&dyn Announcer> {
@@ -264,13 +280,18 @@ impl ContentStore for KuboStorage {
 
     async fn forget(&self, canonicals: &[CanonicalDigest]) -> Result<()> {
         let node = &self.store.node;
-        let mut paths = Vec::new();
         for canonical in canonicals {
             node.forget(canonical);
-            if self.stored_cid(canonical).await?.is_some() {
-                paths.push(node.paths.content(canonical));
-            }
         }
+        let found: Vec<Option<String>> = stream::iter(canonicals.to_vec())
+            .map(|canonical| async move {
+                let stored = self.stored_cid(&canonical).await?;
+                Ok::<_, StorageError>(stored.map(|_| node.paths.content(&canonical)))
+            })
+            .buffered(CALLS)
+            .try_collect()
+            .await?;
+        let paths: Vec<String> = found.into_iter().flatten().collect();
         // Each removal has all others wait for half a second.
         if paths.is_empty() { Ok(()) } else { self.store.remove(&paths).await }
     }
@@ -382,6 +403,13 @@ impl AddressedTree for KuboStorage {
     async fn directory_cid(&self, tree: TreeId, path: &TreePath) -> Result<Option<Cid>> {
         let found = self.reading(tree, |tree| async move { tree.find(path).await }).await?;
         Ok(found.filter(|(_, kind)| *kind == Kind::Directory).map(|(entry, _)| entry.cid))
+    }
+}
+
+#[async_trait]
+impl BlockCollector for KuboStorage {
+    async fn collect_blocks(&self) -> Result<()> {
+        Ok(self.store.node.kubo.collect_garbage().await?)
     }
 }
 

@@ -1,0 +1,380 @@
+//! Cases about since when a repository's blob or manifest is named by nothing of it, and what a collection may take.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use roadstead::index::{EdgeKind, Index, NewManifest};
+use roadstead::oci::{CanonicalDigest, RepositoryName};
+use tokio::time::sleep;
+
+use crate::fixtures::{
+    NOW, blob, blob_with_alias, canonical, edge, give, manifest, repository, sha256, sha512, tag,
+    target,
+};
+use crate::{Case, Outcome, case, home::Home};
+
+pub(crate) fn cases() -> Vec<Case> {
+    vec![
+        case(a_blob_is_unreferenced_until_a_manifest_names_it_and_again_without_that),
+        case(whoever_learns_of_a_blob_renews_it_also_from_memory),
+        case(a_blob_that_is_gone_is_not_renewed),
+        case(a_manifest_is_untagged_until_a_tag_or_an_index_names_it),
+        case(times_are_what_the_rows_come_to_whatever_is_changed),
+        case(only_what_was_not_renewed_is_collectable_under_all_its_names),
+        case(content_is_free_once_no_repository_has_it),
+        case(what_an_earlier_version_left_has_a_full_period),
+        case(one_process_collects_at_a_time),
+    ]
+}
+
+/// Lists the unreferenced blobs with their times, each once.
+async fn unreferenced(
+    index: &Index,
+) -> Result<BTreeMap<(String, CanonicalDigest), i64>, Box<dyn std::error::Error>> {
+    let (mut found, mut next) = (BTreeMap::new(), None);
+    loop {
+        let page = index.unreferenced_blobs(i64::MAX, next.as_ref(), 2).await?;
+        for row in page.blobs {
+            let since = found.entry((row.repository.to_string(), row.canonical)).or_insert(0);
+            *since = row.since.max(*since);
+        }
+        let Some(after) = page.next else { return Ok(found) };
+        next = Some(after);
+    }
+}
+
+async fn since(index: &Index, name: &str, text: &str) -> Option<i64> {
+    let all = unreferenced(index).await.expect("the index answers");
+    all.get(&(name.to_owned(), canonical(text))).copied()
+}
+
+async fn untagged_since(index: &Index, text: &str) -> Option<i64> {
+    let all = index.untagged_manifests(i64::MAX, 100).await.expect("the index answers");
+    all.iter().find(|row| row.canonical == canonical(text)).map(|row| row.since)
+}
+
+fn image(edges: Vec<roadstead::index::ManifestEdge>, text: &str) -> NewManifest {
+    NewManifest { edges, ..manifest(text) }
+}
+
+/// Waits until the clock of the database has moved.
+async fn a_moment() {
+    sleep(Duration::from_millis(5)).await;
+}
+
+async fn a_blob_is_unreferenced_until_a_manifest_names_it_and_again_without_that(
+    home: Home,
+) -> Outcome {
+    let (index, app, other) = (&home.index, repository("app"), repository("other"));
+    let before = index.now().await?;
+    index.record_blob(&app, &blob_with_alias("layer"), NOW).await?;
+    index.record_blob(&other, &blob("layer"), NOW).await?;
+    let uploaded = since(index, "app", "layer").await.expect("nothing names it");
+    assert!(uploaded >= before, "the time is the database's");
+    a_moment().await;
+    assert!(index.mount_blob(&app, &sha256("layer"), NOW).await?);
+    assert!(since(index, "app", "layer").await > Some(uploaded), "it was mounted once more");
+
+    let mut writer = index.lock().await?;
+    for (text, kind) in [("image", EdgeKind::Blob), ("index", EdgeKind::Child)] {
+        // By its other name: it has one time.
+        give(&mut writer, &app, text, &image(vec![edge(kind, sha512("layer"))], text)).await?;
+        assert_eq!(since(index, "app", "layer").await, None, "{text} names it");
+    }
+    assert!(since(index, "other", "layer").await.is_some(), "not of another repository");
+    index.mount_blob(&app, &sha256("layer"), NOW).await?;
+    assert_eq!(since(index, "app", "layer").await, None);
+    writer.remove_manifest(&app, &canonical("image")).await?;
+    assert_eq!(since(index, "app", "layer").await, None, "the index names it still");
+    let before = index.now().await?;
+    writer.remove_manifest(&app, &canonical("index")).await?;
+    assert!(since(index, "app", "layer").await >= Some(before));
+
+    let subject = vec![edge(EdgeKind::Subject, sha256("layer"))];
+    give(&mut writer, &app, "signature", &image(subject, "signature")).await?;
+    assert!(since(index, "app", "layer").await.is_some(), "a referrer does not name its subject");
+    Ok(())
+}
+
+async fn whoever_learns_of_a_blob_renews_it_also_from_memory(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    index.record_blob(&app, &blob_with_alias("layer"), NOW).await?;
+    let mut last = since(index, "app", "layer").await;
+    for name in [sha256("layer"), sha256("layer"), sha512("layer"), sha512("layer")] {
+        a_moment().await;
+        assert!(index.renewed_blob(&app, &name).await?.is_some());
+        let renewed = since(index, "app", "layer").await;
+        assert!(renewed > last);
+        last = renewed;
+    }
+    assert_eq!(index.renewed_blob(&app, &sha256("nothing")).await?, None);
+    let version = index.version().await?;
+    index.set_renewal_lag(Duration::from_secs(60));
+    index.renewed_blob(&app, &sha256("layer")).await?;
+    let written = since(index, "app", "layer").await;
+    a_moment().await;
+    index.renewed_blob(&app, &sha256("layer")).await?;
+    assert_eq!(since(index, "app", "layer").await, written, "it is new enough");
+    assert_eq!(index.version().await?, version, "nothing that a pull sees has changed");
+    Ok(())
+}
+
+async fn a_blob_that_is_gone_is_not_renewed(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    index.record_blob(&app, &blob("layer"), NOW).await?;
+    for _ in 0..2 {
+        assert!(index.renewed_blob(&app, &sha256("layer")).await?.is_some());
+    }
+    // Behind the back of what is in memory.
+    home.execute("DELETE FROM repository_blobs").await?;
+    assert_eq!(index.renewed_blob(&app, &sha256("layer")).await?, None);
+    Ok(())
+}
+
+async fn a_manifest_is_untagged_until_a_tag_or_an_index_names_it(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    let mut writer = index.lock().await?;
+    for text in ["image", "other"] {
+        give(&mut writer, &app, text, &manifest(text)).await?;
+    }
+    let pushed = untagged_since(index, "image").await;
+    a_moment().await;
+    assert!(index.renewed_manifest(&app, &sha256("image")).await?.is_some());
+    assert!(untagged_since(index, "image").await > pushed);
+    writer.put_tag(&app, &tag("v1"), &target("image"), NOW).await?;
+    assert_eq!(untagged_since(index, "image").await, None);
+    let children = vec![edge(EdgeKind::Child, sha256("image"))];
+    give(&mut writer, &app, "index", &image(children, "index")).await?;
+    writer.put_tag(&app, &tag("v1"), &target("other"), NOW).await?;
+    assert_eq!(untagged_since(index, "image").await, None, "the index names it");
+    assert_eq!(untagged_since(index, "other").await, None, "the tag names it");
+    let before = index.now().await?;
+    writer.remove_manifest(&app, &canonical("index")).await?;
+    writer.remove_tag(&app, &tag("v1")).await?;
+    for text in ["image", "other"] {
+        assert!(untagged_since(index, text).await >= Some(before), "{text}");
+    }
+    writer.put_tag(&app, &tag("v2"), &target("image"), NOW).await?;
+    assert!(index.renewed_manifest(&app, &sha256("image")).await?.is_some());
+    assert_eq!(untagged_since(index, "image").await, None);
+    Ok(())
+}
+
+/// Numbers that are the same for the same seed.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits fit") % limit
+    }
+}
+
+/// What a repository has, as the case remembers it.
+#[derive(Default)]
+struct Model {
+    blobs: BTreeSet<usize>,
+    /// What each manifest names, by its number.
+    manifests: BTreeMap<usize, Vec<(EdgeKind, usize)>>,
+    tags: BTreeMap<usize, usize>,
+}
+
+impl Model {
+    fn is_named(&self, number: usize) -> bool {
+        let mut edges = self.manifests.values().flatten();
+        edges.any(|(kind, target)| *kind != EdgeKind::Subject && *target == number)
+    }
+
+    fn unreferenced(&self) -> BTreeSet<CanonicalDigest> {
+        let unnamed = self.blobs.iter().filter(|number| !self.is_named(**number));
+        unnamed.map(|number| canonical(&number.to_string())).collect()
+    }
+
+    fn untagged(&self) -> BTreeSet<CanonicalDigest> {
+        let is_tagged = |number: &usize| self.tags.values().any(|target| target == number);
+        let unnamed = self.manifests.keys();
+        let unnamed = unnamed.filter(|number| !is_tagged(number) && !self.is_named(**number));
+        unnamed.map(|number| canonical(&number.to_string())).collect()
+    }
+}
+
+async fn times_are_what_the_rows_come_to_whatever_is_changed(home: Home) -> Outcome {
+    let seed = std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    eprintln!("TEST_SEED={seed}");
+    let mut numbers = Numbers(seed);
+    let names: [RepositoryName; 2] = ["one/app", "two"].map(repository);
+    let mut models = [Model::default(), Model::default()];
+    for step in 0..300 {
+        let which = numbers.below(2);
+        let (name, model) = (&names[which], &mut models[which]);
+        let number = numbers.below(6);
+        let text = number.to_string();
+        match numbers.below(8) {
+            0 | 1 => {
+                home.index.record_blob(name, &blob_with_alias(&text), NOW).await?;
+                model.blobs.insert(number);
+            }
+            2 | 3 => {
+                let mut edges = Vec::new();
+                for _ in 0..numbers.below(4) {
+                    let kinds = [EdgeKind::Blob, EdgeKind::Child, EdgeKind::Subject];
+                    edges.push((kinds[numbers.below(3)], numbers.below(6)));
+                }
+                let by_name = |(kind, target): &(EdgeKind, usize)| {
+                    let text = target.to_string();
+                    let is_long = *kind == EdgeKind::Blob && target % 2 == 1;
+                    edge(*kind, if is_long { sha512(&text) } else { sha256(&text) })
+                };
+                let new = image(edges.iter().map(by_name).collect(), &text);
+                let mut writer = home.index.lock().await?;
+                give(&mut writer, name, &text, &new).await?;
+                model.manifests.insert(number, edges);
+            }
+            4 => {
+                let mut writer = home.index.lock().await?;
+                writer.remove_manifest(name, &canonical(&text)).await?;
+                model.manifests.remove(&number);
+                model.tags.retain(|_, target| *target != number);
+            }
+            5 => {
+                let mut writer = home.index.lock().await?;
+                let label = numbers.below(3);
+                if model.manifests.contains_key(&number) {
+                    let tag = tag(&format!("v{label}"));
+                    writer.put_tag(name, &tag, &target(&text), NOW).await?;
+                    model.tags.insert(label, number);
+                }
+            }
+            6 => {
+                let label = numbers.below(3);
+                let mut writer = home.index.lock().await?;
+                writer.remove_tag(name, &tag(&format!("v{label}"))).await?;
+                model.tags.remove(&label);
+            }
+            _ => {
+                let mut writer = home.index.lock().await?;
+                writer.remove_blob(name, &canonical(&text)).await?;
+                model.blobs.remove(&number);
+            }
+        }
+        let found = unreferenced(&home.index).await?;
+        let untagged = home.index.untagged_manifests(i64::MAX, 100).await?;
+        for (name, model) in names.iter().zip(&models) {
+            let of_it = found.keys().filter(|(repository, _)| repository == name.as_str());
+            let of_it: BTreeSet<CanonicalDigest> = of_it.map(|(_, it)| *it).collect();
+            // A blob with an edge that came before it has a time; it is not collectable all the same.
+            let unnamed = model.unreferenced();
+            assert!(of_it.is_superset(&unnamed), "seed {seed}, step {step}");
+            let mut writer = home.index.lock().await?;
+            let pairs: Vec<_> = of_it.iter().map(|it| (name.clone(), *it)).collect();
+            let rows = writer.collectable(&pairs, i64::MAX).await?;
+            let rows: BTreeSet<CanonicalDigest> = rows.iter().map(|row| row.canonical).collect();
+            assert_eq!(rows, unnamed, "seed {seed}, step {step}");
+            let of_it = untagged.iter().filter(|row| row.repository == *name);
+            let of_it: BTreeSet<CanonicalDigest> = of_it.map(|row| row.canonical).collect();
+            assert!(of_it.is_superset(&model.untagged()), "seed {seed}, step {step}");
+        }
+    }
+    Ok(())
+}
+
+async fn only_what_was_not_renewed_is_collectable_under_all_its_names(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    for text in ["old", "renewed", "named"] {
+        index.record_blob(&app, &blob_with_alias(text), NOW).await?;
+    }
+    a_moment().await;
+    let before = index.now().await?;
+    a_moment().await;
+    index.renewed_blob(&app, &sha512("renewed")).await?;
+    let mut writer = index.lock().await?;
+    let edges = vec![edge(EdgeKind::Blob, sha512("named"))];
+    give(&mut writer, &app, "image", &image(edges, "image")).await?;
+    let pairs = ["old", "renewed", "named", "absent"].map(|text| (app.clone(), canonical(text)));
+    writer.begin().await?;
+    let rows = writer.collectable(&pairs, before).await?;
+    let found: Vec<_> = rows.iter().map(|row| (row.canonical, row.names.len())).collect();
+    assert_eq!(found, [(canonical("old"), 2)]);
+    writer.remove_names(&app, &rows[0].names).await?;
+    writer.commit().await?;
+    assert_eq!(index.blob(&app, &sha256("old")).await?, None);
+    assert_eq!(index.blob(&app, &sha512("old")).await?, None);
+    assert!(index.blob(&app, &sha512("renewed")).await?.is_some());
+    Ok(())
+}
+
+async fn content_is_free_once_no_repository_has_it(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    index.record_blob(&app, &blob("layer"), NOW).await?;
+    let mut writer = index.lock().await?;
+    give(&mut writer, &app, "image", &manifest("image")).await?;
+    writer.put_blob(None, &blob("unowned"), NOW).await?;
+    let all = ["layer", "image", "unowned"].map(canonical);
+    let free = writer.free_content(&all, i64::MAX).await?;
+    assert_eq!(free.iter().map(|it| it.canonical).collect::<Vec<_>>(), [canonical("unowned")]);
+    let removed = index.now().await?;
+    writer.remove_manifest(&app, &canonical("image")).await?;
+    writer.remove_blob(&app, &canonical("layer")).await?;
+    assert_eq!(writer.free_content(&all, i64::MAX).await?.len(), 3);
+    let young = writer.free_content(&all, removed).await?;
+    assert_eq!(young.len(), 2, "a manifest has a time, too");
+    assert_eq!(index.unowned_content(i64::MAX, None, 10).await?.len(), 3);
+    assert_eq!(index.unowned_content(removed, None, 10).await?.len(), 2);
+    // A root that is still served may have it.
+    let nodes = [(crate::fixtures::cid("layer"), None)];
+    writer.put_nodes(&nodes).await?;
+    assert_eq!(writer.free_content(&all, i64::MAX).await?.len(), 2);
+
+    writer.withdraw(&canonical("unowned"), &[crate::fixtures::cid("unowned")]).await?;
+    let forgettable = writer.forgettable(None, 10).await?;
+    let found = |rows: &[roadstead::index::Forgettable]| {
+        rows.iter().map(|row| (row.canonical, row.size)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&forgettable), [(canonical("unowned"), 7)]);
+    writer.forget_contents(&[canonical("unowned")]).await?;
+    let forgettable = writer.forgettable(None, 10).await?;
+    assert_eq!(found(&forgettable), [(canonical("unowned"), 0)]);
+    writer.set_contents_forgotten(&[canonical("unowned")]).await?;
+    assert!(writer.forgettable(None, 10).await?.is_empty());
+    writer.prune(NOW).await?;
+    assert!(
+        index.is_content_withdrawn(&canonical("unowned")).await?,
+        "noted for others for a while"
+    );
+    assert_eq!(index.known_among(&all).await?.len(), 2);
+    Ok(())
+}
+
+async fn what_an_earlier_version_left_has_a_full_period(home: Home) -> Outcome {
+    let (index, app) = (&home.index, repository("app"));
+    index.record_blob(&app, &blob("layer"), NOW).await?;
+    index.record_blob(&app, &blob("loose"), NOW).await?;
+    let mut writer = index.lock().await?;
+    let edges = vec![edge(EdgeKind::Blob, sha256("layer"))];
+    give(&mut writer, &app, "image", &image(edges, "image")).await?;
+    writer.clear().await?;
+    assert!(unreferenced(index).await?.is_empty());
+    let rebuilt = index.now().await?;
+    writer.put_blob(Some(&app), &blob("layer"), NOW).await?;
+    assert!(since(index, "app", "layer").await >= Some(rebuilt));
+    Ok(())
+}
+
+async fn one_process_collects_at_a_time(home: Home) -> Outcome {
+    let lease = home.index.begin_collecting().await?.expect("nobody else does");
+    assert!(home.index.begin_collecting().await?.is_none());
+    let publishing = home.index.begin_publishing().await?.expect("it is another lease");
+    publishing.end().await?;
+    lease.end().await?;
+    home.index.begin_collecting().await?.expect("it has ended").end().await?;
+    assert_eq!(home.index.last_collection().await?, None);
+    let before = home.index.now().await?;
+    home.index.set_last_collection(b"one").await?;
+    home.index.set_last_collection(b"two").await?;
+    let last = home.index.last_collection().await?.expect("it was written down");
+    assert_eq!(last.record, b"two");
+    assert!(last.ended >= before);
+    Ok(())
+}
