@@ -209,7 +209,11 @@ impl From<RegistryError> for ApiError {
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::NotPublic(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
-            E::FederationDenied(_) | E::MustBePublic(_) | E::NoAccounts(_) => {
+            E::FederationDenied(_)
+            | E::MustBePublic(_)
+            | E::NoAccounts(_)
+            | E::TagFixed(..)
+            | E::TagProtected(..) => {
                 (StatusCode::FORBIDDEN, ErrorCode::Denied)
             }
             E::OverQuota(exceeded) => return exceeded.into(),
