@@ -43,7 +43,8 @@ use lock::DataLock;
 use locks::IndexLocks;
 
 pub use commands::{
-    RequestedPublication, request_collection, request_publication, request_purge, request_root,
+    RequestedPublication, request_collection, request_publication, request_purge,
+    request_retention, request_root,
 };
 pub use error::AppError;
 pub use federation::roots;

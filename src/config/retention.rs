@@ -76,7 +76,10 @@ impl RetentionSettings {
             keep_last: row.keep_last,
             keep_younger_than: read_duration("keep_younger_than", row.keep_younger_than)?,
             keep_tags: row.keep_tags,
-            delete_untagged_after: read_duration("delete_untagged_after", row.delete_untagged_after)?,
+            delete_untagged_after: read_duration(
+                "delete_untagged_after",
+                row.delete_untagged_after,
+            )?,
             immutable_tags: row.immutable_tags,
             protect: row.protect,
         };
@@ -96,7 +99,9 @@ impl RetentionSettings {
         }
         let says_nothing = !says_how_much
             && rule.delete_untagged_after.is_none()
-            && [&rule.keep_tags, &rule.immutable_tags, &rule.protect].iter().all(|it| it.is_empty());
+            && [&rule.keep_tags, &rule.immutable_tags, &rule.protect]
+                .iter()
+                .all(|it| it.is_empty());
         if says_nothing {
             return Err("it says nothing about its repositories".to_owned());
         }

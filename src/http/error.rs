@@ -213,9 +213,7 @@ impl From<RegistryError> for ApiError {
             | E::MustBePublic(_)
             | E::NoAccounts(_)
             | E::TagFixed(..)
-            | E::TagProtected(..) => {
-                (StatusCode::FORBIDDEN, ErrorCode::Denied)
-            }
+            | E::TagProtected(..) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             E::OverQuota(exceeded) => return exceeded.into(),
             E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),

@@ -89,16 +89,16 @@ pub use purge::{Purged, Withdrawn};
 pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use repository::Repository;
+pub use restore::{RestoreError, Restored};
 pub use retention::{
     Decision, Retained, Retention, RetentionPlan, RetentionRule, TagPattern, TagState,
 };
-pub use restore::{RestoreError, Restored};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
 pub use visibility::SHARED_CACHE_TIME;
 
 use crate::index::Index;
-use crate::oci::{RepositoryName, Tag, Visibility};
+use crate::oci::Visibility;
 use crate::storage::Storage;
 use time::now;
 
@@ -172,7 +172,7 @@ pub struct Registry {
     /// The collection that runs.
     collections: Arc<collection::Collections>,
     /// The protected tags that were to be deleted a moment ago.
-    refused: Arc<quick_cache::sync::Cache<(RepositoryName, Tag), std::time::Instant>>,
+    refused: Arc<retention::Refused>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -203,7 +203,7 @@ impl Registry {
             ongoing: Arc::default(),
             quota: Arc::default(),
             collections: Arc::default(),
-            refused: Arc::new(quick_cache::sync::Cache::new(retention::REFUSALS)),
+            refused: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

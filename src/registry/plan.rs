@@ -50,7 +50,16 @@ impl Intent {
         sparse_indexes: bool,
     ) -> Result<PlannedInTree> {
         match self {
-            Self::PutManifest { repository, manifest, digest, tags, by_tag, condition, guard, .. } => {
+            Self::PutManifest {
+                repository,
+                manifest,
+                digest,
+                tags,
+                by_tag,
+                condition,
+                guard,
+                ..
+            } => {
                 let Document { content: own, manifest: parsed, .. } = match document {
                     Some(Found::Parsed(document)) => document.as_ref(),
                     Some(Found::Invalid) => return Ok(Err(Refusal::Invalid)),

@@ -88,9 +88,9 @@ impl Retention {
                 let word = if stays { "stays" } else { "is gone" };
                 return outcome(stays, None, format!("its subject {word}"));
             }
-            let named = self.about(repository).find(|(_, rule)| {
-                rule.keep_tags.iter().any(|pattern| pattern.matches(&state.tag))
-            });
+            let named = self
+                .about(repository)
+                .find(|(_, rule)| rule.keep_tags.iter().any(|pattern| pattern.matches(&state.tag)));
             if let Some((rule, _)) = named {
                 return outcome(true, Some(rule), "named by `keep_tags`".to_owned());
             }

@@ -3,11 +3,14 @@
 mod decision;
 mod fallback;
 mod guard;
+mod refused;
 mod rules;
 mod tag_pattern;
 
 use std::collections::HashSet;
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::intent::Intent;
 use super::{Condition, Expected, Registry, RegistryError, Result};
@@ -16,6 +19,7 @@ use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 use decision::Clock;
 use fallback::Fallback;
 pub(super) use guard::Guard;
+pub(super) use refused::Refused;
 
 pub use decision::{Decision, TagState};
 pub use rules::{Retention, RetentionRule};
@@ -23,11 +27,6 @@ pub use tag_pattern::TagPattern;
 
 /// How many rows are read at a time.
 const AT_ONCE: u32 = 1000;
-
-/// How long a refused deletion is remembered, and how many are: some clients that may not delete a tag move it to a
-/// manifest of their own, and delete that.
-const REMEMBERED: Duration = Duration::from_mins(1);
-pub(super) const REFUSALS: usize = 1000;
 
 /// What the rules come to for a repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +40,7 @@ pub struct RetentionPlan {
 }
 
 /// What went by the rules.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retained {
     /// How many tags.
     pub tags: u64,
@@ -72,10 +71,8 @@ impl Registry {
             self.next_plan(&mut last).await?
         {
             for Decision { tag, digest, rule, why, .. } in tags.into_iter().filter(|it| !it.stays) {
-                let condition = Condition {
-                    only_if: Some(Expected::OneOf(vec![digest])),
-                    unless: None,
-                };
+                let condition =
+                    Condition { only_if: Some(Expected::OneOf(vec![digest])), unless: None };
                 let (repository, text) = (repository.clone(), format!("{repository}:{tag}"));
                 let unmoved_for = Some(millis(self.limits.collection_grace));
                 let guard = Guard { unmoved_for, ..Guard::default() };
@@ -183,23 +180,16 @@ impl Registry {
         if self.limits.retention.protecting(repository, tag).is_none() {
             return Ok(());
         }
-        self.note_refused(repository, tag);
+        self.refused.note(repository, tag);
         Err(RegistryError::TagProtected(tag.clone(), repository.clone()))
-    }
-
-    /// Notes that a protected tag was to be deleted.
-    fn note_refused(&self, repository: &RepositoryName, tag: &Tag) {
-        self.refused.insert((repository.clone(), tag.clone()), std::time::Instant::now());
     }
 
     /// What the rules demand of a push: some tags may not be moved.
     pub(super) fn guard_push(&self, repository: &RepositoryName, tags: &[Tag]) -> Guard {
-        let was_refused = |tag: &Tag| {
-            let noted = self.refused.get(&(repository.clone(), tag.clone()));
-            noted.is_some_and(|at| at.elapsed() < REMEMBERED)
-        };
         let rules = &self.limits.retention;
-        let is_fixed = |tag: &&Tag| rules.is_immutable(repository, tag) || was_refused(tag);
+        let is_fixed = |tag: &&Tag| {
+            rules.is_immutable(repository, tag) || self.refused.includes(repository, tag)
+        };
         Guard { fixed: tags.iter().filter(is_fixed).cloned().collect(), ..Guard::default() }
     }
 

@@ -113,7 +113,8 @@ fn equal_times_have_a_fixed_order() {
 }
 
 fn any_rule() -> impl Strategy<Value = RetentionRule> {
-    let texts = || prop::collection::vec(prop::sample::select(vec!["*", "a*", "*1", "b*", "ab"]), 0..3);
+    let texts =
+        || prop::collection::vec(prop::sample::select(vec!["*", "a*", "*1", "b*", "ab"]), 0..3);
     let count = prop::option::of(0..5_usize);
     let age = prop::option::of((0..40_u64).prop_map(days));
     (texts(), count, age, texts(), texts()).prop_map(|(tags, keep_last, age, named, protect)| {
@@ -131,14 +132,15 @@ fn must_stay(rules: &[RetentionRule], tags: &[TagState], state: &TagState) -> bo
         return true;
     }
     let of = |rule: &&RetentionRule| {
-        (rule.keep_last.is_some() || rule.keep_younger_than.is_some()) && hits(&rule.tags, &state.tag)
+        (rule.keep_last.is_some() || rule.keep_younger_than.is_some())
+            && hits(&rule.tags, &state.tag)
     };
     let mut deleting = rules.iter().filter(of).peekable();
     let is_left_alone = deleting.peek().is_none();
     let keeps = |rule: &RetentionRule| {
-        let is_young = rule
-            .keep_younger_than
-            .is_some_and(|age| i128::from(NOW - state.moved) < i128::try_from(age.as_millis()).unwrap());
+        let is_young = rule.keep_younger_than.is_some_and(|age| {
+            i128::from(NOW - state.moved) < i128::try_from(age.as_millis()).unwrap()
+        });
         let later = tags.iter().filter(|other| {
             hits(&rule.tags, &other.tag) && (other.moved, &other.tag) > (state.moved, &state.tag)
         });
