@@ -604,8 +604,10 @@ fn workloads_are_given_as_tables_or_as_json() {
 
 #[test]
 fn rows_of_one_concern_stand_together_and_each_name_once() {
-    let mut sections: Vec<&str> =
-        SETTINGS.iter().map(|row| row.name.rsplit_once('.').unwrap().0).collect();
+    let mut sections: Vec<&str> = SETTINGS
+        .iter()
+        .map(|row| row.name.rsplit_once('.').map_or("", |(section, _)| section))
+        .collect();
     sections.dedup();
     let mut names: Vec<&str> = SETTINGS.iter().map(|row| row.name).collect();
     names.sort_unstable();

@@ -16,8 +16,8 @@ use super::command_socket::{self, Answer, send};
 use crate::index::{Actor, Index};
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{
-    Collected, Publication, Publisher, Purged, Registry, RegistryError, Trigger, peek_root,
-    published,
+    Collected, Publication, Publisher, Purged, Registry, RegistryError, Retained, Trigger,
+    peek_root, published,
 };
 
 /// How long a publication is waited for.
@@ -41,6 +41,8 @@ pub(super) enum Command {
     Root,
     /// To collect garbage, or to tell what that would take.
     Collect { dry_run: bool },
+    /// To apply the rules of retention.
+    Retain,
 }
 
 /// A publication that a server was asked for.
@@ -108,6 +110,14 @@ pub async fn request_collection(data: &Path, dry_run: bool) -> Result<Collected,
     }
 }
 
+/// Has the server that runs on a data folder delete what goes by its retention rules; returns when that is done.
+///
+/// # Errors
+/// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
+pub async fn request_retention(data: &Path) -> Result<Retained, AppError> {
+    send(data, &Command::Retain).await
+}
+
 /// Has the server that runs on a data folder clear an upload.
 ///
 /// # Errors
@@ -134,6 +144,7 @@ impl Commands {
             }
             Command::Publish { force, wait } => as_answer(self.publish(force, wait).await),
             Command::ClearUpload { id } => as_answer(self.clear(&id).await),
+            Command::Retain => as_answer(self.registry.retain().await.map_err(explain)),
             Command::Collect { dry_run } => as_answer(self.collect(dry_run).await),
             Command::Root => {
                 let root = self.registry.root().await.map_err(explain);

@@ -30,6 +30,14 @@ pub enum AppError {
         /// Why.
         source: io::Error,
     },
+    /// A rule of retention cannot be used.
+    #[error("cannot use rule {number} of `retention`: {reason}")]
+    Retention {
+        /// Which one, counted from 1.
+        number: usize,
+        /// Why.
+        reason: String,
+    },
     /// There is no data folder.
     #[error("no registry in {}: name its data folder with --data or its settings with --config; `roadstead serve` \
         creates a new one", .0.display())]

@@ -173,6 +173,9 @@ async fn collect(registry: Registry, every: Duration) {
         due = match registry.last_collection().await {
             Ok(Some((age, _))) if age < every => every.saturating_sub(age),
             Ok(_) => {
+                if let Err(error) = registry.retain().await {
+                    tracing::warn!(%error, "failed to apply the retention rules");
+                }
                 // However long it takes: it goes on beside everything else.
                 if let Err(error) = registry.collect(Actor::default()).await {
                     tracing::warn!(%error, "failed to collect garbage");

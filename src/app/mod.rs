@@ -19,6 +19,7 @@ mod offline_accounts;
 mod origin;
 mod publish;
 mod rebuild;
+mod retention;
 mod server;
 mod sign_in_method;
 mod signing_keys;
@@ -42,7 +43,8 @@ use lock::DataLock;
 use locks::IndexLocks;
 
 pub use commands::{
-    RequestedPublication, request_collection, request_publication, request_purge, request_root,
+    RequestedPublication, request_collection, request_publication, request_purge,
+    request_retention, request_root,
 };
 pub use error::AppError;
 pub use federation::roots;
@@ -124,7 +126,7 @@ impl App {
             }
             tidied => tidied?,
         }
-        let registry = Registry::new(index.clone(), storage, limits(settings));
+        let registry = Registry::new(index.clone(), storage, limits(settings)?);
         Ok(Self { registry, index, _lock: lock })
     }
 
@@ -160,7 +162,7 @@ impl App {
         expect_index_file(settings).await?;
         let index = open_index(settings, Access::ReadOnly).await?;
         let storage = open_storage(settings, &index).await?;
-        let registry = Registry::new(index.clone(), storage, limits(settings));
+        let registry = Registry::new(index.clone(), storage, limits(settings)?);
         Ok(Beside { registry, index })
     }
 }
@@ -250,8 +252,9 @@ async fn open_index(settings: &Settings, access: Access) -> index::Result<Arc<In
     index::open_with(&index_url(settings), access, &settings.index.postgres).await
 }
 
-fn limits(settings: &Settings) -> Limits {
-    Limits {
+fn limits(settings: &Settings) -> Result<Limits, AppError> {
+    Ok(Limits {
+        retention: retention::rules(settings)?,
         manifest_bytes: settings.manifests.max_bytes,
         upload_bytes: settings.uploads.max_bytes,
         sparse_indexes: settings.manifests.allow_sparse_indexes,
@@ -261,7 +264,7 @@ fn limits(settings: &Settings) -> Limits {
         root_grace: settings.gateway.root_grace,
         new_visibility: accounts::are_used(settings)
             .then_some(settings.auth.accounts.default_visibility),
-    }
+    })
 }
 
 /// Returns what the index is, by its name in the table of the `index` room.

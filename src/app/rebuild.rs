@@ -35,7 +35,7 @@ impl App {
         let index = open_or_replace(settings, tell).await?;
         let storage = open_storage(settings, &index).await?;
         storage.repair().await?;
-        let registry = Registry::new(index.clone(), storage, limits(settings));
+        let registry = Registry::new(index.clone(), storage, limits(settings)?);
         Ok(Self { registry, index, _lock: lock })
     }
 
@@ -69,7 +69,7 @@ impl App {
         };
         index.verify().await?;
         let storage = open_storage(settings, &index).await?;
-        let registry = Registry::new(index.clone(), storage, limits(settings));
+        let registry = Registry::new(index.clone(), storage, limits(settings)?);
         Ok(Self { registry, index, _lock: lock })
     }
 }
@@ -105,7 +105,7 @@ async fn open_or_replace(
             let examined = index.verify().await;
             let storage = open_storage(settings, &index).await?;
             storage.repair().await?;
-            let registry = Registry::new(index.clone(), storage, limits(settings));
+            let registry = Registry::new(index.clone(), storage, limits(settings)?);
             for lost in registry.carry_out_queue().await? {
                 tell(Notice::Lost(lost));
             }

@@ -72,7 +72,7 @@ mod tests {
         let settings = settings(data, driver);
         let index = open_index(&settings, Access::Full).await.unwrap();
         let storage = open_storage(&settings, &index).await.unwrap();
-        Registry::new(index, storage, Limits { new_visibility, ..limits(&settings) })
+        Registry::new(index, storage, Limits { new_visibility, ..limits(&settings).unwrap() })
     }
 
     async fn make(app: &App, name: &str, visibility: Visibility) {

@@ -21,6 +21,7 @@ mod publish;
 mod purge;
 mod resolve;
 mod restore;
+mod retention;
 mod root;
 mod serve;
 mod status;
@@ -62,6 +63,7 @@ enum Command {
     Uploads(uploads::UploadsArguments),
     Purge(purge::PurgeArguments),
     Gc(administration::GcArguments),
+    Retention(retention::RetentionArguments),
     Cid(cid::CidArguments),
     Check(check::CheckArguments),
     Adopt(adopt::AdoptArguments),
@@ -97,6 +99,7 @@ impl Command {
             | Self::Uploads(_)
             | Self::Purge(_)
             | Self::Gc(_)
+            | Self::Retention(_)
             | Self::Check(_)
             | Self::Adopt(_)
             | Self::Export(_)
@@ -145,6 +148,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Uploads(command) => uploads::run(common, command),
         Command::Purge(command) => purge::run(common, command),
         Command::Gc(command) => administration::gc(common, command),
+        Command::Retention(command) => retention::run(common, command),
         Command::Cid(command) => cid::run(command),
         Command::Check(command) => check::run(common, command),
         Command::Adopt(command) => adopt::run(common, command),

@@ -90,6 +90,14 @@ pub enum SettingsError {
         /// Why, and what to do.
         reason: String,
     },
+    /// A rule of retention cannot be used.
+    #[error("cannot use rule {number} of `retention`: {reason}")]
+    Retention {
+        /// Which one, counted from 1.
+        number: usize,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// Open access would be offered to a network, and no setting says that this is meant.
     #[error(
         "cannot listen on {listen} (`server.listen`): other machines could push and delete without signing in; \

@@ -24,6 +24,7 @@ mod manifests;
 mod nearest;
 mod origin;
 mod publish;
+mod retention;
 mod server;
 mod setting;
 mod sources;
@@ -49,6 +50,7 @@ pub use log::{LogFormat, LogSettings};
 pub use manifests::ManifestSettings;
 pub use origin::Origin;
 pub use publish::{CloudflareSettings, ExecSettings, NameServer, PublishSettings, Rfc2136Settings};
+pub use retention::RetentionSettings;
 pub use server::{RateSetting, ServerLimits, ServerSettings, TlsSettings};
 pub use setting::{Kind, Setting};
 pub use sources::{Flag, Sources};
@@ -83,6 +85,8 @@ pub struct Settings {
     pub gc: GcSettings,
     /// Which manifests are accepted.
     pub manifests: ManifestSettings,
+    /// Which tags and manifests go by themselves, and which tags cannot be changed.
+    pub retention: Vec<RetentionSettings>,
     /// How long it is remembered who did what.
     pub audit: AuditSettings,
     /// What is logged, and how.
@@ -117,6 +121,7 @@ impl Settings {
             uploads: UploadSettings::read(values)?,
             gc: GcSettings::read(values)?,
             manifests: ManifestSettings::read(values)?,
+            retention: RetentionSettings::read(values)?,
             audit: AuditSettings::read(values)?,
             log: LogSettings::read(values)?,
         };

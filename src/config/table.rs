@@ -6,6 +6,15 @@ use super::{Kind, Setting};
 /// `config/roadstead.toml` follow from it.
 pub const SETTINGS: &[Setting] = &[
     Setting {
+        name: "retention",
+        kind: Kind::Tables,
+        default: "[]",
+        expects: "tables [[retention]] with repositories and tags, keep_last, keep_younger_than, keep_tags, \
+            delete_untagged_after, immutable_tags or protect",
+        help: "Which tags and manifests are deleted by themselves, and which tags cannot be moved or deleted \
+            (docs/CLEANING.md).",
+    },
+    Setting {
         name: "server.listen",
         kind: Kind::Text,
         default: r#""127.0.0.1:5000""#,

@@ -209,9 +209,11 @@ impl From<RegistryError> for ApiError {
             }
             E::NameUnknown(_) => (StatusCode::NOT_FOUND, ErrorCode::NameUnknown),
             E::NotPublic(_) => (StatusCode::NOT_FOUND, ErrorCode::Unsupported),
-            E::FederationDenied(_) | E::MustBePublic(_) | E::NoAccounts(_) => {
-                (StatusCode::FORBIDDEN, ErrorCode::Denied)
-            }
+            E::FederationDenied(_)
+            | E::MustBePublic(_)
+            | E::NoAccounts(_)
+            | E::TagFixed(..)
+            | E::TagProtected(..) => (StatusCode::FORBIDDEN, ErrorCode::Denied),
             E::OverQuota(exceeded) => return exceeded.into(),
             E::NotFetched(error) => return error.into(),
             E::Unresolved(error) => return error.into(),

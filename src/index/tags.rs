@@ -4,7 +4,7 @@ use super::columns::parsed;
 use super::connection::on;
 use super::statement::Statement;
 use super::{Index, Result, TagRow, Writer};
-use crate::oci::{CanonicalDigest, RepositoryName, Tag};
+use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
 impl Index {
     /// Lists tags bytewise after `last`, at most `limit`.
@@ -28,7 +28,78 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Lists tags with what they point to and their times, as [`Writer::tag_moved`] returns them: bytewise after `last`, at
+    /// most `limit`.
+    pub async fn tag_states(
+        &self,
+        repository: &RepositoryName,
+        last: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<(Tag, Digest, i64)>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String, String, i64)> = on!(connection, "listing tags", db => sqlx::query_as(
+            "SELECT t.name, t.digest, t.updated FROM repositories r JOIN tags t ON t.repository = r.id \
+             WHERE r.name = $1 AND t.name > $2 ORDER BY t.name LIMIT $3",
+        )
+        .bind(repository.as_str())
+        .bind(last.unwrap_or_default())
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        let read = |(tag, digest, moved): &(String, String, i64)| {
+            Ok((parsed(tag)?, parsed(digest)?, *moved))
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Lists manifests of a repository that have had no tag and been in no index since before that time, by digest, at
+    /// most `limit`. One that refers to a manifest of the repository is not among them.
+    pub async fn untagged_of(
+        &self,
+        repository: &RepositoryName,
+        before: i64,
+        limit: u32,
+    ) -> Result<Vec<CanonicalDigest>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing manifests without a tag", db => sqlx::query_as(
+            "SELECT m.canonical FROM repositories r JOIN repository_manifests m ON m.repository = r.id \
+             WHERE r.name = $1 AND m.untagged_since < $2 AND NOT EXISTS ( \
+             SELECT 1 FROM manifest_edges e CROSS JOIN manifest_names n \
+             WHERE e.repository = m.repository AND e.canonical = m.canonical AND e.kind = 'subject' \
+             AND n.repository = e.repository AND n.digest = e.target) \
+             ORDER BY m.canonical LIMIT $3",
+        )
+        .bind(repository.as_str())
+        .bind(before)
+        .bind(i64::from(limit))
+        .fetch_all(db)
+        .await)?;
+        rows.iter().map(|(digest,)| parsed(digest)).collect()
+    }
+}
+
 impl Writer {
+    /// Tells whether a manifest of a repository has had no tag and been in no index since before that time.
+    pub async fn is_untagged_before(
+        &mut self,
+        repository: &RepositoryName,
+        manifest: &CanonicalDigest,
+        before: i64,
+    ) -> Result<bool> {
+        let connection = self.connection();
+        let found: Option<i64> = on!(connection, "finding a manifest without a tag", db => sqlx::query_scalar(
+            "SELECT m.untagged_since FROM repositories r JOIN repository_manifests m ON m.repository = r.id \
+             WHERE r.name = $1 AND m.canonical = $2 AND m.untagged_since < $3",
+        )
+        .bind(repository.as_str())
+        .bind(manifest.to_string())
+        .bind(before)
+        .fetch_optional(db)
+        .await)?;
+        Ok(found.is_some())
+    }
+
     /// Finds what a tag points to.
     pub async fn tag(&mut self, repository: &RepositoryName, tag: &Tag) -> Result<Option<TagRow>> {
         let connection = self.connection();
@@ -67,7 +138,26 @@ impl Writer {
         Ok(tags)
     }
 
-    /// Points a tag to a manifest. Fails if the repository does not have that.
+    /// Returns when a tag came to point to what it does, in milliseconds since the Unix epoch; less than zero where nobody
+    /// knows that, and it has done so since then at least. None if it is absent.
+    pub async fn tag_moved(
+        &mut self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<i64>> {
+        let connection = self.connection();
+        on!(connection, "finding a tag", db => sqlx::query_scalar(
+            "SELECT t.updated FROM repositories r \
+             JOIN tags t ON t.repository = r.id AND t.name = $2 WHERE r.name = $1",
+        )
+        .bind(repository.as_str())
+        .bind(tag.as_str())
+        .fetch_optional(db)
+        .await)
+    }
+
+    /// Points a tag to a manifest, at that time, as [`tag_moved`](Self::tag_moved) returns it. Fails if the repository does
+    /// not have that.
     pub async fn put_tag(
         &mut self,
         repository: &RepositoryName,

@@ -9,7 +9,7 @@ use crate::auth::AuthError;
 use crate::dnslink::DnslinkError;
 use crate::index::{IndexError, IndexErrorKind, QuotaExceeded};
 use crate::ipld::TraversalError;
-use crate::oci::{Digest, ManifestError, RepositoryName};
+use crate::oci::{Digest, ManifestError, RepositoryName, Tag};
 use crate::remote::RemoteError;
 use crate::storage::{StorageError, StorageErrorKind};
 
@@ -119,6 +119,15 @@ pub enum RegistryError {
         /// The digest that is there, or that nothing is; none where that was not noted.
         current: Option<Box<Option<Digest>>>,
     },
+    /// A rule of the operator fixes the tag.
+    #[error(
+        "cannot move tag `{0}` of `{1}` to another manifest: it is immutable or protected by the registry's retention \
+         rules; push another tag"
+    )]
+    TagFixed(Tag, RepositoryName),
+    /// A rule of the operator protects the tag.
+    #[error("cannot delete tag `{0}` of `{1}`: it is protected by the registry's retention rules")]
+    TagProtected(Tag, RepositoryName),
     /// There is no such repository.
     #[error("repository `{0}` not found")]
     NameUnknown(RepositoryName),

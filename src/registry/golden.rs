@@ -31,6 +31,7 @@ fn intents_of_version_0_are_what_they_were() {
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
         by_tag,
         condition,
+        guard: Guard::default(),
     };
     let unless = |expected| Condition { only_if: None, unless: Some(expected) };
     let only_if = |expected| Condition { only_if: Some(expected), unless: None };
@@ -58,11 +59,13 @@ fn intents_of_version_0_are_what_they_were() {
             repository: repository(),
             tag: "gone".parse().unwrap(),
             condition: only_if(Expected::Anything),
+            guard: Guard::default(),
         },
         Intent::DeleteTag {
             repository: repository(),
             tag: "nowhere".parse().unwrap(),
             condition: Condition::default(),
+            guard: Guard::default(),
         },
         Intent::DeleteManifest {
             repository: repository(),
@@ -70,6 +73,7 @@ fn intents_of_version_0_are_what_they_were() {
                 .parse()
                 .unwrap(),
             condition: Condition::default(),
+            guard: Guard::default(),
         },
         Intent::DeleteBlob {
             repository: repository(),

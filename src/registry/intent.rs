@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::retention::Guard;
 use super::{Condition, RegistryError};
 use crate::index::QuotaExceeded;
 use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag, Visibility};
@@ -25,6 +26,8 @@ pub(super) enum Intent {
         by_tag: bool,
         #[serde(default, skip_serializing_if = "Condition::is_none")]
         condition: Condition,
+        #[serde(default, skip_serializing_if = "Guard::is_none")]
+        guard: Guard,
     },
     /// A tag goes; what it points to stays.
     DeleteTag {
@@ -32,6 +35,8 @@ pub(super) enum Intent {
         tag: Tag,
         #[serde(default, skip_serializing_if = "Condition::is_none")]
         condition: Condition,
+        #[serde(default, skip_serializing_if = "Guard::is_none")]
+        guard: Guard,
     },
     /// A manifest goes, by every name, with every tag that points to it.
     DeleteManifest {
@@ -39,6 +44,8 @@ pub(super) enum Intent {
         digest: Digest,
         #[serde(default, skip_serializing_if = "Condition::is_none")]
         condition: Condition,
+        #[serde(default, skip_serializing_if = "Guard::is_none")]
+        guard: Guard,
     },
     /// A manifest or blob goes, if it is there still, and with it all that nothing else needs of what it names; that
     /// is withdrawn.
@@ -89,6 +96,12 @@ pub(super) enum Refusal {
     Unknown,
     #[error("not a manifest")]
     Invalid,
+    /// A rule fixes a tag.
+    #[error("tag {0} is fixed")]
+    TagFixed(Tag),
+    /// A rule protects a tag.
+    #[error("tag {0} is protected")]
+    TagProtected(Tag),
     /// There is no place for a repository that is not public.
     #[error("not public")]
     MustBePublic,
@@ -153,6 +166,8 @@ impl Refusal {
             Self::Invalid => {
                 RegistryError::Record(format!("the stored content of {what} is not a manifest"))
             }
+            Self::TagFixed(tag) => RegistryError::TagFixed(tag, repository.clone()),
+            Self::TagProtected(tag) => RegistryError::TagProtected(tag, repository.clone()),
             Self::MustBePublic => RegistryError::MustBePublic(repository.clone()),
             Self::OverQuota(exceeded) => RegistryError::OverQuota(exceeded),
             Self::Failed(why) => RegistryError::Record(why),

@@ -6,6 +6,7 @@ use tokio::task::spawn_blocking;
 use super::blobs::new_blob;
 use super::commit::Pushed;
 use super::intent::Intent;
+use super::retention::Guard;
 use super::uploads::new_id;
 use super::{Condition, Registry, RegistryError, Result, now};
 use crate::auth::{DeleteGrant, PushGrant};
@@ -36,7 +37,7 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
     /// [`RegistryError::ManifestInvalid`], [`RegistryError::ConditionFailed`],
-    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`]
+    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`], [`RegistryError::TagFixed`]
     pub async fn put_manifest(
         &self,
         grant: &PushGrant,
@@ -65,6 +66,7 @@ impl Registry {
             let write = async move { registry.keep(canonical, copy).await };
             self.spawn_uncancellable(write).await?.content
         };
+        let guard = self.guard_push(grant.repository(), &tags);
         let intent = Intent::PutManifest {
             repository: grant.repository().clone(),
             manifest: content.canonical,
@@ -73,6 +75,7 @@ impl Registry {
             tags: tags.clone(),
             by_tag: matches!(reference, Reference::Tag(_)),
             condition,
+            guard,
         };
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let document = self.documents.remember(content, bytes.clone(), manifest);
@@ -86,7 +89,7 @@ impl Registry {
     ///
     /// # Errors
     /// [`RegistryError::ManifestUnknown`]; [`RegistryError::Referenced`] while an index names it;
-    /// [`RegistryError::ConditionFailed`]
+    /// [`RegistryError::ConditionFailed`]; [`RegistryError::TagProtected`]
     pub async fn delete_manifest(
         &self,
         grant: &DeleteGrant,
@@ -95,9 +98,14 @@ impl Registry {
     ) -> Result<()> {
         let repository = grant.repository().clone();
         let intent = match reference {
-            Reference::Tag(tag) => Intent::DeleteTag { repository, tag: tag.clone(), condition },
+            Reference::Tag(tag) => {
+                self.expect_deletable(&repository, tag)?;
+                let guard = Guard::default();
+                Intent::DeleteTag { repository, tag: tag.clone(), condition, guard }
+            }
             Reference::Digest(digest) => {
-                Intent::DeleteManifest { repository, digest: *digest, condition }
+                let guard = self.guard_deletion(&repository);
+                Intent::DeleteManifest { repository, digest: *digest, condition, guard }
             }
         };
         self.commit(grant.caller().into(), intent).await

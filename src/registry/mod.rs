@@ -47,6 +47,7 @@ mod referrers;
 mod removal;
 mod repository;
 mod restore;
+mod retention;
 mod root;
 mod step;
 mod time;
@@ -89,6 +90,9 @@ pub use rebuild::Rebuilt;
 pub use referrers::{ReferrersPage, ReferrersQuery};
 pub use repository::Repository;
 pub use restore::{RestoreError, Restored};
+pub use retention::{
+    Decision, Retained, Retention, RetentionPlan, RetentionRule, TagPattern, TagState,
+};
 pub use root::peek_root;
 pub use uploads::{Beside, Ending, Upload};
 pub use visibility::SHARED_CACHE_TIME;
@@ -113,6 +117,8 @@ pub struct Limits {
     pub collection_grace: Duration,
     /// How long an upload stays that no client continues.
     pub upload_expiry: Duration,
+    /// Which tags and manifests go by themselves, and which tags cannot be changed.
+    pub retention: Retention,
     /// How long what is below a public root stays after the root was replaced.
     pub root_grace: Duration,
     /// Who may see a repository that a push makes, where its namespace does not say it. None where clients have no
@@ -129,6 +135,7 @@ impl Default for Limits {
             commit_wait: Duration::from_mins(1),
             collection_grace: Duration::from_hours(24),
             upload_expiry: Duration::from_hours(24),
+            retention: Retention::default(),
             root_grace: Duration::from_hours(1),
             new_visibility: None,
         }
@@ -164,6 +171,8 @@ pub struct Registry {
     quota: Arc<uploads::Quota>,
     /// The collection that runs.
     collections: Arc<collection::Collections>,
+    /// The protected tags that were to be deleted a moment ago.
+    refused: Arc<retention::Refused>,
     /// Where commits run to their end, whatever becomes of the request.
     runtime: Handle,
     #[cfg(test)]
@@ -194,6 +203,7 @@ impl Registry {
             ongoing: Arc::default(),
             quota: Arc::default(),
             collections: Arc::default(),
+            refused: Arc::default(),
             runtime: Handle::current(),
             #[cfg(test)]
             stop: Arc::default(),

@@ -50,7 +50,16 @@ impl Intent {
         sparse_indexes: bool,
     ) -> Result<PlannedInTree> {
         match self {
-            Self::PutManifest { repository, manifest, digest, tags, by_tag, condition, .. } => {
+            Self::PutManifest {
+                repository,
+                manifest,
+                digest,
+                tags,
+                by_tag,
+                condition,
+                guard,
+                ..
+            } => {
                 let Document { content: own, manifest: parsed, .. } = match document {
                     Some(Found::Parsed(document)) => document.as_ref(),
                     Some(Found::Invalid) => return Ok(Err(Refusal::Invalid)),
@@ -68,6 +77,9 @@ impl Intent {
                 if let Some(refusal) =
                     refused(writer, repository, by_tag, digest, condition).await?
                 {
+                    return Ok(Err(refusal));
+                }
+                if let Some(refusal) = guard.on_put(writer, repository, tags, manifest).await? {
                     return Ok(Err(refusal));
                 }
                 let mut edits = needs.edits(repository);
@@ -100,16 +112,24 @@ impl Intent {
                 }
                 Ok(Ok(edits))
             }
-            Self::DeleteTag { repository, tag, condition } => {
+            Self::DeleteTag { repository, tag, condition, guard } => {
                 match writer.tag(repository, tag).await? {
                     Some(row) if !condition.allows(Some(&row.digest)) => {
                         Ok(Err(Refusal::ConditionOn(Some(row.digest))))
                     }
-                    Some(_) => Ok(Ok(vec![Edit::remove(layout::tag(repository, tag))])),
+                    Some(row) => {
+                        let refusal = guard.on_delete_tag(writer, repository, tag, row.digest);
+                        let edits = vec![Edit::remove(layout::tag(repository, tag))];
+                        Ok(refusal.await?.map_or(Ok(edits), Err))
+                    }
                     None => Ok(Err(Refusal::Unknown)),
                 }
             }
-            Self::DeleteManifest { repository, digest, condition } => {
+            Self::DeleteManifest { repository, digest, condition, guard } => {
+                let refusal = guard.on_delete_manifest(writer, repository, digest).await?;
+                if let Some(refusal) = refusal {
+                    return Ok(Err(refusal));
+                }
                 deletion::plan_manifest(writer, tree, repository, digest, condition).await
             }
             Self::Purge { repository, digest, contents, children } => {

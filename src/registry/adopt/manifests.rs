@@ -6,6 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::super::intent::{Intent, Refusal};
+use super::super::retention::Guard;
 use super::super::walk::TagLinks;
 use super::super::{Condition, RegistryError, Result, now};
 use super::{Adoption, LeftOutKind, SoundLinks};
@@ -72,6 +73,7 @@ impl Adoption<'_> {
                     tags: tags.clone(),
                     by_tag: false,
                     condition: Condition::default(),
+                    guard: Guard::default(),
                 };
                 let record = serde_json::to_vec(&intent)?;
                 let (index, actor) = (&self.registry.index, Actor::default());

@@ -1,0 +1,148 @@
+//! Which tags and manifests go by themselves, and which tags cannot be changed.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{SettingsError, Values, duration};
+
+/// The longest pattern.
+const LONGEST: usize = 255;
+
+/// A rule about repositories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetentionSettings {
+    /// Patterns of the repositories that it is about.
+    pub repositories: Vec<String>,
+    /// Patterns of the tags that `keep_last` and `keep_younger_than` are about.
+    pub tags: Vec<String>,
+    /// How many of these tags stay.
+    pub keep_last: Option<usize>,
+    /// For how long each of them stays.
+    pub keep_younger_than: Option<Duration>,
+    /// Patterns of tags that stay.
+    pub keep_tags: Vec<String>,
+    /// After how long a manifest without a tag goes.
+    pub delete_untagged_after: Option<Duration>,
+    /// Patterns of tags that cannot be moved.
+    pub immutable_tags: Vec<String>,
+    /// Patterns of tags that cannot be deleted.
+    pub protect: Vec<String>,
+}
+
+/// A rule as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    repositories: Vec<String>,
+    tags: Option<Vec<String>>,
+    keep_last: Option<usize>,
+    keep_younger_than: Option<String>,
+    #[serde(default)]
+    keep_tags: Vec<String>,
+    delete_untagged_after: Option<String>,
+    #[serde(default)]
+    immutable_tags: Vec<String>,
+    #[serde(default)]
+    protect: Vec<String>,
+}
+
+impl RetentionSettings {
+    /// Reads all rules.
+    pub(super) fn read(values: &Values) -> Result<Vec<Self>, SettingsError> {
+        let rules = values.tables("retention").iter().enumerate();
+        let read = rules.map(|(index, table)| {
+            let refused = |reason| SettingsError::Retention { number: index + 1, reason };
+            let row = Row::deserialize(table).map_err(|error| refused(error.to_string()))?;
+            Self::check(row).map_err(refused)
+        });
+        read.collect()
+    }
+
+    fn check(row: Row) -> Result<Self, String> {
+        let is_pattern = |text: &String| {
+            !text.is_empty() && text.len() <= LONGEST && !text.chars().any(char::is_whitespace)
+        };
+        let all = vec!["*".to_owned()];
+        let says_how_much = row.keep_last.is_some() || row.keep_younger_than.is_some();
+        if row.tags.is_some() && !says_how_much {
+            return Err("`tags` says which tags `keep_last` and `keep_younger_than` are about: set one of these, or \
+                leave it out"
+                .to_owned());
+        }
+        let rule = Self {
+            repositories: row.repositories,
+            tags: row.tags.unwrap_or(all),
+            keep_last: row.keep_last,
+            keep_younger_than: read_duration("keep_younger_than", row.keep_younger_than)?,
+            keep_tags: row.keep_tags,
+            delete_untagged_after: read_duration(
+                "delete_untagged_after",
+                row.delete_untagged_after,
+            )?,
+            immutable_tags: row.immutable_tags,
+            protect: row.protect,
+        };
+        if rule.repositories.is_empty() {
+            return Err("`repositories` is empty: `**` is all of them".to_owned());
+        }
+        for (name, patterns) in [
+            ("repositories", &rule.repositories),
+            ("tags", &rule.tags),
+            ("keep_tags", &rule.keep_tags),
+            ("immutable_tags", &rule.immutable_tags),
+            ("protect", &rule.protect),
+        ] {
+            if !patterns.iter().all(is_pattern) {
+                return Err(format!("`{name}` has to be a list of patterns without spaces"));
+            }
+        }
+        let says_nothing = !says_how_much
+            && rule.delete_untagged_after.is_none()
+            && [&rule.keep_tags, &rule.immutable_tags, &rule.protect]
+                .iter()
+                .all(|it| it.is_empty());
+        if says_nothing {
+            return Err("it says nothing about its repositories".to_owned());
+        }
+        Ok(rule)
+    }
+}
+
+fn read_duration(name: &str, text: Option<String>) -> Result<Option<Duration>, String> {
+    let Some(text) = text else { return Ok(None) };
+    let read = duration::parse(&text).filter(|duration| !duration.is_zero());
+    read.map(Some).ok_or_else(|| format!("`{name}` has to be a duration above zero such as 30d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<RetentionSettings, String> {
+        let row: toml::Value = toml::from_str(toml).unwrap();
+        RetentionSettings::check(Row::deserialize(row).map_err(|error| error.to_string())?)
+    }
+
+    #[test]
+    fn a_rule_has_to_say_something_about_something() {
+        let rule = read("repositories = ['team/**']\nkeep_last = 3").unwrap();
+        assert_eq!((rule.tags.as_slice(), rule.keep_last), (&["*".to_owned()][..], Some(3)));
+        let rule = read("repositories = ['a']\nkeep_younger_than = '30d'\ntags = ['v*']").unwrap();
+        assert_eq!(rule.keep_younger_than, Some(Duration::from_hours(720)));
+        for (text, reason) in [
+            ("repositories = []\nkeep_last = 3", "is empty"),
+            ("repositories = ['a']", "says nothing"),
+            ("keep_last = 3", "missing field"),
+            ("repositories = ['a']\ntags = ['v*']\nprotect = ['v1']", "`tags` says which"),
+            ("repositories = ['a']\nprotect = ['v 1']", "`protect` has to be"),
+            ("repositories = ['a']\nkeep_tags = ['']", "`keep_tags` has to be"),
+            ("repositories = ['a']\nkeep_younger_than = '0s'", "`keep_younger_than` has to be"),
+            ("repositories = ['a']\nkeep_last = -1", "keep_last"),
+            ("repositories = ['a']\nkeep_pulled_within = '3d'", "unknown field"),
+        ] {
+            let refused = read(text).unwrap_err();
+            assert!(refused.contains(reason), "{text}: {refused}");
+        }
+    }
+}

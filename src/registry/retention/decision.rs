@@ -1,0 +1,165 @@
+//! What the rules come to for each tag of a repository. Nothing here reads or changes anything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::fallback::Fallback;
+use super::rules::{Retention, RetentionRule};
+use crate::oci::{Digest, RepositoryName, Tag};
+
+/// A tag as the index has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagState {
+    /// The tag.
+    pub tag: Tag,
+    /// What it points to.
+    pub digest: Digest,
+    /// When it came to point there, or, where nobody knows that, since when it is known to do so; in milliseconds since
+    /// the Unix epoch.
+    pub moved: i64,
+    /// Whether that is the time of its move.
+    pub is_known: bool,
+}
+
+/// What becomes of a tag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// The tag.
+    pub tag: Tag,
+    /// What it points to.
+    pub digest: Digest,
+    /// Whether it stays.
+    pub stays: bool,
+    /// By which rule, counted from 1; none where no rule is about it. Of several that let it go, the first.
+    pub rule: Option<usize>,
+    /// Why, as a part of a sentence: `younger than 30d`.
+    pub why: String,
+}
+
+/// The time, and what goes with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    /// In milliseconds since the Unix epoch.
+    pub(super) now: i64,
+    /// What is younger stays.
+    pub(super) grace: Duration,
+}
+
+impl Clock {
+    /// Tells whether less than that has passed since a time. One in the future is young.
+    fn is_within(self, since: i64, limit: Duration) -> bool {
+        let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        self.now.saturating_sub(since) < limit
+    }
+}
+
+impl Retention {
+    /// Decides on all tags of a repository. `is_there` tells whether the repository has a manifest of a digest.
+    pub(super) fn decide(
+        &self,
+        repository: &RepositoryName,
+        tags: &[TagState],
+        clock: Clock,
+        is_there: impl Fn(&Digest) -> bool,
+    ) -> Vec<Decision> {
+        let deleting: Vec<(usize, &RetentionRule)> =
+            self.about(repository).filter(|(_, rule)| rule.deletes_tags()).collect();
+        let ranks: Vec<BTreeMap<&Tag, usize>> =
+            deleting.iter().map(|(_, rule)| ranks(rule, tags)).collect();
+        let decide = |state: &TagState| {
+            let outcome = |stays, rule, why: String| Decision {
+                tag: state.tag.clone(),
+                digest: state.digest,
+                stays,
+                rule,
+                why,
+            };
+            if let Some(rule) = self.protecting(repository, &state.tag) {
+                return outcome(true, Some(rule), "protected".to_owned());
+            }
+            if deleting.is_empty() {
+                return outcome(true, None, "no rule deletes tags of this repository".to_owned());
+            }
+            if clock.is_within(state.moved, clock.grace) {
+                return outcome(true, None, "younger than `gc.grace`".to_owned());
+            }
+            if let Some(Fallback { subject }) = Fallback::read(&state.tag) {
+                let stays = is_there(&subject);
+                let word = if stays { "stays" } else { "is gone" };
+                return outcome(stays, None, format!("its subject {word}"));
+            }
+            let named = self
+                .about(repository)
+                .find(|(_, rule)| rule.keep_tags.iter().any(|pattern| pattern.matches(&state.tag)));
+            if let Some((rule, _)) = named {
+                return outcome(true, Some(rule), "named by `keep_tags`".to_owned());
+            }
+            let mut goes = None;
+            for ((number, rule), ranks) in deleting.iter().zip(&ranks) {
+                let Some(rank) = ranks.get(&state.tag) else { continue };
+                match verdict(rule, state, *rank, clock) {
+                    Ok(why) => return outcome(true, Some(*number), why),
+                    Err(why) => {
+                        goes.get_or_insert((*number, why));
+                    }
+                }
+            }
+            match goes {
+                Some((number, why)) => outcome(false, Some(number), why),
+                None => outcome(true, None, "no rule that deletes names it".to_owned()),
+            }
+        };
+        tags.iter().map(decide).collect()
+    }
+}
+
+/// How many tags of a rule have moved after each of them. Those whose time is unknown come after all others.
+fn ranks<'tags>(rule: &RetentionRule, tags: &'tags [TagState]) -> BTreeMap<&'tags Tag, usize> {
+    let is_candidate = |state: &&TagState| {
+        Fallback::read(&state.tag).is_none()
+            && rule.tags.iter().any(|pattern| pattern.matches(&state.tag))
+    };
+    let mut candidates: Vec<&TagState> = tags.iter().filter(is_candidate).collect();
+    candidates.sort_by_key(|state| {
+        (!state.is_known, std::cmp::Reverse(state.moved), std::cmp::Reverse(&state.tag))
+    });
+    candidates.into_iter().enumerate().map(|(rank, state)| (&state.tag, rank)).collect()
+}
+
+/// Why a tag stays by a rule, or else why it goes.
+fn verdict(
+    rule: &RetentionRule,
+    state: &TagState,
+    rank: usize,
+    clock: Clock,
+) -> Result<String, String> {
+    let mut reasons = Vec::new();
+    if let Some(age) = rule.keep_younger_than {
+        let age_text = humantime(age);
+        if clock.is_within(state.moved, age) {
+            return Ok(format!("younger than {age_text}"));
+        }
+        reasons.push(format!("older than {age_text}"));
+    }
+    if let Some(count) = rule.keep_last {
+        if !state.is_known {
+            return Ok("nobody knows when it moved".to_owned());
+        }
+        if rank < count {
+            return Ok(format!("among the last {count}"));
+        }
+        reasons.push(format!("{rank} moved after it, {count} stay"));
+    }
+    Err(reasons.join(", and "))
+}
+
+/// A duration as the settings write it.
+fn humantime(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let units = [(86_400, "d"), (3600, "h"), (60, "m")];
+    let unit = units.into_iter().find(|(unit, _)| seconds > 0 && seconds.is_multiple_of(*unit));
+    unit.map_or_else(|| format!("{seconds}s"), |(unit, name)| format!("{}{name}", seconds / unit))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+use proptest::prelude::*;
+
+use super::super::tag_pattern::TagPattern;
+use super::*;
+use crate::oci::Algorithm;
+
+const DAY: i64 = 86_400_000;
+const NOW: i64 = 1_000 * DAY;
+const CLOCK: Clock = Clock { now: NOW, grace: Duration::from_hours(24) };
+
+fn days(count: u64) -> Duration {
+    Duration::from_hours(24 * count)
+}
+
+fn state(tag: &str, age: i64) -> TagState {
+    let digest = Digest::of(Algorithm::Sha256, tag.as_bytes());
+    TagState { tag: tag.parse().unwrap(), digest, moved: NOW - age * DAY, is_known: true }
+}
+
+fn patterns(texts: &[&str]) -> Vec<TagPattern> {
+    texts.iter().map(|text| TagPattern::new(text)).collect()
+}
+
+fn rule(tags: &[&str]) -> RetentionRule {
+    let repositories = vec!["team/*".parse().unwrap()];
+    RetentionRule { repositories, tags: patterns(tags), ..RetentionRule::default() }
+}
+
+fn name(text: &str) -> RepositoryName {
+    text.parse().unwrap()
+}
+
+/// The tags that go.
+fn goes(rules: Vec<RetentionRule>, tags: &[TagState]) -> Vec<String> {
+    let decisions = Retention { rules }.decide(&name("team/app"), tags, CLOCK, |_| true);
+    let goes = decisions.into_iter().filter(|decision| !decision.stays);
+    goes.map(|decision| decision.tag.to_string()).collect()
+}
+
+#[test]
+fn only_a_rule_that_says_how_much_stays_lets_tags_go_and_only_those_that_it_names() {
+    let tags = [state("v1", 50), state("v2", 40), state("nightly-1", 90)];
+    assert!(goes(Vec::new(), &tags).is_empty());
+    let untagged = RetentionRule { delete_untagged_after: Some(days(1)), ..rule(&["*"]) };
+    let named = RetentionRule { keep_tags: patterns(&["v*"]), ..rule(&["*"]) };
+    assert!(goes(vec![untagged, named], &tags).is_empty());
+    let last = RetentionRule { keep_last: Some(1), ..rule(&["v*"]) };
+    assert_eq!(goes(vec![last.clone()], &tags), ["v1"]);
+    let elsewhere = RetentionRule { repositories: vec!["other/**".parse().unwrap()], ..last };
+    assert!(goes(vec![elsewhere], &tags).is_empty());
+}
+
+#[test]
+fn what_any_rule_keeps_stays() {
+    let tags = [state("v1", 50), state("v2", 40), state("v3", 30), state("v4", 20)];
+    let last = |count| RetentionRule { keep_last: Some(count), ..rule(&["*"]) };
+    let younger = |age| RetentionRule { keep_younger_than: Some(days(age)), ..rule(&["*"]) };
+    assert_eq!(goes(vec![last(1)], &tags), ["v1", "v2", "v3"]);
+    assert_eq!(goes(vec![last(1), younger(35)], &tags), ["v1", "v2"]);
+    assert_eq!(goes(vec![last(1), last(3)], &tags), ["v1"]);
+    let both = RetentionRule { keep_last: Some(1), ..younger(35) };
+    assert_eq!(goes(vec![both], &tags), ["v1", "v2"]);
+    let named = RetentionRule { keep_tags: patterns(&["v1"]), ..rule(&[]) };
+    assert_eq!(goes(vec![last(1), named], &tags), ["v2", "v3"]);
+    let protecting = RetentionRule { protect: patterns(&["v2"]), ..rule(&[]) };
+    assert_eq!(goes(vec![last(1), protecting], &tags), ["v1", "v3"]);
+    let immutable = RetentionRule { immutable_tags: patterns(&["*"]), ..rule(&[]) };
+    assert_eq!(goes(vec![last(1), immutable], &tags), ["v1", "v2", "v3"]);
+}
+
+#[test]
+fn what_is_younger_than_the_grace_stays_whatever_the_clock_says() {
+    let last = RetentionRule { keep_last: Some(0), ..rule(&["*"]) };
+    let tags = [state("old", 2), state("new", 0), state("from-the-future", -400)];
+    assert_eq!(goes(vec![last], &tags), ["old"]);
+}
+
+#[test]
+fn tags_of_unknown_time_are_not_counted_and_stay_for_a_whole_period() {
+    let unknown = |tag, age| TagState { is_known: false, ..state(tag, age) };
+    let tags = [unknown("a", 40), unknown("b", 40), state("c", 60), state("d", 50)];
+    let last = RetentionRule { keep_last: Some(1), ..rule(&["*"]) };
+    assert_eq!(goes(vec![last], &tags), ["c"]);
+    let younger = |age| RetentionRule { keep_younger_than: Some(days(age)), ..rule(&["*"]) };
+    assert!(goes(vec![younger(70)], &tags).is_empty());
+    assert_eq!(goes(vec![younger(30)], &tags), ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn tags_of_a_subject_follow_it_and_are_not_counted() {
+    let hex = "ab".repeat(32);
+    let signature = format!("sha256-{hex}.sig");
+    let tags = [state("v1", 50), state("v2", 40), state(&signature, 30)];
+    let last = RetentionRule { keep_last: Some(2), ..rule(&["*"]) };
+    assert!(goes(vec![last.clone()], &tags).is_empty());
+    let rules = Retention { rules: vec![last] };
+    let found = rules.decide(&name("team/app"), &tags, CLOCK, |_| false);
+    let gone: Vec<_> = found.iter().filter(|it| !it.stays).map(|it| it.tag.as_str()).collect();
+    assert_eq!(gone, [signature]);
+    let all = RetentionRule { immutable_tags: patterns(&["**"]), ..rule(&[]) };
+    let rules = Retention { rules: vec![all] };
+    assert!(rules.is_immutable(&name("team/app"), &"v1".parse().unwrap()));
+    assert!(!rules.is_immutable(&name("team/app"), &signature.parse().unwrap()));
+}
+
+#[test]
+fn equal_times_have_a_fixed_order() {
+    let last = RetentionRule { keep_last: Some(1), ..rule(&["*"]) };
+    let mut tags = vec![state("a", 9), state("b", 9), state("c", 9)];
+    assert_eq!(goes(vec![last.clone()], &tags), ["a", "b"]);
+    tags.reverse();
+    assert_eq!(goes(vec![last], &tags), ["b", "a"]);
+}
+
+fn any_rule() -> impl Strategy<Value = RetentionRule> {
+    let texts =
+        || prop::collection::vec(prop::sample::select(vec!["*", "a*", "*1", "b*", "ab"]), 0..3);
+    let count = prop::option::of(0..5_usize);
+    let age = prop::option::of((0..40_u64).prop_map(days));
+    (texts(), count, age, texts(), texts()).prop_map(|(tags, keep_last, age, named, protect)| {
+        let (keep_tags, protect) = (patterns(&named), patterns(&protect));
+        RetentionRule { keep_last, keep_younger_than: age, keep_tags, protect, ..rule(&tags) }
+    })
+}
+
+/// What has to stay, put as simply as it can be: by counting for each tag and rule.
+fn must_stay(rules: &[RetentionRule], tags: &[TagState], state: &TagState) -> bool {
+    let hits = |patterns: &[TagPattern], tag: &Tag| patterns.iter().any(|it| it.matches(tag));
+    let is_spared =
+        |rule: &RetentionRule| hits(&rule.protect, &state.tag) || hits(&rule.keep_tags, &state.tag);
+    if rules.iter().any(is_spared) || NOW - state.moved < DAY {
+        return true;
+    }
+    let of = |rule: &&RetentionRule| {
+        (rule.keep_last.is_some() || rule.keep_younger_than.is_some())
+            && hits(&rule.tags, &state.tag)
+    };
+    let mut deleting = rules.iter().filter(of).peekable();
+    let is_left_alone = deleting.peek().is_none();
+    let keeps = |rule: &RetentionRule| {
+        let is_young = rule.keep_younger_than.is_some_and(|age| {
+            i128::from(NOW - state.moved) < i128::try_from(age.as_millis()).unwrap()
+        });
+        let later = tags.iter().filter(|other| {
+            hits(&rule.tags, &other.tag) && (other.moved, &other.tag) > (state.moved, &state.tag)
+        });
+        is_young || rule.keep_last.is_some_and(|count| later.count() < count)
+    };
+    is_left_alone || deleting.any(keeps)
+}
+
+proptest! {
+    #[test]
+    fn rules_that_overlap_decide_as_counting_by_hand_does(
+        rules in prop::collection::vec(any_rule(), 0..5),
+        tags in prop::collection::btree_map("[ab]{1,2}[01]?", -2..50_i64, 0..14),
+    ) {
+        let tags: Vec<TagState> = tags.iter().map(|(tag, age)| state(tag, *age)).collect();
+        let retention = Retention { rules: rules.clone() };
+        for decision in retention.decide(&name("team/app"), &tags, CLOCK, |_| true) {
+            let state = tags.iter().find(|state| state.tag == decision.tag).unwrap();
+            prop_assert_eq!(decision.stays, must_stay(&rules, &tags, state), "{:?}", decision);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Patterns of tags.
+
+use crate::oci::Tag;
+
+/// Which tags a rule is about: a tag in which `*` stands for any text, none too. Nothing else has a meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagPattern(String);
+
+impl TagPattern {
+    /// The pattern of that text, which may be any.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The pattern as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Tells whether a tag is as the pattern says, from its first character to its last.
+    #[must_use]
+    pub fn matches(&self, tag: &Tag) -> bool {
+        let mut rest = tag.as_str();
+        let mut pieces = self.0.split('*');
+        // The first piece begins the tag; each further one follows at the earliest spot, and the last one ends it.
+        let Some(first) = pieces.next() else { return false };
+        let Some(after) = rest.strip_prefix(first) else { return false };
+        rest = after;
+        let Some(last) = pieces.next_back() else { return rest.is_empty() };
+        for piece in pieces {
+            let Some(at) = rest.find(piece) else { return false };
+            rest = &rest[at + piece.len()..];
+        }
+        rest.ends_with(last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text() {
+        for (pattern, tag, expected) in [
+            ("v1", "v1", true),
+            ("v1", "v10", false),
+            ("v1", "xv1", false),
+            ("", "v1", false),
+            ("*", "v1", true),
+            ("**", "v1", true),
+            ("v*", "v1.2.3", true),
+            ("v*", "1v", false),
+            ("*-rc", "v1-rc", true),
+            ("*-rc", "v1-rc1", false),
+            ("v*.0", "v1.0", true),
+            ("v*.0", "v.0", true),
+            ("v*0", "v0", true),
+            ("v0*0", "v0", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "acb", false),
+            ("a*bc*bc", "abcbc", true),
+            ("a*bc*bc", "abc", false),
+            ("V*", "v1", false),
+        ] {
+            let tag = tag.parse().unwrap();
+            assert_eq!(TagPattern::new(pattern).matches(&tag), expected, "{pattern} {tag}");
+        }
+    }
+}
