@@ -7,6 +7,7 @@
 mod bounds;
 mod count;
 mod error;
+mod fields;
 mod handler;
 mod lists;
 mod moment;
