@@ -1,5 +1,7 @@
 //! The audit log: who did what, when and from where.
 
+use std::borrow::Cow;
+
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
 use crate::auth::accounts::ServerAct;
 use crate::auth::{Caller, CountedRefusal, Refusal, RefusalKind, Refusals};
@@ -72,8 +74,8 @@ pub async fn write_refusals(index: &Index, refusals: &Refusals) -> crate::index:
 }
 
 async fn event(index: &Index, refusal: Refusal, count: u32) -> crate::index::Result<NewEvent> {
-    let Refusal { kind, user: mut name, address, repository } = refusal;
-    let mut details = Vec::new();
+    let Refusal { kind, user: mut name, address, repository, act } = refusal;
+    let mut details: Vec<String> = act.into_iter().map(Cow::into_owned).collect();
     if kind == RefusalKind::SignIn {
         // What was sent as a name may be anything, also a password.
         let is_known = match name.as_deref() {

@@ -29,7 +29,7 @@ pub use audit::{AuditFilter, write_refusals};
 pub use error::{AdministrationError, Result};
 pub use grants::GrantSelection;
 pub use page::{Page, PageRequest};
-pub use robots::RobotRequest;
+pub use robots::{RobotRequest, RobotSummary};
 pub use setup::SetupError;
 pub use tokens::{MadeToken, TokenRequest, TokenSummary};
 pub use users::{UserRequest, Whoami};

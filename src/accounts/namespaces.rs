@@ -5,7 +5,9 @@ use super::users::{account_name, no_account};
 use super::{Administration, AdministrationError as Error, Page, PageRequest, Result, now};
 use crate::auth::Caller;
 use crate::auth::accounts::ServerAct;
-use crate::index::{Added, Changed, MOST_NAMESPACES, NamespaceRow, PrincipalKind};
+use crate::index::{
+    Added, Changed, MOST_NAMESPACES, NamespaceRemoval, NamespaceRow, PrincipalKind,
+};
 
 impl Administration {
     /// Makes a namespace of the caller, or of another user where it is an administrator. That its name is taken, reserved or
@@ -80,7 +82,7 @@ impl Administration {
         owner: Option<&str>,
     ) -> Result<NamespaceRow> {
         let acting = self.acting(caller)?;
-        let id = self.owned_namespace(&acting, name, "change the owner").await?;
+        let id = self.owned_namespace(&acting, name, "change the owner of").await?;
         if owner.is_none() {
             // Else a user could make any number, one after the other.
             acting.expect(ServerAct::Admin, "give the namespace to the administrators")?;
@@ -98,6 +100,36 @@ impl Administration {
         }
     }
 
+    /// Removes a namespace in which there is nothing, by its owner or by an administrator. Its name may be given again; the
+    /// roles that were given in it go with it, so that who makes it next begins without any.
+    ///
+    /// # Errors
+    /// Why not; what is in it is named.
+    pub async fn remove_namespace(&self, caller: &Caller, name: &str) -> Result<()> {
+        let acting = self.acting(caller)?;
+        let id = self.owned_namespace(&acting, name, "remove").await?;
+        let why = match self.index.remove_namespace(id, &acting.actor, now()).await? {
+            NamespaceRemoval::Done => return Ok(()),
+            NamespaceRemoval::Unknown => "it was removed meanwhile".to_owned(),
+            NamespaceRemoval::OfUser(user) => {
+                format!("it is that of the user `{user}`, who would be without one")
+            }
+            NamespaceRemoval::HasRepository(it) => format!(
+                "the repository `{it}` is in it; remove it with `roadstead repository remove {it}`"
+            ),
+            NamespaceRemoval::HasUpload(it) => format!(
+                "an upload into `{it}` is under way; wait for its end, or have the operator end it by `roadstead uploads clear`"
+            ),
+            NamespaceRemoval::HasRobot(it) => format!(
+                "the robot `{it}` belongs to it; remove it with `roadstead user remove {it}`"
+            ),
+            NamespaceRemoval::HasQuota(it) => format!(
+                "it has a quota; an administrator takes that away with `roadstead quota remove {it}`"
+            ),
+        };
+        Err(Error::Conflict(format!("cannot remove the namespace `{name}`: {why}")))
+    }
+
     /// Returns the name of the owner of a namespace; none where the administrators own it.
     ///
     /// # Errors
@@ -112,8 +144,8 @@ impl Administration {
         found.ok_or_else(|| Error::unknown(format!("there is no namespace `{name}`")))
     }
 
-    /// Finds the user who is to own a namespace.
-    async fn user_id(&self, name: &str) -> Result<i64> {
+    /// Finds the user who is to own a namespace or a robot.
+    pub(super) async fn user_id(&self, name: &str) -> Result<i64> {
         let found = self.known(name).await?.principal;
         if found.kind == PrincipalKind::User { Ok(found.id) } else { Err(no_account(name)) }
     }

@@ -8,7 +8,8 @@ use crate::oci::RepositoryName;
 use crate::registry::repositories_seen;
 
 impl Administration {
-    /// Lists the repositories that the caller may pull from, by their names. No page ends with one that is hidden from it.
+    /// Lists the repositories that the caller may learn of, by their names. No page ends with one that is hidden from it. By a
+    /// token of the scope `admin` these are all of its owner: it administers them, and pulls from none.
     ///
     /// # Errors
     /// Why not.
@@ -18,7 +19,9 @@ impl Administration {
         page: PageRequest<'_>,
     ) -> Result<Page<SeenRepository>> {
         let rights = self.acting(caller)?.rights;
-        let seen = repositories_seen(&self.index, rights, page.after, page.read()).await?;
+        let may_know = |it: &SeenRepository| rights.may_know(&it.name, it.visibility);
+        let seen =
+            repositories_seen(&self.index, rights, may_know, page.after, page.read()).await?;
         Ok(page.page(seen, |it| it.name.to_string()))
     }
 

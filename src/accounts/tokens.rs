@@ -1,7 +1,6 @@
 //! Access tokens: making, listing and revoking them.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use secrecy::SecretString;
@@ -75,6 +74,15 @@ impl Administration {
         let acting = self.acting(caller)?;
         let scopes = TokenScopes::read(request.scopes.iter().map(String::as_str))
             .map_err(|error| Error::invalid(DOING, error))?;
+        if let Some(scope) = request.robot.and_then(|_| scopes.beyond_machines()) {
+            return Err(Error::invalid(
+                DOING,
+                format!(
+                    "a robot cannot use the scope `{scope}`: robots pull, push, delete and change visibility; leave it out, or \
+                 make a token of your own"
+                ),
+            ));
+        }
         let may_make = acting.rights.may_make(&scopes, self.rules);
         may_make.map_err(|error| Error::denied(error.to_string()))?;
         let maker = acting.user().ok_or_else(|| {
@@ -142,14 +150,23 @@ impl Administration {
         };
         let rows = self.index.access_tokens(filter, page.after, page.read()).await?;
         let page = page.page(rows, |token| token.id.clone());
-        let mut names: HashMap<i64, String> = HashMap::new();
-        for token in &page.items {
-            if let Entry::Vacant(unknown) = names.entry(token.principal) {
-                let found = self.index.principal_by_id(token.principal).await?;
-                unknown.insert(found.map(|account| account.principal.name).unwrap_or_default());
+        let names = self.names_of(page.items.iter().map(|token| token.principal)).await?;
+        Ok(page.map(|token| summary(token, &names)))
+    }
+
+    /// Finds the names of accounts by their numbers; those that are gone have none.
+    pub(super) async fn names_of(
+        &self,
+        ids: impl IntoIterator<Item = i64>,
+    ) -> Result<HashMap<i64, String>> {
+        let ids: BTreeSet<i64> = ids.into_iter().collect();
+        let mut names = HashMap::new();
+        for id in ids {
+            if let Some(account) = self.index.principal_by_id(id).await? {
+                names.insert(id, account.principal.name);
             }
         }
-        Ok(page.map(|token| summary(token, &names)))
+        Ok(names)
     }
 
     /// Revokes a token for good: of the caller, of a robot in a namespace that it owns, or that it made. By an access token

@@ -229,7 +229,12 @@ impl Administration {
 
     /// Finds an account that the caller may change: administrators any, owners of a namespace its robots. Who may not gets
     /// the same answer whether it is there or not.
-    async fn managed(&self, acting: &Acting<'_>, name: &str, doing: &str) -> Result<Account> {
+    pub(super) async fn managed(
+        &self,
+        acting: &Acting<'_>,
+        name: &str,
+        doing: &str,
+    ) -> Result<Account> {
         let found = self.index.principal(name).await?;
         let namespace = found.as_ref().and_then(|account| account.principal.namespace.as_deref());
         if !namespace.is_some_and(|namespace| acting.owns_namespace(namespace)) {
@@ -251,14 +256,15 @@ impl Administration {
     }
 }
 
-/// Refuses an access token what would outlive it: an administrator, or a way to sign in as one.
-fn expect_password(acting: &Acting<'_>, doing: &str) -> Result<()> {
+/// Refuses an access token what would outlive it or may do more than it: an administrator, a way to sign in as one, or a
+/// robot that is bounded by its owner's rights alone.
+pub(super) fn expect_password(acting: &Acting<'_>, doing: &str) -> Result<()> {
     if acting.is_by_password() {
         return Ok(());
     }
     Err(Error::denied(format!(
-        "cannot {doing}: an access token makes no administrator, and changes neither the password of one nor that of its \
-         owner; sign in with your password"
+        "cannot {doing}: an access token makes no administrator, changes neither the password of one nor that of its \
+         owner, and takes no robot over; sign in with your password"
     )))
 }
 
@@ -285,7 +291,8 @@ fn done(changed: Changed, doing: &str, name: &str) -> Result<()> {
             "cannot {doing} `{name}`: no administrator would be left who can sign in; make another one first"
         ))),
         Changed::WithoutMaker => Err(Error::Conflict(format!(
-            "cannot {doing} `{name}`: the user who made that robot was removed; make a new robot"
+            "cannot {doing} `{name}`: the user who made that robot was removed; take it over first with \
+             `roadstead user maker {name}`"
         ))),
     }
 }

@@ -243,12 +243,7 @@ impl Setup {
     pub(super) fn print(setup: Option<&Self>, settings: &Settings, address: SocketAddr) {
         let Some(Self { name, code }) = setup else { return };
         let scheme = if settings.server.tls.is_some() { "https" } else { "http" };
-        // No client connects to an unspecified address such as 0.0.0.0.
-        let address = match address.ip() {
-            ip if !ip.is_unspecified() => address,
-            IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
-            IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
-        };
+        let address = reachable(address);
         let external = settings.server.external_url.as_ref().map(ToString::to_string);
         let url = external.unwrap_or_else(|| format!("{scheme}://{address}"));
         let host = url.strip_prefix("http://").unwrap_or(&url);
@@ -259,6 +254,15 @@ impl Setup {
              roadstead setup {host} --code {code} --password-stdin\n\
              The code is good once, until the next start."
         );
+    }
+}
+
+/// Returns an address that a client on this machine connects to: to an unspecified one such as 0.0.0.0 none does.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        ip if !ip.is_unspecified() => address,
+        IpAddr::V4(_) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(_) => (Ipv6Addr::LOCALHOST, address.port()).into(),
     }
 }
 
@@ -299,4 +303,22 @@ fn time(millis: i64) -> SystemTime {
     UNIX_EPOCH
         .checked_add(since)
         .unwrap_or_else(|| UNIX_EPOCH + Duration::from_secs(u32::MAX.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setup_page_is_at_an_address_that_a_browser_reaches() {
+        for (listens, shown) in [
+            ("0.0.0.0:5000", "127.0.0.1:5000"),
+            ("[::]:5000", "[::1]:5000"),
+            ("192.0.2.1:80", "192.0.2.1:80"),
+            ("[2001:db8::1]:80", "[2001:db8::1]:80"),
+            ("127.0.0.1:5000", "127.0.0.1:5000"),
+        ] {
+            assert_eq!(reachable(listens.parse().unwrap()).to_string(), shown);
+        }
+    }
 }

@@ -34,3 +34,30 @@ pub enum Act<'request> {
     /// Do this with that repository.
     On(Action, &'request RepositoryName),
 }
+
+impl Action {
+    /// Returns its name, as scopes and events have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Delete => "delete",
+            Self::Visibility => "visibility",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+impl Act<'_> {
+    /// Returns its name, as events have it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ask | Self::SignIn => "sign in",
+            Self::List => "catalog",
+            Self::Metrics => "metrics",
+            Self::Any(action) | Self::On(action, _) => action.as_str(),
+        }
+    }
+}

@@ -12,6 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::accounts::{AccessToken, TokenId, TokenScopes};
 use super::{Act, Action, Scopes};
+use crate::oci::generated::Property;
 
 /// The most repositories that one token may name.
 const REPOSITORIES: usize = 64;
@@ -65,9 +66,6 @@ pub fn access_token(bytes: &[u8]) {
         assert_eq!(again.ok().as_ref(), Some(&scopes), "{written:?}");
     }
 }
-
-/// A property, and the name of its target.
-pub type Property = (&'static str, fn(&[u8]));
 
 /// Every property.
 pub const ALL: &[Property] = &[("access_token", access_token), ("scopes", scopes)];

@@ -1,6 +1,7 @@
 //! Failed sign-ins and refused rights, counted in memory until they are written as events. However many there are, they take
 //! bounded memory and become a bounded number of rows.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::mem;
 use std::net::IpAddr;
@@ -43,6 +44,8 @@ pub struct Refusal {
     pub address: Option<IpAddr>,
     /// The repository that the act was about.
     pub repository: Option<RepositoryName>,
+    /// Which act it was.
+    pub act: Option<Cow<'static, str>>,
 }
 
 /// A row to write.
@@ -84,17 +87,24 @@ impl Refusals {
             user: is_name.then(|| user.clone()),
             address: Some(client),
             repository: None,
+            act: None,
         });
     }
 
-    /// Notes that a caller was refused an act. One that has not signed in was only challenged to do so.
-    pub fn note_act(&self, caller: &Caller, repository: Option<&RepositoryName>) {
+    /// Notes that a caller was refused an act, which is called so. One that has not signed in was only challenged to do so.
+    pub fn note_act(
+        &self,
+        caller: &Caller,
+        repository: Option<&RepositoryName>,
+        act: impl Into<Cow<'static, str>>,
+    ) {
         let Some(user) = caller.audited_name() else { return };
         self.note(Refusal {
             kind: RefusalKind::Act,
             user: Some(user[..user.floor_char_boundary(LONGEST_NAME)].to_owned()),
             address: caller.address,
             repository: repository.cloned(),
+            act: Some(act.into()),
         });
     }
 
@@ -161,6 +171,7 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
+    use super::super::CallerKind;
     use super::*;
 
     fn basic(user: &str) -> Credentials {
@@ -180,8 +191,8 @@ mod tests {
         refusals.note_sign_in(&Credentials::None, client(1));
         refusals.note_sign_in(&Credentials::Bearer("token".into()), client(1));
         let app = "team/app".parse().unwrap();
-        refusals.note_act(&Caller::anonymous(), Some(&app));
-        refusals.note_act(&Caller::user("ben"), Some(&app));
+        refusals.note_act(&Caller::anonymous(), Some(&app), "pull");
+        refusals.note_act(&Caller::user("ben"), Some(&app), "pull");
         let mut rows = refusals.take();
         rows.sort_by_key(
             |row| matches!(row, CountedRefusal::One(it, _) if it.kind == RefusalKind::Act),
@@ -192,6 +203,33 @@ mod tests {
         assert_eq!((sign_in.user.as_deref(), sign_in.address), (Some("anna"), Some(client(1))));
         assert_eq!((act.user.as_deref(), act.repository.as_ref()), (Some("ben"), Some(&app)));
         assert!(refusals.take().is_empty());
+    }
+
+    #[test]
+    fn each_act_is_counted_apart() {
+        let refusals = Refusals::default();
+        let app = "team/app".parse().unwrap();
+        for act in ["pull", "push", "push"] {
+            refusals.note_act(&Caller::user("ben"), Some(&app), act);
+        }
+        let rows = refusals.take().into_iter().map(|row| match row {
+            CountedRefusal::One(refusal, count) => (refusal.act.unwrap().into_owned(), count),
+            CountedRefusal::More(..) => panic!("there is room for two"),
+        });
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort();
+        assert_eq!(rows, [("pull".to_owned(), 1), ("push".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn a_workload_is_named_apart_from_accounts() {
+        let refusals = Refusals::default();
+        let name = "repo:acme/app:ref:refs/heads/main".to_owned();
+        let kind = CallerKind::Workload { name, identity: "https://issuer.example 7".to_owned() };
+        refusals.note_act(&kind.into(), None, "metrics");
+        let rows = refusals.take();
+        let [CountedRefusal::One(refusal, 1)] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!(refusal.user.as_deref(), Some("oidc:repo:acme/app:ref:refs/heads/main"));
     }
 
     #[test]
@@ -212,7 +250,7 @@ mod tests {
         for number in 0..100_000 {
             refusals.note_sign_in(&basic(&format!("user{number}")), client(1));
         }
-        refusals.note_act(&Caller::user("ben"), None);
+        refusals.note_act(&Caller::user("ben"), None, "metrics");
         refusals.note_sign_in(&basic("anna"), client(2));
         let of = |rows: &[CountedRefusal], address| {
             let is_of = |row: &&CountedRefusal| matches!(row, CountedRefusal::One(it, _) if it.address == Some(address));

@@ -77,10 +77,10 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "server.request_timeout",
         kind: Kind::Duration,
-        default: r#""60s""#,
-        expects: "a duration above zero such as 60s",
+        default: r#""25s""#,
+        expects: "a duration above zero such as 25s",
         help: "How long a change (a manifest, a tag, a deletion) waits for its commit before the client gets 503. \
-            It may still be committed later.",
+            It may still be committed later. Some clients give up after 30 seconds.",
     },
     Setting {
         name: "server.limits.requests_per_connection",
@@ -208,7 +208,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: r#""""#,
         expects: "an http or https URL without a path, such as https://ipfs.example.com",
-        help: "A gateway to redirect clients to for blobs. Empty: the registry sends blobs itself.",
+        help: "A gateway to redirect clients to for blobs. Empty: the registry sends blobs itself. Use a name: some clients \
+            follow no redirect to a private address.",
     },
     Setting {
         name: "storage.kubo.clean_interval",

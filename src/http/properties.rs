@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 
 use super::{authorization, form};
 use crate::auth::{Credentials, Scopes};
+use crate::oci::generated::Property;
 
 /// A header is read as what it says: nothing is added to a user, a password or a token, and nothing left out.
 pub fn authorization(bytes: &[u8]) {
@@ -60,9 +61,6 @@ pub fn form(bytes: &[u8]) {
     let values = pairs.iter().filter(|(key, _)| key == "scope").map(|(_, value)| value.as_str());
     let _ = Scopes::requested(values).access();
 }
-
-/// A property, and the name of its target.
-pub type Property = (&'static str, fn(&[u8]));
 
 /// Every property.
 pub const ALL: &[Property] = &[("authorization", authorization), ("form", form)];

@@ -64,10 +64,10 @@ mod writer;
 pub use access::Access;
 pub use accounts::{
     AccessToken, Account, Added, CatalogFilter, Changed, FirstAdministrator, FoundToken,
-    GrantFilter, GrantRow, Holder, MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES, NamespaceRow,
-    NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, PatternComponent, Principal,
-    PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode, SigningKey,
-    States, TeamRow, TokenFilter, VisiblePattern,
+    GrantFilter, GrantRow, Holder, MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES, NamespaceRemoval,
+    NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, PatternComponent,
+    Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode,
+    SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
 };
 pub use collectable::{Collectable, FreeContent};
 pub use collecting::Forgettable;

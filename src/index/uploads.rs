@@ -278,6 +278,17 @@ impl Index {
         rows.into_iter().map(state).collect()
     }
 
+    /// Lists the uploads into a repository.
+    pub async fn upload_ids_of(&self, repository: &RepositoryName) -> Result<Vec<String>> {
+        let connection = &mut self.read().await?;
+        let rows: Vec<(String,)> = on!(connection, "listing uploads", db =>
+            sqlx::query_as("SELECT id FROM uploads WHERE repository = $1 ORDER BY id")
+                .bind(repository.as_str())
+                .fetch_all(db)
+                .await)?;
+        Ok(rows.into_iter().map(|(id,)| id).collect())
+    }
+
     /// Lists every upload.
     pub async fn upload_ids(&self) -> Result<Vec<String>> {
         let connection = &mut self.read().await?;

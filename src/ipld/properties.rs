@@ -196,11 +196,8 @@ impl Store {
     }
 }
 
-/// A property by the name of its target.
-pub type Property = (&'static str, fn(&[u8]));
-
-/// Every property.
-pub const ALL: &[Property] = &[
+/// Every property, by the name of its target.
+pub const ALL: &[(&str, fn(&[u8]))] = &[
     ("car", car),
     ("cid", cid),
     ("dag_pb", dag_pb),

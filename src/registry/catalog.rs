@@ -24,7 +24,8 @@ impl Registry {
         let and_next = limit.saturating_add(1);
         let mut names = match grant.bound() {
             Some(bound) => {
-                let seen = repositories_seen(&self.index, bound, last, and_next).await?;
+                let may_pull = |it: &SeenRepository| bound.may_pull(&it.name, it.visibility);
+                let seen = repositories_seen(&self.index, bound, may_pull, last, and_next).await?;
                 seen.into_iter().map(|it| it.name).collect()
             }
             None => self.index.repositories(None, last, and_next).await?,
@@ -37,13 +38,14 @@ impl Registry {
 
 /// Lists the repositories that a caller may pull from: bytewise after `last`, at most `limit`.
 ///
-/// A token may see less than its owner. What it hides is read in large pages and without a query for each.
+/// A token may see less than its owner, as `is_seen` says. What it hides is read in large pages and without a query for each.
 ///
 /// # Errors
 /// Those of the index.
 pub async fn repositories_seen(
     index: &Index,
     bounded: &Bounded,
+    is_seen: impl Fn(&SeenRepository) -> bool,
     last: Option<&str>,
     limit: u32,
 ) -> crate::index::Result<Vec<SeenRepository>> {
@@ -57,7 +59,7 @@ pub async fn repositories_seen(
         let page = read(index, bounded, last.as_deref(), at_once).await?;
         let is_end = page.len() < at_once as usize;
         last = page.last().map(|it| it.name.to_string());
-        found.extend(page.into_iter().filter(|it| bounded.may_pull(&it.name, it.visibility)));
+        found.extend(page.into_iter().filter(&is_seen));
         if is_end || found.len() >= limit as usize {
             found.truncate(limit as usize);
             return Ok(found);

@@ -23,11 +23,9 @@ impl Registry {
         let removing = async move {
             let record = registry.index.repository(&repository).await?;
             let record = record.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?;
-            let uploads = registry.index.uploads(0).await?;
-            let ours = uploads.into_iter().filter(|upload| upload.repository == repository);
-            let ours: Vec<String> = ours.map(|upload| upload.id).collect();
+            let uploads = registry.index.upload_ids_of(&repository).await?;
             registry.commit(actor, Intent::RemoveRepository { repository }).await?;
-            for id in ours {
+            for id in uploads {
                 registry.end_upload(&id).await;
                 registry.discard_upload(&id).await?;
             }

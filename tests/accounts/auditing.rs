@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::management::run;
+use super::management::{refused, run};
 use super::team::{Sender, Team, user};
 use crate::common::repository::wait;
 
@@ -76,14 +76,25 @@ fn refused_rights_are_events_once() {
     );
     assert_eq!(team.send(Method::POST, &path, &user("carl"), Vec::new()).status, 202);
     let add = "mutation { addUser(name: \"dora\") { name } }";
-    let denied = super::management::refused(&team, &user("carl"), add);
-    assert_eq!(denied, "DENIED");
+    // By the name of the field, whatever it is called in the answer, and each once.
+    let aliased = "mutation { users: addUser(name: \"dora\") { name } }";
+    for request in [add, aliased] {
+        assert_eq!(refused(&team, &user("carl"), request), "DENIED");
+    }
+    let fragment = "query Q { ...F } fragment F on Query { viewer: users { next } }";
+    assert_eq!(refused(&team, &user("carl"), fragment), "DENIED");
+    let remove = "mutation { removeRepository(name: \"team/open\") }";
+    assert_eq!(refused(&team, &user("carl"), remove), "DENIED");
+    assert_eq!(team.get("/metrics", &user("carl")).status, 403);
     let mut found = events(&team, "refused");
     found.sort();
     let expected = [
-        texts(["carl", "", ""]),
-        texts(["carl", "team/secret", "2 times"]),
-        texts(["rita", "team/open", "2 times"]),
+        texts(["carl", "", "addUser, 2 times"]),
+        texts(["carl", "", "metrics"]),
+        texts(["carl", "", "users"]),
+        texts(["carl", "team/open", "remove"]),
+        texts(["carl", "team/secret", "pull, 2 times"]),
+        texts(["rita", "team/open", "push, 2 times"]),
     ];
     assert_eq!(found, expected);
 }
@@ -136,4 +147,21 @@ fn each_line_of_the_log_names_its_event() {
         let cid = line["ipfs_cid"].as_str().unwrap_or_default();
         assert_eq!(cid.starts_with("baf"), has_cid, "{line}");
     }
+}
+
+#[test]
+fn an_access_token_in_the_wrong_field_is_not_in_the_log() {
+    let team = Team::start();
+    let swapped = Sender::Basic(team.secrets.of_anna.clone(), "anna".to_owned());
+    assert_eq!(team.get("/v2/team/open/tags/list", &swapped).status, 401);
+    assert_eq!(team.token(&swapped, &[]).status, 401);
+    let lines = || team.server.log().matches("rds_...").count();
+    // For each of both the refusal, and the line of the request.
+    wait(|| lines() >= 4, "what was sent as the user is not in the log");
+    let secret = team.secrets.of_anna.trim_start_matches("rds_");
+    let (id, secret) = secret.split_once('_').expect("it has an id and a secret");
+    for part in [id, secret] {
+        assert!(!team.server.log().contains(part), "{}", team.server.log());
+    }
+    assert_eq!(events(&team, "sign_in_failed"), [texts(["", "", "unknown user, 2 times"])]);
 }

@@ -74,15 +74,20 @@ fn each_lists_the_repositories_that_it_may_see() {
         assert_eq!(team.push(name, &user("anna")), [201, 201], "{name}");
     }
     let of_anna = Sender::Basic("anna".to_owned(), team.secrets.of_anna.clone());
-    let token = "mutation { createToken(name: \"x\", scopes: [\"team/open:pull\"]) { secret } }";
-    let token = run(&team, &user("anna"), token);
-    let narrow = token["createToken"]["secret"].as_str().unwrap().to_owned();
-    let narrow = Sender::Basic("anna".to_owned(), narrow);
+    let by_token = |name: &str, scope: &str| {
+        let create =
+            format!("mutation {{ createToken(name: \"x\", scopes: [\"{scope}\"]) {{ secret }} }}");
+        let secret = run(&team, &user(name), &create)["createToken"]["secret"].take();
+        Sender::Basic(name.to_owned(), secret.as_str().unwrap().to_owned())
+    };
     for (sender, expected) in [
         (user("root"), &["team/inner", "team/open", "team/secret"][..]),
         (user("carl"), &["team/inner", "team/open"]),
         (of_anna, &["team/inner", "team/open", "team/secret"]),
-        (narrow, &["team/open"]),
+        (by_token("anna", "team/open:pull"), &["team/open"]),
+        // It administers them, and pulls from none.
+        (by_token("root", "admin"), &["team/inner", "team/open", "team/secret"]),
+        (by_token("root", "metrics"), &[]),
     ] {
         let (mut found, mut after) = (Vec::new(), Value::Null);
         loop {
@@ -100,6 +105,8 @@ fn each_lists_the_repositories_that_it_may_see() {
         }
         assert_eq!(found, expected, "{sender:?}");
     }
+    let catalog = team.get("/v2/_catalog", &by_token("root", "admin"));
+    assert_eq!(catalog.json()["repositories"], json!([]), "of those that it may pull");
 }
 
 #[test]

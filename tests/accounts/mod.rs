@@ -21,6 +21,7 @@ mod setup;
 mod signing_in;
 mod signing_keys;
 mod team;
+mod token_rules;
 mod token_services;
 mod tokens;
 mod workloads;

@@ -78,6 +78,10 @@ fn private_and_absent_are_the_same_to_who_has_no_right() {
                 "{method} {there} by {sender:?}"
             );
             assert!(!one.text().contains("team"), "{}", one.text());
+            // So docker says that one may have to sign in; who has sent nothing is only challenged.
+            let challenge = one.header("www-authenticate");
+            let is_lacking = challenge.contains("error=\"insufficient_scope\"");
+            assert_eq!(is_lacking, !matches!(sender, Sender::Nobody), "{challenge}");
         }
     }
 }

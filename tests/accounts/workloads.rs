@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::issuer::{AUDIENCE, BRANCH, BY_ES256, EARLY, Issuer, MAIN, OTHER, Options};
-use super::team::{PASSWORD, Sender, claims, push, send, token_of};
+use super::team::{PASSWORD, Sender, claims, edit, push, send, token_of};
 use super::tokens::{access, post_to};
 use crate::common::http::{self, Response};
 use crate::common::{Server, authority, roadstead, run};
@@ -111,6 +111,18 @@ fn a_job_signs_in_by_its_id_token_and_goes_on_by_a_refresh_token() {
     let number = |name: &str| said[name].as_u64().expect("it is a number");
     assert_eq!(number("exp") - number("iat"), 120, "auth.workload_session");
     assert_eq!(claims(&login)["sub"], MAIN);
+
+    // Nobody takes a name that an issuer chose for that of an account.
+    server.stop();
+    let events = edit(&data, async |index| index.events_after(0, 100).await);
+    let events = events.expect("they can be read");
+    for kind in ["push", "refused"] {
+        let of_kind = events.iter().filter(|event| event.change.kind == kind);
+        let actors: Vec<_> = of_kind.filter_map(|it| it.change.actor.name.as_deref()).collect();
+        assert!(actors.contains(&format!("oidc:{MAIN}").as_str()), "{kind}: {actors:?}");
+        assert!(actors.iter().all(|name| name.starts_with("oidc:")), "{kind}: {actors:?}");
+    }
+    server.start_again();
 
     // From here on the job does without its issuer, and without the ID token.
     issuer.stop();

@@ -6,6 +6,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::registries::{of_user, with_password};
+use crate::common::content::{OCI_MANIFEST, image, sha256};
+use crate::common::terminal::refused_on_terminal;
 use crate::common::{Server, http, run, succeed};
 
 const PASSWORD: &str = "correct horse battery";
@@ -64,6 +66,12 @@ fn a_team_with_a_robot_is_made_by_commands() {
 
     succeed(&mut command("quota set acme --bytes 10GB --repositories 50"));
     succeed(&mut command("quota set acme --tags 500"));
+    let quota = &json("quota set acme --unreferenced 1GB --json");
+    assert_eq!(quota["unreferenced"], 1_000_000_000_u64, "{quota}");
+    // What was set apart from the bytes stays when these change, until it is set again.
+    let quota = &json("quota set acme --bytes 5GB --json");
+    assert_eq!(quota["unreferenced"], 1_000_000_000_u64, "{quota}");
+    succeed(&mut command("quota set acme --bytes 10GB --unreferenced 20GB"));
     let quota = &json("quota list --json")[0];
     let expected = [("bytes", 10_000_000_000_u64), ("unreferenced", 20_000_000_000)];
     let expected =
@@ -174,7 +182,7 @@ fn stored_hashes(server: &Server) -> Vec<(String, String)> {
 }
 
 #[test]
-fn administrators_come_and_go_and_owners_see_their_robots_and_grants() {
+fn administrators_come_and_go_and_owners_see_their_robots() {
     let (root, anna) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let server = signed_in(&root);
     let by = |folder: &TempDir, line: &str| of_user(folder.path(), line.split(' '));
@@ -208,8 +216,70 @@ fn administrators_come_and_go_and_owners_see_their_robots_and_grants() {
     succeed(&mut by(&anna, "user remove anna-ci"));
     assert!(list(&anna, "token list --robots --json").is_empty());
 
+    // A robot is of its maker, and can be of another one.
+    let create = "token create ben-ci --robot --namespace ben --scope ben/**:pull --json";
+    succeed(&mut by(&root, create));
+    succeed(&mut by(&root, "user maker ben-ci anna"));
+    succeed(&mut by(&root, "user remove anna"));
+    let robots = succeed(&mut by(&root, "token list --robots --json"));
+    let robots: Value = serde_json::from_str(&robots).unwrap();
+    assert_eq!((&robots[0]["maker"], &robots[0]["isDisabled"]), (&Value::Null, &true.into()));
+    let refused = run(&mut by(&root, "user enable ben-ci"));
+    assert!(refused.stderr.contains("roadstead user maker ben-ci"), "{refused}");
+    let taken = succeed(&mut by(&root, "user maker ben-ci"));
+    assert!(taken.contains("no more than root") && taken.contains("user enable"), "{taken}");
+    succeed(&mut by(&root, "user enable ben-ci"));
+    let secret = succeed(&mut by(&root, &create.replace("--json", "--quiet")));
+    let ci = TempDir::new().unwrap();
+    sign_in(&server, &ci, "ben-ci", secret.trim_end());
+}
+
+#[test]
+fn an_owner_sees_its_grants_and_removes_its_namespace() {
+    let (root, anna) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let server = signed_in(&root);
+    let by = |folder: &TempDir, line: &str| of_user(folder.path(), line.split(' '));
+    succeed(&mut with_password(PASSWORD, &by(&root, "user add anna --password-stdin")));
+    succeed(&mut by(&root, "user add ben"));
+    sign_in(&server, &anna, "anna", PASSWORD);
     succeed(&mut by(&anna, "grant add ben reader anna/app"));
-    assert_eq!(list(&anna, "grant list --json"), ["anna/app"]);
+    let grants = succeed(&mut by(&anna, "grant list --json"));
+    let grants: Value = serde_json::from_str(&grants).unwrap();
+    assert_eq!(grants[0]["pattern"], "anna/app", "{grants}");
+
+    succeed(&mut by(&anna, "namespace add acme"));
+    succeed(&mut by(&anna, "grant add ben writer acme/**"));
+    let refused = run(&mut by(&anna, "namespace remove anna"));
+    assert!(!refused.succeeded() && refused.stderr.contains("the user `anna`"), "{refused}");
+    let removed = succeed(&mut by(&anna, "namespace remove acme"));
+    assert_eq!(removed, "removed acme\n");
+    assert!(!succeed(&mut by(&anna, "namespace list")).contains("acme"));
+    assert!(!succeed(&mut by(&root, "grant list")).contains("acme"));
+    let log = succeed(&mut by(&root, "audit --user anna --since 2020-01-31 --json"));
+    assert!(log.contains("remove acme and the roles in it: 1"), "{log}");
+    assert_eq!(succeed(&mut by(&root, "audit --since 2999-01-01 --json")), "");
+}
+
+#[test]
+fn a_password_is_read_from_a_pipe_with_the_flag_and_without() {
+    let (root, anna) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let server = signed_in(&root);
+    let by = |line: &str| of_user(root.path(), line.split(' '));
+    succeed(&mut by("user add anna"));
+    for (line, password) in [
+        ("user password anna", "the first battery"),
+        ("user password anna --password-stdin", "the second battery"),
+    ] {
+        succeed(&mut with_password(password, &by(line)));
+        sign_in(&server, &anna, "anna", password);
+    }
+    let mut empty = by("user password anna");
+    let refused = run(empty.stdin(std::process::Stdio::null()));
+    assert!(!refused.succeeded() && refused.stderr.contains("no password"), "{refused}");
+    // On a terminal it would wait for what nobody types, and show it.
+    let refused = refused_on_terminal(by("user password anna"));
+    assert!(refused.contains("--password-stdin"), "{refused}");
+    sign_in(&server, &anna, "anna", "the second battery");
 }
 
 #[test]
@@ -219,7 +289,7 @@ fn a_repository_is_removed_by_its_owner() {
     let upload = server.url("/v2/root/app/blobs/uploads/");
     let begun = http::send(|client| client.post(upload).basic_auth("root", Some(PASSWORD)));
     assert_eq!(begun.status, 202);
-    let digest = crate::common::content::sha256(b"{}");
+    let digest = sha256(b"{}");
     let upload = server.url(&format!("/v2/root/app/blobs/uploads/?digest={digest}"));
     let pushed =
         http::send(|client| client.post(upload).basic_auth("root", Some(PASSWORD)).body("{}"));
@@ -231,6 +301,59 @@ fn a_repository_is_removed_by_its_owner() {
     let log = succeed(&mut of_user(root.path(), ["audit", "--repository", "root/app", "--json"]));
     assert!(log.lines().all(|line| serde_json::from_str::<Value>(line).is_ok()), "{log}");
     assert!(log.contains("\"kind\":\"delete\""), "{log}");
+}
+
+#[test]
+fn a_repository_is_listed_shown_and_hidden_and_gets_an_owner() {
+    let (root, anna) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let server = signed_in(&root);
+    let by = |folder: &TempDir, line: &str| of_user(folder.path(), line.split(' '));
+    succeed(&mut with_password(PASSWORD, &by(&root, "user add anna --password-stdin")));
+    sign_in(&server, &anna, "anna", PASSWORD);
+    let config = b"{}";
+    let blob = format!("/v2/root/app/blobs/uploads/?digest={}", sha256(config));
+    let pushed = http::send(|client| {
+        let request = client.post(server.url(&blob)).body(config.to_vec());
+        request.basic_auth("root", Some(PASSWORD))
+    });
+    assert_eq!(pushed.status, 201);
+    let manifest = server.url("/v2/root/app/manifests/v1");
+    let pushed = http::send(|client| {
+        let request = client.put(&manifest).header("Content-Type", OCI_MANIFEST);
+        request.body(image(config, &[]).to_string()).basic_auth("root", Some(PASSWORD))
+    });
+    assert_eq!(pushed.status, 201);
+    let listed = |folder: &TempDir| -> Vec<String> {
+        let list = succeed(&mut by(folder, "repository list --json"));
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let rows = list.as_array().unwrap().iter();
+        rows.map(|row| format!("{} {}", row["name"], row["visibility"]).replace('"', "")).collect()
+    };
+    let pulled = || http::get(&manifest);
+    assert_eq!(listed(&root), ["root/app private"], "as the setting says");
+    assert!(listed(&anna).is_empty());
+    assert_eq!(pulled().status, 401);
+    let visibility = |folder: &TempDir, visibility: &str| {
+        run(&mut by(folder, &format!("repository visibility root/app {visibility}")))
+    };
+    let refused = visibility(&anna, "public");
+    assert!(refused.stderr.contains("there is no repository"), "{refused}");
+    // Each takes effect before it returns.
+    assert!(visibility(&root, "public").succeeded());
+    let public = pulled();
+    assert_eq!(public.status, 200);
+    assert!(public.header("x-ipfs-path").starts_with("/ipfs/"), "it is in the public tree");
+    assert_eq!(listed(&anna), ["root/app public"]);
+    let internal = visibility(&root, "internal");
+    assert!(internal.stdout.contains("shared caches"), "{internal}");
+    assert_eq!((pulled().status, listed(&anna)), (401, vec!["root/app internal".to_owned()]));
+    assert!(visibility(&root, "private").succeeded());
+    assert!(listed(&anna).is_empty());
+    succeed(&mut by(&root, "repository owner root/app anna"));
+    assert_eq!(listed(&anna), ["root/app private"]);
+    assert!(visibility(&anna, "internal").succeeded());
+    succeed(&mut by(&root, "grant remove anna owner root/app"));
+    assert!(!visibility(&anna, "private").succeeded());
 }
 
 #[test]

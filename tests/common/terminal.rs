@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -15,9 +15,25 @@ use super::process::{LIMIT, wait_within};
 /// Runs a command with both outputs on a terminal of 100 columns, and returns what was to be seen there.
 /// It must succeed.
 pub(crate) fn on_terminal(mut command: Command) -> String {
-    let (mut ours, theirs) = open();
+    command.stdin(Stdio::null());
+    let (status, seen) = watch(command, open());
+    assert!(status.success(), "{status:?}: {seen}");
+    seen
+}
+
+/// The same with its input on the terminal, too, where nobody types; and it must fail.
+pub(crate) fn refused_on_terminal(mut command: Command) -> String {
+    let (ours, theirs) = open();
+    command.stdin(theirs.try_clone().expect("a file can be cloned"));
+    let (status, seen) = watch(command, (ours, theirs));
+    assert!(!status.success(), "{seen}");
+    seen
+}
+
+/// Runs a command with both outputs on a terminal, and returns how it ended and what was to be seen.
+fn watch(mut command: Command, (mut ours, theirs): (File, File)) -> (ExitStatus, String) {
     let other = theirs.try_clone().expect("a file can be cloned");
-    command.stdin(Stdio::null()).stdout(other).stderr(theirs).env("TERM", "xterm");
+    command.stdout(other).stderr(theirs).env("TERM", "xterm");
     let mut child = command.spawn().expect("the command can be started");
     // Reading ends when nobody has the other side any more.
     drop(command);
@@ -35,8 +51,8 @@ pub(crate) fn on_terminal(mut command: Command) -> String {
         child.wait().expect("a child of ours can be waited for");
     }
     let seen = reader.join().expect("the reader does not panic");
-    assert!(status.is_some_and(|status| status.success()), "{status:?}: {seen}");
-    seen
+    let Some(status) = status else { panic!("it does not end: {seen}") };
+    (status, seen)
 }
 
 /// Opens both sides of a terminal: the one to watch, and the one to write to.

@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_huge_checkpoint_comes_back_as_it_was),
         case(a_stale_claim_is_taken_over_and_its_holder_finds_out),
         case(a_claim_given_back_leaves_the_upload_as_it_was),
+        case(uploads_into_a_repository_are_listed),
         case(an_upload_is_removed_once),
         case(uploads_untouched_for_long_are_purged),
         case(a_claimed_upload_is_not_purged),
@@ -187,6 +188,17 @@ async fn a_claim_given_back_leaves_the_upload_as_it_was(home: Home) -> Outcome {
     assert!(!home.index.save_upload("1", "b", 9, b"", NOW).await?, "it is not held any more");
     let again = home.index.claim_upload(&key(&mine, "1"), Some(4), "c", 0, NOW).await?;
     assert!(matches!(again, Claim::Granted(_)));
+    Ok(())
+}
+
+async fn uploads_into_a_repository_are_listed(home: Home) -> Outcome {
+    for (id, name, owner) in
+        [("3", "app", "anna"), ("1", "app", ""), ("2", "app/more", ""), ("4", "ap", "")]
+    {
+        home.index.create_upload(id, &repository(name), owner, NOW).await?;
+    }
+    assert_eq!(home.index.upload_ids_of(&repository("app")).await?, ["1", "3"]);
+    assert!(home.index.upload_ids_of(&repository("other")).await?.is_empty());
     Ok(())
 }
 

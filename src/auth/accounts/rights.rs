@@ -1,6 +1,7 @@
 //! What a holder of rights may do now.
 
 use super::super::{Decision, names};
+use super::role::MACHINE;
 use super::{CreateRule, Namespace, Pattern, Permission, Role, Rules, ServerAct, State, Target};
 use crate::oci::{RepositoryName, Visibility};
 
@@ -30,9 +31,6 @@ enum Holder {
     /// A robot or a workload: it has no say in who has which role, and makes no tokens.
     Machine,
 }
-
-/// The most that a machine is in any repository.
-const MACHINE: Role = Role::Maintainer;
 
 impl Rights {
     /// Those of a client that has not signed in.

@@ -20,6 +20,9 @@ pub enum Role {
     Owner,
 }
 
+/// The most that a robot or a workload is in any repository.
+pub(super) const MACHINE: Role = Role::Maintainer;
+
 /// What one may do with a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Permission {

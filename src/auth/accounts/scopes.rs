@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use super::role::MACHINE;
 use super::{Pattern, PatternError, Permission, WordError};
 use crate::oci::RepositoryName;
 
@@ -158,6 +159,17 @@ impl TokenScopes {
     pub fn allow_act(&self, act: ServerAct) -> bool {
         let is_good = |scope: &Scope| matches!(scope, Scope::Server(it) if *it == act || *it == ServerAct::Admin);
         self.0.iter().any(is_good)
+    }
+
+    /// Returns the first scope that is of no use to a robot or a workload, which administers nothing and owns no repository.
+    #[must_use]
+    pub fn beyond_machines(&self) -> Option<&Scope> {
+        self.0.iter().find(|scope| match scope {
+            Scope::On(_, permissions) => {
+                permissions.iter().any(|permission| !MACHINE.may(*permission))
+            }
+            Scope::Server(_) => true,
+        })
     }
 
     fn by_admin(&self, permission: Permission) -> bool {

@@ -28,14 +28,21 @@ impl<'a> Target<'a> {
     /// A repository of this registry, as its record says.
     #[must_use]
     pub fn own(name: &'a RepositoryName, record: Option<&RepositoryRecord>) -> Self {
-        let state = record.map_or(State::Absent, |record| State::Present(record.visibility));
-        Self { name, state }
+        Self { name, state: State::of(record) }
     }
 
     /// A repository of another registry, as [`Names::foreign`](crate::auth::Names::foreign) says.
     #[must_use]
     pub fn foreign(name: &'a RepositoryName) -> Self {
         Self { name, state: State::Foreign }
+    }
+}
+
+impl State {
+    /// What a record says of a repository of this registry.
+    #[must_use]
+    pub fn of(record: Option<&RepositoryRecord>) -> Self {
+        record.map_or(Self::Absent, |record| Self::Present(record.visibility))
     }
 }
 

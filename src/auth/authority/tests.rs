@@ -1,8 +1,15 @@
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
-use super::super::{IdentityProvider, Policy, TokenIssuer};
-use super::*;
-use crate::oci::{RepositoryRecord, Visibility};
+use super::super::accounts::State;
+use super::super::{
+    AccessControl, Act, AuthError, Caller, Challenge, Credentials, Decision, IdentityProvider,
+    Meant, Names, Policy, PullGrant, Scopes, TokenFault, TokenIssuer, TokenService, scope,
+};
+use super::Authority;
+use crate::oci::{RepositoryName, RepositoryRecord, Visibility};
 
 /// Says who every caller is.
 struct Known(Caller, Option<Challenge>);

@@ -16,6 +16,7 @@ mod key_ring;
 mod key_set;
 mod own_claims;
 mod own_tokens;
+#[cfg(any(test, fuzzing))]
 pub mod properties;
 mod public_key;
 mod signing_key;

@@ -24,6 +24,7 @@ use super::key_ring::KeyRing;
 use super::key_set::KeySet;
 use super::own_tokens::OwnTokens;
 use super::signing_key::SigningKey;
+use crate::oci::generated::Property;
 
 /// The issuer and the service of the tokens that are made here.
 const ISSUER: &str = "https://registry.example";
@@ -127,9 +128,6 @@ pub fn key_set(bytes: &[u8]) {
         }
     }
 }
-
-/// A property, and the name of its target.
-pub type Property = (&'static str, fn(&[u8]));
 
 /// Every property.
 pub const ALL: &[Property] =

@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::runtime;
@@ -38,18 +40,22 @@ pub(in crate::cli) struct AuditArguments {
     /// Only what this user did
     #[arg(long, value_name = "U")]
     user: Option<String>,
-    /// Only what was done since then: a time such as 2026-01-31T12:00:00Z, or a duration before now such as 1d
+    /// Only what was done since then: a day such as 2026-01-31 (in UTC), a time such as 2026-01-31T12:00:00Z, or a duration
+    /// before now such as 1d
     #[arg(long, value_name = "T", value_parser = moment)]
     since: Option<Timestamp>,
 }
 
 fn moment(text: &str) -> Result<Timestamp, String> {
-    if let Ok(at) = text.parse() {
+    // Events are shown in UTC, so a day is one of that.
+    let midnight = Date::strptime("%Y-%m-%d", text).and_then(|day| day.to_zoned(TimeZone::UTC));
+    if let Ok(at) = text.parse().or_else(|_| midnight.map(|day| day.timestamp())) {
         return Ok(at);
     }
     let before = parse_duration(text).and_then(|age| Timestamp::now().checked_sub(age).ok());
     before.ok_or_else(|| {
-        "expected a time such as 2026-01-31T12:00:00Z, or a duration such as 1d".to_owned()
+        "expected a day such as 2026-01-31, a time such as 2026-01-31T12:00:00Z, or a duration such as 1d"
+            .to_owned()
     })
 }
 
@@ -79,10 +85,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_a_moment_or_an_age() {
-        assert!(moment("2026-01-31T12:00:00Z").is_ok());
+    fn a_time_is_a_day_a_moment_or_an_age() {
+        for (text, expected) in [
+            ("2026-01-31T12:00:00Z", "2026-01-31T12:00:00Z"),
+            ("2026-01-31T12:00:00.5+02:00", "2026-01-31T10:00:00.5Z"),
+            ("2026-01-31", "2026-01-31T00:00:00Z"),
+        ] {
+            assert_eq!(moment(text).unwrap().to_string(), expected, "{text}");
+        }
         let hour = Timestamp::now().as_second() - moment("1h").unwrap().as_second();
         assert!((3600..3610).contains(&hour), "{hour}");
-        assert!(moment("yesterday").is_err());
+        for text in ["yesterday", "2026-02-30", "2026-1", "2026-01-31T12", "31.01.2026", ""] {
+            assert!(moment(text).is_err(), "{text}");
+        }
     }
 }

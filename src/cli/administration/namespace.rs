@@ -52,6 +52,16 @@ enum NamespaceCommand {
         /// The user
         owner: Option<String>,
     },
+    /// Removes a namespace that is empty: without repositories, robots and a quota
+    #[command(
+        after_help = "Roles that were given in it go with it. The name can be used again: where others may still pull by it, \
+            leave the namespace, since who makes it next may push what they get.\n\n\
+        Example:\n  roadstead namespace remove acme"
+    )]
+    Remove {
+        /// The name
+        name: String,
+    },
 }
 
 /// Runs the subcommand.
@@ -67,6 +77,12 @@ async fn carry_out(arguments: &NamespaceArguments) -> anyhow::Result<()> {
         NamespaceCommand::List => {
             let namespaces = session.list(LIST, "namespaces", json!({})).await?;
             return print_list(&namespaces, COLUMNS, target.json);
+        }
+        NamespaceCommand::Remove { name } => {
+            let query = "mutation($name: String!) { removeNamespace(name: $name) }";
+            let variables = json!({ "name": name });
+            session.run(query, variables.clone()).await?;
+            return print_done(&variables, &format!("removed {name}"), target.json);
         }
         NamespaceCommand::Add { name, owner } => ("addNamespace", name, owner),
         NamespaceCommand::Owner { name, owner } => ("setNamespaceOwner", name, owner),

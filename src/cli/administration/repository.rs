@@ -30,7 +30,7 @@ pub(in crate::cli) struct RepositoryArguments {
 
 #[derive(Debug, Subcommand)]
 enum RepositoryCommand {
-    /// Lists the repositories that you may pull from
+    /// Lists the repositories that you may see
     #[command(after_help = "Example:\n  roadstead repository list --json")]
     List,
     /// Says who may see a repository: `public` (everybody), `internal` (who has signed in) or `private` (who has a role)

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -28,13 +29,14 @@ const LIST: &str = "query($owner: String, $after: String, $first: Int) \
 const ROBOT_COLUMNS: &[Column] = &[
     ("NAME", "name"),
     ("NAMESPACE", "namespace"),
+    ("MAKER", "maker"),
     ("DISABLED", "isDisabled"),
     ("CREATED", "created"),
 ];
 
 const LIST_ROBOTS: &str = "query($namespace: String, $after: String, $first: Int) \
     { robots(namespace: $namespace, after: $after, first: $first) \
-    { items { name namespace isDisabled created } next } }";
+    { items { name namespace maker isDisabled created } next } }";
 
 const CREATE: &str = "mutation($name: String!, $robot: RobotInput, $scopes: [String!]!, $lifetime: Int) \
     { createToken(name: $name, robot: $robot, scopes: $scopes, lifetime: $lifetime) \
@@ -60,7 +62,7 @@ enum TokenCommand {
             its scopes say, as long as its owner and who made it may: `PATTERN:pull,push,delete` in repositories, \
             `admin`, `audit`, `metrics`, `namespaces` or `tokens` elsewhere.\n\n\
         Examples:\n  roadstead token create laptop --scope '**:pull' --expires 30d\n  \
-        roadstead token create ci --robot --namespace acme --scope 'acme/**:pull,push' --expires 1d --json"
+        roadstead token create ci --robot --namespace acme --scope 'acme/**:pull,push' --expires 1d --quiet > ci.secret"
     )]
     Create {
         /// The name of the token; with --robot the name of the robot, which is made if it is not there
@@ -77,6 +79,9 @@ enum TokenCommand {
         /// How long it is good for, such as 90d (default: for good)
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         expires: Option<Duration>,
+        /// Prints the secret alone
+        #[arg(short, long)]
+        quiet: bool,
     },
     /// Lists the tokens that you made, or those of a user or robot; with --robots the robots themselves
     #[command(
@@ -118,7 +123,7 @@ async fn carry_out(arguments: &TokenArguments) -> anyhow::Result<()> {
     let TokenArguments { target, command } = arguments;
     let session = Session::open(target.registry.as_ref())?;
     match command {
-        TokenCommand::Create { name, namespace, scopes, expires, .. } => {
+        TokenCommand::Create { name, namespace, scopes, expires, quiet, .. } => {
             let robot = namespace.as_ref().map(|it| json!({ "name": name, "namespace": it }));
             let lifetime = expires.map(|it| i32::try_from(it.as_secs()).unwrap_or(i32::MAX));
             let variables =
@@ -126,6 +131,10 @@ async fn carry_out(arguments: &TokenArguments) -> anyhow::Result<()> {
             let mut data = session.run(CREATE, variables).await?;
             let mut made = data["createToken"]["token"].take();
             made["secret"] = data["createToken"]["secret"].take();
+            if *quiet {
+                let secret = made["secret"].as_str().context("no secret was sent")?;
+                return print(&format!("{secret}\n"));
+            }
             show(&made, target.json)
         }
         TokenCommand::List { robots: true, namespace, .. } => {
@@ -159,4 +168,26 @@ fn show(made: &Value, as_json: bool) -> anyhow::Result<()> {
         made["expires"].as_str().unwrap_or("never"),
         text("secret")
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifetime_has_its_unit() {
+        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        for (text, expected) in [
+            ("90d", days(90)),
+            ("12h", Some(Duration::from_secs(12 * 60 * 60))),
+            ("90", None),
+            ("1.5", None),
+            ("", None),
+            ("d", None),
+            ("90 days and nights", None),
+            ("-1d", None),
+        ] {
+            assert_eq!(duration(text).ok(), expected, "{text}");
+        }
+    }
 }

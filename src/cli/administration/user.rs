@@ -101,6 +101,19 @@ enum UserCommand {
         /// The name
         name: String,
     },
+    /// Gives a robot to a user, whose rights bound it from then on: to you, or by an administrator to another user
+    #[command(
+        after_help = "A robot may do no more than the user who made it. When that user leaves: take the robot over, make a new \
+            token for it and give that to CI, then remove the user, whose tokens end with that. A robot whose maker was removed \
+            already is disabled; take it over, enable it, and make a new token.\n\n\
+        Examples:\n  roadstead user maker acme-ci\n  roadstead user maker acme-ci ben"
+    )]
+    Maker {
+        /// The robot
+        robot: String,
+        /// The user, where an administrator gives it to another one
+        user: Option<String>,
+    },
     /// Gives a user another password
     #[command(
         after_help = "With --data or --config the password is set in that data folder, without signing in; no server may \
@@ -180,6 +193,9 @@ async fn carry_out(common: &CommonArguments, arguments: &UserArguments) -> anyho
             session.run(query, json!({ "name": name })).await?;
             print_done(&named(name), &format!("removed {name}"), as_json)
         }
+        UserCommand::Maker { robot, user } => {
+            set_maker(&session, robot, user.as_deref(), as_json).await
+        }
         UserCommand::Password { name, .. } => {
             let password = password::read()?;
             let query = "mutation($name: String!, $password: String!) \
@@ -217,6 +233,24 @@ async fn set_administrator(
     let is = if is_administrator { "is an administrator" } else { "is no administrator any more" };
     let sentence = format!("{name} {is}");
     print_done(&user["setAdministrator"], &sentence, as_json)
+}
+
+async fn set_maker(
+    session: &Session,
+    robot: &str,
+    user: Option<&str>,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    let query = "mutation($name: String!, $maker: String) { setRobotMaker(name: $name, maker: $maker) \
+        { name namespace maker isDisabled created } }";
+    let data = session.run(query, json!({ "name": robot, "maker": user })).await?;
+    let given = &data["setRobotMaker"];
+    let maker = given["maker"].as_str().unwrap_or("-");
+    let mut sentence = format!("{robot} may do no more than {maker}");
+    if given["isDisabled"] == true {
+        let _ = write!(sentence, "; it is disabled: `roadstead user enable {robot}`");
+    }
+    print_done(given, &sentence, as_json)
 }
 
 /// Adds the users of a file, one after the other.

@@ -15,7 +15,7 @@ use super::super::body::{self, Body};
 use super::super::error::{Answer, ApiError};
 use super::super::{Api, caller, credentials, log};
 use super::bounds::{self, FRAGMENTS};
-use super::error;
+use super::fields::Fields;
 use super::schema::{READABLE_SCHEMA, SCHEMA};
 use super::sender::Sender;
 use crate::auth::{Act, Action, AuthError, Caller, Challenge, Credentials};
@@ -56,6 +56,8 @@ pub(in crate::http) async fn post(
             format!("the request uses more than {FRAGMENTS} fragments; write the fields out");
         return Err(ApiError::malformed(ErrorCode::Unsupported, message));
     }
+    let fields = Arc::new(Fields::default());
+    let query = query.data(Arc::clone(&fields));
     let mut query = query.data(caller.clone()).data(sender).data(Data::clone(&api));
     if let Some(administration) = &api.administration {
         query = query.data(Arc::clone(administration));
@@ -69,8 +71,8 @@ pub(in crate::http) async fn post(
         let status = StatusCode::SERVICE_UNAVAILABLE;
         ApiError::unavailable(status, "the request took too long; request less at a time")
     })?;
-    if answer.errors.iter().any(error::is_denied) {
-        api.authority.refusals().note_act(&caller, None);
+    for field in fields.denied(&answer.errors) {
+        api.authority.refusals().note_act(&caller, None, field);
     }
     Ok(HttpResponse::Ok().insert_header((CACHE_CONTROL, "no-store")).json(answer))
 }

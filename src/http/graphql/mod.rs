@@ -8,6 +8,7 @@ mod bounds;
 mod collection;
 mod count;
 mod error;
+mod fields;
 mod handler;
 mod lists;
 mod moment;

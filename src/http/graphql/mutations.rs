@@ -13,7 +13,7 @@ use super::count::Count;
 use super::error::refusal;
 use super::queries::namespace;
 use super::sender::present;
-use super::types::{CreatedToken, Namespace, Quota, Repository, Team, User, Visibility};
+use super::types::{CreatedToken, Namespace, Quota, Repository, Robot, Team, User, Visibility};
 use super::{removal, visibility};
 use crate::accounts::{AdministrationError, RobotRequest, TokenRequest, UserRequest};
 use crate::index;
@@ -89,6 +89,19 @@ impl Mutation {
     async fn remove_account(&self, context: &Context<'_>, name: String) -> Result<bool> {
         let (administration, caller) = &present(context).await?;
         done(administration.remove_account(caller, &name).await)
+    }
+
+    /// Gives a robot to a user, whose rights bound it from then on: to the caller, or by an administrator to another user
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn set_robot_maker(
+        &self,
+        context: &Context<'_>,
+        name: String,
+        maker: Option<String>,
+    ) -> Result<Robot> {
+        let (administration, caller) = &present(context).await?;
+        let robot = administration.set_robot_maker(caller, &name, maker.as_deref()).await;
+        robot.map(Into::into).map_err(refusal)
     }
 
     /// Gives a user another password
@@ -219,6 +232,13 @@ impl Mutation {
         let (administration, caller) = &present(context).await?;
         let row = administration.set_namespace_owner(caller, &name, owner.as_deref()).await;
         namespace(administration, row.map_err(refusal)?).await
+    }
+
+    /// Removes a namespace in which there is nothing, with the roles that were given in it; its name can be used again
+    #[graphql(complexity = "CHANGE + child_complexity")]
+    async fn remove_namespace(&self, context: &Context<'_>, name: String) -> Result<bool> {
+        let (administration, caller) = &present(context).await?;
+        done(administration.remove_namespace(caller, &name).await)
     }
 
     /// Limits what the repositories of a namespace may have together; what is not given stays as it was, and with `bytes`

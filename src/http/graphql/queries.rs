@@ -6,6 +6,7 @@ use async_graphql::{ComplexObject, Context, Object, Result};
 
 use super::bounds::QUERY;
 use super::error::{no_accounts, refusal};
+use super::fields::Fields;
 use super::lists::{List, complexity, page};
 use super::moment::Moment;
 use super::types::{
@@ -20,6 +21,9 @@ pub(super) struct Query;
 
 /// Returns the use cases, and who requests them.
 pub(super) fn parts<'a>(context: &Context<'a>) -> Result<(&'a Administration, &'a Caller)> {
+    if let Some(fields) = context.data_opt::<Arc<Fields>>() {
+        fields.note(context);
+    }
     let administration = context.data_opt::<Arc<Administration>>().ok_or_else(no_accounts)?;
     Ok((administration, context.data::<Caller>()?))
 }
@@ -151,7 +155,7 @@ impl Query {
         quotas.map(Into::into).map_err(refusal)
     }
 
-    /// Repositories that the caller may pull from, by their names
+    /// Repositories that the caller may learn of, by their names
     #[graphql(complexity = "complexity(first, child_complexity)")]
     async fn repositories(
         &self,

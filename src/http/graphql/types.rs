@@ -5,7 +5,7 @@ use secrecy::ExposeSecret;
 
 use super::count::Count;
 use super::moment::Moment;
-use crate::accounts::{MadeToken, TokenSummary, Whoami};
+use crate::accounts::{MadeToken, RobotSummary, TokenSummary, Whoami};
 use crate::index::{
     Account, Event, GrantRow, Holder, Principal, PrincipalKind, QuotaRow, SeenRepository, TeamRow,
 };
@@ -39,7 +39,9 @@ pub(super) struct User {
 pub(super) struct Robot {
     name: String,
     namespace: Option<String>,
-    /// Whether it may do nothing for now, or for good
+    /// The user whose rights bound it; none: that one was removed, and it may do nothing
+    maker: Option<String>,
+    /// Whether it may do nothing for now
     is_disabled: bool,
     created: Moment,
 }
@@ -188,10 +190,11 @@ impl From<Account> for User {
     }
 }
 
-impl From<Account> for Robot {
-    fn from(Account { principal, created, .. }: Account) -> Self {
+impl From<RobotSummary> for Robot {
+    fn from(RobotSummary { account, maker }: RobotSummary) -> Self {
+        let Account { principal, created, .. } = account;
         let Principal { name, namespace, is_disabled, .. } = principal;
-        Self { name, namespace, is_disabled, created: Moment::of(created) }
+        Self { name, namespace, maker, is_disabled, created: Moment::of(created) }
     }
 }
 

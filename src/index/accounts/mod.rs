@@ -14,6 +14,7 @@ mod change;
 mod grants;
 mod keys;
 mod method;
+mod namespace_removal;
 mod namespaces;
 mod principals;
 mod quotas;
@@ -33,8 +34,9 @@ pub use bounds::{MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES};
 pub use catalog::{CatalogFilter, SeenRepository};
 pub use rows::{
     AccessToken, Account, Added, Changed, FirstAdministrator, FoundToken, GrantFilter, GrantRow,
-    Holder, NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, Principal,
-    PrincipalFilter, PrincipalKind, Rights, RoleGrant, SigningKey, TeamRow, TokenFilter,
+    Holder, NamespaceRemoval, NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey,
+    NewUser, Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SigningKey, TeamRow,
+    TokenFilter,
 };
 pub use setup::SetupCode;
 pub use state::States;

@@ -17,8 +17,8 @@ const DEPENDENT: [&str; 5] = [
 
 impl Index {
     /// Removes a user or a robot. Its tokens, those that it made for others, its grants and its memberships go; the
-    /// namespaces that it owns become the administrators'; robots that it made are disabled, for good, since no rights
-    /// bound them any more. Its name is never given again.
+    /// namespaces that it owns become the administrators'; robots that it made are disabled, until another user has them,
+    /// since no rights bound them. Its name is never given again.
     pub async fn remove_principal(&self, id: i64, actor: &Actor, now: i64) -> Result<Changed> {
         let mut change = self.begin_change(actor, now).await?;
         let Some(principal) = find(change.connection(), id).await? else {

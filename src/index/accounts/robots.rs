@@ -5,7 +5,7 @@ use super::super::{Actor, Index, Result};
 use super::bounds::MOST_ROBOTS;
 use super::namespaces;
 use super::principals::{find, is_named, is_reserved, may_make, robots_made};
-use super::rows::{Added, NewRobot};
+use super::rows::{Added, Changed, NewRobot, PrincipalKind};
 
 impl Index {
     /// Adds a robot. The name is taken where there is or was a principal of that name, and where it is reserved; unknown is
@@ -41,5 +41,38 @@ impl Index {
         .await)?;
         change.note("user", format!("add robot {} in {namespace}", robot.name)).await?;
         change.commit(Added::Made(id)).await
+    }
+
+    /// Says which user a robot is of, whose rights bound it from here on. It stays disabled if it is. Unknown is a robot that
+    /// is gone, and a user who is gone, is disabled or is a robot; full, one who has made [`MOST_ROBOTS`].
+    pub async fn set_robot_maker(
+        &self,
+        id: i64,
+        maker: i64,
+        actor: &Actor,
+        now: i64,
+    ) -> Result<Changed> {
+        let mut change = self.begin_change(actor, now).await?;
+        let connection = change.connection();
+        let robot = find(connection, id).await?.filter(|it| it.kind == PrincipalKind::Robot);
+        let Some(robot) = robot else { return change.undo(Changed::Unknown).await };
+        if robot.maker == Some(maker) {
+            return change.undo(Changed::Unchanged).await;
+        }
+        let user = find(connection, maker).await?;
+        let user = user.filter(|it| it.kind == PrincipalKind::User && !it.is_disabled);
+        let Some(user) = user else { return change.undo(Changed::Unknown).await };
+        if !user.is_admin && robots_made(connection, maker).await? >= MOST_ROBOTS {
+            return change.undo(Changed::Full).await;
+        }
+        on!(connection, "giving a robot to another user", db =>
+            sqlx::query("UPDATE principals SET maker = $2 WHERE id = $1")
+                .bind(id)
+                .bind(maker)
+                .execute(db)
+                .await
+                .map(drop))?;
+        change.note("user", format!("give robot {} to {}", robot.name, user.name)).await?;
+        change.commit(Changed::Done).await
     }
 }

@@ -107,7 +107,7 @@ pub enum Changed {
     Unknown,
     /// No administrator would be left who may sign in.
     LastAdministrator,
-    /// A robot whose maker was removed may do nothing for good.
+    /// A robot whose maker was removed may do nothing until it has another one.
     WithoutMaker,
     /// There are as many as there may be.
     Full,
@@ -215,6 +215,26 @@ pub struct NamespaceRow {
     pub default_visibility: Option<Visibility>,
     /// When it was made.
     pub created: i64,
+}
+
+/// What came of removing a namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum NamespaceRemoval {
+    /// It is gone.
+    Done,
+    /// There is none of that number.
+    Unknown,
+    /// It is that of the user of that name.
+    OfUser(String),
+    /// There is a repository in it, for example that one.
+    HasRepository(String),
+    /// An upload into a repository of it is under way, for example into that one.
+    HasUpload(String),
+    /// A robot belongs to it, for example that one.
+    HasRobot(String),
+    /// The namespace of that name has a quota, which an administrator gave it.
+    HasQuota(String),
 }
 
 /// A team.

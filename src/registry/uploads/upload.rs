@@ -34,6 +34,8 @@ struct ClaimedUpload {
     going: Going,
     share: Share,
     allowance: Allowance,
+    /// Whether the namespace had a quota when the claim began.
+    has_quota: bool,
 }
 
 /// Renews a claim until it is dropped.
@@ -56,7 +58,9 @@ impl Upload {
         let id = row.id.clone();
         let share = Share::new(&registry.quota, row.offset);
         let registry = registry.clone();
-        let claimed = ClaimedUpload { registry, row, claim, lease, going, share, allowance };
+        let has_quota = allowance.is_limited();
+        let claimed =
+            ClaimedUpload { registry, row, claim, lease, going, share, allowance, has_quota };
         Self { claimed: Some((claimed, ingest)), id, is_resumable: true }
     }
 
@@ -88,7 +92,7 @@ impl Upload {
     /// Those of the index.
     pub async fn expect(&mut self, digest: &Digest) -> Result<()> {
         if let Some((claimed, _)) = &mut self.claimed
-            && claimed.allowance.is_limited()
+            && claimed.has_quota
         {
             let UploadRow { repository, id, .. } = &claimed.row;
             claimed.allowance = claimed.registry.allowance(repository, id, Some(digest)).await?;
@@ -217,10 +221,7 @@ impl ClaimedUpload {
             }
         };
         let (index, offset) = (&self.registry.index, ingest.offset());
-        // What others have saved meanwhile counts too, and that it will be a blob which is there is only claimed.
-        let UploadRow { repository, id, .. } = &self.row;
-        let allowed = self.registry.allowance(repository, id, None).await;
-        if let Err(error) = allowed.and_then(|allowance| allowance.check(offset)) {
+        if let Err(error) = self.check_saved(offset).await {
             self.rewind().await;
             return Err(error);
         }
@@ -242,6 +243,17 @@ impl ClaimedUpload {
                 Err(error.into())
             }
         }
+    }
+
+    /// Fails where so many bytes are too much to be saved. Where there was no quota when this claim began, none is looked
+    /// up: what counts is decided when the upload ends.
+    async fn check_saved(&self, offset: u64) -> Result<()> {
+        if !self.has_quota {
+            return Ok(());
+        }
+        // What others have saved meanwhile counts too, and that it will be a blob which is there is only claimed.
+        let UploadRow { repository, id, .. } = &self.row;
+        self.registry.allowance(repository, id, None).await?.check(offset)
     }
 
     async fn abandon(self, mut ingest: Box<dyn Ingest>) -> Result<()> {

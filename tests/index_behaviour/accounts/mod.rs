@@ -3,6 +3,7 @@
 mod bounds;
 mod catalog;
 mod keys;
+mod namespaces;
 mod people;
 mod removal;
 mod rights;
@@ -34,6 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         catalog::cases(),
         bounds::cases(),
         setup::cases(),
+        namespaces::cases(),
     ]
     .into_iter()
     .flatten()

@@ -53,7 +53,7 @@ async fn a_user_goes_with_all_that_it_had(home: Home) -> Outcome {
     let left = index.access_tokens(TokenFilter::All, None, 9).await?;
     let left: Vec<_> = left.iter().map(|token| token.id.as_str()).collect();
     assert_eq!(left, ["robots-by-root", "theirs"]);
-    // The robot is disabled for good, whoever else made a token for it.
+    // The robot is disabled, whoever else made a token for it.
     let found = index.access_token("robots-by-root").await?.ok_or("it is gone")?;
     assert!(found.principal.is_disabled);
     assert_eq!((found.principal.maker, &found.robot_maker), (None, &None));
