@@ -334,6 +334,7 @@ impl From<IndexError> for ApiError {
             | IndexErrorKind::Older
             | IndexErrorKind::Damaged
             | IndexErrorKind::OverQuota
+            | IndexErrorKind::Removed
             | IndexErrorKind::Failed => Self::internal(&error),
         }
     }

@@ -19,6 +19,7 @@ mod cache;
 mod columns;
 mod connection;
 mod database;
+mod destination;
 mod edges;
 mod error;
 mod event_signal;
@@ -61,10 +62,11 @@ pub use accounts::{
     AccessToken, Account, Added, CatalogFilter, Changed, FirstAdministrator, FoundToken,
     GrantFilter, GrantRow, Holder, MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES, NamespaceRow,
     NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, PatternComponent, Principal,
-    PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode, SigningKey,
-    States, TeamRow, TokenFilter, VisiblePattern,
+    PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepositories, SeenRepository, SetupCode,
+    SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
 };
 pub use database::Index;
+pub use destination::Destination;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
 pub use generation::AccountsState;

@@ -31,6 +31,7 @@ fn intents_of_version_0_are_what_they_were() {
         tags: tags.iter().map(|tag| tag.parse().unwrap()).collect(),
         by_tag,
         condition,
+        identity: None,
     };
     let unless = |expected| Condition { only_if: None, unless: Some(expected) };
     let only_if = |expected| Condition { only_if: Some(expected), unless: None };

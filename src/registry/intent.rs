@@ -5,7 +5,9 @@ use thiserror::Error;
 
 use super::{Condition, RegistryError};
 use crate::index::QuotaExceeded;
-use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag, Visibility};
+use crate::oci::{
+    CanonicalDigest, Digest, MediaType, RepositoryIdentity, RepositoryName, Tag, Visibility,
+};
 use crate::storage::{Edit, TreeEdit};
 
 /// A mutation of what a pull sees.
@@ -25,6 +27,9 @@ pub(super) enum Intent {
         by_tag: bool,
         #[serde(default, skip_serializing_if = "Condition::is_none")]
         condition: Condition,
+        /// Which repository the push was allowed for, if it was there; none: it is made if need be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<RepositoryIdentity>,
     },
     /// A tag goes; what it points to stays.
     DeleteTag {
@@ -79,6 +84,9 @@ pub(super) enum Refusal {
     Unknown,
     #[error("not a manifest")]
     Invalid,
+    /// The repository was removed after the change was allowed.
+    #[error("removed")]
+    Removed,
     /// There is no place for a repository that is not public.
     #[error("not public")]
     MustBePublic,
@@ -140,6 +148,7 @@ impl Refusal {
             Self::Invalid => {
                 RegistryError::Record(format!("the stored content of {what} is not a manifest"))
             }
+            Self::Removed => RegistryError::NameUnknown(repository.clone()),
             Self::MustBePublic => RegistryError::MustBePublic(repository.clone()),
             Self::OverQuota(exceeded) => RegistryError::OverQuota(exceeded),
             Self::Failed(why) => RegistryError::Record(why),

@@ -36,7 +36,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
     /// [`RegistryError::ManifestInvalid`], [`RegistryError::ConditionFailed`],
-    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`]
+    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`]; [`RegistryError::NameUnknown`] where the
+    /// repository was removed after the push was allowed
     pub async fn put_manifest(
         &self,
         grant: &PushGrant,
@@ -73,6 +74,7 @@ impl Registry {
             tags: tags.clone(),
             by_tag: matches!(reference, Reference::Tag(_)),
             condition,
+            identity: grant.identity(),
         };
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let document = self.documents.remember(content, bytes.clone(), manifest);

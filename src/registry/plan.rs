@@ -11,7 +11,9 @@ use super::intent::{Intent, Planned, PlannedInTree, Refusal};
 use super::references::{Lost, References, with_canonical};
 use super::{Condition, RegistryError, Result, deletion, layout, now, purge, removal, visibility};
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Digest, Manifest, RepositoryName, Tag, TreeId};
+use crate::oci::{
+    CanonicalDigest, Digest, Manifest, RepositoryName, RepositoryRecord, Tag, TreeId,
+};
 use crate::storage::{Edit, TreeEdit};
 
 impl Intent {
@@ -30,7 +32,16 @@ impl Intent {
         if let Self::RemoveRepository { repository } = self {
             return removal::plan(writer, repository).await;
         }
-        let tree = writer.tree_of(self.repository()).await?;
+        let record = writer.repository(self.repository()).await?;
+        if let Self::PutManifest { identity: Some(identity), .. } = self
+            && record.as_ref().map(RepositoryRecord::identity) != Some(*identity)
+        {
+            return Ok(Err(Refusal::Removed));
+        }
+        let tree = match record {
+            Some(record) => record.tree,
+            None => writer.new_visibility(self.repository()).await?.tree(),
+        };
         let planned = self.plan_in(tree, writer, document, lost, sparse_indexes).await?;
         Ok(planned.map(|edits| TreeEdit::all(tree, edits)))
     }

@@ -12,6 +12,7 @@ mod bounds;
 mod catalog;
 mod change;
 mod grants;
+mod holders;
 mod keys;
 mod method;
 mod namespaces;
@@ -31,6 +32,7 @@ mod visible;
 
 pub use bounds::{MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES};
 pub use catalog::{CatalogFilter, SeenRepository};
+pub use holders::SeenRepositories;
 pub use rows::{
     AccessToken, Account, Added, Changed, FirstAdministrator, FoundToken, GrantFilter, GrantRow,
     Holder, NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, Principal,

@@ -72,6 +72,7 @@ impl Adoption<'_> {
                     tags: tags.clone(),
                     by_tag: false,
                     condition: Condition::default(),
+                    identity: None,
                 };
                 let record = serde_json::to_vec(&intent)?;
                 let (index, actor) = (&self.registry.index, Actor::default());
