@@ -100,6 +100,14 @@ impl Administration {
                 "the password is not hashed with bcrypt; use a file that `htpasswd -B` has made";
             return Err(Error::invalid(DOING, why));
         }
+        let most = PasswordHash::DEAREST_IMPORTED;
+        if read.bcrypt_cost().is_some_and(|cost| cost > most) {
+            let why = format!(
+                "the hash has a cost above {most}, and every sign-in would take as long; make it anew by `htpasswd -B -C \
+                 {most}` or less"
+            );
+            return Err(Error::invalid(DOING, why));
+        }
         if self.is_user(name).await? {
             return Ok(false);
         }

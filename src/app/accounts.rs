@@ -68,6 +68,10 @@ impl Directory for IndexDirectory {
         Ok(hash.map(|hash| StoredPassword { id, changes, hash }))
     }
 
+    async fn dearest_bcrypt(&self) -> Result<Option<u32>, Unavailable> {
+        self.index.dearest_bcrypt().await.map_err(|it| unavailable(&it))
+    }
+
     async fn principal(&self, id: i64) -> Result<Option<StoredPrincipal>, Unavailable> {
         let found = self.index.principal_by_id(id).await.map_err(|it| unavailable(&it))?;
         let rights = self.index.rights(id).await.map_err(|it| unavailable(&it))?;

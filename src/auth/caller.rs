@@ -48,6 +48,8 @@ pub enum CallerKind {
         name: String,
         /// What no other workload has: the issuer, and what it calls the workload for good.
         identity: String,
+        /// The ids of the rules that let it in.
+        rules: Vec<String>,
     },
 }
 
@@ -102,6 +104,16 @@ impl Caller {
         }
     }
 
+    /// Returns the text by which rate limits count it. Workloads that the same rules let in are counted together: their
+    /// issuer gives each job another subject, if whoever writes the job so wishes.
+    #[must_use]
+    pub fn limit_key(&self) -> Cow<'_, str> {
+        match &self.kind {
+            CallerKind::Workload { rules, .. } => Cow::Owned(format!("rules:{}", rules.join(","))),
+            _ => self.owner_key(),
+        }
+    }
+
     /// Tells whether it may learn that there is a repository of that name which those may see. Without rights by repository
     /// it knows of public ones.
     #[must_use]
@@ -133,12 +145,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn workloads_of_the_same_rules_are_limited_together() {
+        let workload = |subject: &str, rules: &[&str]| {
+            let (name, identity) = (subject.to_owned(), format!("https://ci.example {subject}"));
+            let rules = rules.iter().map(|&rule| rule.to_owned()).collect();
+            Caller::from(CallerKind::Workload { name, identity, rules })
+        };
+        let key = |caller: &Caller| caller.limit_key().into_owned();
+        let one = workload("repo:acme/app:ref:a", &["1", "2"]);
+        assert_eq!(key(&one), key(&workload("repo:acme/app:ref:b", &["1", "2"])));
+        assert_ne!(one.owner_key(), workload("repo:acme/app:ref:b", &["1", "2"]).owner_key());
+        assert_ne!(key(&one), key(&workload("repo:acme/app:ref:a", &["1"])));
+        assert_eq!(Caller::user("anna").limit_key(), "anna");
+    }
+
+    #[test]
     fn no_two_callers_own_the_same() {
         let user = |name: &str, id| CallerKind::User { name: name.to_owned(), id };
         let robot = |name: &str, id| CallerKind::Robot { name: name.to_owned(), id };
         let workload = |name: &str, identity: &str| {
             let (name, identity) = (name.to_owned(), identity.to_owned());
-            CallerKind::Workload { name, identity }
+            CallerKind::Workload { name, identity, rules: Vec::new() }
         };
         let mut seen = HashMap::new();
         for (kind, key) in [

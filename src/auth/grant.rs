@@ -3,7 +3,7 @@
 
 use super::accounts::Bounded;
 use super::{AuthError, Caller};
-use crate::oci::{ForeignName, RepositoryName, RepositoryRecord, RootName};
+use crate::oci::{ForeignName, RepositoryIdentity, RepositoryName, RepositoryRecord, RootName};
 
 /// The right to read a repository.
 #[derive(Debug, Clone)]
@@ -131,6 +131,12 @@ impl PushGrant {
     #[must_use]
     pub fn repository(&self) -> &RepositoryName {
         &self.0.repository
+    }
+
+    /// Returns which repository it is, if it is there: what is written is written to that one, and makes no other.
+    #[must_use]
+    pub fn identity(&self) -> Option<RepositoryIdentity> {
+        self.record().map(RepositoryRecord::identity)
     }
 
     /// Returns the caller who writes.

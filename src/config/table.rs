@@ -390,7 +390,8 @@ pub const SETTINGS: &[Setting] = &[
         default: "10",
         expects: "a number from 1 to 1000000 such as 10",
         help: "How many wrong passwords a client may send before it has to pause: for a second, then twice as \
-            long after each further one. The count is reset after 15 minutes without one.",
+            long after each further one. The count is reset after 15 minutes without one. Wrong access tokens \
+            are counted in the same way.",
     },
     Setting {
         name: "auth.sign_ins.longest_pause",

@@ -336,6 +336,7 @@ impl From<IndexError> for ApiError {
             | IndexErrorKind::Older
             | IndexErrorKind::Damaged
             | IndexErrorKind::OverQuota
+            | IndexErrorKind::Removed
             | IndexErrorKind::Failed => Self::internal(&error),
         }
     }

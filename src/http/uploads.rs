@@ -61,7 +61,7 @@ async fn mount(
 ) -> Result<Option<Blob>, ApiError> {
     let candidates = match from.filter(|name| !name.is_empty()) {
         Some(name) => name.parse::<RepositoryName>().into_iter().collect(),
-        None => api.registry.mount_candidates(digest).await?,
+        None => api.registry.mount_candidates(grant.caller(), digest).await?,
     };
     let caller = grant.caller();
     let mut beyond_token = None;
@@ -221,7 +221,7 @@ struct Put<'a> {
 impl Put<'_> {
     async fn claim(&self, offset: Option<u64>) -> Result<Upload, RegistryError> {
         let mut upload = self.api.registry.claim_upload(self.grant, self.id, offset).await?;
-        upload.expect(&self.digest).await?;
+        upload.expect(self.grant, &self.digest).await?;
         Ok(upload)
     }
 

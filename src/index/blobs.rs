@@ -9,7 +9,8 @@ use super::cache::FoundBlob;
 use super::columns::{cid, parsed, signed, unsigned};
 use super::connection::{Connection, on};
 use super::{
-    BlobRow, Index, Lookup, NewBlob, Result, Writer, blocks, manifests, repositories, usage,
+    BlobRow, Destination, Index, Lookup, NewBlob, Result, Writer, blocks, manifests, repositories,
+    usage,
 };
 use crate::oci::{CanonicalDigest, Digest, RepositoryName};
 
@@ -78,31 +79,33 @@ impl Index {
     }
 
     /// Records a finished blob under each of its names for the repository. Repeating it succeeds. Fails where the
-    /// namespace would have more than its quota allows.
+    /// namespace would have more than its quota allows, or where the repository was removed.
     pub async fn record_blob(
         &self,
-        repository: &RepositoryName,
+        destination: impl Into<Destination<'_>>,
         blob: &NewBlob,
         now: i64,
     ) -> Result<()> {
+        let destination = destination.into();
         let may_be_limited = self.may_have_quotas().await?;
         let mut connection = self.begin().await?;
-        record_within_quota(&mut connection, repository, blob, may_be_limited, now).await?;
+        record_within_quota(&mut connection, destination, blob, may_be_limited, now).await?;
         connection.commit().await
     }
 
     /// Gives the repository a blob that another one has, under that name (and under its canonical
     /// one). Returns false, changing nothing, when the blob is not stored. Repeating it succeeds. Fails where the
-    /// namespace would have more than its quota allows.
+    /// namespace would have more than its quota allows, or where the repository was removed.
     pub async fn mount_blob(
         &self,
-        repository: &RepositoryName,
+        destination: impl Into<Destination<'_>>,
         digest: &Digest,
         now: i64,
     ) -> Result<bool> {
+        let destination = destination.into();
         let may_be_limited = self.may_have_quotas().await?;
         let mut connection = self.begin().await?;
-        let mounted = mount(&mut connection, repository, digest, may_be_limited, now).await?;
+        let mounted = mount(&mut connection, destination, digest, may_be_limited, now).await?;
         connection.commit().await?;
         Ok(mounted)
     }
@@ -229,7 +232,8 @@ impl Writer {
         blob: &NewBlob,
         now: i64,
     ) -> Result<()> {
-        self.write(async |connection| record(connection, repository, blob, now).await).await
+        let destination = repository.map(Into::into);
+        self.write(async |connection| record(connection, destination, blob, now).await).await
     }
 }
 
@@ -285,21 +289,22 @@ async fn repositories_with(
 /// transaction and fails. In a transaction.
 pub(super) async fn record_within_quota(
     connection: &mut Connection,
-    repository: &RepositoryName,
+    destination: Destination<'_>,
     new: &NewBlob,
     may_be_limited: bool,
     now: i64,
 ) -> Result<()> {
+    let repository = destination.repository;
     let BlobRow { canonical, size, .. } = &new.blob;
     let is_limited = may_be_limited && usage::is_limited(connection, repository, canonical).await?;
-    record(connection, Some(repository), new, now).await?;
+    record(connection, Some(destination), new, now).await?;
     if is_limited { usage::check(connection, repository, *size).await } else { Ok(()) }
 }
 
 /// Records a blob, and gives it to the repository under each of its names. In a transaction.
 pub(super) async fn record(
     connection: &mut Connection,
-    repository: Option<&RepositoryName>,
+    destination: Option<Destination<'_>>,
     new: &NewBlob,
     now: i64,
 ) -> Result<()> {
@@ -327,8 +332,8 @@ pub(super) async fn record(
         .map(drop))?;
     }
     blocks::record(connection, id, &new.blocks).await?;
-    match repository {
-        Some(repository) => give(connection, repository, canonical, &new.aliases, now).await,
+    match destination {
+        Some(destination) => give(connection, destination, canonical, &new.aliases, now).await,
         None => Ok(()),
     }
 }
@@ -342,12 +347,12 @@ pub(super) fn is_small(new: &NewBlob) -> bool {
 /// Gives a stored blob to the repository under each of these names and its canonical one.
 async fn give(
     connection: &mut Connection,
-    repository: &RepositoryName,
+    destination: Destination<'_>,
     canonical: CanonicalDigest,
     aliases: &[Digest],
     now: i64,
 ) -> Result<()> {
-    let repository = repositories::ensure(connection, repository, None, now).await?;
+    let repository = repositories::ensure(connection, destination, None, now).await?;
     let own = Digest::from(canonical);
     let mut was_there = false;
     for name in std::iter::once(&own).chain(aliases.iter().filter(|alias| **alias != own)) {
@@ -393,7 +398,7 @@ async fn renew(connection: &mut Connection, repository: i64, digest: &Digest) ->
 /// it is not stored. In a transaction.
 async fn mount(
     connection: &mut Connection,
-    repository: &RepositoryName,
+    destination: Destination<'_>,
     digest: &Digest,
     may_be_limited: bool,
     now: i64,
@@ -416,9 +421,10 @@ async fn mount(
             .fetch_optional(db)
             .await)?;
     let Some((size,)) = size else { return Ok(false) };
+    let repository = destination.repository;
     let is_limited =
         may_be_limited && usage::is_limited(connection, repository, &canonical).await?;
-    give(connection, repository, canonical, &[*digest], now).await?;
+    give(connection, destination, canonical, &[*digest], now).await?;
     if is_limited {
         usage::check(connection, repository, unsigned(size)?).await?;
     }

@@ -35,6 +35,8 @@ pub enum IndexErrorKind {
     Damaged,
     /// A namespace would have more than its quota allows, as [`IndexError::exceeded`] says.
     OverQuota,
+    /// The repository that something was to be given to was removed meanwhile.
+    Removed,
     /// Anything else.
     Failed,
 }
@@ -74,6 +76,7 @@ impl fmt::Display for IndexError {
             IndexErrorKind::Older => "the index was written by an older version of Roadstead",
             IndexErrorKind::Damaged => "the index is damaged; run `roadstead index rebuild`",
             IndexErrorKind::OverQuota => "a quota is exceeded",
+            IndexErrorKind::Removed => "the repository was removed",
             IndexErrorKind::Failed => "the index failed",
         };
         write!(formatter, "{what} ({})", self.context)

@@ -22,6 +22,7 @@ mod collection;
 mod columns;
 mod connection;
 mod database;
+mod destination;
 mod edges;
 mod error;
 mod event_signal;
@@ -66,13 +67,14 @@ pub use accounts::{
     AccessToken, Account, Added, CatalogFilter, Changed, FirstAdministrator, FoundToken,
     GrantFilter, GrantRow, Holder, MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES, NamespaceRemoval,
     NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey, NewUser, PatternComponent,
-    Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepository, SetupCode,
-    SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
+    Principal, PrincipalFilter, PrincipalKind, Rights, RoleGrant, SeenRepositories, SeenRepository,
+    SetupCode, SigningKey, States, TeamRow, TokenFilter, VisiblePattern,
 };
 pub use collectable::{Collectable, FreeContent};
 pub use collecting::Forgettable;
 pub use collection::{LastCollection, Unreferenced, UnreferencedPage, WithinGrace};
 pub use database::Index;
+pub use destination::Destination;
 pub use error::{IndexError, IndexErrorKind, Result};
 pub use event_signal::EventWatch;
 pub use generation::AccountsState;

@@ -2,8 +2,12 @@
 
 use super::columns::{parsed, unsigned};
 use super::connection::{Connection, on};
-use super::{Index, Lookup, Result, Writer, new_repositories};
-use crate::oci::{IndexState, RepositoryName, RepositoryRecord, TreeId, Visibility};
+use super::{
+    Destination, Index, IndexError, IndexErrorKind, Lookup, Result, Writer, new_repositories,
+};
+use crate::oci::{
+    IndexState, RepositoryIdentity, RepositoryName, RepositoryRecord, TreeId, Visibility,
+};
 
 impl Index {
     /// Says who may see repositories that this process makes from now on, where their namespace does not say it. None,
@@ -187,36 +191,50 @@ async fn find(
     connection: &mut Connection,
     repository: &RepositoryName,
 ) -> Result<Option<RepositoryRecord>> {
-    let found: Option<(i64, String, String)> = on!(connection, "finding a repository", db =>
-        sqlx::query_as("SELECT id, visibility, tree FROM repositories WHERE name = $1")
+    let found: Option<(i64, String, String, i64)> = on!(connection, "finding a repository", db =>
+        sqlx::query_as("SELECT id, visibility, tree, created FROM repositories WHERE name = $1")
             .bind(repository.as_str())
             .fetch_optional(db)
             .await)?;
-    let Some((id, visibility, tree)) = found else { return Ok(None) };
+    let Some((id, visibility, tree, created)) = found else { return Ok(None) };
     Ok(Some(RepositoryRecord {
         id,
         name: repository.clone(),
         visibility: parsed(&visibility)?,
         tree: parsed(&tree)?,
+        created,
         as_of: None,
     }))
 }
 
-/// Returns the number of a repository, which is made if need be: in that tree, if one is given.
+/// Returns the number of a repository, which is made if need be: in that tree, if one is given. Fails, and undoes the
+/// transaction, where it has to be one that was removed.
 pub(super) async fn ensure(
     connection: &mut Connection,
-    repository: &RepositoryName,
+    destination: impl Into<Destination<'_>>,
     tree: Option<TreeId>,
     now: i64,
 ) -> Result<i64> {
+    let Destination { repository, identity } = destination.into();
     let name = repository.as_str();
-    let found: Option<(i64,)> = on!(connection, "finding a repository", db =>
-        sqlx::query_as("SELECT id FROM repositories WHERE name = $1")
-            .bind(name)
-            .fetch_optional(db)
-            .await)?;
-    if let Some((id,)) = found {
-        return Ok(id);
+    // Until the transaction ends it is not removed; on SQLite no other one writes meanwhile.
+    let find = if connection.is_lite() {
+        "SELECT id, created FROM repositories WHERE name = $1"
+    } else {
+        "SELECT id, created FROM repositories WHERE name = $1 FOR KEY SHARE"
+    };
+    let found: Option<(i64, i64)> = on!(connection, "finding a repository", db =>
+        sqlx::query_as(find).bind(name).fetch_optional(db).await)?;
+    let found = found.map(|(id, created)| RepositoryIdentity { id, created });
+    match (found, identity) {
+        (Some(found), Some(identity)) if found == identity => return Ok(found.id),
+        (Some(found), None) => return Ok(found.id),
+        (None, None) => {}
+        (_, Some(_)) => {
+            connection.rollback().await?;
+            let why = format!("`{repository}` is another one, or absent");
+            return Err(IndexError::new(IndexErrorKind::Removed, "finding a repository", why));
+        }
     }
     let visibility = match tree {
         Some(tree) => new_repositories::visibility_in(connection, repository, tree).await?,

@@ -3,30 +3,48 @@
 use super::columns::{damaged, signed, unsigned};
 use super::connection::{Connection, on};
 use super::new_repositories::first_component;
-use super::{BlobRow, Claim, Index, NewBlob, Result, UploadKey, UploadRow, UploadState, blobs};
+use super::{
+    BlobRow, Claim, Destination, Index, NewBlob, Result, UploadKey, UploadRow, UploadState, blobs,
+    usage,
+};
 use crate::oci::{RepositoryName, Visibility};
 
-/// What [`Index::finish_upload`] does for a small blob, in one transaction; it returns a row if the claim is valid, and
+/// That the claim on an upload is valid, and that its repository is not another one than it has to be.
+macro_rules! may_end {
+    () => {
+        "EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2 AND ($14 IS NULL OR EXISTS \
+         (SELECT 1 FROM repositories WHERE name = $3 AND id = $14 AND created = $15)))"
+    };
+}
+
+/// What [`Index::finish_upload`] does for a small blob, in one transaction; it returns a row if [`may_end`] holds, and
 /// changes nothing if not.
-const FINISH_SMALL: &str = "BEGIN IMMEDIATE; \
-    INSERT INTO blobs (digest, cid, size, touched) SELECT $4, $5, $6, $7 \
-    WHERE EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) \
-    ON CONFLICT (digest) DO UPDATE SET cid = excluded.cid, size = excluded.size, \
-    state = 'live', touched = excluded.touched; \
-    INSERT INTO blob_blocks (cid, blob, start, length, node) SELECT $8, id, $9, $10, $11 FROM blobs \
-    WHERE digest = $4 AND $8 IS NOT NULL \
-    AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT DO NOTHING; \
-    INSERT INTO repositories (name, visibility, tree, created) \
-    SELECT $3, visibility, CASE visibility WHEN 'public' THEN 'public' ELSE 'private' END, $7 FROM ( \
-    SELECT COALESCE((SELECT default_visibility FROM namespaces WHERE name = $13), $12) AS visibility) \
-    WHERE EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) ON CONFLICT (name) DO NOTHING; \
-    INSERT INTO repository_blobs (repository, digest, canonical, unreferenced_since) \
-    SELECT id, $4, $4, CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM repositories \
-    WHERE name = $3 AND EXISTS (SELECT 1 FROM uploads WHERE id = $1 AND claim = $2) \
-    ON CONFLICT (repository, digest) DO UPDATE SET unreferenced_since = excluded.unreferenced_since \
-    WHERE repository_blobs.unreferenced_since IS NOT NULL; \
-    DELETE FROM uploads WHERE id = $1 AND claim = $2 RETURNING 1; \
-    COMMIT";
+const FINISH_SMALL: &str = concat!(
+    "BEGIN IMMEDIATE; \
+     INSERT INTO blobs (digest, cid, size, touched) SELECT $4, $5, $6, $7 WHERE ",
+    may_end!(),
+    " ON CONFLICT (digest) DO UPDATE SET cid = excluded.cid, size = excluded.size, \
+     state = 'live', touched = excluded.touched; \
+     INSERT INTO blob_blocks (cid, blob, start, length, node) SELECT $8, id, $9, $10, $11 FROM blobs \
+     WHERE digest = $4 AND $8 IS NOT NULL AND ",
+    may_end!(),
+    " ON CONFLICT DO NOTHING; \
+     INSERT INTO repositories (name, visibility, tree, created) \
+     SELECT $3, visibility, CASE visibility WHEN 'public' THEN 'public' ELSE 'private' END, $7 FROM ( \
+     SELECT COALESCE((SELECT default_visibility FROM namespaces WHERE name = $13), $12) AS visibility) WHERE ",
+    may_end!(),
+    " ON CONFLICT (name) DO NOTHING; \
+     INSERT INTO repository_blobs (repository, digest, canonical, unreferenced_since) \
+     SELECT id, $4, $4, CAST(unixepoch('subsec') * 1000 AS INTEGER) FROM repositories \
+     WHERE name = $3 AND ",
+    may_end!(),
+    " ON CONFLICT (repository, digest) DO UPDATE SET unreferenced_since = excluded.unreferenced_since \
+     WHERE repository_blobs.unreferenced_since IS NOT NULL; \
+     DELETE FROM uploads WHERE id = $1 AND ",
+    may_end!(),
+    " RETURNING 1; \
+     COMMIT"
+);
 
 fn row(key: &UploadKey<'_>, offset: u64, checkpoint: Vec<u8>) -> UploadRow {
     UploadRow {
@@ -130,20 +148,28 @@ impl Index {
         now: i64,
     ) -> Result<bool> {
         let connection = &mut self.write_hastily().await?;
-        let offset = signed(offset)?;
-        let saved = on!(connection, "saving an upload", db => sqlx::query(
-            "UPDATE uploads SET received = $3, checkpoint = $4, touched = $5, claim = NULL, \
-             claimed = NULL WHERE id = $1 AND claim = $2",
-        )
-        .bind(id)
-        .bind(claim)
-        .bind(offset)
-        .bind(checkpoint)
-        .bind(now)
-        .execute(db)
-        .await
-        .map(|done| done.rows_affected()))?;
-        Ok(saved > 0)
+        save(connection, (id, claim), offset, checkpoint, now).await
+    }
+
+    /// The same for an upload to a repository whose namespace may have a quota. Fails, changing nothing, where the blob
+    /// would be more than that allows, with what other uploads to the namespace have saved: of several that are saved at
+    /// once, each counts those before it.
+    pub async fn save_upload_within_quota(
+        &self,
+        row: &UploadRow,
+        claim: &str,
+        offset: u64,
+        checkpoint: &[u8],
+        now: i64,
+    ) -> Result<bool> {
+        let mut connection = self.begin().await?;
+        if !save(&mut connection, (&row.id, claim), offset, checkpoint, now).await? {
+            connection.rollback().await?;
+            return Ok(false);
+        }
+        usage::check_upload(&mut connection, &row.repository, &row.id, offset).await?;
+        connection.commit().await?;
+        Ok(true)
     }
 
     /// Makes a claim as young as `now`. Returns false, changing nothing, when it is no longer valid.
@@ -175,26 +201,28 @@ impl Index {
     }
 
     /// Forgets an upload and records the blob that it came to, in one step, if the claim is valid.
-    /// Returns false, changing nothing, when it is not. Fails where the namespace would have more than its quota allows.
+    /// Returns false, changing nothing, when it is not. Fails where the namespace would have more than its quota allows, or
+    /// where the repository was removed.
     pub async fn finish_upload(
         &self,
         id: &str,
         claim: &str,
-        repository: &RepositoryName,
+        destination: impl Into<Destination<'_>>,
         blob: &NewBlob,
         now: i64,
     ) -> Result<bool> {
+        let destination = destination.into();
         let may_be_limited = self.may_have_quotas().await?;
         let mut connection = self.write().await?;
         if connection.is_lite() && blobs::is_small(blob) && !may_be_limited {
-            return finish_small(&mut connection, (id, claim), repository, blob, now).await;
+            return finish_small(&mut connection, (id, claim), destination, blob, now).await;
         }
         connection.begin().await?;
         if !remove_claimed(&mut connection, id, claim).await? {
             connection.rollback().await?;
             return Ok(false);
         }
-        blobs::record_within_quota(&mut connection, repository, blob, may_be_limited, now).await?;
+        blobs::record_within_quota(&mut connection, destination, blob, may_be_limited, now).await?;
         connection.commit().await?;
         Ok(true)
     }
@@ -243,20 +271,7 @@ impl Index {
 
     /// Returns how many bytes uploads to the namespace of a repository have saved, but for that one.
     pub async fn upload_bytes_beside(&self, repository: &RepositoryName, id: &str) -> Result<u64> {
-        let namespace = first_component(repository);
-        let connection = &mut self.read().await?;
-        // `0` follows `/`.
-        let (bytes,): (i64,) = on!(connection, "measuring uploads of a namespace", db => sqlx::query_as(
-            "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads WHERE id <> $1 \
-             AND (repository = $2 OR (repository >= $3 AND repository < $4))",
-        )
-        .bind(id)
-        .bind(namespace)
-        .bind(format!("{namespace}/"))
-        .bind(format!("{namespace}0"))
-        .fetch_one(db)
-        .await)?;
-        unsigned(bytes)
+        bytes_beside(&mut self.read().await?, repository, id).await
     }
 
     /// Lists uploads with what an operator wants to know of them, those that were continued longest ago first;
@@ -365,6 +380,51 @@ pub(super) async fn release_all(connection: &mut Connection) -> Result<()> {
     .map(drop))
 }
 
+/// Stores a checkpoint and gives the claim back, if it is valid; returns whether it is.
+async fn save(
+    connection: &mut Connection,
+    (id, claim): (&str, &str),
+    offset: u64,
+    checkpoint: &[u8],
+    now: i64,
+) -> Result<bool> {
+    let offset = signed(offset)?;
+    let saved = on!(connection, "saving an upload", db => sqlx::query(
+        "UPDATE uploads SET received = $3, checkpoint = $4, touched = $5, claim = NULL, \
+         claimed = NULL WHERE id = $1 AND claim = $2",
+    )
+    .bind(id)
+    .bind(claim)
+    .bind(offset)
+    .bind(checkpoint)
+    .bind(now)
+    .execute(db)
+    .await
+    .map(|done| done.rows_affected()))?;
+    Ok(saved > 0)
+}
+
+/// Returns how many bytes uploads to the namespace of a repository have saved, but for that one.
+pub(super) async fn bytes_beside(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    id: &str,
+) -> Result<u64> {
+    let namespace = first_component(repository);
+    // `0` follows `/`.
+    let (bytes,): (i64,) = on!(connection, "measuring uploads of a namespace", db => sqlx::query_as(
+        "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads WHERE id <> $1 \
+         AND (repository = $2 OR (repository >= $3 AND repository < $4))",
+    )
+    .bind(id)
+    .bind(namespace)
+    .bind(format!("{namespace}/"))
+    .bind(format!("{namespace}0"))
+    .fetch_one(db)
+    .await)?;
+    unsigned(bytes)
+}
+
 /// Forgets an upload, if the claim on it is valid; returns whether it is.
 async fn remove_claimed(connection: &mut Connection, id: &str, claim: &str) -> Result<bool> {
     let removed = on!(connection, "ending an upload", db =>
@@ -381,7 +441,7 @@ async fn remove_claimed(connection: &mut Connection, id: &str, claim: &str) -> R
 async fn finish_small(
     connection: &mut Connection,
     (id, claim): (&str, &str),
-    repository: &RepositoryName,
+    Destination { repository, identity }: Destination<'_>,
     blob: &NewBlob,
     now: i64,
 ) -> Result<bool> {
@@ -407,6 +467,8 @@ async fn finish_small(
             .bind(block.and_then(|block| block.node.as_deref()))
             .bind(new_visibility.unwrap_or(Visibility::Public).as_str())
             .bind(namespace)
+            .bind(identity.map(|identity| identity.id))
+            .bind(identity.map(|identity| identity.created))
             .fetch_all(db)
             .await
     });

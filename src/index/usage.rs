@@ -8,7 +8,7 @@ use super::connection::{Connection, on};
 use super::new_repositories::first_component;
 use super::quota::{Holding, Quota, QuotaKind, QuotaRow, UNLIMITED, Usage};
 use super::statement::Statement;
-use super::{Index, Result, Writer};
+use super::{Index, Result, Writer, uploads};
 use crate::oci::{CanonicalDigest, RepositoryName};
 
 type Ledger = (String, i64, i64, i64, i64);
@@ -167,15 +167,18 @@ pub(super) async fn is_limited(
     Ok(found.is_some_and(|(unreferenced,)| unreferenced != UNLIMITED))
 }
 
-/// Undoes the transaction and fails, if the blob that it has given to a repository is too much. The ledger is this
-/// transaction's until it ends.
+/// Undoes the transaction and fails, if the blob that it has given to a repository is too much, with what uploads to the
+/// namespace have saved. The ledger and the quota are this transaction's until it ends.
 pub(super) async fn check(
     connection: &mut Connection,
     repository: &RepositoryName,
     size: u64,
 ) -> Result<()> {
+    hold(connection, repository).await?;
     let Some(mut row) = find(connection, first_component(repository)).await? else { return Ok(()) };
-    row.usage.unreferenced = row.usage.unreferenced.saturating_sub(size);
+    // The upload that it comes from is none any more in this transaction.
+    let beside = uploads::bytes_beside(connection, repository, "").await?;
+    row.usage.unreferenced = row.usage.unreferenced.saturating_sub(size).saturating_add(beside);
     match row.refuses(QuotaKind::Unreferenced, size) {
         Some(exceeded) => {
             connection.rollback().await?;
@@ -183,6 +186,44 @@ pub(super) async fn check(
         }
         None => Ok(()),
     }
+}
+
+/// Undoes the transaction and fails, if an upload that it has saved would be too much as a blob, with what other uploads to
+/// the namespace have saved. The quota is this transaction's until it ends, so that no other one saves meanwhile.
+pub(super) async fn check_upload(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    id: &str,
+    offset: u64,
+) -> Result<()> {
+    hold(connection, repository).await?;
+    let Some(mut row) = find(connection, first_component(repository)).await? else { return Ok(()) };
+    if row.quota.unreferenced.is_some() {
+        let beside = uploads::bytes_beside(connection, repository, id).await?;
+        row.usage.unreferenced = row.usage.unreferenced.saturating_add(beside);
+    }
+    let kinds = [QuotaKind::Bytes, QuotaKind::Unreferenced];
+    match kinds.into_iter().find_map(|kind| row.refuses(kind, offset)) {
+        Some(exceeded) => {
+            connection.rollback().await?;
+            Err(exceeded.into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Keeps other processes from comparing with the quota until the transaction ends; on SQLite no other one writes meanwhile.
+/// What is read after this, others have committed.
+async fn hold(connection: &mut Connection, repository: &RepositoryName) -> Result<()> {
+    if connection.is_lite() {
+        return Ok(());
+    }
+    on!(connection, "holding a quota", db =>
+        sqlx::query("SELECT 1 FROM quotas WHERE namespace = $1 FOR UPDATE")
+            .bind(first_component(repository))
+            .execute(db)
+            .await
+            .map(drop))
 }
 
 async fn find(connection: &mut Connection, namespace: &str) -> Result<Option<QuotaRow>> {

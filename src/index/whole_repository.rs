@@ -69,9 +69,16 @@ impl Writer {
     pub async fn remove_repository(&mut self, repository: &RepositoryName) -> Result<()> {
         self.write(async |connection| {
             connection.set_has_changed_records();
+            let alone = if connection.is_lite() {
+                "SELECT id FROM repositories WHERE name = $1"
+            } else {
+                // Another process that gives it something has its row until that is done, and finds none afterwards.
+                "SELECT id FROM repositories WHERE name = $1 FOR UPDATE"
+            };
             for statement in [
                 // First: who ends an upload has its row, and goes on to those of the repository.
                 "DELETE FROM uploads WHERE repository = $1",
+                alone,
                 "DELETE FROM tags WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
                 "DELETE FROM manifest_edges \
                  WHERE repository = (SELECT id FROM repositories WHERE name = $1)",

@@ -25,5 +25,7 @@ pub use name::{
     ForeignName, NameError, RepositoryName, RootName, is_domain, read_domain, read_root,
 };
 pub use reference::{Reference, ReferenceError, Tag, TagError};
-pub use repository::{IndexState, RepositoryRecord, Visibility, VisibilityError};
+pub use repository::{
+    IndexState, RepositoryIdentity, RepositoryRecord, Visibility, VisibilityError,
+};
 pub use tree_id::{TreeId, TreeIdError};

@@ -94,8 +94,37 @@ pub struct RepositoryRecord {
     pub visibility: Visibility,
     /// In which tree it is.
     pub tree: TreeId,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created: i64,
     /// The state of the index when the record was read; none where the index does not say.
     pub as_of: Option<IndexState>,
+}
+
+/// Which repository it is among all that have or had its name: one that was removed and made again is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryIdentity {
+    /// Its number in the index. SQLite may give it again.
+    pub id: i64,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub created: i64,
+}
+
+impl RepositoryRecord {
+    /// Returns which repository it is.
+    ///
+    /// ```
+    /// use roadstead::oci::{RepositoryIdentity, RepositoryRecord, TreeId, Visibility};
+    ///
+    /// let name = "team/app".parse()?;
+    /// let (visibility, tree) = (Visibility::Public, TreeId::Public);
+    /// let record = RepositoryRecord { id: 7, name, visibility, tree, created: 1, as_of: None };
+    /// assert_eq!(record.identity(), RepositoryIdentity { id: 7, created: 1 });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn identity(&self) -> RepositoryIdentity {
+        RepositoryIdentity { id: self.id, created: self.created }
+    }
 }
 
 /// A state of the index. What was read under the same state is consistent; a look-up that is given the state does not

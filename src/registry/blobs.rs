@@ -10,9 +10,9 @@ use futures_util::{Stream, StreamExt, TryStreamExt};
 
 use super::federation::{BlobSource, Federation};
 use super::intent::Intent;
-use super::{Registry, RegistryError, Result, layout, now};
-use crate::auth::{DeleteGrant, PullGrant, PushGrant};
-use crate::index::{BlobBlock, BlobRow, NewBlob};
+use super::{Registry, RegistryError, Result, catalog, layout, now};
+use crate::auth::{Caller, DeleteGrant, PullGrant, PushGrant};
+use crate::index::{BlobBlock, BlobRow, Destination, IndexErrorKind, NewBlob};
 use crate::ipld::{file, raw_cid};
 use crate::oci::{Algorithm, Digest, Hasher, RepositoryName, TreeId};
 use crate::storage::{Content, Edit, Finished, Storage, StorageError, TreeEdit};
@@ -101,7 +101,8 @@ impl Registry {
         Blob { digest, content, source: Source::Here(Arc::clone(&self.storage)) }
     }
 
-    /// Gives the repository a blob that `from` has. Returns none when it does not.
+    /// Gives the repository a blob that `from` has. Returns none when it does not, and where the repository was removed
+    /// meanwhile.
     ///
     /// # Errors
     /// [`RegistryError::MustBePublic`]; those of the index.
@@ -113,19 +114,47 @@ impl Registry {
     ) -> Result<Option<Blob>> {
         self.expect_storable(grant).await?;
         let Some(row) = self.index.blob(from.repository(), digest).await? else { return Ok(None) };
-        if !self.index.mount_blob(grant.repository(), digest, now()).await? {
-            return Ok(None);
+        match self.index.mount_blob(destination(grant), digest, now()).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) if error.kind == IndexErrorKind::Removed => return Ok(None),
+            Err(error) => return Err(error.into()),
         }
         Ok(Some(self.own_blob(*digest, content(&row))))
     }
 
-    /// Lists repositories that a mount without a source may take the blob from, if the client may
-    /// pull there.
+    /// Lists repositories that a mount without a source may take the blob from: those that the client may pull from, and
+    /// where its token names none of them one that its user may pull from. The work for it does not depend on which
+    /// repositories are hidden from the client.
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn mount_candidates(&self, digest: &Digest) -> Result<Vec<RepositoryName>> {
-        Ok(self.index.repositories_with_blob(digest, MOUNT_CANDIDATES).await?)
+    pub async fn mount_candidates(
+        &self,
+        caller: &Caller,
+        digest: &Digest,
+    ) -> Result<Vec<RepositoryName>> {
+        let seen = catalog::seen_by(caller);
+        let Some(scopes) = &caller.scopes else {
+            return Ok(self.index.holders_seen(digest, &seen, MOUNT_CANDIDATES).await?);
+        };
+        let mut named = seen.clone();
+        named.push(catalog::named(scopes.repositories()));
+        let mut candidates = self.index.holders_seen(digest, &named, MOUNT_CANDIDATES).await?;
+        candidates.extend(self.index.holders_seen(digest, &seen, 1).await?);
+        Ok(candidates)
+    }
+
+    /// Tells whether a repository that the caller may see has the blob, in the same namespace as that one.
+    pub(super) async fn is_seen_in_namespace(
+        &self,
+        caller: &Caller,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool> {
+        let mut seen = catalog::seen_by(caller);
+        seen.push(catalog::in_namespace_of(repository));
+        Ok(!self.index.holders_seen(digest, &seen, 1).await?.is_empty())
     }
 
     /// Takes a blob from the repository, under every name.
@@ -178,6 +207,11 @@ impl Registry {
         }
         Ok(hasher.finish())
     }
+}
+
+/// Where something goes that a grant allows to write.
+pub(super) fn destination(grant: &PushGrant) -> Destination<'_> {
+    Destination { repository: grant.repository(), identity: grant.identity() }
 }
 
 /// Reads a row as the storage's word for it.

@@ -1,10 +1,12 @@
 //! The catalog: which repositories there are.
 
 use super::{Registry, Result};
-use crate::auth::CatalogGrant;
-use crate::auth::accounts::{Bounded, Pattern};
-use crate::index::{CatalogFilter, Index, PatternComponent, SeenRepository, VisiblePattern};
-use crate::oci::RepositoryName;
+use crate::auth::accounts::{Bound, Bounded, Namespace, Pattern, Permission, Rights, Scope};
+use crate::auth::{Caller, CatalogGrant};
+use crate::index::{
+    CatalogFilter, Index, PatternComponent, SeenRepositories, SeenRepository, VisiblePattern,
+};
+use crate::oci::{RepositoryName, Visibility};
 
 /// How many names are read at a time where a token may hide some of them.
 const UNSURE: u32 = 1000;
@@ -78,12 +80,60 @@ async fn read(
     if rights.is_admin() {
         return index.all_repositories(last, limit).await;
     }
+    let patterns = patterns(rights);
+    let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
+    index.visible_repositories(&filter, last, limit).await
+}
+
+/// Returns the patterns of the names in which these rights give a role.
+fn patterns(rights: &Rights) -> Vec<VisiblePattern> {
     let owned = rights.namespaces().iter();
     let owned = owned.flat_map(|(name, _)| VisiblePattern::of_namespace(name.as_str()));
     let granted = rights.grants().iter().map(|grant| pattern(&grant.pattern));
-    let patterns: Vec<VisiblePattern> = owned.chain(granted).collect();
-    let filter = CatalogFilter { is_signed_in: rights.is_signed_in(), patterns: &patterns };
-    index.visible_repositories(&filter, last, limit).await
+    owned.chain(granted).collect()
+}
+
+/// Says which repositories a caller may pull from, whatever its token names: those that are among each of these. Without
+/// rights by repository these are the public ones.
+pub(super) fn seen_by(caller: &Caller) -> Vec<SeenRepositories> {
+    let Some(bounded) = &caller.rights else {
+        let visibilities = vec![Visibility::Public];
+        return vec![SeenRepositories { visibilities, ..SeenRepositories::default() }];
+    };
+    let bounds = bounded.bounds().iter().map(|bound| match bound {
+        Bound::Maker(rights) => seen_with(rights),
+        Bound::Scopes(scopes) => {
+            let pulled = scopes.all().iter().filter_map(|scope| match scope {
+                Scope::On(on, permissions) if permissions.contains(&Permission::Pull) => {
+                    Some(pattern(on))
+                }
+                Scope::On(..) | Scope::Server(_) => None,
+            });
+            SeenRepositories { patterns: pulled.collect(), ..SeenRepositories::default() }
+        }
+    });
+    [seen_with(bounded.rights())].into_iter().chain(bounds).collect()
+}
+
+fn seen_with(rights: &Rights) -> SeenRepositories {
+    let all = [Visibility::Public, Visibility::Internal];
+    let open = if rights.is_signed_in() { &all[..] } else { &all[..1] };
+    let (visibilities, patterns) = (open.to_vec(), patterns(rights));
+    SeenRepositories { all: rights.is_admin(), visibilities, patterns }
+}
+
+/// The repositories of these names.
+pub(super) fn named<'a>(names: impl Iterator<Item = &'a RepositoryName>) -> SeenRepositories {
+    let literal = |name: &str| PatternComponent::Literal(name.to_owned());
+    let patterns =
+        names.map(|it| VisiblePattern::new(it.as_str().split('/').map(literal).collect()));
+    SeenRepositories { patterns: patterns.collect(), ..SeenRepositories::default() }
+}
+
+/// The repositories of the namespace that this one is in.
+pub(super) fn in_namespace_of(repository: &RepositoryName) -> SeenRepositories {
+    let patterns = VisiblePattern::of_namespace(Namespace::of(repository).as_str()).to_vec();
+    SeenRepositories { patterns, ..SeenRepositories::default() }
 }
 
 /// Returns a pattern as the index matches it.

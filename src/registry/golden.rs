@@ -32,6 +32,7 @@ fn intents_of_version_0_are_what_they_were() {
         by_tag,
         condition,
         guard: Guard::default(),
+        identity: None,
     };
     let unless = |expected| Condition { only_if: None, unless: Some(expected) };
     let only_if = |expected| Condition { only_if: Some(expected), unless: None };

@@ -6,7 +6,9 @@ use thiserror::Error;
 use super::retention::Guard;
 use super::{Condition, RegistryError};
 use crate::index::QuotaExceeded;
-use crate::oci::{CanonicalDigest, Digest, MediaType, RepositoryName, Tag, Visibility};
+use crate::oci::{
+    CanonicalDigest, Digest, MediaType, RepositoryIdentity, RepositoryName, Tag, Visibility,
+};
 use crate::storage::{Edit, TreeEdit};
 
 /// A mutation of what a pull sees.
@@ -28,6 +30,9 @@ pub(super) enum Intent {
         condition: Condition,
         #[serde(default, skip_serializing_if = "Guard::is_none")]
         guard: Guard,
+        /// Which repository the push was allowed for, if it was there; none: it is made if need be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        identity: Option<RepositoryIdentity>,
     },
     /// A tag goes; what it points to stays.
     DeleteTag {
@@ -102,6 +107,9 @@ pub(super) enum Refusal {
     /// A rule protects a tag.
     #[error("tag {0} is protected")]
     TagProtected(Tag),
+    /// The repository was removed after the change was allowed.
+    #[error("removed")]
+    Removed,
     /// There is no place for a repository that is not public.
     #[error("not public")]
     MustBePublic,
@@ -168,6 +176,7 @@ impl Refusal {
             }
             Self::TagFixed(tag) => RegistryError::TagFixed(tag, repository.clone()),
             Self::TagProtected(tag) => RegistryError::TagProtected(tag, repository.clone()),
+            Self::Removed => RegistryError::NameUnknown(repository.clone()),
             Self::MustBePublic => RegistryError::MustBePublic(repository.clone()),
             Self::OverQuota(exceeded) => RegistryError::OverQuota(exceeded),
             Self::Failed(why) => RegistryError::Record(why),

@@ -37,7 +37,8 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::ManifestTooLarge`], [`RegistryError::DigestMismatch`],
     /// [`RegistryError::ManifestInvalid`], [`RegistryError::ConditionFailed`],
-    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`], [`RegistryError::TagFixed`]
+    /// [`RegistryError::MissingReferences`], [`RegistryError::MustBePublic`], [`RegistryError::TagFixed`];
+    /// [`RegistryError::NameUnknown`] where the repository was removed after the push was allowed
     pub async fn put_manifest(
         &self,
         grant: &PushGrant,
@@ -76,6 +77,7 @@ impl Registry {
             by_tag: matches!(reference, Reference::Tag(_)),
             condition,
             guard,
+            identity: grant.identity(),
         };
         let subject = manifest.subject.as_ref().map(|subject| subject.digest);
         let document = self.documents.remember(content, bytes.clone(), manifest);

@@ -13,7 +13,9 @@ use super::{
     Condition, RegistryError, Result, collection, deletion, layout, now, purge, removal, visibility,
 };
 use crate::index::{EdgeKind, ManifestEdge, NewManifest, TagRow, Writer};
-use crate::oci::{CanonicalDigest, Descriptor, Digest, Manifest, RepositoryName, Tag, TreeId};
+use crate::oci::{
+    CanonicalDigest, Descriptor, Digest, Manifest, RepositoryName, RepositoryRecord, Tag, TreeId,
+};
 use crate::storage::{Edit, TreeEdit};
 
 impl Intent {
@@ -36,7 +38,16 @@ impl Intent {
             return collection::plan(writer, *before, blobs).await;
         }
         let Some(repository) = self.repository() else { return Ok(Ok(Vec::new())) };
-        let tree = writer.tree_of(repository).await?;
+        let record = writer.repository(repository).await?;
+        if let Self::PutManifest { identity: Some(identity), .. } = self
+            && record.as_ref().map(RepositoryRecord::identity) != Some(*identity)
+        {
+            return Ok(Err(Refusal::Removed));
+        }
+        let tree = match record {
+            Some(record) => record.tree,
+            None => writer.new_visibility(repository).await?.tree(),
+        };
         let planned = self.plan_in(tree, writer, document, lost, sparse_indexes).await?;
         Ok(planned.map(|edits| TreeEdit::all(tree, edits)))
     }

@@ -1,9 +1,14 @@
 //! What is hidden takes the work of what is absent, so that no client tells one from the other by the time.
 
+use cid::Cid;
+use multihash::Multihash;
 use reqwest::Method;
+use roadstead::index::{BlobRow, Index, NewBlob};
+use roadstead::oci::{CanonicalDigest, RepositoryName, Visibility};
 use tempfile::TempDir;
 
-use super::team::{Sender, configure, edit, edit_at, fill, push, send, token_of, user};
+use super::team::{NOW, Sender, configure, edit, edit_at, fill, push, send, token_of, user};
+use crate::common::content::sha256;
 use crate::common::repository::wait;
 use crate::common::{Postgres, Server};
 
@@ -97,6 +102,93 @@ fn check(server: &Server) {
             }
         }
     }
+}
+
+/// How many hidden repositories have the blob that is mounted.
+const HIDDEN: usize = 150;
+
+/// A mount that names no source: those that the client may not see take no part in it, however many have the blob.
+fn check_mounts(server: &Server) {
+    assert_eq!(push(server, "team/secret", &user("anna")), [201, 201]);
+    let mut lines = Lines { server, number: 0 };
+    let path = |digest: &str| format!("/v2/carl/MARKx/blobs/uploads/?mount={digest}");
+    let (hidden, absent) = (sha256(b"config"), sha256(b"in no repository"));
+    let bearer = || {
+        let scopes = ["repository:carl/app:pull,push"];
+        let token = token_of(server, &user("carl"), &scopes).json();
+        Sender::Bearer(token["token"].as_str().expect("it is a text").to_owned())
+    };
+    assert_eq!(
+        lines.statements("POST", &path(&hidden), &user("carl")),
+        lines.statements("POST", &path(&absent), &user("carl"))
+    );
+    // One's own is found behind all of them: by the password, and by a token that names it.
+    assert_eq!(push(server, "carl/app", &user("carl")), [201, 201]);
+    let mount = |name: &str, sender: &Sender| {
+        let path = format!("/v2/{name}/blobs/uploads/?mount={hidden}");
+        send(server, Method::POST, &path, sender, Vec::new())
+    };
+    assert_eq!(mount("carl/other", &user("carl")).status, 201);
+    let named = token_of(
+        server,
+        &user("carl"),
+        &["repository:carl/third:pull,push", "repository:carl/app:pull"],
+    );
+    let named = named.json()["token"].as_str().expect("it is a text").to_owned();
+    assert_eq!(mount("carl/third", &Sender::Bearer(named)).status, 201);
+    // A token that does not name it is sent for one that does.
+    let narrow = mount("carl/app", &bearer());
+    assert_eq!(narrow.status, 201, "it names where that is");
+    let other = token_of(server, &user("carl"), &["repository:carl/fourth:pull,push"]).json();
+    let other = Sender::Bearer(other["token"].as_str().expect("it is a text").to_owned());
+    let challenged = mount("carl/fourth", &other);
+    assert_eq!(challenged.status, 401, "{}", challenged.text());
+    let challenge = challenged.header("www-authenticate");
+    assert!(challenge.contains("repository:carl/app:pull"), "{challenge}");
+    // Nobody's is one that a reader of nothing learns of.
+    assert_eq!(mount("rita/app", &user("rita")).status, 201, "she reads all in `team`");
+}
+
+/// Makes hidden repositories that have the blob of [`push`], as far as the index knows.
+async fn hide(index: &Index) {
+    const RAW: u64 = 0x55;
+    const SHA2_256: u64 = 0x12;
+
+    let canonical = CanonicalDigest::of(b"config");
+    let hash = Multihash::wrap(SHA2_256, &canonical.0).expect("32 bytes fit");
+    let blob = BlobRow { canonical, cid: Cid::new_v1(RAW, hash), size: 6 };
+    let new = NewBlob { blob, aliases: Vec::new(), blocks: Vec::new() };
+    index.set_new_visibility(Some(Visibility::Private));
+    for number in 0..HIDDEN {
+        let name: RepositoryName = format!("team/hidden{number}").parse().expect("it is a name");
+        index.record_blob(&name, &new, NOW).await.expect("it can be recorded");
+    }
+}
+
+#[test]
+fn mounts_find_ones_own_behind_any_number_of_hidden_repositories_and_take_as_long_without_these() {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("the folder is ours");
+    edit(&data, async |index| {
+        fill(index).await;
+        hide(index).await;
+    });
+    check_mounts(&Server::start_on_with(&data, logging));
+}
+
+#[test]
+fn mounts_find_ones_own_behind_any_number_of_hidden_repositories_over_postgres() {
+    let Some(postgres) = Postgres::start(&[]) else { return };
+    let url = postgres.url();
+    edit_at(&url, async |index| {
+        fill(index).await;
+        hide(index).await;
+    });
+    check_mounts(&Server::start_with(move |command| {
+        logging(command);
+        command.env("ROADSTEAD_INDEX__URL", &url);
+    }));
 }
 
 #[test]

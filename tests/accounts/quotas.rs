@@ -4,9 +4,10 @@ use std::thread;
 use std::time::Duration;
 
 use reqwest::Method;
+use roadstead::index::{Actor, Changed, Holder, NewGrant};
 use serde_json::{Value, json};
 
-use super::team::{PASSWORD, Sender, Team, send, token_of, user};
+use super::team::{NOW, PASSWORD, Sender, Team, send, token_of, user};
 use crate::common::connection::{Connection, ask};
 use crate::common::content::{image, noise, sha256};
 use crate::common::http::{self, Response};
@@ -151,6 +152,13 @@ fn bytes_of_no_announced_length_are_refused_where_they_are_too_many() {
     let headers = [("Authorization", bearer.as_str()), ("Content-Length", "5001")];
     let answer = ask(&team.server, "PATCH", &path, &headers);
     assert_eq!((answer.status, answer.code().as_str()), (403, "DENIED"), "{}", answer.text());
+    // Absurd ones are too many as well, and take nothing.
+    for length in ["9223372036854775807", "18446744073709551615"] {
+        let headers = [("Authorization", bearer.as_str()), ("Content-Length", length)];
+        let answer = ask(&team.server, "PATCH", &path, &headers);
+        assert!([400, 403, 413].contains(&answer.status), "{length}: {}", answer.text());
+    }
+    assert_eq!(quota(&team.server)["usedUnreferenced"], 0);
 
     let mut connection = Connection::open(&team.server);
     connection.ask(
@@ -272,6 +280,95 @@ fn uploads_under_way_count_and_what_is_refused_at_last_leaves_no_bytes() {
     assert_eq!(quota(&team.server)["usedUnreferenced"], 2000);
 }
 
+/// Appends to twenty uploads at once, by all of these servers, in a namespace that has space for two of them.
+fn append_at_the_edge(servers: &[Server], sender: impl Fn(&Server) -> Sender) {
+    limit(&servers[0], "team", "unreferenced: 2500");
+    let senders: Vec<Sender> = servers.iter().map(sender).collect();
+    let begun: Vec<String> = (0..20)
+        .map(|number| {
+            let at = number % servers.len();
+            let path = "/v2/team/one/blobs/uploads/";
+            let begun = send(&servers[at], Method::POST, path, &senders[at], Vec::new());
+            assert_eq!(begun.status, 202, "{}", begun.text());
+            begun.header("location").trim_start_matches(&servers[at].url("")).to_owned()
+        })
+        .collect();
+    let appended: Vec<Response> = thread::scope(|scope| {
+        let appended: Vec<_> = begun
+            .iter()
+            .zip(servers.iter().zip(&senders).cycle())
+            .enumerate()
+            .map(|(number, (path, (server, sender)))| {
+                let bytes = noise(1000, 700 + u64::try_from(number).expect("it is small"));
+                scope.spawn(move || send(server, Method::PATCH, path, sender, bytes))
+            })
+            .collect();
+        appended.into_iter().map(|it| it.join().expect("it comes to an end")).collect()
+    });
+    let saved = appended.iter().enumerate().filter(|(_, answer)| answer.status == 202);
+    let saved: Vec<_> = saved.collect();
+    assert_eq!(saved.len(), 2, "{appended:?}");
+    for answer in appended.iter().filter(|answer| answer.status != 202) {
+        assert_eq!(refusal(answer)["quota"], "unreferenced");
+    }
+    // They become blobs, and nothing else does.
+    for (number, answer) in saved {
+        let at = number % servers.len();
+        let bytes = noise(1000, 700 + u64::try_from(number).expect("it is small"));
+        let path = answer.header("location").trim_start_matches(&servers[at].url("")).to_owned();
+        let sign = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{sign}digest={}", sha256(&bytes));
+        let ended = send(&servers[at], Method::PUT, &path, &senders[at], Vec::new());
+        assert_eq!(ended.status, 201, "{}", ended.text());
+    }
+    assert_eq!(quota(&servers[0])["usedUnreferenced"], 2000);
+    for server in servers {
+        assert!(!server.log().contains("deadlock"), "{}", server.log());
+    }
+}
+
+#[test]
+fn twenty_uploads_at_once_save_no_more_than_the_quota() {
+    let team = Team::start();
+    let bearer = team.bearer(&user("anna"), &["repository:team/one:pull,push"]);
+    append_at_the_edge(std::slice::from_ref(&team.server), |_| bearer.clone());
+}
+
+#[test]
+fn a_digest_does_not_say_whether_a_hidden_repository_has_it() {
+    let mut team = Team::start();
+    team.edit(async |index, _| {
+        let carl = index.principal("carl").await.expect("it can be read").expect("it is there");
+        let holder = Holder::Principal(carl.principal.id);
+        let grant = NewGrant { holder, role: "writer", pattern: "team/open", maker: None };
+        let given = index.add_grant(&grant, &Actor::default(), NOW).await;
+        assert_eq!(given.expect("it can be given"), Changed::Done);
+    });
+    let image = Image::new(1, 2000);
+    assert_eq!(image.push(&team.server, "team/secret", "v1", &user("anna")).status, 201);
+    let own = Image::new(2, 2000);
+    assert_eq!(own.push(&team.server, "team/open", "v1", &user("carl")).status, 201);
+    let used = image.size() + own.size();
+    limit(&team.server, "team", &format!("bytes: {}", used + 100));
+    let try_push = |sender: &Sender, digest: &str, length: usize| {
+        let Sender::Basic(name, password) = sender else { unreachable!("it is one") };
+        let url = team.server.url(&format!("/v2/team/open/blobs/uploads/?digest={digest}"));
+        let body = noise(length, 99);
+        let answer =
+            http::send(|client| client.post(&url).basic_auth(name, Some(password)).body(body));
+        (answer.status, answer.text())
+    };
+    // One says that it is the layer of the hidden image, and has not got it.
+    let hidden = try_push(&user("carl"), &sha256(&image.layer), 2000);
+    let absent = try_push(&user("carl"), &sha256(b"no repository has it"), 2000);
+    assert_eq!(hidden, absent);
+    assert_eq!(hidden.0, 403, "{}", hidden.1);
+    // Of what one may see, each byte is taken once more.
+    assert_eq!(try_push(&user("carl"), &sha256(&own.layer), 2000).0, 400);
+    assert_eq!(try_push(&user("anna"), &sha256(&image.layer), 2000).0, 400);
+    assert_eq!(image.push(&team.server, "team/open", "v2", &user("anna")).status, 201);
+}
+
 #[test]
 fn a_rebuild_counts_anew_and_leaves_quotas_as_they_are() {
     let mut team = Team::start();
@@ -363,8 +460,8 @@ fn fifty_pushes_at_once_come_to_no_more_than_the_quota() {
     push_at_the_edge(std::slice::from_ref(&team.server), |_| bearer.clone());
 }
 
-#[test]
-fn fifty_pushes_at_once_by_three_processes_come_to_no_more_than_the_quota() {
+/// Three processes, and a namespace `team`.
+fn replicas() -> Option<Replicas> {
     let replicas = Replicas::start_with(|command| {
         command
             .env("ROADSTEAD_AUTH__METHOD", "accounts")
@@ -372,11 +469,26 @@ fn fifty_pushes_at_once_by_three_processes_come_to_no_more_than_the_quota() {
             .env("ROADSTEAD_AUTH__ACCOUNTS__ADMIN_PASSWORD", PASSWORD)
             .env("ROADSTEAD_AUTH__ACCOUNTS__DEFAULT_VISIBILITY", "public");
     });
-    let Some(replicas) = replicas else { return };
+    let replicas = replicas?;
     manage(&replicas.servers[0], "mutation { addNamespace(name: \"team\") { name } }");
+    Some(replicas)
+}
+
+#[test]
+fn fifty_pushes_at_once_by_three_processes_come_to_no_more_than_the_quota() {
+    let Some(replicas) = replicas() else { return };
     let scopes = ["repository:team/one:pull,push", "repository:team/two:pull,push"];
     push_at_the_edge(&replicas.servers, |server| {
         let token = token_of(server, &user("root"), &scopes).json();
+        Sender::Bearer(token["token"].as_str().expect("it is a text").to_owned())
+    });
+}
+
+#[test]
+fn twenty_uploads_at_once_by_three_processes_save_no_more_than_the_quota() {
+    let Some(replicas) = replicas() else { return };
+    append_at_the_edge(&replicas.servers, |server| {
+        let token = token_of(server, &user("root"), &["repository:team/one:pull,push"]).json();
         Sender::Bearer(token["token"].as_str().expect("it is a text").to_owned())
     });
 }

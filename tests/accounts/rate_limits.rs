@@ -1,6 +1,8 @@
 //! Rate limits: how often users, and addresses of clients that have not signed in, may pull and push.
 
 use reqwest::Method;
+use roadstead::auth::accounts::AccessToken;
+use secrecy::ExposeSecret;
 
 use super::team::{PASSWORD, Sender, Team, user};
 use crate::common::content::sha256;
@@ -147,4 +149,50 @@ fn a_login_that_fails_by_form_and_then_by_header_counts_once() {
     assert!(is_paused);
     // Others cannot keep her out from where she has signed in.
     assert_eq!(sign_in().status, 200);
+}
+
+#[test]
+fn wrong_access_tokens_pause_their_address_but_for_tokens_that_were_used_there() {
+    let team = Team::start_with(|command| {
+        command.env("ROADSTEAD_AUTH__SIGN_INS__WRONG_PASSWORDS", "2");
+    });
+    let secret = team.secrets.of_robot.clone();
+    let try_token = |user: &str, token: &str, address: &str| {
+        let url = team.server.url("/v2/token");
+        http::send(|client| {
+            client.get(&url).basic_auth(user, Some(token)).header("X-Forwarded-For", address)
+        })
+    };
+    let bearer = |token: &str, address: &str| {
+        let url = team.server.url("/v2/");
+        http::send(|client| client.get(&url).bearer_auth(token).header("X-Forwarded-For", address))
+    };
+    let (here, there) = ("203.0.113.5", "203.0.113.6");
+    assert_eq!(try_token("ci", &secret, here).status, 200);
+    // One that a machine goes on sending is one guess.
+    for _ in 0..20 {
+        assert_eq!(try_token("ci", "rds_stale", here).status, 401);
+    }
+    let guess = |_: u32| AccessToken::generate().into_text().expose_secret().to_owned();
+    let mut statuses = Vec::new();
+    for number in 0..8 {
+        let answer = if number % 2 == 0 {
+            try_token("ci", &guess(number), here)
+        } else {
+            bearer(&guess(number), here)
+        };
+        statuses.push(answer.status);
+        if answer.status == 429 {
+            assert_refused(&answer);
+        }
+    }
+    assert!(statuses.contains(&429), "{statuses:?}");
+    // The robot goes on where it has signed in before, and a right token elsewhere; passwords are counted apart.
+    assert_eq!(try_token("ci", &secret, here).status, 200);
+    assert_eq!(bearer(&secret, here).status, 200);
+    assert_eq!(try_token("anna", &team.secrets.of_anna, there).status, 200);
+    assert_eq!(try_token("anna", PASSWORD, here).status, 200);
+    let metrics = team.get("/metrics", &user("root"));
+    let counted = "roadstead_limit_refusals_total{limit=\"wrong_tokens\"}";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
 }

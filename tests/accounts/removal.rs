@@ -6,10 +6,11 @@ use serde_json::json;
 
 use super::management::{refused, run};
 use super::team::{Sender, Team, user};
-use crate::common::content::{image, sha256};
+use crate::common::connection::Connection;
+use crate::common::content::{image, noise, sha256};
 use crate::common::{http, succeed};
 
-fn remove(name: &str) -> String {
+pub(super) fn remove(name: &str) -> String {
     format!("mutation {{ removeRepository(name: \"{name}\") }}")
 }
 
@@ -143,4 +144,74 @@ fn below_an_earlier_root_what_was_withdrawn_is_refused_and_no_fault() {
     }
     assert_eq!(car(&format!("{repositories}/shop/app")).status, 200, "the rest is served on");
     assert!(!team.server.log().contains("internal error"), "{}", team.server.log());
+}
+
+/// Reads an answer until its connection ends, and returns whether that was the end of the answer.
+fn read_to_the_end(connection: &mut Connection) -> (Vec<u8>, bool) {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+    loop {
+        let length = connection.read_some(&mut buffer);
+        if length == 0 {
+            break;
+        }
+        bytes.extend_from_slice(&buffer[..length]);
+        if bytes.ends_with(b"\r\n0\r\n\r\n") {
+            return (bytes, true);
+        }
+    }
+    (bytes, false)
+}
+
+#[test]
+fn an_archive_ends_at_what_was_withdrawn_wherever_that_is_in_it() {
+    // Far behind what is looked at before an answer begins, and more than a connection holds.
+    const LARGE: usize = 24 << 20;
+
+    let team = Team::start();
+    let large = noise(LARGE, 3);
+    let first = sha256(&large);
+    // In the tree it comes after the other one.
+    let mut secrets = (0..).map(|seed| noise(5000, 100 + seed));
+    let secret = secrets.find(|bytes| sha256(bytes) > first).expect("half of them are");
+    for (name, blob) in [("shop/app", &large), ("team/open", &secret)] {
+        let root = user("root");
+        let path = format!("/v2/{name}/blobs/uploads/?digest={}", sha256(blob));
+        assert_eq!(team.send(Method::POST, &path, &root, blob.clone()).status, 201, "{name}");
+        let manifest = image(blob, &[]).to_string().into_bytes();
+        let path = format!("/v2/{name}/manifests/v1");
+        assert_eq!(team.send(Method::PUT, &path, &root, manifest).status, 201, "{name}");
+    }
+    let show = |name: &str, visibility: &str| {
+        let query = format!(
+            "mutation {{ setVisibility(name: \"{name}\", visibility: {visibility}) {{ name }} }}"
+        );
+        run(&team, &user("root"), &query);
+    };
+    show("shop/app", "PUBLIC");
+    let path = format!("/ipfs/{}?format=car", root(&team));
+    let archive = |change: &dyn Fn()| {
+        let mut connection = Connection::open_with_small_buffer(&team.server);
+        connection.ask("GET", &path, &[]);
+        // It has begun.
+        let mut begin = vec![0; 1 << 16];
+        let length = connection.read_some(&mut begin);
+        change();
+        let (rest, is_whole) = read_to_the_end(&mut connection);
+        ([&begin[..length], &rest].concat(), is_whole)
+    };
+    let has = |archive: &[u8], bytes: &[u8]| archive.windows(bytes.len()).any(|it| it == bytes);
+    let probe = &secret[1000..1032];
+    let (whole, is_whole) = archive(&|| {});
+    assert!(is_whole && whole.len() > LARGE && has(&whole, probe), "it is the root as it is");
+
+    // Withdrawn while it is sent, and before it is requested.
+    for change in [&(|| show("team/open", "PRIVATE")) as &dyn Fn(), &|| {}] {
+        let (cut, is_whole) = archive(change);
+        let head = String::from_utf8_lossy(&cut[..cut.len().min(200)]).into_owned();
+        assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+        assert!(!is_whole, "it was not cut");
+        assert!(cut.len() > 1 << 20, "{}", cut.len());
+        assert!(!has(&cut, probe), "it has what was withdrawn");
+    }
+    assert!(team.server.log().contains("ended an archive at a withdrawn block"));
 }

@@ -242,6 +242,17 @@ fn a_token_that_is_not_good_is_refused_and_the_issuer_may_change_its_keys() {
     for (case, token) in forgeries(&issuer, &good) {
         assert_eq!(sign_in(&server, &token), 401, "{case}");
     }
+    // Outside each of them is a 401; the log says what was wrong.
+    let log = server.log();
+    for reason in [
+        "its audience is another",
+        "it has expired",
+        "it is not valid yet",
+        "its signature is wrong",
+        "no rule of `auth.workloads`",
+    ] {
+        assert!(log.contains(reason), "{reason}");
+    }
     for user in ["admin", "OIDC", "oidc2"] {
         let sender = Sender::Basic(user.to_owned(), good.clone());
         assert_eq!(token_of(&server, &sender, &[SECRET]).status, 401, "{user}");

@@ -11,7 +11,7 @@ use crate::clients::skopeo::Skopeo;
 use crate::clients::target::Target;
 use crate::common::{require, run, succeed};
 
-struct Cosign {
+pub(crate) struct Cosign {
     program: PathBuf,
     home: Home,
     /// What commands are told that speak to the registry.
@@ -20,7 +20,7 @@ struct Cosign {
 
 impl Cosign {
     /// A cosign with a pair of keys.
-    fn find(target: &Target) -> Option<Self> {
+    pub(crate) fn find(target: &Target) -> Option<Self> {
         let program = require("cosign")?;
         let home = Home::new();
         let mut remote = Vec::new();
@@ -39,18 +39,19 @@ impl Cosign {
         Some(cosign)
     }
 
-    fn sign(&self, reference: &str) {
-        // Nothing is told to the public log, nor asked of it.
-        let local = ["--use-signing-config=false", "--tlog-upload=false", "--yes"];
-        succeed(
-            self.command(&["sign", "--key=cosign.key"])
-                .args(local)
-                .args(&self.remote)
-                .arg(reference),
-        );
+    pub(crate) fn sign(&self, reference: &str) {
+        succeed(&mut self.sign_command(reference));
     }
 
-    fn verify(&self, reference: &str) -> Command {
+    pub(crate) fn sign_command(&self, reference: &str) -> Command {
+        // Nothing is told to the public log, nor asked of it.
+        let local = ["--use-signing-config=false", "--tlog-upload=false", "--yes"];
+        let mut command = self.command(&["sign", "--key=cosign.key"]);
+        command.args(local).args(&self.remote).arg(reference);
+        command
+    }
+
+    pub(crate) fn verify(&self, reference: &str) -> Command {
         let mut command = self.command(&["verify", "--key=cosign.pub", "--insecure-ignore-tlog"]);
         command.args(&self.remote).arg(reference);
         command

@@ -1,6 +1,7 @@
 //! Cases about blobs.
 
-use roadstead::oci::RepositoryName;
+use roadstead::index::{PatternComponent, SeenRepositories, VisiblePattern};
+use roadstead::oci::{RepositoryName, Visibility};
 
 use crate::fixtures::{
     NOW, blob, blob_with_alias, canonical, give, leaf, manifest, repository, sha256, sha512,
@@ -15,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_stored_blob_is_found_in_any_repository),
         case(what_is_stored_is_listed_page_by_page_each_digest_once),
         case(repositories_with_a_blob_are_listed_as_they_came_up_to_a_limit),
+        case(those_that_have_a_blob_and_are_seen_are_found_behind_any_number_of_others),
         case(a_mount_gives_a_stored_blob_under_its_name_and_the_canonical_one),
         case(a_mount_of_a_blob_never_stored_changes_nothing),
         case(a_repository_exists_while_it_has_something),
@@ -103,6 +105,72 @@ async fn repositories_with_a_blob_are_listed_as_they_came_up_to_a_limit(home: Ho
     writer.remove_blob(&repository("a_b"), &canonical("layer")).await?;
     assert_eq!(writer.repositories_with(&sha512("layer"), 1).await?, [repository("a-b")]);
     writer.rollback().await?;
+    Ok(())
+}
+
+async fn those_that_have_a_blob_and_are_seen_are_found_behind_any_number_of_others(
+    home: Home,
+) -> Outcome {
+    let mut writer = home.index.lock().await?;
+    writer.begin().await?;
+    for number in 0..150 {
+        let hidden = repository(&format!("hidden/app{number:03}"));
+        writer.set_visibility(&hidden, Visibility::Private, NOW).await?;
+        writer.put_blob(Some(&hidden), &blob("layer"), NOW).await?;
+    }
+    for (name, visibility) in [
+        ("a_b/c/app", Visibility::Private),
+        ("axb/c/app", Visibility::Private),
+        ("a_b/c/d/app", Visibility::Private),
+        ("a_b/app", Visibility::Private),
+        ("inner/app", Visibility::Internal),
+        ("open/app", Visibility::Public),
+    ] {
+        writer.set_visibility(&repository(name), visibility, NOW).await?;
+        writer.put_blob(Some(&repository(name)), &blob("layer"), NOW).await?;
+    }
+    writer.commit().await?;
+    drop(writer);
+    let pattern = |text: &str| {
+        let component = |text: &str| match text {
+            "*" => PatternComponent::Any,
+            "**" => PatternComponent::Rest,
+            text => PatternComponent::Literal(text.to_owned()),
+        };
+        VisiblePattern::new(text.split('/').map(component).collect())
+    };
+    let of = |visibilities: &[Visibility], patterns: &[&str]| SeenRepositories {
+        all: false,
+        visibilities: visibilities.to_vec(),
+        patterns: patterns.iter().map(|text| pattern(text)).collect(),
+    };
+    let all = SeenRepositories { all: true, ..SeenRepositories::default() };
+    let (public, internal) = (Visibility::Public, Visibility::Internal);
+    let many: Vec<String> = (0..1200).map(|number| format!("none{number}/**")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).chain(["a_b/app"]).collect();
+    for (seen, expected) in [
+        (vec![of(&[], &[])], &[][..]),
+        (vec![of(&[public], &[])], &["open/app"]),
+        (vec![of(&[public, internal], &[])], &["inner/app", "open/app"]),
+        (vec![of(&[], &["a_b/**"])], &["a_b/c/app", "a_b/c/d/app", "a_b/app"]),
+        (vec![of(&[], &["a_b/*"])], &["a_b/app"]),
+        (vec![of(&[], &["*/c/app"])], &["a_b/c/app", "axb/c/app"]),
+        (vec![of(&[], &["a_b/*/app"])], &["a_b/c/app"]),
+        (vec![of(&[], &["a_b/*/app/**", "a_b/*/**"])], &["a_b/c/app", "a_b/c/d/app"]),
+        (vec![of(&[], &["a_b", "a_b/app/**"])], &[]),
+        (
+            vec![of(&[public], &["a_b/**"]), of(&[], &["a_b/app", "open/app", "inner/app"])],
+            &["a_b/app", "open/app"],
+        ),
+        (vec![all.clone(), of(&[internal], &[])], &["inner/app"]),
+        (vec![of(&[], &many)], &["a_b/app"]),
+    ] {
+        let names = home.index.holders_seen(&sha256("layer"), &seen, 100).await?;
+        let names: Vec<_> = names.iter().map(RepositoryName::as_str).collect();
+        assert_eq!(names, expected, "{seen:?}");
+    }
+    assert_eq!(home.index.holders_seen(&sha256("layer"), &[all.clone()], 100).await?.len(), 100);
+    assert_eq!(home.index.holders_seen(&sha256("other"), &[all], 100).await?, []);
     Ok(())
 }
 

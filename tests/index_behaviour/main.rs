@@ -19,6 +19,7 @@ mod published;
 mod queue;
 mod quotas;
 mod referrers;
+mod removals;
 mod tags;
 mod unreferenced;
 mod uploads;
@@ -93,6 +94,7 @@ fn all_cases() -> Vec<Case> {
         manifests::cases(),
         tags::cases(),
         referrers::cases(),
+        removals::cases(),
         uploads::cases(),
         queue::cases(),
         quotas::cases(),

@@ -1,14 +1,14 @@
 //! Cases about quotas and the ledger of what namespaces have.
 
 use roadstead::index::{
-    Actor, Added, Changed, EdgeKind, Holding, IndexErrorKind, NewManifest, Quota, QuotaExceeded,
-    QuotaKind, Usage,
+    Actor, Added, Changed, Claim, EdgeKind, Holding, IndexErrorKind, NewManifest, Quota,
+    QuotaExceeded, QuotaKind, Usage,
 };
 use tokio::task::JoinSet;
 
 use crate::fixtures::{
-    NOW, blob, blob_with_alias, canonical, edge, give, manifest, repository, sha256, sha512, tag,
-    target,
+    NOW, blob, blob_with_alias, canonical, edge, give, key, manifest, repository, sha256, sha512,
+    tag, target,
 };
 use crate::{Case, Outcome, case, home::Home};
 
@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case(a_quota_is_set_listed_and_removed),
         case(blobs_at_once_come_to_no_more_than_the_quota),
         case(a_blob_that_the_namespace_has_is_no_more_of_it),
+        case(uploads_that_are_saved_at_once_come_to_no_more_than_the_quota),
         case(a_savepoint_undoes_what_came_after_it),
     ]
 }
@@ -213,13 +214,57 @@ async fn a_blob_that_the_namespace_has_is_no_more_of_it(home: Home) -> Outcome {
     assert_eq!(home.index.blob(&other, &sha256("extra")).await?, None);
     // An upload that is refused has ended nothing.
     home.index.create_upload("1", &other, "", NOW).await?;
-    let key = crate::fixtures::key(&other, "1");
-    home.index.claim_upload(&key, None, "claim", NOW, NOW).await?;
+    let upload = key(&other, "1");
+    home.index.claim_upload(&upload, None, "claim", NOW, NOW).await?;
     let refused = home.index.finish_upload("1", "claim", &other, &blob("extra"), NOW).await;
     assert_eq!(refused.map_err(|error| error.kind), Err(IndexErrorKind::OverQuota));
-    assert!(home.index.upload(&key).await?.is_some());
+    assert!(home.index.upload(&upload).await?.is_some());
     assert!(home.index.finish_upload("1", "claim", &other, &blob("layer"), NOW).await?);
     assert_eq!(usage(&home, "team").await?, Usage { unreferenced: 5, ..Usage::default() });
+    Ok(())
+}
+
+async fn uploads_that_are_saved_at_once_come_to_no_more_than_the_quota(home: Home) -> Outcome {
+    limit(&home, "team", Quota { unreferenced: Some(65), ..Quota::default() }).await?;
+    let holders = [repository("team/app"), repository("team")];
+    // Of another namespace, and so not counted.
+    let elsewhere = repository("team2/app");
+    home.index.create_upload("other", &elsewhere, "", NOW).await?;
+    home.index.claim_upload(&key(&elsewhere, "other"), None, "claim", 0, NOW).await?;
+    assert!(home.index.save_upload("other", "claim", 1000, b"", NOW).await?);
+    let mut saves = JoinSet::new();
+    for number in 0..30 {
+        let (index, holder) = (home.index.clone(), holders[number % 2].clone());
+        saves.spawn(async move {
+            let id = number.to_string();
+            index.create_upload(&id, &holder, "", NOW).await?;
+            let claimed = index.claim_upload(&key(&holder, &id), None, "claim", 0, NOW).await?;
+            let Claim::Granted(row) = claimed else { panic!("nobody else has it: {claimed:?}") };
+            // A third of them end as blobs at the same time.
+            if number % 3 == 0 {
+                let new = blob(&format!("blob{number:02}"));
+                index.finish_upload(&id, "claim", &holder, &new, NOW).await.map(|_| 6)
+            } else {
+                index.save_upload_within_quota(&row, "claim", 10, b"", NOW).await.map(|_| 10)
+            }
+        });
+    }
+    let mut bytes = 0;
+    while let Some(saved) = saves.join_next().await {
+        match saved? {
+            Ok(size) => bytes += size,
+            Err(error) => assert_eq!(error.kind, IndexErrorKind::OverQuota, "{error:?}"),
+        }
+    }
+    assert!((56..=65).contains(&bytes), "{bytes}");
+    let usage = usage(&home, "team").await?.unreferenced;
+    let pending = home.index.upload_bytes_beside(&holders[0], "").await?;
+    assert_eq!(usage + pending, bytes);
+    // A claim that is lost saves nothing.
+    home.index.create_upload("lost", &holders[0], "", NOW).await?;
+    let claimed = home.index.claim_upload(&key(&holders[0], "lost"), None, "claim", 0, NOW).await?;
+    let Claim::Granted(row) = claimed else { panic!("nobody else has it: {claimed:?}") };
+    assert!(!home.index.save_upload_within_quota(&row, "other", 0, b"", NOW).await?);
     Ok(())
 }
 

@@ -127,7 +127,7 @@ async fn a_grant_carries_the_record_of_a_repository_of_this_registry() {
     let name = || "team/app".parse::<RepositoryName>().unwrap();
     let visibility = Visibility::Private;
     let (tree, as_of) = (visibility.tree(), None);
-    let record = RepositoryRecord { id: 1, name: name(), visibility, tree, as_of };
+    let record = RepositoryRecord { id: 1, name: name(), visibility, tree, created: 1, as_of };
     let record = Some(record);
     let own = || Meant { record: record.clone(), ..name().into() };
     assert_eq!(authority.pull(&anna, own()).await.unwrap().record(), record.as_ref());

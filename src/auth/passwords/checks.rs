@@ -7,7 +7,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::super::AuthError;
-use super::sign_ins::SignIns;
+use super::sign_ins::{SignIns, TokenAttempt};
+use super::verified::Proof;
 use super::{Bounds, NewPassword, PasswordHash, Verified};
 
 /// Checks passwords within bounds. All that a process checks goes through one of these.
@@ -46,6 +47,15 @@ pub enum Checked {
         /// What is to be stored instead of the hash, if that was old. It may be lost; then there will be another one.
         rehashed: Option<PasswordHash>,
     },
+}
+
+/// An access token that is looked at. Dropped without an end, it says nothing about its client.
+pub struct TokenCheck {
+    attempt: TokenAttempt,
+    verified: Arc<Verified>,
+    client: IpAddr,
+    proof: Proof,
+    is_repeated: bool,
 }
 
 impl Checked {
@@ -87,6 +97,21 @@ impl Checks {
         sign_in: SignIn<'_>,
         stored: Stored,
     ) -> Result<Checked, AuthError> {
+        self.check_evenly(verified, sign_in, stored, None).await
+    }
+
+    /// The same where some passwords are stored by bcrypt, at most so dear, and others by argon2id: it takes as long for
+    /// each of them.
+    ///
+    /// # Errors
+    /// [`AuthError::Busy`] where the client has to come back later.
+    pub async fn check_evenly(
+        &self,
+        verified: &Arc<Verified>,
+        sign_in: SignIn<'_>,
+        stored: Stored,
+        dearest_bcrypt: Option<u32>,
+    ) -> Result<Checked, AuthError> {
         let SignIn { client, user, password } = sign_in;
         let (hash, is_known) = match stored {
             Stored::Known(hash) => (hash, true),
@@ -108,6 +133,9 @@ impl Checks {
         let checked = tokio::task::spawn_blocking(move || {
             let password = password.expose_secret();
             let is_right = hash.is_of(password) && is_known;
+            if let Some(dearest) = dearest_bcrypt {
+                hash.even_out(password, dearest);
+            }
             if is_right {
                 verified.remember(proof);
             } else {
@@ -120,6 +148,24 @@ impl Checks {
             if is_right { Checked::Right { rehashed } } else { Checked::Wrong }
         });
         Ok(checked.await.unwrap_or(Checked::Wrong))
+    }
+
+    /// Begins to look at an access token, whose id is that; empty if it has none. One that the client repeats has been
+    /// counted when it was wrong before, and is looked at again.
+    ///
+    /// # Errors
+    /// [`AuthError::Busy`] where the client has sent too many wrong ones, and has to come back later.
+    pub fn begin_token(
+        &self,
+        verified: &Arc<Verified>,
+        client: IpAddr,
+        token: &SecretString,
+        id: &str,
+    ) -> Result<TokenCheck, AuthError> {
+        let proof = verified.proof_of_token(token);
+        let is_repeated = verified.is_wrong(client, &proof);
+        let attempt = self.sign_ins.begin_token(client, id, is_repeated)?;
+        Ok(TokenCheck { attempt, verified: Arc::clone(verified), client, proof, is_repeated })
     }
 
     /// Hashes a new password for a client, in the same queue as the checks. `user` is who sends it.
@@ -143,11 +189,19 @@ impl Checks {
     }
 }
 
-fn remembered(
-    verified: &Verified,
-    client: IpAddr,
-    proof: &super::verified::Proof,
-) -> Option<Checked> {
+impl TokenCheck {
+    /// Ends it: the token was right, or was not.
+    pub fn end(self, is_right: bool) {
+        if is_right {
+            self.attempt.succeed();
+        } else if !self.is_repeated {
+            self.verified.remember_wrong(self.client, self.proof);
+            self.attempt.fail();
+        }
+    }
+}
+
+fn remembered(verified: &Verified, client: IpAddr, proof: &Proof) -> Option<Checked> {
     if verified.has(proof) {
         return Some(Checked::REMEMBERED);
     }
@@ -211,6 +265,24 @@ mod tests {
         assert_eq!(again, Ok(Checked::REMEMBERED));
         let new = check(&checks, &verified, 1, "password", Stored::Known(hash)).await;
         assert_eq!(new, Ok(Checked::REMEMBERED), "it is not old any more");
+    }
+
+    #[tokio::test]
+    async fn what_is_checked_evenly_is_found_as_before() {
+        for dearest in [None, Some(4), Some(6)] {
+            let (checks, verified) = (checks(1), Arc::default());
+            for (password, stored, is_right) in [
+                ("password", known(), true),
+                ("wrong", known(), false),
+                ("password", Stored::Known(PasswordHash::of("password")), true),
+                ("other", Stored::Unknown(PasswordHash::of_no_password()), false),
+            ] {
+                let password = password.into();
+                let sign_in = SignIn { client: client(1), user: "anna", password: &password };
+                let checked = checks.check_evenly(&verified, sign_in, stored, dearest).await;
+                assert_eq!(checked.unwrap().is_right(), is_right, "{dearest:?}");
+            }
+        }
     }
 
     #[tokio::test]

@@ -37,6 +37,10 @@ impl PasswordHash {
     /// The dearest hashes by bcrypt that are taken, as `htpasswd -C` makes them: each step doubles the work.
     pub const DEAREST: u32 = 17;
 
+    /// The dearest hashes by bcrypt that users are imported with, about a second of one core: as long as there are such
+    /// users, each check takes so long, for whatever name.
+    pub const DEAREST_IMPORTED: u32 = 14;
+
     /// Hashes a password, which takes some ten milliseconds and 19 MiB: never on an async worker, and within a server by
     /// [`Checks::hash`](super::Checks::hash) only.
     #[must_use]
@@ -60,7 +64,8 @@ impl PasswordHash {
     }
 
     /// Returns what bcrypt costs by this hash; none if it is by argon2id.
-    pub(in super::super) fn bcrypt_cost(&self) -> Option<u32> {
+    #[must_use]
+    pub fn bcrypt_cost(&self) -> Option<u32> {
         self.0.parse::<HashParts>().ok().map(|parts| parts.get_cost())
     }
 
@@ -85,6 +90,27 @@ impl PasswordHash {
         match argon2id::parse(&self.0) {
             Some(parsed) => parsed.is_of(password),
             None => bcrypt::verify(password, &self.0).unwrap_or(false),
+        }
+    }
+
+    /// Does what another hash costs more to check a password by: of those by argon2id, and those by bcrypt up to that cost.
+    /// With [`Self::is_of`] before, each takes the same.
+    pub(super) fn even_out(&self, password: &str, dearest: u32) {
+        let dearest = dearest.min(Self::DEAREST_IMPORTED);
+        for work in self.missing_work(dearest) {
+            work.is_of(password);
+        }
+    }
+
+    /// Returns what is to be checked beside it. Each cost of bcrypt is twice the one before, so one of `cost` and those from
+    /// `cost` to the one before `dearest` are as dear as `dearest`.
+    fn missing_work(&self, dearest: u32) -> Vec<Self> {
+        match self.bcrypt_cost() {
+            None => vec![Self::bcrypt_of_no_password(dearest)],
+            Some(cost) => {
+                let cheaper = (cost..dearest).map(Self::bcrypt_of_no_password);
+                cheaper.chain([Self::of_no_password()]).collect()
+            }
         }
     }
 
@@ -147,6 +173,25 @@ mod tests {
         );
         assert_eq!(PasswordHash::bcrypt_of_no_password(4).bcrypt_cost(), Some(4));
         assert!(!PasswordHash::bcrypt_of_no_password(4).is_of(""));
+    }
+
+    #[test]
+    fn each_hash_is_evened_out_to_the_same_work() {
+        // In units of bcrypt's least, and how many by argon2id.
+        let work = |hashes: &[PasswordHash]| {
+            let costs = hashes.iter().filter_map(PasswordHash::bcrypt_cost);
+            let by_argon2id = hashes.iter().filter(|hash| !hash.is_bcrypt()).count();
+            (costs.map(|cost| 1_u64 << (cost - 4)).sum::<u64>(), by_argon2id)
+        };
+        for dearest in [4, 5, 12] {
+            let mut hashes = vec![PasswordHash::of_no_password(), PasswordHash::of("password")];
+            hashes.extend((4..=dearest).map(PasswordHash::bcrypt_of_no_password));
+            for hash in hashes {
+                let mut all = hash.missing_work(dearest);
+                all.push(hash);
+                assert_eq!(work(&all), (1 << (dearest - 4), 1), "{dearest}");
+            }
+        }
     }
 
     #[test]

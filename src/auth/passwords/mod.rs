@@ -12,7 +12,7 @@ mod sign_ins;
 mod verified;
 
 pub use bounds::Bounds;
-pub use checks::{Checked, Checks, SignIn, Stored};
+pub use checks::{Checked, Checks, SignIn, Stored, TokenCheck};
 pub use hash::{HashError, PasswordHash};
 pub use rule::{NewPassword, PasswordRuleError};
 pub use verified::Verified;

@@ -6,6 +6,9 @@
 //! wrong passwords of a neighbour behind the same address do not keep that user out. The method may count wrong passwords by
 //! the user's name, too, from whatever addresses they come: that slows down many clients that guess one user's password, and
 //! never keeps that user out at an address of before.
+//!
+//! Access tokens are counted in the same way and apart from passwords: a client that sends wrong ones has to pause, but for
+//! tokens that it has used before.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -46,6 +49,7 @@ struct State {
     clients: HashMap<IpAddr, Waiting>,
     wrong: HashMap<Suspect, Wrong>,
     known: HashMap<(IpAddr, String), Instant>,
+    known_tokens: HashMap<(IpAddr, String), Instant>,
 }
 
 /// What one client has in the queue.
@@ -64,6 +68,10 @@ enum Suspect {
     User(IpAddr, String),
     /// The name of a user, for all clients from which that user has not signed in.
     Name(String),
+    /// A client, for all access tokens that it has not used before.
+    Tokens(IpAddr),
+    /// An access token that it has, by its id.
+    Token(IpAddr, String),
 }
 
 #[derive(Clone, Copy)]
@@ -78,6 +86,13 @@ pub(super) struct Attempt {
     client: IpAddr,
     suspects: Vec<Suspect>,
     permits: Vec<OwnedSemaphorePermit>,
+}
+
+/// An access token that is looked at. Dropped without an end, it says nothing about its client.
+pub(super) struct TokenAttempt {
+    sign_ins: Arc<SignIns>,
+    key: (IpAddr, String),
+    suspect: Suspect,
 }
 
 impl SignIns {
@@ -101,6 +116,29 @@ impl SignIns {
         self.state().pause(&attempt.suspects, &self.bounds, Instant::now())?;
         attempt.permits.extend(Arc::clone(&self.checks).acquire_owned().await);
         Ok(attempt)
+    }
+
+    /// Looks whether this client may try an access token of that id. That costs no hash, so it waits for no other one.
+    ///
+    /// # Errors
+    /// [`AuthError::Busy`] where it has to come back later; also with a right one that it has not used before, or the
+    /// pause would hinder nobody who guesses.
+    pub(super) fn begin_token(
+        self: &Arc<Self>,
+        client: IpAddr,
+        id: &str,
+        is_repeated: bool,
+    ) -> Result<TokenAttempt, AuthError> {
+        let (key, now) = ((client, id.to_owned()), Instant::now());
+        let state = self.state();
+        let is_known = state.known_tokens.get(&key);
+        let is_known = is_known.is_some_and(|since| now.saturating_duration_since(*since) < KNOWN);
+        let suspect =
+            if is_known { Suspect::Token(key.0, key.1.clone()) } else { Suspect::Tokens(client) };
+        if !is_repeated {
+            state.pause(std::slice::from_ref(&suspect), &self.bounds, now)?;
+        }
+        Ok(TokenAttempt { sign_ins: Arc::clone(self), key, suspect })
     }
 
     /// Takes a slot in the queue.
@@ -159,10 +197,22 @@ impl Attempt {
             return;
         }
         for suspect in &self.suspects {
-            let count = state.recent(suspect, now).map_or(0, |wrong| wrong.count);
-            let wrong = Wrong { count: count.saturating_add(1), last: now };
-            bounded(&mut state.wrong, suspect.clone(), wrong, |wrong| wrong.last);
+            state.count(suspect, now);
         }
+    }
+}
+
+impl TokenAttempt {
+    /// Ends it: the token was right.
+    pub(super) fn succeed(self) {
+        let mut state = self.sign_ins.state();
+        state.wrong.remove(&Suspect::Token(self.key.0, self.key.1.clone()));
+        bounded(&mut state.known_tokens, self.key, Instant::now(), |since| *since);
+    }
+
+    /// Ends it: the token was wrong, and is counted.
+    pub(super) fn fail(self) {
+        self.sign_ins.state().count(&self.suspect, Instant::now());
     }
 }
 
@@ -200,20 +250,32 @@ impl State {
         (now.saturating_duration_since(wrong.last) < REMEMBERED).then_some(wrong)
     }
 
+    /// Counts a wrong one.
+    fn count(&mut self, suspect: &Suspect, now: Instant) {
+        let count = self.recent(suspect, now).map_or(0, |wrong| wrong.count);
+        let wrong = Wrong { count: count.saturating_add(1), last: now };
+        bounded(&mut self.wrong, suspect.clone(), wrong, |wrong| wrong.last);
+    }
+
     /// Refuses one that has to pause.
     fn pause(&self, suspects: &[Suspect], bounds: &Bounds, now: Instant) -> Result<(), AuthError> {
         let rest = suspects.iter().filter_map(|suspect| {
             let wrong = self.recent(suspect, now)?;
             let free = match suspect {
-                Suspect::Client(_) | Suspect::User(..) => bounds.limits.wrong_passwords,
+                Suspect::Client(_)
+                | Suspect::User(..)
+                | Suspect::Tokens(_)
+                | Suspect::Token(..) => bounds.limits.wrong_passwords,
                 Suspect::Name(_) => bounds.wrong_by_user?,
             };
             let passed = now.saturating_duration_since(wrong.last);
             pause(wrong.count, free, bounds.limits.longest_pause).checked_sub(passed)
         });
+        let is_token = |it: &Suspect| matches!(it, Suspect::Tokens(_) | Suspect::Token(..));
+        let limit = if suspects.iter().any(is_token) { "wrong_tokens" } else { "wrong_passwords" };
         match rest.max() {
             None | Some(Duration::ZERO) => Ok(()),
-            Some(rest) => Err(busy("wrong_passwords", rest)),
+            Some(rest) => Err(busy(limit, rest)),
         }
     }
 }
@@ -351,6 +413,28 @@ mod tests {
                 .keys()
                 .all(|it| !matches!(it, Suspect::Name(name) if name == long))
         );
+    }
+
+    #[test]
+    fn wrong_access_tokens_pause_their_client_but_for_those_that_it_has_used() {
+        let sign_ins = SignIns::new(bounds(None));
+        let begin = |number, id: &str| sign_ins.begin_token(client(number), id, false);
+        begin(1, "used").unwrap().succeed();
+        for _ in 0..3 {
+            begin(1, "guess").unwrap().fail();
+        }
+        assert_eq!(limit(begin(1, "guess")), "wrong_tokens");
+        assert_eq!(limit(begin(1, "right")), "wrong_tokens", "or a guess would be answered");
+        assert_eq!(limit(sign_ins.begin_token(client(1), "guess", true)), "none", "a repeated one");
+        assert_eq!(limit(begin(2, "guess")), "none");
+        assert_eq!(limit(sign_ins.enter(client(1), "anna", Instant::now())), "none");
+        begin(1, "used").unwrap().succeed();
+        for _ in 0..3 {
+            begin(1, "used").unwrap().fail();
+        }
+        assert_eq!(limit(begin(1, "used")), "wrong_tokens");
+        drop(begin(3, "unknown"));
+        assert!(sign_ins.state().recent(&Suspect::Tokens(client(3)), Instant::now()).is_none());
     }
 
     #[test]

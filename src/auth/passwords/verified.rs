@@ -50,9 +50,19 @@ impl Default for Verified {
 impl Verified {
     /// Returns what stands for these credentials under that stored hash.
     pub(super) fn proof(&self, user: &str, password: &SecretString, hash: &PasswordHash) -> Proof {
+        self.proof_under(user, password, hash.as_str())
+    }
+
+    /// Returns what stands for an access token.
+    pub(super) fn proof_of_token(&self, token: &SecretString) -> Proof {
+        // No stored hash is that text.
+        self.proof_under("", token, "token")
+    }
+
+    fn proof_under(&self, user: &str, password: &SecretString, hash: &str) -> Proof {
         let mut context = hmac::Context::with_key(&self.key);
         // With their lengths, so that no two are the same bytes.
-        for text in [user, hash.as_str()] {
+        for text in [user, hash] {
             context.update(&text.len().to_be_bytes());
             context.update(text.as_bytes());
         }

@@ -66,13 +66,17 @@ fn parse(text: &str) -> Result<Vec<ImportedUser>, String> {
 fn user(line: &str) -> Result<(&str, &str), String> {
     let (name, hash) = line.split_once(':').ok_or("expected `name:hash`")?;
     name.parse::<AccountName>().map_err(|error| error.to_string())?;
+    let most = PasswordHash::DEAREST_IMPORTED;
     match hash.parse::<PasswordHash>() {
-        Ok(hash) if hash.is_bcrypt() => {}
+        Ok(hash) if hash.bcrypt_cost().is_some_and(|cost| cost <= most) => {}
+        Ok(hash) if hash.is_bcrypt() => {
+            return Err(format!("the hash of `{name}` has a cost outside 4 to {most}"));
+        }
         Err(
             crate::auth::passwords::HashError::Cost | crate::auth::passwords::HashError::Malformed,
         ) => {
             return Err(format!(
-                "the hash of `{name}` is malformed, or has a cost outside 4 to 17"
+                "the hash of `{name}` is malformed, or has a cost outside 4 to {most}"
             ));
         }
         Ok(_) | Err(_) => {
@@ -112,7 +116,8 @@ mod tests {
             (&format!("ben:{sha}"), "not hashed with bcrypt"),
             (&format!("ben:{ours}"), "not hashed with bcrypt"),
             ("ben:s3cret", "not hashed with bcrypt"),
-            (&format!("ben:{}", HASH.replace("04", "18")), "a cost outside 4 to 17"),
+            (&format!("ben:{}", HASH.replace("04", "18")), "a cost outside 4 to 14"),
+            (&format!("ben:{}", HASH.replace("04", "15")), "a cost outside 4 to 14"),
             (&format!("anna:{HASH}"), "twice"),
         ] {
             let Err(refusal) = parse(&format!("anna:{HASH}\n{line}\n")) else { panic!("{line}") };

@@ -82,7 +82,7 @@ fn who(request: &HttpRequest, caller: &Caller) -> Who {
     if caller.is_anonymous() {
         Who::Client(client::of(request).group())
     } else {
-        Who::Caller(caller.owner_key().into_owned())
+        Who::Caller(caller.limit_key().into_owned())
     }
 }
 

@@ -12,6 +12,7 @@ mod bounds;
 mod catalog;
 mod change;
 mod grants;
+mod holders;
 mod keys;
 mod method;
 mod namespace_removal;
@@ -32,6 +33,7 @@ mod visible;
 
 pub use bounds::{MOST_NAMESPACES, MOST_ROBOTS, MOST_ROLES};
 pub use catalog::{CatalogFilter, SeenRepository};
+pub use holders::SeenRepositories;
 pub use rows::{
     AccessToken, Account, Added, Changed, FirstAdministrator, FoundToken, GrantFilter, GrantRow,
     Holder, NamespaceRemoval, NamespaceRow, NewAccessToken, NewGrant, NewRobot, NewSigningKey,

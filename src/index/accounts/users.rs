@@ -28,6 +28,18 @@ impl Index {
         change.commit(Added::Made(id)).await
     }
 
+    /// Returns the greatest cost of the passwords that are stored by bcrypt, as imported users have them until they sign in;
+    /// none if there are none.
+    pub async fn dearest_bcrypt(&self) -> Result<Option<u32>> {
+        let connection = &mut self.read().await?;
+        // `$2y$10$…`
+        let (cost,): (Option<String>,) = on!(connection, "looking for imported passwords", db =>
+            sqlx::query_as("SELECT MAX(substr(password, 5, 2)) FROM principals WHERE password LIKE '$2__%'")
+                .fetch_one(db)
+                .await)?;
+        Ok(cost.and_then(|cost| cost.parse().ok()))
+    }
+
     /// Adds an administrator if there is no user at all, in whatever process that is tried first. A namespace of that name
     /// that is there already stays the administrators', which includes this one.
     pub async fn add_first_administrator(

@@ -57,6 +57,20 @@ impl VisiblePattern {
         !self.0.is_empty() && components.next().is_none()
     }
 
+    /// Returns a pattern of `LIKE` with the escape `!` that all names match which match this one, and how many slashes these
+    /// have at least and at most.
+    pub(super) fn like(&self) -> (String, [i64; 2]) {
+        let component = |component: &PatternComponent| match component {
+            // Of what `LIKE` takes for something else a name has `_` alone.
+            PatternComponent::Literal(literal) => literal.replace('!', "!!").replace('_', "!_"),
+            PatternComponent::Any | PatternComponent::Rest => "%".to_owned(),
+        };
+        let components: Vec<String> = self.0.iter().map(component).collect();
+        let least = i64::try_from(self.0.len()).unwrap_or(i64::MAX).saturating_sub(1);
+        let most = if self.0.last() == Some(&PatternComponent::Rest) { i64::MAX } else { least };
+        (components.join("/"), [least, most])
+    }
+
     /// Returns the least range that has all names which match. It is one name where all components are literal; else it
     /// has what begins with the literal ones before the first that is not.
     fn range(&self) -> Range {

@@ -74,6 +74,7 @@ impl Adoption<'_> {
                     by_tag: false,
                     condition: Condition::default(),
                     guard: Guard::default(),
+                    identity: None,
                 };
                 let record = serde_json::to_vec(&intent)?;
                 let (index, actor) = (&self.registry.index, Actor::default());

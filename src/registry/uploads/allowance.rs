@@ -2,7 +2,7 @@
 //! cannot be stored later. What counts is decided by the transactions that record the blob and its manifest.
 
 use super::super::{Registry, RegistryError, Result};
-use crate::auth::PushGrant;
+use crate::auth::{Caller, PushGrant};
 use crate::index::{Holding, QuotaKind, QuotaRow};
 use crate::oci::{Digest, RepositoryName};
 
@@ -12,17 +12,21 @@ pub(super) struct Allowance(Option<QuotaRow>);
 
 impl Registry {
     /// Looks up what is left for a blob of a repository, which comes by that upload; everything where the namespace has
-    /// the blob already. What other uploads have saved is no blob yet, and counts with those that no manifest names.
+    /// the blob already, in a repository that the caller may see: a digest alone is no way to find out what others have.
+    /// What other uploads have saved is no blob yet, and counts with those that no manifest names.
     pub(super) async fn allowance(
         &self,
         repository: &RepositoryName,
         upload: &str,
-        digest: Option<&Digest>,
+        blob: Option<(&Digest, &Caller)>,
     ) -> Result<Allowance> {
         let Some(mut row) = self.index.quota_of(repository).await? else {
             return Ok(Allowance(None));
         };
-        if let Some(canonical) = digest.and_then(Digest::canonical) {
+        if let Some((digest, caller)) = blob
+            && let Some(canonical) = digest.canonical()
+            && self.is_seen_in_namespace(caller, repository, digest).await?
+        {
             match self.index.holding(repository, &canonical).await? {
                 Holding::Named => return Ok(Allowance(None)),
                 Holding::Unreferenced => row.quota.unreferenced = None,

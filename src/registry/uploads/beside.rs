@@ -9,6 +9,7 @@ use super::allowance::Allowance;
 use super::new_id;
 use super::quota::Share;
 use crate::auth::PushGrant;
+use crate::index::{Destination, IndexErrorKind};
 use crate::oci::Digest;
 use crate::storage::{Ingest, StorageErrorKind};
 
@@ -28,7 +29,8 @@ impl Registry {
     /// Those of the index and the storage.
     pub async fn begin_beside(&self, grant: &PushGrant, digest: &Digest) -> Result<Beside> {
         let id = new_id();
-        let allowance = self.allowance(grant.repository(), &id, Some(digest)).await?;
+        let allowance =
+            self.allowance(grant.repository(), &id, Some((digest, grant.caller()))).await?;
         let ingest = Some(self.storage.begin(&id).await?);
         let share = Share::new(&self.quota, 0);
         Ok(Beside { registry: self.clone(), id, ingest, share, allowance })
@@ -73,12 +75,12 @@ impl Beside {
     /// end even if this future is dropped.
     ///
     /// # Errors
-    /// Those of the storage and the index.
+    /// [`RegistryError::UploadUnknown`] where the repository was removed meanwhile; those of the storage and the index.
     pub async fn finish(mut self, grant: &PushGrant, digest: &Digest) -> Result<Option<Blob>> {
         let Some(ingest) = self.ingest.take() else { return Ok(None) };
         let (registry, repository) = (self.registry.clone(), grant.repository().clone());
         let (id, digest, share) = (self.id.clone(), *digest, self.take_share());
-        let known = grant.record().map(|record| record.id);
+        let identity = grant.identity();
         let finishing = async move {
             registry.recall(&digest).await?;
             let _storing = registry.storing.read().await;
@@ -94,19 +96,23 @@ impl Beside {
                     };
                 }
             };
-            if let Some(before) = known
-                && registry.index.repository(&repository).await?.map(|it| it.id) != Some(before)
-            {
-                // It was removed meanwhile, and does not come back by this.
-                return Err(RegistryError::UploadUnknown(id));
-            }
             let blob = registry.row(&finished, vec![digest]).await?;
-            let recorded = registry.index.record_blob(&repository, &blob, now()).await;
-            if recorded.as_ref().is_err_and(|error| error.exceeded().is_some()) {
-                registry.forget_refused(&finished.content);
-                share.clear();
+            let destination = Destination { repository: &repository, identity };
+            match registry.index.record_blob(destination, &blob, now()).await {
+                Ok(()) => {}
+                Err(error) if error.kind == IndexErrorKind::Removed => {
+                    registry.forget_refused(&finished.content);
+                    share.clear();
+                    return Err(RegistryError::UploadUnknown(id));
+                }
+                Err(error) => {
+                    if error.exceeded().is_some() {
+                        registry.forget_refused(&finished.content);
+                        share.clear();
+                    }
+                    return Err(error.into());
+                }
             }
-            recorded?;
             share.clear();
             registry.expect_stored(&repository, &finished.content, begun).await?;
             Ok(Some(registry.own_blob(digest, finished.content)))

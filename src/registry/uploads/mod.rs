@@ -25,6 +25,7 @@ pub use upload::Upload;
 use super::{Registry, RegistryError, Result, now};
 use crate::auth::PushGrant;
 use crate::index::{Claim, UploadKey, UploadRow};
+use crate::oci::RepositoryIdentity;
 use crate::storage::StorageErrorKind;
 
 /// How long a claim is good for; a process that died holds none for longer.
@@ -121,10 +122,17 @@ impl Registry {
             offset: 0,
             checkpoint: Vec::new(),
         };
-        self.spawn_uncancellable(async move { registry.claim(&row, offset).await }).await
+        let identity = grant.identity();
+        let claiming = async move { registry.claim(&row, identity, offset).await };
+        self.spawn_uncancellable(claiming).await
     }
 
-    async fn claim(&self, requested: &UploadRow, offset: Option<u64>) -> Result<Upload> {
+    async fn claim(
+        &self,
+        requested: &UploadRow,
+        identity: Option<RepositoryIdentity>,
+        offset: Option<u64>,
+    ) -> Result<Upload> {
         let limit = Instant::now() + TAKEOVER;
         let busy = |_| RegistryError::UploadBusy;
         let entry = timeout_at(limit, self.ongoing.enter(&requested.id)).await.map_err(busy)?;
@@ -152,10 +160,16 @@ impl Registry {
                 Claim::Unknown => return Err(RegistryError::UploadUnknown(requested.id.clone())),
             }
         };
-        self.resume(&entry, row, claim).await
+        self.resume(&entry, row, identity, claim).await
     }
 
-    async fn resume(&self, entry: &Entry, row: UploadRow, claim: String) -> Result<Upload> {
+    async fn resume(
+        &self,
+        entry: &Entry,
+        row: UploadRow,
+        identity: Option<RepositoryIdentity>,
+        claim: String,
+    ) -> Result<Upload> {
         let allowance = match self.allowance(&row.repository, &row.id, None).await {
             Ok(allowance) => allowance,
             Err(error) => {
@@ -166,7 +180,7 @@ impl Registry {
         match self.storage.resume(&row.id, row.offset, &row.checkpoint).await {
             Ok(ingest) => {
                 let going = entry.begin(row.offset);
-                Ok(Upload::new(self, row, claim, going, ingest, allowance))
+                Ok(Upload::new(self, (row, identity), claim, going, ingest, allowance))
             }
             Err(error) if error.kind == StorageErrorKind::NotFound => {
                 tracing::warn!(upload = row.id, %error, "removed an upload whose bytes are missing");

@@ -12,9 +12,10 @@ use super::allowance::Allowance;
 use super::ongoing::{Ending, Going, Request};
 use super::quota::Share;
 use super::{CLAIM, RENEWAL, key, millis};
-use crate::index::UploadRow;
-use crate::oci::Digest;
-use crate::storage::{Ingest, StorageErrorKind};
+use crate::auth::PushGrant;
+use crate::index::{Destination, IndexErrorKind, UploadRow};
+use crate::oci::{Digest, RepositoryIdentity};
+use crate::storage::{Content, Ingest, StorageErrorKind};
 
 /// An upload that one request has claimed. Saved or finished, it is given back; dropped before
 /// that, what arrived is saved in the background.
@@ -29,13 +30,15 @@ struct ClaimedUpload {
     registry: Registry,
     /// The upload before this request.
     row: UploadRow,
+    /// Which repository the request was allowed for.
+    identity: Option<RepositoryIdentity>,
     claim: String,
     lease: Lease,
     going: Going,
     share: Share,
     allowance: Allowance,
-    /// Whether the namespace had a quota when the claim began.
-    has_quota: bool,
+    /// Whether its namespace had a quota when the request began.
+    is_limited: bool,
 }
 
 /// Renews a claim until it is dropped.
@@ -48,7 +51,7 @@ struct Lease {
 impl Upload {
     pub(super) fn new(
         registry: &Registry,
-        row: UploadRow,
+        (row, identity): (UploadRow, Option<RepositoryIdentity>),
         claim: String,
         going: Going,
         ingest: Box<dyn Ingest>,
@@ -58,9 +61,18 @@ impl Upload {
         let id = row.id.clone();
         let share = Share::new(&registry.quota, row.offset);
         let registry = registry.clone();
-        let has_quota = allowance.is_limited();
-        let claimed =
-            ClaimedUpload { registry, row, claim, lease, going, share, allowance, has_quota };
+        let is_limited = allowance.is_limited();
+        let claimed = ClaimedUpload {
+            registry,
+            row,
+            identity,
+            claim,
+            lease,
+            going,
+            share,
+            allowance,
+            is_limited,
+        };
         Self { claimed: Some((claimed, ingest)), id, is_resumable: true }
     }
 
@@ -86,16 +98,18 @@ impl Upload {
         }
     }
 
-    /// Says which blob it is to be: one that the namespace has already is not limited by its quota.
+    /// Says which blob it is to be: one that the namespace has already, where the client may see it, is not limited by its
+    /// quota.
     ///
     /// # Errors
     /// Those of the index.
-    pub async fn expect(&mut self, digest: &Digest) -> Result<()> {
+    pub async fn expect(&mut self, grant: &PushGrant, digest: &Digest) -> Result<()> {
         if let Some((claimed, _)) = &mut self.claimed
             && claimed.has_quota
         {
             let UploadRow { repository, id, .. } = &claimed.row;
-            claimed.allowance = claimed.registry.allowance(repository, id, Some(digest)).await?;
+            let blob = Some((digest, grant.caller()));
+            claimed.allowance = claimed.registry.allowance(repository, id, blob).await?;
         }
         Ok(())
     }
@@ -221,11 +235,13 @@ impl ClaimedUpload {
             }
         };
         let (index, offset) = (&self.registry.index, ingest.offset());
-        if let Err(error) = self.check_saved(offset).await {
-            self.rewind().await;
-            return Err(error);
-        }
-        match index.save_upload(&self.row.id, &self.claim, offset, &checkpoint, now()).await {
+        // What others have saved meanwhile counts too, and that it will be a blob which is there is only claimed.
+        let saved = if self.is_limited {
+            index.save_upload_within_quota(&self.row, &self.claim, offset, &checkpoint, now()).await
+        } else {
+            index.save_upload(&self.row.id, &self.claim, offset, &checkpoint, now()).await
+        };
+        match saved {
             Ok(true) => {
                 self.share.save();
                 Ok(offset)
@@ -237,6 +253,10 @@ impl ClaimedUpload {
                     self.share.clear();
                 }
                 Err(gone)
+            }
+            Err(error) if error.exceeded().is_some() => {
+                self.rewind().await;
+                Err(error.into())
             }
             Err(error) => {
                 self.release().await;
@@ -330,13 +350,17 @@ impl ClaimedUpload {
                 return Err(error);
             }
         };
-        match registry.index.finish_upload(&row.id, claim, &row.repository, &blob, now()).await {
+        let destination = Destination { repository: &row.repository, identity: self.identity };
+        match registry.index.finish_upload(&row.id, claim, destination, &blob, now()).await {
             Ok(true) => {
                 self.share.clear();
                 registry.expect_stored(&row.repository, &finished.content, begun).await?;
                 Ok(registry.own_blob(digest, finished.content))
             }
-            Ok(false) => Err(registry.gone(row).await?),
+            Ok(false) => self.refused(&finished.content).await,
+            Err(error) if error.kind == IndexErrorKind::Removed => {
+                self.refused(&finished.content).await
+            }
             Err(error) if error.exceeded().is_some() => {
                 // Its bytes are no upload any more.
                 registry.forget_refused(&finished.content);
@@ -349,6 +373,19 @@ impl ClaimedUpload {
                 Err(error.into())
             }
         }
+    }
+
+    /// Ends an upload that did not become a blob: its claim was lost, or its repository was removed.
+    async fn refused(&self, content: &Content) -> Result<Blob> {
+        let Self { registry, row, identity, .. } = self;
+        let record = registry.index.repository(&row.repository).await?;
+        if identity.is_none() || record.map(|record| record.identity()) == *identity {
+            return Err(registry.gone(row).await?);
+        }
+        registry.forget_refused(content);
+        registry.forget_upload(&row.id).await?;
+        self.share.clear();
+        Err(RegistryError::UploadUnknown(row.id.clone()))
     }
 
     /// Drops what this request has appended, and gives the upload back.

@@ -3,6 +3,8 @@
 //! That each of them pushes to a private repository and pulls from it is in its own file (`over_tls_with_accounts`).
 
 mod client;
+mod expiry;
+mod refusals;
 
 use serde_json::{Value, json};
 
@@ -31,17 +33,7 @@ impl Team {
     fn start() -> Option<Self> {
         embedded_only("hidden repositories are not kept there")?;
         let registry = Registry::start_as(face::TLS_AND_ACCOUNTS);
-        let admin = registry.target().user().expect("there is one");
-        let post = |query: &str| {
-            let url = registry.target().url("/graphql");
-            let answer = http::send(|client| {
-                let request = client.post(url).json(&json!({ "query": query }));
-                request.basic_auth(admin.name, Some(admin.password))
-            });
-            let answer = answer.json();
-            assert!(answer.get("errors").is_none(), "{query}: {answer}");
-            answer
-        };
+        let post = |query: &str| manage(&registry, query);
         post(&format!(
             "mutation {{ addUser(name: \"carl\", password: \"{PASSWORD}\") {{ name }} }}"
         ));
@@ -63,10 +55,27 @@ impl Team {
         Some(Self { registry, secret })
     }
 
+    /// Has the administrator do something over the management API.
+    fn manage(&self, query: &str) {
+        manage(&self.registry, query);
+    }
+
     /// The client that nobody has signed in.
     fn target(&self) -> Target {
         self.registry.target_of_strangers()
     }
+}
+
+fn manage(registry: &Registry, query: &str) -> Value {
+    let admin = registry.target().user().expect("there is one");
+    let url = registry.target().url("/graphql");
+    let answer = http::send(|client| {
+        let request = client.post(url).json(&json!({ "query": query }));
+        request.basic_auth(admin.name, Some(admin.password))
+    });
+    let answer = answer.json();
+    assert!(answer.get("errors").is_none(), "{query}: {answer}");
+    answer
 }
 
 fn refused(what: &str, finished: &Finished) {

@@ -23,6 +23,9 @@ pub trait Directory: Send + Sync {
     /// Finds the user of a name that has a password.
     async fn password(&self, name: &AccountName) -> Result<Option<StoredPassword>, Unavailable>;
 
+    /// Returns the greatest cost of the passwords that are stored by bcrypt; none if there are none.
+    async fn dearest_bcrypt(&self) -> Result<Option<u32>, Unavailable>;
+
     /// Finds a user or a robot by its number.
     async fn principal(&self, id: i64) -> Result<Option<StoredPrincipal>, Unavailable>;
 
@@ -113,6 +116,10 @@ impl Directory for NoDirectory {
     }
 
     async fn password(&self, _: &AccountName) -> Result<Option<StoredPassword>, Unavailable> {
+        Err(Unavailable)
+    }
+
+    async fn dearest_bcrypt(&self) -> Result<Option<u32>, Unavailable> {
         Err(Unavailable)
     }
 

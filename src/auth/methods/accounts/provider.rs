@@ -46,7 +46,7 @@ impl IdentityProvider for Accounts {
             }
             Credentials::Bearer(text) => {
                 let state = self.resolver.directory.state().await?;
-                let subject = self.by_access_token(text, None, state).await?;
+                let subject = self.by_access_token(text, None, client, state).await?;
                 let subject = subject.ok_or_else(|| refusal(Some(TokenFault::Invalid)))?;
                 Ok(self.resolve(&subject, state).await?.caller)
             }
@@ -98,7 +98,7 @@ impl TokenIssuer for Accounts {
         let subject = if user == WORKLOAD {
             self.by_workload(password).await?
         } else if AccessToken::begins(password.expose_secret()) {
-            self.by_access_token(password, Some(user), state).await?
+            self.by_access_token(password, Some(user), client, state).await?
         } else {
             self.by_password(user, password, client, state).await?
         };
@@ -166,7 +166,7 @@ impl Accounts {
         resolved.ok_or_else(|| refusal(None))
     }
 
-    /// Checks a password; it takes as long for a user that there is not.
+    /// Checks a password; it takes as long for a user that there is not, and for one who was imported.
     async fn by_password(
         &self,
         user: &str,
@@ -183,7 +183,9 @@ impl Accounts {
             None => Stored::Unknown(self.no_password.clone()),
         };
         let sign_in = SignIn { client, user, password };
-        let checked = self.checks.check(&self.verified, sign_in, checked_by).await?;
+        let dearest = self.resolver.dearest_bcrypt(state).await?;
+        let checked =
+            self.checks.check_evenly(&self.verified, sign_in, checked_by, dearest).await?;
         let (Some(stored), Checked::Right { rehashed }) = (stored, checked) else {
             return Ok(None);
         };
@@ -193,24 +195,42 @@ impl Accounts {
         Ok(self.resolver.by_password(&stored, state).await?)
     }
 
-    /// Looks up an access token, whose owner has the name `user` where one is given.
+    /// Looks up an access token, whose owner has the name `user` where one is given. A client that sends wrong ones has to
+    /// pause, as with passwords.
     async fn by_access_token(
         &self,
         text: &SecretString,
         user: Option<&str>,
+        client: IpAddr,
         state: u64,
     ) -> Result<Option<Subject>, AuthError> {
-        let Ok(token) = AccessToken::read(text) else { return Ok(None) };
-        let Some(stored) = self.resolver.token(token.id(), state).await? else { return Ok(None) };
-        if !stored.hash.is_of(&token) {
-            return Ok(None);
-        }
-        let subject = self.resolver.by_token(token.id(), &stored, state).await?;
-        let subject = subject.filter(|subject| user.is_none_or(|user| user == subject.name));
-        if subject.is_some() {
+        let token = AccessToken::read(text).ok();
+        let id = token.as_ref().map_or("", |token| token.id().as_str());
+        let check = self.checks.begin_token(&self.verified, client, text, id)?;
+        let subject = match &token {
+            Some(token) => self.owner(token, user, state).await?,
+            None => None,
+        };
+        check.end(subject.is_some());
+        if let (Some(token), Some(_)) = (&token, &subject) {
             self.resolver.directory.note_use(token.id()).await;
         }
         Ok(subject)
+    }
+
+    /// Returns whom an access token is of, if it is right and that is the name, where one is given.
+    async fn owner(
+        &self,
+        token: &AccessToken,
+        user: Option<&str>,
+        state: u64,
+    ) -> Result<Option<Subject>, AuthError> {
+        let Some(stored) = self.resolver.token(token.id(), state).await? else { return Ok(None) };
+        if !stored.hash.is_of(token) {
+            return Ok(None);
+        }
+        let subject = self.resolver.by_token(token.id(), &stored, state).await?;
+        Ok(subject.filter(|subject| user.is_none_or(|user| user == subject.name)))
     }
 
     /// Verifies the token of a workload's issuer.

@@ -25,6 +25,7 @@ pub(super) struct Resolver {
     passwords: Remembered<AccountName, StoredPassword>,
     principals: Remembered<i64, StoredPrincipal>,
     tokens: Remembered<TokenId, StoredToken>,
+    dearest: Remembered<(), u32>,
 }
 
 /// A bearer who may do something.
@@ -43,7 +44,8 @@ impl From<Unavailable> for AuthError {
 impl Resolver {
     pub(super) fn new(directory: Arc<dyn Directory>, workloads: Workloads) -> Self {
         let (passwords, principals) = (Remembered::default(), Remembered::default());
-        Self { directory, workloads, passwords, principals, tokens: Remembered::default() }
+        let (tokens, dearest) = (Remembered::default(), Remembered::default());
+        Self { directory, workloads, passwords, principals, tokens, dearest }
     }
 
     pub(super) async fn password(
@@ -52,6 +54,12 @@ impl Resolver {
         state: u64,
     ) -> Result<Option<Arc<StoredPassword>>, Unavailable> {
         self.passwords.get(name, state, self.directory.password(name)).await
+    }
+
+    /// Returns what the dearest password by bcrypt costs that is stored, if there is one.
+    pub(super) async fn dearest_bcrypt(&self, state: u64) -> Result<Option<u32>, Unavailable> {
+        let dearest = self.dearest.get(&(), state, self.directory.dearest_bcrypt()).await?;
+        Ok(dearest.map(|cost| *cost))
     }
 
     async fn principal(
@@ -117,7 +125,8 @@ impl Resolver {
             return None;
         }
         let (name, identity) = (subject.name.clone(), subject.id.clone());
-        let kind = CallerKind::Workload { name, identity };
+        let rules = subject.rules.clone();
+        let kind = CallerKind::Workload { name, identity, rules };
         Some(Resolved { caller: caller(kind, Rights::workload(grants).into()), until: None })
     }
 

@@ -57,6 +57,10 @@ impl Directory for Memory {
         self.read(|content| content.passwords.get(name.as_str()).cloned())
     }
 
+    async fn dearest_bcrypt(&self) -> Result<Option<u32>, Unavailable> {
+        self.read(|content| content.passwords.values().filter_map(|it| it.hash.bcrypt_cost()).max())
+    }
+
     async fn principal(&self, id: i64) -> Result<Option<StoredPrincipal>, Unavailable> {
         self.read(|content| content.principals.get(&id).cloned())
     }
@@ -179,7 +183,7 @@ fn name(text: &str) -> RepositoryName {
 
 fn present(text: &str, visibility: Visibility) -> Meant {
     let (id, tree, as_of) = (1, visibility.tree(), None);
-    let record = RepositoryRecord { id, name: name(text), visibility, tree, as_of };
+    let record = RepositoryRecord { id, name: name(text), visibility, tree, created: 1, as_of };
     Meant { record: Some(record), ..name(text).into() }
 }
 
