@@ -14,6 +14,7 @@
 //! - [`dnslink`]: names to roots
 //! - [`auth`]: who may do what
 //! - [`registry`]: the use cases
+//! - `images`: images on their way between registries, folders and archives
 //! - [`accounts`]: the administration of accounts
 //! - [`http`]: the API
 //! - [`app`]: settings made into a registry
@@ -31,6 +32,7 @@ pub mod dnslink;
 pub mod heap;
 pub mod http;
 pub mod https;
+mod images;
 pub mod index;
 pub mod ipld;
 pub mod kubo;

@@ -19,7 +19,7 @@ const LEVELS: &[&[&str]] = &[
     &["oci", "ipld", "reader", "https"],
     &["kubo", "client"],
     &["storage", "remote", "index", "dnslink", "auth"],
-    &["registry"],
+    &["registry", "images"],
     &["accounts"],
     &["http"],
     &["app"],
@@ -58,6 +58,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("anyhow", &["cli/", "main.rs"]),
     ("prometheus_client", &["http/metrics/"]),
     ("indicatif", &["cli/progress.rs"]),
+    ("tar", &["images/"]),
 ];
 
 /// Tells whether a file may import a room; `file` is its path below `src/`.

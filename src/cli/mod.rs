@@ -11,7 +11,9 @@ mod check;
 mod cid;
 mod completions;
 mod config;
+mod connection;
 mod export;
+mod images;
 mod import;
 mod index;
 mod man;
@@ -70,6 +72,13 @@ enum Command {
     Export(export::ExportArguments),
     Import(import::ImportArguments),
     Restore(restore::RestoreArguments),
+    Push(images::PushArguments),
+    Pull(images::PullArguments),
+    Copy(images::CopyArguments),
+    List(images::ListArguments),
+    Tags(images::TagsArguments),
+    Info(images::InfoArguments),
+    Delete(images::DeleteArguments),
     Resolve(resolve::ResolveArguments),
     Index(index::IndexArguments),
     Setup(administration::SetupArguments),
@@ -110,6 +119,13 @@ impl Command {
             | Self::Config(_) => true,
             Self::User(command) => command.uses_data(),
             Self::Cid(_)
+            | Self::Push(_)
+            | Self::Pull(_)
+            | Self::Copy(_)
+            | Self::List(_)
+            | Self::Tags(_)
+            | Self::Info(_)
+            | Self::Delete(_)
             | Self::Setup(_)
             | Self::Login(_)
             | Self::Logout(_)
@@ -155,6 +171,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Command::Export(command) => export::run(common, command),
         Command::Import(command) => import::run(common, command),
         Command::Restore(command) => restore::run(common, command),
+        Command::Push(command) => images::push(command),
+        Command::Pull(command) => images::pull(command),
+        Command::Copy(command) => images::copy(command),
+        Command::List(command) => images::list(command),
+        Command::Tags(command) => images::tags(command),
+        Command::Info(command) => images::info(command),
+        Command::Delete(command) => images::delete(command),
         Command::Resolve(command) => resolve::run(common, command),
         Command::Index(command) => index::run(common, command),
         Command::Setup(command) => administration::setup(command),

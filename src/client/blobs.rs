@@ -15,6 +15,9 @@ use super::token::Scope;
 use super::{Repository, Result};
 use crate::oci::{Digest, Hasher};
 
+/// The path by which IPFS has what is answered.
+pub(super) const IPFS_PATH: &str = "x-ipfs-path";
+
 impl Repository {
     /// Returns the size of a blob in bytes; nothing if the repository does not have it.
     ///
@@ -85,6 +88,35 @@ impl Repository {
         };
         reader.check_size(reader.size.unwrap_or_default())?;
         Ok(reader)
+    }
+
+    /// Returns a reader of a blob of a known size, which begins at that byte. Nothing is sent yet. What does not begin
+    /// at 0 is not checked: only the caller knows the bytes before.
+    pub(crate) fn blob_from(&self, digest: &Digest, size: u64, offset: u64) -> BlobReader {
+        BlobReader {
+            repository: self.clone(),
+            digest: *digest,
+            size: Some(size),
+            limit: size.min(self.client.shared.limits.blob),
+            etag: None,
+            hasher: (offset == 0).then(|| Hasher::new(digest.algorithm())),
+            body: None,
+            pending: None,
+            failure: None,
+            offset,
+            skipped: 0,
+            retries: Retries::default(),
+        }
+    }
+
+    /// Returns the path by which IPFS has a blob, as the registry tells it (`X-Ipfs-Path`); nothing if it tells none, or
+    /// the repository does not have the blob.
+    pub(crate) async fn blob_ipfs_path(&self, digest: &Digest) -> Result<Option<String>> {
+        let context = format!("cannot find blob {self}@{digest}");
+        let url = self.url(&format!("blobs/{digest}"), &[]);
+        let request = self.client.request(Method::HEAD, url, Scope::pull(self.name()), context);
+        let answer = request.expect(&[200, 404]).await?;
+        Ok(answer.header(IPFS_PATH).map(str::to_owned))
     }
 
     /// Reads a part of a blob, which is empty beyond its end. A part cannot be checked against the digest of the whole,
@@ -349,7 +381,14 @@ impl BlobReader {
     async fn resume(&mut self) -> Result<Answer> {
         self.skipped = 0;
         if self.offset == 0 {
-            return self.repository.fetch(&self.digest, None).await?.expect(&[200]).await;
+            let answer = self.repository.fetch(&self.digest, None).await?.expect(&[200]).await?;
+            if let (Some(length), Some(size)) = (answer.length(), self.size)
+                && length != size
+            {
+                let reason = format!("it has {length} bytes, and {size} were expected");
+                return Err(self.fail(ClientErrorKind::Corrupt, &reason));
+            }
+            return Ok(answer);
         }
         let range = Some((format!("bytes={}-", self.offset), self.etag.as_deref()));
         let answer = self.repository.fetch(&self.digest, range).await?.expect(&[200, 206]).await?;

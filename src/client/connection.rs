@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use reqwest::{Url, redirect};
+use reqwest::{Certificate, Url, redirect};
 
 use super::error::{ClientError, ClientErrorKind, Result};
 use super::limits::{Limits, Timeouts};
@@ -63,8 +63,12 @@ impl Client {
     /// [`ClientErrorKind::Input`] if it is not the URL of a host, by `http` or `https`.
     pub fn with(url: &str, options: Options) -> Result<Self> {
         let base = read_base(url)?;
-        let Options { credentials, timeouts, limits, accepts_any_certificate } = options;
+        let Options { timeouts, limits, accepts_any_certificate, .. } = options;
         let failed = |error| ClientError::transport("cannot make a client", error);
+        let mut authorities = Vec::new();
+        for pem in &options.authorities {
+            authorities.extend(Certificate::from_pem_bundle(pem).map_err(failed)?);
+        }
         let builder = || {
             let builder = reqwest::Client::builder()
                 .user_agent(concat!("roadstead/", env!("CARGO_PKG_VERSION")))
@@ -72,6 +76,10 @@ impl Client {
                 .tls_danger_accept_invalid_certs(accepts_any_certificate)
                 .referer(false)
                 .tcp_nodelay(true);
+            let builder = match authorities.is_empty() {
+                true => builder,
+                false => builder.tls_certs_merge(authorities.clone()),
+            };
             // As Go's clients do it: a proxy cannot reach this machine's own registry.
             if is_local(&base) { builder.no_proxy() } else { builder }
         };
@@ -79,13 +87,13 @@ impl Client {
         let direct = https::build(direct).map_err(failed)?;
         let following = || builder().redirect(redirect::Policy::custom(follow));
         let following = https::build(following).map_err(failed)?;
-        let authorizer = Authorizer::new(base.clone(), credentials, direct.clone(), timeouts);
+        let authorizer = Authorizer::new(base.clone(), &options, direct.clone());
         let shared = Shared { base, following, direct, authorizer, timeouts, limits };
         Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Returns the host and port.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         let host = self.shared.base.host_str().unwrap_or_default();
         self.shared.base.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -106,7 +107,19 @@ impl ClientError {
         matches!(self.kind, ClientErrorKind::Unavailable | ClientErrorKind::TimedOut)
     }
 
-    pub(super) fn new(
+    /// Returns what kept content that was to be sent from being read, with what failed for that.
+    ///
+    /// # Errors
+    /// The error itself if it is another one.
+    pub(crate) fn into_content_error(mut self) -> std::result::Result<(String, io::Error), Self> {
+        match self.source.take().map(|source| source.downcast::<io::Error>()) {
+            Some(Ok(error)) => Ok((self.context, *error)),
+            Some(Err(source)) => Err(Self { source: Some(source), ..self }),
+            None => Err(self),
+        }
+    }
+
+    pub(crate) fn new(
         kind: ClientErrorKind,
         context: impl Into<String>,
         reason: impl Into<String>,
@@ -206,6 +219,9 @@ impl fmt::Display for ClientError {
         }
         for error in &self.errors {
             write!(formatter, ": {} {}", shown(&error.code), shown(&error.message))?;
+        }
+        if let Some(pause) = self.retry_after.filter(|pause| !pause.is_zero()) {
+            write!(formatter, ": try again in {} s", pause.as_secs().max(1))?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 
+use super::blobs::IPFS_PATH;
 use super::content::Content;
 use super::error::{ClientError, ClientErrorKind};
 use super::token::Scope;
@@ -19,6 +20,8 @@ pub struct FetchedManifest {
     pub media_type: String,
     /// The digest by which it was requested, else the one that the registry tells, else its sha256; checked in any case.
     pub digest: Digest,
+    /// The path by which IPFS has it, if the registry tells it (`X-Ipfs-Path`).
+    pub ipfs_path: Option<String>,
 }
 
 impl Repository {
@@ -45,6 +48,7 @@ impl Repository {
         let answer = self.ask(Method::GET, reference, context()).expect(&[200]).await?;
         let media_type = media_type(answer.header(CONTENT_TYPE));
         let declared = answer.digest()?;
+        let ipfs_path = answer.header(IPFS_PATH).map(str::to_owned);
         let bytes = answer.bytes(self.client.shared.limits.manifest).await?;
         let digest = match (reference, declared) {
             (Reference::Digest(digest), _) => *digest,
@@ -54,7 +58,7 @@ impl Repository {
         if Digest::of(digest.algorithm(), &bytes) != digest {
             return Err(corrupt(context()));
         }
-        Ok(FetchedManifest { bytes, media_type, digest })
+        Ok(FetchedManifest { bytes, media_type, digest, ipfs_path })
     }
 
     /// Describes a manifest without fetching it; nothing if there is none.
@@ -90,7 +94,7 @@ impl Repository {
         }
         // Registries should tell the digest, but need not.
         match self.manifest(reference).await {
-            Ok(FetchedManifest { bytes, media_type, digest }) => {
+            Ok(FetchedManifest { bytes, media_type, digest, .. }) => {
                 Ok(Some(Descriptor { media_type, digest, size: bytes.len() as u64 }))
             }
             Err(error) if error.kind == ClientErrorKind::NotFound => Ok(None),
@@ -123,7 +127,17 @@ impl Repository {
         media_type: &str,
         bytes: impl Into<Bytes>,
     ) -> Result<Digest> {
-        let bytes = bytes.into();
+        self.store_manifest(reference, media_type, bytes.into()).await.map(|(digest, _)| digest)
+    }
+
+    /// Pushes a manifest as [`Self::push_manifest`] does, and tells whether the registry lists it among the referrers of
+    /// its subject (`OCI-Subject`).
+    pub(crate) async fn store_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: Bytes,
+    ) -> Result<(Digest, bool)> {
         let context = || format!("cannot push manifest {}", self.named(reference));
         let digest = match reference {
             Reference::Digest(digest) if Digest::of(digest.algorithm(), &bytes) != *digest => {
@@ -143,7 +157,7 @@ impl Repository {
         if stored.is_some_and(|it| it.algorithm() == digest.algorithm() && it != digest) {
             return Err(corrupt(context()));
         }
-        Ok(digest)
+        Ok((digest, answer.header("oci-subject").is_some()))
     }
 
     /// Deletes a tag, or a manifest by its digest. A registry may refuse either.

@@ -1,6 +1,6 @@
 //! A client of any registry that follows the OCI distribution specification.
 //!
-//! Tests use it, and commands that push and pull will. It signs in as the registry demands, checks everything that is
+//! The room `images`, the commands and tests use it. It signs in as the registry demands, checks everything that is
 //! named by a digest, and resumes a transfer that the network cut. Each request has a time limit, each answer a limit to
 //! its size. It never has a whole blob in memory, sends no credentials to another host without TLS, and knows nothing
 //! of the registry that this crate is.
@@ -35,4 +35,5 @@ pub use options::{Credentials, Options};
 pub use pages::Pages;
 pub use referrers::Referrer;
 pub use repository::Repository;
+pub(crate) use retries::Retries;
 pub use uploads::{Mount, Upload};

@@ -129,6 +129,27 @@ impl Repository {
     }
 }
 
+impl Repository {
+    /// Pushes a blob, unless the registry finds it in another repository that the user may pull from: a mount without
+    /// `from` (distribution-spec, "Mounting a blob from another repository"). Tells whether it was mounted.
+    pub(crate) async fn push_or_find_blob(
+        &self,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+        content: &Content,
+    ) -> Result<bool> {
+        let mut push = Push::new(self, *digest, content, None);
+        match self.mount_from(digest, from).await {
+            Ok(Mount::Mounted) => return Ok(true),
+            Ok(Mount::Upload(upload)) => push.upload = Some(upload),
+            // A registry that knows no such mount, or not from there, takes an upload.
+            Err(error) if !matches!(error.kind, ClientErrorKind::Insecure) => {}
+            Err(error) => return Err(error),
+        }
+        push.run().await.map(|()| false)
+    }
+}
+
 /// The push of a blob, which goes on after each failure that trying again can heal.
 struct Push<'a> {
     repository: &'a Repository,

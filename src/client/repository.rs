@@ -53,6 +53,11 @@ impl Repository {
         &self.name
     }
 
+    /// Tells whether both are of one registry.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        self.client.shared.base.origin() == other.client.shared.base.origin()
+    }
+
     /// Lists the tags, page by page, in the registry's order.
     ///
     /// ```no_run

@@ -64,10 +64,18 @@ impl Client {
     /// # Errors
     /// As [`Client::ping`], but for what a challenge is.
     pub(crate) async fn is_open(&self) -> Result<bool> {
+        Ok(self.answers().await? == 200)
+    }
+
+    /// Returns the status by which the registry answers a client that does not sign in.
+    ///
+    /// # Errors
+    /// As [`Client::ping`], but for what a challenge is.
+    pub(crate) async fn answers(&self) -> Result<u16> {
         let context = format!("cannot reach the registry {}", self.host());
         let mut request =
             self.request(Method::GET, self.url("/v2/", &[]), Scope::default(), context);
-        Ok(request.exchange(None).await?.status() == 200)
+        Ok(request.exchange(None).await?.status())
     }
 
     /// Begins a request that needs a token of that scope; `context` says what fails when it does.

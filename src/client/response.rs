@@ -1,6 +1,6 @@
 //! An answer: its status, its headers, and a body that is read within limits.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
@@ -18,8 +18,14 @@ const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-diges
 /// How much of the body of a failure is read.
 const FAILURE: usize = 64 * 1024;
 
-/// The longest pause that a registry may ask for.
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// Reads when to try again, in both forms: seconds, or a time (RFC 9110, 10.2.3).
+fn pause(text: &str) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let time = httpdate::parse_http_date(text.trim()).ok()?;
+    Some(time.duration_since(SystemTime::now()).unwrap_or_default())
+}
 
 /// An answer whose body was not read yet.
 pub(super) struct Answer {
@@ -71,8 +77,7 @@ impl Answer {
         if expected.contains(&status) {
             return Ok(self);
         }
-        let seconds = self.header(RETRY_AFTER).and_then(|text| text.parse().ok());
-        let retry_after = seconds.map(|it| Duration::from_secs(it).min(LONGEST_PAUSE));
+        let retry_after = self.header(RETRY_AFTER).and_then(pause);
         let (mut body, mut deadline) = (BytesMut::new(), Deadline::begin(self.timeouts.whole));
         // What of it cannot be read explains nothing.
         while let Ok(Some(piece)) = deadline.wait("", self.chunk()).await {

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use reqwest::Url;
-use reqwest::header::{AUTHORIZATION, HeaderValue};
-use secrecy::ExposeSecret;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use super::challenge::Challenge;
 use super::error::{ClientError, ClientErrorKind, Result};
 use super::limits::Timeouts;
-use super::options::Credentials;
+use super::options::{Credentials, Options};
 use super::response::Answer;
 use crate::oci::RepositoryName;
 
@@ -26,6 +26,14 @@ const MARGIN: Duration = Duration::from_secs(10);
 
 /// The longest answer of a token service that is read.
 const ANSWER: usize = 256 * 1024;
+
+/// Registries and the hosts of their token services, which get the credentials without being named.
+const TOKEN_SERVICES: [(&str, &str); 4] = [
+    ("registry-1.docker.io", "auth.docker.io"),
+    ("docker.io", "auth.docker.io"),
+    ("index.docker.io", "auth.docker.io"),
+    ("registry.gitlab.com", "gitlab.com"),
+];
 
 /// What a token is requested for: scopes such as `repository:team/app:pull`. None is to say who one is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -90,6 +98,9 @@ struct State {
 pub(super) struct Authorizer {
     base: Url,
     credentials: Option<Credentials>,
+    identity_token: Option<SecretString>,
+    /// Hosts that get the credentials beside the registry's own.
+    token_services: Vec<String>,
     /// Follows no redirect.
     http: reqwest::Client,
     timeouts: Timeouts,
@@ -98,14 +109,11 @@ pub(super) struct Authorizer {
 }
 
 impl Authorizer {
-    pub(super) fn new(
-        base: Url,
-        credentials: Option<Credentials>,
-        http: reqwest::Client,
-        timeouts: Timeouts,
-    ) -> Self {
+    /// Takes an HTTP client that follows no redirect.
+    pub(super) fn new(base: Url, options: &Options, http: reqwest::Client) -> Self {
         let state = Mutex::new(State { method: Method::Unknown, tokens: BTreeMap::new() });
-        Self { base, credentials, http, timeouts, state }
+        let Options { credentials, identity_token, token_services, timeouts, .. } = options.clone();
+        Self { base, credentials, identity_token, token_services, http, timeouts, state }
     }
 
     /// Returns what a request is sent with before it was challenged.
@@ -161,7 +169,9 @@ impl Authorizer {
     fn realm(&self, challenge: &Challenge) -> Result<Url> {
         let text = challenge.parameter("realm").unwrap_or_default();
         let realm = self.base.join(text).ok().filter(|realm| {
-            !text.is_empty() && matches!(realm.scheme(), "http" | "https") && realm.has_host()
+            let has_user = !realm.username().is_empty() || realm.password().is_some();
+            let is_web = matches!(realm.scheme(), "http" | "https") && realm.has_host();
+            !text.is_empty() && is_web && !has_user
         });
         realm.ok_or_else(|| {
             let reason = "the realm of its challenge is no URL";
@@ -189,11 +199,24 @@ impl Authorizer {
         Ok(header)
     }
 
-    /// Tells whether a token service may be given the password: over TLS, or on the registry's own host if that is
-    /// spoken to without TLS anyway.
-    fn is_safe(&self, realm: &Url) -> bool {
-        let is_own = self.base.scheme() == "http" && realm.host() == self.base.host();
-        realm.scheme() == "https" || is_own
+    /// Says why a token service may not be given the password; nothing if it may. It has to be on the registry's own
+    /// host, or be known to serve it, and be reached by TLS if the registry is.
+    fn distrust(&self, realm: &Url) -> Option<String> {
+        let (own, host) = (self.base.host_str().unwrap_or_default(), realm.host_str());
+        let host = host.unwrap_or_default();
+        let is_own = own == host;
+        let is_clear = realm.scheme() != "https";
+        if is_clear && (self.base.scheme() == "https" || !is_own) {
+            return Some("it is another host without TLS, so it gets no password".to_owned());
+        }
+        let is_pair = TOKEN_SERVICES.contains(&(own, host));
+        let is_named = self.token_services.iter().any(|named| named.eq_ignore_ascii_case(host));
+        (!is_own && !is_pair && !is_named).then(|| {
+            format!(
+                "{own} sends its users to another host, which gets no password unless it is named: \
+                 use --token-service {host} if you trust it"
+            )
+        })
     }
 
     async fn fetch(&self, realm: &Url, service: Option<&str>, scope: &Scope) -> Result<Token> {
@@ -207,25 +230,7 @@ impl Authorizer {
         let host = realm.host_str().unwrap_or_default();
         let context = format!("cannot get a token from {host}");
         let begun = Instant::now();
-        let mut url = realm.clone();
-        {
-            let mut query = url.query_pairs_mut();
-            if let Some(service) = service {
-                query.append_pair("service", service);
-            }
-            for scope in &scope.0 {
-                query.append_pair("scope", scope);
-            }
-            query.append_pair("client_id", "roadstead");
-        }
-        let mut request = self.http.get(url);
-        if let Some(header) = self.basic()? {
-            if !self.is_safe(realm) {
-                let reason = "it is another host without TLS, so it gets no password";
-                return Err(ClientError::new(ClientErrorKind::Insecure, context, reason));
-            }
-            request = request.header(AUTHORIZATION, header);
-        }
+        let request = self.token_request(realm, service, scope, &context)?;
         let sending = tokio::time::timeout(self.timeouts.answer, request.send());
         let response = sending
             .await
@@ -243,6 +248,49 @@ impl Authorizer {
         let used = lifetime.saturating_sub(MARGIN.min(lifetime / 4)).min(Duration::from_hours(24));
         Ok(Token { header, until: begun + used })
     }
+
+    /// Makes the request for a token: with the password, for a refresh token, or anonymous.
+    fn token_request(
+        &self,
+        realm: &Url,
+        service: Option<&str>,
+        scope: &Scope,
+        context: &str,
+    ) -> Result<reqwest::RequestBuilder> {
+        let basic = self.basic()?;
+        if (basic.is_some() || self.identity_token.is_some())
+            && let Some(reason) = self.distrust(realm)
+        {
+            return Err(ClientError::new(ClientErrorKind::Insecure, context, reason));
+        }
+        let mut fields = vec![("client_id", "roadstead")];
+        fields.extend(service.map(|service| ("service", service)));
+        if let (None, Some(token)) = (&basic, &self.identity_token) {
+            // The stock registry's form of it (its specification, "OAuth2 token authentication").
+            let scopes: Vec<&str> = scope.0.iter().map(String::as_str).collect();
+            let scopes = scopes.join(" ");
+            fields.push(("grant_type", "refresh_token"));
+            fields.push(("refresh_token", token.expose_secret()));
+            if !scopes.is_empty() {
+                fields.push(("scope", &scopes));
+            }
+            let form = serde_urlencoded::to_string(&fields).map_err(|error| {
+                let reason = "the request cannot be made";
+                ClientError::caused_by(ClientErrorKind::Input, context, reason, error)
+            })?;
+            let form_type = "application/x-www-form-urlencoded";
+            return Ok(self.http.post(realm.clone()).header(CONTENT_TYPE, form_type).body(form));
+        }
+        let mut url = realm.clone();
+        url.query_pairs_mut()
+            .extend_pairs(fields)
+            .extend_pairs(scope.0.iter().map(|scope| ("scope", scope)));
+        let request = self.http.get(url);
+        Ok(match basic {
+            Some(header) => request.header(AUTHORIZATION, header),
+            None => request,
+        })
+    }
 }
 
 impl State {
@@ -259,24 +307,33 @@ impl State {
 mod tests {
     use super::*;
 
-    fn authorizer(base: &str) -> Authorizer {
-        let base = Url::parse(base).unwrap();
-        Authorizer::new(base, None, reqwest::Client::new(), Timeouts::default())
+    fn authorizer(base: &str, token_services: &[&str]) -> Authorizer {
+        let token_services = token_services.iter().map(ToString::to_string).collect();
+        let options = Options { token_services, ..Options::default() };
+        Authorizer::new(Url::parse(base).unwrap(), &options, reqwest::Client::new())
     }
 
     #[test]
-    fn a_password_goes_to_no_other_host_in_the_clear() {
-        for (base, realm, is_safe) in [
-            ("https://a.example/", "https://auth.example/token", true),
+    fn a_password_goes_to_no_other_host_and_to_none_in_the_clear() {
+        for (base, realm, is_trusted) in [
+            ("https://a.example/", "https://a.example/token", true),
+            ("https://a.example/", "https://a.example:5001/token", true),
+            ("https://a.example/", "https://named.example/token", true),
+            ("https://a.example/", "http://named.example/token", false),
+            ("https://a.example/", "https://auth.example/token", false),
+            ("https://a.example/", "https://a.example.evil/token", false),
             ("https://a.example/", "http://auth.example/token", false),
             ("https://a.example/", "http://a.example/token", false),
+            ("https://registry-1.docker.io/", "https://auth.docker.io/token", true),
+            ("https://a.example/", "https://auth.docker.io/token", false),
             ("http://a.example/", "http://a.example:5001/token", true),
             ("http://a.example/", "http://b.example/token", false),
             ("http://127.0.0.1:5000/", "http://127.0.0.1:5001/token", true),
             ("http://127.0.0.1:5000/", "http://127.0.0.1.example/token", false),
         ] {
             let realm = Url::parse(realm).unwrap();
-            assert_eq!(authorizer(base).is_safe(&realm), is_safe, "{base} {realm}");
+            let distrust = authorizer(base, &["Named.example"]).distrust(&realm);
+            assert_eq!(distrust.is_none(), is_trusted, "{base} {realm} {distrust:?}");
         }
     }
 

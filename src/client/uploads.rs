@@ -47,10 +47,24 @@ impl Repository {
     /// # Errors
     /// Those of the request. Some registries refuse a mount whose source the client may not read; it has to be uploaded.
     pub async fn mount(&self, digest: &Digest, from: &RepositoryName) -> Result<Mount> {
+        self.mount_from(digest, Some(from)).await
+    }
+
+    /// Has the registry take a blob from that repository, or from any where it finds it.
+    pub(super) async fn mount_from(
+        &self,
+        digest: &Digest,
+        from: Option<&RepositoryName>,
+    ) -> Result<Mount> {
         let context = format!("cannot mount blob {self}@{digest}");
-        let query = [("mount", &*digest.to_string()), ("from", from.as_str())];
+        let digest = digest.to_string();
+        let mut query = vec![("mount", digest.as_str())];
+        query.extend(from.map(|from| ("from", from.as_str())));
         let url = self.url("blobs/uploads/", &query);
-        let scope = Scope::push(self.name()).with(Scope::pull(from));
+        let mut scope = Scope::push(self.name());
+        if let Some(from) = from {
+            scope = scope.with(Scope::pull(from));
+        }
         let request = self.client.request(Method::POST, url, scope, context);
         let answer = request.expect(&[201, 202]).await?;
         if answer.status() == 201 {

@@ -8,10 +8,10 @@
 
 mod cuts;
 mod drips;
-mod fake;
+pub(crate) mod fake;
 mod registries;
 mod signing_in;
-mod stock_tokens;
+pub(crate) mod stock_tokens;
 mod untrusted;
 
 use roadstead::client::Client;

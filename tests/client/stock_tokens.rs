@@ -62,28 +62,45 @@ fn scopes(head: &str) -> Vec<Value> {
     access.collect()
 }
 
+/// A stock registry whose tokens come from a service that knows anna, whose password is sesame.
+pub(crate) struct Guarded {
+    pub(crate) stock: StockRegistry,
+    _service: Fake,
+    _folder: TempDir,
+}
+
+impl Guarded {
+    /// Starts it, if the registry is there.
+    pub(crate) fn start() -> Option<Self> {
+        let program = require("registry")?;
+        let signer = Signer::new();
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let bundle = folder.path().join("bundle.pem");
+        std::fs::write(&bundle, signer.certificate.pem()).expect("a file can be written");
+        let service = Fake::start(move |head| {
+            // Basic credentials of anna and sesame, in lower case as the whole head.
+            if !head.contains("authorization: basic yw5uytpzzxnhbwu=") {
+                return answer(401, "", br#"{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}"#);
+            }
+            let token = signer.sign(&scopes(head));
+            answer(200, "", json!({ "token": token, "expires_in": 60 }).to_string().as_bytes())
+        });
+        let auth = json!({ "token": {
+            "realm": format!("{}/token", service.url()),
+            "service": "stock",
+            "issuer": "tests",
+            "rootcertbundle": bundle,
+        }});
+        let data = folder.path().join("data");
+        let stock = StockRegistry::start_with(&program, &data, false, Some(auth));
+        Some(Self { stock, _service: service, _folder: folder })
+    }
+}
+
 #[tokio::test]
 async fn the_stock_registry_takes_the_tokens_that_its_service_issues() {
-    let Some(program) = require("registry") else { return };
-    let signer = Signer::new();
-    let folder = TempDir::new().expect("a temporary folder can be made");
-    let bundle = folder.path().join("bundle.pem");
-    std::fs::write(&bundle, signer.certificate.pem()).expect("a file can be written");
-    let service = Fake::start(move |head| {
-        // Basic credentials of anna and sesame, in lower case as the whole head.
-        if !head.contains("authorization: basic yw5uytpzzxnhbwu=") {
-            return answer(401, "", br#"{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}"#);
-        }
-        let token = signer.sign(&scopes(head));
-        answer(200, "", json!({ "token": token, "expires_in": 60 }).to_string().as_bytes())
-    });
-    let auth = json!({ "token": {
-        "realm": format!("{}/token", service.url()),
-        "service": "stock",
-        "issuer": "tests",
-        "rootcertbundle": bundle,
-    }});
-    let stock = StockRegistry::start_with(&program, &folder.path().join("data"), false, Some(auth));
+    let Some(guarded) = Guarded::start() else { return };
+    let stock = &guarded.stock;
     let url = format!("http://{}", stock.address());
 
     let anna = client_of(&url, "anna", "sesame");

@@ -27,6 +27,7 @@ mod regctl;
 mod registry;
 mod release;
 mod replicas;
+mod roadstead;
 mod root;
 pub(crate) mod skopeo;
 pub(crate) mod stock_registry;

@@ -34,5 +34,5 @@ pub(crate) use postgres::Postgres;
 pub(crate) use process::{Finished, Process, run, succeed};
 pub(crate) use replicas::{Balancer, Replicas};
 pub(crate) use server::{Server, roadstead};
-pub(crate) use terminal::on_terminal;
+pub(crate) use terminal::{asked_on_terminal, on_terminal};
 pub(crate) use tools::{require, require_root};

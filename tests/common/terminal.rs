@@ -2,10 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
@@ -16,7 +17,16 @@ use super::process::{LIMIT, wait_within};
 /// It must succeed.
 pub(crate) fn on_terminal(mut command: Command) -> String {
     command.stdin(Stdio::null());
-    let (status, seen) = watch(command, open());
+    asked_on_terminal(command, &[])
+}
+
+/// The same of a command that asks: each answer is typed once its question is seen.
+pub(crate) fn asked_on_terminal(mut command: Command, answers: &[(&str, &str)]) -> String {
+    let (ours, theirs) = open();
+    if !answers.is_empty() {
+        command.stdin(theirs.try_clone().expect("a file can be cloned"));
+    }
+    let (status, seen) = watch(command, (ours, theirs), answers);
     assert!(status.success(), "{status:?}: {seen}");
     seen
 }
@@ -25,23 +35,36 @@ pub(crate) fn on_terminal(mut command: Command) -> String {
 pub(crate) fn refused_on_terminal(mut command: Command) -> String {
     let (ours, theirs) = open();
     command.stdin(theirs.try_clone().expect("a file can be cloned"));
-    let (status, seen) = watch(command, (ours, theirs));
+    let (status, seen) = watch(command, (ours, theirs), &[]);
     assert!(!status.success(), "{seen}");
     seen
 }
 
-/// Runs a command with both outputs on a terminal, and returns how it ended and what was to be seen.
-fn watch(mut command: Command, (mut ours, theirs): (File, File)) -> (ExitStatus, String) {
+/// Runs a command with both outputs on a terminal, types the answers, and returns how it ended and what was to be seen.
+fn watch(
+    mut command: Command,
+    (mut ours, theirs): (File, File),
+    answers: &[(&str, &str)],
+) -> (ExitStatus, String) {
     let other = theirs.try_clone().expect("a file can be cloned");
     command.stdout(other).stderr(theirs).env("TERM", "xterm");
     let mut child = command.spawn().expect("the command can be started");
     // Reading ends when nobody has the other side any more.
     drop(command);
+    let answers: Vec<(String, String)> =
+        answers.iter().map(|(question, it)| ((*question).to_owned(), (*it).to_owned())).collect();
     let reader = thread::spawn(move || {
         let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        let mut answers = answers.into_iter().peekable();
         // A terminal that nobody has any more fails instead of ending.
         while let Ok(size @ 1..) = ours.read(&mut buffer) {
             seen.extend_from_slice(&buffer[..size]);
+            let text = String::from_utf8_lossy(&seen).into_owned();
+            if let Some((_, answer)) = answers.next_if(|(question, _)| text.contains(question)) {
+                // The command may still be changing what the terminal shows.
+                thread::sleep(Duration::from_millis(200));
+                ours.write_all(answer.as_bytes()).expect("a terminal can be written to");
+            }
         }
         String::from_utf8_lossy(&seen).into_owned()
     });

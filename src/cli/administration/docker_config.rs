@@ -1,4 +1,5 @@
-//! Docker's `config.json`: where credentials are, here as for docker itself.
+//! Docker's `config.json`: where credentials are, here as for docker itself. podman and skopeo have theirs in a file of the
+//! same form, which is read after it; `REGISTRY_AUTH_FILE` names one that is used instead.
 
 use std::env;
 use std::fs::{self, File};
@@ -9,17 +10,33 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 use super::helper::Helper;
+use super::host::normal;
 use crate::client::Credentials;
 
 /// The mode of a new file: secrets are the user's own.
 const OWN: u32 = 0o600;
 
+/// The user that a helper names where the secret is an identity token.
+const TOKEN_USER: &str = "<token>";
+
+/// How docker names its Hub where it keeps credentials.
+const HUB_KEY: &str = "https://index.docker.io/v1/";
+
+/// How a user signs in to a registry.
+#[derive(Debug)]
+pub(in crate::cli) enum Login {
+    /// By a name and a password.
+    Password(Credentials),
+    /// By a token that the token service gives others for.
+    IdentityToken(SecretString),
+}
+
 /// Returns the folder of docker's settings: `DOCKER_CONFIG`, else `.docker` in the home folder.
-pub(super) fn folder() -> anyhow::Result<PathBuf> {
+pub(in crate::cli) fn folder() -> anyhow::Result<PathBuf> {
     let given = env::var_os("DOCKER_CONFIG").filter(|folder| !folder.is_empty());
     let home = env::var_os("HOME").filter(|home| !home.is_empty());
     match (given, home) {
@@ -29,36 +46,93 @@ pub(super) fn folder() -> anyhow::Result<PathBuf> {
     }
 }
 
+/// The files in which podman and skopeo keep credentials.
+fn containers_files() -> Vec<PathBuf> {
+    let folder = |name: &str| env::var_os(name).filter(|it| !it.is_empty()).map(PathBuf::from);
+    let run = folder("XDG_RUNTIME_DIR");
+    let config = folder("XDG_CONFIG_HOME").or_else(|| folder("HOME").map(|it| it.join(".config")));
+    run.into_iter().chain(config).map(|it| it.join("containers/auth.json")).collect()
+}
+
 /// Docker's settings, of which all that is not about credentials stays as it is.
 #[derive(Debug)]
-pub(super) struct DockerConfig {
+pub(in crate::cli) struct DockerConfig {
     path: PathBuf,
     document: Map<String, Value>,
+    /// Documents that are read after it.
+    others: Vec<Map<String, Value>>,
 }
 
 impl DockerConfig {
     /// Reads the settings of a folder; there may be none.
     pub(super) fn open(folder: &Path) -> anyhow::Result<Self> {
-        let path = folder.join("config.json");
-        let document = read_json(&path)?.unwrap_or_default();
-        Ok(Self { path, document })
+        Self::read(folder.join("config.json"))
     }
 
-    /// Returns the credentials of a registry, if there are some.
-    pub(super) fn credentials(&self, registry: &str) -> anyhow::Result<Option<Credentials>> {
-        if let Some(helper) = self.helper(registry)?
-            && let Some(found) = helper.get(registry)?
-        {
-            return Ok(Some(found));
+    /// Reads the settings of the user: the file that `REGISTRY_AUTH_FILE` names, else those of docker, and behind them
+    /// those of podman.
+    pub(in crate::cli) fn of_user() -> anyhow::Result<Self> {
+        if let Some(file) = env::var_os("REGISTRY_AUTH_FILE").filter(|file| !file.is_empty()) {
+            return Self::read(file.into());
         }
-        let Some(entry) = self.document.get("auths").and_then(|auths| auths.get(registry)) else {
-            return Ok(None);
-        };
-        let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
-        if text("identitytoken").is_some() {
-            bail!(
+        let mut config = Self::open(&folder()?)?;
+        for file in containers_files() {
+            config.others.extend(read_json(&file)?);
+        }
+        Ok(config)
+    }
+
+    fn read(path: PathBuf) -> anyhow::Result<Self> {
+        let document = read_json(&path)?.unwrap_or_default();
+        Ok(Self { path, document, others: Vec::new() })
+    }
+
+    /// Returns how the user signs in to a registry, or to a repository of it, if they do.
+    pub(in crate::cli) fn login(
+        &self,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> anyhow::Result<Option<Login>> {
+        for document in [&self.document].into_iter().chain(&self.others) {
+            if let Some(found) = self.look_up(document, registry, repository)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the credentials of a registry for its administration, if there are some.
+    pub(super) fn credentials(&self, registry: &str) -> anyhow::Result<Option<Credentials>> {
+        match self.login(registry, None)? {
+            None => Ok(None),
+            Some(Login::Password(credentials)) => Ok(Some(credentials)),
+            Some(Login::IdentityToken(_)) => bail!(
                 "cannot use docker's login at {registry}: it holds a token for images only; run `roadstead login {registry} -u NAME --password-stdin`"
-            );
+            ),
+        }
+    }
+
+    fn look_up(
+        &self,
+        document: &Map<String, Value>,
+        registry: &str,
+        repository: Option<&str>,
+    ) -> anyhow::Result<Option<Login>> {
+        if let Some(helper) = helper(document, registry)? {
+            for key in spellings(document, registry) {
+                if let Some(Credentials { user, password }) = helper.get(&key)? {
+                    return Ok(Some(if user == TOKEN_USER {
+                        Login::IdentityToken(password)
+                    } else {
+                        Login::Password(Credentials { user, password })
+                    }));
+                }
+            }
+        }
+        let Some(entry) = entry(document, registry, repository) else { return Ok(None) };
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).filter(|it| !it.is_empty());
+        if let Some(token) = text("identitytoken") {
+            return Ok(Some(Login::IdentityToken(token.into())));
         }
         let Some(encoded) = text("auth") else { return Ok(None) };
         let decoded = BASE64_STANDARD.decode(encoded).ok();
@@ -69,44 +143,67 @@ impl DockerConfig {
                 self.path.display()
             );
         };
-        Ok(Some(Credentials { user: user.to_owned(), password: password.into() }))
+        // As docker pads it in old files.
+        let password = password.trim_end_matches('\0');
+        Ok(Some(Login::Password(Credentials { user: user.to_owned(), password: password.into() })))
     }
 
-    /// Stores the credentials of a registry: by the helper that the settings name, else in the file.
+    /// Stores the credentials of a registry: by the helper that the settings name, else in the file. Other spellings of the
+    /// registry go.
     pub(super) fn store(
         &mut self,
         registry: &str,
         credentials: &Credentials,
     ) -> anyhow::Result<()> {
-        let entry = if let Some(helper) = self.helper(registry)? {
-            helper.store(registry, credentials)?;
-            // As docker does it, to know where it has signed in.
-            json!({})
-        } else {
-            let Credentials { user, password } = credentials;
-            let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
-            json!({ "auth": pair })
-        };
-        self.auths()?.insert(registry.to_owned(), entry);
-        self.write()
+        self.change(|config| {
+            let entry = if let Some(helper) = helper(&config.document, registry)? {
+                helper.store(&key(registry), credentials)?;
+                // As docker does it, to know where it has signed in.
+                json!({})
+            } else {
+                let Credentials { user, password } = credentials;
+                let pair = BASE64_STANDARD.encode(format!("{user}:{}", password.expose_secret()));
+                json!({ "auth": pair })
+            };
+            let auths = config.auths()?;
+            auths.retain(|key, _| normal(key) != registry);
+            auths.insert(key(registry), entry);
+            Ok(true)
+        })
     }
 
-    /// Removes the credentials of a registry.
+    /// Removes the credentials of a registry, by whatever spelling they are there.
     pub(super) fn erase(&mut self, registry: &str) -> anyhow::Result<()> {
-        if let Some(helper) = self.helper(registry)? {
-            helper.erase(registry)?;
-        }
-        if self.auths()?.remove(registry).is_some() {
-            self.write()?;
+        self.change(|config| {
+            if let Some(helper) = helper(&config.document, registry)? {
+                for key in spellings(&config.document, registry) {
+                    helper.erase(&key)?;
+                }
+            }
+            let auths = config.auths()?;
+            let before = auths.len();
+            auths.retain(|key, _| normal(key) != registry);
+            Ok(auths.len() < before)
+        })
+    }
+
+    /// Changes the file, and nobody else at the same time: what another login has written meanwhile stays. `change` tells
+    /// whether there is something to be written.
+    fn change(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new(".")).to_owned();
+        let failed = || format!("cannot write to {}", folder.display());
+        fs::create_dir_all(&folder).with_context(failed)?;
+        // The file itself is replaced, so it cannot be the lock.
+        let lock = File::open(&folder).with_context(failed)?;
+        lock.lock().with_context(failed)?;
+        self.document = read_json(&self.path)?.unwrap_or_default();
+        if change(self)? {
+            write_json(&self.path, &self.document)?;
         }
         Ok(())
-    }
-
-    /// Returns the helper that has the credentials of a registry, if one has.
-    fn helper(&self, registry: &str) -> anyhow::Result<Option<Helper>> {
-        let own = self.document.get("credHelpers").and_then(|helpers| helpers.get(registry));
-        let name = own.or_else(|| self.document.get("credsStore")).and_then(Value::as_str);
-        name.filter(|name| !name.is_empty()).map(Helper::new).transpose()
     }
 
     fn auths(&mut self) -> anyhow::Result<&mut Map<String, Value>> {
@@ -114,10 +211,57 @@ impl DockerConfig {
         let path = self.path.display();
         auths.as_object_mut().with_context(|| format!("cannot use {path}: `auths` is no object"))
     }
+}
 
-    fn write(&self) -> anyhow::Result<()> {
-        write_json(&self.path, &self.document)
+/// Returns the helper that has the credentials of a registry, if one has.
+fn helper(document: &Map<String, Value>, registry: &str) -> anyhow::Result<Option<Helper>> {
+    let helpers = document.get("credHelpers").and_then(Value::as_object).into_iter().flatten();
+    let own = helpers.filter(|(key, _)| normal(key) == registry).map(|(_, name)| name).next();
+    let name = own.or_else(|| document.get("credsStore")).and_then(Value::as_str);
+    name.filter(|name| !name.is_empty()).map(Helper::new).transpose()
+}
+
+/// Returns the spellings by which a helper may know a registry: docker's own, and those of the file.
+fn spellings(document: &Map<String, Value>, registry: &str) -> Vec<String> {
+    let mut found = vec![key(registry), format!("https://{registry}")];
+    for section in ["auths", "credHelpers"] {
+        let keys = document.get(section).and_then(Value::as_object).into_iter().flatten();
+        found.extend(keys.map(|(key, _)| key.clone()).filter(|key| normal(key) == registry));
     }
+    let mut known = Vec::new();
+    found.retain(|key| {
+        !known.contains(key) && {
+            known.push(key.clone());
+            true
+        }
+    });
+    found
+}
+
+/// Returns the name by which docker keeps the credentials of a registry.
+fn key(registry: &str) -> String {
+    if registry == normal(HUB_KEY) { HUB_KEY.to_owned() } else { registry.to_owned() }
+}
+
+/// Finds the entry of a repository: that of its registry, or of the longest namespace that it is in.
+fn entry<'a>(
+    document: &'a Map<String, Value>,
+    registry: &str,
+    repository: Option<&str>,
+) -> Option<&'a Value> {
+    let whole = repository.map_or_else(|| registry.to_owned(), |it| format!("{registry}/{it}"));
+    let auths = document.get("auths").and_then(Value::as_object)?;
+    let covers = |form: &str| {
+        whole.strip_prefix(form).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let entries = auths.iter().map(|(key, entry)| (normal(key), entry));
+    // The spelling that docker writes is preferred to others of the same length.
+    let found = entries.filter(|(form, _)| covers(form));
+    found.max_by_key(|(form, entry)| (form.len(), has_secret(entry))).map(|(_, entry)| entry)
+}
+
+fn has_secret(entry: &Value) -> bool {
+    ["auth", "identitytoken"].iter().any(|name| entry.get(name).is_some())
 }
 
 /// Reads an object out of a file, which need not be there.
@@ -190,6 +334,67 @@ mod tests {
         assert!(config.credentials("localhost:5000").unwrap().is_none());
         assert!(config.credentials("other").unwrap().is_some());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+    }
+
+    #[test]
+    fn credentials_are_found_by_every_spelling() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("config.json");
+        for (key, registry, repository, is_found) in [
+            ("a.example", "a.example", None, true),
+            ("https://A.example:443/v2/", "a.example", None, true),
+            ("http://a.example/v1/", "a.example", None, true),
+            ("a.example:80", "a.example", None, false),
+            ("a.example:5000", "a.example:5000", None, true),
+            ("a.example:5000", "a.example", None, false),
+            ("https://index.docker.io/v1/", "docker.io", None, true),
+            ("registry-1.docker.io", "docker.io", None, true),
+            ("a.example/team", "a.example", Some("team/app"), true),
+            ("a.example/team", "a.example", Some("teams/app"), false),
+            ("a.example/team", "a.example", None, false),
+        ] {
+            fs::write(&path, json!({ "auths": { key: { "auth": "eDp5" } } }).to_string()).unwrap();
+            let mut config = DockerConfig::open(folder.path()).unwrap();
+            let found = config.login(registry, repository).unwrap();
+            assert_eq!(found.is_some(), is_found, "{key} {registry} {repository:?}");
+            if repository.is_none() && is_found {
+                config.erase(registry).unwrap();
+                let text = fs::read_to_string(&path).unwrap();
+                assert!(!text.contains("eDp5"), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_longest_namespace_decides() {
+        let folder = TempDir::new().unwrap();
+        let auths = json!({
+            "a.example": { "auth": BASE64_STANDARD.encode("all:x") },
+            "a.example/team": { "auth": BASE64_STANDARD.encode("team:x") },
+        });
+        let path = folder.path().join("config.json");
+        fs::write(&path, json!({ "auths": auths }).to_string()).unwrap();
+        let config = DockerConfig::open(folder.path()).unwrap();
+        for (repository, user) in [("team/app", "team"), ("other/app", "all")] {
+            let found = config.login("a.example", Some(repository)).unwrap().unwrap();
+            assert!(matches!(found, Login::Password(it) if it.user == user), "{repository}");
+        }
+    }
+
+    #[test]
+    fn logins_at_once_lose_nothing() {
+        let folder = TempDir::new().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..50 {
+                let path = folder.path();
+                scope.spawn(move || {
+                    let mut config = DockerConfig::open(path).unwrap();
+                    config.store(&format!("r{number}.example"), &anna()).unwrap();
+                });
+            }
+        });
+        let config = DockerConfig::open(folder.path()).unwrap();
+        assert_eq!(config.document["auths"].as_object().unwrap().len(), 50);
     }
 
     #[test]

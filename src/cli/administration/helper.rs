@@ -1,7 +1,9 @@
 //! Credential helpers: programs that keep credentials for docker (`docker-credential-NAME`).
 
-use std::io::{ErrorKind, Write};
-use std::process::{Command, Stdio};
+use std::io::{ErrorKind, Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +14,12 @@ use crate::client::Credentials;
 
 /// What a helper says of a registry that it knows nothing of.
 const ABSENT: &str = "credentials not found";
+
+/// How long a helper may take: some have their user type a passphrase.
+const LIMIT: Duration = Duration::from_mins(2);
+
+/// The longest answer that is read.
+const LONGEST: u64 = 1 << 20;
 
 /// A credential helper.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,9 +77,19 @@ impl Helper {
                 written => written.with_context(failed)?,
             }
         }
-        let output = child.wait_with_output().with_context(failed)?;
-        let text = String::from_utf8(output.stdout).with_context(failed)?;
-        if output.status.success() {
+        let stdout = child.stdout.take();
+        // Beside the process, which would stop at a full pipe. What it writes to standard error is shown as it comes.
+        let reader = thread::spawn(move || {
+            let mut text = String::new();
+            let read = stdout.map(|it| it.take(LONGEST).read_to_string(&mut text)).transpose();
+            read.map(|_| text)
+        });
+        let Some(status) = wait(&mut child).with_context(failed)? else {
+            bail!("{}: it does not answer for {} s", failed(), LIMIT.as_secs());
+        };
+        let text = reader.join().ok().context("its answer cannot be read").with_context(failed)?;
+        let text = text.with_context(failed)?;
+        if status.success() {
             return Ok(Some(text.into()));
         }
         // Helpers write why to standard output.
@@ -79,5 +97,21 @@ impl Helper {
             return Ok(None);
         }
         bail!("{}: {}", failed(), text.trim());
+    }
+}
+
+/// Waits until a process has ended; ends it where it takes too long, and returns nothing then.
+fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if begun.elapsed() > LIMIT {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }

@@ -4,23 +4,48 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+/// Docker Hub, as people name it, as its API is named, and as its logins are.
+const HUB: &str = "docker.io";
+const HUB_API: &str = "registry-1.docker.io";
+const HUB_SPELLINGS: [&str; 3] = [HUB, "index.docker.io", HUB_API];
+
 /// A registry's host and port, and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RegistryHost {
+pub(in crate::cli) struct RegistryHost {
     name: String,
     is_encrypted: bool,
 }
 
 impl RegistryHost {
     /// Returns the name by which credentials are stored, as docker does it.
-    pub(super) fn as_str(&self) -> &str {
+    pub(in crate::cli) fn as_str(&self) -> &str {
         &self.name
     }
 
     /// Returns the URL.
-    pub(super) fn url(&self) -> String {
+    pub(in crate::cli) fn url(&self) -> String {
         let scheme = if self.is_encrypted { "https" } else { "http" };
-        format!("{scheme}://{}", self.name)
+        format!("{scheme}://{}", self.address())
+    }
+
+    /// Returns the same registry, spoken to with TLS or without.
+    pub(in crate::cli) fn encrypted(&self, is_encrypted: bool) -> Self {
+        Self { is_encrypted, ..self.clone() }
+    }
+
+    /// Tells whether it is spoken to with TLS.
+    pub(in crate::cli) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
+
+    /// Tells whether it is this machine.
+    pub(in crate::cli) fn is_local(&self) -> bool {
+        is_loopback(&self.name)
+    }
+
+    /// Returns the host and port that are connected to.
+    fn address(&self) -> &str {
+        if self.name == HUB { HUB_API } else { &self.name }
     }
 }
 
@@ -40,7 +65,7 @@ impl FromStr for RegistryHost {
             Some((scheme, rest)) => (Some(scheme), rest),
             None => (None, text),
         };
-        let name = rest.strip_suffix('/').unwrap_or(rest).to_ascii_lowercase();
+        let name = without_version(rest).to_ascii_lowercase();
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
         if name.is_empty() || name.starts_with('-') || !name.bytes().all(is_part) {
             return Err("expected a host such as registry.example or localhost:5000".to_owned());
@@ -57,8 +82,35 @@ impl FromStr for RegistryHost {
             }
             Some(_) => return Err("expected a host, or https:// and a host".to_owned()),
         };
-        Ok(Self { name, is_encrypted })
+        let name = if is_encrypted { without_default_port(&name).to_owned() } else { name };
+        let is_hub = HUB_SPELLINGS.contains(&&*name);
+        Ok(Self { name: if is_hub { HUB.to_owned() } else { name }, is_encrypted })
     }
+}
+
+/// Returns the name that all spellings of a registry have in common, in the form that [`RegistryHost::as_str`] has:
+/// `https://Registry.Example:443/v2/` is `registry.example`. What follows the host, such as a namespace, stays.
+pub(in crate::cli) fn normal(text: &str) -> String {
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let rest = without_version(rest);
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = host.to_ascii_lowercase();
+    let host = without_default_port(&host);
+    let host = if HUB_SPELLINGS.contains(&host) { HUB } else { host };
+    format!("{host}{path}")
+}
+
+/// Leaves out what old clients wrote behind a host.
+fn without_version(text: &str) -> &str {
+    let text = text.trim_end_matches('/');
+    let version = text.strip_suffix("/v1").or_else(|| text.strip_suffix("/v2"));
+    // `host/v1` is an API, `host/team/v1` a namespace.
+    version.filter(|host| !host.contains('/')).unwrap_or(text)
+}
+
+/// Leaves out the port that TLS has anyway. That of plain HTTP is another registry.
+fn without_default_port(host: &str) -> &str {
+    host.strip_suffix(":443").filter(|host| !host.is_empty()).unwrap_or(host)
 }
 
 /// Tells whether a host, with or without a port, is this machine.
@@ -75,6 +127,28 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_spellings_of_a_registry_have_one_normal_form() {
+        for (text, form) in [
+            ("registry.example", "registry.example"),
+            ("https://Registry.Example:443/", "registry.example"),
+            ("https://registry.example/v2/", "registry.example"),
+            ("http://registry.example/v1", "registry.example"),
+            ("registry.example:80", "registry.example:80"),
+            ("registry.example:5000", "registry.example:5000"),
+            ("registry.example/team/v1", "registry.example/team/v1"),
+            ("https://index.docker.io/v1/", "docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+            ("index.docker.io", "docker.io"),
+            ("docker.io/anna", "docker.io/anna"),
+        ] {
+            assert_eq!(normal(text), form, "{text}");
+            if let Ok(host) = text.parse::<RegistryHost>() {
+                assert_eq!(host.as_str(), form, "{text}");
+            }
+        }
+    }
+
+    #[test]
     fn only_this_machine_is_spoken_to_without_tls() {
         for (text, url) in [
             ("localhost:5000", Some("http://localhost:5000")),
@@ -83,7 +157,11 @@ mod tests {
             ("http://localhost:5000/", Some("http://localhost:5000")),
             ("https://localhost:5000", Some("https://localhost:5000")),
             ("registry.example", Some("https://registry.example")),
-            ("Registry.Example:443", Some("https://registry.example:443")),
+            ("Registry.Example:443", Some("https://registry.example")),
+            ("registry.example:80", Some("https://registry.example:80")),
+            ("https://registry.example/v2/", Some("https://registry.example")),
+            ("docker.io", Some("https://registry-1.docker.io")),
+            ("https://index.docker.io/v1/", Some("https://registry-1.docker.io")),
             ("https://registry.example/", Some("https://registry.example")),
             ("localhost.example:5000", Some("https://localhost.example:5000")),
             ("127.0.0.1.example", Some("https://127.0.0.1.example")),

@@ -22,7 +22,7 @@ pub(in crate::cli) struct LogoutArguments {
 pub(in crate::cli) fn run(arguments: &LogoutArguments) -> anyhow::Result<ExitCode> {
     let host = &arguments.host;
     let folder = docker_config::folder()?;
-    DockerConfig::open(&folder)?.erase(host.as_str())?;
+    DockerConfig::of_user()?.erase(host.as_str())?;
     if noted::registry(&folder)?.is_some_and(|noted| noted.as_str() == host.as_str()) {
         noted::note(&folder, None)?;
     }

@@ -4,6 +4,7 @@
 //! shows comes from the registry, so it is written as whatever may be in it: see [`output`](super::output).
 
 mod audit;
+mod authorities;
 mod byte_count;
 mod docker_config;
 mod gc;
@@ -17,6 +18,7 @@ mod namespace;
 mod noted;
 mod offline;
 mod password;
+mod prompt;
 mod quota;
 mod repository;
 mod session;
@@ -27,14 +29,20 @@ mod token;
 mod user;
 
 pub(super) use audit::{AuditArguments, run as audit};
+pub(super) use authorities::of as authorities_of;
+pub(super) use docker_config::{DockerConfig, Login, folder as docker_folder};
 pub(super) use gc::{GcArguments, run as gc};
 pub(super) use grant::{GrantArguments, run as grant};
+pub(super) use host::RegistryHost;
 pub(super) use login::{LoginArguments, run as login};
 pub(super) use logout::{LogoutArguments, run as logout};
 pub(super) use namespace::{NamespaceArguments, run as namespace};
+pub(super) use noted::token_services;
 pub(super) use quota::{QuotaArguments, run as quota};
 pub(super) use repository::{RepositoryArguments, run as repository};
+pub(super) use session::registry_or_default;
 pub(super) use setup::{SetupArguments, run as setup};
+pub(super) use table::{Column, print, print_list};
 pub(super) use team::{TeamArguments, run as team};
 pub(super) use token::{TokenArguments, run as token};
 pub(super) use user::{UserArguments, run as user};

@@ -6,6 +6,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::authorities;
 use super::docker_config::{self, DockerConfig};
 use super::host::RegistryHost;
 use super::noted;
@@ -39,6 +40,21 @@ pub(super) struct SessionRefusal {
     pub(super) message: String,
 }
 
+/// Returns the registry that was named, else that of the environment, else that of the last login.
+pub(in crate::cli) fn registry_or_default(
+    registry: Option<&RegistryHost>,
+) -> anyhow::Result<RegistryHost> {
+    if let Some(host) = registry {
+        return Ok(host.clone());
+    }
+    match env::var(VARIABLE).ok().filter(|text| !text.is_empty()) {
+        Some(text) => text.parse().map_err(|why| anyhow!("cannot use {VARIABLE}: {why}")),
+        None => noted::registry(&docker_config::folder()?)?.context(
+            "no registry: sign in with `roadstead login HOST -u NAME --password-stdin`, or name it by --registry",
+        ),
+    }
+}
+
 /// A session with the management API of a registry.
 pub(super) struct Session {
     client: Client,
@@ -48,20 +64,10 @@ pub(super) struct Session {
 impl Session {
     /// Begins one, with the credentials of the last login at that registry. Nothing is sent yet.
     pub(super) fn open(registry: Option<&RegistryHost>) -> anyhow::Result<Self> {
-        let folder = docker_config::folder()?;
-        let host = match registry {
-            Some(host) => host.clone(),
-            None => match env::var(VARIABLE).ok().filter(|text| !text.is_empty()) {
-                Some(text) => {
-                    text.parse().map_err(|why| anyhow!("cannot use {VARIABLE}: {why}"))?
-                }
-                None => noted::registry(&folder)?.context(
-                    "no registry: sign in with `roadstead login HOST -u NAME --password-stdin`, or name it by --registry",
-                )?,
-            },
-        };
-        let credentials = DockerConfig::open(&folder)?.credentials(host.as_str())?;
-        let options = Options { credentials, ..Options::default() };
+        let host = registry_or_default(registry)?;
+        let credentials = DockerConfig::of_user()?.credentials(host.as_str())?;
+        let authorities = authorities::of(&host)?;
+        let options = Options { credentials, authorities, ..Options::default() };
         Ok(Self { client: Client::with(&host.url(), options)?, host })
     }
 

@@ -15,10 +15,14 @@ const GAP: usize = 2;
 const NARROWEST: usize = 8;
 
 /// A column: its heading, and the field that it shows.
-pub(super) type Column = (&'static str, &'static str);
+pub(in crate::cli) type Column = (&'static str, &'static str);
 
 /// Prints a list: as JSON, or as a table that fits the terminal.
-pub(super) fn print_list(items: &[Value], columns: &[Column], as_json: bool) -> anyhow::Result<()> {
+pub(in crate::cli) fn print_list(
+    items: &[Value],
+    columns: &[Column],
+    as_json: bool,
+) -> anyhow::Result<()> {
     let text = if as_json {
         serde_json::to_string_pretty(items)? + "\n"
     } else {
@@ -36,7 +40,7 @@ pub(super) fn print_done(value: &Value, sentence: &str, as_json: bool) -> anyhow
 }
 
 /// Prints a text.
-pub(super) fn print(text: &str) -> anyhow::Result<()> {
+pub(in crate::cli) fn print(text: &str) -> anyhow::Result<()> {
     output::print(text).context("cannot write to standard output")
 }
 

@@ -105,7 +105,7 @@ impl Upload {
     /// Those of the index.
     pub async fn expect(&mut self, grant: &PushGrant, digest: &Digest) -> Result<()> {
         if let Some((claimed, _)) = &mut self.claimed
-            && claimed.has_quota
+            && claimed.is_limited
         {
             let UploadRow { repository, id, .. } = &claimed.row;
             let blob = Some((digest, grant.caller()));
@@ -263,17 +263,6 @@ impl ClaimedUpload {
                 Err(error.into())
             }
         }
-    }
-
-    /// Fails where so many bytes are too much to be saved. Where there was no quota when this claim began, none is looked
-    /// up: what counts is decided when the upload ends.
-    async fn check_saved(&self, offset: u64) -> Result<()> {
-        if !self.has_quota {
-            return Ok(());
-        }
-        // What others have saved meanwhile counts too, and that it will be a blob which is there is only claimed.
-        let UploadRow { repository, id, .. } = &self.row;
-        self.registry.allowance(repository, id, None).await?.check(offset)
     }
 
     async fn abandon(self, mut ingest: Box<dyn Ingest>) -> Result<()> {

@@ -1,0 +1,183 @@
+//! `roadstead delete`: tags, and the manifests that nothing else needs.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::json;
+
+use super::advice::registry;
+use super::name;
+use super::removal::{Doomed, Removal, What};
+use crate::cli::administration::{RegistryHost, print};
+use crate::cli::connection::ConnectionArguments;
+use crate::cli::output::printable;
+use crate::cli::runtime;
+use crate::client::{ClientErrorKind, Repository, Result};
+use crate::images::again;
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+
+/// Deletes images
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Of a tag, or of all tags that a pattern with `*` matches, the manifest goes as well where no other tag and no tagged \
+        index needs it, and with it the images of its platforms and what refers to them, such as signatures. Of a digest, all its \
+        tags go. All that goes is listed first; on a terminal the command asks then, elsewhere it needs --yes.\n\n\
+    An index without a tag is not known to the command: what such an index lists may be deleted. When the bytes are freed is up \
+        to the registry.\n\n\
+    JSON: {repository, dryRun, tags: [tag], manifests: [{digest, kind}]}; kind is image, child or referrer.\n\n\
+    Examples:\n  roadstead delete registry.example/team/app:v1\n  \
+        roadstead delete 'registry.example/team/app:pr-*' --dry-run"
+)]
+pub(in crate::cli) struct DeleteArguments {
+    /// HOST/NAME:TAG, HOST/NAME:PATTERN or HOST/NAME@DIGEST
+    #[arg(value_name = "IMAGE", value_parser = parse)]
+    target: Target,
+    /// Does not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Lists what would go, and deletes nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Deletes the tags alone
+    #[arg(long)]
+    tag_only: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// What is to be deleted.
+#[derive(Debug, Clone)]
+struct Target {
+    host: RegistryHost,
+    repository: RepositoryName,
+    what: What,
+}
+
+fn parse(text: &str) -> std::result::Result<Target, String> {
+    let (host, rest) = name::split(text)?;
+    let (name, what) = if let Some((name, digest)) = rest.split_once('@') {
+        let digest = digest.parse::<Digest>().map_err(|error| error.to_string())?;
+        (name, What::Digest(digest))
+    } else if let Some((name, tag)) = rest.rsplit_once(':') {
+        let what = if tag.contains('*') {
+            What::Pattern(tag.to_owned())
+        } else {
+            What::Tag(tag.parse::<Tag>().map_err(|error| error.to_string())?)
+        };
+        (name, what)
+    } else {
+        return Err("expected a tag or a digest: HOST/NAME:TAG or HOST/NAME@DIGEST".to_owned());
+    };
+    // A tag and a digest: the digest decides.
+    let name = name.rsplit_once(':').map_or(name, |(name, _)| name);
+    let repository = name::repository(&host, name)?;
+    Ok(Target { host, repository, what })
+}
+
+/// Deletes them.
+pub(in crate::cli) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
+    let Target { host, repository: name, what } = &arguments.target;
+    let runtime = runtime()?;
+    let (connection, removal) = runtime.block_on(async {
+        let connection = arguments.connection.connect(host, Some(name)).await?;
+        let repository = connection.repository(name);
+        let removal = Removal::find(&repository, what, arguments.tag_only).await;
+        let removal = removal.map_err(|error| registry(error, &[&connection]))?;
+        anyhow::Ok((connection, removal))
+    })?;
+    let shown_name = format!("{host}/{name}");
+    if let Some((digest, tag)) = &removal.needed {
+        bail!(
+            "cannot delete {shown_name}@{digest}: the index {shown_name}:{tag} lists it; delete that first"
+        );
+    }
+    if removal.tags.is_empty() && removal.manifests.is_empty() {
+        bail!("there is nothing to delete: {shown_name} has no such image");
+    }
+    if !arguments.dry_run && !arguments.yes {
+        confirm(&list(&shown_name, &removal, "would delete"))?;
+    }
+    if !arguments.dry_run {
+        let repository = connection.repository(name);
+        let done = runtime.block_on(carry_out(&repository, &removal));
+        done.map_err(|error| registry(error, &[&connection]))?;
+    }
+    let text = if arguments.json {
+        let manifests = removal.manifests.iter();
+        let manifests = manifests.map(|Doomed { digest, kind }| {
+            json!({ "digest": digest.to_string(), "kind": kind.as_str() })
+        });
+        let value = json!({
+            "repository": shown_name,
+            "dryRun": arguments.dry_run,
+            "tags": removal.tags.iter().map(Tag::as_str).collect::<Vec<_>>(),
+            "manifests": manifests.collect::<Vec<_>>(),
+        });
+        serde_json::to_string_pretty(&value).context("cannot write JSON")? + "\n"
+    } else {
+        list(&shown_name, &removal, if arguments.dry_run { "would delete" } else { "deleted" })
+    };
+    print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(name: &str, removal: &Removal, verb: &str) -> String {
+    let tags = removal.tags.iter().map(|tag| format!("{verb} tag {name}:{tag}\n"));
+    let manifests = removal
+        .manifests
+        .iter()
+        .map(|Doomed { digest, kind }| format!("{verb} {} {name}@{digest}\n", kind.as_str()));
+    tags.chain(manifests).collect()
+}
+
+/// Asks on a terminal.
+///
+/// # Errors
+/// When the answer is no, or there is no terminal.
+fn confirm(list: &str) -> anyhow::Result<()> {
+    const DOING: &str = "cannot ask on the terminal";
+
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        bail!(
+            "cannot ask whether to delete it: there is no terminal; use --yes, or --dry-run first"
+        );
+    }
+    let mut terminal = io::stderr().lock();
+    write!(terminal, "{}Delete? Type yes: ", printable(list)).context(DOING)?;
+    terminal.flush().context(DOING)?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer).context(DOING)?;
+    if answer.trim().eq_ignore_ascii_case("yes") {
+        return Ok(());
+    }
+    bail!("nothing was deleted")
+}
+
+/// Deletes the tags, then the manifests, the images first. What has gone meanwhile is fine.
+async fn carry_out(repository: &Repository, removal: &Removal) -> Result<()> {
+    for tag in &removal.tags {
+        let reference = Reference::Tag(tag.clone());
+        match delete(repository, &reference).await {
+            // A registry that deletes no tags deletes them with their manifest.
+            Err(error)
+                if error.kind == ClientErrorKind::Refused && removal.goes_with_manifest(tag) => {}
+            done => done?,
+        }
+    }
+    for Doomed { digest, .. } in &removal.manifests {
+        delete(repository, &Reference::Digest(*digest)).await?;
+    }
+    Ok(())
+}
+
+async fn delete(repository: &Repository, reference: &Reference) -> Result<()> {
+    match again(|| repository.delete_manifest(reference)).await {
+        Err(error) if error.kind == ClientErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,187 @@
+//! `roadstead list`: the repositories of a registry and their tags.
+
+use std::collections::HashMap;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::advice::registry;
+use super::describe::{self, AT_ONCE};
+use super::pattern::matches;
+use super::size::shown;
+use crate::cli::administration::{Column, RegistryHost, print, print_list, registry_or_default};
+use crate::cli::connection::ConnectionArguments;
+use crate::cli::runtime;
+use crate::client::{ClientErrorKind, Repository, Result};
+use crate::images::again;
+use crate::oci::{Digest, Reference, RepositoryName, Tag};
+
+const COLUMNS: &[Column] = &[
+    ("REPOSITORY", "repository"),
+    ("TAG", "tag"),
+    ("SIZE", "size"),
+    ("CREATED", "created"),
+    ("DIGEST", "digest"),
+];
+
+/// Lists the repositories of a registry with their tags
+#[derive(Debug, Args)]
+#[command(
+    after_help = "PATTERN is a name, or one with stars: `*` is anything within a component, `**` anything; behind a colon, the same \
+        for tags. Without one, all repositories that you may see are listed.\n\n\
+    JSON: a list of {repository, tags: [{tag, digest, mediaType, size, cid, created, pushed, pulls}]}. Sizes are in bytes, what \
+        several platforms share counts once. What the registry does not say is null: `pushed` and `pulls` always are so \
+        far, `cid` at registries without IPFS.\n\n\
+    Examples:\n  roadstead list --registry localhost:5000\n  roadstead list 'team/*:v1*' --registry registry.example --json"
+)]
+pub(in crate::cli) struct ListArguments {
+    /// Which repositories, and which of their tags
+    #[arg(value_name = "PATTERN")]
+    pattern: Option<String>,
+    /// The registry (default: `$ROADSTEAD_REGISTRY`, else that of the last `roadstead login`)
+    #[arg(long, value_name = "HOST")]
+    registry: Option<RegistryHost>,
+    /// Prints the names of the repositories alone
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// Lists them.
+pub(in crate::cli) fn run(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
+    let host = registry_or_default(arguments.registry.as_ref())?;
+    let (names, tags) = match arguments.pattern.as_deref().unwrap_or("**").split_once(':') {
+        Some((names, tags)) => (names, tags),
+        None => (arguments.pattern.as_deref().unwrap_or("**"), "*"),
+    };
+    let listed = runtime()?.block_on(async {
+        let connection = arguments.connection.connect(&host, None).await?;
+        let failed = |error| registry(error, &[&connection]);
+        let repositories = find(&connection.client, names).await.map_err(failed)?;
+        if arguments.quiet {
+            let names = repositories.iter().map(|name| json!({ "repository": name.as_str() }));
+            return Ok(names.collect());
+        }
+        let listed = stream::iter(repositories)
+            .map(|name| describe_repository(connection.repository(&name), tags))
+            .buffered(AT_ONCE / 2)
+            .try_collect::<Vec<Value>>()
+            .await;
+        let failed = |error| registry(error, &[&connection]);
+        listed.map_err(failed)
+    });
+    let listed: Vec<Value> = listed?;
+    if arguments.json {
+        let text = serde_json::to_string_pretty(&listed).context("cannot write JSON")?;
+        print(&(text + "\n"))?;
+    } else if arguments.quiet {
+        let names = listed.iter().filter_map(|it| it["repository"].as_str());
+        print(&names.map(|name| format!("{name}\n")).collect::<String>())?;
+    } else {
+        print_list(&rows(&listed), COLUMNS, false)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds the repositories that a pattern matches. A name is no pattern: many registries list nothing.
+async fn find(client: &crate::client::Client, pattern: &str) -> Result<Vec<RepositoryName>> {
+    if !pattern.contains('*')
+        && let Ok(name) = pattern.parse()
+    {
+        return Ok(vec![name]);
+    }
+    let mut pages = client.repositories().of_size(1000);
+    let mut found = Vec::new();
+    while let Some(page) = pages.next().await? {
+        found.extend(page.into_iter().filter(|name| matches(pattern, name.as_str())));
+    }
+    Ok(found)
+}
+
+async fn describe_repository(repository: Repository, pattern: &str) -> Result<Value> {
+    let tags = match again(|| repository.tags().all()).await {
+        Ok(tags) => tags,
+        // The stock registry lists what it has forgotten.
+        Err(error) if error.kind == ClientErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    // Several tags may be one image.
+    let known = Mutex::new(HashMap::new());
+    let chosen = tags.into_iter().filter(|tag| matches(pattern, tag.as_str()));
+    let described = stream::iter(chosen)
+        .map(|tag| describe_tag(&repository, tag, &known))
+        .buffered(AT_ONCE)
+        .try_filter_map(|described| async { Ok(described) })
+        .try_collect::<Vec<Value>>()
+        .await?;
+    Ok(json!({ "repository": repository.name().as_str(), "tags": described }))
+}
+
+/// Describes a tag; nothing if it has gone meanwhile.
+async fn describe_tag(
+    repository: &Repository,
+    tag: Tag,
+    known: &Mutex<HashMap<Digest, Value>>,
+) -> Result<Option<Value>> {
+    let reference = Reference::Tag(tag.clone());
+    let root = match describe::manifest(repository, &reference).await {
+        Ok(root) => root,
+        Err(error) if error.kind == ClientErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let found = known.lock().await.get(&root.digest).cloned();
+    let mut described = match found {
+        Some(described) => described,
+        None => {
+            let images = describe::images(repository, &root).await?;
+            let first = images.first().map_or(&root, |(_, image)| image);
+            let config = describe::config(repository, &first.manifest).await;
+            let all = images.iter().map(|(_, image)| image).chain([&root]);
+            let described = json!({
+                "digest": root.digest.to_string(),
+                "mediaType": root.manifest.media_type.as_str(),
+                "size": describe::size(all),
+                "cid": root.cid,
+                "created": config.created,
+                "pushed": null,
+                "pulls": null,
+            });
+            known.lock().await.insert(root.digest, described.clone());
+            described
+        }
+    };
+    described["tag"] = json!(tag.as_str());
+    Ok(Some(described))
+}
+
+/// Makes a row of each tag, and of each repository without tags.
+fn rows(listed: &[Value]) -> Vec<Value> {
+    let mut rows = Vec::new();
+    for repository in listed {
+        let name = &repository["repository"];
+        let tags = repository["tags"].as_array().map_or(&[][..], Vec::as_slice);
+        if tags.is_empty() {
+            rows.push(json!({ "repository": name }));
+        }
+        for tag in tags {
+            let digest = tag["digest"].as_str().unwrap_or_default();
+            let created = tag["created"].as_str().map(|text| text.chars().take(10).collect());
+            rows.push(json!({
+                "repository": name,
+                "tag": tag["tag"],
+                "size": shown(tag["size"].as_u64().unwrap_or_default()),
+                "created": created.unwrap_or_else(|| "-".to_owned()),
+                "digest": digest.chars().take(19).collect::<String>(),
+            }));
+        }
+    }
+    rows
+}

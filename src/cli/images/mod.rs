@@ -1,0 +1,28 @@
+//! Commands for images, at any registry: push, pull, copy, list, delete.
+//!
+//! A file holds one command. What is shown comes from registries and layouts, so it is written as whatever may be in it.
+
+mod advice;
+mod copy;
+mod delete;
+mod describe;
+mod info;
+mod list;
+mod location;
+mod name;
+mod pattern;
+mod pull;
+mod push;
+mod removal;
+mod size;
+mod tags;
+mod transfer;
+mod watch;
+
+pub(super) use copy::{CopyArguments, run as copy};
+pub(super) use delete::{DeleteArguments, run as delete};
+pub(super) use info::{InfoArguments, run as info};
+pub(super) use list::{ListArguments, run as list};
+pub(super) use pull::{PullArguments, run as pull};
+pub(super) use push::{PushArguments, run as push};
+pub(super) use tags::{TagsArguments, run as tags};

@@ -1,0 +1,251 @@
+//! What `push`, `pull` and `copy` have in common.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::advice::{advised, registry};
+use super::location::Location;
+use super::size::shown;
+use super::watch::TransferBar;
+use crate::cli::administration::print;
+use crate::cli::connection::{Connection, ConnectionArguments};
+use crate::cli::progress::Bar;
+use crate::cli::runtime;
+use crate::images::{
+    ArchiveTarget, ImageSource, ImageTarget, LayoutTarget, PlanOptions, Platform, RegistrySource,
+    RegistryTarget, TransferOptions, TransferProgress, Transferred, again, open_archive,
+    open_layout, transfer,
+};
+use crate::oci::{Reference, Tag};
+
+/// How an image is transferred, and how the result is printed.
+#[derive(Debug, Args)]
+pub(super) struct TransferArguments {
+    /// The image of that platform alone, such as linux/arm64; else all that an index lists
+    #[arg(long, value_name = "OS/ARCH")]
+    pub(super) platform: Option<Platform>,
+    /// What refers to the image as well, such as signatures and SBOMs
+    #[arg(long)]
+    pub(super) referrers: bool,
+    /// How many blobs are transferred at a time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    jobs: u8,
+    /// Prints the digest alone
+    #[arg(short, long, conflicts_with = "json")]
+    quiet: bool,
+    /// Prints JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+/// What a command transfers.
+pub(super) struct Transfer<'a> {
+    /// How the bar calls it: `pushing`.
+    pub(super) doing: &'static str,
+    /// How the result does: `pushed`.
+    pub(super) done: &'static str,
+    pub(super) from: &'a Location,
+    pub(super) to: &'a Location,
+    pub(super) arguments: &'a TransferArguments,
+}
+
+/// What was connected to.
+struct Ends {
+    from: Option<Connection>,
+    to: Option<Connection>,
+}
+
+impl Ends {
+    fn all(&self) -> Vec<&Connection> {
+        // A push fails at its target more often than at its source.
+        self.to.iter().chain(&self.from).collect()
+    }
+}
+
+/// Transfers an image, and prints what came of it.
+pub(super) fn run(command: &Transfer<'_>) -> anyhow::Result<ExitCode> {
+    let Transfer { doing, arguments, .. } = command;
+    let runtime = runtime()?;
+    let bar = Bar::new(arguments.json || arguments.quiet);
+    let advice = "run the same command again: it goes on with what is missing".to_owned();
+    bar.end_on_signal(&runtime, None, advice)?;
+    let bar = TransferBar::new(doing, bar);
+    let (done, cid) = runtime.block_on(command.carry_out(Arc::clone(&bar) as Arc<_>))?;
+    drop(bar);
+    print(&command.report(&done, cid.as_deref()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Transfer<'_> {
+    async fn carry_out(
+        &self,
+        progress: Arc<dyn TransferProgress>,
+    ) -> anyhow::Result<(Transferred, Option<String>)> {
+        let arguments = self.arguments;
+        let ends = Ends { from: self.connect(self.from).await?, to: self.connect(self.to).await? };
+        let source = self.source(&ends).await.map_err(|error| advised(error, &ends.all()))?;
+        let target = self.target(&ends);
+        let plan = PlanOptions {
+            platform: arguments.platform.clone().or_else(|| self.default_platform()),
+            referrers: arguments.referrers,
+        };
+        let options = TransferOptions { plan, jobs: usize::from(arguments.jobs) };
+        let done = transfer(&*source, &*target, &options, &progress).await;
+        let done = done.map_err(|error| advised(error, &ends.all()))?;
+        let cid = self.cid(&ends, &done).await?;
+        Ok((done, cid))
+    }
+
+    async fn connect(&self, location: &Location) -> anyhow::Result<Option<Connection>> {
+        let Location::Registry(name) = location else { return Ok(None) };
+        let arguments = &self.arguments.connection;
+        arguments.connect(&name.host, Some(&name.repository)).await.map(Some)
+    }
+
+    /// Returns the tag that the target is to have; of a registry, that of the source where none was typed.
+    fn tag(&self) -> Option<Tag> {
+        let of = |location: &Location| match location {
+            Location::Registry(name) => name.known_tag(),
+            Location::Layout(_, name) | Location::Archive(_, name) => {
+                let name = name.as_ref()?;
+                name.rsplit_once(':').map_or(&**name, |(_, tag)| tag).parse().ok()
+            }
+        };
+        match self.to {
+            Location::Registry(name) if !name.is_bare() => name.known_tag(),
+            Location::Registry(_) => of(self.from).or_else(|| of(self.to)),
+            _ => of(self.to).or_else(|| of(self.from)),
+        }
+    }
+
+    async fn source(&self, ends: &Ends) -> crate::images::Result<Box<dyn ImageSource>> {
+        let tag = self.tag();
+        let tag = tag.as_ref().map(Tag::as_str);
+        Ok(match (self.from, &ends.from) {
+            (Location::Registry(name), Some(connection)) => {
+                let repository = connection.repository(&name.repository);
+                Box::new(RegistrySource::new(repository, name.reference()))
+            }
+            (Location::Layout(path, named), _) => {
+                Box::new(open_layout(path, named.as_deref(), tag).await?)
+            }
+            (Location::Archive(path, named), _) => {
+                open_archive(path.as_deref(), named.as_deref(), tag).await?
+            }
+            (Location::Registry(_), None) => unreachable!("it was connected to above"),
+        })
+    }
+
+    fn target(&self, ends: &Ends) -> Box<dyn ImageTarget> {
+        match (self.to, &ends.to) {
+            (Location::Registry(name), Some(connection)) => {
+                let repository = connection.repository(&name.repository);
+                let reference = match (&name.digest, self.tag()) {
+                    (None, Some(tag)) => Reference::Tag(tag),
+                    _ => name.reference(),
+                };
+                Box::new(RegistryTarget::new(repository, reference))
+            }
+            (Location::Layout(path, named), _) => {
+                let name = named.clone().or_else(|| self.tag().map(|tag| tag.to_string()));
+                Box::new(LayoutTarget::new(path, name))
+            }
+            (Location::Archive(path, named), _) => {
+                let name = named.clone().or_else(|| match self.from {
+                    Location::Registry(name) => {
+                        Some(format!("{}:{}", name.repository_name(), name.known_tag()?))
+                    }
+                    _ => None,
+                });
+                let path = path.as_deref().unwrap_or(std::path::Path::new("-"));
+                Box::new(ArchiveTarget::new(path, name, self.tag().map(|tag| tag.to_string())))
+            }
+            (Location::Registry(_), None) => unreachable!("it was connected to above"),
+        }
+    }
+
+    /// Returns the platform where there can be one alone.
+    fn default_platform(&self) -> Option<Platform> {
+        matches!(self.to, Location::Archive(..)).then(Platform::of_this_machine)
+    }
+
+    /// Returns the CID of the manifest, if the registry tells it.
+    async fn cid(&self, ends: &Ends, done: &Transferred) -> anyhow::Result<Option<String>> {
+        let (connection, name) = match (self.from, self.to, &ends.from, &ends.to) {
+            (_, Location::Registry(name), _, Some(connection))
+            | (Location::Registry(name), _, Some(connection), _) => (connection, name),
+            _ => return Ok(None),
+        };
+        if self.arguments.quiet {
+            return Ok(None);
+        }
+        let repository = connection.repository(&name.repository);
+        let reference = Reference::Digest(done.plan.root.descriptor.digest);
+        // Who may push may not pull everywhere.
+        match again(|| repository.manifest(&reference)).await {
+            Ok(found) => Ok(found.ipfs_path.as_deref().map(cid_of)),
+            Err(error) if error.may_succeed_later() => Err(registry(error, &ends.all())),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn report(&self, done: &Transferred, cid: Option<&str>) -> String {
+        let digest = done.plan.root.descriptor.digest.to_string();
+        if self.arguments.quiet {
+            return digest + "\n";
+        }
+        let to = match self.to {
+            Location::Registry(name) if name.is_bare() => match self.tag() {
+                Some(tag) => format!("{}:{tag}", name.repository_name()),
+                None => name.to_string(),
+            },
+            to => to.to_string(),
+        };
+        if self.arguments.json {
+            return self.json(done, &to, &digest, cid).to_string() + "\n";
+        }
+        let Transferred { sent, mounted, present, bytes, .. } = done;
+        let mut text = format!("{} {} to {to}\n", self.done, self.from);
+        let sent = format!("{sent} blobs of {} sent", shown(*bytes));
+        text += &format!("{sent}, {mounted} mounted, {present} there already\n");
+        if let Some(foreign) = Some(done.plan.foreign.len()).filter(|it| *it > 0) {
+            text += &format!("{foreign} layers left out: they are not distributed by registries\n");
+        }
+        text += &format!("digest: {digest}\n");
+        if let Some(cid) = cid {
+            text += &format!("cid: {cid}\n");
+        }
+        text
+    }
+
+    fn json(&self, done: &Transferred, to: &str, digest: &str, cid: Option<&str>) -> Value {
+        let Transferred { plan, sent, mounted, present, bytes } = done;
+        json!({
+            "from": self.from.to_string(),
+            "to": to,
+            "digest": digest,
+            "mediaType": plan.root.descriptor.media_type,
+            "size": plan.size(),
+            "cid": cid,
+            "manifests": plan.manifests.len() + 1,
+            "blobs": {
+                "sent": sent,
+                "mounted": mounted,
+                "present": present,
+                "leftOut": plan.foreign.len(),
+                "bytesSent": bytes,
+            },
+        })
+    }
+}
+
+/// Returns the CID of a path such as `/ipfs/bafk…`.
+pub(super) fn cid_of(path: &str) -> String {
+    let path = path.strip_prefix("/ipfs/").unwrap_or(path);
+    path.split('/').next().unwrap_or_default().to_owned()
+}

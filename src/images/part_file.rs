@@ -1,0 +1,94 @@
+//! Files that are not finished: what they have is gone on with, by one process at a time.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::OFlags;
+
+use super::error::{ImageError, Result};
+use crate::oci::{Digest, Hasher};
+
+/// How much is hashed at a time.
+const PIECE: usize = 256 * 1024;
+
+/// A file that is not finished. Only this process writes to it.
+pub(super) struct PartFile {
+    path: PathBuf,
+    file: Arc<File>,
+}
+
+impl PartFile {
+    /// Opens a file for writing, made if it is not there. Waits for another process that writes to it. Blocks.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let opened = || -> io::Result<File> {
+            loop {
+                let mut options = File::options();
+                options.read(true).write(true).create(true).truncate(false);
+                // A link could lead anywhere.
+                let flags = OFlags::NOFOLLOW.bits().cast_signed();
+                let file = options.custom_flags(flags).open(path)?;
+                file.lock()?;
+                // The other process may have renamed or removed it meanwhile.
+                let (own, named) = (file.metadata()?, fs::metadata(path));
+                if named.is_ok_and(|named| (named.dev(), named.ino()) == (own.dev(), own.ino())) {
+                    return Ok(file);
+                }
+            }
+        };
+        let file = opened().map_err(ImageError::writing(path))?;
+        Ok(Self { path: path.to_owned(), file: Arc::new(file) })
+    }
+
+    /// Returns the open file.
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Gives the file its name, once its bytes are on the disk. Blocks.
+    pub(super) fn finish(self, name: &Path) -> Result<()> {
+        let finished = (|| {
+            self.file.sync_all()?;
+            fs::rename(&self.path, name)
+        })();
+        finished.map_err(ImageError::writing(name))
+    }
+
+    /// Removes it. Blocks.
+    pub(super) fn remove(self) {
+        // What is left over is gone on with, or replaced.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Hashes so many bytes of a file from there on. Blocks.
+pub(super) fn hash(file: &mut impl Read, mut hasher: Hasher, length: u64) -> io::Result<Hasher> {
+    let mut buffer = vec![0; PIECE];
+    let mut file = file.take(length);
+    loop {
+        let read = file.read(&mut buffer)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+    }
+    if file.limit() > 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(hasher)
+}
+
+/// Tells whether a file is a whole blob. Blocks.
+pub(super) fn is_whole(path: &Path, digest: &Digest, size: u64) -> io::Result<bool> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        metadata => metadata?,
+    };
+    if !metadata.is_file() || metadata.len() != size {
+        return Ok(false);
+    }
+    let hasher = hash(&mut File::open(path)?, Hasher::new(digest.algorithm()), size)?;
+    Ok(hasher.finish() == *digest)
+}
