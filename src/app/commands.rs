@@ -16,7 +16,7 @@ use super::command_socket::{self, Answer, send};
 use crate::index::{Actor, Index};
 use crate::oci::{Digest, RepositoryName};
 use crate::registry::{
-    Collected, Publication, Publisher, Purged, Registry, RegistryError, Retained, Trigger,
+    Collected, DeletedByRules, Publication, Publisher, Purged, Registry, RegistryError, Trigger,
     peek_root, published,
 };
 
@@ -114,7 +114,7 @@ pub async fn request_collection(data: &Path, dry_run: bool) -> Result<Collected,
 ///
 /// # Errors
 /// [`AppError::NoServer`], [`AppError::Refused`], [`AppError::Unanswered`]; [`AppError::Folder`]
-pub async fn request_retention(data: &Path) -> Result<Retained, AppError> {
+pub async fn request_retention(data: &Path) -> Result<DeletedByRules, AppError> {
     send(data, &Command::Retain).await
 }
 

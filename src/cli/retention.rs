@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{CommonArguments, output, runtime};
 use crate::app::{App, AppError, expect_registry, request_retention};
 use crate::config::Settings;
-use crate::registry::{Decision, Retained, RetentionPlan};
+use crate::registry::{Decision, DeletedByRules, RetentionPlan};
 
 /// Deletes the tags and manifests that the retention rules let go
 #[derive(Debug, Args)]
@@ -42,7 +42,7 @@ pub(super) fn run(
         if arguments.dry_run {
             plan(&settings, arguments.json).await
         } else {
-            let Retained { tags, manifests } = apply(&settings).await?;
+            let DeletedByRules { tags, manifests } = apply(&settings).await?;
             Ok(if arguments.json {
                 format!("{:#}\n", json!({ "tags": tags, "manifests": manifests }))
             } else {
@@ -54,7 +54,7 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn apply(settings: &Settings) -> anyhow::Result<Retained> {
+async fn apply(settings: &Settings) -> anyhow::Result<DeletedByRules> {
     match App::open(settings).await {
         Ok(app) => Ok(app.registry.retain().await?),
         Err(AppError::Locked { .. }) => Ok(request_retention(&settings.server.data).await?),

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use super::condition::{Condition, Expected};
 use super::intent::{Intent, Refusal};
 use super::publish::{Failure, Publication};
+use super::retention::Guard;
 use crate::index::{QuotaExceeded, QuotaKind};
 use crate::storage::Edit;
 

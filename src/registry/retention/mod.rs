@@ -41,7 +41,7 @@ pub struct RetentionPlan {
 
 /// What went by the rules.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retained {
+pub struct DeletedByRules {
     /// How many tags.
     pub tags: u64,
     /// How many manifests without a tag.
@@ -65,8 +65,8 @@ impl Registry {
     ///
     /// # Errors
     /// Those of the index and the storage.
-    pub async fn retain(&self) -> Result<Retained> {
-        let (mut last, mut retained) = (None, Retained::default());
+    pub async fn retain(&self) -> Result<DeletedByRules> {
+        let (mut last, mut retained) = (None, DeletedByRules::default());
         while let Some(RetentionPlan { repository, tags, untagged }) =
             self.next_plan(&mut last).await?
         {
