@@ -196,8 +196,11 @@ impl Store {
     }
 }
 
-/// Every property, by the name of its target.
-pub const ALL: &[(&str, fn(&[u8]))] = &[
+/// A property, and the name of its target. This room imports none of the others, so it has its own.
+pub type Property = (&'static str, fn(&[u8]));
+
+/// Every property.
+pub const ALL: &[Property] = &[
     ("car", car),
     ("cid", cid),
     ("dag_pb", dag_pb),

@@ -7,13 +7,13 @@ use reqwest::Method;
 use roadstead::index::{Actor, Changed, Holder, NewGrant};
 use serde_json::{Value, json};
 
-use super::team::{NOW, PASSWORD, Sender, Team, send, token_of, user};
+use super::team::{NOW, PASSWORD, Sender, Team, configure, edit_at, fill, send, token_of, user};
 use crate::common::connection::{Connection, ask};
 use crate::common::content::{image, noise, sha256};
 use crate::common::http::{self, Response};
 use crate::common::repository::wait;
 use crate::common::sqlite::execute;
-use crate::common::{Replicas, Server, run, succeed};
+use crate::common::{Postgres, Replicas, Server, run, succeed};
 
 /// Carries out a request of the management API for the administrator, and returns its data.
 fn manage(server: &Server, query: &str) -> Value {
@@ -535,4 +535,37 @@ fn only_administrators_set_quotas_and_owners_see_their_own() {
             format!("mutation {{ setQuota(namespace: \"team\", {query}) {{ namespace }} }}");
         assert!(ask("root", &query)["errors"].is_array(), "{query}");
     }
+}
+
+#[test]
+fn where_there_is_no_quota_a_piece_of_an_upload_looks_for_one_once() {
+    let Some(postgres) = Postgres::start(&[]) else { return };
+    let url = postgres.url();
+    edit_at(&url, async |index| fill(index).await);
+    let server = Server::start_with(move |command| {
+        configure(command);
+        command
+            .env("ROADSTEAD_INDEX__URL", &url)
+            .env("ROADSTEAD_LOG__LEVEL", "info,sqlx::query=debug");
+    });
+    let uploads = "/v2/team/secret/blobs/uploads/";
+    let begun = send(&server, Method::POST, uploads, &user("anna"), Vec::new());
+    assert_eq!(begun.status, 202, "{}", begun.text());
+    let requests = || -> Vec<String> {
+        let log = server.log();
+        let is_shown = |line: &&str| line.contains("sqlx::query") || line.contains("duration_ms");
+        log.lines().filter(is_shown).map(str::to_owned).collect()
+    };
+    let is_end = |line: &String, of: &str| line.contains("duration_ms") && line.contains(of);
+    wait(|| requests().iter().any(|line| is_end(line, "POST ")), "the request is not in the log");
+    let path = begun.header("location").trim_start_matches(&server.url("")).to_owned();
+    let appended = send(&server, Method::PATCH, &path, &user("anna"), b"layer".to_vec());
+    assert_eq!(appended.status, 202, "{}", appended.text());
+    wait(|| requests().iter().any(|line| is_end(line, "PATCH ")), "the request is not in the log");
+    let lines = requests();
+    let first = lines.iter().position(|line| is_end(line, "POST ")).expect("it came before");
+    let end = lines.iter().position(|line| is_end(line, "PATCH ")).expect("it is there");
+    let is_about_quotas = |line: &&String| line.contains("quotas");
+    let found = lines[first..end].iter().filter(is_about_quotas).count();
+    assert_eq!(found, 1, "{:?}", &lines[first..end]);
 }

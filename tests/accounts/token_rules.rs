@@ -19,11 +19,8 @@ fn a_challenge_is_one_header_and_offers_tokens_alone() {
     let team = Team::start();
     let wrong = Sender::Basic("anna".to_owned(), "wrong".to_owned());
     for sender in [&Sender::Nobody, &wrong, &Sender::Bearer("none".to_owned())] {
-        for path in ["/v2/", "/v2/team/secret/manifests/v1", "/v2/team/open/tags/list"] {
+        for path in ["/v2/", "/v2/team/secret/manifests/v1", "/v2/_catalog"] {
             let refused = team.get(path, sender);
-            if refused.status == 200 {
-                continue;
-            }
             assert_eq!(refused.status, 401, "{path} {sender:?}");
             let headers = refused.headers.get_all("www-authenticate").iter();
             let challenges: Vec<&str> = headers.filter_map(|it| it.to_str().ok()).collect();
@@ -59,7 +56,7 @@ fn a_password_is_taken_as_it_is_in_forms_and_in_headers() {
     for more in [&[("access_type", "offline"), ("account", "x")][..], &[]] {
         let fields =
             [("grant_type", "password"), ("username", "carl"), ("password", ODD), ("scope", scope)];
-        assert_eq!(access(&post_to(&team.server, &[&fields, more].concat())), expected);
+        assert_eq!(access(&post_to(&team.server, &[&fields[..], more].concat())), expected);
     }
 }
 
@@ -88,7 +85,7 @@ fn a_refresh_token_is_given_where_a_client_signs_in_to_stay_and_is_good_again() 
             ("scope", "repository:team/secret:pull"),
         ];
         for offline in [&[][..], &[("offline_token", "false")]] {
-            let answer = post_to(&team.server, &[&fields, offline].concat()).json();
+            let answer = post_to(&team.server, &[&fields[..], offline].concat()).json();
             assert_eq!(answer["refresh_token"], Value::Null, "{name} {offline:?}");
         }
         let stay = [&fields[..], &[("offline_token", "true")]].concat();

@@ -252,7 +252,7 @@ fn an_owner_sees_its_grants_and_removes_its_namespace() {
     let refused = run(&mut by(&anna, "namespace remove anna"));
     assert!(!refused.succeeded() && refused.stderr.contains("the user `anna`"), "{refused}");
     let removed = succeed(&mut by(&anna, "namespace remove acme"));
-    assert_eq!(removed, "removed acme\n");
+    assert_eq!(removed, "removed acme");
     assert!(!succeed(&mut by(&anna, "namespace list")).contains("acme"));
     assert!(!succeed(&mut by(&root, "grant list")).contains("acme"));
     let log = succeed(&mut by(&root, "audit --user anna --since 2020-01-31 --json"));

@@ -27,8 +27,8 @@ async fn an_empty_namespace_is_removed_by_its_owner() {
     it.add_namespace(&root, "acme", Some("anna")).await.unwrap();
     let anna = home.caller("anna").await;
     let scopes = texts(&["acme/**:pull"]);
-    let robot = Some(RobotRequest { name: "acme-ci", namespace: "acme" });
-    it.make_token(&anna, TokenRequest { robot, ..token("ci", &scopes) }).await.unwrap();
+    let ci = Some(RobotRequest { name: "acme-ci", namespace: "acme" });
+    it.make_token(&anna, TokenRequest { robot: ci, ..token("ci", &scopes) }).await.unwrap();
     it.add_grant(&anna, "ben", "writer", "acme/**").await.unwrap();
     let by_ben = home.caller("ben").await;
     assert!(is_denied(&it.remove_namespace(&by_ben, "acme").await), "a writer");

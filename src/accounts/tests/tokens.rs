@@ -124,7 +124,7 @@ async fn robots_belong_to_who_owns_their_namespace() {
 async fn a_robot_gets_no_scope_that_it_cannot_use() {
     let home = Home::new().await;
     let (it, root) = (&home.administration, home.caller("root").await);
-    let robot = Some(RobotRequest { name: "anna-ci", namespace: "anna" });
+    let ci = Some(RobotRequest { name: "anna-ci", namespace: "anna" });
     for scope in [
         "admin",
         "metrics",
@@ -135,14 +135,15 @@ async fn a_robot_gets_no_scope_that_it_cannot_use() {
         "anna/app:pull,remove",
     ] {
         let scopes = texts(&["anna/**:pull", scope]);
-        let refused = it.make_token(&root, TokenRequest { robot, ..token("ci", &scopes) }).await;
+        let refused =
+            it.make_token(&root, TokenRequest { robot: ci, ..token("ci", &scopes) }).await;
         let Err(AdministrationError::Invalid(why)) = refused else { panic!("{scope}") };
         assert!(why.contains(&format!("`{scope}`")), "{why}");
         it.make_token(&root, token("own", &scopes)).await.expect("a user may use it");
     }
     assert!(home.index.principal("anna-ci").await.unwrap().is_none(), "none was made");
     let scopes = texts(&["anna/**:pull,push,delete,visibility,retention", "**:pull"]);
-    it.make_token(&root, TokenRequest { robot, ..token("ci", &scopes) }).await.unwrap();
+    it.make_token(&root, TokenRequest { robot: ci, ..token("ci", &scopes) }).await.unwrap();
 }
 
 #[tokio::test]
@@ -151,8 +152,8 @@ async fn a_robot_is_taken_over_by_an_owner_of_its_namespace() {
     let it = &home.administration;
     let (root, anna) = (home.caller("root").await, home.caller("anna").await);
     let scopes = texts(&["anna/**:pull,push"]);
-    let robot = Some(RobotRequest { name: "anna-ci", namespace: "anna" });
-    let request = TokenRequest { robot, ..token("ci", &scopes) };
+    let ci = Some(RobotRequest { name: "anna-ci", namespace: "anna" });
+    let request = TokenRequest { robot: ci, ..token("ci", &scopes) };
     it.make_token(&anna, request).await.unwrap();
     it.add_grant(&anna, "ben", "owner", "anna/**").await.unwrap();
     it.add_grant(&anna, "ben", "owner", "anna").await.unwrap();

@@ -22,6 +22,11 @@ impl RegistryHost {
         &self.name
     }
 
+    /// Returns what a user types to mean it: with `https://` before it where this machine is spoken to by TLS.
+    pub(super) fn typed(&self) -> String {
+        if self.is_encrypted == is_loopback(&self.name) { self.url() } else { self.name.clone() }
+    }
+
     /// Returns the URL.
     pub(in crate::cli) fn url(&self) -> String {
         let scheme = if self.is_encrypted { "https" } else { "http" };
@@ -172,8 +177,11 @@ mod tests {
             ("--help", None),
             ("", None),
         ] {
-            let read = text.parse::<RegistryHost>().ok().map(|host| host.url());
-            assert_eq!(read.as_deref(), url, "{text}");
+            let read = text.parse::<RegistryHost>().ok();
+            let found = read.as_ref().map(RegistryHost::url);
+            assert_eq!(found.as_deref(), url, "{text}");
+            let again = read.as_ref().map(|host| host.typed().parse::<RegistryHost>());
+            assert_eq!(again, read.map(Ok), "{text}");
         }
     }
 }

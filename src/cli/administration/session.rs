@@ -88,10 +88,10 @@ impl Session {
         let answer = self.client.graphql(PATH, query, variables).await;
         let mut answer = answer.map_err(|error| match error.kind {
             ClientErrorKind::Unauthorized => {
-                let host = &self.host;
+                let (host, typed) = (&self.host, self.host.typed());
                 anyhow!(
                     "{host} refuses the credentials, or there are none: sign in with \
-                    `roadstead login {host} -u NAME --password-stdin`"
+                    `roadstead login {typed} -u NAME --password-stdin`"
                 )
             }
             ClientErrorKind::NotFound => {

@@ -41,7 +41,8 @@ pub(in crate::cli) fn run(arguments: &SetupArguments) -> anyhow::Result<ExitCode
     let answer = runtime()?.block_on(client.post_json(PATH, &body, context))?;
     let name = answer["user"].as_str().unwrap_or("admin");
     table::print(&format!(
-        "{name} is an administrator; sign in with `roadstead login {host} -u {name} --password-stdin`\n"
+        "{name} is an administrator; sign in with `roadstead login {} -u {name} --password-stdin`\n",
+        host.typed()
     ))?;
     Ok(ExitCode::SUCCESS)
 }

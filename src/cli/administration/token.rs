@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn a_lifetime_has_its_unit() {
-        let days = |days: u64| Some(Duration::from_secs(days * 24 * 60 * 60));
+        let days = |days: u64| Some(Duration::from_hours(days * 24));
         for (text, expected) in [
             ("90d", days(90)),
-            ("12h", Some(Duration::from_secs(12 * 60 * 60))),
+            ("12h", Some(Duration::from_hours(12))),
             ("90", None),
             ("1.5", None),
             ("", None),

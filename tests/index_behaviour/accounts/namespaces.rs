@@ -138,8 +138,8 @@ async fn a_user_has_no_more_robots_than_it_may_also_by_taking_them_over(home: Ho
     let namespace = index.namespace("bob").await?.ok_or("it is not there")?.id;
     for number in 0..MOST_ROBOTS {
         let name = format!("r{number}");
-        let robot = NewRobot { name: &name, namespace, maker: bob };
-        let _ = id_of(index.add_robot(&robot, &anna(), NOW).await?);
+        let new = NewRobot { name: &name, namespace, maker: bob };
+        let _ = id_of(index.add_robot(&new, &anna(), NOW).await?);
     }
     let more = add_robot(index, "more", "eve", eve).await?;
     let give = async |maker| index.set_robot_maker(more, maker, &anna(), NOW).await;
