@@ -23,7 +23,7 @@ use super::intent::Intent;
 use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
-use super::{Registry, RegistryError, Result, layout, now, purge, visibility};
+use super::{Registry, RegistryError, Result, layout, now, purge, removal, visibility};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
@@ -232,6 +232,7 @@ impl Registry {
         self.failpoint(Step::Applied)?;
 
         writer.begin().await?;
+        removal::begin_all(writer, accepted.iter().map(|(waiting, _)| &waiting.intent)).await?;
         let mut linked = Vec::new();
         for (Waiting { entry, intent, manifest }, edits) in &accepted {
             if let Intent::Purge { repository, contents, .. } = intent {

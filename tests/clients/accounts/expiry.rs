@@ -33,7 +33,7 @@ const LEFT: Duration = Duration::from_secs(5);
 const LIFETIME: Duration = Duration::from_mins(5);
 
 /// How long a push may take to get its first token.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// After how many bytes of answers the link stops: the challenge, and what the first token is good for.
 const STOP_AFTER: usize = 2500;
