@@ -38,8 +38,7 @@ impl Crane {
         succeed(&mut self.command(words))
     }
 
-    /// A command that may fail.
-    pub(crate) fn command(&self, words: &[&str]) -> Command {
+    fn command(&self, words: &[&str]) -> Command {
         let mut command = self.home.command(&self.program);
         command.args(self.is_plain.then_some("--insecure")).args(words);
         // Go's way to be told of an authority: crane has no option for that.
