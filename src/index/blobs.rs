@@ -295,6 +295,7 @@ pub(super) async fn record_within_quota(
     now: i64,
 ) -> Result<()> {
     let repository = destination.repository;
+    repositories::hold(connection, repository, false).await?;
     let BlobRow { canonical, size, .. } = &new.blob;
     let is_limited = may_be_limited && usage::is_limited(connection, repository, canonical).await?;
     record(connection, Some(destination), new, now).await?;
@@ -403,6 +404,7 @@ async fn mount(
     may_be_limited: bool,
     now: i64,
 ) -> Result<bool> {
+    repositories::hold(connection, destination.repository, false).await?;
     let canonical: CanonicalDigest = if let Some(canonical) = digest.canonical() {
         canonical
     } else {

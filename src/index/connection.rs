@@ -14,7 +14,7 @@ use super::failure::kind;
 use super::session::within;
 use super::statement::{Script, Statement, Value};
 use super::{IndexError, IndexErrorKind, Result};
-use crate::oci::Visibility;
+use crate::oci::{RepositoryName, Visibility};
 
 /// Runs one query, written once, on whichever database the connection leads to. Any failure is
 /// noted on the connection, so that it is not used as if nothing had happened.
@@ -86,6 +86,8 @@ pub(super) struct Connection {
     has_events: bool,
     /// Whether it has changed or removed records of repositories.
     has_changed_records: bool,
+    /// The repositories that the transaction has begun to remove.
+    removals: Vec<RepositoryName>,
     /// What is to be run before anything else, all of it of the transaction.
     waiting: Vec<Statement>,
     /// Who may see repositories that are made by it, where their namespace does not say it; none where all are public.
@@ -111,6 +113,7 @@ impl Connection {
             locked: false,
             has_events: false,
             has_changed_records: false,
+            removals: Vec::new(),
             waiting: Vec::new(),
             new_visibility: None,
         }
@@ -185,6 +188,15 @@ impl Connection {
     /// Tells whether the open transaction has changed or removed the record of a repository.
     pub(super) fn has_changed_records(&self) -> bool {
         self.has_changed_records
+    }
+
+    /// Notes that the open transaction begins to remove a repository; returns false where it has begun that.
+    pub(super) fn begins_removal(&mut self, repository: &RepositoryName) -> bool {
+        let is_new = !self.removals.contains(repository);
+        if is_new {
+            self.removals.push(repository.clone());
+        }
+        is_new
     }
 
     /// Notes a failure, and says what a caller can do about it.
@@ -378,6 +390,7 @@ impl Connection {
         self.in_transaction = false;
         self.has_events = false;
         self.has_changed_records = false;
+        self.removals.clear();
         self.passed = None;
     }
 }

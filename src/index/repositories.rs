@@ -217,14 +217,11 @@ pub(super) async fn ensure(
 ) -> Result<i64> {
     let Destination { repository, identity } = destination.into();
     let name = repository.as_str();
-    // Until the transaction ends it is not removed; on SQLite no other one writes meanwhile.
-    let find = if connection.is_lite() {
-        "SELECT id, created FROM repositories WHERE name = $1"
-    } else {
-        "SELECT id, created FROM repositories WHERE name = $1 FOR KEY SHARE"
-    };
     let found: Option<(i64, i64)> = on!(connection, "finding a repository", db =>
-        sqlx::query_as(find).bind(name).fetch_optional(db).await)?;
+        sqlx::query_as("SELECT id, created FROM repositories WHERE name = $1")
+            .bind(name)
+            .fetch_optional(db)
+            .await)?;
     let found = found.map(|(id, created)| RepositoryIdentity { id, created });
     match (found, identity) {
         (Some(found), Some(identity)) if found == identity => return Ok(found.id),
@@ -251,4 +248,25 @@ pub(super) async fn ensure(
     .fetch_one(db)
     .await)?;
     Ok(id)
+}
+
+/// Keeps a repository from being removed by another process until the transaction ends, before something is given to it;
+/// or, where it is to be removed, waits until what others give it is given. On SQLite no other one writes meanwhile.
+///
+/// A lock on its row would not do: one that several share is shared with further ones, however long another waits for it.
+pub(super) async fn hold(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    is_removal: bool,
+) -> Result<()> {
+    if connection.is_lite() {
+        return Ok(());
+    }
+    let lock = if is_removal {
+        "SELECT pg_advisory_xact_lock(hashtextextended(current_schema() || '/' || $1, 0))"
+    } else {
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended(current_schema() || '/' || $1, 0))"
+    };
+    on!(connection, "holding a repository", db =>
+        sqlx::query(lock).bind(repository.as_str()).execute(db).await.map(drop))
 }

@@ -271,7 +271,7 @@ impl Index {
 
     /// Returns how many bytes uploads to the namespace of a repository have saved, but for that one.
     pub async fn upload_bytes_beside(&self, repository: &RepositoryName, id: &str) -> Result<u64> {
-        bytes_beside(&mut self.read().await?, repository, id).await
+        usage::bytes_beside(&mut self.read().await?, repository, id).await
     }
 
     /// Lists uploads with what an operator wants to know of them, those that were continued longest ago first;
@@ -402,27 +402,6 @@ async fn save(
     .await
     .map(|done| done.rows_affected()))?;
     Ok(saved > 0)
-}
-
-/// Returns how many bytes uploads to the namespace of a repository have saved, but for that one.
-pub(super) async fn bytes_beside(
-    connection: &mut Connection,
-    repository: &RepositoryName,
-    id: &str,
-) -> Result<u64> {
-    let namespace = first_component(repository);
-    // `0` follows `/`.
-    let (bytes,): (i64,) = on!(connection, "measuring uploads of a namespace", db => sqlx::query_as(
-        "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads WHERE id <> $1 \
-         AND (repository = $2 OR (repository >= $3 AND repository < $4))",
-    )
-    .bind(id)
-    .bind(namespace)
-    .bind(format!("{namespace}/"))
-    .bind(format!("{namespace}0"))
-    .fetch_one(db)
-    .await)?;
-    unsigned(bytes)
 }
 
 /// Forgets an upload, if the claim on it is valid; returns whether it is.

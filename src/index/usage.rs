@@ -8,7 +8,7 @@ use super::connection::{Connection, on};
 use super::new_repositories::first_component;
 use super::quota::{Holding, Quota, QuotaKind, QuotaRow, UNLIMITED, Usage};
 use super::statement::Statement;
-use super::{Index, Result, Writer, uploads};
+use super::{Index, Result, Writer};
 use crate::oci::{CanonicalDigest, RepositoryName};
 
 type Ledger = (String, i64, i64, i64, i64);
@@ -177,7 +177,7 @@ pub(super) async fn check(
     hold(connection, repository).await?;
     let Some(mut row) = find(connection, first_component(repository)).await? else { return Ok(()) };
     // The upload that it comes from is none any more in this transaction.
-    let beside = uploads::bytes_beside(connection, repository, "").await?;
+    let beside = bytes_beside(connection, repository, "").await?;
     row.usage.unreferenced = row.usage.unreferenced.saturating_sub(size).saturating_add(beside);
     match row.refuses(QuotaKind::Unreferenced, size) {
         Some(exceeded) => {
@@ -199,7 +199,7 @@ pub(super) async fn check_upload(
     hold(connection, repository).await?;
     let Some(mut row) = find(connection, first_component(repository)).await? else { return Ok(()) };
     if row.quota.unreferenced.is_some() {
-        let beside = uploads::bytes_beside(connection, repository, id).await?;
+        let beside = bytes_beside(connection, repository, id).await?;
         row.usage.unreferenced = row.usage.unreferenced.saturating_add(beside);
     }
     let kinds = [QuotaKind::Bytes, QuotaKind::Unreferenced];
@@ -210,6 +210,27 @@ pub(super) async fn check_upload(
         }
         None => Ok(()),
     }
+}
+
+/// Returns how many bytes uploads to the namespace of a repository have saved, but for that one.
+pub(super) async fn bytes_beside(
+    connection: &mut Connection,
+    repository: &RepositoryName,
+    id: &str,
+) -> Result<u64> {
+    let namespace = first_component(repository);
+    // `0` follows `/`.
+    let (bytes,): (i64,) = on!(connection, "measuring uploads of a namespace", db => sqlx::query_as(
+        "SELECT CAST(COALESCE(SUM(received), 0) AS BIGINT) FROM uploads WHERE id <> $1 \
+         AND (repository = $2 OR (repository >= $3 AND repository < $4))",
+    )
+    .bind(id)
+    .bind(namespace)
+    .bind(format!("{namespace}/"))
+    .bind(format!("{namespace}0"))
+    .fetch_one(db)
+    .await)?;
+    unsigned(bytes)
 }
 
 /// Keeps other processes from comparing with the quota until the transaction ends; on SQLite no other one writes meanwhile.

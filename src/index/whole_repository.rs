@@ -2,7 +2,7 @@
 
 use super::columns::{cid, parsed, unsigned};
 use super::connection::{Connection, on};
-use super::{BlobRow, Result, TagRow, Writer};
+use super::{BlobRow, Result, TagRow, Writer, repositories};
 use crate::oci::{CanonicalDigest, Digest, RepositoryName, Tag};
 
 /// All that a repository has in its tree. Each list is in the order of digests or tags as text.
@@ -64,21 +64,20 @@ impl Writer {
 }
 
 impl Writer {
+    /// Ends the uploads into a repository that is about to be removed, and keeps others from giving it anything until the
+    /// transaction ends. To be called in a transaction before all else: who ends an upload has its row, and goes on to the
+    /// repository and to the ledger of its namespace.
+    pub async fn begin_removal(&mut self, repository: &RepositoryName) -> Result<()> {
+        begin_removal(self.connection(), repository).await
+    }
+
     /// Removes a repository with all that it has, and the uploads into it; one that is absent is no error. Bytes stay
     /// stored.
     pub async fn remove_repository(&mut self, repository: &RepositoryName) -> Result<()> {
         self.write(async |connection| {
             connection.set_has_changed_records();
-            let alone = if connection.is_lite() {
-                "SELECT id FROM repositories WHERE name = $1"
-            } else {
-                // Another process that gives it something has its row until that is done, and finds none afterwards.
-                "SELECT id FROM repositories WHERE name = $1 FOR UPDATE"
-            };
+            begin_removal(connection, repository).await?;
             for statement in [
-                // First: who ends an upload has its row, and goes on to those of the repository.
-                "DELETE FROM uploads WHERE repository = $1",
-                alone,
                 "DELETE FROM tags WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
                 "DELETE FROM manifest_edges \
                  WHERE repository = (SELECT id FROM repositories WHERE name = $1)",
@@ -97,6 +96,20 @@ impl Writer {
         })
         .await
     }
+}
+
+async fn begin_removal(connection: &mut Connection, repository: &RepositoryName) -> Result<()> {
+    // Once: an upload that comes later has its row while it waits for the end of this transaction.
+    if !connection.begins_removal(repository) {
+        return Ok(());
+    }
+    on!(connection, "ending uploads", db =>
+        sqlx::query("DELETE FROM uploads WHERE repository = $1")
+            .bind(repository.as_str())
+            .execute(db)
+            .await
+            .map(drop))?;
+    repositories::hold(connection, repository, true).await
 }
 
 /// Lists the names of the blobs to which the tree has links, or may have some.

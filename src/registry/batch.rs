@@ -6,7 +6,7 @@ use super::commit::{Waiting, decode};
 use super::documents::Found;
 use super::intent::{Intent, Planned, Refusal};
 use super::references::{self, Lost};
-use super::{Registry, Result};
+use super::{Registry, Result, removal};
 use crate::index::{EntryState, Writer};
 use crate::oci::CanonicalDigest;
 use crate::storage::{Content, Edit, NewContent, TreeEdit};
@@ -23,7 +23,11 @@ impl Registry {
         let (mut seen, mut lost) = (HashSet::new(), HashMap::new());
         loop {
             writer.begin().await?;
-            let planned = self.plan(writer, batch, &lost).await;
+            let planned = async {
+                removal::begin_all(writer, batch.iter().map(|waiting| &waiting.intent)).await?;
+                self.plan(writer, batch, &lost).await
+            };
+            let planned = planned.await;
             let planned = match planned {
                 Ok(planned) => planned,
                 Err(error) => {

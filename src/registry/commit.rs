@@ -25,7 +25,9 @@ use super::intent::Intent;
 use super::outcomes::Outcome;
 use super::step::Step;
 use super::walk::LINK_BYTES;
-use super::{Registry, RegistryError, Result, collection, layout, now, purge, visibility};
+use super::{
+    Registry, RegistryError, Result, collection, layout, now, purge, removal, visibility,
+};
 use crate::index::{Actor, Entry, EntryState, StoredManifest, Writer};
 use crate::oci::TreeId;
 use crate::storage::{Edit, NewContent, StorageErrorKind, TreeEdit};
@@ -255,6 +257,7 @@ impl Registry {
         self.failpoint(Step::Applied)?;
 
         writer.begin().await?;
+        removal::begin_all(writer, accepted.iter().map(|(waiting, _)| &waiting.intent)).await?;
         let mut linked = Vec::new();
         for (Waiting { entry, intent, manifest }, edits) in &accepted {
             let size = manifest.as_ref().and_then(Found::size);

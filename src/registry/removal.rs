@@ -50,3 +50,16 @@ pub(super) async fn plan(writer: &mut Writer, repository: &RepositoryName) -> Re
     edits.extend(deletion::unnamed(writer, record.tree, contents).await?);
     Ok(Ok(TreeEdit::all(record.tree, edits)))
 }
+
+/// Begins what removes repositories, before anything else is done in the open transaction.
+pub(super) async fn begin_all(
+    writer: &mut Writer,
+    intents: impl Iterator<Item = &Intent>,
+) -> Result<()> {
+    for intent in intents {
+        if let Intent::RemoveRepository { repository } = intent {
+            writer.begin_removal(repository).await?;
+        }
+    }
+    Ok(())
+}

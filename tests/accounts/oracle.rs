@@ -18,7 +18,7 @@ fn comparable(team: &Team, answer: &Response) -> String {
     for (name, value) in &answer.headers {
         let value = String::from_utf8_lossy(value.as_bytes()).replace(address, "ADDRESS");
         match name.as_str() {
-            "date" | "docker-upload-uuid" => lines.push(name.to_string()),
+            "date" | "last-modified" | "docker-upload-uuid" => lines.push(name.to_string()),
             "location" => {
                 let path = value.split("/uploads/").next().unwrap_or_default();
                 lines.push(format!("location: {path}"));

@@ -150,7 +150,7 @@ fn below_an_earlier_root_what_was_withdrawn_is_refused_and_no_fault() {
 fn read_to_the_end(connection: &mut Connection) -> (Vec<u8>, bool) {
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
     loop {
-        let length = connection.read_some(&mut buffer);
+        let length = connection.read_until_cut(&mut buffer);
         if length == 0 {
             break;
         }
@@ -170,9 +170,12 @@ fn an_archive_ends_at_what_was_withdrawn_wherever_that_is_in_it() {
     let team = Team::start();
     let large = noise(LARGE, 3);
     let first = sha256(&large);
-    // In the tree it comes after the other one.
-    let mut secrets = (0..).map(|seed| noise(5000, 100 + seed));
-    let secret = secrets.find(|bytes| sha256(bytes) > first).expect("half of them are");
+    // In the tree it and its manifest come after the other one.
+    let is_later = |secret: &Vec<u8>| {
+        let manifest = image(secret, &[]).to_string().into_bytes();
+        sha256(secret) > first && sha256(&manifest) > first
+    };
+    let secret = (100..1000).map(|seed| noise(5000, seed)).find(is_later).expect("many are");
     for (name, blob) in [("shop/app", &large), ("team/open", &secret)] {
         let root = user("root");
         let path = format!("/v2/{name}/blobs/uploads/?digest={}", sha256(blob));
@@ -190,8 +193,8 @@ fn an_archive_ends_at_what_was_withdrawn_wherever_that_is_in_it() {
     show("shop/app", "PUBLIC");
     let path = format!("/ipfs/{}?format=car", root(&team));
     let archive = |change: &dyn Fn()| {
-        let mut connection = Connection::open_with_small_buffer(&team.server);
-        connection.ask("GET", &path, &[]);
+        let mut connection = Connection::open(&team.server);
+        connection.ask("GET", &path, &[("Connection", "close")]);
         // It has begun.
         let mut begin = vec![0; 1 << 16];
         let length = connection.read_some(&mut begin);

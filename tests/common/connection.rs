@@ -1,7 +1,7 @@
 //! A bare connection, for what no HTTP library would send: bodies that break off, wrong lengths, paths
 //! that libraries tidy up.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -97,6 +97,17 @@ impl Connection {
     /// Reads bytes as they are; none at the end.
     pub(crate) fn read_some(&mut self, buffer: &mut [u8]) -> usize {
         self.stream.read(buffer).expect("the connection lasts")
+    }
+
+    /// The same where the other side may hang up; none then, too.
+    pub(crate) fn read_until_cut(&mut self, buffer: &mut [u8]) -> usize {
+        match self.stream.read(buffer) {
+            Ok(length) => length,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                panic!("nothing came for long: {error}")
+            }
+            Err(_) => 0,
+        }
     }
 
     /// Reads an answer to its end.

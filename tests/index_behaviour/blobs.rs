@@ -169,7 +169,10 @@ async fn those_that_have_a_blob_and_are_seen_are_found_behind_any_number_of_othe
         let names: Vec<_> = names.iter().map(RepositoryName::as_str).collect();
         assert_eq!(names, expected, "{seen:?}");
     }
-    assert_eq!(home.index.holders_seen(&sha256("layer"), &[all.clone()], 100).await?.len(), 100);
+    assert_eq!(
+        home.index.holders_seen(&sha256("layer"), std::slice::from_ref(&all), 100).await?.len(),
+        100
+    );
     assert_eq!(home.index.holders_seen(&sha256("other"), &[all], 100).await?, []);
     Ok(())
 }

@@ -15,7 +15,6 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::client::{ByFolder, Client, Kind};
 use crate::clients::containerd::Containerd;
 use crate::clients::image::Image;
 use crate::clients::link::{Link, Manner};
@@ -33,12 +32,12 @@ const LEFT: Duration = Duration::from_secs(5);
 const LIFETIME: Duration = Duration::from_mins(5);
 
 /// How long a push may take to get its first token.
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// After how many bytes of answers the link stops: the challenge, and what the first token is good for.
 const STOP_AFTER: usize = 2500;
 
-/// A token service that says of each token that it lasts five minutes; the first one ends much earlier.
+/// A token service that says of each token that it lasts five minutes; the first ones end much earlier.
 struct Service {
     address: String,
     given: Arc<Mutex<Vec<String>>>,
@@ -51,6 +50,7 @@ impl Service {
         let given: Arc<Mutex<Vec<String>>> = Arc::default();
         let all = Arc::clone(&given);
         thread::spawn(move || {
+            let mut first_end: Option<SystemTime> = None;
             for mut stream in listener.incoming().flatten() {
                 let Some(path) = path_of(&stream) else { continue };
                 let url = reqwest::Url::parse(&format!("http://localhost{path}"));
@@ -61,11 +61,11 @@ impl Service {
                     .map(|(_, scope)| scope.into_owned())
                     .collect();
                 let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                let begun = if all.is_empty() {
-                    SystemTime::now() + LEFT - LEEWAY - LIFETIME
-                } else {
-                    SystemTime::now()
-                };
+                let now = SystemTime::now();
+                // Clients fetch one for each of several scopes. Times in tokens are whole seconds.
+                let end = *first_end.get_or_insert(now + LEFT);
+                let is_early = now + Duration::from_secs(2) < end;
+                let begun = if is_early { end - LEEWAY - LIFETIME } else { now };
                 let subject = Subject::new(SubjectKind::User, "7", "will");
                 let scopes = Scopes::requested(scopes.iter().map(String::as_str));
                 let token = tokens.access(&subject, &scopes, LIFETIME, begun);
@@ -168,8 +168,10 @@ impl Registry {
     fn statuses(&self) -> Vec<u64> {
         let log = self.server.log();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        // A request whose token is refused has no repository yet.
         let requests = lines.filter(|line| {
-            line.get("duration_ms").is_some() && line["repository"] == json!("team/app")
+            let message = line["message"].as_str().unwrap_or_default();
+            line.get("duration_ms").is_some() && message.contains(" /v2/team/app/")
         });
         requests.filter_map(|line| line["status"].as_u64()).collect()
     }
@@ -183,19 +185,6 @@ impl Registry {
         let count = self.service.given().len();
         assert!(count >= 2, "{count} tokens");
     }
-}
-
-#[test]
-fn crane_goes_on_with_a_new_token_when_the_first_one_ends_in_mid_push() {
-    let registry = Registry::start();
-    let target = Target::open(&registry.link.address());
-    let Some(crane) = ByFolder::find(Kind::Crane, &target) else { return };
-    let reference = target.reference("team/app:v1");
-    let pushed = registry.push(|| crane.push(&reference));
-    assert!(pushed.succeeded(), "{pushed}: {:?}", registry.statuses());
-    registry.expect_the_end_in_between();
-    let pulled = crane.pull(&reference);
-    assert!(pulled.succeeded(), "{pulled}");
 }
 
 #[test]
