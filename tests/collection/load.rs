@@ -16,6 +16,10 @@ use crate::common::{Server, run, succeed};
 
 const CLIENTS: usize = 8;
 
+/// How many collections there have to be at least, and how much longer that may take.
+const COLLECTIONS: usize = 3;
+const LONGER: Duration = Duration::from_mins(2);
+
 /// How many layers images have in common; half of them are large enough to have several blocks.
 const LAYERS: usize = 10;
 
@@ -182,7 +186,12 @@ fn collections_beside_eight_clients_take_nothing_that_was_acknowledged() {
             }
         });
         let begun = Instant::now();
-        while begun.elapsed() < duration() && !clients.iter().any(|it| it.is_finished()) {
+        // On a machine that is slow, until there were some.
+        let is_enough = || {
+            begun.elapsed() > duration() && collections.load(Ordering::Relaxed) >= COLLECTIONS
+                || begun.elapsed() > duration() + LONGER
+        };
+        while !is_enough() && !clients.iter().any(|it| it.is_finished()) {
             thread::sleep(Duration::from_millis(50));
         }
         is_over.store(true, Ordering::Relaxed);
@@ -196,7 +205,7 @@ fn collections_beside_eight_clients_take_nothing_that_was_acknowledged() {
         collections.load(Ordering::Relaxed),
         taken.load(Ordering::Relaxed)
     );
-    assert!(collections.load(Ordering::Relaxed) > 1);
+    assert!(collections.load(Ordering::Relaxed) >= COLLECTIONS);
     for image in &images {
         assert_pulled(&server, image);
     }

@@ -157,6 +157,12 @@ fn describe(collected: &Collected, verbose: bool) -> String {
         (false, true) => format!("would free {bytes} bytes; nothing was changed"),
         (false, false) => format!("freed {bytes} bytes"),
     });
+    let in_roots = retained.iter().find(|it| it.reason == "roots" && !verbose);
+    if let Some(Retained { amount: Amount { bytes, .. }, .. }) = in_roots {
+        lines.push(format!(
+            "{bytes} bytes more go once earlier roots are no longer served (gateway.root_grace, publish.keep)"
+        ));
+    }
     if verbose {
         for Retained { reason, amount: Amount { count, bytes } } in retained {
             let why = match reason.as_str() {
